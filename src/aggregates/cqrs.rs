@@ -1,0 +1,80 @@
+//! The bridge to cqrs-es: every aggregate here is one there, so that its test framework runs on it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Aggregate, Loaded};
+use crate::commands::{Command, Context, Handle};
+
+/// A command on one aggregate, boxed for cqrs-es.
+pub trait Decide<A: Aggregate>: Send + Sync {
+    /// Decides on a state after `sequence` events.
+    ///
+    /// # Errors
+    /// Why the command is refused.
+    fn decide(&self, state: &A, sequence: u64) -> Result<Vec<A::Event>, A::Error>;
+}
+
+impl<A, C> Decide<A> for (C, Context)
+where
+    A: Aggregate,
+    C: Handle + Command<Scope = A, Error = A::Error>,
+{
+    fn decide(&self, state: &A, sequence: u64) -> Result<Vec<A::Event>, A::Error> {
+        self.0.handle(&Loaded::new(self.0.ids(), sequence, state.clone()), &self.1)
+    }
+}
+
+/// An aggregate as cqrs-es knows it: `TestFramework::<Cqrs<Project>>::with(())`.
+///
+/// ```no_run
+/// # use annals::prelude::*;
+/// # use annals::aggregates::Cqrs;
+/// # fn given<A: Aggregate, C>(event: A::Event, command: C, context: Context)
+/// # where C: Handle + Command<Scope = A, Error = A::Error>, A::Error: PartialEq {
+/// cqrs_es::test::TestFramework::<Cqrs<A>>::with(())
+///     .given(vec![event.clone()])
+///     .when(Cqrs::<A>::command(command, context))
+///     .then_expect_events(vec![event]);
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Cqrs<A: Aggregate> {
+    state: A,
+    sequence: u64,
+}
+
+impl<A: Aggregate> Cqrs<A> {
+    /// A command for cqrs-es's `when`.
+    pub fn command<C>(command: C, context: Context) -> Box<dyn Decide<A>>
+    where
+        C: Handle + Command<Scope = A, Error = A::Error>,
+    {
+        Box::new((command, context))
+    }
+}
+
+impl<A: Aggregate> cqrs_es::Aggregate for Cqrs<A> {
+    const TYPE: &'static str = A::TYPE;
+    type Command = Box<dyn Decide<A>>;
+    type Event = A::Event;
+    type Error = A::Error;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: Self::Command,
+        (): &Self::Services,
+        sink: &cqrs_es::event_sink::EventSink<Self>,
+    ) -> Result<(), Self::Error> {
+        for event in command.decide(&self.state, self.sequence)? {
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Self::Event) {
+        self.state.apply(&event);
+        self.sequence += 1;
+    }
+}

@@ -1,0 +1,141 @@
+//! [`Context`]: who asks, for whom, why, and when.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::events::{Metadata, Origin, Ref};
+
+/// Everything about a command that is not the command: above all, who gives it. There is none without an actor.
+///
+/// ```
+/// use annals::prelude::*;
+/// let alice: Ref = "user:alice".parse()?;
+/// let context = Context::by(alice).correlation("request-7").command_id(Uuid::new_v4());
+/// assert_eq!(context.actor().id(), "alice");
+/// # Ok::<(), annals::events::InvalidRef>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Context {
+    metadata: Metadata,
+    command_id: Option<Uuid>,
+    occurred_at: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Context {
+    /// A command given by `actor`.
+    pub fn by(actor: impl Into<Ref>) -> Self {
+        Self {
+            metadata: Metadata {
+                actor: actor.into(),
+                on_behalf_of: None,
+                correlation: None,
+                causation: None,
+                origin: None,
+            },
+            command_id: None,
+            occurred_at: None,
+            now: Timestamp::now(),
+        }
+    }
+
+    /// For whom the actor acts.
+    #[must_use]
+    pub fn on_behalf_of(mut self, principal: impl Into<Ref>) -> Self {
+        self.metadata.on_behalf_of = Some(principal.into());
+        self
+    }
+
+    /// What the command belongs to: a request, a commit, an import.
+    #[must_use]
+    pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
+        self.metadata.correlation = Some(correlation.into());
+        self
+    }
+
+    /// What led to the command: another command or event.
+    #[must_use]
+    pub fn causation(mut self, causation: impl Into<String>) -> Self {
+        self.metadata.causation = Some(causation.into());
+        self
+    }
+
+    /// Where the command came from.
+    #[must_use]
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.metadata.origin = Some(origin);
+        self
+    }
+
+    /// The command's id. The same id again has no second effect, and gets the first receipt again; so a caller
+    /// that lost an answer asks again with the id it used. Without one, every execution gets an id of its own.
+    #[must_use]
+    pub fn command_id(mut self, id: Uuid) -> Self {
+        self.command_id = Some(id);
+        self
+    }
+
+    /// When it happened, where that is not now: for imports.
+    #[must_use]
+    pub fn occurred_at(mut self, time: Timestamp) -> Self {
+        self.occurred_at = Some(time);
+        self
+    }
+
+    /// Who gives the command.
+    #[must_use]
+    pub fn actor(&self) -> &Ref {
+        &self.metadata.actor
+    }
+
+    /// Who, for whom, why, from where.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The command's id. In a handler it is always there.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        self.command_id
+    }
+
+    /// The time of the command: when it happened, if that was given, else when it was first executed. It stays the
+    /// same when the command is decided again.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.occurred_at.unwrap_or(self.now)
+    }
+
+    /// The `n`th new id that this command may give out: made from the command's id, so equal on every retry.
+    #[must_use]
+    pub fn new_id(&self, n: u64) -> Uuid {
+        Uuid::new_v5(&self.command_id.unwrap_or_default(), &n.to_be_bytes())
+    }
+
+    pub(crate) fn happened_at(&self) -> Option<Timestamp> {
+        self.occurred_at
+    }
+
+    /// The context as a handler sees it: with an id and with the time of its execution.
+    pub(crate) fn resolved(&self, fresh: impl FnOnce() -> Uuid, now: Timestamp) -> Self {
+        let mut context = self.clone();
+        context.command_id = Some(context.command_id.unwrap_or_else(fresh));
+        context.now = now;
+        context
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_ids_are_equal_on_retry_and_differ_by_number_and_command() {
+        let context = Context::by(Ref::new("user", "a").unwrap());
+        let (one, two) = (context.clone().command_id(Uuid::from_u128(1)), context.command_id(Uuid::from_u128(2)));
+        assert_eq!(one.new_id(0), one.clone().new_id(0));
+        assert_ne!(one.new_id(0), one.new_id(1));
+        assert_ne!(one.new_id(0), two.new_id(0));
+    }
+}

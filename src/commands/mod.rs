@@ -1,0 +1,19 @@
+//! Commands: the only door through which anything changes.
+//!
+//! ## Layout
+//! - `command`: the [`Command`] and [`Handle`] traits
+//! - `scope`: [`Scope`], which aggregates a command is decided on
+//! - `context`: [`Context`], who asks, for whom, why, when
+//! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
+//! - `error`: [`ExecuteError`]
+//! - `engine`: load, decide, append, retry
+//! - `pipeline`: many commands in order, without waiting for each
+//! - `registry`: commands by name, for callers that have only JSON
+
+mod command;
+mod context;
+mod scope;
+
+pub use command::{Command, EventsOf, Handle, ViewOf};
+pub use context::Context;
+pub use scope::Scope;

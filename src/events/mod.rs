@@ -1,0 +1,39 @@
+//! Events: what happened, and everything a declaration says about it.
+//!
+//! An event enum is declared once, with `#[derive(Event)]`; its attributes carry the sentence, the topic, the
+//! action, the targets, old names and upcasters. From that one [`Declaration`] a variant the audit row, the
+//! sentence, the metric, the live stream and the command line are made.
+//!
+//! ## Layout
+//! - `event`: the [`Event`] trait that the derive implements, and [`Declaration`]
+//! - `id`: [`Id`], typed names of things, and [`Ref`], a name with its kind (`user:42`)
+//! - `change`: [`Change`], the previous and the next value of a field
+//! - `topic`: [`Topic`] paths and the patterns that make them
+//! - `sentence`: the templates of sentences
+//! - `payload`: an enum variant's content as JSON text, without serde's outer tag
+//! - `record`: [`Stored`], one row of the log, and [`Recorded`], the same with its event decoded
+//! - `types`: [`Types`], the event types that an application knows
+
+mod change;
+mod event;
+mod id;
+#[doc(hidden)]
+pub mod payload;
+mod record;
+mod sentence;
+mod topic;
+mod types;
+
+pub use change::Change;
+pub use event::{Action, Declaration, DecodeError, Event, Field, Target, Upcast};
+pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
+pub use record::{Head, Metadata, Origin, Recorded, Stored};
+pub use sentence::{Sentence, SentencePart, value_text};
+pub use topic::{InvalidTopic, Topic, TopicPattern};
+pub use types::{Described, Known, Types, TypesError};
+
+/// Helpers that `derive(Id)` calls; not for use by hand.
+#[doc(hidden)]
+pub mod id_support {
+    pub use super::id::{deserialize, json_schema, serialize};
+}

@@ -1,0 +1,217 @@
+//! Topics: paths of segments, `project/member`, and the patterns that make them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::sentence::value_text;
+
+/// A topic: a path of segments. A query for a topic takes in everything below it, by segment.
+///
+/// Written with slashes; a slash or percent sign inside a segment is written `%2F` or `%25`. The root, below which
+/// everything lies, is the empty path, also written `/`.
+///
+/// ```
+/// use annals::events::Topic;
+/// let member: Topic = "project/member".parse()?;
+/// let above: Vec<_> = member.with_ancestors().map(|t| t.to_string()).collect();
+/// assert_eq!(above, ["", "project", "project/member"]);
+/// assert_eq!(Topic::from_segments(["a/b", "c"]).to_string(), "a%2Fb/c");
+/// # Ok::<(), annals::events::InvalidTopic>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Topic(String);
+
+/// A text that is not a topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a topic: write segments with slashes between them, like `project/member`")]
+pub struct InvalidTopic(String);
+
+impl Topic {
+    /// The topic above all others.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The topic of these segments; empty ones are left out.
+    pub fn from_segments<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Self {
+        let mut path = String::new();
+        for segment in segments {
+            let segment = segment.as_ref();
+            if segment.is_empty() {
+                continue;
+            }
+            if !path.is_empty() {
+                path.push('/');
+            }
+            for c in segment.chars() {
+                match c {
+                    '/' => path.push_str("%2F"),
+                    '%' => path.push_str("%25"),
+                    c => path.push(c),
+                }
+            }
+        }
+        Self(path)
+    }
+
+    /// The path as text, without a leading slash; empty for the root.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its segments as written (escapes kept).
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// The root, every topic on the way, and the topic itself.
+    pub fn with_ancestors(&self) -> impl Iterator<Item = &str> {
+        let whole = (!self.0.is_empty()).then_some(self.0.as_str());
+        std::iter::once("").chain(self.0.match_indices('/').map(|(slash, _)| &self.0[..slash])).chain(whole)
+    }
+
+    /// Whether `other` is this topic or lies below it.
+    #[must_use]
+    pub fn contains(&self, other: &Topic) -> bool {
+        other.with_ancestors().any(|above| above == self.0)
+    }
+}
+
+impl FromStr for Topic {
+    type Err = InvalidTopic;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTopic> {
+        let path = text.strip_prefix('/').unwrap_or(text);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        if !path.is_empty() && path.split('/').any(str::is_empty) || path.contains('\0') {
+            return Err(InvalidTopic(text.escape_debug().to_string()));
+        }
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Topic {
+    type Error = InvalidTopic;
+
+    fn try_from(text: String) -> Result<Self, InvalidTopic> {
+        text.parse()
+    }
+}
+
+impl From<Topic> for String {
+    fn from(topic: Topic) -> Self {
+        topic.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    /// `{field}`: one segment.
+    One(String),
+    /// `{*field}`: as many as the field's text has between slashes.
+    Many(String),
+}
+
+/// A declared topic: literal segments, `{field}` for one segment, `{*field}` for many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPattern(Vec<Segment>);
+
+impl TopicPattern {
+    /// Reads a pattern. `derive(Event)` has checked it: what is malformed is taken as literal text.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let segments = text.split('/').filter(|segment| !segment.is_empty()).map(|segment| {
+            match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(field) => match field.strip_prefix('*') {
+                    Some(field) => Segment::Many(field.to_owned()),
+                    None => Segment::One(field.to_owned()),
+                },
+                None => Segment::Literal(segment.to_owned()),
+            }
+        });
+        Self(segments.collect())
+    }
+
+    /// The topic of an event with these facts.
+    #[must_use]
+    pub fn topic(&self, fact: impl Fn(&str) -> Option<Value>) -> Topic {
+        let mut segments = Vec::new();
+        for segment in &self.0 {
+            match segment {
+                Segment::Literal(text) => segments.push(text.clone()),
+                Segment::One(field) => segments.extend(fact(field).map(|value| value_text(&value))),
+                Segment::Many(field) => {
+                    let text = fact(field).map(|value| value_text(&value)).unwrap_or_default();
+                    segments.extend(text.split('/').map(str::to_owned));
+                }
+            }
+        }
+        Topic::from_segments(segments)
+    }
+
+    /// Whether an event declared so can lie at or below `topic`.
+    #[must_use]
+    pub fn reaches(&self, topic: &Topic) -> bool {
+        let mut pattern = self.0.iter();
+        for asked in topic.segments() {
+            match pattern.next() {
+                Some(Segment::Literal(text)) if text == asked => {}
+                Some(Segment::One(_)) => {}
+                Some(Segment::Many(_)) => return true,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The text up to the first placeholder: `project` of `project/{project}`.
+    #[must_use]
+    pub fn root(&self) -> Topic {
+        Topic::from_segments(self.0.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(text),
+            _ => None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mission P10: by segment, not by string prefix.
+    #[test]
+    fn a_topic_contains_what_lies_below_it_by_segment() {
+        let topic = |text: &str| text.parse::<Topic>().unwrap();
+        for above in ["", "/", "a", "a/b"] {
+            assert!(topic(above).contains(&topic("a/b")), "{above}");
+        }
+        assert!(!topic("a/b").contains(&topic("a/bc")));
+        assert!(!topic("a/b").contains(&topic("a")));
+        assert!("a//b".parse::<Topic>().is_err());
+    }
+
+    #[test]
+    fn a_pattern_makes_topics_and_knows_which_it_reaches() {
+        let fact = |name: &str| Some(Value::from(if name == "dir" { "src/a%b" } else { "x/y" }));
+        let pattern = TopicPattern::parse("repo/{name}/{*dir}");
+        assert_eq!(pattern.topic(fact).as_str(), "repo/x%2Fy/src/a%25b");
+        for (topic, reached) in [("", true), ("repo", true), ("repo/q/w/e", true), ("rep", false)] {
+            assert_eq!(pattern.reaches(&topic.parse().unwrap()), reached, "{topic}");
+        }
+        assert!(!TopicPattern::parse("a/b").reaches(&"a/b/c".parse().unwrap()));
+        assert_eq!(pattern.root().as_str(), "repo");
+    }
+}

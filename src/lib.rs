@@ -1,0 +1,42 @@
+//! The write path for applications that must answer "who did what, when, and how do we know?".
+//!
+//! Every change goes through a typed **command**; its handler decides on **aggregates** and returns **events**;
+//! events are appended to an ordered, immutable **store**; and everything anybody reads (audit log, sentences for
+//! people, metrics, the application's own views) is a **projection** of it, rebuilt on demand.
+//!
+//! ## Layout
+//! - [`events`]: what happened, and all that a declaration says about it
+//! - [`aggregates`]: what decisions need to know
+//! - [`commands`]: the only door through which anything changes
+//! - [`store`]: the log, on SQLite
+//! - [`projections`]: what is read, the audit log, presenter and metrics among it
+//! - [`app`]: an application: its commands and views, opened on a store
+//! - `cli`: its command line
+//! - [`testing`]: given, when, then; a clock; soundness; the lock file of event shapes
+//!
+//! Arrows run one way: cli → app → projections, commands → aggregates → store → events.
+
+extern crate self as annals;
+
+pub mod aggregates;
+pub mod commands;
+pub mod events;
+pub mod projections;
+pub mod store;
+
+#[doc(hidden)]
+pub use {cqrs_es, schemars, serde, serde_json};
+
+/// Any error, where only its words matter.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// All that the modules of an application name.
+pub mod prelude {
+    pub use annals_macros::{Command, Event, Id};
+    pub use schemars::JsonSchema;
+
+    pub use crate::aggregates::{Aggregate, Loaded};
+    pub use crate::commands::{Command, Context, Handle};
+    pub use crate::events::{Change, Event, Id, Recorded, Ref};
+    pub use crate::store::Receipt;
+}

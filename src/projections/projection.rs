@@ -1,0 +1,84 @@
+//! The [`Projection`] trait.
+
+use async_trait::async_trait;
+
+use crate::BoxError;
+use crate::events::{DecodeError, Head, Stored};
+use crate::store::{Interest, StoreError, Transaction};
+
+/// A piece of the log on its way into a projection.
+///
+/// It stands for the whole range after `from`, up to and with `to`: events in between that are not in it were not
+/// wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct EventBatch<'a> {
+    /// Up to where the projection was.
+    pub from: Head,
+    /// Up to where it will be.
+    pub to: Head,
+    /// The wanted events in between, in order.
+    pub events: &'a [Stored],
+}
+
+/// Why a projection could not take in a batch. The engine tries again, then stops the projection and says so.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// An event that it wants cannot be read.
+    #[error("event {position} cannot be read")]
+    Decode {
+        /// Its position.
+        position: u64,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The database says no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored document or row is not what the projection writes.
+    #[error("what the projection keeps under `{key}` cannot be read: raise its version to build it anew")]
+    Document {
+        /// The document's key.
+        key: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The projection panicked.
+    #[error("the projection panicked: {0}")]
+    Panicked(String),
+    /// Anything else that the projection itself says.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+/// Something made from the log. Its tables and its checkpoint are written in one transaction, so every event counts
+/// exactly once; deleting it all and running it again gives the same.
+///
+/// It has no way to execute a command: a projection records and never decides. It keeps no state of its own between
+/// batches: what it needs it reads through the transaction.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    /// Its name: `roster`. Unique in an application.
+    fn name(&self) -> &str;
+
+    /// Raise it when what the projection makes of the log changes: it is then built anew, beside the old one.
+    fn version(&self) -> u64 {
+        1
+    }
+
+    /// The events that it wants.
+    fn interest(&self) -> Interest {
+        Interest::All
+    }
+
+    /// Makes its tables, in a generation where there are none yet.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+
+    /// Takes in a batch. The engine commits, or rolls back when this fails.
+    ///
+    /// # Errors
+    /// When an event cannot be read or the database says no.
+    async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+}

@@ -1,0 +1,22 @@
+//! The store: an ordered, immutable log, and room for what projections make of it.
+//!
+//! A store is anything that implements [`Store`] and passes the [`conformance`] suite. Appending goes through a
+//! [`Batch`], which only this crate can make: the one door to the log is a command.
+//!
+//! ## Layout
+//! - `commit`: what is appended: [`Batch`], [`Commit`], [`Stream`], [`NewEvent`]; and its [`Outcome`]
+//! - `log`: the [`Store`] trait, [`StoreError`]
+//! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
+//! - `queue`: the group commit: one queue and one writer a process, above any store
+//! - `check`: finds edits made around the triggers
+//! - `open`: from a URL to a store
+//! - `sqlite`: the store on an embedded file
+//! - `conformance`: the suite that every store passes
+
+mod commit;
+mod log;
+mod views;
+
+pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
+pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
+pub use views::{Cell, Dialect, Instance, Row, Transaction, ViewSnapshot, Views};

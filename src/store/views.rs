@@ -1,0 +1,216 @@
+//! The [`Views`] trait: where projections keep their tables and checkpoints.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::events::Head;
+
+/// The SQL that a database speaks. Placeholders are `$1`, `$2`, … in either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite 3.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A value in a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+/// The columns of a result row, in order.
+pub type Row = Vec<Cell>;
+
+impl Cell {
+    /// The whole number in it, if it is one.
+    #[must_use]
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The text in it, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u64> for Cell {
+    /// Positions and counts: what does not fit is the largest that does.
+    fn from(number: u64) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// One generation of one projection: what a rebuild makes anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    /// The projection's name.
+    pub name: String,
+    /// The projection's version.
+    pub version: u64,
+    /// 1 for the first, then one more for each rebuild.
+    pub generation: u64,
+}
+
+/// Where projections keep what they make: tables by generation, checkpoints, status.
+///
+/// Checkpoint and effect are committed in one transaction, and the checkpoint is the fence: a transaction begins
+/// by moving it from the place where its writer believes it is, and is refused if it is elsewhere.
+#[async_trait]
+pub trait Views: Send + Sync + 'static {
+    /// The generation of this projection that is read, and how far it is: made at 0 if it is not there.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError>;
+
+    /// How far an instance is; `None` when there is no such generation (any more).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError>;
+
+    /// Begins a transaction that takes `instance` from one checkpoint to the next; `None` when its checkpoint is not
+    /// (any more) at `from`: somebody else moved it, or it was dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn begin(
+        &self,
+        instance: &Instance,
+        from: Head,
+        to: Head,
+    ) -> Result<Option<Box<dyn Transaction>>, StoreError>;
+
+    /// A new generation at 0 for a rebuild, or the one that an earlier rebuild left behind.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError>;
+
+    /// Makes `shadow` the generation that is read, if it is at least as far as the live one, and drops the others
+    /// of the same name and version. Answers whether it did.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError>;
+
+    /// Drops a generation that is not live, with its tables.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn discard(&self, instance: &Instance) -> Result<(), StoreError>;
+
+    /// What the live generation holds, as of one moment.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError>;
+
+    /// Keeps or clears a text about the projection that every process may read: why it stopped.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError>;
+
+    /// The text that [`Views::note`] keeps.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError>;
+}
+
+/// A transaction of a projection: its effects and its checkpoint, together. Dropped, it is rolled back.
+#[async_trait]
+pub trait Transaction: Send {
+    /// The SQL it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// The name, for use in SQL, of this generation's own table `table`. Index names: make them from it.
+    fn table(&self, table: &str) -> String;
+
+    /// Runs a statement; answers how many rows it changed.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError>;
+
+    /// Runs a statement for each row of parameters, in order.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn execute_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<(), StoreError>;
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError>;
+
+    /// Runs a query for each row of parameters, in order.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn query_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<Vec<Vec<Row>>, StoreError>;
+
+    /// Makes effects and checkpoint stand.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// What a projection's live generation holds, as of one moment.
+#[async_trait]
+pub trait ViewSnapshot: Send {
+    /// The SQL it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// The place in the log that it is true at.
+    fn head(&self) -> Head;
+
+    /// The name, for use in SQL, of the live generation's own table `table`.
+    fn table(&self, table: &str) -> String;
+
+    /// Runs a query. A table that no transaction has made yet is an error: the projection's `setup` makes them.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError>;
+}
