@@ -8,10 +8,14 @@
 //! - `cqrs`: [`Cqrs`], the bridge to cqrs-es
 
 mod aggregate;
+mod cache;
 mod cqrs;
 mod kind;
+mod repository;
 
 pub use aggregate::{Aggregate, Loaded};
+pub(crate) use cache::{Cache, Entry};
 pub use cqrs::{Cqrs, Decide};
 pub use kind::Kind;
 pub(crate) use kind::{AnyAggregate, State};
+pub(crate) use repository::{LoadError, Repository, fold};

@@ -12,8 +12,19 @@
 
 mod command;
 mod context;
+mod engine;
+mod erased;
+mod error;
+mod pipeline;
+mod registry;
 mod scope;
 
 pub use command::{Command, EventsOf, Handle, ViewOf};
 pub use context::Context;
+pub(crate) use engine::Engine;
+pub(crate) use erased::AnyCommand;
+pub use erased::Envelope;
+pub use error::{ExecuteError, ParseError};
+pub(crate) use registry::Registry;
+pub use registry::CommandInfo;
 pub use scope::Scope;

@@ -274,6 +274,11 @@ impl Poison {
         self.aggregates.is_empty() && self.chains.is_empty()
     }
 
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.aggregates.extend(other.aggregates);
+        self.chains.extend(other.chains);
+    }
+
     pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Ref> {
         self.aggregates.iter()
     }

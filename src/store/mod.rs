@@ -15,8 +15,10 @@
 
 mod commit;
 mod log;
+mod queue;
 mod views;
 
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
+pub(crate) use queue::{Answer, Pending, Queue};
 pub use views::{Cell, Dialect, Instance, Row, Transaction, ViewSnapshot, Views};

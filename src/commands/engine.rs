@@ -1,0 +1,274 @@
+//! Load, decide, append; and again, when another writer was faster.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::erased::Undecided;
+use super::scope::{Change, Members};
+use super::{AnyCommand, Context, ExecuteError};
+use crate::BoxError;
+use crate::aggregates::{Entry, Kind, Repository, State, fold};
+use crate::events::{Metadata, Ref};
+use crate::store::{Answer, Clock, Commit, Outcome, Pending, Queue, Receipt, Store, StoreError, Stream};
+
+/// So often a command is decided optimistically; then once more, while nobody else may write.
+const ATTEMPTS: u32 = 6;
+/// How long the last attempt waits for the log's lock, and how long it may keep it.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_HOLD: Duration = Duration::from_secs(5);
+
+type Executed = Result<Receipt, ExecuteError<BoxError>>;
+
+/// The write path of one process on one store.
+pub(crate) struct Engine {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) queue: Queue,
+    repository: Repository,
+    clock: Clock,
+}
+
+/// A command ready to be decided: checked, prepared, with its id.
+pub(super) struct Prepared {
+    pub(super) command: Box<dyn AnyCommand>,
+    pub(super) context: Context,
+    pub(super) id: Uuid,
+    pub(super) digest: [u8; 32],
+    /// Whether the caller gave the id: then it is kept even if nothing happens.
+    pub(super) given_id: bool,
+    metadata: Arc<str>,
+    members: Vec<(Kind, Ref)>,
+}
+
+/// A decided command on its way to the log.
+pub(super) struct InFlight {
+    pending: Pending,
+    /// The log's answer, once it is there.
+    answer: Option<Answer>,
+    refusal: Option<BoxError>,
+    after: Vec<(u64, State)>,
+}
+
+/// What came of a command that was on its way.
+pub(super) enum Landed {
+    Done(Executed),
+    Conflict,
+}
+
+struct Decision {
+    commit: Commit,
+    refusal: Option<BoxError>,
+    /// For each member: its sequence before, its state after.
+    after: Vec<(u64, State)>,
+}
+
+impl Engine {
+    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock) -> Self {
+        let repository = Repository::new(store.clone());
+        let cache = repository.cache.clone();
+        let forget = move |poisoned: &mut dyn Iterator<Item = &Ref>| {
+            poisoned.for_each(|aggregate| cache.forget(aggregate));
+        };
+        let queue = Queue::start(store.clone(), Box::new(forget));
+        Self { store, queue, repository, clock }
+    }
+
+    pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
+        let prepared = self.prepare(command, context).await?;
+        self.run(&prepared).await
+    }
+
+    /// Finishes what is under way; what was not sent is answered "not executed".
+    pub(crate) async fn close(&self) {
+        self.queue.close().await;
+    }
+
+    /// Checks a command and has it ask what it must ask: once, before anything is loaded.
+    pub(super) async fn prepare(
+        &self,
+        mut command: Box<dyn AnyCommand>,
+        context: &Context,
+    ) -> Result<Prepared, ExecuteError<BoxError>> {
+        let Metadata { actor, on_behalf_of, .. } = context.metadata();
+        actor.check()?;
+        if let Some(principal) = on_behalf_of {
+            principal.check()?;
+        }
+        let given_id = context.id().is_some();
+        let context = context.resolved(Uuid::now_v7, (self.clock)());
+        let digest = command.digest().map_err(ExecuteError::Body)?;
+        command.prepare(&context).await.map_err(ExecuteError::Refused)?;
+        let members = command.members();
+        for (index, (_, aggregate)) in members.iter().enumerate() {
+            aggregate.check()?;
+            if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
+                return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
+            }
+        }
+        let metadata = serde_json::to_string(context.metadata()).map_err(ExecuteError::Body)?.into();
+        let id = context.id().unwrap_or_default();
+        Ok(Prepared { command, context, id, digest, given_id, metadata, members })
+    }
+
+    /// Decides until the log agrees: optimistically first, then under the log's lock.
+    pub(super) async fn run(&self, prepared: &Prepared) -> Executed {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(jitter(attempt)).await;
+            }
+            let in_flight = self.submit(prepared, None).await?;
+            if let Landed::Done(result) = self.land(prepared, in_flight).await {
+                return result;
+            }
+        }
+        self.run_alone(prepared).await
+    }
+
+    /// Loads, decides and queues. A state that was overtaken in memory meanwhile is decided on again at once.
+    pub(super) async fn submit(
+        &self,
+        prepared: &Prepared,
+        chain: Option<u64>,
+    ) -> Result<InFlight, ExecuteError<BoxError>> {
+        loop {
+            let mut entries = Vec::with_capacity(prepared.members.len());
+            for (kind, aggregate) in &prepared.members {
+                entries.push(self.repository.load(*kind, aggregate).await?);
+            }
+            let states = Members(entries.iter().map(|entry| entry.state.clone()).collect());
+            let Decision { commit, refusal, after } = prepared.decide(&states, chain)?;
+            let admit = || self.admit(prepared, &entries, &after);
+            if let Some(pending) = self.queue.submit(commit, admit) {
+                return Ok(InFlight { pending, answer: None, refusal, after });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Under the queue's lock: if every state is still the one that was decided on, the new ones take their place.
+    fn admit(&self, prepared: &Prepared, before: &[Entry], after: &[(u64, State)]) -> bool {
+        let cache = &self.repository.cache;
+        let stands = |(aggregate, entry): (&Ref, &Entry)| {
+            cache.get(aggregate).is_some_and(|now| now.stamp == entry.stamp)
+        };
+        let aggregates = || prepared.members.iter().map(|(_, aggregate)| aggregate);
+        if !aggregates().zip(before).all(stands) {
+            return false;
+        }
+        for ((aggregate, before), (_, after)) in aggregates().zip(before).zip(after) {
+            if !Arc::ptr_eq(&before.state, after) {
+                cache.put(aggregate, after.clone());
+            }
+        }
+        true
+    }
+
+    /// Waits for the log's answer.
+    pub(super) async fn land(&self, prepared: &Prepared, mut in_flight: InFlight) -> Landed {
+        in_flight.ready().await;
+        let InFlight { answer, refusal, after, .. } = in_flight;
+        let outcome = match answer {
+            Some(Answer::Outcome(outcome)) => outcome,
+            Some(Answer::Failed(error)) => return Landed::Done(Err(ExecuteError::store(prepared.id, error))),
+            Some(Answer::NotExecuted) | None => return Landed::Done(Err(ExecuteError::NotExecuted)),
+        };
+        if matches!(outcome, Outcome::Committed(_)) {
+            for ((kind, aggregate), (before, state)) in prepared.members.iter().zip(&after) {
+                self.repository.keep(*kind, aggregate, *before, state);
+            }
+        }
+        prepared.answer(outcome, refusal)
+    }
+
+    /// The last attempt, for an aggregate that others write all the time: nobody else may write while it is decided.
+    async fn run_alone(&self, prepared: &Prepared) -> Executed {
+        let store = |error| ExecuteError::store(prepared.id, Arc::new(error));
+        let mut states = Vec::with_capacity(prepared.members.len());
+        for (kind, aggregate) in &prepared.members {
+            states.push(self.repository.stored(*kind, aggregate).await?);
+        }
+        let mut log = self.store.exclusive(LOCK_WAIT, LOCK_HOLD).await.map_err(store)?;
+        for ((kind, aggregate), state) in prepared.members.iter().zip(&mut states) {
+            let newer = log.load(aggregate, kind.0.sequence(state)).await.map_err(store)?;
+            fold(kind.0, aggregate, state, &newer)?;
+        }
+        let decision = prepared.decide(&Members(states), None)?;
+        let batch = crate::store::Batch::new(vec![decision.commit]);
+        let outcomes = log.append(batch).await;
+        self.queue.locked(|| {
+            prepared.members.iter().for_each(|(_, aggregate)| self.repository.cache.forget(aggregate));
+        });
+        let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
+        match prepared.answer(outcome, decision.refusal) {
+            Landed::Done(result) => result,
+            Landed::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
+        }
+    }
+}
+
+impl InFlight {
+    /// Waits until the log has answered. Dropping this future and calling again is fine.
+    pub(super) async fn ready(&mut self) {
+        if self.answer.is_none() {
+            self.answer = Some((&mut self.pending).await.unwrap_or_else(|_| {
+                Answer::Failed(Arc::new(StoreError::OutcomeUnknown("the writer ended before it answered".into())))
+            }));
+        }
+    }
+}
+
+impl Prepared {
+    fn decide(&self, states: &Members, chain: Option<u64>) -> Result<Decision, ExecuteError<BoxError>> {
+        let decided = catch_unwind(AssertUnwindSafe(|| self.command.decide(states, &self.context)))
+            .map_err(|_| ExecuteError::Panicked(self.command.name()))?;
+        let (changes, refusal) = match decided {
+            Ok(changes) => (changes, None),
+            Err(Undecided::Refused(error)) => (Vec::new(), Some(error)),
+            Err(Undecided::Broken(error)) => return Err(error.into()),
+        };
+        let mut changes = changes.into_iter();
+        let mut streams = Vec::with_capacity(self.members.len());
+        let mut after = Vec::with_capacity(self.members.len());
+        for ((kind, aggregate), state) in self.members.iter().zip(&states.0) {
+            let Change { events, state: next } =
+                changes.next().unwrap_or_else(|| Change { events: Vec::new(), state: state.clone() });
+            let sequence = kind.0.sequence(state);
+            streams.push(Stream::new(aggregate.clone(), sequence, events));
+            after.push((sequence, next));
+        }
+        let keep = self.given_id && refusal.is_none();
+        let commit = Commit::new(
+            self.id,
+            self.command.name().to_owned(),
+            self.digest,
+            self.metadata.clone(),
+            self.context.happened_at(),
+            streams,
+            keep,
+            chain,
+        );
+        Ok(Decision { commit, refusal, after })
+    }
+
+    fn answer(&self, outcome: Outcome, refusal: Option<BoxError>) -> Landed {
+        Landed::Done(match outcome {
+            Outcome::Conflict => return Landed::Conflict,
+            Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.id)),
+            Outcome::Duplicate(receipt) => Ok(receipt),
+            Outcome::Committed(receipt) => match refusal {
+                Some(error) => Err(ExecuteError::Refused(error)),
+                None => Ok(receipt),
+            },
+        })
+    }
+}
+
+/// 1, 2, 4 … milliseconds, and up to as much again.
+fn jitter(attempt: u32) -> Duration {
+    let base = 1_000 << attempt.min(6);
+    let spread = u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs()) % base;
+    Duration::from_micros(base / 2 + spread)
+}

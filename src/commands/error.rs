@@ -1,0 +1,136 @@
+//! Why a command was not executed.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::scope::OutcomeError;
+use crate::aggregates::LoadError;
+use crate::events::{InvalidRef, Ref};
+use crate::store::StoreError;
+
+/// What comes of a command that did not end with a receipt. `E` is the command's own error.
+///
+/// Unless it is [`ExecuteError::OutcomeUnknown`], nothing happened.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError<E> {
+    /// The handler refused it.
+    #[error(transparent)]
+    Refused(E),
+    /// An actor, an aggregate or another reference in it cannot be stored.
+    #[error(transparent)]
+    Reference(#[from] InvalidRef),
+    /// It names one aggregate twice.
+    #[error("the command names {0} twice: it can be decided on an aggregate only once")]
+    SameAggregateTwice(Ref),
+    /// Its id was used before, with another command or another body.
+    #[error("command id {0} was used before with another command or body: give each command an id of its own")]
+    CommandIdReused(Uuid),
+    /// Other writers were faster every time.
+    #[error("the command was decided {attempts} times, and another writer was faster every time: try again")]
+    Conflict {
+        /// How often it was decided.
+        attempts: u32,
+    },
+    /// It may or may not have been executed: execute it again under the same id to hear which.
+    #[error("it is not known whether command {command_id} was executed: execute it again with this command id")]
+    OutcomeUnknown {
+        /// The id to use again.
+        command_id: Uuid,
+        /// What the store says.
+        source: Arc<StoreError>,
+    },
+    /// The program shut down before it was executed.
+    #[error("the command was not executed: the store is being closed")]
+    NotExecuted,
+    /// The handler, or `apply`, panicked.
+    #[error("the command `{0}` panicked while it was decided; nothing was written")]
+    Panicked(&'static str),
+    /// An aggregate that it names could not be loaded.
+    #[error("an aggregate could not be loaded")]
+    Load(#[source] crate::BoxError),
+    /// The handler answered with something that cannot be stored.
+    #[error("what the command decided cannot be stored")]
+    Unstorable(#[source] crate::BoxError),
+    /// The command cannot be written as JSON.
+    #[error("the command cannot be written as JSON")]
+    Body(#[source] serde_json::Error),
+    /// The store could not do it. Nothing was written.
+    #[error("the store could not append")]
+    Store(#[source] Arc<StoreError>),
+}
+
+impl<E> ExecuteError<E> {
+    /// The same with the command's own error changed.
+    pub fn map<F>(self, f: impl FnOnce(E) -> F) -> ExecuteError<F> {
+        match self {
+            Self::Refused(error) => ExecuteError::Refused(f(error)),
+            Self::Reference(error) => ExecuteError::Reference(error),
+            Self::SameAggregateTwice(aggregate) => ExecuteError::SameAggregateTwice(aggregate),
+            Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),
+            Self::Conflict { attempts } => ExecuteError::Conflict { attempts },
+            Self::OutcomeUnknown { command_id, source } => ExecuteError::OutcomeUnknown { command_id, source },
+            Self::NotExecuted => ExecuteError::NotExecuted,
+            Self::Panicked(name) => ExecuteError::Panicked(name),
+            Self::Load(error) => ExecuteError::Load(error),
+            Self::Unstorable(error) => ExecuteError::Unstorable(error),
+            Self::Body(error) => ExecuteError::Body(error),
+            Self::Store(error) => ExecuteError::Store(error),
+        }
+    }
+
+    pub(crate) fn store(command_id: Uuid, error: Arc<StoreError>) -> Self {
+        match &*error {
+            StoreError::OutcomeUnknown(_) => Self::OutcomeUnknown { command_id, source: error },
+            StoreError::Closed => Self::NotExecuted,
+            _ => Self::Store(error),
+        }
+    }
+}
+
+impl<E> From<LoadError> for ExecuteError<E> {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Id(error) => Self::Reference(error),
+            LoadError::Store(StoreError::Closed) => Self::NotExecuted,
+            other => Self::Load(Box::new(other)),
+        }
+    }
+}
+
+impl<E> From<OutcomeError> for ExecuteError<E> {
+    fn from(error: OutcomeError) -> Self {
+        Self::Unstorable(Box::new(error))
+    }
+}
+
+/// Why a name and a JSON text are not a command.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// No command has this name.
+    #[error("there is no command `{name}`; there are: {}", .known.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// The text is no JSON, or not of the command's shape.
+    #[error("the body of `{command}` is not right: {source}; see its schema with `commands {command}`")]
+    Body {
+        /// The command.
+        command: &'static str,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The body has a field that the command does not.
+    #[error("`{command}` has no field `{field}`; it has: {}", .known.join(", "))]
+    UnknownField {
+        /// The command.
+        command: &'static str,
+        /// The field.
+        field: String,
+        /// The fields it has.
+        known: Vec<String>,
+    },
+}

@@ -1,0 +1,181 @@
+//! Many commands in order, without waiting for each: decided one after the other on the states that follow from the
+//! ones before, appended in batches.
+//!
+//! All commands in flight form a chain: if one of them meets a conflict, everything decided after it fails with it
+//! and is decided again behind it, so that the log's order is the order in which the commands came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::stream::{self, Stream, StreamExt};
+
+use super::engine::{InFlight, Landed, Prepared};
+use super::{Engine, Envelope, ExecuteError};
+use crate::BoxError;
+use crate::store::{KnownCommand, Receipt};
+
+type Executed = Result<Receipt, ExecuteError<BoxError>>;
+
+static CHAINS: AtomicU64 = AtomicU64::new(1);
+
+/// A command that was taken from the input.
+enum Slot {
+    /// Answered.
+    Done(Executed),
+    /// To be decided.
+    Waiting(Box<Prepared>),
+    /// Decided, on its way to the log.
+    Flying(Box<Prepared>, InFlight),
+}
+
+struct Pipeline<S> {
+    engine: Arc<Engine>,
+    input: S,
+    ended: bool,
+    window: usize,
+    chain: u64,
+    /// Commands in order: flying ones first, then waiting ones; answered ones anywhere.
+    slots: VecDeque<Slot>,
+}
+
+/// Executes commands in the order in which they come, at most `window` at a time; answers in the same order.
+pub(crate) fn execute_all<S>(engine: Arc<Engine>, input: S, window: usize) -> impl Stream<Item = Executed>
+where
+    S: Stream<Item = Envelope> + Unpin,
+{
+    let window = window.max(1);
+    let pipeline = Pipeline {
+        engine,
+        input: input.ready_chunks(window),
+        ended: false,
+        window,
+        chain: CHAINS.fetch_add(1, Ordering::Relaxed),
+        slots: VecDeque::new(),
+    };
+    stream::unfold(pipeline, |mut pipeline| async move {
+        let executed = pipeline.next().await?;
+        Some((executed, pipeline))
+    })
+}
+
+impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
+    async fn next(&mut self) -> Option<Executed> {
+        loop {
+            self.take_off().await;
+            let full = self.slots.len() >= self.window;
+            let Some(front) = self.slots.front_mut() else {
+                if self.ended {
+                    return None;
+                }
+                self.take_in().await;
+                continue;
+            };
+            if let Slot::Flying(_, in_flight) = front {
+                if self.ended || full {
+                    in_flight.ready().await;
+                } else {
+                    tokio::select! {
+                        biased;
+                        chunk = self.input.next() => {
+                            self.take(chunk).await;
+                            continue;
+                        }
+                        () = in_flight.ready() => {}
+                    }
+                }
+            }
+            if let Some(executed) = self.land_front().await {
+                return Some(executed);
+            }
+        }
+    }
+
+    async fn take_in(&mut self) {
+        let chunk = self.input.next().await;
+        self.take(chunk).await;
+    }
+
+    /// Prepares a chunk of the input. What the log knows already is answered here, without a decision.
+    async fn take(&mut self, chunk: Option<Vec<Envelope>>) {
+        let Some(chunk) = chunk else {
+            self.ended = true;
+            return;
+        };
+        let given: Vec<_> = chunk.iter().filter_map(|envelope| envelope.context.id()).collect();
+        let known = match given.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.engine.store.commands(&given).await,
+        };
+        // If they could not be looked up, appending will tell, or fail with the reason.
+        let mut known = known.unwrap_or_default().into_iter();
+        for Envelope { command, context } in chunk {
+            let earlier = context.id().and_then(|_| known.next().flatten());
+            let slot = match self.engine.prepare(command, &context).await {
+                Err(error) => Slot::Done(Err(error)),
+                Ok(prepared) => match earlier {
+                    Some(KnownCommand { body_digest, receipt }) if body_digest == prepared.digest => {
+                        Slot::Done(Ok(receipt))
+                    }
+                    Some(_) => Slot::Done(Err(ExecuteError::CommandIdReused(prepared.id))),
+                    None => Slot::Waiting(Box::new(prepared)),
+                },
+            };
+            self.slots.push_back(slot);
+        }
+    }
+
+    /// Decides and sends what waits, in order.
+    async fn take_off(&mut self) {
+        for index in 0..self.slots.len() {
+            let Slot::Waiting(_) = &self.slots[index] else { continue };
+            let Slot::Waiting(prepared) = std::mem::replace(&mut self.slots[index], Slot::Done(Err(ExecuteError::NotExecuted)))
+            else {
+                continue;
+            };
+            self.slots[index] = match self.engine.submit(&prepared, Some(self.chain)).await {
+                Ok(in_flight) => Slot::Flying(prepared, in_flight),
+                Err(error) => Slot::Done(Err(error)),
+            };
+        }
+    }
+
+    /// The first command's answer; `None` when it has to be asked for again.
+    async fn land_front(&mut self) -> Option<Executed> {
+        match self.slots.pop_front()? {
+            Slot::Done(executed) => Some(executed),
+            Slot::Waiting(prepared) => {
+                self.slots.push_front(Slot::Waiting(prepared));
+                None
+            }
+            Slot::Flying(prepared, in_flight) => match self.engine.land(&prepared, in_flight).await {
+                Landed::Done(executed) => Some(executed),
+                Landed::Conflict => {
+                    self.ground().await;
+                    Some(self.engine.run(&prepared).await)
+                }
+            },
+        }
+    }
+
+    /// After a conflict: everything behind it has failed too, or was answered; a new chain begins.
+    async fn ground(&mut self) {
+        for slot in &mut self.slots {
+            *slot = match std::mem::replace(slot, Slot::Done(Err(ExecuteError::NotExecuted))) {
+                Slot::Flying(prepared, in_flight) => match self.engine.land(&prepared, in_flight).await {
+                    Landed::Done(executed) => Slot::Done(executed),
+                    Landed::Conflict => Slot::Waiting(prepared),
+                },
+                other => other,
+            };
+        }
+        self.engine.queue.end_chain(self.chain);
+        self.chain = CHAINS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> Drop for Pipeline<S> {
+    fn drop(&mut self) {
+        self.engine.queue.end_chain(self.chain);
+    }
+}

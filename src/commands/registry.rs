@@ -1,0 +1,68 @@
+//! Commands by name, for callers that have only JSON: the command line, other programs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{AnyCommand, Command, Handle, ParseError};
+
+/// A command as it is listed.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CommandInfo {
+    /// Its name: `add_member`.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// The JSON schema of its body.
+    pub schema: Value,
+    #[serde(skip)]
+    parse: fn(&str) -> Result<Box<dyn AnyCommand>, serde_json::Error>,
+    #[serde(skip)]
+    type_name: &'static str,
+}
+
+/// The commands of an application, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registry(BTreeMap<&'static str, CommandInfo>);
+
+impl Registry {
+    /// Adds a command; an error names the type that has the name already.
+    pub(crate) fn add<C: Command + Handle>(&mut self) -> Result<(), &'static str> {
+        let info = CommandInfo {
+            name: C::NAME,
+            summary: C::SUMMARY,
+            schema: schemars::schema_for!(C).to_value(),
+            parse: |body| Ok(Box::new(serde_json::from_str::<C>(body)?)),
+            type_name: std::any::type_name::<C>(),
+        };
+        match self.0.insert(C::NAME, info) {
+            Some(other) if other.type_name != std::any::type_name::<C>() => Err(other.type_name),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn list(&self) -> impl Iterator<Item = &CommandInfo> {
+        self.0.values()
+    }
+
+    /// The command of this name and body. Fields that it does not have are refused: they are most likely misspelt.
+    pub(crate) fn parse(&self, name: &str, body: &str) -> Result<Box<dyn AnyCommand>, ParseError> {
+        let info = self.0.get(name).ok_or_else(|| ParseError::Unknown {
+            name: name.to_owned(),
+            known: self.0.keys().copied().collect(),
+        })?;
+        let body_error = |source| ParseError::Body { command: info.name, source };
+        let value: Value = serde_json::from_str(body).map_err(body_error)?;
+        let known = info.schema.get("properties").and_then(Value::as_object);
+        if let (Some(known), Some(given)) = (known, value.as_object())
+            && let Some(field) = given.keys().find(|field| !known.contains_key(*field))
+        {
+            return Err(ParseError::UnknownField {
+                command: info.name,
+                field: field.clone(),
+                known: known.keys().cloned().collect(),
+            });
+        }
+        (info.parse)(body).map_err(body_error)
+    }
+}
