@@ -19,10 +19,14 @@
 extern crate self as annals;
 
 pub mod aggregates;
+pub mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod commands;
 pub mod events;
 pub mod projections;
 pub mod store;
+pub mod testing;
 
 #[doc(hidden)]
 pub use {cqrs_es, schemars, serde, serde_json};
@@ -36,7 +40,9 @@ pub mod prelude {
     pub use schemars::JsonSchema;
 
     pub use crate::aggregates::{Aggregate, Loaded};
+    pub use crate::app::{Annals, App};
     pub use crate::commands::{Command, Context, Handle};
     pub use crate::events::{Change, Event, Id, Recorded, Ref};
+    pub use crate::projections::{DocumentView, On};
     pub use crate::store::Receipt;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::scope::OutcomeError;
+use crate::BoxError;
 use crate::aggregates::LoadError;
 use crate::events::{InvalidRef, Ref};
 use crate::store::StoreError;
@@ -48,10 +49,10 @@ pub enum ExecuteError<E> {
     Panicked(&'static str),
     /// An aggregate that it names could not be loaded.
     #[error("an aggregate could not be loaded")]
-    Load(#[source] crate::BoxError),
+    Load(#[source] BoxError),
     /// The handler answered with something that cannot be stored.
     #[error("what the command decided cannot be stored")]
-    Unstorable(#[source] crate::BoxError),
+    Unstorable(#[source] BoxError),
     /// The command cannot be written as JSON.
     #[error("the command cannot be written as JSON")]
     Body(#[source] serde_json::Error),
@@ -61,10 +62,23 @@ pub enum ExecuteError<E> {
 }
 
 impl<E> ExecuteError<E> {
-    /// The same with the command's own error changed.
-    pub fn map<F>(self, f: impl FnOnce(E) -> F) -> ExecuteError<F> {
+    pub(crate) fn store(command_id: Uuid, error: Arc<StoreError>) -> Self {
+        match &*error {
+            StoreError::OutcomeUnknown(_) => Self::OutcomeUnknown { command_id, source: error },
+            StoreError::Closed => Self::NotExecuted,
+            _ => Self::Store(error),
+        }
+    }
+}
+
+impl ExecuteError<BoxError> {
+    /// The same with the refusal as the command's own type.
+    pub(crate) fn typed<E: std::error::Error + 'static>(self) -> ExecuteError<E> {
         match self {
-            Self::Refused(error) => ExecuteError::Refused(f(error)),
+            Self::Refused(error) => match error.downcast::<E>() {
+                Ok(error) => ExecuteError::Refused(*error),
+                Err(other) => ExecuteError::Unstorable(other),
+            },
             Self::Reference(error) => ExecuteError::Reference(error),
             Self::SameAggregateTwice(aggregate) => ExecuteError::SameAggregateTwice(aggregate),
             Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),
@@ -76,14 +90,6 @@ impl<E> ExecuteError<E> {
             Self::Unstorable(error) => ExecuteError::Unstorable(error),
             Self::Body(error) => ExecuteError::Body(error),
             Self::Store(error) => ExecuteError::Store(error),
-        }
-    }
-
-    pub(crate) fn store(command_id: Uuid, error: Arc<StoreError>) -> Self {
-        match &*error {
-            StoreError::OutcomeUnknown(_) => Self::OutcomeUnknown { command_id, source: error },
-            StoreError::Closed => Self::NotExecuted,
-            _ => Self::Store(error),
         }
     }
 }

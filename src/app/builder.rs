@@ -1,0 +1,156 @@
+//! [`App`]: the registration of commands, views and projections.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Annals, Unsound, soundness};
+use crate::aggregates::Kind;
+use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
+use crate::events::Types;
+use crate::projections::audit::AuditLog;
+use crate::projections::metrics::Metrics;
+use crate::projections::{DocumentView, Documents, EventSet, Projection};
+use crate::store::{Clock, OpenOptions, StoreError};
+
+/// An application's parts: nothing is opened or written yet.
+///
+/// Registering a command registers the aggregates in its scope, and with them their events. The audit log and the
+/// metrics are always there.
+pub struct App {
+    pub(crate) name: String,
+    pub(super) registry: Registry,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) types: Types,
+    pub(super) projections: Vec<Arc<dyn Projection>>,
+    /// For each view, the names in the log of the events that it wants.
+    pub(super) wanted: Vec<(&'static str, Vec<&'static str>)>,
+    pub(super) problems: Vec<String>,
+    pub(super) clock: Clock,
+    #[cfg(feature = "cli")]
+    pub(crate) subcommands: Vec<crate::cli::Subcommand>,
+}
+
+/// Why an application could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its parts do not fit together.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its projections cannot be started.
+    #[error("the projections could not be started")]
+    Projections(#[source] crate::BoxError),
+}
+
+impl App {
+    /// An application of this name: the store keeps it, and the command line goes by it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            registry: Registry::default(),
+            kinds: Vec::new(),
+            types: Types::default(),
+            projections: Vec::new(),
+            wanted: Vec::new(),
+            problems: Vec::new(),
+            clock: Arc::new(Timestamp::now),
+            #[cfg(feature = "cli")]
+            subcommands: Vec::new(),
+        }
+    }
+
+    /// Adds a command, with the aggregates that it is decided on.
+    #[must_use]
+    pub fn command<C: Command + Handle>(mut self) -> Self {
+        if let Err(other) = self.registry.add::<C>() {
+            let this = std::any::type_name::<C>();
+            self.problems.push(format!("two commands are called `{}`: {other} and {this}", C::NAME));
+        }
+        for kind in C::Scope::kinds() {
+            let aggregate_type = kind.aggregate_type();
+            if self.kinds.iter().any(|known| known.aggregate_type() == aggregate_type) {
+                continue;
+            }
+            if let Err(error) = kind.0.register(&mut self.types) {
+                self.problems.push(error.to_string());
+            }
+            self.kinds.push(kind);
+        }
+        self
+    }
+
+    /// Adds a view: documents by key.
+    #[must_use]
+    pub fn view<V: DocumentView>(mut self) -> Self {
+        self.wanted.push((V::NAME, V::Events::event_types()));
+        self.projection(Documents::<V>::new())
+    }
+
+    /// Adds a projection of the application's own.
+    #[must_use]
+    pub fn projection(mut self, projection: impl Projection) -> Self {
+        self.projections.push(Arc::new(projection));
+        self
+    }
+
+    /// Tells the time in place of the machine's clock: for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Its commands, by name.
+    pub fn commands(&self) -> impl Iterator<Item = &CommandInfo> {
+        self.registry.list()
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Its event types.
+    #[must_use]
+    pub fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// Whether its parts fit together: no name twice, every id of its aggregate's kind, every view fed by events that
+    /// some command can bring about.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn check(&self) -> Result<(), Unsound> {
+        soundness::check(self)
+    }
+
+    /// Opens it on a store, which is made if it is not there: `sqlite://job_server.db`, `sqlite::memory:`.
+    ///
+    /// # Errors
+    /// When its parts do not fit together, or the store cannot be opened.
+    pub async fn open(self, url: &str) -> Result<Annals, OpenError> {
+        self.open_with(url, true, true).await
+    }
+
+    /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
+    pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
+        self.check()?;
+        let options = OpenOptions { app: self.name.clone(), clock: self.clock.clone(), create };
+        let store = crate::store::open(url, options).await?;
+        let types = Arc::new(self.types);
+        let mut projections: Vec<Arc<dyn Projection>> =
+            vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))];
+        projections.extend(self.projections);
+        Annals::start(store, types, self.registry, projections, self.clock, follow).await
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! [`Annals`]: an application that is open.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::Stream;
+
+use super::OpenError;
+use crate::BoxError;
+use crate::commands::{
+    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Registry, execute_all,
+};
+use crate::events::{Ref, Stored, Types};
+use crate::projections::audit::AuditQuery;
+use crate::projections::metrics::MetricQuery;
+use crate::projections::{
+    DocumentView, Projection, ProjectionStatus, Projections, ReadError, Reading, RebuildError, RebuildTask, ViewList,
+    ViewQuery,
+};
+use crate::store::{CheckReport, Clock, Interest, Page, Receipt, Store, StoreError};
+
+/// An application, open on a store. Cheap to clone; all clones share one writer and one set of projections.
+#[derive(Clone)]
+pub struct Annals(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    types: Arc<Types>,
+    registry: Registry,
+    engine: Arc<Engine>,
+    projections: Projections,
+    clock: Clock,
+}
+
+impl Annals {
+    pub(super) async fn start(
+        store: Arc<dyn Store>,
+        types: Arc<Types>,
+        registry: Registry,
+        projections: Vec<Arc<dyn Projection>>,
+        clock: Clock,
+        follow: bool,
+    ) -> Result<Self, OpenError> {
+        let engine = Arc::new(Engine::start(store.clone(), clock.clone()));
+        let projections = Projections::start(store.clone(), types.clone(), projections, follow)
+            .await
+            .map_err(|error| OpenError::Projections(Box::new(error)))?;
+        Ok(Self(Arc::new(Inner { store, types, registry, engine, projections, clock })))
+    }
+
+    /// Executes a command and answers once its events are durable.
+    ///
+    /// # Errors
+    /// The command's own refusal, typed, and all that can keep a command from being executed: see [`ExecuteError`].
+    pub async fn execute<C: Command + Handle>(
+        &self,
+        command: C,
+        context: &Context,
+    ) -> Result<Receipt, ExecuteError<C::Error>> {
+        self.0.engine.execute(Box::new(command), context).await.map_err(ExecuteError::typed)
+    }
+
+    /// Executes a command that is known only by its name and its body, a JSON text.
+    ///
+    /// # Errors
+    /// When there is no such command or the body is not one; and as [`Annals::execute`].
+    pub async fn execute_json(
+        &self,
+        name: &str,
+        body: &str,
+        context: &Context,
+    ) -> Result<Result<Receipt, ExecuteError<BoxError>>, ParseError> {
+        let command = self.0.registry.parse(name, body)?;
+        Ok(self.0.engine.execute(command, context).await)
+    }
+
+    /// Executes commands in the order in which they come, up to `window` of them at a time, and answers in the same
+    /// order. The log has them in that order too: each is decided on what follows from the ones before. A refusal, or
+    /// any other error, concerns its own command alone; who wants to stop there drops the stream.
+    pub fn execute_all<S>(
+        &self,
+        commands: S,
+        window: usize,
+    ) -> impl Stream<Item = Result<Receipt, ExecuteError<BoxError>>> + use<S>
+    where
+        S: Stream<Item = Envelope> + Unpin,
+    {
+        execute_all(self.0.engine.clone(), commands, window)
+    }
+
+    /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
+    pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
+        ViewQuery::new(self.reading(V::NAME), key)
+    }
+
+    /// The documents of a view, in the order of their keys.
+    pub fn views<V: DocumentView>(&self) -> ViewList<V> {
+        ViewList::new(self.reading(V::NAME))
+    }
+
+    /// The audit log: who did what, when, to what.
+    #[must_use]
+    pub fn audit(&self) -> AuditQuery {
+        AuditQuery::new(self.reading(crate::projections::audit::NAME))
+    }
+
+    /// The numbers of a topic and everything below it.
+    #[must_use]
+    pub fn metric(&self, topic: &str) -> MetricQuery {
+        MetricQuery::new(self.reading(crate::projections::metrics::NAME), self.0.clock.clone()).topic(topic)
+    }
+
+    /// How a projection is read: how far it is, and its tables as of one moment.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn reading(&self, projection: &str) -> Result<Reading, ReadError> {
+        self.0.projections.reading(projection)
+    }
+
+    /// How far each projection is, and why it stopped if it did.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
+        self.0.projections.statuses().await
+    }
+
+    /// Makes a projection anew beside the live one, then switches. Dropping the task leaves the live one as it is.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it is being rebuilt.
+    pub async fn rebuild(&self, projection: &str) -> Result<RebuildTask, RebuildError> {
+        self.0.projections.rebuild(projection).await
+    }
+
+    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` hears of the position and the head.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn check(&self, progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
+        crate::store::check(&*self.0.store, &self.0.types, progress).await
+    }
+
+    /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.
+    ///
+    /// # Errors
+    /// When the file is there already or cannot be written.
+    pub async fn backup(
+        &self,
+        to: impl AsRef<Path>,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.0.store.backup(to.as_ref(), Box::new(progress)).await
+    }
+
+    /// At most `limit` events after a position, as they lie in the log.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn events(&self, after: u64, limit: usize) -> Result<Page, StoreError> {
+        self.0.store.read(after, limit, &Interest::All).await
+    }
+
+    /// At most `limit` events of one aggregate after a sequence.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn history(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.0.store.load(aggregate, after, limit).await
+    }
+
+    /// The commands, by name.
+    pub fn commands(&self) -> impl Iterator<Item = &CommandInfo> {
+        self.0.registry.list()
+    }
+
+    /// The event types.
+    #[must_use]
+    pub fn types(&self) -> &Arc<Types> {
+        &self.0.types
+    }
+
+    /// The store underneath: durability and place, the head of the log, reading.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// Finishes what is under way, answers what was not sent "not executed", stops the projections and lets go of the
+    /// store. Every clone is closed with it.
+    pub async fn close(&self) {
+        self.0.engine.close().await;
+        self.0.projections.close().await;
+        self.0.store.close().await;
+    }
+}
+
+impl std::fmt::Debug for Annals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Annals").field(&self.0.store.describe()).finish()
+    }
+}

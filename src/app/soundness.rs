@@ -1,0 +1,48 @@
+//! What must be true of an application before it is opened.
+
+use std::collections::HashSet;
+
+use super::App;
+
+/// An application whose parts do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the application `{app}` is not sound:\n- {}", .problems.join("\n- "))]
+pub struct Unsound {
+    /// Its name.
+    pub app: String,
+    /// All that is wrong.
+    pub problems: Vec<String>,
+}
+
+pub(super) fn check(app: &App) -> Result<(), Unsound> {
+    let mut problems = app.problems.clone();
+    for kind in &app.kinds {
+        let (aggregate_type, id_kind) = (kind.aggregate_type(), kind.0.id_kind());
+        if aggregate_type != id_kind {
+            problems.push(format!(
+                "the ids of the aggregate `{aggregate_type}` are of the kind `{id_kind}`: give them its type's name, \
+                 with #[id(kind = \"{aggregate_type}\")]"
+            ));
+        }
+    }
+    let mut names: HashSet<&str> = ["audit", "metrics"].into();
+    for projection in &app.projections {
+        if !names.insert(projection.name()) {
+            problems.push(format!("two projections are called `{}`: rename one", projection.name()));
+        }
+    }
+    for (view, wanted) in &app.wanted {
+        for event_type in wanted {
+            if app.types.get(event_type).is_none() {
+                problems.push(format!(
+                    "the view `{view}` wants `{event_type}`, but no registered command can bring that about: \
+                     register a command on its aggregate"
+                ));
+            }
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Unsound { app: app.name.clone(), problems }),
+    }
+}

@@ -1,0 +1,226 @@
+//! The command line of an application: `App::main`.
+//!
+//! ## Layout
+//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `view`, `projections`, `events`, `check`, `backup`
+//! - `output`: formats, and text that is safe to print on a terminal
+//! - `progress`: bars on a terminal, plain lines otherwise
+
+mod audit;
+mod backup;
+mod check;
+mod commands;
+mod events;
+mod execute;
+mod metrics;
+mod output;
+mod progress;
+mod projections;
+mod view;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
+use futures::future::{BoxFuture, FutureExt};
+
+pub use output::plain;
+pub use progress::Bar;
+
+use crate::BoxError;
+use crate::app::{Annals, App};
+
+type Run = Box<dyn FnOnce(Annals, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+
+/// A subcommand of an application's own.
+pub(crate) struct Subcommand {
+    command: clap::Command,
+    run: Run,
+}
+
+/// Where the store is.
+#[derive(Args, Clone, Debug)]
+struct StoreArgs {
+    /// The store: sqlite://FILE.db or sqlite::memory: [default: sqlite://<application>.db]
+    #[arg(long, env = "ANNALS_STORE", value_name = "URL")]
+    store: Option<String>,
+}
+
+#[derive(Parser)]
+#[command(
+    after_help = "Every change is a command; what it does is kept as events in the store, for good. On SQLite the log is \
+                  one file in WAL mode with synchronous=FULL: a command is answered when its events are on the disk. \
+                  The views beside it (*.views.db) can be deleted: they are made again.\n\n\
+                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, debug).",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Builtin,
+}
+
+#[derive(Subcommands)]
+enum Builtin {
+    Execute(execute::Execute),
+    Commands(commands::Commands),
+    Audit(audit::Audit),
+    Metrics(metrics::Metrics),
+    View(view::View),
+    Projections(projections::Projections),
+    Events(events::Events),
+    Check(check::Check),
+    Backup(backup::Backup),
+}
+
+/// How a subcommand needs the application opened.
+#[derive(Clone, Copy)]
+enum Open {
+    /// Make the store if it is not there.
+    ToWrite,
+    /// An existing store, with the projections brought up to the log.
+    ToRead,
+    /// An existing store as it lies there.
+    AsItIs,
+}
+
+impl App {
+    /// Adds a subcommand to the command line. It gets the application, open on the store that `--store` names.
+    ///
+    /// ```no_run
+    /// # use annals::prelude::*;
+    /// App::new("demo").subcommand(clap::Command::new("head").about("Print the last position"), |annals, _| async move {
+    ///     println!("{}", annals.store().head().await?.position);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[must_use]
+    pub fn subcommand<F, R>(mut self, command: clap::Command, run: F) -> Self
+    where
+        F: FnOnce(Annals, ArgMatches) -> R + Send + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.subcommands
+            .push(Subcommand { command, run: Box::new(|annals, matches| run(annals, matches).boxed()) });
+        self
+    }
+
+    /// The whole command line: reads the arguments, does what they say, and answers with the exit code, which is 0
+    /// only on success. Errors and logs go to stderr.
+    pub async fn main(self) -> ExitCode {
+        self.main_with(std::env::args_os()).await
+    }
+
+    /// The same with these arguments, the program's name first.
+    pub async fn main_with<T: Into<std::ffi::OsString> + Clone>(
+        self,
+        arguments: impl IntoIterator<Item = T>,
+    ) -> ExitCode {
+        log_to_stderr();
+        let matches = match self.command_line().try_get_matches_from(arguments) {
+            Ok(matches) => matches,
+            Err(error) => {
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        };
+        match self.dispatch(matches).await {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever reads our output has read enough.
+            Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {}", output::chain(&*error));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn command_line(&self) -> clap::Command {
+        let store = StoreArgs::augment_args(clap::Command::new("store"));
+        let store: Vec<clap::Arg> = store.get_arguments().cloned().collect();
+        Cli::command()
+            .name(self.name.clone())
+            .bin_name(self.name.clone())
+            .subcommands(self.subcommands.iter().map(|own| own.command.clone().args(store.clone())))
+    }
+
+    async fn dispatch(mut self, matches: ArgMatches) -> Result<(), BoxError> {
+        let name = matches.subcommand_name().unwrap_or_default().to_owned();
+        if let Some(index) = self.subcommands.iter().position(|own| own.command.get_name() == name) {
+            let own = self.subcommands.swap_remove(index);
+            let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
+            let store = StoreArgs::from_arg_matches(matches)?;
+            let (run, matches) = (own.run, matches.clone());
+            return self.with(&store, Open::ToRead.or_make(), |annals| run(annals, matches)).await;
+        }
+        match Cli::from_arg_matches(&matches)?.command {
+            Builtin::Execute(command) => command.run(self).await,
+            Builtin::Commands(command) => command.run(&self),
+            Builtin::Audit(command) => command.run(self).await,
+            Builtin::Metrics(command) => command.run(self).await,
+            Builtin::View(command) => command.run(self).await,
+            Builtin::Projections(command) => command.run(self).await,
+            Builtin::Events(command) => command.run(self).await,
+            Builtin::Check(command) => command.run(self).await,
+            Builtin::Backup(command) => command.run(self).await,
+        }
+    }
+
+    /// Opens the application, does something with it, and closes it whatever came of that.
+    async fn with<R>(
+        self,
+        store: &StoreArgs,
+        open: (bool, bool),
+        run: impl FnOnce(Annals) -> R,
+    ) -> Result<(), BoxError>
+    where
+        R: Future<Output = Result<(), BoxError>>,
+    {
+        let url = store.store.clone().unwrap_or_else(|| format!("sqlite://{}.db", self.name));
+        let (create, follow) = open;
+        let annals = self.open_with(&url, create, follow).await?;
+        let done = run(annals.clone()).await;
+        annals.close().await;
+        done
+    }
+}
+
+impl Open {
+    /// Whether to make the store, and whether the projections follow the log.
+    fn flags(self) -> (bool, bool) {
+        match self {
+            Self::ToWrite => (true, false),
+            Self::ToRead => (false, true),
+            Self::AsItIs => (false, false),
+        }
+    }
+
+    /// An application's own subcommand may write and read.
+    fn or_make(self) -> (bool, bool) {
+        (true, self.flags().1)
+    }
+}
+
+/// Waits until the projection has taken in all that is in the log now.
+async fn caught_up(annals: &Annals, projection: &str) -> Result<(), BoxError> {
+    let head = annals.store().head().await?;
+    Ok(annals.reading(projection)?.caught_up(head, None).await?)
+}
+
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("ANNALS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An application that embeds this may have a subscriber of its own already.
+    let _ = subscriber.try_init();
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(this) = error {
+        if this.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        error = this.source();
+    }
+    false
+}

@@ -1,0 +1,64 @@
+//! `view`: the documents of a view.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{self, Format, plain};
+use super::{Open, StoreArgs, caught_up};
+use crate::BoxError;
+use crate::app::App;
+use crate::projections::{document, documents};
+
+/// Documents are read in pages of this size.
+const PAGE: usize = 1_000;
+
+/// Print one document of a view, or all of them in the order of their keys
+#[derive(Args)]
+#[command(after_help = "Examples:\n  view roster\n  view roster 7 --format json")]
+pub(super) struct View {
+    /// The view's name: see `projections status`
+    name: String,
+    /// The document's key
+    key: Option<String>,
+    /// How they are printed: text has a line for each, its key, a tab and the document
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl View {
+    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
+        let store = self.store.clone();
+        app.with(&store, Open::ToRead.flags(), |annals| async move {
+            caught_up(&annals, &self.name).await?;
+            let reading = annals.reading(&self.name)?;
+            if let Some(key) = &self.key {
+                let found = document(&reading, key).await?;
+                let found = found.ok_or_else(|| format!("`{}` has no document `{}`", self.name, plain(key)))?;
+                return output::json(&found);
+            }
+            let mut after: Option<String> = None;
+            let mut all = Vec::new();
+            loop {
+                let page = documents(&reading, after.as_deref(), PAGE).await?;
+                let full = page.len() == PAGE;
+                after = page.last().map(|(key, _)| key.clone());
+                for (key, document) in page {
+                    match self.format {
+                        Format::Text => output::line(&format!("{}\t{document}", plain(&key)))?,
+                        Format::Json => all.push(json!({ "key": key, "document": document })),
+                    }
+                }
+                if !full {
+                    break;
+                }
+            }
+            match self.format {
+                Format::Text => Ok(()),
+                Format::Json => output::json(&Value::from(all)),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,121 @@
+//! Given these events, when this command, then those events, or that refusal. For a scope of any form.
+
+use std::fmt::Debug;
+
+use crate::aggregates::{Aggregate, Kind, State};
+use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Members, Scope, Undecided};
+use crate::events::{Id, Ref};
+use crate::store::NewEvent;
+
+/// What has happened before.
+#[derive(Clone, Default)]
+pub struct Given(Vec<(Ref, State)>);
+
+/// Nothing has happened before.
+#[must_use]
+pub fn nothing() -> Given {
+    Given::default()
+}
+
+/// These events have happened to one aggregate.
+///
+/// ```no_run
+/// # use annals::prelude::*;
+/// # fn test<A: Aggregate, C: Handle + Command<Scope = A>>(id: A::Id, before: A::Event, command: C, after: A::Event)
+/// # where A::Event: PartialEq {
+/// # let alice = Ref::new("user", "alice").unwrap();
+/// annals::testing::given::<A>(&id, [before]).when(command, Context::by(alice)).then(vec![after]);
+/// # }
+/// ```
+#[must_use]
+pub fn given<A: Aggregate>(id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Given {
+    nothing().and::<A>(id, events)
+}
+
+impl Given {
+    /// And these have happened to another.
+    ///
+    /// # Panics
+    /// When the id is not one of the aggregate's.
+    #[must_use]
+    #[track_caller]
+    pub fn and<A: Aggregate>(mut self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
+        let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
+        events.into_iter().for_each(|event| loaded.take_in(&event));
+        self.0.push((Ref::unchecked(A::TYPE, &id.text()), std::sync::Arc::new(loaded)));
+        self
+    }
+
+    /// When this command is given.
+    ///
+    /// # Panics
+    /// When the command names an aggregate whose id cannot be read.
+    #[track_caller]
+    pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
+        let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
+        let state = |(kind, aggregate): (Kind, Ref)| match self.0.iter().find(|(known, _)| *known == aggregate) {
+            Some((_, state)) => state.clone(),
+            None => kind.0.fresh(&aggregate).unwrap_or_else(|error| panic!("{error}")),
+        };
+        let states = Members(C::Scope::members(command.ids()).into_iter().map(state).collect());
+        let decided = match command.decide(&states, &context) {
+            Ok(changes) => Ok(changes.into_iter().map(|change| change.events).collect()),
+            Err(Undecided::Refused(error)) => match error.downcast::<C::Error>() {
+                Ok(error) => Err(*error),
+                Err(other) => panic!("{other}"),
+            },
+            Err(Undecided::Broken(error)) => panic!("{error}"),
+        };
+        When { states, decided }
+    }
+}
+
+/// What came of the command.
+pub struct When<C: Command> {
+    states: Members,
+    decided: Result<Vec<Vec<NewEvent>>, C::Error>,
+}
+
+impl<C: Command> When<C> {
+    /// Then these events follow, compared as they would lie in the log.
+    ///
+    /// # Panics
+    /// When others do, or the command is refused.
+    #[track_caller]
+    pub fn then(self, events: EventsOf<C>) {
+        let wanted = <C::Scope as Scope>::outcome(&self.states, events).unwrap_or_else(|error| panic!("{error}"));
+        let wanted: Vec<Vec<NewEvent>> = wanted.into_iter().map(|change| change.events).collect();
+        match self.decided {
+            Ok(events) => assert_eq!(events, wanted, "other events followed"),
+            Err(error) => panic!("the command was refused: {error}"),
+        }
+    }
+
+    /// Then nothing follows: there was nothing to do.
+    ///
+    /// # Panics
+    /// When events follow, or the command is refused.
+    #[track_caller]
+    pub fn then_nothing(self) {
+        match self.decided {
+            Ok(events) => assert!(events.iter().all(Vec::is_empty), "events followed: {events:?}"),
+            Err(error) => panic!("the command was refused: {error}"),
+        }
+    }
+
+    /// Then it is refused, for this reason.
+    ///
+    /// # Panics
+    /// When events follow, or it is refused for another reason.
+    #[track_caller]
+    pub fn then_refused(self, reason: C::Error)
+    where
+        C::Error: PartialEq + Debug,
+    {
+        match self.decided {
+            Ok(events) => panic!("the command was not refused: {events:?}"),
+            Err(error) => assert_eq!(error, reason, "it was refused for another reason"),
+        }
+    }
+}
+
