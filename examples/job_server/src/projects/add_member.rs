@@ -1,0 +1,69 @@
+//! Give a user roles on a project.
+
+use annals::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::project::ensure_exists;
+use super::{MemberEvent, Project, ProjectError, ProjectEvent, ProjectId};
+use crate::roles::Roles;
+use crate::users::UserId;
+
+/// Give a user roles on a project
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AddMember {
+    /// The project
+    #[on(Project)]
+    pub project: ProjectId,
+    /// Who joins
+    pub user: UserId,
+    /// What they may do
+    pub roles: Roles,
+}
+
+impl Handle for AddMember {
+    fn handle(&self, project: &Loaded<Project>, _: &Context) -> Result<Vec<ProjectEvent>, ProjectError> {
+        ensure_exists(project)?;
+        if project.roles(&self.user).is_ok() {
+            return Err(ProjectError::Member(self.user.clone()));
+        }
+        Ok(vec![MemberEvent::Added { user: self.user.clone(), roles: self.roles.clone() }.into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annals::aggregates::Cqrs;
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+    use crate::roles::{Role, roles};
+
+    fn add() -> Box<dyn annals::aggregates::Decide<Project>> {
+        let (project, user) = (ProjectId::new("7"), UserId::new("bob"));
+        let command = AddMember { project, user, roles: roles([Role::Developer]) };
+        Cqrs::<Project>::command(command, Context::by(UserId::new("alice")))
+    }
+
+    fn created() -> ProjectEvent {
+        ProjectEvent::Created { name: "Vaccines".to_owned() }
+    }
+
+    fn added() -> ProjectEvent {
+        MemberEvent::Added { user: UserId::new("bob"), roles: roles([Role::Developer]) }.into()
+    }
+
+    /// Mission J10. This one is written with the test framework of cqrs-es, which runs on every aggregate.
+    #[test]
+    fn a_member_is_added_once_to_a_project_that_exists() {
+        let framework = || TestFramework::<Cqrs<Project>>::with(());
+        framework().given(vec![created()]).when(add()).then_expect_events(vec![added()]);
+        framework()
+            .given(vec![created(), added()])
+            .when(add())
+            .then_expect_error(ProjectError::Member(UserId::new("bob")));
+        framework()
+            .given_no_previous_events()
+            .when(add())
+            .then_expect_error_message("there is no project:7: create it first");
+    }
+}

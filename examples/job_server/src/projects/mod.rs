@@ -1,0 +1,17 @@
+//! Projects and their members.
+
+mod add_member;
+mod create_project;
+mod events;
+mod project;
+mod remove_member;
+mod roster;
+mod update_member_roles;
+
+pub use add_member::AddMember;
+pub use create_project::CreateProject;
+pub use events::{MemberEvent, ProjectEvent};
+pub use project::{Project, ProjectError, ProjectId};
+pub use remove_member::RemoveMember;
+pub use roster::Roster;
+pub use update_member_roles::UpdateMemberRoles;
