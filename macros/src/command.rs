@@ -1,0 +1,166 @@
+//! `derive(Command)`.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
+
+use crate::attributes::{each, once, unknown, value, word};
+use crate::errors::Errors;
+use crate::{names, shape};
+
+struct Model {
+    name: String,
+    summary: String,
+    error: Option<Type>,
+    members: Vec<Member>,
+}
+
+/// A field marked `#[on(A)]`.
+struct Member {
+    field: Ident,
+    ty: Type,
+    aggregate: Type,
+}
+
+impl Member {
+    fn is_list(&self) -> bool {
+        shape::is_called(&self.ty, "Vec")
+    }
+}
+
+/// The implementation of a command, or its mistakes with a stub beside them.
+pub fn derive(input: &DeriveInput) -> TokenStream {
+    match read(input) {
+        Ok(model) => implementation(&input.ident, &model),
+        Err(error) => stub(input, error),
+    }
+}
+
+fn read(input: &DeriveInput) -> syn::Result<Model> {
+    let ident = &input.ident;
+    let mut errors = Errors::default();
+    if !input.generics.params.is_empty() {
+        errors.at(input.generics.span(), "a command has no generics: the command line must know every type");
+    }
+    let (mut name, mut error) = (None, None);
+    let said = each(&input.attrs, "command", |input| {
+        let word = word(input)?;
+        match word.to_string().as_str() {
+            "name" => once(&mut name, value::<LitStr>(input)?, &word),
+            "error" => once(&mut error, value(input)?, &word),
+            _ => Err(unknown(&word, "`name = \"…\"` or `error = Error`")),
+        }
+    });
+    errors.take(said);
+    let name = match name {
+        Some(name) => errors.take(names::checked(&name)).unwrap_or_default(),
+        None => names::snake_case(ident),
+    };
+    let members = match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => members(&data.fields, &mut errors),
+        _ => {
+            let message = "a command is a struct with named fields, one of them the id of its aggregate";
+            errors.at(ident.span(), message);
+            return errors.finish(Model { name, summary: String::new(), error, members: Vec::new() });
+        }
+    };
+    let lists = members.iter().filter(|member| member.is_list()).count();
+    if members.is_empty() {
+        let message = format!(
+            "`{ident}` does not say what it is decided on: write `#[on(Aggregate)]` above the field with the \
+             aggregate's id"
+        );
+        errors.at(ident.span(), message);
+    } else if let Some(fourth) = members.get(3) {
+        let message = "a command is decided on three fields at most: put ids of one type into a `Vec`";
+        errors.at(fourth.aggregate.span(), message);
+    } else if let Some(other) = members.get(1).filter(|_| lists > 0) {
+        let message = "beside a `Vec` nothing else can be decided on: write one `#[on(…)]`";
+        errors.at(other.aggregate.span(), message);
+    }
+    errors.finish(Model { name, summary: summary(&input.attrs), error, members })
+}
+
+fn members(fields: &Fields, errors: &mut Errors) -> Vec<Member> {
+    let mut members = Vec::new();
+    for field in fields {
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("on")) {
+            if let (Some(aggregate), Some(name)) = (errors.take(attribute.parse_args()), &field.ident) {
+                members.push(Member { field: name.clone(), ty: field.ty.clone(), aggregate });
+            }
+        }
+    }
+    members
+}
+
+/// The first line of the doc comment.
+fn summary(attributes: &[Attribute]) -> String {
+    let text = attributes.iter().find_map(|attribute| match &attribute.meta {
+        Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let text = text.unwrap_or_default();
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
+fn implementation(ident: &Ident, model: &Model) -> TokenStream {
+    let Model { name, summary, error, members } = model;
+    let taken = names::taken_once("command", name, ident.span());
+    let aggregates: Vec<&Type> = members.iter().map(|member| &member.aggregate).collect();
+    let ids = members.iter().map(
+        |Member { field, ty, .. }| quote_spanned!(ty.span()=> <#ty as ::core::clone::Clone>::clone(&self.#field)),
+    );
+    let (scope, ids) = match members.as_slice() {
+        [one] if one.is_list() => (quote!(::std::vec::Vec<#(#aggregates)*>), quote!(#(#ids)*)),
+        [_] => (quote!(#(#aggregates)*), quote!(#(#ids)*)),
+        _ => (quote!((#(#aggregates),*)), quote!((#(#ids),*))),
+    };
+    let error = match (error, aggregates.first()) {
+        (Some(error), _) => error.to_token_stream(),
+        (None, first) => quote!(<#first as ::annals::aggregates::Aggregate>::Error),
+    };
+    quote! {
+        #taken
+
+        #[automatically_derived]
+        impl ::annals::commands::Command for #ident {
+            const NAME: &'static str = #name;
+            const SUMMARY: &'static str = #summary;
+            type Scope = #scope;
+            type Error = #error;
+
+            fn ids(&self) -> <Self::Scope as ::annals::commands::Scope>::Ids {
+                #ids
+            }
+        }
+    }
+}
+
+/// The mistakes, the first of them in place of the scope: the compiler then asks nothing more of the command.
+fn stub(input: &DeriveInput, error: syn::Error) -> TokenStream {
+    let ident = &input.ident;
+    let mut errors = error.into_iter().map(syn::Error::into_compile_error);
+    if !input.generics.params.is_empty() {
+        return quote!(#(#errors)*);
+    }
+    let first = errors.next();
+    quote! {
+        #(#errors)*
+
+        #[automatically_derived]
+        impl ::annals::commands::Command for #ident {
+            const NAME: &'static str = "";
+            const SUMMARY: &'static str = "";
+            type Scope = #first;
+            type Error = <Self::Scope as ::annals::aggregates::Aggregate>::Error;
+
+            fn ids(&self) -> <Self::Scope as ::annals::commands::Scope>::Ids {
+                ::core::unreachable!()
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! `derive(Event)`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{DeriveInput, Type};
+
+use crate::errors::Errors;
+use crate::model::{Field, Model, MustBeType, Own, Variant};
+use crate::names;
+
+/// The implementations of an event enum, or its mistakes with stubs beside them.
+pub fn derive(input: &DeriveInput) -> TokenStream {
+    let mut errors = Errors::default();
+    let model = Model::read(input, &mut errors);
+    let conversions = conversions(&input.ident, &model.variants);
+    let implementations = match errors.finish(()) {
+        Ok(()) => implementations(&input.ident, &model),
+        Err(error) => {
+            let error = error.into_compile_error();
+            let stubs = input.generics.params.is_empty().then(|| stubs(&input.ident));
+            quote!(#error #stubs)
+        }
+    };
+    quote!(#implementations #conversions)
+}
+
+fn implementations(ident: &Ident, model: &Model) -> TokenStream {
+    let own: Vec<_> = model.variants.iter().filter_map(|variant| Some((variant, variant.own.as_ref()?))).collect();
+    let nested: Vec<&Type> = model.variants.iter().filter_map(transparent).collect();
+    let declarations = own.iter().map(|(variant, own)| declaration(variant, own));
+    let count = own.len();
+    let numbers = 0..count;
+    let taken = own.iter().map(|(variant, own)| taken(variant, own));
+    let types = model.aggregate.as_ref().map(|aggregate| types(aggregate, &model.types));
+
+    let mut number = 0_usize..;
+    let declared = arms(model, |variant, own| match own {
+        Some(_) => {
+            let at = number.next();
+            (quote!(..), quote!(&DECLARATIONS[#at]))
+        }
+        None => inner(variant, "declaration"),
+    });
+    let encoded = arms(model, |variant, own| match own {
+        Some(_) => (quote!(..), quote!(::annals::events::payload::encode(self))),
+        None => inner(variant, "encode"),
+    });
+    let facts = arms(model, |variant, own| match own {
+        Some(_) => facts(&variant.fields),
+        None => inner(variant, "facts"),
+    });
+    let targets = arms(model, |variant, own| match own {
+        Some(_) => targets(&variant.fields),
+        None => inner(variant, "targets"),
+    });
+    let looked_up = own.iter().zip(numbers.clone()).map(|((_, own), number)| {
+        let (event_type, was) = (&own.event_type, own.was.iter().map(|(name, _)| name));
+        quote!(#event_type #(| #was)* => ::core::option::Option::Some(&DECLARATIONS[#number]))
+    });
+    let decoded = model.variants.iter().zip(0_u32..).filter_map(|(variant, index)| {
+        let event_type = &variant.own.as_ref()?.event_type;
+        Some(quote!(#event_type => ::annals::events::payload::decode(#index, payload)))
+    });
+    let decoded_inside = model.variants.iter().filter_map(|variant| {
+        let (ident, ty) = (&variant.ident, transparent(variant)?);
+        Some(quote! {
+            _ if <#ty as ::annals::events::Event>::lookup(event_type).is_some() => {
+                <#ty as ::annals::events::Event>::decode(event_type, payload).map(Self::#ident)
+            }
+        })
+    });
+
+    quote! {
+        #(#taken)*
+
+        #[doc(hidden)]
+        #[allow(non_local_definitions)]
+        const _: () = {
+            static DECLARATIONS: [::annals::events::Declaration; #count] = [#(#declarations),*];
+
+            #types
+
+            #[automatically_derived]
+            impl ::annals::cqrs_es::DomainEvent for #ident {
+                fn event_type(&self) -> ::std::string::String {
+                    <::std::string::String as ::core::convert::From<&str>>::from(
+                        ::annals::events::Event::declaration(self).event_type,
+                    )
+                }
+
+                fn event_version(&self) -> ::std::string::String {
+                    ::annals::events::Event::declaration(self).version_text()
+                }
+            }
+
+            #[automatically_derived]
+            impl ::annals::events::Event for #ident {
+                fn declarations() -> ::std::vec::Vec<&'static ::annals::events::Declaration> {
+                    DECLARATIONS
+                        .iter()
+                        #(.chain(<#nested as ::annals::events::Event>::declarations()))*
+                        .collect()
+                }
+
+                fn lookup(event_type: &str) -> ::core::option::Option<&'static ::annals::events::Declaration> {
+                    match event_type {
+                        #(#looked_up,)*
+                        _ => ::core::option::Option::None
+                            #(.or_else(|| <#nested as ::annals::events::Event>::lookup(event_type)))*,
+                    }
+                }
+
+                fn declaration(&self) -> &'static ::annals::events::Declaration {
+                    match self { #declared }
+                }
+
+                fn encode(&self)
+                    -> ::core::result::Result<::std::string::String, ::annals::serde_json::Error>
+                {
+                    match self { #encoded }
+                }
+
+                fn decode(event_type: &str, payload: &str)
+                    -> ::core::result::Result<Self, ::annals::serde_json::Error>
+                {
+                    match event_type {
+                        #(#decoded,)*
+                        #(#decoded_inside)*
+                        _ => ::core::result::Result::Err(::annals::serde::de::Error::custom(
+                            ::core::format_args!("`{event_type}` is no event of `{}`", ::core::stringify!(#ident)),
+                        )),
+                    }
+                }
+
+                fn facts(&self) -> ::core::result::Result<
+                    ::std::vec::Vec<(&'static str, ::annals::serde_json::Value)>,
+                    ::annals::serde_json::Error,
+                > {
+                    match self { #facts }
+                }
+
+                fn targets(&self) -> ::std::vec::Vec<::annals::events::Ref> {
+                    match self { #targets }
+                }
+            }
+        };
+    }
+}
+
+/// The event enum inside a transparent variant.
+fn transparent(variant: &Variant) -> Option<&Type> {
+    match (&variant.own, variant.fields.as_slice()) {
+        (None, [field]) if variant.transparent => Some(&field.ty),
+        _ => None,
+    }
+}
+
+/// An arm for each variant: what stands between its braces, and what follows.
+fn arms(model: &Model, mut arm: impl FnMut(&Variant, Option<&Own>) -> (TokenStream, TokenStream)) -> TokenStream {
+    let arms = model.variants.iter().map(|variant| {
+        let ident = &variant.ident;
+        let (pattern, body) = arm(variant, variant.own.as_ref());
+        quote!(Self::#ident { #pattern } => #body,)
+    });
+    quote!(#(#arms)*)
+}
+
+/// The arm of a transparent variant: the event inside answers.
+fn inner(variant: &Variant, method: &str) -> (TokenStream, TokenStream) {
+    let (binding, method) = (binding(0), Ident::new(method, Span::call_site()));
+    let ty = variant.fields.iter().map(|field| &field.ty);
+    (quote!(0: #binding), quote!(#(<#ty as ::annals::events::Event>::#method)*(#binding)))
+}
+
+fn binding(number: usize) -> Ident {
+    format_ident!("field_{number}", span = Span::mixed_site())
+}
+
+fn facts(fields: &[Field]) -> (TokenStream, TokenStream) {
+    let bindings: Vec<Ident> = (0..fields.len()).map(binding).collect();
+    let members = fields.iter().map(|field| &field.member);
+    let names = fields.iter().map(|field| &field.name);
+    let body = quote!(::core::result::Result::Ok(::std::vec![
+        #((#names, ::annals::serde_json::to_value(#bindings)?)),*
+    ]));
+    (quote!(#(#members: #bindings),*), body)
+}
+
+fn targets(fields: &[Field]) -> (TokenStream, TokenStream) {
+    let marked: Vec<(Ident, &Field)> = fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.target)
+        .map(|(at, field)| (binding(at), field))
+        .collect();
+    if marked.is_empty() {
+        return (quote!(..), quote!(::std::vec::Vec::new()));
+    }
+    let pattern = marked.iter().map(|(binding, Field { member, .. })| quote!(#member: #binding));
+    let added = marked.iter().map(|(binding, Field { ty, .. })| {
+        quote_spanned!(ty.span()=> <#ty as ::annals::events::Target>::add_to(#binding, &mut targets);)
+    });
+    let body = quote!({
+        let mut targets = ::std::vec::Vec::new();
+        #(#added)*
+        targets
+    });
+    (quote!(#(#pattern,)* ..), body)
+}
+
+fn declaration(variant: &Variant, own: &Own) -> TokenStream {
+    let Own { event_type, version, action, sentence, topics, .. } = own;
+    let fields = variant.fields.iter().map(|Field { name, shape, target, change, .. }| {
+        quote!(::annals::events::Field { name: #name, shape: #shape, target: #target, change: #change })
+    });
+    let was = own.was.iter().map(|(name, _)| name);
+    let upcasts = own.upcasts.iter().map(|(from, function)| quote!((#from, #function)));
+    quote! {
+        ::annals::events::Declaration {
+            event_type: #event_type,
+            version: #version,
+            action: ::annals::events::Action::#action,
+            sentence: #sentence,
+            topics: &[#(#topics),*],
+            fields: &[#(#fields),*],
+            was: &[#(#was),*],
+            upcasts: &[#(#upcasts),*],
+        }
+    }
+}
+
+/// Its names in the log, now and before, are taken once in a crate.
+fn taken(variant: &Variant, own: &Own) -> TokenStream {
+    let now = names::taken_once("event_type", &own.event_type, variant.ident.span());
+    let before = own.was.iter().map(|(name, span)| names::taken_once("event_type", name, *span));
+    quote!(#now #(#before)*)
+}
+
+/// The aggregate is one, and placeholders that are no field are its type.
+fn types(aggregate: &Type, placeholders: &[MustBeType]) -> TokenStream {
+    let checks = placeholders.iter().map(|MustBeType { name, span, message }| {
+        let name = syn::LitByteStr::new(name.as_bytes(), *span);
+        quote_spanned! {*span=>
+            const _: () = if !::core::matches!(TYPE.as_bytes(), #name) { ::core::panic!("{}", #message) };
+        }
+    });
+    quote! {
+        #[allow(dead_code)]
+        const TYPE: &str = <#aggregate as ::annals::aggregates::Aggregate>::TYPE;
+        #(#checks)*
+    }
+}
+
+/// `From<Inner>` for each transparent variant whose type no other one has.
+fn conversions(ident: &Ident, variants: &[Variant]) -> TokenStream {
+    let held = |ty: &Type| variants.iter().filter_map(transparent).filter(|other| *other == ty).count();
+    let conversions = variants.iter().filter_map(|variant| {
+        let (name, ty) = (&variant.ident, transparent(variant).filter(|ty| held(ty) == 1)?);
+        Some(quote! {
+            #[automatically_derived]
+            impl ::core::convert::From<#ty> for #ident {
+                fn from(event: #ty) -> Self {
+                    Self::#name(event)
+                }
+            }
+        })
+    });
+    quote!(#(#conversions)*)
+}
+
+/// What stands in for the implementations beside an error.
+fn stubs(ident: &Ident) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl ::annals::cqrs_es::DomainEvent for #ident {
+            fn event_type(&self) -> ::std::string::String { ::core::unreachable!() }
+            fn event_version(&self) -> ::std::string::String { ::core::unreachable!() }
+        }
+
+        #[automatically_derived]
+        impl ::annals::events::Event for #ident {
+            fn declarations() -> ::std::vec::Vec<&'static ::annals::events::Declaration> {
+                ::core::unreachable!()
+            }
+            fn lookup(_: &str) -> ::core::option::Option<&'static ::annals::events::Declaration> {
+                ::core::unreachable!()
+            }
+            fn declaration(&self) -> &'static ::annals::events::Declaration { ::core::unreachable!() }
+            fn encode(&self) -> ::core::result::Result<::std::string::String, ::annals::serde_json::Error> {
+                ::core::unreachable!()
+            }
+            fn decode(_: &str, _: &str) -> ::core::result::Result<Self, ::annals::serde_json::Error> {
+                ::core::unreachable!()
+            }
+            fn facts(&self) -> ::core::result::Result<
+                ::std::vec::Vec<(&'static str, ::annals::serde_json::Value)>,
+                ::annals::serde_json::Error,
+            > {
+                ::core::unreachable!()
+            }
+            fn targets(&self) -> ::std::vec::Vec<::annals::events::Ref> { ::core::unreachable!() }
+        }
+    }
+}

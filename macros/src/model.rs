@@ -1,0 +1,350 @@
+//! An event enum, read and checked.
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Expr, Fields, LitInt, LitStr, Member, Type};
+
+use crate::attributes::{self, OnEnum, OnVariant};
+use crate::errors::Errors;
+use crate::template::{self, Placeholder};
+use crate::{names, shape};
+
+/// An event enum.
+#[derive(Default)]
+pub struct Model {
+    /// The aggregate it happens to.
+    pub aggregate: Option<Type>,
+    /// Its variants, in the order that serde numbers them by.
+    pub variants: Vec<Variant>,
+    /// Placeholders that must be the aggregate's type, since they are no field.
+    pub types: Vec<MustBeType>,
+}
+
+/// A variant.
+pub struct Variant {
+    /// Its name in Rust.
+    pub ident: Ident,
+    /// What it holds.
+    pub fields: Vec<Field>,
+    /// Whether it holds another event enum, which speaks for itself.
+    pub transparent: bool,
+    /// What it says about itself: nothing when it is transparent.
+    pub own: Option<Own>,
+}
+
+/// A field of a variant.
+pub struct Field {
+    /// How Rust names it.
+    pub member: Member,
+    /// Its name in sentences, topics and facts.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// Its type as text.
+    pub shape: String,
+    /// Whether it is a target.
+    pub target: bool,
+    /// Whether it is a change.
+    pub change: bool,
+}
+
+/// What a variant says about itself.
+pub struct Own {
+    /// Its name in the log.
+    pub event_type: String,
+    /// The version of its shape.
+    pub version: u32,
+    /// A variant of `Action`.
+    pub action: Ident,
+    /// The sentence about it.
+    pub sentence: LitStr,
+    /// Where it is found.
+    pub topics: Vec<LitStr>,
+    /// Names that it had before, whole.
+    pub was: Vec<(String, Span)>,
+    /// What brings a payload of a version to the next one.
+    pub upcasts: Vec<(u32, Expr)>,
+}
+
+/// A placeholder that is right only if it is the aggregate's type.
+pub struct MustBeType {
+    /// The placeholder.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What to say if it is not.
+    pub message: String,
+}
+
+impl Model {
+    /// Reads an enum. What could be read is there even when there are errors: stubs are made of it.
+    pub fn read(input: &DeriveInput, errors: &mut Errors) -> Self {
+        let Data::Enum(data) = &input.data else {
+            errors
+                .at(input.ident.span(), "events are the variants of an enum: write `enum` and a variant for each");
+            return Self::default();
+        };
+        if !input.generics.params.is_empty() {
+            errors.at(input.generics.span(), "an event enum has no generics: the log must know every type");
+        }
+        refuse_serde(&input.attrs, ENUM, errors);
+        let on_enum = errors.take(OnEnum::read(&input.attrs));
+        // What could only follow from a mistake above is not told.
+        let mut unsaid = Errors::default();
+        let errors = if on_enum.is_some() { errors } else { &mut unsaid };
+        let on_enum = on_enum.unwrap_or_default();
+        let mut model = Self { aggregate: on_enum.aggregate.clone(), ..Self::default() };
+        let read: Vec<_> =
+            data.variants.iter().map(|variant| (variant, errors.take(OnVariant::read(&variant.attrs)))).collect();
+        let speaks = |said: &Option<OnVariant>| said.as_ref().is_none_or(|said| said.transparent.is_none());
+        let name = match &on_enum.name {
+            Some(name) => errors.take(names::checked(name)),
+            None if read.is_empty() => {
+                errors.at(input.ident.span(), "declares no event: write a variant for each");
+                None
+            }
+            None if read.iter().any(|(_, said)| speaks(said)) => {
+                let name = names::snake_case_without(&input.ident, "event");
+                let message = format!("has no name in the log: write `#[event(name = \"{name}\")]` above the enum");
+                errors.at(input.ident.span(), format!("`{}` {message}", input.ident));
+                None
+            }
+            None => None,
+        };
+        if let Some(topic) = on_enum.topics.first().filter(|_| !read.iter().any(|(_, said)| speaks(said))) {
+            errors.at(topic.span(), "every variant is transparent: write the topic above the enum that it holds");
+        }
+        let name = name.unwrap_or_default();
+        for (variant, said) in read {
+            refuse_serde(&variant.attrs, VARIANT, errors);
+            let fields = fields(variant, &input.attrs, errors);
+            let mut reader =
+                Reader { enum_name: &name, on_enum: &on_enum, variant, fields: &fields, types: Vec::new(), errors };
+            let transparent = said.as_ref().is_some_and(|said| said.transparent.is_some());
+            let own = said.and_then(|said| reader.own(said));
+            model.types.append(&mut reader.types);
+            model.variants.push(Variant { ident: variant.ident.clone(), fields, transparent, own });
+        }
+        names_differ(&model.variants, errors);
+        model
+    }
+}
+
+fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (field, member) in variant.fields.iter().zip(variant.fields.members()) {
+        refuse_serde(&field.attrs, FIELD, errors);
+        let target = errors.take(attributes::target(&field.attrs)).flatten().is_some();
+        let name = match &member {
+            Member::Named(ident) => ident.unraw().to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        };
+        if name == "actor" {
+            let message = "`{actor}` is whoever gave the command: call this field something else";
+            errors.at(field.ident.span(), message);
+        }
+        fields.push(Field {
+            member,
+            name,
+            ty: field.ty.clone(),
+            shape: shape::of_field(&field.ty, &field.attrs, &variant.attrs, container),
+            target,
+            change: shape::is_change(&field.ty),
+        });
+    }
+    fields
+}
+
+/// Reads what a variant says about itself.
+struct Reader<'a> {
+    enum_name: &'a str,
+    on_enum: &'a OnEnum,
+    variant: &'a syn::Variant,
+    fields: &'a [Field],
+    types: Vec<MustBeType>,
+    errors: &'a mut Errors,
+}
+
+impl Reader<'_> {
+    fn own(&mut self, said: OnVariant) -> Option<Own> {
+        let ident = &self.variant.ident;
+        if let Some(transparent) = said.transparent {
+            let alone = said.action.is_none() && said.sentence.is_none() && said.version.is_none();
+            let alone = alone && said.from.is_empty() && said.was.is_empty() && said.topics.is_empty();
+            let newtype = matches!(&self.variant.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
+            if !newtype {
+                let message = "a transparent variant holds one other event enum: write `Member(MemberEvent)`";
+                self.errors.at(ident.span(), message);
+            } else if !alone || self.fields[0].target {
+                let message = "a transparent variant says nothing of its own: write `#[event(transparent)]` alone";
+                self.errors.at(transparent.span(), message);
+            }
+            return None;
+        }
+        let words = self.words();
+        let Some(sentence) = said.sentence.clone().filter(|sentence| !sentence.value().trim().is_empty()) else {
+            let action = said.action.as_ref().map_or_else(|| "create".to_owned(), Ident::to_string);
+            let message = format!(
+                "`{ident}` has no sentence: write `#[event({action}, \"{{actor}} …\")]` above it, with {words}"
+            );
+            self.errors.at(said.sentence.map_or(ident.span(), |sentence| sentence.span()), message);
+            return None;
+        };
+        let Some(action) = said.action else {
+            let message = "what did it do? Write create, update, delete or view before the sentence";
+            self.errors.at(sentence.span(), message);
+            return None;
+        };
+        self.template(&sentence, template::sentence);
+        let mut topics = if said.topics.is_empty() { self.on_enum.topics.clone() } else { said.topics };
+        topics.iter().for_each(|topic| self.template(topic, template::topic));
+        if topics.is_empty() {
+            topics.push(LitStr::new(self.enum_name, ident.span()));
+        }
+        let (version, upcasts) = self.versions(said.version.as_ref(), said.from);
+        let was = said.was.iter().map(|name| (self.whole(&name.value()), name.span())).collect();
+        Some(Own {
+            event_type: self.whole(&names::snake_case(ident)),
+            version,
+            action: capitalised(&action),
+            sentence,
+            topics,
+            was,
+            upcasts,
+        })
+    }
+
+    fn whole(&self, name: &str) -> String {
+        if name.contains('.') { name.to_owned() } else { format!("{}.{name}", self.enum_name) }
+    }
+
+    /// What a placeholder may name.
+    fn words(&self) -> String {
+        let mut words: Vec<String> = self.fields.iter().map(|field| format!("{{{}}}", field.name)).collect();
+        words.push("{actor}".to_owned());
+        let last = match &self.on_enum.aggregate {
+            Some(aggregate) => format!("the TYPE of `{}` in braces", shape::text(aggregate)),
+            None => match words.len() {
+                1 => return words.remove(0),
+                _ => words.remove(words.len() - 1),
+            },
+        };
+        format!("{} or {last}", words.join(", "))
+    }
+
+    fn template(&mut self, text: &LitStr, parse: fn(&str) -> Result<Vec<Placeholder>, String>) {
+        match parse(&text.value()) {
+            Ok(placeholders) => placeholders.iter().for_each(|placeholder| self.placeholder(text, placeholder)),
+            Err(message) => self.errors.at(text.span(), message),
+        }
+    }
+
+    fn placeholder(&mut self, text: &LitStr, Placeholder { written, name, part }: &Placeholder) {
+        let ident = &self.variant.ident;
+        let field = self.fields.iter().find(|field| field.name == *name);
+        match (field, part.as_deref()) {
+            (Some(field), Some("from" | "to")) if field.change => {}
+            (Some(field), Some(_)) if field.change => {
+                let message =
+                    format!("`{{{written}}}`: a change has two parts: write {{{name}.from}} or {{{name}.to}}");
+                self.errors.at(text.span(), message);
+            }
+            (Some(field), Some(_)) => {
+                let ty = shape::text(&field.ty);
+                let message = format!(
+                    "`{{{written}}}`: `{name}` of `{ident}` is no change: write {{{name}}}, or make the field a \
+                     `Change<{ty}>`"
+                );
+                self.errors.at(text.span(), message);
+            }
+            (Some(_), None) => {}
+            (None, None) if name == "actor" => {}
+            (None, part) => {
+                let hint = match &self.on_enum.aggregate {
+                    Some(_) => "",
+                    None => " (to name the aggregate, write `on = …` above the enum)",
+                };
+                let message = format!("`{{{written}}}` names no field of `{ident}`: write {}{hint}", self.words());
+                match (part, &self.on_enum.aggregate) {
+                    (None, Some(_)) => {
+                        self.types.push(MustBeType { name: name.clone(), span: text.span(), message });
+                    }
+                    _ => self.errors.at(text.span(), message),
+                }
+            }
+        }
+    }
+
+    /// The version, and a way to it from every version before.
+    fn versions(&mut self, version: Option<&LitInt>, from: Vec<(LitInt, Expr)>) -> (u32, Vec<(u32, Expr)>) {
+        let ident = &self.variant.ident;
+        let number = |literal: &LitInt| literal.base10_parse::<u32>();
+        let current = version.map_or(Some(1), |literal| self.errors.take(number(literal))).unwrap_or(1);
+        if let Some(version) = version.filter(|_| current == 0) {
+            self.errors.at(version.span(), "versions count from 1");
+        }
+        let mut upcasts: Vec<(u32, Expr)> = Vec::new();
+        for (literal, function) in from {
+            let Some(step) = self.errors.take(number(&literal)) else { continue };
+            if upcasts.iter().any(|(other, _)| *other == step) {
+                self.errors.at(literal.span(), format!("a second way from version {step}: write one"));
+            } else if step == 0 {
+                self.errors.at(literal.span(), "versions count from 1");
+            } else if step >= current {
+                let next = u64::from(step) + 1;
+                let message =
+                    format!("`{ident}` is at version {current}: write `version = {next}` to come from {step}");
+                self.errors.at(literal.span(), message);
+            }
+            upcasts.push((step, function));
+        }
+        let missing = (1..current).find(|step| !upcasts.iter().any(|(other, _)| other == step));
+        if let (Some(version), Some(missing)) = (version, missing) {
+            let message = format!(
+                "nothing brings a `{ident}` of version {missing} to version {}: write `from({missing} = function)`",
+                missing + 1
+            );
+            self.errors.at(version.span(), message);
+        }
+        (current, upcasts)
+    }
+}
+
+fn capitalised(word: &Ident) -> Ident {
+    let text = word.to_string();
+    Ident::new(&format!("{}{}", text[..1].to_uppercase(), &text[1..]), word.span())
+}
+
+/// No two variants may have one name, now or before.
+fn names_differ(variants: &[Variant], errors: &mut Errors) {
+    let mut names: Vec<(&str, &Ident)> = Vec::new();
+    let mut take = |name, ident, span| match names.iter().find(|(other, _)| *other == name) {
+        Some((_, other)) => {
+            errors.at(
+                span,
+                format!("`{name}` already names `{other}`: two events cannot share a name, now or before"),
+            );
+        }
+        None => names.push((name, ident)),
+    };
+    let own = || variants.iter().filter_map(|variant| Some((&variant.ident, variant.own.as_ref()?)));
+    own().for_each(|(ident, own)| take(&own.event_type, ident, ident.span()));
+    own().for_each(|(ident, own)| own.was.iter().for_each(|(was, span)| take(was, ident, *span)));
+}
+
+const FORM: &str = "the log keeps what is in a variant, and its event type in place of serde's tag";
+const NUMBER: &str = "the log finds a variant by its number, and keeps every one of them";
+const WHOLE: &str = "the log keeps every field, and an event reads back as it was";
+
+const ENUM: (&[&str], &str) = (&["tag", "content", "untagged", "from", "try_from", "into", "remote"], FORM);
+const VARIANT: (&[&str], &str) = (&["skip", "skip_serializing", "skip_deserializing", "other", "untagged"], NUMBER);
+const FIELD: (&[&str], &str) = (&["skip", "skip_serializing", "skip_deserializing"], WHOLE);
+
+fn refuse_serde(attributes: &[Attribute], (refused, reason): (&[&str], &str), errors: &mut Errors) {
+    for meta in shape::serde(attributes) {
+        if let Some(name) = refused.iter().find(|name| meta.path().is_ident(name)) {
+            errors.at(meta.span(), format!("serde's `{name}` cannot stand here: {reason}; leave it out"));
+        }
+    }
+}

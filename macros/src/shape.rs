@@ -1,0 +1,112 @@
+//! Types and serde attributes as text: what the lock file pins.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::punctuated::Punctuated;
+use syn::{Attribute, GenericArgument, Meta, PathArguments, Token, Type};
+
+/// Tokens as text, with a space only where two words meet: the same whatever the compiler or formatter makes of them.
+pub fn text(tokens: impl ToTokens) -> String {
+    let mut text = String::new();
+    write(tokens.into_token_stream(), &mut text);
+    text
+}
+
+fn write(tokens: TokenStream, text: &mut String) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                text.push_str(open);
+                write(group.stream(), text);
+                text.push_str(close);
+            }
+            TokenTree::Punct(punct) => text.push(punct.as_char()),
+            word => {
+                if text.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                    text.push(' ');
+                }
+                text.push_str(&word.to_string());
+            }
+        }
+    }
+}
+
+/// The type of a field and the serde attributes that shape it: its own, and those that rename it from above.
+pub fn of_field(ty: &Type, own: &[Attribute], variant: &[Attribute], container: &[Attribute]) -> String {
+    let renames = |attributes: &[Attribute], name: &str| -> Vec<Meta> {
+        serde(attributes).into_iter().filter(|meta| meta.path().is_ident(name)).collect()
+    };
+    let metas: Vec<Meta> = renames(container, "rename_all_fields")
+        .into_iter()
+        .chain(renames(variant, "rename_all"))
+        .chain(serde(own))
+        .collect();
+    if metas.is_empty() {
+        return text(ty);
+    }
+    format!("{} #[serde({})]", text(ty), metas.iter().map(text).collect::<Vec<_>>().join(","))
+}
+
+/// What the `#[serde(…)]` attributes say. What serde itself will refuse is left to it.
+pub fn serde(attributes: &[Attribute]) -> Vec<Meta> {
+    attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("serde"))
+        .filter_map(|attribute| attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok())
+        .flatten()
+        .collect()
+}
+
+/// Whether the type is called `name`, whatever path leads to it.
+pub fn is_called(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
+/// Whether the type is a `Change<…>` or an `Option<Change<…>>`.
+pub fn is_change(ty: &Type) -> bool {
+    is_called(ty, "Change")
+        || is_called(ty, "Option") && first_argument(ty).is_some_and(|inner| is_called(inner, "Change"))
+}
+
+fn first_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    #[test]
+    fn a_shape_has_a_space_only_between_words() {
+        let ty: Type = parse_quote!(std::collections::BTreeMap<UserId, Option<&'static mut [u8; 4]>>);
+        assert_eq!(text(&ty), "std::collections::BTreeMap<UserId,Option<&'static mut[u8;4]>>");
+    }
+
+    #[test]
+    fn a_shape_tells_what_serde_was_told() {
+        let own: Attribute = parse_quote!(#[serde(rename = "n", default)]);
+        let container: Attribute =
+            parse_quote!(#[serde(rename_all = "lowercase", rename_all_fields = "camelCase")]);
+        let shape = of_field(&parse_quote!(u8), &[own], &[], &[container]);
+        assert_eq!(shape, r#"u8 #[serde(rename_all_fields="camelCase",rename="n",default)]"#);
+    }
+
+    #[test]
+    fn a_change_may_be_optional_but_not_a_list() {
+        assert!(is_change(&parse_quote!(annals::events::Change<u8>)));
+        assert!(is_change(&parse_quote!(Option<Change<u8>>)));
+        assert!(!is_change(&parse_quote!(Vec<Change<u8>>)));
+    }
+}
