@@ -2,26 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Loaded};
-use crate::commands::{Command, Context, Handle};
+use super::Aggregate;
 
-/// A command on one aggregate, boxed for cqrs-es.
+/// A command on one aggregate, as cqrs-es is given it: see `Cqrs::command`.
 pub trait Decide<A: Aggregate>: Send + Sync {
     /// Decides on a state after `sequence` events.
     ///
     /// # Errors
     /// Why the command is refused.
     fn decide(&self, state: &A, sequence: u64) -> Result<Vec<A::Event>, A::Error>;
-}
-
-impl<A, C> Decide<A> for (C, Context)
-where
-    A: Aggregate,
-    C: Handle + Command<Scope = A, Error = A::Error>,
-{
-    fn decide(&self, state: &A, sequence: u64) -> Result<Vec<A::Event>, A::Error> {
-        self.0.handle(&Loaded::new(self.0.ids(), sequence, state.clone()), &self.1)
-    }
 }
 
 /// An aggregate as cqrs-es knows it: `TestFramework::<Cqrs<Project>>::with(())`.
@@ -42,16 +31,6 @@ where
 pub struct Cqrs<A: Aggregate> {
     state: A,
     sequence: u64,
-}
-
-impl<A: Aggregate> Cqrs<A> {
-    /// A command for cqrs-es's `when`.
-    pub fn command<C>(command: C, context: Context) -> Box<dyn Decide<A>>
-    where
-        C: Handle + Command<Scope = A, Error = A::Error>,
-    {
-        Box::new((command, context))
-    }
 }
 
 impl<A: Aggregate> cqrs_es::Aggregate for Cqrs<A> {

@@ -14,8 +14,8 @@ use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::MetricQuery;
 use crate::projections::{
-    DocumentView, Projection, ProjectionStatus, Projections, ReadError, Reading, RebuildError, RebuildTask, ViewList,
-    ViewQuery,
+    DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError,
+    ViewList, ViewQuery,
 };
 use crate::store::{CheckReport, Clock, Interest, Page, Receipt, Store, StoreError};
 
@@ -98,6 +98,14 @@ impl Annals {
         ViewList::new(self.reading(V::NAME))
     }
 
+    /// The documents of a view as plain JSON, by the view's name.
+    ///
+    /// # Errors
+    /// When there is no such view.
+    pub fn json_view(&self, name: &str) -> Result<JsonView, ReadError> {
+        JsonView::new(self.reading(name)?)
+    }
+
     /// The audit log: who did what, when, to what.
     #[must_use]
     pub fn audit(&self) -> AuditQuery {
@@ -126,12 +134,21 @@ impl Annals {
         self.0.projections.statuses().await
     }
 
-    /// Makes a projection anew beside the live one, then switches. Dropping the task leaves the live one as it is.
+    /// Makes a projection anew beside the live one, then switches: await it. Dropped before its end, it leaves the live
+    /// one as it is.
     ///
     /// # Errors
     /// When there is none of this name, or it is being rebuilt.
-    pub async fn rebuild(&self, projection: &str) -> Result<RebuildTask, RebuildError> {
-        self.0.projections.rebuild(projection).await
+    pub fn rebuild(&self, projection: &str) -> Result<Rebuild, RebuildError> {
+        self.0.projections.rebuild(projection)
+    }
+
+    /// Lets a stopped projection try again.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the store cannot be written.
+    pub async fn resume(&self, projection: &str) -> Result<(), ReadError> {
+        self.0.projections.resume(projection).await
     }
 
     /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` hears of the position and the head.

@@ -22,6 +22,7 @@ pub(super) struct Projections {
 enum What {
     Status(Status),
     Rebuild(Rebuild),
+    Resume(Resume),
 }
 
 /// Show how far each projection is; the exit code is 0 only if none has stopped
@@ -53,6 +54,19 @@ struct Rebuild {
     store: StoreArgs,
 }
 
+/// Let a stopped projection try again
+#[derive(Args)]
+#[command(after_help = "Example:\n  projections resume roster")]
+struct Resume {
+    /// Which one
+    name: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
 impl Projections {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         match self.command {
@@ -63,6 +77,10 @@ impl Projections {
             What::Rebuild(rebuild) => {
                 let store = rebuild.store.clone();
                 app.with(&store, Open::ToRead.flags(), |annals| async move { rebuild.run(&annals).await }).await
+            }
+            What::Resume(resume) => {
+                let store = resume.store.clone();
+                app.with(&store, Open::ToRead.flags(), |annals| async move { resume.run(&annals).await }).await
             }
         }
     }
@@ -85,10 +103,10 @@ impl Status {
                     status.position,
                     status.head,
                     status.lag,
-                    plain(&status.state.to_string())
+                    plain(&words(&status.state))
                 ))?;
             }
-            if matches!(status.state, ProjectionState::Stopped { .. }) {
+            if status.is_stopped() {
                 stopped.push(status.name.as_str());
             }
         }
@@ -107,31 +125,51 @@ impl Rebuild {
         };
         let mut rebuilt = Vec::new();
         for name in names {
-            let mut task = annals.rebuild(&name).await?;
+            let mut task = annals.rebuild(&name)?;
+            let seen = task.progress();
             let mut bar = Bar::new(format!("rebuilding {name}"), 0);
             let mut tick = tokio::time::interval(Duration::from_millis(100));
-            let done = loop {
+            let progress = loop {
                 tokio::select! {
-                    done = task.finished() => break done,
+                    done = &mut task => break done?,
                     _ = tick.tick() => {
-                        let progress = task.progress();
+                        let progress = *seen.borrow();
                         bar.at(progress.position, progress.head);
                     }
                     stop = tokio::signal::ctrl_c() => {
                         stop?;
-                        return Err(format!("stopped; `{name}` is as it was, `projections rebuild` begins again").into());
+                        task.cancel().await;
+                        return Err(format!("stopped: `{name}` is as it was; the same command goes on from here").into());
                     }
                 }
             };
-            let progress = task.progress();
             bar.at(progress.position, progress.head);
             bar.finish();
-            done?;
             rebuilt.push(serde_json::json!({ "name": name, "position": progress.position }));
         }
         match self.format {
             Format::Json => output::json(&rebuilt),
             Format::Text => output::line(&format!("{} rebuilt", rebuilt.len())),
         }
+    }
+}
+
+impl Resume {
+    async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
+        annals.resume(&self.name).await?;
+        let head = annals.store().head().await?;
+        annals.reading(&self.name)?.caught_up(head, None).await?;
+        match self.format {
+            Format::Json => output::json(&serde_json::json!({ "name": self.name, "position": head.position })),
+            Format::Text => output::line(&format!("{} is at {}", self.name, head.position)),
+        }
+    }
+}
+
+fn words(state: &ProjectionState) -> String {
+    match state {
+        ProjectionState::Live => "live".to_owned(),
+        ProjectionState::CatchingUp => "catching up".to_owned(),
+        ProjectionState::Stopped(stop) => format!("stopped {stop}"),
     }
 }

@@ -4,10 +4,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, Format, plain};
-use super::{Open, StoreArgs, caught_up};
+use super::{Open, StoreArgs};
 use crate::BoxError;
 use crate::app::App;
-use crate::projections::{document, documents};
 
 /// Documents are read in pages of this size.
 const PAGE: usize = 1_000;
@@ -31,26 +30,24 @@ impl View {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let store = self.store.clone();
         app.with(&store, Open::ToRead.flags(), |annals| async move {
-            caught_up(&annals, &self.name).await?;
-            let reading = annals.reading(&self.name)?;
+            let view = annals.json_view(&self.name)?.after(annals.store().head().await?);
             if let Some(key) = &self.key {
-                let found = document(&reading, key).await?;
+                let found = view.get(key).await?;
                 let found = found.ok_or_else(|| format!("`{}` has no document `{}`", self.name, plain(key)))?;
                 return output::json(&found);
             }
             let mut after: Option<String> = None;
             let mut all = Vec::new();
             loop {
-                let page = documents(&reading, after.as_deref(), PAGE).await?;
-                let full = page.len() == PAGE;
-                after = page.last().map(|(key, _)| key.clone());
-                for (key, document) in page {
+                let page = view.page(PAGE, after.as_deref()).await?;
+                after = page.documents.last().map(|(key, _)| key.clone());
+                for (key, document) in page.documents {
                     match self.format {
                         Format::Text => output::line(&format!("{}\t{document}", plain(&key)))?,
                         Format::Json => all.push(json!({ "key": key, "document": document })),
                     }
                 }
-                if !full {
+                if !page.more {
                     break;
                 }
             }

@@ -9,6 +9,7 @@ use crate::events::{Metadata, Origin, Ref};
 ///
 /// ```
 /// use annals::prelude::*;
+/// use uuid::Uuid;
 /// let alice: Ref = "user:alice".parse()?;
 /// let context = Context::by(alice).correlation("request-7").command_id(Uuid::new_v4());
 /// assert_eq!(context.actor().id(), "alice");

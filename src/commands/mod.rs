@@ -8,10 +8,12 @@
 //! - `error`: [`ExecuteError`]
 //! - `engine`: load, decide, append, retry
 //! - `pipeline`: many commands in order, without waiting for each
+//! - `cqrs`: commands for cqrs-es's test framework
 //! - `registry`: commands by name, for callers that have only JSON
 
 mod command;
 mod context;
+mod cqrs;
 mod engine;
 mod erased;
 mod error;

@@ -2,13 +2,42 @@
 //!
 //! ## Layout
 //! - `projection`: the [`Projection`] trait and [`EventBatch`]
-//! - `document`: [`DocumentView`], JSON documents by key, on top of it
+//! - `document`, `event_set`: [`DocumentView`], JSON documents by key, and the events they are made of
+//! - `documents`: [`Documents`], the projection that keeps them; `query` reads them
+//! - `reading`: [`Reading`], how any projection is read
+//! - `engine`: all projections of an open application
+//! - `tracked`: what its tasks share: how far each projection is
 //! - `reader`: one reader that follows the log's head and shares what it reads
 //! - `runner`: keeps one projection up with the log
+//! - `write`: a batch and its checkpoint in one transaction, and what is done when that fails
 //! - `rebuild`: makes a projection anew beside the live one, then switches
 //! - `status`: how far each is, and why it stopped
 //! - `audit`, `presenter`, `metrics`: the built-in ones, on the public traits alone
 
+mod document;
+mod documents;
+mod engine;
+mod event_set;
 mod projection;
+mod query;
+mod reader;
+mod reading;
+mod rebuild;
+mod runner;
+mod status;
+mod tracked;
+mod write;
 
+#[cfg(test)]
+mod tests;
+
+pub use document::{DocumentView, On, ViewKey};
+pub use documents::Documents;
+pub(crate) use engine::Projections;
+pub use engine::StartError;
+pub use event_set::{EventSet, OneOf};
 pub use projection::{EventBatch, Projection, ProjectionError};
+pub use query::{JsonView, ViewList, ViewPage, ViewQuery};
+pub use reading::{ReadError, Reading};
+pub use rebuild::{Progress, Rebuild, RebuildError};
+pub use status::{ProjectionState, ProjectionStatus, Stop};

@@ -70,6 +70,12 @@ pub trait Projection: Send + Sync + 'static {
         Interest::All
     }
 
+    /// Whether it keeps JSON documents by key, in a table `documents` with the text columns `key` and `body`: then
+    /// they can be read by the projection's name, without its types.
+    fn documents(&self) -> bool {
+        false
+    }
+
     /// Makes its tables, in a generation where there are none yet.
     ///
     /// # Errors

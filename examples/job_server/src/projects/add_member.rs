@@ -26,7 +26,7 @@ impl Handle for AddMember {
         if project.roles(&self.user).is_ok() {
             return Err(ProjectError::Member(self.user.clone()));
         }
-        Ok(vec![MemberEvent::Added { user: self.user.clone(), roles: self.roles.clone() }.into()])
+        Ok(MemberEvent::joined(&self.user, &self.roles))
     }
 }
 

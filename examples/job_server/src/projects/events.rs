@@ -52,3 +52,10 @@ pub enum MemberEvent {
         user: UserId,
     },
 }
+
+impl MemberEvent {
+    /// What happens when somebody joins.
+    pub(super) fn joined(user: &UserId, roles: &Roles) -> Vec<ProjectEvent> {
+        vec![Self::Added { user: user.clone(), roles: roles.clone() }.into()]
+    }
+}

@@ -59,7 +59,6 @@ impl Aggregate for Project {
 
     fn apply(&mut self, event: &ProjectEvent) {
         match event {
-            ProjectEvent::Created { .. } => {}
             ProjectEvent::Member(MemberEvent::Added { user, roles }) => {
                 self.members.insert(user.clone(), roles.clone());
             }
@@ -69,6 +68,8 @@ impl Aggregate for Project {
             ProjectEvent::Member(MemberEvent::Removed { user }) => {
                 self.members.remove(user);
             }
+            // No decision depends on the rest.
+            _ => {}
         }
     }
 }

@@ -42,6 +42,9 @@ impl On<ProjectEvent> for Roster {
             ProjectEvent::Member(MemberEvent::Removed { user }) => {
                 roster.members.remove(user);
             }
+            // The rest is no part of a roster.
+            #[allow(unreachable_patterns, reason = "there is no rest yet")]
+            _ => {}
         }
     }
 }

@@ -1,0 +1,311 @@
+//! The command line, as a person or a script meets it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Server(TempDir);
+
+struct Answer {
+    ok: bool,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Server {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One with a project, two members, a change of roles and a removal.
+    fn with_history() -> Self {
+        let server = Self::new();
+        server.execute("create_project", r#"{"project":"7","name":"Vaccines"}"#, "user:alice");
+        server.execute("add_member", r#"{"project":"7","user":"bob","roles":["developer"]}"#, "user:alice");
+        server.execute("add_member", r#"{"project":"7","user":"eve","roles":["collaborator"]}"#, "user:alice");
+        server.execute("update_member_roles", r#"{"project":"7","user":"bob","roles":["coordinator"]}"#, "user:carol");
+        server.execute("remove_member", r#"{"project":"7","user":"eve"}"#, "user:carol");
+        server
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_job_server"));
+        command.args(arguments).current_dir(&self.0).env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Answer {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let answer = self.run(arguments);
+        assert!(answer.ok, "{arguments:?}: {}", answer.err);
+        answer.out
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--format", "json"]].concat())).unwrap()
+    }
+
+    fn execute(&self, name: &str, body: &str, actor: &str) -> String {
+        self.ok(&["execute", name, body, "--actor", actor])
+    }
+
+    /// Refused, with these words on stderr and nothing on stdout.
+    fn refused(&self, arguments: &[&str], words: &str) {
+        let answer = self.run(arguments);
+        assert!(!answer.ok, "{arguments:?} succeeded");
+        assert!(answer.err.contains(words), "{arguments:?}: {}", answer.err);
+        assert_eq!(answer.out, "", "{arguments:?}");
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn positions(page: &Value) -> Vec<u64> {
+    page["rows"].as_array().unwrap().iter().map(|row| row["position"].as_u64().unwrap()).collect()
+}
+
+/// Missions J4, J6, A3, A4, A6: what happened, in words and in fields; who was removed is still shown.
+#[test]
+fn the_audit_log_shows_sentences_and_fields() {
+    let server = Server::with_history();
+    let text = server.ok(&["audit"]);
+    for (line, sentence) in text.lines().zip([
+        "user:alice created project:7, called Vaccines",
+        "user:alice added user:bob to project:7 as developer",
+        "user:alice added user:eve to project:7 as collaborator",
+        "user:carol changed user:bob's roles on project:7 from developer to coordinator",
+        "user:carol removed user:eve from project:7",
+    ]) {
+        assert!(line.ends_with(sentence), "{line}");
+    }
+    let page = server.json(&["audit", "--event", "project_member.roles_updated"]);
+    let row = &page["rows"][0];
+    assert_eq!(row["actor"], "user:carol");
+    assert_eq!(row["action"], "update");
+    assert_eq!(row["topic"], "project/member");
+    assert_eq!(row["aggregate"], "project:7");
+    assert_eq!(row["targets"], serde_json::json!(["project:7", "user:bob"]));
+    assert_eq!(row["changes"][0]["field"], "roles");
+    assert_eq!(row["changes"][0]["from"], serde_json::json!(["developer"]));
+    assert_eq!(row["changes"][0]["to"], serde_json::json!(["coordinator"]));
+    assert_eq!(row["payload"]["user"], "user:bob");
+    assert_eq!(positions(&server.json(&["audit", "--target", "user:eve"])), [3, 5]);
+    assert_eq!(positions(&server.json(&["audit", "--actor", "user:alice"])), [1, 2, 3]);
+    assert_eq!(positions(&server.json(&["audit", "--action", "delete"])), [5]);
+    assert_eq!(positions(&server.json(&["audit", "--topic", "project", "--order", "desc", "--limit", "2"])), [5, 4]);
+    assert_eq!(positions(&server.json(&["audit", "--from", "2", "--until", "4"])), [2, 3]);
+    assert_eq!(positions(&server.json(&["audit", "--actor", "user:nobody"])), [0; 0]);
+}
+
+/// Mission P12.
+#[test]
+fn pages_follow_one_another_by_cursor() {
+    let server = Server::with_history();
+    let first = server.json(&["audit", "--limit", "3"]);
+    let cursor = first["next"].as_str().unwrap();
+    let second = server.json(&["audit", "--limit", "3", "--cursor", cursor]);
+    assert_eq!([positions(&first), positions(&second)].concat(), [1, 2, 3, 4, 5]);
+    assert!(second["next"].is_null());
+}
+
+#[test]
+fn rows_come_as_json_lines_and_csv_too() {
+    let server = Server::with_history();
+    let lines = server.ok(&["audit", "--format", "jsonl"]);
+    assert_eq!(lines.lines().count(), 5);
+    let row: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(row["sentence"], "user:alice created project:7, called Vaccines");
+    let keys: Vec<&str> = lines.lines().next().unwrap().split('"').skip(1).step_by(4).collect();
+    assert_eq!(keys.first(), Some(&"position"));
+    let csv = server.ok(&["audit", "--format", "csv"]);
+    assert!(csv.starts_with("position,event_id,recorded_at,actor,action,targets,topic,event_type"), "{csv}");
+    assert_eq!(csv.lines().count(), 6);
+}
+
+/// Missions A5 in part and A12: hostile text is shown, not obeyed, and stored as it came.
+#[test]
+fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet() {
+    let server = Server::new();
+    let body = serde_json::json!({ "project": "=1+1", "name": "a\u{1b}[31m\u{202e}b\nc" }).to_string();
+    server.execute("create_project", &body, "user:mal\u{202e}lory");
+    let text = server.ok(&["audit"]);
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && text.lines().count() == 1, "{text:?}");
+    let page = server.json(&["audit"]);
+    assert_eq!(page["rows"][0]["payload"]["name"], "a\u{1b}[31m\u{202e}b\nc");
+}
+
+#[test]
+fn a_row_appears_where_the_log_is_followed() {
+    let server = Server::with_history();
+    let mut follower = server.command(&["audit", "--follow", "--limit", "6"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    for _ in 0..5 {
+        lines.next().unwrap().unwrap();
+    }
+    server.execute("create_project", r#"{"project":"8","name":"Late"}"#, "user:dan");
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.ends_with("user:dan created project:8, called Late"), "{line}");
+    assert!(follower.wait().unwrap().success(), "the limit ends it");
+}
+
+/// Mission X2, seen from the shell.
+#[test]
+fn the_same_command_id_prints_the_first_receipt_again() {
+    let server = Server::new();
+    let id = "0198c0de-0000-7000-8000-000000000001";
+    let arguments = ["execute", "create_project", r#"{"project":"7","name":"V"}"#, "--actor", "user:a", "--command-id", id];
+    let (first, again) = (server.json(&arguments), server.json(&arguments));
+    assert_eq!((&first["head"], &first["repeated"]), (&again["head"], &Value::from(false)));
+    assert_eq!(again["repeated"], true);
+    let other = ["execute", "create_project", r#"{"project":"8","name":"V"}"#, "--actor", "user:a", "--command-id", id];
+    server.refused(&other, "was used before with another command or body");
+}
+
+#[test]
+fn metrics_views_projections_events_check_and_backup_do_what_they_say() {
+    let server = Server::with_history();
+    let metric = server.json(&["metrics", "project/member"]);
+    assert_eq!((&metric["total"], &metric["by_action"]["create"]), (&Value::from(4), &Value::from(2)));
+    assert_eq!(metric["head"]["position"], 5);
+    assert_eq!(server.json(&["metrics", "/", "--from", "2", "--until", "4"])["total"], 2);
+
+    let roster = server.json(&["view", "roster", "7"]);
+    assert_eq!(roster["members"], serde_json::json!({ "user:bob": ["coordinator"] }));
+    assert!(server.ok(&["view", "roster"]).starts_with("7\t{"));
+
+    let status = server.json(&["projections", "status"]);
+    let names: Vec<_> = status.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["audit", "metrics", "roster"]);
+    let before = server.ok(&["view", "roster"]);
+    assert_eq!(server.json(&["projections", "rebuild", "--all"]).as_array().unwrap().len(), 3);
+    assert_eq!(server.ok(&["view", "roster"]), before);
+
+    assert_eq!(server.ok(&["events", "--from", "4"]).lines().count(), 2);
+    let events = server.ok(&["events", "--aggregate", "project/7", "--format", "json"]);
+    assert_eq!(events.lines().count(), 5);
+    assert!(server.ok(&["check"]).contains("5 events checked, 0 findings"));
+
+    server.ok(&["backup", "copy.db"]);
+    assert!(server.ok(&["check", "--store", "sqlite://copy.db"]).contains("5 events checked, 0 findings"));
+    server.refused(&["backup", "copy.db"], "copy.db");
+}
+
+/// Mission J9: what was edited around the triggers is found.
+#[test]
+fn check_finds_an_edit_by_raw_sql() {
+    let server = Server::with_history();
+    let log = rusqlite(&server.path().join("job_server.db"));
+    let error = log.execute("UPDATE events SET payload = '{}' WHERE position = 2", []).unwrap_err();
+    assert!(error.to_string().contains("immutable") || error.to_string().contains("never"), "{error}");
+    let triggers: Vec<String> = log
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    for trigger in triggers {
+        log.execute_batch(&format!("DROP TRIGGER \"{trigger}\"")).unwrap();
+    }
+    let forged = r#"{"user":"user:mallory","roles":["developer"]}"#;
+    log.execute("UPDATE events SET payload = ?1 WHERE position = 2", [forged]).unwrap();
+    drop(log);
+    let answer = server.run(&["check"]);
+    assert!(!answer.ok && answer.out.contains('2') && answer.err.contains("not as it was written"), "{}", answer.out);
+}
+
+fn rusqlite(file: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(file).unwrap()
+}
+
+#[test]
+fn bad_input_is_said_clearly_and_nothing_is_written() {
+    let server = Server::with_history();
+    let good = r#"{"project":"9","name":"N"}"#;
+    let by = ["--actor", "user:a"];
+    let execute = |name: &str, body: &str, words: &str| {
+        server.refused(&[&["execute", name, body][..], &by[..]].concat(), words);
+    };
+    execute("create_projekt", good, "there is no command `create_projekt`; there are: add_member");
+    execute("create_project", "{", "body of `create_project` is not right");
+    execute("create_project", r#"{"project":"9","name":9}"#, "invalid type");
+    execute("create_project", r#"{"project":"9"}"#, "missing field `name`");
+    execute("create_project", r#"{"project":"9","name":"N","naem":"M"}"#, "no field `naem`");
+    execute("create_project", &format!(r#"{{"project":"{}","name":"N"}}"#, "x".repeat(1_025)), "1025 bytes is too long");
+    execute("create_project", r#"{"project":"a\u0000b","name":"N"}"#, "NUL");
+    execute("create_project", r#"{"project":"7","name":"N"}"#, "project:7 exists already");
+    execute("create_project", r#"{"project":"9","name":" "}"#, "must not be blank");
+    server.refused(&["execute", "create_project", good], "--actor");
+    server.refused(&["execute", "create_project", good, "--actor", "alice"], "is not a reference");
+    server.refused(&["audit", "--topic", "project/membre"], "project/membre");
+    server.refused(&["audit", "--topic", "a//b"], "a//b");
+    server.refused(&["audit", "--event", "project_member.moved"], "project_member.moved");
+    server.refused(&["audit", "--action", "destroy"], "destroy");
+    server.refused(&["audit", "--limit", "0"], "0");
+    server.refused(&["audit", "--from", "4", "--until", "2"], "before");
+    server.refused(&["audit", "--from", "2026-01-01T00:00:00"], "zone");
+    server.refused(&["audit", "--follow", "--order", "desc"], "follow");
+    server.refused(&["audit", "--cursor", "nonsense"], "cursor");
+    let cursor = server.json(&["audit", "--limit", "2"])["next"].as_str().unwrap().to_owned();
+    server.refused(&["audit", "--actor", "user:alice", "--cursor", &cursor], "another query");
+    server.refused(&["metrics", "project/membre"], "project/membre");
+    server.refused(&["view", "rooster"], "rooster");
+    server.refused(&["view", "roster", "99"], "no document `99`");
+    server.refused(&["projections", "rebuild", "rooster"], "rooster");
+    server.refused(&["events", "--aggregate", "project-7"], "write its type, a slash and its id");
+    assert_eq!(server.ok(&["events"]).lines().count(), 5);
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_said_clearly() {
+    let server = Server::new();
+    let create = |store: &str| {
+        let body = r#"{"project":"9","name":"N"}"#;
+        server.run(&["execute", "create_project", body, "--actor", "user:a", "--store", store])
+    };
+    assert!(create("mysql://x").err.contains("names no store"));
+    assert!(!create("sqlite://no/such/folder/x.db").ok);
+    std::fs::write(server.path().join("text.db"), "this is no database, and longer than a header is".repeat(9)).unwrap();
+    assert!(create("sqlite://text.db").err.contains("text.db"));
+    rusqlite(&server.path().join("foreign.db")).execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(create("sqlite://foreign.db").err.contains("foreign.db"));
+    for reads in [&["audit"][..], &["check"], &["events"], &["projections", "status"], &["metrics", "/"]] {
+        server.refused(reads, "there is no store");
+    }
+    assert!(!server.path().join("job_server.db").exists(), "what only reads makes no store");
+    assert!(create("sqlite://ok.db").ok);
+    rusqlite(&server.path().join("ok.db")).pragma_update(None, "user_version", 1_000).unwrap();
+    assert!(create("sqlite://ok.db").err.contains("newer"));
+}
+
+#[test]
+fn every_subcommand_has_help_with_an_example() {
+    let server = Server::new();
+    for subcommand in ["execute", "commands", "audit", "metrics", "view", "events", "check", "backup"] {
+        let help = server.ok(&[subcommand, "--help"]);
+        assert!(help.contains("Example"), "{subcommand}: {help}");
+    }
+    for subcommand in ["status", "rebuild", "resume"] {
+        let help = server.ok(&["projections", subcommand, "--help"]);
+        assert!(help.contains("Example"), "{subcommand}: {help}");
+    }
+    assert!(server.ok(&["--help"]).contains("synchronous=FULL"));
+    let commands = server.json(&["commands"]);
+    assert_eq!(commands[0]["name"], "add_member");
+    assert!(commands[0]["schema"]["properties"]["roles"].is_object());
+}

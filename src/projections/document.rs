@@ -1,0 +1,120 @@
+//! [`DocumentView`]: JSON documents by key, made from events.
+
+use std::borrow::Cow;
+use std::hash::Hash;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::EventSet;
+use crate::BoxError;
+use crate::events::{Event, Id, Recorded, Ref};
+
+/// A view of an application's own: one JSON document for each key, folded from events.
+///
+/// The document is data alone: it can be written and read as JSON, so it cannot hold anything that executes commands.
+/// A view records and never decides. Its maps should be ordered (`BTreeMap`), so that a rebuild gives the same bytes.
+///
+/// What it makes of an event, [`On`] says. [`Documents`](super::Documents) makes a projection of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a document view",
+    label = "keeps no documents",
+    note = "derive Serialize and Deserialize, then write `impl DocumentView for {Self} {{ const NAME: &'static str = \
+            \"…\"; type Key = …; type Events = …; }}` and `impl On<…> for {Self}`"
+)]
+pub trait DocumentView: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The view's name: `roster`. Unique among the projections of an application.
+    const NAME: &'static str;
+
+    /// Raise it when what the view makes of the log changes: it is then built anew.
+    const VERSION: u64 = 1;
+
+    /// What a document is found by: an [`Id`], a [`Ref`], a `String`, a number, a `Uuid`.
+    type Key: ViewKey;
+
+    /// The events that it is made of: one event enum, or a tuple of up to four. Each needs an `impl On<…>`.
+    type Events: EventSet<Self>;
+}
+
+/// What a document view makes of one kind of event.
+///
+/// Both functions must be pure: the same event gives the same keys, and the same document and event give the same
+/// document, whenever they run.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it makes of a `{E}`",
+    label = "`{E}` is one of its `Events`",
+    note = "write `impl On<{E}> for {Self} {{ fn keys(…) … fn apply(…) … }}`"
+)]
+pub trait On<E: Event>: DocumentView {
+    /// The keys of the documents that the event touches; none, if it touches none.
+    fn keys(event: &Recorded<E>) -> Vec<Self::Key>;
+
+    /// Brings one of them up to date. It is `None` where there is no document yet; leave `None` to delete it.
+    fn apply(document: &mut Option<Self>, key: &Self::Key, event: &Recorded<E>);
+}
+
+/// What documents are found by. Documents are listed in the order of their keys' text.
+///
+/// The text of an [`Id`] is the bare id: `7` of `project:7`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the key of a document",
+    label = "is not a key",
+    note = "a key is an id (`#[derive(Id)]`), a `Ref`, a `String`, an integer or a `Uuid`"
+)]
+pub trait ViewKey: Clone + Eq + Hash + Send + Sync + 'static {
+    /// The key as text.
+    fn key_text(&self) -> Cow<'_, str>;
+
+    /// The key of a text that [`ViewKey::key_text`] gave.
+    ///
+    /// # Errors
+    /// When the text is none.
+    fn from_key_text(text: &str) -> Result<Self, BoxError>;
+}
+
+impl<I: Id> ViewKey for I {
+    fn key_text(&self) -> Cow<'_, str> {
+        self.text()
+    }
+
+    fn from_key_text(text: &str) -> Result<Self, BoxError> {
+        Ok(I::from_text(text)?)
+    }
+}
+
+impl ViewKey for String {
+    fn key_text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+
+    fn from_key_text(text: &str) -> Result<Self, BoxError> {
+        Ok(text.to_owned())
+    }
+}
+
+impl ViewKey for Ref {
+    fn key_text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+
+    fn from_key_text(text: &str) -> Result<Self, BoxError> {
+        Ok(text.parse()?)
+    }
+}
+
+macro_rules! plain_keys {
+    ($($key:ty),*) => {$(
+        impl ViewKey for $key {
+            fn key_text(&self) -> Cow<'_, str> {
+                Cow::Owned(self.to_string())
+            }
+
+            fn from_key_text(text: &str) -> Result<Self, BoxError> {
+                Ok(text.parse()?)
+            }
+        }
+    )*};
+}
+
+plain_keys!(u32, u64, i32, i64, Uuid);

@@ -1,0 +1,126 @@
+//! One reader that follows the log's head and shares what it reads with every projection that is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::tracked::Core;
+use crate::events::{Head, Stored};
+use crate::store::{Interest, Page, StoreError};
+
+/// How many shared pages are kept for a projection that is slower; beyond it, it reads for itself.
+pub(super) const SHARED_PAGES: usize = 32;
+
+/// The most events of a shared page.
+const SHARED_EVENTS: usize = 1_000;
+
+/// What the reader shares.
+#[derive(Clone)]
+pub(super) enum Shared {
+    /// The log after `from`, up to the page's own end.
+    Page { from: Head, page: Arc<Page> },
+    /// The log is not what it was: read for yourself.
+    Gap,
+}
+
+/// How many events to read at a time: as many as are likely to fit into a number of bytes.
+pub(super) struct PageSize {
+    limit: usize,
+    most: usize,
+    bytes: usize,
+}
+
+impl PageSize {
+    /// At most this many events, and about this many bytes.
+    pub fn new(most: usize, bytes: usize) -> Self {
+        Self { limit: most.min(1_000), most, bytes }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Learns from a page how large events are.
+    pub fn learn(&mut self, events: &[Stored]) {
+        if events.is_empty() {
+            return;
+        }
+        let bytes: usize = events.iter().map(bytes_of).sum();
+        let fit = self.bytes / (bytes / events.len()).max(1);
+        self.limit = fit.clamp(16, self.limit.saturating_mul(8)).min(self.most);
+    }
+}
+
+/// About what a row takes in memory.
+fn bytes_of(stored: &Stored) -> usize {
+    let texts = [stored.aggregate.as_str(), &stored.event_type, &stored.event_version, &stored.payload];
+    let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
+    size_of::<Stored>() + texts + stored.metadata.len() + 16
+}
+
+/// The wants of several projections together.
+pub(super) fn union<'a>(interests: impl Iterator<Item = &'a Interest>) -> Interest {
+    let mut types = std::collections::BTreeSet::new();
+    for interest in interests {
+        match interest {
+            Interest::All => return Interest::All,
+            Interest::EventTypes(names) => types.extend(names.iter().cloned()),
+        }
+    }
+    Interest::EventTypes(types.into_iter().collect())
+}
+
+/// Follows the log from `at` until the application closes.
+pub(super) async fn follow(core: Arc<Core>, interest: Interest, mut at: Head, pages: broadcast::Sender<Shared>) {
+    let mut grown = core.store.watch();
+    let mut failures = 0;
+    loop {
+        grown.borrow_and_update();
+        let pause = match share(&core, &interest, &mut at, &pages).await {
+            Ok(()) => {
+                failures = 0;
+                None
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "the log could not be read; trying again");
+                Some(super::write::back_off(failures))
+            }
+        };
+        tokio::select! {
+            () = core.closed() => return,
+            changed = grown.changed(), if pause.is_none() => if changed.is_err() { return },
+            () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+        }
+    }
+}
+
+/// Shares all that is new.
+async fn share(
+    core: &Core,
+    interest: &Interest,
+    at: &mut Head,
+    pages: &broadcast::Sender<Shared>,
+) -> Result<(), StoreError> {
+    loop {
+        let page = core.store.read(at.position, SHARED_EVENTS, interest).await?;
+        // Looked at after the page was read: a page that follows another event than ours is not shared.
+        if !core.holds(*at).await? {
+            *at = core.store.head().await?;
+            let _ = pages.send(Shared::Gap);
+            return Ok(());
+        }
+        if page.to.position <= at.position {
+            return Ok(());
+        }
+        let full = page.events.len() >= SHARED_EVENTS;
+        let from = std::mem::replace(at, page.to);
+        // Without a receiver there is nobody to tell.
+        let _ = pages.send(Shared::Page { from, page: Arc::new(page) });
+        if !full {
+            return Ok(());
+        }
+    }
+}

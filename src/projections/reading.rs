@@ -1,0 +1,212 @@
+//! [`Reading`]: how a projection is read.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::tracked::{Core, Standing, Tracked};
+use crate::events::{Head, Types};
+use crate::store::{Receipt, Store, StoreError, ViewSnapshot};
+
+/// How often a process that only reads looks whether another one has noted that the projection stopped.
+const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
+
+/// One projection of an open application, to be read. The built-in ones are read through it too.
+#[derive(Clone)]
+pub struct Reading {
+    core: Arc<Core>,
+    tracked: Arc<Tracked>,
+    /// Whether this process takes the projection forward itself.
+    running: bool,
+}
+
+/// A projection cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The application has no such projection.
+    #[error("there is no projection `{name}`: there are {}", list(.known))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The projection failed and stands still.
+    #[error(
+        "the projection `{name}` stopped {reason}. When what made it fail is mended, resume it: \
+         `projections resume {name}`"
+    )]
+    Stopped {
+        /// Its name.
+        name: String,
+        /// Where and why.
+        reason: String,
+    },
+    /// The projection was not as far as was asked, in the time given.
+    #[error("after {waited:?} the projection `{name}` is at event {position}, not yet at {wanted}: try again")]
+    Late {
+        /// Its name.
+        name: String,
+        /// How long was waited.
+        waited: Duration,
+        /// Up to where it has taken in the log.
+        position: u64,
+        /// What was waited for.
+        wanted: u64,
+    },
+    /// The log does not hold the event that a receipt or cursor names.
+    #[error(
+        "the log does not hold event {} at position {}: the receipt or cursor is of another store, or an older \
+         backup was restored", .0.event_id, .0.position
+    )]
+    Diverged(Head),
+    /// The database says no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored document or row is not what the projection writes.
+    #[error("what `{name}` keeps under `{key}` cannot be read: raise the projection's version to build it anew")]
+    Document {
+        /// The projection.
+        name: String,
+        /// The document's key.
+        key: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn list(known: &[String]) -> String {
+    match known {
+        [] => "none".to_owned(),
+        known => known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl From<&Receipt> for Head {
+    fn from(receipt: &Receipt) -> Self {
+        receipt.head
+    }
+}
+
+impl From<Receipt> for Head {
+    fn from(receipt: Receipt) -> Self {
+        receipt.head
+    }
+}
+
+impl Reading {
+    pub(super) fn new(core: Arc<Core>, tracked: Arc<Tracked>, running: bool) -> Self {
+        Self { core, tracked, running }
+    }
+
+    /// The projection's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.tracked.name()
+    }
+
+    /// The log that it is made from.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Store> {
+        &self.core.store
+    }
+
+    /// The event types that the application knows.
+    #[must_use]
+    pub fn types(&self) -> &Arc<Types> {
+        &self.core.types
+    }
+
+    /// Whether it keeps JSON documents by key.
+    #[must_use]
+    pub fn documents(&self) -> bool {
+        self.tracked.projection.documents()
+    }
+
+    /// Up to where it has taken in the log: now, and each time it moves on, whichever process moves it.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Head> {
+        self.tracked.progress()
+    }
+
+    /// Waits until it has taken in the log up to `with`: a receipt's place, so that what is read next holds that write.
+    ///
+    /// # Errors
+    /// At once when the projection has stopped before that, or the log does not hold `with`; [`ReadError::Late`] at
+    /// the deadline.
+    pub async fn caught_up(&self, with: Head, deadline: Option<Duration>) -> Result<(), ReadError> {
+        let mut progress = self.tracked.progress();
+        let mut standing = self.tracked.standing();
+        if with == *progress.borrow_and_update() {
+            return Ok(());
+        }
+        if !self.core.holds(with).await? {
+            return Err(ReadError::Diverged(with));
+        }
+        self.tracked.ask_for(with.position);
+        if progress.borrow_and_update().position < with.position {
+            self.tracked.refresh(&*self.core.views).await?;
+        }
+        let waiting = async {
+            loop {
+                let reached = progress.borrow_and_update().position >= with.position;
+                self.stopped(&mut standing, reached).await?;
+                if reached {
+                    return Ok(());
+                }
+                tokio::select! {
+                    _ = progress.changed() => {}
+                    _ = standing.changed() => {}
+                    () = tokio::time::sleep(LOOK_FOR_NOTES), if !self.running => {}
+                    () = self.core.closed() => return Err(StoreError::Closed.into()),
+                }
+            }
+        };
+        let Some(deadline) = deadline else { return waiting.await };
+        tokio::time::timeout(deadline, waiting).await.unwrap_or_else(|_| {
+            Err(ReadError::Late {
+                name: self.name().to_owned(),
+                waited: deadline,
+                position: self.tracked.head().position,
+                wanted: with.position,
+            })
+        })
+    }
+
+    /// An error if the projection stands still, unless it is where it is wanted and rightly so.
+    async fn stopped(&self, standing: &mut watch::Receiver<Standing>, reached: bool) -> Result<(), ReadError> {
+        let stop = match &*standing.borrow_and_update() {
+            Standing::Stopped(stop) => Some(stop.clone()),
+            _ => None,
+        };
+        let stop = match stop {
+            None if !self.running && !reached => self.tracked.noted(&*self.core.views).await?,
+            stop => stop,
+        };
+        match stop {
+            Some(stop) if !reached || stop.diverged => {
+                Err(ReadError::Stopped { name: self.name().to_owned(), reason: stop.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it holds, as of one moment.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn snapshot(&self) -> Result<Box<dyn ViewSnapshot>, ReadError> {
+        Ok(self.core.views.read(self.name(), self.tracked.projection.version()).await?)
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("name", &self.name()).field("head", &self.tracked.head()).finish()
+    }
+}

@@ -1,0 +1,354 @@
+//! Keeps one projection up with the log.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::reader::{PageSize, Shared};
+use super::status::{Stop, in_words};
+use super::tracked::{Core, Standing, Tracked};
+use super::write::{ATTEMPTS, Apart, back_off, set_up, step, take_apart};
+use super::{EventBatch, ProjectionError};
+use crate::events::{Head, Stored};
+use crate::store::{Instance, Page, StoreError};
+
+/// The most that is read at a time while catching up.
+const CATCH_UP_EVENTS: usize = 10_000;
+const CATCH_UP_BYTES: usize = 8 << 20;
+
+/// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.
+const COALESCE: Duration = Duration::from_secs(1);
+
+/// How often a stopped projection looks whether another process has helped it on.
+const LOOK_FOR_HELP: Duration = Duration::from_secs(1);
+
+pub(super) struct Runner {
+    core: Arc<Core>,
+    tracked: Arc<Tracked>,
+    pages: broadcast::Receiver<Shared>,
+    size: PageSize,
+    instance: Instance,
+    /// The checkpoint in the database.
+    stored: Head,
+    /// Up to where no wanted event is missing: at or after `stored`.
+    seen: Head,
+    /// Since when `seen` has been ahead of `stored`.
+    ahead: Option<Instant>,
+    /// A note in the database says that it stopped.
+    noted: bool,
+}
+
+/// Why a runner does not simply go on.
+enum Halt {
+    Closed,
+    /// Somebody else moved the checkpoint, or another generation is read.
+    Moved,
+    Stop(Stop),
+}
+
+impl Runner {
+    pub fn new(core: Arc<Core>, tracked: Arc<Tracked>, pages: broadcast::Receiver<Shared>) -> Self {
+        let (instance, head) = (tracked.instance(), tracked.head());
+        let size = PageSize::new(CATCH_UP_EVENTS, CATCH_UP_BYTES);
+        Self { core, tracked, pages, size, instance, stored: head, seen: head, ahead: None, noted: true }
+    }
+
+    /// Runs until the application closes.
+    pub async fn run(mut self) {
+        loop {
+            match self.follow().await {
+                Halt::Closed => return,
+                Halt::Moved => {}
+                Halt::Stop(stop) => {
+                    if !self.stand_still(stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes from what the database says to the head of the log, and along with it.
+    async fn follow(&mut self) -> Halt {
+        let halted: Result<Infallible, Halt> = async {
+            self.reload().await?;
+            loop {
+                self.catch_up().await?;
+                self.tracked.stand(Standing::Live);
+                self.keep_up().await?;
+            }
+        }
+        .await;
+        let Err(halt) = halted;
+        halt
+    }
+
+    /// Reads the live generation and its checkpoint from the database.
+    async fn reload(&mut self) -> Result<(), Halt> {
+        let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
+        let (core, tracked) = (self.core.clone(), self.tracked.clone());
+        let (instance, head) = self
+            .insist(|| async {
+                let (instance, head) = core.views.live(&name, version).await?;
+                if head.position == 0 && head.event_id.is_nil() {
+                    set_up(&*core.views, &*tracked.projection, &instance).await?;
+                }
+                Ok((instance, head))
+            })
+            .await?;
+        (self.instance, self.stored, self.seen, self.ahead) = (instance, head, head, None);
+        self.tracked.publish_anew(&self.instance, head);
+        self.check_seen().await
+    }
+
+    /// Reads pages of its own until one is not full.
+    async fn catch_up(&mut self) -> Result<(), Halt> {
+        loop {
+            let limit = self.size.limit();
+            let page = self.read(limit).await?;
+            let full = page.events.len() >= limit;
+            if full {
+                self.tracked.stand(Standing::CatchingUp);
+            }
+            self.size.learn(&page.events);
+            self.take(&page.events, page.to).await?;
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read(&mut self, limit: usize) -> Result<Page, Halt> {
+        let (core, tracked, after) = (self.core.clone(), self.tracked.clone(), self.seen.position);
+        let page = self.insist(|| async { Ok(core.store.read(after, limit, &tracked.interest).await?) }).await?;
+        // Looked at after the page was read, so that the page follows the event that we stand on.
+        self.check_seen().await?;
+        Ok(page)
+    }
+
+    /// Stops where the log does not hold the event that it was at.
+    async fn check_seen(&mut self) -> Result<(), Halt> {
+        let (core, seen) = (self.core.clone(), self.seen);
+        match self.insist(|| async { Ok(core.holds(seen).await?) }).await? {
+            true => Ok(()),
+            false => Err(self.diverged()),
+        }
+    }
+
+    /// Takes pages from the shared reader; returns when it has to read for itself.
+    async fn keep_up(&mut self) -> Result<(), Halt> {
+        loop {
+            if self.tracked.is_asked_beyond(self.stored.position) {
+                self.write_checkpoint().await?;
+            }
+            let due = self.ahead.map(|since| since + COALESCE);
+            tokio::select! {
+                biased;
+                () = self.core.closed() => {
+                    self.write_checkpoint().await?;
+                    return Err(Halt::Closed);
+                }
+                () = self.tracked.nudge.notified() => {}
+                shared = self.pages.recv() => match shared {
+                    Ok(Shared::Page { from, page }) => {
+                        if from.position > self.seen.position {
+                            return Ok(());
+                        }
+                        self.take_shared(from, &page).await?;
+                    }
+                    Ok(Shared::Gap) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Err(RecvError::Closed) => return Err(Halt::Closed),
+                },
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.write_checkpoint().await?;
+                }
+            }
+        }
+    }
+
+    async fn take_shared(&mut self, from: Head, page: &Page) -> Result<(), Halt> {
+        let seen = self.seen;
+        if page.to.position <= seen.position {
+            return Ok(());
+        }
+        let other = |event: Head| event.position == seen.position && event.event_id != seen.event_id;
+        let start = page.events.partition_point(|stored| stored.position <= seen.position);
+        if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
+            return self.check_seen().await;
+        }
+        let new = &page.events[start..];
+        let events: Cow<'_, [Stored]> = match self.tracked.wants_all() {
+            true => Cow::Borrowed(new),
+            false => new.iter().filter(|stored| self.tracked.wants(stored)).cloned().collect(),
+        };
+        self.take(&events, page.to).await
+    }
+
+    /// Takes in events, or remembers that there were none.
+    async fn take(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
+        if to.position <= self.seen.position {
+            return Ok(());
+        }
+        if !events.is_empty() {
+            return self.advance(events, to).await;
+        }
+        self.seen = to;
+        self.ahead.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    async fn write_checkpoint(&mut self) -> Result<(), Halt> {
+        match self.ahead {
+            Some(_) => self.advance(&[], self.seen).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
+    async fn advance(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
+        let (core, tracked) = (self.core.clone(), self.tracked.clone());
+        let (instance, from) = (self.instance.clone(), self.stored);
+        let result = attempt(&core, || async {
+            let _gate = tracked.gate.lock().await;
+            step(&*core.views, &*tracked.projection, &instance, EventBatch { from, to, events }).await
+        });
+        match result.await {
+            Ok(true) => {}
+            Ok(false) => return Err(Halt::Moved),
+            Err(None) => return Err(Halt::Closed),
+            Err(Some(error)) => {
+                tracing::warn!(projection = tracked.name(), %error, "a batch fails; looking for the event");
+                let _gate = tracked.gate.lock().await;
+                let mut at = from;
+                let apart = take_apart(&*core.views, &*tracked.projection, &instance, &mut at, events, to).await;
+                match apart {
+                    Apart::Passed => {}
+                    Apart::Moved => return Err(Halt::Moved),
+                    Apart::Failed { position, error } => {
+                        self.arrive(at);
+                        return Err(self.stop(position, &error));
+                    }
+                }
+            }
+        }
+        self.arrive(to);
+        if self.noted {
+            self.noted = self.core.views.note(tracked.name(), tracked.projection.version(), None).await.is_err();
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, at: Head) {
+        (self.stored, self.seen, self.ahead) = (at, at, None);
+        self.tracked.publish(&self.instance, at);
+    }
+
+    /// Asks the database again and again, and stops when it keeps failing.
+    async fn insist<T, F>(&mut self, ask: impl FnMut() -> F) -> Result<T, Halt>
+    where
+        F: Future<Output = Result<T, ProjectionError>>,
+    {
+        let core = self.core.clone();
+        attempt(&core, ask).await.map_err(|error| match error {
+            None => Halt::Closed,
+            Some(error) => {
+                let position = match &error {
+                    ProjectionError::Store(StoreError::Corrupt { position, .. }) => Some(*position),
+                    _ => None,
+                };
+                self.stop(position, &error)
+            }
+        })
+    }
+
+    fn stop(&self, position: Option<u64>, error: &ProjectionError) -> Halt {
+        if matches!(error, ProjectionError::Store(StoreError::Closed)) {
+            return Halt::Closed;
+        }
+        Halt::Stop(Stop {
+            reason: in_words(error),
+            position,
+            attempts: ATTEMPTS,
+            since: Timestamp::now(),
+            diverged: matches!(error, ProjectionError::Store(StoreError::Diverged(_))),
+            at: self.stored,
+            generation: self.instance.generation,
+        })
+    }
+
+    fn diverged(&self) -> Halt {
+        let Head { position, event_id } = self.seen;
+        Halt::Stop(Stop {
+            reason: format!(
+                "the log has diverged: it does not hold event {event_id} at position {position}, which the projection \
+                 was made from (was an older backup restored?). Build it anew: `projections rebuild {}`",
+                self.tracked.name()
+            ),
+            position: None,
+            attempts: 1,
+            since: Timestamp::now(),
+            diverged: true,
+            at: self.stored,
+            generation: self.instance.generation,
+        })
+    }
+
+    /// Says that it stopped, and waits until it may try again. False: the application closes.
+    async fn stand_still(&mut self, stop: Stop) -> bool {
+        let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
+        tracing::error!(projection = name, "stopped {stop}");
+        if let Ok(note) = serde_json::to_string(&stop) {
+            self.noted = self.core.views.note(&name, version, Some(note)).await.is_ok();
+        }
+        let here = (stop.generation, stop.at);
+        self.tracked.stand(Standing::Stopped(stop));
+        loop {
+            tokio::select! {
+                () = self.core.closed() => return false,
+                () = self.tracked.resume.notified() => break,
+                () = tokio::time::sleep(LOOK_FOR_HELP) => {}
+            }
+            let cleared = self.noted && matches!(self.core.views.noted(&name, version).await, Ok(None));
+            let refreshed = self.tracked.refresh(&*self.core.views).await.is_ok();
+            let moved = refreshed && (self.tracked.instance().generation, self.tracked.head()) != here;
+            if cleared || moved {
+                break;
+            }
+        }
+        self.tracked.stand(Standing::CatchingUp);
+        true
+    }
+}
+
+/// Tries a number of times, waiting longer each time. `Err(None)`: the application or its store closes.
+async fn attempt<T, F>(core: &Core, mut run: impl FnMut() -> F) -> Result<T, Option<ProjectionError>>
+where
+    F: Future<Output = Result<T, ProjectionError>>,
+{
+    let mut attempts = 0;
+    loop {
+        match run().await {
+            Ok(done) => return Ok(done),
+            Err(ProjectionError::Store(StoreError::Closed)) => return Err(None),
+            // Another process is at work: nothing is wrong.
+            Err(ProjectionError::Store(StoreError::Busy(_))) => {}
+            Err(error) => {
+                attempts += 1;
+                if attempts >= ATTEMPTS {
+                    return Err(Some(error));
+                }
+                tracing::debug!(%error, attempts, "trying again");
+            }
+        }
+        tokio::select! {
+            () = core.closed() => return Err(None),
+            () = tokio::time::sleep(back_off(attempts.max(1))) => {}
+        }
+    }
+}

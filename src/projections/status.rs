@@ -1,0 +1,104 @@
+//! How far each projection is, and why one stopped.
+
+use std::error::Error;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Progress;
+use crate::events::Head;
+
+/// How one projection stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProjectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version, as this program declares it.
+    pub version: u64,
+    /// The generation that is read: one more for each rebuild.
+    pub generation: u64,
+    /// Up to where it has taken in the log.
+    pub position: u64,
+    /// The log's head.
+    pub head: u64,
+    /// How many events are between the two.
+    pub lag: u64,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub state: ProjectionState,
+    /// How far a rebuild by this process is, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Progress>,
+}
+
+/// What a projection is doing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ProjectionState {
+    /// It follows the log's head.
+    Live,
+    /// It has events to take in.
+    CatchingUp,
+    /// It failed, and stays where it is until it is resumed, rebuilt or started again.
+    Stopped(Stop),
+}
+
+/// Why and where a projection stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// What went wrong, and what to do.
+    pub reason: String,
+    /// The event that it cannot take in, if it is one event.
+    pub position: Option<u64>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Since when it has stood.
+    pub since: Timestamp,
+    /// Whether the log does not hold what the projection was made from: then what it answers is wrong.
+    pub diverged: bool,
+    /// Where it was: elsewhere, this is history.
+    pub(super) at: Head,
+    pub(super) generation: u64,
+}
+
+impl ProjectionStatus {
+    /// Whether it stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, ProjectionState::Stopped(_))
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(position) => write!(f, "at event {position}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl fmt::Display for ProjectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Live => f.write_str("live"),
+            Self::CatchingUp => f.write_str("catching up"),
+            Self::Stopped(stop) => write!(f, "stopped {stop}"),
+        }
+    }
+}
+
+/// An error with all that it comes from, on one line.
+pub(super) fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !words.ends_with(&text) {
+            words = format!("{words}: {text}");
+        }
+        source = cause.source();
+    }
+    words
+}

@@ -1,0 +1,111 @@
+//! One step of a projection: a batch and its checkpoint in one transaction; and what is done when it fails.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::{EventBatch, Projection, ProjectionError};
+use crate::events::{Head, Stored};
+use crate::store::{Instance, StoreError, Views};
+
+/// How often a step is tried before it is taken apart.
+pub(super) const ATTEMPTS: u32 = 5;
+
+/// How long to wait after the `attempt`th failure: 50 ms, then twice as long each time.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    Duration::from_millis(50 << attempt.saturating_sub(1).min(6))
+}
+
+/// Makes the projection's tables where this generation has none yet.
+pub(super) async fn set_up(
+    views: &dyn Views,
+    projection: &dyn Projection,
+    instance: &Instance,
+) -> Result<(), ProjectionError> {
+    let start = Head::default();
+    let Some(mut transaction) = views.begin(instance, start, start).await? else { return Ok(()) };
+    let done = transaction.table("set_up");
+    let make = format!("CREATE TABLE IF NOT EXISTS {done} (done BIGINT NOT NULL PRIMARY KEY)");
+    transaction.execute(&make, Vec::new()).await?;
+    let mark = format!("INSERT INTO {done} (done) VALUES (1) ON CONFLICT (done) DO NOTHING");
+    if transaction.execute(&mark, Vec::new()).await? > 0 {
+        caught(async { projection.setup(transaction.as_mut()).await }).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Takes the projection from one checkpoint to the next. False: it was not there (any more), and nothing was done.
+pub(super) async fn step(
+    views: &dyn Views,
+    projection: &dyn Projection,
+    instance: &Instance,
+    batch: EventBatch<'_>,
+) -> Result<bool, ProjectionError> {
+    let Some(mut transaction) = views.begin(instance, batch.from, batch.to).await? else { return Ok(false) };
+    if !batch.events.is_empty() {
+        caught(async { projection.apply(batch, transaction.as_mut()).await }).await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Makes an error of a panic.
+async fn caught<T>(run: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(ProjectionError::Panicked(words.unwrap_or_else(|| "without a word".to_owned())))
+    })
+}
+
+/// What came of taking a failed batch apart.
+pub(super) enum Apart {
+    /// In smaller pieces it went through.
+    Passed,
+    /// Somebody else moved the checkpoint.
+    Moved,
+    /// Everything before this event is taken in, and this one fails.
+    Failed { position: Option<u64>, error: ProjectionError },
+}
+
+/// Finds the event that a failed batch fails on: in halves, down to one event at a time. What comes before it is
+/// taken in, and `at` says up to where.
+pub(super) async fn take_apart(
+    views: &dyn Views,
+    projection: &dyn Projection,
+    instance: &Instance,
+    at: &mut Head,
+    events: &[Stored],
+    to: Head,
+) -> Apart {
+    let mut rest = events;
+    let mut size = events.len().div_ceil(2);
+    loop {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        let end = match piece.last() {
+            Some(last) if !after.is_empty() => last.head(),
+            _ => to,
+        };
+        let batch = EventBatch { from: *at, to: end, events: piece };
+        match step(views, projection, instance, batch).await {
+            Ok(true) => {
+                *at = end;
+                rest = after;
+                if rest.is_empty() {
+                    return Apart::Passed;
+                }
+                size = size.min(rest.len().div_ceil(2));
+            }
+            Ok(false) => return Apart::Moved,
+            Err(error @ ProjectionError::Store(StoreError::Closed)) => {
+                return Apart::Failed { position: None, error };
+            }
+            Err(error) if piece.len() <= 1 => {
+                return Apart::Failed { position: piece.first().map(|stored| stored.position), error };
+            }
+            Err(_) => size = piece.len() / 2,
+        }
+    }
+}

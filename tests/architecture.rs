@@ -1,0 +1,82 @@
+//! Arrows between the rooms run one way: cli → app → projections, commands → aggregates → store → events.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room, and the rooms that it may use.
+const ROOMS: [(&str, &[&str]); 8] = [
+    ("events", &[]),
+    ("store", &["events"]),
+    ("aggregates", &["store", "events"]),
+    ("commands", &["aggregates", "store", "events"]),
+    ("projections", &["store", "events"]),
+    ("app", &["projections", "commands", "aggregates", "store", "events", "cli"]),
+    ("testing", &["app", "commands", "aggregates", "store", "events"]),
+    ("cli", &["app", "projections", "commands", "aggregates", "store", "events"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Code without comments and without the unit tests at its end, which may use what they like.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn arrows_between_rooms_run_one_way() {
+    let mut wrong = Vec::new();
+    for (room, allowed) in ROOMS {
+        for file in sources(&src().join(room)) {
+            let is_test = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+            if is_test {
+                continue;
+            }
+            let code = code(&file);
+            for (other, _) in ROOMS {
+                if other != room && !allowed.contains(&other) && code.contains(&format!("crate::{other}")) {
+                    wrong.push(format!("{} uses {other}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Missions P7 and J11: deciding and storing know nothing of auditing, presenting or counting.
+#[test]
+fn no_domain_room_knows_of_auditing() {
+    for room in ["events", "store", "aggregates", "commands"] {
+        for file in sources(&src().join(room)) {
+            let code = code(&file);
+            for word in ["audit::", "metrics::", "presenter::"] {
+                assert!(!code.contains(word), "{} names {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_grows_past_400_lines() {
+    let folders = [src(), src().join("../macros/src"), src().join("../examples"), src().join("../tests")];
+    for file in folders.iter().flat_map(|folder| sources(folder)) {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 400, "{} has {lines} lines", file.display());
+    }
+}

@@ -1,0 +1,178 @@
+//! One command: once, atomically, by somebody.
+
+use annals::commands::{ExecuteError, ParseError};
+use annals::prelude::*;
+use uuid::Uuid;
+
+use crate::bank::*;
+
+/// Mission A1: a change is one line at the call site.
+#[tokio::test]
+async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie() {
+    let annals = open().await;
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    assert_eq!((receipt.first_position, receipt.events, receipt.head.position), (1, 1, 1));
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    assert_eq!((receipt.first_position, receipt.repeated), (2, false));
+    let log = log(&annals).await;
+    assert_eq!(log[1].metadata().unwrap().actor.as_str(), "user:alice");
+    assert_eq!((log[1].sequence, log[1].head()), (2, receipt.head));
+    annals.close().await;
+}
+
+/// Mission X2, guarantees 1 and 2: also where the handler would now refuse, and where it decided to do nothing.
+#[tokio::test]
+async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt() {
+    let annals = open().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    let first = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap();
+    let again = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap();
+    assert_eq!(again, Receipt { repeated: true, ..first });
+
+    let nothing = by("alice").command_id(Uuid::new_v4());
+    let first = annals.execute(deposit("a", 0), &nothing).await.unwrap();
+    annals.execute(deposit("a", 7), &by("bob")).await.unwrap();
+    let again = annals.execute(deposit("a", 0), &nothing).await.unwrap();
+    assert_eq!(again, Receipt { repeated: true, ..first });
+    assert_eq!(log(&annals).await.len(), 2);
+    annals.close().await;
+}
+
+/// Guarantee 2.
+#[tokio::test]
+async fn a_command_id_with_another_body_or_command_is_refused() {
+    let annals = open().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    annals.execute(deposit("a", 5), &context).await.unwrap();
+    let error = annals.execute(deposit("a", 6), &context).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::CommandIdReused(_)), "{error}");
+    let error = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::CommandIdReused(_)), "{error}");
+    assert_eq!(log(&annals).await.len(), 1);
+    annals.close().await;
+}
+
+/// Guarantee 2: a second use of an id that is in flight waits for the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_id_used_by_many_callers_at_once_takes_effect_once() {
+    let annals = open().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    let calls = (0..32).map(|_| {
+        let (annals, context) = (annals.clone(), context.clone());
+        tokio::spawn(async move { annals.execute(deposit("a", 5), &context).await })
+    });
+    let mut first = 0;
+    for call in calls.collect::<Vec<_>>() {
+        let receipt = call.await.unwrap().unwrap();
+        assert_eq!(receipt.first_position, 1);
+        first += usize::from(!receipt.repeated);
+    }
+    assert_eq!((first, log(&annals).await.len()), (1, 1));
+    annals.close().await;
+}
+
+/// Guarantee 2: a refusal leaves no trace of its id.
+#[tokio::test]
+async fn a_refusal_is_typed_and_its_id_may_be_used_again() {
+    let annals = open().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    let transfer = Transfer { from: account("a"), to: account("b"), cents: 5 };
+    let error = annals.execute(transfer.clone(), &context).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
+    annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let receipt = annals.execute(transfer, &context).await.unwrap();
+    assert_eq!((receipt.events, receipt.repeated), (2, false));
+    annals.close().await;
+}
+
+/// Mission X13: one command, two aggregates, one commit.
+#[tokio::test]
+async fn a_command_over_several_aggregates_is_appended_whole_or_not_at_all() {
+    let annals = open().await;
+    for name in ["a", "b", "c"] {
+        annals.execute(OpenAccount { account: account(name) }, &by("alice")).await.unwrap();
+    }
+    let close = |names: &[&str]| CloseAccounts { accounts: names.iter().map(|name| account(name)).collect() };
+    let error = annals.execute(close(&["a", "b", "nobody"]), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Refused(BankError::NotOpen(_))), "{error}");
+    assert_eq!(log(&annals).await.len(), 3);
+    let receipt = annals.execute(close(&["a", "b", "c"]), &by("alice")).await.unwrap();
+    assert_eq!((receipt.first_position, receipt.events, receipt.head.position), (4, 3, 6));
+    annals.close().await;
+}
+
+/// Bad input: the same aggregate twice in one command.
+#[tokio::test]
+async fn one_aggregate_twice_in_one_command_is_refused() {
+    let annals = open().await;
+    let error = annals
+        .execute(Transfer { from: account("a"), to: account("a"), cents: 0 }, &by("alice"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ExecuteError::SameAggregateTwice(_)), "{error}");
+    annals.close().await;
+}
+
+/// Guarantee 10: ids are checked before the queue.
+#[tokio::test]
+async fn ids_that_no_index_takes_are_refused_before_anything_is_queued() {
+    let annals = open().await;
+    for bad in ["", "a\0b", &"x".repeat(1_025)] {
+        let error = annals.execute(deposit(bad, 5), &by("alice")).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Reference(_)), "{error}");
+    }
+    let long = "x".repeat(1_024);
+    annals.execute(deposit(&long, 5), &by("alice")).await.unwrap();
+    annals.close().await;
+}
+
+/// Guarantee 4: a panic answers its caller, and the state that others decide on stays as it was.
+#[tokio::test]
+async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone() {
+    let annals = open().await;
+    annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let error = annals.execute(deposit("a", 666), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Panicked("deposit")), "{error}");
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    assert_eq!(receipt.head.position, 2);
+    annals.close().await;
+}
+
+/// Guarantee 4: shutdown answers what was not sent.
+#[tokio::test]
+async fn a_command_after_closing_is_answered_not_executed() {
+    let annals = open().await;
+    annals.close().await;
+    let error = annals.execute(deposit("a", 5), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::NotExecuted | ExecuteError::Load(_)), "{error}");
+}
+
+/// Guarantee 4: the queue owns a commit, not its caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_callers_future_cancels_nothing_that_was_queued() {
+    let annals = open().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    for _ in 0..50 {
+        let call = annals.execute(deposit("a", 5), &context);
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(50), call).await;
+    }
+    let receipt = annals.execute(deposit("a", 5), &context).await.unwrap();
+    assert_eq!((receipt.first_position, log(&annals).await.len()), (1, 1));
+    annals.close().await;
+}
+
+#[tokio::test]
+async fn commands_by_name_say_what_is_wrong_with_them() {
+    let annals = open().await;
+    let receipt = annals.execute_json("deposit", r#"{"account":"a","cents":5}"#, &by("alice")).await.unwrap();
+    assert_eq!(receipt.unwrap().head.position, 1);
+    let parse = async |name: &str, body: &str| annals.execute_json(name, body, &by("alice")).await.unwrap_err();
+    assert!(matches!(parse("depose", "{}").await, ParseError::Unknown { .. }));
+    assert!(matches!(parse("deposit", "{").await, ParseError::Body { .. }));
+    assert!(matches!(parse("deposit", r#"{"account":"a","cents":"5"}"#).await, ParseError::Body { .. }));
+    let error = parse("deposit", r#"{"account":"a","cents":5,"sents":5}"#).await;
+    assert!(error.to_string().contains("no field `sents`; it has: account, cents"), "{error}");
+    let error = parse("deposit", r#"{"account":"user:a","cents":5}"#).await;
+    assert!(error.to_string().contains("no reference to a account"), "{error}");
+    annals.close().await;
+}

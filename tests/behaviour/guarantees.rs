@@ -1,0 +1,186 @@
+//! What must hold whatever the clock, the machine or the program's version does.
+
+use annals::commands::ExecuteError;
+use annals::prelude::*;
+use annals::testing::Clock;
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::bank::*;
+
+/// Mission P8: restart, clock set back an hour, 5,000 ids in one millisecond.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_ids_and_times_rise_whatever_the_clock_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
+    let clock = Clock::at("2026-01-01T12:00:00Z".parse().unwrap());
+    for step in [SignedDuration::ZERO, SignedDuration::from_hours(-1), SignedDuration::from_hours(24 * 365)] {
+        clock.advance(step);
+        let annals = app().clock(clock.reader()).open(&url).await.unwrap();
+        let commands = (0..5_000).map(|n| annals::commands::Envelope::new(deposit(&n.to_string(), 1), by("alice")));
+        let mut results = std::pin::pin!(annals.execute_all(futures::stream::iter(commands), 512));
+        while let Some(result) = futures::StreamExt::next(&mut results).await {
+            result.unwrap();
+        }
+        drop(results);
+        clock.advance(SignedDuration::from_hours(-1));
+        annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+        annals.close().await;
+    }
+    let annals = app().open(&url).await.unwrap();
+    let log = log(&annals).await;
+    assert_eq!(log.len(), 15_003);
+    for pair in log.windows(2) {
+        assert!(pair[0].event_id < pair[1].event_id, "{} and {}", pair[0].event_id, pair[1].event_id);
+        assert!(pair[0].recorded_at <= pair[1].recorded_at);
+        assert_eq!(pair[0].position + 1, pair[1].position);
+        assert_eq!(pair[1].event_id.get_version_num(), 7);
+    }
+    assert_eq!(annals.check(|_, _| ()).await.unwrap().found, 0);
+    annals.close().await;
+}
+
+/// Mission X1: every acknowledged command is there once, after a restart too.
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
+    let first = app().open(&url).await.unwrap();
+    let receipt = first.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    first.close().await;
+    let second = app().open(&url).await.unwrap();
+    assert_eq!(second.store().head().await.unwrap(), receipt.head);
+    let again = second.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    assert_eq!(log(&second).await[1].sequence, 2);
+    assert_eq!(again.head.position, 2);
+    second.close().await;
+}
+
+/// Design 4.9: snapshots are a cache; a state is what its events say, with them and without.
+#[tokio::test]
+async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
+    let annals = app().open(&url).await.unwrap();
+    for _ in 0..600 {
+        annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    }
+    annals.close().await;
+    let overdraw = Transfer { from: account("a"), to: account("b"), cents: 601 };
+    let exactly = Transfer { from: account("a"), to: account("b"), cents: 600 };
+    let annals = app().open(&url).await.unwrap();
+    let snapshot = annals.store().snapshot(&Ref::new("account", "a").unwrap()).await.unwrap();
+    assert!(snapshot.is_some_and(|snapshot| snapshot.sequence >= 256));
+    let error = annals.execute(overdraw, &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
+    annals.execute(exactly, &by("alice")).await.unwrap();
+    annals.close().await;
+}
+
+/// The same thing in an older program: another name, another shape.
+mod before {
+    use super::*;
+
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[event(name = "lamp", on = Lamp)]
+    pub enum LampEvent {
+        #[event(update, "{actor} lit {lamp}")]
+        Lit { percent: u8 },
+    }
+
+    #[derive(Default, Clone, Serialize, Deserialize)]
+    pub struct Lamp;
+
+    #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct LampId(String);
+
+    impl Aggregate for Lamp {
+        const TYPE: &'static str = "lamp";
+        type Id = LampId;
+        type Event = LampEvent;
+        type Error = std::convert::Infallible;
+        fn apply(&mut self, _: &LampEvent) {}
+    }
+
+    #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    pub struct Light {
+        #[on(Lamp)]
+        pub lamp: LampId,
+        pub percent: u8,
+    }
+
+    impl Handle for Light {
+        fn handle(&self, _: &Loaded<Lamp>, _: &Context) -> Result<Vec<LampEvent>, std::convert::Infallible> {
+            Ok(vec![LampEvent::Lit { percent: self.percent }])
+        }
+    }
+}
+
+mod after {
+    use super::*;
+
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[event(name = "lamp", on = Lamp)]
+    pub enum LampEvent {
+        #[event(update, "{actor} dimmed {lamp} to {level}", version = 2, was("lit"), from(1 = level_of_percent))]
+        Dimmed { level: f64 },
+    }
+
+    fn level_of_percent(payload: serde_json::Value) -> Result<serde_json::Value, annals::BoxError> {
+        let percent = payload["percent"].as_f64().ok_or("no percent")?;
+        Ok(serde_json::json!({ "level": percent / 100.0 }))
+    }
+
+    #[derive(Default, Clone, Serialize, Deserialize)]
+    pub struct Lamp {
+        level: f64,
+    }
+
+    #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct LampId(String);
+
+    impl Aggregate for Lamp {
+        const TYPE: &'static str = "lamp";
+        type Id = LampId;
+        type Event = LampEvent;
+        type Error = std::convert::Infallible;
+        fn apply(&mut self, event: &LampEvent) {
+            let LampEvent::Dimmed { level } = event;
+            self.level = *level;
+        }
+    }
+
+    #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    pub struct Brighten {
+        #[on(Lamp)]
+        pub lamp: LampId,
+    }
+
+    impl Handle for Brighten {
+        fn handle(&self, lamp: &Loaded<Lamp>, _: &Context) -> Result<Vec<LampEvent>, std::convert::Infallible> {
+            Ok(vec![LampEvent::Dimmed { level: lamp.level + 0.25 }])
+        }
+    }
+}
+
+/// Design 4.10, mission J11: old names and shapes are brought up to date before a handler or a projection sees them.
+#[tokio::test]
+async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("lamps.db").display());
+    let old = App::new("lamps").command::<before::Light>().open(&url).await.unwrap();
+    let lamp = before::LampId::new("desk");
+    old.execute(before::Light { lamp, percent: 50 }, &by("alice")).await.unwrap();
+    old.close().await;
+
+    let new = App::new("lamps").command::<after::Brighten>().open(&url).await.unwrap();
+    let receipt = new.execute(after::Brighten { lamp: after::LampId::new("desk") }, &by("bob")).await.unwrap();
+    let log = log(&new).await;
+    assert_eq!((log[0].event_type.as_str(), log[0].payload.as_str()), ("lamp.lit", r#"{"percent":50}"#));
+    assert_eq!(log[1].payload, r#"{"level":0.75}"#);
+    let page = new.audit().after(&receipt).page().await.unwrap();
+    let sentences: Vec<_> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
+    assert_eq!(sentences, ["user:alice dimmed lamp:desk to 0.5", "user:bob dimmed lamp:desk to 0.75"]);
+    assert_eq!(new.check(|_, _| ()).await.unwrap().found, 0);
+    new.close().await;
+}

@@ -1,0 +1,9 @@
+//! What an application can rely on, seen from outside: on an embedded store, through the public interface alone.
+
+mod bank;
+mod commands;
+mod concurrency;
+mod guarantees;
+mod pipeline;
+mod reading;
+mod soundness;

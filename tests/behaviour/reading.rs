@@ -1,0 +1,64 @@
+//! Reading one's own writes, and making views anew.
+
+use annals::events::Ref;
+
+use crate::bank::*;
+
+/// Mission X4: a read after a receipt is never stale.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_after_a_receipt_holds_that_write() {
+    let annals = open().await;
+    for paid in 1..=100 {
+        let receipt = annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+        let balance = annals.view::<Balance>(&account("a")).after(&receipt).await.unwrap().unwrap();
+        assert_eq!(balance.cents, paid);
+        let page = annals.audit().target(Ref::new("account", "a").unwrap()).newest_first().limit(1).after(&receipt).page();
+        assert_eq!(page.await.unwrap().rows[0].position, receipt.head.position);
+        assert_eq!(annals.metric("bank").after(&receipt).await.unwrap().total, paid as u64);
+    }
+    annals.close().await;
+}
+
+/// Mission X3 and P20: a rebuilt view is the live one, though others write all along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_rebuilt_while_others_write_and_read() {
+    let annals = open().await;
+    let writer = {
+        let annals = annals.clone();
+        tokio::spawn(async move {
+            for n in 0..400 {
+                annals.execute(deposit(&(n % 10).to_string(), n + 1), &by("alice")).await.unwrap();
+            }
+        })
+    };
+    for name in ["balance", "audit", "metrics", "balance"] {
+        annals.rebuild(name).unwrap().await.unwrap();
+    }
+    writer.await.unwrap();
+    let head = annals.store().head().await.unwrap();
+    annals.reading("balance").unwrap().caught_up(head, None).await.unwrap();
+    let live = annals.views::<Balance>().page(100, None).await.unwrap();
+    annals.rebuild("balance").unwrap().await.unwrap();
+    let rebuilt = annals.views::<Balance>().page(100, None).await.unwrap();
+    assert_eq!(live.documents.len(), 10);
+    assert_eq!(live, rebuilt);
+    annals.close().await;
+}
+
+/// Mission D5: history outlives the process, and nobody need have watched.
+#[tokio::test]
+async fn the_audit_log_answers_for_what_happened_while_nobody_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bank.db");
+    let url = format!("sqlite://{}", file.display());
+    let annals = app().open(&url).await.unwrap();
+    annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    annals.close().await;
+    std::fs::remove_file(directory.path().join("bank.views.db")).unwrap();
+    let annals = app().open(&url).await.unwrap();
+    let receipt = annals.execute(deposit("b", 6), &by("bob")).await.unwrap();
+    let page = annals.audit().after(&receipt).page().await.unwrap();
+    let sentences: Vec<_> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
+    assert_eq!(sentences, ["user:alice paid 5 into account:a", "user:bob paid 6 into account:b"]);
+    annals.close().await;
+}

@@ -1,0 +1,431 @@
+//! What declarations say: the derives of events, commands and ids, from the outside.
+
+use std::collections::BTreeMap;
+
+use annals::BoxError;
+use annals::commands::Scope;
+use annals::cqrs_es::DomainEvent;
+use annals::events::{Action, Declaration, DecodeError, InvalidRef, Stored, Target, Types, TypesError};
+use annals::prelude::*;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct ProjectId(String);
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct UserId {
+    number: u64,
+}
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[id(kind = "invoice-item")]
+struct Item(Uuid);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Roles(Vec<String>);
+
+fn roles(names: &[&str]) -> Roles {
+    Roles(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "project_member", topic = "project/member", on = Project)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum MemberEvent {
+    #[event(create, "{actor} added {user} to {project} as {roles}")]
+    Added {
+        #[event(target)]
+        user: UserId,
+        roles: Roles,
+    },
+    #[event(
+        update,
+        "{actor} changed {user}'s roles on {project} from {roles.from} to {roles.to}",
+        version = 3,
+        from(1 = roles_v1, 2 = |payload| Ok(payload))
+    )]
+    RolesUpdated {
+        #[event(target)]
+        user: UserId,
+        roles: Change<Roles>,
+    },
+    #[event(delete, "{actor} removed {user} from {project}", was("left", "old_member.gone"))]
+    Removed {
+        #[event(target)]
+        user: UserId,
+    },
+}
+
+/// Version 1 had the new roles alone.
+fn roles_v1(mut payload: Value) -> Result<Value, BoxError> {
+    let to = payload["roles"].take();
+    payload["roles"] = json!({"from": [], "to": to});
+    Ok(payload)
+}
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "project", on = Project)]
+enum ProjectEvent {
+    #[event(transparent)]
+    Member(MemberEvent),
+    #[event(create, "{actor} began {project}", topic("project", "all/{project}/{actor}"))]
+    Begun,
+    #[event(update, "{actor} filed {0} under {1}", topic = "files/{*0}/{1}")]
+    Filed(String, Option<String>),
+    #[event(update, "{actor} set {{braces}} to {note_text}", topic("project/{owner}", "project/note"))]
+    Noted {
+        #[serde(rename = "text")]
+        note_text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[event(target)]
+        owner: Option<UserId>,
+        #[event(target)]
+        mentioned: Vec<Ref>,
+    },
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Project {
+    members: BTreeMap<UserId, Roles>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no")]
+struct ProjectError;
+
+impl Aggregate for Project {
+    const TYPE: &'static str = "project";
+    type Id = ProjectId;
+    type Event = ProjectEvent;
+    type Error = ProjectError;
+
+    fn apply(&mut self, event: &ProjectEvent) {
+        if let ProjectEvent::Member(MemberEvent::Added { user, roles }) = event {
+            self.members.insert(user.clone(), roles.clone());
+        }
+    }
+}
+
+fn added() -> MemberEvent {
+    MemberEvent::Added { user: UserId::new(7_u64), roles: roles(&["admin", "owner"]) }
+}
+
+fn updated() -> MemberEvent {
+    let roles = Change { from: roles(&[]), to: roles(&["admin"]) };
+    MemberEvent::RolesUpdated { user: UserId::new(7_u64), roles }
+}
+
+fn noted() -> ProjectEvent {
+    ProjectEvent::Noted {
+        note_text: "hello".to_owned(),
+        owner: Some(UserId::new(1_u64)),
+        mentioned: vec![Item::new(Uuid::nil()).into(), "file:a/b".parse().unwrap()],
+    }
+}
+
+fn every_event() -> Vec<ProjectEvent> {
+    vec![
+        added().into(),
+        updated().into(),
+        MemberEvent::Removed { user: UserId::new(7_u64) }.into(),
+        ProjectEvent::Begun,
+        ProjectEvent::Filed("src/lib".to_owned(), None),
+        noted(),
+    ]
+}
+
+fn stored(event_type: &str, version: &str, payload: &str) -> Stored {
+    Stored {
+        position: 1,
+        event_id: Uuid::nil(),
+        aggregate: "project:annals".parse().unwrap(),
+        sequence: 1,
+        event_type: event_type.to_owned(),
+        event_version: version.to_owned(),
+        payload: payload.to_owned(),
+        metadata: r#"{"actor":"user:alice"}"#.to_owned(),
+        command_id: Uuid::nil(),
+        occurred_at: Timestamp::UNIX_EPOCH,
+        recorded_at: Timestamp::UNIX_EPOCH,
+        digest: [0; 32],
+    }
+}
+
+fn as_stored<E: Event>(event: &E) -> Stored {
+    stored(&event.event_type(), &event.event_version(), &event.encode().unwrap())
+}
+
+fn types() -> Types {
+    let mut types = Types::default();
+    types.add::<ProjectEvent>(Project::TYPE).unwrap();
+    types
+}
+
+fn sentence(event: &ProjectEvent) -> String {
+    let (types, stored) = (types(), as_stored(event));
+    let known = types.of(&stored).unwrap();
+    known.sentence(&stored, &known.describe(&stored).unwrap())
+}
+
+fn topics(event: &ProjectEvent) -> Vec<String> {
+    let (types, stored) = (types(), as_stored(event));
+    let known = types.of(&stored).unwrap();
+    known.topics(&stored, &known.describe(&stored).unwrap()).iter().map(ToString::to_string).collect()
+}
+
+fn declared(event_type: &str) -> &'static Declaration {
+    ProjectEvent::lookup(event_type).unwrap()
+}
+
+/// Mission J4: the type of an event is the thing and what happened to it.
+#[test]
+fn an_event_type_is_the_thing_and_the_event() {
+    let names: Vec<_> = ProjectEvent::declarations().iter().map(|declaration| declaration.event_type).collect();
+    let members = ["project_member.added", "project_member.roles_updated", "project_member.removed"];
+    assert_eq!(names[3..], members);
+    assert_eq!(names[..3], ["project.begun", "project.filed", "project.noted"]);
+    for event in every_event() {
+        assert_eq!(event.event_type(), event.declaration().event_type);
+    }
+    assert_eq!(updated().event_version(), "3.0");
+    assert_eq!(declared("project_member.removed").action, Action::Delete);
+}
+
+#[test]
+fn every_event_reads_back_as_it_was() {
+    for event in every_event() {
+        assert_eq!(ProjectEvent::decode(&event.event_type(), &event.encode().unwrap()).unwrap(), event);
+        assert_eq!(ProjectEvent::from_stored(&as_stored(&event)).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_payload_is_what_is_in_the_variant_as_serde_was_told() {
+    assert_eq!(ProjectEvent::from(added()).encode().unwrap(), r#"{"user":"user:7","roles":["admin","owner"]}"#);
+    assert_eq!(ProjectEvent::Begun.encode().unwrap(), "{}");
+    assert_eq!(ProjectEvent::Filed("a".to_owned(), None).encode().unwrap(), r#"["a",null]"#);
+    let bare = ProjectEvent::Noted { note_text: "x".to_owned(), owner: None, mentioned: Vec::new() };
+    assert_eq!(bare.encode().unwrap(), r#"{"text":"x","mentioned":[]}"#);
+    assert_eq!(ProjectEvent::decode("project.noted", r#"{"text":"x","mentioned":[]}"#).unwrap(), bare);
+}
+
+#[test]
+fn an_event_under_a_name_it_had_before_is_read_as_what_it_is_now() {
+    let removed = ProjectEvent::from(MemberEvent::Removed { user: UserId::new(7_u64) });
+    for name in ["project_member.removed", "project_member.left", "old_member.gone"] {
+        let stored = stored(name, "1.0", r#"{"user":"user:7"}"#);
+        assert_eq!(ProjectEvent::from_stored(&stored).unwrap(), removed, "{name}");
+        assert_eq!(ProjectEvent::lookup(name).unwrap().event_type, "project_member.removed");
+    }
+    assert_eq!(types().names("old_member.gone").len(), 3);
+}
+
+#[test]
+fn an_older_payload_is_brought_up_one_version_at_a_time() {
+    let event = ProjectEvent::from(updated());
+    let old = stored("project_member.roles_updated", "1.0", r#"{"user":"7","roles":["admin"]}"#);
+    assert_eq!(ProjectEvent::from_stored(&old).unwrap(), event);
+    let newer = Stored { event_version: "4.0".to_owned(), ..old };
+    assert!(matches!(ProjectEvent::from_stored(&newer), Err(DecodeError::Version { .. })));
+}
+
+#[test]
+fn what_nobody_declared_is_an_error_that_names_it() {
+    let error = ProjectEvent::from_stored(&stored("project.exploded", "1.0", "{}")).unwrap_err();
+    assert!(error.to_string().contains("`project.exploded` is unknown"), "{error}");
+    let error = ProjectEvent::decode("project.exploded", "{}").unwrap_err();
+    assert!(error.to_string().contains("`project.exploded` is no event of `ProjectEvent`"), "{error}");
+    assert!(ProjectEvent::decode("project.noted", "{}").is_err());
+}
+
+/// Mission J5: every type has its sentence.
+#[test]
+fn a_sentence_names_fields_the_actor_the_aggregate_and_changes() {
+    let sentences: Vec<_> = every_event().iter().map(sentence).collect();
+    assert_eq!(
+        sentences,
+        [
+            "user:alice added user:7 to project:annals as admin, owner",
+            "user:alice changed user:7's roles on project:annals from nothing to admin",
+            "user:alice removed user:7 from project:annals",
+            "user:alice began project:annals",
+            "user:alice filed src/lib under nothing",
+            "user:alice set {braces} to hello",
+        ]
+    );
+}
+
+/// Mission J6: who and what a sentence names is in the event; nothing is looked up.
+#[test]
+fn a_sentence_is_made_of_the_row_alone() {
+    let types = types();
+    let row = stored("project_member.added", "1.0", r#"{"user":"user:404","roles":[]}"#);
+    let known = types.of(&row).unwrap();
+    let sentence = known.sentence(&row, &known.describe(&row).unwrap());
+    assert_eq!(sentence, "user:alice added user:404 to project:annals as nothing");
+}
+
+/// Mission P3, P9: topics mirror the domains, and one event lies in several.
+#[test]
+fn topics_come_from_the_variant_else_the_enum_else_its_name() {
+    assert_eq!(topics(&added().into()), ["project/member"]);
+    assert_eq!(topics(&ProjectEvent::Begun), ["project", "all/annals/user:alice"]);
+    assert_eq!(topics(&ProjectEvent::Filed("a/b".to_owned(), Some("c/d".to_owned()))), ["files/a/b/c%2Fd"]);
+    assert_eq!(topics(&noted()), ["project/1", "project/note"]);
+
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[event(name = "lonely")]
+    enum Lonely {
+        #[event(view, "{actor} looked")]
+        Seen,
+    }
+    assert_eq!(Lonely::Seen.declaration().topics, ["lonely"]);
+}
+
+#[test]
+fn targets_are_the_marked_fields_through_options_and_lists() {
+    let texts = |event: &ProjectEvent| event.targets().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(texts(&added().into()), ["user:7"]);
+    assert_eq!(texts(&ProjectEvent::Begun), [""; 0]);
+    let item = format!("invoice-item:{}", Uuid::nil());
+    assert_eq!(texts(&noted()), ["user:1", &item, "file:a/b"]);
+
+    let stored = as_stored(&noted());
+    let described = types().of(&stored).unwrap().describe(&stored).unwrap();
+    assert_eq!(described.targets[0], stored.aggregate, "the aggregate is always one");
+}
+
+#[test]
+fn facts_are_the_fields_by_their_rust_names() {
+    let facts = noted().facts().unwrap();
+    let names: Vec<_> = facts.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["note_text", "owner", "mentioned"]);
+    assert_eq!(ProjectEvent::Filed("a".to_owned(), None).facts().unwrap()[1], ("1", Value::Null));
+}
+
+#[test]
+fn a_declaration_pins_the_shape_of_every_field() {
+    let fields = declared("project_member.roles_updated").fields;
+    assert_eq!(fields[1].shape, r#"Change<Roles> #[serde(rename_all_fields="camelCase")]"#);
+    assert!(fields[1].change && !fields[1].target);
+    assert!(fields[0].target && !fields[0].change);
+    let shapes: Vec<_> = declared("project.noted").fields.iter().map(|field| field.shape).collect();
+    let owner = r#"Option<UserId> #[serde(default,skip_serializing_if="Option::is_none")]"#;
+    assert_eq!(shapes, [r#"String #[serde(rename="text")]"#, owner, "Vec<Ref>"]);
+}
+
+/// Mission J4: duplicates are rejected.
+#[test]
+fn two_aggregates_cannot_share_an_event() {
+    let error = types().add::<MemberEvent>("team").unwrap_err();
+    let TypesError::Duplicate { event_type, first, second } = error;
+    assert_eq!((event_type.as_str(), first, second), ("project_member.added", "project", "team"));
+}
+
+#[test]
+fn enums_nest_to_any_depth_and_may_hold_only_others() {
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Outer {
+        #[event(transparent)]
+        Project(ProjectEvent),
+        #[event(transparent)]
+        Other(OtherEvent),
+    }
+
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[event(name = "other")]
+    enum OtherEvent {
+        #[event(update, "{actor} did {type}")]
+        Done { r#type: String },
+    }
+
+    let event = Outer::from(ProjectEvent::from(added()));
+    assert_eq!(Outer::from_stored(&as_stored(&event)).unwrap(), event);
+    assert_eq!(event.targets().len(), 1);
+    let other = Outer::from(OtherEvent::Done { r#type: "x".to_owned() });
+    assert_eq!(Outer::from_stored(&as_stored(&other)).unwrap(), other);
+    assert_eq!(Outer::declarations().len(), 7);
+}
+
+#[test]
+fn an_id_reads_as_its_reference_or_bare() {
+    assert_eq!((ProjectId::KIND, UserId::KIND, Item::KIND), ("project", "user", "invoice-item"));
+    let user = UserId::new(7_u32);
+    assert_eq!(user.to_string(), "user:7");
+    assert_eq!("user:7".parse::<UserId>().unwrap(), user);
+    assert_eq!("7".parse::<UserId>().unwrap(), user);
+    assert_eq!(Ref::from(&user), Ref::from(user.clone()));
+    assert!(matches!("project:7".parse::<UserId>(), Err(InvalidRef::OtherKind { kind: "user", .. })));
+    let error = "user:seven".parse::<UserId>().unwrap_err();
+    assert_eq!(error.to_string(), "`seven` is not a user id: invalid digit found in string");
+    assert!(matches!(ProjectId::new("a").text(), std::borrow::Cow::Borrowed("a")));
+    let mut targets = Vec::new();
+    user.add_to(&mut targets);
+    assert_eq!(targets, [user.reference()]);
+}
+
+#[test]
+fn an_id_is_its_reference_in_json_and_as_a_key() {
+    let members = BTreeMap::from([(UserId::new(7_u64), roles(&["admin"]))]);
+    let json = serde_json::to_string(&members).unwrap();
+    assert_eq!(json, r#"{"user:7":["admin"]}"#);
+    assert_eq!(serde_json::from_str::<BTreeMap<UserId, Roles>>(&json).unwrap(), members);
+    let schema = annals::schemars::schema_for!(UserId);
+    assert_eq!(schema.get("type"), Some(&json!("string")));
+    assert_eq!(schema.get("title"), Some(&json!("UserId")));
+}
+
+/// Gives a user roles on a project.
+///
+/// Nothing happens to those who have them.
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct AddMember {
+    #[on(Project)]
+    project: ProjectId,
+    user: UserId,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not moved")]
+struct MoveError;
+
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "transfer", error = MoveError)]
+struct MoveMember {
+    #[on(Project)]
+    from: ProjectId,
+    user: UserId,
+    #[on(Project)]
+    to: ProjectId,
+}
+
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct CloseProjects {
+    #[on(Project)]
+    projects: Vec<ProjectId>,
+}
+
+fn decided_on<C: Command>(command: &C) -> Vec<String> {
+    C::Scope::members(command.ids()).iter().map(|(_, aggregate)| aggregate.to_string()).collect()
+}
+
+#[test]
+fn a_command_has_a_name_and_a_summary() {
+    assert_eq!((AddMember::NAME, AddMember::SUMMARY), ("add_member", "Gives a user roles on a project."));
+    assert_eq!((MoveMember::NAME, MoveMember::SUMMARY), ("transfer", ""));
+    let error: <MoveMember as Command>::Error = MoveError;
+    assert_eq!(error.to_string(), "not moved");
+}
+
+/// Mission X13: a command names the aggregates that it is decided on, one or several.
+#[test]
+fn a_command_is_decided_on_what_its_marked_fields_name() {
+    let id = |text: &str| ProjectId::new(text);
+    assert_eq!(decided_on(&AddMember { project: id("a"), user: UserId::new(1_u64) }), ["project:a"]);
+    let moved = MoveMember { from: id("a"), user: UserId::new(1_u64), to: id("b") };
+    assert_eq!(decided_on(&moved), ["project:a", "project:b"]);
+    assert_eq!(decided_on(&CloseProjects { projects: vec![id("a"), id("b")] }), ["project:a", "project:b"]);
+}
