@@ -1,0 +1,75 @@
+//! What this application adds to the command line: `import` and `summary`.
+
+use std::path::PathBuf;
+
+use annals::BoxError;
+use annals::cli::Bar;
+use annals::prelude::*;
+use clap::{Arg, ArgAction, ArgMatches, Command as Subcommand, value_parser};
+use tokio::sync::watch;
+
+use crate::git::Repository;
+use crate::import::{Progress, import};
+use crate::summary;
+
+/// An application with the subcommands.
+pub(super) fn on(app: App) -> App {
+    let import = Subcommand::new("import")
+        .about("Import the first-parent history of a git repository: one command for each changed path")
+        .after_help(
+            "Importing again adds what is new and nothing twice; an import that was stopped, or killed, goes on where it \
+             was. A store holds the history of one repository.",
+        )
+        .arg(
+            Arg::new("repository")
+                .value_name("REPO")
+                .default_value(".")
+                .value_parser(value_parser!(PathBuf))
+                .help("The repository, or any directory in it"),
+        )
+        .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Then print the summary"));
+    let summary = Subcommand::new("summary")
+        .about("Print the latest sentences, the most active actors and the busiest directories");
+    app.subcommand(import, run_import).subcommand(summary, |annals, _| async move { summary::print(&annals).await })
+}
+
+async fn run_import(annals: Annals, matches: ArgMatches) -> Result<(), BoxError> {
+    let path = matches.get_one::<PathBuf>("repository").cloned().unwrap_or_else(|| ".".into());
+    let repository = tokio::task::spawn_blocking(move || Repository::open(path)).await??;
+    let mut bar = Bar::new("importing commits", 0);
+    let done = import(&annals, &repository, ctrl_c(), |so_far, total| bar.at(so_far.commits, total)).await;
+    bar.finish();
+    let done = done?;
+    say(&done);
+    if done.stopped {
+        return Err("stopped before the end of the history; what was imported stays: import again to go on".into());
+    }
+    match matches.get_flag("summary") {
+        true => summary::print(&annals).await,
+        false => Ok(()),
+    }
+}
+
+/// Turns true at the first Ctrl-C.
+fn ctrl_c() -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => drop(stop.send(true)),
+            // Without a handler Ctrl-C ends the program at once, which does no harm either.
+            Err(_) => stop.closed().await,
+        }
+    });
+    stopped
+}
+
+fn say(done: &Progress) {
+    println!(
+        "{} commits, {} commands accepted: {} new, {} known from an earlier import; {} events added",
+        done.commits,
+        done.commands,
+        done.commands - done.repeated,
+        done.repeated,
+        done.events
+    );
+}

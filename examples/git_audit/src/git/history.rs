@@ -1,0 +1,247 @@
+//! [`History`]: the first-parent history, one commit at a time, and [`Parser`], which reads what git prints.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::ChildStdout;
+
+use jiff::Timestamp;
+
+use super::process::Running;
+use super::{Commit, GitError, Row};
+
+/// Everything but the commit: with `-z` all that is printed ends with NUL, so that any path can be told from what is
+/// around it. The first six are the question; the others say no to what a configuration could ask for.
+///
+/// `-l1000` is git's own limit for the search for renames, said aloud: beyond it a commit's rows are `A` and `D`.
+/// Submodules always count, whatever `.gitmodules` says, because they are in the tree.
+const LOG: [&str; 16] = [
+    "--first-parent",
+    "--reverse",
+    "-m",
+    "-z",
+    "--name-status",
+    "-M",
+    "-l1000",
+    "--format=commit%x00%H%x00%ae%x00%at%x00%ct",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-relative",
+    "--no-color",
+    "--no-show-signature",
+    "--no-notes",
+    "--no-mailmap",
+    "--ignore-submodules=none",
+];
+
+/// The first-parent history of a repository, oldest commit first. One commit is in memory at a time.
+#[derive(Debug)]
+pub struct History {
+    // Before `git`: its end of the pipe is closed first.
+    parser: Parser<BufReader<ChildStdout>>,
+    git: Running,
+    ended: bool,
+}
+
+impl History {
+    pub(super) fn of(path: &Path, head: &str) -> Result<Self, GitError> {
+        let arguments: Vec<&str> = LOG.into_iter().chain([head, "--"]).collect();
+        let (git, output) = Running::start(path, "log", &arguments)?;
+        Ok(Self { parser: Parser::new(BufReader::with_capacity(1 << 16, output)), git, ended: false })
+    }
+}
+
+impl Iterator for History {
+    type Item = Result<Commit, GitError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let commit = self.parser.next();
+        // The last commit counts only when git ended well: otherwise it may be cut short.
+        if self.parser.at_end() {
+            self.ended = true;
+            if let Err(error) = self.git.finish() {
+                return Some(Err(error));
+            }
+        }
+        self.ended |= !matches!(commit, Some(Ok(_)));
+        commit
+    }
+}
+
+/// Reads commits out of what `git log` prints: `commit`, four fields, then rows; each field ends with NUL.
+#[derive(Debug)]
+pub struct Parser<R> {
+    from: R,
+    /// The head of the next commit has been read up to its word.
+    head_read: bool,
+    ended: bool,
+    last: String,
+}
+
+impl<R: BufRead> Parser<R> {
+    /// Reads from here.
+    pub fn new(from: R) -> Self {
+        Self { from, head_read: false, ended: false, last: "none".to_owned() }
+    }
+
+    fn at_end(&self) -> bool {
+        self.ended
+    }
+
+    /// The next field; `None` at the end.
+    fn field(&mut self) -> Result<Option<Vec<u8>>, GitError> {
+        let mut field = Vec::new();
+        self.from.read_until(0, &mut field)?;
+        match field.pop() {
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+            Some(0) => Ok(Some(field)),
+            Some(other) => {
+                self.ended = true;
+                field.push(other);
+                Err(self.unexpected(&field, "the end of a field"))
+            }
+        }
+    }
+
+    fn due(&mut self, wanted: &'static str) -> Result<Vec<u8>, GitError> {
+        match self.field()? {
+            Some(field) => Ok(field),
+            None => Err(self.unexpected(b"nothing more", wanted)),
+        }
+    }
+
+    fn unexpected(&self, found: &[u8], wanted: &'static str) -> GitError {
+        let found = String::from_utf8_lossy(&found[..found.len().min(200)]).into_owned();
+        GitError::Unexpected { found, wanted, after: self.last.clone() }
+    }
+
+    fn commit(&mut self) -> Result<Option<Commit>, GitError> {
+        if !std::mem::take(&mut self.head_read) {
+            match self.field()? {
+                None => return Ok(None),
+                Some(word) if word == b"commit" => {}
+                Some(other) => return Err(self.unexpected(&other, "a commit")),
+            }
+        }
+        let hash = self.due("a commit's hash")?;
+        if !matches!(hash.len(), 40 | 64) || !hash.iter().all(u8::is_ascii_hexdigit) {
+            return Err(self.unexpected(&hash, "a commit's hash"));
+        }
+        self.last = String::from_utf8_lossy(&hash).into_owned();
+        let email = self.due("the author's address")?;
+        let (authored, committed) = (self.due("the author date")?, self.due("the commit date")?);
+        let authored = time(&authored).or_else(|| time(&committed)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut rows = Vec::new();
+        while let Some(status) = self.field()? {
+            if status == b"commit" {
+                self.head_read = true;
+                break;
+            }
+            // A newline parts a commit's head from its rows.
+            let status = if rows.is_empty() { status.trim_ascii_start() } else { &status };
+            rows.push(self.row(status)?);
+        }
+        Ok(Some(Commit { hash: self.last.clone(), email, authored, rows }))
+    }
+
+    fn row(&mut self, status: &[u8]) -> Result<Row, GitError> {
+        let [letter, score @ ..] = status else { return Err(self.unexpected(status, "a status")) };
+        if !score.iter().all(u8::is_ascii_digit) {
+            return Err(self.unexpected(status, "a status"));
+        }
+        match letter {
+            b'A' => Ok(Row::Added(self.path()?)),
+            b'M' => Ok(Row::Changed(self.path()?)),
+            b'D' => Ok(Row::Deleted(self.path()?)),
+            b'T' => Ok(Row::TypeChanged(self.path()?)),
+            b'R' => Ok(Row::Renamed { from: self.path()?, to: self.path()? }),
+            b'C' => Ok(Row::Copied { from: self.path()?, to: self.path()? }),
+            _ => Err(self.unexpected(status, "one of the statuses A, M, D, T, R and C")),
+        }
+    }
+
+    fn path(&mut self) -> Result<Vec<u8>, GitError> {
+        let path = self.due("a path")?;
+        if path.is_empty() {
+            return Err(self.unexpected(&path, "a path"));
+        }
+        Ok(path)
+    }
+}
+
+impl<R: BufRead> Iterator for Parser<R> {
+    type Item = Result<Commit, GitError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.commit().transpose()
+    }
+}
+
+/// Seconds since 1970. What is no number is no time; one beyond all calendars is their end.
+fn time(seconds: &[u8]) -> Option<Timestamp> {
+    let seconds: i128 = std::str::from_utf8(seconds).ok()?.trim().parse().ok()?;
+    let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    let seconds = i64::try_from(seconds.clamp(first.into(), last.into())).ok()?;
+    Timestamp::from_second(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn read(output: &[u8]) -> Result<Vec<Commit>, GitError> {
+        Parser::new(output).collect()
+    }
+
+    fn head(email: &str, at: &str) -> Vec<u8> {
+        format!("commit\0{HASH}\0{email}\0{at}\07\0").into_bytes()
+    }
+
+    #[test]
+    fn a_commit_is_a_head_and_any_number_of_rows() {
+        let mut output = head("a@b", "1700000000");
+        output.extend(b"\nA\0a b\n\0R075\0x\0\xff\0C100\0x\0commit\0T\0t\0D\0d\0M\0m\0");
+        output.extend(head("", "junk"));
+        output.extend(head("é", "99999999999999999"));
+        let commits = read(&output).unwrap();
+        assert_eq!(commits.len(), 3);
+        assert_eq!(commits[0].authored.as_second(), 1_700_000_000);
+        let path = |path: &[u8]| path.to_vec();
+        assert_eq!(
+            commits[0].rows,
+            [
+                Row::Added(path(b"a b\n")),
+                Row::Renamed { from: path(b"x"), to: path(b"\xff") },
+                Row::Copied { from: path(b"x"), to: path(b"commit") },
+                Row::TypeChanged(path(b"t")),
+                Row::Deleted(path(b"d")),
+                Row::Changed(path(b"m")),
+            ]
+        );
+        assert!(commits[1].rows.is_empty() && commits[1].email.is_empty());
+        assert_eq!(commits[1].authored.as_second(), 7, "an author date that is none gives way to the commit's");
+        assert_eq!(commits[2].authored.as_second(), Timestamp::MAX.as_second());
+    }
+
+    #[test]
+    fn output_that_is_cut_short_or_strange_is_an_error() {
+        let whole = [head("a@b", "1"), b"\nR100\0x\0y\0".to_vec()].concat();
+        assert!(read(&whole).is_ok());
+        let row = head("a@b", "1").len();
+        for cut in (1..whole.len()).filter(|cut| *cut != row) {
+            assert!(read(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        for strange in [&b"\nX\0a\0"[..], b"\nA\0\0", b"\nRx\0a\0b\0", b"\n\0a\0"] {
+            let output = [head("a@b", "1"), strange.to_vec()].concat();
+            assert!(matches!(read(&output), Err(GitError::Unexpected { .. })), "{strange:?}");
+        }
+        assert!(read(b"A\0a\0").is_err());
+    }
+}

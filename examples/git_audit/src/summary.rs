@@ -1,0 +1,77 @@
+//! What is in the log, in a few lines: the latest sentences, the most active actors, the busiest directories.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::io::{Write, stdout};
+
+use annals::BoxError;
+use annals::cli::plain;
+use annals::events::Head;
+use annals::prelude::*;
+
+use crate::files::{Actors, Directories};
+
+/// How many of each.
+const MOST: usize = 10;
+
+/// How many documents are read at a time.
+const PAGE: usize = 1_000;
+
+/// Prints it, as of the log's head now.
+///
+/// # Errors
+/// When the log or a view cannot be read, or nobody reads what is printed.
+pub async fn print(annals: &Annals) -> Result<(), BoxError> {
+    let head = annals.store().head().await?;
+    let sentences = latest(annals, head).await?;
+    let actors = most::<Actors>(annals, head, |actor| actor.events).await?;
+    let directories = most::<Directories>(annals, head, |directory| directory.events).await?;
+    let mut out = stdout().lock();
+    writeln!(out, "\nThe latest of {} events:", head.position)?;
+    for sentence in sentences {
+        writeln!(out, "  {}", plain(&sentence))?;
+    }
+    writeln!(out, "\nThe most active actors:")?;
+    for (events, actor) in actors {
+        writeln!(out, "  {events:>8}  {}", plain(&actor.to_string()))?;
+    }
+    writeln!(out, "\nThe busiest directories:")?;
+    for (events, directory) in directories {
+        writeln!(out, "  {events:>8}  {}", plain(&directory))?;
+    }
+    Ok(())
+}
+
+/// The latest sentences, newest first, each with the time at which it happened.
+async fn latest(annals: &Annals, head: Head) -> Result<Vec<String>, BoxError> {
+    annals.reading(annals::projections::audit::NAME)?.caught_up(head, None).await?;
+    let page = annals.audit().newest_first().limit(MOST).page().await?;
+    Ok(page.rows.iter().map(|row| format!("{} {}", row.occurred_at, row.sentence)).collect())
+}
+
+/// The documents with the highest counts, highest first. However many there are, a few are in memory.
+async fn most<V: DocumentView>(
+    annals: &Annals,
+    head: Head,
+    count: impl Fn(&V) -> u64,
+) -> Result<Vec<(u64, V::Key)>, BoxError>
+where
+    V::Key: Ord,
+{
+    annals.reading(V::NAME)?.caught_up(head, None).await?;
+    let mut most: BTreeSet<(Reverse<u64>, V::Key)> = BTreeSet::new();
+    let mut from: Option<V::Key> = None;
+    loop {
+        let page = annals.views::<V>().page(PAGE, from.as_ref()).await?;
+        from = page.documents.last().map(|(key, _)| key.clone());
+        for (key, document) in page.documents {
+            most.insert((Reverse(count(&document)), key));
+            if most.len() > MOST {
+                most.pop_last();
+            }
+        }
+        if !page.more {
+            return Ok(most.into_iter().map(|(Reverse(count), key)| (count, key)).collect());
+        }
+    }
+}
