@@ -145,7 +145,7 @@ async fn killed_processes_lose_nothing_and_double_nothing() {
         let view: BTreeMap<_, _> =
             view.documents.into_iter().map(|(key, balance)| (Id::text(&key).into_owned(), balance)).collect();
         assert_eq!(view, fold(&log), "round {round}");
-        assert_eq!(annals.check(|_, _| ()).await.unwrap().found, 0);
+        assert!(annals.check(|_, _| ()).await.unwrap().is_sound());
         annals.close().await;
     }
     assert!(!acknowledged.is_empty(), "the writers wrote");
