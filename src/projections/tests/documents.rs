@@ -26,7 +26,7 @@ fn incremental_is_batch_at_every_position() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(memory());
     let views = store.views();
-    let mut version = 0;
+    let versions = AtomicU64::new(1);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(24));
     let given = (any::<u64>(), prop::collection::vec(1_usize..9, 1..12));
     let tested = runner.run(&given, |(seed, pieces)| {
@@ -35,7 +35,7 @@ fn incremental_is_batch_at_every_position() {
         runtime.block_on(async {
             let log: Arc<dyn Store> = log;
             let events = whole(&log).await;
-            version += 1;
+            let version = versions.fetch_add(1, Ordering::Relaxed);
             let incremental = made(&*views, version).await;
             let mut from = Head::default();
             let mut done = 0;
