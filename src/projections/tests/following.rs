@@ -14,8 +14,7 @@ async fn a_read_after_a_receipt_is_never_stale() {
         let receipt = writer.append(vec![deposit(7, 1)]).await;
         let balance = ViewQuery::<Balance>::new(projections.reading("balance"), &key).after(receipt).await;
         assert_eq!(balance.unwrap().unwrap().cents, total);
-        let page =
-            ViewList::<Comets>::new(projections.reading("comets")).after(&receipt).page(10, None).await.unwrap();
+        let page = ViewList::<Comets>::new(projections.reading("comets")).after(&receipt).page(10, None).await.unwrap();
         assert!(page.at.position >= receipt.head.position, "{page:?}");
     }
     projections.close().await;

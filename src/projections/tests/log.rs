@@ -100,11 +100,10 @@ impl Store for TestLog {
         let wanted: Vec<Stored> = wanted.take(limit).cloned().collect();
         let bound = match wanted.last() {
             Some(last) if wanted.len() == limit => last.head(),
-            _ => events
-                .last()
-                .filter(|last| last.position > after)
-                .map(Stored::head)
-                .unwrap_or(Head { position: after, event_id: Uuid::nil() }),
+            _ => events.last().filter(|last| last.position > after).map(Stored::head).unwrap_or(Head {
+                position: after,
+                event_id: Uuid::nil(),
+            }),
         };
         Ok(Page { events: wanted, to: bound })
     }
@@ -134,7 +133,11 @@ impl Store for TestLog {
     }
 
     fn views(&self) -> Arc<dyn Views> {
-        Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
+        Arc::new(TestViews {
+            real: self.real.views(),
+            begun: self.begun.clone(),
+            doubtful: self.doubtful.clone(),
+        })
     }
 
     async fn integrity(&self) -> Result<Vec<String>, StoreError> {
