@@ -13,7 +13,7 @@ const KEPT: usize = 1_000;
 const PAGE: usize = 1_000;
 
 /// Something in the log that is not as this crate writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// The position it was noticed at, if at one.
     pub position: Option<u64>,
@@ -21,8 +21,17 @@ pub struct Finding {
     pub problem: String,
 }
 
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.position {
+            Some(position) => write!(f, "{position}: {}", self.problem),
+            None => f.write_str(&self.problem),
+        }
+    }
+}
+
 /// What a check of the whole log found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CheckReport {
     /// How many events were read.
     pub events: u64,

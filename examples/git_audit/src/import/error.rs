@@ -1,6 +1,7 @@
 //! [`ImportError`].
 
 use annals::BoxError;
+use annals::commands::Refusal;
 use annals::commands::ExecuteError;
 
 use crate::git::GitError;
@@ -30,7 +31,7 @@ pub enum ImportError {
         /// The path, as [`text`](crate::git::text::text).
         path: String,
         /// Why.
-        source: ExecuteError<BoxError>,
+        source: ExecuteError<Refusal>,
     },
     /// The store could not be read.
     #[error("the end of the log could not be read")]
