@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::{Aggregate, Loaded};
-use crate::events::{Declaration, DecodeError, Event, Id, InvalidRef, Ref, Stored, Types, TypesError};
+use crate::events::{DecodeError, Event, Id, InvalidRef, Ref, Stored, Types, TypesError};
 
 /// A state of some aggregate type: an `Arc<Loaded<A>>` in disguise.
 pub(crate) type State = Arc<dyn Any + Send + Sync>;
@@ -16,7 +16,6 @@ pub(crate) type State = Arc<dyn Any + Send + Sync>;
 pub(crate) trait AnyAggregate: Send + Sync {
     fn aggregate_type(&self) -> &'static str;
     fn id_kind(&self) -> &'static str;
-    fn declarations(&self) -> Vec<&'static Declaration>;
     fn register(&self, types: &mut Types) -> Result<(), TypesError>;
     /// The state before the first event.
     fn fresh(&self, aggregate: &Ref) -> Result<State, InvalidRef>;
@@ -67,10 +66,6 @@ impl<A: Aggregate> AnyAggregate for KindOf<A> {
 
     fn id_kind(&self) -> &'static str {
         A::Id::KIND
-    }
-
-    fn declarations(&self) -> Vec<&'static Declaration> {
-        A::Event::declarations()
     }
 
     fn register(&self, types: &mut Types) -> Result<(), TypesError> {

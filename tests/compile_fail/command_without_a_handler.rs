@@ -37,8 +37,6 @@ struct OpenDoor {
     door: DoorId,
 }
 
-fn needs<C: Handle>() {}
-
 fn main() {
-    needs::<OpenDoor>();
+    let _ = App::new("doors").command::<OpenDoor>();
 }

@@ -1,0 +1,72 @@
+//! Mission P23: a view that issues a command does not compile: a document cannot hold the application, and is handed none.
+
+use annals::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct DoorId(String);
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "door", on = Door)]
+enum DoorEvent {
+    #[event(update, "{actor} opened {door}")]
+    Opened,
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Door {
+    open: bool,
+}
+
+impl Aggregate for Door {
+    const TYPE: &'static str = "door";
+    type Id = DoorId;
+    type Event = DoorEvent;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, event: &DoorEvent) {
+        match event {
+            DoorEvent::Opened => self.open = true,
+        }
+    }
+}
+
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct OpenDoor {
+    #[on(Door)]
+    door: DoorId,
+}
+
+impl Handle for OpenDoor {
+    fn handle(&self, _: &Loaded<Door>, _: &Context) -> Result<Vec<DoorEvent>, std::convert::Infallible> {
+        Ok(vec![DoorEvent::Opened])
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Visits {
+    count: u64,
+    annals: Annals,
+}
+
+impl DocumentView for Visits {
+    const NAME: &'static str = "visits";
+    type Key = DoorId;
+    type Events = DoorEvent;
+}
+
+impl On<DoorEvent> for Visits {
+    fn keys(event: &Recorded<DoorEvent>) -> Vec<DoorId> {
+        event.id().into_iter().collect()
+    }
+
+    fn apply(document: &mut Option<Self>, door: &DoorId, _: &Recorded<DoorEvent>) {
+        if let Some(visits) = document {
+            visits.count += 1;
+            let context = Context::by(Ref::from(door));
+            drop(visits.annals.execute(OpenDoor { door: door.clone() }, &context));
+        }
+    }
+}
+
+fn main() {}
