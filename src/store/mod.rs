@@ -13,10 +13,20 @@
 //! - `sqlite`: the store on an embedded file
 //! - `conformance`: the suite that every store passes
 
+mod check;
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod log;
+mod open;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod views;
 
+#[allow(unused_imports, reason = "the command line uses it")]
+pub(crate) use check::check;
+pub use check::{CheckReport, Finding};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
+pub use open::open;
 pub use views::{Cell, Dialect, Instance, Row, Transaction, ViewSnapshot, Views};
