@@ -12,7 +12,7 @@ async fn a_row_says_all_that_is_known_of_an_event_in_one_order() {
     let mut first = act("alice", "7", added("bob"));
     first.correlation = Some("request-1".to_owned());
     let receipt = world.append(vec![first]).await;
-    let page = world.audit().after(&receipt).page().await.unwrap();
+    let page = world.audit().after(receipt).page().await.unwrap();
     assert_eq!(page.head, receipt.head);
     let text = serde_json::to_string(&page.rows[0]).unwrap();
     let row: AuditRow = serde_json::from_str(&text).unwrap();

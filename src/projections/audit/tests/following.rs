@@ -85,6 +85,7 @@ async fn a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_applica
     dropped.next().await.unwrap().unwrap();
     drop(dropped);
 
+    world.settled("metrics").await;
     let following = tokio::spawn(ended(world.audit()));
     let waiting = tokio::spawn(ended(world.audit().from(100)));
     let metric = tokio::spawn(world.metric().watch().count());

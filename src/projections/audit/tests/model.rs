@@ -29,7 +29,7 @@ struct Question {
 }
 
 fn some(of: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
-    prop_oneof![3 => Just(vec![]), 2 => vec(select(of), 1..3)]
+    prop_oneof![7 => Just(vec![]), 2 => vec(select(of), 1..5)]
 }
 
 fn questions() -> impl Strategy<Value = Question> {
@@ -48,7 +48,7 @@ fn questions() -> impl Strategy<Value = Question> {
         some(&["user:alice", "user:bob", "user:nobody"]),
         some(&["user:dave", "user:alice", "project:1", "tower:1"]),
         some(TOPICS),
-        prop_oneof![2 => Just(vec![]), 1 => vec(select(&Action::ALL[..]), 1..3)],
+        prop_oneof![7 => Just(vec![]), 2 => vec(select(&Action::ALL[..]), 1..3)],
         some(&["member.added", "member.removed", "project.seen", "bell.rang"]),
         some(&["project:1", "project:2", "tower:1"]),
         some(&["request-0", "request-1"]),
