@@ -37,6 +37,8 @@ mod tracked;
 mod write;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use bound::{Bound, InvalidBound};

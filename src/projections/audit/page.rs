@@ -1,13 +1,13 @@
 //! [`AuditPage`], and how one is read: one statement to the audit log, one read of the log.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::filters::Filters;
 use super::{AuditError, AuditRow, Cursor};
 use crate::events::Head;
-use crate::projections::question::PATIENCE;
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Cell, Clock, StoreError, ViewSnapshot};
 
@@ -34,7 +34,7 @@ pub(super) struct Plan {
     pub newest_first: bool,
     pub limit: Option<u64>,
     pub cursor: Option<Cursor>,
-    pub after: Option<Head>,
+    pub after: Option<(Head, Duration)>,
     pub clock: Clock,
     pub fingerprint: [u8; 8],
 }
@@ -63,8 +63,8 @@ impl Plan {
 
     /// Waits for the caller's own write and looks whether the cursor is of this log.
     pub(super) async fn begin(&self) -> Result<Place, AuditError> {
-        if let Some(head) = self.after {
-            self.reading.caught_up(head, Some(PATIENCE)).await?;
+        if let Some((head, patience)) = self.after {
+            self.reading.caught_up(head, Some(patience)).await?;
         }
         let Some(cursor) = self.cursor else { return Ok(Place::default()) };
         let last = cursor.last();

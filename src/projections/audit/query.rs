@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -11,9 +12,9 @@ use super::filters::{Filters, MOST_VALUES};
 use super::page::{Plan, read_page};
 use super::{AuditError, AuditPage, AuditRow, Cursor, follow};
 use crate::events::{Action, Head, Ref, Topic};
-use crate::projections::question::{check_event, check_range, check_topic};
+use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
-use crate::store::{Clock, Receipt, ViewSnapshot};
+use crate::store::{Clock, ViewSnapshot};
 
 /// A question to the audit log.
 ///
@@ -46,6 +47,7 @@ pub struct AuditQuery {
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<Head>,
+    patience: Duration,
     clock: Clock,
     problem: Option<QueryError>,
 }
@@ -62,6 +64,7 @@ impl AuditQuery {
             limit: None,
             cursor: None,
             after: None,
+            patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
             problem: None,
         }
@@ -149,9 +152,15 @@ impl AuditQuery {
         self
     }
 
-    /// Waits until the audit log holds this write, at most half a minute.
-    pub fn after(mut self, receipt: &Receipt) -> Self {
-        self.after = Some(receipt.head);
+    /// Waits until the audit log holds this write (a receipt), so that the answer does.
+    pub fn after(mut self, write: impl Into<Head>) -> Self {
+        self.after = Some(write.into());
+        self
+    }
+
+    /// How long [`after`](Self::after) waits at most: half a minute when nothing is said.
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -249,7 +258,7 @@ impl AuditQuery {
             newest_first: self.newest_first,
             limit: self.limit,
             cursor: self.cursor,
-            after: self.after,
+            after: self.after.map(|head| (head, self.patience)),
             clock: self.clock,
             fingerprint,
         })

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Metric, MetricError, Rates};
 use crate::events::{Action, Head, Topic};
 use crate::projections::moves::Moves;
-use crate::projections::question::PATIENCE;
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Cell, Clock, StoreError, ViewSnapshot};
 
@@ -26,7 +25,7 @@ pub(super) struct Plan {
     pub topic: Topic,
     pub from: Option<Bound>,
     pub until: Option<Bound>,
-    pub after: Option<Head>,
+    pub after: Option<(Head, Duration)>,
     pub clock: Clock,
 }
 
@@ -48,8 +47,8 @@ struct Counts {
 
 impl Plan {
     pub(super) async fn read(&self) -> Result<Metric, MetricError> {
-        if let Some(head) = self.after {
-            self.reading.caught_up(head, Some(PATIENCE)).await?;
+        if let Some((head, patience)) = self.after {
+            self.reading.caught_up(head, Some(patience)).await?;
         }
         self.now().await
     }
@@ -116,20 +115,7 @@ impl Plan {
     }
 
     async fn counts(&self, bounds: [u64; 5], snapshot: &mut dyn ViewSnapshot) -> Result<Vec<Counts>, MetricError> {
-        let points = snapshot.table("points");
-        let of_type = "p.topic = t.topic AND p.event_type = t.event_type";
-        let before = (2..=6).map(|bound| {
-            format!(
-                "coalesce((SELECT p.ordinal FROM {points} p WHERE {of_type} AND p.position < ${bound} \
-                 ORDER BY p.position DESC LIMIT 1), 0)"
-            )
-        });
-        let sql = format!(
-            "SELECT t.event_type, {}, (SELECT p.position FROM {points} p WHERE {of_type} AND p.position >= $3 \
-             AND p.position < $2 ORDER BY p.position LIMIT 1) FROM {} t WHERE t.topic = $1",
-            before.collect::<Vec<_>>().join(", "),
-            snapshot.table("types"),
-        );
+        let sql = statement(snapshot);
         let parameters = std::iter::once(Cell::from(self.topic.as_str())).chain(bounds.map(Cell::from)).collect();
         let rows = snapshot.query(&sql, parameters).await?;
         let number =
@@ -172,6 +158,25 @@ impl Plan {
         }
         metric
     }
+}
+
+/// For each event type below topic `$1`: how many events it had before the positions `$2` to `$6`, and its first one
+/// from `$3` on and before `$2`.
+pub(super) fn statement(snapshot: &dyn ViewSnapshot) -> String {
+    let points = snapshot.table("points");
+    let of_type = "p.topic = t.topic AND p.event_type = t.event_type";
+    let before = (2..=6).map(|bound| {
+        format!(
+            "coalesce((SELECT p.ordinal FROM {points} p WHERE {of_type} AND p.position < ${bound} \
+             ORDER BY p.position DESC LIMIT 1), 0)"
+        )
+    });
+    format!(
+        "SELECT t.event_type, {}, (SELECT p.position FROM {points} p WHERE {of_type} AND p.position >= $3 \
+         AND p.position < $2 ORDER BY p.position LIMIT 1) FROM {} t WHERE t.topic = $1",
+        before.collect::<Vec<_>>().join(", "),
+        snapshot.table("types"),
+    )
 }
 
 /// The metric, and again whenever its counts have changed.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -11,9 +12,9 @@ use jiff::Timestamp;
 use super::answer::{Plan, watched};
 use super::{Metric, MetricError};
 use crate::events::{Head, Topic};
-use crate::projections::question::{check_range, check_topic};
+use crate::projections::question::{PATIENCE, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
-use crate::store::{Clock, Receipt, ViewSnapshot};
+use crate::store::{Clock, ViewSnapshot};
 
 /// A question to the metrics; await it.
 ///
@@ -34,6 +35,7 @@ pub struct MetricQuery {
     from: Option<Bound>,
     until: Option<Bound>,
     after: Option<Head>,
+    patience: Duration,
     clock: Clock,
 }
 
@@ -41,7 +43,7 @@ impl MetricQuery {
     /// Of all events, from the first one until now.
     pub fn new(reading: Reading) -> Self {
         let clock: Clock = Arc::new(Timestamp::now);
-        Self { reading, topic: Ok(Topic::root()), from: None, until: None, after: None, clock }
+        Self { reading, topic: Ok(Topic::root()), from: None, until: None, after: None, patience: PATIENCE, clock }
     }
 
     /// Of this topic and all below it. One that the application does not declare is an error.
@@ -68,9 +70,15 @@ impl MetricQuery {
         self.from(from).until(until)
     }
 
-    /// Waits until the metrics hold this write, at most half a minute.
-    pub fn after(mut self, receipt: &Receipt) -> Self {
-        self.after = Some(receipt.head);
+    /// Waits until the metrics hold this write (a receipt), so that the answer does.
+    pub fn after(mut self, write: impl Into<Head>) -> Self {
+        self.after = Some(write.into());
+        self
+    }
+
+    /// How long [`after`](Self::after) waits at most: half a minute when nothing is said.
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -103,7 +111,7 @@ impl MetricQuery {
             topic: self.topic?,
             from: self.from,
             until: self.until,
-            after: self.after,
+            after: self.after.map(|head| (head, self.patience)),
             clock: self.clock,
         })
     }
