@@ -10,7 +10,7 @@ use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
 use crate::projections::metrics::Metrics;
-use crate::projections::{DocumentView, Documents, EventSet, Projection};
+use crate::projections::{DocumentView, Documents, Projection};
 use crate::store::{Clock, OpenOptions, StoreError};
 
 /// An application's parts: nothing is opened or written yet.
@@ -23,8 +23,6 @@ pub struct App {
     pub(super) kinds: Vec<Kind>,
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
-    /// For each view, the names in the log of the events that it wants.
-    pub(super) wanted: Vec<(&'static str, Vec<&'static str>)>,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
     #[cfg(feature = "cli")]
@@ -54,7 +52,6 @@ impl App {
             kinds: Vec::new(),
             types: Types::default(),
             projections: Vec::new(),
-            wanted: Vec::new(),
             problems: Vec::new(),
             clock: Arc::new(Timestamp::now),
             #[cfg(feature = "cli")]
@@ -84,8 +81,7 @@ impl App {
 
     /// Adds a view: documents by key.
     #[must_use]
-    pub fn view<V: DocumentView>(mut self) -> Self {
-        self.wanted.push((V::NAME, V::Events::event_types()));
+    pub fn view<V: DocumentView>(self) -> Self {
         self.projection(Documents::<V>::new())
     }
 

@@ -155,8 +155,8 @@ impl Annals {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn check(&self, progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
-        crate::store::check(&*self.0.store, &self.0.types, progress).await
+    pub async fn check(&self, mut progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
+        crate::store::check(&*self.0.store, &self.0.types, &mut progress).await
     }
 
     /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.

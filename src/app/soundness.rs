@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::App;
+use crate::store::Interest;
 
 /// An application whose parts do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,15 +31,13 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
         if !names.insert(projection.name()) {
             problems.push(format!("two projections are called `{}`: rename one", projection.name()));
         }
-    }
-    for (view, wanted) in &app.wanted {
-        for event_type in wanted {
-            if app.types.get(event_type).is_none() {
-                problems.push(format!(
-                    "the view `{view}` wants `{event_type}`, but no registered command can bring that about: \
-                     register a command on its aggregate"
-                ));
-            }
+        let Interest::EventTypes(wanted) = projection.interest() else { continue };
+        for event_type in wanted.iter().filter(|event_type| app.types.get(event_type).is_none()) {
+            problems.push(format!(
+                "`{}` wants `{event_type}`, but no registered command can bring that about: register a command on \
+                 its aggregate",
+                projection.name()
+            ));
         }
     }
     match problems.is_empty() {

@@ -87,7 +87,7 @@ pub struct Deposit {
 
 impl Handle for Deposit {
     fn handle(&self, _: &Loaded<Account>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
-        assert!(self.cents != 666, "a handler with a fault");
+        assert!(self.cents != i64::MIN, "a handler with a fault");
         Ok(match self.cents {
             0 => Vec::new(),
             cents => vec![AccountEvent::Deposited { cents }],

@@ -131,7 +131,7 @@ async fn ids_that_no_index_takes_are_refused_before_anything_is_queued() {
 async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone() {
     let annals = open().await;
     annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
-    let error = annals.execute(deposit("a", 666), &by("alice")).await.unwrap_err();
+    let error = annals.execute(deposit("a", i64::MIN), &by("alice")).await.unwrap_err();
     assert!(matches!(error, ExecuteError::Panicked("deposit")), "{error}");
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     assert_eq!(receipt.head.position, 2);

@@ -42,7 +42,7 @@ async fn transfers_between_accounts_keep_the_sum_under_64_callers() {
         sum += balance.cents;
     }
     assert_eq!(sum, 5_000);
-    assert_eq!(annals.check(|_, _| ()).await.unwrap().found, 0);
+    assert!(annals.check(|_, _| ()).await.unwrap().is_sound());
     annals.close().await;
 }
 
@@ -102,7 +102,7 @@ async fn two_writers_with_stale_caches_never_overdraw_one_account() {
     assert_eq!(sent, 1_000, "as much was sent as there was: no refusal was stale, no decision was on nothing");
     let log = log(&one).await;
     assert_eq!(log.iter().filter(|event| event.aggregate.id() == "hot").count(), 101);
-    assert_eq!(two.check(|_, _| ()).await.unwrap().found, 0);
+    assert!(two.check(|_, _| ()).await.unwrap().is_sound());
     one.close().await;
     two.close().await;
 }

@@ -36,7 +36,7 @@ async fn event_ids_and_times_rise_whatever_the_clock_does() {
         assert_eq!(pair[0].position + 1, pair[1].position);
         assert_eq!(pair[1].event_id.get_version_num(), 7);
     }
-    assert_eq!(annals.check(|_, _| ()).await.unwrap().found, 0);
+    assert!(annals.check(|_, _| ()).await.unwrap().is_sound());
     annals.close().await;
 }
 
@@ -181,6 +181,6 @@ async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences() {
     let page = new.audit().after(&receipt).page().await.unwrap();
     let sentences: Vec<_> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
     assert_eq!(sentences, ["user:alice dimmed lamp:desk to 0.5", "user:bob dimmed lamp:desk to 0.75"]);
-    assert_eq!(new.check(|_, _| ()).await.unwrap().found, 0);
+    assert!(new.check(|_, _| ()).await.unwrap().is_sound());
     new.close().await;
 }

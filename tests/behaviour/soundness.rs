@@ -65,7 +65,7 @@ async fn an_unsound_application_does_not_open_and_says_all_that_is_wrong() {
     for wrong in [
         "the ids of the aggregate `stray` are of the kind `thing`",
         "two projections are called `balance`",
-        "the view `balance` wants `account.opened`, but no registered command can bring that about",
+        "`balance` wants `account.opened`, but no registered command can bring that about",
     ] {
         assert!(unsound.contains(wrong), "{wrong} is not in:\n{unsound}");
     }
