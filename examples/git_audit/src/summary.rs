@@ -12,7 +12,7 @@ use annals::prelude::*;
 use crate::files::{Actors, Directories};
 
 /// How many of each.
-const MOST: usize = 10;
+const MOST: u64 = 10;
 
 /// How many documents are read at a time.
 const PAGE: usize = 1_000;
@@ -66,7 +66,7 @@ where
         from = page.documents.last().map(|(key, _)| key.clone());
         for (key, document) in page.documents {
             most.insert((Reverse(count(&document)), key));
-            if most.len() > MOST {
+            if most.len() as u64 > MOST {
                 most.pop_last();
             }
         }

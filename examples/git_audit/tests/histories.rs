@@ -63,9 +63,10 @@ async fn each_row_is_a_command_with_its_author_time_commit_and_directory() {
     assert_eq!(page.rows[0].action, Action::Update);
     assert_eq!(page.rows[0].occurred_at.as_second(), 1_600_000_000 + 2 * 60);
     let commit = String::from_utf8(sandbox.git(["rev-parse", "HEAD~1"])).unwrap();
-    assert_eq!(page.rows[0].metadata.correlation.as_deref(), Some(commit.trim()));
+    assert_eq!(page.rows[0].correlation.as_deref(), Some(commit.trim()));
     // The old path has its creation and its end; the new one is a target of the end, and has its beginning.
-    for (target, rows) in [("file:src/lib.rs", 3), ("file:src/deep/lib.rs", 2), ("file:README", 3), ("file:src", 0)] {
+    for (target, rows) in [("file:src/lib.rs", 3), ("file:src/deep/lib.rs", 2), ("file:README", 3), ("file:src", 0)]
+    {
         let page = annals.audit().target(target.parse::<Ref>().unwrap()).limit(10).page().await.unwrap();
         assert_eq!(page.rows.len(), rows, "{target}");
     }
@@ -223,7 +224,8 @@ async fn swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says() {
 async fn a_refusal_stops_the_import_and_names_commit_and_path() {
     let annals = open(MEMORY).await;
     let (_running, stop) = watch::channel(false);
-    let history = [commit(1, vec![added("a")]), commit(2, vec![added("b"), added("a\n")]), commit(3, vec![added("a")])];
+    let history =
+        [commit(1, vec![added("a")]), commit(2, vec![added("b"), added("a\n")]), commit(3, vec![added("a")])];
     let error = import_commits(&annals, history.into_iter(), stop, |_| {}).await.unwrap_err();
     let ImportError::NotAccepted { commit, path, source } = &error else { panic!("{error}") };
     assert_eq!((commit.as_str(), path.as_str()), (format!("{:040}", 3).as_str(), "a"));

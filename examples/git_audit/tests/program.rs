@@ -3,7 +3,7 @@
 mod common;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use annals::prelude::*;
 use common::{Sandbox, open, paths, program, tree};
@@ -43,8 +43,12 @@ async fn log(annals: &Annals) -> Vec<(String, u64, String, String, String)> {
 async fn an_import_that_is_killed_goes_on_where_it_was() {
     let sandbox = busy();
     let (path, store) = (sandbox.path(), sandbox.store());
-    let mut killed = 0;
-    for milliseconds in [60, 90, 120, 160, 200, 260, 340] {
+    let whole = open("sqlite::memory:").await;
+    let done = sandbox.import(&whole).await.unwrap();
+    assert_eq!(done.commands, sandbox.rows());
+    // Each time it gets a little longer than it took to be killed with something in the log, but not all of it.
+    let (mut delay, mut reached) = (Duration::from_millis(20), Vec::new());
+    for _ in 0..60 {
         let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
             .args(["import", path.to_str().unwrap(), "--store", &store])
             .stdin(Stdio::null())
@@ -52,19 +56,23 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(milliseconds) && running.try_wait().unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        std::thread::sleep(delay);
         running.kill().unwrap();
-        killed += u32::from(!running.wait().unwrap().success());
+        running.wait().unwrap();
+        let annals = open(&store).await;
+        let position = annals.store().head().await.unwrap().position;
+        annals.close().await;
+        if position == done.events {
+            break;
+        }
+        if position > reached.last().copied().unwrap_or(0) {
+            reached.push(position);
+        }
+        delay += Duration::from_millis(10);
     }
-    assert!(killed > 0, "no import was killed before its end");
+    assert!(!reached.is_empty(), "no import was killed in its middle");
     let finished = program(&path, &["import", ".", "--store", &store]);
     assert!(finished.status.success(), "{}", text(&finished.stderr));
-    let whole = open("sqlite::memory:").await;
-    let done = sandbox.import(&whole).await.unwrap();
-    assert_eq!(done.commands, sandbox.rows());
     let annals = open(&store).await;
     assert_eq!(log(&annals).await, log(&whole).await);
     assert_eq!(tree(&annals).await, tree(&whole).await);
@@ -87,7 +95,11 @@ fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_
     }
     assert!(!said.contains('\u{1b}'), "what is in a path is not obeyed");
     let again = program(&sandbox.path().join("src"), &["import", "."]);
-    assert!(text(&again.stdout).contains("2 known from an earlier import; 0 events added"), "{}", text(&again.stdout));
+    assert!(
+        text(&again.stdout).contains("2 known from an earlier import; 0 events added"),
+        "{}",
+        text(&again.stdout)
+    );
 }
 
 #[test]

@@ -30,9 +30,21 @@ pub enum ImportError {
         /// The path, as [`text`](crate::git::text::text).
         path: String,
         /// Why.
-        source: ExecuteError<BoxError>,
+        source: BoxError,
     },
     /// The store could not be read.
     #[error("the end of the log could not be read")]
     Log(#[source] BoxError),
+}
+
+/// Why a command was not accepted: the handler's own error, or what kept the command from being executed.
+pub(super) fn reason(error: ExecuteError<BoxError>) -> BoxError {
+    match error {
+        ExecuteError::Refused(error) => error,
+        ExecuteError::Load(ref cause) | ExecuteError::Unstorable(ref cause) => format!("{error}: {cause}").into(),
+        ExecuteError::Store(ref cause) | ExecuteError::OutcomeUnknown { source: ref cause, .. } => {
+            format!("{error}: {cause}").into()
+        }
+        other => other.to_string().into(),
+    }
 }
