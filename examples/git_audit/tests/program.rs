@@ -68,6 +68,9 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
         if position > reached.last().copied().unwrap_or(0) {
             reached.push(position);
         }
+        if reached.len() == 3 {
+            break;
+        }
         delay += Duration::from_millis(10);
     }
     assert!(!reached.is_empty(), "no import was killed in its middle");
