@@ -18,7 +18,7 @@ use crate::store::{Clock, OpenOptions, StoreError};
 /// Registering a command registers the aggregates in its scope, and with them their events. The audit log and the
 /// metrics are always there.
 pub struct App {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(super) registry: Registry,
     pub(super) kinds: Vec<Kind>,
     pub(super) types: Types,
@@ -45,9 +45,9 @@ pub enum OpenError {
 
 impl App {
     /// An application of this name: the store keeps it, and the command line goes by it.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: &'static str) -> Self {
         Self {
-            name: name.into(),
+            name,
             registry: Registry::default(),
             kinds: Vec::new(),
             types: Types::default(),
@@ -135,7 +135,7 @@ impl App {
     /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;
-        let options = OpenOptions { app: self.name.clone(), clock: self.clock.clone(), create };
+        let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create };
         let store = crate::store::open(url, options).await?;
         let types = Arc::new(self.types);
         let mut projections: Vec<Arc<dyn Projection>> =

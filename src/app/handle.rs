@@ -6,13 +6,12 @@ use std::sync::Arc;
 use futures::Stream;
 
 use super::OpenError;
-use crate::BoxError;
 use crate::commands::{
-    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Registry, execute_all,
+    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal, Registry, execute_all,
 };
 use crate::events::{Ref, Stored, Types};
-use crate::projections::audit::AuditQuery;
-use crate::projections::metrics::MetricQuery;
+use crate::projections::audit::{AuditLog, AuditQuery};
+use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{
     DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError,
     ViewList, ViewQuery,
@@ -29,6 +28,8 @@ struct Inner {
     registry: Registry,
     engine: Arc<Engine>,
     projections: Projections,
+    audit: Reading,
+    metrics: Reading,
     clock: Clock,
 }
 
@@ -45,7 +46,9 @@ impl Annals {
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
-        Ok(Self(Arc::new(Inner { store, types, registry, engine, projections, clock })))
+        let reading = |name| projections.reading(name).map_err(|error| OpenError::Projections(Box::new(error)));
+        let (audit, metrics) = (reading(AuditLog::NAME)?, reading(Metrics::NAME)?);
+        Ok(Self(Arc::new(Inner { store, types, registry, engine, projections, audit, metrics, clock })))
     }
 
     /// Executes a command and answers once its events are durable.
@@ -69,7 +72,7 @@ impl Annals {
         name: &str,
         body: &str,
         context: &Context,
-    ) -> Result<Result<Receipt, ExecuteError<BoxError>>, ParseError> {
+    ) -> Result<Result<Receipt, ExecuteError<Refusal>>, ParseError> {
         let command = self.0.registry.parse(name, body)?;
         Ok(self.0.engine.execute(command, context).await)
     }
@@ -81,7 +84,7 @@ impl Annals {
         &self,
         commands: S,
         window: usize,
-    ) -> impl Stream<Item = Result<Receipt, ExecuteError<BoxError>>> + use<S>
+    ) -> impl Stream<Item = Result<Receipt, ExecuteError<Refusal>>> + use<S>
     where
         S: Stream<Item = Envelope> + Unpin,
     {
@@ -109,13 +112,13 @@ impl Annals {
     /// The audit log: who did what, when, to what.
     #[must_use]
     pub fn audit(&self) -> AuditQuery {
-        AuditQuery::new(self.reading(crate::projections::audit::NAME))
+        AuditQuery::new(self.0.audit.clone()).clock(self.0.clock.clone())
     }
 
     /// The numbers of a topic and everything below it.
     #[must_use]
     pub fn metric(&self, topic: &str) -> MetricQuery {
-        MetricQuery::new(self.reading(crate::projections::metrics::NAME), self.0.clock.clone()).topic(topic)
+        MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
     }
 
     /// How a projection is read: how far it is, and its tables as of one moment.

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use super::App;
+use crate::projections::audit::AuditLog;
+use crate::projections::metrics::Metrics;
 use crate::store::Interest;
 
 /// An application whose parts do not fit together.
@@ -26,7 +28,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
             ));
         }
     }
-    let mut names: HashSet<&str> = ["audit", "metrics"].into();
+    let mut names: HashSet<&str> = [AuditLog::NAME, Metrics::NAME].into();
     for projection in &app.projections {
         if !names.insert(projection.name()) {
             problems.push(format!("two projections are called `{}`: rename one", projection.name()));
@@ -42,6 +44,6 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
     }
     match problems.is_empty() {
         true => Ok(()),
-        false => Err(Unsound { app: app.name.clone(), problems }),
+        false => Err(Unsound { app: app.name.to_owned(), problems }),
     }
 }

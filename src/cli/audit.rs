@@ -10,18 +10,18 @@ use super::{Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::events::Action;
-use crate::projections::audit::{AuditPage, AuditQuery, AuditRow, Bound, Cursor};
+use crate::projections::Bound;
+use crate::projections::audit::{AuditLog, AuditQuery, AuditRow, Cursor};
 
-/// Rows printed when no limit is given and the log is not followed.
-const DEFAULT_LIMIT: usize = 50;
+/// Rows are read in pages of this size.
+const PAGE: u64 = 1_000;
 
 /// Print the audit log: who did what, when, to what
 #[derive(Args)]
 #[command(after_help = "Examples:\n  audit --actor user:alice --order desc --limit 20\n  \
     audit --topic project/member --follow\n  audit --target user:bob --from 2026-01-01T00:00:00Z --format csv\n\n\
     A topic takes in everything below it; several topics are merged. Bounds are positions, event ids or times with a \
-    zone; --from is inclusive, --until exclusive. When there is more, the cursor for the next page is printed on stderr \
-    (in JSON it is part of the page).")]
+    zone; --from is inclusive, --until exclusive. When there is more, the cursor for the next page is printed on stderr.")]
 pub(super) struct Audit {
     /// Only what this actor did: a reference like user:alice
     #[arg(long, value_name = "KIND:ID")]
@@ -44,9 +44,9 @@ pub(super) struct Audit {
     /// Only what was recorded before this position, event id or time
     #[arg(long, value_name = "BOUND")]
     until: Option<Bound>,
-    /// At most so many rows in all [default: 50, or no limit with --follow]
+    /// At most so many rows in all [default: all of them]
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<u64>,
     /// Oldest first (asc) or newest first (desc)
     #[arg(long, value_enum, default_value = "asc")]
     order: Order,
@@ -73,7 +73,7 @@ enum Order {
 enum Format {
     /// Sentences.
     Text,
-    /// One JSON document: rows, cursor and the position they are true at.
+    /// One JSON list with an object a row.
     Json,
     /// One JSON object a row.
     Jsonl,
@@ -87,7 +87,7 @@ impl Audit {
         app.with(&store, Open::ToRead.flags(), |annals| async move {
             match self.follow {
                 true => self.follow(&annals).await,
-                false => self.page(&annals).await,
+                false => self.print(&annals).await,
             }
         })
         .await
@@ -112,69 +112,89 @@ impl Audit {
         if let Some(until) = self.until {
             query = query.until(until);
         }
-        if let Some(limit) = self.limit {
-            query = query.limit(limit);
-        }
-        if let Some(cursor) = &self.cursor {
-            query = query.cursor(cursor.clone());
-        }
         match self.order {
             Order::Asc => query.oldest_first(),
             Order::Desc => query.newest_first(),
         }
     }
 
-    async fn page(&self, annals: &Annals) -> Result<(), BoxError> {
-        caught_up(annals, crate::projections::audit::NAME).await?;
-        let query = match self.limit {
-            Some(_) => self.query(annals),
-            None => self.query(annals).limit(DEFAULT_LIMIT),
-        };
-        let page: AuditPage = query.page().await?;
-        if self.format == Format::Json {
-            return super::output::json(&page);
-        }
+    /// What is there: in pages, so that a log of any length takes the same memory.
+    async fn print(&self, annals: &Annals) -> Result<(), BoxError> {
+        caught_up(annals, AuditLog::NAME).await?;
         let mut rows = Rows::new(self.format)?;
-        page.rows.iter().try_for_each(|row| rows.print(row))?;
-        if let Some(next) = &page.next {
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        let mut cursor = self.cursor.clone();
+        loop {
+            let query = self.query(annals).limit(left.min(PAGE));
+            let page = match cursor {
+                Some(cursor) => query.cursor(cursor).page().await?,
+                None => query.page().await?,
+            };
+            page.rows.iter().try_for_each(|row| rows.print(row))?;
+            left = left.saturating_sub(page.rows.len() as u64);
+            cursor = page.next;
+            if left == 0 || cursor.is_none() {
+                break;
+            }
+        }
+        rows.end()?;
+        if let Some(next) = cursor {
             eprintln!("there is more: --cursor {next}");
         }
         Ok(())
     }
 
     async fn follow(&self, annals: &Annals) -> Result<(), BoxError> {
-        let mut stream = std::pin::pin!(self.query(annals).follow()?);
-        // A stream has no end to close a document at: one object a row.
-        let mut rows = Rows::new(if self.format == Format::Json { Format::Jsonl } else { self.format })?;
+        let mut query = self.query(annals);
+        if let Some(limit) = self.limit {
+            query = query.limit(limit);
+        }
+        if let Some(cursor) = &self.cursor {
+            query = query.cursor(cursor.clone());
+        }
+        let mut stream = query.follow();
+        let mut rows = Rows::new(self.format)?;
         loop {
             tokio::select! {
                 row = stream.next() => match row {
                     Some(row) => rows.print(&row?)?,
-                    None => return Ok(()),
+                    None => break,
                 },
-                stop = tokio::signal::ctrl_c() => return Ok(stop?),
+                stop = tokio::signal::ctrl_c() => {
+                    stop?;
+                    break;
+                }
             }
         }
+        rows.end()
     }
 }
 
 /// Prints rows one by one.
 struct Rows {
     format: Format,
+    printed: u64,
 }
 
 impl Rows {
     fn new(format: Format) -> Result<Self, BoxError> {
-        if format == Format::Csv {
-            csv(&CSV_HEAD.map(str::to_owned))?;
+        match format {
+            Format::Csv => csv(&CSV_HEAD.map(str::to_owned))?,
+            Format::Json => write!(stdout().lock(), "[")?,
+            Format::Text | Format::Jsonl => {}
         }
-        Ok(Self { format })
+        Ok(Self { format, printed: 0 })
     }
 
     fn print(&mut self, row: &AuditRow) -> Result<(), BoxError> {
+        let mut out = stdout().lock();
         match self.format {
-            Format::Text => writeln!(stdout().lock(), "{} {} {}", row.position, row.recorded_at, plain(&row.sentence))?,
-            Format::Json | Format::Jsonl => writeln!(stdout().lock(), "{}", serde_json::to_string(row)?)?,
+            Format::Text => writeln!(out, "{} {} {}", row.position, row.recorded_at, plain(&row.sentence))?,
+            Format::Json => {
+                let comma = if self.printed == 0 { "" } else { "," };
+                write!(out, "{comma}\n{}", serde_json::to_string(row)?)?;
+            }
+            Format::Jsonl => writeln!(out, "{}", serde_json::to_string(row)?)?,
             Format::Csv => csv(&[
                 row.position.to_string(),
                 row.event_id.to_string(),
@@ -182,13 +202,21 @@ impl Rows {
                 row.actor.to_string(),
                 row.action.to_string(),
                 row.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-                row.topics.first().map(ToString::to_string).unwrap_or_default(),
+                row.topic.to_string(),
                 row.event_type.clone(),
                 row.aggregate.to_string(),
                 row.sentence.clone(),
                 serde_json::to_string(&row.changes)?,
                 row.payload.get().to_owned(),
             ])?,
+        }
+        self.printed += 1;
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), BoxError> {
+        if self.format == Format::Json {
+            writeln!(stdout().lock(), "{}]", if self.printed == 0 { "" } else { "\n" })?;
         }
         Ok(())
     }

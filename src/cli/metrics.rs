@@ -6,7 +6,8 @@ use super::output::{self, Format, plain};
 use super::{Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::App;
-use crate::projections::audit::Bound;
+use crate::projections::Bound;
+use crate::projections::metrics::Metrics as Projection;
 
 /// Count what happened in a topic and below it, in all and by the minute, hour and day
 #[derive(Args)]
@@ -33,7 +34,7 @@ impl Metrics {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let store = self.store.clone();
         app.with(&store, Open::ToRead.flags(), |annals| async move {
-            caught_up(&annals, crate::projections::metrics::NAME).await?;
+            caught_up(&annals, Projection::NAME).await?;
             let mut query = annals.metric(&self.topic);
             if let Some(from) = self.from {
                 query = query.from(from);
@@ -48,8 +49,8 @@ impl Metrics {
             output::line(&format!(
                 "{} events in {} from {} until {} (true at position {})",
                 metric.total,
-                if metric.topic.as_str().is_empty() { "/".to_owned() } else { plain(metric.topic.as_str()) },
-                metric.from,
+                if metric.topic.as_str().is_empty() { "/".into() } else { plain(metric.topic.as_str()) },
+                metric.from.map_or_else(|| "the beginning".to_owned(), |from| from.to_string()),
                 metric.until,
                 metric.head.position
             ))?;

@@ -2,7 +2,7 @@
 //!
 //! ## Layout
 //! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `view`, `projections`, `events`, `check`, `backup`
-//! - `output`: formats, and text that is safe to print on a terminal
+//! - `output`: formats
 //! - `progress`: bars on a terminal, plain lines otherwise
 
 mod audit;
@@ -138,8 +138,8 @@ impl App {
         let store = StoreArgs::augment_args(clap::Command::new("store"));
         let store: Vec<clap::Arg> = store.get_arguments().cloned().collect();
         Cli::command()
-            .name(self.name.clone())
-            .bin_name(self.name.clone())
+            .name(self.name)
+            .bin_name(self.name)
             .subcommands(self.subcommands.iter().map(|own| own.command.clone().args(store.clone())))
     }
 

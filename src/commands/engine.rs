@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use super::erased::Undecided;
 use super::scope::{Change, Members};
-use super::{AnyCommand, Context, ExecuteError};
-use crate::BoxError;
+use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::{Metadata, Ref};
 use crate::store::{Answer, Clock, Commit, Outcome, Pending, Queue, Receipt, Store, StoreError, Stream};
@@ -21,7 +20,7 @@ const ATTEMPTS: u32 = 6;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_HOLD: Duration = Duration::from_secs(5);
 
-type Executed = Result<Receipt, ExecuteError<BoxError>>;
+type Executed = Result<Receipt, ExecuteError<Refusal>>;
 
 /// The write path of one process on one store.
 pub(crate) struct Engine {
@@ -48,7 +47,7 @@ pub(super) struct InFlight {
     pending: Pending,
     /// The log's answer, once it is there.
     answer: Option<Answer>,
-    refusal: Option<BoxError>,
+    refusal: Option<Refusal>,
     after: Vec<(u64, State)>,
 }
 
@@ -60,7 +59,7 @@ pub(super) enum Landed {
 
 struct Decision {
     commit: Commit,
-    refusal: Option<BoxError>,
+    refusal: Option<Refusal>,
     /// For each member: its sequence before, its state after.
     after: Vec<(u64, State)>,
 }
@@ -91,7 +90,7 @@ impl Engine {
         &self,
         mut command: Box<dyn AnyCommand>,
         context: &Context,
-    ) -> Result<Prepared, ExecuteError<BoxError>> {
+    ) -> Result<Prepared, ExecuteError<Refusal>> {
         let Metadata { actor, on_behalf_of, .. } = context.metadata();
         actor.check()?;
         if let Some(principal) = on_behalf_of {
@@ -100,7 +99,7 @@ impl Engine {
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());
         let digest = command.digest().map_err(ExecuteError::Body)?;
-        command.prepare(&context).await.map_err(ExecuteError::Refused)?;
+        command.prepare(&context).await.map_err(|error| ExecuteError::Refused(Refusal(error)))?;
         let members = command.members();
         for (index, (_, aggregate)) in members.iter().enumerate() {
             aggregate.check()?;
@@ -132,7 +131,7 @@ impl Engine {
         &self,
         prepared: &Prepared,
         chain: Option<u64>,
-    ) -> Result<InFlight, ExecuteError<BoxError>> {
+    ) -> Result<InFlight, ExecuteError<Refusal>> {
         loop {
             let mut entries = Vec::with_capacity(prepared.members.len());
             for (kind, aggregate) in &prepared.members {
@@ -221,12 +220,12 @@ impl InFlight {
 }
 
 impl Prepared {
-    fn decide(&self, states: &Members, chain: Option<u64>) -> Result<Decision, ExecuteError<BoxError>> {
+    fn decide(&self, states: &Members, chain: Option<u64>) -> Result<Decision, ExecuteError<Refusal>> {
         let decided = catch_unwind(AssertUnwindSafe(|| self.command.decide(states, &self.context)))
             .map_err(|_| ExecuteError::Panicked(self.command.name()))?;
         let (changes, refusal) = match decided {
             Ok(changes) => (changes, None),
-            Err(Undecided::Refused(error)) => (Vec::new(), Some(error)),
+            Err(Undecided::Refused(error)) => (Vec::new(), Some(Refusal(error))),
             Err(Undecided::Broken(error)) => return Err(error.into()),
         };
         let mut changes = changes.into_iter();
@@ -253,7 +252,7 @@ impl Prepared {
         Ok(Decision { commit, refusal, after })
     }
 
-    fn answer(&self, outcome: Outcome, refusal: Option<BoxError>) -> Landed {
+    fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
         Landed::Done(match outcome {
             Outcome::Conflict => return Landed::Conflict,
             Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.id)),

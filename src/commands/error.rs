@@ -71,11 +71,35 @@ impl<E> ExecuteError<E> {
     }
 }
 
-impl ExecuteError<BoxError> {
+/// A command's own error with its type forgotten, as where commands of many types are executed.
+#[derive(Debug)]
+pub struct Refusal(pub(crate) BoxError);
+
+impl Refusal {
+    /// The error as the type that it is, if it is an `E`.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl ExecuteError<Refusal> {
     /// The same with the refusal as the command's own type.
     pub(crate) fn typed<E: std::error::Error + 'static>(self) -> ExecuteError<E> {
         match self {
-            Self::Refused(error) => match error.downcast::<E>() {
+            Self::Refused(error) => match error.0.downcast::<E>() {
                 Ok(error) => ExecuteError::Refused(*error),
                 Err(other) => ExecuteError::Unstorable(other),
             },

@@ -26,7 +26,7 @@ pub use context::Context;
 pub(crate) use engine::Engine;
 pub(crate) use erased::AnyCommand;
 pub use erased::Envelope;
-pub use error::{ExecuteError, ParseError};
+pub use error::{ExecuteError, ParseError, Refusal};
 pub(crate) use erased::Undecided;
 pub(crate) use pipeline::execute_all;
 pub(crate) use registry::Registry;

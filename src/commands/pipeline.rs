@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::stream::{self, Stream, StreamExt};
 
 use super::engine::{InFlight, Landed, Prepared};
-use super::{Engine, Envelope, ExecuteError};
-use crate::BoxError;
+use super::{Engine, Envelope, ExecuteError, Refusal};
 use crate::store::{KnownCommand, Receipt};
 
-type Executed = Result<Receipt, ExecuteError<BoxError>>;
+type Executed = Result<Receipt, ExecuteError<Refusal>>;
 
 static CHAINS: AtomicU64 = AtomicU64::new(1);
 

@@ -12,14 +12,22 @@
 //! - `write`: a batch and its checkpoint in one transaction, and what is done when that fails
 //! - `rebuild`: makes a projection anew beside the live one, then switches
 //! - `status`: how far each is, and why it stopped
+//! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
 //! - `audit`, `presenter`, `metrics`: the built-in ones, on the public traits alone
 
+pub mod audit;
+mod bound;
 mod document;
 mod documents;
 mod engine;
 mod event_set;
+mod fingerprint;
+pub mod metrics;
+mod moves;
+pub mod presenter;
 mod projection;
 mod query;
+mod question;
 mod reader;
 mod reading;
 mod rebuild;
@@ -31,13 +39,16 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use bound::{Bound, InvalidBound};
 pub use document::{DocumentView, On, ViewKey};
 pub use documents::Documents;
 pub(crate) use engine::Projections;
 pub use engine::StartError;
 pub use event_set::{EventSet, OneOf};
+pub use fingerprint::fingerprint;
 pub use projection::{EventBatch, Projection, ProjectionError};
 pub use query::{JsonView, ViewList, ViewPage, ViewQuery};
+pub use question::QueryError;
 pub use reading::{ReadError, Reading};
 pub use rebuild::{Progress, Rebuild, RebuildError};
 pub use status::{ProjectionState, ProjectionStatus, Stop};

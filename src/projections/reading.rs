@@ -196,6 +196,11 @@ impl Reading {
         }
     }
 
+    /// Returns when the application closes: what follows the log ends then.
+    pub async fn closed(&self) {
+        self.core.closed().await;
+    }
+
     /// What it holds, as of one moment.
     ///
     /// # Errors

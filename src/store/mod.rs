@@ -13,12 +13,21 @@
 //! - `sqlite`: the store on an embedded file
 //! - `conformance`: the suite that every store passes
 
+mod check;
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod log;
+mod open;
 mod queue;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod views;
 
+pub use check::{CheckReport, Finding};
+pub(crate) use check::check;
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
+pub use open::open;
 pub(crate) use queue::{Answer, Pending, Queue};
 pub use views::{Cell, Dialect, Instance, Row, Transaction, ViewSnapshot, Views};

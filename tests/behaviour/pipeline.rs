@@ -36,7 +36,7 @@ async fn a_command_is_decided_on_what_follows_from_the_ones_before() {
     let results: Vec<_> = annals.execute_all(stream::iter(commands), 8).collect().await;
     let done: Vec<_> = results.iter().map(Result::is_ok).collect();
     assert_eq!(done, [false, true, true, false, true]);
-    assert!(matches!(&results[3], Err(ExecuteError::Refused(error)) if error.is::<BankError>()));
+    assert!(matches!(&results[3], Err(ExecuteError::Refused(error)) if error.downcast_ref::<BankError>().is_some()));
     annals.close().await;
 }
 

@@ -1,6 +1,7 @@
 //! [`ImportError`].
 
 use annals::BoxError;
+use annals::commands::Refusal;
 use annals::commands::ExecuteError;
 
 use crate::git::GitError;
@@ -30,21 +31,9 @@ pub enum ImportError {
         /// The path, as [`text`](crate::git::text::text).
         path: String,
         /// Why.
-        source: BoxError,
+        source: ExecuteError<Refusal>,
     },
     /// The store could not be read.
     #[error("the end of the log could not be read")]
     Log(#[source] BoxError),
-}
-
-/// Why a command was not accepted: the handler's own error, or what kept the command from being executed.
-pub(super) fn reason(error: ExecuteError<BoxError>) -> BoxError {
-    match error {
-        ExecuteError::Refused(error) => error,
-        ExecuteError::Load(ref cause) | ExecuteError::Unstorable(ref cause) => format!("{error}: {cause}").into(),
-        ExecuteError::Store(ref cause) | ExecuteError::OutcomeUnknown { source: ref cause, .. } => {
-            format!("{error}: {cause}").into()
-        }
-        other => other.to_string().into(),
-    }
 }

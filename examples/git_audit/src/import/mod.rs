@@ -148,10 +148,10 @@ pub async fn import_commits(
     while let Some(executed) = receipts.next().await {
         let label = on_their_way.lock().unwrap_or_else(PoisonError::into_inner).labels.pop_front();
         let Some(label) = label else { continue };
-        let receipt = executed.map_err(|error| ImportError::NotAccepted {
+        let receipt = executed.map_err(|source| ImportError::NotAccepted {
             commit: label.commit.to_string(),
             path: text(&label.path),
-            source: error::reason(error),
+            source,
         })?;
         so_far.commits = label.number;
         so_far.commands += 1;

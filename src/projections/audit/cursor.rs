@@ -1,0 +1,118 @@
+//! [`Cursor`]: where the next page begins.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::events::Head;
+use crate::projections::QueryError;
+
+/// The last row that a reader of one query has seen; what follows it comes next. As text it is of letters and
+/// digits only.
+///
+/// It holds good as long as the log does, over restarts and rebuilds, and for its own query only: another filter,
+/// range or order is refused. Only the limit may change from page to page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cursor {
+    last: Head,
+    query: [u8; 8],
+}
+
+impl Cursor {
+    pub(super) fn new(last: Head, query: [u8; 8]) -> Self {
+        Self { last, query }
+    }
+
+    /// The event after which the next page begins.
+    #[must_use]
+    pub fn last(&self) -> Head {
+        self.last
+    }
+
+    pub(super) fn query(&self) -> [u8; 8] {
+        self.query
+    }
+
+    fn body(&self) -> Vec<u8> {
+        [&self.last.position.to_be_bytes()[..], self.last.event_id.as_bytes(), &self.query].concat()
+    }
+}
+
+/// Notices what was cut off or mistyped; it is no seal.
+fn check_sum(body: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(body));
+    [a, b, c, d]
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = self.body();
+        check_sum(&body).iter().chain(&body).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let bytes: Option<Vec<u8>> = text
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| {
+                let pair =
+                    std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                u8::from_str_radix(pair, 16).ok()
+            })
+            .collect();
+        let bytes: [u8; 36] = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(QueryError::DamagedCursor)?;
+        let (sum, body) = bytes.split_at(4);
+        let (position, rest) = body.split_at(8);
+        let (event_id, query) = rest.split_at(16);
+        if sum != check_sum(body) {
+            return Err(QueryError::DamagedCursor);
+        }
+        let damaged = |_| QueryError::DamagedCursor;
+        Ok(Self {
+            last: Head {
+                position: u64::from_be_bytes(position.try_into().map_err(damaged)?),
+                event_id: Uuid::from_bytes(event_id.try_into().map_err(damaged)?),
+            },
+            query: query.try_into().map_err(damaged)?,
+        })
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = QueryError;
+
+    fn try_from(text: String) -> Result<Self, QueryError> {
+        text.parse()
+    }
+}
+
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> Self {
+        cursor.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written_and_no_other_text_is_one() {
+        let cursor = Cursor::new(Head { position: 7, event_id: Uuid::now_v7() }, [3; 8]);
+        let text = cursor.to_string();
+        assert_eq!(text.parse(), Ok(cursor));
+        assert_eq!(text.len(), 72);
+        let flipped = if text.starts_with('0') { format!("1{}", &text[1..]) } else { format!("0{}", &text[1..]) };
+        for bad in ["", "12", "zz", "é", &text[2..], &format!("{text}00"), &flipped, &"+f".repeat(36)] {
+            assert_eq!(bad.parse::<Cursor>(), Err(QueryError::DamagedCursor), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! [`Bound`]: a place in the log where a range begins or ends.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::{Store, StoreError};
+
+/// How many events one round of a search by id looks at.
+const PROBES: u64 = 64;
+
+/// Where a range of the log begins (inclusive) or ends (exclusive).
+///
+/// Positions, ids and times rise together along the log, so each bound stands for one position: that of the first
+/// event at or after it. Hence `[a, b)` and `[b, c)` together are `[a, c)`, also for several events of one instant.
+///
+/// ```
+/// use annals::projections::Bound;
+/// assert_eq!("120".parse(), Ok(Bound::Position(120)));
+/// assert_eq!("2026-01-31".parse::<Bound>(), "2026-01-31T00:00:00Z".parse());
+/// assert!("2026-01-31T10:00:00".parse::<Bound>().is_err(), "a time needs its zone");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Bound {
+    /// The event at this position.
+    Position(u64),
+    /// The event with this id, or the first with a greater one.
+    Id(Uuid),
+    /// The first event recorded at or after this time.
+    Time(Timestamp),
+}
+
+/// A text that is no bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBound {
+    /// A time of day without a zone means another instant in every place.
+    #[error("`{0}` has no zone: write it with one, like `{0}Z` (UTC) or `{0}+02:00`")]
+    NoZone(String),
+    /// It is none of the forms that a bound has.
+    #[error(
+        "`{0}` is no bound: write a position (120), an event id, a time with its zone (2026-01-31T10:00:00Z) or a date (its midnight in UTC)"
+    )]
+    Malformed(String),
+}
+
+impl Bound {
+    /// The position of the first event at or after this bound; one past the head, if there is none yet.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn position(&self, log: &dyn Store) -> Result<u64, StoreError> {
+        match self {
+            Self::Position(position) => Ok((*position).max(1)),
+            Self::Time(time) => log.position_at(*time).await,
+            Self::Id(id) => position_of(*id, log).await,
+        }
+    }
+
+    /// The time after which no event before this bound can be recorded any more; none if only an event tells.
+    pub(crate) fn over_after(&self) -> Option<Timestamp> {
+        match self {
+            Self::Position(_) => None,
+            Self::Time(time) => Some(*time),
+            Self::Id(id) => {
+                let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+                // A later id is of a later millisecond, or of this one: only the next is surely beyond.
+                let millis = i64::try_from(seconds).ok()?.checked_mul(1_000)? + i64::from(nanos / 1_000_000) + 1;
+                Timestamp::from_millisecond(millis).ok()
+            }
+        }
+    }
+
+    /// Whether a range from this bound to `end` runs backwards, as far as the bounds alone tell.
+    pub(crate) fn is_after(&self, end: &Self) -> bool {
+        match (self, end) {
+            (Self::Position(from), Self::Position(until)) => from > until,
+            (Self::Id(from), Self::Id(until)) => from > until,
+            (Self::Time(from), Self::Time(until)) => from > until,
+            _ => false,
+        }
+    }
+}
+
+/// Ids rise with positions: each round looks at evenly spaced events and goes on between two of them.
+async fn position_of(id: Uuid, log: &dyn Store) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (1, log.head().await?.position + 1);
+    while low < high {
+        let step = (high - low).div_ceil(PROBES);
+        let probes: Vec<u64> = (0..PROBES).map(|n| low + n * step).take_while(|at| *at < high).collect();
+        for event in log.at(&probes).await? {
+            if event.event_id < id {
+                low = event.position + 1;
+            } else {
+                high = event.position;
+                break;
+            }
+        }
+    }
+    Ok(low)
+}
+
+impl FromStr for Bound {
+    type Err = InvalidBound;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBound> {
+        if let Ok(position) = text.parse() {
+            return Ok(Self::Position(position));
+        }
+        if let Ok(id) = Uuid::parse_str(text) {
+            return Ok(Self::Id(id));
+        }
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Time(time));
+        }
+        if text.len() == 10
+            && let Ok(midnight) = text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC))
+        {
+            return Ok(Self::Time(midnight.timestamp()));
+        }
+        match text.parse::<jiff::civil::DateTime>() {
+            Ok(_) => Err(InvalidBound::NoZone(text.to_owned())),
+            Err(_) => Err(InvalidBound::Malformed(text.escape_debug().to_string())),
+        }
+    }
+}
+
+impl TryFrom<String> for Bound {
+    type Error = InvalidBound;
+
+    fn try_from(text: String) -> Result<Self, InvalidBound> {
+        text.parse()
+    }
+}
+
+impl From<Bound> for String {
+    fn from(bound: Bound) -> Self {
+        bound.to_string()
+    }
+}
+
+impl From<u64> for Bound {
+    fn from(position: u64) -> Self {
+        Self::Position(position)
+    }
+}
+
+impl From<Uuid> for Bound {
+    fn from(id: Uuid) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<Timestamp> for Bound {
+    fn from(time: Timestamp) -> Self {
+        Self::Time(time)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Position(position) => position.fmt(f),
+            Self::Id(id) => id.fmt(f),
+            Self::Time(time) => time.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_a_position_an_id_a_time_with_zone_or_a_date() {
+        let parse = |text: &str| text.parse::<Bound>();
+        let id = Uuid::now_v7();
+        assert_eq!(parse("7"), Ok(Bound::Position(7)));
+        assert_eq!(parse(&id.to_string()), Ok(Bound::Id(id)));
+        assert_eq!(parse("2026-01-31"), parse("2026-01-31T01:00:00+01:00"));
+        for bare in ["2026-01-31T10:00:00", "2026-01-31 10:00"] {
+            assert!(matches!(parse(bare), Err(InvalidBound::NoZone(_))), "{bare}");
+        }
+        for bad in ["", "-1", "yesterday", "2026-02-30", "\u{1b}[2J"] {
+            let error = parse(bad).unwrap_err();
+            assert!(matches!(error, InvalidBound::Malformed(_)) && !error.to_string().contains('\u{1b}'), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_written_as_it_is_read() {
+        for bound in [Bound::Position(9), Bound::Id(Uuid::now_v7()), Bound::Time(Timestamp::now())] {
+            assert_eq!(bound.to_string().parse(), Ok(bound));
+            assert_eq!(serde_json::from_str::<Bound>(&serde_json::to_string(&bound).unwrap()).unwrap(), bound);
+        }
+    }
+
+    #[test]
+    fn an_id_is_over_with_the_millisecond_after_its_own() {
+        let id = Uuid::now_v7();
+        let millis = i64::try_from(id.as_u128() >> 80).unwrap();
+        assert_eq!(Bound::Id(id).over_after(), Timestamp::from_millisecond(millis + 1).ok());
+        assert_eq!(Bound::Id(Uuid::max()).over_after(), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! A version made from declarations, for projections whose rows depend on them.
+
+use sha2::{Digest, Sha256};
+
+use crate::events::Types;
+
+/// A version that changes whenever `layout` (the projection's own tables) or a declaration changes in a way that
+/// shows in what an event is about: its name, old names, version, action, topics, fields, targets, aggregate.
+///
+/// A projection whose rows are made from declarations answers this as its version, and is built anew by itself when
+/// they change. Sentences are not in it: they are made on read.
+#[must_use]
+pub fn fingerprint(layout: u64, types: &Types) -> u64 {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    part(&layout.to_string());
+    for known in types.iter() {
+        let declaration = known.declaration;
+        part("event");
+        part(known.aggregate_type);
+        part(declaration.event_type);
+        part(&declaration.version_text());
+        part(declaration.action.as_str());
+        for (kind, names) in [("was", declaration.was), ("topic", declaration.topics)] {
+            for name in names {
+                part(kind);
+                part(name);
+            }
+        }
+        for field in declaration.fields {
+            part(if field.target { "target" } else { "field" });
+            part(field.name);
+        }
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let [a, b, c, d, e, f, ..] = digest;
+    // 48 bits: exact in every database's integers, and in JSON for every reader.
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}

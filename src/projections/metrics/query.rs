@@ -1,0 +1,129 @@
+//! [`MetricQuery`]: the builder of questions to the metrics.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+use super::answer::{Plan, watched};
+use super::{Metric, MetricError};
+use crate::events::{Head, Topic};
+use crate::projections::question::{check_range, check_topic};
+use crate::projections::{Bound, QueryError, Reading};
+use crate::store::{Clock, Receipt, ViewSnapshot};
+
+/// A question to the metrics; await it.
+///
+/// ```
+/// use annals::projections::metrics::{MetricError, MetricQuery};
+/// use annals::projections::{Bound, Reading};
+///
+/// async fn busy(metrics: Reading, since: Bound) -> Result<bool, MetricError> {
+///     let metric = MetricQuery::new(metrics).topic("project/member").from(since).await?;
+///     Ok(metric.per_hour > 10.0 || metric.rates.last_minute > 5)
+/// }
+/// ```
+#[derive(Clone)]
+#[must_use = "a query does nothing until it is awaited"]
+pub struct MetricQuery {
+    reading: Reading,
+    topic: Result<Topic, QueryError>,
+    from: Option<Bound>,
+    until: Option<Bound>,
+    after: Option<Head>,
+    clock: Clock,
+}
+
+impl MetricQuery {
+    /// Of all events, from the first one until now.
+    pub fn new(reading: Reading) -> Self {
+        let clock: Clock = Arc::new(Timestamp::now);
+        Self { reading, topic: Ok(Topic::root()), from: None, until: None, after: None, clock }
+    }
+
+    /// Of this topic and all below it. One that the application does not declare is an error.
+    pub fn topic(mut self, topic: impl fmt::Display) -> Self {
+        let topic = topic.to_string().parse::<Topic>().map_err(QueryError::from);
+        self.topic = topic.and_then(|topic| check_topic(&topic, self.reading.types()).map(|()| topic));
+        self
+    }
+
+    /// From here on, with the event here.
+    pub fn from(mut self, bound: impl Into<Bound>) -> Self {
+        self.from = Some(bound.into());
+        self
+    }
+
+    /// Up to here, without the event here.
+    pub fn until(mut self, bound: impl Into<Bound>) -> Self {
+        self.until = Some(bound.into());
+        self
+    }
+
+    /// From `from`, with the event there, up to `until`, without the event there.
+    pub fn between(self, from: impl Into<Bound>, until: impl Into<Bound>) -> Self {
+        self.from(from).until(until)
+    }
+
+    /// Waits until the metrics hold this write, at most half a minute.
+    pub fn after(mut self, receipt: &Receipt) -> Self {
+        self.after = Some(receipt.head);
+        self
+    }
+
+    /// The clock that says what is now. It should be the store's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The metric as of a moment that was taken before: other reads of `snapshot`, a snapshot of the metrics, see the
+    /// same.
+    ///
+    /// # Errors
+    /// When the question cannot be answered or the metrics cannot be read.
+    pub async fn read_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<Metric, MetricError> {
+        self.plan()?.read_in(snapshot).await
+    }
+
+    /// The metric now, then again whenever one of its counts has changed; rolling counts that fall are noticed
+    /// within a second. A slow reader gets the latest. It ends when it is dropped and when the application is
+    /// closed, and after an error.
+    pub fn watch(self) -> BoxStream<'static, Result<Metric, MetricError>> {
+        watched(self.plan())
+    }
+
+    fn plan(self) -> Result<Plan, QueryError> {
+        check_range(self.from, self.until)?;
+        Ok(Plan {
+            reading: self.reading,
+            topic: self.topic?,
+            from: self.from,
+            until: self.until,
+            after: self.after,
+            clock: self.clock,
+        })
+    }
+}
+
+impl IntoFuture for MetricQuery {
+    type Output = Result<Metric, MetricError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.plan()?.read().await })
+    }
+}
+
+impl fmt::Debug for MetricQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricQuery")
+            .field("topic", &self.topic)
+            .field("from", &self.from)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}

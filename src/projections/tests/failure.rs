@@ -1,0 +1,144 @@
+//! A projection that fails stops, says so, and holds nobody up.
+
+use std::sync::atomic::AtomicBool;
+
+use super::log::TestLog;
+use super::*;
+
+fn fails_at(bad: u64, broken: Arc<AtomicBool>, fault: Fault) -> Arc<Flaky> {
+    flaky(Documents::<Balance>::new(), move |_, batch| {
+        match broken.load(Ordering::Relaxed) && batch.events.iter().any(|stored| stored.position == bad) {
+            true => fault,
+            false => Fault::Never,
+        }
+    })
+}
+
+async fn stop(projections: &Projections) -> Stop {
+    until("it stops", async || projections.statuses().await.unwrap()[0].is_stopped()).await;
+    match projections.statuses().await.unwrap().remove(0).state {
+        ProjectionState::Stopped(stop) => stop,
+        other => panic!("{other}"),
+    }
+}
+
+/// Mission A2: the backlog drains exactly once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on() {
+    for fault in [Fault::Before, Fault::After, Fault::PanicAfter] {
+        let store = memory().await;
+        let writer = Writer::new(&store);
+        // Never a comet or a painted gate: each event is wanted.
+        writer.append((0..100).map(|number| deposit(number % 7, number)).collect()).await;
+        let broken = Arc::new(AtomicBool::new(true));
+        let projections = engine(&store, vec![fails_at(63, broken.clone(), fault), comets()]).await;
+        let receipt = writer.append(vec![comet()]).await;
+
+        let stopped = stop(&projections).await;
+        assert_eq!((stopped.position, stopped.diverged), (Some(63), false), "{stopped}");
+        assert!(stopped.to_string().contains("as the test wants it"), "{stopped}");
+        let reading = projections.reading("balance").unwrap();
+        assert_eq!(bytes(&reading).await, as_bytes(&by_hand(&whole(&store).await[..62])), "up to the event before");
+        projections.reading("comets").unwrap().caught_up(receipt.head, None).await.unwrap();
+
+        let asked = std::time::Instant::now();
+        let error = reading.caught_up(receipt.head, Some(Duration::from_secs(60))).await.unwrap_err();
+        assert!(matches!(error, ReadError::Stopped { .. }), "{error}");
+        assert!(error.to_string().contains("`balance` stopped at event 63"), "{error}");
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        let before = whole(&store).await[61].head();
+        reading.caught_up(before, None).await.unwrap();
+
+        projections.resume("balance").await.unwrap();
+        assert!(stop(&projections).await.since >= stopped.since, "nothing is mended yet");
+        broken.store(false, Ordering::Relaxed);
+        projections.resume("balance").await.unwrap();
+        until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+        compare(&store, &projections).await;
+        projections.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_it_stopped_is_kept_until_a_start_with_a_mended_projection() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = file(directory.path()).await;
+    Writer::new(&store).append((0..20).map(|number| deposit(number % 7, number)).collect()).await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let projections = engine(&store, vec![fails_at(12, broken, Fault::Before)]).await;
+    stop(&projections).await;
+    projections.close().await;
+
+    let reader = Projections::start(store.clone(), types(), vec![balances()], false).await.unwrap();
+    assert_eq!(stop(&reader).await.position, Some(12));
+    let head = store.head().await.unwrap();
+    let error = reader.reading("balance").unwrap().caught_up(head, None).await.unwrap_err();
+    assert!(matches!(error, ReadError::Stopped { .. }), "{error}");
+
+    let mended = engine(&store, vec![balances()]).await;
+    compare(&store, &mended).await;
+    assert!(!reader.statuses().await.unwrap()[0].is_stopped());
+    mended.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_resumes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, other) = (file(directory.path()).await, file(directory.path()).await);
+    Writer::new(&store).append((0..20).map(|number| deposit(number % 7, number)).collect()).await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let projections = engine(&store, vec![fails_at(12, broken.clone(), Fault::Before)]).await;
+    stop(&projections).await;
+    broken.store(false, Ordering::Relaxed);
+    let elsewhere = Projections::start(other, types(), vec![balances()], false).await.unwrap();
+    elsewhere.resume("balance").await.unwrap();
+    until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+    compare(&store, &projections).await;
+    projections.close().await;
+}
+
+/// Guarantee 16: while it runs, at a start, and healed by a rebuild even when the log is shorter now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt() {
+    for (kept, more, restart) in [(30, 100, false), (30, 0, false), (30, 5, true), (0, 10, true), (0, 0, false)] {
+        let log = TestLog::new(memory().await);
+        let store: Arc<dyn Store> = log.clone();
+        let mut projections = engine(&store, vec![balances()]).await;
+        log.push((0..60).map(|number| deposit(number % 7, number)).collect());
+        compare(&store, &projections).await;
+        let lost = store.head().await.unwrap();
+        let wrong = bytes(&projections.reading("balance").unwrap()).await;
+        if restart {
+            projections.close().await;
+        }
+        log.restore(kept);
+        log.push((0..more).map(|number| deposit(number % 5, 2 * number)).collect());
+        if restart {
+            projections = engine(&store, vec![balances()]).await;
+        }
+
+        let stopped = stop(&projections).await;
+        assert!(stopped.diverged && stopped.reason.contains("projections rebuild balance"), "{stopped}");
+        let reading = projections.reading("balance").unwrap();
+        assert_eq!(bytes(&reading).await, wrong, "nothing is silently reset");
+        let head = store.head().await.unwrap();
+        if more > 0 {
+            let error = reading.caught_up(head, None).await.unwrap_err();
+            assert!(matches!(error, ReadError::Stopped { .. }), "{error}");
+        }
+        // The place that it is at itself was given out when the log still held it.
+        if restart {
+            assert!(matches!(
+                reading.caught_up(Head { event_id: Uuid::nil(), ..lost }, None).await,
+                Err(ReadError::Diverged(_))
+            ));
+        }
+
+        projections.rebuild("balance").unwrap().await.unwrap();
+        compare(&store, &projections).await;
+        log.push(vec![deposit(1, 1)]);
+        until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+        compare(&store, &projections).await;
+        projections.close().await;
+    }
+}

@@ -1,0 +1,131 @@
+//! Keeping up with the log, and waiting for that.
+
+use super::log::TestLog;
+use super::*;
+
+/// Mission X4
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_after_a_receipt_is_never_stale() {
+    let store = memory().await;
+    let projections = engine(&store, vec![balances(), comets()]).await;
+    let writer = Writer::new(&store);
+    let key = AccountId::new("7");
+    for total in 1..=200 {
+        let receipt = writer.append(vec![deposit(7, 1)]).await;
+        let balance = ViewQuery::<Balance>::new(projections.reading("balance"), &key).after(receipt).await;
+        assert_eq!(balance.unwrap().unwrap().cents, total);
+        let page = ViewList::<Comets>::new(projections.reading("comets")).after(&receipt).page(10, None).await.unwrap();
+        assert!(page.at.position >= receipt.head.position, "{page:?}");
+    }
+    projections.close().await;
+}
+
+/// Mission X4: in a process that does not run the projections itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_only_reads_waits_for_the_one_that_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (running, reading) = (file(directory.path()).await, file(directory.path()).await);
+    let engine = engine(&running, vec![balances()]).await;
+    let reader = Projections::start(reading.clone(), types(), vec![balances()], false).await.unwrap();
+    let writer = Writer::new(&running);
+    let mut progress = reader.reading("balance").unwrap().progress();
+    for total in 1..=20 {
+        let receipt = writer.append(vec![deposit(7, 1)]).await;
+        let query = ViewQuery::<Balance>::new(reader.reading("balance"), &AccountId::new("7"));
+        assert_eq!(query.after(receipt).await.unwrap().unwrap().cents, total);
+        progress.wait_for(|head| head.position >= receipt.head.position).await.unwrap();
+    }
+    engine.close().await;
+    let receipt = writer.append(vec![deposit(7, 1)]).await;
+    let query = ViewQuery::<Balance>::new(reader.reading("balance"), &AccountId::new("7"));
+    let late = query.after(receipt).within(Duration::from_millis(120)).await.unwrap_err();
+    assert!(matches!(late, ReadError::Late { position: 20, wanted: 21, .. }), "{late}");
+    let status = &reader.statuses().await.unwrap()[0];
+    assert_eq!((status.position, status.lag, &status.state), (20, 1, &ProjectionState::CatchingUp));
+}
+
+/// Guarantee 21
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_that_wants_little_skips_nothing_and_moves_on() {
+    let store = memory().await;
+    let writer = Arc::new(Writer::new(&store));
+    let background = tokio::spawn({
+        let writer = writer.clone();
+        async move {
+            let mut seen = 0;
+            for happening in medley(11, 2_000) {
+                seen += u64::from(happening.0.kind() == "sky");
+                writer.append(vec![happening]).await;
+            }
+            seen
+        }
+    });
+    let projections = engine(&store, vec![comets()]).await;
+    let reading = projections.reading("comets").unwrap();
+    while !background.is_finished() {
+        let head = store.head().await.unwrap();
+        reading.caught_up(head, Some(Duration::from_secs(5))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let expected = background.await.unwrap();
+    let head = store.head().await.unwrap();
+    reading.caught_up(head, Some(Duration::from_secs(5))).await.unwrap();
+    assert_eq!(bytes(&reading).await, [("all".to_owned(), expected.to_string())]);
+    assert_eq!(reading.snapshot().await.unwrap().head(), head);
+    projections.close().await;
+}
+
+/// Guarantee 21
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_that_wants_nothing_does_not_write_on_every_append() {
+    let log = TestLog::new(memory().await);
+    let store: Arc<dyn Store> = log.clone();
+    let projections = engine(&store, vec![comets()]).await;
+    let reading = projections.reading("comets").unwrap();
+    let started = log.begun.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        log.push(vec![paint()]);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let written = log.begun.load(Ordering::Relaxed) - started;
+    assert!(written <= 2, "{written} writes");
+    let asked = std::time::Instant::now();
+    reading.caught_up(store.head().await.unwrap(), None).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    // Nobody waits: it is written in its own time.
+    let head = log.push(vec![paint()]);
+    let mut progress = reading.progress();
+    tokio::time::timeout(Duration::from_secs(5), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
+    projections.close().await;
+}
+
+/// Mission P1: one that is slow reads for itself and holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {
+    let log = TestLog::new(memory().await);
+    let store: Arc<dyn Store> = log.clone();
+    let slow = flaky(Documents::<Balance>::new(), |_, _| {
+        std::thread::sleep(Duration::from_millis(5));
+        Fault::Never
+    });
+    let projections = engine(&store, vec![slow.clone(), comets()]).await;
+    for round in 0..300 {
+        log.push(medley(round, 10));
+        tokio::time::sleep(Duration::from_micros(300)).await;
+    }
+    compare(&store, &projections).await;
+    assert!(slow.calls.load(Ordering::Relaxed) < 300, "it took in larger pieces than came");
+    projections.close().await;
+}
+
+#[tokio::test]
+async fn unknown_and_double_names_are_errors_that_say_so() {
+    let store = memory().await;
+    let twice = Projections::start(store.clone(), types(), vec![balances(), balances()], true).await;
+    assert_eq!(twice.err().unwrap().to_string(), "two projections are called `balance`: rename one");
+    let projections = engine(&store, vec![balances(), comets()]).await;
+    let unknown = projections.reading("rooster").unwrap_err().to_string();
+    assert_eq!(unknown, "there is no projection `rooster`: there are `balance`, `comets`");
+    assert!(projections.rebuild("rooster").is_err());
+    projections.close().await;
+}

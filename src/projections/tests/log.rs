@@ -1,0 +1,262 @@
+//! A log that a test can bend: truncated like a restored backup, or failing on purpose; its views are real ones.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::Happening;
+use crate::events::{Head, Ref, Stored};
+use crate::store::{
+    Batch, Exclusive, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store, StoreError, Transaction,
+    ViewSnapshot, Views,
+};
+
+pub struct TestLog {
+    events: Mutex<Vec<Stored>>,
+    head: watch::Sender<Head>,
+    real: Arc<dyn Store>,
+    pub begun: Arc<AtomicU32>,
+    /// How many of the next commits fail, although some of them are done.
+    pub doubtful: Arc<AtomicU32>,
+}
+
+impl TestLog {
+    pub fn new(real: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            events: Mutex::default(),
+            head: watch::Sender::new(Head::default()),
+            real,
+            begun: Arc::default(),
+            doubtful: Arc::default(),
+        })
+    }
+
+    fn events(&self) -> MutexGuard<'_, Vec<Stored>> {
+        self.events.lock().unwrap()
+    }
+
+    fn last(&self) -> Head {
+        self.events().last().map(Stored::head).unwrap_or_default()
+    }
+
+    pub fn push(&self, happenings: Vec<Happening>) -> Head {
+        for (aggregate, event) in happenings {
+            let position = self.last().position + 1;
+            self.events().push(Stored {
+                position,
+                event_id: Uuid::now_v7(),
+                aggregate,
+                sequence: position,
+                event_type: event.event_type().to_owned(),
+                event_version: event.event_version().to_owned(),
+                payload: event.payload().to_owned(),
+                metadata: r#"{"actor":"user:tester"}"#.to_owned(),
+                command_id: Uuid::new_v4(),
+                occurred_at: Timestamp::UNIX_EPOCH,
+                recorded_at: Timestamp::UNIX_EPOCH,
+                digest: [0; 32],
+            });
+        }
+        self.head.send_replace(self.last());
+        self.last()
+    }
+
+    /// As if an older backup had been restored.
+    pub fn restore(&self, length: usize) {
+        self.events().truncate(length);
+        self.head.send_replace(self.last());
+    }
+}
+
+#[async_trait]
+impl Store for TestLog {
+    async fn append(&self, _: Batch) -> Result<Vec<Outcome>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn exclusive(&self, _: Duration, _: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.last())
+    }
+
+    fn watch(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        tokio::task::yield_now().await;
+        let events = self.events();
+        let from = events.partition_point(|stored| stored.position <= after);
+        let wanted = events[from..].iter().filter(|stored| interest.wants(stored));
+        let wanted: Vec<Stored> = wanted.take(limit).cloned().collect();
+        let bound = match wanted.last() {
+            Some(last) if wanted.len() == limit => last.head(),
+            _ => events.last().filter(|last| last.position > after).map(Stored::head).unwrap_or(Head {
+                position: after,
+                event_id: Uuid::nil(),
+            }),
+        };
+        Ok(Page { events: wanted, to: bound })
+    }
+
+    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        Ok(self.events().iter().filter(|stored| positions.contains(&stored.position)).cloned().collect())
+    }
+
+    async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn position_at(&self, _: Timestamp) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn keep_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn views(&self) -> Arc<dyn Views> {
+        Arc::new(TestViews {
+            real: self.real.views(),
+            begun: self.begun.clone(),
+            doubtful: self.doubtful.clone(),
+        })
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn describe(&self) -> String {
+        "a log under test".to_owned()
+    }
+
+    async fn close(&self) {
+        self.real.close().await;
+    }
+}
+
+struct TestViews {
+    real: Arc<dyn Views>,
+    begun: Arc<AtomicU32>,
+    doubtful: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Views for TestViews {
+    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        self.real.live(name, version).await
+    }
+
+    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
+        self.real.checkpoint(instance).await
+    }
+
+    async fn begin(
+        &self,
+        instance: &Instance,
+        from: Head,
+        to: Head,
+    ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let Some(real) = self.real.begin(instance, from, to).await? else { return Ok(None) };
+        Ok(Some(Box::new(TestTransaction { real, doubtful: self.doubtful.clone() })))
+    }
+
+    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        self.real.shadow(name, version).await
+    }
+
+    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+        self.real.switch(shadow).await
+    }
+
+    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
+        self.real.discard(instance).await
+    }
+
+    async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
+        self.real.read(name, version).await
+    }
+
+    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError> {
+        self.real.note(name, version, note).await
+    }
+
+    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError> {
+        self.real.noted(name, version).await
+    }
+}
+
+struct TestTransaction {
+    real: Box<dyn Transaction>,
+    doubtful: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Transaction for TestTransaction {
+    fn dialect(&self) -> crate::store::Dialect {
+        self.real.dialect()
+    }
+
+    fn table(&self, table: &str) -> String {
+        self.real.table(table)
+    }
+
+    async fn execute(&mut self, sql: &str, parameters: crate::store::Row) -> Result<u64, StoreError> {
+        self.real.execute(sql, parameters).await
+    }
+
+    async fn execute_many(&mut self, sql: &str, rows: Vec<crate::store::Row>) -> Result<(), StoreError> {
+        self.real.execute_many(sql, rows).await
+    }
+
+    async fn query(
+        &mut self,
+        sql: &str,
+        parameters: crate::store::Row,
+    ) -> Result<Vec<crate::store::Row>, StoreError> {
+        self.real.query(sql, parameters).await
+    }
+
+    async fn query_many(
+        &mut self,
+        sql: &str,
+        rows: Vec<crate::store::Row>,
+    ) -> Result<Vec<Vec<crate::store::Row>>, StoreError> {
+        self.real.query_many(sql, rows).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let left = self.doubtful.load(Ordering::Relaxed);
+        if left == 0 {
+            return self.real.commit().await;
+        }
+        self.doubtful.store(left - 1, Ordering::Relaxed);
+        if left % 2 == 0 {
+            self.real.commit().await?;
+        }
+        Err(StoreError::OutcomeUnknown("the connection was cut".into()))
+    }
+}

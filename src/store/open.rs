@@ -1,0 +1,19 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+
+use super::{OpenOptions, Store, StoreError};
+
+/// Opens the store that a URL names: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db`, or `sqlite::memory:` for one that
+/// goes away when it is closed.
+///
+/// # Errors
+/// When the URL names no kind of store that this program has, or the store cannot be opened.
+pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") {
+        return Ok(Arc::new(super::sqlite::SqliteStore::open(url, options).await?));
+    }
+    let _ = options;
+    Err(StoreError::UnknownUrl(url.to_owned()))
+}

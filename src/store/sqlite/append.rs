@@ -1,0 +1,210 @@
+//! One batch, one transaction.
+
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::ids::Tail;
+use super::place::Place;
+use super::rows::{self, time};
+use crate::events::Head;
+use crate::store::{Batch, Clock, Commit, Outcome, Poison, Receipt, StoreError};
+
+const DOING: &str = "appending";
+
+const TAIL: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
+     ORDER BY sequence DESC LIMIT 1";
+const EVENT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const COMMAND: &str = "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// Begins, appends and commits: the outcomes, and the head if it moved. On an error nothing was written, unless the
+/// error says that this is not known.
+pub(super) fn append(
+    place: &Place,
+    connection: &Connection,
+    batch: &Batch,
+    clock: &Clock,
+) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
+    begin(place, connection, "BEGIN IMMEDIATE")?;
+    append_and_commit(place, connection, batch, clock)
+}
+
+/// Answers a batch that writes nothing: from one snapshot, without anybody's turn.
+pub(super) fn answer(
+    place: &Place,
+    connection: &Connection,
+    batch: &Batch,
+    clock: &Clock,
+) -> Result<Vec<Outcome>, StoreError> {
+    begin(place, connection, "BEGIN")?;
+    append_and_commit(place, connection, batch, clock).map(|(outcomes, _)| outcomes)
+}
+
+pub(super) fn begin(place: &Place, connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut begin| begin.execute([]))
+        .map_err(|error| place.fault(DOING, error))?;
+    Ok(())
+}
+
+/// Ends the transaction, if there is one, without effect.
+pub(super) fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit() {
+        // It can only fail when there is no transaction any more, which is what is wanted.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+}
+
+/// Appends in the transaction that is open, and commits it.
+pub(super) fn append_and_commit(
+    place: &Place,
+    connection: &Connection,
+    batch: &Batch,
+    clock: &Clock,
+) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
+    let appended = Append::new(connection).and_then(|mut append| {
+        let before = append.tail.head;
+        let outcomes: Result<Vec<_>, _> =
+            batch.commits().iter().map(|commit| append.commit(commit, clock())).collect();
+        Ok((outcomes?, (append.tail.head != before).then_some(append.tail.head)))
+    });
+    let done = match appended {
+        Ok(done) => done,
+        Err(error) => {
+            roll_back(connection);
+            return Err(place.fault(DOING, error));
+        }
+    };
+    match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+        Ok(_) => Ok(done),
+        Err(error) => {
+            let open = !connection.is_autocommit();
+            roll_back(connection);
+            Err(after_commit(place, error, open))
+        }
+    }
+}
+
+/// What a failed COMMIT means. While SQLite itself refuses (busy, full), nothing was written; when the file system
+/// failed, the log may hold the commit after a restart.
+fn after_commit(place: &Place, error: rusqlite::Error, open: bool) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
+    match error.sqlite_error_code() {
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly) if open => place.fault(DOING, error),
+        Some(DiskFull) => place.fault(DOING, error),
+        _ => StoreError::OutcomeUnknown(error.into()),
+    }
+}
+
+struct Append<'c> {
+    tail: Tail,
+    poison: Poison,
+    known: CachedStatement<'c>,
+    sequence: CachedStatement<'c>,
+    event: CachedStatement<'c>,
+    command: CachedStatement<'c>,
+}
+
+impl<'c> Append<'c> {
+    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let tail = connection
+            .prepare_cached(TAIL)?
+            .query_row([], |row| {
+                let head = Head { position: row.get(0)?, event_id: row.get(1)? };
+                Ok(Tail { head, recorded_at: row.get(2)? })
+            })
+            .optional()?;
+        Ok(Self {
+            tail: tail.unwrap_or_default(),
+            poison: Poison::default(),
+            known: connection.prepare_cached(rows::SELECT_COMMAND)?,
+            sequence: connection.prepare_cached(SEQUENCE)?,
+            event: connection.prepare_cached(EVENT)?,
+            command: connection.prepare_cached(COMMAND)?,
+        })
+    }
+
+    fn commit(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
+        let outcome = self.decide(commit, now)?;
+        if outcome.poisons() {
+            self.poison.add(commit);
+        }
+        Ok(outcome)
+    }
+
+    fn decide(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
+        if let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
+            let same = known.body_digest == *commit.body_digest() && command == commit.command();
+            return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
+        }
+        if self.poison.hits(commit) || self.moved(commit)? {
+            return Ok(Outcome::Conflict);
+        }
+        let recorded_at = self.tail.time(now);
+        let events = commit.event_count() as u64;
+        let first_position = self.tail.head.position + u64::from(events > 0);
+        self.insert_events(commit, recorded_at, now)?;
+        let head = self.tail.head;
+        if commit.keeps_command() {
+            self.command.execute(params![
+                commit.command_id(),
+                commit.command(),
+                commit.body_digest(),
+                first_position,
+                events,
+                head.position,
+                head.event_id,
+                recorded_at,
+            ])?;
+        }
+        Ok(Outcome::Committed(Receipt {
+            command_id: commit.command_id(),
+            first_position,
+            events,
+            head,
+            recorded_at: time(recorded_at),
+            repeated: false,
+        }))
+    }
+
+    fn moved(&mut self, commit: &Commit) -> rusqlite::Result<bool> {
+        for stream in commit.streams() {
+            let aggregate = stream.aggregate();
+            let mut rows = self.sequence.query([aggregate.kind(), aggregate.id()])?;
+            let last: u64 = rows.next()?.map_or(Ok(0), |row| row.get(0))?;
+            if last != stream.expected() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn insert_events(&mut self, commit: &Commit, recorded_at: i64, now: Timestamp) -> rusqlite::Result<()> {
+        let occurred_at = commit.occurred_at().map_or(recorded_at, Timestamp::as_microsecond);
+        for stream in commit.streams() {
+            let aggregate = stream.aggregate();
+            let mut sequence = stream.expected();
+            for (event, digest) in stream.events().iter().zip(stream.digests()) {
+                sequence += 1;
+                self.tail.advance(recorded_at, now);
+                self.event.execute(params![
+                    self.tail.head.position,
+                    self.tail.head.event_id,
+                    aggregate.kind(),
+                    aggregate.id(),
+                    sequence,
+                    event.event_type(),
+                    event.event_version(),
+                    event.payload(),
+                    commit.metadata(),
+                    commit.command_id(),
+                    occurred_at,
+                    recorded_at,
+                    digest,
+                ])?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! What SQLite says, as a [`StoreError`] that says what to do.
+
+use rusqlite::ErrorCode;
+
+use super::place::Place;
+use super::turn::NoTurn;
+use crate::store::StoreError;
+
+/// A database error with advice.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: &'static str,
+    source: rusqlite::Error,
+}
+
+/// An error of this crate's own making.
+pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
+    StoreError::Database { doing, source: what.into().into() }
+}
+
+impl Place {
+    /// What SQLite says while `doing`. Nothing was written.
+    pub(super) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                return StoreError::Busy(super::file::BUSY);
+            }
+            Some(ErrorCode::ReadOnly) => {
+                return self.unusable(format!(
+                    "it is read-only ({error}): give this user the right to write the file and its directory"
+                ));
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                return self.unusable(format!(
+                    "the file cannot be opened ({error}): the directory must exist, and this user must have the right \
+                     to write both (SQLite keeps a -wal and a -shm file beside)"
+                ));
+            }
+            Some(ErrorCode::NotADatabase) => {
+                return self.unusable(format!("the file is no SQLite database ({error}): {}", self.instead()));
+            }
+            Some(ErrorCode::DatabaseCorrupt) => {
+                return self.unusable(format!("the file is damaged ({error}): {}", self.repair()));
+            }
+            Some(ErrorCode::DiskFull) => {
+                "the disk, or the user's share of it, is full: make room, then try again; nothing was written"
+            }
+            Some(ErrorCode::SystemIoFailure) => "the file system failed: see the system's log",
+            _ => return StoreError::Database { doing, source: error.into() },
+        };
+        StoreError::Database { doing, source: Advised { advice, source: error }.into() }
+    }
+
+    pub(super) fn unusable(&self, reason: String) -> StoreError {
+        StoreError::Unusable { store: self.name().to_owned(), reason }
+    }
+
+    pub(super) fn no_turn(&self, why: NoTurn, wait: std::time::Duration) -> StoreError {
+        match why {
+            NoTurn::Waited => StoreError::Busy(wait),
+            NoTurn::Io(path, error) => self.unusable(format!(
+                "the lock file {} cannot be used ({error}): give this user the right to write the directory",
+                path.display()
+            )),
+        }
+    }
+}

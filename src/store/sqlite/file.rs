@@ -1,0 +1,195 @@
+//! Opening the two database files: whose they are, their schema, their settings.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use super::place::Place;
+use super::turn::Turnstile;
+use crate::store::StoreError;
+
+/// How long a connection waits for SQLite's own lock: only a program that knows no turns keeps it for long.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+/// How long a writer waits for its turn.
+pub(super) const TURN: Duration = Duration::from_secs(30);
+
+/// What a database file is for.
+pub(super) struct Kind {
+    /// The schema's version.
+    version: i64,
+    /// Written into the file's header.
+    application_id: i64,
+    /// Its SQL.
+    pub(super) schema: &'static str,
+}
+
+/// The log.
+pub(super) const LOG: Kind = Kind { version: 1, application_id: 0x616e_6e6c, schema: include_str!("log.sql") };
+/// The views.
+pub(super) const VIEWS: Kind = Kind { version: 1, application_id: 0x616e_6e76, schema: include_str!("views.sql") };
+
+/// What the `meta` table says.
+#[derive(Clone, Debug)]
+pub(super) struct Meta {
+    pub(super) app: String,
+    pub(super) log_id: String,
+}
+
+enum State {
+    Empty,
+    Ours,
+}
+
+/// A connection that writes.
+pub(super) fn writer(place: &Place) -> Result<Connection, StoreError> {
+    let connection = connect(place)?;
+    let settings = || {
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        // Larger than the default: a page that many commits change is copied to the file once.
+        connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
+        connection.pragma_update(None, "journal_size_limit", 67_108_864)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        Ok(())
+    };
+    settings().map_err(|error| place.fault("opening the store", error))?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(place: &Place) -> Result<Connection, StoreError> {
+    let connection = connect(place)?;
+    connection.pragma_update(None, "query_only", true).map_err(|error| place.fault("opening the store", error))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn connect(place: &Place) -> Result<Connection, StoreError> {
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(place.path(), flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(connection)
+    };
+    open().map_err(|error| place.fault("opening the store", error))
+}
+
+/// Makes the file what `kind` says, or sees that it is that already; answers whose it is.
+///
+/// `synchronous` is set on each writing connection, with [`synchronous`].
+pub(super) fn prepare(
+    place: &Place,
+    kind: &Kind,
+    meta: &Meta,
+    create: bool,
+    turnstile: &mut Turnstile,
+) -> Result<Meta, StoreError> {
+    let there = std::fs::metadata(place.path()).is_ok_and(|data| data.len() > 0);
+    if !there {
+        if !create {
+            return Err(StoreError::Missing(place.name().to_owned()));
+        }
+        let parent = place.path().parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            return Err(place.unusable(format!("there is no directory {}: make it first", parent.display())));
+        }
+    }
+    let fault = |error| place.fault("opening the store", error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = if create { flags | OpenFlags::SQLITE_OPEN_CREATE } else { flags };
+    let mut connection = Connection::open_with_flags(place.path(), flags).map_err(fault)?;
+    connection.busy_timeout(BUSY).map_err(fault)?;
+    if let State::Empty = state(place, kind, &connection)? {
+        if !create {
+            return Err(StoreError::Missing(place.name().to_owned()));
+        }
+        let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+        // Another process may have made it in the meantime.
+        if let State::Empty = state(place, kind, &connection)? {
+            make(kind, meta, &mut connection).map_err(fault)?;
+        }
+    }
+    if create && connection.is_readonly(rusqlite::DatabaseName::Main).map_err(fault)? {
+        return Err(place.unusable(
+            "the file is read-only: give this user the right to write the file and its directory".to_owned(),
+        ));
+    }
+    if place.durable() {
+        // Also what a loss of power left behind is then whole before anything is read.
+        connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    }
+    read_meta(&connection)
+        .map_err(fault)?
+        .ok_or_else(|| place.unusable(format!("its `meta` table does not say whose it is: {}", place.instead())))
+}
+
+/// `FULL`: what is committed survives a loss of power. `NORMAL`: it is whole after one, but may lack its end.
+pub(super) fn synchronous(place: &Place, connection: &Connection, level: &str) -> Result<(), StoreError> {
+    let level = if place.durable() { level } else { "OFF" };
+    connection.pragma_update(None, "synchronous", level).map_err(|error| place.fault("opening the store", error))
+}
+
+fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, StoreError> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let read = || {
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((number("application_id")?, number("user_version")?, objects))
+    };
+    let (application_id, version, objects) = read().map_err(|error| place.fault("opening the store", error))?;
+    if application_id == kind.application_id {
+        return match version {
+            found if found > kind.version => Err(StoreError::Newer { found, known: kind.version }),
+            found if found < kind.version => Err(place.unusable(format!(
+                "its schema version is {found}, which no release ever wrote: {}",
+                place.repair()
+            ))),
+            _ => Ok(State::Ours),
+        };
+    }
+    if application_id == 0 && version == 0 && objects == 0 {
+        return Ok(State::Empty);
+    }
+    Err(place.unusable(format!("the file is a SQLite database of another program: {}", place.instead())))
+}
+
+fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(kind.schema)?;
+    for (key, value) in [("app", &meta.app), ("log_id", &meta.log_id)] {
+        transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
+    }
+    transaction.pragma_update(None, "application_id", kind.application_id)?;
+    transaction.pragma_update(None, "user_version", kind.version)?;
+    transaction.commit()
+}
+
+fn read_meta(connection: &Connection) -> rusqlite::Result<Option<Meta>> {
+    let value = |key: &str| {
+        connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
+            .optional()
+    };
+    Ok(value("app")?.zip(value("log_id")?).map(|(app, log_id)| Meta { app, log_id }))
+}
+
+/// What this crate put into the file's schema and is not there as it was: tables, indexes and triggers by name.
+pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqlite::Result<Vec<String>> {
+    const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let objects = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
+        connection.prepare(OBJECTS)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let made = Connection::open_in_memory()?;
+    made.execute_batch(kind.schema)?;
+    let found = objects(connection)?;
+    let mut differences = Vec::new();
+    for (name, sql) in objects(&made)? {
+        match found.iter().find(|(other, _)| *other == name) {
+            None => differences.push(format!("the {name} is missing")),
+            Some((_, other)) if *other != sql => differences.push(format!("the {name} was changed")),
+            Some(_) => {}
+        }
+    }
+    Ok(differences)
+}

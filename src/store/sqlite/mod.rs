@@ -1,0 +1,209 @@
+//! The store on an embedded SQLite file.
+//!
+//! The log is one file, the views are another beside it: `shop.db` and `shop.views.db`. The second may be deleted
+//! whenever no program has it open: all in it is made anew from the log.
+//!
+//! One thread writes the log, on one connection, one transaction a batch (WAL, `synchronous=FULL`). Several processes
+//! may have the store open: they take turns at `shop.db.lock`. `sqlite::memory:` is a private temporary directory,
+//! with `synchronous=OFF`, that goes away with the store.
+//!
+//! ## Layout
+//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice
+//! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
+//! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
+//! - `reader`, `rows`: what is read, on connections of the `pool`; `watch`: noticing what others append
+//! - `upkeep`: backup and integrity
+//! - `views`: the second file
+//! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
+
+mod append;
+mod fault;
+mod file;
+mod ids;
+mod place;
+mod pool;
+mod reader;
+mod rows;
+mod session;
+mod turn;
+mod upkeep;
+mod views;
+mod watch;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::watch as channel;
+use uuid::Uuid;
+
+use self::file::{LOG, Meta, VIEWS};
+use self::place::{Place, Places};
+use self::pool::{Pool, blocking};
+use self::turn::Turnstile;
+use self::views::SqliteViews;
+use self::watch::Watcher;
+use self::writer::Writer;
+use super::{
+    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+};
+use crate::events::{Head, Ref, Stored};
+
+/// How many pages are read at once; more wait.
+const READERS: usize = 8;
+
+/// A store on an embedded SQLite file.
+pub struct SqliteStore {
+    place: Place,
+    writer: Writer,
+    readers: Arc<Pool>,
+    views: Arc<SqliteViews>,
+    head: channel::Sender<Head>,
+    watcher: Option<Watcher>,
+    directory: Mutex<Option<TempDir>>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store that a URL names: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db` or `sqlite::memory:`.
+    ///
+    /// # Errors
+    /// When the file is not there and is not to be made, is not a store, is another application's, or cannot be used.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let places = Places::of(url)?;
+        blocking("opening the store", move || Self::open_blocking(places, options)).await
+    }
+
+    fn open_blocking(places: Places, options: OpenOptions) -> Result<Self, StoreError> {
+        let Places { log, views, lock, directory } = places;
+        let mut turnstile = Turnstile::new(lock);
+        let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
+        let create = options.create || directory.is_some();
+        let meta = file::prepare(&log, &LOG, &new, create, &mut turnstile)?;
+        if meta.app != options.app {
+            return Err(log.unusable(format!(
+                "it belongs to the application `{}`, this one is `{}`: name another file",
+                meta.app, options.app
+            )));
+        }
+        let of_views = file::prepare(&views, &VIEWS, &meta, true, &mut turnstile)?;
+        if of_views.log_id != meta.log_id {
+            return Err(views.unusable(format!("it was made from another log: {}", views.instead())));
+        }
+        let readers = Pool::new(log.clone(), READERS);
+        let (head, _) = channel::channel(reader::head(&log, &file::reader(&log)?)?);
+        // Nobody else can append to a private store.
+        let watcher = if log.durable() { Some(Watcher::start(log.clone(), head.clone())?) } else { None };
+        let writer = Writer::start(log.clone(), turnstile, options.clock, head.clone())?;
+        let views = Arc::new(SqliteViews::open(views)?);
+        Ok(Self { place: log, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.writer.append(batch).await
+    }
+
+    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        Ok(Box::new(self.writer.exclusive(wait, hold).await?))
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.readers.run(reader::head).await
+    }
+
+    fn watch(&self) -> channel::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        let interest = interest.clone();
+        self.readers.run(move |place, connection| reader::read(place, connection, after, limit, &interest)).await
+    }
+
+    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        let positions = positions.to_vec();
+        self.readers.run(move |place, connection| reader::at(place, connection, positions)).await
+    }
+
+    async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let aggregate = aggregate.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.readers.run(move |place, connection| reader::load(place, connection, &aggregate, after, limit)).await
+    }
+
+    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        let ids = ids.to_vec();
+        self.readers.run(move |place, connection| reader::commands(place, connection, &ids)).await
+    }
+
+    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        self.readers.run(move |place, connection| reader::position_at(place, connection, time)).await
+    }
+
+    /// A snapshot counts only while the log still has the event that was its last when it was kept.
+    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        let Some((snapshot, kept)) = self.views.snapshot(aggregate).await? else { return Ok(None) };
+        let found = self.event_id(aggregate, snapshot.sequence).await?;
+        Ok((found == Some(kept)).then_some(snapshot))
+    }
+
+    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        match self.event_id(aggregate, snapshot.sequence).await? {
+            Some(event_id) => self.views.keep_snapshot(aggregate, snapshot, event_id).await,
+            // Of nothing in this log: it would never be given back.
+            None => Ok(()),
+        }
+    }
+
+    fn views(&self) -> Arc<dyn Views> {
+        self.views.clone()
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.run(upkeep::integrity).await
+    }
+
+    async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        let to = to.to_owned();
+        self.readers.run(move |place, connection| upkeep::backup(place, connection, &to, &mut progress)).await
+    }
+
+    fn describe(&self) -> String {
+        if self.place.durable() {
+            format!("SQLite WAL, synchronous=FULL, {}", self.place.path().display())
+        } else {
+            "SQLite WAL, synchronous=OFF, a private temporary file".to_owned()
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.stop();
+        }
+        self.readers.close();
+        // Last, so that its connection, which can write, tidies the WAL away.
+        self.writer.close().await;
+        self.views.close().await;
+        let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(directory);
+    }
+}
+
+impl SqliteStore {
+    async fn event_id(&self, aggregate: &Ref, sequence: u64) -> Result<Option<Uuid>, StoreError> {
+        let aggregate = aggregate.clone();
+        self.readers.run(move |place, connection| reader::event_id(place, connection, &aggregate, sequence)).await
+    }
+}

@@ -1,0 +1,137 @@
+//! Where a store lies: its files, and what it is called in messages.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::store::StoreError;
+
+const FILE: &str = "sqlite://";
+const MEMORY: &str = "sqlite::memory:";
+
+/// A database file of a store, and how it is spoken of.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    name: String,
+    path: PathBuf,
+    instead: &'static str,
+    repair: &'static str,
+    durable: bool,
+}
+
+impl Place {
+    /// The URL, or the file's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What to do when it is not what was expected.
+    pub(super) fn instead(&self) -> &'static str {
+        self.instead
+    }
+
+    /// What to do when it is damaged.
+    pub(super) fn repair(&self) -> &'static str {
+        self.repair
+    }
+
+    /// Whether what is committed must survive a loss of power.
+    pub(super) fn durable(&self) -> bool {
+        self.durable
+    }
+}
+
+/// The files of a store.
+pub(super) struct Places {
+    pub(super) log: Place,
+    pub(super) views: Place,
+    /// The lock file; none where no other process can come.
+    pub(super) lock: Option<PathBuf>,
+    /// Of a private store: removed with its files when dropped.
+    pub(super) directory: Option<TempDir>,
+}
+
+impl Places {
+    /// The files that a URL names.
+    pub(super) fn of(url: &str) -> Result<Self, StoreError> {
+        if url == MEMORY {
+            let directory =
+                tempfile::Builder::new().prefix("annals-").tempdir().map_err(|error| StoreError::Unusable {
+                    store: url.to_owned(),
+                    reason: format!("no temporary directory can be made ({error}): set TMPDIR to a writable one"),
+                })?;
+            let path = directory.path().join("log.db");
+            return Ok(Self::at(url, path, Some(directory)));
+        }
+        match url.strip_prefix(FILE) {
+            Some(path) if !path.is_empty() && !path.ends_with('/') => Ok(Self::at(url, PathBuf::from(path), None)),
+            _ => Err(StoreError::UnknownUrl(url.to_owned())),
+        }
+    }
+
+    fn at(url: &str, path: PathBuf, directory: Option<TempDir>) -> Self {
+        let views_path = if path.extension().is_some_and(|extension| extension == "db") {
+            path.with_extension("views.db")
+        } else {
+            beside(&path, ".views.db")
+        };
+        let durable = directory.is_none();
+        Self {
+            lock: durable.then(|| beside(&path, ".lock")),
+            views: Place {
+                name: if durable { views_path.display().to_string() } else { url.to_owned() },
+                path: views_path,
+                instead: "delete it while no program has it open: all in it is made anew from the log",
+                repair: "delete it while no program has it open: all in it is made anew from the log",
+                durable,
+            },
+            log: Place {
+                name: url.to_owned(),
+                path,
+                instead: "name another file",
+                repair: "keep a copy of it and restore a backup",
+                durable,
+            },
+            directory,
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_log_its_views_and_its_lock() {
+        let places = Places::of("sqlite://shop/log.db").unwrap();
+        assert_eq!(places.log.path(), Path::new("shop/log.db"));
+        assert_eq!(places.views.path(), Path::new("shop/log.views.db"));
+        assert_eq!(places.lock.unwrap(), Path::new("shop/log.db.lock"));
+        let places = Places::of("sqlite:///var/log.1").unwrap();
+        assert_eq!(places.views.path(), Path::new("/var/log.1.views.db"));
+        for bad in ["sqlite://", "sqlite:log.db", "postgres://log", "log.db", "sqlite://logs/"] {
+            assert!(matches!(Places::of(bad), Err(StoreError::UnknownUrl(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_memory_store_is_a_private_directory_that_goes_away() {
+        let one = Places::of(MEMORY).unwrap();
+        let other = Places::of(MEMORY).unwrap();
+        assert_ne!(one.log.path(), other.log.path());
+        let directory = one.directory.as_ref().unwrap().path().to_owned();
+        assert!(directory.is_dir());
+        drop(one);
+        assert!(!directory.exists());
+    }
+}

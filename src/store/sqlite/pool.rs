@@ -1,0 +1,107 @@
+//! Connections that read, used on threads that may block.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::append::roll_back;
+use super::fault::told;
+use super::file;
+use super::place::Place;
+use crate::store::StoreError;
+
+/// Connections that are kept when nobody reads.
+const IDLE: usize = 4;
+
+/// A pool of reading connections of one file.
+pub(super) struct Pool {
+    place: Place,
+    idle: Mutex<Vec<Connection>>,
+    slots: Arc<Semaphore>,
+}
+
+/// A connection on loan: it goes back when dropped, without a transaction.
+pub(super) struct Loan {
+    pool: Arc<Pool>,
+    connection: Option<Connection>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    pub(super) fn new(place: Place, slots: usize) -> Arc<Self> {
+        Arc::new(Self { place, idle: Mutex::default(), slots: Arc::new(Semaphore::new(slots)) })
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Runs `read` on a connection of its own, on a thread that may block.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Place, &Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_loan(|loan| read(&loan.pool.place, loan.connection()?)).await
+    }
+
+    /// Runs `read` with a connection that it may keep.
+    pub(super) async fn with_loan<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(Loan) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let pool = self.clone();
+        blocking("reading", move || {
+            let idle = pool.idle().pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => file::reader(&pool.place)?,
+            };
+            read(Loan { pool, connection: Some(connection), _slot: slot })
+        })
+        .await
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for readers to end (those that hold a view's snapshot are not waited for) and closes all connections.
+    pub(super) fn close(&self) {
+        self.slots.close();
+        self.idle().clear();
+    }
+}
+
+impl Loan {
+    pub(super) fn connection(&self) -> Result<&Connection, StoreError> {
+        self.connection.as_ref().ok_or(StoreError::Closed)
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.pool.place
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        roll_back(&connection);
+        if std::thread::panicking() || self.pool.slots.is_closed() {
+            return;
+        }
+        let mut idle = self.pool.idle();
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+    }
+}
+
+/// Runs work on a thread that may block; a panic in it is an error.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(told(doing, error.to_string())))
+}

@@ -1,0 +1,196 @@
+//! What is read of the log. Each page is one short transaction.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::append::roll_back;
+use super::place::Place;
+use super::rows::{self, select_events};
+use crate::events::{Head, Ref, Stored};
+use crate::store::{Interest, KnownCommand, Page, StoreError};
+
+const DOING: &str = "reading the log";
+/// A reader of few event types looks through so many times its page before it asks the index.
+const WINDOW: u64 = 4;
+
+/// Runs `read` on one snapshot.
+fn in_snapshot<T>(
+    place: &Place,
+    connection: &Connection,
+    read: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection
+        .prepare_cached("BEGIN")
+        .and_then(|mut begin| begin.execute([]))
+        .map_err(|error| place.fault(DOING, error))?;
+    let result = read();
+    roll_back(connection);
+    result
+}
+
+pub(super) fn head(place: &Place, connection: &Connection) -> Result<Head, StoreError> {
+    rows::head(connection).map_err(|error| place.fault(DOING, error))
+}
+
+pub(super) fn read(
+    place: &Place,
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+    interest: &Interest,
+) -> Result<Page, StoreError> {
+    let limit = limit.max(1);
+    in_snapshot(place, connection, || {
+        let head = head(place, connection)?;
+        if head.position <= after {
+            return Ok(Page { events: Vec::new(), to: head });
+        }
+        let mut events = Vec::new();
+        match interest {
+            Interest::All => {
+                const ALL: &str = select_events!("WHERE position > ?1 ORDER BY position LIMIT ?2");
+                let mut statement = connection.prepare_cached(ALL).map_err(|error| place.fault(DOING, error))?;
+                rows::events(place, &mut statement, params![after, limit], &mut events)?;
+            }
+            Interest::EventTypes(types) => few(place, connection, after, limit, head, types, &mut events)?,
+        }
+        let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
+        Ok(Page { events, to })
+    })
+}
+
+/// Some types only: near by looking at each event, further on by the index, which costs a little for each type.
+fn few(
+    place: &Place,
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+    head: Head,
+    types: &[String],
+    events: &mut Vec<Stored>,
+) -> Result<(), StoreError> {
+    // The plus keeps the planner from the index on event_type.
+    const NEAR: &str = select_events!(
+        "WHERE position > ?1 AND position <= ?2 AND +event_type IN (SELECT value FROM json_each(?3)) \
+         ORDER BY position LIMIT ?4"
+    );
+    const FAR: &str = "SELECT position FROM events WHERE event_type = ?1 AND position > ?2 AND position <= ?3 \
+         ORDER BY position LIMIT ?4";
+    let fault = |error| place.fault(DOING, error);
+    let window = after.saturating_add(WINDOW.saturating_mul(limit as u64)).min(head.position);
+    let wanted = serde_json::Value::from(types).to_string();
+    let mut near = connection.prepare_cached(NEAR).map_err(fault)?;
+    rows::events(place, &mut near, params![after, window, wanted, limit], events)?;
+    let left = limit.saturating_sub(events.len());
+    if left == 0 || window >= head.position {
+        return Ok(());
+    }
+    let mut far = connection.prepare_cached(FAR).map_err(fault)?;
+    let mut positions: Vec<u64> = Vec::new();
+    for event_type in types {
+        let bound = positions.last().filter(|_| positions.len() == left).map_or(head.position, |last| last - 1);
+        let found = far.query_map(params![event_type, window, bound, left], |row| row.get(0)).map_err(fault)?;
+        for position in found {
+            positions.push(position.map_err(fault)?);
+        }
+        positions.sort_unstable();
+        positions.dedup();
+        positions.truncate(left);
+    }
+    by_position(place, connection, &positions, events)
+}
+
+fn by_position(
+    place: &Place,
+    connection: &Connection,
+    positions: &[u64],
+    events: &mut Vec<Stored>,
+) -> Result<(), StoreError> {
+    const ONE: &str = select_events!("WHERE position = ?1");
+    let mut statement = connection.prepare_cached(ONE).map_err(|error| place.fault(DOING, error))?;
+    for position in positions {
+        rows::events(place, &mut statement, [position], events)?;
+    }
+    Ok(())
+}
+
+pub(super) fn at(
+    place: &Place,
+    connection: &Connection,
+    mut positions: Vec<u64>,
+) -> Result<Vec<Stored>, StoreError> {
+    positions.retain(|position| i64::try_from(*position).is_ok());
+    positions.sort_unstable();
+    positions.dedup();
+    in_snapshot(place, connection, || {
+        let mut events = Vec::with_capacity(positions.len());
+        by_position(place, connection, &positions, &mut events)?;
+        Ok(events)
+    })
+}
+
+pub(super) fn load(
+    place: &Place,
+    connection: &Connection,
+    aggregate: &Ref,
+    after: u64,
+    limit: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    const LOAD: &str = select_events!(
+        "WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(LOAD).map_err(|error| place.fault(DOING, error))?;
+    let mut events = Vec::new();
+    rows::events(place, &mut statement, params![aggregate.kind(), aggregate.id(), after, limit], &mut events)?;
+    Ok(events)
+}
+
+pub(super) fn commands(
+    place: &Place,
+    connection: &Connection,
+    ids: &[Uuid],
+) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    let read = || {
+        let mut statement = connection.prepare_cached(rows::SELECT_COMMAND)?;
+        ids.iter().map(|id| Ok(rows::known(&mut statement, *id)?.map(|(known, _)| known))).collect()
+    };
+    let read: Result<_, rusqlite::Error> = read();
+    read.map_err(|error| place.fault("reading commands", error))
+}
+
+/// Bisects: times never decrease with the position.
+pub(super) fn position_at(place: &Place, connection: &Connection, time: Timestamp) -> Result<u64, StoreError> {
+    // The first whole microsecond that is not before it.
+    let time = i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
+    in_snapshot(place, connection, || {
+        let bisect = || {
+            let mut statement = connection.prepare_cached("SELECT recorded_at FROM events WHERE position = ?1")?;
+            let (mut low, mut high) = (1, rows::head(connection)?.position + 1);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let recorded: Option<i64> = statement.query_row([middle], |row| row.get(0)).optional()?;
+                if recorded.is_some_and(|recorded| recorded >= time) { high = middle } else { low = middle + 1 }
+            }
+            Ok(low)
+        };
+        bisect().map_err(|error: rusqlite::Error| place.fault(DOING, error))
+    })
+}
+
+/// The id of an aggregate's event of this sequence.
+pub(super) fn event_id(
+    place: &Place,
+    connection: &Connection,
+    aggregate: &Ref,
+    sequence: u64,
+) -> Result<Option<Uuid>, StoreError> {
+    const ID: &str =
+        "SELECT event_id FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence = ?3";
+    connection
+        .prepare_cached(ID)
+        .and_then(|mut statement| {
+            statement.query_row(params![aggregate.kind(), aggregate.id(), sequence], |row| row.get(0)).optional()
+        })
+        .map_err(|error| place.fault(DOING, error))
+}

@@ -1,0 +1,83 @@
+//! The log, locked against all other writers: both ends of the session.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::append::{append_and_commit, roll_back};
+use super::place::Place;
+use super::reader;
+use super::writer::Answer;
+use crate::events::{Head, Ref, Stored};
+use crate::store::{Batch, Clock, Exclusive, Outcome, StoreError};
+
+enum Request {
+    Load { aggregate: Ref, after: u64, reply: Answer<Vec<Stored>> },
+    Append { batch: Batch, reply: Answer<Vec<Outcome>> },
+}
+
+/// The caller's end. Dropping it lets go of the lock.
+pub(super) struct Session {
+    requests: mpsc::Sender<Request>,
+    hold: Duration,
+}
+
+/// The writer's end.
+pub(super) struct Held {
+    requests: mpsc::Receiver<Request>,
+    until: Instant,
+}
+
+impl Held {
+    pub(super) fn new(hold: Duration) -> (Session, Self) {
+        let (send, receive) = mpsc::channel();
+        (Session { requests: send, hold }, Self { requests: receive, until: Instant::now() + hold })
+    }
+
+    /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
+    /// head if it moved.
+    pub(super) fn serve(self, place: &Place, connection: &Connection, clock: &Clock) -> Option<Head> {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            match self.requests.recv_timeout(left).ok()? {
+                Request::Load { aggregate, after, reply } => {
+                    let _ = reply.send(reader::load(place, connection, &aggregate, after, i64::MAX));
+                }
+                Request::Append { batch, reply } => {
+                    let result = append_and_commit(place, connection, &batch, clock);
+                    roll_back(connection);
+                    let (result, head) = match result {
+                        Ok((outcomes, head)) => (Ok(outcomes), head),
+                        Err(error) => (Err(error), None),
+                    };
+                    let _ = reply.send(result);
+                    return head;
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).map_err(|_| StoreError::Busy(self.hold))?;
+        // Not answered: its time was over before it was begun.
+        answer.await.unwrap_or(Err(StoreError::Busy(self.hold)))
+    }
+}
+
+#[async_trait]
+impl Exclusive for Session {
+    async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
+        let aggregate = aggregate.clone();
+        self.ask(|reply| Request::Load { aggregate, after, reply }).await
+    }
+
+    async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.ask(|reply| Request::Append { batch, reply }).await
+    }
+}

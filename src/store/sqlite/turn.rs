@@ -1,0 +1,169 @@
+//! Taking turns to write, between processes.
+//!
+//! `BEGIN IMMEDIATE` alone is not fair: a process that writes without pause keeps others waiting until they give up.
+//! So a writer first takes its turn, at two lock files. Whoever wants to write waits at the second (`-next`) for the
+//! place of the next one, and there for the first; who has just written has to queue there as well. The locks belong
+//! to open files: the system lets go of those of a process that dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Why there was no turn.
+#[derive(Debug)]
+pub(super) enum NoTurn {
+    /// Others kept it all the time.
+    Waited,
+    /// The lock files cannot be used.
+    Io(PathBuf, io::Error),
+}
+
+struct Pair {
+    write: File,
+    next: File,
+}
+
+/// The place where turns are taken. A store that no other process can open has none.
+pub(super) struct Turnstile {
+    paths: Option<(PathBuf, PathBuf)>,
+    pair: Option<Pair>,
+}
+
+/// The turn; dropping it ends it.
+pub(super) struct Turn<'a>(&'a mut Turnstile);
+
+impl Turnstile {
+    pub(super) fn new(lock: Option<PathBuf>) -> Self {
+        let paths = lock.map(|path| {
+            let mut next = path.clone().into_os_string();
+            next.push("-next");
+            (path, next.into())
+        });
+        Self { paths, pair: None }
+    }
+
+    /// Takes the turn, waiting at most so long.
+    pub(super) fn enter(&mut self, wait: Duration) -> Result<Turn<'_>, NoTurn> {
+        let Some((write, next)) = &self.paths else { return Ok(Turn(self)) };
+        let pair = match self.pair.take() {
+            Some(pair) => pair,
+            None => Pair { write: open(write)?, next: open(next)? },
+        };
+        if !tried(&pair.next, next)? {
+            self.pair = Some(wait_for(pair, true, wait, write)?);
+        } else if tried(&pair.write, write)? {
+            pair.next.unlock().map_err(|error| NoTurn::Io(next.clone(), error))?;
+            self.pair = Some(pair);
+        } else {
+            self.pair = Some(wait_for(pair, false, wait, write)?);
+        }
+        Ok(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.0.pair.as_ref().is_some_and(|pair| pair.write.unlock().is_err()) {
+            self.0.pair = None;
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, NoTurn> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| NoTurn::Io(path.to_owned(), error))
+}
+
+fn tried(file: &File, path: &Path) -> Result<bool, NoTurn> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(NoTurn::Io(path.to_owned(), error)),
+    }
+}
+
+/// Waits on a thread of its own, since waiting for a file lock has no time-out. If the wait is over first, the thread
+/// drops the files, and the locks with them, as soon as it gets them.
+fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pair, NoTurn> {
+    let (send, receive) = mpsc::sync_channel(1);
+    let waiter = move || {
+        let locked = || {
+            if at_next {
+                pair.next.lock()?;
+            }
+            pair.write.lock()?;
+            pair.next.unlock()
+        };
+        let result = locked().map(|()| pair);
+        // Nobody waits any more: the files are dropped.
+        let _ = send.send(result);
+    };
+    thread::Builder::new()
+        .name("annals-turn".into())
+        .spawn(waiter)
+        .map_err(|error| NoTurn::Io(path.to_owned(), error))?;
+    match receive.recv_timeout(wait) {
+        Ok(Ok(pair)) => Ok(pair),
+        Ok(Err(error)) => Err(NoTurn::Io(path.to_owned(), error)),
+        Err(_) => Err(NoTurn::Waited),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_turn_that_others_keep_is_not_had_and_is_free_once_they_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = directory.path().join("log.db.lock");
+        let mut one = Turnstile::new(Some(lock.clone()));
+        let mut other = Turnstile::new(Some(lock));
+        let turn = one.enter(Duration::ZERO).unwrap();
+        let before = Instant::now();
+        assert!(matches!(other.enter(Duration::from_millis(50)), Err(NoTurn::Waited)));
+        assert!(before.elapsed() >= Duration::from_millis(50));
+        drop(turn);
+        // The abandoned wait gets the lock and lets go of it.
+        drop(other.enter(Duration::from_secs(10)).unwrap());
+        drop(one.enter(Duration::from_secs(10)).unwrap());
+    }
+
+    /// Each of three has to do all the time; none may starve.
+    #[test]
+    fn greedy_writers_take_turns() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = directory.path().join("log.db.lock");
+        let stop = AtomicBool::new(false);
+        let counts: Vec<u32> = thread::scope(|scope| {
+            let greedy = || {
+                let mut turnstile = Turnstile::new(Some(lock.clone()));
+                let mut turns = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let turn = turnstile.enter(Duration::from_secs(30)).unwrap();
+                    thread::sleep(Duration::from_millis(1));
+                    turns += 1;
+                    drop(turn);
+                }
+                turns
+            };
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(greedy)).collect();
+            thread::sleep(Duration::from_millis(600));
+            stop.store(true, Ordering::Relaxed);
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let most = counts.iter().max().unwrap();
+        assert!(counts.iter().all(|count| count * 6 > *most), "{counts:?}");
+    }
+}

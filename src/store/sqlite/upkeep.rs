@@ -1,0 +1,108 @@
+//! Backup, and SQLite's own view of the log's health.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::fault::told;
+use super::file::{self, LOG};
+use super::place::Place;
+use crate::store::StoreError;
+
+const BACKUP: &str = "making a backup";
+/// How many pages are copied between two calls of `progress`.
+const STEP: i32 = 1_000;
+
+/// What `PRAGMA integrity_check` finds, what is missing of the schema, and where events and commands disagree.
+pub(super) fn integrity(place: &Place, connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let check = || -> rusqlite::Result<Vec<String>> {
+        let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
+            connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        let mut findings = texts("PRAGMA integrity_check")?;
+        findings.retain(|finding| finding != "ok");
+        findings.extend(file::schema_differences(connection, &LOG)?);
+        findings.extend(texts(include_str!("integrity.sql"))?);
+        Ok(findings)
+    };
+    check().map_err(|error| place.fault("checking the file", error))
+}
+
+/// Copies the log as of now. The copy has its name only when it is whole, and never takes that of another file.
+pub(super) fn backup(
+    place: &Place,
+    connection: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), StoreError> {
+    if to.exists() {
+        return Err(taken(to));
+    }
+    let mut part = to.as_os_str().to_owned();
+    part.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+    let part = Part(part.into());
+    copy(place, connection, &part.0, progress)?;
+    part.take_name(to)
+}
+
+/// A file that is removed when dropped.
+struct Part(PathBuf);
+
+impl Part {
+    fn take_name(&self, to: &Path) -> Result<(), StoreError> {
+        match fs::hard_link(&self.0, to) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(to)),
+            // A file system without links: the name was free a moment ago.
+            Err(_) if !to.exists() => fs::rename(&self.0, to)
+                .map_err(|error| StoreError::Database { doing: BACKUP, source: error.into() }),
+            Err(error) => Err(StoreError::Database { doing: BACKUP, source: error.into() }),
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What remains of a failed backup; after a successful one, its second name.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn taken(to: &Path) -> StoreError {
+    told(BACKUP, format!("{} is there already: name a file that is not", to.display()))
+}
+
+fn copy(
+    place: &Place,
+    connection: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), StoreError> {
+    let source = |error| place.fault(BACKUP, error);
+    let target = |error: rusqlite::Error| {
+        told(
+            BACKUP,
+            format!("{} cannot be written ({error}): name a place with room that is writable", to.display()),
+        )
+    };
+    let mut copy = Connection::open(to).map_err(target)?;
+    // A read transaction around it: without one, each append of the meantime would start the copy anew.
+    connection.execute_batch("BEGIN").map_err(source)?;
+    super::rows::head(connection).map_err(source)?;
+    let backup = Backup::new(connection, &mut copy).map_err(target)?;
+    loop {
+        let step = backup.step(STEP).map_err(target)?;
+        let pages = backup.progress();
+        let total = u64::try_from(pages.pagecount).unwrap_or(0);
+        progress(total.saturating_sub(u64::try_from(pages.remaining).unwrap_or(0)), total);
+        match step {
+            StepResult::Done => return Ok(()),
+            StepResult::More => {}
+            // Somebody else has the file for a moment.
+            _ => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    }
+}

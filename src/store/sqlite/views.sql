@@ -1,0 +1,37 @@
+-- The views: schema version 1. Disposable: all of it is made from the log.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projections (
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    live       INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    event_id   BLOB NOT NULL,
+    PRIMARY KEY (name, version, generation)
+) STRICT, WITHOUT ROWID;
+
+-- One generation is read.
+CREATE UNIQUE INDEX projections_live ON projections (name, version) WHERE live;
+
+CREATE TABLE notes (
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    note    TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+
+-- event_id: that of the aggregate's event of this sequence, so that a snapshot of a lost tail is not taken for good.
+CREATE TABLE snapshots (
+    aggregate_type TEXT NOT NULL,
+    aggregate_id   TEXT NOT NULL,
+    sequence       INTEGER NOT NULL,
+    event_id       BLOB NOT NULL,
+    shape          TEXT NOT NULL,
+    state          TEXT NOT NULL,
+    PRIMARY KEY (aggregate_type, aggregate_id)
+) STRICT;

@@ -1,0 +1,160 @@
+//! The rows of `projections`: generations and their checkpoints.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::names;
+use crate::events::Head;
+use crate::store::Instance;
+
+const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM projections ";
+
+fn generation(row: &Row<'_>) -> rusqlite::Result<(Instance, Head)> {
+    let instance = Instance { name: row.get(0)?, version: row.get(1)?, generation: row.get(2)? };
+    Ok((instance, Head { position: row.get(3)?, event_id: row.get(4)? }))
+}
+
+fn insert(connection: &Connection, instance: &Instance, live: bool) -> rusqlite::Result<()> {
+    const INSERT: &str = "INSERT INTO projections (name, version, generation, live, position, event_id) \
+         VALUES (?1, ?2, ?3, ?4, 0, ?5)";
+    let Instance { name, version, generation } = instance;
+    let nil = Head::default().event_id;
+    connection.execute(INSERT, params![name, version, generation, live, nil]).map(drop)
+}
+
+/// The generation that is read.
+pub(super) fn live(
+    connection: &Connection,
+    name: &str,
+    version: u64,
+) -> rusqlite::Result<Option<(Instance, Head)>> {
+    let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND live");
+    connection.prepare_cached(&sql)?.query_row(params![name, version], generation).optional()
+}
+
+/// The generation that is read, made if there is none.
+pub(super) fn ensure_live(
+    connection: &Connection,
+    name: &str,
+    version: u64,
+) -> rusqlite::Result<Option<(Instance, Head)>> {
+    if let Some(live) = live(connection, name, version)? {
+        return Ok(Some(live));
+    }
+    insert(connection, &Instance { name: name.to_owned(), version, generation: 1 }, true)?;
+    live(connection, name, version)
+}
+
+pub(super) fn checkpoint(connection: &Connection, instance: &Instance) -> rusqlite::Result<Option<Head>> {
+    let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND generation = ?3");
+    let Instance { name, version, generation: number } = instance;
+    let found =
+        connection.prepare_cached(&sql)?.query_row(params![name, version, number], generation).optional()?;
+    Ok(found.map(|(_, head)| head))
+}
+
+/// Moves the checkpoint, if it is where the writer believes it is: the fence.
+pub(super) fn advance(
+    connection: &Connection,
+    instance: &Instance,
+    from: Head,
+    to: Head,
+) -> rusqlite::Result<bool> {
+    const ADVANCE: &str = "UPDATE projections SET position = ?1, event_id = ?2 WHERE name = ?3 AND version = ?4 \
+         AND generation = ?5 AND position = ?6 AND event_id = ?7";
+    let Instance { name, version, generation } = instance;
+    let moved = connection.prepare_cached(ADVANCE)?.execute(params![
+        to.position,
+        to.event_id,
+        name,
+        version,
+        generation,
+        from.position,
+        from.event_id
+    ])?;
+    Ok(moved == 1)
+}
+
+/// What an earlier rebuild left behind, or a new generation.
+pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<(Instance, Head)> {
+    ensure_live(connection, name, version)?;
+    let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND NOT live ORDER BY generation DESC LIMIT 1");
+    if let Some(left) = connection.query_row(&sql, params![name, version], generation).optional()? {
+        return Ok(left);
+    }
+    const NEXT: &str = "SELECT max(generation) + 1 FROM projections WHERE name = ?1 AND version = ?2";
+    let generation = connection.query_row(NEXT, params![name, version], |row| row.get(0))?;
+    let instance = Instance { name: name.to_owned(), version, generation };
+    insert(connection, &instance, false)?;
+    Ok((instance, Head::default()))
+}
+
+/// `None`: it is not there, or not as far as the live one.
+pub(super) fn switch(connection: &Connection, shadow: &Instance) -> rusqlite::Result<Option<()>> {
+    let Instance { name, version, generation } = shadow;
+    let Some(head) = checkpoint(connection, shadow)? else { return Ok(None) };
+    match live(connection, name, *version)? {
+        Some((live, _)) if live == *shadow => return Ok(Some(())),
+        Some((_, at)) if head.position < at.position => return Ok(None),
+        _ => {}
+    }
+    const OTHERS: &str = "SELECT generation FROM projections WHERE name = ?1 AND version = ?2 AND generation <> ?3";
+    let others: Vec<u64> = connection
+        .prepare_cached(OTHERS)?
+        .query_map(params![name, version, generation], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for other in others {
+        remove(connection, &Instance { generation: other, ..shadow.clone() })?;
+    }
+    const LIVE: &str = "UPDATE projections SET live = 1 WHERE name = ?1 AND version = ?2 AND generation = ?3";
+    connection.execute(LIVE, params![name, version, generation])?;
+    Ok(Some(()))
+}
+
+/// `None`: it is live.
+pub(super) fn discard(connection: &Connection, instance: &Instance) -> rusqlite::Result<Option<()>> {
+    match live(connection, &instance.name, instance.version)? {
+        Some((live, _)) if live == *instance => Ok(None),
+        _ => remove(connection, instance).map(Some),
+    }
+}
+
+/// Drops the row and all tables of a generation.
+fn remove(connection: &Connection, instance: &Instance) -> rusqlite::Result<()> {
+    // Virtual tables first: they take the tables beneath them along.
+    const TABLES: &str = "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') \
+         AND substr(name, 1, length(?1)) = ?1 ORDER BY type = 'view' DESC, sql LIKE 'CREATE VIRTUAL%' DESC";
+    let prefix = names::prefix(instance);
+    let tables: Vec<(String, String)> = connection
+        .prepare_cached(TABLES)?
+        .query_map([&prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (table, kind) in tables {
+        connection.execute_batch(&format!("DROP {kind} IF EXISTS {}", names::table("", &table)))?;
+    }
+    let Instance { name, version, generation } = instance;
+    const ROW: &str = "DELETE FROM projections WHERE name = ?1 AND version = ?2 AND generation = ?3";
+    connection.execute(ROW, params![name, version, generation]).map(drop)
+}
+
+pub(super) fn note(
+    connection: &Connection,
+    name: &str,
+    version: u64,
+    note: Option<String>,
+) -> rusqlite::Result<()> {
+    match note {
+        Some(note) => connection.execute(
+            "INSERT INTO notes VALUES (?1, ?2, ?3) ON CONFLICT (name, version) DO UPDATE SET note = excluded.note",
+            params![name, version, note],
+        )?,
+        None => connection.execute("DELETE FROM notes WHERE name = ?1 AND version = ?2", params![name, version])?,
+    };
+    Ok(())
+}
+
+pub(super) fn noted(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT note FROM notes WHERE name = ?1 AND version = ?2")?
+        .query_row(params![name, version], |row| row.get(0))
+        .optional()
+}

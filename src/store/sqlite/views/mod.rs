@@ -1,0 +1,196 @@
+//! The views file: checkpoints, the tables of projections, snapshots of aggregates.
+//!
+//! ## Layout
+//! - `generations`: which generation is read, which is being built; making, switching and dropping them
+//! - `transaction`: a projection's transaction, and what is read as of one moment
+//! - `names`: what a generation's tables are called
+//! - `statement`: values in and out
+
+mod generations;
+mod names;
+mod statement;
+mod transaction;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use self::transaction::{Open, SqliteTransaction, SqliteViewSnapshot};
+use super::file;
+use super::place::Place;
+use super::pool::{Pool, blocking};
+use crate::events::{Head, Ref};
+use crate::store::{Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
+
+const DOING: &str = "working on the views";
+/// How many reads and snapshots of views are open at once; more wait.
+const READERS: usize = 64;
+
+/// The views of a [`SqliteStore`](super::SqliteStore).
+pub(super) struct SqliteViews {
+    place: Place,
+    /// One connection writes; `None` once it is closed.
+    writer: Arc<Mutex<Option<Connection>>>,
+    readers: Arc<Pool>,
+}
+
+impl SqliteViews {
+    pub(super) fn open(place: Place) -> Result<Self, StoreError> {
+        let connection = file::writer(&place)?;
+        // What is lost can be made anew; the checkpoint is lost with it.
+        file::synchronous(&place, &connection, "NORMAL")?;
+        let readers = Pool::new(place.clone(), READERS);
+        Ok(Self { place, writer: Arc::new(Mutex::new(Some(connection))), readers })
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close();
+        drop(self.writer.lock().await.take());
+    }
+
+    /// Runs `work` in a transaction of its own, which is committed if it answers `Some`.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Option<T>> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let guard = self.writer.clone().lock_owned().await;
+        let place = self.place.clone();
+        blocking(DOING, move || {
+            let open = Open::begin(&place, guard)?;
+            let Some(result) = work(open.connection()?).map_err(|error| place.fault(DOING, error))? else {
+                return Ok(None);
+            };
+            open.commit(&place)?;
+            Ok(Some(result))
+        })
+        .await
+    }
+
+    async fn find<T: Send + 'static>(
+        &self,
+        find: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers
+            .run(move |place, connection| find(connection).map_err(|error| place.fault("reading the views", error)))
+            .await
+    }
+
+    /// The snapshot of an aggregate, and the id of its last event when it was kept.
+    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<(Snapshot, Uuid)>, StoreError> {
+        const FIND: &str = "SELECT sequence, shape, state, event_id FROM snapshots \
+             WHERE aggregate_type = ?1 AND aggregate_id = ?2";
+        let aggregate = aggregate.clone();
+        self.find(move |connection| {
+            let mut statement = connection.prepare_cached(FIND)?;
+            let found = statement.query_row([aggregate.kind(), aggregate.id()], |row| {
+                Ok((Snapshot { sequence: row.get(0)?, shape: row.get(1)?, state: row.get(2)? }, row.get(3)?))
+            });
+            found.optional()
+        })
+        .await
+    }
+
+    /// The last word counts, unless it is of the same shape and older.
+    pub(super) async fn keep_snapshot(
+        &self,
+        aggregate: &Ref,
+        snapshot: Snapshot,
+        event_id: Uuid,
+    ) -> Result<(), StoreError> {
+        const KEEP: &str = "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE \
+             SET sequence = excluded.sequence, event_id = excluded.event_id, shape = excluded.shape, \
+                 state = excluded.state \
+             WHERE excluded.shape <> shape OR excluded.sequence >= sequence OR excluded.event_id > event_id";
+        let aggregate = aggregate.clone();
+        let keep = move |connection: &Connection| {
+            let Snapshot { sequence, shape, state } = snapshot;
+            connection
+                .prepare_cached(KEEP)?
+                .execute(params![aggregate.kind(), aggregate.id(), sequence, event_id, shape, state])
+                .map(Some)
+        };
+        self.write(keep).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Views for SqliteViews {
+    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        let key = name.to_owned();
+        if let Some(live) = self.find(move |connection| generations::live(connection, &key, version)).await? {
+            return Ok(live);
+        }
+        let key = name.to_owned();
+        let made = self.write(move |connection| generations::ensure_live(connection, &key, version)).await?;
+        made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no generation although one was made")))
+    }
+
+    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
+        let instance = instance.clone();
+        self.find(move |connection| generations::checkpoint(connection, &instance)).await
+    }
+
+    async fn begin(
+        &self,
+        instance: &Instance,
+        from: Head,
+        to: Head,
+    ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        let guard = self.writer.clone().lock_owned().await;
+        let (place, instance) = (self.place.clone(), instance.clone());
+        let prefix = names::prefix(&instance);
+        let begun = blocking(DOING, move || {
+            let open = Open::begin(&place, guard)?;
+            let moved = generations::advance(open.connection()?, &instance, from, to)
+                .map_err(|error| place.fault(DOING, error))?;
+            Ok(moved.then_some(open))
+        });
+        let Some(open) = begun.await? else { return Ok(None) };
+        Ok(Some(Box::new(SqliteTransaction::new(self.place.clone(), prefix, open))))
+    }
+
+    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        let key = name.to_owned();
+        let made = self.write(move |connection| generations::shadow(connection, &key, version).map(Some)).await?;
+        made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no shadow although one was made")))
+    }
+
+    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+        let shadow = shadow.clone();
+        let switched = self.write(move |connection| generations::switch(connection, &shadow)).await?;
+        Ok(switched.is_some())
+    }
+
+    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
+        let discarded = instance.clone();
+        let done = self.write(move |connection| generations::discard(connection, &discarded)).await?;
+        done.ok_or_else(|| {
+            let Instance { name, generation, .. } = instance;
+            super::fault::told(
+                "discarding a generation",
+                format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
+            )
+        })
+    }
+
+    async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
+        self.live(name, version).await?;
+        let key = name.to_owned();
+        let snapshot = self.readers.with_loan(move |loan| SqliteViewSnapshot::begin(loan, &key, version)).await?;
+        Ok(Box::new(snapshot))
+    }
+
+    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.write(move |connection| generations::note(connection, &name, version, note).map(Some)).await.map(drop)
+    }
+
+    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.find(move |connection| generations::noted(connection, &name, version)).await
+    }
+}

@@ -1,0 +1,69 @@
+//! Noticing what other processes append.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::file;
+use super::place::Place;
+use super::rows;
+use crate::events::Head;
+use crate::store::StoreError;
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A thread that looks every 20 ms. Dropping this ends it.
+pub(super) struct Watcher(mpsc::Sender<()>);
+
+impl Watcher {
+    pub(super) fn start(place: Place, head: watch::Sender<Head>) -> Result<Self, StoreError> {
+        let connection = file::reader(&place)?;
+        let (stop, stopped) = mpsc::channel();
+        let name = place.name().to_owned();
+        let look = move || {
+            let mut seen = version(&connection);
+            refresh(&connection, &head);
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(PAUSE) {
+                let now = version(&connection);
+                if now.is_none() || now != seen {
+                    refresh(&connection, &head);
+                    seen = now;
+                }
+            }
+        };
+        thread::Builder::new().name("annals-watch".into()).spawn(look).map_err(|error| StoreError::Unusable {
+            store: name,
+            reason: format!("no thread can be started ({error}): raise the limit of processes"),
+        })?;
+        Ok(Self(stop))
+    }
+
+    /// Ends the thread without waiting for it.
+    pub(super) fn stop(&self) {
+        // It may have ended.
+        let _ = self.0.send(());
+    }
+}
+
+/// Changes whenever another connection has written.
+fn version(connection: &Connection) -> Option<i64> {
+    connection
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut pragma| pragma.query_row([], |row| row.get(0)))
+        .ok()
+}
+
+/// Reads the head while nobody else can tell it, so that what was read first is told first.
+fn refresh(connection: &Connection, sender: &watch::Sender<Head>) {
+    sender.send_if_modified(|old| match rows::head(connection) {
+        Ok(new) if new != *old => {
+            *old = new;
+            true
+        }
+        // A failed look is made up for by the next; readers meet the error themselves.
+        _ => false,
+    });
+}

@@ -1,0 +1,180 @@
+//! The one thread that writes the log.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::append::{answer, append, begin, roll_back};
+use super::fault::told;
+use super::file::{self, TURN};
+use super::place::Place;
+use super::session::{Held, Session};
+use super::turn::Turnstile;
+use crate::events::Head;
+use crate::store::{Batch, Clock, Outcome, StoreError};
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+enum Request {
+    Append { batch: Batch, reply: Answer<Vec<Outcome>> },
+    Exclusive { until: Instant, wait: Duration, hold: Duration, reply: Answer<Session> },
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// What the rest of the store has of the writer: its queue. Dropping it ends the thread.
+pub(super) struct Writer(Mutex<mpsc::Sender<Request>>);
+
+impl Writer {
+    pub(super) fn start(
+        place: Place,
+        turnstile: Turnstile,
+        clock: Clock,
+        head: watch::Sender<Head>,
+    ) -> Result<Self, StoreError> {
+        let connection = file::writer(&place)?;
+        file::synchronous(&place, &connection, "FULL")?;
+        let (send, receive) = mpsc::channel();
+        let mut thread = Thread { place, connection, turnstile, clock, head };
+        let name = thread.place.name().to_owned();
+        let work = move || {
+            while let Ok(request) = receive.recv() {
+                if let Request::Close { reply } = request {
+                    drop(thread);
+                    // Whoever asked may have gone.
+                    let _ = reply.send(());
+                    return;
+                }
+                thread.serve(request);
+            }
+        };
+        thread::Builder::new().name("annals-writer".into()).spawn(work).map_err(|error| StoreError::Unusable {
+            store: name,
+            reason: format!("no thread can be started ({error}): raise the limit of processes"),
+        })?;
+        Ok(Self(Mutex::new(send)))
+    }
+
+    fn send(&self, request: Request) -> Result<(), StoreError> {
+        let queue = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        queue.send(request).map_err(|_| StoreError::Closed)
+    }
+
+    pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Append { batch, reply })?;
+        // The thread answers all that it begins: what it does not answer, it did not begin.
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    pub(super) async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Session, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Exclusive { until: Instant::now() + wait, wait, hold, reply })?;
+        match tokio::time::timeout(wait + Duration::from_millis(100), answer).await {
+            Ok(answer) => answer.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Err(StoreError::Busy(wait)),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.send(Request::Close { reply }).is_ok() {
+            // An error means that the thread has ended, as it should.
+            let _ = done.await;
+        }
+    }
+}
+
+struct Thread {
+    place: Place,
+    connection: Connection,
+    turnstile: Turnstile,
+    clock: Clock,
+    head: watch::Sender<Head>,
+}
+
+impl Thread {
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Append { batch, reply } => {
+                let result = self.guarded(|thread| thread.append(&batch));
+                // The caller may have gone: its commit stands all the same.
+                let _ = reply.send(result);
+            }
+            Request::Exclusive { until, wait, hold, reply } => {
+                // Its own answers go through the session; what remains here is that nobody panics out of the thread.
+                let _ = self.guarded(|thread| {
+                    thread.exclusive(until, wait, hold, reply);
+                    Ok(())
+                });
+            }
+            Request::Close { .. } => {}
+        }
+    }
+
+    /// Runs `work` so that whatever happens in it is answered and leaves no transaction behind.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
+            let open = !self.connection.is_autocommit();
+            roll_back(&self.connection);
+            let words = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            let words = format!("the writer panicked: {words}");
+            Err(if open { told("appending", words) } else { StoreError::OutcomeUnknown(words.into()) })
+        })
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        if !batch.commits().iter().any(|commit| commit.keeps_command()) {
+            return answer(&self.place, &self.connection, batch, &self.clock);
+        }
+        let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
+        let (outcomes, head) = append(&self.place, &self.connection, batch, &self.clock)?;
+        publish(&self.head, head);
+        Ok(outcomes)
+    }
+
+    fn exclusive(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Answer<Session>) {
+        if reply.is_closed() {
+            return;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let turn = match self.turnstile.enter(left) {
+            Ok(turn) => turn,
+            Err(why) => {
+                let _ = reply.send(Err(self.place.no_turn(why, wait)));
+                return;
+            }
+        };
+        if let Err(error) = begin(&self.place, &self.connection, "BEGIN IMMEDIATE") {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let (session, held) = Held::new(hold);
+        // Nobody there to take it: `held` sees that at once and lets go.
+        let _ = reply.send(Ok(session));
+        let head = held.serve(&self.place, &self.connection, &self.clock);
+        roll_back(&self.connection);
+        drop(turn);
+        publish(&self.head, head);
+    }
+}
+
+/// Lets followers know. Whoever else tells them may have been faster.
+fn publish(sender: &watch::Sender<Head>, head: Option<Head>) {
+    if let Some(new) = head {
+        sender.send_if_modified(|old| {
+            let grown = new.position > old.position;
+            if grown {
+                *old = new;
+            }
+            grown
+        });
+    }
+}
