@@ -8,6 +8,7 @@ use annals::BoxError;
 use annals::cli::plain;
 use annals::events::Head;
 use annals::prelude::*;
+use annals::projections::audit::AuditLog;
 
 use crate::files::{Actors, Directories};
 
@@ -44,7 +45,7 @@ pub async fn print(annals: &Annals) -> Result<(), BoxError> {
 
 /// The latest sentences, newest first, each with the time at which it happened.
 async fn latest(annals: &Annals, head: Head) -> Result<Vec<String>, BoxError> {
-    annals.reading(annals::projections::audit::NAME)?.caught_up(head, None).await?;
+    annals.reading(AuditLog::NAME)?.caught_up(head, None).await?;
     let page = annals.audit().newest_first().limit(MOST).page().await?;
     Ok(page.rows.iter().map(|row| format!("{} {}", row.occurred_at, row.sentence)).collect())
 }

@@ -47,7 +47,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
     let done = sandbox.import(&whole).await.unwrap();
     assert_eq!(done.commands, sandbox.rows());
     // Each time it gets a little longer than it took to be killed with something in the log, but not all of it.
-    let (mut delay, mut reached) = (Duration::from_millis(20), Vec::new());
+    let (mut delay, mut reached) = (Duration::from_millis(100), Vec::new());
     for _ in 0..60 {
         let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
             .args(["import", path.to_str().unwrap(), "--store", &store])
@@ -71,7 +71,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
         if reached.len() == 3 {
             break;
         }
-        delay += Duration::from_millis(10);
+        delay += Duration::from_millis(30);
     }
     assert!(!reached.is_empty(), "no import was killed in its middle");
     let finished = program(&path, &["import", ".", "--store", &store]);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use annals::prelude::*;
+use annals::projections::audit::AuditLog;
 use git_audit::files::{FileId, Tree};
 use git_audit::git::Repository;
 use git_audit::import::{ImportError, Progress, import};
@@ -140,7 +141,7 @@ pub async fn paths(annals: &Annals) -> BTreeSet<Vec<u8>> {
 /// All sentences, oldest first.
 pub async fn sentences(annals: &Annals) -> Vec<String> {
     let head = annals.store().head().await.unwrap();
-    annals.reading(annals::projections::audit::NAME).unwrap().caught_up(head, None).await.unwrap();
+    annals.reading(AuditLog::NAME).unwrap().caught_up(head, None).await.unwrap();
     let page = annals.audit().oldest_first().limit(1_000).page().await.unwrap();
     page.rows.into_iter().map(|row| row.sentence).collect()
 }
