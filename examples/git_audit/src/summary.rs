@@ -8,11 +8,12 @@ use annals::BoxError;
 use annals::cli::plain;
 use annals::events::Head;
 use annals::prelude::*;
+use annals::projections::audit::AuditLog;
 
 use crate::files::{Actors, Directories};
 
 /// How many of each.
-const MOST: usize = 10;
+const MOST: u64 = 10;
 
 /// How many documents are read at a time.
 const PAGE: usize = 1_000;
@@ -44,7 +45,7 @@ pub async fn print(annals: &Annals) -> Result<(), BoxError> {
 
 /// The latest sentences, newest first, each with the time at which it happened.
 async fn latest(annals: &Annals, head: Head) -> Result<Vec<String>, BoxError> {
-    annals.reading(annals::projections::audit::NAME)?.caught_up(head, None).await?;
+    annals.reading(AuditLog::NAME)?.caught_up(head, None).await?;
     let page = annals.audit().newest_first().limit(MOST).page().await?;
     Ok(page.rows.iter().map(|row| format!("{} {}", row.occurred_at, row.sentence)).collect())
 }
@@ -66,7 +67,7 @@ where
         from = page.documents.last().map(|(key, _)| key.clone());
         for (key, document) in page.documents {
             most.insert((Reverse(count(&document)), key));
-            if most.len() > MOST {
+            if most.len() as u64 > MOST {
                 most.pop_last();
             }
         }

@@ -38,6 +38,8 @@ mod tests {
         let there = given::<File>(&command.file, [added("src", "c1")]);
         there.when(command.clone(), context()).then(vec![follows.clone()]);
         nothing().when(command.clone(), context()).then_refused(FileError::Missing(command.file.clone()));
-        given::<File>(&command.file, [added("src", "c1"), follows.clone()]).when(command, context()).then(vec![follows]);
+        given::<File>(&command.file, [added("src", "c1"), follows.clone()])
+            .when(command, context())
+            .then(vec![follows]);
     }
 }

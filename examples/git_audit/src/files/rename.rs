@@ -83,9 +83,7 @@ mod tests {
         let root = String::new();
         let before = given::<File>(&file("a"), [added("", "c1")]).and::<File>(&file("b"), [added("", "c1")]);
         let gone = FileEvent::RenamedTo { directory: root.clone(), to: file("a") };
-        before
-            .when(rename("b", "a", "c2"), context())
-            .then((vec![gone.clone()], vec![came_from("b", "c2")]));
+        before.when(rename("b", "a", "c2"), context()).then((vec![gone.clone()], vec![came_from("b", "c2")]));
         let between = given::<File>(&file("a"), [added("", "c1"), came_from("b", "c2")])
             .and::<File>(&file("b"), [added("", "c1"), gone]);
         between

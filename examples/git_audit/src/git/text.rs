@@ -139,7 +139,14 @@ mod tests {
 
     fn path_bytes() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![
-            Just(b'/'), Just(b'%'), Just(b'4'), Just(b'F'), Just(b'a'), Just(0xc3), Just(0xa9), 1..=255u8
+            Just(b'/'),
+            Just(b'%'),
+            Just(b'4'),
+            Just(b'F'),
+            Just(b'a'),
+            Just(0xc3),
+            Just(0xa9),
+            1..=255u8
         ];
         proptest::collection::vec(byte, 0..40)
     }

@@ -1,8 +1,7 @@
 //! [`ImportError`].
 
 use annals::BoxError;
-use annals::commands::Refusal;
-use annals::commands::ExecuteError;
+use annals::commands::{ExecuteError, Refusal};
 
 use crate::git::GitError;
 

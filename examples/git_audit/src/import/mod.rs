@@ -100,10 +100,7 @@ struct Label {
 }
 
 /// What the reader hands over.
-enum Item {
-    Command(Label, Envelope),
-    Failed(GitError),
-}
+type Item = Result<(Label, Envelope), GitError>;
 
 /// Imports these commits, oldest first, each against the one before.
 ///
@@ -130,11 +127,11 @@ pub async fn import_commits(
                 };
                 let mut on_their_way = on_their_way.lock().unwrap_or_else(PoisonError::into_inner);
                 match item {
-                    Some(Item::Command(label, envelope)) => {
+                    Some(Ok((label, envelope))) => {
                         on_their_way.labels.push_back(label);
                         Some((envelope, (items, stop)))
                     }
-                    Some(Item::Failed(error)) => {
+                    Some(Err(error)) => {
                         on_their_way.failed = Some(error);
                         None
                     }
@@ -197,14 +194,14 @@ fn read(commits: impl Iterator<Item = Result<Commit, GitError>>, into: &mpsc::Se
         let (said, rows) = match said {
             Ok(said) => said,
             Err(error) => {
-                let _ = into.blocking_send(Item::Failed(error));
+                let _ = into.blocking_send(Err(error));
                 return number;
             }
         };
         number += 1;
         for row in in_order(rows) {
             let label = Label { number, commit: said.hash.clone(), path: row.path().to_vec() };
-            if into.blocking_send(Item::Command(label, translate::envelope(row, &said))).is_err() {
+            if into.blocking_send(Ok((label, translate::envelope(row, &said)))).is_err() {
                 return number;
             }
         }

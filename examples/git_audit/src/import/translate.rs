@@ -104,15 +104,21 @@ mod tests {
         assert_eq!(actor(b"").unwrap().as_str(), "user:unknown");
         assert_eq!(actor(b" a b:c ").unwrap().as_str(), "user: a b:c ");
         assert_eq!(actor(b"jos\xe9@x").unwrap().as_str(), "user:jos%E9@x");
-        let long = ["é".repeat(MAX_ID_BYTES), "é".repeat(MAX_ID_BYTES + 1)].map(|email| actor(email.as_bytes()).unwrap());
+        let long =
+            ["é".repeat(MAX_ID_BYTES), "é".repeat(MAX_ID_BYTES + 1)].map(|email| actor(email.as_bytes()).unwrap());
         assert!(long[0] != long[1] && long[0].id().len() <= MAX_ID_BYTES);
     }
 
     #[test]
     fn a_command_id_follows_from_commit_and_path_alone() {
         let renamed = |from: &str, to: &str| Row::Renamed { from: from.into(), to: to.into() };
-        let rows =
-            [renamed("a", "b"), renamed("b", "a"), Row::Deleted("a".into()), Row::Added("a".into()), renamed("ab", "")];
+        let rows = [
+            renamed("a", "b"),
+            renamed("b", "a"),
+            Row::Deleted("a".into()),
+            Row::Added("a".into()),
+            renamed("ab", ""),
+        ];
         let mut ids: Vec<Uuid> =
             rows.iter().flat_map(|row| ["c1", "c2"].map(|commit| command_id(commit, row))).collect();
         assert_eq!(ids[0], command_id("c1", &rows[0]));

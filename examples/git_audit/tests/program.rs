@@ -1,0 +1,122 @@
+//! The program itself: killed and run again, bad input, and what it prints.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use annals::prelude::*;
+use common::{Sandbox, open, paths, program, tree};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A repository with some thousand rows in some hundred commits.
+fn busy() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for round in 0..60 {
+        for file in 0..50 {
+            sandbox.write(format!("d{}/f{file}", file % 7), &format!("{round} {}", round * file % 11));
+        }
+        if round > 0 {
+            sandbox.rename(&format!("moved/m{}", round - 1), &format!("moved/m{round}"));
+        } else {
+            sandbox.write("moved/m0", &"it moves in each commit\n".repeat(40));
+        }
+        sandbox.commit_by(&format!("author{}@example.org", round % 5));
+    }
+    sandbox
+}
+
+/// What lies in a log, without what differs from run to run: ids of events and times of recording.
+async fn log(annals: &Annals) -> Vec<(String, u64, String, String, String)> {
+    let page = annals.events(0, 100_000).await.unwrap();
+    let row = |event: annals::events::Stored| {
+        (event.aggregate.to_string(), event.sequence, event.event_type, event.payload, event.metadata)
+    };
+    page.events.into_iter().map(row).collect()
+}
+
+/// Mission A11. Killed in the middle, again and again, then let run: the log and the tree of an import in one piece.
+#[tokio::test]
+async fn an_import_that_is_killed_goes_on_where_it_was() {
+    let sandbox = busy();
+    let (path, store) = (sandbox.path(), sandbox.store());
+    let whole = open("sqlite::memory:").await;
+    let done = sandbox.import(&whole).await.unwrap();
+    assert_eq!(done.commands, sandbox.rows());
+    // Each time it gets a little longer than it took to be killed with something in the log, but not all of it.
+    let (mut delay, mut reached) = (Duration::from_millis(100), Vec::new());
+    for _ in 0..60 {
+        let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
+            .args(["import", path.to_str().unwrap(), "--store", &store])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(delay);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        let annals = open(&store).await;
+        let position = annals.store().head().await.unwrap().position;
+        annals.close().await;
+        if position == done.events {
+            break;
+        }
+        if position > reached.last().copied().unwrap_or(0) {
+            reached.push(position);
+        }
+        if reached.len() == 3 {
+            break;
+        }
+        delay += Duration::from_millis(30);
+    }
+    assert!(!reached.is_empty(), "no import was killed in its middle");
+    let finished = program(&path, &["import", ".", "--store", &store]);
+    assert!(finished.status.success(), "{}", text(&finished.stderr));
+    let annals = open(&store).await;
+    assert_eq!(log(&annals).await, log(&whole).await);
+    assert_eq!(tree(&annals).await, tree(&whole).await);
+    assert_eq!(paths(&annals).await, sandbox.tree());
+    whole.close().await;
+    annals.close().await;
+}
+
+#[test]
+fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_the_log() {
+    let sandbox = Sandbox::new();
+    sandbox.write("src/a\u{1b}[31m", "red");
+    sandbox.write("src/b", "b");
+    sandbox.commit();
+    let output = program(&sandbox.path().join("src"), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for part in ["1 commits, 2 commands accepted: 2 new", "user:ann@example.org added file:src/b", "2  src"] {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+    assert!(!said.contains('\u{1b}'), "what is in a path is not obeyed");
+    let again = program(&sandbox.path().join("src"), &["import", "."]);
+    assert!(
+        text(&again.stdout).contains("2 known from an earlier import; 0 events added"),
+        "{}",
+        text(&again.stdout)
+    );
+}
+
+#[test]
+fn bad_input_is_an_error_on_stderr_and_an_exit_code() {
+    let nowhere = tempfile::TempDir::new().unwrap();
+    let empty = Sandbox::new();
+    for (directory, repository, words) in [
+        (nowhere.path(), ".", "is not a git repository"),
+        (nowhere.path(), "missing", "is not a git repository"),
+        (&*empty.path(), ".", "has no commits"),
+    ] {
+        let output = program(directory, &["import", repository]);
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
