@@ -19,6 +19,7 @@ mod view;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
 use futures::future::{BoxFuture, FutureExt};
@@ -27,9 +28,29 @@ pub use output::plain;
 pub use progress::Bar;
 
 use crate::BoxError;
-use crate::app::{Annals, App};
+use crate::app::{Annals, App, OpenError};
 
-type Run = Box<dyn FnOnce(Annals, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+
+/// An application about to be opened on the store that `--store` names: a subcommand of its own first looks at what it
+/// was asked, and opens it only if that makes sense, so that a mistake makes no store.
+#[derive(Debug)]
+pub struct Opening {
+    app: App,
+    url: String,
+    opened: Arc<OnceLock<Annals>>,
+}
+
+impl Opening {
+    /// Opens the application; the store is made if it is not there. It is closed when the subcommand is done.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open(self) -> Result<Annals, OpenError> {
+        let annals = self.app.open(&self.url).await?;
+        Ok(self.opened.get_or_init(|| annals).clone())
+    }
+}
 
 /// A subcommand of an application's own.
 pub(crate) struct Subcommand {
@@ -84,11 +105,13 @@ enum Open {
 }
 
 impl App {
-    /// Adds a subcommand to the command line. It gets the application, open on the store that `--store` names.
+    /// Adds a subcommand to the command line. It is handed the application, to be opened on the store that `--store`
+    /// names.
     ///
     /// ```no_run
     /// # use annals::prelude::*;
-    /// App::new("demo").subcommand(clap::Command::new("head").about("Print the last position"), |annals, _| async move {
+    /// App::new("demo").subcommand(clap::Command::new("head").about("Print the last position"), |app, _| async move {
+    ///     let annals = app.open().await?;
     ///     println!("{}", annals.store().head().await?.position);
     ///     Ok(())
     /// });
@@ -96,11 +119,11 @@ impl App {
     #[must_use]
     pub fn subcommand<F, R>(mut self, command: clap::Command, run: F) -> Self
     where
-        F: FnOnce(Annals, ArgMatches) -> R + Send + 'static,
+        F: FnOnce(Opening, ArgMatches) -> R + Send + 'static,
         R: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.subcommands
-            .push(Subcommand { command, run: Box::new(|annals, matches| run(annals, matches).boxed()) });
+            .push(Subcommand { command, run: Box::new(|opening, matches| run(opening, matches).boxed()) });
         self
     }
 
@@ -149,8 +172,13 @@ impl App {
             let own = self.subcommands.swap_remove(index);
             let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
             let store = StoreArgs::from_arg_matches(matches)?;
-            let (run, matches) = (own.run, matches.clone());
-            return self.with(&store, Open::ToRead.or_make(), |annals| run(annals, matches)).await;
+            let opened = Arc::new(OnceLock::new());
+            let opening = Opening { url: self.url(&store), app: self, opened: opened.clone() };
+            let done = (own.run)(opening, matches.clone()).await;
+            if let Some(annals) = opened.get() {
+                annals.close().await;
+            }
+            return done;
         }
         match Cli::from_arg_matches(&matches)?.command {
             Builtin::Execute(command) => command.run(self).await,
@@ -165,6 +193,10 @@ impl App {
         }
     }
 
+    fn url(&self, store: &StoreArgs) -> String {
+        store.store.clone().unwrap_or_else(|| format!("sqlite://{}.db", self.name))
+    }
+
     /// Opens the application, does something with it, and closes it whatever came of that.
     async fn with<R>(
         self,
@@ -175,7 +207,7 @@ impl App {
     where
         R: Future<Output = Result<(), BoxError>>,
     {
-        let url = store.store.clone().unwrap_or_else(|| format!("sqlite://{}.db", self.name));
+        let url = self.url(store);
         let (create, follow) = open;
         let annals = self.open_with(&url, create, follow).await?;
         let done = run(annals.clone()).await;
@@ -192,11 +224,6 @@ impl Open {
             Self::ToRead => (false, true),
             Self::AsItIs => (false, false),
         }
-    }
-
-    /// An application's own subcommand may write and read.
-    fn or_make(self) -> (bool, bool) {
-        (true, self.flags().1)
     }
 }
 

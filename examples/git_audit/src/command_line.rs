@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use annals::BoxError;
-use annals::cli::Bar;
+use annals::cli::{Bar, Opening};
 use annals::prelude::*;
 use clap::{Arg, ArgAction, ArgMatches, Command as Subcommand, value_parser};
 use tokio::sync::watch;
@@ -30,12 +30,14 @@ pub(super) fn on(app: App) -> App {
         .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Then print the summary"));
     let summary = Subcommand::new("summary")
         .about("Print the latest sentences, the most active actors and the busiest directories");
-    app.subcommand(import, run_import).subcommand(summary, |annals, _| async move { summary::print(&annals).await })
+    app.subcommand(import, run_import)
+        .subcommand(summary, |app, _| async move { summary::print(&app.open().await?).await })
 }
 
-async fn run_import(annals: Annals, matches: ArgMatches) -> Result<(), BoxError> {
+async fn run_import(app: Opening, matches: ArgMatches) -> Result<(), BoxError> {
     let path = matches.get_one::<PathBuf>("repository").cloned().unwrap_or_else(|| ".".into());
     let repository = tokio::task::spawn_blocking(move || Repository::open(path)).await??;
+    let annals = app.open().await?;
     let mut bar = Bar::new("importing commits", 0);
     let done = import(&annals, &repository, ctrl_c(), |so_far, total| bar.at(so_far.commits, total)).await;
     bar.finish();
