@@ -45,7 +45,7 @@ async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on() {
         let error = reading.caught_up(receipt.head, Some(Duration::from_secs(60))).await.unwrap_err();
         assert!(matches!(error, ReadError::Stopped { .. }), "{error}");
         assert!(error.to_string().contains("`balance` stopped at event 63"), "{error}");
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert!(asked.elapsed() < Duration::from_secs(10));
         let before = whole(&store).await[61].head();
         reading.caught_up(before, None).await.unwrap();
 
