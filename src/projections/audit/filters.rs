@@ -9,6 +9,9 @@ use crate::store::{Cell, Row, ViewSnapshot};
 /// How many values one filter may have: each may become an arm of a union.
 pub(super) const MOST_VALUES: usize = 64;
 
+/// Beyond so many events, one filter drives as badly as another.
+const MOST_COUNTED: u64 = 10_000;
+
 /// What is asked for. A filter with several values wants any of them; all filters that have one must agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filters {
@@ -43,7 +46,7 @@ impl Filters {
         self.topics = topics.iter().filter(|topic| !covered(topic)).cloned().collect();
     }
 
-    /// The filters that have values, the most telling first. Each has an index of its own that ends in the position.
+    /// The filters that have values, first those that tend to tell the most. Each has an index of its own that ends in the position.
     pub(super) fn given(&self) -> Vec<(Column, Vec<Cell>)> {
         fn cells<T>(values: &BTreeSet<T>, text: impl Fn(&T) -> &str) -> Vec<Cell> {
             values.iter().map(|value| Cell::from(text(value))).collect()
@@ -67,10 +70,34 @@ impl Filters {
         Some((column.1, values.len()))
     }
 
-    /// The statement for at most `limit` positions in `range`: the first filter drives, value by value, down its
-    /// index; the others are looked up for each position that it gives. No more than `limit` rows are ever sorted.
+    /// The statement that counts, for each filter that is given, the events in `range` that it lets through, as far as
+    /// that matters; none when there is nothing to choose.
+    pub(super) fn census(&self, range: &Range<u64>, snapshot: &dyn ViewSnapshot) -> Option<(String, Row)> {
+        let given = self.given();
+        if given.len() < 2 {
+            return None;
+        }
+        let mut parameters: Row = vec![range.start.into(), range.end.into(), MOST_COUNTED.into()];
+        let counts = given.into_iter().enumerate().map(|(n, (column, values))| {
+            let (table, column) = indexed(column);
+            let values =
+                values.into_iter().map(|value| bind(value, &mut parameters)).collect::<Vec<_>>().join(", ");
+            format!(
+                "(SELECT count(*) FROM (SELECT 1 FROM {} x WHERE x.{column} IN ({values}) AND x.position >= $1 \
+                 AND x.position < $2 LIMIT $3) AS count{n})",
+                snapshot.table(table)
+            )
+        });
+        let sql = format!("SELECT {}", counts.collect::<Vec<_>>().join(", "));
+        Some((sql, parameters))
+    }
+
+    /// The statement for at most `limit` positions in `range`: one filter drives (the one that the census found to let
+    /// the fewest through), value by value, down its index; the others are looked up for each position that it gives.
+    /// No more than `limit` rows of a value are ever sorted.
     pub(super) fn statement(
         &self,
+        driving: usize,
         range: &Range<u64>,
         newest_first: bool,
         limit: usize,
@@ -79,19 +106,15 @@ impl Filters {
         let mut parameters: Row =
             vec![range.start.into(), range.end.into(), Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX))];
         let order = if newest_first { "DESC" } else { "ASC" };
-        let mut given = self.given();
-        let driving = if given.is_empty() { None } else { Some(given.remove(0)) };
+        let given = self.given();
+        let driving = given.get(driving);
         let mut conditions = String::new();
-        if let Some(((_, column), aggregates)) = driving.as_ref().filter(|(column, _)| *column == AGGREGATE) {
-            // An aggregate is the first of its events' targets: their index leads there.
-            conditions += &exists("entries", &[(*column, aggregates)], &mut parameters, snapshot);
-        }
         for table in ["entries", "targets", "topics"] {
-            let here: Vec<(&str, &Vec<Cell>)> = given
-                .iter()
-                .filter(|((of, _), _)| *of == table)
-                .map(|((_, column), values)| (*column, values))
-                .collect();
+            // An aggregate drives by the index of targets, among which it is: what it is, is then looked up too.
+            let looked_up = |column: Column| {
+                column.0 == table && (driving.is_none_or(|d| d.0 != column) || column == AGGREGATE)
+            };
+            let here: Vec<_> = given.iter().filter(|(column, _)| looked_up(*column)).collect();
             if !here.is_empty() {
                 conditions += &exists(table, &here, &mut parameters, snapshot);
             }
@@ -101,11 +124,11 @@ impl Filters {
         let Some((column, values)) = driving else {
             return (format!("SELECT d.position FROM {} d WHERE {within}", snapshot.table("entries")), parameters);
         };
-        let (table, column) = if column == AGGREGATE { TARGET } else { column };
+        let (table, column) = indexed(*column);
         let table = snapshot.table(table);
         let mut arms: Vec<String> = Vec::with_capacity(values.len());
         for value in values {
-            let value = bind(value, &mut parameters);
+            let value = bind(value.clone(), &mut parameters);
             arms.push(format!("SELECT d.position FROM {table} d WHERE d.{column} = {value} AND {within}"));
         }
         match arms.as_slice() {
@@ -122,15 +145,20 @@ impl Filters {
     }
 }
 
+/// Where a filter has its index: an aggregate is the first of its events' targets.
+fn indexed(column: Column) -> Column {
+    if column == AGGREGATE { TARGET } else { column }
+}
+
 /// ` AND EXISTS (…)`: the event has, in `table`, one of the values in each column.
 fn exists(
     table: &str,
-    columns: &[(&str, &Vec<Cell>)],
+    columns: &[&(Column, Vec<Cell>)],
     parameters: &mut Row,
     snapshot: &dyn ViewSnapshot,
 ) -> String {
     let mut sql = format!(" AND EXISTS (SELECT 1 FROM {} x WHERE x.position = d.position", snapshot.table(table));
-    for (column, values) in columns {
+    for ((_, column), values) in columns {
         let values: Vec<String> = values.iter().map(|value| bind(value.clone(), parameters)).collect();
         sql += &format!(" AND x.{column} IN ({})", values.join(", "));
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::events::{Stored, Types};
-use crate::projections::presenter::present;
+use crate::events::{DecodeError, Stored, Types};
 use crate::projections::{EventBatch, Projection, ProjectionError, fingerprint};
 use crate::store::{Cell, Dialect, Row, Transaction};
 
@@ -34,24 +33,24 @@ impl AuditLog {
         Self { types, version }
     }
 
-    fn take_in(&self, stored: &Stored, rows: &mut Rows) -> Result<(), ProjectionError> {
-        let shown = present(&self.types, stored)
-            .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
+    fn take_in(&self, stored: &Stored, rows: &mut Rows) -> Result<(), DecodeError> {
+        let known = self.types.of(stored)?;
+        let described = known.describe(stored)?;
+        let topics = known.topics(stored, &described);
+        let metadata = stored.metadata()?;
         rows.entries.push(vec![
             stored.position.into(),
-            shown.metadata.actor.as_str().into(),
-            shown.action.as_str().into(),
-            shown.event_type.into(),
+            metadata.actor.as_str().into(),
+            known.declaration.action.as_str().into(),
+            known.declaration.event_type.into(),
             stored.aggregate.as_str().into(),
-            shown.metadata.correlation.map_or(Cell::Null, Cell::from),
+            metadata.correlation.map_or(Cell::Null, Cell::from),
         ]);
-        for target in &shown.targets {
-            rows.targets.push(vec![target.as_str().into(), stored.position.into()]);
-        }
-        let topics: BTreeSet<&str> = shown.topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
-        for topic in topics.into_iter().filter(|topic| !topic.is_empty()) {
-            rows.topics.push(vec![topic.into(), stored.position.into()]);
-        }
+        let targets = described.targets.iter().map(|target| (target.as_str().to_owned(), stored.position));
+        rows.targets.extend(targets);
+        let topics: BTreeSet<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
+        let below_root = topics.into_iter().filter(|topic| !topic.is_empty());
+        rows.topics.extend(below_root.map(|topic| (topic.to_owned(), stored.position)));
         Ok(())
     }
 }
@@ -59,8 +58,8 @@ impl AuditLog {
 #[derive(Default)]
 struct Rows {
     entries: Vec<Row>,
-    targets: Vec<Row>,
-    topics: Vec<Row>,
+    targets: Vec<(String, u64)>,
+    topics: Vec<(String, u64)>,
 }
 
 #[async_trait]
@@ -83,24 +82,20 @@ impl Projection for AuditLog {
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let mut rows = Rows::default();
         for stored in batch.events {
-            self.take_in(stored, &mut rows)?;
+            self.take_in(stored, &mut rows)
+                .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
         }
-        // In the order of the keys, a large batch of a rebuild is written once through.
-        rows.targets.sort_by(by_key);
-        rows.topics.sort_by(by_key);
         let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6)", transaction.table("entries"));
         transaction.execute_many(&insert, rows.entries).await?;
-        for (table, rows) in [("targets", rows.targets), ("topics", rows.topics)] {
+        for (table, mut places) in [("targets", rows.targets), ("topics", rows.topics)] {
+            // In the order of the keys, a large batch of a rebuild is written once through.
+            places.sort_unstable();
+            let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
             let insert = format!("INSERT INTO {} VALUES ($1, $2)", transaction.table(table));
             transaction.execute_many(&insert, rows).await?;
         }
         Ok(())
     }
-}
-
-fn by_key(a: &Row, b: &Row) -> std::cmp::Ordering {
-    let key = |row: &Row| (row.first().and_then(Cell::text).map(str::to_owned), row.get(1).and_then(Cell::integer));
-    key(a).cmp(&key(b))
 }
 
 fn tables(transaction: &dyn Transaction) -> Vec<String> {
