@@ -44,7 +44,8 @@ fn arrows_between_rooms_run_one_way() {
     let mut wrong = Vec::new();
     for (room, allowed) in ROOMS {
         for file in sources(&src().join(room)) {
-            let is_test = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+            let is_test =
+                file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
             if is_test {
                 continue;
             }

@@ -7,7 +7,8 @@ use futures::Stream;
 
 use super::OpenError;
 use crate::commands::{
-    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal, Registry, execute_all,
+    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal, Registry,
+    execute_all,
 };
 use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::{AuditLog, AuditQuery};
@@ -110,13 +111,11 @@ impl Annals {
     }
 
     /// The audit log: who did what, when, to what.
-    #[must_use]
     pub fn audit(&self) -> AuditQuery {
         AuditQuery::new(self.0.audit.clone()).clock(self.0.clock.clone())
     }
 
     /// The numbers of a topic and everything below it.
-    #[must_use]
     pub fn metric(&self, topic: &str) -> MetricQuery {
         MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
     }

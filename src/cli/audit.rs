@@ -123,7 +123,7 @@ impl Audit {
         caught_up(annals, AuditLog::NAME).await?;
         let mut rows = Rows::new(self.format)?;
         let mut left = self.limit.unwrap_or(u64::MAX);
-        let mut cursor = self.cursor.clone();
+        let mut cursor = self.cursor;
         loop {
             let query = self.query(annals).limit(left.min(PAGE));
             let page = match cursor {
@@ -150,7 +150,7 @@ impl Audit {
             query = query.limit(limit);
         }
         if let Some(cursor) = &self.cursor {
-            query = query.cursor(cursor.clone());
+            query = query.cursor(*cursor);
         }
         let mut stream = query.follow();
         let mut rows = Rows::new(self.format)?;

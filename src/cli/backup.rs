@@ -11,7 +11,9 @@ use crate::app::App;
 
 /// Copy the log to a new file, while others go on writing
 #[derive(Args)]
-#[command(after_help = "Example:\n  backup job_server-2026-11-21.db\n\nThe views are not copied: they are made again from the log.")]
+#[command(
+    after_help = "Example:\n  backup job_server-2026-11-21.db\n\nThe views are not copied: they are made again from the log."
+)]
 pub(super) struct Backup {
     /// The file to make: it must not be there
     file: PathBuf,
@@ -29,7 +31,9 @@ impl Backup {
             let bar = Arc::new(Mutex::new(Bar::new("copying", 0)));
             let seen = bar.clone();
             annals
-                .backup(&self.file, move |done, total| seen.lock().unwrap_or_else(PoisonError::into_inner).at(done, total))
+                .backup(&self.file, move |done, total| {
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).at(done, total)
+                })
                 .await?;
             let file = self.file.display().to_string();
             match self.format {

@@ -9,7 +9,9 @@ use crate::app::App;
 
 /// Verify the log: positions, ids, times, sequences, digests, and that every event can be read
 #[derive(Args)]
-#[command(after_help = "Example:\n  check --store sqlite://job_server.db\n\nThe exit code is 0 only if nothing was found.")]
+#[command(
+    after_help = "Example:\n  check --store sqlite://job_server.db\n\nThe exit code is 0 only if nothing was found."
+)]
 pub(super) struct Check {
     /// How the report is printed
     #[arg(long, value_enum, default_value = "text")]

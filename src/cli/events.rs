@@ -15,8 +15,10 @@ const PAGE: usize = 1_000;
 
 /// Print the events of the log, or of one aggregate, as they lie there
 #[derive(Args)]
-#[command(after_help = "Examples:\n  events --from 100 --limit 10\n  events --aggregate project/7 --format json\n\n\
-    JSON has one object a line.")]
+#[command(
+    after_help = "Examples:\n  events --from 100 --limit 10\n  events --aggregate project/7 --format json\n\n\
+    JSON has one object a line."
+)]
 pub(super) struct Events {
     /// Only from this position on
     #[arg(long, value_name = "POSITION", default_value_t = 1)]
@@ -66,7 +68,9 @@ impl Events {
 fn aggregate(text: &str) -> Result<Ref, BoxError> {
     match text.split_once('/') {
         Some((kind, id)) => Ok(Ref::new(kind, id)?),
-        None => Err(format!("`{text}` names no aggregate: write its type, a slash and its id, like project/7").into()),
+        None => {
+            Err(format!("`{text}` names no aggregate: write its type, a slash and its id, like project/7").into())
+        }
     }
 }
 

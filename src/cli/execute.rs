@@ -12,9 +12,11 @@ use crate::events::{Origin, Ref};
 
 /// Execute a command and print its receipt
 #[derive(Args)]
-#[command(after_help = "Example:\n  execute add_member '{\"project\":\"7\",\"user\":\"bob\",\"roles\":[\"developer\"]}' --actor user:alice\n\n\
+#[command(
+    after_help = "Example:\n  execute add_member '{\"project\":\"7\",\"user\":\"bob\",\"roles\":[\"developer\"]}' --actor user:alice\n\n\
     `commands` lists the commands with their fields. The same --command-id again has no second effect and prints the \
-    first receipt again.")]
+    first receipt again."
+)]
 pub(super) struct Execute {
     /// The command's name
     #[arg(value_name = "COMMAND")]
@@ -45,8 +47,8 @@ impl Execute {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         // A command that cannot be read must not make a store.
         app.registry().parse(&self.name, &self.body)?;
-        let mut context = Context::by(self.actor.clone())
-            .origin(Origin { method: Some("cli".to_owned()), ..Origin::default() });
+        let mut context =
+            Context::by(self.actor.clone()).origin(Origin { method: Some("cli".to_owned()), ..Origin::default() });
         if let Some(principal) = self.on_behalf_of.clone() {
             context = context.on_behalf_of(principal);
         }
@@ -67,8 +69,12 @@ impl Execute {
                 (events, repeated) => {
                     let last = receipt.head.position;
                     let again = if repeated { " (executed before)" } else { "" };
-                    let span = if events > 1 { format!("{}..{last}", receipt.first_position) } else { last.to_string() };
-                    format!("{} at {span}{again}", if events == 1 { "1 event".to_owned() } else { format!("{events} events") })
+                    let span =
+                        if events > 1 { format!("{}..{last}", receipt.first_position) } else { last.to_string() };
+                    format!(
+                        "{} at {span}{again}",
+                        if events == 1 { "1 event".to_owned() } else { format!("{events} events") }
+                    )
                 }
             };
             output::line(&format!("{what}, command {}, {}", receipt.command_id, receipt.recorded_at))

@@ -11,9 +11,11 @@ use crate::projections::metrics::Metrics as Projection;
 
 /// Count what happened in a topic and below it, in all and by the minute, hour and day
 #[derive(Args)]
-#[command(after_help = "Examples:\n  metrics project/member\n  metrics / --from 2026-01-01T00:00:00Z --format json\n\n\
+#[command(
+    after_help = "Examples:\n  metrics project/member\n  metrics / --from 2026-01-01T00:00:00Z --format json\n\n\
     `/` is the topic above all others. Bounds are positions, event ids or times with a zone; --from is inclusive, \
-    --until exclusive.")]
+    --until exclusive."
+)]
 pub(super) struct Metrics {
     /// The topic: a path like project/member
     topic: String,

@@ -12,7 +12,9 @@ use crate::projections::ProjectionState;
 
 /// Show how far each projection is, or make one anew
 #[derive(Args)]
-#[command(after_help = "Examples:\n  projections status\n  projections rebuild roster\n  projections rebuild --all")]
+#[command(
+    after_help = "Examples:\n  projections status\n  projections rebuild roster\n  projections rebuild --all"
+)]
 pub(super) struct Projections {
     #[command(subcommand)]
     command: What,

@@ -150,9 +150,8 @@ impl Engine {
     /// Under the queue's lock: if every state is still the one that was decided on, the new ones take their place.
     fn admit(&self, prepared: &Prepared, before: &[Entry], after: &[(u64, State)]) -> bool {
         let cache = &self.repository.cache;
-        let stands = |(aggregate, entry): (&Ref, &Entry)| {
-            cache.get(aggregate).is_some_and(|now| now.stamp == entry.stamp)
-        };
+        let stands =
+            |(aggregate, entry): (&Ref, &Entry)| cache.get(aggregate).is_some_and(|now| now.stamp == entry.stamp);
         let aggregates = || prepared.members.iter().map(|(_, aggregate)| aggregate);
         if !aggregates().zip(before).all(stands) {
             return false;

@@ -128,7 +128,8 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
     async fn take_off(&mut self) {
         for index in 0..self.slots.len() {
             let Slot::Waiting(_) = &self.slots[index] else { continue };
-            let Slot::Waiting(prepared) = std::mem::replace(&mut self.slots[index], Slot::Done(Err(ExecuteError::NotExecuted)))
+            let Slot::Waiting(prepared) =
+                std::mem::replace(&mut self.slots[index], Slot::Done(Err(ExecuteError::NotExecuted)))
             else {
                 continue;
             };

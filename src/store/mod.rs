@@ -24,8 +24,8 @@ mod queue;
 pub mod sqlite;
 mod views;
 
-pub use check::{CheckReport, Finding};
 pub(crate) use check::check;
+pub use check::{CheckReport, Finding};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;

@@ -182,8 +182,7 @@ fn spread(shared: &Shared, failed: &[Commit], mut poison: Poison) {
         });
     state.commits = kept;
     let chains = failed.iter().chain(hit.iter().map(|queued| &queued.commit));
-    let dead: Vec<u64> =
-        chains.filter(|commit| poison.hits(commit)).filter_map(Commit::chain).collect();
+    let dead: Vec<u64> = chains.filter(|commit| poison.hits(commit)).filter_map(Commit::chain).collect();
     state.dead.extend(dead);
     (shared.on_poison)(&mut poison.aggregates());
     for queued in hit {

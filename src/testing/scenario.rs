@@ -118,4 +118,3 @@ impl<C: Command> When<C> {
         }
     }
 }
-

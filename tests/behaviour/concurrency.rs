@@ -22,7 +22,8 @@ async fn transfers_between_accounts_keep_the_sum_under_64_callers() {
                 if from == to {
                     continue;
                 }
-                let transfer = Transfer { from: account(&from.to_string()), to: account(&to.to_string()), cents: 300 };
+                let transfer =
+                    Transfer { from: account(&from.to_string()), to: account(&to.to_string()), cents: 300 };
                 match annals.execute(transfer, &by("alice")).await {
                     Ok(_) | Err(ExecuteError::Refused(BankError::TooLittle(_))) => {}
                     Err(error) => panic!("{error}"),

@@ -3,6 +3,7 @@
 use annals::commands::ExecuteError;
 use annals::prelude::*;
 use annals::testing::Clock;
+use futures::StreamExt;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +19,8 @@ async fn event_ids_and_times_rise_whatever_the_clock_does() {
         clock.advance(step);
         let annals = app().clock(clock.reader()).open(&url).await.unwrap();
         let commands = (0..5_000).map(|n| annals::commands::Envelope::new(deposit(&n.to_string(), 1), by("alice")));
-        let mut results = std::pin::pin!(annals.execute_all(futures::stream::iter(commands), 512));
-        while let Some(result) = futures::StreamExt::next(&mut results).await {
-            result.unwrap();
-        }
-        drop(results);
+        let results = annals.execute_all(futures::stream::iter(commands), 512);
+        results.for_each(|result| async { drop(result.unwrap()) }).await;
         clock.advance(SignedDuration::from_hours(-1));
         annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
         annals.close().await;
@@ -178,7 +176,7 @@ async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences() {
     let log = log(&new).await;
     assert_eq!((log[0].event_type.as_str(), log[0].payload.as_str()), ("lamp.lit", r#"{"percent":50}"#));
     assert_eq!(log[1].payload, r#"{"level":0.75}"#);
-    let page = new.audit().after(&receipt).page().await.unwrap();
+    let page = new.audit().after(receipt).page().await.unwrap();
     let sentences: Vec<_> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
     assert_eq!(sentences, ["user:alice dimmed lamp:desk to 0.5", "user:bob dimmed lamp:desk to 0.75"]);
     assert!(new.check(|_, _| ()).await.unwrap().is_sound());

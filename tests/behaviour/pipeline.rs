@@ -36,7 +36,9 @@ async fn a_command_is_decided_on_what_follows_from_the_ones_before() {
     let results: Vec<_> = annals.execute_all(stream::iter(commands), 8).collect().await;
     let done: Vec<_> = results.iter().map(Result::is_ok).collect();
     assert_eq!(done, [false, true, true, false, true]);
-    assert!(matches!(&results[3], Err(ExecuteError::Refused(error)) if error.downcast_ref::<BankError>().is_some()));
+    assert!(
+        matches!(&results[3], Err(ExecuteError::Refused(error)) if error.downcast_ref::<BankError>().is_some())
+    );
     annals.close().await;
 }
 
@@ -46,9 +48,10 @@ async fn what_was_executed_before_is_answered_with_its_first_receipt() {
     let annals = open().await;
     let ids: Vec<Uuid> = (0..300).map(|_| Uuid::new_v4()).collect();
     let commands = |count: usize| {
-        let envelopes = ids[..count].iter().enumerate().map(|(index, id)| {
-            Envelope::new(deposit(&(index % 3).to_string(), 1), by("alice").command_id(*id))
-        });
+        let envelopes = ids[..count]
+            .iter()
+            .enumerate()
+            .map(|(index, id)| Envelope::new(deposit(&(index % 3).to_string(), 1), by("alice").command_id(*id)));
         stream::iter(envelopes.collect::<Vec<_>>())
     };
     let first: Vec<_> = annals.execute_all(commands(200), 32).map(Result::unwrap).collect().await;

@@ -10,11 +10,12 @@ async fn a_read_after_a_receipt_holds_that_write() {
     let annals = open().await;
     for paid in 1..=100 {
         let receipt = annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
-        let balance = annals.view::<Balance>(&account("a")).after(&receipt).await.unwrap().unwrap();
+        let balance = annals.view::<Balance>(&account("a")).after(receipt).await.unwrap().unwrap();
         assert_eq!(balance.cents, paid);
-        let page = annals.audit().target(Ref::new("account", "a").unwrap()).newest_first().limit(1).after(&receipt).page();
+        let page =
+            annals.audit().target(Ref::new("account", "a").unwrap()).newest_first().limit(1).after(receipt).page();
         assert_eq!(page.await.unwrap().rows[0].position, receipt.head.position);
-        assert_eq!(annals.metric("bank").after(&receipt).await.unwrap().total, paid as u64);
+        assert_eq!(annals.metric("bank").after(receipt).await.unwrap().total, paid as u64);
     }
     annals.close().await;
 }
@@ -57,7 +58,7 @@ async fn the_audit_log_answers_for_what_happened_while_nobody_watched() {
     std::fs::remove_file(directory.path().join("bank.views.db")).unwrap();
     let annals = app().open(&url).await.unwrap();
     let receipt = annals.execute(deposit("b", 6), &by("bob")).await.unwrap();
-    let page = annals.audit().after(&receipt).page().await.unwrap();
+    let page = annals.audit().after(receipt).page().await.unwrap();
     let sentences: Vec<_> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
     assert_eq!(sentences, ["user:alice paid 5 into account:a", "user:bob paid 6 into account:b"]);
     annals.close().await;

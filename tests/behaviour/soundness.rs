@@ -60,7 +60,13 @@ mod twin {
 /// Mission J4, with all that is wrong said at once.
 #[tokio::test]
 async fn an_unsound_application_does_not_open_and_says_all_that_is_wrong() {
-    let app = || App::new("stray").command::<LetOut>().command::<twin::Twin>().view::<bank::Balance>().view::<bank::Balance>();
+    let app = || {
+        App::new("stray")
+            .command::<LetOut>()
+            .command::<twin::Twin>()
+            .view::<bank::Balance>()
+            .view::<bank::Balance>()
+    };
     let unsound = app().check().unwrap_err().to_string();
     for wrong in [
         "the ids of the aggregate `stray` are of the kind `thing`",

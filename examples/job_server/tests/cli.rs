@@ -33,7 +33,11 @@ impl Server {
         server.execute("create_project", r#"{"project":"7","name":"Vaccines"}"#, "user:alice");
         server.execute("add_member", r#"{"project":"7","user":"bob","roles":["developer"]}"#, "user:alice");
         server.execute("add_member", r#"{"project":"7","user":"eve","roles":["collaborator"]}"#, "user:alice");
-        server.execute("update_member_roles", r#"{"project":"7","user":"bob","roles":["coordinator"]}"#, "user:carol");
+        server.execute(
+            "update_member_roles",
+            r#"{"project":"7","user":"bob","roles":["coordinator"]}"#,
+            "user:carol",
+        );
         server.execute("remove_member", r#"{"project":"7","user":"eve"}"#, "user:carol");
         server
     }
@@ -107,7 +111,10 @@ fn the_audit_log_shows_sentences_and_fields() {
     assert_eq!(positions(&server.json(&["audit", "--target", "user:eve"])), [3, 5]);
     assert_eq!(positions(&server.json(&["audit", "--actor", "user:alice"])), [1, 2, 3]);
     assert_eq!(positions(&server.json(&["audit", "--action", "delete"])), [5]);
-    assert_eq!(positions(&server.json(&["audit", "--topic", "project", "--order", "desc", "--limit", "2"])), [5, 4]);
+    assert_eq!(
+        positions(&server.json(&["audit", "--topic", "project", "--order", "desc", "--limit", "2"])),
+        [5, 4]
+    );
     assert_eq!(positions(&server.json(&["audit", "--from", "2", "--until", "4"])), [2, 3]);
     assert_eq!(positions(&server.json(&["audit", "--actor", "user:nobody"])), [0; 0]);
 }
@@ -153,7 +160,8 @@ fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet() {
 #[test]
 fn a_row_appears_where_the_log_is_followed() {
     let server = Server::with_history();
-    let mut follower = server.command(&["audit", "--follow", "--limit", "6"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follower =
+        server.command(&["audit", "--follow", "--limit", "6"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     for _ in 0..5 {
         lines.next().unwrap().unwrap();
@@ -169,11 +177,13 @@ fn a_row_appears_where_the_log_is_followed() {
 fn the_same_command_id_prints_the_first_receipt_again() {
     let server = Server::new();
     let id = "0198c0de-0000-7000-8000-000000000001";
-    let arguments = ["execute", "create_project", r#"{"project":"7","name":"V"}"#, "--actor", "user:a", "--command-id", id];
+    let arguments =
+        ["execute", "create_project", r#"{"project":"7","name":"V"}"#, "--actor", "user:a", "--command-id", id];
     let (first, again) = (server.json(&arguments), server.json(&arguments));
     assert_eq!((&first["head"], &first["repeated"]), (&again["head"], &Value::from(false)));
     assert_eq!(again["repeated"], true);
-    let other = ["execute", "create_project", r#"{"project":"8","name":"V"}"#, "--actor", "user:a", "--command-id", id];
+    let other =
+        ["execute", "create_project", r#"{"project":"8","name":"V"}"#, "--actor", "user:a", "--command-id", id];
     server.refused(&other, "was used before with another command or body");
 }
 
@@ -227,7 +237,11 @@ fn check_finds_an_edit_by_raw_sql() {
     log.execute("UPDATE events SET payload = ?1 WHERE position = 2", [forged]).unwrap();
     drop(log);
     let answer = server.run(&["check"]);
-    assert!(!answer.ok && answer.out.contains('2') && answer.err.contains("not as it was written"), "{}", answer.out);
+    assert!(
+        !answer.ok && answer.out.contains('2') && answer.err.contains("not as it was written"),
+        "{}",
+        answer.out
+    );
 }
 
 fn rusqlite(file: &Path) -> rusqlite::Connection {
@@ -247,7 +261,11 @@ fn bad_input_is_said_clearly_and_nothing_is_written() {
     execute("create_project", r#"{"project":"9","name":9}"#, "invalid type");
     execute("create_project", r#"{"project":"9"}"#, "missing field `name`");
     execute("create_project", r#"{"project":"9","name":"N","naem":"M"}"#, "no field `naem`");
-    execute("create_project", &format!(r#"{{"project":"{}","name":"N"}}"#, "x".repeat(1_025)), "1025 bytes is too long");
+    execute(
+        "create_project",
+        &format!(r#"{{"project":"{}","name":"N"}}"#, "x".repeat(1_025)),
+        "1025 bytes is too long",
+    );
     execute("create_project", r#"{"project":"a\u0000b","name":"N"}"#, "NUL");
     execute("create_project", r#"{"project":"7","name":"N"}"#, "project:7 exists already");
     execute("create_project", r#"{"project":"9","name":" "}"#, "must not be blank");
@@ -282,7 +300,8 @@ fn a_store_that_cannot_be_used_is_said_clearly() {
     };
     assert!(create("mysql://x").err.contains("names no store"));
     assert!(!create("sqlite://no/such/folder/x.db").ok);
-    std::fs::write(server.path().join("text.db"), "this is no database, and longer than a header is".repeat(9)).unwrap();
+    std::fs::write(server.path().join("text.db"), "this is no database, and longer than a header is".repeat(9))
+        .unwrap();
     assert!(create("sqlite://text.db").err.contains("text.db"));
     rusqlite(&server.path().join("foreign.db")).execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(create("sqlite://foreign.db").err.contains("foreign.db"));

@@ -48,7 +48,10 @@ fn one_more_event_type_is_one_file_and_twelve_lines() {
     let directory = tempfile::tempdir().unwrap();
     let tree = directory.path().join("tree");
     copy(&workspace, &tree);
-    run(Command::new("git").args(["apply", "--directory", "tree"]).arg(example.join("one_more_event.diff")).current_dir(&directory));
+    run(Command::new("git")
+        .args(["apply", "--directory", "tree"])
+        .arg(example.join("one_more_event.diff"))
+        .current_dir(&directory));
     // Dependencies that were built for this test are not built again.
     let built = Path::new(env!("CARGO_BIN_EXE_job_server")).parent().unwrap().parent().unwrap().to_owned();
     run(Command::new(env!("CARGO"))

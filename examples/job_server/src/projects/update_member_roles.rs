@@ -40,9 +40,11 @@ mod tests {
         let (seven, bob) = (ProjectId::new("7"), UserId::new("bob"));
         let (from, to) = (roles([Role::Developer]), roles([Role::Developer, Role::OutputChecker]));
         let added: ProjectEvent = MemberEvent::Added { user: bob.clone(), roles: from.clone() }.into();
-        let update = |roles: &Roles| UpdateMemberRoles { project: seven.clone(), user: bob.clone(), roles: roles.clone() };
+        let update =
+            |roles: &Roles| UpdateMemberRoles { project: seven.clone(), user: bob.clone(), roles: roles.clone() };
         let context = Context::by(UserId::new("alice"));
-        let changed = MemberEvent::RolesUpdated { user: bob.clone(), roles: Change { from: from.clone(), to: to.clone() } };
+        let changed =
+            MemberEvent::RolesUpdated { user: bob.clone(), roles: Change { from: from.clone(), to: to.clone() } };
         given::<Project>(&seven, [added.clone()]).when(update(&to), context.clone()).then(vec![changed.into()]);
         given::<Project>(&seven, [added]).when(update(&from), context.clone()).then_nothing();
         nothing().when(update(&to), context).then_refused(ProjectError::NotMember(bob.clone()));

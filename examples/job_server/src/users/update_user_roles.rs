@@ -34,7 +34,8 @@ mod tests {
     #[test]
     fn a_change_is_recorded_with_both_sides_and_no_change_is_not() {
         let admin = Context::by(UserId::new("admin"));
-        let update = |list: &[Role]| UpdateUserRoles { user: UserId::new("bob"), roles: roles(list.iter().copied()) };
+        let update =
+            |list: &[Role]| UpdateUserRoles { user: UserId::new("bob"), roles: roles(list.iter().copied()) };
         let to = roles([Role::Developer]);
         nothing()
             .when(update(&[Role::Developer]), admin.clone())
