@@ -33,10 +33,6 @@ impl Pool {
         Arc::new(Self { place, idle: Mutex::default(), slots: Arc::new(Semaphore::new(slots)) })
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// Runs `read` on a connection of its own, on a thread that may block.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
@@ -77,10 +73,6 @@ impl Pool {
 impl Loan {
     pub(super) fn connection(&self) -> Result<&Connection, StoreError> {
         self.connection.as_ref().ok_or(StoreError::Closed)
-    }
-
-    pub(super) fn place(&self) -> &Place {
-        &self.pool.place
     }
 }
 
