@@ -74,6 +74,10 @@ impl Loan {
     pub(super) fn connection(&self) -> Result<&Connection, StoreError> {
         self.connection.as_ref().ok_or(StoreError::Closed)
     }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.pool.place
+    }
 }
 
 impl Drop for Loan {
