@@ -95,6 +95,27 @@ impl Handle for Deposit {
     }
 }
 
+/// Pay in what a service says
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DepositQuoted {
+    #[on(Account)]
+    pub account: AccountId,
+    #[serde(skip)]
+    pub quoted: i64,
+}
+
+impl Handle for DepositQuoted {
+    async fn prepare(&mut self, _: &Context) -> Result<(), BankError> {
+        tokio::task::yield_now().await;
+        self.quoted = 42;
+        Ok(())
+    }
+
+    fn handle(&self, _: &Loaded<Account>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
+        Ok(vec![AccountEvent::Deposited { cents: self.quoted }])
+    }
+}
+
 /// Move money from one account to another
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
@@ -175,6 +196,7 @@ pub fn app() -> App {
     App::new("bank")
         .command::<OpenAccount>()
         .command::<Deposit>()
+        .command::<DepositQuoted>()
         .command::<Transfer>()
         .command::<CloseAccounts>()
         .view::<Balance>()

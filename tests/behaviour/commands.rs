@@ -20,6 +20,20 @@ async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie() {
     annals.close().await;
 }
 
+/// Mission J3: whether the handler decides on one aggregate or several, does nothing, or asks a service first.
+#[tokio::test]
+async fn a_call_site_is_the_same_whatever_the_handler_does() {
+    async fn call<C: Command + Handle>(annals: &Annals, command: C) -> u64 {
+        annals.execute(command, &by("alice")).await.unwrap().events
+    }
+    let annals = open().await;
+    assert_eq!(call(&annals, deposit("a", 0)).await, 0);
+    assert_eq!(call(&annals, deposit("a", 5)).await, 1);
+    assert_eq!(call(&annals, DepositQuoted { account: account("a"), quoted: 0 }).await, 1);
+    assert_eq!(call(&annals, Transfer { from: account("a"), to: account("b"), cents: 47 }).await, 2);
+    annals.close().await;
+}
+
 /// Mission X2, guarantees 1 and 2: also where the handler would now refuse, and where it decided to do nothing.
 #[tokio::test]
 async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt() {
