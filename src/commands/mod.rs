@@ -20,6 +20,8 @@ mod error;
 mod pipeline;
 mod registry;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Command, EventsOf, Handle, ViewOf};
 pub use context::Context;

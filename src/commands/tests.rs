@@ -1,0 +1,129 @@
+//! The trap of the state cache, forced: what was decided on a state that never was must not get in by luck.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::prelude::*;
+use crate::store::{Batch, Commit, NewEvent, Outcome, Stream};
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct TillId(String);
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "till", on = Till)]
+enum TillEvent {
+    #[event(update, "{actor} put {cents} into {till}")]
+    Filled { cents: i64 },
+    #[event(update, "{actor} took {cents} out of {till}")]
+    Emptied { cents: i64 },
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Till {
+    cents: i64,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the till holds {0}")]
+struct Holds(i64);
+
+impl Aggregate for Till {
+    const TYPE: &'static str = "till";
+    type Id = TillId;
+    type Event = TillEvent;
+    type Error = Holds;
+
+    fn apply(&mut self, event: &TillEvent) {
+        match event {
+            TillEvent::Filled { cents } => self.cents += cents,
+            TillEvent::Emptied { cents } => self.cents -= cents,
+        }
+    }
+}
+
+/// Take ten out
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct TakeTen {
+    #[on(Till)]
+    till: TillId,
+}
+
+impl Handle for TakeTen {
+    fn handle(&self, till: &Loaded<Till>, _: &Context) -> Result<Vec<TillEvent>, Holds> {
+        match till.cents {
+            10.. => Ok(vec![TillEvent::Emptied { cents: 10 }]),
+            cents => Err(Holds(cents)),
+        }
+    }
+}
+
+/// Put a hundred in, if there is nothing left
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct RefillIfEmpty {
+    #[on(Till)]
+    till: TillId,
+}
+
+impl Handle for RefillIfEmpty {
+    fn handle(&self, till: &Loaded<Till>, _: &Context) -> Result<Vec<TillEvent>, Holds> {
+        match till.cents {
+            0 => Ok(vec![TillEvent::Filled { cents: 100 }]),
+            cents => Err(Holds(cents)),
+        }
+    }
+}
+
+fn clerk() -> Context {
+    Context::by(Ref::unchecked("user", "clerk"))
+}
+
+/// What another process appends.
+fn from_elsewhere(expected: u64, cents: i64) -> Batch {
+    let event = NewEvent::new("till.filled", "1.0", format!("{{\"cents\":{cents}}}"));
+    let stream = Stream::new(Ref::unchecked("till", "front"), expected, vec![event]);
+    let metadata = r#"{"actor":"user:elsewhere"}"#.into();
+    let commit = Commit::new(Uuid::now_v7(), "fill".into(), [0; 32], metadata, None, vec![stream], false, None);
+    Batch::new(vec![commit])
+}
+
+/// Guarantee 5, design 4.6. The till holds 10. One command takes them, and while that is on its way a second one, decided
+/// on the empty till, refills it. Another process puts 5 in meanwhile: the first command now meets a conflict, and the
+/// sequence that the second one expects is the log's by luck. It must be decided again, and then be refused.
+#[tokio::test]
+async fn what_was_decided_on_a_state_that_never_was_does_not_get_in_by_luck() {
+    let annals = App::new("tills")
+        .command::<TakeTen>()
+        .command::<RefillIfEmpty>()
+        .open("sqlite::memory:")
+        .await
+        .expect("a store in memory");
+    let till = || TillId::new("front");
+    let outcomes = annals.store().append(from_elsewhere(0, 10)).await.expect("an append");
+    assert!(matches!(outcomes[..], [Outcome::Committed(_)]));
+
+    let wait = Duration::from_secs(5);
+    let mut elsewhere = annals.store().exclusive(wait, wait).await.expect("the log's lock");
+    assert_eq!(elsewhere.load(&till().reference(), 0).await.expect("one event").len(), 1);
+    let take = tokio::spawn({
+        let annals = annals.clone();
+        async move { annals.execute(TakeTen { till: TillId::new("front") }, &clerk()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refill = tokio::spawn({
+        let annals = annals.clone();
+        async move { annals.execute(RefillIfEmpty { till: TillId::new("front") }, &clerk()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!take.is_finished() && !refill.is_finished(), "nobody is answered before it is durable");
+    elsewhere.append(from_elsewhere(1, 5)).await.expect("an append");
+
+    assert!(take.await.expect("an answer").is_ok(), "15 is enough to take 10");
+    let refused = refill.await.expect("an answer").expect_err("the till was never empty");
+    assert!(matches!(refused, super::ExecuteError::Refused(Holds(5 | 15))), "{refused}");
+    let log = annals.events(0, 10).await.expect("a log").events;
+    let types: Vec<_> = log.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["till.filled", "till.filled", "till.emptied"]);
+    annals.close().await;
+}
