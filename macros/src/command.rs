@@ -140,7 +140,7 @@ fn implementation(ident: &Ident, model: &Model) -> TokenStream {
     }
 }
 
-/// The mistakes, the first of them in place of the scope: the compiler then asks nothing more of the command.
+/// The mistakes, the first of them inside the scope's type: the compiler then asks nothing more of the command.
 fn stub(input: &DeriveInput, error: syn::Error) -> TokenStream {
     let ident = &input.ident;
     let mut errors = error.into_iter().map(syn::Error::into_compile_error);
@@ -155,7 +155,7 @@ fn stub(input: &DeriveInput, error: syn::Error) -> TokenStream {
         impl ::annals::commands::Command for #ident {
             const NAME: &'static str = "";
             const SUMMARY: &'static str = "";
-            type Scope = #first;
+            type Scope = [(); #first];
             type Error = <Self::Scope as ::annals::aggregates::Aggregate>::Error;
 
             fn ids(&self) -> <Self::Scope as ::annals::commands::Scope>::Ids {

@@ -58,6 +58,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `transparent`, alone: the variant holds another event enum, which speaks for itself.
 ///
 /// On a field: `target`, when it names what the event is also about: an id, a `Ref`, an `Option` or `Vec` of them.
+///
+/// Two variants with one name in a crate are an error on the second (over several crates, when the application opens).
 #[proc_macro_derive(Event, attributes(event))]
 pub fn event(input: TokenStream) -> TokenStream {
     event::derive(&parse_macro_input!(input as DeriveInput)).into()

@@ -121,7 +121,7 @@ impl Model {
             let fields = fields(variant, &input.attrs, errors);
             let mut reader =
                 Reader { enum_name: &name, on_enum: &on_enum, variant, fields: &fields, types: Vec::new(), errors };
-            let transparent = said.as_ref().is_some_and(|said| said.transparent.is_some());
+            let transparent = !speaks(&said) && is_newtype(variant);
             let own = said.and_then(|said| reader.own(said));
             model.types.append(&mut reader.types);
             model.variants.push(Variant { ident: variant.ident.clone(), fields, transparent, own });
@@ -129,6 +129,10 @@ impl Model {
         names_differ(&model.variants, errors);
         model
     }
+}
+
+fn is_newtype(variant: &syn::Variant) -> bool {
+    matches!(&variant.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
 }
 
 fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) -> Vec<Field> {
@@ -172,8 +176,7 @@ impl Reader<'_> {
         if let Some(transparent) = said.transparent {
             let alone = said.action.is_none() && said.sentence.is_none() && said.version.is_none();
             let alone = alone && said.from.is_empty() && said.was.is_empty() && said.topics.is_empty();
-            let newtype = matches!(&self.variant.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1);
-            if !newtype {
+            if !is_newtype(self.variant) {
                 let message = "a transparent variant holds one other event enum: write `Member(MemberEvent)`";
                 self.errors.at(ident.span(), message);
             } else if !alone || self.fields[0].target {
@@ -234,44 +237,48 @@ impl Reader<'_> {
     }
 
     fn template(&mut self, text: &LitStr, parse: fn(&str) -> Result<Vec<Placeholder>, String>) {
-        match parse(&text.value()) {
-            Ok(placeholders) => placeholders.iter().for_each(|placeholder| self.placeholder(text, placeholder)),
-            Err(message) => self.errors.at(text.span(), message),
+        let placeholders = match parse(&text.value()) {
+            Ok(placeholders) => placeholders,
+            Err(message) => return self.errors.at(text.span(), message),
+        };
+        let mut told = Vec::new();
+        for placeholder in placeholders {
+            let Err(message) = self.placeholder(&placeholder) else { continue };
+            if told.contains(&message) {
+                continue;
+            }
+            told.push(message.clone());
+            let field = self.fields.iter().any(|field| field.name == placeholder.name);
+            if field || placeholder.part.is_some() || self.on_enum.aggregate.is_none() {
+                self.errors.at(text.span(), message);
+            } else {
+                self.types.push(MustBeType { name: placeholder.name, span: text.span(), message });
+            }
         }
     }
 
-    fn placeholder(&mut self, text: &LitStr, Placeholder { written, name, part }: &Placeholder) {
+    /// What is wrong with a placeholder, unless it is the aggregate's type.
+    fn placeholder(&self, Placeholder { written, name, part }: &Placeholder) -> Result<(), String> {
         let ident = &self.variant.ident;
         let field = self.fields.iter().find(|field| field.name == *name);
         match (field, part.as_deref()) {
-            (Some(field), Some("from" | "to")) if field.change => {}
+            (Some(_), None) => Ok(()),
+            (Some(field), Some("from" | "to")) if field.change => Ok(()),
             (Some(field), Some(_)) if field.change => {
-                let message =
-                    format!("`{{{written}}}`: a change has two parts: write {{{name}.from}} or {{{name}.to}}");
-                self.errors.at(text.span(), message);
+                Err(format!("`{{{written}}}`: a change has two parts: write {{{name}.from}} or {{{name}.to}}"))
             }
-            (Some(field), Some(_)) => {
-                let ty = shape::text(&field.ty);
-                let message = format!(
-                    "`{{{written}}}`: `{name}` of `{ident}` is no change: write {{{name}}}, or make the field a \
-                     `Change<{ty}>`"
-                );
-                self.errors.at(text.span(), message);
-            }
-            (Some(_), None) => {}
-            (None, None) if name == "actor" => {}
-            (None, part) => {
+            (Some(field), Some(_)) => Err(format!(
+                "`{name}` of `{ident}` is no change, so it has no parts: write {{{name}}}, or make the field a \
+                 `Change<{}>`",
+                shape::text(&field.ty)
+            )),
+            (None, None) if name == "actor" => Ok(()),
+            (None, _) => {
                 let hint = match &self.on_enum.aggregate {
                     Some(_) => "",
                     None => " (to name the aggregate, write `on = …` above the enum)",
                 };
-                let message = format!("`{{{written}}}` names no field of `{ident}`: write {}{hint}", self.words());
-                match (part, &self.on_enum.aggregate) {
-                    (None, Some(_)) => {
-                        self.types.push(MustBeType { name: name.clone(), span: text.span(), message });
-                    }
-                    _ => self.errors.at(text.span(), message),
-                }
+                Err(format!("`{{{written}}}` names no field of `{ident}`: write {}{hint}", self.words()))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Names of things in the log, on the command line and in other programs.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::quote_spanned;
 use syn::ext::IdentExt;
 use syn::{Error, Ident, LitStr};
 
@@ -56,8 +56,9 @@ pub fn taken_once(what: &str, name: &str, span: Span) -> TokenStream {
         return TokenStream::new();
     }
     let name = name.replace('.', "__").replace('-', "_");
+    let span = Span::call_site().located_at(span);
     let item = Ident::new(&format!("the_{what}_{name}_is_declared_twice"), span);
-    quote! {
+    quote_spanned! {span=>
         #[doc(hidden)]
         #[macro_export]
         #[allow(non_local_definitions)]

@@ -77,12 +77,18 @@ impl Ref {
     /// # Errors
     /// When the kind or the id is malformed: see [`InvalidRef`].
     pub fn new(kind: &str, id: &str) -> Result<Self, InvalidRef> {
-        format!("{kind}:{id}").parse()
+        let reference = Self::unchecked(kind, id);
+        reference.check()?;
+        Ok(reference)
     }
 
     /// The reference of `kind` and `id`, unchecked: [`Ref::check`] runs before anything is stored.
     pub(crate) fn unchecked(kind: &str, id: &str) -> Self {
-        Self { text: format!("{kind}:{id}"), colon: kind.len() }
+        let mut text = String::with_capacity(kind.len() + 1 + id.len());
+        text.push_str(kind);
+        text.push(':');
+        text.push_str(id);
+        Self { text, colon: kind.len() }
     }
 
     /// The kind: `user` of `user:42`.
@@ -161,7 +167,21 @@ impl Serialize for Ref {
 
 impl<'de> Deserialize<'de> for Ref {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        struct Text;
+
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Ref;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reference: kind, colon, id")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Ref, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

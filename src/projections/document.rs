@@ -17,6 +17,49 @@ use crate::events::{Event, Id, Recorded, Ref};
 /// A view records and never decides. Its maps should be ordered (`BTreeMap`), so that a rebuild gives the same bytes.
 ///
 /// What it makes of an event, [`On`] says. [`Documents`](super::Documents) makes a projection of it.
+///
+/// ```
+/// use annals::prelude::*;
+/// use annals::projections::{DocumentView, Documents, On, Projection};
+/// use annals::store::Interest;
+/// use serde::{Deserialize, Serialize};
+///
+/// # #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// # pub struct LampId(String);
+/// # #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// # #[event(name = "lamp", topic = "house/lamp")]
+/// # pub enum LampEvent {
+/// #     #[event(update, "{actor} turned the lamp to {level} percent")]
+/// #     Dimmed { level: u8 },
+/// #     #[event(delete, "{actor} broke the lamp")]
+/// #     Broken,
+/// # }
+/// /// How bright each lamp is.
+/// #[derive(Serialize, Deserialize)]
+/// struct Brightness { percent: u8 }
+///
+/// impl DocumentView for Brightness {
+///     const NAME: &'static str = "brightness";
+///     type Key = LampId;
+///     type Events = LampEvent;
+/// }
+///
+/// impl On<LampEvent> for Brightness {
+///     fn keys(event: &Recorded<LampEvent>) -> Vec<LampId> {
+///         event.id().into_iter().collect()
+///     }
+///
+///     fn apply(document: &mut Option<Self>, _: &LampId, event: &Recorded<LampEvent>) {
+///         *document = match event.event {
+///             LampEvent::Dimmed { level } => Some(Brightness { percent: level }),
+///             LampEvent::Broken => None,
+///         };
+///     }
+/// }
+///
+/// let wanted = Documents::<Brightness>::new().interest();
+/// assert_eq!(wanted, Interest::EventTypes(vec!["lamp.dimmed".into(), "lamp.broken".into()]));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a document view",
     label = "keeps no documents",

@@ -1,7 +1,6 @@
 //! [`Documents`]: the projection that keeps the documents of a [`DocumentView`].
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
@@ -66,8 +65,8 @@ impl<V: DocumentView> Touched<V> {
                 keys.retain(|key| seen.insert(key.clone()));
             }
             for key in &keys {
-                if let Entry::Vacant(place) = self.documents.entry(key.clone()) {
-                    place.insert(Slot { document: None, stored: false });
+                if !self.documents.contains_key(key) {
+                    self.documents.insert(key.clone(), Slot { document: None, stored: false });
                     missing.push(key.clone());
                 }
             }

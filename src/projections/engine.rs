@@ -148,10 +148,7 @@ impl Projections {
     pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
         let tracked = self.tracked(name)?;
         self.0.core.views.note(name, tracked.projection.version(), None).await?;
-        let stopped = matches!(&*tracked.standing().borrow(), Standing::Stopped(_));
-        if stopped {
-            tracked.resume.notify_one();
-        }
+        tracked.try_again();
         Ok(())
     }
 

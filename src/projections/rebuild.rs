@@ -18,7 +18,7 @@ use crate::store::{Instance, Page, StoreError};
 
 /// The most that is folded in one transaction: two such pages are in memory at a time.
 const REBUILD_EVENTS: usize = 100_000;
-const REBUILD_BYTES: usize = 32 << 20;
+const REBUILD_BYTES: usize = 16 << 20;
 
 /// How often the last steps are tried with the live projection held back, before it may go on for a while.
 const LAST_STEPS: usize = 8;
@@ -285,7 +285,7 @@ impl Run {
         let switched = views.switch(&shadow.instance).await.map_err(|e| self.failed(e))?;
         if switched {
             self.tracked.publish_anew(&shadow.instance, shadow.at);
-            self.tracked.resume.notify_one();
+            self.tracked.try_again();
         }
         Ok(switched)
     }

@@ -153,6 +153,13 @@ impl Tracked {
         self.standing.send_replace(standing);
     }
 
+    /// Lets it try again, if it has stopped.
+    pub fn try_again(&self) {
+        if matches!(&*self.standing.borrow(), Standing::Stopped(_)) {
+            self.resume.notify_one();
+        }
+    }
+
     /// Asks for a checkpoint at or after `position` as soon as there can be one.
     pub fn ask_for(&self, position: u64) {
         self.awaited.fetch_max(position, Ordering::Relaxed);

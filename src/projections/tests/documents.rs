@@ -72,7 +72,7 @@ async fn a_view_takes_in_several_event_enums_and_deletes_what_is_none() {
     let receipt = writer.append(vec![close(2)]).await;
     let get = async |account: &str| {
         let query = ViewQuery::<Balance>::new(projections.reading("balance"), &AccountId::new(account));
-        query.after(&receipt).await.unwrap()
+        query.after(receipt).await.unwrap()
     };
     let one = get("1").await.unwrap();
     assert_eq!((one.cents, one.events, one.passed), (8, 3, 1));

@@ -100,10 +100,11 @@ impl Store for TestLog {
         let wanted: Vec<Stored> = wanted.take(limit).cloned().collect();
         let bound = match wanted.last() {
             Some(last) if wanted.len() == limit => last.head(),
-            _ => events.last().filter(|last| last.position > after).map(Stored::head).unwrap_or(Head {
-                position: after,
-                event_id: Uuid::nil(),
-            }),
+            _ => events
+                .last()
+                .filter(|last| last.position > after)
+                .map(Stored::head)
+                .unwrap_or(Head { position: after, event_id: Uuid::nil() }),
         };
         Ok(Page { events: wanted, to: bound })
     }
@@ -133,11 +134,7 @@ impl Store for TestLog {
     }
 
     fn views(&self) -> Arc<dyn Views> {
-        Arc::new(TestViews {
-            real: self.real.views(),
-            begun: self.begun.clone(),
-            doubtful: self.doubtful.clone(),
-        })
+        Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
     }
 
     async fn integrity(&self) -> Result<Vec<String>, StoreError> {
@@ -254,7 +251,7 @@ impl Transaction for TestTransaction {
             return self.real.commit().await;
         }
         self.doubtful.store(left - 1, Ordering::Relaxed);
-        if left % 2 == 0 {
+        if left.is_multiple_of(2) {
             self.real.commit().await?;
         }
         Err(StoreError::OutcomeUnknown("the connection was cut".into()))

@@ -41,10 +41,8 @@ async fn a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write() {
         let sql = format!("SELECT key, body FROM {} ORDER BY key", snapshot.table("documents"));
         let rows = snapshot.query(&sql, vec![]).await.unwrap();
         drop(snapshot);
-        let read: Vec<_> = rows
-            .iter()
-            .map(|row| (row[0].text().unwrap().to_owned(), row[1].text().unwrap().to_owned()))
-            .collect();
+        let read: Vec<_> =
+            rows.iter().map(|row| (row[0].text().unwrap().to_owned(), row[1].text().unwrap().to_owned())).collect();
         assert_eq!(read, as_bytes(&by_hand(&whole(&store).await[..position])));
     }
     background.await.unwrap();

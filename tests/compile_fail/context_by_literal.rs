@@ -1,0 +1,10 @@
+//! Mission A10: nothing is done by nobody, nor in another's name.
+
+use annals::events::Metadata;
+use annals::prelude::*;
+
+fn as_another(context: Context, metadata: Metadata) -> Context {
+    Context { metadata, ..context }
+}
+
+fn main() {}

@@ -1,0 +1,17 @@
+//! The log keeps what is in a variant, without serde's tag, and finds a variant by its number.
+
+use annals::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "lamp")]
+#[serde(tag = "kind")]
+enum LampEvent {
+    #[event(update, "{actor} dimmed the lamp")]
+    Dimmed { level: u8 },
+    #[event(update, "{actor} lit the lamp")]
+    #[serde(skip)]
+    Lit,
+}
+
+fn main() {}

@@ -1,0 +1,40 @@
+//! What is not yet, and what never will be.
+
+use annals::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "lamp")]
+enum LampEvent {
+    #[event(update, "{actor} gave the lamp to {owner}")]
+    Given {
+        #[event(personal)]
+        owner: String,
+    },
+    #[event(update, "{actor} lit the lamp")]
+    Lit { actor: String },
+    #[event(change, "{actor} moved the lamp")]
+    Moved,
+}
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum NamelessEvent {
+    #[event(update, "{actor} lit the lamp")]
+    Lit,
+}
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "Big Lamp")]
+enum BigEvent {
+    #[event(update, "{actor} lit the lamp")]
+    Lit,
+}
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "any")]
+enum AnyEvent<T> {
+    #[event(update, "{actor} lit the lamp")]
+    Lit { by: T },
+}
+
+fn main() {}
