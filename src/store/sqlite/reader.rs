@@ -151,7 +151,7 @@ pub(super) fn commands(
     connection: &Connection,
     ids: &[Uuid],
 ) -> Result<Vec<Option<KnownCommand>>, StoreError> {
-    let mut read = || {
+    let read = || {
         let mut statement = connection.prepare_cached(rows::SELECT_COMMAND)?;
         ids.iter().map(|id| Ok(rows::known(&mut statement, *id)?.map(|(known, _)| known))).collect()
     };

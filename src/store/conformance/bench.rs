@@ -1,0 +1,215 @@
+//! What the cases are written with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::Fixture;
+use crate::events::{Ref, Stored};
+use crate::store::{Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StoreError, Stream};
+
+pub(super) const APP: &str = "conformance";
+/// 2025-01-01T00:00:00Z.
+pub(super) const START: i64 = 1_735_689_600_000_000;
+/// Longer than anything should take on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A fresh log and a clock that stands until it is set.
+pub(super) struct Bench {
+    fixture: Box<dyn Fixture>,
+    clock: Arc<AtomicI64>,
+}
+
+impl Bench {
+    pub(super) fn new(fixture: Box<dyn Fixture>) -> Self {
+        Self { fixture, clock: Arc::new(AtomicI64::new(START)) }
+    }
+
+    /// Sets the clock, in microseconds since 1970.
+    pub(super) fn set_clock(&self, microseconds: i64) {
+        self.clock.store(microseconds, Ordering::SeqCst);
+    }
+
+    pub(super) async fn open(&self) -> Arc<dyn Store> {
+        self.try_open(APP, true).await.unwrap_or_else(|error| panic!("the store must open: {error:?}"))
+    }
+
+    pub(super) async fn try_open(&self, app: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> {
+        let clock = self.clock.clone();
+        let clock = Arc::new(move || time(clock.load(Ordering::SeqCst)));
+        self.fixture.open(OpenOptions { app: app.to_owned(), clock, create }).await
+    }
+}
+
+/// Microseconds since 1970.
+pub(super) fn time(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).expect("a time in range")
+}
+
+/// The command id of this number.
+pub(super) fn id(number: u128) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number)
+}
+
+pub(super) fn aggregate(text: &str) -> Ref {
+    text.parse().expect("a reference")
+}
+
+/// A commit in the making.
+pub(super) struct Make {
+    id: Uuid,
+    command: &'static str,
+    body: String,
+    metadata: String,
+    occurred_at: Option<Timestamp>,
+    streams: Vec<Stream>,
+    keep: bool,
+    chain: Option<u64>,
+}
+
+/// The commit of this number: its command id and its body.
+pub(super) fn commit(number: u128) -> Make {
+    Make {
+        id: id(number),
+        command: "count",
+        body: number.to_string(),
+        metadata: r#"{"actor":"user:alice"}"#.to_owned(),
+        occurred_at: None,
+        streams: Vec::new(),
+        keep: false,
+        chain: None,
+    }
+}
+
+impl Make {
+    /// Writes so many events to an aggregate expected to be at this sequence.
+    pub(super) fn on(self, aggregate: &str, expected: u64, events: usize) -> Self {
+        let types = vec!["tally.counted"; events];
+        self.events(aggregate, expected, &types)
+    }
+
+    /// The same, with these event types.
+    pub(super) fn events(mut self, name: &str, expected: u64, types: &[&'static str]) -> Self {
+        let payload = |(index, event_type): (usize, &&'static str)| {
+            NewEvent::new(*event_type, "1.0", format!(r#"{{"by":{index}}}"#))
+        };
+        let events = types.iter().enumerate().map(payload).collect();
+        self.streams.push(Stream::new(aggregate(name), expected, events));
+        self
+    }
+
+    /// One event with this payload.
+    pub(super) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
+        let event = NewEvent::new("tally.counted", version, payload.to_owned());
+        self.streams.push(Stream::new(aggregate(name), expected, vec![event]));
+        self
+    }
+
+    /// Decided on this aggregate without writing to it.
+    pub(super) fn read(self, aggregate: &str, expected: u64) -> Self {
+        self.on(aggregate, expected, 0)
+    }
+
+    pub(super) fn body(mut self, body: &str) -> Self {
+        body.clone_into(&mut self.body);
+        self
+    }
+
+    pub(super) fn command(mut self, command: &'static str) -> Self {
+        self.command = command;
+        self
+    }
+
+    pub(super) fn metadata(mut self, metadata: &str) -> Self {
+        metadata.clone_into(&mut self.metadata);
+        self
+    }
+
+    pub(super) fn occurred_at(mut self, time: Timestamp) -> Self {
+        self.occurred_at = Some(time);
+        self
+    }
+
+    pub(super) fn keep(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    pub(super) fn chain(mut self, chain: u64) -> Self {
+        self.chain = Some(chain);
+        self
+    }
+
+    pub(super) fn done(self) -> Commit {
+        let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
+        let command = self.command.to_owned();
+        let Self { id, metadata, occurred_at, streams, keep, chain, .. } = self;
+        Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, chain)
+    }
+}
+
+pub(super) fn batch(commits: impl IntoIterator<Item = Make>) -> Batch {
+    Batch::new(commits.into_iter().map(Make::done).collect())
+}
+
+/// Appends them in one batch.
+pub(super) async fn append(store: &dyn Store, commits: impl IntoIterator<Item = Make>) -> Vec<Outcome> {
+    let batch = batch(commits);
+    let count = batch.commits().len();
+    let outcomes = store.append(batch).await.expect("an answered batch");
+    assert_eq!(outcomes.len(), count, "every commit of a batch is answered");
+    outcomes
+}
+
+/// Appends one that must be committed.
+pub(super) async fn committed(store: &dyn Store, commit: Make) -> Receipt {
+    receipt(append(store, [commit]).await[0])
+}
+
+/// The receipt of a commit that must have been committed.
+pub(super) fn receipt(outcome: Outcome) -> Receipt {
+    match outcome {
+        Outcome::Committed(receipt) => receipt,
+        other => panic!("it must be committed, it was {other:?}"),
+    }
+}
+
+/// The receipt of a commit that must be a duplicate.
+pub(super) fn duplicate(outcome: Outcome) -> Receipt {
+    match outcome {
+        Outcome::Duplicate(receipt) => receipt,
+        other => panic!("it must be a duplicate, it was {other:?}"),
+    }
+}
+
+/// The whole log.
+pub(super) async fn log(store: &dyn Store) -> Vec<Stored> {
+    let mut events: Vec<Stored> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |last| last.position);
+        let page = store.read(after, 100, &Interest::All).await.expect("a page");
+        if page.events.is_empty() {
+            return events;
+        }
+        events.extend(page.events);
+    }
+}
+
+/// That positions, ids, times and sequences are as they must be.
+pub(super) fn assert_in_order(events: &[Stored]) {
+    let mut sequences = std::collections::HashMap::new();
+    for (index, stored) in events.iter().enumerate() {
+        assert_eq!(stored.position, index as u64 + 1, "positions have no gap");
+        let sequence = sequences.entry(stored.aggregate.clone()).or_insert(0);
+        *sequence += 1;
+        assert_eq!(stored.sequence, *sequence, "sequences of {} have no gap", stored.aggregate);
+    }
+    for pair in events.windows(2) {
+        assert!(pair[0].event_id < pair[1].event_id, "ids rise: {pair:#?}");
+        assert!(pair[0].recorded_at <= pair[1].recorded_at, "times never go back: {pair:#?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The check of a whole log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bench::{Bench, append, commit, committed};
+use crate::events::{Action, Declaration, Event, Ref, Types};
+use crate::store::check::check;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Counted {
+    by: u64,
+}
+
+static COUNTED: Declaration = Declaration {
+    event_type: "tally.counted",
+    version: 1,
+    action: Action::Update,
+    sentence: "{actor} counted",
+    topics: &["tally"],
+    fields: &[],
+    was: &[],
+    upcasts: &[],
+};
+
+impl cqrs_es::DomainEvent for Counted {
+    fn event_type(&self) -> String {
+        COUNTED.event_type.to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        COUNTED.version_text()
+    }
+}
+
+impl Event for Counted {
+    fn declarations() -> Vec<&'static Declaration> {
+        vec![&COUNTED]
+    }
+
+    fn lookup(event_type: &str) -> Option<&'static Declaration> {
+        (event_type == COUNTED.event_type).then_some(&COUNTED)
+    }
+
+    fn declaration(&self) -> &'static Declaration {
+        &COUNTED
+    }
+
+    fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    fn decode(_: &str, payload: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(payload)
+    }
+
+    fn facts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error> {
+        Ok(Vec::new())
+    }
+
+    fn targets(&self) -> Vec<Ref> {
+        Vec::new()
+    }
+}
+
+fn types() -> Types {
+    let mut types = Types::default();
+    types.add::<Counted>("tally").expect("one type");
+    types
+}
+
+/// J9.
+pub(super) async fn a_sound_log_is_found_sound(bench: Bench) {
+    let store = bench.open().await;
+    let report = check(&*store, &types(), &mut |_, _| {}).await.expect("a report");
+    assert!(report.is_sound() && report.events == 0, "{report:?}");
+    for number in 0..30 {
+        let commits = [
+            commit(number * 2).on("tally:a", number as u64 * 50, 50),
+            commit(number * 2 + 1).on(&format!("tally:{number}"), 0, 7),
+        ];
+        append(&*store, commits).await;
+    }
+    let mut heard = Vec::new();
+    let report = check(&*store, &types(), &mut |at, head| heard.push((at, head))).await.expect("a report");
+    assert!(report.is_sound(), "{report:#?}");
+    assert_eq!((report.events, report.head), (1_710, store.head().await.unwrap()));
+    assert_eq!(heard.last(), Some(&(1_710, 1_710)));
+    assert!(heard.len() > 1, "progress is heard along the way");
+}
+
+/// J9: each that cannot be read is named.
+pub(super) async fn events_that_this_program_cannot_read_are_found(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    committed(&*store, commit(2).events("tally:a", 1, &["tally.unheard"])).await;
+    committed(&*store, commit(3).payload("tally:a", 2, "1.0", r#"{"by":"many"}"#)).await;
+    committed(&*store, commit(4).payload("tally:a", 3, "2.0", r#"{"by":1}"#)).await;
+    committed(&*store, commit(5).on("tally:a", 4, 1).metadata("{}")).await;
+    committed(&*store, commit(6).on("other:a", 0, 1)).await;
+    let report = check(&*store, &types(), &mut |_, _| {}).await.expect("a report");
+    let positions: Vec<_> = report.findings.iter().filter_map(|finding| finding.position).collect();
+    assert_eq!(positions, [2, 3, 4, 5, 6], "{report:#?}");
+    assert_eq!((report.events, report.more), (6, 0));
+    let problem = &report.findings[0].problem;
+    assert!(problem.contains("tally.unheard"), "{problem}");
+}

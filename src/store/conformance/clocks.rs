@@ -1,0 +1,113 @@
+//! Ids and times, whatever the clock does.
+
+use super::bench::{Bench, START, append, assert_in_order, commit, committed, log, time};
+
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3_600 * SECOND;
+const YEAR: i64 = 365 * 24 * HOUR;
+
+/// P8, guarantee 13.
+pub(super) async fn ids_and_times_rise_with_the_position_when_the_clock_is_set_back_and_after_a_restart(
+    bench: Bench,
+) {
+    let mut number = 0;
+    for clock in [START, START - HOUR, START + SECOND, START - YEAR, 0, START + 2 * SECOND] {
+        bench.set_clock(clock);
+        let store = bench.open().await;
+        for _ in 0..3 {
+            committed(&*store, commit(number.into()).on("tally:a", number * 2, 2)).await;
+            number += 1;
+        }
+        store.close().await;
+    }
+    let store = bench.open().await;
+    let events = log(&*store).await;
+    assert_eq!(events.len(), 36);
+    assert_in_order(&events);
+    assert_eq!(events[35].recorded_at, time(START + 2 * SECOND), "the clock's time where that is the latest");
+    assert_eq!(events[30].recorded_at, time(START + 2 * SECOND));
+    assert_eq!(events[12].recorded_at, time(START + SECOND));
+    assert_eq!(events[29].recorded_at, time(START + SECOND), "the last one's while the clock is behind");
+}
+
+/// P8: not like a counter that wraps at 4,096.
+pub(super) async fn five_thousand_events_in_one_millisecond_have_rising_ids(bench: Bench) {
+    let store = bench.open().await;
+    for batch in 0..10 {
+        let commits = (0..50).map(|index| {
+            let number = batch * 50 + index;
+            commit(number.into()).on("tally:a", number * 10, 10)
+        });
+        append(&*store, commits).await;
+    }
+    let events = log(&*store).await;
+    assert_eq!(events.len(), 5_000);
+    assert_in_order(&events);
+    assert!(events.iter().all(|event| event.recorded_at == time(START)));
+}
+
+/// P8: the ids of a year ahead are not taken back, nor given twice.
+pub(super) async fn ids_rise_after_the_clock_was_a_year_ahead(bench: Bench) {
+    bench.set_clock(START + YEAR);
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 10)).await;
+    store.close().await;
+    bench.set_clock(START);
+    let store = bench.open().await;
+    committed(&*store, commit(2).on("tally:a", 10, 1_000)).await;
+    let events = log(&*store).await;
+    assert_in_order(&events);
+    assert!(events.iter().all(|event| event.recorded_at == time(START + YEAR)));
+    bench.set_clock(START + YEAR + SECOND);
+    committed(&*store, commit(3).on("tally:a", 1_010, 1)).await;
+    let events = log(&*store).await;
+    assert_in_order(&events);
+    assert_eq!(events[1_010].recorded_at, time(START + YEAR + SECOND));
+}
+
+pub(super) async fn ids_are_of_version_7_and_tell_their_time(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    bench.set_clock(START + HOUR);
+    committed(&*store, commit(2).on("tally:a", 1, 1)).await;
+    for (stored, at) in log(&*store).await.iter().zip([START, START + HOUR]) {
+        assert_eq!(stored.event_id.get_version_num(), 7);
+        let (seconds, nanos) = stored.event_id.get_timestamp().expect("a time in it").to_unix();
+        assert_eq!(seconds as i64 * 1_000 + i64::from(nanos / 1_000_000), at / 1_000);
+    }
+}
+
+/// Guarantee 13: `occurred_at` is a column of its own, unordered.
+pub(super) async fn when_it_happened_is_kept_in_whole_microseconds_and_is_else_when_it_was_recorded(bench: Bench) {
+    let store = bench.open().await;
+    let fine = jiff::Timestamp::new(1_600_000_000, 123_456_789).expect("a time in range");
+    committed(&*store, commit(1).on("tally:a", 0, 2).occurred_at(fine)).await;
+    committed(&*store, commit(2).on("tally:a", 2, 1)).await;
+    let events = log(&*store).await;
+    let occurred: Vec<_> = events.iter().map(|event| event.occurred_at).collect();
+    let whole = time(1_600_000_000_123_456);
+    assert_eq!(occurred, [whole, whole, time(START)]);
+    assert!(events.iter().all(|event| event.recorded_at == time(START)));
+}
+
+/// P13: a range of times is a range of positions; start inclusive.
+pub(super) async fn the_first_position_of_a_time_is_found(bench: Bench) {
+    let store = bench.open().await;
+    assert_eq!(store.position_at(time(START)).await.unwrap(), 1, "one past the head of an empty log");
+    for number in 0..10 {
+        bench.set_clock(START + i64::try_from(number).unwrap_or(0) * SECOND);
+        committed(&*store, commit(number.into()).on("tally:a", number * 3, 3)).await;
+    }
+    for number in 0..10 {
+        let at = START + i64::try_from(number).unwrap_or(0) * SECOND;
+        let first = number * 3 + 1;
+        assert_eq!(store.position_at(time(at)).await.unwrap(), first, "of several at one time the first");
+        assert_eq!(store.position_at(time(at - 1)).await.unwrap(), first);
+        assert_eq!(store.position_at(time(at + 1)).await.unwrap(), first + 3);
+        let nanos = jiff::Timestamp::from_nanosecond(i128::from(at) * 1_000 + 1).expect("a time in range");
+        assert_eq!(store.position_at(nanos).await.unwrap(), first + 3, "a nanosecond later is later");
+    }
+    assert_eq!(store.position_at(time(0)).await.unwrap(), 1);
+    assert_eq!(store.position_at(jiff::Timestamp::MAX).await.unwrap(), 31, "one past the head");
+    assert_eq!(store.position_at(jiff::Timestamp::MIN).await.unwrap(), 1);
+}

@@ -1,0 +1,119 @@
+//! Conflicts, and what they take with them.
+
+use super::bench::{Bench, append, commit, committed, duplicate, id, log, receipt};
+use crate::store::Outcome;
+
+/// `Store::append`, 3. A unique index alone would not notice one that is too high.
+pub(super) async fn an_expected_sequence_that_is_too_low_or_too_high_is_a_conflict(bench: Bench) {
+    let store = bench.open().await;
+    assert_eq!(append(&*store, [commit(1).on("tally:a", 1, 1)]).await, [Outcome::Conflict]);
+    committed(&*store, commit(2).on("tally:a", 0, 2)).await;
+    for (number, expected) in [(3, 0), (4, 1), (5, 3), (6, 1_000_000)] {
+        assert_eq!(append(&*store, [commit(number).on("tally:a", expected, 1)]).await, [Outcome::Conflict]);
+    }
+    assert_eq!(log(&*store).await.len(), 2);
+}
+
+/// X13: what a decision was made on, and did not write to, must still hold.
+pub(super) async fn an_aggregate_that_was_only_read_is_looked_at_too(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    let outcomes = append(&*store, [commit(2).read("tally:a", 0).on("tally:b", 0, 1)]).await;
+    assert_eq!(outcomes, [Outcome::Conflict]);
+    committed(&*store, commit(3).read("tally:a", 1).on("tally:b", 0, 1)).await;
+}
+
+/// Guarantee 1: a stale refusal does not stand.
+pub(super) async fn a_refusal_on_a_state_that_has_moved_is_a_conflict(bench: Bench) {
+    let store = bench.open().await;
+    let other = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    committed(&*other, commit(2).on("tally:a", 1, 1)).await;
+    assert_eq!(append(&*store, [commit(3).read("tally:a", 1)]).await, [Outcome::Conflict]);
+    committed(&*store, commit(3).read("tally:a", 2)).await;
+}
+
+/// Guarantee 5: a later sequence may fit by luck on a state that never was.
+pub(super) async fn a_failed_commit_fails_all_that_name_its_aggregates_and_theirs_in_turn(bench: Bench) {
+    let store = bench.open().await;
+    let outcomes = append(
+        &*store,
+        [
+            commit(1).on("tally:a", 5, 1).read("tally:b", 0),
+            commit(2).on("tally:b", 0, 1).read("tally:c", 0),
+            commit(3).on("tally:c", 0, 1),
+            commit(4).on("tally:d", 0, 1),
+            commit(5).read("tally:a", 0),
+            commit(6).read("tally:d", 1).on("tally:e", 0, 1),
+        ],
+    )
+    .await;
+    assert_eq!(outcomes[..3], [Outcome::Conflict; 3], "each fits, and none may stand");
+    receipt(outcomes[3]);
+    assert_eq!(outcomes[4], Outcome::Conflict, "a refusal too");
+    receipt(outcomes[5]);
+    assert_eq!(log(&*store).await.len(), 2);
+}
+
+/// Guarantee 5: what was decided on a duplicate was decided on a second effect that there is not.
+pub(super) async fn a_duplicate_and_a_reused_id_fail_what_follows_on_them(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    let outcomes = append(
+        &*store,
+        [
+            commit(1).on("tally:a", 0, 1),
+            commit(2).on("tally:a", 1, 1),
+            commit(1).body("another").on("tally:b", 0, 1),
+            commit(3).on("tally:b", 0, 1),
+            commit(4).on("tally:c", 0, 1),
+        ],
+    )
+    .await;
+    duplicate(outcomes[0]);
+    assert_eq!(outcomes[1..4], [Outcome::Conflict, Outcome::IdReused, Outcome::Conflict]);
+    receipt(outcomes[4]);
+}
+
+/// Guarantee 5, for commits that are chained without naming one aggregate.
+pub(super) async fn a_chain_fails_from_its_first_failure_on(bench: Bench) {
+    let store = bench.open().await;
+    let outcomes = append(
+        &*store,
+        [
+            commit(1).on("tally:a", 0, 1).chain(7),
+            commit(2).on("tally:b", 9, 1).chain(7),
+            commit(3).on("tally:c", 0, 1).chain(7),
+            commit(4).on("tally:c", 0, 1).chain(8),
+            commit(5).on("tally:d", 0, 1).chain(8),
+            commit(6).on("tally:e", 0, 1).chain(9),
+            commit(7).on("tally:f", 0, 1),
+        ],
+    )
+    .await;
+    receipt(outcomes[0]);
+    assert_eq!(outcomes[1..5], [Outcome::Conflict; 4], "8 fails by the aggregate that 7 named");
+    receipt(outcomes[5]);
+    receipt(outcomes[6]);
+}
+
+pub(super) async fn poison_ends_with_its_batch(bench: Bench) {
+    let store = bench.open().await;
+    append(&*store, [commit(1).on("tally:a", 5, 1).chain(7)]).await;
+    committed(&*store, commit(2).on("tally:a", 0, 1).chain(7)).await;
+}
+
+/// A batch with one bad commit answers that one with its error, and the others commit.
+pub(super) async fn a_failed_commit_leaves_nothing_behind(bench: Bench) {
+    let store = bench.open().await;
+    let outcomes = append(
+        &*store,
+        [commit(1).on("tally:a", 0, 1), commit(2).on("tally:b", 3, 2), commit(3).on("tally:c", 0, 1)],
+    )
+    .await;
+    assert_eq!(outcomes[1], Outcome::Conflict);
+    assert_eq!(receipt(outcomes[2]).first_position, receipt(outcomes[0]).first_position + 1, "no gap");
+    assert_eq!(store.commands(&[id(2)]).await.unwrap(), [None], "its id is free");
+    let again = committed(&*store, commit(2).on("tally:b", 0, 2)).await;
+    assert_eq!(again.first_position, 3);
+}

@@ -1,0 +1,133 @@
+//! Appending, against a list in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use super::bench::{Bench, Make, append, assert_in_order, commit, log};
+use crate::store::{Outcome, Poison, Store};
+
+const AGGREGATES: u8 = 4;
+
+/// One commit: its id (few, so that they are used again), its body, what it names, and whether it is kept.
+#[derive(Clone, Debug)]
+struct Plan {
+    id: u8,
+    other_body: bool,
+    /// Aggregate, how far off the expected sequence is, how many events.
+    streams: Vec<(u8, i8, u8)>,
+    keep: bool,
+    chain: Option<u64>,
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let off = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
+    let stream = (0..AGGREGATES, off, 0..3_u8);
+    let streams = prop::collection::vec(stream, 0..3).prop_map(|mut streams| {
+        streams.sort_unstable_by_key(|stream| stream.0);
+        streams.dedup_by_key(|stream| stream.0);
+        streams
+    });
+    let chain = prop::option::weighted(0.2, 0..2_u64);
+    (0..u8::MAX, prop::bool::weighted(0.1), streams, any::<bool>(), chain)
+        .prop_map(|(id, other_body, streams, keep, chain)| Plan { id, other_body, streams, keep, chain })
+}
+
+/// What a store must know, as simply as can be.
+#[derive(Clone, Default)]
+struct Model {
+    commands: HashMap<u8, bool>,
+    sequences: [u64; AGGREGATES as usize],
+    events: u64,
+}
+
+#[derive(Debug, PartialEq)]
+enum Expected {
+    Committed(u64),
+    Duplicate,
+    IdReused,
+    Conflict,
+}
+
+impl Model {
+    fn expected(&self, stream: &(u8, i8, u8)) -> u64 {
+        self.sequences[usize::from(stream.0)].saturating_add_signed(stream.1.into())
+    }
+
+    fn make(&self, plan: &Plan) -> Make {
+        let mut made = commit(plan.id.into()).body(if plan.other_body { "other" } else { "body" });
+        for stream in &plan.streams {
+            made = made.on(&format!("tally:{}", stream.0), self.expected(stream), stream.2.into());
+        }
+        made = if plan.keep { made.keep() } else { made };
+        match plan.chain {
+            Some(chain) => made.chain(chain),
+            None => made,
+        }
+    }
+
+    fn append(&mut self, plan: &Plan, decided_on: &Self, poison: &mut Poison) -> Expected {
+        let commit = decided_on.make(plan).done();
+        let outcome = self.outcome(plan, decided_on, poison.hits(&commit));
+        if !matches!(outcome, Expected::Committed(_)) {
+            poison.add(&commit);
+        }
+        outcome
+    }
+
+    fn outcome(&mut self, plan: &Plan, decided_on: &Self, poisoned: bool) -> Expected {
+        if let Some(other_body) = self.commands.get(&plan.id) {
+            return if *other_body == plan.other_body { Expected::Duplicate } else { Expected::IdReused };
+        }
+        let moved = |stream: &(u8, i8, u8)| decided_on.expected(stream) != self.sequences[usize::from(stream.0)];
+        if poisoned || plan.streams.iter().any(moved) {
+            return Expected::Conflict;
+        }
+        let mut written = 0;
+        for stream in &plan.streams {
+            self.sequences[usize::from(stream.0)] += u64::from(stream.2);
+            written += u64::from(stream.2);
+        }
+        if written > 0 || plan.keep {
+            self.commands.insert(plan.id, plan.other_body);
+        }
+        self.events += written;
+        Expected::Committed(written)
+    }
+}
+
+/// Guarantees 1, 2, 5: the order of the rules at `Store::append`.
+pub(super) async fn appending_agrees_with_a_list_in_memory(bench: Bench) {
+    let store = bench.open().await;
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let mut model = Model::default();
+    // Each batch goes on with the log that the last one left.
+    for _ in 0..150 {
+        let tree = prop::collection::vec(plan(), 1..8).new_tree(&mut runner).expect("a plan");
+        let plans = tree.current();
+        agree(&store, &mut model, &plans).await.unwrap_or_else(|error| panic!("{error}: {plans:#?}"));
+    }
+}
+
+/// One batch, decided on what the log held before it.
+async fn agree(store: &Arc<dyn Store>, model: &mut Model, plans: &[Plan]) -> Result<(), TestCaseError> {
+    let before = model.clone();
+    let outcomes = append(&**store, plans.iter().map(|plan| before.make(plan))).await;
+    let mut poison = Poison::default();
+    for (plan, outcome) in plans.iter().zip(&outcomes) {
+        let found = match outcome {
+            Outcome::Committed(receipt) => Expected::Committed(receipt.events),
+            Outcome::Duplicate(_) => Expected::Duplicate,
+            Outcome::IdReused => Expected::IdReused,
+            Outcome::Conflict => Expected::Conflict,
+        };
+        prop_assert_eq!(found, model.append(plan, &before, &mut poison));
+    }
+    let events = log(&**store).await;
+    prop_assert_eq!(events.len() as u64, model.events);
+    assert_in_order(&events);
+    Ok(())
+}

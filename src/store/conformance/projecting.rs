@@ -1,0 +1,286 @@
+//! The views: checkpoints, tables by generation, snapshots.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::bench::{Bench, aggregate, commit, committed};
+use crate::events::Head;
+use crate::store::{Cell, Instance, Snapshot, Store, Transaction, Views};
+
+const NIL: Head = Head { position: 0, event_id: Uuid::nil() };
+
+fn head(position: u64) -> Head {
+    Head { position, event_id: Uuid::from_u128(position.into()) }
+}
+
+async fn begin(views: &Arc<dyn Views>, instance: &Instance, from: Head, to: Head) -> Box<dyn Transaction> {
+    views.begin(instance, from, to).await.expect("a transaction").expect("the checkpoint is there")
+}
+
+/// Makes the table of the generation and takes it to 1, with one row.
+async fn set_up(views: &Arc<dyn Views>, instance: &Instance, text: &str) {
+    let mut transaction = begin(views, instance, NIL, head(1)).await;
+    let table = transaction.table("documents");
+    let sql = format!("CREATE TABLE {table} (key TEXT PRIMARY KEY, number BIGINT)");
+    transaction.execute(&sql, vec![]).await.expect("a table");
+    insert(&mut *transaction, text).await;
+    transaction.commit().await.expect("a commit");
+}
+
+async fn insert(transaction: &mut dyn Transaction, text: &str) {
+    let sql = format!("INSERT INTO {} (key, number) VALUES ($1, 1)", transaction.table("documents"));
+    assert_eq!(transaction.execute(&sql, vec![text.into()]).await.expect("a row"), 1);
+}
+
+/// The keys of the live generation, and its head.
+async fn keys(views: &Arc<dyn Views>, name: &str) -> (Vec<String>, Head) {
+    let mut snapshot = views.read(name, 1).await.expect("a snapshot");
+    let sql = format!("SELECT key FROM {} ORDER BY key", snapshot.table("documents"));
+    let rows = snapshot.query(&sql, vec![]).await.expect("rows");
+    (rows.iter().filter_map(|row| row[0].text().map(str::to_owned)).collect(), snapshot.head())
+}
+
+pub(super) async fn a_projection_begins_at_nothing_with_generation_one(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, at) = views.live("roster", 3).await.unwrap();
+    assert_eq!(instance, Instance { name: "roster".to_owned(), version: 3, generation: 1 });
+    assert_eq!(at, NIL);
+    assert_eq!(views.live("roster", 3).await.unwrap(), (instance.clone(), NIL));
+    assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(NIL));
+    assert_eq!(views.checkpoint(&Instance { generation: 2, ..instance }).await.unwrap(), None);
+    assert_eq!(views.read("other", 1).await.unwrap().head(), NIL, "reading makes it too");
+}
+
+/// Guarantee 19: exactly once.
+pub(super) async fn effect_and_checkpoint_are_committed_together(bench: Bench) {
+    let store = bench.open().await;
+    let (instance, _) = store.views().live("roster", 1).await.unwrap();
+    set_up(&store.views(), &instance, "one").await;
+    for views in [store.views(), bench.open().await.views()] {
+        assert_eq!(keys(&views, "roster").await, (vec!["one".to_owned()], head(1)));
+        assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(head(1)));
+    }
+}
+
+/// Guarantee 19.
+pub(super) async fn a_dropped_transaction_leaves_neither_effect_nor_checkpoint(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &instance, "one").await;
+    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    insert(&mut *transaction, "two").await;
+    drop(transaction);
+    assert_eq!(keys(&views, "roster").await, (vec!["one".to_owned()], head(1)));
+    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    insert(&mut *transaction, "two").await;
+    transaction.commit().await.unwrap();
+    assert_eq!(keys(&views, "roster").await.1, head(2));
+}
+
+/// Guarantees 16 and 19: the fence.
+pub(super) async fn a_checkpoint_that_somebody_else_moved_fences_the_transaction_off(bench: Bench) {
+    let (store, other) = (bench.open().await, bench.open().await);
+    let (views, others) = (store.views(), other.views());
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &instance, "one").await;
+    begin(&others, &instance, head(1), head(5)).await.commit().await.unwrap();
+    assert!(views.begin(&instance, head(1), head(2)).await.unwrap().is_none(), "another moved it");
+    let diverged = Head { event_id: Uuid::from_u128(99), ..head(5) };
+    assert!(views.begin(&instance, diverged, head(6)).await.unwrap().is_none(), "the position alone is not enough");
+    let gone = Instance { generation: 9, ..instance.clone() };
+    assert!(views.begin(&gone, NIL, head(1)).await.unwrap().is_none(), "there is no such generation");
+    begin(&views, &instance, head(5), head(6)).await.commit().await.unwrap();
+}
+
+pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    let mut transaction = begin(&views, &instance, NIL, head(1)).await;
+    let table = transaction.table("documents");
+    let create = format!("CREATE TABLE {table} (key TEXT PRIMARY KEY, number BIGINT, note TEXT)");
+    transaction.execute(&create, vec![]).await.unwrap();
+    let insert = format!("INSERT INTO {table} (number, key, note) VALUES ($2, $1, 'costs $1')");
+    transaction.execute(&insert, vec!["a ' $2".into(), Cell::Integer(i64::MIN)]).await.unwrap();
+    let select = format!("SELECT key, number, note FROM {table} WHERE key = $1 AND number = $2 AND key = $1");
+    let rows = transaction.query(&select, vec!["a ' $2".into(), Cell::Integer(i64::MIN)]).await.unwrap();
+    assert_eq!(rows, [vec!["a ' $2".into(), Cell::Integer(i64::MIN), "costs $1".into()]]);
+    let none = format!("UPDATE {table} SET note = NULL WHERE key = $1");
+    assert_eq!(transaction.execute(&none, vec!["b".into()]).await.unwrap(), 0);
+    assert_eq!(transaction.execute(&none, vec!["a ' $2".into()]).await.unwrap(), 1);
+    let select = format!("SELECT note FROM {table}");
+    assert_eq!(transaction.query(&select, vec![]).await.unwrap(), [vec![Cell::Null]]);
+}
+
+pub(super) async fn rows_are_written_and_read_in_bulk(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &instance, "one").await;
+    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    let table = transaction.table("documents");
+    let rows = (0..500_i64).map(|number| vec![Cell::from(format!("k{number}")), number.into()]).collect();
+    let upsert = format!(
+        "INSERT INTO {table} (key, number) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET number = excluded.number"
+    );
+    transaction.execute_many(&upsert, rows).await.unwrap();
+    transaction
+        .execute_many(&upsert, vec![vec!["k7".into(), 70_i64.into()], vec!["k7".into(), 71_i64.into()]])
+        .await
+        .unwrap();
+    let select = format!("SELECT number FROM {table} WHERE key = $1");
+    let found = transaction
+        .query_many(&select, vec![vec!["k7".into()], vec!["none".into()], vec!["k499".into()]])
+        .await
+        .unwrap();
+    assert_eq!(found, [vec![vec![Cell::Integer(71)]], vec![], vec![vec![Cell::Integer(499)]]]);
+    transaction.commit().await.unwrap();
+    assert_eq!(keys(&views, "roster").await.0.len(), 501);
+}
+
+pub(super) async fn a_failed_statement_is_an_error_that_shows_it(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    let mut transaction = begin(&views, &instance, NIL, head(1)).await;
+    let error = transaction.execute("INSERT INTO nowhere VALUES ($1)", vec!["x".into()]).await.unwrap_err();
+    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(source.contains("nowhere"), "{error}: {source}");
+    assert!(transaction.execute("SELECT $1", vec![]).await.is_err(), "a parameter is missing");
+    drop(transaction);
+    assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(NIL));
+    let mut snapshot = views.read("roster", 1).await.unwrap();
+    let table = snapshot.table("documents");
+    assert!(snapshot.query(&format!("SELECT * FROM {table}"), vec![]).await.is_err(), "there is no such table yet");
+}
+
+/// X3, guarantee 22.
+pub(super) async fn a_shadow_is_built_beside_the_live_generation_and_switched_to(bench: Bench) {
+    let views = bench.open().await.views();
+    let (live, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &live, "old").await;
+    let (shadow, at) = views.shadow("roster", 1).await.unwrap();
+    assert_eq!((shadow.generation, at), (2, NIL));
+    set_up(&views, &shadow, "new").await;
+    assert_eq!(keys(&views, "roster").await.0, ["old"], "the old one still answers");
+    assert!(views.switch(&shadow).await.unwrap());
+    assert_eq!(keys(&views, "roster").await, (vec!["new".to_owned()], head(1)));
+    assert_eq!(views.live("roster", 1).await.unwrap(), (shadow, head(1)));
+    assert_eq!(views.checkpoint(&live).await.unwrap(), None);
+    assert!(
+        views.begin(&live, head(1), head(2)).await.unwrap().is_none(),
+        "who was writing the old one is fenced off"
+    );
+    let (next, at) = views.shadow("roster", 1).await.unwrap();
+    assert_eq!((next.generation, at), (3, NIL), "a generation's number is not given twice");
+}
+
+/// X3, guarantee 22: shadow >= live.
+pub(super) async fn a_shadow_behind_the_live_generation_is_not_switched_to(bench: Bench) {
+    let views = bench.open().await.views();
+    let (live, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &live, "old").await;
+    begin(&views, &live, head(1), head(2)).await.commit().await.unwrap();
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "new").await;
+    assert!(!views.switch(&shadow).await.unwrap());
+    assert_eq!(keys(&views, "roster").await, (vec!["old".to_owned()], head(2)));
+    begin(&views, &shadow, head(1), head(3)).await.commit().await.unwrap();
+    assert!(views.switch(&shadow).await.unwrap());
+    assert_eq!(keys(&views, "roster").await, (vec!["new".to_owned()], head(3)));
+    let gone = Instance { generation: 9, ..shadow };
+    assert!(!views.switch(&gone).await.unwrap());
+}
+
+/// X3: a crash resumes.
+pub(super) async fn a_rebuild_takes_up_the_shadow_left_behind(bench: Bench) {
+    let store = bench.open().await;
+    let (shadow, _) = store.views().shadow("roster", 1).await.unwrap();
+    set_up(&store.views(), &shadow, "new").await;
+    store.close().await;
+    let views = bench.open().await.views();
+    assert_eq!(views.shadow("roster", 1).await.unwrap(), (shadow, head(1)));
+}
+
+/// X3: cancel leaves the old one untouched.
+pub(super) async fn a_discarded_generation_is_gone_and_the_live_one_cannot_be(bench: Bench) {
+    let views = bench.open().await.views();
+    let (live, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &live, "old").await;
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "new").await;
+    views.discard(&shadow).await.unwrap();
+    assert_eq!(views.checkpoint(&shadow).await.unwrap(), None);
+    views.discard(&shadow).await.unwrap();
+    assert!(views.discard(&live).await.is_err());
+    assert_eq!(keys(&views, "roster").await.0, ["old"]);
+    let (shadow, at) = views.shadow("roster", 1).await.unwrap();
+    assert_eq!(at, NIL);
+    set_up(&views, &shadow, "its tables are not there any more").await;
+}
+
+/// P14, X9: rows and head belong together.
+pub(super) async fn a_snapshot_of_a_view_is_of_one_moment(bench: Bench) {
+    let views = bench.open().await.views();
+    let (instance, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &instance, "one").await;
+    let mut snapshot = views.read("roster", 1).await.unwrap();
+    let sql = format!("SELECT count(*) FROM {}", snapshot.table("documents"));
+    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    insert(&mut *transaction, "two").await;
+    transaction.commit().await.unwrap();
+    assert_eq!(snapshot.query(&sql, vec![]).await.unwrap(), [vec![Cell::Integer(1)]]);
+    assert_eq!(snapshot.head(), head(1));
+    let write = format!("DELETE FROM {}", snapshot.table("documents"));
+    assert!(snapshot.query(&write, vec![]).await.is_err(), "a snapshot only reads");
+    assert_eq!(keys(&views, "roster").await.0.len(), 2);
+}
+
+pub(super) async fn projections_of_any_name_and_version_are_kept_apart(bench: Bench) {
+    let views = bench.open().await.views();
+    let names = ["roster", "Roster", "roster-2", "roster_v1_g1", "o'neill \"; DROP", "日本", "roster_v1", ""];
+    for name in names {
+        let (live, _) = views.live(name, 1).await.unwrap();
+        set_up(&views, &live, name).await;
+    }
+    let (second, _) = views.live("roster", 2).await.unwrap();
+    set_up(&views, &second, "of version 2").await;
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "roster").await;
+    assert!(views.switch(&shadow).await.unwrap());
+    for name in names {
+        assert_eq!(keys(&views, name).await, (vec![name.to_owned()], head(1)));
+    }
+    assert_eq!(views.checkpoint(&second).await.unwrap(), Some(head(1)), "a switch leaves other versions alone");
+}
+
+pub(super) async fn a_note_is_kept_for_every_handle_until_it_is_cleared(bench: Bench) {
+    let (store, other) = (bench.open().await, bench.open().await);
+    let (views, others) = (store.views(), other.views());
+    assert_eq!(views.noted("roster", 1).await.unwrap(), None);
+    for note in ["it stopped", "it stopped again"] {
+        views.note("roster", 1, Some(note.to_owned())).await.unwrap();
+        assert_eq!(others.noted("roster", 1).await.unwrap().as_deref(), Some(note));
+    }
+    assert_eq!(others.noted("roster", 2).await.unwrap(), None);
+    others.note("roster", 1, None).await.unwrap();
+    assert_eq!(views.noted("roster", 1).await.unwrap(), None);
+}
+
+/// Design 4.9: a cache of states of the log.
+pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 9)).await;
+    let key = aggregate("tally:a");
+    let state =
+        |sequence, shape: &str| Snapshot { sequence, shape: shape.to_owned(), state: format!("[{sequence}]") };
+    let kept = async |store: &dyn Store| store.snapshot(&key).await.unwrap();
+    store.keep_snapshot(&key, state(5, "x")).await.unwrap();
+    assert_eq!(kept(&*store).await, Some(state(5, "x")));
+    store.keep_snapshot(&key, state(3, "x")).await.unwrap();
+    assert_eq!(kept(&*store).await, Some(state(5, "x")), "an older one does not come in its place");
+    store.keep_snapshot(&key, state(9, "x")).await.unwrap();
+    assert_eq!(kept(&*store).await, Some(state(9, "x")));
+    store.keep_snapshot(&key, state(8, "y")).await.unwrap();
+    assert_eq!(kept(&*store).await, Some(state(8, "y")), "one of another shape does");
+    assert_eq!(store.snapshot(&aggregate("tally:b")).await.unwrap(), None);
+    assert_eq!(kept(&*bench.open().await).await, Some(state(8, "y")));
+}

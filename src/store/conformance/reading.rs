@@ -1,0 +1,182 @@
+//! Pages, loads and look-ups.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::bench::{Bench, aggregate, append, commit, committed, id, log};
+use crate::events::{Head, Stored};
+use crate::store::{Interest, Store};
+
+fn positions(events: &[Stored]) -> Vec<u64> {
+    events.iter().map(|event| event.position).collect()
+}
+
+fn only(types: &[&str]) -> Interest {
+    Interest::EventTypes(types.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// `commits` commits of `rare` among many of `common`, 10 events each.
+async fn mixed(store: &dyn Store, commits: u64) {
+    for number in 0..commits {
+        let mut types = ["tally.common"; 10];
+        if number % 20 == 7 {
+            types[3] = "tally.rare";
+        }
+        committed(store, commit(number.into()).events("tally:a", number * 10, &types)).await;
+    }
+}
+
+pub(super) async fn an_empty_log_has_nothing_and_a_nil_head(bench: Bench) {
+    let store = bench.open().await;
+    assert_eq!(store.head().await.unwrap(), Head::default());
+    assert_eq!(*store.watch().borrow(), Head::default());
+    let page = store.read(0, 10, &Interest::All).await.unwrap();
+    assert_eq!((page.events.len(), page.to), (0, Head::default()));
+    assert_eq!(store.at(&[0, 1]).await.unwrap(), []);
+    assert_eq!(store.load(&aggregate("tally:a"), 0, 10).await.unwrap(), []);
+    assert_eq!(store.commands(&[id(1)]).await.unwrap(), [None]);
+    assert_eq!(store.snapshot(&aggregate("tally:a")).await.unwrap(), None);
+}
+
+/// P12: no event twice, none missing, whatever the page's size.
+pub(super) async fn pages_concatenate_to_the_whole_log(bench: Bench) {
+    let store = bench.open().await;
+    mixed(&*store, 5).await;
+    let whole = log(&*store).await;
+    for limit in [1, 7, 10, 49, 50, 51] {
+        let (mut read, mut after) = (Vec::new(), 0);
+        loop {
+            let page = store.read(after, limit, &Interest::All).await.unwrap();
+            assert!(page.events.len() <= limit);
+            let last = page.events.last().map(Stored::head);
+            assert_eq!(page.to, last.unwrap_or(whole[49].head()), "a page says how far it stands for the log");
+            if page.events.is_empty() {
+                break;
+            }
+            after = page.to.position;
+            read.extend(page.events);
+        }
+        assert_eq!(read, whole, "limit {limit}");
+    }
+}
+
+/// Guarantee 21.
+pub(super) async fn a_reader_of_few_event_types_gets_them_all_and_how_far_it_is(bench: Bench) {
+    let store = bench.open().await;
+    mixed(&*store, 100).await;
+    let whole = log(&*store).await;
+    let head = store.head().await.unwrap();
+    for (types, limit) in [
+        (vec!["tally.rare"], 1),
+        (vec!["tally.rare"], 2),
+        (vec!["tally.rare"], 100),
+        (vec!["tally.rare", "tally.common"], 30),
+        (vec!["tally.other"], 10),
+        (vec!["tally.rare", "tally.rare", "tally.other"], 3),
+        (vec![], 10),
+    ] {
+        let interest = only(&types);
+        let wanted: Vec<u64> =
+            positions(&whole.iter().filter(|event| interest.wants(event)).cloned().collect::<Vec<_>>());
+        let (mut read, mut after) = (Vec::new(), 0);
+        while after < head.position {
+            let page = store.read(after, limit, &interest).await.unwrap();
+            assert!(page.events.len() <= limit);
+            if page.events.len() < limit {
+                assert_eq!(page.to, head, "nothing more is wanted up to the head");
+            } else {
+                assert_eq!(page.to, page.events[limit - 1].head(), "after a full page more may be wanted");
+            }
+            after = page.to.position;
+            read.extend(page.events);
+        }
+        assert_eq!(positions(&read), wanted, "{types:?} by {limit}");
+    }
+}
+
+/// Guarantee 21: an event committed between head and page is not skipped for good.
+pub(super) async fn a_reader_of_few_event_types_skips_none_while_others_write(bench: Bench) {
+    let store = bench.open().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (store, done) = (bench.open().await, Arc::clone(&done));
+        tokio::spawn(async move {
+            for number in 0..300 {
+                let event_type = if number % 3 == 0 { "tally.rare" } else { "tally.common" };
+                committed(&*store, commit(number.into()).events("tally:a", number, &[event_type])).await;
+            }
+            done.store(true, Ordering::SeqCst);
+        })
+    };
+    let (mut read, mut after) = (Vec::new(), 0);
+    loop {
+        let last_round = done.load(Ordering::SeqCst);
+        let page = store.read(after, 5, &only(&["tally.rare"])).await.unwrap();
+        after = page.to.position;
+        read.extend(positions(&page.events));
+        if last_round && after == 300 {
+            break;
+        }
+    }
+    writer.await.expect("the writer");
+    assert_eq!(read, (0..100).map(|number| number * 3 + 1).collect::<Vec<u64>>());
+}
+
+pub(super) async fn events_are_found_by_position(bench: Bench) {
+    let store = bench.open().await;
+    mixed(&*store, 2).await;
+    let found = store.at(&[20, 3, 3, 0, 21, 1, u64::MAX]).await.unwrap();
+    assert_eq!(positions(&found), [1, 3, 20]);
+    assert_eq!(found[1], log(&*store).await[2]);
+    assert_eq!(store.at(&[]).await.unwrap(), []);
+}
+
+pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Bench) {
+    let store = bench.open().await;
+    append(&*store, [commit(1).on("tally:a", 0, 5), commit(2).on("tally:b", 0, 3), commit(3).on("tally:a", 5, 5)])
+        .await;
+    let sequences = async |name: &str, after, limit| {
+        let events = store.load(&aggregate(name), after, limit).await.unwrap();
+        assert!(events.iter().all(|event| event.aggregate == aggregate(name)));
+        events.iter().map(|event| event.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences("tally:a", 0, 100).await, (1..=10).collect::<Vec<_>>());
+    assert_eq!(sequences("tally:a", 3, 4).await, [4, 5, 6, 7]);
+    assert_eq!(sequences("tally:a", 10, 4).await, [0; 0]);
+    assert_eq!(sequences("tally:b", 0, usize::MAX).await, [1, 2, 3]);
+    assert_eq!(sequences("tally:c", 0, 100).await, [0; 0]);
+}
+
+/// Guarantee 12: names are compared byte by byte.
+pub(super) async fn aggregates_of_similar_names_are_kept_apart(bench: Bench) {
+    let store = bench.open().await;
+    let names = [
+        "tally:a/b",
+        "tally:A/b",
+        "tally:a/bc",
+        "tally:ä",
+        "tally:a\u{308}",
+        "tally:1",
+        "tally:01",
+        "tally:%",
+        "other:a/b",
+    ];
+    let commits = names.iter().zip(1..).map(|(name, number)| commit(number).on(name, 0, 1));
+    append(&*store, commits).await;
+    for (name, position) in names.iter().zip(1..) {
+        let events = store.load(&aggregate(name), 0, 10).await.unwrap();
+        assert_eq!(positions(&events), [position], "{name}");
+    }
+}
+
+pub(super) async fn commands_are_found_by_id_in_the_order_asked_for(bench: Bench) {
+    let store = bench.open().await;
+    let one = committed(&*store, commit(1).on("tally:a", 0, 2)).await;
+    let two = committed(&*store, commit(2).on("tally:a", 2, 1)).await;
+    let known = store.commands(&[id(2), id(9), id(1), id(2)]).await.unwrap();
+    let receipts: Vec<_> = known.iter().map(|known| known.as_ref().map(|known| known.receipt.head)).collect();
+    assert_eq!(receipts, [Some(two.head), None, Some(one.head), Some(two.head)]);
+    let known = known[0].clone().expect("it is known");
+    assert!(known.receipt.repeated);
+    assert_eq!(known.body_digest, *commit(2).done().body_digest());
+}

@@ -1,0 +1,25 @@
+//! The SQLite store passes the suite that every store must pass, run the way a store of another crate runs it.
+#![cfg(all(feature = "conformance", feature = "sqlite"))]
+
+use std::sync::Arc;
+
+use annals::store::conformance::Fixture;
+use annals::store::{OpenOptions, Store, StoreError};
+use tempfile::TempDir;
+
+struct InDirectory(TempDir);
+
+impl InDirectory {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+}
+
+#[async_trait::async_trait]
+impl Fixture for InDirectory {
+    async fn open(&self, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+        annals::store::open(&format!("sqlite://{}", self.0.path().join("log.db").display()), options).await
+    }
+}
+
+annals::store_conformance_tests!(InDirectory::new());
