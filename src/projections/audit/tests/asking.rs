@@ -290,5 +290,4 @@ fn a_reference_is_given_as_text_or_as_what_it_is() {
         query.actor(&reference).actor(reference).actor(UserId::new("alice")).actor("user:alice".to_owned())
     }
     let _ = takes;
-    let _: fn(&QueryError) -> String = QueryError::to_string;
 }
