@@ -164,7 +164,7 @@ pub(super) fn position_at(place: &Place, connection: &Connection, time: Timestam
     // The first whole microsecond that is not before it.
     let time = i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
     in_snapshot(place, connection, || {
-        let mut bisect = || {
+        let bisect = || {
             let mut statement = connection.prepare_cached("SELECT recorded_at FROM events WHERE position = ?1")?;
             let (mut low, mut high) = (1, rows::head(connection)?.position + 1);
             while low < high {
