@@ -12,33 +12,33 @@ use super::Fixture;
 use crate::events::{Ref, Stored};
 use crate::store::{Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StoreError, Stream};
 
-pub(super) const APP: &str = "conformance";
+pub(crate) const APP: &str = "conformance";
 /// 2025-01-01T00:00:00Z.
-pub(super) const START: i64 = 1_735_689_600_000_000;
+pub(crate) const START: i64 = 1_735_689_600_000_000;
 /// Longer than anything should take on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fresh log and a clock that stands until it is set.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     fixture: Box<dyn Fixture>,
     clock: Arc<AtomicI64>,
 }
 
 impl Bench {
-    pub(super) fn new(fixture: Box<dyn Fixture>) -> Self {
+    pub(crate) fn new(fixture: Box<dyn Fixture>) -> Self {
         Self { fixture, clock: Arc::new(AtomicI64::new(START)) }
     }
 
     /// Sets the clock, in microseconds since 1970.
-    pub(super) fn set_clock(&self, microseconds: i64) {
+    pub(crate) fn set_clock(&self, microseconds: i64) {
         self.clock.store(microseconds, Ordering::SeqCst);
     }
 
-    pub(super) async fn open(&self) -> Arc<dyn Store> {
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
         self.try_open(APP, true).await.unwrap_or_else(|error| panic!("the store must open: {error:?}"))
     }
 
-    pub(super) async fn try_open(&self, app: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> {
+    pub(crate) async fn try_open(&self, app: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> {
         let clock = self.clock.clone();
         let clock = Arc::new(move || time(clock.load(Ordering::SeqCst)));
         self.fixture.open(OpenOptions { app: app.to_owned(), clock, create }).await
@@ -46,21 +46,21 @@ impl Bench {
 }
 
 /// Microseconds since 1970.
-pub(super) fn time(microseconds: i64) -> Timestamp {
+pub(crate) fn time(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).expect("a time in range")
 }
 
 /// The command id of this number.
-pub(super) fn id(number: u128) -> Uuid {
+pub(crate) fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number)
 }
 
-pub(super) fn aggregate(text: &str) -> Ref {
+pub(crate) fn aggregate(text: &str) -> Ref {
     text.parse().expect("a reference")
 }
 
 /// A commit in the making.
-pub(super) struct Make {
+pub(crate) struct Make {
     id: Uuid,
     command: &'static str,
     body: String,
@@ -72,7 +72,7 @@ pub(super) struct Make {
 }
 
 /// The commit of this number: its command id and its body.
-pub(super) fn commit(number: u128) -> Make {
+pub(crate) fn commit(number: u128) -> Make {
     Make {
         id: id(number),
         command: "count",
@@ -87,13 +87,13 @@ pub(super) fn commit(number: u128) -> Make {
 
 impl Make {
     /// Writes so many events to an aggregate expected to be at this sequence.
-    pub(super) fn on(self, aggregate: &str, expected: u64, events: usize) -> Self {
+    pub(crate) fn on(self, aggregate: &str, expected: u64, events: usize) -> Self {
         let types = vec!["tally.counted"; events];
         self.events(aggregate, expected, &types)
     }
 
     /// The same, with these event types.
-    pub(super) fn events(mut self, name: &str, expected: u64, types: &[&'static str]) -> Self {
+    pub(crate) fn events(mut self, name: &str, expected: u64, types: &[&'static str]) -> Self {
         let payload = |(index, event_type): (usize, &&'static str)| {
             NewEvent::new(*event_type, "1.0", format!(r#"{{"by":{index}}}"#))
         };
@@ -103,48 +103,48 @@ impl Make {
     }
 
     /// One event with this payload.
-    pub(super) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
+    pub(crate) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
         let event = NewEvent::new("tally.counted", version, payload.to_owned());
         self.streams.push(Stream::new(aggregate(name), expected, vec![event]));
         self
     }
 
     /// Decided on this aggregate without writing to it.
-    pub(super) fn read(self, aggregate: &str, expected: u64) -> Self {
+    pub(crate) fn read(self, aggregate: &str, expected: u64) -> Self {
         self.on(aggregate, expected, 0)
     }
 
-    pub(super) fn body(mut self, body: &str) -> Self {
+    pub(crate) fn body(mut self, body: &str) -> Self {
         body.clone_into(&mut self.body);
         self
     }
 
-    pub(super) fn command(mut self, command: &'static str) -> Self {
+    pub(crate) fn command(mut self, command: &'static str) -> Self {
         self.command = command;
         self
     }
 
-    pub(super) fn metadata(mut self, metadata: &str) -> Self {
+    pub(crate) fn metadata(mut self, metadata: &str) -> Self {
         metadata.clone_into(&mut self.metadata);
         self
     }
 
-    pub(super) fn occurred_at(mut self, time: Timestamp) -> Self {
+    pub(crate) fn occurred_at(mut self, time: Timestamp) -> Self {
         self.occurred_at = Some(time);
         self
     }
 
-    pub(super) fn keep(mut self) -> Self {
+    pub(crate) fn keep(mut self) -> Self {
         self.keep = true;
         self
     }
 
-    pub(super) fn chain(mut self, chain: u64) -> Self {
+    pub(crate) fn chain(mut self, chain: u64) -> Self {
         self.chain = Some(chain);
         self
     }
 
-    pub(super) fn done(self) -> Commit {
+    pub(crate) fn done(self) -> Commit {
         let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
         let command = self.command.to_owned();
         let Self { id, metadata, occurred_at, streams, keep, chain, .. } = self;
@@ -152,12 +152,12 @@ impl Make {
     }
 }
 
-pub(super) fn batch(commits: impl IntoIterator<Item = Make>) -> Batch {
+pub(crate) fn batch(commits: impl IntoIterator<Item = Make>) -> Batch {
     Batch::new(commits.into_iter().map(Make::done).collect())
 }
 
 /// Appends them in one batch.
-pub(super) async fn append(store: &dyn Store, commits: impl IntoIterator<Item = Make>) -> Vec<Outcome> {
+pub(crate) async fn append(store: &dyn Store, commits: impl IntoIterator<Item = Make>) -> Vec<Outcome> {
     let batch = batch(commits);
     let count = batch.commits().len();
     let outcomes = store.append(batch).await.expect("an answered batch");
@@ -166,12 +166,12 @@ pub(super) async fn append(store: &dyn Store, commits: impl IntoIterator<Item = 
 }
 
 /// Appends one that must be committed.
-pub(super) async fn committed(store: &dyn Store, commit: Make) -> Receipt {
+pub(crate) async fn committed(store: &dyn Store, commit: Make) -> Receipt {
     receipt(append(store, [commit]).await[0])
 }
 
 /// The receipt of a commit that must have been committed.
-pub(super) fn receipt(outcome: Outcome) -> Receipt {
+pub(crate) fn receipt(outcome: Outcome) -> Receipt {
     match outcome {
         Outcome::Committed(receipt) => receipt,
         other => panic!("it must be committed, it was {other:?}"),
@@ -179,7 +179,7 @@ pub(super) fn receipt(outcome: Outcome) -> Receipt {
 }
 
 /// The receipt of a commit that must be a duplicate.
-pub(super) fn duplicate(outcome: Outcome) -> Receipt {
+pub(crate) fn duplicate(outcome: Outcome) -> Receipt {
     match outcome {
         Outcome::Duplicate(receipt) => receipt,
         other => panic!("it must be a duplicate, it was {other:?}"),
@@ -187,7 +187,7 @@ pub(super) fn duplicate(outcome: Outcome) -> Receipt {
 }
 
 /// The whole log.
-pub(super) async fn log(store: &dyn Store) -> Vec<Stored> {
+pub(crate) async fn log(store: &dyn Store) -> Vec<Stored> {
     let mut events: Vec<Stored> = Vec::new();
     loop {
         let after = events.last().map_or(0, |last| last.position);
@@ -200,7 +200,7 @@ pub(super) async fn log(store: &dyn Store) -> Vec<Stored> {
 }
 
 /// That positions, ids, times and sequences are as they must be.
-pub(super) fn assert_in_order(events: &[Stored]) {
+pub(crate) fn assert_in_order(events: &[Stored]) {
     let mut sequences = std::collections::HashMap::new();
     for (index, stored) in events.iter().enumerate() {
         assert_eq!(stored.position, index as u64 + 1, "positions have no gap");

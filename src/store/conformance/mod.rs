@@ -17,7 +17,7 @@
 //! - `opening`: whose store it is, restart, backup; `projecting`: the views; `checking`: the check of a whole log
 
 mod appending;
-mod bench;
+pub(crate) mod bench;
 mod checking;
 mod clocks;
 mod failing;

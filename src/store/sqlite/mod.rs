@@ -7,6 +7,9 @@
 //! may have the store open: they take turns at `shop.db.lock`. `sqlite::memory:` is a private temporary directory,
 //! with `synchronous=OFF`, that goes away with the store.
 //!
+//! To restore a backup, put it in the log's place while no program has that open, and remove `shop.db-wal` and
+//! `shop.db-shm` if a program that died has left them: SQLite would read them into the backup.
+//!
 //! ## Layout
 //! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice
 //! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
@@ -54,7 +57,7 @@ use super::{
 use crate::events::{Head, Ref, Stored};
 
 /// How many pages are read at once; more wait.
-const READERS: usize = 8;
+const READERS: u32 = 8;
 
 /// A store on an embedded SQLite file.
 pub struct SqliteStore {
@@ -190,10 +193,11 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         if let Some(watcher) = &self.watcher {
-            watcher.stop();
+            watcher.stop().await;
         }
-        self.readers.close();
-        // Last, so that its connection, which can write, tidies the WAL away.
+        self.readers.drain().await;
+        // Last, so that its connection, the last one, takes what is in the -wal file into the log and removes it: a
+        // -wal file left behind would be read into whatever is put in the log's place.
         self.writer.close().await;
         self.views.close().await;
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -207,3 +211,6 @@ impl SqliteStore {
         self.readers.run(move |place, connection| reader::event_id(place, connection, &aggregate, sequence)).await
     }
 }
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests;

@@ -19,6 +19,7 @@ pub(super) struct Pool {
     place: Place,
     idle: Mutex<Vec<Connection>>,
     slots: Arc<Semaphore>,
+    size: u32,
 }
 
 /// A connection on loan: it goes back when dropped, without a transaction.
@@ -29,8 +30,8 @@ pub(super) struct Loan {
 }
 
 impl Pool {
-    pub(super) fn new(place: Place, slots: usize) -> Arc<Self> {
-        Arc::new(Self { place, idle: Mutex::default(), slots: Arc::new(Semaphore::new(slots)) })
+    pub(super) fn new(place: Place, size: u32) -> Arc<Self> {
+        Arc::new(Self { place, idle: Mutex::default(), slots: Arc::new(Semaphore::new(size as usize)), size })
     }
 
     /// Runs `read` on a connection of its own, on a thread that may block.
@@ -63,7 +64,14 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for readers to end (those that hold a view's snapshot are not waited for) and closes all connections.
+    /// Waits for those who read, then closes all connections.
+    pub(super) async fn drain(&self) {
+        // An error means that it is closed already.
+        let _all = self.slots.acquire_many(self.size).await;
+        self.close();
+    }
+
+    /// Closes all connections, those on loan as soon as they come back.
     pub(super) fn close(&self) {
         self.slots.close();
         self.idle().clear();

@@ -1,7 +1,7 @@
 //! Noticing what other processes append.
 
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -16,7 +16,10 @@ use crate::store::StoreError;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A thread that looks every 20 ms. Dropping this ends it.
-pub(super) struct Watcher(mpsc::Sender<()>);
+pub(super) struct Watcher {
+    stop: mpsc::Sender<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Watcher {
     pub(super) fn start(place: Place, head: watch::Sender<Head>) -> Result<Self, StoreError> {
@@ -34,17 +37,23 @@ impl Watcher {
                 }
             }
         };
-        thread::Builder::new().name("annals-watch".into()).spawn(look).map_err(|error| StoreError::Unusable {
+        let thread = thread::Builder::new().name("annals-watch".into()).spawn(look);
+        let thread = thread.map_err(|error| StoreError::Unusable {
             store: name,
             reason: format!("no thread can be started ({error}): raise the limit of processes"),
         })?;
-        Ok(Self(stop))
+        Ok(Self { stop, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Ends the thread without waiting for it.
-    pub(super) fn stop(&self) {
+    /// Ends the thread and closes its connection.
+    pub(super) async fn stop(&self) {
         // It may have ended.
-        let _ = self.0.send(());
+        let _ = self.stop.send(());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A thread that panicked has ended too.
+            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        }
     }
 }
 

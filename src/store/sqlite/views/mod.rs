@@ -27,7 +27,7 @@ use crate::store::{Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Vi
 
 const DOING: &str = "working on the views";
 /// How many reads and snapshots of views are open at once; more wait.
-const READERS: usize = 64;
+const READERS: u32 = 64;
 
 /// The views of a [`SqliteStore`](super::SqliteStore).
 pub(super) struct SqliteViews {
@@ -46,6 +46,7 @@ impl SqliteViews {
         Ok(Self { place, writer: Arc::new(Mutex::new(Some(connection))), readers })
     }
 
+    /// Does not wait for snapshots that somebody still holds.
     pub(super) async fn close(&self) {
         self.readers.close();
         drop(self.writer.lock().await.take());

@@ -1,0 +1,249 @@
+//! Files that are not what they should be.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use super::{Place, open_at, reason};
+use crate::events::Head;
+use crate::store::conformance::bench::{aggregate, append, assert_in_order, batch, commit, committed, log};
+use crate::store::{Instance, Interest, Snapshot, StoreError};
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_by_its_number() {
+    let place = Place::new();
+    place.open().await.close().await;
+    place.raw().pragma_update(None, "user_version", 7).unwrap();
+    let refused = open_at(&place.log(), true).await.map(|_| ());
+    assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 1 })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    place.raw().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
+    let before = fs::read(place.log()).unwrap();
+    assert!(reason(open_at(&place.log(), true).await).contains("another program: name another file"));
+    assert_eq!(fs::read(place.log()).unwrap(), before);
+
+    let place = Place::new();
+    fs::write(place.log(), "just a text, of some length, that is no database at all".repeat(20)).unwrap();
+    assert!(reason(open_at(&place.log(), true).await).contains("no SQLite database"));
+    assert!(!place.views().exists(), "nothing is made beside it");
+
+    let place = Place::new();
+    fs::write(place.log(), "").unwrap();
+    assert!(
+        matches!(open_at(&place.log(), false).await, Err(StoreError::Missing(_))),
+        "an empty file holds no store"
+    );
+    place.open().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_there_is_asked_for() {
+    let place = Place::new();
+    let path = place.0.path().join("shop/log.db");
+    assert!(reason(open_at(&path, true).await).contains("make it first"));
+    assert!(matches!(open_at(&path, false).await, Err(StoreError::Missing(_))));
+    assert!(open_at(place.0.path(), true).await.is_err(), "a directory is no file");
+}
+
+/// Guarantee 18: disposable.
+#[tokio::test]
+async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
+    let place = Place::new();
+    let store = place.open().await;
+    let head = committed(&*store, commit(1).on("tally:a", 0, 3)).await.head;
+    let (instance, at) = store.views().live("roster", 1).await.unwrap();
+    store.views().begin(&instance, at, head).await.unwrap().unwrap().commit().await.unwrap();
+    store.close().await;
+    fs::remove_file(place.views()).unwrap();
+    let store = place.open().await;
+    assert_eq!(store.views().live("roster", 1).await.unwrap(), (instance, Head::default()));
+    assert_eq!(store.head().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn a_views_file_that_is_damaged_or_of_another_log_is_to_be_deleted() {
+    let (place, other) = (Place::new(), Place::new());
+    place.open().await.close().await;
+    other.open().await.close().await;
+    fs::copy(other.views(), place.views()).unwrap();
+    assert!(reason(open_at(&place.log(), true).await).contains("another log: delete it"));
+    fs::write(place.views(), "no database".repeat(1_000)).unwrap();
+    assert!(reason(open_at(&place.log(), true).await).contains("delete it"));
+}
+
+/// Guarantee 16: a snapshot of a tail that was lost is not one of this log.
+#[tokio::test]
+async fn a_backup_is_a_store_and_a_snapshot_of_a_lost_tail_is_not_given_back() {
+    let place = Place::new();
+    let store = place.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 2)).await;
+    let copy = place.0.path().join("copy.db");
+    store.backup(&copy, Box::new(|_, _| {})).await.unwrap();
+    let backed_up = log(&*store).await;
+    let lost = committed(&*store, commit(2).on("tally:a", 2, 2)).await;
+    let key = aggregate("tally:a");
+    let snapshot = Snapshot { sequence: 4, shape: "x".to_owned(), state: "4".to_owned() };
+    store.keep_snapshot(&key, snapshot.clone()).await.unwrap();
+    assert_eq!(store.snapshot(&key).await.unwrap(), Some(snapshot.clone()));
+    store.close().await;
+    assert!(
+        !place.0.path().join("log.db-wal").exists(),
+        "closing leaves nothing that a restored log would take in"
+    );
+
+    fs::rename(&copy, place.log()).unwrap();
+    let store = place.open().await;
+    assert_eq!(log(&*store).await, backed_up);
+    assert_eq!(store.snapshot(&key).await.unwrap(), None);
+    let other = committed(&*store, commit(3).on("tally:a", 2, 2)).await;
+    assert_eq!(other.head.position, lost.head.position);
+    assert_ne!(other.head.event_id, lost.head.event_id);
+    assert_eq!(store.snapshot(&key).await.unwrap(), None, "the same sequence, another event");
+    store.keep_snapshot(&key, snapshot.clone()).await.unwrap();
+    assert_eq!(store.snapshot(&key).await.unwrap(), Some(snapshot));
+}
+
+#[tokio::test]
+async fn a_memory_store_takes_no_room_once_it_is_closed() {
+    let options = crate::store::OpenOptions {
+        app: "x".to_owned(),
+        clock: std::sync::Arc::new(jiff::Timestamp::now),
+        create: false,
+    };
+    let store = crate::store::sqlite::SqliteStore::open("sqlite::memory:", options).await.unwrap();
+    let directory = store.place.path().parent().unwrap().to_owned();
+    let store: Box<dyn crate::store::Store> = Box::new(store);
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    assert!(directory.exists());
+    store.close().await;
+    assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
+    let place = Place::new();
+    let views = place.open().await.views();
+    let (instance, at) = views.live("roster", 1).await.unwrap();
+    let to = Head { position: 1, event_id: uuid::Uuid::from_u128(1) };
+    let mut transaction = views.begin(&instance, at, to).await.unwrap().unwrap();
+    let table = transaction.table("rows");
+    let two = format!("CREATE TABLE {table} (a TEXT); CREATE INDEX roster_i ON {table} (a)");
+    assert!(format!("{:?}", transaction.execute(&two, vec![]).await).contains("several statements"));
+    assert!(format!("{:?}", transaction.execute("SELECT ?1", vec!["a".into()]).await).contains("placeholders"));
+    assert!(format!("{:?}", transaction.execute("COMMIT", vec![]).await).contains("ended the transaction"));
+    assert!(transaction.execute("SELECT 1", vec![]).await.is_err(), "it is over");
+    drop(transaction);
+    let other = Instance { name: "other".to_owned(), ..instance };
+    assert_eq!(views.checkpoint(&other).await.unwrap(), None);
+}
+
+/// Root may write everything: the child is nobody, where it may read its own program.
+#[tokio::test]
+async fn a_store_that_may_not_be_written_says_what_to_do() {
+    let place = Place::new();
+    let store = place.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    store.close().await;
+    let set = |path: &std::path::Path, mode: u32| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let program = place.0.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    set(&program, 0o755);
+    for (directory, file) in [(0o777, 0o444), (0o555, 0o444)] {
+        for path in [place.log(), place.views()] {
+            set(&path, file);
+        }
+        set(place.0.path(), directory);
+        let mut command = Command::new(&program);
+        command.args(["store::sqlite::tests::files::as_nobody", "--exact", "--ignored", "--nocapture"]);
+        command.env("ANNALS_TEST_DIRECTORY", place.0.path()).current_dir("/");
+        if place.raw().execute_batch("BEGIN IMMEDIATE").is_ok() {
+            // The rights do not bind this user: root.
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().unwrap();
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{directory:o} {file:o}: {text}");
+        assert!(text.contains("1 passed"), "{text}");
+        set(place.0.path(), 0o777);
+    }
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn as_nobody() {
+    let Some(directory) = std::env::var_os("ANNALS_TEST_DIRECTORY") else { return };
+    let path = std::path::Path::new(&directory).join("log.db");
+    let refused = reason(open_at(&path, true).await);
+    assert!(refused.contains("the right to write"), "{refused}");
+    match open_at(&path, false).await {
+        Ok(store) => {
+            assert_eq!(store.read(0, 10, &Interest::All).await.unwrap().events.len(), 1);
+            let refused = reason(store.append(batch([commit(2).on("tally:a", 1, 1)])).await);
+            assert!(refused.contains("the right to write"), "{refused}");
+        }
+        Err(error) => assert!(reason::<()>(Err(error)).contains("the right to write")),
+    }
+}
+
+/// A small file system of the child's own is filled up.
+#[tokio::test]
+async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
+    let place = Place::new();
+    let path = place.0.path().display();
+    let mount = format!("mount -t tmpfs -o size=4m annals '{path}'");
+    let alone = |script: String| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", &script]);
+        command.env("ANNALS_TEST_DIRECTORY", place.0.path());
+        command
+    };
+    if !alone(mount.clone()).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this system lets nobody mount a small file system");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let run = "store::sqlite::tests::files::in_little_room --exact --ignored --nocapture";
+    let output = alone(format!("{mount}; exec '{}' {run}", program.display())).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn in_little_room() {
+    let Some(directory) = std::env::var_os("ANNALS_TEST_DIRECTORY") else { return };
+    let directory = std::path::Path::new(&directory);
+    let path = directory.join("log.db");
+    let store = open_at(&path, true).await.unwrap();
+    let ballast = directory.join("ballast");
+    fs::write(&ballast, vec![1; 1_500_000]).unwrap();
+    let text = format!("{{\"by\":1,\"text\":\"{}\"}}", "x".repeat(20_000));
+    let (mut sequence, mut refused) = (0_u64, None);
+    while refused.is_none() {
+        let next = commit(sequence.into()).payload("tally:a", sequence, "1.0", &text);
+        match store.append(batch([next])).await {
+            Ok(outcomes) if !outcomes[0].poisons() => sequence += 1,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(StoreError::Database { source, .. }) => assert!(source.to_string().contains("make room"), "{source}"),
+        other => panic!("it must say that nothing was written: {other:?}"),
+    }
+    assert_eq!(store.head().await.unwrap().position, sequence, "nothing of it is there");
+    fs::remove_file(&ballast).unwrap();
+    let outcomes = append(&*store, [commit(sequence.into()).payload("tally:a", sequence, "1.0", &text)]).await;
+    assert!(!outcomes[0].poisons(), "with room it goes on");
+    store.close().await;
+    let events = log(&*open_at(&path, false).await.unwrap()).await;
+    assert_eq!(events.len() as u64, sequence + 1);
+    assert_in_order(&events);
+}

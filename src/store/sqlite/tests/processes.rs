@@ -1,0 +1,146 @@
+//! X1, X2: several processes, and their sudden deaths.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{Place, open_at};
+use crate::store::conformance::bench::{aggregate, append, assert_in_order, batch, commit, committed, log};
+use crate::store::{Outcome, StoreError};
+
+/// Starts a process that appends to `name` until it is killed, writing a line for each receipt.
+fn writer(place: &Place, name: &str) -> Child {
+    let test = "store::sqlite::tests::processes::writes_until_it_is_killed";
+    Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env("ANNALS_TEST_LOG", place.log())
+        .env("ANNALS_TEST_NAME", name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn writes_until_it_is_killed() {
+    let (Some(path), Ok(name)) = (std::env::var_os("ANNALS_TEST_LOG"), std::env::var("ANNALS_TEST_NAME")) else {
+        return;
+    };
+    let store = open_at(Path::new(&path), true).await.unwrap();
+    let mut sequence = store.load(&aggregate(&name), 0, usize::MAX).await.unwrap().len() as u64;
+    let mut output = std::io::stdout();
+    loop {
+        let commits = (0..5_u64).map(|number| {
+            let random = u128::from(uuid::Uuid::new_v4().as_u64_pair().0);
+            commit(random).on(&name, sequence + number * 2, 2)
+        });
+        let outcomes = append(&*store, commits).await;
+        sequence += 10;
+        for outcome in outcomes {
+            let Outcome::Committed(receipt) = outcome else { panic!("{outcome:?}") };
+            writeln!(output, "receipt {} {}", receipt.head.position, receipt.head.event_id).unwrap();
+        }
+        output.flush().unwrap();
+    }
+}
+
+/// The receipts that a process wrote before it was killed.
+fn receipts(child: &mut Child) -> Vec<(usize, String)> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines
+        .map_while(Result::ok)
+        .filter_map(|line| {
+            // The test harness writes its own words before the first.
+            let mut words = line.split("receipt ").nth(1)?.split(' ');
+            let (position, id) = (words.next()?.parse().ok()?, words.next()?.to_owned());
+            (id.len() == 36).then_some((position, id))
+        })
+        .collect()
+}
+
+/// X1, A11: kill -9 at any moment: no gap, nothing that was answered is lost, no half commit, no starved process.
+#[tokio::test]
+async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answered() {
+    let place = Place::new();
+    let mut acknowledged = [Vec::new(), Vec::new()];
+    for round in 0..5 {
+        let mut children = [writer(&place, "tally:one"), writer(&place, "tally:two")];
+        tokio::time::sleep(Duration::from_millis(400 + round * 73)).await;
+        // A third process, this one, gets its turn as well.
+        let store = place.open().await;
+        committed(&*store, commit(round.into()).on(&format!("tally:{round}"), 0, 1)).await;
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        for (child, all) in children.iter_mut().zip(&mut acknowledged) {
+            all.extend(receipts(child));
+        }
+        let events = log(&*store).await;
+        assert_in_order(&events);
+        let written = |name: &str| events.iter().filter(|event| event.aggregate.id() == name).count();
+        assert_eq!((written("one") % 10, written("two") % 10), (0, 0), "a batch is there whole or not at all");
+        for (position, id) in acknowledged.iter().flatten() {
+            assert_eq!(events[position - 1].event_id.to_string(), *id, "what was answered is there");
+        }
+        assert_eq!(store.integrity().await.unwrap(), Vec::<String>::new());
+    }
+    assert!(acknowledged.iter().all(|all| all.len() > 50), "each got its turns");
+}
+
+/// Guarantee 18: a program that knows no turns holds SQLite's own lock for a moment.
+#[tokio::test]
+async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() {
+    let place = Place::new();
+    let store = place.open().await;
+    let raw = place.raw();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waiting = tokio::spawn(async move {
+        committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+        store
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    raw.execute_batch("ROLLBACK").unwrap();
+    let store = waiting.await.unwrap();
+    let refusal = store.append(batch([commit(2).read("tally:a", 1)])).await.unwrap();
+    assert!(!refusal[0].poisons());
+}
+
+/// A batch that writes nothing waits for nobody's turn.
+#[tokio::test]
+async fn a_refusal_is_answered_while_another_process_holds_the_turn() {
+    let place = Place::new();
+    let (store, other) = (place.open().await, place.open().await);
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    let session = other.exclusive(Duration::from_secs(5), Duration::from_secs(20)).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(5), append(&*store, [commit(2).read("tally:a", 1)]));
+    assert!(!answer.await.unwrap()[0].poisons());
+    drop(session);
+}
+
+/// Whatever the clock does, the writer answers and goes on.
+#[tokio::test]
+async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
+    let place = Place::new();
+    let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let clock = {
+        let broken = broken.clone();
+        std::sync::Arc::new(move || {
+            assert!(!broken.load(std::sync::atomic::Ordering::SeqCst), "the clock stands still");
+            jiff::Timestamp::now()
+        })
+    };
+    let options = crate::store::OpenOptions { app: "x".to_owned(), clock, create: true };
+    let url = format!("sqlite://{}", place.log().display());
+    let store = crate::store::open(&url, options).await.unwrap();
+    match store.append(batch([commit(1).on("tally:a", 0, 1)])).await {
+        Err(StoreError::Database { source, .. }) => assert!(source.to_string().contains("stands still")),
+        other => panic!("it must be an error: {other:?}"),
+    }
+    broken.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(store.head().await.unwrap().position, 0);
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+}
