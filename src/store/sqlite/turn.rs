@@ -140,7 +140,8 @@ mod tests {
         drop(one.enter(Duration::from_secs(10)).unwrap());
     }
 
-    /// Each of three has to do all the time; none may starve.
+    /// Each of three has to do all the time. Where the one that has just written may go first again, one of them gets
+    /// a third of what another does.
     #[test]
     fn greedy_writers_take_turns() {
         let directory = tempfile::tempdir().unwrap();
@@ -164,6 +165,6 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let most = counts.iter().max().unwrap();
-        assert!(counts.iter().all(|count| count * 6 > *most), "{counts:?}");
+        assert!(counts.iter().all(|count| count * 2 > *most), "{counts:?}");
     }
 }
