@@ -46,3 +46,8 @@ pub mod prelude {
     pub use crate::projections::{DocumentView, On};
     pub use crate::store::Receipt;
 }
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,7 +12,8 @@ use crate::app::App;
 /// Copy the log to a new file, while others go on writing
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  backup job_server-2026-11-21.db\n\nThe views are not copied: they are made again from the log."
+    after_help = "Example:\n  backup job_server-2026-11-21.db\n\nThe views are not copied: they are made again from the log. To restore \
+    one, stop every program on the store, put the copy in the log's place, and remove the *.db-wal and *.db-shm files beside it."
 )]
 pub(super) struct Backup {
     /// The file to make: it must not be there

@@ -12,7 +12,7 @@
 //!
 //! ## Layout
 //! - `bench`: what the cases are written with: a log to work on, a clock, commits
-//! - `appending`, `failing`, `modelled`: the rules of [`Store::append`](super::Store::append)
+//! - `appending`, `failing`, `modelled`: the rules of [`Store::append`]
 //! - `clocks`: ids and times; `reading`: pages, loads, look-ups; `sharing`: several handles on one log
 //! - `opening`: whose store it is, restart, backup; `projecting`: the views; `checking`: the check of a whole log
 
