@@ -47,6 +47,10 @@ impl Cache {
         self.entries.invalidate(aggregate);
     }
 
+    pub(crate) fn forget_all(&self) {
+        self.entries.invalidate_all();
+    }
+
     fn entry(&self, state: State) -> Entry {
         Entry { state, stamp: self.stamps.fetch_add(1, Ordering::Relaxed) }
     }

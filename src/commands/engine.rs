@@ -12,7 +12,7 @@ use super::scope::{Change, Members};
 use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::{Metadata, Ref};
-use crate::store::{Answer, Clock, Commit, Outcome, Pending, Queue, Receipt, Store, StoreError, Stream};
+use crate::store::{Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream};
 
 /// So often a command is decided optimistically; then once more, while nobody else may write.
 const ATTEMPTS: u32 = 6;
@@ -68,8 +68,9 @@ impl Engine {
     pub(crate) fn start(store: Arc<dyn Store>, clock: Clock) -> Self {
         let repository = Repository::new(store.clone());
         let cache = repository.cache.clone();
-        let forget = move |poisoned: &mut dyn Iterator<Item = &Ref>| {
-            poisoned.for_each(|aggregate| cache.forget(aggregate));
+        let forget = move |poison: &Poison| match poison.is_everything() {
+            true => cache.forget_all(),
+            false => poison.aggregates().for_each(|aggregate| cache.forget(aggregate)),
         };
         let queue = Queue::start(store.clone(), Box::new(forget));
         Self { store, queue, repository, clock }

@@ -250,6 +250,7 @@ impl Outcome {
 /// by luck on a state that never was.
 #[derive(Clone, Debug, Default)]
 pub struct Poison {
+    everything: bool,
     aggregates: HashSet<Ref>,
     chains: HashSet<u64>,
 }
@@ -258,7 +259,8 @@ impl Poison {
     /// Whether `commit` was decided on something that failed.
     #[must_use]
     pub fn hits(&self, commit: &Commit) -> bool {
-        commit.chain.is_some_and(|chain| self.chains.contains(&chain))
+        self.everything
+            || commit.chain.is_some_and(|chain| self.chains.contains(&chain))
             || commit.streams.iter().any(|stream| self.aggregates.contains(&stream.aggregate))
     }
 
@@ -271,12 +273,22 @@ impl Poison {
     /// Whether nothing failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.aggregates.is_empty() && self.chains.is_empty()
+        !self.everything && self.aggregates.is_empty() && self.chains.is_empty()
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
+        self.everything |= other.everything;
         self.aggregates.extend(other.aggregates);
         self.chains.extend(other.chains);
+    }
+
+    /// The log is not the one that was decided on: whatever is in memory fails.
+    pub(crate) fn add_everything(&mut self) {
+        self.everything = true;
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.everything
     }
 
     pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Ref> {

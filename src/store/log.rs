@@ -154,6 +154,8 @@ pub trait Store: Send + Sync + 'static {
     /// 3. an aggregate's last sequence is not the expected one: `Conflict`;
     /// 4. else its events get the next positions, ids and times, and it is `Committed`.
     ///
+    /// The last event that was appended through this handle must still be in the log: else [`StoreError::Diverged`], once.
+    ///
     /// # Errors
     /// Nothing of the batch was written, unless the error is [`StoreError::OutcomeUnknown`].
     async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError>;

@@ -13,7 +13,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Batch, Commit, Outcome, Poison, Store, StoreError};
-use crate::events::Ref;
 
 /// A batch holds at most so many commits …
 const BATCH_COMMITS: usize = 512;
@@ -36,8 +35,8 @@ pub(crate) enum Answer {
 /// A commit's answer to come.
 pub(crate) type Pending = oneshot::Receiver<Answer>;
 
-/// Told, under the queue's lock, which aggregates were poisoned.
-type OnPoison = Box<dyn Fn(&mut dyn Iterator<Item = &Ref>) + Send + Sync>;
+/// Told, under the queue's lock, what was poisoned.
+type OnPoison = Box<dyn Fn(&Poison) + Send + Sync>;
 
 struct Queued {
     commit: Commit,
@@ -71,7 +70,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Starts the writer. `on_poison` must forget the states of the aggregates that it is given.
+    /// Starts the writer. `on_poison` must forget the states of what was poisoned.
     pub(crate) fn start(store: Arc<dyn Store>, on_poison: OnPoison) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_poison });
         let writer = tokio::spawn(write(store, shared.clone()));
@@ -184,7 +183,7 @@ fn spread(shared: &Shared, failed: &[Commit], mut poison: Poison) {
     let chains = failed.iter().chain(hit.iter().map(|queued| &queued.commit));
     let dead: Vec<u64> = chains.filter(|commit| poison.hits(commit)).filter_map(Commit::chain).collect();
     state.dead.extend(dead);
-    (shared.on_poison)(&mut poison.aggregates());
+    (shared.on_poison)(&poison);
     for queued in hit {
         let _ = queued.answer.send(Answer::Outcome(Outcome::Conflict));
     }
@@ -227,6 +226,9 @@ async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) 
             answers
         }
         Err(error) => {
+            if matches!(error, StoreError::Diverged(_)) {
+                poison.add_everything();
+            }
             let error = Arc::new(error);
             commits.iter().for_each(|commit| poison.add(commit));
             commits.iter().map(|_| Answer::Failed(error.clone())).collect()

@@ -54,6 +54,45 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     second.close().await;
 }
 
+/// Guarantee 16: an older backup is restored under a running program, and written on beyond the old head by another. What
+/// the program has in memory stands on nothing: it is told once, and decides on the log as it is from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_restored_under_a_running_program_is_noticed_and_its_caches_are_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
+    let annals = app().open(&url).await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let backup = directory.path().join("backup.db");
+    annals.backup(&backup, |_, _| ()).await.unwrap();
+    annals.execute(deposit("a", 1_000), &by("alice")).await.unwrap();
+
+    let mut log = rusqlite::Connection::open(directory.path().join("bank.db")).unwrap();
+    let older = rusqlite::Connection::open(&backup).unwrap();
+    rusqlite::backup::Backup::new(&older, &mut log).unwrap().step(-1).unwrap();
+    drop((log, older));
+    let other = app().open(&url).await.unwrap();
+    other.execute(deposit("a", 2), &by("bob")).await.unwrap();
+    other.close().await;
+
+    // By its sequence this would fit: the program believes that there are 1,001, and there are 3.
+    let transfer = Transfer { from: account("a"), to: account("b"), cents: 500 };
+    let error = annals.execute(transfer.clone(), &by("alice")).await.unwrap_err();
+    assert!(matches!(&error, ExecuteError::Store(source) if source.to_string().contains("backup")), "{error}");
+    let error = annals.execute(transfer, &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
+    annals.execute(deposit("a", 4), &by("alice")).await.unwrap();
+    assert_eq!(log_of(&annals).await, [1, 2, 4]);
+    annals.close().await;
+}
+
+async fn log_of(annals: &Annals) -> Vec<i64> {
+    let cents = |event: &annals::events::Stored| match AccountEvent::from_stored(event).unwrap() {
+        AccountEvent::Deposited { cents } => cents,
+        other => panic!("{other:?}"),
+    };
+    log(annals).await.iter().map(cents).collect()
+}
+
 /// Design 4.9: snapshots are a cache; a state is what its events say, with them and without.
 #[tokio::test]
 async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest() {

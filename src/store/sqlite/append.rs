@@ -12,20 +12,23 @@ use crate::store::{Batch, Clock, Commit, Outcome, Poison, Receipt, StoreError};
 const DOING: &str = "appending";
 
 const TAIL: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
 const EVENT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const COMMAND: &str = "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// Begins, appends and commits: the outcomes, and the head if it moved. On an error nothing was written, unless the
-/// error says that this is not known.
+/// Begins, appends and commits: the outcomes, and the head if it moved. `seen` is the last head that this writer saw:
+/// it must still be there. On an error nothing was written, unless the error says that this is not known.
 pub(super) fn append(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
     clock: &Clock,
+    seen: Head,
 ) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
     begin(place, connection, "BEGIN IMMEDIATE")?;
+    still_there(place, connection, seen)?;
     append_and_commit(place, connection, batch, clock)
 }
 
@@ -35,8 +38,10 @@ pub(super) fn answer(
     connection: &Connection,
     batch: &Batch,
     clock: &Clock,
+    seen: Head,
 ) -> Result<Vec<Outcome>, StoreError> {
     begin(place, connection, "BEGIN")?;
+    still_there(place, connection, seen)?;
     append_and_commit(place, connection, batch, clock).map(|(outcomes, _)| outcomes)
 }
 
@@ -46,6 +51,24 @@ pub(super) fn begin(place: &Place, connection: &Connection, sql: &str) -> Result
         .and_then(|mut begin| begin.execute([]))
         .map_err(|error| place.fault(DOING, error))?;
     Ok(())
+}
+
+/// Whether the log still holds the event that this writer saw last. If it does not (an older backup was put in its
+/// place), nothing that was decided in memory stands on anything.
+fn still_there(place: &Place, connection: &Connection, seen: Head) -> Result<(), StoreError> {
+    if seen.position == 0 {
+        return Ok(());
+    }
+    let found = connection
+        .prepare_cached(EVENT_ID)
+        .and_then(|mut event_id| event_id.query_row([seen.position], |row| row.get(0)).optional());
+    match found {
+        Ok(event_id) if event_id == Some(seen.event_id) => Ok(()),
+        found => {
+            roll_back(connection);
+            Err(found.map_or_else(|error| place.fault(DOING, error), |_| StoreError::Diverged(seen)))
+        }
+    }
 }
 
 /// Ends the transaction, if there is one, without effect.

@@ -38,7 +38,7 @@ impl Writer {
         let connection = file::writer(&place)?;
         file::synchronous(&place, &connection, "FULL")?;
         let (send, receive) = mpsc::channel();
-        let mut thread = Thread { place, connection, turnstile, clock, head };
+        let mut thread = Thread { place, connection, turnstile, clock, head, seen: Head::default() };
         let name = thread.place.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
@@ -94,6 +94,8 @@ struct Thread {
     turnstile: Turnstile,
     clock: Clock,
     head: watch::Sender<Head>,
+    /// The last head that was appended here.
+    seen: Head,
 }
 
 impl Thread {
@@ -132,10 +134,13 @@ impl Thread {
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
-            return answer(&self.place, &self.connection, batch, &self.clock);
+            let outcomes = answer(&self.place, &self.connection, batch, &self.clock, self.seen);
+            return outcomes.inspect_err(|error| forget(&mut self.seen, error));
         }
         let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
-        let (outcomes, head) = append(&self.place, &self.connection, batch, &self.clock)?;
+        let appended = append(&self.place, &self.connection, batch, &self.clock, self.seen);
+        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.seen, error))?;
+        self.seen = head.unwrap_or(self.seen);
         publish(&self.head, head);
         Ok(outcomes)
     }
@@ -163,6 +168,13 @@ impl Thread {
         roll_back(&self.connection);
         drop(turn);
         publish(&self.head, head);
+    }
+}
+
+/// What is not there any more is said once; the next batch stands on the log as it is now.
+fn forget(seen: &mut Head, error: &StoreError) {
+    if matches!(error, StoreError::Diverged(_)) {
+        *seen = Head::default();
     }
 }
 
