@@ -15,7 +15,7 @@ use super::tracked::{Core, Standing, Tracked};
 use super::write::set_up;
 use super::{Projection, ProjectionError, ReadError, Reading};
 use crate::events::Types;
-use crate::store::{Store, StoreError};
+use crate::store::{About, Store, StoreError};
 
 /// How often the checkpoint is read while somebody waits for it: another process may move it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -147,7 +147,7 @@ impl Projections {
     /// Lets a stopped projection try again, whichever process runs it.
     pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
         let tracked = self.tracked(name)?;
-        self.0.core.views.note(name, tracked.projection.version(), None).await?;
+        self.0.core.views.note(name, tracked.projection.version(), About::Stop, None).await?;
         tracked.try_again();
         Ok(())
     }

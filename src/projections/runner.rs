@@ -16,7 +16,7 @@ use super::tracked::{Core, Standing, Tracked};
 use super::write::{ATTEMPTS, Apart, back_off, set_up, step, take_apart};
 use super::{EventBatch, ProjectionError};
 use crate::events::{Head, Stored};
-use crate::store::{Instance, Page, StoreError};
+use crate::store::{About, Instance, Page, StoreError};
 
 /// The most that is read at a time while catching up.
 const CATCH_UP_EVENTS: usize = 10_000;
@@ -239,7 +239,12 @@ impl Runner {
         }
         self.arrive(to);
         if self.noted {
-            self.noted = self.core.views.note(tracked.name(), tracked.projection.version(), None).await.is_err();
+            self.noted = self
+                .core
+                .views
+                .note(tracked.name(), tracked.projection.version(), About::Stop, None)
+                .await
+                .is_err();
         }
         Ok(())
     }
@@ -304,7 +309,7 @@ impl Runner {
         let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
         tracing::error!(projection = name, "stopped {stop}");
         if let Ok(note) = serde_json::to_string(&stop) {
-            self.noted = self.core.views.note(&name, version, Some(note)).await.is_ok();
+            self.noted = self.core.views.note(&name, version, About::Stop, Some(note)).await.is_ok();
         }
         let here = (stop.generation, stop.at);
         self.tracked.stand(Standing::Stopped(stop));
@@ -314,7 +319,8 @@ impl Runner {
                 () = self.tracked.resume.notified() => break,
                 () = tokio::time::sleep(LOOK_FOR_HELP) => {}
             }
-            let cleared = self.noted && matches!(self.core.views.noted(&name, version).await, Ok(None));
+            let cleared =
+                self.noted && matches!(self.core.views.noted(&name, version, About::Stop).await, Ok(None));
             let refreshed = self.tracked.refresh(&*self.core.views).await.is_ok();
             let moved = refreshed && (self.tracked.instance().generation, self.tracked.head()) != here;
             if cleared || moved {

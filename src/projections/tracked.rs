@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::status::Stop;
 use super::{Progress, Projection};
 use crate::events::{Head, Stored, Types};
-use crate::store::{Instance, Interest, Store, StoreError, Views};
+use crate::store::{About, Instance, Interest, Store, StoreError, Views};
 
 /// The store and the event types.
 pub(super) struct Core {
@@ -186,7 +186,7 @@ impl Tracked {
 
     /// Why it stands, as any process noted it; `None` if that is history.
     pub async fn noted(&self, views: &dyn Views) -> Result<Option<Stop>, StoreError> {
-        let note = views.noted(self.name(), self.projection.version()).await?;
+        let note = views.noted(self.name(), self.projection.version(), About::Stop).await?;
         let stop: Option<Stop> = note.and_then(|note| serde_json::from_str(&note).ok());
         let (generation, head) = (self.instance().generation, self.head());
         Ok(stop.filter(|stop| stop.generation == generation && stop.at == head))

@@ -11,6 +11,7 @@
 //! - `check`: finds edits made around the triggers
 //! - `open`: from a URL to a store
 //! - `sqlite`: the store on an embedded file
+//! - `postgres`: the store that several processes share
 //! - `conformance`: the suite that every store passes
 
 mod check;
@@ -19,6 +20,8 @@ mod commit;
 pub mod conformance;
 mod log;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod queue;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -30,4 +33,4 @@ pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, dige
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;
 pub(crate) use queue::{Answer, Pending, Queue};
-pub use views::{Cell, Dialect, Instance, Row, Transaction, ViewSnapshot, Views};
+pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};

@@ -1,6 +1,9 @@
 //! The [`Views`] trait: where projections keep their tables and checkpoints.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::StoreError;
 use crate::events::Head;
@@ -88,6 +91,28 @@ pub struct Instance {
     pub generation: u64,
 }
 
+/// What a note about a projection is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum About {
+    /// Why it stopped.
+    Stop,
+    /// How far its rebuild is.
+    Rebuild,
+}
+
+/// A generation, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Which one.
+    pub instance: Instance,
+    /// Its checkpoint.
+    pub head: Head,
+    /// Whether it is the one that is read.
+    pub live: bool,
+    /// Who leads its projection now, if anybody does.
+    pub leader: Option<Uuid>,
+}
+
 /// Where projections keep what they make: tables by generation, checkpoints, status.
 ///
 /// Checkpoint and effect are committed in one transaction, and the checkpoint is the fence: a transaction begins
@@ -143,17 +168,55 @@ pub trait Views: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError>;
 
-    /// Keeps or clears a text about the projection that every process may read: why it stopped.
+    /// Keeps or clears a text about the projection that every process may read.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError>;
+    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError>;
 
     /// The text that [`Views::note`] keeps.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError>;
+    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError>;
+
+    /// Says that the process `owner` is there and wants to run these projections (name and version); answers which of
+    /// them it leads, for `term` from now by the store's own clock. Called again well before that, it renews.
+    ///
+    /// One owner leads a projection at a time. Leases are shared out evenly among the owners that want them: who
+    /// holds more than its share gets fewer at its next call, the rest becomes free then. An owner not heard of for its
+    /// term is dead, and what it led is free.
+    ///
+    /// A lease only saves work. That no event counts twice is the checkpoint's doing: see [`Views::begin`].
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn lead(
+        &self,
+        owner: Uuid,
+        wanted: &[(String, u64)],
+        term: Duration,
+    ) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// Lets go of all that `owner` leads: others may take it at once.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn leave(&self, owner: Uuid) -> Result<(), StoreError>;
+
+    /// All generations of all projections and versions, used by this program or not, ordered by name, version and
+    /// generation.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError>;
+
+    /// Drops a version of a projection: all its generations with their tables, its notes and its lease. `false`, and
+    /// nothing is dropped, while an owner's lease on it has not run out.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError>;
 }
 
 /// A transaction of a projection: its effects and its checkpoint, together. Dropped, it is rolled back.

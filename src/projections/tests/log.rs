@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::Happening;
 use crate::events::{Head, Ref, Stored};
 use crate::store::{
-    Batch, Exclusive, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store, StoreError, Transaction,
-    ViewSnapshot, Views,
+    About, Batch, Exclusive, Generation, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store,
+    StoreError, Transaction, ViewSnapshot, Views,
 };
 
 pub struct TestLog {
@@ -197,12 +197,33 @@ impl Views for TestViews {
         self.real.read(name, version).await
     }
 
-    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError> {
-        self.real.note(name, version, note).await
+    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
+        self.real.note(name, version, about, note).await
     }
 
-    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError> {
-        self.real.noted(name, version).await
+    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
+        self.real.noted(name, version, about).await
+    }
+
+    async fn lead(
+        &self,
+        owner: Uuid,
+        wanted: &[(String, u64)],
+        term: Duration,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        self.real.lead(owner, wanted, term).await
+    }
+
+    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.real.leave(owner).await
+    }
+
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        self.real.generations().await
+    }
+
+    async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError> {
+        self.real.prune(name, version).await
     }
 }
 

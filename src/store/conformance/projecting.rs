@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::bench::{Bench, aggregate, commit, committed};
 use crate::events::Head;
-use crate::store::{Cell, Instance, Snapshot, Store, Transaction, Views};
+use crate::store::{About, Cell, Instance, Snapshot, Store, Transaction, Views};
 
 const NIL: Head = Head { position: 0, event_id: Uuid::nil() };
 
@@ -255,14 +255,14 @@ pub(super) async fn projections_of_any_name_and_version_are_kept_apart(bench: Be
 pub(super) async fn a_note_is_kept_for_every_handle_until_it_is_cleared(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     let (views, others) = (store.views(), other.views());
-    assert_eq!(views.noted("roster", 1).await.unwrap(), None);
+    assert_eq!(views.noted("roster", 1, About::Stop).await.unwrap(), None);
     for note in ["it stopped", "it stopped again"] {
-        views.note("roster", 1, Some(note.to_owned())).await.unwrap();
-        assert_eq!(others.noted("roster", 1).await.unwrap().as_deref(), Some(note));
+        views.note("roster", 1, About::Stop, Some(note.to_owned())).await.unwrap();
+        assert_eq!(others.noted("roster", 1, About::Stop).await.unwrap().as_deref(), Some(note));
     }
-    assert_eq!(others.noted("roster", 2).await.unwrap(), None);
-    others.note("roster", 1, None).await.unwrap();
-    assert_eq!(views.noted("roster", 1).await.unwrap(), None);
+    assert_eq!(others.noted("roster", 2, About::Stop).await.unwrap(), None);
+    others.note("roster", 1, About::Stop, None).await.unwrap();
+    assert_eq!(views.noted("roster", 1, About::Stop).await.unwrap(), None);
 }
 
 /// Design 4.9: a cache of states of the log.

@@ -21,8 +21,9 @@ CREATE UNIQUE INDEX projections_live ON projections (name, version) WHERE live;
 CREATE TABLE notes (
     name    TEXT NOT NULL,
     version INTEGER NOT NULL,
+    about   TEXT NOT NULL,
     note    TEXT NOT NULL,
-    PRIMARY KEY (name, version)
+    PRIMARY KEY (name, version, about)
 ) STRICT, WITHOUT ROWID;
 
 -- event_id: that of the aggregate's event of this sequence, so that a snapshot of a lost tail is not taken for good.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::names;
 use crate::events::Head;
-use crate::store::Instance;
+use crate::store::{About, Instance};
 
 const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM projections ";
 
@@ -140,21 +140,39 @@ pub(super) fn note(
     connection: &Connection,
     name: &str,
     version: u64,
+    about: About,
     note: Option<String>,
 ) -> rusqlite::Result<()> {
     match note {
         Some(note) => connection.execute(
-            "INSERT INTO notes VALUES (?1, ?2, ?3) ON CONFLICT (name, version) DO UPDATE SET note = excluded.note",
-            params![name, version, note],
+            "INSERT INTO notes VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (name, version, about) DO UPDATE SET note = excluded.note",
+            params![name, version, word(about), note],
         )?,
-        None => connection.execute("DELETE FROM notes WHERE name = ?1 AND version = ?2", params![name, version])?,
+        None => connection.execute(
+            "DELETE FROM notes WHERE name = ?1 AND version = ?2 AND about = ?3",
+            params![name, version, word(about)],
+        )?,
     };
     Ok(())
 }
 
-pub(super) fn noted(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<Option<String>> {
+/// What the column `about` says.
+fn word(about: About) -> &'static str {
+    match about {
+        About::Stop => "stop",
+        About::Rebuild => "rebuild",
+    }
+}
+
+pub(super) fn noted(
+    connection: &Connection,
+    name: &str,
+    version: u64,
+    about: About,
+) -> rusqlite::Result<Option<String>> {
     connection
-        .prepare_cached("SELECT note FROM notes WHERE name = ?1 AND version = ?2")?
-        .query_row(params![name, version], |row| row.get(0))
+        .prepare_cached("SELECT note FROM notes WHERE name = ?1 AND version = ?2 AND about = ?3")?
+        .query_row(params![name, version, word(about)], |row| row.get(0))
         .optional()
 }

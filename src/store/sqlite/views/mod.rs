@@ -12,6 +12,7 @@ mod statement;
 mod transaction;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -23,7 +24,7 @@ use super::file;
 use super::place::Place;
 use super::pool::{Pool, blocking};
 use crate::events::{Head, Ref};
-use crate::store::{Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
+use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
 
 const DOING: &str = "working on the views";
 /// How many reads and snapshots of views are open at once; more wait.
@@ -185,13 +186,36 @@ impl Views for SqliteViews {
         Ok(Box::new(snapshot))
     }
 
-    async fn note(&self, name: &str, version: u64, note: Option<String>) -> Result<(), StoreError> {
+    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.write(move |connection| generations::note(connection, &name, version, note).map(Some)).await.map(drop)
+        self.write(move |connection| generations::note(connection, &name, version, about, note).map(Some))
+            .await
+            .map(drop)
     }
 
-    async fn noted(&self, name: &str, version: u64) -> Result<Option<String>, StoreError> {
+    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
-        self.find(move |connection| generations::noted(connection, &name, version)).await
+        self.find(move |connection| generations::noted(connection, &name, version, about)).await
+    }
+
+    async fn lead(
+        &self,
+        _owner: Uuid,
+        wanted: &[(String, u64)],
+        _term: Duration,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(wanted.to_vec())
+    }
+
+    async fn leave(&self, _owner: Uuid) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        Err(super::fault::told(DOING, "not there yet"))
+    }
+
+    async fn prune(&self, _name: &str, _version: u64) -> Result<bool, StoreError> {
+        Err(super::fault::told(DOING, "not there yet"))
     }
 }

@@ -1,0 +1,1 @@
+//! The views: checkpoints, the tables of projections, snapshots of aggregates.
