@@ -52,7 +52,7 @@ fn many_rows_do_what_they_do_one_by_one() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let schema = runtime.block_on(Schema::new());
     let views = schema.views();
-    let mut transaction = runtime.block_on(async {
+    let transaction = runtime.block_on(async {
         let mut transaction = open(&views).await;
         for table in ["many", "single"] {
             let table = transaction.table(table);
@@ -63,9 +63,11 @@ fn many_rows_do_what_they_do_one_by_one() {
         transaction
     });
     let (many, single) = (transaction.table("many"), transaction.table("single"));
+    let transaction = tokio::sync::Mutex::new(transaction);
     let steps = vec((select(STATEMENTS), rows(12)), 1..6);
     let config = ProptestConfig::with_cases(60);
     proptest!(config, |(steps in steps, query in select(QUERIES), asked in rows(8))| runtime.block_on(async {
+        let mut transaction = transaction.lock().await;
         for table in [&many, &single] {
             transaction.execute(&format!("DELETE FROM {table}"), vec![]).await.unwrap();
         }
@@ -74,8 +76,8 @@ fn many_rows_do_what_they_do_one_by_one() {
             for row in rows {
                 transaction.execute(&statement.replace("{t}", &single), row).await.unwrap();
             }
-            let expected = contents(&mut *transaction, &single).await;
-            prop_assert_eq!(contents(&mut *transaction, &many).await, expected, "{}", statement);
+            let expected = contents(&mut **transaction, &single).await;
+            prop_assert_eq!(contents(&mut **transaction, &many).await, expected, "{}", statement);
         }
         let query = query.replace("{t}", &single);
         let mut expected = Vec::new();
