@@ -50,6 +50,7 @@ async fn contents(transaction: &mut dyn Transaction, table: &str) -> Vec<Row> {
 #[test]
 fn many_rows_do_what_they_do_one_by_one() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _within = runtime.enter();
     let schema = runtime.block_on(Schema::new());
     let views = schema.views();
     let transaction = runtime.block_on(async {
