@@ -17,7 +17,7 @@ const OWN: &str = "own-";
 pub(crate) struct Cluster {
     folder: PathBuf,
     settings: Vec<String>,
-    _user: File,
+    _user: Option<File>,
 }
 
 impl Cluster {
@@ -30,7 +30,7 @@ impl Cluster {
         let user = lock_file(&folder, "users.lock");
         // Waits for a watcher that is stopping the server.
         user.lock_shared().expect("a lock on a file");
-        let cluster = Self { folder, settings, _user: user };
+        let cluster = Self { folder, settings, _user: Some(user) };
         cluster.watch(idle, remove);
         cluster
     }
@@ -42,9 +42,12 @@ impl Cluster {
         alone.lock().expect("a lock on a file");
         for entry in std::fs::read_dir(base()).into_iter().flatten().flatten() {
             let folder = entry.path();
-            let free = |name: &str| lock_file(&folder, name).try_lock().is_ok();
-            if entry.file_name().to_string_lossy().starts_with(OWN) && free("users.lock") && free("watcher.lock") {
-                Self::join(folder, Vec::new(), 1, true).destroy();
+            let unlocked = |name| File::open(folder.join(name)).map_or(true, |file| file.try_lock().is_ok());
+            if entry.file_name().to_string_lossy().starts_with(OWN)
+                && unlocked("users.lock")
+                && unlocked("watcher.lock")
+            {
+                Self { folder, settings: Vec::new(), _user: None }.destroy();
             }
         }
         Self::join(base().join(format!("{OWN}{}", uuid::Uuid::now_v7().simple())), settings, 1, true)

@@ -8,6 +8,7 @@
 //! - `server`: [`Server`], a server for one test alone, which it may stop, freeze and start again
 //! - `shared`: the server that all tests share
 //! - `cluster`: a directory with a server in it: made, started, stopped, and watched by a process that outlives its users
+//! - `place`: [`Place`], room for a store of either kind; [`both_stores!`], tests that run on both
 //! - `programs`: PostgreSQL's own programs, and as whom they run
 //! - `psql`: SQL by way of psql
 //!
@@ -15,10 +16,12 @@
 
 mod cluster;
 mod fresh;
+mod place;
 mod programs;
 mod psql;
 mod server;
 mod shared;
 
 pub use fresh::Fresh;
+pub use place::Place;
 pub use server::Server;
