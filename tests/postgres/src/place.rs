@@ -47,10 +47,29 @@ impl Place {
     }
 }
 
-/// Makes two tests of each function named, `sqlite::…` and `postgres::…`: the functions are async and take a
-/// `&Place`. A crate that uses it has tokio.
+/// Makes two tests of each function named, `sqlite::…` and `postgres::…`. The functions are async and take a `&Place`;
+/// a crate that uses it has tokio. After `blocking:` they are not async.
 #[macro_export]
 macro_rules! both_stores {
+    (blocking: $($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&$crate::Place::sqlite());
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&$crate::Place::postgres());
+                }
+            )+
+        }
+    };
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(
