@@ -20,6 +20,7 @@ mod bank;
 mod killing;
 mod processes;
 mod promises;
+mod races;
 
 /// How often a case is tried: a few times in a short run.
 fn rounds(few: u64) -> u64 {

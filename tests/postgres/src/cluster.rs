@@ -124,6 +124,13 @@ impl Cluster {
         text(pg_ctl.args(["-D", "data", "-w", "-m", mode, "stop"]).output().expect("pg_ctl runs"));
     }
 
+    /// Copies a directory within this one, in place of what is there.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let _ = std::fs::remove_dir_all(self.folder.join(to));
+        let mut copy = Programs::get().as_user("cp", &self.folder);
+        text(copy.args(["-a", from, to]).output().expect("cp runs"));
+    }
+
     /// Sends a signal to the server and all that it has started.
     pub(crate) fn signal(&self, signal: &str) {
         let Ok(file) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return };

@@ -42,6 +42,16 @@ fn a_server_of_ones_own_is_durable_and_keeps_what_it_committed_through_a_crash()
 }
 
 #[test]
+fn a_server_is_put_back_to_what_was_saved() {
+    let server = Server::own();
+    server.sql("CREATE TABLE t (a int)");
+    server.save();
+    server.sql("INSERT INTO t VALUES (7)");
+    server.restore();
+    assert_eq!(server.sql("SELECT count(*) FROM t"), "0");
+}
+
+#[test]
 fn a_frozen_server_answers_nobody_until_it_is_thawed() {
     let server = Server::own();
     server.freeze();
