@@ -18,8 +18,10 @@
 #[path = "../behaviour/bank.rs"]
 mod bank;
 mod killing;
+mod lines;
 mod processes;
 mod promises;
+mod proxy;
 mod races;
 
 /// How often a case is tried: a few times in a short run.
