@@ -37,7 +37,7 @@ impl std::fmt::Debug for OpenOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no kind of store.
-    #[error("`{0}` names no store: write sqlite://FILE.db or sqlite::memory:")]
+    #[error("`{0}` names no store: write sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE")]
     UnknownUrl(String),
     /// The store is not there, and was not to be made.
     #[error("there is no store at `{0}`: execute a command to make one, or name another with --store")]

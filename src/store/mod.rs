@@ -21,7 +21,7 @@ pub mod conformance;
 mod log;
 mod open;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub mod postgres;
 mod queue;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{OpenOptions, Store, StoreError};
 
 /// Opens the store that a URL names: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db`, or `sqlite::memory:` for one that
-/// goes away when it is closed.
+/// goes away when it is closed; `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`.
 ///
 /// # Errors
 /// When the URL names no kind of store that this program has, or the store cannot be opened.
@@ -13,6 +13,10 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, Sto
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(super::sqlite::SqliteStore::open(url, options).await?));
+    }
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(super::postgres::PostgresStore::open(url, options).await?));
     }
     let _ = options;
     Err(StoreError::UnknownUrl(url.to_owned()))

@@ -1,11 +1,97 @@
 //! What Postgres says, as a [`StoreError`] that says what to do.
 
-use super::place::Place;
+use super::place::{CONNECT, Place};
 use crate::store::StoreError;
 
+/// How long an append waits for the lock, as `append.sql` has it.
+pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// An error of this crate's own making.
+pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
+    StoreError::Database { doing, source: what.into().into() }
+}
+
 impl Place {
+    pub(super) fn unusable(&self, reason: String) -> StoreError {
+        StoreError::Unusable { store: self.name().to_owned(), reason }
+    }
+
     /// What Postgres says while `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
-        StoreError::Database { doing, source: error.into() }
+        match &error {
+            sqlx::Error::Database(database) => match self.advice(database.as_ref()) {
+                Some(told) => told,
+                None => StoreError::Database { doing, source: error.into() },
+            },
+            sqlx::Error::PoolClosed => StoreError::Closed,
+            sqlx::Error::PoolTimedOut => self.unusable(format!(
+                "no connection became free within {CONNECT:?}: the server does not answer, or all connections of this \
+                 program are in use by slow queries"
+            )),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => self.unusable(format!(
+                "the server cannot be reached ({error}): see that it runs, and that host and port are right"
+            )),
+            _ => StoreError::Database { doing, source: error.into() },
+        }
+    }
+
+    /// What to do about what the server says; `None` where it speaks of the data.
+    fn advice(&self, error: &dyn sqlx::error::DatabaseError) -> Option<StoreError> {
+        let message = error.message();
+        let reason = match error.code()?.as_ref() {
+            "55P03" => return Some(StoreError::Busy(WAIT)),
+            "28000" | "28P01" => {
+                format!("the server refuses the user ({message}): see the URL's user and password")
+            }
+            "3D000" => format!("{message}: make it with `createdb`, or name another"),
+            "25006" => format!(
+                "it is read-only ({message}): this is a replica, or default_transaction_read_only is on: name the \
+                 primary server"
+            ),
+            "42501" if message.starts_with("annals:") => return None,
+            "42501" => format!(
+                "this user lacks a right ({message}): grant it USAGE on the schema, SELECT on its tables and EXECUTE \
+                 on its functions"
+            ),
+            "53300" => {
+                format!("the server takes no more connections ({message}): raise max_connections, or use a pooler")
+            }
+            "53100" | "53200" | "53000" => format!("the server lacks room ({message}): make some, then try again"),
+            "57P01" | "57P02" | "57P03" | "57P05" => {
+                format!("the server ends the connection ({message}): try again")
+            }
+            "08P01" if message.contains("startup parameter") => {
+                format!("{message}: this is a pooler: add `pooler=transaction` to the URL")
+            }
+            "26000" | "42P05" => format!("{message}: behind a pooler, add `pooler=transaction` to the URL"),
+            "25000" if message.starts_with("annals:") => {
+                format!("{message}: set default_transaction_isolation to `read committed` for this user")
+            }
+            "42883" | "42P01" | "3F000" => {
+                format!("what this program made is not there any more ({message}): was the schema changed?")
+            }
+            "57014" => format!("the server gave up ({message}): see its statement_timeout"),
+            _ => return None,
+        };
+        Some(self.unusable(reason))
+    }
+
+    /// What an error means for a transaction that was sent to the server to be done and committed.
+    pub(super) fn after_sending(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
+        if proves_rollback(&error) { self.fault(doing, error) } else { StoreError::OutcomeUnknown(error.into()) }
+    }
+}
+
+/// Whether the server itself says that the transaction came to nothing. What a dying server or connection says does
+/// not: it may come after the commit.
+fn proves_rollback(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // Shutdown, crash, starting up, the connection itself: may follow a commit.
+            Some(code) => !(code.starts_with("57P") || code.starts_with("08")),
+            None => false,
+        },
+        sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut | sqlx::Error::Encode(_) => true,
+        _ => false,
     }
 }

@@ -1,10 +1,156 @@
 //! The shared store: a PostgreSQL schema, written by any number of processes.
 //!
+//! `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME` (default `public`) is made when it is first opened to be
+//! written. Behind a pooler that lends out connections by the transaction, add `&pooler=transaction`: then nothing of
+//! a session is used; statements are not prepared, and other processes' appends are noticed by looking for them.
+//!
+//! A batch is one call of one SQL function, in one round trip. It holds the lock on the row of `head` while it
+//! appends: so positions have no gap, and are in commit order, whoever writes.
+//!
+//! An application's role needs no right to write the log's tables: `GRANT USAGE ON SCHEMA`, `GRANT SELECT ON ALL TABLES`
+//! and `GRANT EXECUTE ON ALL FUNCTIONS` in the schema, by the role that made it, let it append and read. For
+//! projections it needs `CREATE` on the schema too.
+//!
 //! ## Layout
-//! - `place`: from a URL to a pool of connections, and what the schema is called
-//! - `fault`: what Postgres says, as a [`StoreError`](super::StoreError) that says what to do
+//! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
+//! - `schema`: whose schema it is, and migrations; `log.sql`, `guard.sql`, `append.sql`: the first
+//! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
+//!   the log locked for one caller
+//! - `reader`, `rows`: what is read; `watch`: noticing what others append
+//! - `upkeep`: integrity and backup
 //! - `views`: checkpoints and the tables of projections
 
+mod append;
+mod columns;
 mod fault;
+mod noviews;
 mod place;
+mod reader;
+mod rows;
+mod schema;
+mod session;
+mod upkeep;
 mod views;
+mod watch;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch as channel;
+use uuid::Uuid;
+
+use self::place::Place;
+use self::reader::Reader;
+use self::watch::{News, Watcher};
+use self::writer::Writer;
+use super::{
+    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+};
+use crate::events::{Head, Ref, Stored};
+
+/// A store in a PostgreSQL schema.
+pub struct PostgresStore {
+    place: Place,
+    settings: String,
+    writer: Writer,
+    reader: Arc<Reader>,
+    head: channel::Sender<Head>,
+    watcher: Watcher,
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens the store that a URL names: see the module.
+    ///
+    /// # Errors
+    /// When the schema is not there and is not to be made, is not a store, is another application's, or the server
+    /// cannot be used.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let place = Place::parse(url)?;
+        let settings = schema::prepare(&place, &options.app, options.create).await?;
+        let reader = Arc::new(Reader::new(place.clone()));
+        let (head, _) = channel::channel(reader.head().await?);
+        let news = News::default();
+        let writer = Writer::start(place.clone(), options.clock, head.clone(), news.clone());
+        let watcher = Watcher::start(&place, reader.clone(), head.clone(), news);
+        Ok(Self { place, settings, writer, reader, head, watcher })
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.writer.append(batch).await
+    }
+
+    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        Ok(Box::new(self.writer.exclusive(wait, hold).await?))
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.reader.head().await
+    }
+
+    fn watch(&self) -> channel::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        self.reader.read(after, limit, interest).await
+    }
+
+    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.reader.at(positions).await
+    }
+
+    async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.reader.load(aggregate, after, limit).await
+    }
+
+    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        self.reader.commands(ids).await
+    }
+
+    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        self.reader.position_at(time).await
+    }
+
+    async fn snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn views(&self) -> Arc<dyn Views> {
+        Arc::new(noviews::NoViews)
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        upkeep::integrity(&self.place).await
+    }
+
+    async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        upkeep::backup(&self.place, to, progress).await
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, {}", self.settings, self.place.name())
+    }
+
+    async fn close(&self) {
+        self.watcher.stop();
+        self.writer.close().await;
+        self.place.close().await;
+    }
+}

@@ -1,30 +1,46 @@
 //! Where a store lies: the server, the schema, and what it is called in messages.
 
-use sqlx::PgPool;
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use crate::store::StoreError;
 
-/// A schema of a database, and a pool of connections to it.
+/// How long a connection may take to be made, or to become free in the pool.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How many pages of the log are read at once; more wait.
+const READERS: u32 = 8;
+/// How many transactions of projections and views are open at once; more wait.
+const CONNECTIONS: u32 = 16;
+
+/// A schema of a database, and pools of connections to it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     /// The URL without its password.
     name: String,
+    /// As it is called.
+    plain_schema: String,
     /// Quoted, for use in SQL: every name in every statement is qualified with it, because behind a pooler no session
     /// keeps a search path.
     schema: String,
+    /// Whether a pooler lends out its connections by the transaction: then nothing of a session is kept, such as
+    /// prepared statements and LISTEN.
+    pooler: bool,
+    options: PgConnectOptions,
     pool: PgPool,
+    readers: PgPool,
 }
 
 impl Place {
-    /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`; connects when first used. Without `schema` it
-    /// is `public`.
+    /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&pooler=transaction`; connects when first used.
+    /// Without `schema` it is `public`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let (plain, schema) = split_schema(url);
-        let schema = schema.unwrap_or_else(|| "public".to_owned());
-        let options: PgConnectOptions = plain.parse().map_err(|error: sqlx::Error| StoreError::Unusable {
-            store: "postgres://…".to_owned(),
-            reason: format!("its URL cannot be read ({error}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
+        let unusable = |reason| StoreError::Unusable { store: "postgres://…".to_owned(), reason };
+        let Own { rest, schema, pooler } = Own::of(url).map_err(unusable)?;
+        let options: PgConnectOptions = rest.parse().map_err(|_: sqlx::Error| {
+            // What is wrong may be said with the password in it.
+            unusable("its URL cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
         })?;
         let name = format!(
             "postgres://{}@{}:{}/{}?schema={schema}",
@@ -33,20 +49,85 @@ impl Place {
             options.get_port(),
             options.get_database().unwrap_or(options.get_username()),
         );
-        let pool = PgPoolOptions::new().max_connections(16).test_before_acquire(false).connect_lazy_with(options);
-        Ok(Self { name, schema: quoted(&schema), pool })
+        let mut options = options.application_name("annals").disable_statement_logging();
+        let mut reading = options.clone();
+        if pooler {
+            // A pooler refuses what it does not know, and prepared statements stay behind on its connections.
+            options = options.extra_float_digits(None).statement_cache_capacity(0);
+            reading = options.clone();
+        } else {
+            // Plans are made for the tables as they are now: one that was made when they were empty reads them whole.
+            reading = reading.options([("plan_cache_mode", "force_custom_plan")]);
+        }
+        let pool = || PgPoolOptions::new().acquire_timeout(CONNECT).test_before_acquire(false);
+        Ok(Self {
+            name,
+            schema: quoted(&schema),
+            plain_schema: schema,
+            pooler,
+            pool: pool().max_connections(CONNECTIONS).connect_lazy_with(options.clone()),
+            readers: pool().max_connections(READERS).connect_lazy_with(reading),
+            options,
+        })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
+    /// Quoted, for use in SQL.
     pub(super) fn schema(&self) -> &str {
         &self.schema
     }
 
+    /// As it is called, for use as a value.
+    pub(super) fn plain_schema(&self) -> &str {
+        &self.plain_schema
+    }
+
+    /// Whether nothing of a session is kept beyond a transaction: statements must not be prepared, and must be run in
+    /// a transaction.
+    pub(super) fn pooler(&self) -> bool {
+        self.pooler
+    }
+
+    /// `sql` with the quoted schema in place of each `{schema}`.
+    pub(super) fn sql(&self, sql: &str) -> String {
+        sql.replace("{schema}", &self.schema)
+    }
+
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// For what is read of the log.
+    pub(super) fn readers(&self) -> &PgPool {
+        &self.readers
+    }
+
+    /// A connection of its own.
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        const DOING: &str = "connecting";
+        match tokio::time::timeout(CONNECT, self.options.connect()).await {
+            Ok(connected) => connected.map_err(|error| self.fault(DOING, error)),
+            Err(_) => Err(self.unusable(format!(
+                "the server does not answer within {CONNECT:?}: see that it runs, and that a firewall lets it be reached"
+            ))),
+        }
+    }
+
+    /// The channel on which processes tell each other that the log has grown: at most 63 bytes, as Postgres wants it.
+    pub(super) fn channel(&self) -> String {
+        format!("annals {}", self.plain_schema)
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.pool.close().await;
     }
 }
 
@@ -55,16 +136,71 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Takes `schema=NAME` out of a URL's query: sqlx does not know it.
-fn split_schema(url: &str) -> (String, Option<String>) {
-    let Some((address, query)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let (mut schema, mut rest) = (None, Vec::new());
-    for pair in query.split('&') {
-        match pair.strip_prefix("schema=") {
-            Some(name) => schema = Some(name.to_owned()),
-            None => rest.push(pair),
+/// What this crate takes out of a URL's query: sqlx does not know it.
+#[derive(Debug, PartialEq)]
+struct Own {
+    rest: String,
+    schema: String,
+    pooler: bool,
+}
+
+impl Own {
+    fn of(url: &str) -> Result<Self, String> {
+        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut own = Self { rest: String::new(), schema: "public".to_owned(), pooler: false };
+        let mut rest = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("schema", name)) => own.schema = schema(name)?.to_owned(),
+                Some(("pooler", "transaction")) => own.pooler = true,
+                Some(("pooler", other)) => {
+                    return Err(format!("it says `pooler={other}`: write `pooler=transaction`, or leave it out"));
+                }
+                _ => rest.push(pair),
+            }
         }
+        let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+        own.rest = format!("{address}{query}");
+        Ok(own)
     }
-    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
-    (format!("{address}{query}"), schema)
+}
+
+/// A name that needs no escaping anywhere, with room for what is made of it: Postgres cuts names at 63 bytes.
+fn schema(name: &str) -> Result<&str, String> {
+    let fits = (1..=48).contains(&name.len()) && !name.starts_with("pg_");
+    if fits && name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-')) {
+        return Ok(name);
+    }
+    Err(format!("`{name}` is no name for a schema here: take letters, digits, `_` and `-`, at most 48 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlx_does_not_know_is_taken_out_of_the_url() {
+        let own = Own::of("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&a=b").unwrap();
+        let rest = "postgres://u@h/d?sslmode=disable&a=b".to_owned();
+        assert_eq!(own, Own { rest, schema: "acme".to_owned(), pooler: true });
+        let own = Own::of("postgres://u@h/d").unwrap();
+        assert_eq!(own, Own { rest: "postgres://u@h/d".to_owned(), schema: "public".to_owned(), pooler: false });
+    }
+
+    #[test]
+    fn a_schema_that_would_need_escaping_is_refused() {
+        for name in ["", "a'b", "a\"b", "a$b", "a b", "a%20b", "pg_catalog", &"x".repeat(49)] {
+            assert!(Own::of(&format!("postgres://h/d?schema={name}")).is_err(), "{name}");
+        }
+        assert!(Own::of("postgres://h/d?pooler=session").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_is_in_no_name_and_no_message() {
+        let place = Place::parse("postgres://user:s3cret@host:5/data?schema=acme").unwrap();
+        assert_eq!(place.name(), "postgres://user@host:5/data?schema=acme");
+        assert!(!format!("{place:?}").contains("s3cret"), "{place:?}");
+        let refused = Place::parse("postgres://user:s3cret@host:port/data").unwrap_err();
+        assert!(!format!("{refused:?} {refused}").contains("s3cret"), "{refused:?}");
+    }
 }

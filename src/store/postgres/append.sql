@@ -1,0 +1,254 @@
+-- The append, version 1: one call appends a batch, whole, in one transaction.
+
+-- Locks the log against all other writers until the transaction ends.
+CREATE FUNCTION {schema}.hold() RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $annals$
+BEGIN
+    PERFORM FROM {schema}.head FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'annals: the row of {schema}.head is missing' USING ERRCODE = 'data_corrupted';
+    END IF;
+END
+$annals$;
+
+-- Commits, streams (an aggregate named by a commit) and events come as columns; aggregates and chains that are named
+-- are numbered from 1.
+--
+-- Plans are made once and must not depend on how large the tables were then: hence the settings.
+CREATE FUNCTION {schema}.append(
+    writes          boolean,       -- whether anything is to be kept: if not, it only answers, without the lock
+    seen_position   bigint,        -- the last event that this writer appended: it must still be there
+    seen_event_id   uuid,
+    now             timestamptz,   -- the clock of the writer
+    milliseconds    bigint,        -- the same, since 1970
+    plain           boolean,       -- within the batch all fits: sequences follow on each other, no id comes twice
+    chains          int,           -- how many there are
+    -- each aggregate once, with the sequence that is expected first
+    aggregate_type  text[],
+    aggregate_id    text[],
+    aggregate_last  bigint[],
+    -- commits
+    command_id      uuid[],
+    command         text[],
+    body_digest     bytea[],
+    kept            boolean[],
+    written         bigint[],      -- how many events
+    streams         int[],         -- how many
+    chain           int[],         -- 0: none
+    twin            int[],         -- the last commit before it with the same id, 0: none
+    -- streams
+    stream_of       int[],         -- the aggregate
+    stream_expected bigint[],
+    stream_written  bigint[],
+    -- events
+    event_commit    int[],
+    event_aggregate_type text[],
+    event_aggregate_id   text[],
+    event_sequence  bigint[],
+    event_type      text[],
+    event_version   text[],
+    event_payload   text[],
+    event_metadata  text[],
+    event_command   uuid[],
+    event_occurred  timestamptz[],
+    event_digest    bytea[],
+    -- the log before it, and the time of what is recorded now
+    OUT diverged    boolean,
+    OUT base        bigint,
+    OUT base_id     uuid,
+    OUT recorded    timestamptz,
+    OUT event_ids   uuid[],        -- of the events appended
+    -- what came of each commit, NULL when all were committed: 0 committed, 1 known, 2 known as another, 3 conflict,
+    -- 4 the same id as an earlier one of the batch that was committed
+    OUT outcomes    int[],
+    -- the rows of known command ids
+    OUT known_first bigint[],
+    OUT known_events bigint[],
+    OUT known_head  bigint[],
+    OUT known_head_id uuid[],
+    OUT known_recorded timestamptz[]
+)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET jit = off
+    SET lock_timeout = '30s'
+AS $annals$
+#variable_conflict use_column
+DECLARE
+    base_recorded timestamptz;
+    last      bigint[];
+    known     int[];
+    count     int := cardinality(append.command_id);
+    bad       boolean[];
+    bad_chain boolean[];
+    outcome   int;
+    other     int;
+    stream    int := 1;
+    past      int;
+    previous  text;
+    time_part bigint;
+    counter   bigint;
+BEGIN
+    -- A statement of its own that reads nothing else: only what later statements read is as of the lock.
+    IF writes THEN
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            RAISE EXCEPTION 'annals: the log is appended to in READ COMMITTED, not in %',
+                upper(current_setting('transaction_isolation')) USING ERRCODE = 'invalid_transaction_state';
+        END IF;
+        PERFORM FROM {schema}.head FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'annals: the row of {schema}.head is missing' USING ERRCODE = 'data_corrupted';
+        END IF;
+    END IF;
+
+    SELECT e.position, e.event_id, e.recorded_at INTO base, base_id, base_recorded
+        FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
+    base := coalesce(base, 0);
+    base_id := coalesce(base_id, '00000000-0000-0000-0000-000000000000');
+    recorded := greatest(base_recorded, now);
+
+    diverged := seen_position > 0 AND (seen_position, seen_event_id) IS DISTINCT FROM (base, base_id)
+        AND NOT EXISTS (
+            SELECT FROM {schema}.events e WHERE e.position = seen_position AND e.event_id = seen_event_id
+        );
+    IF diverged THEN
+        RETURN;
+    END IF;
+
+    -- Scalar subqueries with LIMIT 1: an index is looked into once for each, whatever the planner thinks of the table.
+    last := ARRAY(
+        SELECT coalesce((
+            SELECT e.sequence FROM {schema}.events e
+            WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id
+            ORDER BY e.sequence DESC LIMIT 1
+        ), 0)
+        FROM unnest(append.aggregate_type, append.aggregate_id) AS a (type, id)
+    );
+    IF NOT plain OR last <> aggregate_last OR EXISTS (
+        SELECT FROM unnest(append.command_id) AS c (id)
+        WHERE (SELECT true FROM {schema}.commands k WHERE k.command_id = c.id LIMIT 1)
+    ) THEN
+        -- Something does not fit: each commit in turn, on what those before it leave.
+        SELECT array_agg(k.outcome), array_agg(k.first_position), array_agg(k.events), array_agg(k.head_position),
+               array_agg(k.head_event_id), array_agg(k.recorded_at)
+        INTO known, known_first, known_events, known_head, known_head_id, known_recorded
+        FROM (
+            SELECT k.*
+            FROM unnest(append.command_id, append.command, append.body_digest)
+                WITH ORDINALITY AS c (id, name, digest, n)
+            LEFT JOIN LATERAL (
+                SELECT CASE WHEN k.command = c.name AND k.body_digest = c.digest THEN 1 ELSE 2 END AS outcome, k.*
+                FROM {schema}.commands k WHERE k.command_id = c.id LIMIT 1
+            ) k ON true
+            ORDER BY c.n
+        ) k;
+        bad := array_fill(false, ARRAY[cardinality(aggregate_last)]);
+        bad_chain := array_fill(false, ARRAY[chains]);
+        outcomes := array_fill(0, ARRAY[count]);
+        FOR c IN 1 .. count LOOP
+            past := stream + streams[c];
+            other := twin[c];
+            WHILE other > 0 AND NOT (outcomes[other] = 0 AND kept[other]) LOOP
+                other := twin[other];
+            END LOOP;
+            outcome := CASE
+                WHEN known[c] IS NOT NULL THEN known[c]
+                WHEN other > 0 THEN 4
+                WHEN chain[c] > 0 AND bad_chain[nullif(chain[c], 0)] THEN 3
+                ELSE 0
+            END;
+            FOR s IN stream .. past - 1 LOOP
+                EXIT WHEN outcome <> 0;
+                IF bad[stream_of[s]] OR last[stream_of[s]] <> stream_expected[s] THEN
+                    outcome := 3;
+                END IF;
+            END LOOP;
+            FOR s IN stream .. past - 1 LOOP
+                IF outcome = 0 THEN
+                    last[stream_of[s]] := last[stream_of[s]] + stream_written[s];
+                ELSE
+                    bad[stream_of[s]] := true;
+                END IF;
+            END LOOP;
+            IF outcome <> 0 AND chain[c] > 0 THEN
+                bad_chain[chain[c]] := true;
+            END IF;
+            outcomes[c] := outcome;
+            stream := past;
+        END LOOP;
+    END IF;
+    IF NOT writes THEN
+        RETURN;
+    END IF;
+
+    -- A UUIDv7: 48 bits of milliseconds, 42 bits that count on, 32 bits of chance. A clock that is behind stays where
+    -- the last id was, and counting goes on; the chance keeps a log that was restored and written on from giving out
+    -- the ids of the tail that it lost.
+    previous := replace(base_id::text, '-', '');
+    time_part := ('x' || lpad(substr(previous, 1, 12), 16, '0'))::bit(64)::bigint;
+    counter := (('x' || lpad(substr(previous, 14, 3), 16, '0'))::bit(64)::bigint << 30)
+        + (('x' || lpad(substr(previous, 17, 8), 16, '0'))::bit(64)::bigint & 1073741823);
+    IF milliseconds > time_part THEN
+        time_part := milliseconds;
+        counter := floor(random() * 1099511627776)::bigint;
+    ELSIF counter > 4398046511103 - cardinality(event_commit) THEN
+        time_part := time_part + 1;
+        counter := 0;
+    END IF;
+    event_ids := ARRAY(
+        SELECT (
+            lpad(to_hex(time_part), 12, '0') || '7' || lpad(to_hex(n >> 30), 3, '0')
+            || to_hex((n & 1073741823) | 2147483648)
+            || lpad(to_hex(floor(random() * 4294967296)::bigint), 8, '0')
+        )::uuid
+        FROM generate_series(counter + 1, counter + (
+            SELECT count(*) FROM unnest(event_commit) AS e (c) WHERE outcomes IS NULL OR outcomes[e.c] = 0
+        )) AS n
+    );
+
+    INSERT INTO {schema}.events (
+        aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
+        position, event_id, command_id, occurred_at, recorded_at, digest
+    )
+    SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload::json,
+        e.metadata::json, base + e.n, event_ids[e.n], e.command_id, coalesce(e.occurred_at, recorded), recorded,
+        e.digest
+    FROM (
+        SELECT e.*, row_number() OVER () AS n
+        FROM unnest(
+            event_commit, event_aggregate_type, event_aggregate_id, event_sequence, append.event_type,
+            append.event_version, event_payload, event_metadata, event_command, event_occurred, event_digest
+        ) AS e (
+            c, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, command_id,
+            occurred_at, digest
+        )
+        WHERE outcomes IS NULL OR outcomes[e.c] = 0
+    ) e;
+
+    INSERT INTO {schema}.commands
+    SELECT c.command_id, c.command, c.body_digest, base + c.till - c.written + least(c.written, 1), c.written,
+        base + c.till, CASE WHEN c.till = 0 THEN base_id ELSE event_ids[c.till] END, recorded
+    FROM (
+        SELECT c.*, sum(c.written) OVER (ROWS UNBOUNDED PRECEDING)::bigint AS till
+        FROM unnest(append.command_id, append.command, append.body_digest, kept, append.written)
+            WITH ORDINALITY AS c (command_id, command, body_digest, kept, written, n)
+        WHERE outcomes IS NULL OR outcomes[c.n] = 0
+    ) c
+    WHERE c.kept;
+END
+$annals$;
+
+-- Whoever may append is told by the owner: GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA … TO ….
+REVOKE ALL ON FUNCTION {schema}.hold() FROM PUBLIC;
+DO $annals$
+BEGIN
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', (
+        SELECT oid::regprocedure FROM pg_catalog.pg_proc
+        WHERE pronamespace = '{schema}'::regnamespace AND proname = 'append'
+    ));
+END
+$annals$;

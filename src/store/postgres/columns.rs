@@ -1,0 +1,173 @@
+//! A batch as the append function takes it: columns of commits, streams and events.
+
+use std::collections::HashMap;
+
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use super::rows::{Micros, signed};
+use crate::events::{Head, Ref};
+use crate::store::{Batch, Commit};
+
+/// The parameters of the append function, but for the clock and what the writer saw: see `append.sql`.
+#[derive(Default)]
+pub(super) struct Columns<'b> {
+    /// Whether anything is to be kept.
+    pub(super) writes: bool,
+    plain: bool,
+    chains: i32,
+    aggregates: Aggregates<'b>,
+    commits: Commits<'b>,
+    streams: Streams,
+    events: Events<'b>,
+}
+
+#[derive(Default)]
+struct Aggregates<'b> {
+    kinds: Vec<&'b str>,
+    ids: Vec<&'b str>,
+    last: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Commits<'b> {
+    ids: Vec<Uuid>,
+    commands: Vec<&'b str>,
+    body_digests: Vec<&'b [u8]>,
+    kept: Vec<bool>,
+    written: Vec<i64>,
+    streams: Vec<i32>,
+    chains: Vec<i32>,
+    twins: Vec<i32>,
+}
+
+#[derive(Default)]
+struct Streams {
+    of: Vec<i32>,
+    expected: Vec<i64>,
+    written: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Events<'b> {
+    commits: Vec<i32>,
+    kinds: Vec<&'b str>,
+    ids: Vec<&'b str>,
+    sequences: Vec<i64>,
+    types: Vec<&'b str>,
+    versions: Vec<&'b str>,
+    payloads: Vec<&'b str>,
+    metadata: Vec<&'b str>,
+    commands: Vec<Uuid>,
+    occurred: Vec<Option<Micros>>,
+    digests: Vec<&'b [u8]>,
+}
+
+/// The numbers that aggregates, chains and commands of the batch have, from 1.
+#[derive(Default)]
+struct Numbers<'b> {
+    /// With the sequence that the last commit that names it leaves.
+    aggregates: HashMap<&'b Ref, (i32, u64)>,
+    chains: HashMap<u64, i32>,
+    commands: HashMap<Uuid, i32>,
+}
+
+impl<'b> Columns<'b> {
+    pub(super) fn of(batch: &'b Batch) -> Self {
+        let mut columns = Self { plain: true, ..Self::default() };
+        let mut numbers = Numbers::default();
+        for (commit, number) in batch.commits().iter().zip(1..) {
+            columns.commit(commit, number, &mut numbers);
+        }
+        columns.chains = numbers.chains.len().try_into().unwrap_or(i32::MAX);
+        columns
+    }
+
+    fn commit(&mut self, commit: &'b Commit, number: i32, numbers: &mut Numbers<'b>) {
+        self.writes |= commit.keeps_command();
+        let commits = &mut self.commits;
+        commits.ids.push(commit.command_id());
+        commits.commands.push(commit.command());
+        commits.body_digests.push(commit.body_digest());
+        commits.kept.push(commit.keeps_command());
+        commits.written.push(long(commit.event_count()));
+        commits.streams.push(short(commit.streams().len()));
+        let next = short(numbers.chains.len()) + 1;
+        commits.chains.push(commit.chain().map_or(0, |chain| *numbers.chains.entry(chain).or_insert(next)));
+        let twin = numbers.commands.insert(commit.command_id(), number).unwrap_or(0);
+        self.plain &= twin == 0;
+        commits.twins.push(twin);
+        for stream in commit.streams() {
+            let next = short(numbers.aggregates.len()) + 1;
+            let written = stream.events().len();
+            let entry = numbers.aggregates.entry(stream.aggregate());
+            let (of, last) = entry.or_insert_with(|| {
+                self.aggregates.kinds.push(stream.aggregate().kind());
+                self.aggregates.ids.push(stream.aggregate().id());
+                self.aggregates.last.push(signed(stream.expected()));
+                (next, stream.expected())
+            });
+            self.plain &= *last == stream.expected();
+            *last = stream.expected() + written as u64;
+            self.streams.of.push(*of);
+            self.streams.expected.push(signed(stream.expected()));
+            self.streams.written.push(long(written));
+            self.events.push(commit, number, stream);
+        }
+    }
+
+    /// Binds them all, in the order in which the function declares them.
+    pub(super) fn bind<'q>(
+        &'q self,
+        query: Query<'q, Postgres, PgArguments>,
+        seen: Head,
+        now: jiff::Timestamp,
+    ) -> Query<'q, Postgres, PgArguments> {
+        let query = query.bind(self.writes).bind(signed(seen.position)).bind(seen.event_id);
+        let query = query.bind(Micros::of(now)).bind(now.as_millisecond()).bind(self.plain).bind(self.chains);
+        let Aggregates { kinds, ids, last } = &self.aggregates;
+        let query = query.bind(kinds).bind(ids).bind(last);
+        let Commits { ids, commands, body_digests, kept, written, streams, chains, twins } = &self.commits;
+        let query = query.bind(ids).bind(commands).bind(body_digests).bind(kept);
+        let query = query.bind(written).bind(streams).bind(chains).bind(twins);
+        let Streams { of, expected, written } = &self.streams;
+        let query = query.bind(of).bind(expected).bind(written);
+        let Events { commits, kinds, ids, sequences, types, versions, .. } = &self.events;
+        let query = query.bind(commits).bind(kinds).bind(ids).bind(sequences).bind(types).bind(versions);
+        let Events { payloads, metadata, commands, occurred, digests, .. } = &self.events;
+        query.bind(payloads).bind(metadata).bind(commands).bind(occurred).bind(digests)
+    }
+}
+
+/// How many parameters [`Columns::bind`] binds.
+pub(super) const PARAMETERS: usize = 32;
+
+impl<'b> Events<'b> {
+    fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::Stream) {
+        let mut sequence = signed(stream.expected());
+        for (event, digest) in stream.events().iter().zip(stream.digests()) {
+            sequence += 1;
+            self.commits.push(number);
+            self.kinds.push(stream.aggregate().kind());
+            self.ids.push(stream.aggregate().id());
+            self.sequences.push(sequence);
+            self.types.push(event.event_type());
+            self.versions.push(event.event_version());
+            self.payloads.push(event.payload());
+            self.metadata.push(commit.metadata());
+            self.commands.push(commit.command_id());
+            self.occurred.push(commit.occurred_at().map(Micros::of));
+            self.digests.push(digest);
+        }
+    }
+}
+
+fn short(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn long(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,268 @@
+//! What is read of the log.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Acquire, PgConnection, Postgres, Row};
+use uuid::Uuid;
+
+use super::place::Place;
+use super::rows::{self, COLUMNS, COMMAND, Micros, signed, stored, unsigned};
+use crate::events::{Head, Ref, Stored};
+use crate::store::{Interest, KnownCommand, Page, StoreError};
+
+const DOING: &str = "reading the log";
+/// A reader of few event types looks through so many times its page before it asks the index.
+const WINDOW: u64 = 4;
+/// How often a read is begun anew on another connection: as often as there may be dead ones in the pool.
+const ATTEMPTS: u32 = 10;
+
+/// The statements, with the schema's name in them.
+pub(super) struct Reader {
+    place: Place,
+    head: String,
+    all: String,
+    near: String,
+    far: String,
+    at: String,
+    load: String,
+    commands: String,
+    position_at: String,
+    event_id: String,
+}
+
+impl Reader {
+    pub(super) fn new(place: Place) -> Self {
+        let sql = |sql: &str| place.sql(sql);
+        let events = |rest: &str| place.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
+        Self {
+            head: sql("SELECT position, event_id FROM {schema}.events ORDER BY position DESC LIMIT 1"),
+            all: events("WHERE position > $1 ORDER BY position LIMIT $2"),
+            near: events(
+                "WHERE position > $1 AND position <= $2 AND event_type = ANY ($3) ORDER BY position LIMIT $4",
+            ),
+            far: events(
+                "WHERE position = ANY (ARRAY( \
+                     SELECT p.position FROM unnest($3::text[]) AS t (type) CROSS JOIN LATERAL ( \
+                         SELECT e.position FROM {schema}.events e \
+                         WHERE e.event_type = t.type AND e.position > $1 AND e.position <= $2 \
+                         ORDER BY e.position LIMIT $4 \
+                     ) p ORDER BY p.position LIMIT $4 \
+                 )) ORDER BY position",
+            ),
+            at: events("WHERE position = ANY ($1) ORDER BY position"),
+            load: load(&place),
+            commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
+            // Bisects: times never decrease with the position.
+            position_at: sql("WITH RECURSIVE bisect (low, high) AS ( \
+                     SELECT 1::bigint, coalesce((SELECT max(position) FROM {schema}.events), 0) + 1 \
+                     UNION ALL \
+                     SELECT CASE WHEN e.recorded_at >= $1 THEN b.low ELSE b.middle + 1 END, \
+                            CASE WHEN e.recorded_at >= $1 THEN b.middle ELSE b.high END \
+                     FROM (SELECT low, high, low + (high - low) / 2 AS middle FROM bisect WHERE low < high) b \
+                     LEFT JOIN LATERAL ( \
+                         SELECT recorded_at FROM {schema}.events WHERE position = b.middle LIMIT 1 \
+                     ) e ON true \
+                 ) SELECT low FROM bisect WHERE low >= high LIMIT 1"),
+            event_id: sql("SELECT event_id FROM {schema}.events \
+                 WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3"),
+            place,
+        }
+    }
+
+    /// Runs a query on one of the connections, again on another one if that was lost: reading changes nothing.
+    fn fetch<'a, T: Send + 'a>(
+        &'a self,
+        query: impl Fn() -> Query<'a, Postgres, PgArguments> + Send + Sync + 'a,
+        decode: impl Fn(&PgRow) -> Result<T, StoreError> + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<Vec<T>, StoreError>> {
+        // Boxed, for the compiler's sake: it cannot see through so many lifetimes.
+        Box::pin(async move {
+            let mut attempt = 1;
+            loop {
+                match self.try_fetch(query(), &decode).await {
+                    Err(Failed::Database(error)) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
+                    Err(Failed::Database(error)) => return Err(self.place.fault(DOING, error)),
+                    Err(Failed::Told(error)) => return Err(error),
+                    Ok(decoded) => return Ok(decoded),
+                }
+            }
+        })
+    }
+
+    async fn try_fetch<T>(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+        decode: &impl Fn(&PgRow) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, Failed> {
+        let mut connection = self.place.readers().acquire().await?;
+        if !self.place.pooler() {
+            return collect(query, &mut connection, decode).await;
+        }
+        let mut transaction = connection.begin().await?;
+        let decoded = collect(query.persistent(false), &mut transaction, decode).await?;
+        transaction.commit().await?;
+        Ok(decoded)
+    }
+
+    pub(super) async fn head(&self) -> Result<Head, StoreError> {
+        let rows = self.fetch(
+            || sqlx::query(&self.head),
+            |row| rows::head(row).map_err(|error| self.place.fault(DOING, error)),
+        );
+        Ok(rows.await?.pop().unwrap_or_default())
+    }
+
+    pub(super) async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        let limit = limit.max(1);
+        match interest {
+            Interest::All => self.all(after, limit).await,
+            Interest::EventTypes(types) => self.few(after, limit, types).await,
+        }
+    }
+
+    async fn all(&self, after: u64, limit: usize) -> Result<Page, StoreError> {
+        loop {
+            let events =
+                self.fetch(|| sqlx::query(&self.all).bind(signed(after)).bind(long(limit)), stored).await?;
+            // One statement sees one moment: there was nothing after its last event then.
+            if let Some(last) = events.last() {
+                return Ok(Page { to: last.head(), events });
+            }
+            let head = self.head().await?;
+            if head.position <= after {
+                return Ok(Page { events, to: head });
+            }
+            // Something came between the two looks.
+        }
+    }
+
+    /// Some types only: near by looking at each event, further on by the index, which costs a little for each type.
+    /// The bound is read first: what comes after it is for the next page.
+    async fn few(&self, after: u64, limit: usize, types: &[String]) -> Result<Page, StoreError> {
+        let head = self.head().await?;
+        if head.position <= after {
+            return Ok(Page { events: Vec::new(), to: head });
+        }
+        let mut types = types.to_vec();
+        types.sort_unstable();
+        types.dedup();
+        let window = after.saturating_add(WINDOW.saturating_mul(limit as u64)).min(head.position);
+        let types = &types;
+        let search = |sql, from, to, count| {
+            let query = move || sqlx::query(sql).bind(signed(from)).bind(signed(to)).bind(types).bind(long(count));
+            self.fetch(query, stored)
+        };
+        let mut events = search(&self.near, after, window, limit).await?;
+        let left = limit.saturating_sub(events.len());
+        if left > 0 && window < head.position && !types.is_empty() {
+            events.extend(search(&self.far, window, head.position, left).await?);
+        }
+        let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
+        Ok(Page { events, to })
+    }
+
+    pub(super) async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        let positions: Vec<i64> = positions.iter().filter_map(|position| i64::try_from(*position).ok()).collect();
+        self.fetch(|| sqlx::query(&self.at).bind(&positions), stored).await
+    }
+
+    pub(super) async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let query = || {
+            let query = sqlx::query(&self.load).bind(aggregate.kind()).bind(aggregate.id());
+            query.bind(signed(after)).bind(long(limit))
+        };
+        self.fetch(query, stored).await
+    }
+
+    pub(super) async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        let known = self.fetch(|| sqlx::query(&self.commands).bind(ids), |row| rows::known(&self.place, row));
+        let known: HashMap<Uuid, KnownCommand> =
+            known.await?.into_iter().map(|known| (known.receipt.command_id, known)).collect();
+        Ok(ids.iter().map(|id| known.get(id).cloned()).collect())
+    }
+
+    pub(super) async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        let time = Micros::not_before(time);
+        let decode = |row: &PgRow| row.try_get(0).map_err(|error| self.place.fault(DOING, error));
+        let found = self.fetch(|| sqlx::query(&self.position_at).bind(time), decode).await?;
+        Ok(found.first().copied().map_or(1, unsigned))
+    }
+
+    /// The id of an aggregate's event of this sequence.
+    pub(super) async fn event_id(&self, aggregate: &Ref, sequence: u64) -> Result<Option<Uuid>, StoreError> {
+        let query =
+            || sqlx::query(&self.event_id).bind(aggregate.kind()).bind(aggregate.id()).bind(signed(sequence));
+        let decode = |row: &PgRow| row.try_get(0).map_err(|error| self.place.fault(DOING, error));
+        Ok(self.fetch(query, decode).await?.pop())
+    }
+}
+
+/// Why a read failed.
+enum Failed {
+    Database(sqlx::Error),
+    Told(StoreError),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Decodes row by row, as they come.
+async fn collect<T>(
+    query: Query<'_, Postgres, PgArguments>,
+    connection: &mut PgConnection,
+    decode: &impl Fn(&PgRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, Failed> {
+    let mut rows = query.fetch(connection);
+    let mut decoded = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        decoded.push(decode(&row).map_err(Failed::Told)?);
+    }
+    Ok(decoded)
+}
+
+/// Whether the connection was lost, so that another may do better.
+fn lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P01") || code.starts_with("57P02"))
+        }
+        _ => false,
+    }
+}
+
+fn load(place: &Place) -> String {
+    place.sql(&format!(
+        "SELECT {COLUMNS} FROM {{schema}}.events \
+         WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 ORDER BY sequence LIMIT $4"
+    ))
+}
+
+/// [`Reader::load`] on a connection that is in a transaction.
+pub(super) async fn load_on(
+    place: &Place,
+    connection: &mut PgConnection,
+    aggregate: &Ref,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Stored>, StoreError> {
+    let sql = load(place);
+    let query = sqlx::query(&sql).persistent(false).bind(aggregate.kind()).bind(aggregate.id());
+    let query = query.bind(signed(after)).bind(long(limit));
+    collect(query, connection, &stored).await.map_err(|failed| match failed {
+        Failed::Database(error) => place.fault(DOING, error),
+        Failed::Told(error) => error,
+    })
+}
+
+fn long(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

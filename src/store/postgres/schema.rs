@@ -1,0 +1,311 @@
+//! Opening a schema: whose it is, its version, and bringing it up to that of this program.
+
+use sqlx::{Connection, Executor, PgConnection, Row};
+
+use super::place::Place;
+use crate::store::StoreError;
+
+const DOING: &str = "opening the store";
+/// The oldest server that this crate is tested with.
+const OLDEST: i32 = 130_000;
+
+/// What takes the schema from each version to the next: from nothing to 1 by the first.
+const MIGRATIONS: &[&[&str]] = &[&[include_str!("log.sql"), include_str!("guard.sql"), include_str!("append.sql")]];
+
+/// The newest version that this program knows.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The tables that this crate makes.
+const TABLES: [&str; 4] = ["events", "commands", "meta", "head"];
+
+/// The columns of postgres-es's `events`, with their types.
+const STOCK: [(&str, &str); 7] = [
+    ("aggregate_type", "text"),
+    ("aggregate_id", "text"),
+    ("sequence", "bigint"),
+    ("event_type", "text"),
+    ("event_version", "text"),
+    ("payload", "json"),
+    ("metadata", "json"),
+];
+
+/// What lies in a schema.
+#[derive(Debug, PartialEq)]
+pub(super) enum State {
+    /// Nothing of the names that this crate uses.
+    Empty,
+    /// A store.
+    Ours { version: i64, app: String, log_id: String },
+    /// The `events` of postgres-es, and nothing else in the way.
+    PostgresEs,
+    /// Something else: what, and where it does not fit.
+    Foreign(String),
+}
+
+/// Sees that the schema is this application's, or makes it so; answers what the server is and how durably it writes.
+pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<String, StoreError> {
+    let mut connection = place.connect().await?;
+    let settings = server(place, &mut connection).await?;
+    let fits = match usable(place, app, inspect(place, &mut connection).await?)? {
+        Some(version) => version == VERSION,
+        None => false,
+    };
+    if !fits {
+        migrate(place, &mut connection, app, create).await?;
+    }
+    // What it waits for is that the server has heard of it: nothing depends on that.
+    let _ = connection.close().await;
+    Ok(settings)
+}
+
+/// The version of this application's store; `None` where there is nothing yet.
+fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreError> {
+    match state {
+        State::Empty => Ok(None),
+        State::Ours { version, .. } if version > VERSION => {
+            Err(StoreError::Newer { found: version, known: VERSION })
+        }
+        State::Ours { app: found, .. } if found != app => Err(place.unusable(format!(
+            "it belongs to the application `{found}`, this one is `{app}`: name another schema with `?schema=`"
+        ))),
+        State::Ours { version, .. } => Ok(Some(version)),
+        State::PostgresEs => Err(place.unusable(
+            "its `events` table is that of postgres-es: run `migrate` to take it over, or name another schema with \
+             `?schema=`"
+                .to_owned(),
+        )),
+        State::Foreign(what) => {
+            Err(place.unusable(format!("{what}: name a schema of its own with `?schema=`, which will be made")))
+        }
+    }
+}
+
+/// Brings the schema up to [`VERSION`], in one transaction, one process at a time.
+async fn migrate(place: &Place, connection: &mut PgConnection, app: &str, create: bool) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
+    if create {
+        lock(place, &mut transaction).await?;
+    }
+    let version = usable(place, app, inspect(place, &mut transaction).await?)?;
+    match version {
+        Some(VERSION) => return Ok(()),
+        None if !create => return Err(StoreError::Missing(place.name().to_owned())),
+        Some(found) if !create => {
+            return Err(place.unusable(format!(
+                "its schema has version {found}, this program wants {VERSION}: execute a command to bring it up"
+            )));
+        }
+        _ => {}
+    }
+    if version.is_none() {
+        make_schema(place, &mut transaction).await?;
+    }
+    run_from(place, &mut transaction, version.unwrap_or(0)).await?;
+    if version.is_none() {
+        sign(place, &mut transaction, app).await?;
+    }
+    transaction.commit().await.map_err(|error| place.fault(DOING, error))
+}
+
+/// One process at a time works on a schema.
+pub(super) async fn lock(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('annals ' || $1, 0))")
+        .persistent(false)
+        .bind(place.plain_schema())
+        .execute(connection)
+        .await
+        .map_err(|error| place.fault(DOING, error))?;
+    Ok(())
+}
+
+async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
+    // Asked first: who may not make schemas may still use one that is there.
+    let there: bool = sqlx::query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+        .persistent(false)
+        .bind(place.plain_schema())
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| place.fault(DOING, error))?;
+    if there { Ok(()) } else { execute(place, connection, "CREATE SCHEMA {schema}").await }
+}
+
+/// Runs the migrations that follow on `version`, and writes down the new one.
+async fn run_from(place: &Place, connection: &mut PgConnection, version: i64) -> Result<(), StoreError> {
+    let done = usize::try_from(version).unwrap_or(0);
+    for migration in &MIGRATIONS[done.min(MIGRATIONS.len())..] {
+        for sql in *migration {
+            execute(place, connection, sql).await?;
+        }
+    }
+    let sql = place.sql(
+        "INSERT INTO {schema}.meta (key, value) VALUES ('version', $1) ON CONFLICT (key) DO UPDATE SET value = $1",
+    );
+    let noted = sqlx::query(&sql).persistent(false).bind(VERSION.to_string()).execute(connection).await;
+    noted.map_err(|error| place.fault(DOING, error))?;
+    Ok(())
+}
+
+/// Writes down whose log it is.
+pub(super) async fn sign(place: &Place, connection: &mut PgConnection, app: &str) -> Result<(), StoreError> {
+    let sql = place.sql("INSERT INTO {schema}.meta (key, value) VALUES ('app', $1), ('log_id', $2)");
+    let signed = sqlx::query(&sql).persistent(false).bind(app).bind(uuid::Uuid::new_v4().to_string());
+    signed.execute(connection).await.map_err(|error| place.fault(DOING, error))?;
+    Ok(())
+}
+
+/// Runs statements of a file.
+pub(super) async fn execute(place: &Place, connection: &mut PgConnection, sql: &str) -> Result<(), StoreError> {
+    let sql = place.sql(sql);
+    connection.execute(sql.as_str()).await.map_err(|error| place.fault(DOING, error))?;
+    Ok(())
+}
+
+/// Sees that the server is one that this crate can work with; answers its settings in words.
+async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, StoreError> {
+    let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
+         current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit')";
+    let row = connection.fetch_one(sql).await.map_err(|error| place.fault(DOING, error))?;
+    let text = |index| row.try_get::<String, _>(index).map_err(|error| place.fault(DOING, error));
+    let version = text(1)?;
+    if let Some(reason) = fitness(text(0)?.parse().unwrap_or(0), &version, &text(2)?) {
+        return Err(place.unusable(reason));
+    }
+    Ok(format!("PostgreSQL {version}, fsync={}, synchronous_commit={}", text(3)?, text(4)?))
+}
+
+/// Why a server cannot be used, if it cannot.
+fn fitness(number: i32, version: &str, encoding: &str) -> Option<String> {
+    if number < OLDEST {
+        let oldest = OLDEST / 10_000;
+        return Some(format!("the server is PostgreSQL {version}: version {oldest} or later is needed"));
+    }
+    (encoding != "UTF8").then(|| {
+        format!(
+            "the database's encoding is {encoding}: make one with `createdb --encoding=UTF8 --template=template0`"
+        )
+    })
+}
+
+/// What lies in the schema now.
+pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
+    let sql = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+         WHERE n.nspname = $1 AND c.relkind NOT IN ('i', 'I', 't') AND c.relname::text = ANY ($2) \
+         ORDER BY c.relname, a.attnum";
+    let rows = sqlx::query(sql)
+        .persistent(false)
+        .bind(place.plain_schema())
+        .bind(TABLES)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| place.fault(DOING, error))?;
+    let mut columns: Vec<(String, String, String)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let column = |index| row.try_get::<Option<String>, _>(index).map(Option::unwrap_or_default);
+        columns.push((
+            column(0).map_err(|error| place.fault(DOING, error))?,
+            column(1).map_err(|error| place.fault(DOING, error))?,
+            column(2).map_err(|error| place.fault(DOING, error))?,
+        ));
+    }
+    if columns.iter().any(|(table, column, _)| table == "meta" && column == "value")
+        && columns.iter().any(|(table, column, _)| table == "meta" && column == "key")
+        && let Some(ours) = meta(place, connection).await?
+    {
+        return Ok(ours);
+    }
+    Ok(judge(&columns))
+}
+
+/// What our `meta` table says; `None` when it is not ours.
+async fn meta(place: &Place, connection: &mut PgConnection) -> Result<Option<State>, StoreError> {
+    let sql = place
+        .sql("SELECT key::text, value::text FROM {schema}.meta WHERE key::text IN ('app', 'log_id', 'version')");
+    let rows = sqlx::query(&sql)
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| place.fault(DOING, error))?;
+    let (mut app, mut log_id, mut version) = (None, None, None);
+    for row in rows {
+        let (key, value): (String, String) = (
+            row.try_get(0).map_err(|error| place.fault(DOING, error))?,
+            row.try_get(1).map_err(|error| place.fault(DOING, error))?,
+        );
+        match key.as_str() {
+            "app" => app = Some(value),
+            "log_id" => log_id = Some(value),
+            _ => version = value.parse().ok(),
+        }
+    }
+    let ours = |((app, log_id), version)| State::Ours { version, app, log_id };
+    Ok(app.zip(log_id).zip(version).map(ours))
+}
+
+/// What tables of these names, with these columns and types, are.
+fn judge(columns: &[(String, String, String)]) -> State {
+    if columns.is_empty() {
+        return State::Empty;
+    }
+    if let Some((table, ..)) = columns.iter().find(|(table, ..)| table != "events") {
+        return State::Foreign(format!("it holds a table `{table}` that is not this crate's"));
+    }
+    for (name, kind) in STOCK {
+        match columns.iter().find(|(_, column, _)| column == name) {
+            None => {
+                return State::Foreign(format!(
+                    "its table `events` has no column `{name}`: it is not this crate's"
+                ));
+            }
+            Some((.., found)) if found != kind => {
+                return State::Foreign(format!(
+                    "the column `{name}` of its table `events` is {found}, not {kind}: it is not this crate's"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    match columns.iter().find(|(_, column, _)| STOCK.iter().all(|(name, _)| name != column)) {
+        Some((_, column, _)) => State::Foreign(format!(
+            "its table `events` has a column `{column}` that is neither postgres-es's nor this crate's"
+        )),
+        None => State::PostgresEs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_or_another_encoding_is_refused_with_what_to_do() {
+        assert_eq!(fitness(130_000, "13.0", "UTF8"), None);
+        assert_eq!(fitness(170_002, "17.2", "UTF8"), None);
+        assert!(fitness(120_019, "12.19", "UTF8").unwrap().contains("PostgreSQL 12.19: version 13 or later"));
+        assert!(fitness(150_018, "15.18", "SQL_ASCII").unwrap().contains("--encoding=UTF8"));
+    }
+
+    fn columns(all: &[(&str, &str)]) -> Vec<(String, String, String)> {
+        all.iter().map(|(name, kind)| ("events".to_owned(), (*name).to_owned(), (*kind).to_owned())).collect()
+    }
+
+    #[test]
+    fn only_the_very_table_of_postgres_es_is_taken_for_it() {
+        assert_eq!(judge(&[]), State::Empty);
+        assert_eq!(judge(&columns(&STOCK)), State::PostgresEs);
+        let named = |columns: &[(String, String, String)]| match judge(columns) {
+            State::Foreign(what) => what,
+            other => panic!("it is {other:?}"),
+        };
+        assert!(named(&columns(&STOCK[1..])).contains("no column `aggregate_type`"));
+        let mut other = STOCK;
+        other[5].1 = "jsonb";
+        assert!(named(&columns(&other)).contains("`payload` of its table `events` is jsonb, not json"));
+        let more: Vec<_> = STOCK.into_iter().chain([("tenant", "text")]).collect();
+        assert!(named(&columns(&more)).contains("`tenant`"));
+        let beside = ("commands".to_owned(), "id".to_owned(), "uuid".to_owned());
+        assert!(named(&[columns(&STOCK), vec![beside]].concat()).contains("`commands`"));
+    }
+}

@@ -1,0 +1,199 @@
+//! The one task that writes the log, on a connection of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::append::{Appended, answer, append};
+use super::columns::Columns;
+use super::fault::{WAIT, told};
+use super::place::Place;
+use super::session::Session;
+use super::watch::News;
+use crate::events::Head;
+use crate::store::{Batch, Clock, Outcome, StoreError};
+
+pub(super) const DOING: &str = "appending";
+/// How long an answer is waited for: longer than the server waits for the lock. Then the connection is given up.
+pub(super) const ANSWER: Duration = WAIT.saturating_mul(2);
+
+enum Request {
+    Append { batch: Batch, reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>> },
+    Close,
+}
+
+/// What the rest of the store has of the writer: its queue. Dropping it ends the task.
+pub(super) struct Writer {
+    requests: mpsc::UnboundedSender<Request>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+/// What the writer and the exclusive sessions have in common.
+pub(super) struct Shared {
+    pub(super) place: Place,
+    /// The call of the append function.
+    pub(super) call: String,
+    clock: Clock,
+    head: watch::Sender<Head>,
+    news: News,
+}
+
+impl Writer {
+    pub(super) fn start(place: Place, clock: Clock, head: watch::Sender<Head>, news: News) -> Self {
+        let call = super::append::call(&place);
+        let shared = Arc::new(Shared { place, call, clock, head, news });
+        let (requests, mut receive) = mpsc::unbounded_channel();
+        let mut task = Task { shared: shared.clone(), connection: None, seen: Head::default() };
+        let work = async move {
+            while let Some(Request::Append { batch, reply }) = receive.recv().await {
+                // The caller may have gone: its commit stands all the same.
+                let _ = reply.send(task.append(&batch).await);
+            }
+            if let Some(connection) = task.connection.take() {
+                // A farewell: nothing depends on it.
+                let _ = connection.close().await;
+            }
+        };
+        Self { requests, task: Mutex::new(Some(tokio::spawn(work))), shared }
+    }
+
+    pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Append { batch, reply }).map_err(|_| StoreError::Closed)?;
+        // The task answers all that it begins: what it does not answer, it did not begin.
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    pub(super) async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Session, StoreError> {
+        if self.requests.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        Session::open(self.shared.clone(), wait, hold).await
+    }
+
+    /// Finishes what was asked for before.
+    pub(super) async fn close(&self) {
+        // An error means that it has ended, as it should.
+        let _ = self.requests.send(Request::Close);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = match task {
+            Some(task) => Some(task.await),
+            None => None,
+        } {
+            tracing::error!(%error, "the writer did not end well");
+        }
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    connection: Option<PgConnection>,
+    /// The last head that was appended here.
+    seen: Head,
+}
+
+impl Task {
+    async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        if batch.commits().is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = self.shared.clone();
+        let now = shared.now()?;
+        let columns = Columns::of(batch);
+        // Taken: a connection on which something went wrong is not used again.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => shared.place.connect().await?,
+        };
+        let call = call(&shared, &mut connection, &columns, now, self.seen);
+        let row = match tokio::time::timeout(ANSWER, call).await {
+            Ok(Ok(row)) => row,
+            Ok(Err(error)) => {
+                if goes_on(&error) {
+                    self.connection = Some(connection);
+                }
+                return Err(shared.place.after_sending(DOING, error));
+            }
+            Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
+        };
+        self.connection = Some(connection);
+        match answer(batch, &row, self.seen) {
+            Ok(Appended { outcomes, head }) => {
+                self.seen = head.unwrap_or(self.seen);
+                shared.publish(head);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                if matches!(error, StoreError::Diverged(_)) {
+                    // Said once; the next batch stands on the log as it is now.
+                    self.seen = Head::default();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One round trip; behind a pooler, which may lend another connection to each statement outside of a transaction,
+/// a transaction around it.
+async fn call(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    columns: &Columns<'_>,
+    now: jiff::Timestamp,
+    seen: Head,
+) -> Result<PgRow, sqlx::Error> {
+    if !shared.place.pooler() {
+        return append(shared, connection, columns, now, seen).await;
+    }
+    let mut transaction = connection.begin().await?;
+    let row = append(shared, &mut transaction, columns, now, seen).await?;
+    transaction.commit().await?;
+    Ok(row)
+}
+
+/// Whether the connection on which this was said is as good as before.
+fn goes_on(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // The end of the connection, or a function that was replaced under its prepared call.
+            Some(code) => {
+                !(code.starts_with("57P") || code.starts_with("08") || code == "0A000" || code == "26000")
+            }
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+impl Shared {
+    /// The clock's time. Whatever the clock does, the writer answers and goes on.
+    pub(super) fn now(&self) -> Result<jiff::Timestamp, StoreError> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.clock)())).map_err(|panic| {
+            let words = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            told(DOING, format!("the clock panicked: {words}"))
+        })
+    }
+
+    /// Lets followers know, here and in other processes. Whoever else tells them may have been faster.
+    pub(super) fn publish(&self, head: Option<Head>) {
+        let Some(new) = head else { return };
+        self.head.send_if_modified(|old| {
+            let grown = new.position > old.position;
+            if grown {
+                *old = new;
+            }
+            grown
+        });
+        self.news.spread();
+    }
+}
