@@ -9,7 +9,7 @@
 //! - `promises`: what must hold of a log, its followers and its views, whatever happened
 //! - `proxy`: between a program and its server: holds what is sent, cuts the line
 //! - `killing`: kill -9, at random and in mid-write
-//! - `lines`: lost answers, cut connections, a server that is stopped at once
+//! - `lines`: lost answers and cut connections; `stopping`: a server that is stopped at once, or stands still
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
 //! - `holding`: what is open for long, while others write
@@ -17,12 +17,15 @@
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
+mod holding;
 mod killing;
 mod lines;
 mod processes;
 mod promises;
 mod proxy;
 mod races;
+mod restoring;
+mod stopping;
 
 /// How often a case is tried: a few times in a short run.
 fn rounds(few: u64) -> u64 {
