@@ -1,6 +1,7 @@
 //! The application of these tests: accounts, and money that moves between them.
 
 use annals::prelude::*;
+use annals_test_postgres::Place;
 use serde::{Deserialize, Serialize};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,8 +203,8 @@ pub fn app() -> App {
         .view::<Balance>()
 }
 
-pub async fn open() -> Annals {
-    app().open("sqlite::memory:").await.expect("an app that is sound opens in memory")
+pub async fn open(place: &Place) -> Annals {
+    app().open(place.url()).await.expect("an app that is sound opens on an empty store")
 }
 
 pub fn account(name: &str) -> AccountId {

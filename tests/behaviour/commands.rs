@@ -2,14 +2,30 @@
 
 use annals::commands::{ExecuteError, ParseError};
 use annals::prelude::*;
+use annals_test_postgres::Place;
 use uuid::Uuid;
 
 use crate::bank::*;
 
+annals_test_postgres::both_stores!(
+    a_command_is_one_line_and_its_receipt_says_where_its_events_lie,
+    a_call_site_is_the_same_whatever_the_handler_does,
+    a_retried_command_takes_effect_once_and_gets_the_first_receipt,
+    a_command_id_with_another_body_or_command_is_refused,
+    one_id_used_by_many_callers_at_once_takes_effect_once,
+    a_refusal_is_typed_and_its_id_may_be_used_again,
+    a_command_over_several_aggregates_is_appended_whole_or_not_at_all,
+    one_aggregate_twice_in_one_command_is_refused,
+    ids_that_no_index_takes_are_refused_before_anything_is_queued,
+    a_panic_in_a_handler_is_an_error_for_its_caller_alone,
+    a_command_after_closing_is_answered_not_executed,
+    dropping_the_callers_future_cancels_nothing_that_was_queued,
+    commands_by_name_say_what_is_wrong_with_them,
+);
+
 /// Mission A1: a change is one line at the call site.
-#[tokio::test]
-async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie() {
-    let annals = open().await;
+async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie(place: &Place) {
+    let annals = open(place).await;
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     assert_eq!((receipt.first_position, receipt.events, receipt.head.position), (1, 1, 1));
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
@@ -21,12 +37,11 @@ async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie() {
 }
 
 /// Mission J3: whether the handler decides on one aggregate or several, does nothing, or asks a service first.
-#[tokio::test]
-async fn a_call_site_is_the_same_whatever_the_handler_does() {
+async fn a_call_site_is_the_same_whatever_the_handler_does(place: &Place) {
     async fn call<C: Command + Handle>(annals: &Annals, command: C) -> u64 {
         annals.execute(command, &by("alice")).await.unwrap().events
     }
-    let annals = open().await;
+    let annals = open(place).await;
     assert_eq!(call(&annals, deposit("a", 0)).await, 0);
     assert_eq!(call(&annals, deposit("a", 5)).await, 1);
     assert_eq!(call(&annals, DepositQuoted { account: account("a"), quoted: 0 }).await, 1);
@@ -35,9 +50,8 @@ async fn a_call_site_is_the_same_whatever_the_handler_does() {
 }
 
 /// Mission X2, guarantees 1 and 2: also where the handler would now refuse, and where it decided to do nothing.
-#[tokio::test]
-async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt() {
-    let annals = open().await;
+async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt(place: &Place) {
+    let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     let first = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap();
     let again = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap();
@@ -53,9 +67,8 @@ async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt() {
 }
 
 /// Guarantee 2.
-#[tokio::test]
-async fn a_command_id_with_another_body_or_command_is_refused() {
-    let annals = open().await;
+async fn a_command_id_with_another_body_or_command_is_refused(place: &Place) {
+    let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     annals.execute(deposit("a", 5), &context).await.unwrap();
     let error = annals.execute(deposit("a", 6), &context).await.unwrap_err();
@@ -67,9 +80,8 @@ async fn a_command_id_with_another_body_or_command_is_refused() {
 }
 
 /// Guarantee 2: a second use of an id that is in flight waits for the first.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_id_used_by_many_callers_at_once_takes_effect_once() {
-    let annals = open().await;
+async fn one_id_used_by_many_callers_at_once_takes_effect_once(place: &Place) {
+    let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     let calls = (0..32).map(|_| {
         let (annals, context) = (annals.clone(), context.clone());
@@ -86,9 +98,8 @@ async fn one_id_used_by_many_callers_at_once_takes_effect_once() {
 }
 
 /// Guarantee 2: a refusal leaves no trace of its id.
-#[tokio::test]
-async fn a_refusal_is_typed_and_its_id_may_be_used_again() {
-    let annals = open().await;
+async fn a_refusal_is_typed_and_its_id_may_be_used_again(place: &Place) {
+    let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     let transfer = Transfer { from: account("a"), to: account("b"), cents: 5 };
     let error = annals.execute(transfer.clone(), &context).await.unwrap_err();
@@ -100,9 +111,8 @@ async fn a_refusal_is_typed_and_its_id_may_be_used_again() {
 }
 
 /// Mission X13: one command, two aggregates, one commit.
-#[tokio::test]
-async fn a_command_over_several_aggregates_is_appended_whole_or_not_at_all() {
-    let annals = open().await;
+async fn a_command_over_several_aggregates_is_appended_whole_or_not_at_all(place: &Place) {
+    let annals = open(place).await;
     for name in ["a", "b", "c"] {
         annals.execute(OpenAccount { account: account(name) }, &by("alice")).await.unwrap();
     }
@@ -116,9 +126,8 @@ async fn a_command_over_several_aggregates_is_appended_whole_or_not_at_all() {
 }
 
 /// Bad input: the same aggregate twice in one command.
-#[tokio::test]
-async fn one_aggregate_twice_in_one_command_is_refused() {
-    let annals = open().await;
+async fn one_aggregate_twice_in_one_command_is_refused(place: &Place) {
+    let annals = open(place).await;
     let error = annals
         .execute(Transfer { from: account("a"), to: account("a"), cents: 0 }, &by("alice"))
         .await
@@ -128,9 +137,8 @@ async fn one_aggregate_twice_in_one_command_is_refused() {
 }
 
 /// Guarantee 10: ids are checked before the queue.
-#[tokio::test]
-async fn ids_that_no_index_takes_are_refused_before_anything_is_queued() {
-    let annals = open().await;
+async fn ids_that_no_index_takes_are_refused_before_anything_is_queued(place: &Place) {
+    let annals = open(place).await;
     for bad in ["", "a\0b", &"x".repeat(1_025)] {
         let error = annals.execute(deposit(bad, 5), &by("alice")).await.unwrap_err();
         assert!(matches!(error, ExecuteError::Reference(_)), "{error}");
@@ -141,9 +149,8 @@ async fn ids_that_no_index_takes_are_refused_before_anything_is_queued() {
 }
 
 /// Guarantee 4: a panic answers its caller, and the state that others decide on stays as it was.
-#[tokio::test]
-async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone() {
-    let annals = open().await;
+async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone(place: &Place) {
+    let annals = open(place).await;
     annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     let error = annals.execute(deposit("a", i64::MIN), &by("alice")).await.unwrap_err();
     assert!(matches!(error, ExecuteError::Panicked("deposit")), "{error}");
@@ -153,18 +160,16 @@ async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone() {
 }
 
 /// Guarantee 4: shutdown answers what was not sent.
-#[tokio::test]
-async fn a_command_after_closing_is_answered_not_executed() {
-    let annals = open().await;
+async fn a_command_after_closing_is_answered_not_executed(place: &Place) {
+    let annals = open(place).await;
     annals.close().await;
     let error = annals.execute(deposit("a", 5), &by("alice")).await.unwrap_err();
     assert!(matches!(error, ExecuteError::NotExecuted | ExecuteError::Load(_)), "{error}");
 }
 
 /// Guarantee 4: the queue owns a commit, not its caller.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropping_the_callers_future_cancels_nothing_that_was_queued() {
-    let annals = open().await;
+async fn dropping_the_callers_future_cancels_nothing_that_was_queued(place: &Place) {
+    let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     for _ in 0..50 {
         let call = annals.execute(deposit("a", 5), &context);
@@ -175,9 +180,8 @@ async fn dropping_the_callers_future_cancels_nothing_that_was_queued() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn commands_by_name_say_what_is_wrong_with_them() {
-    let annals = open().await;
+async fn commands_by_name_say_what_is_wrong_with_them(place: &Place) {
+    let annals = open(place).await;
     let receipt = annals.execute_json("deposit", r#"{"account":"a","cents":5}"#, &by("alice")).await.unwrap();
     assert_eq!(receipt.unwrap().head.position, 1);
     let parse = async |name: &str, body: &str| annals.execute_json(name, body, &by("alice")).await.unwrap_err();

@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use annals::commands::ExecuteError;
+use annals_test_postgres::Place;
 
 use crate::bank::*;
 
+annals_test_postgres::both_stores!(
+    transfers_between_accounts_keep_the_sum_under_64_callers,
+    every_command_on_one_hot_aggregate_gets_through,
+    two_writers_with_stale_caches_never_overdraw_one_account,
+);
+
 /// Mission X13: the sum never changes under 64 callers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transfers_between_accounts_keep_the_sum_under_64_callers() {
-    let annals = open().await;
+async fn transfers_between_accounts_keep_the_sum_under_64_callers(place: &Place) {
+    let annals = open(place).await;
     for name in 0..5 {
         annals.execute(deposit(&name.to_string(), 1_000), &by("alice")).await.unwrap();
     }
@@ -48,9 +54,8 @@ async fn transfers_between_accounts_keep_the_sum_under_64_callers() {
 }
 
 /// Guarantee 6: a hot aggregate gets through from everywhere.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_on_one_hot_aggregate_gets_through() {
-    let annals = open().await;
+async fn every_command_on_one_hot_aggregate_gets_through(place: &Place) {
+    let annals = open(place).await;
     let sum = Arc::new(AtomicI64::new(0));
     let callers = (0..64).map(|caller| {
         let (annals, sum) = (annals.clone(), sum.clone());
@@ -74,11 +79,9 @@ async fn every_command_on_one_hot_aggregate_gets_through() {
 
 /// Guarantees 1, 5 and 6, the trap of the state cache: two handles with caches of their own on one log, one hot
 /// aggregate. What one decides on is stale whenever the other wrote.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_writers_with_stale_caches_never_overdraw_one_account() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
-    let (one, two) = (app().open(&url).await.unwrap(), app().open(&url).await.unwrap());
+async fn two_writers_with_stale_caches_never_overdraw_one_account(place: &Place) {
+    let url = place.url();
+    let (one, two) = (app().open(url).await.unwrap(), app().open(url).await.unwrap());
     one.execute(deposit("hot", 1_000), &by("alice")).await.unwrap();
     let mut callers = Vec::new();
     for caller in 0..16 {

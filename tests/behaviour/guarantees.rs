@@ -3,21 +3,27 @@
 use annals::commands::ExecuteError;
 use annals::prelude::*;
 use annals::testing::Clock;
+use annals_test_postgres::Place;
 use futures::StreamExt;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::bank::*;
 
+annals_test_postgres::both_stores!(
+    event_ids_and_times_rise_whatever_the_clock_does,
+    what_was_acknowledged_is_there_after_a_restart,
+    an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest,
+    events_of_an_older_program_are_upcast_for_handlers_and_sentences,
+);
+
 /// Mission P8: restart, clock set back an hour, 5,000 ids in one millisecond.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn event_ids_and_times_rise_whatever_the_clock_does() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
+async fn event_ids_and_times_rise_whatever_the_clock_does(place: &Place) {
+    let url = place.url();
     let clock = Clock::at("2026-01-01T12:00:00Z".parse().unwrap());
     for step in [SignedDuration::ZERO, SignedDuration::from_hours(-1), SignedDuration::from_hours(24 * 365)] {
         clock.advance(step);
-        let annals = app().clock(clock.reader()).open(&url).await.unwrap();
+        let annals = app().clock(clock.reader()).open(url).await.unwrap();
         let commands = (0..5_000).map(|n| annals::commands::Envelope::new(deposit(&n.to_string(), 1), by("alice")));
         let results = annals.execute_all(futures::stream::iter(commands), 512);
         assert!(results.all(|result| async move { result.is_ok() }).await);
@@ -25,7 +31,7 @@ async fn event_ids_and_times_rise_whatever_the_clock_does() {
         annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
         annals.close().await;
     }
-    let annals = app().open(&url).await.unwrap();
+    let annals = app().open(url).await.unwrap();
     let log = log(&annals).await;
     assert_eq!(log.len(), 15_003);
     for pair in log.windows(2) {
@@ -39,14 +45,12 @@ async fn event_ids_and_times_rise_whatever_the_clock_does() {
 }
 
 /// Mission X1: every acknowledged command is there once, after a restart too.
-#[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
-    let first = app().open(&url).await.unwrap();
+async fn what_was_acknowledged_is_there_after_a_restart(place: &Place) {
+    let url = place.url();
+    let first = app().open(url).await.unwrap();
     let receipt = first.execute(deposit("a", 5), &by("alice")).await.unwrap();
     first.close().await;
-    let second = app().open(&url).await.unwrap();
+    let second = app().open(url).await.unwrap();
     assert_eq!(second.store().head().await.unwrap(), receipt.head);
     let again = second.execute(deposit("a", 5), &by("alice")).await.unwrap();
     assert_eq!(log(&second).await[1].sequence, 2);
@@ -94,18 +98,16 @@ async fn log_of(annals: &Annals) -> Vec<i64> {
 }
 
 /// Design 4.9: snapshots are a cache; a state is what its events say, with them and without.
-#[tokio::test]
-async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
-    let annals = app().open(&url).await.unwrap();
+async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest(place: &Place) {
+    let url = place.url();
+    let annals = app().open(url).await.unwrap();
     for _ in 0..600 {
         annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     }
     annals.close().await;
     let overdraw = Transfer { from: account("a"), to: account("b"), cents: 601 };
     let exactly = Transfer { from: account("a"), to: account("b"), cents: 600 };
-    let annals = app().open(&url).await.unwrap();
+    let annals = app().open(url).await.unwrap();
     let snapshot = annals.store().snapshot(&Ref::new("account", "a").unwrap()).await.unwrap();
     assert!(snapshot.is_some_and(|snapshot| snapshot.sequence >= 256));
     let error = annals.execute(overdraw, &by("alice")).await.unwrap_err();
@@ -201,16 +203,14 @@ mod after {
 }
 
 /// Design 4.10, mission J11: old names and shapes are brought up to date before a handler or a projection sees them.
-#[tokio::test]
-async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("lamps.db").display());
-    let old = App::new("lamps").command::<before::Light>().open(&url).await.unwrap();
+async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences(place: &Place) {
+    let url = place.url();
+    let old = App::new("lamps").command::<before::Light>().open(url).await.unwrap();
     let lamp = before::LampId::new("desk");
     old.execute(before::Light { lamp, percent: 50 }, &by("alice")).await.unwrap();
     old.close().await;
 
-    let new = App::new("lamps").command::<after::Brighten>().open(&url).await.unwrap();
+    let new = App::new("lamps").command::<after::Brighten>().open(url).await.unwrap();
     let receipt = new.execute(after::Brighten { lamp: after::LampId::new("desk") }, &by("bob")).await.unwrap();
     let log = log(&new).await;
     assert_eq!((log[0].event_type.as_str(), log[0].payload.as_str()), ("lamp.lit", r#"{"percent":50}"#));

@@ -1,14 +1,22 @@
 //! Many commands in order, without waiting for each.
 
 use annals::commands::{Envelope, ExecuteError};
+use annals_test_postgres::Place;
 use futures::{StreamExt, stream};
 use uuid::Uuid;
 
 use crate::bank::*;
 
-#[tokio::test]
-async fn commands_are_executed_and_answered_in_the_order_in_which_they_come() {
-    let annals = open().await;
+annals_test_postgres::both_stores!(
+    commands_are_executed_and_answered_in_the_order_in_which_they_come,
+    a_command_is_decided_on_what_follows_from_the_ones_before,
+    what_was_executed_before_is_answered_with_its_first_receipt,
+    an_id_that_comes_twice_in_a_window_counts_once,
+    the_order_holds_while_another_writer_interferes,
+);
+
+async fn commands_are_executed_and_answered_in_the_order_in_which_they_come(place: &Place) {
+    let annals = open(place).await;
     let commands = (0..2_000_i64).map(|n| Envelope::new(deposit(&(n % 7).to_string(), n + 1), by("alice")));
     let receipts: Vec<_> = annals.execute_all(stream::iter(commands), 64).collect().await;
     for (index, receipt) in receipts.into_iter().enumerate() {
@@ -22,9 +30,8 @@ async fn commands_are_executed_and_answered_in_the_order_in_which_they_come() {
 }
 
 /// A command sees what the ones before it did, though that is still on its way to the disk.
-#[tokio::test]
-async fn a_command_is_decided_on_what_follows_from_the_ones_before() {
-    let annals = open().await;
+async fn a_command_is_decided_on_what_follows_from_the_ones_before(place: &Place) {
+    let annals = open(place).await;
     let transfer = |cents| Transfer { from: account("a"), to: account("b"), cents };
     let commands = vec![
         Envelope::new(transfer(1), by("alice")),
@@ -43,9 +50,8 @@ async fn a_command_is_decided_on_what_follows_from_the_ones_before() {
 }
 
 /// Mission X2: importing again, or after a crash in the middle, adds nothing twice.
-#[tokio::test]
-async fn what_was_executed_before_is_answered_with_its_first_receipt() {
-    let annals = open().await;
+async fn what_was_executed_before_is_answered_with_its_first_receipt(place: &Place) {
+    let annals = open(place).await;
     let ids: Vec<Uuid> = (0..300).map(|_| Uuid::new_v4()).collect();
     let commands = |count: usize| {
         let envelopes = ids[..count]
@@ -65,9 +71,8 @@ async fn what_was_executed_before_is_answered_with_its_first_receipt() {
 }
 
 /// One id twice in a window, far apart and side by side: the order of the others is kept.
-#[tokio::test]
-async fn an_id_that_comes_twice_in_a_window_counts_once() {
-    let annals = open().await;
+async fn an_id_that_comes_twice_in_a_window_counts_once(place: &Place) {
+    let annals = open(place).await;
     let id = Uuid::new_v4();
     let twice = || Envelope::new(deposit("a", 1), by("alice").command_id(id));
     let other = |n| Envelope::new(deposit("a", n), by("alice"));
@@ -81,11 +86,9 @@ async fn an_id_that_comes_twice_in_a_window_counts_once() {
 }
 
 /// The order holds although another process keeps writing to the same aggregates.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_holds_while_another_writer_interferes() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("bank.db").display());
-    let (one, two) = (app().open(&url).await.unwrap(), app().open(&url).await.unwrap());
+async fn the_order_holds_while_another_writer_interferes(place: &Place) {
+    let url = place.url();
+    let (one, two) = (app().open(url).await.unwrap(), app().open(url).await.unwrap());
     let other = tokio::spawn(async move {
         for _ in 0..60 {
             two.execute(deposit("0", 1_000_000), &by("bob")).await.unwrap();

@@ -1,13 +1,18 @@
 //! Reading one's own writes, and making views anew.
 
 use annals::events::Ref;
+use annals_test_postgres::Place;
 
 use crate::bank::*;
 
+annals_test_postgres::both_stores!(
+    a_read_after_a_receipt_holds_that_write,
+    a_view_is_rebuilt_while_others_write_and_read,
+);
+
 /// Mission X4: a read after a receipt is never stale.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_after_a_receipt_holds_that_write() {
-    let annals = open().await;
+async fn a_read_after_a_receipt_holds_that_write(place: &Place) {
+    let annals = open(place).await;
     for paid in 1..=100 {
         let receipt = annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
         let balance = annals.view::<Balance>(&account("a")).after(receipt).await.unwrap().unwrap();
@@ -21,9 +26,8 @@ async fn a_read_after_a_receipt_holds_that_write() {
 }
 
 /// Mission X3 and P20: a rebuilt view is the live one, though others write all along.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_view_is_rebuilt_while_others_write_and_read() {
-    let annals = open().await;
+async fn a_view_is_rebuilt_while_others_write_and_read(place: &Place) {
+    let annals = open(place).await;
     let writer = {
         let annals = annals.clone();
         tokio::spawn(async move {

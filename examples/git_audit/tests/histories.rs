@@ -5,17 +5,31 @@ mod common;
 use annals::events::Action;
 use annals::prelude::*;
 use annals::testing::{app_is_sound, assert_shapes_locked};
+use annals_test_postgres::Place;
 use common::{Sandbox, open, paths, sentences, tree};
 use git_audit::files::{Actors, Directories};
 use git_audit::git::{Commit, GitError, Repository, Row};
 use git_audit::import::{ImportError, import_commits};
 use tokio::sync::watch;
 
-const MEMORY: &str = "sqlite::memory:";
+annals_test_postgres::both_stores!(
+    each_row_is_a_command_with_its_author_time_commit_and_directory,
+    paths_of_any_bytes_are_imported_without_loss,
+    symbolic_links_submodules_and_changes_of_type_are_rows_like_others,
+    files_that_change_places_end_where_git_has_them,
+    swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says,
+    a_refusal_stops_the_import_and_names_commit_and_path,
+    a_history_that_ends_in_an_error_is_imported_up_to_there,
+    merges_count_against_their_first_parent_and_empty_commits_have_no_rows,
+    no_configuration_changes_what_is_imported,
+    authors_without_an_address_are_unknown,
+    what_was_committed_later_is_added_and_another_history_is_refused,
+    an_import_that_is_stopped_finishes_what_it_began_and_can_go_on,
+);
 
 /// Imports, and compares all that git can tell: rows with commands, the tree with the view; and again adds nothing.
-async fn import_and_compare(sandbox: &Sandbox) -> Annals {
-    let annals = open(MEMORY).await;
+async fn import_and_compare(sandbox: &Sandbox, place: &Place) -> Annals {
+    let annals = open(place.url()).await;
     let done = sandbox.import(&annals).await.unwrap();
     assert_eq!(done.commands, sandbox.rows(), "a command for each row");
     assert_eq!(done.repeated, 0);
@@ -34,8 +48,7 @@ fn the_application_is_sound_and_its_shapes_are_locked() {
 }
 
 /// Missions A3 and A4: by actor and by target, all and only.
-#[tokio::test]
-async fn each_row_is_a_command_with_its_author_time_commit_and_directory() {
+async fn each_row_is_a_command_with_its_author_time_commit_and_directory(place: &Place) {
     let sandbox = Sandbox::new();
     sandbox.write("README", "read me");
     sandbox.write("src/lib.rs", "a library, long enough to be known again when it moves\n");
@@ -45,7 +58,7 @@ async fn each_row_is_a_command_with_its_author_time_commit_and_directory() {
     sandbox.rename("src/lib.rs", "src/deep/lib.rs");
     sandbox.remove("README");
     sandbox.commit();
-    let annals = import_and_compare(&sandbox).await;
+    let annals = import_and_compare(&sandbox, place).await;
     assert_eq!(
         sentences(&annals).await,
         [
@@ -80,8 +93,7 @@ async fn each_row_is_a_command_with_its_author_time_commit_and_directory() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn paths_of_any_bytes_are_imported_without_loss() {
+async fn paths_of_any_bytes_are_imported_without_loss(place: &Place) {
     let sandbox = Sandbox::new();
     let long: String = std::iter::repeat_n("日本語のとても長い名前/", 60).collect();
     let odd: [&[u8]; 14] = [
@@ -113,7 +125,7 @@ async fn paths_of_any_bytes_are_imported_without_loss() {
     sandbox.rename(&format!("{long}b"), &format!("{long}c"));
     sandbox.remove("50%");
     sandbox.commit();
-    let annals = import_and_compare(&sandbox).await;
+    let annals = import_and_compare(&sandbox, place).await;
     let keys: Vec<String> = tree(&annals).await.into_keys().map(|key| key.text().into_owned()).collect();
     for path in odd.into_iter().filter(|path| *path != b"50%") {
         if let Ok(valid) = std::str::from_utf8(path) {
@@ -125,8 +137,7 @@ async fn paths_of_any_bytes_are_imported_without_loss() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn symbolic_links_submodules_and_changes_of_type_are_rows_like_others() {
+async fn symbolic_links_submodules_and_changes_of_type_are_rows_like_others(place: &Place) {
     let module = Sandbox::new();
     module.write("inside", "inside");
     module.commit();
@@ -144,19 +155,19 @@ async fn symbolic_links_submodules_and_changes_of_type_are_rows_like_others() {
     module.commit();
     sandbox.git(["-C", "module", "pull", "-q", "origin", "main"]);
     sandbox.commit();
-    let annals = import_and_compare(&sandbox).await;
+    let annals = import_and_compare(&sandbox, place).await;
     let said = sentences(&annals).await;
     assert!(said.contains(&"user:ann@example.org changed the type of file:a".to_owned()), "{said:?}");
     assert!(said.contains(&"user:ann@example.org changed file:module".to_owned()), "{said:?}");
-    annals.close().await;
     sandbox.git(["rm", "-q", "-f", "module"]);
     sandbox.write("module/now", "a directory in its place");
     sandbox.commit();
-    import_and_compare(&sandbox).await.close().await;
+    assert_eq!(sandbox.import(&annals).await.unwrap().commands, sandbox.rows());
+    assert_eq!(paths(&annals).await, sandbox.tree());
+    annals.close().await;
 }
 
-#[tokio::test]
-async fn files_that_change_places_end_where_git_has_them() {
+async fn files_that_change_places_end_where_git_has_them(place: &Place) {
     let sandbox = Sandbox::new();
     let content = |what: &str| format!("{what}\n").repeat(20);
     for name in ["a", "b", "c", "d"] {
@@ -181,7 +192,7 @@ async fn files_that_change_places_end_where_git_has_them() {
     std::fs::remove_dir(sandbox.path().join("a")).unwrap();
     sandbox.rename("x", "a");
     sandbox.commit();
-    import_and_compare(&sandbox).await.close().await;
+    import_and_compare(&sandbox, place).await.close().await;
 }
 
 fn commit(number: u64, rows: Vec<Row>) -> Result<Commit, GitError> {
@@ -198,9 +209,8 @@ fn added(path: &str) -> Row {
 }
 
 /// Mission X13. Git lists such rows when it is asked to break rewrites up (`-B`), and copies when it looks for them.
-#[tokio::test]
-async fn swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says() {
-    let annals = open(MEMORY).await;
+async fn swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says(place: &Place) {
+    let annals = open(place.url()).await;
     let copied = Row::Copied { from: "b".into(), to: "f".into() };
     let history = [
         commit(1, vec![added("a"), added("b"), added("c"), added("d")]),
@@ -220,9 +230,8 @@ async fn swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn a_refusal_stops_the_import_and_names_commit_and_path() {
-    let annals = open(MEMORY).await;
+async fn a_refusal_stops_the_import_and_names_commit_and_path(place: &Place) {
+    let annals = open(place.url()).await;
     let (_running, stop) = watch::channel(false);
     let history =
         [commit(1, vec![added("a")]), commit(2, vec![added("b"), added("a\n")]), commit(3, vec![added("a")])];
@@ -233,9 +242,8 @@ async fn a_refusal_stops_the_import_and_names_commit_and_path() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn a_history_that_ends_in_an_error_is_imported_up_to_there() {
-    let annals = open(MEMORY).await;
+async fn a_history_that_ends_in_an_error_is_imported_up_to_there(place: &Place) {
+    let annals = open(place.url()).await;
     let (_running, stop) = watch::channel(false);
     let history = [commit(1, vec![added("a")]), Err(GitError::NoCommits("x".into())), commit(2, vec![added("b")])];
     let error = import_commits(&annals, history.into_iter(), stop, |_| {}).await.unwrap_err();
@@ -244,8 +252,7 @@ async fn a_history_that_ends_in_an_error_is_imported_up_to_there() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn merges_count_against_their_first_parent_and_empty_commits_have_no_rows() {
+async fn merges_count_against_their_first_parent_and_empty_commits_have_no_rows(place: &Place) {
     let sandbox = Sandbox::new();
     sandbox.write("a", "a");
     sandbox.commit();
@@ -259,13 +266,12 @@ async fn merges_count_against_their_first_parent_and_empty_commits_have_no_rows(
     sandbox.commit();
     sandbox.git(["merge", "-q", "--no-ff", "--no-edit", "side"]);
     sandbox.commit();
-    let annals = import_and_compare(&sandbox).await;
+    let annals = import_and_compare(&sandbox, place).await;
     assert_eq!(sentences(&annals).await.last().unwrap(), "user:ann@example.org added file:side");
     annals.close().await;
 }
 
-#[tokio::test]
-async fn no_configuration_changes_what_is_imported() {
+async fn no_configuration_changes_what_is_imported(place: &Place) {
     let sandbox = Sandbox::new();
     let content = "the same again and again\n".repeat(30);
     sandbox.write("src/a", &content);
@@ -294,7 +300,7 @@ async fn no_configuration_changes_what_is_imported() {
     ] {
         sandbox.git(["config", key, value]);
     }
-    let annals = open(MEMORY).await;
+    let annals = open(place.url()).await;
     assert_eq!(sandbox.import(&annals).await.unwrap().commands, rows);
     assert_eq!(paths(&annals).await, there);
     // From a directory within it is the whole repository still.
@@ -303,14 +309,13 @@ async fn no_configuration_changes_what_is_imported() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn authors_without_an_address_are_unknown() {
+async fn authors_without_an_address_are_unknown(place: &Place) {
     let sandbox = Sandbox::new();
     sandbox.write("a", "a");
     sandbox.commit_by("");
     sandbox.write("b", "b");
     sandbox.commit_by("  odd:address with spaces ");
-    let annals = import_and_compare(&sandbox).await;
+    let annals = import_and_compare(&sandbox, place).await;
     let said = sentences(&annals).await;
     assert_eq!(said[0], "user:unknown added file:a");
     let email = String::from_utf8(sandbox.git(["log", "-1", "--format=%ae"])).unwrap();
@@ -318,10 +323,9 @@ async fn authors_without_an_address_are_unknown() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn what_was_committed_later_is_added_and_another_history_is_refused() {
+async fn what_was_committed_later_is_added_and_another_history_is_refused(place: &Place) {
     let sandbox = Sandbox::new();
-    let annals = open(MEMORY).await;
+    let annals = open(place.url()).await;
     sandbox.write("a", "a");
     sandbox.commit();
     sandbox.import(&annals).await.unwrap();
@@ -340,9 +344,8 @@ async fn what_was_committed_later_is_added_and_another_history_is_refused() {
     annals.close().await;
 }
 
-#[tokio::test]
-async fn an_import_that_is_stopped_finishes_what_it_began_and_can_go_on() {
-    let annals = open(MEMORY).await;
+async fn an_import_that_is_stopped_finishes_what_it_began_and_can_go_on(place: &Place) {
+    let annals = open(place.url()).await;
     let (running, stop) = watch::channel(false);
     let history = || (1..=2_000u64).map(|number| commit(number, vec![added(&format!("f{number}"))]));
     let mut last = 0;

@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use annals::prelude::*;
+use annals_test_postgres::Place;
 use common::{Sandbox, open, paths, program, tree};
+
+annals_test_postgres::both_stores!(an_import_that_is_killed_goes_on_where_it_was);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -39,10 +42,9 @@ async fn log(annals: &Annals) -> Vec<(String, u64, String, String, String)> {
 }
 
 /// Mission A11. Killed in the middle, again and again, then let run: the log and the tree of an import in one piece.
-#[tokio::test]
-async fn an_import_that_is_killed_goes_on_where_it_was() {
+async fn an_import_that_is_killed_goes_on_where_it_was(place: &Place) {
     let sandbox = busy();
-    let (path, store) = (sandbox.path(), sandbox.store());
+    let (path, store) = (sandbox.path(), place.url());
     let whole = open("sqlite::memory:").await;
     let done = sandbox.import(&whole).await.unwrap();
     assert_eq!(done.commands, sandbox.rows());
@@ -50,7 +52,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
     let (mut delay, mut reached) = (Duration::from_millis(100), Vec::new());
     for _ in 0..60 {
         let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
-            .args(["import", path.to_str().unwrap(), "--store", &store])
+            .args(["import", path.to_str().unwrap(), "--store", store])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -59,7 +61,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
         std::thread::sleep(delay);
         running.kill().unwrap();
         running.wait().unwrap();
-        let annals = open(&store).await;
+        let annals = open(store).await;
         let position = annals.store().head().await.unwrap().position;
         annals.close().await;
         if position == done.events {
@@ -74,9 +76,9 @@ async fn an_import_that_is_killed_goes_on_where_it_was() {
         delay += Duration::from_millis(30);
     }
     assert!(!reached.is_empty(), "no import was killed in its middle");
-    let finished = program(&path, &["import", ".", "--store", &store]);
+    let finished = program(&path, &["import", ".", "--store", store]);
     assert!(finished.status.success(), "{}", text(&finished.stderr));
-    let annals = open(&store).await;
+    let annals = open(store).await;
     assert_eq!(log(&annals).await, log(&whole).await);
     assert_eq!(tree(&annals).await, tree(&whole).await);
     assert_eq!(paths(&annals).await, sandbox.tree());

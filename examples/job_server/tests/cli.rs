@@ -4,10 +4,27 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use annals_test_postgres::Place;
 use serde_json::Value;
 use tempfile::TempDir;
 
-struct Server(TempDir);
+annals_test_postgres::both_stores!(
+    blocking:
+    the_audit_log_shows_sentences_and_fields,
+    pages_follow_one_another_by_cursor,
+    rows_come_as_json_lines_and_csv_too,
+    hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet,
+    a_row_appears_where_the_log_is_followed,
+    the_same_command_id_prints_the_first_receipt_again,
+    metrics_views_projections_events_and_check_do_what_they_say,
+    bad_input_is_said_clearly_and_nothing_is_written,
+);
+
+struct Server {
+    directory: TempDir,
+    /// None: the default, a SQLite file where the program stands.
+    store: Option<String>,
+}
 
 struct Answer {
     ok: bool,
@@ -23,13 +40,16 @@ impl From<Output> for Answer {
 }
 
 impl Server {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    fn new(place: &Place) -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            store: place.schema().map(|schema| schema.url().to_owned()),
+        }
     }
 
     /// One with a project, two members, a change of roles and a removal.
-    fn with_history() -> Self {
-        let server = Self::new();
+    fn with_history(place: &Place) -> Self {
+        let server = Self::new(place);
         server.execute("create_project", r#"{"project":"7","name":"Vaccines"}"#, "user:alice");
         server.execute("add_member", r#"{"project":"7","user":"bob","roles":["developer"]}"#, "user:alice");
         server.execute("add_member", r#"{"project":"7","user":"eve","roles":["collaborator"]}"#, "user:alice");
@@ -44,7 +64,8 @@ impl Server {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_job_server"));
-        command.args(arguments).current_dir(&self.0).env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
+        command.args(arguments).current_dir(&self.directory).env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
+        command.envs(self.store.iter().map(|store| ("ANNALS_STORE", store)));
         command
     }
 
@@ -75,7 +96,7 @@ impl Server {
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 }
 
@@ -84,9 +105,8 @@ fn positions(page: &Value) -> Vec<u64> {
 }
 
 /// Missions J4, J6, A3, A4, A6: what happened, in words and in fields; who was removed is still shown.
-#[test]
-fn the_audit_log_shows_sentences_and_fields() {
-    let server = Server::with_history();
+fn the_audit_log_shows_sentences_and_fields(place: &Place) {
+    let server = Server::with_history(place);
     let text = server.ok(&["audit"]);
     for (line, sentence) in text.lines().zip([
         "user:alice created project:7, called Vaccines",
@@ -120,9 +140,8 @@ fn the_audit_log_shows_sentences_and_fields() {
 }
 
 /// Mission P12.
-#[test]
-fn pages_follow_one_another_by_cursor() {
-    let server = Server::with_history();
+fn pages_follow_one_another_by_cursor(place: &Place) {
+    let server = Server::with_history(place);
     let first = server.run(&["audit", "--limit", "3", "--format", "json"]);
     let cursor = first.err.split("--cursor ").nth(1).unwrap().trim();
     let second = server.run(&["audit", "--limit", "3", "--cursor", cursor, "--format", "json"]);
@@ -131,9 +150,8 @@ fn pages_follow_one_another_by_cursor() {
     assert_eq!(second.err, "", "there is no more");
 }
 
-#[test]
-fn rows_come_as_json_lines_and_csv_too() {
-    let server = Server::with_history();
+fn rows_come_as_json_lines_and_csv_too(place: &Place) {
+    let server = Server::with_history(place);
     let lines = server.ok(&["audit", "--format", "jsonl"]);
     assert_eq!(lines.lines().count(), 5);
     let row: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
@@ -146,9 +164,8 @@ fn rows_come_as_json_lines_and_csv_too() {
 }
 
 /// Missions A5 in part and A12: hostile text is shown, not obeyed, and stored as it came.
-#[test]
-fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet() {
-    let server = Server::new();
+fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet(place: &Place) {
+    let server = Server::new(place);
     let body = serde_json::json!({ "project": "=1+1", "name": "a\u{1b}[31m\u{202e}b\nc" }).to_string();
     server.execute("create_project", &body, "user:mal\u{202e}lory");
     let text = server.ok(&["audit"]);
@@ -157,9 +174,8 @@ fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet() {
     assert_eq!(page[0]["payload"]["name"], "a\u{1b}[31m\u{202e}b\nc");
 }
 
-#[test]
-fn a_row_appears_where_the_log_is_followed() {
-    let server = Server::with_history();
+fn a_row_appears_where_the_log_is_followed(place: &Place) {
+    let server = Server::with_history(place);
     let mut follower =
         server.command(&["audit", "--follow", "--limit", "6"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
@@ -173,9 +189,8 @@ fn a_row_appears_where_the_log_is_followed() {
 }
 
 /// Mission X2, seen from the shell.
-#[test]
-fn the_same_command_id_prints_the_first_receipt_again() {
-    let server = Server::new();
+fn the_same_command_id_prints_the_first_receipt_again(place: &Place) {
+    let server = Server::new(place);
     let id = "0198c0de-0000-7000-8000-000000000001";
     let arguments =
         ["execute", "create_project", r#"{"project":"7","name":"V"}"#, "--actor", "user:a", "--command-id", id];
@@ -187,9 +202,8 @@ fn the_same_command_id_prints_the_first_receipt_again() {
     server.refused(&other, "was used before with another command or body");
 }
 
-#[test]
-fn metrics_views_projections_events_check_and_backup_do_what_they_say() {
-    let server = Server::with_history();
+fn metrics_views_projections_events_and_check_do_what_they_say(place: &Place) {
+    let server = Server::with_history(place);
     let metric = server.json(&["metrics", "project/member"]);
     assert_eq!((&metric["total"], &metric["by_action"]["create"]), (&Value::from(4), &Value::from(2)));
     assert_eq!(metric["head"]["position"], 5);
@@ -210,7 +224,11 @@ fn metrics_views_projections_events_check_and_backup_do_what_they_say() {
     let events = server.ok(&["events", "--aggregate", "project/7", "--format", "json"]);
     assert_eq!(events.lines().count(), 5);
     assert!(server.ok(&["check"]).contains("5 events checked, 0 findings"));
+}
 
+#[test]
+fn a_backup_is_a_store_of_its_own() {
+    let server = Server::with_history(&Place::sqlite());
     server.ok(&["backup", "copy.db"]);
     assert!(server.ok(&["check", "--store", "sqlite://copy.db"]).contains("5 events checked, 0 findings"));
     server.refused(&["backup", "copy.db"], "copy.db");
@@ -219,7 +237,7 @@ fn metrics_views_projections_events_check_and_backup_do_what_they_say() {
 /// Mission J9: what was edited around the triggers is found.
 #[test]
 fn check_finds_an_edit_by_raw_sql() {
-    let server = Server::with_history();
+    let server = Server::with_history(&Place::sqlite());
     let log = rusqlite(&server.path().join("job_server.db"));
     let error = log.execute("UPDATE events SET payload = '{}' WHERE position = 2", []).unwrap_err();
     assert!(error.to_string().contains("immutable") || error.to_string().contains("never"), "{error}");
@@ -248,9 +266,8 @@ fn rusqlite(file: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(file).unwrap()
 }
 
-#[test]
-fn bad_input_is_said_clearly_and_nothing_is_written() {
-    let server = Server::with_history();
+fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
+    let server = Server::with_history(place);
     let good = r#"{"project":"9","name":"N"}"#;
     let by = ["--actor", "user:a"];
     let execute = |name: &str, body: &str, words: &str| {
@@ -293,7 +310,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written() {
 
 #[test]
 fn a_store_that_cannot_be_used_is_said_clearly() {
-    let server = Server::new();
+    let server = Server::new(&Place::sqlite());
     let create = |store: &str| {
         let body = r#"{"project":"9","name":"N"}"#;
         server.run(&["execute", "create_project", body, "--actor", "user:a", "--store", store])
@@ -316,7 +333,7 @@ fn a_store_that_cannot_be_used_is_said_clearly() {
 
 #[test]
 fn every_subcommand_has_help_with_an_example() {
-    let server = Server::new();
+    let server = Server::new(&Place::sqlite());
     for subcommand in ["execute", "commands", "audit", "metrics", "view", "events", "check", "backup"] {
         let help = server.ok(&[subcommand, "--help"]);
         assert!(help.contains("Example"), "{subcommand}: {help}");

@@ -1,23 +1,27 @@
-//! A PostgreSQL server for tests: an empty schema for each test that asks for one.
+//! A PostgreSQL for tests: an empty schema or database for each test that asks for one, or a server of its own.
+//!
+//! Where `DATABASE_URL` is set, that server is used. Otherwise one is started: on a port of its own, in a directory of
+//! its own, not as root, with fsync on. All test processes of a checkout share it, and it stops soon after the last.
+//!
+//! ## Layout
+//! - `fresh`: [`Fresh`], an empty schema or database, dropped with its test
+//! - `server`: [`Server`], a server for one test alone, which it may stop, freeze and start again
+//! - `shared`: the server that all tests share
+//! - `cluster`: a directory with a server in it: made, started, stopped, and watched by a process that outlives its users
+//! - `place`: [`Place`], room for a store of either kind; [`both_stores!`], tests that run on both
+//! - `programs`: PostgreSQL's own programs, and as whom they run
+//! - `psql`: SQL by way of psql
+//!
+//! Whatever goes wrong here panics: it is for tests.
 
-/// An empty schema of its own, dropped with it.
-#[derive(Debug)]
-pub struct Fresh {
-    url: String,
-}
+mod cluster;
+mod fresh;
+mod place;
+mod programs;
+mod psql;
+mod server;
+mod shared;
 
-impl Fresh {
-    /// On the server that `DATABASE_URL` names.
-    #[must_use]
-    pub fn schema() -> Self {
-        let server = std::env::var("DATABASE_URL").expect("DATABASE_URL names a Postgres");
-        let joint = if server.contains('?') { '&' } else { '?' };
-        Self { url: format!("{server}{joint}schema=t_{}", uuid::Uuid::now_v7().simple()) }
-    }
-
-    /// What `annals` opens.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-}
+pub use fresh::Fresh;
+pub use place::Place;
+pub use server::Server;

@@ -34,14 +34,6 @@ impl Sandbox {
         self.directory.path().join("repository")
     }
 
-    pub fn store(&self) -> String {
-        format!("sqlite://{}", self.directory.path().join("store.db").display())
-    }
-
-    pub fn other_store(&self) -> String {
-        format!("sqlite://{}", self.directory.path().join("other.db").display())
-    }
-
     pub fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Vec<u8> {
         let output = git(&self.path(), self.commits.get()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

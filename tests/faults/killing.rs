@@ -1,0 +1,59 @@
+//! kill -9: at random, and in mid-write.
+
+use std::time::Duration;
+
+use annals_test_postgres::Place;
+
+use crate::bank::app;
+use crate::processes::Process;
+use crate::promises::{Answers, Follower, assert_kept};
+use crate::{random, rounds};
+
+annals_test_postgres::both_stores!(killed_processes_lose_nothing_double_nothing_and_skip_nothing);
+
+/// A log that grows for ever is read in ever longer time: a long run begins anew now and then.
+const ROUNDS_A_STORE: u64 = 10;
+
+/// Missions X1, X2, X13, A11, P20, guarantees 3, 19 and 21: two writing processes, followers and a rebuilding one, each
+/// killed at a moment of its own, again and again.
+async fn killed_processes_lose_nothing_double_nothing_and_skip_nothing(first: &Place) {
+    let mut left = rounds(6);
+    kill_for(first, left.min(ROUNDS_A_STORE)).await;
+    left -= left.min(ROUNDS_A_STORE);
+    while left > 0 {
+        let next = if first.schema().is_some() { Place::postgres() } else { Place::sqlite() };
+        kill_for(&next, left.min(ROUNDS_A_STORE)).await;
+        left -= left.min(ROUNDS_A_STORE);
+    }
+}
+
+async fn kill_for(place: &Place, rounds: u64) {
+    let mut answers = Answers::default();
+    let mut followers = [Follower::of_all("follow"), Follower::of_all("pages"), Follower::of_deposits()];
+    app().open(place.url()).await.unwrap().close().await;
+    for round in 0..rounds {
+        let mut roles = vec![format!("write 0 {}", answers.next(0)), format!("write 1 {}", answers.next(1))];
+        roles.extend(followers.iter().map(|follower| format!("{} {}", follower.role, follower.last())));
+        roles.push(if round % 2 == 0 { "rebuild" } else { "run" }.to_owned());
+        let processes = roles.iter().map(|role| (Process::start(place.url(), role), random(1_500)));
+        let mut processes: Vec<_> = processes.enumerate().collect();
+        processes.sort_by_key(|(_, (_, moment))| *moment);
+        let mut now = 0;
+        for (index, (process, moment)) in processes {
+            tokio::time::sleep(Duration::from_millis(moment - now)).await;
+            now = moment;
+            let said = process.kill();
+            match index {
+                0 | 1 => answers.hear(index as u64, &said),
+                2..5 => followers[index - 2].hear(&said),
+                _ => {}
+            }
+        }
+        let annals = app().open(place.url()).await.unwrap();
+        let log = assert_kept(&annals, &answers).await;
+        followers.iter().for_each(|follower| follower.assert_followed(&log));
+        annals.close().await;
+    }
+    assert!(answers.count() > 0, "nobody wrote");
+    assert!(followers.iter().any(|follower| follower.last() > 0), "nobody followed");
+}

@@ -1,0 +1,240 @@
+//! This program started again, to write, follow, rebuild, or do as it is told, until it is killed.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use annals::commands::{Envelope, ExecuteError};
+use annals::prelude::*;
+use futures::{StreamExt, stream};
+use uuid::Uuid;
+
+use crate::bank::*;
+
+/// No wait for a process is longer: then something hangs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The id of the `n`th command of a writer: the same in every round, so that a killed writer's commands are tried again.
+pub fn id(writer: u64, n: u64) -> Uuid {
+    Uuid::from_u128(1 << 127 | u128::from(writer) << 64 | u128::from(n))
+}
+
+/// The `n`th command of a writer: a payment, or a transfer between two of five accounts.
+pub fn envelope(writer: u64, n: u64) -> Envelope {
+    let context = by(&format!("writer{writer}")).command_id(id(writer, n));
+    let name = |n: u64| (n % 5).to_string();
+    match is_deposit(n) {
+        true => Envelope::new(deposit(&name(n / 4), 10), context),
+        false => Envelope::new(
+            Transfer { from: account(&name(n)), to: account(&name(n + 1 + n / 5 % 4)), cents: 1 + n as i64 % 7 },
+            context,
+        ),
+    }
+}
+
+/// Whether the `n`th command is a payment.
+pub fn is_deposit(n: u64) -> bool {
+    n.is_multiple_of(4)
+}
+
+/// Says a line to the process that started this one. The test harness writes words of its own, without the mark.
+fn say(line: impl std::fmt::Display) {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "> {line}").and_then(|()| output.flush()).expect("somebody listens");
+}
+
+/// Not a test of its own: what a process does that the others start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(role) = std::env::var("FAULT_ROLE") else { return };
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let _ = line.map(|line| told.send(line));
+        }
+        // Whoever started this is gone.
+        std::process::exit(0);
+    });
+    let annals = app().open(&std::env::var("FAULT_STORE").unwrap()).await.unwrap();
+    let words: Vec<&str> = role.split(' ').collect();
+    let number = |index: usize| words[index].parse::<u64>().unwrap();
+    match words[0] {
+        "write" => write(&annals, number(1), number(2)).await,
+        "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
+        "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
+        "pages" => pages(&annals, number(1)).await,
+        "rebuild" => loop {
+            annals.rebuild("balance").unwrap().await.unwrap();
+        },
+        "serve" => {
+            say("ready");
+            while let Some(line) = tells.recv().await {
+                say(serve(&annals, &line).await);
+            }
+        }
+        "run" => std::future::pending().await,
+        other => panic!("{other} is no role"),
+    }
+    panic!("it came to an end by itself");
+}
+
+/// Answers each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
+async fn write(annals: &Annals, writer: u64, from: u64) {
+    let commands = stream::iter((from..).map(|n| envelope(writer, n)));
+    let mut answers = std::pin::pin!(annals.execute_all(commands, 32));
+    let mut n = from;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(receipt) => say(format!("ack {n} {}", spelled(&receipt))),
+            Err(ExecuteError::Refused(_)) => say(format!("refused {n}")),
+            Err(error) => panic!("{n}: {error}: {error:?}"),
+        }
+        n += 1;
+    }
+}
+
+async fn follow<E: std::fmt::Debug>(
+    mut rows: futures::stream::BoxStream<'static, Result<annals::projections::audit::AuditRow, E>>,
+) {
+    while let Some(row) = rows.next().await {
+        say(format!("saw {}", row.unwrap().position));
+    }
+}
+
+async fn pages(annals: &Annals, mut after: u64) {
+    let mut watch = annals.store().watch();
+    loop {
+        let page = annals.events(after, 100).await.unwrap();
+        page.events.iter().for_each(|event| say(format!("saw {}", event.position)));
+        after = page.to.position;
+        if page.events.is_empty() {
+            watch.wait_for(|head| head.position > after).await.unwrap();
+        }
+    }
+}
+
+fn spelled(receipt: &Receipt) -> String {
+    format!("{} {} {} {}", receipt.first_position, receipt.events, receipt.head.event_id, receipt.repeated)
+}
+
+/// Executes `deposit ACCOUNT CENTS [ID]`, `transfer FROM TO CENTS [ID]`; tells `head`, and what it has of an account
+/// in its view: `balance ACCOUNT`.
+async fn serve(annals: &Annals, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let cents = |index: usize| words[index].parse::<i64>().unwrap();
+    let context = |index: usize| match words.get(index) {
+        Some(id) => by("server").command_id(id.parse().unwrap()),
+        None => by("server"),
+    };
+    let executed = match words[0] {
+        "deposit" => annals.execute(deposit(words[1], cents(2)), &context(3)).await,
+        "transfer" => {
+            let transfer = Transfer { from: account(words[1]), to: account(words[2]), cents: cents(3) };
+            annals.execute(transfer, &context(4)).await
+        }
+        "balance" => {
+            let head = annals.store().head().await.unwrap();
+            let balance = annals.view::<Balance>(&account(words[1])).after(head).await;
+            return match balance {
+                Ok(balance) => format!("balance {}", balance.unwrap_or_default().cents),
+                Err(error) => format!("error {error:?}"),
+            };
+        }
+        "head" => return format!("head {}", annals.store().head().await.unwrap().position),
+        other => panic!("{other} is nothing that can be asked"),
+    };
+    match executed {
+        Ok(receipt) => format!("ok {}", spelled(&receipt)),
+        Err(ExecuteError::Refused(error)) => format!("refused {error}"),
+        Err(error) => format!("error {error:?}"),
+    }
+}
+
+/// A process that was started here.
+pub struct Process {
+    child: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Starts one on a store: see `child` for the roles.
+    pub fn start(store: &str, role: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "processes::child", "--nocapture"])
+            .env("FAULT_ROLE", role)
+            .env("FAULT_STORE", store)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let Some((_, said)) = line.split_once("> ") else { continue };
+                let _ = send.send(said.to_owned());
+            }
+        });
+        Self { child, input, lines }
+    }
+
+    /// One that does as it is told, once it can.
+    pub fn server(store: &str) -> Self {
+        let server = Self::start(store, "serve");
+        assert_eq!(server.hear(), "ready");
+        server
+    }
+
+    /// What it says next.
+    pub fn hear(&self) -> String {
+        tokio::task::block_in_place(|| self.lines.recv_timeout(PATIENCE)).expect("the process speaks")
+    }
+
+    /// What it says within a time.
+    pub fn hear_within(&self, time: Duration) -> Option<String> {
+        tokio::task::block_in_place(|| self.lines.recv_timeout(time)).ok()
+    }
+
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// Tells it something and gives back what it says to that.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.tell(line);
+        self.hear()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal: `-STOP`, `-CONT`.
+    pub fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Whether it has come to an end by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Kills it with -9 and gives back all that it had said and nobody had heard.
+    pub fn kill(mut self) -> Vec<String> {
+        assert_eq!(self.ended(), None, "a process ended before it was killed");
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.lines.iter().collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

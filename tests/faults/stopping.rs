@@ -1,0 +1,177 @@
+//! A server that is stopped at once, or stands still, under load.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use annals::commands::ExecuteError;
+use annals::prelude::*;
+use annals_test_postgres::Server;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::bank::*;
+use crate::lines::wait_for;
+use crate::processes::Process;
+use crate::promises::{Answers, Follower, assert_kept};
+use crate::rounds;
+
+const CALLERS: usize = 16;
+
+/// What callers were told, by command id.
+#[derive(Default)]
+struct Told {
+    done: HashMap<Uuid, Receipt>,
+    refused: Vec<Uuid>,
+    /// Nothing was written, they were told.
+    failed: Vec<Uuid>,
+    unknown: u32,
+}
+
+/// Callers that transfer between five accounts without pause, until they are told to stop. One that is told that it
+/// is not known whether its command was executed asks again; one that is told that it was not lets it be.
+fn load(annals: &Annals, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Told>> {
+    let call = |caller: usize| {
+        let (annals, stop) = (annals.clone(), stop.clone());
+        async move {
+            let mut told = Told::default();
+            for step in 0.. {
+                let id = Uuid::now_v7();
+                let (from, to) = ((caller + step) % 5, (caller + step + 1 + step % 4) % 5);
+                let transfer =
+                    Transfer { from: account(&from.to_string()), to: account(&to.to_string()), cents: 1 };
+                let context = by(&format!("caller{caller}")).command_id(id);
+                loop {
+                    match annals.execute(transfer.clone(), &context).await {
+                        Ok(receipt) => drop(told.done.insert(id, receipt)),
+                        Err(ExecuteError::Refused(_)) => told.refused.push(id),
+                        Err(ExecuteError::OutcomeUnknown { .. }) => {
+                            told.unknown += 1;
+                            continue;
+                        }
+                        Err(ExecuteError::Store(_) | ExecuteError::Load(_)) => {
+                            told.failed.push(id);
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                        Err(error) => panic!("{error}: {error:?}"),
+                    }
+                    break;
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            told
+        }
+    };
+    (0..CALLERS).map(|caller| tokio::spawn(call(caller))).collect()
+}
+
+/// Looks at every answer, and at all that must hold.
+async fn assert_told_the_truth(annals: &Annals, callers: Vec<JoinHandle<Told>>) -> Told {
+    let mut all = Told::default();
+    for caller in callers {
+        let told = caller.await.unwrap();
+        all.done.extend(told.done);
+        all.refused.extend(told.refused);
+        all.failed.extend(told.failed);
+        all.unknown += told.unknown;
+    }
+    let log = assert_kept(annals, &Answers::default()).await;
+    let mut there: HashMap<Uuid, Vec<u64>> = HashMap::new();
+    log.iter().for_each(|event| there.entry(event.command_id).or_default().push(event.position));
+    for (id, receipt) in &all.done {
+        let expected = [receipt.first_position, receipt.first_position + 1];
+        assert_eq!(there.get(id).map(Vec::as_slice), Some(&expected[..]), "{id} was said to be there");
+    }
+    for id in all.refused.iter().chain(&all.failed) {
+        assert_eq!(there.get(id), None, "{id} was said not to be there");
+    }
+    all
+}
+
+/// A store on a server of its own, with money on five accounts.
+async fn on(server: &Server) -> (annals_test_postgres::Fresh, Annals) {
+    let schema = server.schema();
+    let annals = app().open(schema.url()).await.unwrap();
+    for name in 0..5 {
+        annals.execute(deposit(&name.to_string(), 1_000_000), &by("alice")).await.unwrap();
+    }
+    (schema, annals)
+}
+
+/// Waits until callers get on again.
+async fn wait_for_progress(annals: &Annals) {
+    let from = wait_for_head(annals).await;
+    wait_for("an append", async || annals.store().head().await.is_ok_and(|head| head.position > from + 100)).await;
+}
+
+async fn wait_for_head(annals: &Annals) -> u64 {
+    let mut head = 0;
+    wait_for("the server", async || {
+        let read = annals.store().head().await;
+        head = read.as_ref().map_or(0, |head| head.position);
+        read.is_ok()
+    })
+    .await;
+    head
+}
+
+/// Missions X1, X2, A11, guarantee 3: no commit is lost, none is there twice, and nobody is told a falsehood.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_tells_everybody_the_truth() {
+    let server = Server::own();
+    let (schema, annals) = on(&server).await;
+    let mut follower = Follower::of_all("pages");
+    let follows = open_follower(schema.url()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers = load(&annals, &stop);
+    for round in 0..rounds(3) {
+        wait_for_progress(&annals).await;
+        let (down, stopped) = (Duration::from_millis(50 + 700 * (round % 3)), &server);
+        tokio::task::block_in_place(|| stopped.stop_immediately());
+        tokio::time::sleep(down).await;
+        tokio::task::block_in_place(|| stopped.start());
+        wait_for_progress(&annals).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let told = assert_told_the_truth(&annals, callers).await;
+    assert!(told.done.len() > 100);
+    let head = annals.store().head().await.unwrap().position;
+    let mut seen = Vec::new();
+    while seen.last() != Some(&format!("saw {head}")) {
+        seen.push(follows.hear());
+    }
+    follower.hear(&seen);
+    follower.assert_followed(&log(&annals).await);
+    assert!(annals.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
+    annals.close().await;
+    follows.kill();
+}
+
+async fn open_follower(store: &str) -> Process {
+    let follows = Process::start(store, "pages 0");
+    assert_eq!(follows.hear(), "saw 1");
+    follows
+}
+
+/// Guarantee 3: the connection is there, and nobody answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_for_seconds_fails_nobody() {
+    let server = Server::own();
+    let (_schema, annals) = on(&server).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers = load(&annals, &stop);
+    for _ in 0..rounds(1) {
+        wait_for_progress(&annals).await;
+        server.freeze();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        server.thaw();
+        wait_for_progress(&annals).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let told = assert_told_the_truth(&annals, callers).await;
+    assert_eq!((told.failed.len(), told.unknown), (0, 0));
+    annals.close().await;
+}

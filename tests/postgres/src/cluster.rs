@@ -1,0 +1,181 @@
+//! A directory with a server in it: made, started, stopped, and watched by a process that outlives its users.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::programs::{Programs, text};
+use crate::psql;
+
+/// How the folders of servers of one test begin.
+const OWN: &str = "own-";
+
+/// A data directory and what belongs to it. While this lives, its watcher lets the server be.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    settings: Vec<String>,
+    _user: Option<File>,
+}
+
+impl Cluster {
+    /// Becomes a user of a cluster, which need not be there yet. `idle`: how many seconds after its last user the server
+    /// is stopped; `remove`: and the folder removed.
+    pub(crate) fn join(folder: PathBuf, settings: Vec<String>, idle: u32, remove: bool) -> Self {
+        let programs = Programs::get();
+        programs.make_folder(&base());
+        programs.make_folder(&folder);
+        let user = lock_file(&folder, "users.lock");
+        // Waits for a watcher that is stopping the server.
+        user.lock_shared().expect("a lock on a file");
+        let cluster = Self { folder, settings, _user: Some(user) };
+        cluster.watch(idle, remove);
+        cluster
+    }
+
+    /// A cluster for one process alone, gone with it. Those whose process and watcher are both gone are removed first.
+    pub(crate) fn own(settings: Vec<String>) -> Self {
+        Programs::get().make_folder(&base());
+        let alone = lock_file(&base(), "own.lock");
+        alone.lock().expect("a lock on a file");
+        for entry in std::fs::read_dir(base()).into_iter().flatten().flatten() {
+            let folder = entry.path();
+            let unlocked = |name| File::open(folder.join(name)).map_or(true, |file| file.try_lock().is_ok());
+            if entry.file_name().to_string_lossy().starts_with(OWN)
+                && unlocked("users.lock")
+                && unlocked("watcher.lock")
+            {
+                Self { folder, settings: Vec::new(), _user: None }.destroy();
+            }
+        }
+        Self::join(base().join(format!("{OWN}{}", uuid::Uuid::now_v7().simple())), settings, 1, true)
+    }
+
+    /// Stops the server, if it runs, and removes the folder; the watcher then has nothing left to do.
+    pub(crate) fn destroy(&self) {
+        self.signal("-CONT");
+        let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
+        let _ = pg_ctl.args(["-D", "data", "-w", "-m", "immediate", "stop"]).output();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until no other process is in here; the server's state may be changed while this is held.
+    pub(crate) fn alone(&self) -> File {
+        let file = lock_file(&self.folder, "start.lock");
+        file.lock().expect("a lock on a file");
+        file
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Makes the data directory, if it is not there.
+    pub(crate) fn initialise(&self) {
+        let (data, half) = (self.data(), self.folder.join("data.new"));
+        if data.exists() {
+            return;
+        }
+        let _ = std::fs::remove_dir_all(&half);
+        let mut initdb = Programs::get().command("initdb", &self.folder);
+        initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]).arg(&half);
+        text(initdb.output().expect("initdb runs"));
+        std::fs::rename(half, data).expect("a folder is renamed");
+    }
+
+    /// Starts the server on a port; `None`: on any that is free. Gives back the port.
+    pub(crate) fn start(&self, port: Option<u16>) -> Result<u16, String> {
+        let mut failure = String::new();
+        // A port that was free may be taken by the time that the server asks for it.
+        for _ in 0..3 {
+            let port = port.unwrap_or_else(free_port);
+            let mut options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=");
+            for setting in ["max_connections=300"].into_iter().chain(self.settings.iter().map(String::as_str)) {
+                options.push_str(&format!(" -c {setting}"));
+            }
+            let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
+            pg_ctl.args(["-D", "data", "-l", "server.log", "-w", "-t", "120", "-o", &options, "start"]);
+            pg_ctl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            if pg_ctl.status().expect("pg_ctl runs").success() {
+                return Ok(port);
+            }
+            failure = std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
+        }
+        Err(format!("the PostgreSQL server in {} does not start:\n{failure}", self.folder.display()))
+    }
+
+    /// The port of the server that runs here, if one does.
+    pub(crate) fn running(&self) -> Option<u16> {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let port = file.lines().nth(3)?.trim().parse().ok()?;
+        // The file may be one that a crash left behind, and somebody else may listen there now.
+        let data = psql::run(&url(port), "SHOW data_directory").ok()?;
+        (Path::new(&data) == self.data()).then_some(port)
+    }
+
+    pub(crate) fn stop(&self, mode: &str) {
+        let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
+        text(pg_ctl.args(["-D", "data", "-w", "-m", mode, "stop"]).output().expect("pg_ctl runs"));
+    }
+
+    /// Copies a directory within this one, in place of what is there.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let _ = std::fs::remove_dir_all(self.folder.join(to));
+        let mut copy = Programs::get().as_user("cp", &self.folder);
+        text(copy.args(["-a", from, to]).output().expect("cp runs"));
+    }
+
+    /// Sends a signal to the server and all that it has started.
+    pub(crate) fn signal(&self, signal: &str) {
+        let Ok(file) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return };
+        let server = file.lines().next().unwrap_or_default();
+        let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
+        let children = children.unwrap_or_default();
+        // A backend may have gone in the meantime.
+        let processes = std::iter::once(server).chain(children.split_whitespace());
+        let _ = Command::new("kill").arg(signal).args(processes).stderr(Stdio::null()).status();
+    }
+
+    /// Starts the watcher, if there is none.
+    fn watch(&self, idle: u32, remove: bool) {
+        let programs = Programs::get();
+        if lock_file(&self.folder, "watcher.lock").try_lock().is_err() {
+            return;
+        }
+        let mut watcher = programs.as_user("sh", &self.folder);
+        watcher.args(["-c", include_str!("watch.sh"), "watch"]).arg(programs.folder()).arg(idle.to_string());
+        watcher.arg(if remove { "remove" } else { "keep" });
+        watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Neither Ctrl-C nor the end of a test that took too long is meant for it.
+        watcher.process_group(0).status().expect("a shell runs");
+    }
+}
+
+/// Where all clusters lie: the server's user must be able to reach it, and a home is often closed.
+pub(crate) fn base() -> PathBuf {
+    std::env::temp_dir().join("annals-test-postgres")
+}
+
+pub(crate) fn url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+}
+
+fn lock_file(folder: &Path, name: &str) -> File {
+    let path = folder.join(name);
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Programs::get().give(&path);
+    file
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}

@@ -1,0 +1,119 @@
+//! [`Server`]: a server for one test alone, which it may stop, freeze and start again.
+
+use crate::cluster::{self, Cluster};
+use crate::fresh::{self, Fresh};
+
+/// A PostgreSQL server of one test's own: an empty database `postgres`, durable as any; gone when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    cluster: Cluster,
+    port: u16,
+}
+
+impl Server {
+    /// Starts one, whatever `DATABASE_URL` says.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed, or the server does not start.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts one with these settings: `max_connections=5`.
+    ///
+    /// # Panics
+    /// As [`Server::own`].
+    #[must_use]
+    pub fn with(settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let cluster = Cluster::own(settings);
+        cluster.initialise();
+        let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, port }
+    }
+
+    /// Its database `postgres`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        cluster::url(self.port)
+    }
+
+    /// Its port, on 127.0.0.1; the same after a restart.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A name for a schema on it.
+    #[must_use]
+    pub fn schema(&self) -> Fresh {
+        Fresh::schema_on(&self.url())
+    }
+
+    /// Runs SQL by psql, as its superuser: a line a row, columns divided by `|`.
+    ///
+    /// # Panics
+    /// When the server says no.
+    pub fn sql(&self, text: &str) -> String {
+        fresh::sql(&self.url(), text)
+    }
+
+    /// Stops it at once, as a power cut would: nothing is finished, nothing is flushed.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop_immediately(&self) {
+        self.cluster.stop("immediate");
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(&self) {
+        self.cluster.start(Some(self.port)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Puts a copy of all that is in it aside, in place of an older one. The server is stopped and started for it.
+    ///
+    /// # Panics
+    /// When it does not run, or the disk is full.
+    pub fn save(&self) {
+        self.cluster.stop("fast");
+        self.cluster.copy("data", "saved");
+        self.start();
+    }
+
+    /// Puts what was saved back: whoever uses the server loses the connection, and finds the past.
+    ///
+    /// # Panics
+    /// When nothing was saved.
+    pub fn restore(&self) {
+        self.cluster.stop("immediate");
+        self.cluster.copy("saved", "data");
+        self.start();
+    }
+
+    /// Freezes all of its processes (SIGSTOP): connections stay open, and nobody answers.
+    pub fn freeze(&self) {
+        self.cluster.signal("-STOP");
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.cluster.signal("-CONT");
+    }
+
+    /// What the server has written to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.cluster.folder().join("server.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cluster.destroy();
+    }
+}
