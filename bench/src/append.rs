@@ -38,7 +38,7 @@ impl Results {
 
     /// The row of this competitor in the same cell.
     pub fn beside(&self, workload: Workload, callers: u64, name: &'static str) -> Option<&Row> {
-        self.index.get(&(workload, callers, name)).map(|index| &self.rows[*index])
+        self.index.get(&(workload, callers, name)).and_then(|index| self.rows.get(*index))
     }
 
     fn row(&mut self, workload: Workload, callers: u64, entry: &Entry) -> &mut Row {

@@ -99,6 +99,11 @@ impl Entry {
         self.role == Following
     }
 
+    /// The same without anything that follows.
+    pub fn without_following(&self) -> Option<&'static str> {
+        self.name.strip_suffix("-following")
+    }
+
     /// The floor and the stock framework on the same database: what its figures are set against.
     pub fn yardsticks(&self) -> (&'static str, &'static str) {
         match self.database {

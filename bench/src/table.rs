@@ -48,12 +48,15 @@ pub fn append(results: &append::Results) -> String {
                 range,
                 whole(events),
                 digits(median(runs.iter().map(|run| run.p50))),
-                digits(median(runs.iter().map(|run| run.p99))),
+                digits(p99(row)),
                 digits(beside(floor)),
                 digits(beside(stock)),
                 runs.iter().map(|run| run.retries).sum::<u64>().to_string(),
                 runs.iter().map(|run| run.errors).sum::<u64>().to_string(),
-                remarks(row),
+                remarks(
+                    row,
+                    row.entry.without_following().and_then(|name| results.beside(row.workload, row.callers, name)),
+                ),
             ],
         );
     }
@@ -69,7 +72,12 @@ fn rate(row: &append::Row) -> Option<f64> {
     median(row.runs.iter().map(|run| run.commands_per_second))
 }
 
-fn remarks(row: &append::Row) -> String {
+fn p99(row: &append::Row) -> Option<f64> {
+    median(row.runs.iter().map(|run| run.p99))
+}
+
+/// `without`: the same with nothing following.
+fn remarks(row: &append::Row, without: Option<&append::Row>) -> String {
     let mut remarks: Vec<String> = row.missing.iter().cloned().collect();
     for run in &row.runs {
         remarks.extend(difference(run));
@@ -78,6 +86,11 @@ fn remarks(row: &append::Row) -> String {
     }
     let lag = median(row.runs.iter().filter_map(|run| run.lag).map(|lag| lag as f64));
     remarks.extend(lag.map(|lag| format!("{lag:.0} events behind at the end")));
+    let beside =
+        |of: fn(&append::Row) -> Option<f64>| Some(of(row)? / of(without?)?).filter(|ratio| ratio.is_finite());
+    if let (Some(rate), Some(p99)) = (beside(rate), beside(p99)) {
+        remarks.push(format!("beside nothing following: rate × {rate:.2}, p99 × {p99:.2}"));
+    }
     remarks.dedup();
     remarks.join("; ").replace(['|', '\n'], " ")
 }
