@@ -132,6 +132,15 @@ impl App {
         self.open_with(url, true, true).await
     }
 
+    /// The same, but no projection follows the log in this process: for one that only writes, while another follows;
+    /// and to rebuild a projection on its own.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_without_following(self, url: &str) -> Result<Annals, OpenError> {
+        self.open_with(url, true, false).await
+    }
+
     /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;

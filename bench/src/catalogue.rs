@@ -1,0 +1,132 @@
+//! Who takes part, and in what.
+
+use annals_bench_driver::BoxError;
+
+use crate::workload::Workload;
+
+/// What a competitor stores in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Postgres,
+    Sqlite,
+}
+
+/// What a competitor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// annals, no projection following.
+    Annals,
+    /// annals, with all of them following.
+    Following,
+    /// A framework of others: the program that measures it.
+    Peer(&'static str),
+    /// The database alone.
+    Floor,
+}
+
+/// One competitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub database: Database,
+    pub role: Role,
+}
+
+use Database::{Postgres, Sqlite};
+use Role::{Annals, Floor, Following, Peer};
+
+const CQRS: Role = Peer("annals-bench-cqrs");
+
+/// All of them, in the order of the table.
+#[rustfmt::skip]
+const ALL: [Entry; 13] = [
+    Entry { name: "postgres-insert", title: "floor: one INSERT a command", database: Postgres, role: Floor },
+    Entry { name: "postgres-select-insert", title: "floor: SELECT + INSERT", database: Postgres, role: Floor },
+    Entry { name: "annals-postgres", title: "**annals, PostgreSQL**", database: Postgres, role: Annals },
+    Entry { name: "annals-postgres-following", title: "**annals, PostgreSQL**, 3 projections following", database: Postgres, role: Following },
+    Entry { name: "postgres-es", title: "cqrs-es + postgres-es, no view", database: Postgres, role: CQRS },
+    Entry { name: "postgres-es-view", title: "cqrs-es + postgres-es, one view", database: Postgres, role: CQRS },
+    Entry { name: "disintegrate", title: "disintegrate-postgres", database: Postgres, role: Peer("annals-bench-disintegrate") },
+    Entry { name: "eventcore", title: "eventcore-postgres", database: Postgres, role: Peer("annals-bench-eventcore") },
+    Entry { name: "sqlite-insert", title: "floor: raw SQLite, read + insert", database: Sqlite, role: Floor },
+    Entry { name: "annals-sqlite", title: "**annals, SQLite**", database: Sqlite, role: Annals },
+    Entry { name: "annals-sqlite-following", title: "**annals, SQLite**, 3 projections following", database: Sqlite, role: Following },
+    Entry { name: "sqlite-es", title: "cqrs-es + sqlite-es, FULL", database: Sqlite, role: CQRS },
+    Entry { name: "sqlite-es-view", title: "cqrs-es + sqlite-es, FULL, one view", database: Sqlite, role: CQRS },
+];
+
+/// Those whose names are, or begin with, one of these; all of them if there is none.
+///
+/// # Errors
+/// When one of these is no competitor's.
+pub fn chosen(only: &[String]) -> Result<Vec<Entry>, BoxError> {
+    for prefix in only {
+        if !ALL.iter().any(|entry| entry.name.starts_with(prefix.as_str())) {
+            let names: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
+            return Err(format!("no competitor is called {prefix}; there are: {}", names.join(", ")).into());
+        }
+    }
+    let wanted = |entry: &Entry| {
+        only.is_empty() || only.iter().any(|word| entry.name == word) || {
+            // A word that is somebody's whole name means nobody else.
+            let prefix = |word: &String| {
+                entry.name.starts_with(word.as_str()) && !ALL.iter().any(|other| other.name == word)
+            };
+            only.iter().any(prefix)
+        }
+    };
+    Ok(ALL.into_iter().filter(wanted).collect())
+}
+
+impl Entry {
+    /// Whether it takes part in this.
+    pub fn takes(&self, workload: Workload) -> bool {
+        match workload {
+            Workload::Spread | Workload::Hot | Workload::Five => true,
+            Workload::Bulk => matches!(self.name, "postgres-insert" | "sqlite-insert"),
+            Workload::Steady => matches!(self.role, Annals | Following),
+        }
+    }
+
+    /// Whether it can make a view anew.
+    pub fn rebuilds(&self) -> bool {
+        self.role == Annals || matches!(self.name, "postgres-es" | "sqlite-es")
+    }
+
+    /// Whether something of it follows the log on its own.
+    pub fn follows(&self) -> bool {
+        self.role == Following
+    }
+
+    /// The same without anything that follows.
+    pub fn without_following(&self) -> Option<&'static str> {
+        self.name.strip_suffix("-following")
+    }
+
+    /// The floor and the stock framework on the same database: what its figures are set against.
+    pub fn yardsticks(&self) -> (&'static str, &'static str) {
+        match self.database {
+            Postgres => ("postgres-insert", "postgres-es"),
+            Sqlite => ("sqlite-insert", "sqlite-es"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(only: &[&str]) -> Vec<&'static str> {
+        let only: Vec<_> = only.iter().map(ToString::to_string).collect();
+        chosen(&only).unwrap().iter().map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn a_whole_name_means_one_and_a_beginning_means_all_that_begin_so() {
+        assert_eq!(names(&["postgres-es"]), ["postgres-es"]);
+        assert_eq!(names(&["annals-sqlite", "annals-pos"]).len(), 3);
+        assert_eq!(names(&[]).len(), ALL.len());
+        assert!(chosen(&["mysql".to_owned()]).unwrap_err().to_string().contains("eventcore"));
+    }
+}

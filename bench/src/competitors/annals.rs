@@ -1,0 +1,164 @@
+//! annals, through its public interface: typed commands, the audit log and the metrics and one view following, or not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use annals::app::OpenError;
+use annals::commands::{Envelope, ExecuteError};
+use annals::prelude::*;
+use annals::store::StoreError;
+use annals_bench_driver::{
+    BoxError, Call, Competitor, Followed, Latencies, LeftOut, Posting, Rebuilt, account_name, peak_memory,
+};
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+
+use super::bank::{AccountId, Deposit, Totals, app};
+
+/// Where a log is filled for a rebuild: so many events a command, so many commands at a time.
+const FILL_EVENTS: u64 = 5;
+const FILL_WINDOW: usize = 1_024;
+
+/// Events in a page, when they are counted.
+const PAGE: usize = 10_000;
+
+struct Contender {
+    annals: Annals,
+    context: Context,
+    following: bool,
+}
+
+/// Opens the application on a store.
+pub async fn open(url: &str, following: bool) -> Result<Arc<dyn Competitor>, BoxError> {
+    let opened = match following {
+        true => app().open(url).await,
+        false => app().open_without_following(url).await,
+    };
+    let annals = match opened {
+        Err(OpenError::Store(StoreError::UnknownUrl(_))) => {
+            return Err(LeftOut("this annals has no store on PostgreSQL".to_owned()).into());
+        }
+        opened => opened?,
+    };
+    let context = Context::by(Ref::new("user", "bench")?);
+    Ok(Arc::new(Contender { annals, context, following }))
+}
+
+fn deposit(account: String, postings: Vec<Posting>) -> Deposit {
+    Deposit { account: AccountId::new(account), payments: postings.into_iter().map(Into::into).collect() }
+}
+
+#[async_trait]
+impl Competitor for Contender {
+    async fn command(&self, call: &Call) -> Result<u64, BoxError> {
+        let mut retries = 0;
+        loop {
+            let command = deposit(call.account_name(), call.postings());
+            match self.annals.execute(command, &self.context).await {
+                Ok(_) => return Ok(retries),
+                Err(ExecuteError::Conflict { attempts }) => retries += u64::from(attempts),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn events(&self) -> Result<u64, BoxError> {
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let page = self.annals.events(after, PAGE).await?;
+            let Some(last) = page.events.last() else { return Ok(count) };
+            after = last.position;
+            count += page.events.len() as u64;
+        }
+    }
+
+    async fn lag(&self) -> Result<Option<u64>, BoxError> {
+        if !self.following {
+            return Ok(None);
+        }
+        let mut lag = 0;
+        for status in self.annals.projections().await? {
+            if status.is_stopped() {
+                return Err(format!("the projection {} is {}", status.name, status.state).into());
+            }
+            lag = lag.max(status.lag);
+        }
+        Ok(Some(lag))
+    }
+
+    async fn fill(&self, events: u64, accounts: u64) -> Result<(), BoxError> {
+        let commands = (0..events / FILL_EVENTS).map(|number| {
+            let postings = (0..FILL_EVENTS as usize).map(|index| Posting::new(0, number, index)).collect();
+            Envelope::new(deposit(account_name(number % accounts), postings), self.context.clone())
+        });
+        let mut answers = self.annals.execute_all(stream::iter(commands), FILL_WINDOW).boxed();
+        while let Some(answer) = answers.next().await {
+            answer?;
+        }
+        Ok(())
+    }
+
+    async fn rebuild(&self, bound: Duration) -> Result<Rebuilt, BoxError> {
+        let began = Instant::now();
+        let rebuild = self.annals.rebuild(Totals::NAME)?;
+        let progress = rebuild.progress();
+        let whole = match tokio::time::timeout(bound, rebuild).await {
+            Ok(result) => result.map(|_| true)?,
+            Err(_) => false,
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        let peak_mb = peak_memory();
+        let events = progress.borrow().position;
+        let counted = if whole { self.counted().await? } else { events };
+        Ok(Rebuilt { events, seconds, whole, counted, peak_mb })
+    }
+
+    async fn follow(&self, time: Duration) -> Result<Followed, BoxError> {
+        let mut latencies = Latencies::default();
+        let began = Instant::now();
+        for number in 0.. {
+            if began.elapsed() >= time {
+                break;
+            }
+            let name = account_name(number % 1_000);
+            let posting = Posting::new(0, number, 0);
+            let receipt = self.annals.execute(deposit(name.clone(), vec![posting]), &self.context).await?;
+            let committed = Instant::now();
+            let seen = self.annals.view::<Totals>(&AccountId::new(name)).after(&receipt).await?;
+            latencies.record(committed.elapsed());
+            let seen = seen.map_or(0, |totals| totals.events);
+            if seen != number / 1_000 + 1 {
+                return Err(format!("the view shows {seen} events after {}", number / 1_000 + 1).into());
+            }
+        }
+        let (p50, p99) = (latencies.quantile(0.5), latencies.quantile(0.99));
+        Ok(Followed { commands: latencies.count(), p50, p99 })
+    }
+
+    async fn close(&self) {
+        self.annals.close().await;
+    }
+}
+
+impl Contender {
+    /// The events that the view counts, over all its documents.
+    async fn counted(&self) -> Result<u64, BoxError> {
+        let (mut last, mut counted) = (None, 0);
+        loop {
+            let page = self.annals.views::<Totals>().page(PAGE, last.as_ref()).await?;
+            counted += page.documents.iter().map(|(_, totals)| totals.events).sum::<u64>();
+            match page.documents.into_iter().next_back() {
+                Some((key, _)) if page.more => last = Some(key),
+                _ => return Ok(counted),
+            }
+        }
+    }
+}
+
+/// What a store says of itself: durability and place.
+pub async fn describe(url: &str) -> Result<String, BoxError> {
+    let annals = app().open_without_following(url).await?;
+    let words = annals.store().describe();
+    annals.close().await;
+    Ok(words)
+}

@@ -1,0 +1,30 @@
+//! The competitors that this program is itself: annals, and the floors under everything. Each is one small file.
+
+mod annals;
+mod bank;
+mod postgres_floor;
+mod sqlite_floor;
+
+use std::sync::Arc;
+
+use annals_bench_driver::{BoxError, Competitor, Job};
+
+pub use annals::describe;
+
+/// Opens the competitor that a job names.
+///
+/// # Errors
+/// When there is none of this name, or it cannot be opened.
+pub async fn open(job: &Job) -> Result<Arc<dyn Competitor>, BoxError> {
+    let place = &job.place;
+    match job.competitor.as_str() {
+        "annals-sqlite" => annals::open(&format!("sqlite://{place}/annals.db"), false).await,
+        "annals-sqlite-following" => annals::open(&format!("sqlite://{place}/annals.db"), true).await,
+        "annals-postgres" => annals::open(place, false).await,
+        "annals-postgres-following" => annals::open(place, true).await,
+        "postgres-insert" => postgres_floor::open(job, false).await,
+        "postgres-select-insert" => postgres_floor::open(job, true).await,
+        "sqlite-insert" => sqlite_floor::open(place),
+        other => Err(format!("no competitor is called {other}").into()),
+    }
+}

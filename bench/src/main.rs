@@ -1,0 +1,83 @@
+//! `annals-bench`: how fast annals is, beside what else there is, in one run on one machine and one table.
+//!
+//! ## Layout
+//! - `arguments`: the command line
+//! - `catalogue`: who takes part; `workload`: in what
+//! - `session`: the server, the directories, a fresh place for each measurement
+//! - `child`: each measurement in a process of its own; `peers`: building those that are not this program
+//! - `append`, `rebuild`: what is measured, and in what order
+//! - `table`: what is printed; `machine`: on what it was measured
+//! - `competitors`: annals and the floors
+//!
+//! The workload itself, the same for all, is in the crate `annals-bench-driver`.
+
+mod append;
+mod arguments;
+mod catalogue;
+mod child;
+mod competitors;
+mod machine;
+mod peers;
+mod rebuild;
+mod session;
+mod table;
+mod workload;
+
+use std::process::ExitCode;
+
+use annals_bench_driver::BoxError;
+use clap::Parser;
+
+use arguments::{Arguments, What};
+use session::Session;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(child::WORKER) {
+        let job = words.next().unwrap_or_default();
+        return annals_bench_driver::serve(&job, async |job| competitors::open(job).await).await;
+    }
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("annals-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), BoxError> {
+    let entries = catalogue::chosen(&arguments.only)?;
+    let session = Session::start(&arguments, &entries).await?;
+    let header = machine::header(&session, &arguments).await;
+    eprintln!("{header}");
+    let mut appended = append::Results::default();
+    let mut rebuilt = rebuild::Results::default();
+    let measured = async {
+        let peers = peers::build(&entries).await;
+        if arguments.what != What::Rebuild {
+            append::run(&session, &peers, &entries, &arguments, &mut appended).await;
+        }
+        if arguments.what != What::Append {
+            rebuild::run(&session, &peers, &entries, &arguments, &mut rebuilt).await;
+        }
+    };
+    let interrupted = tokio::select! {
+        () = measured => false,
+        _ = tokio::signal::ctrl_c() => true,
+    };
+    session.clean_up().await;
+    let mut text = header;
+    if interrupted {
+        eprintln!("interrupted: what was measured so far");
+        text.push_str("\n**Interrupted: these are the measurements up to then.**\n");
+    }
+    text.push_str(&table::append(&appended));
+    text.push_str(&table::rebuild(&rebuilt));
+    print!("{text}");
+    if let Some(file) = &arguments.markdown {
+        std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! A count and a sum per account made anew from a long log; and how soon a view shows a write.
+
+use annals_bench_driver::{Followed, Rebuilt, Reply, Task};
+
+use crate::arguments::Arguments;
+use crate::catalogue::Entry;
+use crate::child;
+use crate::peers::Peers;
+use crate::session::Session;
+
+/// A stock replay takes longer than anybody waits: it is stopped after so many seconds, and its rate stands for the rest.
+const BOUND: u64 = 60;
+/// How long writes are looked for in a view.
+const FOLLOWING: u64 = 5;
+/// Events of an account.
+const PER_ACCOUNT: u64 = 50;
+
+/// One row: a competitor, and what came of each run.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    pub entry: Entry,
+    pub runs: Vec<T>,
+    pub missing: Option<String>,
+}
+
+/// What was measured so far.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// How many events were to be taken in.
+    pub events: u64,
+    /// Rebuilds.
+    pub rebuilt: Vec<Row<Rebuilt>>,
+    /// Live following.
+    pub followed: Vec<Row<Followed>>,
+}
+
+/// Measures them all.
+pub async fn run(
+    session: &Session,
+    peers: &Peers,
+    entries: &[Entry],
+    arguments: &Arguments,
+    results: &mut Results,
+) {
+    results.events = arguments.events;
+    for run in 1..=arguments.runs {
+        for entry in entries.iter().filter(|entry| entry.rebuilds()) {
+            eprint!("run {run}: rebuild of {} events, {}: ", arguments.events, entry.name);
+            let reply = rebuild(session, peers, entry, arguments.events).await;
+            let answer = |reply| match reply {
+                Reply::Rebuilt(rebuilt) => Ok(rebuilt),
+                other => Err(other),
+            };
+            take(&mut results.rebuilt, entry, reply, answer, |rebuilt| {
+                format!("{:.0} events/s", rebuilt.events as f64 / rebuilt.seconds)
+            });
+        }
+        for entry in entries.iter().filter(|entry| entry.follows()) {
+            eprint!("run {run}: live following, {}: ", entry.name);
+            let reply = child::measure(session, peers, entry, Task::Follow { seconds: FOLLOWING }).await;
+            let answer = |reply| match reply {
+                Reply::Followed(followed) => Ok(followed),
+                other => Err(other),
+            };
+            take(&mut results.followed, entry, reply, answer, |followed| format!("p50 {:.2} ms", followed.p50));
+        }
+    }
+}
+
+/// Fills a log in one process and rebuilds in another, so that the memory of the second is that of the rebuild.
+async fn rebuild(session: &Session, peers: &Peers, entry: &Entry, events: u64) -> Reply {
+    let place = match session.fresh(entry.database).await {
+        Ok(place) => place,
+        Err(error) => return Reply::Failed(error.to_string()),
+    };
+    let fill = Task::Fill { events, accounts: (events / PER_ACCOUNT).max(1) };
+    let reply = match child::ask(peers, entry, &place, fill).await {
+        Reply::Filled(filled) => {
+            eprint!("filled with {} events in {:.0} s, ", filled.events, filled.seconds);
+            child::ask(peers, entry, &place, Task::Rebuild { seconds: BOUND }).await
+        }
+        other => other,
+    };
+    session.remove(place).await;
+    reply
+}
+
+fn take<T>(
+    rows: &mut Vec<Row<T>>,
+    entry: &Entry,
+    reply: Reply,
+    answer: impl FnOnce(Reply) -> Result<T, Reply>,
+    words: impl FnOnce(&T) -> String,
+) {
+    let index = rows.iter().position(|row| row.entry.name == entry.name).unwrap_or_else(|| {
+        rows.push(Row { entry: *entry, runs: Vec::new(), missing: None });
+        rows.len() - 1
+    });
+    let row = &mut rows[index];
+    let missing = match answer(reply) {
+        Ok(result) => {
+            eprintln!("{}", words(&result));
+            row.runs.push(result);
+            return;
+        }
+        Err(Reply::LeftOut(why)) => format!("left out: {why}"),
+        Err(Reply::Failed(why)) => format!("failed: {why}"),
+        Err(other) => format!("failed: an answer to another question: {other:?}"),
+    };
+    eprintln!("{missing}");
+    row.missing = Some(missing);
+}
