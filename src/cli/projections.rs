@@ -8,7 +8,6 @@ use super::output::{self, Format, plain};
 use super::{Bar, Open, StoreArgs};
 use crate::BoxError;
 use crate::app::{Annals, App};
-use crate::projections::ProjectionState;
 
 /// Show how far each projection is, or make one anew
 #[derive(Args)]
@@ -105,7 +104,7 @@ impl Status {
                     status.position,
                     status.head,
                     status.lag,
-                    plain(&words(&status.state))
+                    plain(&status.state.to_string())
                 ))?;
             }
             if status.is_stopped() {
@@ -165,13 +164,5 @@ impl Resume {
             Format::Json => output::json(&serde_json::json!({ "name": self.name, "position": head.position })),
             Format::Text => output::line(&format!("{} is at {}", self.name, head.position)),
         }
-    }
-}
-
-fn words(state: &ProjectionState) -> String {
-    match state {
-        ProjectionState::Live => "live".to_owned(),
-        ProjectionState::CatchingUp => "catching up".to_owned(),
-        ProjectionState::Stopped(stop) => format!("stopped {stop}"),
     }
 }

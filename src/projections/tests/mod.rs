@@ -6,6 +6,7 @@ mod following;
 mod log;
 mod once;
 mod rebuild;
+mod speed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
