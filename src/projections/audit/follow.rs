@@ -7,7 +7,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::SignedDuration;
 
-use super::page::{Place, Plan, read_page};
+use super::page::read_page;
+use super::plan::{Place, Plan};
 use super::{AuditError, AuditRow};
 use crate::events::Head;
 use crate::projections::QueryError;

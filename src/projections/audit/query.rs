@@ -1,6 +1,7 @@
 //! [`AuditQuery`]: the builder of questions to the audit log.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::count::count;
 use super::filters::{Filters, MOST_VALUES};
-use super::page::{Plan, read_page};
-use super::{AuditError, AuditPage, AuditRow, Cursor, follow};
+use super::page::read_page;
+use super::plan::Plan;
+use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -43,6 +46,9 @@ pub struct AuditQuery {
     filters: Filters,
     from: Option<Bound>,
     until: Option<Bound>,
+    occurred_from: Option<Timestamp>,
+    occurred_until: Option<Timestamp>,
+    by_occurrence: bool,
     newest_first: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
@@ -60,6 +66,9 @@ impl AuditQuery {
             filters: Filters::default(),
             from: None,
             until: None,
+            occurred_from: None,
+            occurred_until: None,
+            by_occurrence: false,
             newest_first: false,
             limit: None,
             cursor: None,
@@ -116,6 +125,24 @@ impl AuditQuery {
         self
     }
 
+    /// Events whose sentence, in the declaration's own words, or payload holds this text, in upper or lower case.
+    ///
+    /// Nothing is indexed for it: a page reads 2,000 of the events that the other filters let through, at most. It may
+    /// come out short, or empty, with a cursor to go on.
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let checked = if text.is_empty() { Err(QueryError::NoText) } else { Ok(text.to_lowercase()) };
+        if let Some(text) = self.noted(checked) {
+            self.filters.texts.insert(text);
+        }
+        self
+    }
+
+    /// What was refused: see [`Action::Refuse`].
+    pub fn refused(self) -> Self {
+        self.action(Action::Refuse)
+    }
+
     /// Events from here on, with the one here.
     pub fn from(mut self, bound: impl Into<Bound>) -> Self {
         self.from = Some(bound.into());
@@ -125,6 +152,25 @@ impl AuditQuery {
     /// Events up to here, without the one here.
     pub fn until(mut self, bound: impl Into<Bound>) -> Self {
         self.until = Some(bound.into());
+        self
+    }
+
+    /// Events that happened at this time or later, whenever they were recorded.
+    pub fn occurred_from(mut self, time: Timestamp) -> Self {
+        self.occurred_from = Some(time);
+        self
+    }
+
+    /// Events that happened before this time, whenever they were recorded.
+    pub fn occurred_until(mut self, time: Timestamp) -> Self {
+        self.occurred_until = Some(time);
+        self
+    }
+
+    /// In the order in which they happened, where that is not the order in which they were recorded: after an import,
+    /// say. What is recorded while somebody reads page after page, and happened before what was read, does not come.
+    pub fn by_occurrence(mut self) -> Self {
+        self.by_occurrence = true;
         self
     }
 
@@ -181,6 +227,10 @@ impl AuditQuery {
 
     /// One page: [`limit`](Self::limit) rows, 50 when there is none, never more than 1,000.
     ///
+    /// It takes a few statements, however long the log and whatever is asked. Where several filters each let many events
+    /// through and few pass them all, some five thousand are looked at: the page may come out short, or empty, with a
+    /// cursor to go on. Only a page without a cursor is the last.
+    ///
     /// # Errors
     /// When the question cannot be answered, or the audit log or an event of the page cannot be read.
     pub async fn page(self) -> Result<AuditPage, AuditError> {
@@ -190,8 +240,8 @@ impl AuditQuery {
         read_page(&plan, &mut place, &mut *snapshot, plan.page_rows()).await
     }
 
-    /// One page, as of a moment that was taken before: other reads of `snapshot`, a snapshot of the audit log, see
-    /// the same.
+    /// One page, as of a moment that was taken before: other reads of `snapshot`, a snapshot of the audit log (of
+    /// [`Reading::snapshot`]), see the same.
     ///
     /// # Errors
     /// As for [`page`](Self::page).
@@ -199,6 +249,27 @@ impl AuditQuery {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
         read_page(&plan, &mut place, snapshot, plan.page_rows()).await
+    }
+
+    /// How many events there are, and by whom, of which action and type.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub async fn count(self) -> Result<AuditCount, AuditError> {
+        let plan = self.plan()?;
+        let mut place = plan.begin().await?;
+        let mut snapshot = plan.reading.snapshot().await?;
+        count(&plan, &mut place, &mut *snapshot).await
+    }
+
+    /// The same, as of a moment that was taken before.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub async fn count_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<AuditCount, AuditError> {
+        let plan = self.plan()?;
+        let mut place = plan.begin().await?;
+        count(&plan, &mut place, snapshot).await
     }
 
     /// All rows up to the limit, page after page, as the log is when the first page is read. An error ends it.
@@ -210,9 +281,10 @@ impl AuditQuery {
     /// nothing before the end of the range can come any more (a second after it, if that is a time), when it is
     /// dropped, and when the application is closed. An error ends it, too: among them, that the audit log stopped.
     pub fn follow(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
-        let plan = match self.newest_first {
-            true => Err(QueryError::FollowNewestFirst),
-            false => self.plan(),
+        let plan = match (self.newest_first, self.by_occurrence) {
+            (true, _) => Err(QueryError::FollowNewestFirst),
+            (_, true) => Err(QueryError::FollowByOccurrence),
+            _ => self.plan(),
         };
         follow::live(plan)
     }
@@ -246,6 +318,7 @@ impl AuditQuery {
             return Err(QueryError::TooMany { filter, given, most: MOST_VALUES });
         }
         self.filters.simplify();
+        let occurred = self.occurred()?;
         let fingerprint = self.fingerprint();
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
@@ -255,6 +328,8 @@ impl AuditQuery {
             filters: self.filters,
             from: self.from,
             until: self.until,
+            occurred,
+            by_occurrence: self.by_occurrence,
             newest_first: self.newest_first,
             limit: self.limit,
             cursor: self.cursor,
@@ -262,6 +337,19 @@ impl AuditQuery {
             clock: self.clock,
             fingerprint,
         })
+    }
+
+    /// The times of occurrence that are wanted, in microseconds.
+    fn occurred(&self) -> Result<Option<Range<i64>>, QueryError> {
+        let (from, until) = (self.occurred_from, self.occurred_until);
+        check_range(from.map(Bound::Time), until.map(Bound::Time))?;
+        if from.is_none() && until.is_none() {
+            return Ok(None);
+        }
+        // The first whole microsecond that is not before it.
+        let micros =
+            |time: Timestamp| i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
+        Ok(Some(from.map_or(i64::MIN, micros)..until.map_or(i64::MAX, micros)))
     }
 
     /// What makes it this question: all but limit, cursor and what it waits for.
@@ -274,9 +362,15 @@ impl AuditQuery {
         for ((_, column), values) in self.filters.given() {
             part("filter");
             part(column);
-            values.iter().filter_map(|value| value.text()).for_each(&mut part);
+            values.into_iter().for_each(&mut part);
         }
+        part("text");
+        self.filters.texts.iter().for_each(|text| part(text));
         part(if self.newest_first { "newest" } else { "oldest" });
+        part(if self.by_occurrence { "occurred" } else { "recorded" });
+        for time in [self.occurred_from, self.occurred_until] {
+            part(&time.map(|time| time.to_string()).unwrap_or_default());
+        }
         for bound in [self.from, self.until] {
             part(&bound.map(|bound| bound.to_string()).unwrap_or_default());
         }
