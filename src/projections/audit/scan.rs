@@ -7,17 +7,17 @@ use std::collections::HashMap;
 
 use super::filters::Wanted;
 use super::plan::{Place, Plan, moment_of};
-use super::sql::{Driver, Moment, RARE, Sql, Window};
+use super::sql::{Driver, Moment, RARE, SCALE, Sql, Window};
 use super::text;
 use super::{AuditError, AuditRow};
 use crate::events::Head;
 use crate::store::{Cell, StoreError, ViewSnapshot};
 
 /// How many candidates each round looks at, where some have to be sifted out by the audit log's own tables.
-const SIFTED: [usize; 3] = [256, 1_024, 4_096];
+const SIFTED: [usize; 3] = [256 / SCALE, 1_024 / SCALE, 4_096 / SCALE];
 
 /// The same where the events themselves have to be read, for their text.
-const READ: [usize; 3] = [256, 768, 1_024];
+const READ: [usize; 3] = [256 / SCALE, 768 / SCALE, 1_024 / SCALE];
 
 /// The most candidates that all values of a filter together bring to a round.
 const MOST_GATHERED: usize = 65_536;
@@ -52,8 +52,12 @@ pub(super) async fn scan(
     let driver = driver(&asked, &window, snapshot).await?;
     for size in rounds(plan, &asked, &window, driver, wanted, snapshot) {
         let (sql, parameters) = Sql::new(&asked, &window, snapshot).page(driver, size);
-        let candidates: Vec<Candidate> =
+        let mut candidates: Vec<Candidate> =
             snapshot.query(&sql, parameters).await?.iter().filter_map(|row| candidate(row)).collect();
+        candidates.sort_unstable_by_key(|candidate| candidate.moment);
+        if plan.newest_first {
+            candidates.reverse();
+        }
         scan.examined += candidates.len();
         scan.exhausted = candidates.len() < size;
         scan.last = candidates.last().map(|last| last.moment).or(scan.last);

@@ -6,7 +6,10 @@ use super::filters::{AGGREGATE, Column, Filter, TARGET, Wanted};
 use crate::store::{Cell, Row, ViewSnapshot};
 
 /// So far the events of a filter are counted: what has fewer is rare, and may drive whatever the order.
-pub(super) const RARE: usize = 1_000;
+pub(super) const RARE: usize = 1_000 / SCALE;
+
+/// In unit tests every bound of the work is smaller, so that a small log comes up against it.
+pub(super) const SCALE: usize = if cfg!(test) { 32 } else { 1 };
 
 /// What passes whatever it is.
 const CERTAIN: &str = "CAST(1 AS BIGINT)";
@@ -84,14 +87,13 @@ impl<'a> Sql<'a> {
         (format!("SELECT {}", counts.join(", ")), self.parameters)
     }
 
-    /// The statement for the first `limit` candidates in the window: position, time of occurrence where that is the
+    /// The statement for the first `limit` candidates in the window, in any order: position, time of occurrence where that is the
     /// order (else 0), and whether all filters let it through (1 or 0).
     pub(super) fn page(mut self, driver: Driver, limit: usize) -> (String, Row) {
         let candidates = self.candidates(driver, limit);
         let passes = self.passes(driver);
-        let order = self.order();
         let occurred = if self.window.moments.is_some() { "d.occurred" } else { "CAST(0 AS BIGINT)" };
-        let sql = format!("SELECT d.position, {occurred}, {passes} FROM ({candidates}) AS d ORDER BY {order}");
+        let sql = format!("SELECT d.position, {occurred}, {passes} FROM ({candidates}) AS d");
         (sql, self.parameters)
     }
 
@@ -142,17 +144,38 @@ impl<'a> Sql<'a> {
                     "SELECT d.position FROM {entries} d WHERE {within}{occurred} ORDER BY {order} LIMIT {limit}"
                 )
             }
-            _ if by_occurrence => {
-                let within = self.moments();
-                format!(
-                    "SELECT d.position, d.occurred FROM {entries} d WHERE {within} ORDER BY {order} LIMIT {limit}"
-                )
-            }
+            _ if by_occurrence => self.in_order_of_occurrence(&entries, &order, &limit),
             _ => {
                 let within = self.positions("d");
                 format!("SELECT d.position FROM {entries} d WHERE {within} ORDER BY {order} LIMIT {limit}")
             }
         }
+    }
+
+    /// Down the index of occurrence. Any number of events may have happened at one instant: those of the first one, from
+    /// the middle of which a window may begin, are found by a search of their own.
+    fn in_order_of_occurrence(&mut self, entries: &str, order: &str, limit: &str) -> String {
+        let Some(Range { start, end }) = self.window.moments.clone() else { return String::new() };
+        let (low, high) = (self.bind(start.0), self.bind(end.0));
+        let mut arms = Vec::new();
+        let mut lowest = ">=";
+        if self.window.newest_first {
+            let position = self.bind(end.1);
+            arms.push(format!("d.occurred = {high} AND d.occurred >= {low} AND d.position < {position}"));
+        } else {
+            lowest = ">";
+            let position = self.bind(start.1);
+            arms.push(format!("d.occurred = {low} AND d.occurred < {high} AND d.position >= {position}"));
+        }
+        arms.push(format!("d.occurred {lowest} {low} AND d.occurred < {high}"));
+        let arms = arms.iter().enumerate().map(|(n, within)| {
+            format!(
+                "SELECT position, occurred FROM (SELECT d.position, d.occurred FROM {entries} d WHERE {within} \
+                 ORDER BY {order} LIMIT {limit}) AS arm{n}"
+            )
+        });
+        let arms = arms.collect::<Vec<_>>().join(" UNION ALL ");
+        format!("SELECT d.position, d.occurred FROM ({arms}) AS d ORDER BY {order} LIMIT {limit}")
     }
 
     /// For each value of a filter, its positions in the window: the first so many in order, or all.
