@@ -97,6 +97,9 @@ impl Tail {
         let mut snapshot = self.plan.reading.snapshot().await?;
         let page = read_page(&self.plan, &mut place, &mut *snapshot, self.remaining.min(CHUNK)).await?;
         drop(snapshot);
+        if self.place.is_some() && !page.rows.is_empty() {
+            self.plan.tell(&page.rows).await?;
+        }
         let complete = page.next.is_none();
         self.buffer.extend(page.rows);
         if !self.live {

@@ -1,13 +1,14 @@
 //! [`Plan`]: a question that makes sense, and how far its reader has come.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::filters::Filters;
 use super::sql::{Moment, Window};
-use super::{AuditError, AuditRow, Cursor};
+use super::{AuditError, AuditRow, Cursor, Question, Witness};
 use crate::events::Head;
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Clock, StoreError};
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub after: Option<(Head, Duration)>,
     pub clock: Clock,
     pub fingerprint: [u8; 8],
+    /// Who is told of the question, and the question.
+    pub witness: Option<(Arc<dyn Witness>, Question)>,
 }
 
 /// How far a reader has come.
@@ -54,8 +57,17 @@ impl Plan {
         Cursor::new(last, self.fingerprint)
     }
 
-    /// Waits for the caller's own write and looks whether the cursor is of this log.
+    /// Tells the witness that somebody asks, or is about to get these rows.
+    pub(super) async fn tell(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
+        match &self.witness {
+            Some((witness, question)) => witness.asked(question, rows).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the witness, waits for the caller's own write and looks whether the cursor is of this log.
     pub(super) async fn begin(&self) -> Result<Place, AuditError> {
+        self.tell(&[]).await?;
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }

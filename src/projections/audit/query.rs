@@ -1,19 +1,17 @@
 //! [`AuditQuery`]: the builder of questions to the audit log.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::count::count;
 use super::filters::{Filters, MOST_VALUES};
 use super::page::read_page;
 use super::plan::Plan;
-use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, follow};
+use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, Witness, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -43,18 +41,19 @@ use crate::store::{Clock, ViewSnapshot};
 #[must_use = "a query does nothing until a page or a stream is asked for"]
 pub struct AuditQuery {
     reading: Reading,
-    filters: Filters,
-    from: Option<Bound>,
-    until: Option<Bound>,
-    occurred_from: Option<Timestamp>,
-    occurred_until: Option<Timestamp>,
-    by_occurrence: bool,
-    newest_first: bool,
+    pub(super) filters: Filters,
+    pub(super) from: Option<Bound>,
+    pub(super) until: Option<Bound>,
+    pub(super) occurred_from: Option<Timestamp>,
+    pub(super) occurred_until: Option<Timestamp>,
+    pub(super) by_occurrence: bool,
+    pub(super) newest_first: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<Head>,
     patience: Duration,
     clock: Clock,
+    witness: Option<Arc<dyn Witness>>,
     problem: Option<QueryError>,
 }
 
@@ -75,6 +74,7 @@ impl AuditQuery {
             after: None,
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
+            witness: None,
             problem: None,
         }
     }
@@ -216,6 +216,12 @@ impl AuditQuery {
         self
     }
 
+    /// Tells somebody of the question before it is answered, who may refuse it; and of each further page of a stream.
+    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
     /// The cursor of this query that goes on after `row`: for those who stop in the middle of a page or stream.
     ///
     /// # Errors
@@ -323,7 +329,9 @@ impl AuditQuery {
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
         }
+        let witness = self.witness.take().map(|witness| (witness, self.question()));
         Ok(Plan {
+            witness,
             reading: self.reading,
             filters: self.filters,
             from: self.from,
@@ -337,45 +345,6 @@ impl AuditQuery {
             clock: self.clock,
             fingerprint,
         })
-    }
-
-    /// The times of occurrence that are wanted, in microseconds.
-    fn occurred(&self) -> Result<Option<Range<i64>>, QueryError> {
-        let (from, until) = (self.occurred_from, self.occurred_until);
-        check_range(from.map(Bound::Time), until.map(Bound::Time))?;
-        if from.is_none() && until.is_none() {
-            return Ok(None);
-        }
-        // The first whole microsecond that is not before it.
-        let micros =
-            |time: Timestamp| i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
-        Ok(Some(from.map_or(i64::MIN, micros)..until.map_or(i64::MAX, micros)))
-    }
-
-    /// What makes it this question: all but limit, cursor and what it waits for.
-    fn fingerprint(&self) -> [u8; 8] {
-        let mut hash = Sha256::new();
-        let mut part = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        };
-        for ((_, column), values) in self.filters.given() {
-            part("filter");
-            part(column);
-            values.into_iter().for_each(&mut part);
-        }
-        part("text");
-        self.filters.texts.iter().for_each(|text| part(text));
-        part(if self.newest_first { "newest" } else { "oldest" });
-        part(if self.by_occurrence { "occurred" } else { "recorded" });
-        for time in [self.occurred_from, self.occurred_until] {
-            part(&time.map(|time| time.to_string()).unwrap_or_default());
-        }
-        for bound in [self.from, self.until] {
-            part(&bound.map(|bound| bound.to_string()).unwrap_or_default());
-        }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        [a, b, c, d, e, f, g, h]
     }
 }
 
