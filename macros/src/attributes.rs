@@ -38,7 +38,7 @@ impl OnEnum {
 /// What stands on a variant.
 #[derive(Default)]
 pub struct OnVariant {
-    /// `create`, `update`, `delete` or `view`.
+    /// `create`, `update`, `delete`, `view` or `refuse`.
     pub action: Option<Ident>,
     /// The sentence about it.
     pub sentence: Option<LitStr>,
@@ -68,7 +68,7 @@ impl OnVariant {
             }
             let word = &word(input)?;
             match word.to_string().as_str() {
-                "create" | "update" | "delete" | "view" => match &found.action {
+                "create" | "update" | "delete" | "view" | "refuse" => match &found.action {
                     Some(first) => {
                         let message = format!("it cannot both {first} and {word}: write one of them");
                         return Err(Error::new(word.span(), message));
@@ -91,7 +91,7 @@ impl OnVariant {
                 }
                 "target" => return Err(Error::new(word.span(), "write `#[event(target)]` on a field")),
                 _ => {
-                    let known = "create, update, delete or view, then the sentence; `version`, `from`, `was` and \
+                    let known = "create, update, delete, view or refuse, then the sentence; `version`, `from`, `was` and \
                                  `topic` may follow";
                     return Err(unknown(word, known));
                 }

@@ -49,7 +49,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `on = Project`: the aggregate it happens to; sentences and topics then name it by its TYPE.
 ///
 /// On a variant:
-/// - `create`, `update`, `delete` or `view`: what it did.
+/// - `create`, `update`, `delete`, `view` or `refuse`: what it did.
 /// - `"…"`: its sentence, with `{field}`, `{actor}`, `{change.from}`, `{change.to}` and the aggregate's `{type}`;
 ///   `{{` and `}}` stand for braces. The fields of a tuple variant are `{0}`, `{1}` and so on.
 /// - `version = 2, from(1 = function)`: the version of its shape, and what brings each older payload to the next one.

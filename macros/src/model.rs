@@ -195,7 +195,7 @@ impl Reader<'_> {
             return None;
         };
         let Some(action) = said.action else {
-            let message = "what did it do? Write create, update, delete or view before the sentence";
+            let message = "what did it do? Write create, update, delete, view or refuse before the sentence";
             self.errors.at(sentence.span(), message);
             return None;
         };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Annals, Unsound, soundness};
-use crate::aggregates::Kind;
+use super::trail::{Gatekeeper, Trail, TrailEvent};
+use super::{Annals, Authorise, Unsound, soundness};
+use crate::aggregates::{Aggregate, Kind};
 use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
@@ -25,6 +26,7 @@ pub struct App {
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
+    gatekeeper: Gatekeeper,
     #[cfg(feature = "cli")]
     pub(crate) subcommands: Vec<crate::cli::Subcommand>,
 }
@@ -46,14 +48,18 @@ pub enum OpenError {
 impl App {
     /// An application of this name: the store keeps it, and the command line goes by it.
     pub fn new(name: &'static str) -> Self {
+        let mut types = Types::default();
+        // Whether it records them or not: they may lie in its log.
+        let added = types.add::<TrailEvent>(Trail::TYPE);
         Self {
             name,
             registry: Registry::default(),
             kinds: Vec::new(),
-            types: Types::default(),
+            types,
             projections: Vec::new(),
-            problems: Vec::new(),
+            problems: added.err().iter().map(ToString::to_string).collect(),
             clock: Arc::new(Timestamp::now),
+            gatekeeper: Gatekeeper::default(),
             #[cfg(feature = "cli")]
             subcommands: Vec::new(),
         }
@@ -70,6 +76,9 @@ impl App {
             let aggregate_type = kind.aggregate_type();
             if self.kinds.iter().any(|known| known.aggregate_type() == aggregate_type) {
                 continue;
+            }
+            if aggregate_type == Trail::TYPE {
+                self.problems.push(format!("`{aggregate_type}` is an aggregate of this crate's own: rename yours"));
             }
             if let Err(error) = kind.0.register(&mut self.types) {
                 self.problems.push(error.to_string());
@@ -90,6 +99,38 @@ impl App {
     pub fn projection(mut self, projection: impl Projection) -> Self {
         self.projections.push(Arc::new(projection));
         self
+    }
+
+    /// Has this decide who may do and read what, before anything is loaded: a function, or what implements
+    /// [`Authorise`]. The last one counts.
+    #[must_use]
+    pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
+        self.gatekeeper.authoriser = Some(Arc::new(authoriser));
+        self
+    }
+
+    /// Records who reads what, where it is read as somebody ([`Annals::read_as`]): as events of the log, under the topic
+    /// `annals/read`. A reader gets its answer when the record is queued; it is durable moments later, and before
+    /// [`Annals::close`] returns.
+    #[must_use]
+    pub fn record_reads(mut self) -> Self {
+        self.gatekeeper.reads = true;
+        self
+    }
+
+    /// Records refused commands, and denied commands and reads: as events of the log, under the topic `annals/refusal`
+    /// and with the action `refuse`. Nobody waits for it. Where refusals come faster than they can be recorded, one
+    /// event says how many there were.
+    #[must_use]
+    pub fn record_refusals(mut self) -> Self {
+        self.gatekeeper.refusals = true;
+        self
+    }
+
+    /// Whether it matters who reads.
+    #[cfg(feature = "cli")]
+    pub(crate) fn minds_readers(&self) -> bool {
+        self.gatekeeper.reads || self.gatekeeper.authoriser.is_some()
     }
 
     /// Tells the time in place of the machine's clock: for tests.
@@ -150,7 +191,7 @@ impl App {
         let mut projections: Vec<Arc<dyn Projection>> =
             vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))];
         projections.extend(self.projections);
-        Annals::start(store, types, self.registry, projections, self.clock, follow).await
+        Annals::start(store, types, self.registry, projections, self.clock, self.gatekeeper, follow).await
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use futures::Stream;
 
-use super::OpenError;
+use super::trail::Gatekeeper;
+use super::{OpenError, Reader};
 use crate::commands::{
-    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal, Registry,
+    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Gate, Handle, ParseError, Refusal, Registry,
     execute_all,
 };
 use crate::events::{Ref, Stored, Types};
@@ -28,6 +29,7 @@ struct Inner {
     types: Arc<Types>,
     registry: Registry,
     engine: Arc<Engine>,
+    gatekeeper: Arc<Gatekeeper>,
     projections: Projections,
     audit: Reading,
     metrics: Reading,
@@ -41,15 +43,20 @@ impl Annals {
         registry: Registry,
         projections: Vec<Arc<dyn Projection>>,
         clock: Clock,
+        mut gatekeeper: Gatekeeper,
         follow: bool,
     ) -> Result<Self, OpenError> {
-        let engine = Arc::new(Engine::start(store.clone(), clock.clone()));
+        let behind = gatekeeper.prepare(&clock);
+        let gatekeeper = Arc::new(gatekeeper);
+        let gate = gatekeeper.minds_commands().then(|| gatekeeper.clone() as Arc<dyn Gate>);
+        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), gate));
+        gatekeeper.start(behind, &engine);
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let reading = |name| projections.reading(name).map_err(|error| OpenError::Projections(Box::new(error)));
         let (audit, metrics) = (reading(AuditLog::NAME)?, reading(Metrics::NAME)?);
-        Ok(Self(Arc::new(Inner { store, types, registry, engine, projections, audit, metrics, clock })))
+        Ok(Self(Arc::new(Inner { store, types, registry, engine, gatekeeper, projections, audit, metrics, clock })))
     }
 
     /// Executes a command and answers once its events are durable.
@@ -90,6 +97,13 @@ impl Annals {
         S: Stream<Item = Envelope> + Unpin,
     {
         execute_all(self.0.engine.clone(), commands, window)
+    }
+
+    /// Reads as the context's actor, who may be denied it, and of whom it is recorded where the application wants that:
+    /// `annals.read_as(&Context::by(alice)).view::<Roster>(&project).await?`.
+    #[must_use]
+    pub fn read_as(&self, context: &Context) -> Reader {
+        Reader::new(self.clone(), self.0.gatekeeper.clone(), context.clone())
     }
 
     /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
@@ -276,6 +290,7 @@ impl Annals {
     /// Finishes what is under way, answers what was not sent "not executed", stops the projections and lets go of the
     /// store. Every clone is closed with it.
     pub async fn close(&self) {
+        self.0.gatekeeper.close().await;
         self.0.engine.close().await;
         self.0.projections.close().await;
         self.0.store.close().await;

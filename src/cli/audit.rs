@@ -32,7 +32,7 @@ pub(super) struct Audit {
     /// Only this topic and what is below it; may be given several times
     #[arg(long = "topic", value_name = "PATH")]
     topics: Vec<String>,
-    /// Only this kind of change: create, update, delete or view
+    /// Only this kind of change: create, update, delete, view or refuse
     #[arg(long = "action", value_name = "ACTION")]
     actions: Vec<Action>,
     /// Only this event type: project_member.added

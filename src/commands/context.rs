@@ -21,6 +21,8 @@ pub struct Context {
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
+    /// Whether the crate itself gives the command, for the actor: nobody else can say so.
+    own: bool,
 }
 
 impl Context {
@@ -37,6 +39,7 @@ impl Context {
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
+            own: false,
         }
     }
 
@@ -116,6 +119,15 @@ impl Context {
 
     pub(crate) fn happened_at(&self) -> Option<Timestamp> {
         self.occurred_at
+    }
+
+    /// A command of the crate's own about what this actor did, in the same circumstances.
+    pub(crate) fn own(&self, id: Uuid) -> Self {
+        Self { command_id: Some(id), occurred_at: None, own: true, ..self.clone() }
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
     }
 
     /// The context as a handler sees it: with an id and with the time of its execution.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::erased::Undecided;
 use super::scope::{Change, Members};
-use super::{AnyCommand, Context, ExecuteError, Refusal};
+use super::{AnyCommand, Context, ExecuteError, Gate, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::{Metadata, Ref};
 use crate::store::{Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream};
@@ -28,6 +28,7 @@ pub(crate) struct Engine {
     pub(super) queue: Queue,
     repository: Repository,
     clock: Clock,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 /// A command ready to be decided: checked, prepared, with its id.
@@ -65,7 +66,7 @@ struct Decision {
 }
 
 impl Engine {
-    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock, gate: Option<Arc<dyn Gate>>) -> Self {
         let repository = Repository::new(store.clone());
         let cache = repository.cache.clone();
         let forget = move |poison: &Poison| match poison.is_everything() {
@@ -73,7 +74,7 @@ impl Engine {
             false => poison.aggregates().for_each(|aggregate| cache.forget(aggregate)),
         };
         let queue = Queue::start(store.clone(), Box::new(forget));
-        Self { store, queue, repository, clock }
+        Self { store, queue, repository, clock, gate }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -100,17 +101,49 @@ impl Engine {
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());
         let digest = command.digest().map_err(ExecuteError::Body)?;
-        command.prepare(&context).await.map_err(|error| ExecuteError::Refused(Refusal(error)))?;
-        let members = command.members();
-        for (index, (_, aggregate)) in members.iter().enumerate() {
-            aggregate.check()?;
-            if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
-                return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
-            }
+        let asked = self.let_in(&*command, None, &context).await?;
+        let prepared = command.prepare(&context).await.map_err(Refusal);
+        if let Err(refusal) = prepared {
+            self.refused(&*command, &context, &refusal);
+            return Err(ExecuteError::Refused(refusal));
         }
+        let members = checked(&*command)?;
+        self.let_in(&*command, asked, &context).await?;
         let metadata = serde_json::to_string(context.metadata()).map_err(ExecuteError::Body)?.into();
         let id = context.id().unwrap_or_default();
         Ok(Prepared { command, context, id, digest, given_id, metadata, members })
+    }
+
+    /// Asks whether the command may come in, unless that was asked already for the same aggregates; answers for which
+    /// it was asked. What the crate itself records, it may.
+    async fn let_in(
+        &self,
+        command: &dyn AnyCommand,
+        asked: Option<Vec<Ref>>,
+        context: &Context,
+    ) -> Result<Option<Vec<Ref>>, ExecuteError<Refusal>> {
+        let Some(gate) = self.gate.as_ref().filter(|_| !context.is_own()) else { return Ok(None) };
+        let on = references(command);
+        if asked.as_ref() != Some(&on) {
+            let admitted = gate.admit(context, command.name(), &on).await;
+            admitted.map_err(|reason| ExecuteError::Denied { reason })?;
+        }
+        Ok(Some(on))
+    }
+
+    fn refused(&self, command: &dyn AnyCommand, context: &Context, refusal: &Refusal) {
+        if let Some(gate) = self.gate.as_ref().filter(|_| !context.is_own()) {
+            gate.refused(context, command.name(), &references(command), &refusal.to_string());
+        }
+    }
+
+    /// What is answered; a refusal that stands is told to the gate.
+    fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
+        let landed = prepared.answer(outcome, refusal);
+        if let Landed::Done(Err(ExecuteError::Refused(refusal))) = &landed {
+            self.refused(&*prepared.command, &prepared.context, refusal);
+        }
+        landed
     }
 
     /// Decides until the log agrees: optimistically first, then under the log's lock.
@@ -179,7 +212,7 @@ impl Engine {
                 self.repository.keep(*kind, aggregate, *before, state);
             }
         }
-        prepared.answer(outcome, refusal)
+        self.answer(prepared, outcome, refusal)
     }
 
     /// The last attempt, for an aggregate that others write all the time: nobody else may write while it is decided.
@@ -201,7 +234,7 @@ impl Engine {
             prepared.members.iter().for_each(|(_, aggregate)| self.repository.cache.forget(aggregate));
         });
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
-        match prepared.answer(outcome, decision.refusal) {
+        match self.answer(prepared, outcome, decision.refusal) {
             Landed::Done(result) => result,
             Landed::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
         }
@@ -263,6 +296,22 @@ impl Prepared {
             },
         })
     }
+}
+
+/// The aggregates of a command: each of them named once, in a way that can be stored.
+fn checked(command: &dyn AnyCommand) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
+    let members = command.members();
+    for (index, (_, aggregate)) in members.iter().enumerate() {
+        aggregate.check()?;
+        if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
+            return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
+        }
+    }
+    Ok(members)
+}
+
+fn references(command: &dyn AnyCommand) -> Vec<Ref> {
+    command.members().into_iter().map(|(_, aggregate)| aggregate).collect()
 }
 
 /// 1, 2, 4 … milliseconds, and up to as much again.

@@ -18,6 +18,12 @@ pub enum ExecuteError<E> {
     /// The handler refused it.
     #[error(transparent)]
     Refused(E),
+    /// The authoriser did not let it in. Nothing was loaded.
+    #[error("denied: {reason}")]
+    Denied {
+        /// Why.
+        reason: String,
+    },
     /// An actor, an aggregate or another reference in it cannot be stored.
     #[error(transparent)]
     Reference(#[from] InvalidRef),
@@ -103,6 +109,7 @@ impl ExecuteError<Refusal> {
                 Ok(error) => ExecuteError::Refused(*error),
                 Err(other) => ExecuteError::Unstorable(other),
             },
+            Self::Denied { reason } => ExecuteError::Denied { reason },
             Self::Reference(error) => ExecuteError::Reference(error),
             Self::SameAggregateTwice(aggregate) => ExecuteError::SameAggregateTwice(aggregate),
             Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),

@@ -6,6 +6,7 @@
 //! - `context`: [`Context`], who asks, for whom, why, when
 //! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
+//! - `gate`: who decides, before anything is loaded, whether a command may come in
 //! - `engine`: load, decide, append, retry
 //! - `pipeline`: many commands in order, without waiting for each
 //! - `cqrs`: commands for cqrs-es's test framework
@@ -17,6 +18,7 @@ mod cqrs;
 mod engine;
 mod erased;
 mod error;
+mod gate;
 mod pipeline;
 mod registry;
 mod scope;
@@ -30,6 +32,7 @@ pub(crate) use erased::AnyCommand;
 pub use erased::Envelope;
 pub(crate) use erased::Undecided;
 pub use error::{ExecuteError, ParseError, Refusal};
+pub(crate) use gate::Gate;
 pub(crate) use pipeline::execute_all;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;

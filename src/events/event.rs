@@ -22,13 +22,15 @@ pub enum Action {
     Delete,
     /// It was looked at.
     View,
+    /// Somebody was not let do something to it.
+    Refuse,
 }
 
 impl Action {
     /// All of them, in the order of a thing's life.
-    pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::View];
+    pub const ALL: [Self; 5] = [Self::Create, Self::Update, Self::Delete, Self::View, Self::Refuse];
 
-    /// Its name: `create`, `update`, `delete` or `view`.
+    /// Its name: `create`, `update`, `delete`, `view` or `refuse`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,6 +38,7 @@ impl Action {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::View => "view",
+            Self::Refuse => "refuse",
         }
     }
 }
@@ -53,7 +56,7 @@ impl FromStr for Action {
         Self::ALL
             .into_iter()
             .find(|action| action.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no action: write create, update, delete or view"))
+            .ok_or_else(|| format!("`{text}` is no action: write create, update, delete, view or refuse"))
     }
 }
 

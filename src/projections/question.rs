@@ -66,6 +66,14 @@ pub enum QueryError {
     /// Live events come in the order in which they happen.
     #[error("to follow newest first is not possible: leave out one of the two")]
     FollowNewestFirst,
+    /// Live events come in the order in which they are recorded.
+    #[error(
+        "to follow in the order of occurrence is not possible, since what comes may have happened at any time: leave out one of the two"
+    )]
+    FollowByOccurrence,
+    /// An empty text is in everything.
+    #[error("an empty text is in every event: give one to look for, or leave it out")]
+    NoText,
 }
 
 /// Whether the application has such a topic.

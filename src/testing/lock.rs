@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::aggregates::Aggregate;
 use crate::app::App;
+use crate::app::trail::Trail;
 
 /// What a version of an event type looks like: its fields, in order, with their types as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +24,9 @@ pub fn shapes(app: &App) -> BTreeMap<String, Shape> {
         version: declaration.version,
         fields: declaration.fields.iter().map(|field| format!("{}: {}", field.name, field.shape)).collect(),
     };
-    app.types().iter().map(|known| (known.declaration.event_type.to_owned(), shape(known.declaration))).collect()
+    // What the crate itself records is not the application's to change.
+    let own = app.types().iter().filter(|known| known.aggregate_type != Trail::TYPE);
+    own.map(|known| (known.declaration.event_type.to_owned(), shape(known.declaration))).collect()
 }
 
 /// Compares the shapes of an application's events with its lock file, `events.lock.json`, which is kept with the code.

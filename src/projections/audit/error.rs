@@ -10,6 +10,12 @@ pub enum AuditError {
     /// The question cannot be answered as it is put.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The application's authoriser says no. Nothing was read.
+    #[error("denied: {reason}")]
+    Denied {
+        /// Why.
+        reason: String,
+    },
     /// The audit log cannot be read, or is not yet where it should be.
     #[error(transparent)]
     Read(#[from] ReadError),

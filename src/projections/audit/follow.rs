@@ -7,7 +7,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::SignedDuration;
 
-use super::page::{Place, Plan, read_page};
+use super::page::read_page;
+use super::plan::{Place, Plan};
 use super::{AuditError, AuditRow};
 use crate::events::Head;
 use crate::projections::QueryError;
@@ -96,6 +97,9 @@ impl Tail {
         let mut snapshot = self.plan.reading.snapshot().await?;
         let page = read_page(&self.plan, &mut place, &mut *snapshot, self.remaining.min(CHUNK)).await?;
         drop(snapshot);
+        if self.place.is_some() && !page.rows.is_empty() {
+            self.plan.tell(&page.rows).await?;
+        }
         let complete = page.next.is_none();
         self.buffer.extend(page.rows);
         if !self.live {

@@ -5,28 +5,43 @@
 //!
 //! ## Layout
 //! - `projection`: [`AuditLog`], what is kept
-//! - `filters`: what is asked for, and the SQL that finds it
+//! - `names`: the numbers that stand for names in its tables
 //! - `query`: [`AuditQuery`], the builder
+//! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
+//! - `plan`: a question that makes sense, and how far its reader has come
+//! - `sql`, `scan`: the statements, and how rows are found in a bounded number of steps
 //! - `page`: [`AuditPage`], and how one is read
+//! - `count`: [`AuditCount`], how many, by whom, of which kind
 //! - `row`: [`AuditRow`], one event for a reader
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
+//! - `witness`: [`Witness`], who is told of questions before they are answered
 //! - `error`: [`AuditError`]
 
+mod count;
 mod cursor;
 mod error;
 mod filters;
 mod follow;
+mod identity;
+mod names;
 mod page;
+mod plan;
 mod projection;
 mod query;
 mod row;
+mod scan;
+mod sql;
 #[cfg(test)]
 mod tests;
+mod text;
+mod witness;
 
+pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
 pub use page::AuditPage;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
+pub use witness::{Question, Witness};

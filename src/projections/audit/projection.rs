@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::names::{self, Names};
 use crate::events::{DecodeError, Stored, Types};
 use crate::projections::{EventBatch, Projection, ProjectionError, fingerprint};
-use crate::store::{Cell, Dialect, Row, Transaction};
+use crate::store::{Cell, Dialect, Transaction};
 
 /// Raise it when the tables change.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// The projection behind the audit log: which events are whose, about what, of which topic.
 ///
@@ -33,33 +34,47 @@ impl AuditLog {
         Self { types, version }
     }
 
-    fn take_in(&self, stored: &Stored, rows: &mut Rows) -> Result<(), DecodeError> {
+    fn take_in(&self, stored: &Stored, batch: &mut Batch) -> Result<(), DecodeError> {
         let known = self.types.of(stored)?;
         let described = known.describe(stored)?;
         let topics = known.topics(stored, &described);
         let metadata = stored.metadata()?;
-        rows.entries.push(vec![
-            stored.position.into(),
-            metadata.actor.as_str().into(),
-            known.declaration.action.as_str().into(),
-            known.declaration.event_type.into(),
-            stored.aggregate.as_str().into(),
-            metadata.correlation.map_or(Cell::Null, Cell::from),
-        ]);
-        let targets = described.targets.iter().map(|target| (target.as_str().to_owned(), stored.position));
-        rows.targets.extend(targets);
+        let names = &mut batch.names;
+        batch.entries.push(Entry {
+            position: stored.position,
+            occurred: stored.occurred_at.as_microsecond(),
+            actor: names.place(metadata.actor.as_str()),
+            action: names.place(known.declaration.action.as_str()),
+            event_type: names.place(known.declaration.event_type),
+            aggregate: names.place(stored.aggregate.as_str()),
+            correlation: metadata.correlation.as_deref().map(|correlation| names.place(correlation)),
+        });
+        let targets = described.targets.iter().map(|target| (names.place(target.as_str()), stored.position));
+        batch.targets.extend(targets);
         let topics: BTreeSet<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
         let below_root = topics.into_iter().filter(|topic| !topic.is_empty());
-        rows.topics.extend(below_root.map(|topic| (topic.to_owned(), stored.position)));
+        batch.topics.extend(below_root.map(|topic| (names.place(topic), stored.position)));
         Ok(())
     }
 }
 
+/// One event, its names by their places in the batch.
+struct Entry {
+    position: u64,
+    occurred: i64,
+    actor: usize,
+    action: usize,
+    event_type: usize,
+    aggregate: usize,
+    correlation: Option<usize>,
+}
+
 #[derive(Default)]
-struct Rows {
-    entries: Vec<Row>,
-    targets: Vec<(String, u64)>,
-    topics: Vec<(String, u64)>,
+struct Batch {
+    names: Names,
+    entries: Vec<Entry>,
+    targets: Vec<(usize, u64)>,
+    topics: Vec<(usize, u64)>,
 }
 
 #[async_trait]
@@ -80,14 +95,30 @@ impl Projection for AuditLog {
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let mut rows = Rows::default();
+        let mut taken = Batch::default();
         for stored in batch.events {
-            self.take_in(stored, &mut rows)
+            self.take_in(stored, &mut taken)
                 .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
         }
-        let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6)", transaction.table("entries"));
-        transaction.execute_many(&insert, rows.entries).await?;
-        for (table, mut places) in [("targets", rows.targets), ("topics", rows.topics)] {
+        let Batch { names, entries, targets, topics } = taken;
+        let numbers = names.numbers(transaction).await?;
+        let number = |place: usize| Cell::Integer(numbers[place]);
+        let entries = entries.into_iter().map(|entry| {
+            vec![
+                entry.position.into(),
+                entry.occurred.into(),
+                number(entry.actor),
+                number(entry.action),
+                number(entry.event_type),
+                number(entry.aggregate),
+                entry.correlation.map_or(Cell::Null, number),
+            ]
+        });
+        let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6, $7)", transaction.table("entries"));
+        transaction.execute_many(&insert, entries.collect()).await?;
+        for (table, places) in [("targets", targets), ("topics", topics)] {
+            let mut places: Vec<(i64, u64)> =
+                places.into_iter().map(|(place, position)| (numbers[place], position)).collect();
             // In the order of the keys, a large batch of a rebuild is written once through.
             places.sort_unstable();
             let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
@@ -99,10 +130,10 @@ impl Projection for AuditLog {
 }
 
 fn tables(transaction: &dyn Transaction) -> Vec<String> {
-    let (integer, text, end, tail) = match transaction.dialect() {
+    let (integer, bytes, end, tail) = match transaction.dialect() {
         // The key of a table is the end of each of its indexes anyway.
-        Dialect::Sqlite => ("INTEGER", "TEXT", "WITHOUT ROWID", ""),
-        Dialect::Postgres => ("BIGINT", "TEXT COLLATE \"C\"", "", ", position"),
+        Dialect::Sqlite => ("INTEGER", "BLOB", "WITHOUT ROWID", ""),
+        Dialect::Postgres => ("BIGINT", "BYTEA", "", ", position"),
     };
     let entries = transaction.table("entries");
     let index = |column: &str, only: &str| {
@@ -112,15 +143,21 @@ fn tables(transaction: &dyn Transaction) -> Vec<String> {
     let places = |table: &str, column: &str| {
         let table = transaction.table(table);
         format!(
-            "CREATE TABLE {table} ({column} {text} NOT NULL, position {integer} NOT NULL, \
+            "CREATE TABLE {table} ({column} {integer} NOT NULL, position {integer} NOT NULL, \
              PRIMARY KEY ({column}, position)) {end}"
         )
     };
     vec![
         format!(
-            "CREATE TABLE {entries} (position {integer} PRIMARY KEY, actor {text} NOT NULL, action {text} NOT NULL, \
-             event_type {text} NOT NULL, aggregate {text} NOT NULL, correlation {text})"
+            "CREATE TABLE {} (id {integer} PRIMARY KEY, digest {bytes} NOT NULL UNIQUE)",
+            transaction.table(names::TABLE)
         ),
+        format!(
+            "CREATE TABLE {entries} (position {integer} PRIMARY KEY, occurred {integer} NOT NULL, \
+             actor {integer} NOT NULL, action {integer} NOT NULL, event_type {integer} NOT NULL, \
+             aggregate {integer} NOT NULL, correlation {integer})"
+        ),
+        index("occurred", ""),
         index("actor", ""),
         index("action", ""),
         index("event_type", ""),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
+use super::count::count;
 use super::filters::{Filters, MOST_VALUES};
-use super::page::{Plan, read_page};
-use super::{AuditError, AuditPage, AuditRow, Cursor, follow};
+use super::page::read_page;
+use super::plan::Plan;
+use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, Witness, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -40,15 +41,19 @@ use crate::store::{Clock, ViewSnapshot};
 #[must_use = "a query does nothing until a page or a stream is asked for"]
 pub struct AuditQuery {
     reading: Reading,
-    filters: Filters,
-    from: Option<Bound>,
-    until: Option<Bound>,
-    newest_first: bool,
+    pub(super) filters: Filters,
+    pub(super) from: Option<Bound>,
+    pub(super) until: Option<Bound>,
+    pub(super) occurred_from: Option<Timestamp>,
+    pub(super) occurred_until: Option<Timestamp>,
+    pub(super) by_occurrence: bool,
+    pub(super) newest_first: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<Head>,
     patience: Duration,
     clock: Clock,
+    witness: Option<Arc<dyn Witness>>,
     problem: Option<QueryError>,
 }
 
@@ -60,12 +65,16 @@ impl AuditQuery {
             filters: Filters::default(),
             from: None,
             until: None,
+            occurred_from: None,
+            occurred_until: None,
+            by_occurrence: false,
             newest_first: false,
             limit: None,
             cursor: None,
             after: None,
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
+            witness: None,
             problem: None,
         }
     }
@@ -116,6 +125,24 @@ impl AuditQuery {
         self
     }
 
+    /// Events whose sentence, in the declaration's own words, or payload holds this text, in upper or lower case.
+    ///
+    /// Nothing is indexed for it: a page reads 2,000 of the events that the other filters let through, at most. It may
+    /// come out short, or empty, with a cursor to go on.
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let checked = if text.is_empty() { Err(QueryError::NoText) } else { Ok(text.to_lowercase()) };
+        if let Some(text) = self.noted(checked) {
+            self.filters.texts.insert(text);
+        }
+        self
+    }
+
+    /// What was refused: see [`Action::Refuse`].
+    pub fn refused(self) -> Self {
+        self.action(Action::Refuse)
+    }
+
     /// Events from here on, with the one here.
     pub fn from(mut self, bound: impl Into<Bound>) -> Self {
         self.from = Some(bound.into());
@@ -125,6 +152,25 @@ impl AuditQuery {
     /// Events up to here, without the one here.
     pub fn until(mut self, bound: impl Into<Bound>) -> Self {
         self.until = Some(bound.into());
+        self
+    }
+
+    /// Events that happened at this time or later, whenever they were recorded.
+    pub fn occurred_from(mut self, time: Timestamp) -> Self {
+        self.occurred_from = Some(time);
+        self
+    }
+
+    /// Events that happened before this time, whenever they were recorded.
+    pub fn occurred_until(mut self, time: Timestamp) -> Self {
+        self.occurred_until = Some(time);
+        self
+    }
+
+    /// In the order in which they happened, where that is not the order in which they were recorded: after an import,
+    /// say. What is recorded while somebody reads page after page, and happened before what was read, does not come.
+    pub fn by_occurrence(mut self) -> Self {
+        self.by_occurrence = true;
         self
     }
 
@@ -170,6 +216,12 @@ impl AuditQuery {
         self
     }
 
+    /// Tells somebody of the question before it is answered, who may refuse it; and of each further page of a stream.
+    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
     /// The cursor of this query that goes on after `row`: for those who stop in the middle of a page or stream.
     ///
     /// # Errors
@@ -181,6 +233,10 @@ impl AuditQuery {
 
     /// One page: [`limit`](Self::limit) rows, 50 when there is none, never more than 1,000.
     ///
+    /// It takes a few statements, however long the log and whatever is asked. Where several filters each let many events
+    /// through and few pass them all, some five thousand are looked at: the page may come out short, or empty, with a
+    /// cursor to go on. Only a page without a cursor is the last.
+    ///
     /// # Errors
     /// When the question cannot be answered, or the audit log or an event of the page cannot be read.
     pub async fn page(self) -> Result<AuditPage, AuditError> {
@@ -190,8 +246,8 @@ impl AuditQuery {
         read_page(&plan, &mut place, &mut *snapshot, plan.page_rows()).await
     }
 
-    /// One page, as of a moment that was taken before: other reads of `snapshot`, a snapshot of the audit log, see
-    /// the same.
+    /// One page, as of a moment that was taken before: other reads of `snapshot`, a snapshot of the audit log (of
+    /// [`Reading::snapshot`]), see the same.
     ///
     /// # Errors
     /// As for [`page`](Self::page).
@@ -199,6 +255,27 @@ impl AuditQuery {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
         read_page(&plan, &mut place, snapshot, plan.page_rows()).await
+    }
+
+    /// How many events there are, and by whom, of which action and type.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub async fn count(self) -> Result<AuditCount, AuditError> {
+        let plan = self.plan()?;
+        let mut place = plan.begin().await?;
+        let mut snapshot = plan.reading.snapshot().await?;
+        count(&plan, &mut place, &mut *snapshot).await
+    }
+
+    /// The same, as of a moment that was taken before.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub async fn count_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<AuditCount, AuditError> {
+        let plan = self.plan()?;
+        let mut place = plan.begin().await?;
+        count(&plan, &mut place, snapshot).await
     }
 
     /// All rows up to the limit, page after page, as the log is when the first page is read. An error ends it.
@@ -210,9 +287,10 @@ impl AuditQuery {
     /// nothing before the end of the range can come any more (a second after it, if that is a time), when it is
     /// dropped, and when the application is closed. An error ends it, too: among them, that the audit log stopped.
     pub fn follow(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
-        let plan = match self.newest_first {
-            true => Err(QueryError::FollowNewestFirst),
-            false => self.plan(),
+        let plan = match (self.newest_first, self.by_occurrence) {
+            (true, _) => Err(QueryError::FollowNewestFirst),
+            (_, true) => Err(QueryError::FollowByOccurrence),
+            _ => self.plan(),
         };
         follow::live(plan)
     }
@@ -246,15 +324,20 @@ impl AuditQuery {
             return Err(QueryError::TooMany { filter, given, most: MOST_VALUES });
         }
         self.filters.simplify();
+        let occurred = self.occurred()?;
         let fingerprint = self.fingerprint();
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
         }
+        let witness = self.witness.take().map(|witness| (witness, self.question()));
         Ok(Plan {
+            witness,
             reading: self.reading,
             filters: self.filters,
             from: self.from,
             until: self.until,
+            occurred,
+            by_occurrence: self.by_occurrence,
             newest_first: self.newest_first,
             limit: self.limit,
             cursor: self.cursor,
@@ -262,26 +345,6 @@ impl AuditQuery {
             clock: self.clock,
             fingerprint,
         })
-    }
-
-    /// What makes it this question: all but limit, cursor and what it waits for.
-    fn fingerprint(&self) -> [u8; 8] {
-        let mut hash = Sha256::new();
-        let mut part = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        };
-        for ((_, column), values) in self.filters.given() {
-            part("filter");
-            part(column);
-            values.iter().filter_map(|value| value.text()).for_each(&mut part);
-        }
-        part(if self.newest_first { "newest" } else { "oldest" });
-        for bound in [self.from, self.until] {
-            part(&bound.map(|bound| bound.to_string()).unwrap_or_default());
-        }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        [a, b, c, d, e, f, g, h]
     }
 }
 

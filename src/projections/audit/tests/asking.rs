@@ -194,7 +194,7 @@ async fn the_history_is_there_after_a_restart_and_after_the_views_are_deleted() 
     }
 }
 
-const TABLES: &[&str] = &["entries", "targets", "topics"];
+const TABLES: &[&str] = &["names", "entries", "targets", "topics"];
 
 /// Missions P20, P21
 #[tokio::test]

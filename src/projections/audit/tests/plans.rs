@@ -1,19 +1,32 @@
 //! How SQLite finds what is asked for: down one index, and no further than the page.
 
-use super::super::page::rarest;
+use super::super::filters::Filters;
+use super::super::scan::driver;
+use super::super::sql::{Driver, Sql, Window};
 use super::*;
-use crate::projections::audit::filters::Filters;
-use crate::store::{Cell, ViewSnapshot};
+use crate::store::{Cell, Row, ViewSnapshot};
 
-async fn plan(filters: &Filters, driving: usize, snapshot: &mut dyn ViewSnapshot) -> String {
-    let mut plans = Vec::new();
-    for newest_first in [false, true] {
-        let (sql, parameters) = filters.statement(driving, &(5..500), newest_first, 51, snapshot);
-        let steps = snapshot.query(&format!("EXPLAIN QUERY PLAN {sql}"), parameters).await.unwrap();
-        plans.extend(steps.iter().map(|step| step.last().and_then(Cell::text).unwrap().to_owned()));
-    }
-    plans.join("\n")
+fn window(newest_first: bool) -> Window {
+    Window { positions: 5..500, moments: None, newest_first }
 }
+
+async fn explain(sql: (String, Row), snapshot: &mut dyn ViewSnapshot) -> String {
+    let steps = snapshot.query(&format!("EXPLAIN QUERY PLAN {}", sql.0), sql.1).await.unwrap();
+    steps.iter().map(|step| step.last().and_then(Cell::text).unwrap().to_owned() + "\n").collect()
+}
+
+async fn plan(filters: &Filters, driver: Driver, snapshot: &mut dyn ViewSnapshot) -> String {
+    let asked = filters.resolved(None, snapshot).await.unwrap().unwrap();
+    let mut plans = String::new();
+    for newest_first in [false, true] {
+        let window = window(newest_first);
+        let sql = Sql::new(&asked, &window, snapshot).page(driver, 51);
+        plans += &explain(sql, snapshot).await;
+    }
+    plans
+}
+
+const FIRST: Driver = Driver::Filter { index: 0, rare: false };
 
 fn of(fill: impl FnOnce(&mut Filters)) -> Filters {
     let mut filters = Filters::default();
@@ -28,7 +41,7 @@ fn with(_: bool) {}
 #[tokio::test]
 async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
     let world = World::new().await;
-    world.append((0..600).map(any_act).collect()).await;
+    world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
     let alice: Ref = "user:alice".parse().unwrap();
     let cases = [
@@ -37,20 +50,26 @@ async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
         (of(|f| with(f.events.insert("bell.rang"))), "entries_event_type (event_type=? AND rowid>? AND rowid<?)"),
         (of(|f| with(f.actions.insert(Action::View))), "entries_action (action=? AND rowid>? AND rowid<?)"),
         (
-            of(|f| with(f.correlations.insert("x".into()))),
+            of(|f| with(f.correlations.insert("request-0".into()))),
             "entries_correlation (correlation=? AND rowid>? AND rowid<?)",
         ),
         (of(|f| with(f.targets.insert(alice.clone()))), "PRIMARY KEY (target=? AND position>? AND position<?)"),
-        (of(|f| with(f.aggregates.insert(alice.clone()))), "PRIMARY KEY (target=? AND position>? AND position<?)"),
+        (
+            of(|f| with(f.aggregates.insert("project:1".parse().unwrap()))),
+            "PRIMARY KEY (target=? AND position>? AND position<?)",
+        ),
         (
             of(|f| with(f.topics.insert("files".parse().unwrap()))),
             "PRIMARY KEY (topic=? AND position>? AND position<?)",
         ),
     ];
     for (filters, index) in cases {
-        let plan = plan(&filters, 0, &mut *snapshot).await;
+        let driver = if filters == Filters::default() { Driver::Order } else { FIRST };
+        let plan = plan(&filters, driver, &mut *snapshot).await;
         let plain = plan.replace('"', "");
         assert!(plain.contains(index), "{filters:?}\n{plan}");
+        // What was found is walked through, in the order in which it was found.
+        let plain = plain.replace("SCAN d\n", "");
         assert!(!plain.contains("SCAN") && !plain.contains("TEMP B-TREE"), "{filters:?}\n{plan}");
     }
     drop(snapshot);
@@ -61,7 +80,7 @@ async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
 #[tokio::test]
 async fn several_values_and_several_filters_search_and_sort_no_more_than_pages() {
     let world = World::new().await;
-    world.append((0..600).map(any_act).collect()).await;
+    world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
     let filters = of(|f| {
         f.targets.insert("user:dave".parse().unwrap());
@@ -70,7 +89,7 @@ async fn several_values_and_several_filters_search_and_sort_no_more_than_pages()
         f.actions.insert(Action::Update);
         f.aggregates.insert("project:1".parse().unwrap());
     });
-    for (driving, (index, times)) in [
+    for (index, (search, times)) in [
         ("(target=? AND position>? AND position<?)", 1),
         ("(target=? AND position>? AND position<?)", 1),
         ("(topic=? AND position>? AND position<?)", 2),
@@ -80,15 +99,42 @@ async fn several_values_and_several_filters_search_and_sort_no_more_than_pages()
     .into_iter()
     .enumerate()
     {
-        let plan = plan(&filters, driving, &mut *snapshot).await;
-        assert_eq!(plan.matches(index).count(), 2 * times, "{driving}\n{plan}");
+        let plan = plan(&filters, Driver::Filter { index, rare: false }, &mut *snapshot).await;
+        assert_eq!(plan.matches(search).count(), 2 * times, "{search}\n{plan}");
         let scans = plan.lines().filter(|step| step.starts_with("SCAN"));
-        assert_eq!(scans.filter(|step| !step.starts_with("SCAN arm")).count(), 0, "{driving}\n{plan}");
+        let own = |step: &&str| !step.starts_with("SCAN arm") && *step != "SCAN d";
+        assert_eq!(scans.filter(own).count(), 0, "{search}\n{plan}");
     }
-    let (sql, parameters) = filters.census(&(5..500), &*snapshot).unwrap();
-    let steps = snapshot.query(&format!("EXPLAIN QUERY PLAN {sql}"), parameters).await.unwrap();
-    let searches = steps.iter().filter(|step| step.last().and_then(Cell::text).unwrap().starts_with("SEARCH x"));
-    assert_eq!(searches.count(), 5, "{steps:?}");
+    let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+    let window = window(false);
+    let census = Sql::new(&asked, &window, &*snapshot).census();
+    let steps = explain(census, &mut *snapshot).await;
+    assert_eq!(steps.lines().filter(|step| step.starts_with("SEARCH x")).count(), 5, "{steps}");
+    drop(snapshot);
+    world.close().await;
+}
+
+/// The order of occurrence is walked down its own index, from any moment on; a rare filter is sorted instead.
+#[tokio::test]
+async fn the_order_of_occurrence_is_one_search_in_its_index() {
+    let world = World::new().await;
+    world.append((0..700).map(any_act).collect()).await;
+    let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
+    let filters = of(|f| with(f.actors.insert("user:alice".parse().unwrap())));
+    let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+    for newest_first in [false, true] {
+        let moments = Some((3, 0)..(1 << 60, 7));
+        let window = Window { positions: 1..700, moments, newest_first };
+        let steps = explain(Sql::new(&asked, &window, &*snapshot).page(Driver::Order, 51), &mut *snapshot).await;
+        let rest = if newest_first { "(occurred=? AND rowid<?)" } else { "(occurred=? AND rowid>?)" };
+        for search in [rest, "(occurred>? AND occurred<?)"] {
+            assert!(steps.contains(search), "{search}\n{steps}");
+        }
+        assert!(!steps.lines().any(|step| step.starts_with("SCAN") && step.contains("entries")), "{steps}");
+        let rare = Driver::Filter { index: 0, rare: true };
+        let steps = explain(Sql::new(&asked, &window, &*snapshot).page(rare, 51), &mut *snapshot).await;
+        assert!(steps.contains("_actor (actor=? AND rowid>? AND rowid<?)"), "{steps}");
+    }
     drop(snapshot);
     world.close().await;
 }
@@ -101,14 +147,15 @@ async fn of_several_filters_the_one_that_lets_the_fewest_through_drives() {
     acts.push(act("alice", "1", ProjectEvent::Seen));
     world.append(acts).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
-    for (topic, actor, driving) in
-        [("project", "user:bob", 1), ("projectile", "user:alice", 0), ("project", "user:nobody", 1)]
-    {
+    for (topic, actor, driving) in [("project", "user:bob", 1), ("projectile", "user:alice", 0)] {
         let filters = of(|f| {
             f.topics.insert(topic.parse().unwrap());
             f.actors.insert(actor.parse().unwrap());
         });
-        assert_eq!(rarest(&filters, &(1..99), &mut *snapshot).await.unwrap(), driving, "{actor}");
+        let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+        let window = Window { positions: 1..99, ..window(false) };
+        let found = driver(&asked, &window, &mut *snapshot).await.unwrap();
+        assert_eq!(found, Driver::Filter { index: driving, rare: true }, "{actor}");
     }
     drop(snapshot);
     world.close().await;

@@ -1,0 +1,181 @@
+//! [`Reader`]: reading as somebody, who may be denied it and of whom it is recorded.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::authorise::Ask;
+use super::trail::{AuditWitness, Gatekeeper, Refused};
+use super::{Annals, Denial};
+use crate::commands::Context;
+use crate::events::{Head, Ref};
+use crate::projections::audit::AuditQuery;
+use crate::projections::metrics::{MetricQuery, Metrics};
+use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
+use crate::store::StoreError;
+
+/// Reads as the actor of a context: [`Annals::read_as`].
+///
+/// The application's authoriser is asked first. Where the application [records reads](super::App::record_reads), a read is
+/// an event in the log: one record for the same question of the same actor in ten minutes, however many pages it has and
+/// as long as it is followed. What is read through [`Annals`] itself is the program's own business, and not recorded.
+#[derive(Clone)]
+pub struct Reader {
+    annals: Annals,
+    gatekeeper: Arc<Gatekeeper>,
+    context: Context,
+}
+
+/// A read did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum ReaderError {
+    /// The authoriser did not let it in. Nothing was read.
+    #[error("denied: {0}")]
+    Denied(Denial),
+    /// What was asked for cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<Refused> for ReaderError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied(denial) => Self::Denied(denial),
+            Refused::Closed => Self::Read(StoreError::Closed.into()),
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(annals: Annals, gatekeeper: Arc<Gatekeeper>, context: Context) -> Self {
+        Self { annals, gatekeeper, context }
+    }
+
+    /// One document of a view, as [`Annals::view`].
+    pub fn view<V: DocumentView>(&self, key: &V::Key) -> ReadView<V> {
+        let key_text = key.key_text().into_owned();
+        ReadView { reader: self.clone(), query: self.annals.view::<V>(key), key: key_text }
+    }
+
+    /// The documents of a view, as [`Annals::views`].
+    pub fn views<V: DocumentView>(&self) -> ReadViews<V> {
+        ReadViews { reader: self.clone(), list: self.annals.views::<V>() }
+    }
+
+    /// A view as plain JSON, as [`Annals::json_view`]: to read the document under `key`, or if there is none, all.
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or there is no such view.
+    pub async fn json_view(&self, name: &str, key: Option<&str>) -> Result<JsonView, ReaderError> {
+        let view = self.annals.json_view(name)?;
+        self.ask_for_view(name, key).await?;
+        Ok(view)
+    }
+
+    /// The audit log, as [`Annals::audit`]. The authoriser is asked, and the read recorded, when the query is run; one
+    /// that is followed is asked about again with each page that comes.
+    pub fn audit(&self) -> AuditQuery {
+        let witness = AuditWitness { gatekeeper: self.gatekeeper.clone(), context: self.context.clone() };
+        self.annals.audit().witness(Arc::new(witness))
+    }
+
+    /// The numbers of a topic, as [`Annals::metric`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it.
+    pub async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
+        let of = [Ref::unchecked("projection", Metrics::NAME)];
+        let what = format!("the numbers of `{topic}`");
+        self.gatekeeper.read(&self.context, &Ask::Metric { topic }, &what, &of, true).await?;
+        Ok(self.annals.metric(topic))
+    }
+
+    async fn ask_for_view(&self, view: &str, key: Option<&str>) -> Result<(), Refused> {
+        let mut of = Vec::from_iter(Ref::new("projection", view));
+        let what = match key {
+            Some(key) => {
+                of.extend(key.parse::<Ref>());
+                format!("{key} in {view}")
+            }
+            None => view.to_owned(),
+        };
+        self.gatekeeper.read(&self.context, &Ask::View { view, key }, &what, &of, true).await
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("actor", self.context.actor()).finish_non_exhaustive()
+    }
+}
+
+/// Asks for one document, as somebody; await it.
+#[must_use = "a query does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct ReadView<V: DocumentView> {
+    reader: Reader,
+    query: ViewQuery<V>,
+    key: String,
+}
+
+impl<V: DocumentView> ReadView<V> {
+    /// The answer holds everything up to here: a receipt's write, above all.
+    pub fn after(mut self, place: impl Into<Head>) -> Self {
+        self.query = self.query.after(place);
+        self
+    }
+
+    /// How long to wait for that.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.query = self.query.within(deadline);
+        self
+    }
+}
+
+impl<V: DocumentView> IntoFuture for ReadView<V> {
+    type Output = Result<Option<V>, ReaderError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            self.reader.ask_for_view(V::NAME, Some(&self.key)).await?;
+            Ok(self.query.await?)
+        }
+        .boxed()
+    }
+}
+
+/// Asks for documents in the order of their keys, as somebody.
+#[must_use = "ask for a page"]
+#[derive(Debug)]
+pub struct ReadViews<V: DocumentView> {
+    reader: Reader,
+    list: ViewList<V>,
+}
+
+impl<V: DocumentView> ReadViews<V> {
+    /// The answer holds everything up to here: a receipt's write, above all.
+    pub fn after(mut self, place: impl Into<Head>) -> Self {
+        self.list = self.list.after(place);
+        self
+    }
+
+    /// How long to wait for that.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.list = self.list.within(deadline);
+        self
+    }
+
+    /// At most `limit` documents, those after the key `from` if there is one: as [`ViewList::page`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or the view cannot be read.
+    pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReaderError> {
+        self.reader.ask_for_view(V::NAME, None).await?;
+        Ok(self.list.page(limit, from).await?)
+    }
+}

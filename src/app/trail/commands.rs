@@ -1,0 +1,66 @@
+//! The commands that record: not registered, so that nobody gives them from outside.
+
+use std::convert::Infallible;
+
+use annals_macros::Command;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
+use crate::aggregates::Loaded;
+use crate::commands::{Context, Handle};
+use crate::events::Ref;
+
+/// Record a read
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "annals_record_read")]
+pub(super) struct RecordRead {
+    #[on(Trail)]
+    pub trail: TrailId,
+    pub what: String,
+    pub of: Vec<Ref>,
+}
+
+impl Handle for RecordRead {
+    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+        Ok(vec![ReadEvent::Viewed { what: self.what.clone(), of: self.of.clone() }.into()])
+    }
+}
+
+/// Record a refusal
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "annals_record_refusal")]
+pub(super) struct RecordRefusal {
+    #[on(Trail)]
+    pub trail: TrailId,
+    pub what: String,
+    pub on: Vec<Ref>,
+    pub reason: String,
+    pub denied: bool,
+}
+
+impl Handle for RecordRefusal {
+    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+        let Self { what, on, reason, denied, .. } = self.clone();
+        let event = match denied {
+            true => RefusalEvent::Denied { what, on, reason },
+            false => RefusalEvent::Refused { what, on, reason },
+        };
+        Ok(vec![event.into()])
+    }
+}
+
+/// Record how many refusals there was no time for
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "annals_record_overflow")]
+pub(super) struct RecordOverflow {
+    #[on(Trail)]
+    pub trail: TrailId,
+    pub refusals: u64,
+}
+
+impl Handle for RecordOverflow {
+    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+        Ok(vec![RefusalEvent::Overflowed { refusals: self.refusals }.into()])
+    }
+}

@@ -1,0 +1,132 @@
+//! What is recorded, and on what.
+
+use std::convert::Infallible;
+
+use annals_macros::{Event, Id};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregates::Aggregate;
+use crate::events::Ref;
+
+/// Which trail: a day, like `2026-01-31`.
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[id(kind = "annals_trail")]
+pub struct TrailId(String);
+
+impl TrailId {
+    /// The trail of the day in which this time falls, in UTC.
+    #[must_use]
+    pub fn of(time: Timestamp) -> Self {
+        Self::new(time.to_zoned(TimeZone::UTC).date().to_string())
+    }
+}
+
+/// Reads and refusals of a day. Nothing is decided on it.
+#[derive(Default, Clone, Debug, Serialize, Deserialize)]
+pub struct Trail {}
+
+impl Aggregate for Trail {
+    const TYPE: &'static str = "annals_trail";
+    type Id = TrailId;
+    type Event = TrailEvent;
+    type Error = Infallible;
+
+    fn apply(&mut self, _: &TrailEvent) {}
+}
+
+/// What can happen to a trail.
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "annals_trail", on = Trail)]
+pub enum TrailEvent {
+    /// Somebody read something.
+    #[event(transparent)]
+    Read(ReadEvent),
+    /// Somebody was refused something.
+    #[event(transparent)]
+    Refusal(RefusalEvent),
+}
+
+/// Who read what.
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "annals_read", topic = "annals/read", on = Trail)]
+pub enum ReadEvent {
+    /// Somebody asked for something and got an answer: the first time in ten minutes, or goes on following it.
+    #[event(view, "{actor} read {what}")]
+    Viewed {
+        /// What was asked for, in words.
+        what: String,
+        /// The projection, and what the question names.
+        #[event(target)]
+        of: Vec<Ref>,
+    },
+}
+
+/// Who was refused what, and why.
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "annals_refusal", topic = "annals/refusal", on = Trail)]
+pub enum RefusalEvent {
+    /// A command's handler refused it.
+    #[event(refuse, "{actor} was refused {what}: {reason}")]
+    Refused {
+        /// The command, in words.
+        what: String,
+        /// The aggregates that it names.
+        #[event(target)]
+        on: Vec<Ref>,
+        /// Why.
+        reason: String,
+    },
+    /// The authoriser did not let it in: a command or a read.
+    #[event(refuse, "{actor} was denied {what}: {reason}")]
+    Denied {
+        /// What was asked for, in words.
+        what: String,
+        /// What it names.
+        #[event(target)]
+        on: Vec<Ref>,
+        /// Why.
+        reason: String,
+    },
+    /// Refusals came faster than they could be recorded.
+    #[event(refuse, "{refusals} refusals came too fast to be recorded one by one")]
+    Overflowed {
+        /// How many.
+        refusals: u64,
+    },
+}
+
+/// The declared shapes lie in every log: they change only with a new version.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Event;
+
+    #[test]
+    fn the_shapes_of_the_trails_events_are_what_lies_in_logs() {
+        let shapes: Vec<String> = TrailEvent::declarations()
+            .iter()
+            .map(|declared| {
+                let fields: Vec<String> =
+                    declared.fields.iter().map(|field| format!("{}: {}", field.name, field.shape)).collect();
+                format!("{} {} {} {}", declared.event_type, declared.version, declared.action, fields.join(", "))
+            })
+            .collect();
+        assert_eq!(
+            shapes,
+            [
+                "annals_read.viewed 1 view what: String, of: Vec < Ref >",
+                "annals_refusal.refused 1 refuse what: String, on: Vec < Ref >, reason: String",
+                "annals_refusal.denied 1 refuse what: String, on: Vec < Ref >, reason: String",
+                "annals_refusal.overflowed 1 refuse refusals: u64",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trail_is_of_a_day_in_utc() {
+        let time: Timestamp = "2026-01-31T23:30:00-02:00".parse().unwrap();
+        assert_eq!(TrailId::of(time).to_string(), "annals_trail:2026-02-01");
+    }
+}

@@ -1,0 +1,125 @@
+//! [`Gatekeeper`]: asks the authoriser, and has recorded what the application wants recorded.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::recorder::{Behind, Recorder};
+use crate::app::authorise::{Ask, Authorise, Denial};
+use crate::commands::{Context, Engine, Gate};
+use crate::events::Ref;
+use crate::store::Clock;
+
+/// What an application wants: who decides, and what is recorded.
+#[derive(Default)]
+pub(in crate::app) struct Gatekeeper {
+    pub authoriser: Option<Arc<dyn Authorise>>,
+    pub recorder: Option<Recorder>,
+    pub reads: bool,
+    pub refusals: bool,
+}
+
+/// Why a read does not take place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) enum Refused {
+    /// The authoriser says no.
+    Denied(Denial),
+    /// It cannot be recorded any more.
+    Closed,
+}
+
+impl Gatekeeper {
+    /// Whether the context's actor may, by the authoriser. A denial is recorded.
+    async fn decide(&self, context: &Context, ask: &Ask<'_>, what: &str, on: &[Ref]) -> Result<(), Denial> {
+        let Some(authoriser) = &self.authoriser else { return Ok(()) };
+        let decided = AssertUnwindSafe(authoriser.authorise(context, ask)).catch_unwind().await;
+        let denial = match decided {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(denial)) => denial,
+            Err(_) => Denial::because("the authoriser failed"),
+        };
+        self.record_refusal(context, what, on, denial.reason(), true);
+        Err(denial)
+    }
+
+    fn record_refusal(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| self.refusals) {
+            recorder.refused(context, what, on, reason, denied);
+        }
+    }
+
+    /// Lets somebody read, or not. What is read is recorded where `record` says so and the application wants it.
+    pub(in crate::app) async fn read(
+        &self,
+        context: &Context,
+        ask: &Ask<'_>,
+        what: &str,
+        of: &[Ref],
+        record: bool,
+    ) -> Result<(), Refused> {
+        self.decide(context, ask, what, of).await.map_err(Refused::Denied)?;
+        match self.recorder.as_ref().filter(|_| self.reads && record) {
+            Some(recorder) => recorder.read(context, what, of).await.map_err(|_| Refused::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether commands have to be shown to it at all.
+    pub(in crate::app) fn minds_commands(&self) -> bool {
+        self.authoriser.is_some() || self.refusals
+    }
+
+    /// Makes the recorder, if there is anything to record.
+    pub(in crate::app) fn prepare(&mut self, clock: &Clock) -> Option<Behind> {
+        if !self.reads && !self.refusals {
+            return None;
+        }
+        let (recorder, behind) = Recorder::new(clock.clone());
+        self.recorder = Some(recorder);
+        Some(behind)
+    }
+
+    /// Has the recorder append what it takes in.
+    pub(in crate::app) fn start(&self, behind: Option<Behind>, engine: &Arc<Engine>) {
+        if let (Some(recorder), Some(behind)) = (&self.recorder, behind) {
+            recorder.start(behind, engine);
+        }
+    }
+
+    pub(in crate::app) async fn close(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.close().await;
+        }
+    }
+}
+
+impl Gate for Gatekeeper {
+    fn admit<'a>(
+        &'a self,
+        context: &'a Context,
+        command: &'static str,
+        on: &'a [Ref],
+    ) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            let ask = Ask::Command { name: command, on };
+            let decided = self.decide(context, &ask, &in_words(command, on), on).await;
+            decided.map_err(|denial| denial.reason().to_owned())
+        }
+        .boxed()
+    }
+
+    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str) {
+        self.record_refusal(context, &in_words(command, on), on, reason, false);
+    }
+}
+
+/// `transfer on account:1, account:2`
+fn in_words(command: &str, on: &[Ref]) -> String {
+    let on: Vec<&str> = on.iter().map(Ref::as_str).collect();
+    match on.is_empty() {
+        true => command.to_owned(),
+        false => format!("{command} on {}", on.join(", ")),
+    }
+}

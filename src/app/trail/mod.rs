@@ -1,0 +1,22 @@
+//! What is recorded besides the changes: who read what, and who was refused what.
+//!
+//! A record is an ordinary event of an ordinary aggregate, appended by an ordinary command: it is in the audit log, has
+//! a sentence and is counted like any other. It is only written where the application asks for it
+//! ([`App::record_reads`](super::App::record_reads), [`App::record_refusals`](super::App::record_refusals)).
+//!
+//! ## Layout
+//! - `events`: [`ReadEvent`], [`RefusalEvent`], and the aggregate that they happen to
+//! - `commands`: what records them
+//! - `recorder`: the queue in front of that, and the task behind it
+//! - `gatekeeper`: asks the application's authoriser, and hands the recorder what is to be recorded
+//! - `witness`: the same for those who read the audit log
+
+mod commands;
+mod events;
+mod gatekeeper;
+mod recorder;
+mod witness;
+
+pub use events::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
+pub(super) use gatekeeper::{Gatekeeper, Refused};
+pub(super) use witness::AuditWitness;

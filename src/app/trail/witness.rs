@@ -1,0 +1,38 @@
+//! [`AuditWitness`]: who reads the audit log is asked about and recorded like anybody else.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Gatekeeper, ReadEvent, Refused};
+use crate::app::authorise::Ask;
+use crate::commands::Context;
+use crate::events::{Event, Ref};
+use crate::projections::audit::{AuditError, AuditLog, AuditRow, Question, Witness};
+use crate::store::StoreError;
+
+/// Asks whether this context's actor may read the audit log, and has it recorded.
+pub(in crate::app) struct AuditWitness {
+    pub gatekeeper: Arc<Gatekeeper>,
+    pub context: Context,
+}
+
+#[async_trait]
+impl Witness for AuditWitness {
+    async fn asked(&self, question: &Question, rows: &[AuditRow]) -> Result<(), AuditError> {
+        let Question { words, actors, targets, topics, .. } = question;
+        let ask = Ask::Audit { actors, targets, topics };
+        let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
+        of.extend(actors.iter().chain(targets).cloned());
+        // To see that somebody reads is no reason to record that one reads: it would never end.
+        let news = rows.is_empty() || !rows.iter().all(is_read);
+        self.gatekeeper.read(&self.context, &ask, words, &of, news).await.map_err(|refused| match refused {
+            Refused::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
+            Refused::Closed => StoreError::Closed.into(),
+        })
+    }
+}
+
+fn is_read(row: &AuditRow) -> bool {
+    ReadEvent::lookup(&row.event_type).is_some()
+}

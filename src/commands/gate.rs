@@ -1,0 +1,20 @@
+//! [`Gate`]: who stands at the door that commands come through.
+
+use futures::future::BoxFuture;
+
+use super::Context;
+use crate::events::Ref;
+
+/// Decides whether a command may come in, and hears of those that were refused.
+pub(crate) trait Gate: Send + Sync {
+    /// Whether the command may be executed, before anything is loaded; else why not.
+    fn admit<'a>(
+        &'a self,
+        context: &'a Context,
+        command: &'static str,
+        on: &'a [Ref],
+    ) -> BoxFuture<'a, Result<(), String>>;
+
+    /// The command was refused. It is not to wait for anything.
+    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str);
+}

@@ -1,0 +1,108 @@
+//! The numbers that stand for names: actors, targets, topics, event types, correlations.
+//!
+//! The audit log's tables hold numbers alone, so that a row takes few bytes and no text, however long or strange, can
+//! keep it from being written or found. A name is known by its digest; what it reads is in the log.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::store::{Cell, Row, StoreError, Transaction, ViewSnapshot};
+
+pub(super) const TABLE: &str = "names";
+
+/// How many names are looked up in one statement.
+const AT_ONCE: usize = 512;
+
+/// Half of a SHA-256: nobody can make two names of one key.
+pub(super) type Key = [u8; 16];
+
+pub(super) fn key(name: &str) -> Key {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest[..16]);
+    key
+}
+
+/// The numbers of the names in a batch: those that are known, and new ones in the order in which they first come, so
+/// that the same log gives the same numbers in batches of any size.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Names of the batch in order of first appearance, by key.
+    places: HashMap<Key, usize>,
+    keys: Vec<Key>,
+}
+
+impl Names {
+    /// Takes a name in; answers its place among those of the batch.
+    pub(super) fn place(&mut self, name: &str) -> usize {
+        let key = key(name);
+        let keys = &mut self.keys;
+        *self.places.entry(key).or_insert_with(|| {
+            keys.push(key);
+            keys.len() - 1
+        })
+    }
+
+    /// The numbers, by place; what is new is written.
+    pub(super) async fn numbers(self, transaction: &mut dyn Transaction) -> Result<Vec<i64>, StoreError> {
+        let table = transaction.table(TABLE);
+        let mut known: HashMap<Key, i64> = HashMap::with_capacity(self.keys.len());
+        for keys in self.keys.chunks(AT_ONCE) {
+            let (sql, parameters) = find(&table, keys);
+            known.extend(read(transaction.query(&sql, parameters).await?));
+        }
+        let mut new: Vec<Row> = Vec::new();
+        let mut next = 1;
+        if known.len() < self.keys.len() {
+            let last = transaction.query(&format!("SELECT max(id) FROM {table}"), Vec::new()).await?;
+            next += last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
+        }
+        let mut numbers = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            numbers.push(*known.entry(*key).or_insert_with(|| {
+                new.push(vec![Cell::Integer(next), Cell::Bytes(key.to_vec())]);
+                next += 1;
+                next - 1
+            }));
+        }
+        if !new.is_empty() {
+            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), new).await?;
+        }
+        Ok(numbers)
+    }
+}
+
+/// The numbers of these names; a name that the log does not hold has none.
+pub(super) async fn resolve(
+    snapshot: &mut dyn ViewSnapshot,
+    names: &[Key],
+) -> Result<HashMap<Key, i64>, StoreError> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (sql, parameters) = find(&snapshot.table(TABLE), names);
+    Ok(read(snapshot.query(&sql, parameters).await?).collect())
+}
+
+/// The statement for these keys. It has one of few lengths, so that a database can keep it prepared: the last key is
+/// asked for more than once.
+fn find(table: &str, keys: &[Key]) -> (String, Row) {
+    let length = keys.len().next_power_of_two();
+    let padded = keys.iter().chain(std::iter::repeat_n(keys.last().unwrap_or(&[0; 16]), length - keys.len()));
+    let parameters: Row = padded.map(|key| Cell::Bytes(key.to_vec())).collect();
+    let mut sql = format!("SELECT digest, id FROM {table} WHERE digest IN ($1");
+    for n in 2..=length {
+        // To write to a text does not fail.
+        let _ = write!(sql, ", ${n}");
+    }
+    (sql + ")", parameters)
+}
+
+fn read(rows: Vec<Row>) -> impl Iterator<Item = (Key, i64)> {
+    rows.into_iter().filter_map(|row| match row.as_slice() {
+        [Cell::Bytes(key), Cell::Integer(id)] => Some((key.as_slice().try_into().ok()?, *id)),
+        _ => None,
+    })
+}
