@@ -13,7 +13,7 @@
 //! - `rebuild`: makes a projection anew beside the live one, then switches
 //! - `status`: how far each is, and why it stopped
 //! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
-//! - `audit`, `presenter`, `metrics`: the built-in ones, on the public traits alone
+//! - `audit`, `presenter`, `names`, `metrics`: the built-in ones, on the public traits alone
 
 pub mod audit;
 mod bound;
@@ -24,6 +24,7 @@ mod event_set;
 mod fingerprint;
 pub mod metrics;
 mod moves;
+pub mod names;
 pub mod presenter;
 mod projection;
 mod query;
