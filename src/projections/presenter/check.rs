@@ -32,7 +32,9 @@ impl<'a> Messages<'a> {
         let mut patterns = HashMap::new();
         for entry in translation.resources.iter().flat_map(|resource| resource.entries()) {
             let (id, value, attributes) = match entry {
-                Entry::Message(message) => (message.id.name.to_owned(), message.value.as_ref(), &message.attributes),
+                Entry::Message(message) => {
+                    (message.id.name.to_owned(), message.value.as_ref(), &message.attributes)
+                }
                 Entry::Term(term) => (format!("-{}", term.id.name), Some(&term.value), &term.attributes),
                 _ => continue,
             };
@@ -70,7 +72,8 @@ impl<'a> Messages<'a> {
         let Some(pattern) = self.0.get(event_type) else {
             let (id, attribute) = message_of(event_type);
             let attribute = attribute.unwrap_or_default();
-            problems.push(format!("the message `{event_type}` is missing: write `.{attribute} = …` below `{id} =`"));
+            problems
+                .push(format!("the message `{event_type}` is missing: write `.{attribute} = …` below `{id} =`"));
             return;
         };
         let arguments = arguments(known.declaration, known.aggregate_type);
@@ -127,15 +130,16 @@ impl<'a> Messages<'a> {
         };
         match inline {
             // A term sees only what it is given.
-            InlineExpression::VariableReference { id } if path.iter().any(|on| on.starts_with('-')) => {
-                let _ = id;
-            }
+            InlineExpression::VariableReference { .. } if path.iter().any(|on| on.starts_with('-')) => {}
             InlineExpression::VariableReference { id } if !names.contains(&id.name) => {
                 let known = match names {
-                    [] => "it has none".to_owned(),
-                    names => names.iter().map(|name| format!("`${name}`")).collect::<Vec<_>>().join(", "),
+                    [] => "it is given nothing".to_owned(),
+                    names => {
+                        let names: Vec<String> = names.iter().map(|name| format!("`${name}`")).collect();
+                        format!("there are {}", names.join(", "))
+                    }
                 };
-                problems.push(format!("the message `{message}` names `${}`, but there are {known}", id.name));
+                problems.push(format!("the message `{message}` names `${}`, but {known}", id.name));
             }
             InlineExpression::MessageReference { id, attribute } => {
                 self.follow(message, attributed(id.name.to_owned(), attribute), names, path, problems);

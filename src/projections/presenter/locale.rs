@@ -57,11 +57,16 @@ impl Locales {
         })?;
         let name = language.to_string();
         if name == DECLARED {
-            return Err(vec!["the locale `en` is what the events declare: change their sentences instead".to_owned()]);
+            return Err(vec![
+                "the locale `en` is what the events declare: change their sentences instead".to_owned(),
+            ]);
         }
         let line = |at: usize| 1 + fluent.get(..at.min(fluent.len())).unwrap_or(fluent).matches('\n').count();
         if let Some(at) = fluent.find(marks::RESERVED) {
-            return Err(vec![format!("locale {name}, line {}: a private-use character, which is reserved", line(at))]);
+            return Err(vec![format!(
+                "locale {name}, line {}: a private-use character, which is reserved",
+                line(at)
+            )]);
         }
         let resource = FluentResource::try_new(fluent.to_owned()).map_err(|(_, errors)| {
             let problem = |error: &fluent_syntax::parser::ParserError| {
@@ -71,9 +76,8 @@ impl Locales {
         })?;
         let mut resources = self.shipped.get(&name).map(|shipped| shipped.resources.clone()).unwrap_or_default();
         resources.push(Arc::new(resource));
-        let translation = Translation::new(language, resources).map_err(|errors| {
-            errors.iter().map(|error| format!("locale {name}: {error}")).collect::<Vec<_>>()
-        })?;
+        let translation = Translation::new(language, resources)
+            .map_err(|errors| errors.iter().map(|error| format!("locale {name}: {error}")).collect::<Vec<_>>())?;
         self.shipped.insert(name, Arc::new(translation));
         Ok(())
     }
@@ -90,7 +94,8 @@ impl Locales {
     /// The names of all languages, English among them.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = std::iter::once(DECLARED).chain(self.shipped.keys().map(String::as_str)).collect();
+        let mut names: Vec<&str> =
+            std::iter::once(DECLARED).chain(self.shipped.keys().map(String::as_str)).collect();
         names.sort_unstable();
         names
     }
@@ -148,7 +153,10 @@ impl Translation {
         });
         let pattern = pattern.ok_or_else(|| format!("there is no message `{}`", written()))?;
         let mut errors = Vec::new();
-        let text = self.bundle.format_pattern(pattern, Some(args), &mut errors).into_owned();
+        // Not `format_pattern`: it would take the whole for one more text to be marked.
+        let mut text = String::new();
+        let done = self.bundle.write_pattern(&mut text, pattern, Some(args), &mut errors);
+        done.map_err(|error| format!("`{}`: {error}", written()))?;
         match errors.first() {
             Some(error) => Err(format!("`{}`: {error}", written())),
             None => Ok(text),
@@ -237,10 +245,7 @@ pub(super) fn arguments(
         true => name.to_owned(),
         false => format!("field-{name}"),
     };
-    let mut arguments = vec![
-        ("actor".to_owned(), "actor", None),
-        (named(aggregate_type), aggregate_type, None),
-    ];
+    let mut arguments = vec![("actor".to_owned(), "actor", None), (named(aggregate_type), aggregate_type, None)];
     for field in declaration.fields {
         arguments.push((named(field.name), field.name, None));
         if field.change {

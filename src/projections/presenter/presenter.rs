@@ -71,6 +71,12 @@ impl Presenter {
         Ok(self)
     }
 
+    /// The language that it presents in.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        self.language.locale()
+    }
+
     /// With names as they were known at the time of each event, or as they are known now.
     pub fn names(mut self, known: AsKnown) -> Self {
         self.known = Some(known);
@@ -93,7 +99,9 @@ impl Presenter {
         if let (Some(names), Some(known), Some(last)) = (&self.names, self.known, events.last()) {
             let newest = events.iter().map(Stored::head).max_by_key(|head| head.position).unwrap_or(last.head());
             let mut query = NameQuery::new(names.clone(), known);
-            presented.iter_mut().for_each(|one| one.things().for_each(|(at, thing)| query.want(&thing.reference, at)));
+            presented
+                .iter_mut()
+                .for_each(|one| one.things().for_each(|(at, thing)| query.want(&thing.reference, at)));
             let found = query.after(newest).await?;
             for one in &mut presented {
                 one.things().for_each(|(at, thing)| thing.name = found.name(&thing.reference, at));
