@@ -11,6 +11,8 @@ use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
 use crate::projections::metrics::Metrics;
+use crate::projections::names::{DisplayNames, Names, Namings};
+use crate::projections::presenter::Locales;
 use crate::projections::{DocumentView, Documents, Projection};
 use crate::store::{Clock, OpenOptions, StoreError};
 
@@ -24,6 +26,8 @@ pub struct App {
     pub(super) kinds: Vec<Kind>,
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
+    pub(super) locales: Locales,
+    pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
     gatekeeper: Gatekeeper,
@@ -58,6 +62,8 @@ impl App {
             types,
             projections: Vec::new(),
             problems: added.err().iter().map(ToString::to_string).collect(),
+            locales: Locales::default(),
+            namings: Namings::default(),
             clock: Arc::new(Timestamp::now),
             gatekeeper: Gatekeeper::default(),
             #[cfg(feature = "cli")]
@@ -133,6 +139,25 @@ impl App {
         self.gatekeeper.reads || self.gatekeeper.authoriser.is_some()
     }
 
+    /// Ships a language besides English, which the events declare: a Fluent file, `include_str!("fr.ftl")`. Several files
+    /// of one language add up.
+    ///
+    /// `project_member.added` is told by the attribute `added` of the message `project_member`, with the event's facts as
+    /// arguments; `roles.from` is `$roles-from`. `nothing` is the word for what is not there, `field-roles` what a changed
+    /// field `roles` is called. Whatever is missing or names no field is found by [`check`](Self::check).
+    #[must_use]
+    pub fn locale(mut self, locale: &str, fluent: &str) -> Self {
+        self.locales.add(locale, fluent);
+        self
+    }
+
+    /// Says that these events name things, so that sentences call them by their names.
+    #[must_use]
+    pub fn names<E: Names>(mut self) -> Self {
+        self.namings.add::<E>();
+        self
+    }
+
     /// Tells the time in place of the machine's clock: for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
@@ -190,8 +215,12 @@ impl App {
         let types = Arc::new(self.types);
         let mut projections: Vec<Arc<dyn Projection>> =
             vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))];
+        if !self.namings.is_empty() {
+            projections.push(Arc::new(DisplayNames::new(self.namings)));
+        }
         projections.extend(self.projections);
-        Annals::start(store, types, self.registry, projections, self.clock, self.gatekeeper, follow).await
+        let locales = Arc::new(self.locales);
+        Annals::start(store, types, self.registry, projections, locales, self.clock, self.gatekeeper, follow).await
     }
 }
 

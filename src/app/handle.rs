@@ -14,6 +14,8 @@ use crate::commands::{
 use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
+use crate::projections::names::DisplayNames;
+use crate::projections::presenter::{Locales, Presenter};
 use crate::projections::{
     DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
     RebuildError, RepairError, Selection, Skips, Unused, ViewList, ViewQuery,
@@ -33,6 +35,7 @@ struct Inner {
     projections: Projections,
     audit: Reading,
     metrics: Reading,
+    presenter: Presenter,
     clock: Clock,
 }
 
@@ -42,6 +45,7 @@ impl Annals {
         types: Arc<Types>,
         registry: Registry,
         projections: Vec<Arc<dyn Projection>>,
+        locales: Arc<Locales>,
         clock: Clock,
         mut gatekeeper: Gatekeeper,
         follow: bool,
@@ -56,7 +60,21 @@ impl Annals {
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let reading = |name| projections.reading(name).map_err(|error| OpenError::Projections(Box::new(error)));
         let (audit, metrics) = (reading(AuditLog::NAME)?, reading(Metrics::NAME)?);
-        Ok(Self(Arc::new(Inner { store, types, registry, engine, gatekeeper, projections, audit, metrics, clock })))
+        // There are names only where the application says which events name things.
+        let names = projections.reading(DisplayNames::NAME).ok();
+        let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
+        Ok(Self(Arc::new(Inner {
+            store,
+            types,
+            registry,
+            engine,
+            gatekeeper,
+            projections,
+            audit,
+            metrics,
+            presenter,
+            clock,
+        })))
     }
 
     /// Executes a command and answers once its events are durable.
@@ -132,6 +150,11 @@ impl Annals {
     /// The numbers of a topic and everything below it.
     pub fn metric(&self, topic: &str) -> MetricQuery {
         MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
+    }
+
+    /// What events say to people: in English with names as they were known then, or as it is told.
+    pub fn presenter(&self) -> Presenter {
+        self.0.presenter.clone()
     }
 
     /// How a projection is read: how far it is, and its tables as of one moment.

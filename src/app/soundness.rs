@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use super::App;
 use crate::projections::audit::AuditLog;
 use crate::projections::metrics::Metrics;
+use crate::projections::names::DisplayNames;
+use crate::projections::presenter;
 use crate::store::Interest;
 
 /// An application whose parts do not fit together.
@@ -28,7 +30,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
             ));
         }
     }
-    let mut names: HashSet<&str> = [AuditLog::NAME, Metrics::NAME].into();
+    let mut names: HashSet<&str> = [AuditLog::NAME, Metrics::NAME, DisplayNames::NAME].into();
     for projection in &app.projections {
         if !names.insert(projection.name()) {
             problems.push(format!("two projections are called `{}`: rename one", projection.name()));
@@ -42,6 +44,13 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
             ));
         }
     }
+    for event_type in app.namings.event_types().filter(|event_type| app.types.get(event_type).is_none()) {
+        problems.push(format!(
+            "`{event_type}` is to name things, but no registered command can bring that about: register a command on \
+             its aggregate"
+        ));
+    }
+    problems.extend(presenter::check(&app.locales, &app.types));
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Unsound { app: app.name.to_owned(), problems }),

@@ -18,7 +18,7 @@
 //! - `repair`: leaving events out and taking them in again, dropping what nobody uses
 //! - `status`: how far each is, and why it stopped
 //! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
-//! - `audit`, `presenter`, `metrics`: the built-in ones, on the public traits alone
+//! - `audit`, `presenter`, `names`, `metrics`: the built-in ones, on the public traits alone
 
 pub mod audit;
 mod bound;
@@ -35,6 +35,7 @@ mod letters;
 mod list;
 pub mod metrics;
 mod moves;
+pub mod names;
 pub mod presenter;
 mod projection;
 mod query;

@@ -4,16 +4,35 @@
 //!
 //! ## Layout
 //! - [`present`]: a stored row's sentence, action, targets, topics and field changes
+//! - `presenter`: [`Presenter`], the same in a reader's language and with the names of things
+//! - `phrase`: [`Phrase`], a sentence in pieces; plain text, Markdown, HTML
+//! - `facts`: what a sentence can name
+//! - `locale`, `marks`: the languages that an application ships, told with Fluent
+//! - `check`: whether they say all that the events say
 //! - `plain`: [`plain`], text that a terminal can show safely
 
+mod check;
+mod error;
+mod facts;
+mod locale;
+mod marks;
+mod phrase;
 mod plain;
+mod presenter;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::events::{Action, DecodeError, Metadata, Ref, Stored, Topic, Types};
+use crate::events::{Action, Declaration, DecodeError, Described, Metadata, Ref, Stored, Topic, Types};
 
+pub use check::check;
+pub use error::PresentError;
+pub use locale::Locales;
+pub use phrase::{Phrase, Piece, Thing};
 pub use plain::plain;
+pub use presenter::{ChangeInWords, Presentation, Presenter};
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,16 +84,7 @@ pub fn present(types: &Types, stored: &Stored) -> Result<Presented, DecodeError>
     let sentence = known.sentence(stored, &described);
     let topics = known.topics(stored, &described);
     let declared = known.declaration;
-    let changes = described.facts.iter().filter_map(|(name, value)| {
-        let declared = declared.fields.iter().any(|field| field.change && field.name == *name);
-        let (from, to) = (value.get("from")?, value.get("to")?);
-        (declared && from != to).then(|| FieldChange {
-            field: (*name).to_owned(),
-            from: from.clone(),
-            to: to.clone(),
-        })
-    });
-    let changes = changes.collect();
+    let changes = changes(declared, &described);
     Ok(Presented {
         event_type: declared.event_type,
         action: declared.action,
@@ -84,4 +94,18 @@ pub fn present(types: &Types, stored: &Stored) -> Result<Presented, DecodeError>
         changes,
         metadata,
     })
+}
+
+/// The fields that an event changed, in the order of declaration.
+fn changes(declared: &Declaration, described: &Described) -> Vec<FieldChange> {
+    let changes = described.facts.iter().filter_map(|(name, value)| {
+        let declared = declared.fields.iter().any(|field| field.change && field.name == *name);
+        let (from, to) = (value.get("from")?, value.get("to")?);
+        (declared && from != to).then(|| FieldChange {
+            field: (*name).to_owned(),
+            from: from.clone(),
+            to: to.clone(),
+        })
+    });
+    changes.collect()
 }

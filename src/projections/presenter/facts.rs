@@ -1,0 +1,115 @@
+//! What an event's sentence can name: the actor, the aggregate, the fields.
+
+use serde_json::Value;
+
+use super::phrase::{Phrase, Piece, Thing};
+use crate::events::{Declaration, Described, Known, Metadata, Ref, Sentence, SentencePart, Stored};
+
+/// One of the things that a sentence can name.
+pub(super) enum Fact {
+    /// Things with a reference.
+    Things(Vec<Ref>),
+    /// Anything else.
+    Value(Value),
+}
+
+/// The facts of one event.
+pub(super) struct Facts<'a> {
+    pub known: &'a Known,
+    pub stored: &'a Stored,
+    pub metadata: &'a Metadata,
+    pub described: &'a Described,
+}
+
+impl Facts<'_> {
+    pub fn declaration(&self) -> &'static Declaration {
+        self.known.declaration
+    }
+
+    /// As [`Known::sentence`] looks it up: a field first, then the actor, then the aggregate.
+    pub fn fact(&self, name: &str, part: Option<&str>) -> Option<Fact> {
+        if let Some((_, value)) = self.described.facts.iter().find(|(field, _)| *field == name) {
+            return match part {
+                Some(part) => value.get(part).cloned().map(Fact::Value),
+                None if self.is_target(name) => Some(things(value)),
+                None => Some(Fact::Value(value.clone())),
+            };
+        }
+        match name {
+            _ if part.is_some() => None,
+            "actor" => Some(Fact::Things(vec![self.metadata.actor.clone()])),
+            name if name == self.known.aggregate_type => Some(Fact::Things(vec![self.stored.aggregate.clone()])),
+            _ => None,
+        }
+    }
+
+    fn is_target(&self, name: &str) -> bool {
+        self.declaration().fields.iter().any(|field| field.target && field.name == name)
+    }
+
+    /// The declared sentence with its facts in their places; one that is not there reads `?`.
+    pub fn declared(&self) -> Phrase {
+        let mut pieces = Vec::new();
+        for part in Sentence::parse(self.declaration().sentence).parts() {
+            match part {
+                SentencePart::Text(text) => pieces.push(Piece::Text(text.clone())),
+                SentencePart::Fact { name, part } => match self.fact(name, part.as_deref()) {
+                    Some(fact) => pieces.extend(fact.pieces(NOTHING)),
+                    None => pieces.push(Piece::Value("?".to_owned())),
+                },
+            }
+        }
+        Phrase(pieces)
+    }
+}
+
+/// The English word for what is not there.
+pub(super) const NOTHING: &str = "nothing";
+
+impl Fact {
+    /// The pieces of a phrase that stand for it.
+    pub fn pieces(self, nothing: &str) -> Vec<Piece> {
+        match self {
+            Self::Value(value) => vec![Piece::Value(words(&value, nothing))],
+            Self::Things(things) if things.is_empty() => vec![Piece::Value(nothing.to_owned())],
+            Self::Things(things) => {
+                let mut pieces = Vec::with_capacity(2 * things.len());
+                for thing in things {
+                    if !pieces.is_empty() {
+                        pieces.push(Piece::Text(", ".to_owned()));
+                    }
+                    pieces.push(Piece::Thing(Thing::nameless(thing)));
+                }
+                pieces
+            }
+        }
+    }
+}
+
+/// What a target field names; a value that is no reference stays what it is.
+fn things(value: &Value) -> Fact {
+    fn collect(value: &Value, things: &mut Vec<Ref>) -> Option<()> {
+        match value {
+            Value::Null => Some(()),
+            Value::String(text) => text.parse().ok().map(|reference| things.push(reference)),
+            Value::Array(items) => items.iter().try_for_each(|item| collect(item, things)),
+            _ => None,
+        }
+    }
+    let mut things = Vec::new();
+    match collect(value, &mut things) {
+        Some(()) => Fact::Things(things),
+        None => Fact::Value(value.clone()),
+    }
+}
+
+/// A value in words, as [`value_text`](crate::events::value_text) puts it, with another word for `nothing`.
+pub(super) fn words(value: &Value, nothing: &str) -> String {
+    match value {
+        Value::Null => nothing.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => nothing.to_owned(),
+        Value::Array(items) => items.iter().map(|item| words(item, nothing)).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
