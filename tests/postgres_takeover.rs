@@ -174,7 +174,10 @@ async fn a_database_of_postgres_es_is_taken_over_read_and_gone_on_with() {
     let expected: Vec<_> = (1..=4).flat_map(|sequence| ["b", "a"].map(|id| (id.to_owned(), sequence))).collect();
     assert_eq!(order, expected, "in the order in which they were written");
     // As postgres-es had put it there: it binds jsonb, and so writes JSON in its own way.
-    assert_eq!(events[2].payload, r#"{"note": "täglich \"x\"", "cents": 1}"#, "what is in the variant, byte for byte");
+    assert_eq!(
+        events[2].payload, r#"{"note": "täglich \"x\"", "cents": 1}"#,
+        "what is in the variant, byte for byte"
+    );
 
     let double = Double { account: BankAccountId("a".to_owned()) };
     let alice = Context::by("user:alice".parse::<Ref>().expect("a reference"));
