@@ -34,6 +34,8 @@ pub use check::{CheckReport, Finding};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;
+#[cfg(feature = "postgres")]
+pub use postgres::{Migrated, migrate};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
