@@ -132,6 +132,17 @@ impl App {
         self.open_with(url, true, true).await
     }
 
+    /// Makes a store of a database that postgres-es made: see [`crate::store::migrate`].
+    ///
+    /// # Errors
+    /// When there is none, a row of it cannot be taken over, or the database says no.
+    #[cfg(feature = "postgres")]
+    pub async fn migrate(self, url: &str) -> Result<crate::store::Migrated, OpenError> {
+        self.check()?;
+        let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true };
+        Ok(crate::store::migrate(url, options).await?)
+    }
+
     /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;

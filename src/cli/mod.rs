@@ -1,7 +1,7 @@
 //! The command line of an application: `App::main`.
 //!
 //! ## Layout
-//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `view`, `projections`, `events`, `check`, `backup`
+//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `view`, `projections`, `events`, `check`, `backup`, `migrate`
 //! - `output`: formats
 //! - `progress`: bars on a terminal, plain lines otherwise
 
@@ -12,6 +12,8 @@ mod commands;
 mod events;
 mod execute;
 mod metrics;
+#[cfg(feature = "postgres")]
+mod migrate;
 mod output;
 mod progress;
 mod projections;
@@ -61,7 +63,7 @@ pub(crate) struct Subcommand {
 /// Where the store is.
 #[derive(Args, Clone, Debug)]
 struct StoreArgs {
-    /// The store: sqlite://FILE.db or sqlite::memory: [default: sqlite://<application>.db]
+    /// The store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
     #[arg(long, env = "ANNALS_STORE", value_name = "URL")]
     store: Option<String>,
 }
@@ -91,6 +93,8 @@ enum Builtin {
     Events(events::Events),
     Check(check::Check),
     Backup(backup::Backup),
+    #[cfg(feature = "postgres")]
+    Migrate(migrate::Migrate),
 }
 
 /// How a subcommand needs the application opened.
@@ -190,6 +194,8 @@ impl App {
             Builtin::Events(command) => command.run(self).await,
             Builtin::Check(command) => command.run(self).await,
             Builtin::Backup(command) => command.run(self).await,
+            #[cfg(feature = "postgres")]
+            Builtin::Migrate(command) => command.run(self).await,
         }
     }
 

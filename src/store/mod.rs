@@ -7,6 +7,7 @@
 //! - `commit`: what is appended: [`Batch`], [`Commit`], [`Stream`], [`NewEvent`]; and its [`Outcome`]
 //! - `log`: the [`Store`] trait, [`StoreError`]
 //! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
+//! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
 //! - `check`: finds edits made around the triggers
 //! - `open`: from a URL to a store
@@ -23,6 +24,7 @@ mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod queue;
+mod shares;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod views;
@@ -32,5 +34,8 @@ pub use check::{CheckReport, Finding};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;
+#[cfg(feature = "postgres")]
+pub use postgres::{Migrated, migrate};
 pub(crate) use queue::{Answer, Pending, Queue};
+pub(crate) use shares::Shares;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};

@@ -238,18 +238,28 @@ async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) 
 }
 
 /// Sends a batch until the store has answered: a lost answer may follow a commit, and the command ids tell.
+///
+/// Once an answer was lost, an error of the next sending says nothing of the first: only an answer does, or an error
+/// about the data, which the store finds after it has looked for the ids.
 async fn send(store: &dyn Store, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
     let mut lost = 0;
     loop {
-        match store.append(Batch::new(commits.to_vec())).await {
-            Err(StoreError::OutcomeUnknown(error)) if lost < UNKNOWN_RETRIES => {
-                tracing::warn!(%error, "the answer to a batch was lost: sending it again");
-                tokio::time::sleep(Duration::from_millis(20 << lost)).await;
-                lost += 1;
-            }
+        let error = match store.append(Batch::new(commits.to_vec())).await {
             Ok(outcomes) if lost > 0 => return Ok(outcomes.into_iter().map(first_answer).collect()),
+            Err(error @ StoreError::OutcomeUnknown(_)) => error,
+            Err(error @ (StoreError::Database { .. } | StoreError::Diverged(_))) => return Err(error),
+            Err(error) if lost > 0 => error,
             answer => return answer,
+        };
+        if lost == UNKNOWN_RETRIES {
+            return Err(match error {
+                unknown @ StoreError::OutcomeUnknown(_) => unknown,
+                other => StoreError::OutcomeUnknown(other.into()),
+            });
         }
+        tracing::warn!(%error, "the answer to a batch was lost: sending it again");
+        tokio::time::sleep(Duration::from_millis(20 << lost)).await;
+        lost += 1;
     }
 }
 

@@ -106,7 +106,7 @@ fn tables(transaction: &dyn Transaction) -> Vec<String> {
     };
     let entries = transaction.table("entries");
     let index = |column: &str, only: &str| {
-        let name = transaction.table(&format!("entries_{column}"));
+        let name = transaction.index(&format!("entries_{column}"));
         format!("CREATE INDEX {name} ON {entries} ({column}{tail}){only}")
     };
     let places = |table: &str, column: &str| {

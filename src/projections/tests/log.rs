@@ -242,6 +242,10 @@ impl Transaction for TestTransaction {
         self.real.table(table)
     }
 
+    fn index(&self, index: &str) -> String {
+        self.real.index(index)
+    }
+
     async fn execute(&mut self, sql: &str, parameters: crate::store::Row) -> Result<u64, StoreError> {
         self.real.execute(sql, parameters).await
     }

@@ -17,18 +17,19 @@
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
 //! - `reader`, `rows`: what is read; `watch`: noticing what others append
-//! - `upkeep`: integrity and backup
+//! - `upkeep`: integrity and backup; `integrity.sql`: where events and commands contradict each other
+//! - `takeover`: a database of postgres-es made a store
 //! - `views`: checkpoints and the tables of projections
 
 mod append;
 mod columns;
 mod fault;
-mod noviews;
 mod place;
 mod reader;
 mod rows;
 mod schema;
 mod session;
+mod takeover;
 mod upkeep;
 mod views;
 mod watch;
@@ -43,8 +44,11 @@ use jiff::Timestamp;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
 
+pub use self::takeover::{Migrated, migrate};
+
 use self::place::Place;
 use self::reader::Reader;
+use self::views::PostgresViews;
 use self::watch::{News, Watcher};
 use self::writer::Writer;
 use super::{
@@ -60,6 +64,7 @@ pub struct PostgresStore {
     reader: Arc<Reader>,
     head: channel::Sender<Head>,
     watcher: Watcher,
+    views: Arc<PostgresViews>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -82,7 +87,8 @@ impl PostgresStore {
         let news = News::default();
         let writer = Writer::start(place.clone(), options.clock, head.clone(), news.clone());
         let watcher = Watcher::start(&place, reader.clone(), head.clone(), news);
-        Ok(Self { place, settings, writer, reader, head, watcher })
+        let views = Arc::new(PostgresViews::open(place.clone()));
+        Ok(Self { place, settings, writer, reader, head, watcher, views })
     }
 }
 
@@ -124,16 +130,23 @@ impl Store for PostgresStore {
         self.reader.position_at(time).await
     }
 
-    async fn snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        Ok(None)
+    /// A snapshot counts only while the log still has the event that was its last when it was kept.
+    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        let Some((snapshot, kept)) = self.views.snapshot(aggregate).await? else { return Ok(None) };
+        let found = self.reader.event_id(aggregate, snapshot.sequence).await?;
+        Ok((found == Some(kept)).then_some(snapshot))
     }
 
-    async fn keep_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
-        Ok(())
+    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        match self.reader.event_id(aggregate, snapshot.sequence).await? {
+            Some(event_id) => self.views.keep_snapshot(aggregate, snapshot, event_id).await,
+            // Of nothing in this log: it would never be given back.
+            None => Ok(()),
+        }
     }
 
     fn views(&self) -> Arc<dyn Views> {
-        Arc::new(noviews::NoViews)
+        self.views.clone()
     }
 
     async fn integrity(&self) -> Result<Vec<String>, StoreError> {
@@ -141,7 +154,7 @@ impl Store for PostgresStore {
     }
 
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
-        upkeep::backup(&self.place, to, progress).await
+        upkeep::backup(&self.place, &self.reader, to, progress).await
     }
 
     fn describe(&self) -> String {

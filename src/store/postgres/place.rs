@@ -15,7 +15,7 @@ const READERS: u32 = 8;
 const CONNECTIONS: u32 = 16;
 
 /// A schema of a database, and pools of connections to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Place {
     /// The URL without its password.
     name: String,
@@ -30,6 +30,13 @@ pub(super) struct Place {
     options: PgConnectOptions,
     pool: PgPool,
     readers: PgPool,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the options: the password is among them.
+        f.debug_struct("Place").field("name", &self.name).field("pooler", &self.pooler).finish_non_exhaustive()
+    }
 }
 
 impl Place {

@@ -33,6 +33,7 @@ pub(super) struct Reader {
     commands: String,
     position_at: String,
     event_id: String,
+    commands_after: String,
 }
 
 impl Reader {
@@ -68,6 +69,10 @@ impl Reader {
                          SELECT recorded_at FROM {schema}.events WHERE position = b.middle LIMIT 1 \
                      ) e ON true \
                  ) SELECT low FROM bisect WHERE low >= high LIMIT 1"),
+            commands_after: sql(&format!(
+                "SELECT {COMMAND}, command FROM {{schema}}.commands \
+                 WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
+            )),
             event_id: sql("SELECT event_id FROM {schema}.events \
                  WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3"),
             place,
@@ -191,6 +196,25 @@ impl Reader {
         let decode = |row: &PgRow| row.try_get(0).map_err(|error| self.place.fault(DOING, error));
         let found = self.fetch(|| sqlx::query(&self.position_at).bind(time), decode).await?;
         Ok(found.first().copied().map_or(1, unsigned))
+    }
+
+    /// Commands by id, with their names, that saw no more than the log up to `position`.
+    #[cfg(feature = "sqlite")]
+    pub(super) async fn commands_after(
+        &self,
+        id: Option<Uuid>,
+        position: u64,
+        limit: usize,
+    ) -> Result<Vec<(KnownCommand, String)>, StoreError> {
+        let query = || {
+            let query = sqlx::query(&self.commands_after).bind(id.unwrap_or_default());
+            query.bind(signed(position)).bind(long(limit))
+        };
+        let decode = |row: &PgRow| {
+            let name = row.try_get("command").map_err(|error| self.place.fault(DOING, error))?;
+            Ok((rows::known(&self.place, row)?, name))
+        };
+        self.fetch(query, decode).await
     }
 
     /// The id of an aggregate's event of this sequence.

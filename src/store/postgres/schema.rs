@@ -10,13 +10,18 @@ const DOING: &str = "opening the store";
 const OLDEST: i32 = 130_000;
 
 /// What takes the schema from each version to the next: from nothing to 1 by the first.
-const MIGRATIONS: &[&[&str]] = &[&[include_str!("log.sql"), include_str!("guard.sql"), include_str!("append.sql")]];
+const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD, APPEND], &[super::views::SCHEMA]];
+
+const LOG: &str = include_str!("log.sql");
+pub(super) const GUARD: &str = include_str!("guard.sql");
+pub(super) const APPEND: &str = include_str!("append.sql");
 
 /// The newest version that this program knows.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The tables that this crate makes.
-const TABLES: [&str; 4] = ["events", "commands", "meta", "head"];
+const TABLES: [&str; 8] =
+    ["events", "commands", "meta", "head", "projections", "notes", "leases", "aggregate_snapshots"];
 
 /// The columns of postgres-es's `events`, with their types.
 const STOCK: [(&str, &str); 7] = [
@@ -131,7 +136,7 @@ async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(),
 }
 
 /// Runs the migrations that follow on `version`, and writes down the new one.
-async fn run_from(place: &Place, connection: &mut PgConnection, version: i64) -> Result<(), StoreError> {
+pub(super) async fn run_from(place: &Place, connection: &mut PgConnection, version: i64) -> Result<(), StoreError> {
     let done = usize::try_from(version).unwrap_or(0);
     for migration in &MIGRATIONS[done.min(MIGRATIONS.len())..] {
         for sql in *migration {

@@ -153,7 +153,7 @@ fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, S
     Err(place.unusable(format!("the file is a SQLite database of another program: {}", place.instead())))
 }
 
-fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -15,11 +15,13 @@
 //! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
 //! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
 //! - `reader`, `rows`: what is read, on connections of the `pool`; `watch`: noticing what others append
-//! - `upkeep`: backup and integrity
+//! - `upkeep`: backup and integrity; `copy`: a log written from the rows of another store
 //! - `views`: the second file
 //! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
 
 mod append;
+#[cfg(feature = "postgres")]
+pub(in crate::store) mod copy;
 mod fault;
 mod file;
 mod ids;

@@ -12,7 +12,7 @@ use super::file::{self, LOG};
 use super::place::Place;
 use crate::store::StoreError;
 
-const BACKUP: &str = "making a backup";
+pub(super) const BACKUP: &str = "making a backup";
 /// How many pages are copied between two calls of `progress`.
 const STEP: i32 = 1_000;
 
@@ -38,21 +38,26 @@ pub(super) fn backup(
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), StoreError> {
-    if to.exists() {
-        return Err(taken(to));
-    }
-    let mut part = to.as_os_str().to_owned();
-    part.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
-    let part = Part(part.into());
+    let part = Part::beside(to)?;
     copy(place, connection, &part.0, progress)?;
     part.take_name(to)
 }
 
 /// A file that is removed when dropped.
-struct Part(PathBuf);
+pub(super) struct Part(pub(super) PathBuf);
 
 impl Part {
-    fn take_name(&self, to: &Path) -> Result<(), StoreError> {
+    /// A name beside `to`, which must be free.
+    pub(super) fn beside(to: &Path) -> Result<Self, StoreError> {
+        if to.exists() {
+            return Err(taken(to));
+        }
+        let mut part = to.as_os_str().to_owned();
+        part.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+        Ok(Self(part.into()))
+    }
+
+    pub(super) fn take_name(&self, to: &Path) -> Result<(), StoreError> {
         match fs::hard_link(&self.0, to) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(to)),

@@ -1,1 +1,317 @@
 //! The views: checkpoints, the tables of projections, snapshots of aggregates.
+//!
+//! ## Layout
+//! - `generations`: which generation is read, which is being built; making, switching and dropping them
+//! - `leases`: who leads which projection
+//! - `states`: snapshots of aggregates
+//! - `transaction`: a projection's transaction, and what is read as of one moment
+//! - `names`: what a generation's tables are called
+//! - `statement`: running statements, for one row of parameters or many; `bulk` writes them anew for many, by their
+//!   `tokens`
+//! - `types`, `encode`, `decode`: cells in and out
+
+mod bulk;
+mod decode;
+mod encode;
+mod generations;
+mod leases;
+mod names;
+mod statement;
+mod states;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod transaction;
+mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use self::statement::Statements;
+use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
+use super::fault::told;
+use super::place::{CONNECT, Place};
+use crate::events::{Head, Ref};
+use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
+
+const DOING: &str = "working on the views";
+
+/// What makes the tables, with `{schema}` for the quoted schema.
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
+
+/// How long a statement waits for a lock that another process holds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How many snapshots of views are open at once, of the connections that there are; more wait.
+const SNAPSHOTS: usize = 12;
+
+/// A projection's transaction. A leader that stops in the middle (SIGSTOP, a machine that is put to sleep) loses it, so
+/// that its successor can go on. Plans are made for the tables as they are now, not as they were when they were empty.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL plan_cache_mode = force_custom_plan; \
+     SET LOCAL jit = off";
+
+/// A short one of the store's own.
+const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// One that drops tables: it holds up nobody for long.
+const BEGIN_DROP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off";
+
+/// Whoever changes which generations there are, or who leads, is alone in that.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annals %s', $1::text), 0))";
+
+/// The views of a store on Postgres.
+pub(super) struct PostgresViews {
+    place: Place,
+    statements: Arc<Statements>,
+    snapshots: Arc<Semaphore>,
+}
+
+/// A connection for a statement or two.
+enum Lent {
+    Connection(PoolConnection<Postgres>),
+    /// Behind a pooler a connection is one's own in a transaction alone.
+    Transaction(sqlx::Transaction<'static, Postgres>),
+}
+
+impl Lent {
+    fn connection(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Connection(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl PostgresViews {
+    /// The views in this place, whose tables have been made.
+    pub(super) fn open(place: Place) -> Self {
+        let statements = Arc::new(Statements::new(place.clone()));
+        Self { place, statements, snapshots: Arc::new(Semaphore::new(SNAPSHOTS)) }
+    }
+
+    fn fault(&self, error: sqlx::Error) -> StoreError {
+        statement::fault(&self.place, DOING, error)
+    }
+
+    async fn begin_with(&self, begin: &'static str) -> Result<sqlx::Transaction<'static, Postgres>, StoreError> {
+        self.place.pool().begin_with(begin).await.map_err(|error| self.fault(error))
+    }
+
+    /// For reading.
+    async fn lent(&self) -> Result<Lent, StoreError> {
+        match self.place.pooler() {
+            true => self.begin_with(BEGIN_SHORT).await.map(Lent::Transaction),
+            false => self.place.pool().acquire().await.map(Lent::Connection).map_err(|error| self.fault(error)),
+        }
+    }
+
+    /// A transaction that no other of its kind runs beside, in any process.
+    async fn alone(&self) -> Result<sqlx::Transaction<'static, Postgres>, StoreError> {
+        let mut open = self.begin_with(BEGIN_SHORT).await?;
+        let waited = generations::ask!(self.place, ALONE, self.place.plain_schema()).execute(&mut *open).await;
+        waited.map_err(|error| self.fault(error))?;
+        Ok(open)
+    }
+
+    async fn commit(&self, open: sqlx::Transaction<'static, Postgres>) -> Result<(), StoreError> {
+        open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
+    }
+
+    /// Drops the tables of generations that nobody reads any more. What cannot be dropped now is, another time.
+    async fn sweep(&self) {
+        let swept = async {
+            let doomed = generations::doomed(&self.place, self.lent().await?.connection()).await;
+            for instance in doomed.map_err(|error| self.fault(error))? {
+                let mut open = self.begin_with(BEGIN_DROP).await?;
+                match generations::drop_tables(&self.place, &mut open, &instance).await {
+                    Ok(true) => self.commit(open).await?,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(?instance, %error, "its tables are dropped another time"),
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, "tables that are not needed any more are dropped another time");
+        }
+    }
+
+    /// The snapshot of an aggregate, and the id of its last event when it was kept.
+    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<(Snapshot, Uuid)>, StoreError> {
+        let mut lent = self.lent().await?;
+        states::find(&self.place, lent.connection(), aggregate).await.map_err(|error| self.fault(error))
+    }
+
+    /// The last word counts, unless it is of the same shape and older.
+    pub(super) async fn keep_snapshot(
+        &self,
+        aggregate: &Ref,
+        snapshot: Snapshot,
+        event_id: Uuid,
+    ) -> Result<(), StoreError> {
+        let mut open = self.begin_with(BEGIN_SHORT).await?;
+        let kept = states::keep(&self.place, &mut open, aggregate, &snapshot, event_id).await;
+        kept.map_err(|error| self.fault(error))?;
+        self.commit(open).await
+    }
+}
+
+#[async_trait]
+impl Views for PostgresViews {
+    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        let mut lent = self.lent().await?;
+        let found = generations::live(&self.place, lent.connection(), name, version).await;
+        if let Some(live) = found.map_err(|error| self.fault(error))? {
+            return Ok(live);
+        }
+        drop(lent);
+        let mut open = self.alone().await?;
+        let made = generations::ensure_live(&self.place, &mut open, name, version).await;
+        let made = made.map_err(|error| self.fault(error))?;
+        self.commit(open).await?;
+        Ok(made)
+    }
+
+    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
+        let mut lent = self.lent().await?;
+        let found = generations::checkpoint(&self.place, lent.connection(), instance).await;
+        found.map_err(|error| self.fault(error))
+    }
+
+    async fn begin(
+        &self,
+        instance: &Instance,
+        from: Head,
+        to: Head,
+    ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
+        let mut open = self.begin_with(BEGIN).await?;
+        let moved = generations::advance(&self.place, &mut open, instance, from, to).await;
+        if !moved.map_err(|error| self.fault(error))? {
+            return Ok(None);
+        }
+        let tables = Tables::of(&self.place, instance);
+        Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), self.statements.clone(), tables, open))))
+    }
+
+    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+        let mut open = self.alone().await?;
+        let made = generations::shadow(&self.place, &mut open, name, version).await;
+        let made = made.map_err(|error| self.fault(error))?;
+        self.commit(open).await?;
+        Ok(made)
+    }
+
+    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+        let mut open = self.alone().await?;
+        let switched = generations::switch(&self.place, &mut open, shadow).await;
+        if !switched.map_err(|error| self.fault(error))? {
+            return Ok(false);
+        }
+        self.commit(open).await?;
+        self.sweep().await;
+        Ok(true)
+    }
+
+    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
+        let mut open = self.alone().await?;
+        let doomed = generations::doom(&self.place, &mut open, instance).await;
+        if !doomed.map_err(|error| self.fault(error))? {
+            let Instance { name, generation, .. } = instance;
+            return Err(told(
+                "discarding a generation",
+                format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
+            ));
+        }
+        self.commit(open).await?;
+        self.sweep().await;
+        Ok(())
+    }
+
+    async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
+        let permit = tokio::time::timeout(CONNECT, self.snapshots.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| {
+            let waited =
+                format!("for {CONNECT:?} {SNAPSHOTS} snapshots of views were open: let go of some of them");
+            told("reading the views", waited)
+        })?;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
+        loop {
+            let mut open = self.begin_with(BEGIN_READ).await?;
+            let found = generations::live_to_read(&self.place, &mut open, name, version).await;
+            if let Some((instance, head)) = found.map_err(|error| self.fault(error))? {
+                return Ok(Box::new(PostgresViewSnapshot {
+                    statements: self.statements.clone(),
+                    tables: Tables::of(&self.place, &instance),
+                    head,
+                    open: Some(open),
+                    _permit: permit,
+                }));
+            }
+            drop(open);
+            self.live(name, version).await?;
+        }
+    }
+
+    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
+        let mut open = self.begin_with(BEGIN_SHORT).await?;
+        let noted = generations::note(&self.place, &mut open, (name, version, about), note).await;
+        noted.map_err(|error| self.fault(error))?;
+        self.commit(open).await
+    }
+
+    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
+        let mut lent = self.lent().await?;
+        let noted = generations::noted(&self.place, lent.connection(), (name, version, about)).await;
+        noted.map_err(|error| self.fault(error))
+    }
+
+    async fn lead(
+        &self,
+        owner: Uuid,
+        wanted: &[(String, u64)],
+        term: Duration,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut open = self.alone().await?;
+        let leads = leases::lead(&self.place, &mut open, owner, wanted, term).await;
+        let leads = leads.map_err(|error| self.fault(error))?;
+        self.commit(open).await?;
+        self.sweep().await;
+        Ok(leads)
+    }
+
+    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
+        let mut open = self.alone().await?;
+        leases::leave(&self.place, &mut open, owner).await.map_err(|error| self.fault(error))?;
+        self.commit(open).await
+    }
+
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        let mut lent = self.lent().await?;
+        generations::all(&self.place, lent.connection()).await.map_err(|error| self.fault(error))
+    }
+
+    async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError> {
+        let mut open = self.alone().await?;
+        let wanted = leases::is_wanted(&self.place, &mut open, name, version).await;
+        if wanted.map_err(|error| self.fault(error))? {
+            return Ok(false);
+        }
+        let doomed = generations::doom_all(&self.place, &mut open, name, version).await;
+        doomed.map_err(|error| self.fault(error))?;
+        self.commit(open).await?;
+        self.sweep().await;
+        Ok(true)
+    }
+}

@@ -1,0 +1,318 @@
+//! The rows of `projections`: generations and their checkpoints. Each function runs in the caller's transaction.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::super::place::Place;
+use super::names;
+use crate::events::Head;
+use crate::store::{About, Generation, Instance};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// How long the tables of a generation that was read stay after the switch: who found it to be live has then long
+/// said that it reads it.
+const LINGER: &str = "interval '10 seconds'";
+
+const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM {schema}.projections ";
+
+/// What readers share, and who drops the tables has alone: a number made from the generation's name.
+const KEY: &str = "hashtextextended(format('annals %s %s %s %s', $1::text, p.name, p.version, p.generation), 0)";
+
+fn generation(row: &PgRow) -> Result<(Instance, Head)> {
+    let instance = Instance {
+        name: row.try_get(0)?,
+        version: unsigned(row.try_get(1)?),
+        generation: unsigned(row.try_get(2)?),
+    };
+    Ok((instance, Head { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
+}
+
+/// Every version has its bigint, and back.
+pub(super) fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    number.cast_unsigned()
+}
+
+/// A statement of this module.
+macro_rules! ask {
+    ($place:expr, $sql:expr $(, $value:expr)* $(,)?) => {{
+        // The text outlives the query.
+        let sql: &str = $sql;
+        sqlx::query(sql).persistent(!$place.pooler())$(.bind($value))*
+    }};
+}
+pub(super) use ask;
+
+/// The generation that is read.
+pub(super) async fn live(
+    place: &Place,
+    on: &mut PgConnection,
+    name: &str,
+    version: u64,
+) -> Result<Option<(Instance, Head)>> {
+    let sql = place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND live"));
+    ask!(place, &sql, name, signed(version)).fetch_optional(on).await?.as_ref().map(generation).transpose()
+}
+
+/// The generation that is read, for one who reads it: its tables stay until the transaction ends.
+pub(super) async fn live_to_read(
+    place: &Place,
+    on: &mut PgConnection,
+    name: &str,
+    version: u64,
+) -> Result<Option<(Instance, Head)>> {
+    let sql = place.sql(&format!(
+        "SELECT p.name, p.version, p.generation, p.position, p.event_id, pg_advisory_xact_lock_shared({KEY}) \
+         FROM {{schema}}.projections p WHERE p.name = $2 AND p.version = $3 AND p.live"
+    ));
+    let asked = ask!(place, &sql, place.plain_schema(), name, signed(version));
+    asked.fetch_optional(on).await?.as_ref().map(generation).transpose()
+}
+
+/// The generation that is read, made if there is none.
+pub(super) async fn ensure_live(
+    place: &Place,
+    on: &mut PgConnection,
+    name: &str,
+    version: u64,
+) -> Result<(Instance, Head)> {
+    if let Some(live) = live(place, on, name, version).await? {
+        return Ok(live);
+    }
+    insert(place, on, name, version, true).await
+}
+
+/// A generation of the next number.
+async fn insert(
+    place: &Place,
+    on: &mut PgConnection,
+    name: &str,
+    version: u64,
+    live: bool,
+) -> Result<(Instance, Head)> {
+    // The number of a generation whose tables are not yet gone is not given again.
+    let sql = place.sql(
+        "INSERT INTO {schema}.projections (name, version, generation, live, position, event_id) \
+         SELECT $1, $2, coalesce(max(generation), 0) + 1, $3, 0, $4 FROM {schema}.projections \
+         WHERE name = $1 AND version = $2 \
+         RETURNING name, version, generation, position, event_id",
+    );
+    let asked = ask!(place, &sql, name, signed(version), live, Uuid::nil());
+    generation(&asked.fetch_one(on).await?)
+}
+
+pub(super) async fn checkpoint(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<Option<Head>> {
+    let sql =
+        place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND generation = $3 AND doomed IS NULL"));
+    let Instance { name, version, generation: number } = instance;
+    let found = ask!(place, &sql, name, signed(*version), signed(*number)).fetch_optional(on).await?;
+    Ok(found.as_ref().map(generation).transpose()?.map(|(_, head)| head))
+}
+
+/// Moves the checkpoint, if it is where the writer believes it is: the fence.
+pub(super) async fn advance(
+    place: &Place,
+    on: &mut PgConnection,
+    instance: &Instance,
+    from: Head,
+    to: Head,
+) -> Result<bool> {
+    let sql = place.sql(
+        "UPDATE {schema}.projections SET position = $1, event_id = $2 WHERE name = $3 AND version = $4 \
+         AND generation = $5 AND position = $6 AND event_id = $7 AND doomed IS NULL",
+    );
+    let asked = ask!(
+        place,
+        &sql,
+        signed(to.position),
+        to.event_id,
+        &instance.name,
+        signed(instance.version),
+        signed(instance.generation),
+        signed(from.position),
+        from.event_id,
+    );
+    Ok(asked.execute(on).await?.rows_affected() == 1)
+}
+
+/// What an earlier rebuild left behind, or a new generation.
+pub(super) async fn shadow(
+    place: &Place,
+    on: &mut PgConnection,
+    name: &str,
+    version: u64,
+) -> Result<(Instance, Head)> {
+    ensure_live(place, on, name, version).await?;
+    let sql = place.sql(&format!(
+        "{COLUMNS} WHERE name = $1 AND version = $2 AND NOT live AND doomed IS NULL ORDER BY generation DESC LIMIT 1"
+    ));
+    match ask!(place, &sql, name, signed(version)).fetch_optional(&mut *on).await? {
+        Some(left) => generation(&left),
+        None => insert(place, on, name, version, false).await,
+    }
+}
+
+/// False: it is not there, or not as far as the live one.
+pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &Instance) -> Result<bool> {
+    let Instance { name, version, generation: number } = shadow;
+    // All rows are locked: nobody moves a checkpoint until this is done.
+    let sql = place.sql(
+        "SELECT generation, position, live FROM {schema}.projections \
+         WHERE name = $1 AND version = $2 AND doomed IS NULL ORDER BY generation FOR UPDATE",
+    );
+    let rows = ask!(place, &sql, name, signed(*version)).fetch_all(&mut *on).await?;
+    let (mut at, mut live_at, mut is_live) = (None, None, false);
+    for row in &rows {
+        let (own, position, live): (i64, i64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if own == signed(*number) {
+            (at, is_live) = (Some(position), live);
+        }
+        if live {
+            live_at = Some(position);
+        }
+    }
+    if at.is_none() || at < live_at {
+        return Ok(false);
+    }
+    if is_live {
+        return Ok(true);
+    }
+    let others = place.sql(&format!(
+        "UPDATE {{schema}}.projections SET live = false, \
+         doomed = clock_timestamp() + CASE WHEN live THEN {LINGER} ELSE interval '0' END \
+         WHERE name = $1 AND version = $2 AND generation <> $3 AND doomed IS NULL"
+    ));
+    ask!(place, &others, name, signed(*version), signed(*number)).execute(&mut *on).await?;
+    let own = place
+        .sql("UPDATE {schema}.projections SET live = true WHERE name = $1 AND version = $2 AND generation = $3");
+    ask!(place, &own, name, signed(*version), signed(*number)).execute(on).await?;
+    Ok(true)
+}
+
+/// False: it is live.
+pub(super) async fn doom(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<bool> {
+    if live(place, on, &instance.name, instance.version).await?.is_some_and(|(live, _)| live == *instance) {
+        return Ok(false);
+    }
+    let sql = place.sql(
+        "UPDATE {schema}.projections SET doomed = clock_timestamp() \
+         WHERE name = $1 AND version = $2 AND generation = $3 AND NOT live AND doomed IS NULL",
+    );
+    let Instance { name, version, generation: number } = instance;
+    ask!(place, &sql, name, signed(*version), signed(*number)).execute(on).await?;
+    Ok(true)
+}
+
+/// Dooms all generations of a version, and clears its notes.
+pub(super) async fn doom_all(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<()> {
+    let doom = place.sql(&format!(
+        "UPDATE {{schema}}.projections SET live = false, \
+         doomed = clock_timestamp() + CASE WHEN live THEN {LINGER} ELSE interval '0' END \
+         WHERE name = $1 AND version = $2 AND doomed IS NULL"
+    ));
+    ask!(place, &doom, name, signed(version)).execute(&mut *on).await?;
+    let clear = place.sql("DELETE FROM {schema}.notes WHERE name = $1 AND version = $2");
+    ask!(place, &clear, name, signed(version)).execute(on).await.map(drop)
+}
+
+/// The generations whose time has come.
+pub(super) async fn doomed(place: &Place, on: &mut PgConnection) -> Result<Vec<Instance>> {
+    let sql = place.sql(&format!("{COLUMNS} WHERE doomed <= clock_timestamp() ORDER BY name, version, generation"));
+    let rows = ask!(place, &sql).fetch_all(on).await?;
+    rows.iter().map(|row| generation(row).map(|(instance, _)| instance)).collect()
+}
+
+/// Drops the tables and the row of a generation; false, and nothing is done, while somebody reads it or another drops
+/// it.
+pub(super) async fn drop_tables(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<bool> {
+    let Instance { name, version, generation: number } = instance;
+    let alone = place.sql(&format!(
+        "SELECT pg_try_advisory_xact_lock({KEY}) FROM {{schema}}.projections p \
+         WHERE p.name = $2 AND p.version = $3 AND p.generation = $4 AND p.doomed IS NOT NULL"
+    ));
+    let asked = ask!(place, &alone, place.plain_schema(), name, signed(*version), signed(*number));
+    let Some(row) = asked.fetch_optional(&mut *on).await? else { return Ok(true) };
+    if !row.try_get::<bool, _>(0)? {
+        return Ok(false);
+    }
+    const TABLES: &str = "SELECT c.relname::text, c.relkind::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1";
+    let rows = ask!(place, TABLES, place.plain_schema(), names::prefix(instance)).fetch_all(&mut *on).await?;
+    let mut by_kind: [Vec<String>; 3] = Default::default();
+    for row in &rows {
+        let (table, kind): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let of_kind = match kind.as_str() {
+            "v" => &mut by_kind[0],
+            "m" => &mut by_kind[1],
+            _ => &mut by_kind[2],
+        };
+        of_kind.push(format!("{}.{}", place.schema(), super::super::place::quoted(&table)));
+    }
+    for (kind, tables) in ["VIEW", "MATERIALIZED VIEW", "TABLE"].into_iter().zip(by_kind) {
+        if !tables.is_empty() {
+            // In one statement, so that they may refer to each other.
+            let drop = format!("DROP {kind} IF EXISTS {}", tables.join(", "));
+            on.execute(drop.as_str()).await?;
+        }
+    }
+    let sql = place.sql("DELETE FROM {schema}.projections WHERE name = $1 AND version = $2 AND generation = $3");
+    ask!(place, &sql, name, signed(*version), signed(*number)).execute(on).await?;
+    Ok(true)
+}
+
+pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Generation>> {
+    let sql = place.sql(
+        "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
+         FROM {schema}.projections p LEFT JOIN {schema}.leases l \
+         ON l.name = p.name AND l.version = p.version AND l.leads AND l.until > clock_timestamp() \
+         WHERE p.doomed IS NULL ORDER BY p.name, p.version, p.generation",
+    );
+    let rows = ask!(place, &sql).fetch_all(on).await?;
+    let told = rows.iter().map(|row| {
+        let (instance, head) = generation(row)?;
+        Ok(Generation { instance, head, live: row.try_get(5)?, leader: row.try_get(6)? })
+    });
+    told.collect()
+}
+
+/// What the column `about` says.
+fn word(about: About) -> &'static str {
+    match about {
+        About::Stop => "stop",
+        About::Rebuild => "rebuild",
+    }
+}
+
+pub(super) async fn note(
+    place: &Place,
+    on: &mut PgConnection,
+    (name, version, about): (&str, u64, About),
+    note: Option<String>,
+) -> Result<()> {
+    let sql = place.sql(match note {
+        Some(_) => {
+            "INSERT INTO {schema}.notes VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (name, version, about) DO UPDATE SET note = excluded.note"
+        }
+        None => "DELETE FROM {schema}.notes WHERE name = $1 AND version = $2 AND about = $3 AND $4::text IS NULL",
+    });
+    // Postgres keeps no NUL.
+    let note = note.map(|note| note.replace('\0', "\u{fffd}"));
+    ask!(place, &sql, name, signed(version), word(about), note).execute(on).await.map(drop)
+}
+
+pub(super) async fn noted(
+    place: &Place,
+    on: &mut PgConnection,
+    (name, version, about): (&str, u64, About),
+) -> Result<Option<String>> {
+    let sql = place.sql("SELECT note FROM {schema}.notes WHERE name = $1 AND version = $2 AND about = $3");
+    let found = ask!(place, &sql, name, signed(version), word(about)).fetch_optional(on).await?;
+    found.map(|row| row.try_get(0)).transpose()
+}

@@ -1,0 +1,65 @@
+//! Who leads which projection, by the database's clock. Each function runs in a transaction that no other of its kind
+//! runs beside.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::super::place::Place;
+use super::generations::{ask, signed, unsigned};
+use crate::store::Shares;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Renews what `owner` wants, then takes what falls to it and lets go of what is beyond its share.
+pub(super) async fn lead(
+    place: &Place,
+    on: &mut PgConnection,
+    owner: Uuid,
+    wanted: &[(String, u64)],
+    term: Duration,
+) -> Result<Vec<(String, u64)>> {
+    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    let versions: Vec<i64> = wanted.iter().map(|(_, version)| signed(*version)).collect();
+    let clean = place.sql(
+        "DELETE FROM {schema}.leases WHERE until <= clock_timestamp() OR owner = $1 AND (name, version) NOT IN \
+         (SELECT * FROM UNNEST($2::text[], $3::bigint[]))",
+    );
+    ask!(place, &clean, owner, &names, &versions).execute(&mut *on).await?;
+    let renew = place.sql(
+        "INSERT INTO {schema}.leases AS l (name, version, owner, leads, until) \
+         SELECT DISTINCT w.name, w.version, $1::uuid, false, clock_timestamp() + $4::float8 * interval '1 second' \
+         FROM UNNEST($2::text[], $3::bigint[]) AS w (name, version) \
+         ON CONFLICT (name, version, owner) DO UPDATE SET until = excluded.until",
+    );
+    ask!(place, &renew, owner, &names, &versions, term.as_secs_f64()).execute(&mut *on).await?;
+
+    let all = place.sql("SELECT name, version, owner, leads FROM {schema}.leases");
+    let mut shares = Shares::default();
+    for row in ask!(place, &all).fetch_all(&mut *on).await? {
+        shares.add(row.try_get(2)?, (row.try_get(0)?, unsigned(row.try_get(1)?)), row.try_get(3)?);
+    }
+    let leads: Vec<(String, u64)> = shares.of(owner).into_iter().collect();
+    let names: Vec<&str> = leads.iter().map(|(name, _)| name.as_str()).collect();
+    let versions: Vec<i64> = leads.iter().map(|(_, version)| signed(*version)).collect();
+    let write = place.sql(
+        "UPDATE {schema}.leases l SET leads = NOT l.leads WHERE l.owner = $1 \
+         AND l.leads <> ((l.name, l.version) IN (SELECT * FROM UNNEST($2::text[], $3::bigint[])))",
+    );
+    ask!(place, &write, owner, &names, &versions).execute(on).await?;
+    Ok(leads)
+}
+
+pub(super) async fn leave(place: &Place, on: &mut PgConnection, owner: Uuid) -> Result<()> {
+    let sql = place.sql("DELETE FROM {schema}.leases WHERE owner = $1");
+    ask!(place, &sql, owner).execute(on).await.map(drop)
+}
+
+/// Whether anybody that is alive wants it.
+pub(super) async fn is_wanted(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<bool> {
+    let sql = place.sql(
+        "SELECT EXISTS (SELECT 1 FROM {schema}.leases WHERE name = $1 AND version = $2 AND until > clock_timestamp())",
+    );
+    ask!(place, &sql, name, signed(version)).fetch_one(on).await?.try_get(0)
+}

@@ -1,0 +1,103 @@
+//! What a generation's tables are called: `roster_v1_g1_documents`.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use crate::store::Instance;
+
+/// Postgres cuts off what is longer, in bytes, without an error.
+const LONGEST: usize = 63;
+/// Leaves room for the name of a table, or for its hash.
+const LONGEST_PREFIX: usize = 44;
+
+/// What the names of all tables of this generation, and of no other, begin with.
+pub(super) fn prefix(instance: &Instance) -> String {
+    let Instance { name, version, generation } = instance;
+    let prefix = format!("{}_v{version}_g{generation}_", readable(name));
+    match prefix.len() <= LONGEST_PREFIX {
+        true => prefix,
+        false => format!("x1{}_v{version}_g{generation}_", hash(name)),
+    }
+}
+
+/// The name, unquoted, of a table or index with this prefix.
+pub(super) fn relation(prefix: &str, name: &str) -> String {
+    let full = format!("{prefix}{name}");
+    if full.len() <= LONGEST { full } else { format!("{prefix}x{}", hash(name)) }
+}
+
+/// The projection's name, if it is an identifier that cannot be taken for another's prefix; else its hash.
+fn readable(name: &str) -> String {
+    let identifier = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    // `x0` and `x1` begin hashes, `pg_` what is Postgres's own.
+    let like_others = ["x0", "x1", "pg_"].iter().any(|begin| name.starts_with(begin)) || has_version(name);
+    if identifier && !like_others { name.to_owned() } else { format!("x0{}", hash(name)) }
+}
+
+fn hash(name: &str) -> String {
+    Sha256::digest(name).iter().take(8).fold(String::new(), |mut hash, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hash, "{byte:02x}");
+        hash
+    })
+}
+
+/// Whether it holds something like `_v1`.
+fn has_version(name: &str) -> bool {
+    name.match_indices("_v").any(|(at, _)| name[at + 2..].starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, version: u64, generation: u64) -> String {
+        prefix(&Instance { name: name.to_owned(), version, generation })
+    }
+
+    #[test]
+    fn no_generation_has_the_prefix_of_another() {
+        let long = "a_projection_of_which_the_name_is_longer_than_any_table_may_be_called";
+        let names = [
+            "a",
+            "a_v1_g1",
+            "a_v1_g1_b",
+            "a_v",
+            "x0",
+            "x1",
+            "Kunde's \"Liste\"; --",
+            "",
+            "pg_x",
+            "Ä",
+            long,
+            &long[..66],
+        ];
+        let all: Vec<String> = names
+            .iter()
+            .flat_map(|name| [of(name, 1, 1), of(name, 1, 11), of(name, 11, 1), of(name, u64::MAX >> 1, 1)])
+            .collect();
+        for (index, one) in all.iter().enumerate() {
+            for (other_index, other) in all.iter().enumerate() {
+                assert!(index == other_index || !one.starts_with(other.as_str()), "{one} {other}");
+            }
+        }
+        assert_eq!(of("roster", 1, 2), "roster_v1_g2_");
+    }
+
+    /// Cut off, two names would be one.
+    #[test]
+    fn names_fit_into_what_postgres_keeps_of_them() {
+        let table = "what_an_application_calls_a_table_when_it_wants_to_say_all";
+        for prefix in [of("roster", 1, 1), of(&"n".repeat(99), u64::MAX >> 1, 999_999)] {
+            let names =
+                [relation(&prefix, table), relation(&prefix, &format!("{table}_2")), relation(&prefix, "t")];
+            for name in &names {
+                assert!(name.len() <= LONGEST && name.starts_with(&prefix), "{name}");
+            }
+            assert_ne!(names[0], names[1]);
+        }
+        assert_eq!(relation("roster_v1_g1_", "documents"), "roster_v1_g1_documents");
+    }
+}

@@ -1,0 +1,104 @@
+//! A log written into a new file from the rows of another store: its backup.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, params};
+
+use super::fault::told;
+use super::file::{self, LOG, Meta};
+use super::upkeep::{BACKUP, Part};
+use crate::events::Stored;
+use crate::store::{KnownCommand, StoreError};
+
+/// A file that has its name only when it is whole.
+pub(in crate::store) struct Copy {
+    to: PathBuf,
+    part: Part,
+    connection: Connection,
+}
+
+impl Copy {
+    pub(in crate::store) fn begin(to: &Path, app: String, log_id: String) -> Result<Self, StoreError> {
+        let part = Part::beside(to)?;
+        let begin = || -> rusqlite::Result<Connection> {
+            let mut connection = Connection::open(&part.0)?;
+            file::make(&LOG, &Meta { app, log_id }, &mut connection)?;
+            // One file, and nothing beside it.
+            connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            Ok(connection)
+        };
+        let connection = begin().map_err(|error| failed(to, &error))?;
+        Ok(Self { to: to.to_owned(), part, connection })
+    }
+
+    /// Adds events that follow on those before them.
+    pub(in crate::store) fn events(&mut self, events: &[Stored]) -> Result<(), StoreError> {
+        let add = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?;
+            for event in events {
+                insert.execute(params![
+                    event.position,
+                    event.event_id,
+                    event.aggregate.kind(),
+                    event.aggregate.id(),
+                    event.sequence,
+                    event.event_type,
+                    event.event_version,
+                    event.payload,
+                    event.metadata,
+                    event.command_id,
+                    event.occurred_at.as_microsecond(),
+                    event.recorded_at.as_microsecond(),
+                    event.digest,
+                ])?;
+            }
+            drop(insert);
+            transaction.commit()
+        };
+        add().map_err(|error| failed(&self.to, &error))
+    }
+
+    /// Adds commands, with their names.
+    pub(in crate::store) fn commands(&mut self, commands: &[(KnownCommand, String)]) -> Result<(), StoreError> {
+        let add = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+            for (known, name) in commands {
+                let receipt = &known.receipt;
+                insert.execute(params![
+                    receipt.command_id,
+                    name,
+                    known.body_digest,
+                    receipt.first_position,
+                    receipt.events,
+                    receipt.head.position,
+                    receipt.head.event_id,
+                    receipt.recorded_at.as_microsecond(),
+                ])?;
+            }
+            drop(insert);
+            transaction.commit()
+        };
+        add().map_err(|error| failed(&self.to, &error))
+    }
+
+    /// Gives the file its name, once it is on the disk.
+    pub(in crate::store) fn finish(self) -> Result<(), StoreError> {
+        let Self { to, part, connection } = self;
+        connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .and_then(|()| connection.close().map_err(|(_, error)| error))
+            .map_err(|error| failed(&to, &error))?;
+        std::fs::File::open(&part.0).and_then(|file| file.sync_all()).map_err(|error| failed(&to, &error))?;
+        part.take_name(&to)
+    }
+}
+
+fn failed(to: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    told(BACKUP, format!("{} cannot be written ({error}): name a place with room that is writable", to.display()))
+}
