@@ -105,7 +105,8 @@ async fn follow<E: std::fmt::Debug>(
 async fn pages(annals: &Annals, mut after: u64) {
     let mut watch = annals.store().watch();
     loop {
-        let page = annals.events(after, 100).await.unwrap();
+        // A server that is stopped and started again is no end of the log.
+        let Ok(page) = annals.events(after, 100).await else { continue };
         page.events.iter().for_each(|event| say(format!("saw {}", event.position)));
         after = page.to.position;
         if page.events.is_empty() {

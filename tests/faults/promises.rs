@@ -156,6 +156,8 @@ impl Follower {
     pub fn assert_followed(&self, log: &[Stored]) {
         let wanted = log.iter().filter(|event| (self.wants)(event)).map(|event| event.position);
         let wanted: Vec<u64> = wanted.take_while(|position| *position <= self.last()).collect();
-        assert_eq!(self.seen, wanted, "{} skipped or repeated something", self.role);
+        let wrong = self.seen.iter().zip(&wanted).find(|(seen, wanted)| seen != wanted);
+        assert_eq!(wrong, None, "{} saw the first where the second is next", self.role);
+        assert_eq!(self.seen.len(), wanted.len(), "{} skipped the end", self.role);
     }
 }

@@ -124,7 +124,8 @@ async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_te
     let server = Server::own();
     let (schema, annals) = on(&server).await;
     let mut follower = Follower::of_all("pages");
-    let follows = open_follower(schema.url()).await;
+    let follows = Process::start(schema.url(), "pages 0");
+    let mut seen = vec![follows.hear()];
     let stop = Arc::new(AtomicBool::new(false));
     let callers = load(&annals, &stop);
     for round in 0..rounds(3) {
@@ -139,7 +140,6 @@ async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_te
     let told = assert_told_the_truth(&annals, callers).await;
     assert!(told.done.len() > 100);
     let head = annals.store().head().await.unwrap().position;
-    let mut seen = Vec::new();
     while seen.last() != Some(&format!("saw {head}")) {
         seen.push(follows.hear());
     }
@@ -148,12 +148,6 @@ async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_te
     assert!(annals.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
     annals.close().await;
     follows.kill();
-}
-
-async fn open_follower(store: &str) -> Process {
-    let follows = Process::start(store, "pages 0");
-    assert_eq!(follows.hear(), "saw 1");
-    follows
 }
 
 /// Guarantee 3: the connection is there, and nobody answers.

@@ -95,3 +95,15 @@ fn proves_rollback(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether the connection was lost, so that another may do better.
+pub(super) fn lost(error: &sqlx::Error) -> bool {
+    match error {
+        // One that is closed while it is being made is told as a breach of the protocol.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P01") || code.starts_with("57P02"))
+        }
+        _ => false,
+    }
+}

@@ -10,9 +10,9 @@ use crate::store::StoreError;
 /// How long a connection may take to be made, or to become free in the pool.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How many pages of the log are read at once; more wait.
-const READERS: u32 = 8;
+pub(super) const READERS: u32 = 8;
 /// How many transactions of projections and views are open at once; more wait.
-const CONNECTIONS: u32 = 16;
+pub(super) const CONNECTIONS: u32 = 16;
 
 /// A schema of a database, and pools of connections to it.
 #[derive(Clone)]

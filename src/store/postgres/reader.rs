@@ -10,7 +10,8 @@ use sqlx::query::Query;
 use sqlx::{Acquire, PgConnection, Postgres, Row};
 use uuid::Uuid;
 
-use super::place::Place;
+use super::fault::lost;
+use super::place::{Place, READERS};
 use super::rows::{self, COLUMNS, COMMAND, Micros, signed, stored, unsigned};
 use crate::events::{Head, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
@@ -19,7 +20,7 @@ const DOING: &str = "reading the log";
 /// A reader of few event types looks through so many times its page before it asks the index.
 const WINDOW: u64 = 4;
 /// How often a read is begun anew on another connection: as often as there may be dead ones in the pool.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u32 = READERS + 2;
 
 /// The statements, with the schema's name in them.
 pub(super) struct Reader {
@@ -250,17 +251,6 @@ async fn collect<T>(
         decoded.push(decode(&row).map_err(Failed::Told)?);
     }
     Ok(decoded)
-}
-
-/// Whether the connection was lost, so that another may do better.
-fn lost(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P01") || code.starts_with("57P02"))
-        }
-        _ => false,
-    }
 }
 
 fn load(place: &Place) -> String {

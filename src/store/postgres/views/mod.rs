@@ -30,14 +30,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{Connection, PgConnection, Postgres};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::statement::Statements;
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
-use super::fault::told;
-use super::place::{CONNECT, Place};
+use super::fault::{lost, told};
+use super::place::{CONNECT, CONNECTIONS, Place};
 use crate::events::{Head, Ref};
 use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
 
@@ -51,6 +51,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How many snapshots of views are open at once, of the connections that there are; more wait.
 const SNAPSHOTS: usize = 12;
+
+/// How often something is begun anew on another connection: as often as there may be dead ones in the pool.
+const ATTEMPTS: u32 = CONNECTIONS + 2;
 
 /// A projection's transaction. A leader that stops in the middle (SIGSTOP, a machine that is put to sleep) loses it, so
 /// that its successor can go on. Plans are made for the tables as they are now, not as they were when they were empty.
@@ -106,15 +109,40 @@ impl PostgresViews {
         stated::fault(&self.place, DOING, error)
     }
 
+    /// On another connection if one was lost: nothing has been done on it yet.
     async fn begin_with(&self, begin: &'static str) -> Result<sqlx::Transaction<'static, Postgres>, StoreError> {
-        self.place.pool().begin_with(begin).await.map_err(|error| self.fault(error))
+        let mut attempt = 1;
+        loop {
+            match self.place.pool().begin_with(begin).await {
+                Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
+                begun => return begun.map_err(|error| self.fault(error)),
+            }
+        }
     }
 
     /// For reading.
     async fn lent(&self) -> Result<Lent, StoreError> {
         match self.place.pooler() {
             true => self.begin_with(BEGIN_SHORT).await.map(Lent::Transaction),
-            false => self.place.pool().acquire().await.map(Lent::Connection).map_err(|error| self.fault(error)),
+            false => self.alive().await.map(Lent::Connection).map_err(|error| self.fault(error)),
+        }
+    }
+
+    /// A connection that answers: a server that was started again leaves dead ones in the pool.
+    async fn alive(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut attempt = 1;
+        loop {
+            let mut connection = match self.place.pool().acquire().await {
+                Err(error) if attempt < ATTEMPTS && lost(&error) => {
+                    attempt += 1;
+                    continue;
+                }
+                acquired => acquired?,
+            };
+            match connection.ping().await {
+                Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
+                answered => return answered.map(|()| connection),
+            }
         }
     }
 
