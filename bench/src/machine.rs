@@ -78,7 +78,7 @@ async fn sqlite(session: &Session) -> Result<String, BoxError> {
 
 async fn postgres(session: &Session, warnings: &mut Vec<String>) -> Result<Option<String>, BoxError> {
     let Some(mut connection) = session.connect().await? else { return Ok(None) };
-    let mut words = format!("{}", show(&mut connection, "server_version").await?);
+    let mut words = show(&mut connection, "server_version").await?;
     for name in
         ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_connections"]
     {
