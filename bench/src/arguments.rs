@@ -76,3 +76,15 @@ Examples:
   annals-bench append --workloads spread --runs 1    one quick look
   annals-bench append --only annals,postgres-insert --callers 64
   annals-bench rebuild --only annals-sqlite --events 2000000";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

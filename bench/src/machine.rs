@@ -27,9 +27,8 @@ pub async fn header(session: &Session, arguments: &Arguments) -> String {
     lines.push(("SQLite", sqlite(session).await.unwrap_or_else(|error| format!("not known: {error}"))));
     lines.push(("SQLite files on", disk));
     match postgres(session, &mut warnings).await {
-        Ok(Some(words)) => lines.push(("PostgreSQL", words)),
-        Ok(None) => {}
-        Err(error) => warnings.push(format!("PostgreSQL does not answer: {error}")),
+        Ok(words) => lines.push(("PostgreSQL", words)),
+        Err(error) => lines.push(("PostgreSQL", format!("none: {error}"))),
     }
     let mut text = "# annals-bench\n\n".to_owned();
     for (name, value) in lines {
@@ -76,9 +75,9 @@ async fn sqlite(session: &Session) -> Result<String, BoxError> {
     Ok(format!("{}, {described}; all others with journal_mode=WAL, synchronous=FULL too", rusqlite::version()))
 }
 
-async fn postgres(session: &Session, warnings: &mut Vec<String>) -> Result<Option<String>, BoxError> {
-    let Some(mut connection) = session.connect().await? else { return Ok(None) };
-    let mut words = format!("{}", show(&mut connection, "server_version").await?);
+async fn postgres(session: &Session, warnings: &mut Vec<String>) -> Result<String, BoxError> {
+    let mut connection = session.connect().await?;
+    let mut words = show(&mut connection, "server_version").await?;
     for name in
         ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_connections"]
     {
@@ -98,7 +97,7 @@ async fn postgres(session: &Session, warnings: &mut Vec<String>) -> Result<Optio
         }
         let _ = write!(words, ", on {disk}");
     }
-    Ok(Some(words))
+    Ok(words)
 }
 
 async fn show(connection: &mut PgConnection, name: &str) -> Result<String, sqlx::Error> {

@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         return annals_bench_driver::serve(&job, async |job| competitors::open(job).await).await;
     }
     match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("annals-bench: {error}");
             ExitCode::FAILURE
@@ -47,7 +47,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), BoxError> {
+/// As shells tell an interrupted program.
+const INTERRUPTED: u8 = 130;
+
+async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     let entries = catalogue::chosen(&arguments.only)?;
     let session = Session::start(&arguments, &entries).await?;
     let header = machine::header(&session, &arguments).await;
@@ -79,5 +82,5 @@ async fn run(arguments: Arguments) -> Result<(), BoxError> {
     if let Some(file) = &arguments.markdown {
         std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     }
-    Ok(())
+    Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }

@@ -13,7 +13,8 @@ use crate::catalogue::{Database, Entry};
 
 /// What a whole run stands on.
 pub struct Session {
-    server: Option<Server>,
+    /// Or why there is none.
+    server: Result<Server, String>,
     directory: PathBuf,
     schemas: Mutex<Vec<String>>,
 }
@@ -50,8 +51,8 @@ impl Session {
             .map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
         let directory = directory.canonicalize()?;
         let server = match entries.iter().any(|entry| entry.database == Database::Postgres) {
-            true => Some(Server::find(arguments.database_url.clone()).await?),
-            false => None,
+            true => Server::find(arguments.database_url.clone()).await,
+            false => Err("nobody who takes part needs one".to_owned()),
         };
         Ok(Self { server, directory, schemas: Mutex::default() })
     }
@@ -61,12 +62,9 @@ impl Session {
         &self.directory
     }
 
-    /// A connection to the server, if there is one.
-    pub async fn connect(&self) -> Result<Option<PgConnection>, BoxError> {
-        match &self.server {
-            Some(server) => Ok(Some(PgConnection::connect(&server.url).await?)),
-            None => Ok(None),
-        }
+    /// A connection to the server.
+    pub async fn connect(&self) -> Result<PgConnection, BoxError> {
+        Ok(PgConnection::connect(&self.server.as_ref().map_err(Clone::clone)?.url).await?)
     }
 
     /// An empty place.
@@ -75,8 +73,8 @@ impl Session {
             (Database::Sqlite, _) => {
                 Ok(Place::Directory(tempfile::Builder::new().prefix("annals-bench-").tempdir_in(&self.directory)?))
             }
-            (Database::Postgres, None) => Err("no PostgreSQL was started".into()),
-            (Database::Postgres, Some(server)) => {
+            (Database::Postgres, Err(why)) => Err(why.clone().into()),
+            (Database::Postgres, Ok(server)) => {
                 let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
                 let mut connection = PgConnection::connect(&server.url).await?;
                 self.schemas().push(name.clone());
@@ -109,7 +107,7 @@ impl Session {
     }
 
     async fn drop_schema(&self, name: &str) {
-        let Some(server) = &self.server else { return };
+        let Ok(server) = &self.server else { return };
         let dropped = async {
             let mut connection = PgConnection::connect(&server.url).await?;
             sqlx::query(&format!("DROP SCHEMA IF EXISTS {name} CASCADE")).execute(&mut connection).await?;
@@ -127,7 +125,7 @@ impl Session {
 }
 
 impl Server {
-    async fn find(named: Option<String>) -> Result<Self, BoxError> {
+    async fn find(named: Option<String>) -> Result<Self, String> {
         if let Some(url) = named {
             return Ok(Self { url: schema_of(&url).0, _started: None });
         }

@@ -115,7 +115,7 @@ pub fn rebuild(results: &rebuild::Results) -> String {
             "\n## Rebuild\n\nA count and a sum per account, {} events, 50 an account. *Peak* is the most memory that the \
              rebuilding process held (VmHWM), PostgreSQL's own not counted.\n\n\
              | competitor | events/s | all of it, s | peak MB | × stock | remarks |\n|---|--:|--:|--:|--:|---|\n",
-            results.events
+            whole(Some(results.events as f64))
         );
     }
     let rate = |row: &rebuild::Row<_>| median(row.runs.iter().map(speed));

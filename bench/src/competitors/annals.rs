@@ -124,7 +124,7 @@ impl Competitor for Contender {
             let posting = Posting::new(0, number, 0);
             let receipt = self.annals.execute(deposit(name.clone(), vec![posting]), &self.context).await?;
             let committed = Instant::now();
-            let seen = self.annals.view::<Totals>(&AccountId::new(name)).after(&receipt).await?;
+            let seen = self.annals.view::<Totals>(&AccountId::new(name)).after(receipt).await?;
             latencies.record(committed.elapsed());
             let seen = seen.map_or(0, |totals| totals.events);
             if seen != number / 1_000 + 1 {

@@ -1,12 +1,13 @@
 //! What SQLite itself can do: one connection, WAL, `synchronous=FULL`, one transaction a command; no framework. One
 //! prepared INSERT for each event of the command.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 use annals_bench_driver::{BoxError, Call, Competitor};
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::oneshot;
 
 use super::postgres_floor::payloads;
 
@@ -25,15 +26,34 @@ const LAST: &str =
     "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = 'account' AND aggregate_id = ?1";
 const ONE: &str = "INSERT INTO events VALUES ('account', ?1, ?2, 'deposited', '1.0', ?3, '{}')";
 
-struct Floor(Arc<Mutex<Connection>>);
+/// What the one writer is asked: an account and its new rows, and where the answer goes.
+struct Request {
+    account: String,
+    payloads: Vec<String>,
+    answer: oneshot::Sender<rusqlite::Result<()>>,
+}
 
-/// Opens a file in this directory.
+struct Floor {
+    file: PathBuf,
+    writer: mpsc::Sender<Request>,
+}
+
+/// Opens a file in this directory, and starts the thread that writes it: SQLite has one writer, and callers that fight for
+/// a lock would measure the lock.
 pub fn open(directory: &str) -> Result<Arc<dyn Competitor>, BoxError> {
-    let connection = Connection::open(Path::new(directory).join("floor.db"))?;
+    let file = Path::new(directory).join("floor.db");
+    let mut connection = Connection::open(&file)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(TABLE)?;
-    Ok(Arc::new(Floor(Arc::new(Mutex::new(connection)))))
+    let (writer, requests) = mpsc::channel::<Request>();
+    std::thread::spawn(move || {
+        for Request { account, payloads, answer } in requests {
+            // Who does not wait for the answer any more does not need it.
+            let _ = answer.send(insert(&mut connection, &account, &payloads));
+        }
+    });
+    Ok(Arc::new(Floor { file, writer }))
 }
 
 /// Reads the account's last sequence, inserts, commits.
@@ -53,22 +73,17 @@ fn insert(connection: &mut Connection, account: &str, payloads: &[String]) -> ru
 #[async_trait]
 impl Competitor for Floor {
     async fn command(&self, call: &Call) -> Result<u64, BoxError> {
-        let (account, payloads) = (call.account_name(), payloads(call)?);
-        // There is one writer: callers wait for it in turn, off the threads that run tasks.
-        let connection = self.0.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            insert(&mut connection, &account, &payloads)
-        })
-        .await??;
+        let (answer, answered) = oneshot::channel();
+        self.writer.send(Request { account: call.account_name(), payloads: payloads(call)?, answer })?;
+        answered.await??;
         Ok(0)
     }
 
     async fn events(&self) -> Result<u64, BoxError> {
-        let connection = self.0.clone();
+        let file = self.file.clone();
         let count = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.query_row("SELECT count(*) FROM events", [], |row| row.get::<_, i64>(0))
+            let count = "SELECT count(*) FROM events";
+            Connection::open(file)?.query_row(count, [], |row| row.get::<_, i64>(0))
         });
         Ok(count.await??.try_into()?)
     }
