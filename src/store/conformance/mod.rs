@@ -14,13 +14,14 @@
 //! - `bench`: what the cases are written with: a log to work on, a clock, commits
 //! - `appending`, `failing`, `modelled`: the rules of [`Store::append`]
 //! - `clocks`: ids and times; `reading`: pages, loads, look-ups; `sharing`: several handles on one log
-//! - `opening`: whose store it is, restart, backup; `projecting`: the views; `checking`: the check of a whole log
+//! - `opening`: whose store it is, restart, backup; `projecting`: the views; `leading`: who runs them; `checking`: the check of a whole log
 
 mod appending;
 pub(crate) mod bench;
 mod checking;
 mod clocks;
 mod failing;
+mod leading;
 mod modelled;
 mod opening;
 mod projecting;
@@ -114,6 +115,13 @@ macro_rules! __store_conformance_cases {
             projecting: projections_of_any_name_and_version_are_kept_apart,
             projecting: a_note_is_kept_for_every_handle_until_it_is_cleared,
             projecting: a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes,
+            leading: owners_share_the_projections_out_evenly_and_never_one_between_two,
+            leading: what_a_dead_owner_led_is_free_after_its_term_and_not_before,
+            leading: who_leaves_lets_go_at_once,
+            leading: an_owner_leads_what_it_alone_wants_and_no_projection_is_left_alone,
+            leading: owners_that_call_at_once_wait_for_each_other_and_share_nothing,
+            leading: all_generations_are_listed_with_their_leaders,
+            leading: a_version_is_pruned_only_when_nobody_leads_it,
             checking: a_sound_log_is_found_sound,
             checking: events_that_this_program_cannot_read_are_found,
         }
