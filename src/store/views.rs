@@ -225,8 +225,11 @@ pub trait Transaction: Send {
     /// The SQL it speaks.
     fn dialect(&self) -> Dialect;
 
-    /// The name, for use in SQL, of this generation's own table `table`. Index names: make them from it.
+    /// The name, for use in SQL, of this generation's own table `table`.
     fn table(&self, table: &str) -> String;
+
+    /// The name, for `CREATE INDEX`, of this generation's own index `index`. Tables and indexes share one set of names.
+    fn index(&self, index: &str) -> String;
 
     /// Runs a statement; answers how many rows it changed.
     ///

@@ -53,8 +53,10 @@ pub(super) fn wanted_events(
     while into.len() < limit {
         let Some(row) = rows.next().map_err(|error| place.fault(DOING, error))? else { break };
         let event_type = row.get_ref(5).ok().and_then(|value| value.as_str().ok());
+        // Many in a row are of one type.
+        let as_before = into.last().is_some_and(|last| Some(last.event_type.as_str()) == event_type);
         // A row that cannot be read is told by the one who reads it.
-        if event_type.is_none_or(|event_type| wanted.contains(event_type)) {
+        if as_before || event_type.is_none_or(|event_type| wanted.contains(event_type)) {
             into.push(stored(row)?);
         }
     }

@@ -92,6 +92,10 @@ impl Transaction for SqliteTransaction {
         names::table(&self.prefix, table)
     }
 
+    fn index(&self, index: &str) -> String {
+        names::table(&self.prefix, index)
+    }
+
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError> {
         let sql = sql.to_owned();
         self.run(move |connection| Statement::prepare(connection, &sql)?.execute(&sql, &parameters)).await
