@@ -116,7 +116,7 @@ impl<V: DocumentView> Projection for Documents<V> {
 
     async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         for (field, number) in V::FIELDS.iter().zip(1..) {
-            let (index, table) = (transaction.table(&format!("by_field_{number}")), transaction.table(TABLE));
+            let (index, table) = (transaction.index(&format!("by_field_{number}")), transaction.table(TABLE));
             let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {table} ({}, key)", field.info().column());
             transaction.execute(&sql, Vec::new()).await?;
         }

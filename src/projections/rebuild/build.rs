@@ -106,18 +106,18 @@ impl Build {
     /// What the pass hands over.
     pub async fn hear(&mut self, passed: Passed) -> Result<(), RebuildError> {
         match passed {
-            Passed::Page(page) => self.take(&page.events, page.to).await,
+            Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
             Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.tracked.name().to_owned(), head }),
         }
     }
 
-    /// Takes in what is new and wanted of these events.
-    async fn take(&mut self, events: &[Stored], to: Head) -> Result<(), RebuildError> {
+    /// Takes in what is new and wanted of these events; `alone`: all of them are wanted.
+    async fn take(&mut self, events: &[Stored], to: Head, alone: bool) -> Result<(), RebuildError> {
         if to.position <= self.seen.position {
             return Ok(());
         }
         let events = &events[events.partition_point(|stored| stored.position <= self.seen.position)..];
-        if events.iter().all(|stored| self.tracked.wants(stored)) {
+        if alone || events.iter().all(|stored| self.tracked.wants(stored)) {
             self.take_wanted(events, to).await?;
         } else {
             let wanted: Vec<Stored> = events.iter().filter(|stored| self.tracked.wants(stored)).cloned().collect();
@@ -134,7 +134,7 @@ impl Build {
             self.leave_out(&events[at]);
             events = &events[at + 1..];
         }
-        self.take_run(events, to, true).await
+        self.take_run(events, Some(to)).await
     }
 
     /// Leaves out an event as the live generation did: its keys are parked from here on.
@@ -147,8 +147,8 @@ impl Build {
         self.letters.extend(letters);
     }
 
-    /// Takes in events of which none is left out. `whole`: they stand for the log up to `to`.
-    async fn take_run(&mut self, events: &[Stored], to: Head, whole: bool) -> Result<(), RebuildError> {
+    /// Takes in events of which none is left out; they stand for the log up to `to`, if more do not follow.
+    async fn take_run(&mut self, events: &[Stored], to: Option<Head>) -> Result<(), RebuildError> {
         if let Some(mut fold) = self.fold.take() {
             for events in events.chunks(FOLDED_AT_ONCE) {
                 let folded = caught(self.fold_in(&mut *fold, events)).await;
@@ -159,7 +159,7 @@ impl Build {
             }
             let full = fold.bytes() > FOLDED_BYTES;
             self.fold = Some(fold);
-            if whole {
+            if let Some(to) = to {
                 self.seen = to;
                 if full {
                     self.flush().await?;
@@ -168,7 +168,7 @@ impl Build {
             return Ok(());
         }
         // Without a fold there are no keys to park: each run is a transaction.
-        let to = if whole { to } else { events.last().map_or(self.stored, Stored::head) };
+        let to = to.or(events.last().map(Stored::head)).unwrap_or(self.stored);
         if to == self.stored {
             return Ok(());
         }
@@ -263,7 +263,7 @@ impl Build {
                 .map_err(|error| self.failed(error))?
                 .ok_or_else(|| RebuildError::Diverged { name: self.tracked.name().to_owned(), head: self.seen })?;
             size.learn(&page.events);
-            self.take(&page.events, page.to).await?;
+            self.take(&page.events, page.to, true).await?;
             if page.events.len() < limit {
                 return self.flush().await;
             }

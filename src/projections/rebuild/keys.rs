@@ -92,7 +92,12 @@ impl KeyBuild {
             }
             let (instance, head) = self.live().await?;
             let gather = |events: &[Stored]| fold.gather(events, Keys::Only(keys));
-            self.each_page(&mut at, head, gather).await?;
+            self.each_page(&mut at, head, gather).await.map_err(|error| match error {
+                RebuildError::Failed { source: source @ ProjectionError::Panicked(_), name } => {
+                    RebuildError::Event { name, position: fold.position(), source }
+                }
+                error => error,
+            })?;
             let failed = |error| RebuildError::failed(&name, error);
             let begun = self.core.views.begin(&instance, head, head).await.map_err(|error| failed(error.into()))?;
             if let Some(mut transaction) = begun {

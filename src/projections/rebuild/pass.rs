@@ -17,7 +17,8 @@ const HEAVY: (usize, usize) = (100_000, 16 << 20);
 
 /// What a rebuild hears of the pass.
 pub(super) enum Passed {
-    Page(Arc<Page>),
+    /// A page; `alone`: of what this one wants and nothing else.
+    Page { page: Arc<Page>, alone: bool },
     /// The log does not hold this event any more.
     Diverged(Head),
 }
@@ -47,12 +48,14 @@ pub(super) async fn pass(
     joining: Vec<oneshot::Receiver<Ready>>,
     mut size: PageSize,
 ) {
-    let mut ready: Vec<Ready> = Vec::with_capacity(joining.len());
+    let asked = joining.len();
+    let mut ready: Vec<Ready> = Vec::with_capacity(asked);
     for join in joining {
         // One that failed before it began is not there.
         ready.extend(join.await.ok());
     }
     let Some(mut after) = ready.iter().map(|ready| ready.from).min_by_key(|from| from.position) else { return };
+    let alone = asked == 1;
     let mut listening: Vec<mpsc::Sender<Passed>> = ready.into_iter().map(|ready| ready.pages).collect();
     while !listening.is_empty() {
         let limit = size.limit();
@@ -75,7 +78,7 @@ pub(super) async fn pass(
         let full = page.events.len() >= limit;
         let mut still = Vec::with_capacity(listening.len());
         for pages in listening {
-            if pages.send(Passed::Page(page.clone())).await.is_ok() {
+            if pages.send(Passed::Page { page: page.clone(), alone }).await.is_ok() {
                 still.push(pages);
             }
         }
