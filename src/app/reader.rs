@@ -57,8 +57,7 @@ impl Reader {
 
     /// One document of a view, as [`Annals::view`].
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ReadView<V> {
-        let key_text = key.key_text().into_owned();
-        ReadView { reader: self.clone(), query: self.annals.view::<V>(key), key: key_text }
+        ReadView { reader: self.clone(), query: self.annals.view::<V>(key), key: key.clone() }
     }
 
     /// The documents of a view, as [`Annals::views`].
@@ -72,7 +71,7 @@ impl Reader {
     /// When the authoriser denies it, or there is no such view.
     pub async fn json_view(&self, name: &str, key: Option<&str>) -> Result<JsonView, ReaderError> {
         let view = self.annals.json_view(name)?;
-        self.ask_for_view(name, key).await?;
+        self.ask_for_view(name, key, None).await?;
         Ok(view)
     }
 
@@ -94,15 +93,15 @@ impl Reader {
         Ok(self.annals.metric(topic))
     }
 
-    async fn ask_for_view(&self, view: &str, key: Option<&str>) -> Result<(), Refused> {
-        let mut of = Vec::from_iter(Ref::new("projection", view));
-        let what = match key {
-            Some(key) => {
-                of.extend(key.parse::<Ref>());
-                format!("{key} in {view}")
-            }
-            None => view.to_owned(),
+    async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), Refused> {
+        let what = match (key, &named) {
+            (_, Some(thing)) => format!("{thing} in {view}"),
+            (Some(key), None) => format!("{key} in {view}"),
+            (None, None) => view.to_owned(),
         };
+        // A key that no event can name is none that an event could be about.
+        let of: Vec<Ref> =
+            Ref::new("projection", view).into_iter().chain(named.filter(|thing| thing.check().is_ok())).collect();
         self.gatekeeper.read(&self.context, &Ask::View { view, key }, &what, &of, true).await
     }
 }
@@ -119,7 +118,7 @@ impl fmt::Debug for Reader {
 pub struct ReadView<V: DocumentView> {
     reader: Reader,
     query: ViewQuery<V>,
-    key: String,
+    key: V::Key,
 }
 
 impl<V: DocumentView> ReadView<V> {
@@ -142,7 +141,7 @@ impl<V: DocumentView> IntoFuture for ReadView<V> {
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            self.reader.ask_for_view(V::NAME, Some(&self.key)).await?;
+            self.reader.ask_for_view(V::NAME, Some(&self.key.key_text()), self.key.named()).await?;
             Ok(self.query.await?)
         }
         .boxed()
@@ -175,7 +174,7 @@ impl<V: DocumentView> ReadViews<V> {
     /// # Errors
     /// When the authoriser denies it, or the view cannot be read.
     pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReaderError> {
-        self.reader.ask_for_view(V::NAME, None).await?;
+        self.reader.ask_for_view(V::NAME, None, None).await?;
         Ok(self.list.page(limit, from).await?)
     }
 }

@@ -30,7 +30,10 @@ pub use output::plain;
 pub use progress::Bar;
 
 use crate::BoxError;
-use crate::app::{Annals, App, OpenError};
+use crate::app::{Annals, App, OpenError, Reader, ReaderError};
+use crate::commands::{Context, ExecuteError, Refusal};
+use crate::events::{Origin, Ref};
+use crate::projections::audit::AuditError;
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -54,6 +57,9 @@ impl Opening {
     }
 }
 
+/// The exit code of what was denied: "no permission", as in sysexits.h.
+const DENIED: u8 = 77;
+
 /// A subcommand of an application's own.
 pub(crate) struct Subcommand {
     command: clap::Command,
@@ -66,6 +72,29 @@ struct StoreArgs {
     /// The store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
     #[arg(long, env = "ANNALS_STORE", value_name = "URL")]
     store: Option<String>,
+}
+
+/// Who reads.
+#[derive(Args, Clone, Debug)]
+struct ReaderArgs {
+    /// Who reads: a reference like user:alice. Where reads are recorded, or not everybody may, it has to be said
+    #[arg(long = "as", env = "ANNALS_ACTOR", value_name = "KIND:ID")]
+    reader: Option<Ref>,
+}
+
+impl ReaderArgs {
+    /// An error if it has to be said who reads, and is not.
+    fn check(&self, app: &App) -> Result<(), BoxError> {
+        match self.reader.is_none() && app.minds_readers() {
+            true => Err("it has to be said who reads: give --as KIND:ID, or set ANNALS_ACTOR".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn of(&self, annals: &Annals) -> Option<Reader> {
+        let context = Context::by(self.reader.clone()?);
+        Some(annals.read_as(&context.origin(Origin { method: Some("cli".to_owned()), ..Origin::default() })))
+    }
 }
 
 #[derive(Parser)]
@@ -86,7 +115,7 @@ struct Cli {
 enum Builtin {
     Execute(execute::Execute),
     Commands(commands::Commands),
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
     Metrics(metrics::Metrics),
     View(view::View),
     Projections(projections::Projections),
@@ -132,7 +161,7 @@ impl App {
     }
 
     /// The whole command line: reads the arguments, does what they say, and answers with the exit code, which is 0
-    /// only on success. Errors and logs go to stderr.
+    /// only on success, and 77 when the authoriser denied it. Errors and logs go to stderr.
     pub async fn main(self) -> ExitCode {
         self.main_with(std::env::args_os()).await
     }
@@ -155,8 +184,8 @@ impl App {
             // Whoever reads our output has read enough.
             Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {}", output::chain(&*error));
-                ExitCode::FAILURE
+                eprintln!("error: {}", output::lines(&output::chain(&*error)));
+                if is_denied(&*error) { ExitCode::from(DENIED) } else { ExitCode::FAILURE }
             }
         }
     }
@@ -245,6 +274,12 @@ fn log_to_stderr() {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An application that embeds this may have a subscriber of its own already.
     let _ = subscriber.try_init();
+}
+
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(ExecuteError::<Refusal>::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
+        || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -33,6 +33,11 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// The lines of a text, with nothing in them that acts on a terminal.
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), BoxError> {
     let mut out = io::stdout().lock();

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, Format, plain};
-use super::{Open, StoreArgs};
+use super::{Open, ReaderArgs, StoreArgs};
 use crate::BoxError;
 use crate::app::App;
 use crate::projections::{Listing, ViewCursor};
@@ -42,6 +42,8 @@ pub(super) struct View {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
+    reader: ReaderArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -71,8 +73,14 @@ impl View {
 
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let store = self.store.clone();
+        self.reader.check(&app)?;
         app.with(&store, Open::ToRead.flags(), |annals| async move {
-            let view = annals.json_view(&self.name)?.after(annals.store().head().await?);
+            let head = annals.store().head().await?;
+            let view = match self.reader.of(&annals) {
+                Some(reader) => reader.json_view(&self.name, self.key.as_deref()).await?,
+                None => annals.json_view(&self.name)?,
+            };
+            let view = view.after(head);
             if let Some(key) = &self.key {
                 let found = view.get(key).await?;
                 let found = found.ok_or_else(|| format!("`{}` has no document `{}`", self.name, plain(key)))?;

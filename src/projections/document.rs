@@ -117,6 +117,11 @@ pub trait ViewKey: Clone + Eq + Hash + Send + Sync + 'static {
     /// # Errors
     /// When the text is none.
     fn from_key_text(text: &str) -> Result<Self, BoxError>;
+
+    /// The thing that it names, if it names one: what a record of a read says.
+    fn named(&self) -> Option<Ref> {
+        None
+    }
 }
 
 impl<I: Id> ViewKey for I {
@@ -126,6 +131,10 @@ impl<I: Id> ViewKey for I {
 
     fn from_key_text(text: &str) -> Result<Self, BoxError> {
         Ok(I::from_text(text)?)
+    }
+
+    fn named(&self) -> Option<Ref> {
+        Some(self.reference())
     }
 }
 
@@ -146,6 +155,10 @@ impl ViewKey for Ref {
 
     fn from_key_text(text: &str) -> Result<Self, BoxError> {
         Ok(text.parse()?)
+    }
+
+    fn named(&self) -> Option<Ref> {
+        Some(self.clone())
     }
 }
 

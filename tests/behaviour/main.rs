@@ -7,3 +7,4 @@ mod guarantees;
 mod pipeline;
 mod reading;
 mod soundness;
+mod trail;

@@ -116,9 +116,9 @@ mod tests {
         assert_eq!(
             shapes,
             [
-                "annals_read.viewed 1 view what: String, of: Vec < Ref >",
-                "annals_refusal.refused 1 refuse what: String, on: Vec < Ref >, reason: String",
-                "annals_refusal.denied 1 refuse what: String, on: Vec < Ref >, reason: String",
+                "annals_read.viewed 1 view what: String, of: Vec<Ref>",
+                "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
+                "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.overflowed 1 refuse refusals: u64",
             ]
         );

@@ -2,6 +2,8 @@
 
 mod asking;
 mod following;
+mod many_types;
+mod measure;
 mod model;
 mod plans;
 

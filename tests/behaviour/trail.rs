@@ -1,0 +1,351 @@
+//! Who read what, and who was refused what: recorded as events of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use annals::app::{Ask, Denial, ReaderError};
+use annals::commands::{Envelope, ExecuteError};
+use annals::events::Action;
+use annals::prelude::*;
+use annals::projections::audit::{AuditError, AuditRow};
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::bank::*;
+
+/// All of a topic, once everything that is queued was recorded: the application is closed and opened again.
+async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> {
+    annals.close().await;
+    let annals = app().open(url).await.expect("it opens again");
+    let head = annals.store().head().await.unwrap();
+    let rows = annals.audit().topic(topic).after(head).stream().try_collect().await.unwrap();
+    annals.close().await;
+    rows
+}
+
+fn file() -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    (directory, url)
+}
+
+fn sentences(rows: &[AuditRow]) -> Vec<&str> {
+    rows.iter().map(|row| row.sentence.as_str()).collect()
+}
+
+/// Missions A1, D6, X10: one record a question, however many pages it has.
+#[tokio::test]
+async fn who_reads_as_somebody_leaves_one_record_a_question() {
+    let (_directory, url) = file();
+    let annals = app().record_reads().open(&url).await.unwrap();
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let bob = annals.read_as(&by("bob").correlation("request-1"));
+    for _ in 0..3 {
+        let balance = bob.view::<Balance>(&account("a")).after(receipt).await.unwrap().unwrap();
+        assert_eq!(balance.cents, 5);
+        assert_eq!(bob.views::<Balance>().page(10, None).await.unwrap().documents.len(), 1);
+        assert_eq!(bob.metric("bank").await.unwrap().after(receipt).await.unwrap().total, 1);
+    }
+    let query = || bob.audit().actor("user:alice").target("account:a").limit(1);
+    let page = query().after(receipt).page().await.unwrap();
+    assert_eq!(page.rows.len(), 1);
+    assert_eq!(query().count().await.unwrap().events, 1);
+    annals.read_as(&by("carol")).view::<Balance>(&account("a")).await.unwrap();
+
+    // What the program reads for itself is its own business.
+    annals.view::<Balance>(&account("a")).await.unwrap();
+    annals.audit().page().await.unwrap();
+
+    let rows = after_closing(annals, &url, "annals/read").await;
+    let mut said = sentences(&rows);
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "user:bob read account:a in balance",
+            "user:bob read balance",
+            "user:bob read the audit log: target account:a, actor user:alice",
+            "user:bob read the numbers of `bank`",
+            "user:carol read account:a in balance",
+        ]
+    );
+    let document = rows.iter().find(|row| row.sentence == "user:bob read account:a in balance").unwrap();
+    assert_eq!((document.action, document.correlation.as_deref()), (Action::View, Some("request-1")));
+    let targets: Vec<&str> = document.targets.iter().skip(1).map(Ref::as_str).collect();
+    assert_eq!(targets, ["projection:balance", "account:a"]);
+}
+
+/// Mission X10: over restarts and processes, too; and after ten minutes it is another record.
+#[tokio::test]
+async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another() {
+    let (_directory, url) = file();
+    let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
+    let open = || {
+        let micros = micros.clone();
+        let clock = move || Timestamp::from_microsecond(micros.load(Ordering::Relaxed)).unwrap();
+        app().clock(clock).record_reads().open(&url)
+    };
+    let (one, two) = (open().await.unwrap(), open().await.unwrap());
+    for annals in [&one, &two] {
+        annals.read_as(&by("bob")).view::<Balance>(&account("a")).await.unwrap();
+    }
+    one.close().await;
+    micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
+    two.read_as(&by("bob")).view::<Balance>(&account("a")).await.unwrap();
+    let rows = after_closing(two, &url, "annals/read").await;
+    let times: Vec<String> = rows.iter().map(|row| row.recorded_at.to_string()).collect();
+    assert_eq!(times, ["2026-01-01T00:03:00Z", "2026-01-01T00:13:00Z"]);
+}
+
+/// Mission D24: to read the audit log adds a record, and to read that record adds none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it() {
+    let (_directory, url) = file();
+    let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
+    let clock = {
+        let micros = micros.clone();
+        move || Timestamp::from_microsecond(micros.load(Ordering::Relaxed)).unwrap()
+    };
+    let annals = app().clock(clock).record_reads().open(&url).await.unwrap();
+    let mut stream = annals.read_as(&by("bob")).audit().follow();
+    let first = stream.next().await.unwrap().unwrap();
+    assert_eq!(first.sentence, "user:bob read the audit log");
+    let quiet = tokio::time::timeout(Duration::from_millis(400), stream.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+
+    // A later window: what happens there is a read anew, and again one record alone.
+    micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
+    for cents in 1..=20 {
+        annals.execute(deposit("a", cents), &by("alice")).await.unwrap();
+    }
+    let mut reads = 0;
+    for _ in 0..21 {
+        reads += u64::from(stream.next().await.unwrap().unwrap().event_type == "annals_read.viewed");
+    }
+    assert_eq!(reads, 1);
+    micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
+    let quiet = tokio::time::timeout(Duration::from_millis(400), stream.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    drop(stream);
+    assert_eq!(after_closing(annals, &url, "annals/read").await.len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_unless_the_application_asks_for_it() {
+    let annals = open().await;
+    annals.execute(Transfer { from: account("a"), to: account("b"), cents: 1 }, &by("alice")).await.unwrap_err();
+    let alice = annals.read_as(&by("alice"));
+    alice.audit().page().await.unwrap();
+    alice.view::<Balance>(&account("a")).await.unwrap();
+    assert_eq!(annals.audit().topic("annals").page().await.unwrap().rows.len(), 0);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(annals.store().head().await.unwrap().position, 0);
+    annals.close().await;
+}
+
+/// Mission X5: who tried, what, why not; by whatever way the command came in.
+#[tokio::test]
+async fn refused_commands_are_in_the_audit_log_with_the_reason() {
+    let (_directory, url) = file();
+    let annals = app().record_refusals().open(&url).await.unwrap();
+    let transfer = || Transfer { from: account("a"), to: account("b"), cents: 7 };
+    let id = Uuid::now_v7();
+    for _ in 0..3 {
+        // Tried again under its id, it is one refusal.
+        let error = annals.execute(transfer(), &by("mallory").command_id(id)).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
+    }
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let body = r#"{"from": "a", "to": "b", "cents": 2}"#;
+    annals.execute_json("transfer", body, &by("bob")).await.unwrap().unwrap_err();
+    let many = (0..3).map(|_| Envelope::new(transfer(), by("carol")));
+    let answers: Vec<_> = annals.execute_all(futures::stream::iter(many), 8).collect().await;
+    assert!(answers.iter().all(Result::is_err));
+    let rows = after_closing(annals, &url, "annals/refusal").await;
+    let mut said = sentences(&rows);
+    said.sort_unstable();
+    let refused =
+        |who: &str| format!("user:{who} was refused transfer on account:a, account:b: account:a holds too little");
+    let expected = ["bob", "carol", "carol", "carol", "mallory"].map(refused);
+    assert_eq!(said, expected);
+    assert!(rows.iter().all(|row| row.action == Action::Refuse && row.targets.len() == 3), "{rows:?}");
+}
+
+/// Mission X5: what was refused is found by its action, its actor and what it was about.
+#[tokio::test]
+async fn refusals_are_found_like_anything_else() {
+    let annals = app().record_refusals().open("sqlite::memory:").await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    for who in ["mallory", "bob"] {
+        let transfer = Transfer { from: account("a"), to: account("b"), cents: 7 };
+        annals.execute(transfer, &by(who)).await.unwrap_err();
+    }
+    let rows: Vec<AuditRow> = annals.audit().refused().limit(2).follow().try_collect().await.unwrap();
+    assert_eq!(rows.len(), 2);
+    let by_mallory = annals.audit().refused().actor("user:mallory").target("account:a").text("TOO LITTLE").page();
+    assert_eq!(by_mallory.await.unwrap().rows.len(), 1);
+    let count = annals.audit().target("account:a").count().await.unwrap();
+    let actions: Vec<_> = count.actions.iter().map(|facet| (facet.value, facet.events)).collect();
+    assert_eq!(actions, [(Action::Refuse, 2), (Action::Update, 1)]);
+    assert_eq!(annals.metric("annals/refusal").await.unwrap().by_action[&Action::Refuse], 2);
+    annals.close().await;
+}
+
+fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+    if let Ask::Command { name, .. } = ask {
+        assert!(!name.starts_with("annals_"), "what the crate records is asked about");
+        assert_ne!(*name, "close_accounts", "an authoriser with a fault");
+    }
+    match context.actor().id() {
+        "mallory" => Err(Denial::because("mallory may nothing")),
+        _ => Ok(()),
+    }
+}
+
+/// Mission A9: a denial precedes state. The account's history cannot be read: who may, hears of it; who may not, does not.
+#[tokio::test]
+async fn a_denial_comes_before_anything_is_loaded_and_is_recorded() {
+    let (directory, url) = file();
+    let annals = app().open(&url).await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    annals.close().await;
+    let edit = rusqlite::Connection::open(directory.path().join("log.db")).unwrap();
+    let triggers: Vec<String> = {
+        let mut names = edit.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").unwrap();
+        names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for trigger in triggers {
+        edit.execute_batch(&format!("DROP TRIGGER \"{trigger}\"")).unwrap();
+    }
+    edit.execute("UPDATE events SET event_type = 'account.melted'", []).unwrap();
+    drop(edit);
+
+    let annals = app().authorise(not_mallory).record_refusals().open(&url).await.unwrap();
+    let loaded = annals.execute(deposit("a", 1), &by("alice")).await.unwrap_err();
+    assert!(matches!(loaded, ExecuteError::Load(_)), "{loaded}");
+    let denied = annals.execute(deposit("a", 1), &by("mallory")).await.unwrap_err();
+    assert!(matches!(&denied, ExecuteError::Denied { reason } if reason == "mallory may nothing"), "{denied}");
+    annals.close().await;
+    let annals = app().open(&url).await.unwrap();
+    let recorded = annals.events(1, 10).await.unwrap().events;
+    let types: Vec<_> = recorded.iter().map(|event| (event.event_type.as_str(), event.payload.as_str())).collect();
+    let payload = r#"{"what":"deposit on account:a","on":["account:a"],"reason":"mallory may nothing"}"#;
+    assert_eq!(types, [("annals_refusal.denied", payload)]);
+    annals.close().await;
+}
+
+/// Mission A9, D18: reads are denied, and the denial recorded, like commands.
+#[tokio::test]
+async fn denied_reads_read_nothing_and_are_recorded() {
+    let (_directory, url) = file();
+    let annals = app().authorise(not_mallory).record_refusals().record_reads().open(&url).await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let mallory = annals.read_as(&by("mallory"));
+    let denied = |error| matches!(error, ReaderError::Denied(_));
+    assert!(denied(mallory.view::<Balance>(&account("a")).await.unwrap_err()));
+    assert!(denied(mallory.views::<Balance>().page(1, None).await.unwrap_err()));
+    assert!(denied(mallory.json_view("balance", None).await.unwrap_err()));
+    assert!(denied(mallory.metric("bank").await.unwrap_err()));
+    let error = mallory.audit().topic("bank").page().await.unwrap_err();
+    assert!(matches!(error, AuditError::Denied { .. }), "{error}");
+    let error = mallory.audit().follow().next().await.unwrap().unwrap_err();
+    assert!(matches!(error, AuditError::Denied { .. }), "{error}");
+    let broken = CloseAccounts { accounts: vec![account("a")] };
+    let error = annals.execute(broken, &by("alice")).await.unwrap_err();
+    assert!(matches!(&error, ExecuteError::Denied { reason } if reason == "the authoriser failed"), "{error}");
+    let rows = after_closing(annals, &url, "annals").await;
+    let said = sentences(&rows);
+    assert_eq!(said.len(), 7, "{said:?}");
+    assert!(said.contains(&"user:mallory was denied the audit log: topic bank: mallory may nothing"), "{said:?}");
+    assert!(rows.iter().all(|row| row.event_type == "annals_refusal.denied"), "{said:?}");
+}
+
+/// What is revoked ends what is followed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_any_more_gets_no_further_rows() {
+    let may = Arc::new(AtomicBool::new(true));
+    let asked = may.clone();
+    let authoriser = move |_: &Context, ask: &Ask<'_>| match ask {
+        Ask::Audit { .. } if !asked.load(Ordering::Relaxed) => Err(Denial::because("not any more")),
+        _ => Ok(()),
+    };
+    let annals = app().authorise(authoriser).open("sqlite::memory:").await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let mut stream = annals.read_as(&by("bob")).audit().follow();
+    assert_eq!(stream.next().await.unwrap().unwrap().position, 1);
+    may.store(false, Ordering::Relaxed);
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, AuditError::Denied { .. }), "{error}");
+    assert!(stream.next().await.is_none());
+    annals.close().await;
+}
+
+/// X5: nobody waits for a record; where there is no room for more, they are counted and the count is recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_that_come_too_fast_are_counted_and_none_is_lost() {
+    let (_directory, url) = file();
+    let annals = app().authorise(not_mallory).record_refusals().open(&url).await.unwrap();
+    let wait = Duration::from_secs(8);
+    let lock = annals.store().exclusive(wait, wait).await.unwrap();
+    for _ in 0..4_000 {
+        let denied = tokio::time::timeout(wait, annals.execute(deposit("a", 1), &by("mallory"))).await.unwrap();
+        assert!(matches!(denied, Err(ExecuteError::Denied { .. })));
+    }
+    drop(lock);
+    let rows = after_closing(annals, &url, "annals/refusal").await;
+    let denied = rows.iter().filter(|row| row.event_type == "annals_refusal.denied").count() as u64;
+    let overflowed = rows.iter().filter(|row| row.event_type == "annals_refusal.overflowed");
+    let counted: u64 = overflowed
+        .map(|row| {
+            let payload: serde_json::Value = serde_json::from_str(row.payload.get()).unwrap();
+            payload["refusals"].as_u64().unwrap()
+        })
+        .sum();
+    assert!(denied >= 1_024 && counted > 0, "{denied} and {counted}");
+    assert_eq!(denied + counted, 4_000);
+}
+
+/// Names of this crate's own are not to be had.
+#[test]
+fn an_aggregate_of_the_trails_name_is_refused() {
+    #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[id(kind = "annals_trail")]
+    struct MineId(String);
+
+    #[derive(Event, Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[event(name = "mine", on = Mine)]
+    enum MineEvent {
+        #[event(update, "{actor} did")]
+        Done,
+    }
+
+    #[derive(Default, Clone, serde::Serialize, serde::Deserialize)]
+    struct Mine;
+
+    impl Aggregate for Mine {
+        const TYPE: &'static str = "annals_trail";
+        type Id = MineId;
+        type Event = MineEvent;
+        type Error = std::convert::Infallible;
+        fn apply(&mut self, _: &MineEvent) {}
+    }
+
+    /// Do it
+    #[derive(Command, Clone, Debug, serde::Serialize, serde::Deserialize, JsonSchema)]
+    struct DoIt {
+        #[on(Mine)]
+        mine: MineId,
+    }
+
+    impl Handle for DoIt {
+        fn handle(&self, _: &Loaded<Mine>, _: &Context) -> Result<Vec<MineEvent>, std::convert::Infallible> {
+            Ok(vec![MineEvent::Done])
+        }
+    }
+
+    let unsound = App::new("x").command::<DoIt>().check().unwrap_err();
+    assert!(unsound.to_string().contains("rename yours"), "{unsound}");
+}
