@@ -1,4 +1,4 @@
-//! How a metric is read: the bounds turned into positions, then one statement.
+//! How a metric is read: the bounds turned into positions, then the difference of the running numbers there.
 
 use std::time::Duration;
 
@@ -6,15 +6,13 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Metric, MetricError, Rates};
+use super::ledger::Ledger;
+use super::running::{Running, lengths};
+use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, Head, Topic};
 use crate::projections::moves::Moves;
 use crate::projections::{Bound, QueryError, Reading};
-use crate::store::{Cell, Clock, StoreError, ViewSnapshot};
-
-const MINUTE: SignedDuration = SignedDuration::from_mins(1);
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+use crate::store::{Clock, StoreError, ViewSnapshot};
 
 /// How often rolling counts are looked at: they fall with time alone.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,27 +28,26 @@ pub(super) struct Plan {
 }
 
 /// The window, as positions and as times.
-struct Window {
-    start: u64,
-    end: u64,
+pub(super) struct Window {
+    pub start: u64,
+    pub end: u64,
     /// None: it begins with the topic's first event.
-    from: Option<Timestamp>,
-    until: Timestamp,
-}
-
-/// The columns of one event type: how many events it had before each bound, and its first one in the window.
-struct Counts {
-    event_type: String,
-    before: [u64; 5],
-    first: Option<u64>,
+    pub from: Option<Timestamp>,
+    pub until: Timestamp,
 }
 
 impl Plan {
     pub(super) async fn read(&self) -> Result<Metric, MetricError> {
+        self.wait().await?;
+        self.now().await
+    }
+
+    /// Until the metrics hold the caller's own write.
+    pub(super) async fn wait(&self) -> Result<(), MetricError> {
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }
-        self.now().await
+        Ok(())
     }
 
     async fn now(&self) -> Result<Metric, MetricError> {
@@ -64,23 +61,32 @@ impl Plan {
         let window = self.window(head).await?;
         let log = self.reading.log();
         let mut bounds = [window.end, window.start, 0, 0, 0];
-        for (bound, length) in bounds.iter_mut().skip(2).zip([MINUTE, HOUR, DAY]) {
+        for (bound, length) in bounds.iter_mut().skip(2).zip(lengths()) {
             let begin = window.until.checked_sub(length).unwrap_or(Timestamp::MIN);
             *bound = log.position_at(begin).await?.clamp(window.start, window.end);
         }
-        let counts = if head.position == 0 { Vec::new() } else { self.counts(bounds, snapshot).await? };
-        let from = match (window.from, counts.iter().filter_map(|count| count.first).min()) {
-            (None, Some(first)) => self.time_of(first).await?,
-            (from, _) => from,
+        let numbers = Ledger { topic: self.topic.as_str(), snapshot }.before(&bounds).await?;
+        let [end, start, minute, hour, day] = numbers.as_slice() else {
+            return Err(StoreError::Diverged(head).into());
         };
-        Ok(self.metric(head, from, window.until, &counts))
+        let from = self.begin(&window, end).await?;
+        Ok(self.metric(head, from, window.until, end, [start, minute, hour, day]))
     }
 
-    async fn time_of(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
+    /// When the window begins, at last: with the topic's first event, if nothing else was said. `end` are the running
+    /// numbers at the window's end.
+    pub(super) async fn begin(&self, window: &Window, end: &Running) -> Result<Option<Timestamp>, StoreError> {
+        match (window.from, end.first()) {
+            (None, Some(first)) => self.time_of(first).await,
+            (from, _) => Ok(from),
+        }
+    }
+
+    pub(super) async fn time_of(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.reading.log().at(&[position]).await?.first().map(|event| event.recorded_at))
     }
 
-    async fn window(&self, head: Head) -> Result<Window, MetricError> {
+    pub(super) async fn window(&self, head: Head) -> Result<Window, MetricError> {
         let log = &**self.reading.log();
         let after_head = head.position.saturating_add(1);
         let start = match self.from {
@@ -114,28 +120,21 @@ impl Plan {
         Ok(Window { start, end, from, until })
     }
 
-    async fn counts(&self, bounds: [u64; 5], snapshot: &mut dyn ViewSnapshot) -> Result<Vec<Counts>, MetricError> {
-        let sql = statement(snapshot);
-        let parameters = std::iter::once(Cell::from(self.topic.as_str())).chain(bounds.map(Cell::from)).collect();
-        let rows = snapshot.query(&sql, parameters).await?;
-        let number =
-            |cell: Option<&Cell>| cell.and_then(Cell::integer).and_then(|number| u64::try_from(number).ok());
-        let counts = rows.iter().map(|row| Counts {
-            event_type: row.first().and_then(Cell::text).unwrap_or_default().to_owned(),
-            before: std::array::from_fn(|bound| number(row.get(bound + 1)).unwrap_or(0)),
-            first: number(row.get(6)),
-        });
-        Ok(counts.collect())
-    }
-
-    fn metric(&self, head: Head, from: Option<Timestamp>, until: Timestamp, counts: &[Counts]) -> Metric {
-        let since = |bound: usize| -> u64 {
-            counts.iter().map(|Counts { before, .. }| before[0].saturating_sub(before[bound])).sum()
-        };
-        let total = since(1);
+    fn metric(
+        &self,
+        head: Head,
+        from: Option<Timestamp>,
+        until: Timestamp,
+        end: &Running,
+        [start, minute, hour, day]: [&Running; 4],
+    ) -> Metric {
+        let total = end.total().saturating_sub(start.total());
         let length = from.map_or(SignedDuration::ZERO, |from| until.duration_since(from)).as_secs_f64();
         let per =
             |unit: SignedDuration| if length > 0.0 { total as f64 * unit.as_secs_f64() / length } else { 0.0 };
+        let lately = |since: &Running| end.total().saturating_sub(since.total());
+        let [per_minute, per_hour, per_day] = lengths().map(per);
+        let [rolling_minute, rolling_hour, rolling_day] = end.rolling(start, until);
         let mut metric = Metric {
             topic: self.topic.clone(),
             head,
@@ -144,39 +143,20 @@ impl Plan {
             total,
             by_action: Action::ALL.into_iter().map(|action| (action, 0)).collect(),
             by_event: Default::default(),
-            per_minute: per(MINUTE),
-            per_hour: per(HOUR),
-            per_day: per(DAY),
-            rates: Rates { last_minute: since(2), last_hour: since(3), last_day: since(4) },
+            per_minute,
+            per_hour,
+            per_day,
+            rates: Rates { last_minute: lately(minute), last_hour: lately(hour), last_day: lately(day) },
+            rolling: Rolling { per_minute: rolling_minute, per_hour: rolling_hour, per_day: rolling_day },
         };
-        for Counts { event_type, before: [end, start, ..], .. } in counts {
-            let count = end.saturating_sub(*start);
-            if let Some(known) = self.reading.types().get(event_type).filter(|_| count > 0) {
+        for (event_type, count) in end.since(start) {
+            if let Some(known) = self.reading.types().get(event_type) {
                 *metric.by_action.entry(known.declaration.action).or_default() += count;
-                metric.by_event.insert(event_type.clone(), count);
+                metric.by_event.insert(event_type.to_owned(), count);
             }
         }
         metric
     }
-}
-
-/// For each event type below topic `$1`: how many events it had before the positions `$2` to `$6`, and its first one
-/// from `$3` on and before `$2`.
-pub(super) fn statement(snapshot: &dyn ViewSnapshot) -> String {
-    let points = snapshot.table("points");
-    let of_type = "p.topic = t.topic AND p.event_type = t.event_type";
-    let before = (2..=6).map(|bound| {
-        format!(
-            "coalesce((SELECT p.ordinal FROM {points} p WHERE {of_type} AND p.position < ${bound} \
-             ORDER BY p.position DESC LIMIT 1), 0)"
-        )
-    });
-    format!(
-        "SELECT t.event_type, {}, (SELECT p.position FROM {points} p WHERE {of_type} AND p.position >= $3 \
-         AND p.position < $2 ORDER BY p.position LIMIT 1) FROM {} t WHERE t.topic = $1",
-        before.collect::<Vec<_>>().join(", "),
-        snapshot.table("types"),
-    )
 }
 
 /// The metric, and again whenever its counts have changed.

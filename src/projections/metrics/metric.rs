@@ -34,6 +34,20 @@ pub struct Metric {
     pub per_day: f64,
     /// How many lately.
     pub rates: Rates,
+    /// How many lately, on an average that forgets.
+    pub rolling: Rolling,
+}
+
+/// Averages over the events of the window that forget: an event counts for e to the power of minus its age at the window's
+/// end, in minutes, hours or days. Where events come steadily, each tends to how many there are in such a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// Events a minute, over about the last minute.
+    pub per_minute: f64,
+    /// Events an hour, over about the last hour.
+    pub per_hour: f64,
+    /// Events a day, over about the last day.
+    pub per_day: f64,
 }
 
 /// How many events there are in the rolling windows that end where the window ends. None is counted that lies
@@ -64,6 +78,19 @@ pub enum MetricError {
     /// The metrics cannot be read, or are not yet where they should be.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// There would be more slices than can be judged at a time.
+    #[error(
+        "the window has {slices} slices of that width, {most} at most: ask for a shorter window or wider slices"
+    )]
+    TooManySlices {
+        /// How many there would be.
+        slices: u64,
+        /// How many there may be.
+        most: u64,
+    },
+    /// Slices without width.
+    #[error("slices must be at least a second wide")]
+    NoWidth,
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,18 +1,33 @@
 //! Metrics: how many events of a topic, and of all below it, over any range of the log.
 //!
 //! ## Layout
-//! - `projection`: [`Metrics`], what is kept
-//! - `metric`: [`Metric`], what is answered
+//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `completing`, of each block of events
+//! - `blocks`: the log cut into blocks, and ranges of it into as few as can be
+//! - `running`: the running numbers of a topic
 //! - `query`: [`MetricQuery`], the builder
-//! - `answer`: how a metric is read, and watched
+//! - `metric`, `answer`: [`Metric`], how it is read and watched, by `ledger`
+//! - `busiest`: [`Busiest`], who did most, and to what most was done
+//! - `buckets`: [`Buckets`], the window in slices, for a plot
+//! - `shifts`: [`Shifts`], rates far from their own past
 
 mod answer;
+mod blocks;
+mod buckets;
+mod busiest;
+mod completing;
+mod entry;
+mod ledger;
 mod metric;
 mod projection;
 mod query;
+mod running;
+mod shifts;
 #[cfg(test)]
 mod tests;
 
-pub use metric::{Metric, MetricError, Rates};
+pub use buckets::{Bucket, Buckets};
+pub use busiest::{Busiest, Busy};
+pub use metric::{Metric, MetricError, Rates, Rolling};
 pub use projection::Metrics;
 pub use query::MetricQuery;
+pub use shifts::{Shift, Shifts};

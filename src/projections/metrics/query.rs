@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Plan, watched};
-use super::{Metric, MetricError};
+use super::{Buckets, Busiest, Metric, MetricError, Shifts};
 use crate::events::{Head, Topic};
 use crate::projections::question::{PATIENCE, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -102,6 +102,34 @@ impl MetricQuery {
     /// closed, and after an error.
     pub fn watch(self) -> BoxStream<'static, Result<Metric, MetricError>> {
         watched(self.plan())
+    }
+
+    /// How many actors and targets there are, and the `most` busiest of either.
+    ///
+    /// What it costs grows with the number of different actors and targets in the window, hardly with its events: whole
+    /// blocks are added up, and at most 510 events at the window's ends looked at.
+    ///
+    /// # Errors
+    /// When the question cannot be answered or the metrics cannot be read.
+    pub async fn busiest(self, most: usize) -> Result<Busiest, MetricError> {
+        self.plan()?.busiest(most).await
+    }
+
+    /// The window in so many slices of time of the same width, 1,000 at most: for a plot.
+    ///
+    /// # Errors
+    /// When the question cannot be answered or the metrics cannot be read.
+    pub async fn buckets(self, slices: usize) -> Result<Buckets, MetricError> {
+        self.plan()?.buckets(slices).await
+    }
+
+    /// The slices of time of this width, whole ones in the window, in which the topic, or an actor in it, did far more or
+    /// less than in the slices before. See [`Shifts`].
+    ///
+    /// # Errors
+    /// When the question cannot be answered, the window has too many slices, or the metrics cannot be read.
+    pub async fn shifts(self, width: SignedDuration) -> Result<Shifts, MetricError> {
+        self.plan()?.shifts(width).await
     }
 
     fn plan(self) -> Result<Plan, QueryError> {

@@ -1,0 +1,70 @@
+//! [`Buckets`]: a window in slices of time, for a plot.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::MetricError;
+use super::answer::Plan;
+use super::ledger::Ledger;
+use crate::events::{Head, Topic};
+use crate::store::StoreError;
+
+/// The most slices.
+const MOST: usize = 1_000;
+
+/// How many events of a topic and of all below it there are in each slice of a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Buckets {
+    /// The topic.
+    pub topic: Topic,
+    /// The place in the log that they are true at.
+    pub head: Head,
+    /// The slices, one after the other; none, if there is no event to begin with.
+    pub buckets: Vec<Bucket>,
+}
+
+/// One slice of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// When it begins; that belongs to it.
+    pub from: Timestamp,
+    /// When it ends; that belongs to the next one. The last one is of all that the window has yet.
+    pub until: Timestamp,
+    /// How many events.
+    pub total: u64,
+}
+
+impl Plan {
+    pub(super) async fn buckets(&self, slices: usize) -> Result<Buckets, MetricError> {
+        self.wait().await?;
+        let mut snapshot = self.reading.snapshot().await?;
+        let head = snapshot.head();
+        let window = self.window(head).await?;
+        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
+        let numbers = ledger.before(&[window.start, window.end]).await?;
+        let [first, last] = numbers.as_slice() else { return Err(StoreError::Diverged(head).into()) };
+        let mut buckets = Buckets { topic: self.topic.clone(), head, buckets: Vec::new() };
+        let Some(from) = self.begin(&window, last).await? else { return Ok(buckets) };
+        let slices = slices.clamp(1, MOST);
+        let length = window.until.duration_since(from).as_micros().max(0);
+        let edge = |slice: usize| {
+            let micros = length * slice as i128 / slices as i128;
+            from.checked_add(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)))
+        };
+        let edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
+        let mut bounds = Vec::with_capacity(slices);
+        for edge in &edges[1..slices] {
+            bounds.push(self.reading.log().position_at(*edge).await?.clamp(window.start, window.end));
+        }
+        let mut totals = vec![first.total()];
+        totals.extend(ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()));
+        totals.push(last.total());
+        for (edges, totals) in edges.windows(2).zip(totals.windows(2)) {
+            if let ([from, until], [before, after]) = (edges, totals) {
+                let total = after.saturating_sub(*before);
+                buckets.buckets.push(Bucket { from: *from, until: *until, total });
+            }
+        }
+        Ok(buckets)
+    }
+}

@@ -1,0 +1,186 @@
+//! [`Shifts`]: rates that are far from their own past.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::MetricError;
+use super::answer::Plan;
+use super::ledger::{Ledger, Who};
+use crate::events::{Head, Ref, Topic};
+
+/// How many slices before a slice are its past.
+const PAST: usize = 30;
+
+/// How many of them there must be, from the first one with an event on: what is new has no past to be far from.
+const LEAST: usize = 8;
+
+/// How far is far.
+const FAR: f64 = 4.0;
+
+/// The most slices that are judged at a time.
+const MOST: u64 = 1_000;
+
+/// The slices of a window in which a rate was far from its own past: of the topic, or of one actor in it.
+///
+/// Slices begin at whole multiples of their width since 1970, so that they are the same whatever window is asked for; only
+/// those that lie in the window as a whole are judged. The past of a slice are the 30 slices before it, from the first one
+/// with an event on; there must be 8. Counts are compared as 2·√(count + 3/8), which makes chance alone spread them by
+/// about 1 at any rate: the score is the distance from the past's median, divided by its spread (1.4826 times the median
+/// distance from the median, and 1 at least). A slice is far off from a score of 4 on, up or down. Neither median cares
+/// for a few slices that were odd, and what goes on becomes the past in the end.
+///
+/// A slice is judged by what came before it alone: the answer about it stays the same for ever. Where days have a rhythm,
+/// ask for slices of a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shifts {
+    /// The topic.
+    pub topic: Topic,
+    /// The place in the log that they are true at.
+    pub head: Head,
+    /// When the first slice that was judged begins; none if there was nothing to judge.
+    pub from: Option<Timestamp>,
+    /// When the last one ends.
+    pub until: Timestamp,
+    /// How many slices were judged.
+    pub slices: u64,
+    /// Those that are far off, in the order of time: the topic's, then its actors'.
+    pub shifts: Vec<Shift>,
+}
+
+/// A slice in which a rate was far from its own past.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shift {
+    /// Whose rate: an actor's, or that of the whole topic.
+    pub actor: Option<Ref>,
+    /// When the slice begins.
+    pub from: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// How many events there were in it.
+    pub count: u64,
+    /// How many there usually were: the median of the past.
+    pub usual: f64,
+    /// How far off that is: above 0 for more, below for less.
+    pub score: f64,
+    /// How many slices of past it was compared with.
+    pub past: usize,
+}
+
+impl Plan {
+    pub(super) async fn shifts(&self, width: SignedDuration) -> Result<Shifts, MetricError> {
+        self.wait().await?;
+        let mut snapshot = self.reading.snapshot().await?;
+        let head = snapshot.head();
+        let window = self.window(head).await?;
+        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
+        let end = ledger.before(&[window.end]).await?.pop().unwrap_or_default();
+        let mut answer = Shifts {
+            topic: self.topic.clone(),
+            head,
+            from: None,
+            until: window.until,
+            slices: 0,
+            shifts: Vec::new(),
+        };
+        let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX);
+        if width < 1_000_000 {
+            return Err(MetricError::NoWidth);
+        }
+        let Some(from) = self.begin(&window, &end).await? else { return Ok(answer) };
+        let first =
+            from.as_microsecond().div_euclid(width) + i64::from(from.as_microsecond().rem_euclid(width) > 0);
+        let last = window.until.as_microsecond().div_euclid(width);
+        if first >= last {
+            return Ok(answer);
+        }
+        answer.slices = last.abs_diff(first);
+        if answer.slices > MOST {
+            return Err(MetricError::TooManySlices { slices: answer.slices, most: MOST });
+        }
+        let time =
+            |slice: i64| slice.checked_mul(width).and_then(|micros| Timestamp::from_microsecond(micros).ok());
+        (answer.from, answer.until) = (time(first), time(last).unwrap_or(window.until));
+        let mut bounds = Vec::new();
+        for slice in first - PAST as i64..=last {
+            let begin = time(slice).unwrap_or(Timestamp::MIN);
+            bounds.push(self.reading.log().position_at(begin).await?.min(head.position + 1));
+        }
+        let slice_of = |n: usize| first - PAST as i64 + n as i64;
+        let flagged = |actor: Option<Ref>, counts: &[u64]| -> Vec<Shift> {
+            let judged = (PAST..counts.len()).filter_map(|n| {
+                let (usual, score, past) = judge(&counts[n - PAST..n], counts[n])?;
+                let (from, until) = (time(slice_of(n))?, time(slice_of(n + 1))?);
+                Some(Shift { actor: actor.clone(), from, until, count: counts[n], usual, score, past })
+            });
+            judged.collect()
+        };
+        let totals: Vec<u64> = ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()).collect();
+        let totals: Vec<u64> = totals.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        answer.shifts = flagged(None, &totals);
+        let ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1].max(pair[0])).collect();
+        let crowds = ledger.crowds(&ranges, Who::Actors).await?;
+        let actors: BTreeSet<&String> = crowds.iter().flat_map(|crowd| crowd.keys()).collect();
+        for actor in actors {
+            let counts: Vec<u64> = crowds.iter().map(|crowd| crowd.get(actor).copied().unwrap_or(0)).collect();
+            if let Ok(actor) = actor.parse() {
+                answer.shifts.extend(flagged(Some(actor), &counts));
+            }
+        }
+        answer.shifts.sort_by(|one, other| one.from.cmp(&other.from).then_with(|| one.actor.cmp(&other.actor)));
+        Ok(answer)
+    }
+}
+
+/// The usual count, the score and the length of the past, if the count is far off.
+fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
+    let past: Vec<f64> = past.iter().skip_while(|count| **count == 0).map(|count| *count as f64).collect();
+    if past.len() < LEAST {
+        return None;
+    }
+    let even = |count: f64| 2.0 * (count + 0.375).sqrt();
+    let evened: Vec<f64> = past.iter().map(|count| even(*count)).collect();
+    let middle = median(evened.clone());
+    let spread = 1.4826 * median(evened.iter().map(|count| (count - middle).abs()).collect());
+    let score = (even(count as f64) - middle) / spread.max(1.0);
+    (score.abs() >= FAR).then(|| (median(past.clone()), score, past.len()))
+}
+
+/// The middle value; that between the two middle ones, if there are two.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    match (values.get(low), values.get(high)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mission D20, by the numbers alone.
+    #[test]
+    fn ten_times_as_much_is_far_off_and_what_is_usual_is_not() {
+        for (past, count, far) in [
+            (vec![1; 8], 10, true),
+            (vec![10; 30], 100, true),
+            (vec![10; 30], 1, true),
+            (vec![10; 30], 20, false),
+            (vec![10; 7], 100, false),
+            (vec![0; 30], 100, false),
+            ([vec![0; 22], vec![100; 8]].concat(), 10, true),
+            ([vec![3, 9, 14, 6, 11, 8, 12, 10], vec![10; 22]].concat(), 16, false),
+            ([vec![10; 25], vec![10_000; 5]].concat(), 100, true),
+            ((0..30).map(|n| n * 10).collect(), 290, false),
+        ] {
+            assert_eq!(judge(&past, count).is_some(), far, "{count} after {past:?}");
+        }
+        assert!(judge(&[10; 30], 100).unwrap().1 > 0.0 && judge(&[10; 30], 0).unwrap().1 < 0.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+    }
+}
