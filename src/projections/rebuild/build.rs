@@ -129,8 +129,7 @@ impl Build {
 
     async fn take_wanted(&mut self, mut events: &[Stored], to: Head) -> Result<(), RebuildError> {
         while let Some(at) = events.iter().position(|stored| self.skips.contains_key(&stored.position)) {
-            self.take_run(&events[..at], Head { position: events[at].position - 1, ..events[at].head() }, false)
-                .await?;
+            self.take_run(&events[..at], None).await?;
             self.leave_out(&events[at]);
             events = &events[at + 1..];
         }
