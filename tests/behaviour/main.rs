@@ -1,6 +1,7 @@
 //! What an application can rely on, seen from outside: on an embedded store, through the public interface alone.
 
 mod bank;
+mod command_line;
 mod commands;
 mod concurrency;
 mod guarantees;

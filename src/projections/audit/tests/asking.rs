@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::events::Head;
 use crate::projections::audit::AuditLog;
 
 /// Missions A1, A5
@@ -130,6 +131,11 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
         (audit().event("member.quit"), "`member.added`, `member.changed`, `member.removed`"),
         (audit().event("x"), "`bell.…`, `member.…`, `project.…`"),
         (audit().limit(0), "give 1 or more"),
+        (audit().text(""), "an empty text"),
+        (audit().occurred_from(before_the_log(1)).occurred_until(before_the_log(2)), "swap them"),
+        (audit().by_occurrence().cursor(other), "of another query"),
+        (audit().text("a").cursor(other), "of another query"),
+        (audit().occurred_from(before_the_log(9)).cursor(other), "of another query"),
         (audit().from(7).until(6), "swap them"),
         (audit().from(7).until(BEGIN.parse::<Bound>().unwrap()), "swap them"),
         (audit().actor("user:alice").cursor(other), "of another query"),
@@ -164,6 +170,75 @@ async fn a_cursor_of_another_log_is_noticed() {
     assert!(matches!(error, AuditError::Read(ReadError::Diverged(_))), "{error}");
     here.close().await;
     there.close().await;
+}
+
+/// A check sum is no seal: who forges a cursor gets an error, or what the query gives anyway.
+#[tokio::test]
+async fn a_forged_cursor_is_noticed_or_harmless() {
+    let world = World::new().await;
+    world.append((0..9).map(any_act).collect()).await;
+    world.settled("audit").await;
+    let genuine = world.audit().limit(2).page().await.unwrap().next.unwrap();
+    let Head { position, event_id } = genuine.last();
+    for position in [0, position - 1, position + 1, 10, 1 << 40, u64::MAX] {
+        let forged = Cursor::new(Head { position, event_id }, genuine.query());
+        let forged: Cursor = forged.to_string().parse().unwrap();
+        for query in [world.audit(), world.audit().limit(7)] {
+            let error = query.cursor(forged).page().await.unwrap_err();
+            assert!(matches!(error, AuditError::Store(StoreError::Diverged(_))), "{position}: {error}");
+        }
+    }
+    let another = Head { position: 5, event_id: world.log().await[4].event_id };
+    let page = world.audit().cursor(Cursor::new(another, genuine.query())).page().await.unwrap();
+    assert_eq!(positions(&page.rows), [6, 7, 8, 9]);
+    world.close().await;
+}
+
+/// What is stored is what came, and it is found, whatever it is.
+#[tokio::test]
+async fn hostile_text_is_stored_as_it_came_and_found() {
+    let world = World::new().await;
+    let hostile =
+        ["=1+1", "a\u{1b}[2J\u{9b}31m", "\u{202e}txt.exe", "<script>", "\"' OR 1=1 --", "a\r\nb", "%_*", "İ"];
+    let long = "x".repeat(20_000);
+    let mut acts = Vec::new();
+    for text in hostile.iter().copied().chain([long.as_str()]) {
+        let mut act = act("alice", "7", ProjectEvent::Wrote { path: text.to_owned() });
+        act.correlation = Some(format!("{text}\0"));
+        acts.push(act);
+    }
+    let receipt = world.append(acts).await;
+    for (n, text) in hostile.iter().copied().chain([long.as_str()]).enumerate() {
+        let position = n as u64 + 1;
+        let audit = || world.audit().after(receipt);
+        let rows = audit().correlation(format!("{text}\0")).page().await.unwrap().rows;
+        assert_eq!(positions(&rows), [position], "{text:?}");
+        assert_eq!(rows[0].sentence, format!("user:alice wrote {text}"));
+        let payload: Value = serde_json::from_str(rows[0].payload.get()).unwrap();
+        assert_eq!(payload, json!({ "path": text }));
+        assert_eq!(positions(&audit().text(text).page().await.unwrap().rows), [position], "{text:?}");
+        let topic = crate::events::Topic::from_segments(["files"].into_iter().chain(text.split('/')));
+        assert_eq!(positions(&audit().topic(topic).page().await.unwrap().rows), [position], "{text:?}");
+    }
+    world.close().await;
+}
+
+/// Mission P14: several questions, and their counts, as of one moment.
+#[tokio::test]
+async fn several_questions_in_one_snapshot_see_the_same() {
+    let world = World::new().await;
+    world.append((0..60).map(any_act).collect()).await;
+    let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
+    world.append((0..60).map(any_act).collect()).await;
+    world.settled("audit").await;
+    let audit = || world.audit().actor("user:alice");
+    let count = audit().count_in(&mut *snapshot).await.unwrap();
+    let page = audit().limit(1_000).page_in(&mut *snapshot).await.unwrap();
+    assert_eq!((count.events, count.head), (page.rows.len() as u64, page.head));
+    assert_eq!((count.events, count.complete, count.distinct_actors), (20, true, 1));
+    assert_eq!(audit().count().await.unwrap().events, 40);
+    drop(snapshot);
+    world.close().await;
 }
 
 /// Mission D5

@@ -129,6 +129,8 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
     let receipt = world.append((0..40).map(any_act).collect()).await;
     let query = || world.audit().after(receipt).actor("user:alice").until(30);
     assert_eq!(ended(query()).await, all(query()).await);
+    let error = query().by_occurrence().follow().next().await.unwrap().unwrap_err();
+    assert!(matches!(error, AuditError::Query(QueryError::FollowByOccurrence)), "{error}");
     let error = query().newest_first().follow().next().await.unwrap().unwrap_err();
     assert!(matches!(error, AuditError::Query(QueryError::FollowNewestFirst)), "{error}");
 

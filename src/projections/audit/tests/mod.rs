@@ -6,6 +6,7 @@ mod many_types;
 mod measure;
 mod model;
 mod plans;
+mod racing;
 
 use futures::TryStreamExt;
 

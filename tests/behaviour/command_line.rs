@@ -1,0 +1,81 @@
+//! The command line of an application that minds who reads.
+
+use std::process::ExitCode;
+
+use annals::app::{Ask, Denial};
+use annals::prelude::*;
+
+use crate::bank;
+
+fn only_auditors_read(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+    match ask {
+        Ask::Command { .. } => Ok(()),
+        _ if context.actor().kind() == "auditor" => Ok(()),
+        _ => Err(Denial::because("only auditors read")),
+    }
+}
+
+/// Mission A9: what is denied has an exit code of its own, and is recorded.
+#[tokio::test]
+async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let app = || bank::app().authorise(only_auditors_read).record_reads().record_refusals();
+    let run = async |arguments: &[&str]| {
+        let arguments = [&["bank"], arguments, &["--store", &url]].concat();
+        format!("{:?}", app().main_with(arguments).await)
+    };
+    let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
+    assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, done);
+    assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, failed);
+    for read in [&["audit"][..], &["audit", "--count"], &["view", "balance"], &["view", "balance", "a"]] {
+        assert_eq!(run(read).await, failed, "nobody says who reads: {read:?}");
+        assert_eq!(run(&[read, &["--as", "user:bob"][..]].concat()).await, denied, "{read:?}");
+        assert_eq!(run(&[read, &["--as", "auditor:eve"][..]].concat()).await, done, "{read:?}");
+    }
+    let every_filter = [
+        "audit",
+        "--actor",
+        "user:alice",
+        "--actor",
+        "user:bob",
+        "--target",
+        "account:a",
+        "--topic",
+        "bank",
+        "--action",
+        "create",
+        "--event",
+        "account.opened",
+        "--aggregate",
+        "account:a",
+        "--text",
+        "OPENED",
+        "--occurred-from",
+        "2020-01-01",
+        "--occurred-until",
+        "2120-01-01",
+        "--by-occurrence",
+        "--newest-first",
+        "--from",
+        "1",
+        "--limit",
+        "3",
+        "--format",
+        "csv",
+        "--as",
+        "auditor:eve",
+    ];
+    assert_eq!(run(&every_filter).await, done);
+    let without_zone = ["audit", "--occurred-from", "2026-01-01T00:00:00", "--as", "auditor:eve"];
+    assert_eq!(run(&without_zone).await, format!("{:?}", ExitCode::from(2)));
+
+    let annals = app().open(&url).await.unwrap();
+    let head = annals.store().head().await.unwrap();
+    let refused = annals.audit().refused().after(head).count().await.unwrap();
+    let types: Vec<_> = refused.event_types.iter().map(|facet| (facet.value.as_str(), facet.events)).collect();
+    assert_eq!(types, [("annals_refusal.denied", 4), ("annals_refusal.refused", 1)]);
+    let reads = annals.audit().topic("annals/read").count().await.unwrap();
+    assert_eq!(reads.actors.iter().map(|facet| facet.value.as_str()).collect::<Vec<_>>(), ["auditor:eve"]);
+    annals.close().await;
+}
