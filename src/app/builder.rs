@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::handle::Parts;
 use super::trail::{Gatekeeper, Trail, TrailEvent};
 use super::{Annals, Authorise, Unsound, soundness};
 use crate::aggregates::{Aggregate, Kind};
@@ -230,8 +231,9 @@ impl App {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-        let locales = Arc::new(self.locales);
-        Annals::start(store, types, self.registry, projections, locales, self.clock, self.gatekeeper, follow).await
+        let Self { registry, locales, clock, gatekeeper, .. } = self;
+        let parts = Parts { types, registry, projections, locales: locales.into(), clock, gatekeeper };
+        Annals::start(store, parts, follow).await
     }
 }
 

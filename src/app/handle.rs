@@ -39,17 +39,20 @@ struct Inner {
     clock: Clock,
 }
 
+/// What an application is made of.
+pub(super) struct Parts {
+    pub(super) types: Arc<Types>,
+    pub(super) registry: Registry,
+    pub(super) projections: Vec<Arc<dyn Projection>>,
+    pub(super) locales: Arc<Locales>,
+    pub(super) clock: Clock,
+    pub(super) gatekeeper: Gatekeeper,
+}
+
 impl Annals {
-    pub(super) async fn start(
-        store: Arc<dyn Store>,
-        types: Arc<Types>,
-        registry: Registry,
-        projections: Vec<Arc<dyn Projection>>,
-        locales: Arc<Locales>,
-        clock: Clock,
-        mut gatekeeper: Gatekeeper,
-        follow: bool,
-    ) -> Result<Self, OpenError> {
+    /// `follow`: keep the projections up with the log.
+    pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
+        let Parts { types, registry, projections, locales, clock, mut gatekeeper } = parts;
         let behind = gatekeeper.prepare(&clock);
         let gatekeeper = Arc::new(gatekeeper);
         let gate = gatekeeper.minds_commands().then(|| gatekeeper.clone() as Arc<dyn Gate>);

@@ -9,11 +9,24 @@ use annals::commands::{Envelope, ExecuteError};
 use annals::events::Action;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditRow};
+use annals_test_postgres::Place;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::bank::*;
+
+annals_test_postgres::both_stores! {
+    who_reads_as_somebody_leaves_one_record_a_question,
+    the_same_read_in_two_processes_is_one_record_and_later_it_is_another,
+    who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it,
+    nothing_is_recorded_unless_the_application_asks_for_it,
+    refused_commands_are_in_the_audit_log_with_the_reason,
+    refusals_are_found_like_anything_else,
+    denied_reads_read_nothing_and_are_recorded,
+    who_may_not_any_more_gets_no_further_rows,
+    refusals_that_come_too_fast_are_counted_and_none_is_lost,
+}
 
 /// All of a topic, once everything that is queued was recorded: the application is closed and opened again.
 async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> {
@@ -25,21 +38,14 @@ async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> 
     rows
 }
 
-fn file() -> (tempfile::TempDir, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
-    (directory, url)
-}
-
 fn sentences(rows: &[AuditRow]) -> Vec<&str> {
     rows.iter().map(|row| row.sentence.as_str()).collect()
 }
 
 /// Missions A1, D6, X10: one record a question, however many pages it has.
-#[tokio::test]
-async fn who_reads_as_somebody_leaves_one_record_a_question() {
-    let (_directory, url) = file();
-    let annals = app().record_reads().open(&url).await.unwrap();
+async fn who_reads_as_somebody_leaves_one_record_a_question(place: &Place) {
+    let url = place.url();
+    let annals = app().record_reads().open(url).await.unwrap();
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     let bob = annals.read_as(&by("bob").correlation("request-1"));
     for _ in 0..3 {
@@ -58,7 +64,7 @@ async fn who_reads_as_somebody_leaves_one_record_a_question() {
     annals.view::<Balance>(&account("a")).await.unwrap();
     annals.audit().page().await.unwrap();
 
-    let rows = after_closing(annals, &url, "annals/read").await;
+    let rows = after_closing(annals, url, "annals/read").await;
     let mut said = sentences(&rows);
     said.sort_unstable();
     assert_eq!(
@@ -78,14 +84,13 @@ async fn who_reads_as_somebody_leaves_one_record_a_question() {
 }
 
 /// Mission X10: over restarts and processes, too; and after ten minutes it is another record.
-#[tokio::test]
-async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another() {
-    let (_directory, url) = file();
+async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another(place: &Place) {
+    let url = place.url();
     let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
     let open = || {
         let micros = micros.clone();
         let clock = move || Timestamp::from_microsecond(micros.load(Ordering::Relaxed)).unwrap();
-        app().clock(clock).record_reads().open(&url)
+        app().clock(clock).record_reads().open(url)
     };
     let (one, two) = (open().await.unwrap(), open().await.unwrap());
     for annals in [&one, &two] {
@@ -94,21 +99,20 @@ async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another() 
     one.close().await;
     micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
     two.read_as(&by("bob")).view::<Balance>(&account("a")).await.unwrap();
-    let rows = after_closing(two, &url, "annals/read").await;
+    let rows = after_closing(two, url, "annals/read").await;
     let times: Vec<String> = rows.iter().map(|row| row.recorded_at.to_string()).collect();
     assert_eq!(times, ["2026-01-01T00:03:00Z", "2026-01-01T00:13:00Z"]);
 }
 
 /// Mission D24: to read the audit log adds a record, and to read that record adds none.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it() {
-    let (_directory, url) = file();
+async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it(place: &Place) {
+    let url = place.url();
     let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
     let clock = {
         let micros = micros.clone();
         move || Timestamp::from_microsecond(micros.load(Ordering::Relaxed)).unwrap()
     };
-    let annals = app().clock(clock).record_reads().open(&url).await.unwrap();
+    let annals = app().clock(clock).record_reads().open(url).await.unwrap();
     let mut stream = annals.read_as(&by("bob")).audit().follow();
     let first = stream.next().await.unwrap().unwrap();
     assert_eq!(first.sentence, "user:bob read the audit log");
@@ -129,12 +133,11 @@ async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it() {
     let quiet = tokio::time::timeout(Duration::from_millis(400), stream.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
     drop(stream);
-    assert_eq!(after_closing(annals, &url, "annals/read").await.len(), 2);
+    assert_eq!(after_closing(annals, url, "annals/read").await.len(), 2);
 }
 
-#[tokio::test]
-async fn nothing_is_recorded_unless_the_application_asks_for_it() {
-    let annals = open().await;
+async fn nothing_is_recorded_unless_the_application_asks_for_it(place: &Place) {
+    let annals = open(place).await;
     annals.execute(Transfer { from: account("a"), to: account("b"), cents: 1 }, &by("alice")).await.unwrap_err();
     let alice = annals.read_as(&by("alice"));
     alice.audit().page().await.unwrap();
@@ -146,10 +149,9 @@ async fn nothing_is_recorded_unless_the_application_asks_for_it() {
 }
 
 /// Mission X5: who tried, what, why not; by whatever way the command came in.
-#[tokio::test]
-async fn refused_commands_are_in_the_audit_log_with_the_reason() {
-    let (_directory, url) = file();
-    let annals = app().record_refusals().open(&url).await.unwrap();
+async fn refused_commands_are_in_the_audit_log_with_the_reason(place: &Place) {
+    let url = place.url();
+    let annals = app().record_refusals().open(url).await.unwrap();
     let transfer = || Transfer { from: account("a"), to: account("b"), cents: 7 };
     let id = Uuid::now_v7();
     for _ in 0..3 {
@@ -163,7 +165,7 @@ async fn refused_commands_are_in_the_audit_log_with_the_reason() {
     let many = (0..3).map(|_| Envelope::new(transfer(), by("carol")));
     let answers: Vec<_> = annals.execute_all(futures::stream::iter(many), 8).collect().await;
     assert!(answers.iter().all(Result::is_err));
-    let rows = after_closing(annals, &url, "annals/refusal").await;
+    let rows = after_closing(annals, url, "annals/refusal").await;
     let mut said = sentences(&rows);
     said.sort_unstable();
     let refused =
@@ -174,9 +176,8 @@ async fn refused_commands_are_in_the_audit_log_with_the_reason() {
 }
 
 /// Mission X5: what was refused is found by its action, its actor and what it was about.
-#[tokio::test]
-async fn refusals_are_found_like_anything_else() {
-    let annals = app().record_refusals().open("sqlite::memory:").await.unwrap();
+async fn refusals_are_found_like_anything_else(place: &Place) {
+    let annals = app().record_refusals().open(place.url()).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     for who in ["mallory", "bob"] {
         let transfer = Transfer { from: account("a"), to: account("b"), cents: 7 };
@@ -207,8 +208,9 @@ fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
 /// Mission A9: a denial precedes state. The account's history cannot be read: who may, hears of it; who may not, does not.
 #[tokio::test]
 async fn a_denial_comes_before_anything_is_loaded_and_is_recorded() {
-    let (directory, url) = file();
-    let annals = app().open(&url).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let url = &format!("sqlite://{}", directory.path().join("log.db").display());
+    let annals = app().open(url).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     annals.close().await;
     let edit = rusqlite::Connection::open(directory.path().join("log.db")).unwrap();
@@ -222,13 +224,13 @@ async fn a_denial_comes_before_anything_is_loaded_and_is_recorded() {
     edit.execute("UPDATE events SET event_type = 'account.melted'", []).unwrap();
     drop(edit);
 
-    let annals = app().authorise(not_mallory).record_refusals().open(&url).await.unwrap();
+    let annals = app().authorise(not_mallory).record_refusals().open(url).await.unwrap();
     let loaded = annals.execute(deposit("a", 1), &by("alice")).await.unwrap_err();
     assert!(matches!(loaded, ExecuteError::Load(_)), "{loaded}");
     let denied = annals.execute(deposit("a", 1), &by("mallory")).await.unwrap_err();
     assert!(matches!(&denied, ExecuteError::Denied { reason } if reason == "mallory may nothing"), "{denied}");
     annals.close().await;
-    let annals = app().open(&url).await.unwrap();
+    let annals = app().open(url).await.unwrap();
     let recorded = annals.events(1, 10).await.unwrap().events;
     let types: Vec<_> = recorded.iter().map(|event| (event.event_type.as_str(), event.payload.as_str())).collect();
     let payload = r#"{"what":"deposit on account:a","on":["account:a"],"reason":"mallory may nothing"}"#;
@@ -237,10 +239,9 @@ async fn a_denial_comes_before_anything_is_loaded_and_is_recorded() {
 }
 
 /// Mission A9, D18: reads are denied, and the denial recorded, like commands.
-#[tokio::test]
-async fn denied_reads_read_nothing_and_are_recorded() {
-    let (_directory, url) = file();
-    let annals = app().authorise(not_mallory).record_refusals().record_reads().open(&url).await.unwrap();
+async fn denied_reads_read_nothing_and_are_recorded(place: &Place) {
+    let url = place.url();
+    let annals = app().authorise(not_mallory).record_refusals().record_reads().open(url).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let mallory = annals.read_as(&by("mallory"));
     let denied = |error| matches!(error, ReaderError::Denied(_));
@@ -255,7 +256,7 @@ async fn denied_reads_read_nothing_and_are_recorded() {
     let broken = CloseAccounts { accounts: vec![account("a")] };
     let error = annals.execute(broken, &by("alice")).await.unwrap_err();
     assert!(matches!(&error, ExecuteError::Denied { reason } if reason == "the authoriser failed"), "{error}");
-    let rows = after_closing(annals, &url, "annals").await;
+    let rows = after_closing(annals, url, "annals").await;
     let said = sentences(&rows);
     assert_eq!(said.len(), 7, "{said:?}");
     assert!(said.contains(&"user:mallory was denied the audit log: topic bank: mallory may nothing"), "{said:?}");
@@ -263,15 +264,14 @@ async fn denied_reads_read_nothing_and_are_recorded() {
 }
 
 /// What is revoked ends what is followed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_any_more_gets_no_further_rows() {
+async fn who_may_not_any_more_gets_no_further_rows(place: &Place) {
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
     let authoriser = move |_: &Context, ask: &Ask<'_>| match ask {
         Ask::Audit { .. } if !asked.load(Ordering::Relaxed) => Err(Denial::because("not any more")),
         _ => Ok(()),
     };
-    let annals = app().authorise(authoriser).open("sqlite::memory:").await.unwrap();
+    let annals = app().authorise(authoriser).open(place.url()).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let mut stream = annals.read_as(&by("bob")).audit().follow();
     assert_eq!(stream.next().await.unwrap().unwrap().position, 1);
@@ -284,10 +284,9 @@ async fn who_may_not_any_more_gets_no_further_rows() {
 }
 
 /// X5: nobody waits for a record; where there is no room for more, they are counted and the count is recorded.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusals_that_come_too_fast_are_counted_and_none_is_lost() {
-    let (_directory, url) = file();
-    let annals = app().authorise(not_mallory).record_refusals().open(&url).await.unwrap();
+async fn refusals_that_come_too_fast_are_counted_and_none_is_lost(place: &Place) {
+    let url = place.url();
+    let annals = app().authorise(not_mallory).record_refusals().open(url).await.unwrap();
     let wait = Duration::from_secs(8);
     let lock = annals.store().exclusive(wait, wait).await.unwrap();
     for _ in 0..4_000 {
@@ -295,7 +294,7 @@ async fn refusals_that_come_too_fast_are_counted_and_none_is_lost() {
         assert!(matches!(denied, Err(ExecuteError::Denied { .. })));
     }
     drop(lock);
-    let rows = after_closing(annals, &url, "annals/refusal").await;
+    let rows = after_closing(annals, url, "annals/refusal").await;
     let denied = rows.iter().filter(|row| row.event_type == "annals_refusal.denied").count() as u64;
     let overflowed = rows.iter().filter(|row| row.event_type == "annals_refusal.overflowed");
     let counted: u64 = overflowed

@@ -186,7 +186,7 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), || true).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",
-        bed.place.schema().replace('"', "\"")
+        bed.place.schema()
     );
     until("it waits", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
     bed.run(&format!("SELECT pg_terminate_backend(pid) {waiting}")).await;

@@ -94,10 +94,6 @@ pub async fn open(views: &PostgresViews) -> Box<dyn Transaction> {
     begin(views, &instance, Head::default(), head(1)).await
 }
 
-pub fn row<const N: usize>(cells: [crate::store::Cell; N]) -> Row {
-    cells.into()
-}
-
 /// A store that has views, and no log.
 struct ViewsAlone(Arc<PostgresViews>);
 
