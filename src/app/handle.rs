@@ -14,8 +14,8 @@ use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{
-    DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError,
-    ViewList, ViewQuery,
+    DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
+    RebuildError, RepairError, Selection, Skips, Unused, ViewList, ViewQuery,
 };
 use crate::store::{CheckReport, Clock, Interest, Page, Receipt, Store, StoreError};
 
@@ -137,20 +137,87 @@ impl Annals {
     }
 
     /// Makes a projection anew beside the live one, then switches: await it. Dropped before its end, it leaves the live
-    /// one as it is.
+    /// one as it is; the next goes on from there.
     ///
     /// # Errors
-    /// When there is none of this name, or it is being rebuilt.
+    /// When there is none of this name, or this process rebuilds it. That another process does, or that events were left
+    /// out of it, its end says.
     pub fn rebuild(&self, projection: &str) -> Result<Rebuild, RebuildError> {
         self.0.projections.rebuild(projection)
     }
 
-    /// Lets a stopped projection try again.
+    /// The same, saying what becomes of events that were left out of the live one.
+    ///
+    /// # Errors
+    /// As [`Annals::rebuild`].
+    pub fn rebuild_with(&self, projection: &str, skips: Skips) -> Result<Rebuild, RebuildError> {
+        self.0.projections.rebuild_with(projection, skips)
+    }
+
+    /// Makes all projections anew, each as [`Annals::rebuild`] does, in one pass over the log; by name.
+    pub fn rebuild_all(&self, skips: Skips) -> Vec<(String, Result<Rebuild, RebuildError>)> {
+        self.0.projections.rebuild_all(skips)
+    }
+
+    /// Makes one key of a view anew, or all that the events of one type of aggregate touch: in place, in a transaction.
+    ///
+    /// # Errors
+    /// As [`Annals::rebuild`]; and, at its end, when the projection keeps nothing by key, or no event touches it.
+    pub fn rebuild_keys(&self, projection: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
+        self.0.projections.rebuild_keys(projection, selection)
+    }
+
+    /// Lets a stopped projection try again, whichever process runs it.
     ///
     /// # Errors
     /// When there is none of this name, or the store cannot be written.
     pub async fn resume(&self, projection: &str) -> Result<(), ReadError> {
         self.0.projections.resume(projection).await
+    }
+
+    /// Leaves out the event that a projection has stopped at, and lets it go on. A view keeps what it has under the event's
+    /// keys as it is: later events of these keys queue behind it. In a projection without keys the event alone is left
+    /// out. Answers what was left out.
+    ///
+    /// # Errors
+    /// When it has not stopped, or not at an event: see [`RepairError`].
+    pub async fn skip(&self, projection: &str) -> Result<Vec<DeadLetter>, RepairError> {
+        self.0.projections.skip(projection).await
+    }
+
+    /// What a projection has left out, in the order of the events.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the store cannot be read.
+    pub async fn dead_letters(&self, projection: &str) -> Result<Vec<DeadLetter>, ReadError> {
+        self.0.projections.dead_letters(projection).await
+    }
+
+    /// Takes in what a projection has left out, in order: key by key; a projection without keys is made anew. Answers how
+    /// many events that were.
+    ///
+    /// # Errors
+    /// When an event fails still: it stays left out, with those of its key. See [`RepairError`].
+    pub async fn replay(&self, projection: &str) -> Result<u64, RepairError> {
+        self.0.projections.replay(projection).await
+    }
+
+    /// The versions of projections that neither this program nor any other that runs uses: what [`Annals::prune`] would
+    /// drop.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn unused(&self) -> Result<Vec<Unused>, ReadError> {
+        self.0.projections.unused().await
+    }
+
+    /// Drops the versions of projections that no program uses, and answers which: what an older program left behind. A
+    /// program that comes back builds them anew.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn prune(&self) -> Result<Vec<Unused>, ReadError> {
+        self.0.projections.prune().await
     }
 
     /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` hears of the position and the head.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::EventSet;
+use super::{EventSet, Field};
 use crate::BoxError;
 use crate::events::{Event, Id, Recorded, Ref};
 
@@ -72,6 +72,9 @@ pub trait DocumentView: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Raise it when what the view makes of the log changes: it is then built anew.
     const VERSION: u64 = 1;
+
+    /// What its documents can be listed by, beside their keys.
+    const FIELDS: &'static [Field<Self>] = &[];
 
     /// What a document is found by: an [`Id`], a [`Ref`], a `String`, a number, a `Uuid`.
     type Key: ViewKey;

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
+use super::leader::{Leader, Owner, Terms};
 use super::reader::{self, SHARED_PAGES};
-use super::rebuild::{self, Rebuild, RebuildError};
+use super::rebuild::{self, Rebuild, RebuildError, Selection, Skips};
 use super::runner::Runner;
 use super::status::{ProjectionState, ProjectionStatus};
 use super::tracked::{Core, Standing, Tracked};
 use super::write::set_up;
-use super::{Projection, ProjectionError, ReadError, Reading};
+use super::{Projection, ProjectionError, ReadError, Reading, letters};
 use crate::events::Types;
-use crate::store::{About, Store, StoreError};
+use crate::store::{Generation, Store, StoreError};
 
 /// How often the checkpoint is read while somebody waits for it: another process may move it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -47,6 +48,7 @@ struct Inner {
     core: Arc<Core>,
     all: BTreeMap<String, Arc<Tracked>>,
     closing: watch::Sender<bool>,
+    owner: Owner,
     running: bool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -59,6 +61,16 @@ impl Projections {
         projections: Vec<Arc<dyn Projection>>,
         run: bool,
     ) -> Result<Self, StartError> {
+        Self::start_on(store, types, projections, run.then(Terms::default)).await
+    }
+
+    /// The same, on leases of these terms; without, it only reads.
+    pub(crate) async fn start_on(
+        store: Arc<dyn Store>,
+        types: Arc<Types>,
+        projections: Vec<Arc<dyn Projection>>,
+        terms: Option<Terms>,
+    ) -> Result<Self, StartError> {
         let (closing, closed) = watch::channel(false);
         let views = store.views();
         let mut all = BTreeMap::new();
@@ -66,7 +78,7 @@ impl Projections {
             let name = projection.name().to_owned();
             let (instance, head) = views.live(&name, projection.version()).await?;
             if head.position == 0 && head.event_id.is_nil() {
-                set_up(&*views, &*projection, &instance)
+                set_up(&*views, &*projection, &instance, true)
                     .await
                     .map_err(|source| StartError::Setup { name: name.clone(), source })?;
             }
@@ -74,9 +86,10 @@ impl Projections {
                 return Err(StartError::Twice(name));
             }
         }
-        let core = Arc::new(Core { store, views, types, closing: closed });
+        let core = Arc::new(Core { store, views, types, closing: closed, yielded: Notify::new() });
+        let owner = Owner::new();
         let mut tasks = vec![tokio::spawn(look(core.clone(), all.values().cloned().collect()))];
-        if run && !all.is_empty() {
+        if let Some(terms) = terms.filter(|_| !all.is_empty()) {
             let interest = reader::union(all.values().map(|tracked| &tracked.interest));
             let (pages, _) = broadcast::channel(SHARED_PAGES);
             for tracked in all.values() {
@@ -84,11 +97,23 @@ impl Projections {
             }
             let head = core.store.head().await?;
             tasks.push(tokio::spawn(reader::follow(core.clone(), interest, head, pages)));
+            let mut leader = Leader::new(core.clone(), all.values().cloned().collect(), owner, terms);
+            leader.call().await?;
+            tasks.push(tokio::spawn(leader.run()));
         }
-        Ok(Self(Arc::new(Inner { core, all, closing, running: run, tasks: Mutex::new(tasks) })))
+        let running = terms.is_some();
+        Ok(Self(Arc::new(Inner { core, all, closing, owner, running, tasks: Mutex::new(tasks) })))
     }
 
-    fn tracked(&self, name: &str) -> Result<&Arc<Tracked>, ReadError> {
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Tracked> {
+        self.0.all.values().map(|tracked| &**tracked)
+    }
+
+    pub(super) fn tracked(&self, name: &str) -> Result<&Arc<Tracked>, ReadError> {
         self.0.all.get(name).ok_or_else(|| ReadError::Unknown {
             name: name.to_owned(),
             known: self.0.all.keys().cloned().collect(),
@@ -97,42 +122,51 @@ impl Projections {
 
     /// What reads the projection `name`.
     pub(crate) fn reading(&self, name: &str) -> Result<Reading, ReadError> {
-        Ok(Reading::new(self.0.core.clone(), self.tracked(name)?.clone(), self.0.running))
+        Ok(Reading::new(self.0.core.clone(), self.tracked(name)?.clone()))
     }
 
     /// How each stands, ordered by name.
     pub(crate) async fn statuses(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
         let Inner { core, all, .. } = &*self.0;
         let head = core.store.head().await?.position;
+        let generations = core.views.generations().await?;
         let mut statuses = Vec::with_capacity(all.len());
         for (name, tracked) in all {
-            if self.0.running {
-                // What wants no events writes its checkpoint when asked, or in its own time.
-                tracked.ask_for(head);
-            }
+            // What wants no events writes its checkpoint when asked, or in its own time.
+            tracked.ask_for(head);
             tracked.refresh(&*core.views).await?;
             let mut standing = tracked.standing().borrow().clone();
-            if !self.0.running {
-                standing = match tracked.noted(&*core.views).await? {
-                    Some(stop) => Standing::Stopped(stop),
-                    None => Standing::Live,
-                };
+            if let Standing::Away = standing {
+                if let Some(stop) = tracked.noted(&*core.views).await? {
+                    standing = Standing::Stopped(stop);
+                }
             }
+            let (_, version) = tracked.key();
+            let leads = |generation: &&Generation| {
+                (&generation.instance.name, generation.instance.version) == (name, version) && generation.live
+            };
             let position = tracked.head().position;
             let lag = head.saturating_sub(position);
+            let mut snapshot = core.views.read(name, version).await?;
+            let dead_letters = letters::count(&mut *snapshot).await?;
+            drop(snapshot);
             statuses.push(ProjectionStatus {
+                dead_letters,
                 name: name.clone(),
                 version: tracked.projection.version(),
                 generation: tracked.instance().generation,
                 position,
                 head,
                 lag,
+                leader: generations.iter().find(leads).and_then(|generation| generation.leader),
                 state: match standing {
                     Standing::Stopped(stop) => ProjectionState::Stopped(stop),
-                    Standing::Live if self.0.running || lag == 0 => ProjectionState::Live,
-                    Standing::Live | Standing::CatchingUp => ProjectionState::CatchingUp,
+                    Standing::Waiting(unknown) => ProjectionState::Waiting(unknown),
+                    Standing::Live => ProjectionState::Live,
+                    Standing::Away if lag == 0 => ProjectionState::Live,
+                    Standing::Away | Standing::CatchingUp => ProjectionState::CatchingUp,
                 },
-                rebuild: *tracked.rebuild.borrow(),
+                rebuild: rebuild::heard_of(core, tracked).await?,
             });
         }
         Ok(statuses)
@@ -140,16 +174,25 @@ impl Projections {
 
     /// Makes the projection anew beside the live one, then switches.
     pub(crate) fn rebuild(&self, name: &str) -> Result<Rebuild, RebuildError> {
-        let tracked = self.tracked(name).map_err(RebuildError::Unknown)?;
-        rebuild::start(self.0.core.clone(), tracked.clone())
+        self.rebuild_with(name, Skips::Refuse)
     }
 
-    /// Lets a stopped projection try again, whichever process runs it.
-    pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
-        let tracked = self.tracked(name)?;
-        self.0.core.views.note(name, tracked.projection.version(), About::Stop, None).await?;
-        tracked.try_again();
-        Ok(())
+    /// The same, with what was left out of the live one.
+    pub(crate) fn rebuild_with(&self, name: &str, skips: Skips) -> Result<Rebuild, RebuildError> {
+        let tracked = self.tracked(name).map_err(RebuildError::Unknown)?;
+        let mut begun = rebuild::start(&self.0.core, vec![tracked.clone()], skips);
+        begun.pop().map_or_else(|| Err(RebuildError::Cancelled(name.to_owned())), |(_, rebuild)| rebuild)
+    }
+
+    /// Makes all of them anew, in one pass over the log.
+    pub(crate) fn rebuild_all(&self, skips: Skips) -> Vec<(String, Result<Rebuild, RebuildError>)> {
+        rebuild::start(&self.0.core, self.0.all.values().cloned().collect(), skips)
+    }
+
+    /// Makes some keys of it anew, in place.
+    pub(crate) fn rebuild_keys(&self, name: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
+        let tracked = self.tracked(name).map_err(RebuildError::Unknown)?;
+        rebuild::start_keys(&self.0.core, tracked.clone(), selection)
     }
 
     /// Finishes the batches under way and ends everything; a rebuild is cancelled, and can be gone on with.
@@ -163,6 +206,14 @@ impl Projections {
         for tracked in self.0.all.values() {
             // The sender is there as long as `tracked` is.
             let _ = tracked.rebuild.subscribe().wait_for(Option::is_none).await;
+        }
+        if self.0.running {
+            // Without it, what this process led is free when the term is over.
+            for owner in self.0.owner.both() {
+                if let Err(error) = self.0.core.views.leave(owner).await {
+                    tracing::debug!(%error, "the leases could not be given back");
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::{FieldInfo, Fold, Ground};
 use crate::BoxError;
 use crate::events::{DecodeError, Head, Stored};
 use crate::store::{Interest, StoreError, Transaction};
@@ -76,11 +77,43 @@ pub trait Projection: Send + Sync + 'static {
         false
     }
 
+    /// The fields that these documents can be listed by: columns of that table, named as [`Field`](super::Field) says.
+    fn fields(&self) -> Vec<FieldInfo> {
+        Vec::new()
+    }
+
+    /// The keys that an event touches, if what it makes is kept by key and each key is made of its own events alone. Then
+    /// one key can be made anew, and an event that fails holds up its keys alone. A pure function of the event.
+    ///
+    /// # Errors
+    /// When the event cannot be read.
+    fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {
+        let _ = stored;
+        Ok(None)
+    }
+
+    /// What folds its events in memory, if it can. Needed for what [`keys`](Self::keys) makes possible; makes rebuilds
+    /// quick.
+    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
+        let _ = ground;
+        None
+    }
+
     /// Makes its tables, in a generation where there are none yet.
     ///
     /// # Errors
     /// When the database says no.
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+
+    /// Makes the indexes that only readers need: after `setup`, or when a rebuild has filled the tables. It may be called
+    /// again where they are there: `CREATE INDEX IF NOT EXISTS`.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let _ = transaction;
+        Ok(())
+    }
 
     /// Takes in a batch. The engine commits, or rolls back when this fails.
     ///

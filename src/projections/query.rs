@@ -1,4 +1,4 @@
-//! Reading documents: one by its key, or all in the order of their keys; typed, or as plain JSON by the view's name.
+//! Reading documents: one by its key, typed; any as plain JSON by the view's name.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -6,46 +6,35 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures::Stream;
 use serde_json::Value;
 
 use super::documents::TABLE;
-use super::{DocumentView, ReadError, Reading, ViewKey};
+use super::letters;
+use super::watched::{self, Watched};
+use super::{DocumentView, Listing, ReadError, Reading, ViewKey, ViewPage};
 use crate::events::Head;
-use crate::store::Cell;
+use crate::store::{Cell, ViewSnapshot};
 
 /// How long a read waits for the write that it is to see, unless it says otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The most documents of a page.
-const LARGEST_PAGE: usize = 10_000;
-
 /// What a read waits for.
 #[derive(Clone, Copy, Debug)]
-struct Wait {
-    after: Option<Head>,
-    within: Duration,
+pub(super) struct Wait {
+    pub after: Option<Head>,
+    pub within: Duration,
 }
 
 impl Wait {
-    const NONE: Self = Self { after: None, within: PATIENCE };
+    pub const NONE: Self = Self { after: None, within: PATIENCE };
 
-    async fn over(&self, reading: &Reading) -> Result<(), ReadError> {
+    pub async fn over(&self, reading: &Reading) -> Result<(), ReadError> {
         match self.after {
             Some(head) => reading.caught_up(head, Some(self.within)).await,
             None => Ok(()),
         }
     }
-}
-
-/// Documents in the order of their keys' text, and the place in the log that they are true at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ViewPage<K, D> {
-    /// The documents with their keys.
-    pub documents: Vec<(K, D)>,
-    /// The place in the log that they are true at.
-    pub at: Head,
-    /// Whether there are more: ask for the page after the last key.
-    pub more: bool,
 }
 
 /// Asks for one document; await it.
@@ -77,6 +66,32 @@ impl<V: DocumentView> ViewQuery<V> {
     }
 }
 
+impl<V: DocumentView> ViewQuery<V> {
+    /// The document's current value, then each change of it, with the place in the log that it is true at. It is
+    /// folded in memory from what is stored on, whoever runs the projection; it ends when the application closes.
+    ///
+    /// # Errors
+    /// When the view cannot be read, or events of this key were left out: see [`Annals::skip`](crate::Annals::skip).
+    pub async fn watch(
+        self,
+    ) -> Result<impl Stream<Item = Result<Watched<V>, ReadError>> + Send + use<V>, ReadError> {
+        let Self { reading, key, wait, .. } = self;
+        let reading = reading?;
+        wait.over(&reading).await?;
+        let mut snapshot = reading.snapshot().await?;
+        if letters::are_left_out(&key, &mut *snapshot).await? {
+            return Err(ReadError::Invalid(format!(
+                "events of the key `{key}` were left out of `{name}`: `projections replay {name}`",
+                name = reading.name()
+            )));
+        }
+        let body = body(&mut *snapshot, &key).await?;
+        let at = snapshot.head();
+        drop(snapshot);
+        Ok(watched::watch(reading, key, body, at))
+    }
+}
+
 impl<V: DocumentView> IntoFuture for ViewQuery<V> {
     type Output = Result<Option<V>, ReadError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
@@ -86,56 +101,11 @@ impl<V: DocumentView> IntoFuture for ViewQuery<V> {
             let Self { reading, key, wait, .. } = self;
             let reading = reading?;
             wait.over(&reading).await?;
-            match body(&reading, &key).await? {
+            match body(&mut *reading.snapshot().await?, &key).await? {
                 Some(body) => parse(&reading, &key, &body).map(Some),
                 None => Ok(None),
             }
         })
-    }
-}
-
-/// Asks for documents in the order of their keys.
-#[must_use = "ask for a page"]
-#[derive(Debug)]
-pub struct ViewList<V: DocumentView> {
-    reading: Result<Reading, ReadError>,
-    wait: Wait,
-    view: PhantomData<fn() -> V>,
-}
-
-impl<V: DocumentView> ViewList<V> {
-    /// Asks for the view's documents.
-    pub fn new(reading: Result<Reading, ReadError>) -> Self {
-        Self { reading, wait: Wait::NONE, view: PhantomData }
-    }
-
-    /// The answer holds everything up to here: a receipt's write, above all.
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
-        self.wait.after = Some(place.into());
-        self
-    }
-
-    /// How long to wait for that: ten seconds, unless it is said.
-    pub fn within(mut self, deadline: Duration) -> Self {
-        self.wait.within = deadline;
-        self
-    }
-
-    /// At most `limit` documents (10,000 at most), those after the key `from` if there is one.
-    ///
-    /// # Errors
-    /// When the view cannot be read: see [`ReadError`].
-    pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReadError> {
-        let reading = self.reading?;
-        self.wait.over(&reading).await?;
-        let after = from.map(ViewKey::key_text);
-        let ViewPage { documents, at, more } = bodies(&reading, limit, after.as_deref()).await?;
-        let typed = documents.into_iter().map(|(key, body)| {
-            let document = parse(&reading, &key, &body)?;
-            let invalid = |error| ReadError::Invalid(format!("the key `{key}` of `{}`: {error}", reading.name()));
-            Ok((V::Key::from_key_text(&key).map_err(invalid)?, document))
-        });
-        Ok(ViewPage { documents: typed.collect::<Result<_, ReadError>>()?, at, more })
     }
 }
 
@@ -181,7 +151,7 @@ impl JsonView {
     /// When the view cannot be read: see [`ReadError`].
     pub async fn get(&self, key: &str) -> Result<Option<Value>, ReadError> {
         self.wait.over(&self.reading).await?;
-        match body(&self.reading, key).await? {
+        match body(&mut *self.reading.snapshot().await?, key).await? {
             Some(body) => parse(&self.reading, key, &body).map(Some),
             None => Ok(None),
         }
@@ -192,13 +162,25 @@ impl JsonView {
     /// # Errors
     /// When the view cannot be read: see [`ReadError`].
     pub async fn page(&self, limit: usize, from: Option<&str>) -> Result<ViewPage<String, Value>, ReadError> {
+        self.read(&Listing::default().limit(limit), from).await
+    }
+
+    /// The documents of a listing.
+    ///
+    /// # Errors
+    /// When the view cannot be read, or has no such field: see [`ReadError`].
+    pub async fn list(&self, listing: &Listing) -> Result<ViewPage<String, Value>, ReadError> {
+        self.read(listing, None).await
+    }
+
+    async fn read(&self, listing: &Listing, from: Option<&str>) -> Result<ViewPage<String, Value>, ReadError> {
         self.wait.over(&self.reading).await?;
-        let ViewPage { documents, at, more } = bodies(&self.reading, limit, from).await?;
+        let ViewPage { documents, at, more, next } = listing.page(&self.reading, from).await?;
         let parsed = documents.into_iter().map(|(key, body)| {
             let document = parse(&self.reading, &key, &body)?;
             Ok((key, document))
         });
-        Ok(ViewPage { documents: parsed.collect::<Result<_, ReadError>>()?, at, more })
+        Ok(ViewPage { documents: parsed.collect::<Result<_, ReadError>>()?, at, more, next })
     }
 }
 
@@ -208,7 +190,11 @@ impl fmt::Debug for JsonView {
     }
 }
 
-fn parse<D: serde::de::DeserializeOwned>(reading: &Reading, key: &str, body: &str) -> Result<D, ReadError> {
+pub(super) fn parse<D: serde::de::DeserializeOwned>(
+    reading: &Reading,
+    key: &str,
+    body: &str,
+) -> Result<D, ReadError> {
     serde_json::from_str(body).map_err(|source| ReadError::Document {
         name: reading.name().to_owned(),
         key: key.to_owned(),
@@ -216,39 +202,13 @@ fn parse<D: serde::de::DeserializeOwned>(reading: &Reading, key: &str, body: &st
     })
 }
 
-async fn body(reading: &Reading, key: &str) -> Result<Option<String>, ReadError> {
-    let mut snapshot = reading.snapshot().await?;
+async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<String>, ReadError> {
     let sql = format!("SELECT body FROM {} WHERE key = $1", snapshot.table(TABLE));
     let rows = snapshot.query(&sql, vec![Cell::from(key)]).await?;
     Ok(rows.into_iter().flatten().next().map(text))
 }
 
-async fn bodies(
-    reading: &Reading,
-    limit: usize,
-    after: Option<&str>,
-) -> Result<ViewPage<String, String>, ReadError> {
-    let limit = limit.min(LARGEST_PAGE);
-    let mut snapshot = reading.snapshot().await?;
-    let table = snapshot.table(TABLE);
-    let mut parameters = vec![Cell::from(limit as u64 + 1)];
-    let mut range = "";
-    if let Some(after) = after {
-        parameters.push(Cell::from(after));
-        range = "WHERE key > $2";
-    }
-    let sql = format!("SELECT key, body FROM {table} {range} ORDER BY key LIMIT $1");
-    let mut rows = snapshot.query(&sql, parameters).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let documents = rows.into_iter().filter_map(|row| {
-        let mut cells = row.into_iter().map(text);
-        Some((cells.next()?, cells.next()?))
-    });
-    Ok(ViewPage { documents: documents.collect(), at: snapshot.head(), more })
-}
-
-fn text(cell: Cell) -> String {
+pub(super) fn text(cell: Cell) -> String {
     match cell {
         Cell::Text(text) => text,
         _ => String::new(),

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::FieldInfo;
+use super::status::Unknown;
 use super::tracked::{Core, Standing, Tracked};
 use crate::events::{Head, Types};
-use crate::store::{Receipt, Store, StoreError, ViewSnapshot};
+use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
 
-/// How often a process that only reads looks whether another one has noted that the projection stopped.
+/// How often a process that does not run the projection looks whether another one has noted that it stopped.
 const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
 
 /// One projection of an open application, to be read. The built-in ones are read through it too.
@@ -18,8 +20,6 @@ const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
 pub struct Reading {
     core: Arc<Core>,
     tracked: Arc<Tracked>,
-    /// Whether this process takes the projection forward itself.
-    running: bool,
 }
 
 /// A projection cannot be read.
@@ -43,6 +43,14 @@ pub enum ReadError {
         name: String,
         /// Where and why.
         reason: String,
+    },
+    /// The projection has come to an event that this program does not know.
+    #[error("the projection `{name}` waits {unknown}: start a newer one, or ask that")]
+    Waiting {
+        /// Its name.
+        name: String,
+        /// The event.
+        unknown: Unknown,
     },
     /// The projection was not as far as was asked, in the time given.
     #[error("after {waited:?} the projection `{name}` is at event {position}, not yet at {wanted}: try again")]
@@ -100,8 +108,8 @@ impl From<Receipt> for Head {
 }
 
 impl Reading {
-    pub(super) fn new(core: Arc<Core>, tracked: Arc<Tracked>, running: bool) -> Self {
-        Self { core, tracked, running }
+    pub(super) fn new(core: Arc<Core>, tracked: Arc<Tracked>) -> Self {
+        Self { core, tracked }
     }
 
     /// The projection's name.
@@ -126,6 +134,23 @@ impl Reading {
     #[must_use]
     pub fn documents(&self) -> bool {
         self.tracked.projection.documents()
+    }
+
+    /// The fields that its documents can be listed by.
+    #[must_use]
+    pub fn fields(&self) -> Vec<FieldInfo> {
+        self.tracked.projection.fields()
+    }
+
+    /// The events that it wants.
+    #[must_use]
+    pub fn interest(&self) -> &Interest {
+        &self.tracked.interest
+    }
+
+    /// Whether the log holds this event at this position.
+    pub(super) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
+        self.core.holds(head).await
     }
 
     /// Up to where it has taken in the log: now, and each time it moves on, whichever process moves it.
@@ -162,7 +187,7 @@ impl Reading {
                 tokio::select! {
                     _ = progress.changed() => {}
                     _ = standing.changed() => {}
-                    () = tokio::time::sleep(LOOK_FOR_NOTES), if !self.running => {}
+                    () = tokio::time::sleep(LOOK_FOR_NOTES) => {}
                     () = self.core.closed() => return Err(StoreError::Closed.into()),
                 }
             }
@@ -180,13 +205,14 @@ impl Reading {
 
     /// An error if the projection stands still, unless it is where it is wanted and rightly so.
     async fn stopped(&self, standing: &mut watch::Receiver<Standing>, reached: bool) -> Result<(), ReadError> {
-        let stop = match &*standing.borrow_and_update() {
-            Standing::Stopped(stop) => Some(stop.clone()),
+        let standing = standing.borrow_and_update().clone();
+        let stop = match standing {
+            Standing::Stopped(stop) => Some(stop),
+            Standing::Away if !reached => self.tracked.noted(&*self.core.views).await?,
+            Standing::Waiting(unknown) if !reached => {
+                return Err(ReadError::Waiting { name: self.name().to_owned(), unknown });
+            }
             _ => None,
-        };
-        let stop = match stop {
-            None if !self.running && !reached => self.tracked.noted(&*self.core.views).await?,
-            stop => stop,
         };
         match stop {
             Some(stop) if !reached || stop.diverged => {

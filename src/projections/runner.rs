@@ -11,11 +11,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::reader::{PageSize, Shared};
-use super::status::{Stop, in_words};
+use super::status::{Stop, Unknown, in_words};
 use super::tracked::{Core, Standing, Tracked};
-use super::write::{ATTEMPTS, Apart, back_off, set_up, step, take_apart};
-use super::{EventBatch, ProjectionError};
-use crate::events::{Head, Stored};
+use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
+use super::{EventBatch, ProjectionError, letters};
+use crate::events::{DecodeError, Head, Stored};
 use crate::store::{About, Instance, Page, StoreError};
 
 /// The most that is read at a time while catching up.
@@ -42,6 +42,8 @@ pub(super) struct Runner {
     ahead: Option<Instant>,
     /// A note in the database says that it stopped.
     noted: bool,
+    /// There are dead letters: events may have to queue behind them.
+    parked: bool,
 }
 
 /// Why a runner does not simply go on.
@@ -49,6 +51,10 @@ enum Halt {
     Closed,
     /// Somebody else moved the checkpoint, or another generation is read.
     Moved,
+    /// Another process leads.
+    Lost,
+    /// This program does not know an event.
+    Unknown(Unknown),
     Stop(Stop),
 }
 
@@ -56,19 +62,49 @@ impl Runner {
     pub fn new(core: Arc<Core>, tracked: Arc<Tracked>, pages: broadcast::Receiver<Shared>) -> Self {
         let (instance, head) = (tracked.instance(), tracked.head());
         let size = PageSize::new(CATCH_UP_EVENTS, CATCH_UP_BYTES);
-        Self { core, tracked, pages, size, instance, stored: head, seen: head, ahead: None, noted: true }
+        Self {
+            core,
+            tracked,
+            pages,
+            size,
+            instance,
+            stored: head,
+            seen: head,
+            ahead: None,
+            noted: true,
+            parked: true,
+        }
     }
 
     /// Runs until the application closes.
     pub async fn run(mut self) {
+        let (core, mut leading) = (self.core.clone(), self.tracked.leading());
         loop {
-            match self.follow().await {
+            tokio::select! {
+                () = core.closed() => return,
+                // The sender is there as long as `tracked` is.
+                _ = leading.wait_for(|leads| *leads) => self.tracked.stand(Standing::CatchingUp),
+            }
+            // Left in the middle of a transaction, that is rolled back.
+            let halt = tokio::select! {
+                halt = self.follow() => halt,
+                _ = leading.wait_for(|leads| !*leads) => Halt::Lost,
+            };
+            let halt = match halt {
+                Halt::Stop(stop) => tokio::select! {
+                    halt = self.stand_still(stop) => halt,
+                    _ = leading.wait_for(|leads| !*leads) => Halt::Lost,
+                },
+                halt => halt,
+            };
+            match halt {
                 Halt::Closed => return,
-                Halt::Moved => {}
-                Halt::Stop(stop) => {
-                    if !self.stand_still(stop).await {
-                        return;
-                    }
+                Halt::Moved | Halt::Stop(_) => {}
+                Halt::Lost => self.tracked.stand(Standing::Away),
+                Halt::Unknown(unknown) => {
+                    tracing::warn!(projection = self.tracked.name(), "waiting {unknown}");
+                    self.tracked.yield_before(unknown);
+                    core.yielded.notify_one();
                 }
             }
         }
@@ -93,15 +129,18 @@ impl Runner {
     async fn reload(&mut self) -> Result<(), Halt> {
         let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
         let (core, tracked) = (self.core.clone(), self.tracked.clone());
-        let (instance, head) = self
+        let (instance, head, parked) = self
             .insist(|| async {
                 let (instance, head) = core.views.live(&name, version).await?;
                 if head.position == 0 && head.event_id.is_nil() {
-                    set_up(&*core.views, &*tracked.projection, &instance).await?;
+                    set_up(&*core.views, &*tracked.projection, &instance, true).await?;
                 }
-                Ok((instance, head))
+                let mut snapshot = core.views.read(&name, version).await?;
+                let parked = letters::count(&mut *snapshot).await? > 0;
+                Ok((instance, head, parked))
             })
             .await?;
+        self.parked = parked;
         (self.instance, self.stored, self.seen, self.ahead) = (instance, head, head, None);
         self.tracked.publish_anew(&self.instance, head);
         self.check_seen().await
@@ -213,10 +252,10 @@ impl Runner {
     /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
     async fn advance(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
         let (core, tracked) = (self.core.clone(), self.tracked.clone());
-        let (instance, from) = (self.instance.clone(), self.stored);
+        let (instance, from, parked) = (self.instance.clone(), self.stored, self.parked);
         let result = attempt(&core, || async {
             let _gate = tracked.gate.lock().await;
-            step(&*core.views, &*tracked.projection, &instance, EventBatch { from, to, events }).await
+            step(&*core.views, &*tracked.projection, &instance, EventBatch { from, to, events }, parked).await
         });
         match result.await {
             Ok(true) => {}
@@ -226,7 +265,8 @@ impl Runner {
                 tracing::warn!(projection = tracked.name(), %error, "a batch fails; looking for the event");
                 let _gate = tracked.gate.lock().await;
                 let mut at = from;
-                let apart = take_apart(&*core.views, &*tracked.projection, &instance, &mut at, events, to).await;
+                let apart =
+                    take_apart(&*core.views, &*tracked.projection, &instance, &mut at, events, to, parked).await;
                 match apart {
                     Apart::Passed => {}
                     Apart::Moved => return Err(Halt::Moved),
@@ -273,8 +313,12 @@ impl Runner {
     }
 
     fn stop(&self, position: Option<u64>, error: &ProjectionError) -> Halt {
-        if matches!(error, ProjectionError::Store(StoreError::Closed)) {
-            return Halt::Closed;
+        match error {
+            ProjectionError::Store(StoreError::Closed) => return Halt::Closed,
+            ProjectionError::Decode { position, source: DecodeError::UnknownType(event_type) } => {
+                return Halt::Unknown(Unknown { position: *position, event_type: event_type.clone() });
+            }
+            _ => {}
         }
         Halt::Stop(Stop {
             reason: in_words(error),
@@ -304,8 +348,8 @@ impl Runner {
         })
     }
 
-    /// Says that it stopped, and waits until it may try again. False: the application closes.
-    async fn stand_still(&mut self, stop: Stop) -> bool {
+    /// Says that it stopped, and waits until it may try again.
+    async fn stand_still(&mut self, stop: Stop) -> Halt {
         let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
         tracing::error!(projection = name, "stopped {stop}");
         if let Ok(note) = serde_json::to_string(&stop) {
@@ -315,7 +359,7 @@ impl Runner {
         self.tracked.stand(Standing::Stopped(stop));
         loop {
             tokio::select! {
-                () = self.core.closed() => return false,
+                () = self.core.closed() => return Halt::Closed,
                 () = self.tracked.resume.notified() => break,
                 () = tokio::time::sleep(LOOK_FOR_HELP) => {}
             }
@@ -328,33 +372,6 @@ impl Runner {
             }
         }
         self.tracked.stand(Standing::CatchingUp);
-        true
-    }
-}
-
-/// Tries a number of times, waiting longer each time. `Err(None)`: the application or its store closes.
-async fn attempt<T, F>(core: &Core, mut run: impl FnMut() -> F) -> Result<T, Option<ProjectionError>>
-where
-    F: Future<Output = Result<T, ProjectionError>>,
-{
-    let mut attempts = 0;
-    loop {
-        match run().await {
-            Ok(done) => return Ok(done),
-            Err(ProjectionError::Store(StoreError::Closed)) => return Err(None),
-            // Another process is at work: nothing is wrong.
-            Err(ProjectionError::Store(StoreError::Busy(_))) => {}
-            Err(error) => {
-                attempts += 1;
-                if attempts >= ATTEMPTS {
-                    return Err(Some(error));
-                }
-                tracing::debug!(%error, attempts, "trying again");
-            }
-        }
-        tokio::select! {
-            () = core.closed() => return Err(None),
-            () = tokio::time::sleep(back_off(attempts.max(1))) => {}
-        }
+        Halt::Moved
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Progress;
 use crate::events::Head;
@@ -24,10 +25,14 @@ pub struct ProjectionStatus {
     pub head: u64,
     /// How many events are between the two.
     pub lag: u64,
+    /// How many events it has left out, those that queue behind others included.
+    pub dead_letters: u64,
+    /// The process that keeps it up with the log, if any does: a number of its own for each start of each.
+    pub leader: Option<Uuid>,
     /// What it is doing.
     #[serde(flatten)]
     pub state: ProjectionState,
-    /// How far a rebuild by this process is, if there is one.
+    /// How far a rebuild of it is, whichever process makes it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<Progress>,
 }
@@ -40,8 +45,20 @@ pub enum ProjectionState {
     Live,
     /// It has events to take in.
     CatchingUp,
+    /// It has come to an event that this program does not know, and no program that does runs it now. It is no failure:
+    /// it goes on when one is started.
+    Waiting(Unknown),
     /// It failed, and stays where it is until it is resumed, rebuilt or started again.
     Stopped(Stop),
+}
+
+/// An event that this program does not know: a newer one wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// Its position.
+    pub position: u64,
+    /// Its type.
+    pub event_type: String,
 }
 
 /// Why and where a projection stopped.
@@ -70,6 +87,13 @@ impl ProjectionStatus {
     }
 }
 
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, event_type } = self;
+        write!(f, "before event {position} for a program that knows the event type `{event_type}`")
+    }
+}
+
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
@@ -84,6 +108,7 @@ impl fmt::Display for ProjectionState {
         match self {
             Self::Live => f.write_str("live"),
             Self::CatchingUp => f.write_str("catching up"),
+            Self::Waiting(unknown) => write!(f, "waiting {unknown}"),
             Self::Stopped(stop) => write!(f, "stopped {stop}"),
         }
     }

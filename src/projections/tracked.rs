@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::status::Stop;
+use super::status::{Stop, Unknown};
 use super::{Progress, Projection};
 use crate::events::{Head, Stored, Types};
 use crate::store::{About, Instance, Interest, Store, StoreError, Views};
@@ -18,6 +18,8 @@ pub(super) struct Core {
     pub types: Arc<Types>,
     /// Becomes true when the application closes.
     pub closing: watch::Receiver<bool>,
+    /// A projection came to an event that this program does not know.
+    pub yielded: Notify,
 }
 
 impl Core {
@@ -44,6 +46,10 @@ pub(super) enum Standing {
     CatchingUp,
     Live,
     Stopped(Stop),
+    /// It came to an event that this program does not know, and nobody who does is there.
+    Waiting(Unknown),
+    /// Another process runs it, or none.
+    Away,
 }
 
 /// One projection in this process.
@@ -54,6 +60,10 @@ pub(super) struct Tracked {
     instance: Mutex<Instance>,
     progress: watch::Sender<Head>,
     standing: watch::Sender<Standing>,
+    /// Whether this process is the one that runs it.
+    leading: watch::Sender<bool>,
+    /// The event before which this program had to leave it to others.
+    yielded: Mutex<Option<Unknown>>,
     /// The furthest position that anybody has waited for.
     awaited: AtomicU64,
     /// Somebody waits for a checkpoint.
@@ -79,7 +89,9 @@ impl Tracked {
             wanted,
             instance: Mutex::new(instance),
             progress: watch::Sender::new(head),
-            standing: watch::Sender::new(Standing::CatchingUp),
+            standing: watch::Sender::new(Standing::Away),
+            leading: watch::Sender::new(false),
+            yielded: Mutex::new(None),
             awaited: AtomicU64::new(0),
             nudge: Notify::new(),
             resume: Notify::new(),
@@ -150,7 +162,53 @@ impl Tracked {
     }
 
     pub fn stand(&self, standing: Standing) {
+        if !matches!(standing, Standing::Waiting(_)) {
+            let head = self.head().position;
+            let mut yielded = self.yielded.lock().unwrap_or_else(PoisonError::into_inner);
+            if yielded.as_ref().is_some_and(|unknown| head >= unknown.position) {
+                *yielded = None;
+            }
+        }
         self.standing.send_replace(standing);
+    }
+
+    /// Name and version: what leases are for.
+    pub fn key(&self) -> (String, u64) {
+        (self.name().to_owned(), self.projection.version())
+    }
+
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.leading.subscribe()
+    }
+
+    /// Says whether this process runs it.
+    pub fn lead(&self, leads: bool) {
+        let changed = self.leading.send_if_modified(|now| std::mem::replace(now, leads) != leads);
+        if changed && leads && matches!(&*self.standing.borrow(), Standing::Away) {
+            // What was noted of earlier runs counts no more.
+            self.stand(Standing::CatchingUp);
+        }
+    }
+
+    /// Leaves it to programs that know the event.
+    pub fn yield_before(&self, unknown: Unknown) {
+        *self.yielded.lock().unwrap_or_else(PoisonError::into_inner) = Some(unknown.clone());
+        self.stand(Standing::Waiting(unknown));
+        self.lead(false);
+    }
+
+    /// The position of the event that this program does not know, if it had to leave it to others.
+    pub fn yielded(&self) -> Option<u64> {
+        self.yielded.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|unknown| unknown.position)
+    }
+
+    /// Somebody who knows the event leads it, or nobody does.
+    pub fn wait_elsewhere(&self, led: bool) {
+        let unknown = self.yielded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match unknown {
+            Some(unknown) if !led => self.stand(Standing::Waiting(unknown)),
+            _ => self.stand(Standing::Away),
+        }
     }
 
     /// Lets it try again, if it has stopped.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use super::{EventBatch, Projection, ProjectionError};
-use crate::events::{Head, Stored};
+use super::tracked::Core;
+use super::{EventBatch, Projection, ProjectionError, letters};
+use crate::events::{DecodeError, Head, Stored};
 use crate::store::{Instance, StoreError, Views};
 
 /// How often a step is tried before it is taken apart.
@@ -18,11 +19,12 @@ pub(super) fn back_off(attempt: u32) -> Duration {
     Duration::from_millis(50 << attempt.saturating_sub(1).min(6))
 }
 
-/// Makes the projection's tables where this generation has none yet.
+/// Makes the projection's tables where this generation has none yet; `indexes`: also what only readers need.
 pub(super) async fn set_up(
     views: &dyn Views,
     projection: &dyn Projection,
     instance: &Instance,
+    indexes: bool,
 ) -> Result<(), ProjectionError> {
     let start = Head::default();
     let Some(mut transaction) = views.begin(instance, start, start).await? else { return Ok(()) };
@@ -31,28 +33,40 @@ pub(super) async fn set_up(
     transaction.execute(&make, Vec::new()).await?;
     let mark = format!("INSERT INTO {done} (done) VALUES (1) ON CONFLICT (done) DO NOTHING");
     if transaction.execute(&mark, Vec::new()).await? > 0 {
+        letters::set_up(transaction.as_mut()).await?;
         caught(async { projection.setup(transaction.as_mut()).await }).await?;
+        if indexes {
+            caught(async { projection.indexes(transaction.as_mut()).await }).await?;
+        }
     }
     Ok(transaction.commit().await?)
 }
 
-/// Takes the projection from one checkpoint to the next. False: it was not there (any more), and nothing was done.
+/// Takes the projection from one checkpoint to the next, around parked keys if there may be any. False: it was not
+/// there (any more), and nothing was done.
 pub(super) async fn step(
     views: &dyn Views,
     projection: &dyn Projection,
     instance: &Instance,
     batch: EventBatch<'_>,
+    parked: bool,
 ) -> Result<bool, ProjectionError> {
     let Some(mut transaction) = views.begin(instance, batch.from, batch.to).await? else { return Ok(false) };
     if !batch.events.is_empty() {
-        caught(async { projection.apply(batch, transaction.as_mut()).await }).await?;
+        let take = async {
+            if parked && letters::take_around(projection, batch.events, transaction.as_mut()).await?.is_some() {
+                return Ok(());
+            }
+            projection.apply(batch, transaction.as_mut()).await
+        };
+        caught(take).await?;
     }
     transaction.commit().await?;
     Ok(true)
 }
 
 /// Makes an error of a panic.
-async fn caught<T>(run: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+pub(super) async fn caught<T>(run: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
     AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -79,6 +93,7 @@ pub(super) async fn take_apart(
     at: &mut Head,
     events: &[Stored],
     to: Head,
+    parked: bool,
 ) -> Apart {
     let mut rest = events;
     let mut size = events.len().div_ceil(2);
@@ -89,7 +104,7 @@ pub(super) async fn take_apart(
             _ => to,
         };
         let batch = EventBatch { from: *at, to: end, events: piece };
-        match step(views, projection, instance, batch).await {
+        match step(views, projection, instance, batch, parked).await {
             Ok(true) => {
                 *at = end;
                 rest = after;
@@ -106,6 +121,34 @@ pub(super) async fn take_apart(
                 return Apart::Failed { position: piece.first().map(|stored| stored.position), error };
             }
             Err(_) => size = piece.len() / 2,
+        }
+    }
+}
+
+/// Tries a number of times, waiting longer each time. `Err(None)`: the application or its store closes.
+pub(super) async fn attempt<T, F>(core: &Core, mut run: impl FnMut() -> F) -> Result<T, Option<ProjectionError>>
+where
+    F: Future<Output = Result<T, ProjectionError>>,
+{
+    let mut attempts = 0;
+    loop {
+        match run().await {
+            Ok(done) => return Ok(done),
+            Err(ProjectionError::Store(StoreError::Closed)) => return Err(None),
+            // Another process is at work: nothing is wrong.
+            Err(ProjectionError::Store(StoreError::Busy(_))) => {}
+            Err(error) => {
+                attempts += 1;
+                let unknown = matches!(error, ProjectionError::Decode { source: DecodeError::UnknownType(_), .. });
+                if attempts >= ATTEMPTS || unknown {
+                    return Err(Some(error));
+                }
+                tracing::debug!(%error, attempts, "trying again");
+            }
+        }
+        tokio::select! {
+            () = core.closed() => return Err(None),
+            () = tokio::time::sleep(back_off(attempts.max(1))) => {}
         }
     }
 }

@@ -16,7 +16,7 @@ async fn read(views: &dyn Views, version: u64) -> Vec<(String, String)> {
 
 async fn made(views: &dyn Views, version: u64) -> Instance {
     let (instance, _) = views.live("balance", version).await.unwrap();
-    set_up(views, &*balances(), &instance).await.unwrap();
+    set_up(views, &*balances(), &instance, true).await.unwrap();
     instance
 }
 
@@ -43,7 +43,7 @@ fn incremental_is_batch_at_every_position() {
                 let piece = &events[done..done + piece];
                 let to = piece.last().unwrap().head();
                 let batch = EventBatch { from, to, events: piece };
-                assert!(step(&*views, &*balances(), &incremental, batch).await.unwrap());
+                assert!(step(&*views, &*balances(), &incremental, batch, false).await.unwrap());
                 from = to;
                 done += piece.len();
                 let now = read(&*views, version).await;
@@ -52,7 +52,7 @@ fn incremental_is_batch_at_every_position() {
                 let all_at_once = 1_000_000 * version + done as u64;
                 let instance = made(&*views, all_at_once).await;
                 let batch = EventBatch { from: Head::default(), to, events: &events[..done] };
-                assert!(step(&*views, &*balances(), &instance, batch).await.unwrap());
+                assert!(step(&*views, &*balances(), &instance, batch, false).await.unwrap());
                 assert_eq!(now, read(&*views, all_at_once).await);
             }
         });

@@ -1,7 +1,7 @@
 //! A log that a test can bend: truncated like a restored backup, or failing on purpose; its views are real ones.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct TestLog {
     head: watch::Sender<Head>,
     real: Arc<dyn Store>,
     pub begun: Arc<AtomicU32>,
+    /// How many events were read.
+    pub read: AtomicU64,
     /// How many of the next commits fail, although some of them are done.
     pub doubtful: Arc<AtomicU32>,
 }
@@ -33,6 +35,7 @@ impl TestLog {
             head: watch::Sender::new(Head::default()),
             real,
             begun: Arc::default(),
+            read: AtomicU64::new(0),
             doubtful: Arc::default(),
         })
     }
@@ -98,6 +101,7 @@ impl Store for TestLog {
         let from = events.partition_point(|stored| stored.position <= after);
         let wanted = events[from..].iter().filter(|stored| interest.wants(stored));
         let wanted: Vec<Stored> = wanted.take(limit).cloned().collect();
+        self.read.fetch_add(wanted.len() as u64, Ordering::Relaxed);
         let bound = match wanted.last() {
             Some(last) if wanted.len() == limit => last.head(),
             _ => events

@@ -3,9 +3,15 @@
 mod documents;
 mod failure;
 mod following;
+mod keys;
+mod leading;
+mod letters;
+mod lists;
 mod log;
 mod once;
 mod rebuild;
+mod speed;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +23,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::leader::Terms;
 use super::*;
 use crate::events::{Event as _, Head, Id as _, Recorded, Ref, Stored, Types};
 use crate::store::{Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, Stream, Transaction};
@@ -356,11 +363,11 @@ pub async fn compare(store: &Arc<dyn Store>, projections: &Projections) {
 
 /// Asks again and again until it is so.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         if is().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what}: not in ten seconds");
+    panic!("{what}: not in half a minute");
 }

@@ -26,7 +26,7 @@ pub(super) struct Kind {
 /// The log.
 pub(super) const LOG: Kind = Kind { version: 1, application_id: 0x616e_6e6c, schema: include_str!("log.sql") };
 /// The views.
-pub(super) const VIEWS: Kind = Kind { version: 1, application_id: 0x616e_6e76, schema: include_str!("views.sql") };
+pub(super) const VIEWS: Kind = Kind { version: 2, application_id: 0x616e_6e76, schema: include_str!("views.sql") };
 
 /// What the `meta` table says.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Rows of the log, read.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Params, Row};
@@ -32,6 +34,31 @@ pub(super) fn events(
     let mut rows = statement.query(parameters).map_err(|error| place.fault(DOING, error))?;
     while let Some(row) = rows.next().map_err(|error| place.fault(DOING, error))? {
         into.push(stored(row)?);
+    }
+    Ok(())
+}
+
+/// Runs a query of events until `limit` of them have one of these types. That they are picked here, and not by SQLite,
+/// saves a look-up in a table of its own for each row: a tenth of what reading them costs.
+pub(super) fn wanted_events(
+    place: &Place,
+    statement: &mut CachedStatement<'_>,
+    parameters: impl Params,
+    wanted: &HashSet<&str>,
+    limit: usize,
+    into: &mut Vec<Stored>,
+) -> Result<(), StoreError> {
+    const DOING: &str = "reading events";
+    let mut rows = statement.query(parameters).map_err(|error| place.fault(DOING, error))?;
+    while into.len() < limit {
+        let Some(row) = rows.next().map_err(|error| place.fault(DOING, error))? else { break };
+        let event_type = row.get_ref(5).ok().and_then(|value| value.as_str().ok());
+        // Many in a row are of one type.
+        let as_before = into.last().is_some_and(|last| Some(last.event_type.as_str()) == event_type);
+        // A row that cannot be read is told by the one who reads it.
+        if as_before || event_type.is_none_or(|event_type| wanted.contains(event_type)) {
+            into.push(stored(row)?);
+        }
     }
     Ok(())
 }

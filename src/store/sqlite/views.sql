@@ -1,4 +1,4 @@
--- The views: schema version 1. Disposable: all of it is made from the log.
+-- The views: schema version 2. Disposable: all of it is made from the log.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -25,6 +25,20 @@ CREATE TABLE notes (
     note    TEXT NOT NULL,
     PRIMARY KEY (name, version, about)
 ) STRICT, WITHOUT ROWID;
+
+-- Who wants to run which projection, and who does. Times are microseconds since 1970.
+CREATE TABLE leases (
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    owner   BLOB NOT NULL,
+    leads   INTEGER NOT NULL,
+    renewed INTEGER NOT NULL,
+    until   INTEGER NOT NULL,
+    PRIMARY KEY (name, version, owner)
+) STRICT, WITHOUT ROWID;
+
+-- One leads.
+CREATE UNIQUE INDEX leases_led ON leases (name, version) WHERE leads;
 
 -- event_id: that of the aggregate's event of this sequence, so that a snapshot of a lost tail is not taken for good.
 CREATE TABLE snapshots (

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::names;
+use super::{leases, names};
 use crate::events::Head;
-use crate::store::{About, Instance};
+use crate::store::{About, Generation, Instance};
 
 const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM projections ";
 
@@ -134,6 +134,39 @@ fn remove(connection: &Connection, instance: &Instance) -> rusqlite::Result<()> 
     let Instance { name, version, generation } = instance;
     const ROW: &str = "DELETE FROM projections WHERE name = ?1 AND version = ?2 AND generation = ?3";
     connection.execute(ROW, params![name, version, generation]).map(drop)
+}
+
+/// All generations of all projections, and who leads each now.
+pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Generation>> {
+    const ALL: &str = "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
+         FROM projections p LEFT JOIN leases l \
+         ON l.name = p.name AND l.version = p.version AND l.leads AND l.until > ?1 AND l.renewed <= ?1 \
+         ORDER BY p.name, p.version, p.generation";
+    let row = |row: &Row<'_>| {
+        let (instance, head) = generation(row)?;
+        Ok(Generation { instance, head, live: row.get(5)?, leader: row.get(6)? })
+    };
+    connection.prepare_cached(ALL)?.query_map([now], row)?.collect()
+}
+
+/// `None`: somebody wants it.
+pub(super) fn prune(connection: &Connection, name: &str, version: u64, now: i64) -> rusqlite::Result<Option<()>> {
+    if leases::is_wanted(connection, name, version, now)? {
+        return Ok(None);
+    }
+    const OF_VERSION: &str = "SELECT generation FROM projections WHERE name = ?1 AND version = ?2";
+    let generations: Vec<u64> = connection
+        .prepare_cached(OF_VERSION)?
+        .query_map(params![name, version], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for generation in generations {
+        remove(connection, &Instance { name: name.to_owned(), version, generation })?;
+    }
+    for table in ["notes", "leases"] {
+        let sql = format!("DELETE FROM {table} WHERE name = ?1 AND version = ?2");
+        connection.execute(&sql, params![name, version])?;
+    }
+    Ok(Some(()))
 }
 
 pub(super) fn note(

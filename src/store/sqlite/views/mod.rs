@@ -2,11 +2,13 @@
 //!
 //! ## Layout
 //! - `generations`: which generation is read, which is being built; making, switching and dropping them
+//! - `leases`: who leads which projection
 //! - `transaction`: a projection's transaction, and what is read as of one moment
 //! - `names`: what a generation's tables are called
 //! - `statement`: values in and out
 
 mod generations;
+mod leases;
 mod names;
 mod statement;
 mod transaction;
@@ -200,22 +202,29 @@ impl Views for SqliteViews {
 
     async fn lead(
         &self,
-        _owner: Uuid,
+        owner: Uuid,
         wanted: &[(String, u64)],
-        _term: Duration,
+        term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        Ok(wanted.to_vec())
+        let wanted = wanted.to_vec();
+        let led = self
+            .write(move |connection| leases::lead(connection, owner, &wanted, term, leases::now()).map(Some))
+            .await?;
+        Ok(led.unwrap_or_default())
     }
 
-    async fn leave(&self, _owner: Uuid) -> Result<(), StoreError> {
-        Ok(())
+    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.write(move |connection| leases::leave(connection, owner).map(Some)).await.map(drop)
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
-        Err(super::fault::told(DOING, "not there yet"))
+        self.find(|connection| generations::all(connection, leases::now())).await
     }
 
-    async fn prune(&self, _name: &str, _version: u64) -> Result<bool, StoreError> {
-        Err(super::fault::told(DOING, "not there yet"))
+    async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        let pruned =
+            self.write(move |connection| generations::prune(connection, &name, version, leases::now())).await?;
+        Ok(pruned.is_some())
     }
 }

@@ -1,0 +1,167 @@
+//! [`Field`]: what the documents of a view can be found and ordered by.
+
+use std::fmt;
+
+use crate::events::Id;
+use crate::store::{Cell, Dialect};
+
+/// What kind of values a field has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Text, ordered by its bytes.
+    Text,
+    /// Whole numbers.
+    Number,
+}
+
+/// The name and kind of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldInfo {
+    /// Its name: lower-case letters, digits and `_`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: FieldKind,
+}
+
+/// A value of a document that the view's list can be filtered and ordered by. It is kept in an indexed column beside the
+/// document. A document that has no such value is found by no filter on it, and stands in no list ordered by it.
+///
+/// Declaring another field builds the view anew, by itself.
+///
+/// ```
+/// # use annals::prelude::*;
+/// # use annals::projections::{DocumentView, Field, On};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// # pub struct LampId(String);
+/// # #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// # #[event(name = "lamp", topic = "house/lamp")]
+/// # pub enum LampEvent {
+/// #     #[event(update, "{actor} put the lamp into {room} at {level} percent")]
+/// #     Put { room: String, level: u8 },
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct Lamp { room: String, percent: u8 }
+///
+/// impl DocumentView for Lamp {
+///     const NAME: &'static str = "lamps";
+///     const FIELDS: &'static [Field<Self>] = &[
+///         Field::text("room", |lamp| Some(lamp.room.clone())),
+///         Field::number("percent", |lamp| Some(lamp.percent.into())),
+///     ];
+///     type Key = LampId;
+///     type Events = LampEvent;
+/// }
+/// # impl On<LampEvent> for Lamp {
+/// #     fn keys(event: &Recorded<LampEvent>) -> Vec<LampId> { event.id().into_iter().collect() }
+/// #     fn apply(lamp: &mut Option<Self>, _: &LampId, event: &Recorded<LampEvent>) {
+/// #         let LampEvent::Put { room, level } = &event.event;
+/// #         *lamp = Some(Lamp { room: room.clone(), percent: *level });
+/// #     }
+/// # }
+/// # async fn page(annals: &annals::Annals) -> Result<(), Box<dyn std::error::Error>> {
+/// let brightest = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10).await?;
+/// let more = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10);
+/// if let Some(next) = &brightest.next {
+///     let page = more.cursor(next).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Field<V> {
+    info: FieldInfo,
+    of: Of<V>,
+}
+
+enum Of<V> {
+    Text(fn(&V) -> Option<String>),
+    Number(fn(&V) -> Option<i64>),
+}
+
+impl<V> Field<V> {
+    /// A field of text.
+    pub const fn text(name: &'static str, of: fn(&V) -> Option<String>) -> Self {
+        Self { info: FieldInfo { name, kind: FieldKind::Text }, of: Of::Text(of) }
+    }
+
+    /// A field of whole numbers: counts, positions, cents, times as numbers.
+    pub const fn number(name: &'static str, of: fn(&V) -> Option<i64>) -> Self {
+        Self { info: FieldInfo { name, kind: FieldKind::Number }, of: Of::Number(of) }
+    }
+
+    /// Its name and kind.
+    #[must_use]
+    pub const fn info(&self) -> FieldInfo {
+        self.info
+    }
+
+    pub(super) fn cell(&self, document: &V) -> Cell {
+        match self.of {
+            Of::Text(of) => of(document).map_or(Cell::Null, Cell::Text),
+            Of::Number(of) => of(document).map_or(Cell::Null, Cell::Integer),
+        }
+    }
+}
+
+impl<V> fmt::Debug for Field<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.info.fmt(f)
+    }
+}
+
+impl FieldInfo {
+    /// The column that it is kept in.
+    pub(super) fn column(&self) -> String {
+        format!("\"f_{}\"", self.name.replace('"', "\"\""))
+    }
+
+    pub(super) fn column_type(&self, dialect: Dialect) -> &'static str {
+        match (self.kind, dialect) {
+            (FieldKind::Text, Dialect::Sqlite) => "TEXT",
+            (FieldKind::Text, Dialect::Postgres) => "TEXT COLLATE \"C\"",
+            (FieldKind::Number, Dialect::Sqlite) => "INTEGER",
+            (FieldKind::Number, Dialect::Postgres) => "BIGINT",
+        }
+    }
+}
+
+/// What a field is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldValue(pub(super) Cell);
+
+impl From<&str> for FieldValue {
+    fn from(text: &str) -> Self {
+        Self(Cell::from(text))
+    }
+}
+
+impl From<String> for FieldValue {
+    fn from(text: String) -> Self {
+        Self(Cell::Text(text))
+    }
+}
+
+impl From<&String> for FieldValue {
+    fn from(text: &String) -> Self {
+        Self(Cell::from(text.as_str()))
+    }
+}
+
+impl<I: Id> From<&I> for FieldValue {
+    /// An id's whole reference: `project:7`.
+    fn from(id: &I) -> Self {
+        Self(Cell::Text(id.to_string()))
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl From<$number> for FieldValue {
+            fn from(number: $number) -> Self {
+                Self(Cell::Integer(number.into()))
+            }
+        }
+    )*};
+}
+
+numbers!(i64, i32, u32, bool);

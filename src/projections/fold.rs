@@ -1,0 +1,81 @@
+//! [`Fold`]: a projection's events folded in memory, ahead of its tables.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+
+use super::ProjectionError;
+use crate::events::Stored;
+use crate::store::Transaction;
+
+/// What a [`Fold`] stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Empty tables: there is nothing to load.
+    Empty,
+    /// What is stored: it loads what it touches.
+    Stored,
+    /// Nothing, whatever is stored: it loads nothing, and what it does not make again is deleted.
+    Anew,
+}
+
+/// The keys that a [`Fold`] takes events in for.
+#[derive(Clone, Copy, Debug)]
+pub enum Keys<'a> {
+    /// All.
+    All,
+    /// These alone.
+    Only(&'a HashSet<String>),
+    /// All others.
+    Without(&'a HashSet<String>),
+}
+
+impl Keys<'_> {
+    /// Whether this key is one of them.
+    #[must_use]
+    pub fn contain(&self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(keys) => keys.contains(key),
+            Self::Without(keys) => !keys.contains(key),
+        }
+    }
+}
+
+/// Events of a projection folded in memory, and written when there is a time for it: a rebuild takes in many pages
+/// of the log and writes each document once.
+///
+/// It is called in turns: [`gather`](Self::gather), [`load`](Self::load) if it [`lacks`](Self::lacks) anything,
+/// [`fold`](Self::fold); now and then [`write`](Self::write). After an error it is thrown away.
+#[async_trait]
+pub trait Fold: Send + Sync {
+    /// Takes events in, for these keys, and notes what of that is stored and not in memory yet.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError>;
+
+    /// Whether it has to load anything before it can fold what it gathered.
+    fn lacks(&self) -> bool;
+
+    /// Loads that.
+    ///
+    /// # Errors
+    /// When what is stored cannot be read.
+    async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+
+    /// Folds what it gathered.
+    fn fold(&mut self);
+
+    /// The position of the event that it gathered or folded last: the culprit, if it panics.
+    fn position(&self) -> u64;
+
+    /// About how many bytes of memory it holds. It is asked to write, and to let go of them, before they are too many.
+    fn bytes(&self) -> usize;
+
+    /// Writes what has changed.
+    ///
+    /// # Errors
+    /// When the database says no.
+    async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+}

@@ -1,0 +1,202 @@
+//! [`Folded`]: the documents of a view, in memory.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+
+use super::documents::{TABLE, upsert};
+use super::fold::{Fold, Ground, Keys};
+use super::{DocumentView, EventSet, ProjectionError, ViewKey};
+use crate::events::Stored;
+use crate::store::{Cell, Row, Transaction};
+
+/// The most memory that documents stay in once they are written.
+const KEEP_BYTES: usize = 32 << 20;
+
+/// What a slot takes beyond its key and document, about.
+const SLOT_BYTES: usize = 96;
+
+/// How much larger a document is in memory than as text, about.
+const IN_MEMORY: usize = 4;
+
+struct Slot<V> {
+    document: Option<V>,
+    stored: bool,
+    changed: bool,
+}
+
+type Decoded<V> = <<V as DocumentView>::Events as EventSet<V>>::Decoded;
+
+/// Documents as typed values: read from the table at most once, folded, and written as text once.
+pub(super) struct Folded<V: DocumentView> {
+    documents: HashMap<V::Key, Slot<V>>,
+    ground: Ground,
+    /// Whether what is not here is not in the table either.
+    complete: bool,
+    missing: Vec<V::Key>,
+    gathered: Vec<(u64, Decoded<V>, Vec<V::Key>)>,
+    position: u64,
+    bytes: usize,
+}
+
+impl<V: DocumentView> Folded<V> {
+    pub fn new(ground: Ground) -> Self {
+        Self {
+            documents: HashMap::new(),
+            ground,
+            complete: ground != Ground::Stored,
+            missing: Vec::new(),
+            gathered: Vec::new(),
+            position: 0,
+            bytes: 0,
+        }
+    }
+
+    fn slot_bytes(key: &V::Key) -> usize {
+        SLOT_BYTES + size_of::<(V::Key, Slot<V>)>() + key.key_text().len()
+    }
+
+    /// Each key once, and only those that are wanted.
+    fn sift(found: &mut Vec<V::Key>, keys: Keys<'_>) {
+        if !matches!(keys, Keys::All) {
+            found.retain(|key| keys.contain(&key.key_text()));
+        }
+        if found.len() > 1 {
+            let mut seen = HashSet::with_capacity(found.len());
+            found.retain(|key| seen.insert(key.clone()));
+        }
+    }
+
+    fn apply(slot: &mut Slot<V>, key: &V::Key, event: &Decoded<V>) {
+        V::Events::apply(&mut slot.document, key, event);
+        slot.changed = true;
+    }
+}
+
+#[async_trait]
+impl<V: DocumentView> Fold for Folded<V> {
+    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError> {
+        for stored in events {
+            self.position = stored.position;
+            let event = V::Events::decode(stored)
+                .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
+            let Some(event) = event else { continue };
+            let mut touched = V::Events::keys(&event);
+            Self::sift(&mut touched, keys);
+            // What an event leaves in a document is hardly more than what was in it.
+            self.bytes += touched.len() * (stored.payload.len() + stored.metadata.len());
+            if !self.complete {
+                for key in &touched {
+                    if !self.documents.contains_key(key) {
+                        let slot = Slot { document: None, stored: false, changed: false };
+                        self.bytes += Self::slot_bytes(key);
+                        self.documents.insert(key.clone(), slot);
+                        self.missing.push(key.clone());
+                    }
+                }
+                self.gathered.push((stored.position, event, touched));
+                continue;
+            }
+            let stored = self.ground == Ground::Anew;
+            for key in touched {
+                if let Some(slot) = self.documents.get_mut(&key) {
+                    Self::apply(slot, &key, &event);
+                    continue;
+                }
+                let mut slot = Slot { document: None, stored, changed: false };
+                Self::apply(&mut slot, &key, &event);
+                self.bytes += Self::slot_bytes(&key);
+                self.documents.insert(key, slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn lacks(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let keys = std::mem::take(&mut self.missing);
+        let sql = format!("SELECT body FROM {} WHERE key = $1", transaction.table(TABLE));
+        let rows = keys.iter().map(|key| vec![Cell::from(key.key_text().into_owned())]).collect();
+        for (key, found) in keys.into_iter().zip(transaction.query_many(&sql, rows).await?) {
+            let Some(body) = found.first().and_then(|row| row.first()) else { continue };
+            let body = body.text().unwrap_or_default();
+            let document = serde_json::from_str(body)
+                .map_err(|source| ProjectionError::Document { key: key.key_text().into_owned(), source })?;
+            self.bytes += IN_MEMORY * body.len();
+            self.documents.insert(key, Slot { document: Some(document), stored: true, changed: false });
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self) {
+        for (position, event, keys) in self.gathered.drain(..) {
+            self.position = position;
+            for key in &keys {
+                if let Some(slot) = self.documents.get_mut(key) {
+                    Self::apply(slot, key, &event);
+                }
+            }
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let mut written: Vec<Row> = Vec::new();
+        let mut deleted: Vec<Row> = Vec::new();
+        let (mut bytes, mut sample) = (0, 0);
+        for (key, slot) in self.documents.iter_mut().filter(|(_, slot)| slot.changed) {
+            let key = key.key_text().into_owned();
+            match &slot.document {
+                Some(document) => {
+                    let body = serde_json::to_string(document).map_err(|error| {
+                        ProjectionError::Other(
+                            format!("document `{key}` cannot be written as JSON: {error}").into(),
+                        )
+                    })?;
+                    (bytes, sample) = (bytes + body.len(), sample + 1);
+                    let fields = V::FIELDS.iter().map(|field| field.cell(document));
+                    written.push([Cell::Text(key), Cell::Text(body)].into_iter().chain(fields).collect());
+                }
+                None if slot.stored => deleted.push(vec![Cell::Text(key)]),
+                None => {}
+            }
+            (slot.stored, slot.changed) = (slot.document.is_some(), false);
+        }
+        // In the order of the keys: the table is filled from left to right.
+        written.sort_unstable_by(|one, other| one[0].text().cmp(&other[0].text()));
+        if !written.is_empty() {
+            transaction.execute_many(&upsert::<V>(&transaction.table(TABLE)), written).await?;
+        }
+        if !deleted.is_empty() {
+            let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE));
+            transaction.execute_many(&sql, deleted).await?;
+        }
+        self.settle(bytes, sample);
+        Ok(())
+    }
+}
+
+impl<V: DocumentView> Folded<V> {
+    /// Now that all is written: keeps the documents in memory if they are small enough.
+    fn settle(&mut self, bytes: usize, documents: usize) {
+        let slots: usize = self.documents.len() * (SLOT_BYTES + size_of::<(V::Key, Slot<V>)>());
+        let each = bytes.checked_div(documents).unwrap_or(0);
+        self.bytes = slots + IN_MEMORY * each * self.documents.len();
+        if self.bytes > KEEP_BYTES {
+            self.documents = HashMap::new();
+            self.bytes = 0;
+            self.complete = false;
+            self.ground = Ground::Stored;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Dead letters: events that a projection was told to leave out, and those that queue behind them.
+//!
+//! They lie in a table of the generation that they are missing in, so that they come and go in one transaction with
+//! its checkpoint. A view with keys parks the keys of a dead letter: later events of these keys queue behind it, and what
+//! is kept under them stays as it was before. In a projection without keys the event alone is left out.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::fold::{Ground, Keys};
+use super::{Projection, ProjectionError};
+use crate::events::Stored;
+use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot};
+
+const TABLE: &str = "dead_letters";
+const COLUMNS: &str = "position, key, event_type, error, attempts, since";
+
+/// How many events are taken in at a time.
+const AT_ONCE: usize = 1_024;
+
+/// An event that a projection left out: see [`Annals::skip`](crate::Annals::skip).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeadLetter {
+    /// The event's position.
+    pub position: u64,
+    /// Its type.
+    pub event_type: String,
+    /// The key that it is missing under; none in a projection without keys, and where its keys cannot be told.
+    pub key: Option<String>,
+    /// What the projection said of it; nothing, if it only queues behind one of the same key.
+    pub error: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Since when it has been left out.
+    pub since: Timestamp,
+}
+
+impl DeadLetter {
+    fn row(&self) -> Row {
+        vec![
+            self.position.into(),
+            self.key.clone().unwrap_or_default().into(),
+            self.event_type.as_str().into(),
+            self.error.clone().map_or(Cell::Null, Cell::from),
+            u64::from(self.attempts).into(),
+            self.since.to_string().into(),
+        ]
+    }
+
+    fn of(row: &Row) -> Option<Self> {
+        let text = |index: usize| row.get(index).and_then(Cell::text).map(str::to_owned);
+        let number = |index: usize| row.get(index).and_then(Cell::integer);
+        Some(Self {
+            position: number(0)?.try_into().ok()?,
+            key: text(1).filter(|key| !key.is_empty()),
+            event_type: text(2)?,
+            error: text(3),
+            attempts: number(4)?.try_into().ok()?,
+            since: text(5)?.parse().ok()?,
+        })
+    }
+
+    fn queued(stored: &Stored, key: String) -> Self {
+        let event_type = stored.event_type.clone();
+        Self {
+            position: stored.position,
+            event_type,
+            key: Some(key),
+            error: None,
+            attempts: 0,
+            since: Timestamp::now(),
+        }
+    }
+
+    /// The letters of an event that fails: one for each of its keys.
+    pub(super) fn of_event(
+        projection: &dyn Projection,
+        stored: &Stored,
+        error: &str,
+        attempts: u32,
+        since: Timestamp,
+    ) -> Vec<Self> {
+        let letter = |key| Self {
+            position: stored.position,
+            event_type: stored.event_type.clone(),
+            key,
+            error: Some(error.to_owned()),
+            attempts,
+            since,
+        };
+        match projection.keys(stored) {
+            Ok(Some(keys)) if !keys.is_empty() => keys.into_iter().map(|key| letter(Some(key))).collect(),
+            _ => vec![letter(None)],
+        }
+    }
+}
+
+/// Makes the table.
+pub(super) async fn set_up(transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+    let text = match transaction.dialect() {
+        Dialect::Sqlite => "TEXT",
+        Dialect::Postgres => "TEXT COLLATE \"C\"",
+    };
+    let sql = format!(
+        "CREATE TABLE {} (position BIGINT NOT NULL, key {text} NOT NULL, event_type TEXT NOT NULL, error TEXT, \
+         attempts BIGINT NOT NULL, since TEXT NOT NULL, PRIMARY KEY (key, position))",
+        transaction.table(TABLE)
+    );
+    transaction.execute(&sql, Vec::new()).await.map(drop)
+}
+
+/// All of them, in the order of their events.
+pub(super) async fn all(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE));
+    Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::of).collect())
+}
+
+/// How many events are left out, those that queue included.
+pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(DISTINCT position) FROM {}", snapshot.table(TABLE));
+    let rows = snapshot.query(&sql, Vec::new()).await?;
+    let count = rows.first().and_then(|row| row.first()).and_then(Cell::integer);
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+}
+
+/// Whether anything was left out under this key.
+pub(super) async fn are_left_out(key: &str, snapshot: &mut dyn ViewSnapshot) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM {} WHERE key = $1 LIMIT 1", snapshot.table(TABLE));
+    Ok(!snapshot.query(&sql, vec![key.into()]).await?.is_empty())
+}
+
+pub(super) async fn add(letters: &[DeadLetter], transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO {} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key, position) DO NOTHING",
+        transaction.table(TABLE)
+    );
+    transaction.execute_many(&sql, letters.iter().map(DeadLetter::row).collect()).await
+}
+
+/// Forgets what was left out under this key.
+pub(super) async fn forget(key: &str, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+    let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE));
+    transaction.execute(&sql, vec![key.into()]).await.map(drop)
+}
+
+/// Forgets an event whose keys could not be told.
+pub(super) async fn forget_event(position: u64, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+    let sql = format!("DELETE FROM {} WHERE key = '' AND position = $1", transaction.table(TABLE));
+    transaction.execute(&sql, vec![position.into()]).await.map(drop)
+}
+
+/// The positions of the events that wait under this key, in order.
+pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Result<Vec<u64>, StoreError> {
+    let sql = format!("SELECT position FROM {} WHERE key = $1 ORDER BY position", transaction.table(TABLE));
+    let rows = transaction.query(&sql, vec![key.into()]).await?;
+    let positions = rows.iter().flatten().filter_map(Cell::integer);
+    Ok(positions.filter_map(|position| u64::try_from(position).ok()).collect())
+}
+
+/// The keys behind which events queue.
+pub(super) async fn parked(transaction: &mut dyn Transaction) -> Result<HashSet<String>, StoreError> {
+    let sql = format!("SELECT DISTINCT key FROM {} WHERE key <> ''", transaction.table(TABLE));
+    let rows = transaction.query(&sql, Vec::new()).await?;
+    Ok(rows.iter().flatten().filter_map(|cell| cell.text().map(str::to_owned)).collect())
+}
+
+/// The letters of those of the events that queue behind parked keys.
+pub(super) fn queue(
+    projection: &dyn Projection,
+    events: &[Stored],
+    parked: &HashSet<String>,
+) -> Result<Vec<DeadLetter>, ProjectionError> {
+    let mut letters = Vec::new();
+    if parked.is_empty() {
+        return Ok(letters);
+    }
+    for stored in events {
+        let keys: HashSet<String> = projection.keys(stored)?.unwrap_or_default().into_iter().collect();
+        let behind = keys.into_iter().filter(|key| parked.contains(key));
+        letters.extend(behind.map(|key| DeadLetter::queued(stored, key)));
+    }
+    Ok(letters)
+}
+
+/// Takes events in for all keys but the parked ones, for which they queue. `None`: nothing is parked, take them in as
+/// ever.
+pub(super) async fn take_around(
+    projection: &dyn Projection,
+    events: &[Stored],
+    transaction: &mut dyn Transaction,
+) -> Result<Option<()>, ProjectionError> {
+    let parked = parked(transaction).await?;
+    let Some(mut fold) = projection.fold(Ground::Stored).filter(|_| !parked.is_empty()) else { return Ok(None) };
+    for events in events.chunks(AT_ONCE) {
+        fold.gather(events, Keys::Without(&parked))?;
+        if fold.lacks() {
+            fold.load(transaction).await?;
+        }
+        fold.fold();
+        let letters = queue(projection, events, &parked)?;
+        add(&letters, transaction).await?;
+    }
+    fold.write(transaction).await?;
+    Ok(Some(()))
+}
+
+/// What a rebuild is to leave out again: letters by position, those that only queue left aside.
+pub(super) fn skips(letters: Vec<DeadLetter>) -> BTreeMap<u64, DeadLetter> {
+    letters.into_iter().filter(|letter| letter.error.is_some()).map(|letter| (letter.position, letter)).collect()
+}

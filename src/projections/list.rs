@@ -1,0 +1,324 @@
+//! Lists of documents: filtered and ordered by declared fields, in pages that a cursor goes on from.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::documents::TABLE;
+use super::query::{Wait, parse, text};
+use super::{DocumentView, FieldInfo, FieldKind, FieldValue, QueryError, ReadError, Reading, ViewKey};
+use crate::events::Head;
+use crate::store::{Cell, Row};
+
+/// The most documents of a page.
+const LARGEST_PAGE: usize = 10_000;
+
+/// How many documents a page has, unless it is said.
+const PAGE: usize = 100;
+
+/// Documents in order, and the place in the log that they are true at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewPage<K, D> {
+    /// The documents with their keys.
+    pub documents: Vec<(K, D)>,
+    /// The place in the log that they are true at.
+    pub at: Head,
+    /// Whether there are more.
+    pub more: bool,
+    /// Where the next page begins, if there are more: see [`ViewList::cursor`].
+    pub next: Option<ViewCursor>,
+}
+
+/// The last document that a reader of one list has seen; what follows it comes next. As text it is of letters and
+/// digits only. It is of its own list: another filter or order is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewCursor {
+    list: String,
+    value: Option<Cell>,
+    key: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Spelled<'a> {
+    list: std::borrow::Cow<'a, str>,
+    text: Option<std::borrow::Cow<'a, str>>,
+    number: Option<i64>,
+    key: std::borrow::Cow<'a, str>,
+}
+
+impl fmt::Display for ViewCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spelled = Spelled {
+            list: self.list.as_str().into(),
+            text: self.value.as_ref().and_then(Cell::text).map(Into::into),
+            number: self.value.as_ref().and_then(Cell::integer),
+            key: self.key.as_str().into(),
+        };
+        let body = serde_json::to_vec(&spelled).map_err(|_| fmt::Error)?;
+        body.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for ViewCursor {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let body: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+        let spelled: Option<Spelled<'_>> = body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
+        let spelled = spelled.ok_or(QueryError::DamagedCursor)?;
+        let value = spelled.text.map(|text| Cell::from(&*text)).or(spelled.number.map(Cell::Integer));
+        Ok(Self { list: spelled.list.into_owned(), value, key: spelled.key.into_owned() })
+    }
+}
+
+/// Which documents, in which order.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    filters: Vec<(String, FieldValue)>,
+    order: Option<String>,
+    descending: bool,
+    limit: usize,
+    cursor: Option<ViewCursor>,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self { filters: Vec::new(), order: None, descending: false, limit: PAGE, cursor: None }
+    }
+}
+
+impl Listing {
+    /// Only documents of which this field has this value.
+    #[must_use]
+    pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.filters.push((field.to_owned(), value.into()));
+        self
+    }
+
+    /// In the order of this field; documents of one value in that of their keys.
+    #[must_use]
+    pub fn order(mut self, field: &str) -> Self {
+        self.order = Some(field.to_owned());
+        self
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.descending = true;
+        self
+    }
+
+    /// At most so many documents: 10,000 at most.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Goes on after the page that the cursor comes from.
+    #[must_use]
+    pub fn cursor(mut self, cursor: &ViewCursor) -> Self {
+        self.cursor = Some(cursor.clone());
+        self
+    }
+
+    fn field(reading: &Reading, name: &str) -> Result<FieldInfo, ReadError> {
+        let fields = reading.fields();
+        if let Some(field) = fields.iter().find(|field| field.name == name) {
+            return Ok(*field);
+        }
+        let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let view = reading.name();
+        Err(ReadError::Invalid(format!(
+            "`{view}` has no field `{}`: declared are {known} (add it to the view's FIELDS)",
+            name.escape_debug()
+        )))
+    }
+
+    /// The value as its field keeps it: on a command line numbers are text.
+    fn value(reading: &Reading, field: FieldInfo, value: &FieldValue) -> Result<Cell, ReadError> {
+        match (field.kind, &value.0) {
+            (FieldKind::Text, Cell::Text(_)) | (FieldKind::Number, Cell::Integer(_)) => Ok(value.0.clone()),
+            (FieldKind::Number, Cell::Text(text)) if text.parse::<i64>().is_ok() => {
+                Ok(Cell::Integer(text.parse().unwrap_or_default()))
+            }
+            (kind, other) => Err(ReadError::Invalid(format!(
+                "the field `{}` of `{}` is {}: {other:?} is not",
+                field.name,
+                reading.name(),
+                if kind == FieldKind::Text { "text" } else { "a whole number" }
+            ))),
+        }
+    }
+
+    /// What makes it this list: all but limit and cursor.
+    fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(format!("{:?} {:?} {}", self.filters, self.order, self.descending));
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads a page of documents as text.
+    pub(super) async fn page(
+        &self,
+        reading: &Reading,
+        after: Option<&str>,
+    ) -> Result<ViewPage<String, String>, ReadError> {
+        let limit = self.limit.clamp(1, LARGEST_PAGE);
+        let mut parameters: Row = vec![Cell::from(limit as u64 + 1)];
+        let mut place = |cell: Cell| {
+            parameters.push(cell);
+            format!("${}", parameters.len())
+        };
+        let mut conditions = Vec::new();
+        for (name, value) in &self.filters {
+            let field = Self::field(reading, name)?;
+            conditions.push(format!("{} = {}", field.column(), place(Self::value(reading, field, value)?)));
+        }
+        let order = self.order.as_deref().map(|name| Self::field(reading, name)).transpose()?;
+        let (direction, beyond) = if self.descending { ("DESC", "<") } else { ("ASC", ">") };
+        if let Some(cursor) = &self.cursor {
+            if cursor.list != self.fingerprint() {
+                return Err(ReadError::Invalid(QueryError::OtherCursor.to_string()));
+            }
+        }
+        let begin = self.cursor.as_ref().map(|cursor| (cursor.key.as_str(), cursor.value.as_ref()));
+        match (&order, begin.or(after.map(|key| (key, None)))) {
+            (None, Some((key, _))) => conditions.push(format!("key {beyond} {}", place(key.into()))),
+            (Some(field), Some((key, Some(value)))) => {
+                let (value, key) = (place(value.clone()), place(key.into()));
+                conditions.push(format!("({}, key) {beyond} ({value}, {key})", field.column()));
+            }
+            (Some(_), Some((_, None))) => {
+                return Err(ReadError::Invalid(
+                    "an ordered list goes on from the `next` of its last page, not from a key".to_owned(),
+                ));
+            }
+            (_, None) => {}
+        }
+        let (mut also, mut by) = (String::new(), format!("key {direction}"));
+        if let Some(field) = &order {
+            let column = field.column();
+            conditions.push(format!("{column} IS NOT NULL"));
+            also = format!(", {column}");
+            by = format!("{column} {direction}, key {direction}");
+        }
+        let mut range = conditions.join(" AND ");
+        if !range.is_empty() {
+            range.insert_str(0, "WHERE ");
+        }
+        let mut snapshot = reading.snapshot().await?;
+        let table = snapshot.table(TABLE);
+        let sql = format!("SELECT key, body{also} FROM {table} {range} ORDER BY {by} LIMIT $1");
+        let mut rows = snapshot.query(&sql, parameters).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|row| ViewCursor {
+            list: self.fingerprint(),
+            value: row.get(2).cloned(),
+            key: row.first().and_then(Cell::text).unwrap_or_default().to_owned(),
+        });
+        let documents = rows.into_iter().filter_map(|row| {
+            let mut cells = row.into_iter().map(text);
+            Some((cells.next()?, cells.next()?))
+        });
+        Ok(ViewPage { documents: documents.collect(), at: snapshot.head(), more, next })
+    }
+}
+
+/// Asks for documents of a view; await it.
+#[must_use = "a query does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct ViewList<V: DocumentView> {
+    reading: Result<Reading, ReadError>,
+    wait: Wait,
+    listing: Listing,
+    view: PhantomData<fn() -> V>,
+}
+
+impl<V: DocumentView> ViewList<V> {
+    /// Asks for the view's documents, in the order of their keys unless it is said.
+    pub fn new(reading: Result<Reading, ReadError>) -> Self {
+        Self { reading, wait: Wait::NONE, listing: Listing::default(), view: PhantomData }
+    }
+
+    /// Only documents of which this field has this value: one of the view's [`DocumentView::FIELDS`].
+    pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.listing = self.listing.filter(field, value);
+        self
+    }
+
+    /// In the order of this field; documents of one value in that of their keys.
+    pub fn order(mut self, field: &str) -> Self {
+        self.listing = self.listing.order(field);
+        self
+    }
+
+    /// The other way round.
+    pub fn descending(mut self) -> Self {
+        self.listing = self.listing.descending();
+        self
+    }
+
+    /// At most so many documents: 100 unless it is said, 10,000 at most.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.listing = self.listing.limit(limit);
+        self
+    }
+
+    /// Goes on after the page that has this as its `next`.
+    pub fn cursor(mut self, cursor: &ViewCursor) -> Self {
+        self.listing = self.listing.cursor(cursor);
+        self
+    }
+
+    /// The answer holds everything up to here: a receipt's write, above all.
+    pub fn after(mut self, place: impl Into<Head>) -> Self {
+        self.wait.after = Some(place.into());
+        self
+    }
+
+    /// How long to wait for that: ten seconds, unless it is said.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.wait.within = deadline;
+        self
+    }
+
+    /// At most `limit` documents, those after the key `from` if there is one.
+    ///
+    /// # Errors
+    /// When the view cannot be read: see [`ReadError`].
+    pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReadError> {
+        let after = from.map(ViewKey::key_text);
+        self.limit(limit).read(after.as_deref()).await
+    }
+
+    async fn read(self, after: Option<&str>) -> Result<ViewPage<V::Key, V>, ReadError> {
+        let reading = self.reading?;
+        self.wait.over(&reading).await?;
+        let ViewPage { documents, at, more, next } = self.listing.page(&reading, after).await?;
+        let typed = documents.into_iter().map(|(key, body)| {
+            let document = parse(&reading, &key, &body)?;
+            let invalid = |error| ReadError::Invalid(format!("the key `{key}` of `{}`: {error}", reading.name()));
+            Ok((V::Key::from_key_text(&key).map_err(invalid)?, document))
+        });
+        Ok(ViewPage { documents: typed.collect::<Result<_, ReadError>>()?, at, more, next })
+    }
+}
+
+impl<V: DocumentView> IntoFuture for ViewList<V> {
+    type Output = Result<ViewPage<V::Key, V>, ReadError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.read(None))
+    }
+}

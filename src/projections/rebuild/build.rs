@@ -1,0 +1,337 @@
+//! The generation in the making.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::pass::{Passed, page_size, read};
+use super::report::Report;
+use super::{Progress, RebuildError, Skips};
+use crate::events::{Head, Stored};
+use crate::projections::fold::{Fold, Ground, Keys};
+use crate::projections::letters::{self, DeadLetter};
+use crate::projections::tracked::{Core, Tracked};
+use crate::projections::write::{Apart, caught, set_up, step, take_apart};
+use crate::projections::{EventBatch, ProjectionError};
+use crate::store::{Instance, StoreError, Transaction};
+
+/// The most memory that folded documents take before they are written.
+const FOLDED_BYTES: usize = 64 << 20;
+
+/// How many events are folded at a time, between looks at whether it was cancelled.
+const FOLDED_AT_ONCE: usize = 1_024;
+
+/// How often the last steps are tried with the live projection held back, before it may go on for a while.
+const LAST_STEPS: usize = 8;
+
+pub(super) struct Build {
+    core: Arc<Core>,
+    tracked: Arc<Tracked>,
+    report: Report,
+    instance: Instance,
+    /// The shadow's checkpoint.
+    stored: Head,
+    /// Up to where the log is folded: at or after `stored`.
+    seen: Head,
+    fold: Option<Box<dyn Fold>>,
+    /// What the live generation left out, and this one is to leave out too.
+    skips: BTreeMap<u64, DeadLetter>,
+    parked: HashSet<String>,
+    letters: Vec<DeadLetter>,
+}
+
+impl Build {
+    /// Takes up the tables of an interrupted rebuild, if the log still holds what they were made from, or makes new
+    /// ones.
+    pub async fn begin(
+        core: Arc<Core>,
+        tracked: Arc<Tracked>,
+        report: Report,
+        skips: Skips,
+    ) -> Result<Self, RebuildError> {
+        let failed = |error| RebuildError::failed(tracked.name(), error);
+        let views = core.views.clone();
+        let (name, version) = tracked.key();
+        let mut snapshot = views.read(&name, version).await.map_err(failed)?;
+        let left_out = letters::skips(letters::all(&mut *snapshot).await.map_err(failed)?);
+        drop(snapshot);
+        let skips = match skips {
+            Skips::Refuse if !left_out.is_empty() => {
+                return Err(RebuildError::Skips { name, events: left_out.len() });
+            }
+            Skips::Keep => left_out,
+            Skips::Refuse | Skips::TakeIn => BTreeMap::new(),
+        };
+        let (mut instance, mut at) = views.shadow(&name, version).await.map_err(failed)?;
+        if !core.holds(at).await.map_err(failed)? {
+            views.discard(&instance).await.map_err(failed)?;
+            (instance, at) = views.shadow(&name, version).await.map_err(failed)?;
+        }
+        let projection = &*tracked.projection;
+        if at.position == 0 {
+            set_up(&*views, projection, &instance, false)
+                .await
+                .map_err(|error| RebuildError::failed(&name, error))?;
+        }
+        let mut parked = HashSet::new();
+        if let Some(mut transaction) = views.begin(&instance, at, at).await.map_err(failed)? {
+            parked = letters::parked(&mut *transaction).await.map_err(failed)?;
+        }
+        let fold = projection.fold(if at.position == 0 { Ground::Empty } else { Ground::Stored });
+        report.begin(at.position);
+        let letters = Vec::new();
+        Ok(Self { core, tracked, report, instance, stored: at, seen: at, fold, skips, parked, letters })
+    }
+
+    /// Up to where the log is taken in.
+    pub fn at(&self) -> Head {
+        self.stored
+    }
+
+    /// Whether it folds in memory.
+    fn light(&self) -> bool {
+        self.fold.is_some()
+    }
+
+    fn failed(&self, error: impl Into<ProjectionError>) -> RebuildError {
+        RebuildError::failed(self.tracked.name(), error)
+    }
+
+    /// Whoever mends what failed wants all of it made by the mended code.
+    pub async fn discard(&self) {
+        if let Err(error) = self.core.views.discard(&self.instance).await {
+            tracing::debug!(%error, "the tables of a failed rebuild could not be dropped");
+        }
+    }
+
+    /// What the pass hands over.
+    pub async fn hear(&mut self, passed: Passed) -> Result<(), RebuildError> {
+        match passed {
+            Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
+            Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.tracked.name().to_owned(), head }),
+        }
+    }
+
+    /// Takes in what is new and wanted of these events; `alone`: all of them are wanted.
+    async fn take(&mut self, events: &[Stored], to: Head, alone: bool) -> Result<(), RebuildError> {
+        if to.position <= self.seen.position {
+            return Ok(());
+        }
+        let events = &events[events.partition_point(|stored| stored.position <= self.seen.position)..];
+        if alone || events.iter().all(|stored| self.tracked.wants(stored)) {
+            self.take_wanted(events, to).await?;
+        } else {
+            let wanted: Vec<Stored> = events.iter().filter(|stored| self.tracked.wants(stored)).cloned().collect();
+            self.take_wanted(&wanted, to).await?;
+        }
+        self.report.at(self.seen.position, &self.core).await.map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    async fn take_wanted(&mut self, mut events: &[Stored], to: Head) -> Result<(), RebuildError> {
+        while let Some(at) = events.iter().position(|stored| self.skips.contains_key(&stored.position)) {
+            self.take_run(&events[..at], None).await?;
+            self.leave_out(&events[at]);
+            events = &events[at + 1..];
+        }
+        self.take_run(events, Some(to)).await
+    }
+
+    /// Leaves out an event as the live generation did: its keys are parked from here on.
+    fn leave_out(&mut self, stored: &Stored) {
+        let Some(letter) = self.skips.get(&stored.position) else { return };
+        let error = letter.error.clone().unwrap_or_default();
+        let projection = &*self.tracked.projection;
+        let letters = DeadLetter::of_event(projection, stored, &error, letter.attempts, letter.since);
+        self.parked.extend(letters.iter().filter_map(|letter| letter.key.clone()));
+        self.letters.extend(letters);
+    }
+
+    /// Takes in events of which none is left out; they stand for the log up to `to`, if more do not follow.
+    async fn take_run(&mut self, events: &[Stored], to: Option<Head>) -> Result<(), RebuildError> {
+        if let Some(mut fold) = self.fold.take() {
+            for events in events.chunks(FOLDED_AT_ONCE) {
+                let folded = caught(self.fold_in(&mut *fold, events)).await;
+                if let Err(source) = folded {
+                    return Err(self.at_event(fold.position(), source));
+                }
+                tokio::task::yield_now().await;
+            }
+            let full = fold.bytes() > FOLDED_BYTES;
+            self.fold = Some(fold);
+            if let Some(to) = to {
+                self.seen = to;
+                if full {
+                    self.flush().await?;
+                }
+            }
+            return Ok(());
+        }
+        // Without a fold there are no keys to park: each run is a transaction.
+        let to = to.or(events.last().map(Stored::head)).unwrap_or(self.stored);
+        if to == self.stored {
+            return Ok(());
+        }
+        self.write_run(events, to).await?;
+        self.seen = self.stored;
+        Ok(())
+    }
+
+    async fn fold_in(&mut self, fold: &mut dyn Fold, events: &[Stored]) -> Result<(), ProjectionError> {
+        match self.parked.is_empty() {
+            true => fold.gather(events, Keys::All)?,
+            false => {
+                self.letters.extend(letters::queue(&*self.tracked.projection, events, &self.parked)?);
+                fold.gather(events, Keys::Without(&self.parked))?;
+            }
+        }
+        if fold.lacks() {
+            let mut transaction = self.transaction(self.stored).await?;
+            fold.load(&mut *transaction).await?;
+        }
+        fold.fold();
+        Ok(())
+    }
+
+    async fn transaction(&self, to: Head) -> Result<Box<dyn Transaction>, ProjectionError> {
+        let begun = self.core.views.begin(&self.instance, self.stored, to).await?;
+        begun.ok_or_else(|| ProjectionError::Other(Box::new(Fenced)))
+    }
+
+    /// An error at an event, unless it is the store's.
+    fn at_event(&self, position: u64, source: ProjectionError) -> RebuildError {
+        match source {
+            ProjectionError::Store(_) | ProjectionError::Other(_) => self.failed(source),
+            source => RebuildError::Event { name: self.tracked.name().to_owned(), position, source },
+        }
+    }
+
+    /// Writes what is folded.
+    async fn flush(&mut self) -> Result<(), RebuildError> {
+        if self.seen == self.stored {
+            return Ok(());
+        }
+        let Some(mut fold) = self.fold.take() else { return Ok(()) };
+        let written = caught(async {
+            let mut transaction = self.transaction(self.seen).await?;
+            fold.write(&mut *transaction).await?;
+            letters::add(&self.letters, &mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        });
+        written.await.map_err(|error| self.failed(error))?;
+        self.fold = Some(fold);
+        self.letters.clear();
+        self.stored = self.seen;
+        Ok(())
+    }
+
+    async fn write_run(&mut self, events: &[Stored], to: Head) -> Result<(), RebuildError> {
+        let (views, projection) = (&*self.core.views, &*self.tracked.projection);
+        let name = self.tracked.name().to_owned();
+        if !self.letters.is_empty() {
+            let mut transaction = self.transaction(self.stored).await.map_err(|error| self.failed(error))?;
+            letters::add(&self.letters, &mut *transaction).await.map_err(|error| self.failed(error))?;
+            transaction.commit().await.map_err(|error| self.failed(error))?;
+            self.letters.clear();
+        }
+        let batch = EventBatch { from: self.stored, to, events };
+        match step(views, projection, &self.instance, batch, false).await {
+            Ok(true) => {
+                self.stored = to;
+                return Ok(());
+            }
+            Ok(false) => return Err(RebuildError::Elsewhere(name)),
+            Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild fails"),
+        }
+        match take_apart(views, projection, &self.instance, &mut self.stored, events, to, false).await {
+            Apart::Passed => Ok(()),
+            Apart::Moved => Err(RebuildError::Elsewhere(name)),
+            Apart::Failed { position: Some(position), error } => {
+                Err(RebuildError::Event { name, position, source: error })
+            }
+            Apart::Failed { position: None, error } => Err(self.failed(error)),
+        }
+    }
+
+    /// Reads for itself up to the head, and writes all.
+    async fn catch_up(&mut self) -> Result<(), RebuildError> {
+        let mut size = page_size(self.light());
+        loop {
+            let limit = size.limit();
+            let page = read(&self.core, self.seen, limit, &self.tracked.interest).await;
+            let page = page
+                .map_err(|error| self.failed(error))?
+                .ok_or_else(|| RebuildError::Diverged { name: self.tracked.name().to_owned(), head: self.seen })?;
+            size.learn(&page.events);
+            self.take(&page.events, page.to, true).await?;
+            if page.events.len() < limit {
+                return self.flush().await;
+            }
+        }
+    }
+
+    /// Takes in the rest, makes the indexes, and has the new generation read.
+    pub async fn finish(mut self) -> Result<Progress, RebuildError> {
+        self.catch_up().await?;
+        self.index().await?;
+        loop {
+            self.catch_up().await?;
+            // Near the head: hold the live one back for the last steps, so that it cannot run away.
+            let tracked = self.tracked.clone();
+            let _gate = tracked.gate.lock().await;
+            for _ in 0..LAST_STEPS {
+                self.catch_up().await?;
+                if self.switch().await? {
+                    return Ok(self.report.end(self.stored.position));
+                }
+            }
+        }
+    }
+
+    async fn index(&self) -> Result<(), RebuildError> {
+        let made = caught(async {
+            let mut transaction = self.transaction(self.stored).await?;
+            self.tracked.projection.indexes(&mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        });
+        made.await.map_err(|error| self.failed(error))
+    }
+
+    /// Makes the new generation the one that is read, unless the live one is further.
+    async fn switch(&self) -> Result<bool, RebuildError> {
+        let (views, tracked) = (&*self.core.views, &self.tracked);
+        let (name, version) = tracked.key();
+        let (live, head) = views.live(&name, version).await.map_err(|error| self.failed(error))?;
+        if head.position > self.stored.position && !self.holds(head).await? {
+            // The live one was made from another log and is no measure. At position 0, with an id that is not the
+            // empty log's, it is still known to be that by whoever reads it.
+            let lost = Head { position: 0, event_id: head.event_id };
+            let batch = EventBatch { from: head, to: lost, events: &[] };
+            step(views, &*tracked.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
+        }
+        let switched = views.switch(&self.instance).await.map_err(|error| self.failed(error))?;
+        if switched {
+            tracked.publish_anew(&self.instance, self.stored);
+            tracked.try_again();
+        }
+        Ok(switched)
+    }
+
+    async fn holds(&self, head: Head) -> Result<bool, RebuildError> {
+        self.core.holds(head).await.map_err(|error| self.failed(error))
+    }
+}
+
+/// Another process went on with the same tables.
+#[derive(Debug, thiserror::Error)]
+#[error("another process went on with the tables of this rebuild")]
+pub(super) struct Fenced;
+
+impl RebuildError {
+    pub(super) fn failed(name: &str, error: impl Into<ProjectionError>) -> Self {
+        match error.into() {
+            ProjectionError::Store(StoreError::Closed) => Self::Cancelled(name.to_owned()),
+            ProjectionError::Other(error) if error.is::<Fenced>() => Self::Elsewhere(name.to_owned()),
+            source => Self::Failed { name: name.to_owned(), source },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One rebuild of a projection at a time, over all processes; and what it tells the others of itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Progress;
+use crate::projections::tracked::{Core, Tracked};
+use crate::store::{About, StoreError};
+
+/// How often a rebuild renews its claim and says how far it is.
+pub(super) const RENEW: Duration = Duration::from_secs(1);
+
+/// How long a claim holds after that: so long nobody goes on with a rebuild that was killed.
+const TERM: Duration = Duration::from_secs(5);
+
+/// A note older than this is that of a rebuild which was killed.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
+
+/// The note [`About::Rebuild`].
+#[derive(Serialize, Deserialize)]
+struct Note {
+    progress: Progress,
+    heard: Timestamp,
+}
+
+/// The right to rebuild a projection, until it is not renewed.
+pub(super) struct Claim {
+    core: Arc<Core>,
+    name: String,
+    version: u64,
+    owner: Uuid,
+}
+
+impl Claim {
+    /// `None`: another process has it.
+    pub async fn take(core: &Arc<Core>, tracked: &Tracked) -> Result<Option<Self>, StoreError> {
+        let (name, version) = tracked.key();
+        let claim = Self { core: core.clone(), name, version, owner: Uuid::new_v4() };
+        if claim.hold().await? {
+            return Ok(Some(claim));
+        }
+        claim.core.views.leave(claim.owner).await?;
+        Ok(None)
+    }
+
+    /// A rebuild is led like a projection, under a name of its own.
+    async fn hold(&self) -> Result<bool, StoreError> {
+        let wanted = [(format!("rebuild of {}", self.name), self.version)];
+        Ok(!self.core.views.lead(self.owner, &wanted, TERM).await?.is_empty())
+    }
+
+    /// Keeps it, and says how far the rebuild is; false, if another process has it by now.
+    pub async fn renew(&self, progress: Progress) -> Result<bool, StoreError> {
+        let note = serde_json::to_string(&Note { progress, heard: Timestamp::now() }).ok();
+        self.core.views.note(&self.name, self.version, About::Rebuild, note).await?;
+        self.hold().await
+    }
+
+    /// Lets go of it.
+    pub async fn release(self) -> Result<(), StoreError> {
+        self.core.views.note(&self.name, self.version, About::Rebuild, None).await?;
+        self.core.views.leave(self.owner).await
+    }
+}
+
+/// How far a rebuild by any process is, if there is one.
+pub(in crate::projections) async fn heard_of(
+    core: &Core,
+    tracked: &Tracked,
+) -> Result<Option<Progress>, StoreError> {
+    if let Some(progress) = *tracked.rebuild.borrow() {
+        return Ok(Some(progress));
+    }
+    noted(core, tracked).await
+}
+
+/// How far a rebuild by another process is.
+pub(super) async fn noted(core: &Core, tracked: &Tracked) -> Result<Option<Progress>, StoreError> {
+    let (name, version) = tracked.key();
+    let note = core.views.noted(&name, version, About::Rebuild).await?;
+    let note: Option<Note> = note.and_then(|note| serde_json::from_str(&note).ok());
+    let fresh = note.filter(|note| Timestamp::now().duration_since(note.heard).abs() < FRESH);
+    Ok(fresh.map(|note| note.progress))
+}

@@ -1,0 +1,173 @@
+//! Some keys of a view made anew, in place.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::build::Fenced;
+use super::pass::{page_size, read};
+use super::report::Report;
+use super::{Progress, RebuildError};
+use crate::events::{Head, Stored};
+use crate::projections::fold::{Ground, Keys};
+use crate::projections::tracked::{Core, Tracked};
+use crate::projections::write::caught;
+use crate::projections::{ProjectionError, documents, letters};
+use crate::store::Cell;
+
+/// How many keys are made in one pass over the log.
+const KEYS_AT_ONCE: usize = 20_000;
+
+/// How often the live projection may move on while the last events are folded, before it is held back.
+const TRIES: usize = 16;
+
+/// Which keys of a view are made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// This one.
+    Key(String),
+    /// All that the events of this type of aggregate touch.
+    Aggregate(String),
+}
+
+pub(super) struct KeyBuild {
+    pub core: Arc<Core>,
+    pub tracked: Arc<Tracked>,
+    pub report: Report,
+}
+
+impl KeyBuild {
+    pub async fn run(mut self, selection: &Selection) -> Result<Progress, RebuildError> {
+        let name = self.tracked.name().to_owned();
+        if self.tracked.projection.fold(Ground::Anew).is_none() {
+            return Err(RebuildError::NoKeys(name));
+        }
+        let keys: Vec<String> = match selection {
+            Selection::Key(key) => vec![key.clone()],
+            Selection::Aggregate(aggregate) => self.touched_by(aggregate).await?.into_iter().collect(),
+        };
+        if keys.is_empty() {
+            return Err(RebuildError::Nothing { name, what: selection.to_string() });
+        }
+        let mut head = Head::default();
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            let keys: HashSet<String> = keys.iter().cloned().collect();
+            let (at, touched) = self.rebuild(&keys).await?;
+            if !touched && matches!(selection, Selection::Key(_)) {
+                return Err(RebuildError::Nothing { name, what: selection.to_string() });
+            }
+            head = at;
+        }
+        Ok(self.report.end(head.position))
+    }
+
+    /// The keys that the events of a type of aggregate touch.
+    async fn touched_by(&mut self, aggregate: &str) -> Result<BTreeSet<String>, RebuildError> {
+        let (tracked, mut keys) = (self.tracked.clone(), BTreeSet::new());
+        let mut at = Head::default();
+        let end = self.live().await?.1;
+        self.each_page(&mut at, end, |events| {
+            for stored in events.iter().filter(|stored| stored.aggregate.kind() == aggregate) {
+                keys.extend(tracked.projection.keys(stored)?.unwrap_or_default());
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(keys)
+    }
+
+    /// Folds these keys up to where the live projection is, and replaces what it holds under them, in a transaction
+    /// that goes from there to the same place: nobody else moves it meanwhile. Answers also whether any event touches
+    /// them.
+    async fn rebuild(&mut self, keys: &HashSet<String>) -> Result<(Head, bool), RebuildError> {
+        let name = self.tracked.name().to_owned();
+        let Some(mut fold) = self.tracked.projection.fold(Ground::Anew) else {
+            return Err(RebuildError::NoKeys(name));
+        };
+        let tracked = self.tracked.clone();
+        let mut gate = None;
+        let mut at = Head::default();
+        for attempt in 0.. {
+            if attempt == TRIES {
+                gate = Some(tracked.gate.lock().await);
+            }
+            let (instance, head) = self.live().await?;
+            let gather = |events: &[Stored]| fold.gather(events, Keys::Only(keys));
+            self.each_page(&mut at, head, gather).await.map_err(|error| match error {
+                RebuildError::Failed { source: source @ ProjectionError::Panicked(_), name } => {
+                    RebuildError::Event { name, position: fold.position(), source }
+                }
+                error => error,
+            })?;
+            let failed = |error| RebuildError::failed(&name, error);
+            let begun = self.core.views.begin(&instance, head, head).await.map_err(|error| failed(error.into()))?;
+            if let Some(mut transaction) = begun {
+                let touched = fold.bytes() > 0;
+                let replace = async {
+                    if tracked.projection.documents() {
+                        let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(documents::TABLE));
+                        let rows = keys.iter().map(|key| vec![Cell::from(key.as_str())]).collect();
+                        transaction.execute_many(&sql, rows).await?;
+                    }
+                    fold.write(&mut *transaction).await?;
+                    for key in keys {
+                        letters::forget(key, &mut *transaction).await?;
+                    }
+                    Ok(transaction.commit().await?)
+                };
+                caught(replace).await.map_err(failed)?;
+                return Ok((head, touched));
+            }
+        }
+        drop(gate);
+        Err(RebuildError::failed(&name, ProjectionError::Other(Box::new(Fenced))))
+    }
+
+    async fn live(&self) -> Result<(crate::store::Instance, Head), RebuildError> {
+        let (name, version) = self.tracked.key();
+        let live = self.core.views.live(&name, version).await;
+        let (instance, head) = live.map_err(|error| RebuildError::failed(&name, error))?;
+        match self.core.holds(head).await.map_err(|error| RebuildError::failed(&name, error))? {
+            true => Ok((instance, head)),
+            false => Err(RebuildError::Diverged { name, head }),
+        }
+    }
+
+    /// Reads the wanted events after `at`, up to and with `end`.
+    async fn each_page(
+        &mut self,
+        at: &mut Head,
+        end: Head,
+        mut take: impl FnMut(&[Stored]) -> Result<(), ProjectionError>,
+    ) -> Result<(), RebuildError> {
+        let name = self.tracked.name().to_owned();
+        let mut size = page_size(true);
+        while at.position < end.position {
+            let page = read(&self.core, *at, size.limit(), &self.tracked.interest).await;
+            let page = page.map_err(|error| RebuildError::failed(&name, error))?;
+            let page = page.ok_or_else(|| RebuildError::Diverged { name: name.clone(), head: *at })?;
+            size.learn(&page.events);
+            let wanted = page.events.partition_point(|stored| stored.position <= end.position);
+            let taken = caught(async { take(&page.events[..wanted]) }).await;
+            taken.map_err(|source| match source {
+                ProjectionError::Decode { position, source } => {
+                    let source = ProjectionError::Decode { position, source };
+                    RebuildError::Event { name: name.clone(), position, source }
+                }
+                source => RebuildError::failed(&name, source),
+            })?;
+            *at = if page.to.position < end.position { page.to } else { end };
+            self.report.at(at.position, &self.core).await.map_err(|error| RebuildError::failed(&name, error))?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "no event touches the key `{key}`"),
+            Self::Aggregate(aggregate) => write!(f, "no event of an aggregate `{aggregate}` touches it"),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Makes a projection anew beside the live one, then switches.
+//!
+//! ## Layout
+//! - `pass`: one pass over the log for all rebuilds that begin together
+//! - `build`: the generation in the making; `report`: how far it is
+//! - `keys`: some keys made anew, in place
+//! - `claim`: one rebuild of a projection at a time, over all processes
+
+mod build;
+mod claim;
+mod keys;
+mod pass;
+mod report;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use self::build::Build;
+use self::claim::Claim;
+pub(super) use self::claim::heard_of;
+use self::keys::KeyBuild;
+pub use self::keys::Selection;
+use self::pass::Ready;
+use self::report::Report;
+use super::fold::Ground;
+use super::reader::union;
+use super::tracked::{Core, Tracked};
+use super::{ProjectionError, ReadError};
+use crate::events::Head;
+
+/// How far a rebuild is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Up to where the log is taken in.
+    pub position: u64,
+    /// The log's head.
+    pub head: u64,
+    /// How many events of the log it passes in a second, over the whole of this run.
+    pub events_per_second: f64,
+    /// How long it will take yet, at that rate.
+    pub eta: Option<Duration>,
+}
+
+/// A rebuild did not come to its end. What is read stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// There is no such projection.
+    #[error(transparent)]
+    Unknown(ReadError),
+    /// It is being rebuilt already.
+    #[error("`{name}` is being rebuilt already{}: wait for that, or cancel it", so_far(*.elsewhere, *.progress))]
+    Running {
+        /// The projection.
+        name: String,
+        /// Whether by another process.
+        elsewhere: bool,
+        /// How far that is, if it has said so yet.
+        progress: Option<Progress>,
+    },
+    /// Events were left out of what is read, and would be missing or fail.
+    #[error(
+        "{events} event{} left out of `{name}`: replay them (`projections replay {name}`), or keep them left out \
+         (`projections rebuild {name} --keep-skips`)", if *.events == 1 { " is" } else { "s are" }
+    )]
+    Skips {
+        /// The projection.
+        name: String,
+        /// How many.
+        events: usize,
+    },
+    /// It cannot be made in parts.
+    #[error("`{0}` keeps nothing by key: rebuild it as a whole")]
+    NoKeys(String),
+    /// There is nothing to make.
+    #[error("nothing of `{name}` was rebuilt: {what}")]
+    Nothing {
+        /// The projection.
+        name: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// The projection fails on an event.
+    #[error("the rebuild of `{name}` fails at event {position}; what is read stays as it was")]
+    Event {
+        /// The projection.
+        name: String,
+        /// The event's position.
+        position: u64,
+        /// What the projection says.
+        source: ProjectionError,
+    },
+    /// The projection or the database fails.
+    #[error("the rebuild of `{name}` failed; what is read stays as it was")]
+    Failed {
+        /// The projection.
+        name: String,
+        /// Why.
+        source: ProjectionError,
+    },
+    /// The log changed under it.
+    #[error(
+        "the log does not hold event {} at position {} any more: start the rebuild of `{name}` again",
+        .head.event_id, .head.position
+    )]
+    Diverged {
+        /// The projection.
+        name: String,
+        /// What the log held before.
+        head: Head,
+    },
+    /// Another process rebuilds it too, and went on with this rebuild's tables.
+    #[error("another process rebuilds `{0}` too: leave it to that one, or end it and start again")]
+    Elsewhere(String),
+    /// It was cancelled, or the application closed. The next rebuild goes on from here.
+    #[error("the rebuild of `{0}` was cancelled: start it again to go on from where it was")]
+    Cancelled(String),
+}
+
+fn so_far(elsewhere: bool, progress: Option<Progress>) -> String {
+    let by = if elsewhere { " by another process" } else { "" };
+    match progress {
+        Some(Progress { position, head, .. }) if head > 0 => format!("{by}, at event {position} of {head}"),
+        _ => by.to_owned(),
+    }
+}
+
+/// What a rebuild does about events that were left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Skips {
+    /// It does not begin while there are any.
+    #[default]
+    Refuse,
+    /// They are left out again.
+    Keep,
+    /// They are taken in: what failed then may not fail any more.
+    TakeIn,
+}
+
+/// A rebuild under way. It is a future: its end is the rebuild's. Dropped, the rebuild is cancelled, and what is read
+/// stays as it was; the next rebuild goes on from there.
+#[derive(Debug)]
+pub struct Rebuild {
+    name: String,
+    progress: watch::Receiver<Progress>,
+    cancel: watch::Sender<bool>,
+    task: JoinHandle<Result<Progress, RebuildError>>,
+}
+
+impl Rebuild {
+    /// The projection's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far it is: now, and each time it moves on.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Cancels it, and returns when it has let go.
+    pub async fn cancel(mut self) {
+        self.cancel.send_replace(true);
+        // Its result is of no interest any more.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Future for Rebuild {
+    type Output = Result<Progress, RebuildError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.task).poll(context) {
+            Poll::Ready(Ok(result)) => Poll::Ready(result),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(RebuildError::Cancelled(self.name.clone()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Rebuild {
+    fn drop(&mut self) {
+        self.cancel.send_replace(true);
+    }
+}
+
+/// Starts rebuilds of tasks of their own that share one pass over the log. What cannot begin is an error at once.
+pub(super) fn start(
+    core: &Arc<Core>,
+    all: Vec<Arc<Tracked>>,
+    skips: Skips,
+) -> Vec<(String, Result<Rebuild, RebuildError>)> {
+    let light = all.iter().all(|tracked| tracked.projection.fold(Ground::Empty).is_some());
+    let interest = union(all.iter().map(|tracked| &tracked.interest));
+    let mut joining = Vec::with_capacity(all.len());
+    let rebuilds = all
+        .into_iter()
+        .map(|tracked| {
+            let name = tracked.name().to_owned();
+            let begun = begin(core, tracked, |run| {
+                let (join, joined) = oneshot::channel();
+                joining.push(joined);
+                run.whole(skips, join, pass::pages_ahead(light))
+            });
+            (name, begun)
+        })
+        .collect();
+    tokio::spawn(pass::pass(core.clone(), interest, joining, pass::page_size(light)));
+    rebuilds
+}
+
+/// Starts making some keys anew.
+pub(super) fn start_keys(
+    core: &Arc<Core>,
+    tracked: Arc<Tracked>,
+    selection: Selection,
+) -> Result<Rebuild, RebuildError> {
+    begin(core, tracked, |run| run.keys(selection))
+}
+
+/// Spawns the task of a rebuild, unless this process runs one of the same projection.
+fn begin<F>(core: &Arc<Core>, tracked: Arc<Tracked>, run: impl FnOnce(Run) -> F) -> Result<Rebuild, RebuildError>
+where
+    F: Future<Output = Result<Progress, RebuildError>> + Send + 'static,
+{
+    let name = tracked.name().to_owned();
+    let mut running = None;
+    tracked.rebuild.send_if_modified(|rebuild| {
+        running = *rebuild;
+        rebuild.get_or_insert_default();
+        running.is_none()
+    });
+    if running.is_some() {
+        return Err(RebuildError::Running { name, elsewhere: false, progress: running });
+    }
+    let (sender, progress) = watch::channel(Progress::default());
+    let (cancel, cancelled) = watch::channel(false);
+    let busy = Busy(tracked.clone());
+    let task = run(Run { core: core.clone(), tracked, sender, progress: progress.clone(), cancelled });
+    let task = tokio::spawn(async move {
+        let result = task.await;
+        drop(busy);
+        result
+    });
+    Ok(Rebuild { name, progress, cancel, task })
+}
+
+/// While it is there, this process rebuilds the projection.
+struct Busy(Arc<Tracked>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.rebuild.send_replace(None);
+    }
+}
+
+/// What a rebuild's task works with.
+struct Run {
+    core: Arc<Core>,
+    tracked: Arc<Tracked>,
+    sender: watch::Sender<Progress>,
+    progress: watch::Receiver<Progress>,
+    cancelled: watch::Receiver<bool>,
+}
+
+impl Run {
+    /// Makes the whole projection anew.
+    async fn whole(
+        self,
+        skips: Skips,
+        join: oneshot::Sender<Ready>,
+        ahead: usize,
+    ) -> Result<Progress, RebuildError> {
+        let (core, tracked) = (self.core.clone(), self.tracked.clone());
+        let report = Report::new(tracked.clone(), self.sender.clone());
+        self.claimed(async {
+            let mut build = Build::begin(core, tracked, report, skips).await?;
+            let (pages, mut passed) = mpsc::channel(ahead);
+            // Without the pass, it reads for itself.
+            let _ = join.send(Ready { from: build.at(), pages });
+            let mut result = Ok(());
+            while let Some(page) = passed.recv().await {
+                result = build.hear(page).await;
+                if result.is_err() {
+                    break;
+                }
+            }
+            drop(passed);
+            match result {
+                Ok(()) => build.finish().await,
+                Err(error) => {
+                    if error.spoils() {
+                        build.discard().await;
+                    }
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Makes some keys anew.
+    async fn keys(self, selection: Selection) -> Result<Progress, RebuildError> {
+        let report = Report::new(self.tracked.clone(), self.sender.clone());
+        let build = KeyBuild { core: self.core.clone(), tracked: self.tracked.clone(), report };
+        self.claimed(build.run(&selection)).await
+    }
+
+    /// Runs while nobody else rebuilds the projection, until it is cancelled or the application closes.
+    async fn claimed(
+        &self,
+        work: impl Future<Output = Result<Progress, RebuildError>>,
+    ) -> Result<Progress, RebuildError> {
+        let name = self.tracked.name();
+        let claim = Claim::take(&self.core, &self.tracked).await;
+        let Some(claim) = claim.map_err(|error| RebuildError::failed(name, error))? else {
+            let heard = claim::noted(&self.core, &self.tracked).await;
+            let progress = heard.map_err(|error| RebuildError::failed(name, error))?;
+            return Err(RebuildError::Running { name: name.to_owned(), elsewhere: true, progress });
+        };
+        let mut cancelled = self.cancelled.clone();
+        let result = tokio::select! {
+            biased;
+            // An error means that the handle was dropped.
+            _ = cancelled.wait_for(|cancelled| *cancelled) => Err(RebuildError::Cancelled(name.to_owned())),
+            () = self.core.closed() => Err(RebuildError::Cancelled(name.to_owned())),
+            result = work => result,
+            () = self.keep(&claim) => Err(RebuildError::Elsewhere(name.to_owned())),
+        };
+        if let Err(error) = claim.release().await {
+            tracing::debug!(%error, "the claim of a rebuild could not be given back: it runs out");
+        }
+        result
+    }
+
+    /// Keeps the claim; returns when it is lost.
+    async fn keep(&self, claim: &Claim) {
+        loop {
+            tokio::time::sleep(claim::RENEW).await;
+            let progress = *self.progress.borrow();
+            match claim.renew(progress).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::debug!(%error, "the claim of a rebuild could not be renewed"),
+            }
+        }
+    }
+}
+
+impl RebuildError {
+    /// Whether what was made so far is of no use: whoever mends what failed wants all of it made by the mended code.
+    fn spoils(&self) -> bool {
+        match self {
+            Self::Event { .. } | Self::Diverged { .. } => true,
+            Self::Failed { source, .. } => !matches!(source, ProjectionError::Store(_)),
+            _ => false,
+        }
+    }
+}

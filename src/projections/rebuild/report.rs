@@ -1,0 +1,61 @@
+//! How far a rebuild is, told as it goes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::Progress;
+use crate::projections::tracked::{Core, Tracked};
+use crate::store::StoreError;
+
+/// How often it is told at most: the log's head is looked up for it.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// Tells those who hold the [`Rebuild`](super::Rebuild), and who asks for the status.
+pub(super) struct Report {
+    tracked: Arc<Tracked>,
+    progress: watch::Sender<Progress>,
+    since: Instant,
+    told: Option<Instant>,
+    from: AtomicU64,
+}
+
+impl Report {
+    pub fn new(tracked: Arc<Tracked>, progress: watch::Sender<Progress>) -> Self {
+        Self { tracked, progress, since: Instant::now(), told: None, from: AtomicU64::new(0) }
+    }
+
+    /// Where it begins: what an interrupted rebuild had done is not counted in the rate.
+    pub fn begin(&self, position: u64) {
+        self.from.store(position, Ordering::Relaxed);
+    }
+
+    /// It has come to this position.
+    pub async fn at(&mut self, position: u64, core: &Core) -> Result<(), StoreError> {
+        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+            return Ok(());
+        }
+        self.told = Some(Instant::now());
+        let head = core.store.head().await?.position;
+        self.tell(position, head);
+        Ok(())
+    }
+
+    /// It has come to the end.
+    pub fn end(&self, position: u64) -> Progress {
+        self.tell(position, position)
+    }
+
+    fn tell(&self, position: u64, head: u64) -> Progress {
+        let passed = position.saturating_sub(self.from.load(Ordering::Relaxed));
+        let events_per_second = passed as f64 / self.since.elapsed().as_secs_f64().max(1e-6);
+        let left = head.saturating_sub(position) as f64;
+        let eta = Duration::try_from_secs_f64(left / events_per_second).ok();
+        let progress = Progress { position, head: head.max(position), events_per_second, eta };
+        self.progress.send_replace(progress);
+        self.tracked.rebuild.send_replace(Some(progress));
+        progress
+    }
+}

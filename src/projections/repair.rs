@@ -1,0 +1,254 @@
+//! What a person does about projections: letting one try again, leaving an event out and taking it in later, dropping
+//! what nobody uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::fold::{Ground, Keys};
+use super::leader::waiting_for;
+use super::letters::{self, DeadLetter};
+use super::status::in_words;
+use super::tracked::Tracked;
+use super::write::caught;
+use super::{Projection, ProjectionError, Projections, ReadError, RebuildError, Selection, Skips};
+use crate::events::Stored;
+use crate::store::{About, Generation, StoreError};
+
+/// How often a repair is tried while the projection moves on under it.
+const TRIES: usize = 32;
+
+/// How many queued events are read at a time.
+const AT_ONCE: usize = 1_000;
+
+/// Leaving out or taking in events did not work. Nothing was changed, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// There is no such projection, or it cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It has not stopped.
+    #[error("`{0}` has not stopped: there is nothing to leave out")]
+    NotStopped(String),
+    /// It has not stopped at an event.
+    #[error("`{name}` has not stopped at one event ({reason}): mend that and resume it, or rebuild it")]
+    NoEvent {
+        /// Its name.
+        name: String,
+        /// Why it stopped.
+        reason: String,
+    },
+    /// It moved on meanwhile.
+    #[error("`{0}` moved on meanwhile: look at `projections status`, then try again")]
+    Moved(String),
+    /// An event fails still.
+    #[error("`{name}` fails at event {position} still; it and what queues behind it stays left out")]
+    Event {
+        /// Its name.
+        name: String,
+        /// The event's position.
+        position: u64,
+        /// Why.
+        source: ProjectionError,
+    },
+    /// Making it anew did not work.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+}
+
+impl From<StoreError> for RepairError {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// A version of a projection that no program uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unused {
+    /// The projection's name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// How many generations there are of it.
+    pub generations: usize,
+    /// Up to where it had taken in the log.
+    pub position: u64,
+}
+
+impl Projections {
+    /// Lets a stopped projection try again, whichever process runs it.
+    pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
+        let tracked = self.tracked(name)?;
+        self.core().views.note(name, tracked.projection.version(), About::Stop, None).await?;
+        tracked.try_again();
+        Ok(())
+    }
+
+    /// What the projection left out, in the order of the events.
+    pub(crate) async fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, ReadError> {
+        let mut snapshot = self.reading(name)?.snapshot().await?;
+        Ok(letters::all(&mut *snapshot).await?)
+    }
+
+    /// Leaves out the event that the projection has stopped at.
+    pub(crate) async fn skip(&self, name: &str) -> Result<Vec<DeadLetter>, RepairError> {
+        let (core, tracked) = (self.core(), self.tracked(name)?);
+        let (views, version) = (&*core.views, tracked.projection.version());
+        tracked.refresh(views).await?;
+        let stop = tracked.noted(views).await?.ok_or_else(|| RepairError::NotStopped(name.to_owned()))?;
+        let no_event = || RepairError::NoEvent { name: name.to_owned(), reason: stop.reason.clone() };
+        let position = stop.position.filter(|_| !stop.diverged).ok_or_else(no_event)?;
+        let stored = core.store.at(&[position]).await?.pop().ok_or_else(no_event)?;
+        let projection = &*tracked.projection;
+        let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
+        let begun = views.begin(&tracked.instance(), stop.at, stored.head()).await?;
+        let mut transaction = begun.ok_or_else(|| RepairError::Moved(name.to_owned()))?;
+        letters::add(&left_out, &mut *transaction).await?;
+        transaction.commit().await?;
+        views.note(name, version, About::Stop, None).await?;
+        tracked.refresh(views).await?;
+        tracked.try_again();
+        Ok(left_out)
+    }
+
+    /// Takes in what was left out, in order: key by key, or, in a projection without keys, by making it anew. Answers how
+    /// many events that were.
+    pub(crate) async fn replay(&self, name: &str) -> Result<u64, RepairError> {
+        let tracked = self.tracked(name)?;
+        let left_out = self.dead_letters(name).await?;
+        if left_out.is_empty() {
+            return Ok(0);
+        }
+        if tracked.projection.fold(Ground::Stored).is_none() {
+            self.rebuild_with(name, Skips::TakeIn)?.await?;
+            return Ok(left_out.len() as u64);
+        }
+        let mut taken: BTreeSet<u64> = BTreeSet::new();
+        let keys: BTreeSet<&String> = left_out.iter().filter_map(|letter| letter.key.as_ref()).collect();
+        for key in keys {
+            taken.extend(self.replay_key(tracked, key).await?);
+        }
+        for letter in left_out.iter().filter(|letter| letter.key.is_none()) {
+            self.replay_event(tracked, letter.position).await?;
+            taken.insert(letter.position);
+        }
+        Ok(taken.len() as u64)
+    }
+
+    /// Folds what queued under a key onto what is kept there, in a transaction that goes nowhere: nobody else moves the
+    /// projection meanwhile.
+    async fn replay_key(&self, tracked: &Tracked, key: &String) -> Result<Vec<u64>, RepairError> {
+        let (core, name) = (self.core(), tracked.name());
+        let only = [key.clone()].into();
+        for _ in 0..TRIES {
+            tracked.refresh(&*core.views).await?;
+            let (instance, head) = (tracked.instance(), tracked.head());
+            let Some(mut transaction) = core.views.begin(&instance, head, head).await? else { continue };
+            let positions = letters::waiting(key, &mut *transaction).await?;
+            let Some(mut fold) = tracked.projection.fold(Ground::Stored) else { break };
+            for positions in positions.chunks(AT_ONCE) {
+                let events = core.store.at(positions).await?;
+                let taken = caught(async {
+                    fold.gather(&events, Keys::Only(&only))?;
+                    if fold.lacks() {
+                        fold.load(&mut *transaction).await?;
+                    }
+                    fold.fold();
+                    Ok(())
+                });
+                taken.await.map_err(|source| failed(name, fold.position(), source))?;
+            }
+            let written = caught(async {
+                fold.write(&mut *transaction).await?;
+                letters::forget(key, &mut *transaction).await?;
+                Ok(transaction.commit().await?)
+            });
+            written.await.map_err(|source| failed(name, positions.first().copied().unwrap_or_default(), source))?;
+            return Ok(positions);
+        }
+        Err(RepairError::Moved(name.to_owned()))
+    }
+
+    /// Makes anew the keys of an event of which the keys could not be told when it was left out: later events of
+    /// theirs have been taken in since.
+    async fn replay_event(&self, tracked: &Tracked, position: u64) -> Result<(), RepairError> {
+        let (core, name) = (self.core(), tracked.name());
+        if let Some(stored) = core.store.at(&[position]).await?.first() {
+            for key in keys_of(&*tracked.projection, stored).map_err(|source| failed(name, position, source))? {
+                self.rebuild_keys(name, Selection::Key(key))?.await?;
+            }
+        }
+        for _ in 0..TRIES {
+            tracked.refresh(&*core.views).await?;
+            let (instance, head) = (tracked.instance(), tracked.head());
+            let Some(mut transaction) = core.views.begin(&instance, head, head).await? else { continue };
+            letters::forget_event(position, &mut *transaction).await?;
+            transaction.commit().await?;
+            return Ok(());
+        }
+        Err(RepairError::Moved(name.to_owned()))
+    }
+
+    /// The versions of projections that neither this program declares nor any process that is there uses.
+    pub(crate) async fn unused(&self) -> Result<Vec<Unused>, ReadError> {
+        let core = self.core();
+        let mut unused: BTreeMap<(String, u64), Unused> = BTreeMap::new();
+        let mut led = BTreeSet::new();
+        for Generation { instance, head, live, leader } in core.views.generations().await? {
+            let key = (instance.name, instance.version);
+            if leader.is_some() {
+                led.insert(key.clone());
+            }
+            let (name, version) = key.clone();
+            let known = unused.entry(key).or_insert(Unused { name, version, generations: 0, position: 0 });
+            known.generations += 1;
+            if live {
+                known.position = head.position;
+            }
+        }
+        let declared: BTreeSet<(String, u64)> = self.all().map(Tracked::key).collect();
+        unused.retain(|key, _| !led.contains(key) && !declared.contains(key));
+        let mut found = Vec::new();
+        for (key, version) in unused {
+            if !self.is_waited_for(&key).await? {
+                found.push(version);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a process that has come to an event which it does not know reads it still.
+    async fn is_waited_for(&self, key: &(String, u64)) -> Result<bool, StoreError> {
+        let (views, probe) = (&*self.core().views, Uuid::new_v4());
+        let free = views.lead(probe, &[waiting_for(key)], Duration::from_millis(100)).await?;
+        views.leave(probe).await?;
+        Ok(free.is_empty())
+    }
+
+    /// Drops what [`unused`](Self::unused) finds; answers what was dropped: a program may have come in between.
+    pub(crate) async fn prune(&self) -> Result<Vec<Unused>, ReadError> {
+        let mut pruned = Vec::new();
+        for unused in self.unused().await? {
+            if self.core().views.prune(&unused.name, unused.version).await? {
+                pruned.push(unused);
+            }
+        }
+        Ok(pruned)
+    }
+}
+
+fn keys_of(projection: &dyn Projection, stored: &Stored) -> Result<Vec<String>, ProjectionError> {
+    Ok(projection.keys(stored)?.unwrap_or_default())
+}
+
+fn failed(name: &str, position: u64, source: ProjectionError) -> RepairError {
+    match source {
+        ProjectionError::Store(error) => error.into(),
+        source => {
+            tracing::debug!(error = in_words(&source), "a replay fails");
+            RepairError::Event { name: name.to_owned(), position, source }
+        }
+    }
+}

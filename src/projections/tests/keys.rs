@@ -1,0 +1,171 @@
+//! Parts made anew: one key, one type of aggregate; and all, in one pass.
+
+use super::log::TestLog;
+use super::*;
+
+/// What a view holds is spoilt by hand, in the place of the live generation.
+async fn spoil(store: &Arc<dyn Store>, projections: &Projections, sql: &str) {
+    let (instance, head) = store.views().live("balance", 1).await.unwrap();
+    let mut transaction = store.views().begin(&instance, head, head).await.unwrap().unwrap();
+    let sql = sql.replace("documents", &transaction.table("documents"));
+    transaction.execute(&sql, vec![]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let log = whole(store).await;
+    assert_ne!(bytes(&projections.reading("balance").unwrap()).await, as_bytes(&by_hand(&log)), "{sql}");
+}
+
+/// Guarantee 23.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_is_made_anew_in_place_while_writers_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, other) = (file(directory.path()).await, file(directory.path()).await);
+    let writer = Arc::new(Writer::new(&store));
+    writer.append(medley(1, 3_000)).await;
+    // What is not made again goes: its account is closed for good.
+    writer.append(vec![deposit(77, 1), close(77), deposit(3, 4)]).await;
+    let projections = engine(&store, vec![balances()]).await;
+    let elsewhere = Projections::start(other, types(), vec![balances()], false).await.unwrap();
+    compare(&store, &projections).await;
+    let key = |key: &str| Selection::Key(key.to_owned());
+    spoil(&store, &projections, "UPDATE documents SET body = '{}' WHERE key = '3'").await;
+    let damaged = ViewQuery::<Balance>::new(projections.reading("balance"), &AccountId::new("3")).await;
+    assert!(damaged.unwrap_err().to_string().contains("raise the projection's version"));
+    projections.rebuild_keys("balance", key("3")).unwrap().await.unwrap();
+    compare(&store, &projections).await;
+    spoil(&store, &projections, "INSERT INTO documents VALUES ('77', '{}')").await;
+    projections.rebuild_keys("balance", key("77")).unwrap().await.unwrap();
+    compare(&store, &projections).await;
+
+    let background = tokio::spawn({
+        let writer = writer.clone();
+        async move {
+            for round in 0..300 {
+                writer.append(medley(round, 5)).await;
+            }
+        }
+    });
+    let mut rounds = 0;
+    while !background.is_finished() {
+        let engine = if rounds % 2 == 0 { &elsewhere } else { &projections };
+        engine.rebuild_keys("balance", key(&(rounds % 9).to_string())).unwrap().await.unwrap();
+        rounds += 1;
+    }
+    background.await.unwrap();
+    assert!(rounds > 2, "{rounds} rounds");
+    compare(&store, &projections).await;
+    assert_eq!(projections.statuses().await.unwrap()[0].generation, 1);
+    projections.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_events_of_one_type_of_aggregate_touch_is_made_anew() {
+    let store = memory().await;
+    let projections = engine(&store, vec![balances()]).await;
+    Writer::new(&store).append(vec![deposit(1, 1), deposit(2, 2), deposit(3, 3), pass(&[2, 3])]).await;
+    compare(&store, &projections).await;
+    spoil(&store, &projections, "UPDATE documents SET body = '{}'").await;
+    let gates = Selection::Aggregate("gate".to_owned());
+    projections.rebuild_keys("balance", gates).unwrap().await.unwrap();
+    let expected = as_bytes(&by_hand(&whole(&store).await));
+    let now = bytes(&projections.reading("balance").unwrap()).await;
+    assert_eq!(now[0], ("1".to_owned(), "{}".to_owned()), "no gate event touches it");
+    assert_eq!(now[1..], expected[1..]);
+    projections.close().await;
+}
+
+/// Issue 4, bad input.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_says_so() {
+    let store = memory().await;
+    let projections = engine(&store, vec![balances(), flaky_comets()]).await;
+    Writer::new(&store).append(vec![deposit(1, 1), comet()]).await;
+    compare(&store, &projections).await;
+    let error = async |name: &str, selection| {
+        projections.rebuild_keys(name, selection).unwrap().await.unwrap_err().to_string()
+    };
+    let unknown = error("balance", Selection::Key("nobody".to_owned())).await;
+    assert_eq!(unknown, "nothing of `balance` was rebuilt: no event touches the key `nobody`");
+    let unknown = error("balance", Selection::Aggregate("sky".to_owned())).await;
+    assert_eq!(unknown, "nothing of `balance` was rebuilt: no event of an aggregate `sky` touches it");
+    let whole = error("comets", Selection::Key("all".to_owned())).await;
+    assert_eq!(whole, "`comets` keeps nothing by key: rebuild it as a whole");
+    compare(&store, &projections).await;
+    projections.close().await;
+}
+
+/// Of which the engine does not know that it has keys.
+fn flaky_comets() -> Arc<dyn Projection> {
+    flaky(Documents::<Comets>::new(), |_, _| Fault::Never)
+}
+
+/// Issue 4, part 2: all at once in parallel from one shared pass over the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_are_rebuilt_in_one_pass_over_the_log() {
+    let log = TestLog::new(memory().await);
+    let store: Arc<dyn Store> = log.clone();
+    log.push(medley(1, 20_000));
+    let projections = engine(&store, vec![balances(), flaky_comets(), Arc::new(Documents::<Ledger>::new())]).await;
+    for name in ["balance", "comets", "ledger"] {
+        let reading = projections.reading(name).unwrap();
+        reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(60))).await.unwrap();
+    }
+    let before = log.read.load(Ordering::Relaxed);
+    for (name, begun) in projections.rebuild_all(Skips::Refuse) {
+        let progress = begun.unwrap().await.unwrap();
+        assert_eq!(progress.position, 20_000, "{name}");
+    }
+    let read = log.read.load(Ordering::Relaxed) - before;
+    assert!((20_000..21_000).contains(&read), "{read} events read for three rebuilds of a log of 20,000");
+    compare(&store, &projections).await;
+    assert!(projections.statuses().await.unwrap().iter().all(|status| status.generation == 2));
+    projections.close().await;
+}
+
+/// Wants everything that balances and comets do.
+#[derive(Default, Serialize, Deserialize)]
+struct Ledger(u64);
+
+impl DocumentView for Ledger {
+    const NAME: &'static str = "ledger";
+    type Key = Ref;
+    type Events = (AccountEvent, GateEvent, RareEvent);
+}
+
+impl<E: crate::events::Event> On<E> for Ledger
+where
+    Ledger: DocumentView,
+{
+    fn keys(event: &Recorded<E>) -> Vec<Ref> {
+        vec![event.aggregate.clone()]
+    }
+
+    fn apply(document: &mut Option<Self>, _: &Ref, _: &Recorded<E>) {
+        document.get_or_insert_default().0 += 1;
+    }
+}
+
+/// Issue 4, part 2: the second is told so, in whichever process, and how far the first is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, other) = (file(directory.path()).await, file(directory.path()).await);
+    Writer::new(&store).append(medley(1, 30_000)).await;
+    let slow = flaky(Documents::<Balance>::new(), |_, _| {
+        std::thread::sleep(Duration::from_millis(1_500));
+        Fault::Never
+    });
+    let projections = Projections::start(store.clone(), types(), vec![slow], false).await.unwrap();
+    let elsewhere = Projections::start(other, types(), vec![balances()], false).await.unwrap();
+    let rebuild = projections.rebuild("balance").unwrap();
+    let seen = async || elsewhere.statuses().await.unwrap().remove(0).rebuild;
+    until("the other process sees it", async || seen().await.is_some_and(|progress| progress.head == 30_000)).await;
+    let told = elsewhere.rebuild("balance").unwrap().await.unwrap_err();
+    assert!(matches!(told, RebuildError::Running { elsewhere: true, .. }), "{told}");
+    assert!(told.to_string().contains("already by another process, at event "), "{told}");
+    rebuild.cancel().await;
+    assert_eq!(seen().await, None);
+    // What was begun is gone on with, in the other process.
+    elsewhere.rebuild("balance").unwrap().await.unwrap();
+    assert_eq!(bytes(&elsewhere.reading("balance").unwrap()).await, as_bytes(&by_hand(&whole(&store).await)));
+    projections.close().await;
+}

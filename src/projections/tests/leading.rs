@@ -1,0 +1,185 @@
+//! Several processes share the projections of one store.
+
+use super::*;
+
+/// Short enough to wait for.
+fn terms() -> Terms {
+    let [term, renew, settle] = [600, 100, 150].map(Duration::from_millis);
+    Terms { term, renew, settle }
+}
+
+async fn process(store: &Arc<dyn Store>, projections: Vec<Arc<dyn Projection>>) -> Projections {
+    Projections::start_on(store.clone(), types(), projections, Some(terms())).await.unwrap()
+}
+
+/// How many projections each leader has.
+async fn shares(projections: &Projections) -> Vec<usize> {
+    let mut shares: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for status in projections.statuses().await.unwrap() {
+        if let Some(leader) = status.leader {
+            *shares.entry(leader).or_default() += 1;
+        }
+    }
+    shares.into_values().collect()
+}
+
+/// Counts how often it is run, and leaves the rest to the balances.
+fn counted(runs: &Arc<AtomicU64>) -> Arc<dyn Projection> {
+    let runs = runs.clone();
+    flaky(Documents::<Balance>::new(), move |_, batch| {
+        runs.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+        Fault::Never
+    })
+}
+
+/// Guarantee 19, mission X4: one of them does the work, both read their writes, and none does it twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_runs_a_projection_and_the_others_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = [file(directory.path()).await, file(directory.path()).await];
+    let runs = [0, 1].map(|_| Arc::new(AtomicU64::new(0)));
+    let first = process(&stores[0], vec![counted(&runs[0])]).await;
+    let second = process(&stores[1], vec![counted(&runs[1])]).await;
+    let writers = [Writer::new(&stores[0]), Writer::new(&stores[1])];
+    for total in 1..=60 {
+        // Of accounts of their own: a writer knows only its own sequences.
+        for (number, (writer, reader)) in writers.iter().zip([&second, &first]).enumerate() {
+            let receipt = writer.append(vec![deposit(number, 1)]).await;
+            let key = AccountId::new(number.to_string());
+            let balance = ViewQuery::<Balance>::new(reader.reading("balance"), &key).after(receipt).await.unwrap();
+            assert_eq!(balance.unwrap().cents, total);
+        }
+    }
+    assert_eq!(runs[0].load(Ordering::Relaxed), 120, "each event once");
+    assert_eq!(runs[1].load(Ordering::Relaxed), 0, "the second process only reads");
+    for engine in [first, second] {
+        compare(&stores[0], &engine).await;
+        engine.close().await;
+    }
+}
+
+/// Issue 4, part 7.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaders_are_spread_evenly_and_a_closed_process_is_taken_over_from_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = [file(directory.path()).await, file(directory.path()).await];
+    let first = process(&stores[0], vec![balances(), comets()]).await;
+    assert_eq!(shares(&first).await, [2], "who is alone leads all");
+    let second = process(&stores[1], vec![balances(), comets()]).await;
+    until("each leads one", async || shares(&first).await == [1, 1]).await;
+    let writer = Writer::new(&stores[0]);
+    writer.append(medley(1, 100)).await;
+    for engine in [&first, &second] {
+        compare(&stores[0], engine).await;
+    }
+    first.close().await;
+    let receipt = writer.append(medley(2, 100)).await;
+    for name in ["balance", "comets"] {
+        let reading = second.reading(name).unwrap();
+        reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
+    }
+    assert_eq!(shares(&second).await, [2]);
+    compare(&stores[1], &second).await;
+    second.close().await;
+    assert!(stores[0].views().generations().await.unwrap().iter().all(|generation| generation.leader.is_none()));
+}
+
+/// Issue 4, part 7: failing over within seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_led_is_run_by_another_when_its_term_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = file(directory.path()).await;
+    let wanted = [("balance".to_owned(), 1)];
+    let dead = store.views().lead(Uuid::new_v4(), &wanted, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(dead, wanted);
+    let engine = process(&store, vec![balances()]).await;
+    let receipt = Writer::new(&store).append(vec![deposit(1, 1)]).await;
+    let reading = engine.reading("balance").unwrap();
+    let late = reading.caught_up(receipt.head, Some(Duration::from_millis(100))).await.unwrap_err();
+    assert!(matches!(late, ReadError::Late { .. }), "the dead one may only be slow: {late}");
+    reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
+    compare(&store, &engine).await;
+    engine.close().await;
+}
+
+/// Guarantee 19: who believes to lead and does not is fenced off by the checkpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_both_believe_to_lead_count_every_event_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = [file(directory.path()).await, file(directory.path()).await];
+    let engines = [process(&stores[0], vec![balances()]).await, process(&stores[1], vec![balances()]).await];
+    let writer = Writer::new(&stores[0]);
+    for round in 0..100 {
+        for engine in &engines {
+            engine.tracked("balance").unwrap().lead(true);
+        }
+        writer.append(medley(round, 5)).await;
+    }
+    for (store, engine) in stores.iter().zip(&engines) {
+        compare(store, engine).await;
+        engine.close().await;
+    }
+}
+
+/// Takes in all events, and knows those of some types.
+struct Knows(&'static [&'static str]);
+
+#[async_trait]
+impl Projection for Knows {
+    fn name(&self) -> &str {
+        "knows"
+    }
+
+    async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let sql = format!("CREATE TABLE {} (position BIGINT)", transaction.table("seen"));
+        transaction.execute(&sql, vec![]).await?;
+        Ok(())
+    }
+
+    async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        if let Some(stored) = batch.events.iter().find(|stored| !self.0.contains(&&*stored.event_type)) {
+            let source = crate::events::DecodeError::UnknownType(stored.event_type.clone());
+            return Err(ProjectionError::Decode { position: stored.position, source });
+        }
+        let sql = format!("INSERT INTO {} VALUES ($1)", transaction.table("seen"));
+        transaction
+            .execute_many(&sql, batch.events.iter().map(|stored| vec![stored.position.into()]).collect())
+            .await?;
+        Ok(())
+    }
+}
+
+/// Guarantee 22: old and new program together, with an event that only one knows; the deploy rolled back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = [file(directory.path()).await, file(directory.path()).await];
+    let old = process(&stores[0], vec![Arc::new(Knows(&["account.deposited"]))]).await;
+    let writer = Writer::new(&stores[0]);
+    writer.append(vec![deposit(1, 1)]).await;
+    let receipt = writer.append(vec![comet(), deposit(1, 1)]).await;
+    let state = async || old.statuses().await.unwrap().remove(0).state;
+    until("it waits", async || matches!(state().await, ProjectionState::Waiting(_))).await;
+    let words = state().await.to_string();
+    assert_eq!(words, "waiting before event 2 for a program that knows the event type `rare.comet`");
+    assert!(!old.statuses().await.unwrap()[0].is_stopped(), "it is no failure");
+    let reading = old.reading("knows").unwrap();
+    let error = reading.caught_up(receipt.head, None).await.unwrap_err();
+    assert!(matches!(error, ReadError::Waiting { .. }), "{error}");
+    assert_eq!(reading.snapshot().await.unwrap().head().position, 1, "what came before it is taken in");
+    // Another program may not drop what this one reads still.
+    let other = Projections::start(stores[1].clone(), types(), vec![], false).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(other.prune().await.unwrap(), []);
+
+    let new = process(&stores[1], vec![Arc::new(Knows(&["account.deposited", "rare.comet"]))]).await;
+    new.reading("knows").unwrap().caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
+    until("the old one reads on", async || reading.caught_up(receipt.head, None).await.is_ok()).await;
+
+    // Rolled back: the old one goes on with what it knows.
+    new.close().await;
+    let receipt = writer.append(vec![deposit(1, 1)]).await;
+    until("it goes on", async || reading.caught_up(receipt.head, Some(Duration::from_secs(1))).await.is_ok()).await;
+    old.close().await;
+    assert_eq!(other.prune().await.unwrap().len(), 1, "now nobody uses it");
+}

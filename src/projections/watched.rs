@@ -1,0 +1,120 @@
+//! One document, live: its current value, then each change. It is folded in memory, in every process that watches.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::{Stream, stream};
+use tokio::sync::watch;
+
+use super::query::parse;
+use super::{DocumentView, EventSet, ReadError, Reading, ViewKey};
+use crate::events::{Head, Stored};
+use crate::store::StoreError;
+
+/// How many events are read at a time.
+const PAGE: usize = 1_000;
+
+/// A document, and the place in the log that it is true at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched<V> {
+    /// The document; `None` while there is none.
+    pub document: Option<V>,
+    /// The place in the log that it is true at: that of the event that changed it.
+    pub at: Head,
+}
+
+struct Watching<V> {
+    reading: Reading,
+    key: String,
+    document: Option<V>,
+    /// What was told last.
+    told: Option<String>,
+    at: Head,
+    grown: watch::Receiver<Head>,
+    page: std::vec::IntoIter<Stored>,
+    /// Up to where the page stands for the log.
+    to: Head,
+}
+
+/// The document as it was read at `at`, then as each event makes it.
+pub(super) fn watch<V: DocumentView>(
+    reading: Reading,
+    key: String,
+    body: Option<String>,
+    at: Head,
+) -> impl Stream<Item = Result<Watched<V>, ReadError>> + Send {
+    let grown = reading.log().watch();
+    let watching =
+        Watching { reading, key, document: None, told: body, at, grown, page: Vec::new().into_iter(), to: at };
+    stream::try_unfold((watching, true), |(mut watching, first)| async move {
+        let next = if first { Some(watching.first()?) } else { watching.next().await? };
+        Ok(next.map(|watched| (watched, (watching, false))))
+    })
+}
+
+impl<V: DocumentView> Watching<V> {
+    fn told(&self) -> Result<Watched<V>, ReadError> {
+        let document = self.told.as_deref().map(|body| parse(&self.reading, &self.key, body)).transpose()?;
+        Ok(Watched { document, at: self.at })
+    }
+
+    fn first(&mut self) -> Result<Watched<V>, ReadError> {
+        self.document = self.told()?.document;
+        self.told()
+    }
+
+    /// The next change; `None` when the application closes.
+    async fn next(&mut self) -> Result<Option<Watched<V>>, ReadError> {
+        loop {
+            while let Some(stored) = self.page.next() {
+                if self.take(&stored)? {
+                    return self.told().map(Some);
+                }
+            }
+            self.at = self.to;
+            self.grown.borrow_and_update();
+            let reading = self.reading.clone();
+            let page = reading.log().read(self.at.position, PAGE, reading.interest()).await;
+            let page = match page {
+                Err(StoreError::Closed) => return Ok(None),
+                page => page?,
+            };
+            if !reading.holds(self.at).await? {
+                return Err(ReadError::Diverged(self.at));
+            }
+            if page.to.position > self.at.position {
+                (self.to, self.page) = (page.to, page.events.into_iter());
+                continue;
+            }
+            tokio::select! {
+                () = reading.closed() => return Ok(None),
+                changed = self.grown.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+
+    /// Folds an event; answers whether it changed the document.
+    fn take(&mut self, stored: &Stored) -> Result<bool, ReadError> {
+        let name = self.reading.name();
+        let invalid = |what: String| ReadError::Invalid(format!("`{name}` at event {}: {what}", stored.position));
+        let decoded = V::Events::decode(stored).map_err(|error| invalid(super::status::in_words(&error)))?;
+        let Some(event) = decoded else { return Ok(false) };
+        let document = &mut self.document;
+        let key = &self.key;
+        let folded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let found = V::Events::keys(&event).into_iter().find(|touched| touched.key_text() == *key);
+            if let Some(touched) = &found {
+                V::Events::apply(document, touched, &event);
+            }
+            found.is_some()
+        }));
+        if !folded.map_err(|_| invalid("the view panicked".to_owned()))? {
+            return Ok(false);
+        }
+        self.at = stored.head();
+        let now = self.document.as_ref().map(serde_json::to_string).transpose();
+        let now = now.map_err(|error| invalid(error.to_string()))?;
+        let changed = now != self.told;
+        self.told = now;
+        Ok(changed)
+    }
+}
