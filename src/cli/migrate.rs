@@ -27,7 +27,7 @@ impl Migrate {
         let url = app.url(&self.store);
         let migrated = app.migrate(&url).await?;
         if let Format::Json = self.format {
-            return Ok(output::json(&migrated)?);
+            return output::json(&migrated);
         }
         output::line(&format!(
             "{} events of {} aggregates got positions: {}",

@@ -140,3 +140,10 @@ async fn a_raised_version_is_built_anew() {
     assert_eq!(bytes(&reading).await, expected);
     second.close().await;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    incremental_is_batch_at_every_position,
+    a_view_takes_in_several_event_enums_and_deletes_what_is_none,
+    pages_of_documents_concatenate_to_all_of_them_in_the_order_of_their_keys,
+    a_raised_version_is_built_anew,
+}

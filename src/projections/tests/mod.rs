@@ -230,12 +230,11 @@ pub fn options() -> OpenOptions {
 }
 
 pub async fn memory() -> Arc<dyn Store> {
-    crate::store::open("sqlite::memory:", options()).await.unwrap()
+    crate::store::open(&super::fixture::stores::empty(), options()).await.unwrap()
 }
 
 pub async fn file(directory: &std::path::Path) -> Arc<dyn Store> {
-    let url = format!("sqlite://{}", directory.join("log.db").display());
-    crate::store::open(&url, options()).await.unwrap()
+    crate::store::open(&super::fixture::stores::of(directory), options()).await.unwrap()
 }
 
 /// Appends to a store, knowing the sequences that it wrote.

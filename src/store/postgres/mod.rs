@@ -167,3 +167,6 @@ impl Store for PostgresStore {
         self.place.close().await;
     }
 }
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests;

@@ -105,7 +105,7 @@ async fn migrate(place: &Place, connection: &mut PgConnection, app: &str, create
     if version.is_none() {
         make_schema(place, &mut transaction).await?;
     }
-    run_from(place, &mut transaction, version.unwrap_or(0)).await?;
+    run(place, &mut transaction, version.unwrap_or(0), VERSION).await?;
     if version.is_none() {
         sign(place, &mut transaction, app).await?;
     }
@@ -135,18 +135,22 @@ async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(),
     if there { Ok(()) } else { execute(place, connection, "CREATE SCHEMA {schema}").await }
 }
 
-/// Runs the migrations that follow on `version`, and writes down the new one.
-pub(super) async fn run_from(place: &Place, connection: &mut PgConnection, version: i64) -> Result<(), StoreError> {
-    let done = usize::try_from(version).unwrap_or(0);
-    for migration in &MIGRATIONS[done.min(MIGRATIONS.len())..] {
-        for sql in *migration {
+/// Runs the migrations that take version `from` to version `to`, and writes that down.
+pub(super) async fn run(
+    place: &Place,
+    connection: &mut PgConnection,
+    from: i64,
+    to: i64,
+) -> Result<(), StoreError> {
+    for (migration, makes) in MIGRATIONS.iter().zip(1..=to) {
+        for sql in migration.iter().filter(|_| makes > from) {
             execute(place, connection, sql).await?;
         }
     }
     let sql = place.sql(
         "INSERT INTO {schema}.meta (key, value) VALUES ('version', $1) ON CONFLICT (key) DO UPDATE SET value = $1",
     );
-    let noted = sqlx::query(&sql).persistent(false).bind(VERSION.to_string()).execute(connection).await;
+    let noted = sqlx::query(&sql).persistent(false).bind(to.to_string()).execute(connection).await;
     noted.map_err(|error| place.fault(DOING, error))?;
     Ok(())
 }

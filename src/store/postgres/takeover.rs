@@ -68,7 +68,7 @@ pub async fn migrate(url: &str, options: OpenOptions) -> Result<Migrated, StoreE
         State::Foreign(what) => return Err(place.unusable(what)),
     }
     set_aside(&place, &mut transaction).await?;
-    schema::run_from(&place, &mut transaction, 0).await?;
+    schema::run(&place, &mut transaction, 0, schema::VERSION).await?;
     schema::sign(&place, &mut transaction, &options.app).await?;
     let migrated = move_rows(&place, &mut transaction, (options.clock)()).await?;
     transaction.commit().await.map_err(|error| place.after_sending(DOING, error))?;

@@ -291,3 +291,17 @@ fn a_reference_is_given_as_text_or_as_what_it_is() {
     }
     let _ = takes;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_row_says_all_that_is_known_of_an_event_in_one_order,
+    changes_are_typed_and_what_stays_the_same_is_no_change,
+    an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone,
+    a_topic_has_what_lies_below_it_by_segment_each_event_once,
+    what_makes_no_sense_is_refused_with_what_to_do,
+    a_cursor_of_another_log_is_noticed,
+    rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
+    an_old_name_is_found_under_the_new_one,
+    a_read_in_a_snapshot_sees_only_what_was_there,
+    an_empty_log_has_an_empty_page,
+    an_event_that_cannot_be_read_stops_the_audit_log_by_name,
+}

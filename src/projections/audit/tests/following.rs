@@ -138,3 +138,11 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
     assert_eq!(ended(query().cursor(cursor)).await, all(query()).await[1..]);
     world.close().await;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    stored_events_then_live_ones_come_each_once_and_in_order_while_others_write,
+    a_slow_reader_gets_all_of_ten_thousand_events,
+    a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_application,
+    a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_happens,
+    one_query_serves_both_modes_and_to_follow_backwards_is_an_error,
+}

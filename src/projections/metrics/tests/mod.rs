@@ -280,3 +280,13 @@ async fn to_wait_for_a_write_has_an_end() {
     assert!(matches!(error, MetricError::Read(_)) && error.to_string().contains("bell.melted"), "{error}");
     world.close().await;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_metric_is_what_is_counted_by_hand_over_any_range,
+    rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
+    rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason,
+    a_window_bounds_the_count_and_the_average,
+    what_makes_no_sense_is_refused_with_what_to_do,
+    a_read_in_a_snapshot_sees_only_what_was_there,
+    to_wait_for_a_write_has_an_end,
+}

@@ -18,7 +18,7 @@ mod leases;
 mod names;
 mod statement;
 mod states;
-#[cfg(test)]
+#[cfg(all(test, feature = "conformance"))]
 mod tests;
 mod tokens;
 mod transaction;
@@ -72,7 +72,7 @@ const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET L
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off";
 
 /// Whoever changes which generations there are, or who leads, is alone in that.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annals %s', $1::text), 0))";
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annals views %s', $1::text), 0))";
 
 /// The views of a store on Postgres.
 pub(super) struct PostgresViews {

@@ -17,7 +17,7 @@ pub(super) fn prefix(instance: &Instance) -> String {
     let prefix = format!("{}_v{version}_g{generation}_", readable(name));
     match prefix.len() <= LONGEST_PREFIX {
         true => prefix,
-        false => format!("x1{}_v{version}_g{generation}_", hash(name)),
+        false => format!("x1{}_g{generation}_", hash(&format!("{version} {name}"))),
     }
 }
 

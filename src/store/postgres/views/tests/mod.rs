@@ -1,1 +1,213 @@
-//! What is true of the views on Postgres alone.
+//! What is true of the views on Postgres alone, and of all views.
+
+mod bulk;
+mod cells;
+mod dropping;
+mod failing;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Executor;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::super::place::Place;
+use super::{PostgresViews, SCHEMA};
+use crate::events::{Head, Ref, Stored};
+use crate::store::conformance::Fixture;
+use crate::store::{
+    Batch, Exclusive, Instance, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
+    StoreError, Transaction, Views,
+};
+
+/// A schema of its own, with the tables of the views alone.
+pub struct Schema {
+    url: String,
+    name: String,
+}
+
+impl Schema {
+    pub async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// `also`: what the URL says beyond the schema.
+    pub async fn with(also: &str) -> Self {
+        let server = std::env::var("DATABASE_URL").expect("DATABASE_URL names a Postgres");
+        let joint = if server.contains('?') { '&' } else { '?' };
+        let name = format!("views_{}", Uuid::now_v7().simple());
+        let schema = Self { url: format!("{server}{joint}schema={name}{also}"), name };
+        let place = schema.place();
+        place.pool().execute(format!("CREATE SCHEMA {}", place.schema()).as_str()).await.expect("a schema");
+        place.pool().execute(place.sql(SCHEMA).as_str()).await.expect("tables");
+        schema
+    }
+
+    pub fn place(&self) -> Place {
+        Place::parse(&self.url).expect("a place")
+    }
+
+    pub fn views(&self) -> PostgresViews {
+        PostgresViews::open(self.place())
+    }
+
+    /// The names of all tables, views and indexes that begin so.
+    pub async fn relations(&self, begin: &str) -> Vec<String> {
+        let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind <> 't' ORDER BY 1";
+        let asked = sqlx::query_scalar(sql).bind(&self.name).bind(begin);
+        asked.fetch_all(self.place().pool()).await.expect("names")
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let place = Place::parse(&url).expect("a place");
+                let drop = format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS \"{name}\" CASCADE");
+                // A schema that stays behind is in nobody's way.
+                let _ = place.pool().execute(drop.as_str()).await;
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+pub fn head(position: u64) -> Head {
+    Head { position, event_id: Uuid::from_u128(position.into()) }
+}
+
+pub async fn begin(views: &PostgresViews, instance: &Instance, from: Head, to: Head) -> Box<dyn Transaction> {
+    views.begin(instance, from, to).await.expect("a transaction").expect("the checkpoint is there")
+}
+
+/// A transaction from 0 to 1 of a projection that was not there.
+pub async fn open(views: &PostgresViews) -> Box<dyn Transaction> {
+    let (instance, _) = views.live("roster", 1).await.expect("a generation");
+    begin(views, &instance, Head::default(), head(1)).await
+}
+
+pub fn row<const N: usize>(cells: [crate::store::Cell; N]) -> Row {
+    cells.into()
+}
+
+/// A store that has views, and no log.
+struct ViewsAlone(Arc<PostgresViews>);
+
+macro_rules! no_log {
+    () => {
+        panic!("there is no log here")
+    };
+}
+
+#[async_trait]
+impl Store for ViewsAlone {
+    async fn append(&self, _: Batch) -> Result<Vec<Outcome>, StoreError> {
+        no_log!()
+    }
+    async fn exclusive(&self, _: Duration, _: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        no_log!()
+    }
+    async fn head(&self) -> Result<Head, StoreError> {
+        no_log!()
+    }
+    fn watch(&self) -> watch::Receiver<Head> {
+        no_log!()
+    }
+    async fn read(&self, _: u64, _: usize, _: &Interest) -> Result<Page, StoreError> {
+        no_log!()
+    }
+    async fn at(&self, _: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        no_log!()
+    }
+    async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {
+        no_log!()
+    }
+    async fn commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        no_log!()
+    }
+    async fn position_at(&self, _: Timestamp) -> Result<u64, StoreError> {
+        no_log!()
+    }
+    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.0.snapshot(aggregate).await?.map(|(snapshot, _)| snapshot))
+    }
+    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.0.keep_snapshot(aggregate, snapshot, Uuid::nil()).await
+    }
+    fn views(&self) -> Arc<dyn Views> {
+        self.0.clone()
+    }
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        no_log!()
+    }
+    async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        no_log!()
+    }
+    fn describe(&self) -> String {
+        no_log!()
+    }
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl Fixture for Schema {
+    async fn open(&self, _: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(ViewsAlone(Arc::new(self.views()))))
+    }
+}
+
+macro_rules! cases {
+    ($($case:ident,)*) => {
+        mod direct {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::store::conformance::case(stringify!($case), super::Schema::new().await).await;
+                }
+            )*
+        }
+
+        /// Statements are not prepared, and run in transactions.
+        mod as_behind_a_pooler {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let schema = super::Schema::with("&pooler=transaction").await;
+                    crate::store::conformance::case(stringify!($case), schema).await;
+                }
+            )*
+        }
+    };
+}
+
+cases! {
+    a_projection_begins_at_nothing_with_generation_one,
+    effect_and_checkpoint_are_committed_together,
+    a_dropped_transaction_leaves_neither_effect_nor_checkpoint,
+    a_checkpoint_that_somebody_else_moved_fences_the_transaction_off,
+    placeholders_are_bound_by_their_numbers,
+    rows_are_written_and_read_in_bulk,
+    a_failed_statement_is_an_error_that_shows_it,
+    a_shadow_is_built_beside_the_live_generation_and_switched_to,
+    a_shadow_behind_the_live_generation_is_not_switched_to,
+    a_rebuild_takes_up_the_shadow_left_behind,
+    a_discarded_generation_is_gone_and_the_live_one_cannot_be,
+    a_snapshot_of_a_view_is_of_one_moment,
+    projections_of_any_name_and_version_are_kept_apart,
+    a_note_is_kept_for_every_handle_until_it_is_cleared,
+    owners_share_the_projections_out_evenly_and_never_one_between_two,
+    what_a_dead_owner_led_is_free_after_its_term_and_not_before,
+    who_leaves_lets_go_at_once,
+    an_owner_leads_what_it_alone_wants_and_no_projection_is_left_alone,
+    owners_that_call_at_once_wait_for_each_other_and_share_nothing,
+    all_generations_are_listed_with_their_leaders,
+    a_version_is_pruned_only_when_nobody_leads_it,
+}

@@ -1,0 +1,97 @@
+//! What is true of this store alone. (What is true of all: the conformance suite.)
+
+mod losing;
+mod opening;
+mod plans;
+mod pooled;
+mod rights;
+mod tampering;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals_test_postgres::Fresh;
+use jiff::Timestamp;
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::place::Place;
+use crate::store::conformance::bench::APP;
+use crate::store::{OpenOptions, Store, StoreError, open};
+
+/// A schema of its own, and what is done to it behind the store's back.
+struct Bed {
+    fresh: Fresh,
+    place: Place,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let fresh = Fresh::schema();
+        let place = Place::parse(fresh.url()).unwrap();
+        Self { fresh, place }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        open_at(self.fresh.url(), true).await.unwrap()
+    }
+
+    /// The URL with other words in place of its user, host and port.
+    fn url(&self, who: &str, address: &str) -> String {
+        let (_, database) = self.fresh.url().split_once("://").unwrap().1.split_once('/').unwrap();
+        format!("postgres://{who}@{address}/{database}")
+    }
+
+    /// Host and port of the server.
+    fn address(&self) -> String {
+        let options = self.place.options();
+        format!("{}:{}", options.get_host(), options.get_port())
+    }
+
+    fn user(&self) -> &str {
+        self.place.options().get_username()
+    }
+
+    /// A connection of a program that knows nothing of this crate.
+    async fn raw(&self) -> PgConnection {
+        self.place.connect().await.unwrap()
+    }
+
+    /// Runs statements with `{schema}` in them.
+    async fn run(&self, sql: &str) {
+        let sql = self.place.sql(sql);
+        let mut raw = self.raw().await;
+        raw.execute(sql.as_str()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        raw.close().await.unwrap();
+    }
+
+    /// A number that a query answers.
+    async fn number(&self, sql: &str) -> i64 {
+        let sql = self.place.sql(sql);
+        sqlx::query_scalar(&sql).fetch_one(&mut self.raw().await).await.unwrap()
+    }
+}
+
+async fn open_at(url: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> {
+    let options = OpenOptions { app: APP.to_owned(), clock: Arc::new(Timestamp::now), create };
+    open(url, options).await
+}
+
+/// Why the store cannot be used.
+fn reason<T>(result: Result<T, StoreError>) -> String {
+    match result {
+        Err(StoreError::Unusable { reason, .. }) => reason,
+        Err(other) => panic!("it says {other:?}"),
+        Ok(_) => panic!("it must be refused"),
+    }
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..1_500 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it never was so: {what}");
+}

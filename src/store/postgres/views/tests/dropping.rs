@@ -1,0 +1,79 @@
+//! The tables of a generation go when nobody reads them, and no earlier.
+
+use super::*;
+use crate::store::Cell;
+
+async fn set_up(views: &PostgresViews, instance: &Instance, key: &str) {
+    let mut transaction = begin(views, instance, Head::default(), head(1)).await;
+    let (table, view) = (transaction.table("documents"), transaction.table("keys"));
+    let index = transaction.index("documents_key");
+    for sql in [
+        format!("CREATE TABLE {table} (key TEXT)"),
+        format!("CREATE INDEX {index} ON {table} (key)"),
+        format!("CREATE VIEW {view} AS SELECT key FROM {table}"),
+        format!("INSERT INTO {table} VALUES ('{key}')"),
+    ] {
+        transaction.execute(&sql, vec![]).await.expect("a statement");
+    }
+    transaction.commit().await.expect("a commit");
+}
+
+/// Time passes for what is doomed.
+async fn age(schema: &Schema) {
+    let sql = "UPDATE {schema}.projections SET doomed = doomed - interval '1 minute'";
+    schema.place().pool().execute(schema.place().sql(sql).as_str()).await.unwrap();
+}
+
+/// X3, guarantee 22.
+#[tokio::test]
+async fn a_reader_of_the_old_generation_is_not_disturbed_and_when_it_is_done_the_tables_go() {
+    let schema = Schema::new().await;
+    let views = schema.views();
+    let (live, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &live, "old").await;
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "new").await;
+    // It has found its generation, and not yet touched its tables.
+    let mut reader = views.read("roster", 1).await.unwrap();
+    assert!(views.switch(&shadow).await.unwrap());
+    age(&schema).await;
+    let owner = Uuid::from_u128(1);
+    views.lead(owner, &[], Duration::from_secs(9)).await.unwrap();
+    let sql = format!("SELECT key FROM {}", reader.table("documents"));
+    assert_eq!(reader.query(&sql, vec![]).await.unwrap(), [vec![Cell::from("old")]]);
+    drop(reader);
+    let since = std::time::Instant::now();
+    loop {
+        views.lead(owner, &[], Duration::from_secs(9)).await.unwrap();
+        let left = schema.relations("roster_v1_g1_").await;
+        if left.is_empty() {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{left:?}");
+    }
+    assert_eq!(
+        schema.relations("roster_v1_g2_").await,
+        ["roster_v1_g2_documents", "roster_v1_g2_documents_key", "roster_v1_g2_keys"]
+    );
+}
+
+#[tokio::test]
+async fn a_discarded_shadow_is_gone_at_once_unless_somebody_still_writes_it() {
+    let schema = Schema::new().await;
+    let views = schema.views();
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "new").await;
+    views.discard(&shadow).await.unwrap();
+    assert_eq!(schema.relations("roster_v1_g2_").await, Vec::<String>::new());
+
+    let (shadow, _) = views.shadow("roster", 1).await.unwrap();
+    set_up(&views, &shadow, "new").await;
+    let mut writer = begin(&views, &shadow, head(1), head(2)).await;
+    let insert = format!("INSERT INTO {} VALUES ('more')", writer.table("documents"));
+    writer.execute(&insert, vec![]).await.unwrap();
+    let refused = views.discard(&shadow).await;
+    assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+    writer.commit().await.unwrap();
+    views.discard(&shadow).await.unwrap();
+    assert_eq!(schema.relations("roster_v1_g").await, Vec::<String>::new());
+}
