@@ -105,6 +105,14 @@ pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
     let select = format!("SELECT key, number, note FROM {table} WHERE key = $1 AND number = $2 AND key = $1");
     let rows = transaction.query(&select, vec!["a ' $2".into(), Cell::Integer(i64::MIN)]).await.unwrap();
     assert_eq!(rows, [vec!["a ' $2".into(), Cell::Integer(i64::MIN), "costs $1".into()]]);
+    let given = vec!["not named".into(), "a ' $2".into(), Cell::Integer(0), Cell::Integer(i64::MIN)];
+    let some = format!("SELECT key FROM {table} WHERE key = $2 AND number = $4");
+    assert_eq!(
+        transaction.query(&some, given.clone()).await.unwrap(),
+        [vec!["a ' $2".into()]],
+        "two are not named"
+    );
+    assert_eq!(transaction.query_many(&some, vec![given.clone(), given]).await.unwrap().concat().len(), 2);
     let none = format!("UPDATE {table} SET note = NULL WHERE key = $1");
     assert_eq!(transaction.execute(&none, vec!["b".into()]).await.unwrap(), 0);
     assert_eq!(transaction.execute(&none, vec!["a ' $2".into()]).await.unwrap(), 1);

@@ -51,7 +51,11 @@ pub(super) enum State {
 pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<String, StoreError> {
     let mut connection = place.connect().await?;
     let settings = server(place, &mut connection).await?;
-    let fits = match usable(place, app, inspect(place, &mut connection).await?)? {
+    // In a transaction: behind a pooler two steps of one statement may else run on two connections.
+    let mut look = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
+    let found = inspect(place, &mut look).await?;
+    look.rollback().await.map_err(|error| place.fault(DOING, error))?;
+    let fits = match usable(place, app, found)? {
         Some(version) => version == VERSION,
         None => false,
     };
@@ -196,7 +200,7 @@ fn fitness(number: i32, version: &str, encoding: &str) -> Option<String> {
     })
 }
 
-/// What lies in the schema now.
+/// What lies in the schema now. In a transaction.
 pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
     let sql = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

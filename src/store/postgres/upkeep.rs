@@ -87,7 +87,11 @@ pub(super) async fn backup(
     }
 
     let mut connection = place.connect().await?;
-    let State::Ours { app, log_id, .. } = inspect(place, &mut connection).await? else {
+    let mut look = connection.begin().await.map_err(|error| place.fault(CHECK, error))?;
+    let found = inspect(place, &mut look).await?;
+    drop(look);
+    drop(connection);
+    let State::Ours { app, log_id, .. } = found else {
         return Err(StoreError::Missing(place.name().to_owned()));
     };
     let head = reader.head().await?;

@@ -1,13 +1,22 @@
-//! Guarantee 12: plans made on empty tables serve full ones.
+//! Guarantee 12: plans made on tables that are all but empty serve full ones.
 
 use super::Bed;
 use crate::store::conformance::bench::{append, commit, committed};
 
 #[tokio::test]
-async fn appends_that_were_first_planned_on_an_empty_log_read_no_table_whole_later() {
+async fn appends_that_were_first_planned_on_a_tiny_log_read_no_table_whole_later() {
     let bed = Bed::new();
     let store = bed.open().await;
     let mut sequence = 0;
+    // From here on Postgres knows that the tables are tiny, and nothing makes it look again.
+    for table in ["events", "commands"] {
+        bed.run(&format!("ALTER TABLE {{schema}}.{table} SET (autovacuum_enabled = off)")).await;
+        bed.run(&format!("VACUUM ANALYZE {{schema}}.{table}")).await;
+    }
+    committed(&*store, commit(900).on("tally:first", 0, 1)).await;
+    for table in ["events", "commands"] {
+        bed.run(&format!("VACUUM ANALYZE {{schema}}.{table}")).await;
+    }
     // More than the five calls after which Postgres settles on one plan.
     for number in 0..8_u128 {
         committed(&*store, commit(number).on("tally:a", sequence, 1)).await;

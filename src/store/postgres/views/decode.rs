@@ -95,10 +95,10 @@ fn numeric(bytes: &[u8]) -> Result<Cell, BoxError> {
         let digit = if (0..i32::from(digits)).contains(&index) { word(8 + 2 * index as usize)? } else { 0 };
         decimal.push_str(&format!("{digit:04}"));
     }
-    if scale == 0 {
-        if let Ok(whole) = decimal.parse::<i64>() {
-            return Ok(Cell::Integer(whole));
-        }
+    if scale == 0
+        && let Ok(whole) = decimal.parse::<i64>()
+    {
+        return Ok(Cell::Integer(whole));
     }
     Ok(Cell::Real(decimal.parse()?))
 }

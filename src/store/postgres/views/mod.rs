@@ -6,7 +6,7 @@
 //! - `states`: snapshots of aggregates
 //! - `transaction`: a projection's transaction, and what is read as of one moment
 //! - `names`: what a generation's tables are called
-//! - `statement`: running statements, for one row of parameters or many; `bulk` writes them anew for many, by their
+//! - `stated`: what a statement says of itself; `statement`: running it, for one row of parameters or many; `bulk` writes them anew for many, by their
 //!   `tokens`
 //! - `types`, `encode`, `decode`: cells in and out
 
@@ -16,6 +16,7 @@ mod encode;
 mod generations;
 mod leases;
 mod names;
+mod stated;
 mod statement;
 mod states;
 #[cfg(all(test, feature = "conformance"))]
@@ -105,7 +106,7 @@ impl PostgresViews {
     }
 
     fn fault(&self, error: sqlx::Error) -> StoreError {
-        statement::fault(&self.place, DOING, error)
+        stated::fault(&self.place, DOING, error)
     }
 
     /// On another connection if one was lost: nothing has been done on it yet.

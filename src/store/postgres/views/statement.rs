@@ -12,9 +12,8 @@ use super::super::place::Place;
 use super::bulk::{self, Bulk};
 use super::decode;
 use super::encode::{Many, One};
-use super::tokens::{Token, tokens};
+use super::stated::{Stated, fault, wrong};
 use super::types::{Kind, Type};
-use super::{DOING, LOCK_WAIT};
 use crate::BoxError;
 use crate::store::{Cell, Row, StoreError};
 
@@ -24,10 +23,6 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// Of so many statements it is known how to run them.
 const KNOWN: u64 = 2_000;
 
-/// What begins a statement that would take the transaction out of its owner's hands.
-const NOT_YOURS: &[&str] =
-    &["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare", "set", "reset"];
-
 /// Runs statements, and remembers what it had to ask about them.
 pub(super) struct Statements {
     place: Place,
@@ -36,58 +31,6 @@ pub(super) struct Statements {
     /// How a statement takes many rows at once; `None` if it does not.
     many: Cache<String, Option<Arc<Bulk>>>,
     answers: Cache<String, Option<Arc<(String, usize)>>>,
-}
-
-pub(super) fn fault(place: &Place, sql: &str, error: sqlx::Error) -> StoreError {
-    match &error {
-        sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("55P03" | "40P01")) => {
-            StoreError::Busy(LOCK_WAIT)
-        }
-        sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) => wrong(sql, error),
-        sqlx::Error::Protocol(_) => wrong(sql, error),
-        _ => place.fault(DOING, error),
-    }
-}
-
-fn wrong(sql: &str, error: impl Into<BoxError>) -> StoreError {
-    #[derive(Debug, thiserror::Error)]
-    #[error("{sql}")]
-    struct Sql {
-        sql: String,
-        source: BoxError,
-    }
-    StoreError::Database { doing: DOING, source: Sql { sql: sql.to_owned(), source: error.into() }.into() }
-}
-
-/// How many parameters a statement names; an error if it is not one statement of a projection.
-fn named(sql: &str) -> Result<usize, StoreError> {
-    let tokens = tokens(sql);
-    let end = tokens.iter().position(|placed| placed.is_sign(';'));
-    if end.is_some_and(|end| tokens[end..].iter().any(|placed| !placed.is_sign(';'))) {
-        return Err(wrong(sql, "these are several statements: run them one by one"));
-    }
-    let Some(first) = tokens.first().filter(|_| end != Some(0)) else {
-        return Err(wrong(sql, "there is no statement in it"));
-    };
-    if NOT_YOURS.iter().any(|word| first.is(word)) {
-        return Err(wrong(sql, "transactions begin and end by themselves: leave that to their owner"));
-    }
-    let numbers = tokens.iter().filter_map(|placed| match placed.token {
-        Token::Parameter(number) => Some(number),
-        _ => None,
-    });
-    let most = numbers.max().unwrap_or(0);
-    if most > usize::from(u16::MAX) {
-        return Err(wrong(sql, format!("it names {most} parameters: there may be {} of them", u16::MAX)));
-    }
-    Ok(most)
-}
-
-fn check_given(sql: &str, named: usize, parameters: &Row) -> Result<(), StoreError> {
-    match parameters.len() {
-        given if given == named => Ok(()),
-        given => Err(wrong(sql, format!("it names {named} parameters, {given} were given"))),
-    }
 }
 
 impl Statements {
@@ -191,10 +134,9 @@ impl Statements {
         sql: &str,
         parameters: &Row,
     ) -> Result<u64, StoreError> {
-        let named = named(sql)?;
-        check_given(sql, named, parameters)?;
-        let types = self.types(on, sql, named).await?;
-        self.run(on, sql, self.one(sql, &types, parameters)?).await
+        let Stated { sql, rows, named } = &Stated::of(sql, std::slice::from_ref(parameters))?;
+        let types = self.types(on, sql, *named).await?;
+        self.run(on, sql, self.one(sql, &types, &rows[0])?).await
     }
 
     pub(super) async fn query(
@@ -203,15 +145,14 @@ impl Statements {
         sql: &str,
         parameters: &Row,
     ) -> Result<Vec<Row>, StoreError> {
-        let named = named(sql)?;
-        check_given(sql, named, parameters)?;
-        let types = self.types(on, sql, named).await?;
+        let Stated { sql, rows, named } = &Stated::of(sql, std::slice::from_ref(parameters))?;
+        let types = self.types(on, sql, *named).await?;
         let mut found = Vec::new();
         let take = |row: &PgRow| {
             found.push(decode::cells(row, 0)?);
             Ok(())
         };
-        self.fetch(on, sql, self.one(sql, &types, parameters)?, take).await?;
+        self.fetch(on, sql, self.one(sql, &types, &rows[0])?, take).await?;
         Ok(found)
     }
 
@@ -224,17 +165,16 @@ impl Statements {
         if rows.is_empty() {
             return Ok(());
         }
-        let named = named(sql)?;
-        rows.iter().try_for_each(|row| check_given(sql, named, row))?;
-        let types = self.types(on, sql, named).await?;
+        let Stated { sql, rows, named } = &Stated::of(sql, rows)?;
+        let types = self.types(on, sql, *named).await?;
         let bulk = if rows.len() > 1 { self.bulk(on, sql, &types).await? } else { None };
         let Some(bulk) = bulk else {
-            for row in rows {
+            for row in rows.iter() {
                 self.run(on, sql, self.one(sql, &types, row)?).await?;
             }
             return Ok(());
         };
-        let mut rest = rows;
+        let mut rest: &[Row] = rows;
         while !rest.is_empty() {
             let (chunk, after) = rest.split_at(at_once(rest, &bulk.unique));
             self.run(on, &bulk.sql, self.arrays(sql, &types, chunk)?).await?;
@@ -274,9 +214,8 @@ impl Statements {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let named = named(sql)?;
-        rows.iter().try_for_each(|row| check_given(sql, named, row))?;
-        let types = self.types(on, sql, named).await?;
+        let Stated { sql, rows, named } = &Stated::of(sql, rows)?;
+        let types = self.types(on, sql, *named).await?;
         let mut found: Vec<Vec<Row>> = vec![Vec::new(); rows.len()];
         let bulk = if rows.len() > 1 { self.answers(on, sql, &types).await? } else { None };
         let Some(bulk) = bulk else {
