@@ -198,9 +198,9 @@ async fn a_writer_killed_at_any_byte_of_a_write_loses_nothing_and_doubles_nothin
     let place = Place::postgres();
     open(&place).await.close().await;
     let mut answers = Answers::default();
-    for round in 0..rounds(6) {
+    for round in 0..rounds(4) {
         let proxy = Proxy::before(place.url());
-        let (way, most) = if round % 2 == 0 { (Way::Up, 200_000) } else { (Way::Down, 60_000) };
+        let (way, most) = if round % 2 == 0 { (Way::Up, 100_000) } else { (Way::Down, 30_000) };
         let writer = Process::start(&proxy.url(place.url()), &format!("write 0 {}", answers.next(0)));
         let first = writer.hear();
         proxy.cut_after(way, random(most));
