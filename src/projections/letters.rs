@@ -169,6 +169,12 @@ pub(super) async fn parked(transaction: &mut dyn Transaction) -> Result<HashSet<
     Ok(rows.iter().flatten().filter_map(|cell| cell.text().map(str::to_owned)).collect())
 }
 
+/// Whether anything was left out.
+pub(super) async fn are_there(transaction: &mut dyn Transaction) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", transaction.table(TABLE));
+    Ok(!transaction.query(&sql, Vec::new()).await?.is_empty())
+}
+
 /// The letters of those of the events that queue behind parked keys.
 pub(super) fn queue(
     projection: &dyn Projection,

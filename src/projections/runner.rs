@@ -171,13 +171,16 @@ impl Runner {
         Ok(page)
     }
 
-    /// Stops where the log does not hold the event that it was at.
+    /// Stops where the log does not hold the event that it was at, if that is what the database says as well.
     async fn check_seen(&mut self) -> Result<(), Halt> {
         let (core, seen) = (self.core.clone(), self.seen);
-        match self.insist(|| async { Ok(core.holds(seen).await?) }).await? {
-            true => Ok(()),
-            false => Err(self.diverged()),
+        if self.insist(|| async { Ok(core.holds(seen).await?) }).await? {
+            return Ok(());
         }
+        // Where log and views lie in one database, an older state of both was put back: then we stand elsewhere.
+        let (core, instance) = (self.core.clone(), self.instance.clone());
+        let stored = self.insist(|| async { Ok(core.views.checkpoint(&instance).await?) }).await?;
+        Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
     }
 
     /// Takes pages from the shared reader; returns when it has to read for itself.

@@ -56,6 +56,7 @@ pub enum ProjectionState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unknown {
     /// Its position.
+    #[serde(rename = "event")]
     pub position: u64,
     /// Its type.
     pub event_type: String,
@@ -67,6 +68,7 @@ pub struct Stop {
     /// What went wrong, and what to do.
     pub reason: String,
     /// The event that it cannot take in, if it is one event.
+    #[serde(rename = "event")]
     pub position: Option<u64>,
     /// How often it was tried.
     pub attempts: u32,
@@ -75,7 +77,9 @@ pub struct Stop {
     /// Whether the log does not hold what the projection was made from: then what it answers is wrong.
     pub diverged: bool,
     /// Where it was: elsewhere, this is history.
+    #[serde(rename = "stopped_at")]
     pub(super) at: Head,
+    #[serde(rename = "stopped_generation")]
     pub(super) generation: u64,
 }
 

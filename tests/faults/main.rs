@@ -9,6 +9,7 @@
 //! - `promises`: what must hold of a log, its followers and its views, whatever happened
 //! - `proxy`: between a program and its server: holds what is sent, cuts the line
 //! - `killing`: kill -9, at random and in mid-write
+//! - `leading`: a leader of projections that stands still; old and new programs together
 //! - `lines`: lost answers and cut connections; `stopping`: a server that is stopped at once, or stands still
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
@@ -19,6 +20,7 @@
 mod bank;
 mod holding;
 mod killing;
+mod leading;
 mod lines;
 mod processes;
 mod promises;

@@ -209,13 +209,9 @@ impl Process {
         self.hear()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal: `-STOP`, `-CONT`.
     pub fn signal(&self, signal: &str) {
-        let done = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 

@@ -57,7 +57,8 @@ async fn what_was_decided_on_a_commit_that_failed_never_fits_by_luck(place: &Pla
         let first = tokio::spawn(async move { caller.execute(deposit("hot", 50), &by("alice")).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         let caller = here.clone();
-        let transfer = Transfer { from: account("hot"), to: account("elsewhere"), cents: 120 };
+        // To an account that nobody else touches: nothing but the hot one can tell that it stands on nothing.
+        let transfer = Transfer { from: account("hot"), to: account("aside"), cents: 120 };
         let second = tokio::spawn(async move { caller.execute(transfer, &by("alice")).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         drop(lock);

@@ -14,8 +14,8 @@ use crate::projections::write::{Apart, caught, set_up, step, take_apart};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{Instance, StoreError, Transaction};
 
-/// The most memory that folded documents take before they are written.
-const FOLDED_BYTES: usize = 64 << 20;
+/// The most memory that folded documents take before they are written. Tests see it exceeded.
+const FOLDED_BYTES: usize = if cfg!(all(test, debug_assertions)) { 256 << 10 } else { 64 << 20 };
 
 /// How many events are folded at a time, between looks at whether it was cancelled.
 const FOLDED_AT_ONCE: usize = 1_024;
@@ -54,6 +54,7 @@ impl Build {
         let mut snapshot = views.read(&name, version).await.map_err(failed)?;
         let left_out = letters::skips(letters::all(&mut *snapshot).await.map_err(failed)?);
         drop(snapshot);
+        let keeps_none = skips != Skips::Keep;
         let skips = match skips {
             Skips::Refuse if !left_out.is_empty() => {
                 return Err(RebuildError::Skips { name, events: left_out.len() });
@@ -62,7 +63,9 @@ impl Build {
             Skips::Refuse | Skips::TakeIn => BTreeMap::new(),
         };
         let (mut instance, mut at) = views.shadow(&name, version).await.map_err(failed)?;
-        if !core.holds(at).await.map_err(failed)? {
+        let other_skips =
+            at.position > 0 && keeps_none && Self::left_out(&core, &instance, at).await.map_err(failed)?;
+        if other_skips || !core.holds(at).await.map_err(failed)? {
             views.discard(&instance).await.map_err(failed)?;
             (instance, at) = views.shadow(&name, version).await.map_err(failed)?;
         }
@@ -80,6 +83,14 @@ impl Build {
         report.begin(at.position);
         let letters = Vec::new();
         Ok(Self { core, tracked, report, instance, stored: at, seen: at, fold, skips, parked, letters })
+    }
+
+    /// Whether an interrupted rebuild that was to keep skips has left any out.
+    async fn left_out(core: &Core, instance: &Instance, at: Head) -> Result<bool, StoreError> {
+        match core.views.begin(instance, at, at).await? {
+            Some(mut transaction) => letters::are_there(&mut *transaction).await,
+            None => Ok(false),
+        }
     }
 
     /// Up to where the log is taken in.

@@ -43,6 +43,8 @@ async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on() {
         let stopped = stop(&projections).await;
         assert_eq!((stopped.position, stopped.diverged), (Some(63), false), "{stopped}");
         assert!(stopped.to_string().contains("as the test wants it"), "{stopped}");
+        let json = serde_json::to_value(&projections.statuses().await.unwrap()[0]).unwrap();
+        assert_eq!((&json["position"], &json["event"], &json["generation"]), (&62.into(), &63.into(), &1.into()));
         let reading = projections.reading("balance").unwrap();
         assert_eq!(bytes(&reading).await, as_bytes(&by_hand(&whole(&store).await[..62])), "up to the event before");
         projections.reading("comets").unwrap().caught_up(receipt.head, None).await.unwrap();

@@ -30,7 +30,9 @@ impl<'c> Statement<'c> {
         if let Some(word) = of_the_owner(sql) {
             return Err(fault(
                 sql,
-                format!("{word} is not for a projection: the transaction is its owner's to begin and to end"),
+                format!(
+                    "{word} would have ended the transaction or changed its connection: leave that to its owner"
+                ),
             ));
         }
         let statement = connection.prepare_cached(sql).map_err(|error| fault(sql, error))?;
