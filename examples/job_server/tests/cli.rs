@@ -347,3 +347,23 @@ fn every_subcommand_has_help_with_an_example() {
     assert_eq!(commands[0]["name"], "add_member");
     assert!(commands[0]["schema"]["properties"]["roles"].is_object());
 }
+
+/// What is stored is what came; what is shown does nothing to a terminal or a spreadsheet.
+#[test]
+fn hostile_text_is_shown_safely_in_every_format() {
+    let server = Server::new();
+    let hostile = "=HYPERLINK(\"x\")\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\r\nname";
+    let body = serde_json::json!({ "project": hostile, "name": hostile }).to_string();
+    server.execute("create_project", &body, "user:alice");
+    for format in ["text", "csv", "json", "jsonl"] {
+        let out = server.ok(&["audit", "--format", format]);
+        let acts = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!out.contains(acts), "{format}: {out:?}");
+    }
+    let row: Value = serde_json::from_str(&server.ok(&["audit", "--format", "jsonl"])).unwrap();
+    assert_eq!(row["aggregate"], format!("project:{hostile}"));
+    let csv = server.ok(&["audit", "--format", "csv"]);
+    assert!(csv.lines().skip(1).all(|line| !line.contains(",=") && !line.contains(",\"=")), "{csv}");
+    let answer = server.run(&["execute", "create_project", &body, "--actor", "user:alice"]);
+    assert!(!answer.ok && !answer.err.contains(|c: char| c.is_control() && c != '\n'), "{:?}", answer.err);
+}
