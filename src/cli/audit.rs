@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 
 use super::output::plain;
+use super::words::Words;
 use super::{Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::{Annals, App};
@@ -59,6 +60,8 @@ pub(super) struct Audit {
     /// How rows are printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    words: Words,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -126,10 +129,11 @@ impl Audit {
         let mut cursor = self.cursor;
         loop {
             let query = self.query(annals).limit(left.min(PAGE));
-            let page = match cursor {
+            let mut page = match cursor {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
+            self.words.tell(annals, &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -157,7 +161,11 @@ impl Audit {
         loop {
             tokio::select! {
                 row = stream.next() => match row {
-                    Some(row) => rows.print(&row?)?,
+                    Some(row) => {
+                        let mut row = [row?];
+                        self.words.tell(annals, &mut row).await?;
+                        rows.print(&row[0])?;
+                    }
                     None => break,
                 },
                 stop = tokio::signal::ctrl_c() => {

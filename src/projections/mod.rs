@@ -13,6 +13,7 @@
 //! - `rebuild`: makes a projection anew beside the live one, then switches
 //! - `status`: how far each is, and why it stopped
 //! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
+//! - `export`: the audit log in other formats
 //! - `audit`, `presenter`, `names`, `metrics`: the built-in ones, on the public traits alone
 
 pub mod audit;
@@ -21,6 +22,8 @@ mod document;
 mod documents;
 mod engine;
 mod event_set;
+#[cfg(feature = "export")]
+pub mod export;
 mod fingerprint;
 pub mod metrics;
 mod moves;

@@ -31,6 +31,8 @@ pub use check::check;
 pub use error::PresentError;
 pub use locale::Locales;
 pub use phrase::{Phrase, Piece, Thing};
+#[cfg(feature = "export")]
+pub(crate) use plain::is_active;
 pub use plain::plain;
 pub use presenter::{ChangeInWords, Presentation, Presenter};
 
