@@ -117,3 +117,49 @@ async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitCode;
+
+    use crate::projections::fixture::guild::*;
+
+    /// A file is whole or not there: it is replaced only when that is said, and mistakes leave nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_export_leaves_a_whole_file_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("log.db").display());
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join("audit.csv");
+        let annals = guild().open(&url).await.unwrap();
+        user(&annals, "1", "1", named("Ada")).await;
+        team(&annals, "1", "7", joined(&["2"], &["dev"])).await;
+        annals.close().await;
+        let export = async |more: &[&str]| {
+            let to = file.to_str().unwrap();
+            let begin = ["guild", "export", "--store", &url, "--to", to];
+            let done = guild().main_with(begin.iter().chain(more).copied()).await;
+            let left = std::fs::read_dir(out.path()).unwrap().count();
+            (format!("{done:?}") == format!("{:?}", ExitCode::SUCCESS), left)
+        };
+        for mistake in [
+            &["--format", "xml"][..],
+            &["--format", "csv", "--locale", "de"],
+            &["--format", "csv", "--topic", "teem"],
+            &["--format", "csv", "--event", "team.join"],
+            &["--format", "csv", "--from", "2026-01-01T00:00:00"],
+            &["--format", "csv", "--actor", "nobody"],
+            &["--format", "csv", "--from", "2", "--until", "1"],
+        ] {
+            assert_eq!(export(mistake).await, (false, 0), "{mistake:?}");
+        }
+        assert_eq!(export(&["--format", "csv", "--locale", "fr-CA"]).await, (true, 1));
+        let whole = std::fs::read_to_string(&file).unwrap();
+        assert!(whole.contains("Ada a ajouté user:2 à l’équipe team:7"), "{whole}");
+        assert!(whole.lines().last().unwrap().starts_with("#export"), "{whole}");
+        assert_eq!(export(&["--format", "jsonl"]).await, (false, 1), "the file is there");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+        assert_eq!(export(&["--format", "jsonl", "--replace", "--names", "none", "--limit", "1"]).await, (true, 1));
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+    }
+}

@@ -287,3 +287,55 @@ fn any_text_in_any_field_parses_back_from_every_format() {
     })?);
     runtime.block_on(annals.close());
 }
+
+/// The reference reader of OCEL 2.0. `scripts/check-ocel` installs it and runs this.
+#[tokio::test]
+#[ignore = "needs pm4py: run scripts/check-ocel"]
+async fn pm4py_reads_an_export_of_object_centric_events() {
+    let annals = story().await;
+    team(&annals, "2", "7", TeamEvent::Scored(3)).await;
+    let last = team(&annals, "1", "7", TeamEvent::Said { words: "<b>\u{1b}\"é".to_owned() }).await;
+    annals.audit().after(last).page().await.unwrap();
+    let (_, text) = exported(annals.audit(), Format::Ocel).await;
+    let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let script = r#"
+import sys, json, pm4py
+log = pm4py.read_ocel2_json(sys.argv[1])
+r = log.relations
+print(json.dumps([
+    len(log.events), sorted(log.objects["ocel:oid"]), sorted(set(log.objects["ocel:type"])),
+    sorted(log.events["ocel:activity"]),
+    sorted(map(list, zip(r["ocel:activity"], r["ocel:oid"], r["ocel:qualifier"]))),
+    log.events["ocel:timestamp"].is_monotonic_increasing,
+]))
+"#;
+    let python = std::env::var("OCEL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let done = std::process::Command::new(python).args(["-c", script]).arg(file.path()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let read: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let expected = serde_json::json!([
+        5,
+        ["team:7", "user:1", "user:2", "user:3"],
+        ["team", "user"],
+        ["team.changed", "team.joined", "team.said", "team.scored", "user.registered"],
+        [
+            ["team.changed", "team:7", "aggregate"],
+            ["team.changed", "user:1", "user"],
+            ["team.changed", "user:2", "actor"],
+            ["team.joined", "team:7", "aggregate"],
+            ["team.joined", "user:1", "actor"],
+            ["team.joined", "user:2", "users"],
+            ["team.joined", "user:3", "users"],
+            ["team.said", "team:7", "aggregate"],
+            ["team.said", "user:1", "actor"],
+            ["team.scored", "team:7", "aggregate"],
+            ["team.scored", "user:2", "actor"],
+            ["user.registered", "user:1", "actor"],
+            ["user.registered", "user:1", "aggregate"]
+        ],
+        true
+    ]);
+    assert_eq!(read, expected);
+    annals.close().await;
+}
