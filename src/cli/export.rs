@@ -66,7 +66,9 @@ impl Export {
     async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<Statement, BoxError> {
         let mut bar = Bar::new("export", annals.store().head().await?.position);
         let (send, mut progress) = tokio::sync::watch::channel(None::<ExportProgress>);
-        let export = export.progress(move |progress| drop(send.send_replace(Some(progress))));
+        let export = export.progress(move |progress| {
+            send.send_replace(Some(progress));
+        });
         let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let part = tempfile::Builder::new().prefix(".export-").tempfile_in(folder)?;
         let mut file = tokio::fs::File::from_std(part.reopen()?);
