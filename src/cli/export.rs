@@ -70,7 +70,10 @@ impl Export {
             send.send_replace(Some(progress));
         });
         let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let part = tempfile::Builder::new().prefix(".export-").tempfile_in(folder)?;
+        let mut part = tempfile::Builder::new();
+        #[cfg(unix)]
+        part.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let part = part.prefix(".export-").tempfile_in(folder)?;
         let mut file = tokio::fs::File::from_std(part.reopen()?);
         let writing = async {
             let statement = export.to(&mut file).await?;

@@ -20,7 +20,9 @@ impl CloudEvents {
 
     fn write(&mut self, event: EventBuilderV10, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let comma = if self.written { "," } else { "" };
-        out.extend(format!("{comma}\n{}", json(&event.build()?)?).bytes());
+        // By way of a value: the keys then come in one order.
+        let event = serde_json::to_value(event.build()?)?;
+        out.extend(format!("{comma}\n{}", json(&event)?).bytes());
         self.written = true;
         Ok(())
     }
