@@ -126,8 +126,46 @@ async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
 #[cfg(test)]
 mod tests {
     use std::process::ExitCode;
+    use std::time::Duration;
 
+    use futures::{StreamExt, stream};
+
+    use crate::commands::{Context, Envelope};
     use crate::projections::fixture::guild::*;
+
+    /// Ctrl-C leaves no half file.
+    #[cfg(unix)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_export_that_is_interrupted_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("log.db").display());
+        let out = tempfile::tempdir().unwrap();
+        let annals = guild().open(&url).await.unwrap();
+        let event = serde_json::to_string(&TeamEvent::Said { words: "so".repeat(2_000) }).unwrap();
+        let context = || Context::by("user:1".parse().unwrap());
+        let tell = move |n: u64| TellTeam { on: TeamId::new((n % 9).to_string()), event: event.clone() };
+        let commands = stream::iter(0..6_000).map(move |n| Envelope::new(tell(n), context()));
+        annals.execute_all(commands, 64).for_each(async |receipt| drop(receipt.unwrap())).await;
+        annals.close().await;
+        let file = out.path().join("audit.jsonl");
+        let arguments = ["guild", "export", "--format", "jsonl", "--store", &url, "--to", file.to_str().unwrap()];
+        let left = || -> Vec<u64> {
+            let files = std::fs::read_dir(out.path()).unwrap();
+            files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).collect()
+        };
+        let done = tokio::spawn(guild().main_with(arguments.map(str::to_owned)));
+        for _ in 0..60_000 {
+            if left().iter().any(|written| *written > 0) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!file.exists(), "it has not got its name yet");
+        let this = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
+        assert_eq!(format!("{:?}", done.await.unwrap()), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(left(), Vec::<u64>::new());
+    }
 
     /// A file is whole or not there: it is replaced only when that is said, and mistakes leave nothing.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
