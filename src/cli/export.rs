@@ -153,17 +153,20 @@ mod tests {
             let files = std::fs::read_dir(out.path()).unwrap();
             files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).collect()
         };
-        let done = tokio::spawn(guild().main_with(arguments.map(str::to_owned)));
-        for _ in 0..60_000 {
-            if left().iter().any(|written| *written > 0) {
-                break;
+        let exporting = guild().main_with(arguments);
+        let interrupting = async {
+            for _ in 0..60_000 {
+                if left().iter().any(|written| *written > 0) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert!(!file.exists(), "it has not got its name yet");
-        let this = std::process::id().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
-        assert_eq!(format!("{:?}", done.await.unwrap()), format!("{:?}", ExitCode::FAILURE));
+            assert!(!file.exists(), "it has not got its name yet");
+            let this = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
+        };
+        let (done, ()) = tokio::join!(exporting, interrupting);
+        assert_eq!(format!("{done:?}"), format!("{:?}", ExitCode::FAILURE));
         assert_eq!(left(), Vec::<u64>::new());
     }
 
