@@ -142,7 +142,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let annals = guild().open(&url).await.unwrap();
         let event = serde_json::to_string(&TeamEvent::Said { words: "so".repeat(2_000) }).unwrap();
-        let context = || Context::by("user:1".parse().unwrap());
+        let context = || Context::by(crate::events::Ref::new("user", "1").unwrap());
         let tell = move |n: u64| TellTeam { on: TeamId::new((n % 9).to_string()), event: event.clone() };
         let commands = stream::iter(0..6_000).map(move |n| Envelope::new(tell(n), context()));
         annals.execute_all(commands, 64).for_each(async |receipt| drop(receipt.unwrap())).await;
