@@ -1,23 +1,30 @@
 //! The command line of an application: `App::main`.
 //!
 //! ## Layout
-//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `view`, `projections`, `events`, `check`, `backup`, `migrate`
+//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `view`, `projections`, `events`,
+//!   `check`, `backup`, `migrate`
+//! - `asking`, `words`: flags that several share: what is asked for, and the words that it is told in
+//! - `plot`: plots, in a file or on a line
 //! - `output`: formats
 //! - `progress`: bars on a terminal, plain lines otherwise
 
+mod asking;
 mod audit;
 mod backup;
 mod check;
 mod commands;
 mod events;
 mod execute;
+mod export;
 mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
 mod output;
+mod plot;
 mod progress;
 mod projections;
 mod view;
+mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -117,6 +124,7 @@ enum Builtin {
     Commands(commands::Commands),
     Audit(Box<audit::Audit>),
     Metrics(metrics::Metrics),
+    Export(Box<export::Export>),
     View(view::View),
     Projections(projections::Projections),
     Events(events::Events),
@@ -218,6 +226,7 @@ impl App {
             Builtin::Commands(command) => command.run(&self),
             Builtin::Audit(command) => command.run(self).await,
             Builtin::Metrics(command) => command.run(self).await,
+            Builtin::Export(command) => command.run(self).await,
             Builtin::View(command) => command.run(self).await,
             Builtin::Projections(command) => command.run(self).await,
             Builtin::Events(command) => command.run(self).await,

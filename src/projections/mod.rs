@@ -18,6 +18,7 @@
 //! - `repair`: leaving events out and taking them in again, dropping what nobody uses
 //! - `status`: how far each is, and why it stopped
 //! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
+//! - `export`: the audit log in other formats
 //! - `audit`, `presenter`, `names`, `metrics`: the built-in ones, on the public traits alone
 
 pub mod audit;
@@ -26,6 +27,8 @@ mod document;
 mod documents;
 mod engine;
 mod event_set;
+#[cfg(feature = "export")]
+pub mod export;
 mod field;
 mod fingerprint;
 mod fold;
@@ -51,7 +54,7 @@ mod watched;
 mod write;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 

@@ -14,6 +14,7 @@ annals_test_postgres::both_stores!(
     pages_follow_one_another_by_cursor,
     rows_come_as_json_lines_and_csv_too,
     hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet,
+    hostile_text_is_shown_safely_in_every_format,
     a_row_appears_where_the_log_is_followed,
     the_same_command_id_prints_the_first_receipt_again,
     metrics_views_projections_events_and_check_do_what_they_say,
@@ -131,10 +132,7 @@ fn the_audit_log_shows_sentences_and_fields(place: &Place) {
     assert_eq!(positions(&server.json(&["audit", "--target", "user:eve"])), [3, 5]);
     assert_eq!(positions(&server.json(&["audit", "--actor", "user:alice"])), [1, 2, 3]);
     assert_eq!(positions(&server.json(&["audit", "--action", "delete"])), [5]);
-    assert_eq!(
-        positions(&server.json(&["audit", "--topic", "project", "--order", "desc", "--limit", "2"])),
-        [5, 4]
-    );
+    assert_eq!(positions(&server.json(&["audit", "--topic", "project", "--newest-first", "--limit", "2"])), [5, 4]);
     assert_eq!(positions(&server.json(&["audit", "--from", "2", "--until", "4"])), [2, 3]);
     assert_eq!(positions(&server.json(&["audit", "--actor", "user:nobody"])), [0; 0]);
 }
@@ -295,7 +293,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
     server.refused(&["audit", "--limit", "0"], "0");
     server.refused(&["audit", "--from", "4", "--until", "2"], "before");
     server.refused(&["audit", "--from", "2026-01-01T00:00:00"], "zone");
-    server.refused(&["audit", "--follow", "--order", "desc"], "follow");
+    server.refused(&["audit", "--follow", "--newest-first"], "follow");
     server.refused(&["audit", "--cursor", "nonsense"], "cursor");
     let first = server.run(&["audit", "--limit", "2"]);
     let cursor = first.err.split("--cursor ").nth(1).unwrap().trim();
@@ -349,9 +347,8 @@ fn every_subcommand_has_help_with_an_example() {
 }
 
 /// What is stored is what came; what is shown does nothing to a terminal or a spreadsheet.
-#[test]
-fn hostile_text_is_shown_safely_in_every_format() {
-    let server = Server::new();
+fn hostile_text_is_shown_safely_in_every_format(place: &Place) {
+    let server = Server::new(place);
     let hostile = "=HYPERLINK(\"x\")\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\r\nname";
     let body = serde_json::json!({ "project": hostile, "name": hostile }).to_string();
     server.execute("create_project", &body, "user:alice");

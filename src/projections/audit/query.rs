@@ -295,6 +295,12 @@ impl AuditQuery {
         follow::live(plan)
     }
 
+    /// What an export needs to know of it: how it is read, and its range.
+    #[cfg(feature = "export")]
+    pub(crate) fn parts(&self) -> (&Reading, Option<Bound>, Option<Bound>) {
+        (&self.reading, self.from, self.until)
+    }
+
     fn reference(
         mut self,
         reference: impl fmt::Display,

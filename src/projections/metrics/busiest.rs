@@ -49,9 +49,10 @@ impl Plan {
         let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
         let end = ledger.before(&[window.end]).await?;
         let end = end.first().ok_or(StoreError::Diverged(head))?;
-        let range = [window.start..window.end];
-        let actors = ledger.crowds(&range, Who::Actors).await?.pop().unwrap_or_default();
-        let targets = ledger.crowds(&range, Who::Targets).await?.pop().unwrap_or_default();
+        let range = window.start..window.end;
+        let range = std::slice::from_ref(&range);
+        let actors = ledger.crowds(range, Who::Actors).await?.pop().unwrap_or_default();
+        let targets = ledger.crowds(range, Who::Targets).await?.pop().unwrap_or_default();
         Ok(Busiest {
             topic: self.topic.clone(),
             head,

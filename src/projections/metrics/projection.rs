@@ -68,7 +68,7 @@ impl Projection for Metrics {
                 "CREATE TABLE {crowds} (topic {text} NOT NULL, level {integer} NOT NULL, block {integer} NOT NULL, \
                  actors TEXT NOT NULL, targets TEXT NOT NULL, PRIMARY KEY (topic, level, block)) {end}"
             ),
-            format!("CREATE INDEX {} ON {crowds} (level, block)", transaction.table("crowds_by_block")),
+            format!("CREATE INDEX {} ON {crowds} (level, block)", transaction.index("crowds_by_block")),
         ];
         for table in tables {
             transaction.execute(&table, Vec::new()).await?;

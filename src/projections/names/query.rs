@@ -102,7 +102,7 @@ fn statement(wanted: &[(Ref, u64)], snapshot: &dyn ViewSnapshot) -> (String, Vec
     for (number, (thing, position)) in wanted.iter().enumerate() {
         parameters.extend([thing.as_str().into(), (*position).into()]);
         let last = parameters.len();
-        values.push(format!("({number}, CAST(${} AS TEXT), CAST(${last} AS BIGINT))", last - 1));
+        values.push(format!("(CAST({number} AS BIGINT), CAST(${} AS TEXT), CAST(${last} AS BIGINT))", last - 1));
     }
     let sql = format!(
         "SELECT w.column1, (SELECT n.name FROM {} n WHERE n.reference = w.column2 AND n.position <= w.column3 \

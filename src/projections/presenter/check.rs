@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
 
-use super::locale::{Locales, NOTHING_MESSAGE, Translation, arguments, field_message, message_of};
+use super::locale::{Locales, NOTHING_MESSAGE, Translation, arguments, field_message, is_own, message_of};
 use crate::events::{Known, Types};
 
 /// All that is wrong with the languages of an application with these event types: files that cannot be read, messages
-/// that are missing or that belong to no event, placeholders that name no field.
+/// that are missing or that belong to no event, placeholders that name no field. This crate's own events stay in English where nothing else is said.
 #[must_use]
 pub fn check(locales: &Locales, types: &Types) -> Vec<String> {
     let mut problems = locales.problems().to_vec();
@@ -16,7 +16,7 @@ pub fn check(locales: &Locales, types: &Types) -> Vec<String> {
         let messages = Messages::of(translation);
         let mut found = Vec::new();
         messages.check_general(types, &mut found);
-        for known in types.iter() {
+        for known in types.iter().filter(|known| !is_own(known)) {
             messages.check_event(known, &mut found);
         }
         problems.extend(found.into_iter().map(|problem| format!("locale {name}: {problem}")));
@@ -48,7 +48,8 @@ impl<'a> Messages<'a> {
 
     /// What every language says: the word for nothing, what changed fields are called. And nothing of no event.
     fn check_general(&self, types: &Types, problems: &mut Vec<String>) {
-        let fields = types.iter().flat_map(|known| known.declaration.fields).filter(|field| field.change);
+        let translated = types.iter().filter(|known| !is_own(known));
+        let fields = translated.flat_map(|known| known.declaration.fields).filter(|field| field.change);
         let mut wanted: BTreeSet<String> = fields.map(|field| field_message(field.name)).collect();
         wanted.insert(NOTHING_MESSAGE.to_owned());
         for id in wanted {

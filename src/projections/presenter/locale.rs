@@ -12,13 +12,16 @@ use unic_langid::LanguageIdentifier;
 use super::facts::{Fact, Facts, NOTHING, words};
 use super::marks::{self, Mark};
 use super::{Phrase, Piece, PresentError};
-use crate::events::Declaration;
+use crate::events::{Declaration, Known};
 
 /// The language of the declarations.
 pub(super) const DECLARED: &str = "en";
 
 /// The message that translates "nothing".
 pub(super) const NOTHING_MESSAGE: &str = "nothing";
+
+/// What the types of this crate's own aggregates begin with: an application need not translate their events.
+const OWN: &str = "annals_";
 
 /// The most that a floating-point number holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -169,6 +172,10 @@ impl Translation {
 
     /// The event's sentence: the same facts as the declared one has, in other words.
     fn sentence(&self, facts: &Facts<'_>) -> Result<Phrase, String> {
+        let (id, attribute) = message_of(facts.declaration().event_type);
+        if is_own(facts.known) && self.bundle.get_message(id).is_none() {
+            return Ok(facts.declared());
+        }
         let nothing = self.nothing()?;
         let mut args = FluentArgs::new();
         let mut pieces: Vec<Vec<Piece>> = Vec::new();
@@ -186,7 +193,6 @@ impl Translation {
             };
             args.set(argument, value);
         }
-        let (id, attribute) = message_of(facts.declaration().event_type);
         Ok(Phrase(marks::split(&self.format(id, attribute, &args)?, &pieces)))
     }
 }
@@ -220,6 +226,11 @@ impl Language {
 
 fn exact(number: &serde_json::Number) -> Option<f64> {
     number.as_f64().filter(|number| number.abs() <= EXACT)
+}
+
+/// Whether an event is this crate's own.
+pub(super) fn is_own(known: &Known) -> bool {
+    known.aggregate_type.starts_with(OWN)
 }
 
 /// Where the translation of an event type is: `project_member.added` is the attribute `added` of `project_member`.

@@ -4,7 +4,7 @@
 //!
 //! ## Layout
 //! - [`present`]: a stored row's sentence, action, targets, topics and field changes
-//! - `presenter`: [`Presenter`], the same in a reader's language and with the names of things
+//! - `presentation`: [`Presenter`], the same in a reader's language and with the names of things
 //! - `phrase`: [`Phrase`], a sentence in pieces; plain text, Markdown, HTML
 //! - `facts`: what a sentence can name
 //! - `locale`, `marks`: the languages that an application ships, told with Fluent
@@ -18,7 +18,7 @@ mod locale;
 mod marks;
 mod phrase;
 mod plain;
-mod presenter;
+mod presentation;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +31,10 @@ pub use check::check;
 pub use error::PresentError;
 pub use locale::Locales;
 pub use phrase::{Phrase, Piece, Thing};
+#[cfg(feature = "export")]
+pub(crate) use plain::is_active;
 pub use plain::plain;
-pub use presenter::{ChangeInWords, Presentation, Presenter};
+pub use presentation::{ChangeInWords, Presentation, Presenter};
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -34,7 +34,8 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_active(c: char) -> bool {
+/// Whether a character does something instead of showing something.
+pub(crate) fn is_active(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'

@@ -77,6 +77,12 @@ impl Presenter {
         self.language.locale()
     }
 
+    /// Whether it says nothing that the declaration does not say: in English, without names.
+    #[must_use]
+    pub fn tells_as_declared(&self) -> bool {
+        matches!(self.language, Language::Declared) && (self.names.is_none() || self.known.is_none())
+    }
+
     /// With names as they were known at the time of each event, or as they are known now.
     pub fn names(mut self, known: AsKnown) -> Self {
         self.known = Some(known);

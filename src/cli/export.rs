@@ -1,0 +1,212 @@
+//! `export`: the audit log in other formats.
+
+use std::io::{IsTerminal, stdout};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tokio::io::AsyncWriteExt;
+
+use super::asking::Asking;
+use super::output::plain;
+use super::words::Words;
+use super::{Bar, Open, StoreArgs, caught_up};
+use crate::BoxError;
+use crate::app::{Annals, App};
+use crate::projections::audit::AuditLog;
+use crate::projections::export::{Export as Exporting, ExportProgress, Format, Statement};
+
+/// Write the audit log to a file in another format: CSV, JSON Lines, CloudEvents or OCEL
+#[derive(Args)]
+#[command(after_help = "Examples:\n  export --format csv --to june.csv --from 2026-06-01 --until 2026-07-01\n  \
+    export --format jsonl --to - --actor user:alice --locale fr | less\n  export --format ocel --to log.json\n\n\
+    Each ends with what it covers: a file without that was cut off. A file appears when it is whole; Ctrl-C leaves none.")]
+pub(super) struct Export {
+    /// In which format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
+    #[arg(long, value_name = "FORMAT")]
+    format: Format,
+    /// Where it goes: a file, or - for stdout
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl Export {
+    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
+        let store = self.store.clone();
+        let to_file = self.to != Path::new("-");
+        if to_file && !self.replace && self.to.exists() {
+            let file = plain(&self.to.to_string_lossy()).into_owned();
+            return Err(format!("`{file}` is there already: give --replace, or another name").into());
+        }
+        self.asking.check(&app)?;
+        let source = format!("/{}", app.name);
+        app.with(&store, Open::ToRead.flags(), |annals| async move {
+            caught_up(&annals, AuditLog::NAME).await?;
+            let export = self.asking.bounded(&annals).export(self.format).source(source);
+            let presenter = self.words.presenter(&annals)?;
+            let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
+            let statement = match to_file {
+                true => self.to_file(export, &annals).await?,
+                false => to_stdout(export).await?,
+            };
+            eprintln!("{} events, all that there were at position {}", statement.rows, statement.head.position);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Into a file beside it, which takes the name when it is whole.
+    async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<Statement, BoxError> {
+        let mut bar = Bar::new("export", annals.store().head().await?.position);
+        let (send, mut progress) = tokio::sync::watch::channel(None::<ExportProgress>);
+        let export = export.progress(move |progress| {
+            send.send_replace(Some(progress));
+        });
+        let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut part = tempfile::Builder::new();
+        #[cfg(unix)]
+        part.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let part = part.prefix(".export-").tempfile_in(folder)?;
+        let mut file = tokio::fs::File::from_std(part.reopen()?);
+        let writing = async {
+            let statement = export.to(&mut file).await?;
+            file.shutdown().await?;
+            file.sync_all().await?;
+            Ok::<_, BoxError>(statement)
+        };
+        tokio::pin!(writing);
+        let statement = loop {
+            tokio::select! {
+                written = &mut writing => break written?,
+                Ok(()) = progress.changed() => {
+                    if let Some(at) = *progress.borrow_and_update() {
+                        bar.at(at.position, at.head);
+                    }
+                }
+                stop = tokio::signal::ctrl_c() => {
+                    stop?;
+                    return Err("interrupted: no file was written".into());
+                }
+            }
+        };
+        bar.finish();
+        match self.replace {
+            true => drop(part.persist(&self.to)?),
+            false => drop(part.persist_noclobber(&self.to)?),
+        }
+        Ok(statement)
+    }
+}
+
+async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
+    let export = match stdout().is_terminal() {
+        true => export,
+        false => {
+            let mut bar = Bar::new("export", 0);
+            export.progress(move |at| bar.at(at.position, at.head))
+        }
+    };
+    let mut out = tokio::io::stdout();
+    tokio::select! {
+        written = export.to(&mut out) => Ok(written?),
+        stop = tokio::signal::ctrl_c() => {
+            stop?;
+            Err("interrupted: what is written is only a part".into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitCode;
+    use std::time::Duration;
+
+    use futures::{StreamExt, stream};
+
+    use crate::commands::{Context, Envelope};
+    use crate::projections::fixture::guild::*;
+
+    /// Ctrl-C leaves no half file.
+    #[cfg(unix)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_export_that_is_interrupted_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("log.db").display());
+        let out = tempfile::tempdir().unwrap();
+        let annals = guild().open(&url).await.unwrap();
+        let event = serde_json::to_string(&TeamEvent::Said { words: "so".repeat(2_000) }).unwrap();
+        let context = || Context::by(crate::events::Ref::new("user", "1").unwrap());
+        let tell = move |n: u64| TellTeam { on: TeamId::new((n % 9).to_string()), event: event.clone() };
+        let commands = stream::iter(0..6_000).map(move |n| Envelope::new(tell(n), context()));
+        annals.execute_all(commands, 64).for_each(async |receipt| assert!(receipt.is_ok())).await;
+        annals.close().await;
+        let file = out.path().join("audit.jsonl");
+        let arguments = ["guild", "export", "--format", "jsonl", "--store", &url, "--to", file.to_str().unwrap()];
+        let left = || -> Vec<u64> {
+            let files = std::fs::read_dir(out.path()).unwrap();
+            files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).collect()
+        };
+        let exporting = guild().main_with(arguments);
+        let interrupting = async {
+            for _ in 0..60_000 {
+                if left().iter().any(|written| *written > 0) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(!file.exists(), "it has not got its name yet");
+            let this = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
+        };
+        let (done, ()) = tokio::join!(exporting, interrupting);
+        assert_eq!(format!("{done:?}"), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(left(), Vec::<u64>::new());
+    }
+
+    /// A file is whole or not there: it is replaced only when that is said, and mistakes leave nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_export_leaves_a_whole_file_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("log.db").display());
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join("audit.csv");
+        let annals = guild().open(&url).await.unwrap();
+        user(&annals, "1", "1", named("Ada")).await;
+        team(&annals, "1", "7", joined(&["2"], &["dev"])).await;
+        annals.close().await;
+        let export = async |more: &[&str]| {
+            let to = file.to_str().unwrap();
+            let begin = ["guild", "export", "--store", &url, "--to", to];
+            let done = guild().main_with(begin.iter().chain(more).copied()).await;
+            let left = std::fs::read_dir(out.path()).unwrap().count();
+            (format!("{done:?}") == format!("{:?}", ExitCode::SUCCESS), left)
+        };
+        for mistake in [
+            &["--format", "xml"][..],
+            &["--format", "csv", "--locale", "de"],
+            &["--format", "csv", "--topic", "teem"],
+            &["--format", "csv", "--event", "team.join"],
+            &["--format", "csv", "--from", "2026-01-01T00:00:00"],
+            &["--format", "csv", "--actor", "nobody"],
+            &["--format", "csv", "--from", "2", "--until", "1"],
+        ] {
+            assert_eq!(export(mistake).await, (false, 0), "{mistake:?}");
+        }
+        assert_eq!(export(&["--format", "csv", "--locale", "fr-CA"]).await, (true, 1));
+        let whole = std::fs::read_to_string(&file).unwrap();
+        assert!(whole.contains("Ada a ajouté user:2 à l’équipe team:7"), "{whole}");
+        assert!(whole.lines().last().unwrap().starts_with("#export"), "{whole}");
+        assert_eq!(export(&["--format", "jsonl"]).await, (false, 1), "the file is there");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+        assert_eq!(export(&["--format", "jsonl", "--replace", "--names", "none", "--limit", "1"]).await, (true, 1));
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+    }
+}

@@ -1,0 +1,158 @@
+//! Plots: a file, or a line of the terminal.
+
+use std::path::Path;
+
+use font8x8::{BASIC_FONTS, UnicodeFonts};
+use plotters::coord::Shift;
+use plotters::prelude::{
+    BLACK, BitMapBackend, Color, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, PathElement, RGBColor,
+    Rectangle, SVGBackend, Text, WHITE,
+};
+
+use super::output::plain;
+use crate::BoxError;
+use crate::projections::metrics::{Bucket, Buckets};
+
+const SIZE: (u32, u32) = (960, 360);
+/// Where the bars stand: left, top, right, bottom.
+const FIELD: (i32, i32, i32, i32) = (80, 48, 940, 310);
+const BARS: RGBColor = RGBColor(31, 119, 180);
+
+/// How letters come onto a plot.
+#[derive(Clone, Copy)]
+enum Letters {
+    /// As text, in a font of the reader's.
+    Text,
+    /// As dots: no font of this machine is needed.
+    Dots,
+}
+
+/// Writes a plot: SVG or PNG, as the file's name says.
+pub(super) fn write(buckets: &Buckets, file: &Path) -> Result<(), BoxError> {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => draw(buckets, SVGBackend::new(file, SIZE).into_drawing_area(), Letters::Text),
+        Some("png") => draw(buckets, BitMapBackend::new(file, SIZE).into_drawing_area(), Letters::Dots),
+        _ => Err(format!("`{}` is no plot: name it .svg or .png", plain(&file.to_string_lossy())).into()),
+    }
+}
+
+/// The buckets as a line of bars, and what its highest stands for.
+pub(super) fn sparkline(buckets: &[Bucket]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = most(buckets);
+    let bar = |bucket: &Bucket| match bucket.total {
+        0 => ' ',
+        total => BARS[usize::try_from((total * 8 - 1) / most).unwrap_or(7).min(7)],
+    };
+    buckets.iter().map(bar).collect()
+}
+
+/// The most events of a bucket, 1 at least.
+pub(super) fn most(buckets: &[Bucket]) -> u64 {
+    buckets.iter().map(|bucket| bucket.total).max().unwrap_or(0).max(1)
+}
+
+fn draw<B: DrawingBackend>(buckets: &Buckets, area: DrawingArea<B, Shift>, letters: Letters) -> Result<(), BoxError>
+where
+    B::ErrorType: 'static,
+{
+    let (left, top, right, bottom) = FIELD;
+    area.fill(&WHITE)?;
+    let most = most(&buckets.buckets);
+    let bars = buckets.buckets.len().max(1) as f64;
+    let x = |n: usize| left + ((right - left) as f64 * n as f64 / bars).round() as i32;
+    let y = |count: u64| bottom - ((bottom - top) as f64 * count as f64 / most as f64).round() as i32;
+    for count in [most, most / 2] {
+        area.draw(&PathElement::new(vec![(left, y(count)), (right, y(count))], BLACK.mix(0.15)))?;
+        write_at(&area, letters, &count.to_string(), (left - 8, y(count) - 6), true)?;
+    }
+    for (n, bucket) in buckets.buckets.iter().enumerate().filter(|(_, bucket)| bucket.total > 0) {
+        let corners = [(x(n), y(bucket.total)), (x(n + 1).max(x(n) + 1) - 1, bottom)];
+        area.draw(&Rectangle::new(corners, BARS.filled()))?;
+    }
+    area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], BLACK))?;
+    let total: u64 = buckets.buckets.iter().map(|bucket| bucket.total).sum();
+    let topic = if buckets.topic.as_str().is_empty() { "/" } else { buckets.topic.as_str() };
+    let title = format!("{}: {total} events, true at position {}", plain(topic), buckets.head.position);
+    write_at(&area, letters, &title, (left, 18), false)?;
+    if let (Some(first), Some(last)) = (buckets.buckets.first(), buckets.buckets.last()) {
+        write_at(&area, letters, &first.from.to_string(), (left, bottom + 12), false)?;
+        write_at(&area, letters, &last.until.to_string(), (right, bottom + 12), true)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// Writes a text whose upper left corner, or upper right one, is here.
+fn write_at<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    letters: Letters,
+    text: &str,
+    (x, y): (i32, i32),
+    to_the_left: bool,
+) -> Result<(), BoxError>
+where
+    B::ErrorType: 'static,
+{
+    let wide = 8 * i32::try_from(text.chars().count()).unwrap_or(i32::MAX / 16);
+    let begin = if to_the_left { x - wide } else { x };
+    match letters {
+        Letters::Text => {
+            area.draw(&Text::new(text.to_owned(), (begin, y), ("monospace", 13.0).into_font()))?;
+        }
+        Letters::Dots => {
+            for (n, c) in (0..).zip(text.chars()) {
+                let letter = BASIC_FONTS.get(c).or_else(|| BASIC_FONTS.get('?')).unwrap_or_default();
+                for (line, dots) in (0..).zip(letter) {
+                    for column in (0..8).filter(|column| dots & (1 << column) != 0) {
+                        let dot = (begin + 8 * n + column, y + line);
+                        if dot.0 < i32::try_from(SIZE.0)? {
+                            area.draw_pixel(dot, &BLACK)?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Head;
+
+    fn buckets(totals: &[u64]) -> Buckets {
+        let time = |n: usize| jiff::Timestamp::from_second(60 * n as i64).unwrap();
+        let bucket = |(n, total): (usize, &u64)| Bucket { from: time(n), until: time(n + 1), total: *total };
+        Buckets {
+            topic: "a<script>&".parse().unwrap(),
+            head: Head::default(),
+            buckets: totals.iter().enumerate().map(bucket).collect(),
+        }
+    }
+
+    #[test]
+    fn a_sparkline_shows_each_bucket_by_its_share_of_the_most() {
+        assert_eq!(sparkline(&buckets(&[0, 1, 8, 4, 7]).buckets), " ▁█▄▇");
+        assert_eq!(sparkline(&buckets(&[0, 0]).buckets), "  ");
+        assert_eq!(sparkline(&buckets(&[1_000_000, 1]).buckets), "█▁");
+    }
+
+    #[test]
+    fn a_plot_is_an_svg_or_a_png_with_its_bars() {
+        let folder = tempfile::tempdir().unwrap();
+        let svg = folder.path().join("plot.svg");
+        write(&buckets(&[5, 0, 3]), &svg).unwrap();
+        let text = std::fs::read_to_string(&svg).unwrap();
+        assert!(text.contains("8 events") && !text.contains("<script>"), "{text}");
+        let bars = |text: &str| text.matches("#1F77B4").count();
+        assert_eq!(bars(&text), 2);
+        let png = folder.path().join("plot.png");
+        write(&buckets(&[5, 0, 3]), &png).unwrap();
+        assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
+        write(&buckets(&[]), &png).unwrap();
+        assert!(write(&buckets(&[]), Path::new("plot.gif")).unwrap_err().to_string().contains(".svg or .png"));
+        assert!(write(&buckets(&[]), Path::new("/nowhere/at/all.svg")).is_err());
+    }
+}

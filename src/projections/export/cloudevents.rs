@@ -1,0 +1,80 @@
+//! CloudEvents 1.0, as a JSON batch.
+
+use cloudevents::{Data, EventBuilder, EventBuilderV10};
+
+use super::Statement;
+use super::encode::{Encode, Item, json};
+use crate::BoxError;
+use crate::projections::presenter::plain;
+
+/// A list of events, one a line.
+pub(super) struct CloudEvents {
+    source: String,
+    written: bool,
+}
+
+impl CloudEvents {
+    pub fn new(source: &str) -> Self {
+        Self { source: source.to_owned(), written: false }
+    }
+
+    fn write(&mut self, event: EventBuilderV10, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let comma = if self.written { "," } else { "" };
+        // By way of a value: the keys then come in one order.
+        let event = serde_json::to_value(event.build()?)?;
+        out.extend(format!("{comma}\n{}", json(&event)?).bytes());
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Encode for CloudEvents {
+    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        out.push(b'[');
+        Ok(())
+    }
+
+    /// Attributes of a CloudEvent are texts without control characters: what else they would hold is written out, and
+    /// stands as it is in the data alone.
+    fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let row = item.row;
+        let topics: Vec<&str> = row.topics.iter().map(|topic| topic.as_str()).collect();
+        let payload: serde_json::Value = serde_json::from_str(row.payload.get())?;
+        let mut event = EventBuilderV10::new()
+            .id(row.event_id.to_string())
+            .source(&self.source)
+            .ty(&row.event_type)
+            .subject(plain(row.aggregate.as_str()))
+            .time(row.occurred_at.to_string())
+            .data("application/json", Data::Json(payload))
+            .extension("position", row.position.to_string())
+            .extension("sequence", row.sequence.to_string())
+            .extension("recordedtime", row.recorded_at.to_string())
+            .extension("action", row.action.as_str())
+            .extension("actor", plain(row.actor.as_str()).into_owned())
+            .extension("topics", plain(&topics.join(" ")).into_owned())
+            .extension("version", row.event_version.clone())
+            .extension("commandid", row.command_id.to_string())
+            .extension("sentence", plain(&item.sentence()).into_owned());
+        for (name, value) in [("correlationid", &row.correlation), ("causationid", &row.causation)] {
+            if let Some(value) = value {
+                event = event.extension(name, plain(value).into_owned());
+            }
+        }
+        if let Some(other) = &row.on_behalf_of {
+            event = event.extension("onbehalfof", plain(other.as_str()).into_owned());
+        }
+        self.write(event, out)
+    }
+
+    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let event = EventBuilderV10::new()
+            .id(format!("export-{}-{}", statement.head.position, statement.head.event_id))
+            .source(&self.source)
+            .ty("annals.export")
+            .data("application/json", Data::Json(serde_json::to_value(statement)?));
+        self.write(event, out)?;
+        out.extend(b"\n]\n");
+        Ok(())
+    }
+}

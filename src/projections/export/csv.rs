@@ -1,0 +1,81 @@
+//! CSV, RFC 4180.
+
+use std::borrow::Cow;
+
+use super::Statement;
+use super::encode::{Encode, Item, inert, json};
+use crate::BoxError;
+use crate::projections::presenter::plain;
+
+const COLUMNS: [&str; 14] = [
+    "position",
+    "event_id",
+    "recorded_at",
+    "occurred_at",
+    "actor",
+    "action",
+    "targets",
+    "topic",
+    "event_type",
+    "aggregate",
+    "correlation",
+    "sentence",
+    "changes",
+    "payload",
+];
+
+/// What the last record begins with.
+pub(super) const END: &str = "#export";
+
+/// A table with a head row; its last record is the statement.
+pub(super) struct Csv;
+
+impl Encode for Csv {
+    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        record(COLUMNS.map(Cow::Borrowed), out)
+    }
+
+    fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let row = item.row;
+        let targets: Vec<&str> = row.targets.iter().map(|target| target.as_str()).collect();
+        let cells = [
+            row.position.to_string(),
+            row.event_id.to_string(),
+            row.recorded_at.to_string(),
+            row.occurred_at.to_string(),
+            row.actor.to_string(),
+            row.action.to_string(),
+            targets.join(" "),
+            row.topic.to_string(),
+            row.event_type.clone(),
+            row.aggregate.to_string(),
+            row.correlation.clone().unwrap_or_default(),
+            item.sentence(),
+            json(&row.changes)?,
+            inert(row.payload.get()),
+        ];
+        record(cells.each_ref().map(|cell| plain(cell)), out)
+    }
+
+    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let mut cells = COLUMNS.map(|_| Cow::Borrowed(""));
+        cells[0] = END.into();
+        cells[1] = json(statement)?.into();
+        record(cells, out)
+    }
+}
+
+fn record(cells: [Cow<'_, str>; COLUMNS.len()], out: &mut Vec<u8>) -> Result<(), BoxError> {
+    let mut line = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+    line.write_record(cells.iter().map(|cell| no_formula(cell).into_owned()))?;
+    line.flush()?;
+    Ok(())
+}
+
+/// A cell that no spreadsheet takes for a formula: what might be one gets a `'` in front, and so does what has one.
+fn no_formula(cell: &str) -> Cow<'_, str> {
+    match cell.starts_with(['\'', '=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        true => format!("'{cell}").into(),
+        false => cell.into(),
+    }
+}
