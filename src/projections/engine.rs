@@ -136,10 +136,10 @@ impl Projections {
             tracked.ask_for(head);
             tracked.refresh(&*core.views).await?;
             let mut standing = tracked.standing().borrow().clone();
-            if let Standing::Away = standing {
-                if let Some(stop) = tracked.noted(&*core.views).await? {
-                    standing = Standing::Stopped(stop);
-                }
+            if let Standing::Away = standing
+                && let Some(stop) = tracked.noted(&*core.views).await?
+            {
+                standing = Standing::Stopped(stop);
             }
             let (_, version) = tracked.key();
             let leads = |generation: &&Generation| {

@@ -8,6 +8,12 @@ use super::ProjectionError;
 use crate::events::Stored;
 use crate::store::Transaction;
 
+/// The most memory that folded documents take before they are written. Tests see it exceeded.
+pub(super) const FOLDED_BYTES: usize = if cfg!(all(test, debug_assertions)) { 256 << 10 } else { 64 << 20 };
+
+/// How many events are folded at a time, between looks at whether to go on.
+pub(super) const FOLDED_AT_ONCE: usize = 1_024;
+
 /// What a [`Fold`] stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {

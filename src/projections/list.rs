@@ -185,10 +185,8 @@ impl Listing {
         }
         let order = self.order.as_deref().map(|name| Self::field(reading, name)).transpose()?;
         let (direction, beyond) = if self.descending { ("DESC", "<") } else { ("ASC", ">") };
-        if let Some(cursor) = &self.cursor {
-            if cursor.list != self.fingerprint() {
-                return Err(ReadError::Invalid(QueryError::OtherCursor.to_string()));
-            }
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.list != self.fingerprint()) {
+            return Err(ReadError::Invalid(QueryError::OtherCursor.to_string()));
         }
         let begin = self.cursor.as_ref().map(|cursor| (cursor.key.as_str(), cursor.value.as_ref()));
         match (&order, begin.or(after.map(|key| (key, None)))) {

@@ -139,9 +139,9 @@ impl Projections {
 
     /// Folds what queued under a key onto what is kept there, in a transaction that goes nowhere: nobody else moves the
     /// projection meanwhile.
-    async fn replay_key(&self, tracked: &Tracked, key: &String) -> Result<Vec<u64>, RepairError> {
+    async fn replay_key(&self, tracked: &Tracked, key: &str) -> Result<Vec<u64>, RepairError> {
         let (core, name) = (self.core(), tracked.name());
-        let only = [key.clone()].into();
+        let only = [key.to_owned()].into();
         for _ in 0..TRIES {
             tracked.refresh(&*core.views).await?;
             let (instance, head) = (tracked.instance(), tracked.head());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+use super::fold::{Fold, Keys};
 use super::tracked::Core;
 use super::{EventBatch, Projection, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
@@ -62,6 +63,24 @@ pub(super) async fn step(
         caught(take).await?;
     }
     transaction.commit().await?;
+    Ok(true)
+}
+
+/// Folds events, loading what is missing from the generation as it is at `at`. False: it is not there (any more).
+pub(super) async fn gather(
+    fold: &mut dyn Fold,
+    events: &[Stored],
+    keys: Keys<'_>,
+    views: &dyn Views,
+    instance: &Instance,
+    at: Head,
+) -> Result<bool, ProjectionError> {
+    fold.gather(events, keys)?;
+    if fold.lacks() {
+        let Some(mut transaction) = views.begin(instance, at, at).await? else { return Ok(false) };
+        fold.load(&mut *transaction).await?;
+    }
+    fold.fold();
     Ok(true)
 }
 

@@ -7,18 +7,12 @@ use super::pass::{Passed, page_size, read};
 use super::report::Report;
 use super::{Progress, RebuildError, Skips};
 use crate::events::{Head, Stored};
-use crate::projections::fold::{Fold, Ground, Keys};
+use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
 use crate::projections::letters::{self, DeadLetter};
 use crate::projections::tracked::{Core, Tracked};
-use crate::projections::write::{Apart, caught, set_up, step, take_apart};
+use crate::projections::write::{Apart, caught, gather, set_up, step, take_apart};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{Instance, StoreError, Transaction};
-
-/// The most memory that folded documents take before they are written. Tests see it exceeded.
-const FOLDED_BYTES: usize = if cfg!(all(test, debug_assertions)) { 256 << 10 } else { 64 << 20 };
-
-/// How many events are folded at a time, between looks at whether it was cancelled.
-const FOLDED_AT_ONCE: usize = 1_024;
 
 /// How often the last steps are tried with the live projection held back, before it may go on for a while.
 const LAST_STEPS: usize = 8;
@@ -188,19 +182,15 @@ impl Build {
     }
 
     async fn fold_in(&mut self, fold: &mut dyn Fold, events: &[Stored]) -> Result<(), ProjectionError> {
-        match self.parked.is_empty() {
-            true => fold.gather(events, Keys::All)?,
-            false => {
-                self.letters.extend(letters::queue(&*self.tracked.projection, events, &self.parked)?);
-                fold.gather(events, Keys::Without(&self.parked))?;
-            }
+        let mut keys = Keys::All;
+        if !self.parked.is_empty() {
+            self.letters.extend(letters::queue(&*self.tracked.projection, events, &self.parked)?);
+            keys = Keys::Without(&self.parked);
         }
-        if fold.lacks() {
-            let mut transaction = self.transaction(self.stored).await?;
-            fold.load(&mut *transaction).await?;
+        match gather(fold, events, keys, &*self.core.views, &self.instance, self.stored).await? {
+            true => Ok(()),
+            false => Err(ProjectionError::Other(Box::new(Fenced))),
         }
-        fold.fold();
-        Ok(())
     }
 
     async fn transaction(&self, to: Head) -> Result<Box<dyn Transaction>, ProjectionError> {

@@ -185,3 +185,21 @@ async fn a_watched_document_tells_its_value_then_each_change() {
     assert_eq!(next().await, None, "it ends with the application");
     projections.close().await;
 }
+
+/// Mission P4: what leaves the document as it is, is no change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_changes_nothing_is_not_told_to_who_watches() {
+    let store = memory().await;
+    let projections = engine(&store, vec![purses()]).await;
+    let query = ViewQuery::<Purse>::new(projections.reading("purses"), &AccountId::new("1"));
+    let mut changes = pin!(query.watch().await.unwrap());
+    let writer = Writer::new(&store);
+    writer.append([5, 5, 5, 6].map(|cents| deposit(1, cents)).into()).await;
+    let mut told = Vec::new();
+    while told.last().is_none_or(|(_, cents)| *cents != Some(6)) {
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await.unwrap().unwrap().unwrap();
+        told.push((next.at.position, next.document.and_then(|purse| purse.cents)));
+    }
+    assert_eq!(told, [(0, None), (1, Some(5)), (4, Some(6))]);
+    projections.close().await;
+}

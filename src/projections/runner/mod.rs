@@ -1,4 +1,6 @@
-//! Keeps one projection up with the log.
+//! Keeps one projection up with the log; `fill`: the first filling of it.
+
+mod fill;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -114,6 +116,7 @@ impl Runner {
     async fn follow(&mut self) -> Halt {
         let halted: Result<Infallible, Halt> = async {
             self.reload().await?;
+            self.fill().await?;
             loop {
                 self.catch_up().await?;
                 self.tracked.stand(Standing::Live);

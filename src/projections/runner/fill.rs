@@ -1,0 +1,90 @@
+//! The first filling of a generation: a new view, or a raised version of one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Halt, Runner};
+use crate::events::Head;
+use crate::projections::ProjectionError;
+use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
+use crate::projections::reader::PageSize;
+use crate::projections::tracked::Standing;
+use crate::projections::write::{caught, gather};
+
+/// The most that is read at a time: small enough for a processor's cache.
+const EVENTS: usize = 4_000;
+const BYTES: usize = 2 << 20;
+
+/// How often what is folded is written, at least: so often the checkpoint is seen to move.
+const WRITE: Duration = Duration::from_secs(2);
+
+impl Runner {
+    /// Fills an empty generation as a rebuild does, folded in memory. What fails is left to the usual way, which tries
+    /// again and finds the event.
+    pub(super) async fn fill(&mut self) -> Result<(), Halt> {
+        if self.stored.position > 0 || self.parked {
+            return Ok(());
+        }
+        let Some(mut fold) = self.tracked.projection.fold(Ground::Empty) else { return Ok(()) };
+        let mut size = PageSize::new(EVENTS, BYTES);
+        let mut written = Instant::now();
+        loop {
+            let limit = size.limit();
+            let page = self.read(limit).await?;
+            let full = page.events.len() >= limit;
+            if full {
+                self.tracked.stand(Standing::CatchingUp);
+            }
+            size.learn(&page.events);
+            for events in page.events.chunks(FOLDED_AT_ONCE) {
+                let views = self.core.views.clone();
+                let folded = gather(&mut *fold, events, Keys::All, &*views, &self.instance, self.stored);
+                match caught(folded).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(Halt::Moved),
+                    Err(error) => return self.give_up(&error),
+                }
+                tokio::task::yield_now().await;
+            }
+            self.seen = if page.to.position > self.seen.position { page.to } else { self.seen };
+            if !full || fold.bytes() > FOLDED_BYTES || written.elapsed() > WRITE {
+                match self.write_folded(&mut *fold).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(Halt::Moved),
+                    Err(error) => return self.give_up(&error),
+                }
+                written = Instant::now();
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// False: somebody else moved the checkpoint.
+    async fn write_folded(&mut self, fold: &mut dyn Fold) -> Result<bool, ProjectionError> {
+        let seen: Head = self.seen;
+        if seen == self.stored {
+            return Ok(true);
+        }
+        let tracked = self.tracked.clone();
+        let _gate = tracked.gate.lock().await;
+        let begun = self.core.views.begin(&self.instance, self.stored, seen).await?;
+        let Some(mut transaction) = begun else { return Ok(false) };
+        caught(async {
+            fold.write(&mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await?;
+        self.arrive(seen);
+        Ok(true)
+    }
+
+    /// Goes back to what is written.
+    fn give_up(&mut self, error: &ProjectionError) -> Result<(), Halt> {
+        tracing::debug!(projection = self.tracked.name(), %error, "folding in memory fails");
+        self.seen = self.stored;
+        Ok(())
+    }
+}
