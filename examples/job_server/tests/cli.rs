@@ -260,6 +260,27 @@ fn check_finds_an_edit_by_raw_sql() {
     );
 }
 
+/// Mission J9, on Postgres: by the owner of the table, who may put triggers out of action.
+#[test]
+fn check_finds_an_edit_by_raw_sql_on_postgres() {
+    let place = Place::postgres();
+    let (server, schema) = (Server::with_history(&place), place.schema().unwrap());
+    for edit in ["UPDATE events SET payload = '{}' WHERE position = 2", "DELETE FROM events", "TRUNCATE events"] {
+        let error = schema.try_sql(edit).unwrap_err();
+        assert!(error.contains("immutable") || error.contains("never"), "{error}");
+    }
+    let forged = r#"{"user":"user:mallory","roles":["developer"]}"#;
+    schema.sql(&format!(
+        "ALTER TABLE events DISABLE TRIGGER ALL; UPDATE events SET payload = '{forged}' WHERE position = 2"
+    ));
+    let answer = server.run(&["check"]);
+    assert!(
+        !answer.ok && answer.out.contains('2') && answer.err.contains("not as it was written"),
+        "{}",
+        answer.out
+    );
+}
+
 fn rusqlite(file: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(file).unwrap()
 }

@@ -64,9 +64,17 @@ impl Fresh {
     /// # Panics
     /// When the server says no.
     pub fn sql(&self, text: &str) -> String {
+        self.try_sql(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    /// The same where the server may say no.
+    ///
+    /// # Errors
+    /// What psql prints then.
+    pub fn try_sql(&self, text: &str) -> Result<String, String> {
         match self.kind {
-            Kind::Schema => sql(&self.server, &format!("SET search_path TO {};\n{text}", self.name)),
-            Kind::Database => sql(&self.url, text),
+            Kind::Schema => psql::run(&self.server, &format!("SET search_path TO {};\n{text}", self.name)),
+            Kind::Database => psql::run(&self.url, text),
         }
     }
 }
