@@ -1,5 +1,6 @@
 //! A database of postgres-es: written by stock cqrs-es, taken over by `migrate`, read and gone on with.
 #![cfg(feature = "postgres")]
+#![allow(missing_docs, reason = "an application of a test")]
 
 use std::sync::Arc;
 

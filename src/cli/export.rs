@@ -82,7 +82,9 @@ impl Export {
             file.sync_all().await?;
             Ok::<_, BoxError>(statement)
         };
-        tokio::pin!(writing);
+        // One listener for all turns of the loop: a signal between two of them must not be lost.
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(writing, interrupted);
         let statement = loop {
             tokio::select! {
                 written = &mut writing => break written?,
@@ -91,7 +93,7 @@ impl Export {
                         bar.at(at.position, at.head);
                     }
                 }
-                stop = tokio::signal::ctrl_c() => {
+                stop = &mut interrupted => {
                     stop?;
                     return Err("interrupted: no file was written".into());
                 }
@@ -142,10 +144,10 @@ mod tests {
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let out = tempfile::tempdir().unwrap();
         let annals = guild().open(&url).await.unwrap();
-        let event = serde_json::to_string(&TeamEvent::Said { words: "so".repeat(2_000) }).unwrap();
+        let event = serde_json::to_string(&TeamEvent::Said { words: "so".repeat(500) }).unwrap();
         let context = || Context::by(crate::events::Ref::new("user", "1").unwrap());
         let tell = move |n: u64| TellTeam { on: TeamId::new((n % 9).to_string()), event: event.clone() };
-        let commands = stream::iter(0..6_000).map(move |n| Envelope::new(tell(n), context()));
+        let commands = stream::iter(0..4_000).map(move |n| Envelope::new(tell(n), context()));
         annals.execute_all(commands, 64).for_each(async |receipt| assert!(receipt.is_ok())).await;
         annals.close().await;
         let file = out.path().join("audit.jsonl");
