@@ -143,6 +143,8 @@ impl Runner {
                 Ok((instance, head, parked))
             })
             .await?;
+        // Pages that waited here may be of a log that was put back to an older state since: what follows is read anew.
+        self.pages = self.pages.resubscribe();
         self.parked = parked;
         (self.instance, self.stored, self.seen, self.ahead) = (instance, head, head, None);
         self.tracked.publish_anew(&self.instance, head);
