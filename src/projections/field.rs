@@ -59,7 +59,7 @@ pub struct FieldInfo {
 /// #         *lamp = Some(Lamp { room: room.clone(), percent: *level });
 /// #     }
 /// # }
-/// # async fn page(annals: &annals::Annals) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn page(annals: &annals::app::Annals) -> Result<(), Box<dyn std::error::Error>> {
 /// let brightest = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10).await?;
 /// let more = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10);
 /// if let Some(next) = &brightest.next {

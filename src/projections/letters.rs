@@ -20,7 +20,7 @@ const COLUMNS: &str = "position, key, event_type, error, attempts, since";
 /// How many events are taken in at a time.
 const AT_ONCE: usize = 1_024;
 
-/// An event that a projection left out: see [`Annals::skip`](crate::Annals::skip).
+/// An event that a projection left out: see [`Annals::skip`](crate::app::Annals::skip).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeadLetter {
     /// The event's position.

@@ -71,7 +71,7 @@ impl<V: DocumentView> ViewQuery<V> {
     /// folded in memory from what is stored on, whoever runs the projection; it ends when the application closes.
     ///
     /// # Errors
-    /// When the view cannot be read, or events of this key were left out: see [`Annals::skip`](crate::Annals::skip).
+    /// When the view cannot be read, or events of this key were left out: see [`Annals::skip`](crate::app::Annals::skip).
     pub async fn watch(
         self,
     ) -> Result<impl Stream<Item = Result<Watched<V>, ReadError>> + Send + use<V>, ReadError> {
