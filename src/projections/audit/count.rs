@@ -24,8 +24,8 @@ const LISTED: usize = 100;
 /// How many events a question finds, and by whom, of which action and type they are.
 ///
 /// The work is bounded: so many events are looked at (10,000, or the query's limit, 1,000,000 at most), in the order
-/// asked for. Where there are more, [`complete`](Self::complete) is false and every number reads "at least". To look at
-/// 10,000 takes some 10 ms, and the tenfold with a text to look for, since then each event is read.
+/// asked for. Where there are more, [`complete`](Self::complete) is false and every number reads "at least". Looking at
+/// 10,000 takes tens of milliseconds, and longer with a text to look for, since then each event is read.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditCount {
     /// How many events were found.
