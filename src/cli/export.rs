@@ -147,7 +147,8 @@ mod tests {
         let context = || Context::by(crate::events::Ref::new("user", "1").unwrap());
         let tell = move |n: u64| TellTeam { on: TeamId::new((n % 9).to_string()), event: event.clone() };
         let commands = stream::iter(0..4_000).map(move |n| Envelope::new(tell(n), context()));
-        annals.execute_all(commands, 64).for_each(async |receipt| drop(receipt.unwrap())).await;
+        let receipts: Vec<_> = annals.execute_all(commands, 64).collect().await;
+        assert!(receipts.iter().all(Result::is_ok));
         annals.close().await;
         let file = out.path().join("audit.jsonl");
         let arguments = ["guild", "export", "--format", "jsonl", "--store", &url, "--to", file.to_str().unwrap()];
