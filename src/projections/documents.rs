@@ -66,7 +66,9 @@ impl<V: DocumentView> Projection for Documents<V> {
         for field in V::FIELDS {
             hash.update(format!("{:?};", field.info()));
         }
-        for name in V::Events::names() {
+        let mut names = V::Events::names();
+        names.sort_unstable();
+        for name in names {
             hash.update(name);
             hash.update(";");
         }

@@ -11,6 +11,9 @@ use crate::store::{Cell, Row, Transaction};
 /// How often each actor, or each target, occurs.
 pub(super) type Crowd = BTreeMap<String, u64>;
 
+/// The same, of names that somebody else keeps.
+type Names<'a> = BTreeMap<&'a str, u64>;
+
 /// Completes the blocks that these entries, which come after the position `from`, fill.
 pub(super) async fn complete(
     from: u64,
@@ -28,18 +31,18 @@ pub(super) async fn complete(
     let mut running = last_numbers(from, &whole, transaction).await?;
     let (mut numbers, mut crowds): (Vec<Row>, Vec<Row>) = Default::default();
     for (block, entries) in full(0).zip(whole) {
-        let mut topics: BTreeMap<&str, (Crowd, Crowd)> = BTreeMap::new();
+        let mut topics: BTreeMap<&str, (Names<'_>, Names<'_>)> = BTreeMap::new();
         for entry in entries {
             for topic in entry.counts_for() {
-                if !running.contains_key(topic) {
-                    running.insert(topic.to_owned(), Running::default());
-                }
-                if let Some(running) = running.get_mut(topic) {
-                    running.take_in(entry);
+                match running.get_mut(topic) {
+                    Some(running) => running.take_in(entry),
+                    None => running.entry(topic.to_owned()).or_default().take_in(entry),
                 }
                 let (actors, targets) = topics.entry(topic).or_default();
-                count(actors, &entry.actor, 1);
-                entry.targets.iter().for_each(|target| count(targets, target, 1));
+                *actors.entry(entry.actor.as_str()).or_default() += 1;
+                for target in &entry.targets {
+                    *targets.entry(target.as_str()).or_default() += 1;
+                }
             }
         }
         for (topic, (actors, targets)) in topics {
@@ -125,11 +128,11 @@ async fn keep(crowds: Vec<Row>, transaction: &mut dyn Transaction) -> Result<(),
     Ok(transaction.execute_many(&insert, crowds).await?)
 }
 
-/// Counts `more` of `name`.
-pub(super) fn count(crowd: &mut Crowd, name: &str, more: u64) {
+/// Counts one more of `name`.
+pub(super) fn count(crowd: &mut Crowd, name: &str) {
     match crowd.get_mut(name) {
-        Some(count) => *count += more,
-        None => drop(crowd.insert(name.to_owned(), more)),
+        Some(count) => *count += 1,
+        None => drop(crowd.insert(name.to_owned(), 1)),
     }
 }
 

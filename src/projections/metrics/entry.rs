@@ -55,8 +55,8 @@ impl Entry {
             self.at.into(),
             self.event_type.as_str().into(),
             self.actor.as_str().into(),
-            serde_json::Value::from(self.targets.clone()).to_string().into(),
-            serde_json::Value::from(self.topics.clone()).to_string().into(),
+            list(&self.targets),
+            list(&self.topics),
         ]
     }
 
@@ -72,4 +72,9 @@ impl Entry {
             topics: serde_json::from_str(topics.text()?).ok()?,
         })
     }
+}
+
+/// Texts as a JSON list; there is nothing in them that JSON cannot say.
+fn list(texts: &[String]) -> Cell {
+    serde_json::to_string(texts).map_or(Cell::Null, Cell::Text)
 }

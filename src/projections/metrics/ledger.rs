@@ -36,8 +36,8 @@ impl Who {
 
     fn of(self, entry: &Entry, crowd: &mut Crowd) {
         match self {
-            Self::Actors => count(crowd, &entry.actor, 1),
-            Self::Targets => entry.targets.iter().for_each(|target| count(crowd, target, 1)),
+            Self::Actors => count(crowd, &entry.actor),
+            Self::Targets => entry.targets.iter().for_each(|target| count(crowd, target)),
         }
     }
 }

@@ -29,11 +29,14 @@ impl Running {
             self.first = entry.position;
             self.at = entry.at;
         }
-        let age = entry.at - self.at;
-        for (sum, window) in self.sums.iter_mut().zip(WINDOWS) {
-            *sum = *sum * decayed(age, window) + 1.0;
+        // Most events of a batch are of one instant: nothing decays between them.
+        if entry.at > self.at {
+            for (sum, window) in self.sums.iter_mut().zip(WINDOWS) {
+                *sum *= decayed(entry.at - self.at, window);
+            }
+            self.at = entry.at;
         }
-        self.at = entry.at;
+        self.sums.iter_mut().for_each(|sum| *sum += 1.0);
         match self.types.get_mut(&entry.event_type) {
             Some(count) => *count += 1,
             None => drop(self.types.insert(entry.event_type.clone(), 1)),
