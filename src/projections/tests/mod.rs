@@ -199,6 +199,10 @@ impl Projection for Flaky {
         self.inner.name()
     }
 
+    fn version(&self) -> u64 {
+        self.inner.version()
+    }
+
     fn interest(&self) -> Interest {
         self.inner.interest()
     }

@@ -47,7 +47,7 @@ async fn an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then(
     old.close().await;
 
     let head = stores[0].head().await.unwrap().position;
-    let gone = Unused { name: "balance".to_owned(), version: 1, generations: 1, position: head };
+    let gone = Unused { name: "balance".to_owned(), version: balances().version(), generations: 1, position: head };
     assert_eq!(new.unused().await.unwrap(), std::slice::from_ref(&gone));
     assert_eq!(new.prune().await.unwrap(), [gone]);
     let left: Vec<_> = stores[1].views().generations().await.unwrap();
@@ -118,7 +118,13 @@ async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
     impl DocumentView for Other {
         const NAME: &'static str = "balance";
         type Key = AccountId;
-        type Events = AccountEvent;
+        type Events = (AccountEvent, GateEvent);
+    }
+    impl On<GateEvent> for Other {
+        fn keys(_: &Recorded<GateEvent>) -> Vec<AccountId> {
+            Vec::new()
+        }
+        fn apply(_: &mut Option<Self>, _: &AccountId, _: &Recorded<GateEvent>) {}
     }
     impl On<AccountEvent> for Other {
         fn keys(event: &Recorded<AccountEvent>) -> Vec<AccountId> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use annals_test_postgres::Fresh;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Executor;
@@ -26,8 +27,8 @@ use crate::store::{
 
 /// A schema of its own, with the tables of the views alone.
 pub struct Schema {
+    fresh: Fresh,
     url: String,
-    name: String,
 }
 
 impl Schema {
@@ -37,10 +38,8 @@ impl Schema {
 
     /// `also`: what the URL says beyond the schema.
     pub async fn with(also: &str) -> Self {
-        let server = std::env::var("DATABASE_URL").expect("DATABASE_URL names a Postgres");
-        let joint = if server.contains('?') { '&' } else { '?' };
-        let name = format!("views_{}", Uuid::now_v7().simple());
-        let schema = Self { url: format!("{server}{joint}schema={name}{also}"), name };
+        let fresh = Fresh::schema();
+        let schema = Self { url: format!("{}{also}", fresh.url()), fresh };
         let place = schema.place();
         place.pool().execute(format!("CREATE SCHEMA {}", place.schema()).as_str()).await.expect("a schema");
         place.pool().execute(place.sql(SCHEMA).as_str()).await.expect("tables");
@@ -59,24 +58,8 @@ impl Schema {
     pub async fn relations(&self, begin: &str) -> Vec<String> {
         let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind <> 't' ORDER BY 1";
-        let asked = sqlx::query_scalar(sql).bind(&self.name).bind(begin);
+        let asked = sqlx::query_scalar(sql).bind(self.fresh.name()).bind(begin);
         asked.fetch_all(self.place().pool()).await.expect("names")
-    }
-}
-
-impl Drop for Schema {
-    fn drop(&mut self) {
-        let (url, name) = (self.url.clone(), self.name.clone());
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let place = Place::parse(&url).expect("a place");
-                let drop = format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS \"{name}\" CASCADE");
-                // A schema that stays behind is in nobody's way.
-                let _ = place.pool().execute(drop.as_str()).await;
-            });
-        });
-        let _ = dropped.join();
     }
 }
 
