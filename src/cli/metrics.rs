@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{self, Format, plain};
 use super::plot;
-use super::{Open, StoreArgs, caught_up};
+use super::{Open, ReaderArgs, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::App;
 use crate::projections::Bound;
@@ -48,6 +48,8 @@ pub(super) struct Metrics {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
+    reader: ReaderArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -64,9 +66,13 @@ struct Numbers {
 impl Metrics {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let store = self.store.clone();
+        self.reader.check(&app)?;
         app.with(&store, Open::ToRead.flags(), |annals| async move {
             caught_up(&annals, Projection::NAME).await?;
-            let mut query = annals.metric(&self.topic);
+            let mut query = match self.reader.of(&annals) {
+                Some(reader) => reader.metric(&self.topic).await?,
+                None => annals.metric(&self.topic),
+            };
             if let Some(from) = self.from {
                 query = query.from(from);
             }

@@ -41,6 +41,7 @@ use crate::app::{Annals, App, OpenError, Reader, ReaderError};
 use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{Origin, Ref};
 use crate::projections::audit::AuditError;
+use crate::projections::export::ExportError;
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -289,6 +290,7 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(ExecuteError::<Refusal>::Denied { .. }))
         || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
         || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

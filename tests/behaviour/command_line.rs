@@ -28,10 +28,18 @@ async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
     assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, done);
     assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, failed);
-    for read in [&["audit"][..], &["audit", "--count"], &["view", "balance"], &["view", "balance", "a"]] {
+    let reads: [&[&str]; 6] = [
+        &["audit"],
+        &["audit", "--count"],
+        &["export", "--format", "jsonl", "--to", "-"],
+        &["metrics", "bank"],
+        &["view", "balance"],
+        &["view", "balance", "a"],
+    ];
+    for read in reads {
         assert_eq!(run(read).await, failed, "nobody says who reads: {read:?}");
-        assert_eq!(run(&[read, &["--as", "user:bob"][..]].concat()).await, denied, "{read:?}");
-        assert_eq!(run(&[read, &["--as", "auditor:eve"][..]].concat()).await, done, "{read:?}");
+        assert_eq!(run(&[read, &["--as", "user:bob"]].concat()).await, denied, "{read:?}");
+        assert_eq!(run(&[read, &["--as", "auditor:eve"]].concat()).await, done, "{read:?}");
     }
     let every_filter = [
         "audit",
@@ -74,8 +82,8 @@ async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
     let head = annals.store().head().await.unwrap();
     let refused = annals.audit().refused().after(head).count().await.unwrap();
     let types: Vec<_> = refused.event_types.iter().map(|facet| (facet.value.as_str(), facet.events)).collect();
-    assert_eq!(types, [("annals_refusal.denied", 4), ("annals_refusal.refused", 1)]);
-    let reads = annals.audit().topic("annals/read").count().await.unwrap();
-    assert_eq!(reads.actors.iter().map(|facet| facet.value.as_str()).collect::<Vec<_>>(), ["auditor:eve"]);
+    assert_eq!(types, [("annals_refusal.denied", reads.len() as u64), ("annals_refusal.refused", 1)]);
+    let recorded = annals.audit().topic("annals/read").count().await.unwrap();
+    assert_eq!(recorded.actors.iter().map(|facet| facet.value.as_str()).collect::<Vec<_>>(), ["auditor:eve"]);
     annals.close().await;
 }
