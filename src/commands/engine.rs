@@ -282,6 +282,7 @@ impl Prepared {
             keep,
             chain,
         );
+        let commit = if self.given_id { commit } else { commit.fresh() };
         Ok(Decision { commit, refusal, after })
     }
 

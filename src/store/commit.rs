@@ -97,6 +97,7 @@ pub struct Commit {
     streams: Vec<Stream>,
     keep: bool,
     chain: Option<u64>,
+    fresh: bool,
     bytes: usize,
 }
 
@@ -128,7 +129,7 @@ impl Commit {
                 .collect();
         }
         let keep = keep || streams.iter().any(|stream| !stream.events.is_empty());
-        Self { command_id, command, body_digest, metadata, occurred_at, streams, keep, chain, bytes }
+        Self { command_id, command, body_digest, metadata, occurred_at, streams, keep, chain, fresh: false, bytes }
     }
 
     /// The command's id.
@@ -188,21 +189,43 @@ impl Commit {
     pub(crate) fn chain(&self) -> Option<u64> {
         self.chain
     }
+
+    /// Its id was made for it just now, by chance: nobody has used it before.
+    pub(crate) fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
+    }
 }
 
 /// Commits in the order in which they were decided, to be appended in one transaction. Only this crate makes one.
+///
+/// Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Batch(Vec<Commit>);
+pub struct Batch {
+    commits: Arc<Vec<Commit>>,
+    sent: bool,
+}
 
 impl Batch {
     pub(crate) fn new(commits: Vec<Commit>) -> Self {
-        Self(commits)
+        Self { commits: Arc::new(commits), sent: false }
     }
 
     /// The commits, in order.
     #[must_use]
     pub fn commits(&self) -> &[Commit] {
-        &self.0
+        &self.commits
+    }
+
+    /// Whether the commit's id may be in the log: else there is no need to look for it. It is new when it was made for
+    /// this commit and the batch was never sent before; the constraint on command ids stands all the same.
+    #[must_use]
+    pub fn may_know(&self, commit: &Commit) -> bool {
+        self.sent || !commit.fresh
+    }
+
+    /// The same batch, of which a sending was lost: it may be in the log.
+    pub(crate) fn again(&self) -> Self {
+        Self { commits: self.commits.clone(), sent: true }
     }
 }
 

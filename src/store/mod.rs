@@ -10,6 +10,8 @@
 //! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
 //! - `check`: finds edits made around the triggers
+//! - `ids`: event ids that rise whatever the clock does
+//! - `tails`: what a writer knows of the log without looking
 //! - `open`: from a URL to a store
 //! - `sqlite`: the store on an embedded file
 //! - `postgres`: the store that several processes share
@@ -19,6 +21,8 @@ mod check;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod ids;
 mod log;
 mod open;
 #[cfg(feature = "postgres")]
@@ -27,6 +31,8 @@ mod queue;
 mod shares;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tails;
 mod views;
 
 pub(crate) use check::check;

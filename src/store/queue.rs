@@ -140,9 +140,10 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
             }
             let (commits, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
-            let (outcomes, poison) = append(&*store, &commits).await;
+            let batch = Batch::new(commits);
+            let (outcomes, poison) = append(&*store, &batch).await;
             if !poison.is_empty() {
-                spread(&shared, &commits, poison);
+                spread(&shared, batch.commits(), poison);
             }
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 let _ = answer.send(outcome);
@@ -190,9 +191,10 @@ fn spread(shared: &Shared, failed: &[Commit], mut poison: Poison) {
 }
 
 /// Appends commits, answers each, and says what was poisoned.
-async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) {
+async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
+    let commits = batch.commits();
     let mut poison = Poison::default();
-    let answers = match send(store, commits).await {
+    let answers = match send(store, batch).await {
         Ok(outcomes) => {
             for (commit, outcome) in commits.iter().zip(&outcomes) {
                 if outcome.poisons() {
@@ -204,7 +206,7 @@ async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) 
         // One commit may have spoilt it for the others: try the halves, the later one without what fell with the first.
         Err(StoreError::Database { .. }) if commits.len() > 1 => {
             let (first, second) = commits.split_at(commits.len() / 2);
-            let (mut answers, first_poison) = Box::pin(append(store, first)).await;
+            let (mut answers, first_poison) = Box::pin(append(store, &Batch::new(first.to_vec()))).await;
             poison = first_poison;
             let mut fallen = vec![false; second.len()];
             let mut standing = Vec::with_capacity(second.len());
@@ -216,7 +218,7 @@ async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) 
                     standing.push(commit.clone());
                 }
             }
-            let (standing, second_poison) = Box::pin(append(store, &standing)).await;
+            let (standing, second_poison) = Box::pin(append(store, &Batch::new(standing))).await;
             poison.merge(second_poison);
             let mut standing = standing.into_iter();
             answers.extend(fallen.into_iter().map(|fallen| match fallen {
@@ -241,10 +243,11 @@ async fn append(store: &dyn Store, commits: &[Commit]) -> (Vec<Answer>, Poison) 
 ///
 /// Once an answer was lost, an error of the next sending says nothing of the first: only an answer does, or an error
 /// about the data, which the store finds after it has looked for the ids.
-async fn send(store: &dyn Store, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
     let mut lost = 0;
+    let mut batch = batch.clone();
     loop {
-        let error = match store.append(Batch::new(commits.to_vec())).await {
+        let error = match store.append(batch.clone()).await {
             Ok(outcomes) if lost > 0 => return Ok(outcomes.into_iter().map(first_answer).collect()),
             Err(error @ StoreError::OutcomeUnknown(_)) => error,
             Err(error @ (StoreError::Database { .. } | StoreError::Diverged(_))) => return Err(error),
@@ -260,6 +263,7 @@ async fn send(store: &dyn Store, commits: &[Commit]) -> Result<Vec<Outcome>, Sto
         tracing::warn!(%error, "the answer to a batch was lost: sending it again");
         tokio::time::sleep(Duration::from_millis(20 << lost)).await;
         lost += 1;
+        batch = batch.again();
     }
 }
 

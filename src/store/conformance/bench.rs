@@ -69,6 +69,7 @@ pub(crate) struct Make {
     streams: Vec<Stream>,
     keep: bool,
     chain: Option<u64>,
+    fresh: bool,
 }
 
 /// The commit of this number: its command id and its body.
@@ -82,6 +83,7 @@ pub(crate) fn commit(number: u128) -> Make {
         streams: Vec::new(),
         keep: false,
         chain: None,
+        fresh: false,
     }
 }
 
@@ -144,11 +146,18 @@ impl Make {
         self
     }
 
+    /// Its id is told to be new.
+    pub(crate) fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+
     pub(crate) fn done(self) -> Commit {
         let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
         let command = self.command.to_owned();
-        let Self { id, metadata, occurred_at, streams, keep, chain, .. } = self;
-        Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, chain)
+        let Self { id, metadata, occurred_at, streams, keep, chain, fresh, .. } = self;
+        let commit = Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, chain);
+        if fresh { commit.fresh() } else { commit }
     }
 }
 

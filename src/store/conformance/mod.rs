@@ -87,6 +87,8 @@ macro_rules! __store_conformance_cases {
             reading: aggregates_of_similar_names_are_kept_apart,
             reading: commands_are_found_by_id_in_the_order_asked_for,
             sharing: two_writers_make_one_order_without_a_gap,
+            sharing: what_a_writer_knows_of_an_aggregate_ends_when_another_writes,
+            sharing: a_batch_that_is_sent_again_is_looked_for,
             sharing: a_follower_hears_of_what_any_handle_appends,
             sharing: an_exclusive_session_shuts_out_all_other_writers_until_it_appends,
             sharing: an_exclusive_session_loads_what_is_in_the_log_now,

@@ -47,6 +47,38 @@ pub(super) async fn two_writers_make_one_order_without_a_gap(bench: Bench) {
     }
 }
 
+/// X1: a store may keep in mind what it appended itself, but only as long as nobody else appends.
+pub(super) async fn what_a_writer_knows_of_an_aggregate_ends_when_another_writes(bench: Bench) {
+    let (store, other) = (bench.open().await, bench.open().await);
+    let says = async |made| append(&*store, [made]).await.remove(0);
+    committed(&*store, commit(1).fresh().on("tally:a", 0, 1).on("tally:b", 0, 1)).await;
+    committed(&*store, commit(2).fresh().on("tally:a", 1, 1)).await;
+    assert_eq!(says(commit(3).fresh().on("tally:a", 1, 1)).await, Outcome::Conflict, "behind itself");
+    assert_eq!(says(commit(4).fresh().on("tally:a", 3, 1)).await, Outcome::Conflict, "beyond itself");
+    committed(&*other, commit(5).on("tally:a", 2, 1).on("tally:b", 1, 1)).await;
+    assert_eq!(says(commit(6).fresh().on("tally:a", 2, 1)).await, Outcome::Conflict, "behind another");
+    committed(&*store, commit(7).fresh().on("tally:a", 3, 1)).await;
+    assert_eq!(says(commit(8).fresh().on("tally:b", 1, 1)).await, Outcome::Conflict, "behind another before that");
+    committed(&*store, commit(9).fresh().on("tally:b", 2, 1).on("tally:a", 4, 1)).await;
+    assert_in_order(&log(&*other).await);
+}
+
+/// X2: an id that was made just now is new only the first time that it is sent.
+pub(super) async fn a_batch_that_is_sent_again_is_looked_for(bench: Bench) {
+    let store = bench.open().await;
+    let first = batch([commit(1).fresh().on("tally:a", 0, 1), commit(2).fresh().on("tally:a", 1, 1)]);
+    let told = store.append(first.clone()).await.expect("an answered batch");
+    let again = store.append(first.again()).await.expect("an answered batch");
+    for (told, again) in told.iter().zip(&again) {
+        assert_eq!(duplicate(*again).head, receipt(*told).head);
+    }
+    // Whoever does not look is stopped by the log itself.
+    let unseen = batch([commit(1).fresh().on("tally:a", 2, 1)]);
+    assert!(matches!(store.append(unseen).await, Err(StoreError::Database { .. })));
+    assert_eq!(log(&*store).await.len(), 2);
+    committed(&*store, commit(3).fresh().on("tally:a", 2, 1)).await;
+}
+
 /// X1: whoever wrote.
 pub(super) async fn a_follower_hears_of_what_any_handle_appends(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);

@@ -1,5 +1,7 @@
 //! One batch, one call of the append function, one transaction.
 
+use std::borrow::Cow;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -20,8 +22,12 @@ pub(super) fn call(place: &Place) -> String {
 /// What the append function answered.
 pub(super) struct Appended {
     pub(super) outcomes: Vec<Outcome>,
+    /// The log before it.
+    pub(super) base: Head,
     /// The last event that it appended, if it did.
     pub(super) head: Option<Head>,
+    /// Whether all of it was.
+    pub(super) whole: bool,
 }
 
 /// Calls the function. `seen` is the last head that this writer appended: it must still be there.
@@ -37,20 +43,25 @@ pub(super) async fn append(
 }
 
 /// Reads the function's answer.
-pub(super) fn answer(batch: &Batch, row: &PgRow, seen: Head) -> Result<Appended, StoreError> {
+pub(super) fn answer(
+    batch: &Batch,
+    columns: &Columns<'_>,
+    row: &PgRow,
+    seen: Head,
+) -> Result<Appended, StoreError> {
     let read = |error: sqlx::Error| StoreError::OutcomeUnknown(error.into());
     if row.try_get("diverged").map_err(read)? {
         return Err(StoreError::Diverged(seen));
     }
-    let answer = Answer::read(row).map_err(read)?;
+    let answer = Answer::read(row, columns.ids()).map_err(read)?;
     Ok(answer.outcomes(batch.commits()))
 }
 
 /// The function's results: see `append.sql`.
-struct Answer {
+struct Answer<'i> {
     base: Head,
     recorded: Micros,
-    event_ids: Vec<Uuid>,
+    event_ids: Cow<'i, [Uuid]>,
     outcomes: Option<Vec<i32>>,
     known: Known,
 }
@@ -64,8 +75,9 @@ struct Known {
     recorded: Vec<Option<Micros>>,
 }
 
-impl Answer {
-    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+impl<'i> Answer<'i> {
+    /// `ids` are those that the function was given.
+    fn read(row: &PgRow, ids: &'i [Uuid]) -> Result<Self, sqlx::Error> {
         let outcomes: Option<Vec<i32>> = row.try_get("outcomes")?;
         let known = match outcomes {
             Some(_) => Known {
@@ -80,7 +92,7 @@ impl Answer {
         Ok(Self {
             base: Head { position: unsigned(row.try_get("base")?), event_id: row.try_get("base_id")? },
             recorded: row.try_get("recorded")?,
-            event_ids: row.try_get::<Option<_>, _>("event_ids")?.unwrap_or_default(),
+            event_ids: row.try_get::<Option<Vec<Uuid>>, _>("event_ids")?.map_or(Cow::Borrowed(ids), Cow::Owned),
             outcomes,
             known,
         })
@@ -99,7 +111,12 @@ impl Answer {
             };
             outcomes.push(outcome);
         }
-        Appended { outcomes, head: (head != self.base).then_some(head) }
+        Appended {
+            outcomes,
+            base: self.base,
+            head: (head != self.base).then_some(head),
+            whole: self.outcomes.is_none(),
+        }
     }
 
     /// The receipt of a commit that stands, after `head`.

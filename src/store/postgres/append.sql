@@ -1,39 +1,62 @@
--- The append, version 1: one call appends a batch, whole, in one transaction.
+-- The append, version 3: one call appends a batch, whole, in one transaction.
 
--- Locks the log against all other writers until the transaction ends.
+-- What version 1 had in its place.
+DO $annals$
+DECLARE
+    old regprocedure;
+BEGIN
+    FOR old IN
+        SELECT oid FROM pg_catalog.pg_proc
+        WHERE pronamespace = '{schema}'::regnamespace AND proname IN ('append', 'hold')
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', old);
+    END LOOP;
+END
+$annals$;
+DROP TABLE {schema}.head;
+-- Postgres reads each of them from its catalogue again whenever it inserts: a tenth of an append of one event. Rows come
+-- in through the function alone; `check` recomputes the digests and counts the positions.
+ALTER TABLE {schema}.events
+    DROP CONSTRAINT IF EXISTS events_sequence_check,
+    DROP CONSTRAINT IF EXISTS events_position_counts,
+    DROP CONSTRAINT IF EXISTS events_digest_length;
+ALTER TABLE {schema}.commands DROP CONSTRAINT IF EXISTS commands_body_digest_check;
+
+-- Locks the log against all other writers until the transaction ends. Not a row: to lock one is to write it.
 CREATE FUNCTION {schema}.hold() RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $annals$
 BEGIN
-    PERFORM FROM {schema}.head FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'annals: the row of {schema}.head is missing' USING ERRCODE = 'data_corrupted';
-    END IF;
+    PERFORM pg_advisory_xact_lock(1634627169, '{schema}.events'::regclass::oid::int);
 END
 $annals$;
 
 -- Commits, streams (an aggregate named by a commit) and events come as columns; aggregates and chains that are named
 -- are numbered from 1.
 --
--- Plans are made once and must not depend on how large the tables were then: hence the settings.
+-- Plans are made once and must not depend on how large the tables were then: hence the settings. Each statement costs
+-- as much as the rows of several events: hence as few of them as can be, for a batch that fits.
 CREATE FUNCTION {schema}.append(
     writes          boolean,       -- whether anything is to be kept: if not, it only answers, without the lock
     seen_position   bigint,        -- the last event that this writer appended: it must still be there
     seen_event_id   uuid,
     now             timestamptz,   -- the clock of the writer
-    milliseconds    bigint,        -- the same, since 1970
     plain           boolean,       -- within the batch all fits: sequences follow on each other, no id comes twice
+    new_ids         boolean,       -- no command id can be known
+    all_sure        boolean,       -- of all aggregates, what aggregate_sure says
     chains          int,           -- how many there are
     -- each aggregate once, with the sequence that is expected first
     aggregate_type  text[],
     aggregate_id    text[],
     aggregate_last  bigint[],
+    aggregate_sure  boolean[],     -- whether that holds if nobody has appended since seen_position
     -- commits
     command_id      uuid[],
     command         text[],
     body_digest     bytea[],
     kept            boolean[],
     written         bigint[],      -- how many events
+    till            bigint[],      -- how many with those of the commits before it
     streams         int[],         -- how many
     chain           int[],         -- 0: none
     twin            int[],         -- the last commit before it with the same id, 0: none
@@ -42,6 +65,7 @@ CREATE FUNCTION {schema}.append(
     stream_expected bigint[],
     stream_written  bigint[],
     -- events
+    event_n         bigint[],      -- 1, 2, 3, …
     event_commit    int[],
     event_aggregate_type text[],
     event_aggregate_id   text[],
@@ -50,15 +74,15 @@ CREATE FUNCTION {schema}.append(
     event_version   text[],
     event_payload   text[],
     event_metadata  text[],
-    event_command   uuid[],
     event_occurred  timestamptz[],
     event_digest    bytea[],
+    event_id        uuid[],        -- rising; if the log is beyond the first, others are made
     -- the log before it, and the time of what is recorded now
     OUT diverged    boolean,
     OUT base        bigint,
     OUT base_id     uuid,
     OUT recorded    timestamptz,
-    OUT event_ids   uuid[],        -- of the events appended
+    OUT event_ids   uuid[],        -- of the events appended, NULL when they are those that were given
     -- what came of each commit, NULL when all were committed: 0 committed, 1 known, 2 known as another, 3 conflict,
     -- 4 the same id as an earlier one of the batch that was committed
     OUT outcomes    int[],
@@ -80,9 +104,10 @@ AS $annals$
 #variable_conflict use_column
 DECLARE
     base_recorded timestamptz;
+    unmoved   boolean;
+    fits      boolean;
     last      bigint[];
     known     int[];
-    count     int := cardinality(append.command_id);
     bad       boolean[];
     bad_chain boolean[];
     outcome   int;
@@ -92,17 +117,16 @@ DECLARE
     previous  text;
     time_part bigint;
     counter   bigint;
+    nothing   text;
 BEGIN
-    -- A statement of its own that reads nothing else: only what later statements read is as of the lock.
+    diverged := false;
+    -- Before anything is read: only what later statements read is as of the lock.
     IF writes THEN
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             RAISE EXCEPTION 'annals: the log is appended to in READ COMMITTED, not in %',
                 upper(current_setting('transaction_isolation')) USING ERRCODE = 'invalid_transaction_state';
         END IF;
-        PERFORM FROM {schema}.head FOR UPDATE;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'annals: the row of {schema}.head is missing' USING ERRCODE = 'data_corrupted';
-        END IF;
+        nothing := pg_advisory_xact_lock(1634627169, '{schema}.events'::regclass::oid::int);
     END IF;
 
     SELECT e.position, e.event_id, e.recorded_at INTO base, base_id, base_recorded
@@ -111,28 +135,46 @@ BEGIN
     base_id := coalesce(base_id, '00000000-0000-0000-0000-000000000000');
     recorded := greatest(base_recorded, now);
 
-    diverged := seen_position > 0 AND (seen_position, seen_event_id) IS DISTINCT FROM (base, base_id)
-        AND NOT EXISTS (
+    unmoved := seen_position = base AND seen_event_id = base_id;
+    IF seen_position > 0 AND NOT unmoved THEN
+        diverged := NOT EXISTS (
             SELECT FROM {schema}.events e WHERE e.position = seen_position AND e.event_id = seen_event_id
         );
-    IF diverged THEN
-        RETURN;
+        IF diverged THEN
+            RETURN;
+        END IF;
     END IF;
 
     -- Scalar subqueries with LIMIT 1: an index is looked into once for each, whatever the planner thinks of the table.
-    last := ARRAY(
-        SELECT coalesce((
-            SELECT e.sequence FROM {schema}.events e
-            WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id
-            ORDER BY e.sequence DESC LIMIT 1
-        ), 0)
-        FROM unnest(append.aggregate_type, append.aggregate_id) AS a (type, id)
-    );
-    IF NOT plain OR last <> aggregate_last OR EXISTS (
-        SELECT FROM unnest(append.command_id) AS c (id)
-        WHERE (SELECT true FROM {schema}.commands k WHERE k.command_id = c.id LIMIT 1)
-    ) THEN
+    fits := plain;
+    IF fits AND NOT (all_sure AND unmoved) THEN
+        fits := NOT EXISTS (
+            SELECT FROM unnest(append.aggregate_type, append.aggregate_id, aggregate_last, aggregate_sure)
+                AS a (type, id, last, sure)
+            WHERE NOT (a.sure AND unmoved) AND a.last <> coalesce((
+                SELECT e.sequence FROM {schema}.events e
+                WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id
+                ORDER BY e.sequence DESC LIMIT 1
+            ), 0)
+        );
+    END IF;
+    IF fits AND NOT new_ids THEN
+        fits := NOT EXISTS (
+            SELECT FROM unnest(append.command_id) AS c (id)
+            WHERE (SELECT true FROM {schema}.commands k WHERE k.command_id = c.id LIMIT 1)
+        );
+    END IF;
+
+    IF NOT fits THEN
         -- Something does not fit: each commit in turn, on what those before it leave.
+        last := ARRAY(
+            SELECT coalesce((
+                SELECT e.sequence FROM {schema}.events e
+                WHERE e.aggregate_type = a.type AND e.aggregate_id = a.id
+                ORDER BY e.sequence DESC LIMIT 1
+            ), 0)
+            FROM unnest(append.aggregate_type, append.aggregate_id) AS a (type, id)
+        );
         SELECT array_agg(k.outcome), array_agg(k.first_position), array_agg(k.events), array_agg(k.head_position),
                array_agg(k.head_event_id), array_agg(k.recorded_at)
         INTO known, known_first, known_events, known_head, known_head_id, known_recorded
@@ -148,8 +190,8 @@ BEGIN
         ) k;
         bad := array_fill(false, ARRAY[cardinality(aggregate_last)]);
         bad_chain := array_fill(false, ARRAY[chains]);
-        outcomes := array_fill(0, ARRAY[count]);
-        FOR c IN 1 .. count LOOP
+        outcomes := array_fill(0, ARRAY[cardinality(command_id)]);
+        FOR c IN 1 .. cardinality(command_id) LOOP
             past := stream + streams[c];
             other := twin[c];
             WHILE other > 0 AND NOT (outcomes[other] = 0 AND kept[other]) LOOP
@@ -180,64 +222,64 @@ BEGIN
             outcomes[c] := outcome;
             stream := past;
         END LOOP;
+        -- What is left of the batch is written; its events are counted anew.
+        kept := ARRAY(SELECT c.kept AND outcomes[c.n] = 0 FROM unnest(kept) WITH ORDINALITY AS c (kept, n) ORDER BY c.n);
+        till := ARRAY(
+            SELECT (sum(c.written) FILTER (WHERE outcomes[c.n] = 0) OVER (ORDER BY c.n))::bigint
+            FROM unnest(written) WITH ORDINALITY AS c (written, n) ORDER BY c.n
+        );
+        event_n := ARRAY(
+            SELECT CASE WHEN outcomes[e.c] = 0 THEN count(*) FILTER (WHERE outcomes[e.c] = 0) OVER (ORDER BY e.n) END
+            FROM unnest(event_commit) WITH ORDINALITY AS e (c, n) ORDER BY e.n
+        );
     END IF;
     IF NOT writes THEN
         RETURN;
     END IF;
 
-    -- A UUIDv7: 48 bits of milliseconds, 42 bits that count on, 32 bits of chance. A clock that is behind stays where
-    -- the last id was, and counting goes on; the chance keeps a log that was restored and written on from giving out
-    -- the ids of the tail that it lost.
-    previous := replace(base_id::text, '-', '');
-    time_part := ('x' || lpad(substr(previous, 1, 12), 16, '0'))::bit(64)::bigint;
-    counter := (('x' || lpad(substr(previous, 14, 3), 16, '0'))::bit(64)::bigint << 30)
-        + (('x' || lpad(substr(previous, 17, 8), 16, '0'))::bit(64)::bigint & 1073741823);
-    IF milliseconds > time_part THEN
-        time_part := milliseconds;
-        counter := floor(random() * 1099511627776)::bigint;
-    ELSIF counter > 4398046511103 - cardinality(event_commit) THEN
-        time_part := time_part + 1;
-        counter := 0;
+    IF event_id[1] <= base_id THEN
+        -- A UUIDv7: 48 bits of milliseconds, 42 bits that count on, 32 bits of chance. The clock is behind, or another
+        -- writer was faster: time stays where the last id was, and counting goes on; the chance keeps a log that was
+        -- restored and written on from giving out the ids of the tail that it lost.
+        previous := replace(base_id::text, '-', '');
+        time_part := ('x' || lpad(substr(previous, 1, 12), 16, '0'))::bit(64)::bigint;
+        counter := (('x' || lpad(substr(previous, 14, 3), 16, '0'))::bit(64)::bigint << 30)
+            + (('x' || lpad(substr(previous, 17, 8), 16, '0'))::bit(64)::bigint & 1073741823);
+        IF counter > 4398046511103 - cardinality(event_id) THEN
+            time_part := time_part + 1;
+            counter := 0;
+        END IF;
+        event_id := ARRAY(
+            SELECT (
+                lpad(to_hex(time_part), 12, '0') || '7' || lpad(to_hex(n >> 30), 3, '0')
+                || to_hex((n & 1073741823) | 2147483648)
+                || lpad(to_hex(floor(random() * 4294967296)::bigint), 8, '0')
+            )::uuid
+            FROM generate_series(counter + 1, counter + cardinality(event_id)) AS n
+        );
+        event_ids := event_id;
     END IF;
-    event_ids := ARRAY(
-        SELECT (
-            lpad(to_hex(time_part), 12, '0') || '7' || lpad(to_hex(n >> 30), 3, '0')
-            || to_hex((n & 1073741823) | 2147483648)
-            || lpad(to_hex(floor(random() * 4294967296)::bigint), 8, '0')
-        )::uuid
-        FROM generate_series(counter + 1, counter + (
-            SELECT count(*) FROM unnest(event_commit) AS e (c) WHERE outcomes IS NULL OR outcomes[e.c] = 0
-        )) AS n
-    );
 
     INSERT INTO {schema}.events (
         aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
         position, event_id, command_id, occurred_at, recorded_at, digest
     )
     SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload::json,
-        e.metadata::json, base + e.n, event_ids[e.n], e.command_id, coalesce(e.occurred_at, recorded), recorded,
-        e.digest
-    FROM (
-        SELECT e.*, row_number() OVER () AS n
-        FROM unnest(
-            event_commit, event_aggregate_type, event_aggregate_id, event_sequence, append.event_type,
-            append.event_version, event_payload, event_metadata, event_command, event_occurred, event_digest
-        ) AS e (
-            c, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, command_id,
-            occurred_at, digest
-        )
-        WHERE outcomes IS NULL OR outcomes[e.c] = 0
-    ) e;
+        e.metadata::json, base + e.n, append.event_id[e.n], append.command_id[e.c], coalesce(e.occurred_at, recorded),
+        recorded, e.digest
+    FROM unnest(
+        event_n, event_commit, event_aggregate_type, event_aggregate_id, event_sequence, append.event_type,
+        append.event_version, event_payload, event_metadata, event_occurred, event_digest
+    ) AS e (
+        n, c, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, occurred_at, digest
+    )
+    WHERE e.n IS NOT NULL;
 
     INSERT INTO {schema}.commands
     SELECT c.command_id, c.command, c.body_digest, base + c.till - c.written + least(c.written, 1), c.written,
-        base + c.till, CASE WHEN c.till = 0 THEN base_id ELSE event_ids[c.till] END, recorded
-    FROM (
-        SELECT c.*, sum(c.written) OVER (ROWS UNBOUNDED PRECEDING)::bigint AS till
-        FROM unnest(append.command_id, append.command, append.body_digest, kept, append.written)
-            WITH ORDINALITY AS c (command_id, command, body_digest, kept, written, n)
-        WHERE outcomes IS NULL OR outcomes[c.n] = 0
-    ) c
+        base + c.till, CASE WHEN c.till = 0 THEN base_id ELSE append.event_id[c.till] END, recorded
+    FROM unnest(append.command_id, append.command, append.body_digest, kept, append.written, append.till)
+        AS c (command_id, command, body_digest, kept, written, till)
     WHERE c.kept;
 END
 $annals$;

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::rows::{Micros, signed};
 use crate::events::{Head, Ref};
+use crate::store::ids::next_id;
+use crate::store::tails::Tails;
 use crate::store::{Batch, Commit};
 
 /// The parameters of the append function, but for the clock and what the writer saw: see `append.sql`.
@@ -17,11 +19,14 @@ pub(super) struct Columns<'b> {
     /// Whether anything is to be kept.
     pub(super) writes: bool,
     plain: bool,
+    new_ids: bool,
+    all_sure: bool,
     chains: i32,
     aggregates: Aggregates<'b>,
     commits: Commits<'b>,
     streams: Streams,
     events: Events<'b>,
+    ids: Vec<Uuid>,
 }
 
 #[derive(Default)]
@@ -29,6 +34,7 @@ struct Aggregates<'b> {
     kinds: Vec<&'b str>,
     ids: Vec<&'b str>,
     last: Vec<i64>,
+    sure: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -38,6 +44,7 @@ struct Commits<'b> {
     body_digests: Vec<&'b [u8]>,
     kept: Vec<bool>,
     written: Vec<i64>,
+    till: Vec<i64>,
     streams: Vec<i32>,
     chains: Vec<i32>,
     twins: Vec<i32>,
@@ -52,6 +59,7 @@ struct Streams {
 
 #[derive(Default)]
 struct Events<'b> {
+    numbers: Vec<i64>,
     commits: Vec<i32>,
     kinds: Vec<&'b str>,
     ids: Vec<&'b str>,
@@ -60,7 +68,6 @@ struct Events<'b> {
     versions: Vec<&'b str>,
     payloads: Vec<&'b str>,
     metadata: Vec<&'b str>,
-    commands: Vec<Uuid>,
     occurred: Vec<Option<Micros>>,
     digests: Vec<&'b [u8]>,
 }
@@ -75,17 +82,28 @@ struct Numbers<'b> {
 }
 
 impl<'b> Columns<'b> {
-    pub(super) fn of(batch: &'b Batch) -> Self {
-        let mut columns = Self { plain: true, ..Self::default() };
+    /// With what the writer knows of the log; the events' ids are of this time, or follow on the last that it knows.
+    pub(super) fn of(batch: &'b Batch, tails: &Tails, now: jiff::Timestamp) -> Self {
+        let new_ids = !batch.commits().iter().any(|commit| batch.may_know(commit));
+        let mut columns = Self { plain: true, new_ids, all_sure: true, ..Self::default() };
         let mut numbers = Numbers::default();
         for (commit, number) in batch.commits().iter().zip(1..) {
-            columns.commit(commit, number, &mut numbers);
+            columns.commit(commit, number, &mut numbers, tails);
         }
         columns.chains = numbers.chains.len().try_into().unwrap_or(i32::MAX);
+        let next = |id: &Uuid| Some(next_id(*id, now));
+        columns.ids = std::iter::successors(Some(next_id(tails.head().event_id, now)), next)
+            .take(columns.events.types.len())
+            .collect();
         columns
     }
 
-    fn commit(&mut self, commit: &'b Commit, number: i32, numbers: &mut Numbers<'b>) {
+    /// The ids that the batch's events get, if the log is not beyond them.
+    pub(super) fn ids(&self) -> &[Uuid] {
+        &self.ids
+    }
+
+    fn commit(&mut self, commit: &'b Commit, number: i32, numbers: &mut Numbers<'b>, tails: &Tails) {
         self.writes |= commit.keeps_command();
         let commits = &mut self.commits;
         commits.ids.push(commit.command_id());
@@ -93,6 +111,7 @@ impl<'b> Columns<'b> {
         commits.body_digests.push(commit.body_digest());
         commits.kept.push(commit.keeps_command());
         commits.written.push(long(commit.event_count()));
+        commits.till.push(long(self.events.types.len() + commit.event_count()));
         commits.streams.push(short(commit.streams().len()));
         let next = short(numbers.chains.len()) + 1;
         commits.chains.push(commit.chain().map_or(0, |chain| *numbers.chains.entry(chain).or_insert(next)));
@@ -107,6 +126,9 @@ impl<'b> Columns<'b> {
                 self.aggregates.kinds.push(stream.aggregate().kind());
                 self.aggregates.ids.push(stream.aggregate().id());
                 self.aggregates.last.push(signed(stream.expected()));
+                let sure = tails.hold(stream.aggregate(), stream.expected());
+                self.aggregates.sure.push(sure);
+                self.all_sure &= sure;
                 (next, stream.expected())
             });
             self.plain &= *last == stream.expected();
@@ -126,29 +148,32 @@ impl<'b> Columns<'b> {
         now: jiff::Timestamp,
     ) -> Query<'q, Postgres, PgArguments> {
         let query = query.bind(self.writes).bind(signed(seen.position)).bind(seen.event_id);
-        let query = query.bind(Micros::of(now)).bind(now.as_millisecond()).bind(self.plain).bind(self.chains);
-        let Aggregates { kinds, ids, last } = &self.aggregates;
-        let query = query.bind(kinds).bind(ids).bind(last);
-        let Commits { ids, commands, body_digests, kept, written, streams, chains, twins } = &self.commits;
+        let query = query.bind(Micros::of(now)).bind(self.plain).bind(self.new_ids);
+        let query = query.bind(self.all_sure).bind(self.chains);
+        let Aggregates { kinds, ids, last, sure } = &self.aggregates;
+        let query = query.bind(kinds).bind(ids).bind(last).bind(sure);
+        let Commits { ids, commands, body_digests, kept, written, till, streams, chains, twins } = &self.commits;
         let query = query.bind(ids).bind(commands).bind(body_digests).bind(kept);
-        let query = query.bind(written).bind(streams).bind(chains).bind(twins);
+        let query = query.bind(written).bind(till).bind(streams).bind(chains).bind(twins);
         let Streams { of, expected, written } = &self.streams;
         let query = query.bind(of).bind(expected).bind(written);
-        let Events { commits, kinds, ids, sequences, types, versions, .. } = &self.events;
-        let query = query.bind(commits).bind(kinds).bind(ids).bind(sequences).bind(types).bind(versions);
-        let Events { payloads, metadata, commands, occurred, digests, .. } = &self.events;
-        query.bind(payloads).bind(metadata).bind(commands).bind(occurred).bind(digests)
+        let Events { numbers, commits, kinds, ids, sequences, types, versions, .. } = &self.events;
+        let query =
+            query.bind(numbers).bind(commits).bind(kinds).bind(ids).bind(sequences).bind(types).bind(versions);
+        let Events { payloads, metadata, occurred, digests, .. } = &self.events;
+        query.bind(payloads).bind(metadata).bind(occurred).bind(digests).bind(&self.ids)
     }
 }
 
 /// How many parameters [`Columns::bind`] binds.
-pub(super) const PARAMETERS: usize = 32;
+pub(super) const PARAMETERS: usize = 36;
 
 impl<'b> Events<'b> {
     fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::Stream) {
         let mut sequence = signed(stream.expected());
         for (event, digest) in stream.events().iter().zip(stream.digests()) {
             sequence += 1;
+            self.numbers.push(long(self.numbers.len() + 1));
             self.commits.push(number);
             self.kinds.push(stream.aggregate().kind());
             self.ids.push(stream.aggregate().id());
@@ -157,7 +182,6 @@ impl<'b> Events<'b> {
             self.versions.push(event.event_version());
             self.payloads.push(event.payload());
             self.metadata.push(commit.metadata());
-            self.commands.push(commit.command_id());
             self.occurred.push(commit.occurred_at().map(Micros::of));
             self.digests.push(digest);
         }

@@ -33,9 +33,6 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
-SELECT 'the row of the table head is missing' WHERE NOT EXISTS (SELECT FROM {schema}.head)
-
-UNION ALL
 SELECT 'the log holds ' || held.events || ' events, and its last position is ' || held.last
 FROM (SELECT count(*) AS events, coalesce(max(position), 0) AS last FROM {schema}.events) held
 WHERE held.events <> held.last

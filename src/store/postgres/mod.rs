@@ -4,7 +4,7 @@
 //! written. Behind a pooler that lends out connections by the transaction, add `&pooler=transaction`: then nothing of
 //! a session is used; statements are not prepared, and other processes' appends are noticed by looking for them.
 //!
-//! A batch is one call of one SQL function, in one round trip. It holds the lock on the row of `head` while it
+//! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it
 //! appends: so positions have no gap, and are in commit order, whoever writes.
 //!
 //! An application's role needs no right to write the log's tables: `GRANT USAGE ON SCHEMA`, `GRANT SELECT ON ALL TABLES`
@@ -13,7 +13,7 @@
 //!
 //! ## Layout
 //! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
-//! - `schema`: whose schema it is, and migrations; `log.sql`, `guard.sql`, `append.sql`: the first
+//! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `append.sql`
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
 //! - `reader`, `rows`: what is read; `watch`: noticing what others append

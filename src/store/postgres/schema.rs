@@ -10,7 +10,7 @@ const DOING: &str = "opening the store";
 const OLDEST: i32 = 130_000;
 
 /// What takes the schema from each version to the next: from nothing to 1 by the first.
-const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD, APPEND], &[super::views::SCHEMA]];
+const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD], &[super::views::SCHEMA], &[APPEND]];
 
 const LOG: &str = include_str!("log.sql");
 pub(super) const GUARD: &str = include_str!("guard.sql");

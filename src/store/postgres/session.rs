@@ -14,6 +14,7 @@ use super::place::Place;
 use super::reader;
 use super::writer::{ANSWER, DOING, Shared};
 use crate::events::{Head, Ref, Stored};
+use crate::store::tails::Tails;
 use crate::store::{Batch, Exclusive, Outcome, StoreError};
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -120,13 +121,13 @@ impl Held {
     /// Appends and commits. Until the commit is sent, nothing can have been written.
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let Self { shared, connection, hold, until, .. } = self;
-        let columns = Columns::of(batch);
         let now = shared.now()?;
+        let columns = Columns::of(batch, &Tails::default(), now);
         let row = append(shared, connection, &columns, now, Head::default()).await.map_err(|error| {
             let over = Instant::now() >= *until;
             if over { StoreError::Busy(*hold) } else { shared.place.fault(DOING, error) }
         })?;
-        let appended = answer(batch, &row, Head::default())?;
+        let appended = answer(batch, &columns, &row, Head::default())?;
         let committed = connection.execute("COMMIT").await;
         committed.map_err(|error| shared.place.after_sending(DOING, error))?;
         shared.publish(appended.head);

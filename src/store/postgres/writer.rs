@@ -15,6 +15,7 @@ use super::place::Place;
 use super::session::Session;
 use super::watch::News;
 use crate::events::Head;
+use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 
 pub(super) const DOING: &str = "appending";
@@ -48,7 +49,7 @@ impl Writer {
         let call = super::append::call(&place);
         let shared = Arc::new(Shared { place, call, clock, head, news });
         let (requests, mut receive) = mpsc::unbounded_channel();
-        let mut task = Task { shared: shared.clone(), connection: None, seen: Head::default() };
+        let mut task = Task { shared: shared.clone(), connection: None, tails: Tails::default() };
         let work = async move {
             while let Some(Request::Append { batch, reply }) = receive.recv().await {
                 // The caller may have gone: its commit stands all the same.
@@ -93,8 +94,7 @@ impl Writer {
 struct Task {
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
-    /// The last head that was appended here.
-    seen: Head,
+    tails: Tails,
 }
 
 impl Task {
@@ -104,13 +104,14 @@ impl Task {
         }
         let shared = self.shared.clone();
         let now = shared.now()?;
-        let columns = Columns::of(batch);
+        let columns = Columns::of(batch, &self.tails, now);
+        let seen = self.tails.head();
         // Taken: a connection on which something went wrong is not used again.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => shared.place.connect().await?,
         };
-        let call = call(&shared, &mut connection, &columns, now, self.seen);
+        let call = call(&shared, &mut connection, &columns, now, seen);
         let row = match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => {
@@ -122,16 +123,20 @@ impl Task {
             Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
         };
         self.connection = Some(connection);
-        match answer(batch, &row, self.seen) {
-            Ok(Appended { outcomes, head }) => {
-                self.seen = head.unwrap_or(self.seen);
+        match answer(batch, &columns, &row, seen) {
+            Ok(Appended { outcomes, base, head, whole }) => {
+                match head {
+                    Some(head) if whole => self.tails.append(base, batch, head),
+                    Some(head) => self.tails.forget(head),
+                    None => {}
+                }
                 shared.publish(head);
                 Ok(outcomes)
             }
             Err(error) => {
                 if matches!(error, StoreError::Diverged(_)) {
                     // Said once; the next batch stands on the log as it is now.
-                    self.seen = Head::default();
+                    self.tails.forget(Head::default());
                 }
                 Err(error)
             }

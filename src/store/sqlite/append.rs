@@ -1,12 +1,15 @@
 //! One batch, one transaction.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::ids::Tail;
 use super::place::Place;
 use super::rows::{self, time};
-use crate::events::Head;
+use crate::events::{Head, Ref};
+use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Commit, Outcome, Poison, Receipt, StoreError};
 
 const DOING: &str = "appending";
@@ -18,18 +21,23 @@ const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AN
 const EVENT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const COMMAND: &str = "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// Begins, appends and commits: the outcomes, and the head if it moved. `seen` is the last head that this writer saw:
-/// it must still be there. On an error nothing was written, unless the error says that this is not known.
+/// Begins, appends and commits: the outcomes, and the head if it moved. What `tails` saw last must still be there; then
+/// they know of the batch too. On an error nothing was written, unless the error says that this is not known.
 pub(super) fn append(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
     clock: &Clock,
-    seen: Head,
+    tails: &mut Tails,
 ) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
     begin(place, connection, "BEGIN IMMEDIATE")?;
-    still_there(place, connection, seen)?;
-    append_and_commit(place, connection, batch, clock)
+    let (outcomes, base, head) = write(place, connection, batch, clock, Some(tails))?;
+    match head {
+        Some(head) if !outcomes.iter().any(Outcome::poisons) => tails.append(base, batch, head),
+        Some(head) => tails.forget(head),
+        None => {}
+    }
+    Ok((outcomes, head))
 }
 
 /// Answers a batch that writes nothing: from one snapshot, without anybody's turn.
@@ -86,14 +94,31 @@ pub(super) fn append_and_commit(
     batch: &Batch,
     clock: &Clock,
 ) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
-    let appended = Append::new(connection).and_then(|mut append| {
+    write(place, connection, batch, clock, None).map(|(outcomes, _, head)| (outcomes, head))
+}
+
+/// The outcomes, the head before, and the head if it moved.
+fn write(
+    place: &Place,
+    connection: &Connection,
+    batch: &Batch,
+    clock: &Clock,
+    tails: Option<&Tails>,
+) -> Result<(Vec<Outcome>, Head, Option<Head>), StoreError> {
+    let appended = Append::new(connection, tails).and_then(|mut append| {
         let before = append.tail.head;
+        if tails.is_some_and(|tails| tails.head() != before) {
+            append.tails = None;
+            if let Err(lost) = still_there(place, connection, tails.map(Tails::head).unwrap_or_default()) {
+                return Ok(Err(lost));
+            }
+        }
         let outcomes: Result<Vec<_>, _> =
-            batch.commits().iter().map(|commit| append.commit(commit, clock())).collect();
-        Ok((outcomes?, (append.tail.head != before).then_some(append.tail.head)))
+            batch.commits().iter().map(|commit| append.commit(commit, batch.may_know(commit), clock())).collect();
+        Ok(Ok((outcomes?, before, (append.tail.head != before).then_some(append.tail.head))))
     });
     let done = match appended {
-        Ok(done) => done,
+        Ok(done) => done?,
         Err(error) => {
             roll_back(connection);
             return Err(place.fault(DOING, error));
@@ -122,6 +147,9 @@ fn after_commit(place: &Place, error: rusqlite::Error, open: bool) -> StoreError
 
 struct Append<'c> {
     tail: Tail,
+    /// What is known of the aggregates' last sequences before the batch, and what it has written since.
+    tails: Option<&'c Tails>,
+    written: HashMap<&'c Ref, u64>,
     poison: Poison,
     known: CachedStatement<'c>,
     sequence: CachedStatement<'c>,
@@ -130,7 +158,7 @@ struct Append<'c> {
 }
 
 impl<'c> Append<'c> {
-    fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+    fn new(connection: &'c Connection, tails: Option<&'c Tails>) -> rusqlite::Result<Self> {
         let tail = connection
             .prepare_cached(TAIL)?
             .query_row([], |row| {
@@ -140,6 +168,8 @@ impl<'c> Append<'c> {
             .optional()?;
         Ok(Self {
             tail: tail.unwrap_or_default(),
+            tails,
+            written: HashMap::new(),
             poison: Poison::default(),
             known: connection.prepare_cached(rows::SELECT_COMMAND)?,
             sequence: connection.prepare_cached(SEQUENCE)?,
@@ -148,16 +178,16 @@ impl<'c> Append<'c> {
         })
     }
 
-    fn commit(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
-        let outcome = self.decide(commit, now)?;
+    fn commit(&mut self, commit: &'c Commit, may_know: bool, now: Timestamp) -> rusqlite::Result<Outcome> {
+        let outcome = self.decide(commit, may_know, now)?;
         if outcome.poisons() {
             self.poison.add(commit);
         }
         Ok(outcome)
     }
 
-    fn decide(&mut self, commit: &Commit, now: Timestamp) -> rusqlite::Result<Outcome> {
-        if let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
+    fn decide(&mut self, commit: &'c Commit, may_know: bool, now: Timestamp) -> rusqlite::Result<Outcome> {
+        if may_know && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
             let same = known.body_digest == *commit.body_digest() && command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
         }
@@ -193,17 +223,23 @@ impl<'c> Append<'c> {
 
     fn moved(&mut self, commit: &Commit) -> rusqlite::Result<bool> {
         for stream in commit.streams() {
-            let aggregate = stream.aggregate();
-            let mut rows = self.sequence.query([aggregate.kind(), aggregate.id()])?;
-            let last: u64 = rows.next()?.map_or(Ok(0), |row| row.get(0))?;
-            if last != stream.expected() {
+            let (aggregate, expected) = (stream.aggregate(), stream.expected());
+            let stands = match self.written.get(aggregate) {
+                Some(last) => *last == expected,
+                None if self.tails.is_some_and(|tails| tails.hold(aggregate, expected)) => true,
+                None => {
+                    let mut rows = self.sequence.query([aggregate.kind(), aggregate.id()])?;
+                    rows.next()?.map_or(Ok(0), |row| row.get::<_, u64>(0))? == expected
+                }
+            };
+            if !stands {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn insert_events(&mut self, commit: &Commit, recorded_at: i64, now: Timestamp) -> rusqlite::Result<()> {
+    fn insert_events(&mut self, commit: &'c Commit, recorded_at: i64, now: Timestamp) -> rusqlite::Result<()> {
         let occurred_at = commit.occurred_at().map_or(recorded_at, Timestamp::as_microsecond);
         for stream in commit.streams() {
             let aggregate = stream.aggregate();
@@ -227,6 +263,7 @@ impl<'c> Append<'c> {
                     digest,
                 ])?;
             }
+            self.written.insert(aggregate, sequence);
         }
         Ok(())
     }

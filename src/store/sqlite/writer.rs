@@ -15,6 +15,7 @@ use super::place::Place;
 use super::session::{Held, Session};
 use super::turn::Turnstile;
 use crate::events::Head;
+use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -38,7 +39,7 @@ impl Writer {
         let connection = file::writer(&place)?;
         file::synchronous(&place, &connection, "FULL")?;
         let (send, receive) = mpsc::channel();
-        let mut thread = Thread { place, connection, turnstile, clock, head, seen: Head::default() };
+        let mut thread = Thread { place, connection, turnstile, clock, head, tails: Tails::default() };
         let name = thread.place.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
@@ -94,8 +95,7 @@ struct Thread {
     turnstile: Turnstile,
     clock: Clock,
     head: watch::Sender<Head>,
-    /// The last head that was appended here.
-    seen: Head,
+    tails: Tails,
 }
 
 impl Thread {
@@ -134,13 +134,12 @@ impl Thread {
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
-            let outcomes = answer(&self.place, &self.connection, batch, &self.clock, self.seen);
-            return outcomes.inspect_err(|error| forget(&mut self.seen, error));
+            let outcomes = answer(&self.place, &self.connection, batch, &self.clock, self.tails.head());
+            return outcomes.inspect_err(|error| forget(&mut self.tails, error));
         }
         let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
-        let appended = append(&self.place, &self.connection, batch, &self.clock, self.seen);
-        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.seen, error))?;
-        self.seen = head.unwrap_or(self.seen);
+        let appended = append(&self.place, &self.connection, batch, &self.clock, &mut self.tails);
+        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.tails, error))?;
         publish(&self.head, head);
         Ok(outcomes)
     }
@@ -172,9 +171,9 @@ impl Thread {
 }
 
 /// What is not there any more is said once; the next batch stands on the log as it is now.
-fn forget(seen: &mut Head, error: &StoreError) {
+fn forget(tails: &mut Tails, error: &StoreError) {
     if matches!(error, StoreError::Diverged(_)) {
-        *seen = Head::default();
+        tails.forget(Head::default());
     }
 }
 

@@ -14,7 +14,7 @@ async fn a_newer_schema_is_refused_by_its_number() {
     assert!(matches!(refused, Err(StoreError::Newer { found: 77, known: VERSION })), "{refused:?}");
 }
 
-/// The log alone was version 1.
+/// The log alone was version 1; another append and its lock came with it, which version 3 replaces.
 #[tokio::test]
 async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
     for earlier in 0..VERSION {
@@ -24,6 +24,11 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
         if earlier > 0 {
             schema::run(&bed.place, &mut raw, 0, earlier).await.unwrap();
             schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+            if earlier < 3 {
+                let old = "CREATE FUNCTION {schema}.hold() RETURNS void LANGUAGE sql AS 'SELECT'; \
+                     CREATE FUNCTION {schema}.append(boolean) RETURNS boolean LANGUAGE sql AS 'SELECT $1'";
+                schema::execute(&bed.place, &mut raw, old).await.unwrap();
+            }
             let refused = reason(open_at(bed.fresh.url(), false).await);
             assert!(refused.contains(&format!("version {earlier}")), "who only reads makes nothing: {refused}");
         }
