@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use annals::commands::{Envelope, ExecuteError};
 use annals::prelude::*;
+use annals::projections::RebuildError;
 use futures::{StreamExt, stream};
 use uuid::Uuid;
 
@@ -56,16 +57,30 @@ async fn child() {
         // Whoever started this is gone.
         std::process::exit(0);
     });
-    let annals = app().open(&std::env::var("FAULT_STORE").unwrap()).await.unwrap();
     let words: Vec<&str> = role.split(' ').collect();
+    let store = std::env::var("FAULT_STORE").unwrap();
+    let annals = match words[0] {
+        "flood" => app().open_without_following(&store).await.unwrap(),
+        _ => app().open(&store).await.unwrap(),
+    };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" => write(&annals, number(1), number(2)).await,
+        "write" | "flood" => write(&annals, number(1), number(2)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
         "pages" => pages(&annals, number(1)).await,
         "rebuild" => loop {
             annals.rebuild("balance").unwrap().await.unwrap();
+        },
+        "switch" => loop {
+            match annals.rebuild("balance").unwrap().await {
+                Ok(progress) => say(format!("switched {}", progress.position)),
+                // Another process is at it, or one was that is dead now.
+                Err(RebuildError::Running { .. } | RebuildError::Elsewhere(_)) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error}: {error:?}"),
+            }
         },
         "serve" => {
             say("ready");
