@@ -1,6 +1,7 @@
 //! This program started again, to write, follow, rebuild, or do as it is told, until it is killed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -72,23 +73,29 @@ async fn child() {
         "rebuild" => loop {
             annals.rebuild("balance").unwrap().await.unwrap();
         },
-        "switch" => loop {
-            match annals.rebuild("balance").unwrap().await {
-                Ok(progress) => say(format!("switched {}", progress.position)),
-                // Another process is at it, or one was that is dead now.
-                Err(RebuildError::Running { .. } | RebuildError::Elsewhere(_)) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+        "switch" => {
+            say("ready");
+            loop {
+                match annals.rebuild("balance").unwrap().await {
+                    Ok(progress) => say(format!("switched {}", progress.position)),
+                    // Another process is at it, or one was that is dead now.
+                    Err(RebuildError::Running { .. } | RebuildError::Elsewhere(_)) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(error) => panic!("{error}: {error:?}"),
                 }
-                Err(error) => panic!("{error}: {error:?}"),
             }
-        },
+        }
         "serve" => {
             say("ready");
             while let Some(line) = tells.recv().await {
                 say(serve(&annals, &line).await);
             }
         }
-        "run" => std::future::pending().await,
+        "run" => {
+            say("ready");
+            std::future::pending().await
+        }
         other => panic!("{other} is no role"),
     }
     panic!("it came to an end by itself");
@@ -165,6 +172,11 @@ async fn serve(annals: &Annals, line: &str) -> String {
         Err(ExecuteError::Refused(error)) => format!("refused {error}"),
         Err(error) => format!("error {error:?}"),
     }
+}
+
+/// The views of a store in a file.
+pub fn views_file(place: &annals_test_postgres::Place) -> PathBuf {
+    place.url().replace("sqlite://", "").replace("store.db", "store.views.db").into()
 }
 
 /// A process that was started here.

@@ -15,8 +15,9 @@ use tokio::task::JoinHandle;
 
 use crate::bank::*;
 use crate::killing::in_stores;
+use crate::leases::Leases;
 use crate::lines::wait_for;
-use crate::processes::{PATIENCE, Process};
+use crate::processes::{PATIENCE, Process, views_file};
 use crate::promises::{Answers, assert_kept, fold_on};
 use crate::{random, rounds};
 
@@ -35,19 +36,23 @@ async fn kill_around_switches(place: &Place, rounds: u64) {
     let mut answers = Answers::default();
     let mut switches = 0;
     open(place).await.close().await;
+    let leases = Leases::of(place);
     for _ in 0..rounds {
         let observer = Observer::start(place).await;
         let writer = Process::start(place.url(), &format!("flood 0 {}", answers.next(0)));
         let wrote = writer.hear();
         tokio::time::sleep(Duration::from_millis(random(400))).await;
         let others = ["run", "switch", "switch"].map(|role| Process::start(place.url(), role));
-        let mut doomed: Vec<_> = others.into_iter().map(|process| (process, 200 + random(1_500))).collect();
+        others.iter().for_each(|process| assert_eq!(process.hear(), "ready"));
+        let mut doomed: Vec<_> = others.into_iter().map(|process| (process, random(1_500))).collect();
         doomed.sort_by_key(|(_, moment)| *moment);
         let mut now = 0;
         for (process, moment) in doomed {
             tokio::time::sleep(Duration::from_millis(moment - now)).await;
             now = moment;
             switches += process.kill().len();
+            // What the dead one led or rebuilt is free, as it would be in a few seconds.
+            leases.end_all();
         }
         answers.hear(0, &[wrote]);
         answers.hear(0, &writer.kill());
@@ -75,6 +80,7 @@ async fn a_process_killed_in_the_middle_of_a_switch_has_switched_nothing(place: 
         let observer = Observer::start(place).await;
         let held = HeldSwitch::of(place);
         let switcher = Process::start(place.url(), "switch");
+        assert_eq!(switcher.hear(), "ready");
         held.wait_for_one().await;
         runs.execute(deposit("a", 1), &by("alice")).await.unwrap();
         assert_eq!(read(&here).await, (log.len() as u64, as_read(&log)), "the old one is read");
@@ -86,6 +92,7 @@ async fn a_process_killed_in_the_middle_of_a_switch_has_switched_nothing(place: 
         assert_eq!(generation(&here).await, before);
         // Another process goes on with what it left.
         let switcher = Process::start(place.url(), "switch");
+        assert_eq!(switcher.hear(), "ready");
         assert!(switcher.hear().starts_with("switched"));
         switcher.kill();
         assert_kept(&runs, &Answers::default()).await;
@@ -175,8 +182,7 @@ enum HeldSwitch<'p> {
 impl<'p> HeldSwitch<'p> {
     fn of(place: &'p Place) -> Self {
         let Some(schema) = place.schema() else {
-            let views = place.url().replace("sqlite://", "").replace("store.db", "store.views.db");
-            let held = Self::Sqlite(views.into());
+            let held = Self::Sqlite(views_file(place));
             // Counting to a thousand millions takes longer than anybody waits here.
             held.sqlite(
                 "CREATE TABLE held (n INTEGER);
