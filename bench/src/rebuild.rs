@@ -77,7 +77,10 @@ async fn rebuild(session: &Session, peers: &Peers, entry: &Entry, events: u64) -
     let reply = match child::ask(peers, entry, &place, fill).await {
         Reply::Filled(filled) => {
             eprint!("filled with {} events in {:.0} s, ", filled.events, filled.seconds);
-            child::ask(peers, entry, &place, Task::Rebuild { seconds: BOUND }).await
+            match session.settle(&place).await {
+                Ok(()) => child::ask(peers, entry, &place, Task::Rebuild { seconds: BOUND }).await,
+                Err(error) => Reply::Failed(error.to_string()),
+            }
         }
         other => other,
     };

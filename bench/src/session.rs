@@ -86,6 +86,20 @@ impl Session {
         }
     }
 
+    /// Lets the server do now to what was just written what it would do in the minutes that follow, in the middle of a
+    /// measurement. A log that is rebuilt from is mostly older than that.
+    pub async fn settle(&self, place: &Place) -> Result<(), BoxError> {
+        let Place::Schema { name, .. } = place else { return Ok(()) };
+        let mut connection = self.connect().await?;
+        let tables =
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_catalog.pg_tables WHERE schemaname = $1";
+        let tables: Vec<String> = sqlx::query_scalar(tables).bind(name).fetch_all(&mut connection).await?;
+        for table in tables {
+            sqlx::query(&format!("VACUUM (ANALYZE) {table}")).execute(&mut connection).await?;
+        }
+        Ok(connection.close().await?)
+    }
+
     /// Leaves nothing behind.
     pub async fn remove(&self, place: Place) {
         match place {

@@ -86,7 +86,8 @@ impl Projections {
                 return Err(StartError::Twice(name));
             }
         }
-        let core = Arc::new(Core { store, views, types, closing: closed, yielded: Notify::new() });
+        let core =
+            Arc::new(Core { store, views, types, closing: closed, yielded: Notify::new(), awaited: Notify::new() });
         let owner = Owner::new();
         let mut tasks = vec![tokio::spawn(look(core.clone(), all.values().cloned().collect()))];
         if let Some(terms) = terms.filter(|_| !all.is_empty()) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::tracked::Core;
 use crate::events::{Head, Stored};
@@ -14,6 +15,10 @@ pub(super) const SHARED_PAGES: usize = 32;
 
 /// The most events of a shared page.
 const SHARED_EVENTS: usize = 1_000;
+
+/// While the log grows without a pause, it is shared so often at most: each time costs every projection a transaction.
+/// What comes after a pause, and what somebody waits for, is shared at once.
+const PACE: Duration = Duration::from_millis(10);
 
 /// What the reader shares.
 #[derive(Clone)]
@@ -89,10 +94,16 @@ pub(super) async fn follow(core: Arc<Core>, interest: Interest, mut at: Head, pa
                 Some(super::write::back_off(failures))
             }
         };
+        let next = Instant::now() + PACE;
         tokio::select! {
             () = core.closed() => return,
             changed = grown.changed(), if pause.is_none() => if changed.is_err() { return },
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+        }
+        tokio::select! {
+            () = core.closed() => return,
+            () = core.awaited.notified() => {}
+            () = tokio::time::sleep_until(next) => {}
         }
     }
 }

@@ -175,6 +175,7 @@ impl Reading {
         }
         self.tracked.ask_for(with.position);
         if progress.borrow_and_update().position < with.position {
+            self.core.awaited.notify_one();
             self.tracked.refresh(&*self.core.views).await?;
         }
         let waiting = async {

@@ -20,6 +20,8 @@ pub(super) struct Core {
     pub closing: watch::Receiver<bool>,
     /// A projection came to an event that this program does not know.
     pub yielded: Notify,
+    /// Somebody waits for a projection to take in what is new.
+    pub awaited: Notify,
 }
 
 impl Core {

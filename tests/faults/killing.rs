@@ -17,13 +17,17 @@ const ROUNDS_A_STORE: u64 = 10;
 /// Missions X1, X2, X13, A11, P20, guarantees 3, 19 and 21: two writing processes, followers and a rebuilding one, each
 /// killed at a moment of its own, again and again.
 async fn killed_processes_lose_nothing_double_nothing_and_skip_nothing(first: &Place) {
-    let mut left = rounds(4);
-    kill_for(first, left.min(ROUNDS_A_STORE)).await;
-    left -= left.min(ROUNDS_A_STORE);
+    in_stores(first, rounds(4), kill_for).await;
+}
+
+/// Runs so many rounds, a few of them in each store.
+pub async fn in_stores(first: &Place, rounds: u64, run: impl AsyncFn(&Place, u64)) {
+    run(first, rounds.min(ROUNDS_A_STORE)).await;
+    let mut left = rounds.saturating_sub(ROUNDS_A_STORE);
     while left > 0 {
         let next = if first.schema().is_some() { Place::postgres() } else { Place::sqlite() };
-        kill_for(&next, left.min(ROUNDS_A_STORE)).await;
-        left -= left.min(ROUNDS_A_STORE);
+        run(&next, left.min(ROUNDS_A_STORE)).await;
+        left = left.saturating_sub(ROUNDS_A_STORE);
     }
 }
 

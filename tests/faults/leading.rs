@@ -8,20 +8,28 @@ use annals::prelude::*;
 use annals_test_postgres::Place;
 
 use crate::bank::*;
+use crate::leases::Leases;
+use crate::lines::wait_for;
 use crate::processes::Process;
 use crate::promises::{Answers, assert_kept};
 use crate::{random, rounds};
 
 annals_test_postgres::both_stores!(
     a_leader_that_stands_still_past_its_lease_and_then_goes_on_counts_nothing_twice,
+    a_leader_that_believes_to_lead_while_another_has_led_counts_nothing_twice,
     an_old_and_a_new_program_work_together_and_a_deploy_is_rolled_back,
 );
+
+/// As long as a lease is.
+const A_LEASE: Duration = Duration::from_secs(5);
 
 /// Longer than a lease is.
 const PAST_A_LEASE: Duration = Duration::from_secs(7);
 
 /// Guarantees 19 and 20: SIGSTOP under load, so in the middle of a transaction as well, until another one leads; then
-/// SIGCONT.
+/// SIGCONT. By its own clock the leader knows then that its lease is over, and begins with what the database says: this
+/// shows that it can stand still anywhere and come back. That the checkpoint fences it off if it does not know, the next
+/// one shows.
 async fn a_leader_that_stands_still_past_its_lease_and_then_goes_on_counts_nothing_twice(place: &Place) {
     let mut leader = Process::server(place.url());
     assert!(leader.ask("deposit 0 1").starts_with("ok"));
@@ -53,6 +61,50 @@ async fn a_leader_that_stands_still_past_its_lease_and_then_goes_on_counts_nothi
     assert!(taken_over.load(Ordering::Relaxed), "nobody took over");
     assert!(here.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
     here.close().await;
+}
+
+/// Guarantee 19: a leader stands still (SIGSTOP) with its lease just renewed; in the database the lease is over, another
+/// one leads, and moves the checkpoint on. Then it is said to lead again, and goes on (SIGCONT) while by its own clock it
+/// has led all along: from where it was. The checkpoint alone stands between it and counting twice.
+async fn a_leader_that_believes_to_lead_while_another_has_led_counts_nothing_twice(place: &Place) {
+    let mut forced = 0;
+    for round in 0..rounds(2).max(2) * 4 {
+        if forced == rounds(2) {
+            break;
+        }
+        let mut leader = Process::server(place.url());
+        assert!(leader.ask("deposit 0 1").starts_with("ok"));
+        assert!(leader.ask("balance 0").starts_with("balance"));
+        let leases = Leases::of(place);
+        let (owner, renewed) = leases.leader();
+        wait_for("a renewal", async || leases.leader().1 != renewed).await;
+        leader.signal("-STOP");
+        let stood = Instant::now();
+        leases.end(&owner);
+        let here = open(place).await;
+        for _ in 0..20 {
+            here.execute(deposit("0", 1), &by("alice")).await.unwrap();
+        }
+        let head = here.store().head().await.unwrap();
+        here.reading("balance").unwrap().caught_up(head, Some(Duration::from_secs(20))).await.unwrap();
+        leases.give(&owner);
+        let in_time = stood.elapsed() < A_LEASE - Duration::from_secs(1);
+        leader.signal("-CONT");
+        for _ in 0..20 {
+            here.execute(deposit("0", 1), &by("alice")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let log = assert_kept(&here, &Answers::default()).await;
+        let balance = crate::promises::fold(&log)["0"].cents;
+        assert_eq!(leader.ask("balance 0"), format!("balance {balance}"), "round {round}");
+        // On a machine that is too busy it found its lease over after all.
+        forced += u64::from(in_time);
+        here.close().await;
+        leader.kill();
+        // What it led is free when its term is over.
+        leases.end(&owner);
+    }
+    assert!(forced > 0, "it never came back in time");
 }
 
 async fn write(annals: Annals, stop: Arc<AtomicBool>, pause: Duration) {

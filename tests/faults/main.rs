@@ -8,8 +8,9 @@
 //! - `processes`: this program started again as a writer, a follower, a runner of projections, a server of commands
 //! - `promises`: what must hold of a log, its followers and its views, whatever happened
 //! - `proxy`: between a program and its server: holds what is sent, cuts the line
-//! - `killing`: kill -9, at random and in mid-write
-//! - `leading`: a leader of projections that stands still; old and new programs together
+//! - `killing`: kill -9, at random and in mid-write; `switching`: around the switch of a rebuild
+//! - `leading`: a leader of projections that stands still; old and new programs together; `leases`: who leads, as the
+//!   database has it
 //! - `lines`: lost answers and cut connections; `stopping`: a server that is stopped at once, or stands still
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
@@ -21,6 +22,7 @@ mod bank;
 mod holding;
 mod killing;
 mod leading;
+mod leases;
 mod lines;
 mod processes;
 mod promises;
@@ -28,6 +30,7 @@ mod proxy;
 mod races;
 mod restoring;
 mod stopping;
+mod switching;
 
 /// How often a case is tried: a few times in a short run.
 fn rounds(few: u64) -> u64 {

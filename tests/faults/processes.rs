@@ -1,12 +1,14 @@
 //! This program started again, to write, follow, rebuild, or do as it is told, until it is killed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use annals::commands::{Envelope, ExecuteError};
 use annals::prelude::*;
+use annals::projections::RebuildError;
 use futures::{StreamExt, stream};
 use uuid::Uuid;
 
@@ -56,24 +58,44 @@ async fn child() {
         // Whoever started this is gone.
         std::process::exit(0);
     });
-    let annals = app().open(&std::env::var("FAULT_STORE").unwrap()).await.unwrap();
     let words: Vec<&str> = role.split(' ').collect();
+    let store = std::env::var("FAULT_STORE").unwrap();
+    let annals = match words[0] {
+        "flood" => app().open_without_following(&store).await.unwrap(),
+        _ => app().open(&store).await.unwrap(),
+    };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" => write(&annals, number(1), number(2)).await,
+        "write" | "flood" => write(&annals, number(1), number(2)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
         "pages" => pages(&annals, number(1)).await,
         "rebuild" => loop {
             annals.rebuild("balance").unwrap().await.unwrap();
         },
+        "switch" => {
+            say("ready");
+            loop {
+                match annals.rebuild("balance").unwrap().await {
+                    Ok(progress) => say(format!("switched {}", progress.position)),
+                    // Another process is at it, or one was that is dead now.
+                    Err(RebuildError::Running { .. } | RebuildError::Elsewhere(_)) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(error) => panic!("{error}: {error:?}"),
+                }
+            }
+        }
         "serve" => {
             say("ready");
             while let Some(line) = tells.recv().await {
                 say(serve(&annals, &line).await);
             }
         }
-        "run" => std::future::pending().await,
+        "run" => {
+            say("ready");
+            std::future::pending().await
+        }
         other => panic!("{other} is no role"),
     }
     panic!("it came to an end by itself");
@@ -150,6 +172,11 @@ async fn serve(annals: &Annals, line: &str) -> String {
         Err(ExecuteError::Refused(error)) => format!("refused {error}"),
         Err(error) => format!("error {error:?}"),
     }
+}
+
+/// The views of a store in a file.
+pub fn views_file(place: &annals_test_postgres::Place) -> PathBuf {
+    place.url().replace("sqlite://", "").replace("store.db", "store.views.db").into()
 }
 
 /// A process that was started here.

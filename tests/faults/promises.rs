@@ -74,18 +74,21 @@ impl Answers {
 /// What each account holds.
 pub fn fold(log: &[Stored]) -> BTreeMap<String, Balance> {
     let mut balances: BTreeMap<String, Balance> = BTreeMap::new();
-    for stored in log {
-        let event = Recorded::<AccountEvent>::from_stored(stored).unwrap();
-        let balance = balances.entry(stored.aggregate.id().to_owned()).or_default();
-        balance.events += 1;
-        match event.event {
-            AccountEvent::Deposited { cents } | AccountEvent::Received { cents, .. } => balance.cents += cents,
-            AccountEvent::Sent { cents, .. } => balance.cents -= cents,
-            AccountEvent::Opened | AccountEvent::Closed => {}
-        }
-        assert!(balance.cents >= 0, "event {} was decided on a state that never was", stored.position);
-    }
+    log.iter().for_each(|stored| fold_on(&mut balances, stored));
     balances
+}
+
+/// Takes in one more event.
+pub fn fold_on(balances: &mut BTreeMap<String, Balance>, stored: &Stored) {
+    let event = Recorded::<AccountEvent>::from_stored(stored).unwrap();
+    let balance = balances.entry(stored.aggregate.id().to_owned()).or_default();
+    balance.events += 1;
+    match event.event {
+        AccountEvent::Deposited { cents } | AccountEvent::Received { cents, .. } => balance.cents += cents,
+        AccountEvent::Sent { cents, .. } => balance.cents -= cents,
+        AccountEvent::Opened | AccountEvent::Closed => {}
+    }
+    assert!(balance.cents >= 0, "event {} was decided on a state that never was", stored.position);
 }
 
 /// Looks at all that must hold of a store that nobody writes to. Gives back the log.

@@ -125,8 +125,12 @@ pub struct Rebuilt {
 pub struct Followed {
     /// Writes seen.
     pub commands: u64,
-    /// From the command's answer until the view shows it, in milliseconds.
+    /// From the command's answer until the view shows it to its caller, who asks for it, in milliseconds.
     pub p50: f64,
     /// The same for 99 of 100.
     pub p99: f64,
+    /// From a command's answer until the view has taken it in, while more follow and nobody asks.
+    pub unasked_p50: f64,
+    /// The same for 99 of 100.
+    pub unasked_p99: f64,
 }

@@ -12,6 +12,7 @@ use annals_bench_driver::{
 };
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::bank::{AccountId, Deposit, Totals, app};
 
@@ -117,7 +118,7 @@ impl Competitor for Contender {
         let mut latencies = Latencies::default();
         let began = Instant::now();
         for number in 0.. {
-            if began.elapsed() >= time {
+            if began.elapsed() >= time / 2 {
                 break;
             }
             let name = account_name(number % 1_000);
@@ -131,8 +132,14 @@ impl Competitor for Contender {
                 return Err(format!("the view shows {seen} events after {}", number / 1_000 + 1).into());
             }
         }
-        let (p50, p99) = (latencies.quantile(0.5), latencies.quantile(0.99));
-        Ok(Followed { commands: latencies.count(), p50, p99 })
+        let unasked = self.unasked(time / 2).await?;
+        Ok(Followed {
+            commands: latencies.count() + unasked.count(),
+            p50: latencies.quantile(0.5),
+            p99: latencies.quantile(0.99),
+            unasked_p50: unasked.quantile(0.5),
+            unasked_p99: unasked.quantile(0.99),
+        })
     }
 
     async fn close(&self) {
@@ -141,6 +148,35 @@ impl Competitor for Contender {
 }
 
 impl Contender {
+    /// Writes on and on and asks for nothing: from each answer until the view has taken it in.
+    async fn unasked(&self, time: Duration) -> Result<Latencies, BoxError> {
+        let mut progress = self.annals.reading(Totals::NAME)?.progress();
+        let (answers, mut answered) = mpsc::unbounded_channel::<(u64, Instant)>();
+        let seen = tokio::spawn(async move {
+            let mut latencies = Latencies::default();
+            while let Some((position, since)) = answered.recv().await {
+                if progress.wait_for(|at| at.position >= position).await.is_err() {
+                    break;
+                }
+                latencies.record(since.elapsed());
+            }
+            latencies
+        });
+        let began = Instant::now();
+        for number in 0.. {
+            if began.elapsed() >= time {
+                break;
+            }
+            let posting = Posting::new(0, number, 0);
+            let command = deposit(account_name(number % 1_000), vec![posting]);
+            let receipt = self.annals.execute(command, &self.context).await?;
+            answers.send((receipt.head.position, Instant::now()))?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(answers);
+        Ok(seen.await?)
+    }
+
     /// The events that the view counts, over all its documents.
     async fn counted(&self) -> Result<u64, BoxError> {
         let (mut last, mut counted) = (None, 0);

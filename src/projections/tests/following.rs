@@ -100,6 +100,28 @@ async fn a_projection_that_wants_nothing_does_not_write_on_every_append() {
     projections.close().await;
 }
 
+/// Issue 4, part 8: what comes in a stream costs a transaction now and then, not one each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces() {
+    let log = TestLog::new(memory().await);
+    let store: Arc<dyn Store> = log.clone();
+    let projections = engine(&store, vec![balances()]).await;
+    compare(&store, &projections).await;
+    let (begun, since) = (log.begun.load(Ordering::Relaxed), std::time::Instant::now());
+    for number in 0..500 {
+        log.push(vec![deposit(number % 7, 1)]);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Nobody asks for it: it is there soon all the same.
+    let head = store.head().await.unwrap();
+    let mut progress = projections.reading("balance").unwrap().progress();
+    tokio::time::timeout(Duration::from_secs(20), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
+    let written = u128::from(log.begun.load(Ordering::Relaxed) - begun);
+    assert!(written <= since.elapsed().as_millis() / 10 + 2, "{written} writes in {:?}", since.elapsed());
+    compare(&store, &projections).await;
+    projections.close().await;
+}
+
 /// Mission P1: one that is slow reads for itself and holds nobody up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {
@@ -136,6 +158,7 @@ crate::projections::fixture::stores::on_postgres_too! {
     a_process_that_only_reads_waits_for_the_one_that_runs,
     a_projection_that_wants_little_skips_nothing_and_moves_on,
     a_projection_that_wants_nothing_does_not_write_on_every_append,
+    a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces,
     a_slow_projection_falls_behind_the_shared_reader_and_catches_up,
     unknown_and_double_names_are_errors_that_say_so,
 }

@@ -8,7 +8,10 @@ use super::*;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Fussy(Balance);
 
-static BROKEN: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// Who sets it has it alone.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 impl DocumentView for Fussy {
     const NAME: &'static str = "balance";
@@ -22,7 +25,7 @@ impl On<AccountEvent> for Fussy {
     }
 
     fn apply(document: &mut Option<Self>, key: &AccountId, event: &Recorded<AccountEvent>) {
-        let broken = BROKEN.lock().unwrap().as_ref().is_some_and(|broken| broken.load(Ordering::Relaxed));
+        let broken = BROKEN.load(Ordering::Relaxed);
         assert!(!(broken && event.event == AccountEvent::Deposited { cents: 666 }), "no such number");
         let mut balance = document.take().map(|fussy| fussy.0);
         <Balance as On<AccountEvent>>::apply(&mut balance, key, event);
@@ -77,8 +80,8 @@ fn without(log: &[Stored], parked: &[(&str, u64)]) -> Vec<(String, String)> {
 /// Guarantee 24.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
-    let broken = Arc::new(AtomicBool::new(true));
-    *BROKEN.lock().unwrap() = Some(broken.clone());
+    let _alone = ALONE.lock().await;
+    BROKEN.store(true, Ordering::Relaxed);
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
     let writer = Writer::new(&store);
@@ -126,7 +129,7 @@ async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
     assert!(matches!(failed, RepairError::Event { position: 4, .. }), "{failed}");
     assert_eq!(settled(&store, &projections).await, kept);
 
-    broken.store(false, Ordering::Relaxed);
+    BROKEN.store(false, Ordering::Relaxed);
     assert_eq!(elsewhere.replay("balance").await.unwrap(), 6);
     assert_eq!(projections.dead_letters("balance").await.unwrap(), []);
     compare(&store, &projections).await;
@@ -195,4 +198,9 @@ async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
     assert_eq!(seen(&projections).await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(projections.dead_letters("count").await.unwrap(), []);
     projections.close().await;
+}
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order,
+    without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew,
 }

@@ -57,7 +57,13 @@ impl<'s> Stated<'s> {
             return Err(wrong(sql, "there is no statement in it"));
         };
         if NOT_YOURS.iter().any(|word| first.is(word)) {
-            return Err(wrong(sql, "transactions begin and end by themselves: leave that to their owner"));
+            let word = sql[first.at.clone()].to_uppercase();
+            return Err(wrong(
+                sql,
+                format!(
+                    "{word} would have ended the transaction or changed its connection: leave that to its owner"
+                ),
+            ));
         }
         let parameters = || {
             tokens.iter().filter_map(|placed| match placed.token {
