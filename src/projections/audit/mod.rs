@@ -15,9 +15,11 @@
 //! - `row`: [`AuditRow`], one event for a reader
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
-//! - `witness`: [`Witness`], who is told of questions before they are answered
+//! - `witness`: [`Witness`], who is told of questions before they are answered; `asked`: a question of the past, asked of
+//!   one row
 //! - `error`: [`AuditError`]
 
+mod asked;
 mod count;
 mod cursor;
 mod error;
@@ -37,6 +39,7 @@ mod tests;
 mod text;
 mod witness;
 
+pub use asked::lets_through;
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
@@ -44,4 +47,4 @@ pub use page::AuditPage;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
-pub use witness::{Question, Witness};
+pub use witness::{Asked, Leaving, Question, Witness};
