@@ -4,7 +4,7 @@
 //! log and from the event's own declaration.
 //!
 //! ## Layout
-//! - `projection`: [`AuditLog`], what is kept
+//! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled
 //! - `names`: the numbers that stand for names in its tables
 //! - `query`: [`AuditQuery`], the builder
 //! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
@@ -34,6 +34,7 @@ mod query;
 mod row;
 mod scan;
 mod sql;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
