@@ -17,12 +17,12 @@ pub fn report(results: &[Results]) -> String {
         }
         let _ = writeln!(
             text,
-            "{} events, appended by commands at {} events/s.\n\n| projection | made anew, events/s |\n|---|--:|",
+            "{} events, appended by commands at {} events/s.\n\n| projection | made anew, events/s | processor time of this process, µs an event |\n|---|--:|--:|",
             whole(Some(filled.events as f64)),
             whole(Some(filled.appended))
         );
-        for (name, rate) in &filled.rebuilt {
-            let _ = writeln!(text, "| {name} | {} |", whole(Some(*rate)));
+        for (name, rate, micros) in &filled.rebuilt {
+            let _ = writeln!(text, "| {name} | {} | {} |", whole(Some(*rate)), digits(Some(*micros)));
         }
         let _ = writeln!(text, "\n| table, with its indexes | bytes an event |\n|---|--:|");
         for (name, bytes) in &filled.bytes {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use annals_bench_driver::{BoxError, Latencies};
 
 /// How often a question is asked at most, and at least.
-const MOST: u64 = 400;
-const LEAST: u64 = 50;
+const MOST: u64 = 300;
+const LEAST: u64 = 10;
 
 /// How long it is asked, if it has been asked often enough.
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_secs(4);
 
 /// How long the answers took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Times {
 
 /// Asks again and again, with a number that looks drawn at random, after a few times that do not count.
 pub async fn times(mut ask: impl AsyncFnMut(u64) -> Result<(), BoxError>) -> Result<Times, BoxError> {
-    for round in 0..LEAST / 10 {
+    for round in 0..LEAST / 2 {
         ask(super::shape::mixed(round)).await?;
     }
     let mut latencies = Latencies::default();

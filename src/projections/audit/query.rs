@@ -129,7 +129,7 @@ impl AuditQuery {
 
     /// Events whose sentence, in the declaration's own words, or payload holds this text, in upper or lower case.
     ///
-    /// Nothing is indexed for it: a page reads 2,000 of the events that the other filters let through, at most. It may
+    /// Nothing is indexed for it: a page reads 1,000 of the events that the other filters let through, at most. It may
     /// come out short, or empty, with a cursor to go on.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         let text = text.into();
