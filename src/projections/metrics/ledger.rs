@@ -10,7 +10,7 @@ use super::entry::{self, COLUMNS, Entry};
 use super::running::Running;
 use crate::projections::ReadError;
 use crate::projections::metrics::Metrics;
-use crate::store::{Cell, Row, Store, ViewSnapshot};
+use crate::store::{Cell, Dialect, Row, Store, ViewSnapshot};
 
 /// How many ranges one statement reads.
 const AT_ONCE: usize = 64;
@@ -193,16 +193,24 @@ pub(super) fn bisect(times: &[Timestamp], after_head: u64, snapshot: &dyn ViewSn
         .iter()
         .enumerate()
         .map(|(n, time)| vec![Cell::from(n as u64), micros(time).into(), after_head.into()]);
+    let entries = snapshot.table("entries");
+    // On Postgres so that each is looked up, whatever it thinks of how many there are.
+    let middle = match snapshot.dialect() {
+        Dialect::Sqlite => format!("JOIN {entries} e ON e.position = (b.low + b.high) / 2"),
+        Dialect::Postgres => format!(
+            "CROSS JOIN LATERAL (SELECT x.recorded_at FROM {entries} x WHERE x.position = (b.low + b.high) / 2 \
+             LIMIT 1) e"
+        ),
+    };
     let sql = format!(
         "WITH RECURSIVE bisect (n, wanted, low, high) AS (\
          SELECT w.column1, w.column2, CAST(1 AS BIGINT), w.column3 FROM (VALUES {}) AS w \
          UNION ALL SELECT b.n, b.wanted, \
          CASE WHEN e.recorded_at < b.wanted THEN (b.low + b.high) / 2 + 1 ELSE b.low END, \
          CASE WHEN e.recorded_at < b.wanted THEN b.high ELSE (b.low + b.high) / 2 END \
-         FROM bisect b JOIN {} e ON e.position = (b.low + b.high) / 2 WHERE b.low < b.high) \
+         FROM bisect b {middle} WHERE b.low < b.high) \
          SELECT n, low FROM bisect WHERE low >= high",
         values(&mut parameters, rows),
-        snapshot.table("entries"),
     );
     (sql, parameters)
 }
