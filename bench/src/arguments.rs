@@ -13,7 +13,9 @@ pub enum What {
     Append,
     /// A view made anew from a long log, and how soon a view shows a write
     Rebuild,
-    /// Both
+    /// Pages of the audit log, counts and metrics, of a long log
+    Read,
+    /// Commands and rebuilds
     All,
 }
 
@@ -46,9 +48,10 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64], value_name = "N,…",
         value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub callers: Vec<u64>,
-    /// How many events the log of a rebuild has, over a fiftieth as many accounts
-    #[arg(long, default_value_t = 500_000, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
-    pub events: u64,
+    /// How many events the log has: that of a rebuild, over a fiftieth as many accounts [default: 500,000], or the one that
+    /// is read [default: 10,000,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
+    pub events: Option<u64>,
     /// Where SQLite files lie while they are measured: on the disk that is meant [default: the target directory]
     #[arg(long, value_name = "DIR")]
     pub sqlite_dir: Option<PathBuf>,
@@ -75,7 +78,9 @@ Examples:
   annals-bench                                       everything: about an hour
   annals-bench append --workloads spread --runs 1    one quick look
   annals-bench append --only annals,postgres-insert --callers 64
-  annals-bench rebuild --only annals-sqlite --events 2000000";
+  annals-bench rebuild --only annals-sqlite --events 2000000
+  annals-bench read                                  10,000,000 events on both stores: more than half an hour
+  annals-bench read --only annals-sqlite --events 1000000";
 
 #[cfg(test)]
 mod tests {

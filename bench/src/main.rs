@@ -5,7 +5,7 @@
 //! - `catalogue`: who takes part; `workload`: in what
 //! - `session`: the server, the directories, a fresh place for each measurement
 //! - `child`: each measurement in a process of its own; `peers`: building those that are not this program
-//! - `append`, `rebuild`: what is measured, and in what order
+//! - `append`, `rebuild`, `read`: what is measured, and in what order
 //! - `table`: what is printed; `machine`: on what it was measured
 //! - `competitors`: annals and the floors
 //!
@@ -18,6 +18,7 @@ mod child;
 mod competitors;
 mod machine;
 mod peers;
+mod read;
 mod rebuild;
 mod session;
 mod table;
@@ -57,7 +58,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     eprintln!("{header}");
     let mut appended = append::Results::default();
     let mut rebuilt = rebuild::Results::default();
+    let mut read = Vec::new();
     let measured = async {
+        if arguments.what == What::Read {
+            let events = arguments.events.unwrap_or(read::EVENTS);
+            return read::run(&session, &entries, events, &mut read).await;
+        }
         let peers = peers::build(&entries).await;
         if arguments.what != What::Rebuild {
             append::run(&session, &peers, &entries, &arguments, &mut appended).await;
@@ -78,6 +84,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
     text.push_str(&table::append(&appended));
     text.push_str(&table::rebuild(&rebuilt));
+    if arguments.what == What::Read {
+        text.push_str(&read::report(&read));
+    }
     print!("{text}");
     if let Some(file) = &arguments.markdown {
         std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;

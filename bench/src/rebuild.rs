@@ -12,6 +12,8 @@ use crate::session::Session;
 const BOUND: u64 = 60;
 /// How long writes are looked for in a view.
 const FOLLOWING: u64 = 5;
+/// How many events the log has when nothing is said.
+const EVENTS: u64 = 500_000;
 /// Events of an account.
 const PER_ACCOUNT: u64 = 50;
 
@@ -42,11 +44,12 @@ pub async fn run(
     arguments: &Arguments,
     results: &mut Results,
 ) {
-    results.events = arguments.events;
+    let events = arguments.events.unwrap_or(EVENTS);
+    results.events = events;
     for run in 1..=arguments.runs {
         for entry in entries.iter().filter(|entry| entry.rebuilds()) {
-            eprint!("run {run}: rebuild of {} events, {}: ", arguments.events, entry.name);
-            let reply = rebuild(session, peers, entry, arguments.events).await;
+            eprint!("run {run}: rebuild of {events} events, {}: ", entry.name);
+            let reply = rebuild(session, peers, entry, events).await;
             let answer = |reply| match reply {
                 Reply::Rebuilt(rebuilt) => Ok(rebuilt),
                 other => Err(other),

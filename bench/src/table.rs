@@ -188,7 +188,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// With thousands apart.
-fn whole(value: Option<f64>) -> String {
+pub fn whole(value: Option<f64>) -> String {
     let Some(value) = value else { return "–".to_owned() };
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -202,7 +202,7 @@ fn whole(value: Option<f64>) -> String {
 }
 
 /// With as many decimals as say something.
-fn digits(value: Option<f64>) -> String {
+pub fn digits(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
         Some(value) if value >= 100.0 => whole(Some(value)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 
-use super::trail::Gatekeeper;
+use super::trail::{self, Departure, Gatekeeper, LineageError};
 use super::{OpenError, Reader};
 use crate::commands::{
     Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Gate, Handle, ParseError, Refusal, Registry,
@@ -153,6 +153,18 @@ impl Annals {
     /// The numbers of a topic and everything below it.
     pub fn metric(&self, topic: &str) -> MetricQuery {
         MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
+    }
+
+    /// Who saw this thing before it left: each recorded export that has something about it, the first first, with those
+    /// who had read it by then. See [`Departure`].
+    ///
+    /// Reads and exports are known only where the application [records](super::App::record_reads) them. To answer, all
+    /// these records are read, and the events about the thing as far as need be.
+    ///
+    /// # Errors
+    /// When the audit log or an event cannot be read.
+    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<Departure>, LineageError> {
+        trail::lineage(self, thing).await
     }
 
     /// What events say to people: in English with names as they were known then, or as it is told.

@@ -9,11 +9,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::authorise::Ask;
-use super::trail::{AuditWitness, Gatekeeper, Refused};
+use super::trail::{AuditWitness, Departure, Gatekeeper, LineageError, Read, Refused};
 use super::{Annals, Denial};
 use crate::commands::Context;
 use crate::events::{Head, Ref};
-use crate::projections::audit::AuditQuery;
+use crate::projections::audit::{Asked, AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
 use crate::store::StoreError;
@@ -89,8 +89,23 @@ impl Reader {
     pub async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
         let of = [Ref::unchecked("projection", Metrics::NAME)];
         let what = format!("the numbers of `{topic}`");
-        self.gatekeeper.read(&self.context, &Ask::Metric { topic }, &what, &of, true).await?;
+        let asked = Asked::from([("topic".to_owned(), vec![topic.to_owned()])]);
+        let read = Read { what: &what, of: &of, asked, leaves: None };
+        self.gatekeeper.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
         Ok(self.annals.metric(topic))
+    }
+
+    /// Who saw this thing before it left, as [`Annals::lineage`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it, and as [`Annals::lineage`].
+    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<Departure>, LineageError> {
+        let (of, targets) = ([Ref::unchecked("projection", AuditLog::NAME), thing.clone()], [thing.clone()]);
+        let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[] };
+        let asked = Asked::from([("target".to_owned(), vec![thing.to_string()])]);
+        let read = Read { what: &format!("who saw {thing}"), of: &of, asked, leaves: None };
+        self.gatekeeper.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
+        self.annals.lineage(thing).await
     }
 
     async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), Refused> {
@@ -102,7 +117,9 @@ impl Reader {
         // A key that no event can name is none that an event could be about.
         let of: Vec<Ref> =
             Ref::new("projection", view).into_iter().chain(named.filter(|thing| thing.check().is_ok())).collect();
-        self.gatekeeper.read(&self.context, &Ask::View { view, key }, &what, &of, true).await
+        let asked = key.map(|key| ("key".to_owned(), vec![key.to_owned()])).into_iter().collect();
+        let read = Read { what: &what, of: &of, asked, leaves: None };
+        self.gatekeeper.read(&self.context, &Ask::View { view, key }, &read, true).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line of an application: `App::main`.
 //!
 //! ## Layout
-//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `view`, `projections`, `events`,
+//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`,
 //!   `check`, `backup`, `migrate`
 //! - `asking`, `words`: flags that several share: what is asked for, and the words that it is told in
 //! - `plot`: plots, in a file or on a line
@@ -16,6 +16,7 @@ mod commands;
 mod events;
 mod execute;
 mod export;
+mod lineage;
 mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
@@ -37,6 +38,7 @@ pub use output::plain;
 pub use progress::Bar;
 
 use crate::BoxError;
+use crate::app::trail::LineageError;
 use crate::app::{Annals, App, OpenError, Reader, ReaderError};
 use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{Origin, Ref};
@@ -126,6 +128,7 @@ enum Builtin {
     Audit(Box<audit::Audit>),
     Metrics(metrics::Metrics),
     Export(Box<export::Export>),
+    Lineage(lineage::Lineage),
     View(view::View),
     Projections(projections::Projections),
     Events(events::Events),
@@ -228,6 +231,7 @@ impl App {
             Builtin::Audit(command) => command.run(self).await,
             Builtin::Metrics(command) => command.run(self).await,
             Builtin::Export(command) => command.run(self).await,
+            Builtin::Lineage(command) => command.run(self).await,
             Builtin::View(command) => command.run(self).await,
             Builtin::Projections(command) => command.run(self).await,
             Builtin::Events(command) => command.run(self).await,
@@ -289,6 +293,7 @@ fn log_to_stderr() {
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(ExecuteError::<Refusal>::Denied { .. }))
         || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
+        || matches!(error.downcast_ref(), Some(LineageError::Reader(ReaderError::Denied(_))))
         || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
         || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
 }

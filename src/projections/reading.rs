@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::FieldInfo;
 use super::status::Unknown;
 use super::tracked::{Core, Standing, Tracked};
-use crate::events::{Head, Types};
+use super::{FieldInfo, ProjectionError};
+use crate::events::{Head, Stored, Types};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
 
 /// How often a process that does not run the projection looks whether another one has noted that it stopped.
@@ -146,6 +146,18 @@ impl Reading {
     #[must_use]
     pub fn interest(&self) -> &Interest {
         &self.tracked.interest
+    }
+
+    /// Whether this event is in what it keeps: under this key, if there is one and it keeps things by key.
+    ///
+    /// # Errors
+    /// When the event cannot be read.
+    pub(crate) fn takes_in(&self, stored: &Stored, key: Option<&str>) -> Result<bool, ProjectionError> {
+        if !self.tracked.wants(stored) {
+            return Ok(false);
+        }
+        let keys = self.tracked.projection.keys(stored)?;
+        Ok(keys.zip(key).is_none_or(|(keys, key)| keys.iter().any(|own| own == key)))
     }
 
     /// Whether the log holds this event at this position.

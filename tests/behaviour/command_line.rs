@@ -28,11 +28,12 @@ async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
     assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, done);
     assert_eq!(run(&["execute", "open_account", r#"{"account":"a"}"#, "--actor", "user:alice"]).await, failed);
-    let reads: [&[&str]; 6] = [
+    let reads: [&[&str]; 7] = [
         &["audit"],
         &["audit", "--count"],
         &["export", "--format", "jsonl", "--to", "-"],
         &["metrics", "bank"],
+        &["lineage", "account:a"],
         &["view", "balance"],
         &["view", "balance", "a"],
     ];

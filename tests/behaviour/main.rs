@@ -5,6 +5,7 @@ mod command_line;
 mod commands;
 mod concurrency;
 mod guarantees;
+mod lineage;
 mod pipeline;
 mod reading;
 mod soundness;

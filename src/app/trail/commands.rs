@@ -10,6 +10,7 @@ use super::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
 use crate::aggregates::Loaded;
 use crate::commands::{Context, Handle};
 use crate::events::Ref;
+use crate::projections::audit::Asked;
 
 /// Record a read
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -19,11 +20,19 @@ pub(super) struct RecordRead {
     pub trail: TrailId,
     pub what: String,
     pub of: Vec<Ref>,
+    pub asked: Asked,
+    /// The format and the position up to which it was exported, if it was.
+    pub left: Option<(String, u64)>,
 }
 
 impl Handle for RecordRead {
     fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
-        Ok(vec![ReadEvent::Viewed { what: self.what.clone(), of: self.of.clone() }.into()])
+        let Self { what, of, asked, left, .. } = self.clone();
+        let event = match left {
+            None => ReadEvent::Viewed { what, of, asked },
+            Some((format, head)) => ReadEvent::Exported { what, of, asked, format, head },
+        };
+        Ok(vec![event.into()])
     }
 }
 

@@ -6,9 +6,12 @@ use annals_macros::{Event, Id};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::BoxError;
 use crate::aggregates::Aggregate;
 use crate::events::Ref;
+use crate::projections::audit::Asked;
 
 /// Which trail: a day, like `2026-01-31`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,14 +56,37 @@ pub enum TrailEvent {
 #[event(name = "annals_read", topic = "annals/read", on = Trail)]
 pub enum ReadEvent {
     /// Somebody asked for something and got an answer: the first time in ten minutes, or goes on following it.
-    #[event(view, "{actor} read {what}")]
+    #[event(view, "{actor} read {what}", version = 2, from(1 = asked_for_all))]
     Viewed {
         /// What was asked for, in words.
         what: String,
         /// The projection, and what the question names.
         #[event(target)]
         of: Vec<Ref>,
+        /// What was asked for, filter by filter: none asks for all.
+        asked: Asked,
     },
+    /// Somebody took an answer out of here. It is recorded before anything of it leaves.
+    #[event(view, "{actor} exported {what} as {format}, up to event {head}")]
+    Exported {
+        /// What was asked for, in words.
+        what: String,
+        /// The projection, and what the question names.
+        #[event(target)]
+        of: Vec<Ref>,
+        /// What was asked for, filter by filter: none asks for all.
+        asked: Asked,
+        /// In which format.
+        format: String,
+        /// The position up to which the log was exported.
+        head: u64,
+    },
+}
+
+/// The first version did not say what was asked for but in words.
+fn asked_for_all(mut payload: Value) -> Result<Value, BoxError> {
+    payload["asked"] = Value::Object(Map::new());
+    Ok(payload)
 }
 
 /// Who was refused what, and why.
@@ -116,12 +142,22 @@ mod tests {
         assert_eq!(
             shapes,
             [
-                "annals_read.viewed 1 view what: String, of: Vec<Ref>",
+                "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: Asked",
+                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: Asked, format: String, head: u64",
                 "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.overflowed 1 refuse refusals: u64",
             ]
         );
+    }
+
+    /// Of what was recorded before it was said filter by filter, nothing is known to have been left out.
+    #[test]
+    fn a_read_of_the_first_version_asked_for_all() {
+        let payload = serde_json::json!({ "what": "the audit log", "of": ["projection:audit"] });
+        let brought = asked_for_all(payload).unwrap();
+        assert_eq!(brought["asked"], serde_json::json!({}));
+        assert_eq!(brought["of"][0], "projection:audit");
     }
 
     #[test]

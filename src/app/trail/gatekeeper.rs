@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::recorder::{Behind, Recorder};
+use super::recorder::{Behind, Read, Recorder};
 use crate::app::authorise::{Ask, Authorise, Denial};
 use crate::commands::{Context, Engine, Gate};
 use crate::events::Ref;
@@ -55,13 +55,12 @@ impl Gatekeeper {
         &self,
         context: &Context,
         ask: &Ask<'_>,
-        what: &str,
-        of: &[Ref],
+        read: &Read<'_>,
         record: bool,
     ) -> Result<(), Refused> {
-        self.decide(context, ask, what, of).await.map_err(Refused::Denied)?;
+        self.decide(context, ask, read.what, read.of).await.map_err(Refused::Denied)?;
         match self.recorder.as_ref().filter(|_| self.reads && record) {
-            Some(recorder) => recorder.read(context, what, of).await.map_err(|_| Refused::Closed),
+            Some(recorder) => recorder.read(context, read).await.map_err(|_| Refused::Closed),
             None => Ok(()),
         }
     }

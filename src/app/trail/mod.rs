@@ -10,13 +10,18 @@
 //! - `recorder`: the queue in front of that, and the task behind it
 //! - `gatekeeper`: asks the application's authoriser, and hands the recorder what is to be recorded
 //! - `witness`: the same for those who read the audit log
+//! - `lineage`: who saw a thing before it left: [`Departure`], [`Sighting`]
 
 mod commands;
 mod events;
 mod gatekeeper;
+mod lineage;
 mod recorder;
 mod witness;
 
 pub use events::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
 pub(super) use gatekeeper::{Gatekeeper, Refused};
+pub(super) use lineage::lineage;
+pub use lineage::{Departure, LineageError, Sighting};
+pub(super) use recorder::Read;
 pub(super) use witness::AuditWitness;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use moka::sync::Cache;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use super::TrailId;
 use super::commands::{RecordOverflow, RecordRead, RecordRefusal};
 use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal};
 use crate::events::Ref;
+use crate::projections::audit::{Asked, Leaving};
 use crate::store::Clock;
 
 /// How many records wait. A reader for whose record there is no room waits too; a refusal that finds none is counted.
@@ -24,7 +25,7 @@ const WAITING: usize = 1_024;
 const REMEMBERED: u64 = 10_000;
 
 /// The same question of the same actor is one record in this time.
-const WINDOW: i64 = 10 * 60;
+pub(super) const WINDOW: i64 = 10 * 60;
 
 /// The longest text of a record, in characters.
 const LONGEST: usize = 1_000;
@@ -57,6 +58,21 @@ pub(in crate::app) struct Closed;
 struct Record {
     make: Box<dyn Fn() -> Box<dyn AnyCommand> + Send>,
     context: Context,
+    /// Who waits until it is durable.
+    done: Option<oneshot::Sender<()>>,
+}
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Read<'a> {
+    /// In words.
+    pub what: &'a str,
+    /// The projection, and what the question names.
+    pub of: &'a [Ref],
+    /// Filter by filter.
+    pub asked: Asked,
+    /// Where it goes, if it is exported.
+    pub leaves: Option<&'a Leaving>,
 }
 
 /// What records are appended through, once it is there.
@@ -81,25 +97,35 @@ impl Recorder {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
-    /// Records that the context's actor reads `what`, once in ten minutes for the same words, in whatever process.
-    pub(in crate::app) async fn read(&self, context: &Context, what: &str, of: &[Ref]) -> Result<(), Closed> {
+    /// Records that the context's actor reads something, once in ten minutes for the same words, in whatever process. It
+    /// returns when that is queued; when something is exported, once it is durable.
+    pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), Closed> {
         let now = (self.clock)().as_second();
         let begin = now - now.rem_euclid(WINDOW);
         let metadata = context.metadata();
         let principal = metadata.on_behalf_of.as_ref().map_or("", Ref::as_str);
-        let parts = [metadata.actor.as_str(), principal, what, &begin.to_string()];
+        let left = read.leaves.map(|leaving| (leaving.format.clone(), leaving.head.position));
+        let left_as = left.as_ref().map(|(format, head)| format!("{format} {head}")).unwrap_or_default();
+        let parts = [metadata.actor.as_str(), principal, read.what, &left_as, &begin.to_string()];
         let name: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-        if self.shared.reads.contains_key(&id) {
+        if left.is_none() && self.shared.reads.contains_key(&id) {
             return Ok(());
         }
         let queue = self.queue().ok_or(Closed)?;
         // First room, then the mark: whoever stops waiting leaves no mark behind.
         let room = queue.reserve().await.map_err(|_| Closed)?;
-        if self.shared.reads.entry(id).or_insert(()).is_fresh() {
+        let waits = left.is_some();
+        if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
             let trail = TrailId::of(Timestamp::from_second(begin).unwrap_or_default());
-            let command = RecordRead { trail, what: shortened(what), of: of.to_vec() };
-            room.send(Record { make: Box::new(move || Box::new(command.clone())), context: context.own(id) });
+            let (what, of, asked) = (shortened(read.what), read.of.to_vec(), bounded(&read.asked));
+            let command = RecordRead { trail, what, of, asked, left };
+            let (done, recorded) = oneshot::channel();
+            let (make, done) = (Box::new(move || Box::new(command.clone()) as _), waits.then_some(done));
+            room.send(Record { make, context: context.own(id), done });
+            if waits {
+                return recorded.await.map_err(|_| Closed);
+            }
         }
         Ok(())
     }
@@ -114,7 +140,8 @@ impl Recorder {
             Some(id) => Uuid::new_v5(&id, format!("{denied} {reason}").as_bytes()),
             None => Uuid::now_v7(),
         };
-        let record = Record { make: Box::new(move || Box::new(command.clone())), context: context.own(id) };
+        let make = Box::new(move || Box::new(command.clone()) as _);
+        let record = Record { make, context: context.own(id), done: None };
         if self.queue().is_none_or(|queue| queue.try_send(record).is_err()) {
             self.shared.overflow.fetch_add(1, Ordering::Relaxed);
         }
@@ -149,13 +176,25 @@ impl Task {
         let mut records = Vec::new();
         loop {
             let many = queue.recv_many(&mut records, WAITING).await;
-            let all = records.drain(..).map(|record| self.append(record));
-            futures::future::join_all(all).await;
+            let mut together = Vec::new();
+            for record in records.drain(..) {
+                // Before an export there is all that was read before it.
+                let alone = record.done.is_some();
+                if alone {
+                    futures::future::join_all(together.drain(..)).await;
+                }
+                together.push(self.append(record));
+                if alone {
+                    futures::future::join_all(together.drain(..)).await;
+                }
+            }
+            futures::future::join_all(together).await;
             let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
             if refusals > 0 {
                 let command = RecordOverflow { trail: TrailId::of((self.clock)()), refusals };
                 let recorder = Context::by(Ref::unchecked("annals", "recorder")).own(Uuid::now_v7());
-                self.append(Record { make: Box::new(move || Box::new(command.clone())), context: recorder }).await;
+                let make = Box::new(move || Box::new(command.clone()) as _);
+                self.append(Record { make, context: recorder, done: None }).await;
             }
             if many == 0 {
                 return;
@@ -170,7 +209,11 @@ impl Task {
             let Some(engine) = self.engine.upgrade() else { return };
             let error = match engine.execute((record.make)(), &record.context).await {
                 // Another process recorded the same read.
-                Ok(_) | Err(ExecuteError::CommandIdReused(_)) => return,
+                Ok(_) | Err(ExecuteError::CommandIdReused(_)) => {
+                    // Who does not wait any more need not be told.
+                    let _ = record.done.map(|done| done.send(()));
+                    return;
+                }
                 Err(error) => error,
             };
             drop(engine);
@@ -207,4 +250,10 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// The filters without those that would make a long record: what is asked for is then at most more than it was.
+fn bounded(asked: &Asked) -> Asked {
+    let short = |(_, values): &(&String, &Vec<String>)| values.iter().all(|value| value.len() <= LONGEST);
+    asked.iter().filter(short).map(|(filter, values)| (filter.clone(), values.clone())).collect()
 }

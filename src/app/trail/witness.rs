@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Gatekeeper, ReadEvent, Refused};
+use super::{Gatekeeper, Read, ReadEvent, Refused};
 use crate::app::authorise::Ask;
 use crate::commands::Context;
 use crate::events::{Event, Ref};
@@ -20,13 +20,15 @@ pub(in crate::app) struct AuditWitness {
 #[async_trait]
 impl Witness for AuditWitness {
     async fn asked(&self, question: &Question, rows: &[AuditRow]) -> Result<(), AuditError> {
-        let Question { words, actors, targets, topics, .. } = question;
+        let Question { words, actors, targets, topics, asked, leaves, .. } = question;
         let ask = Ask::Audit { actors, targets, topics };
         let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
         of.extend(actors.iter().chain(targets).cloned());
         // To see that somebody reads is no reason to record that one reads: it would never end.
-        let news = rows.is_empty() || !rows.iter().all(is_read);
-        self.gatekeeper.read(&self.context, &ask, words, &of, news).await.map_err(|refused| match refused {
+        // What is exported is one record, of the moment before anything leaves.
+        let news = rows.is_empty() || leaves.is_none() && !rows.iter().all(is_read);
+        let read = Read { what: words, of: &of, asked: asked.clone(), leaves: leaves.as_ref() };
+        self.gatekeeper.read(&self.context, &ask, &read, news).await.map_err(|refused| match refused {
             Refused::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
             Refused::Closed => StoreError::Closed.into(),
         })

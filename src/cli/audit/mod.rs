@@ -93,6 +93,9 @@ impl Audit {
     async fn follow(&self, annals: &Annals) -> Result<(), BoxError> {
         let mut stream = self.asking.bounded(annals).follow();
         let mut rows = Rows::new(self.format)?;
+        // One listener for all turns of the loop: a signal between two of them must not be lost.
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
         loop {
             tokio::select! {
                 row = stream.next() => match row {
@@ -103,7 +106,7 @@ impl Audit {
                     }
                     None => break,
                 },
-                stop = tokio::signal::ctrl_c() => {
+                stop = &mut interrupted => {
                     stop?;
                     break;
                 }

@@ -62,6 +62,6 @@ impl AuditQuery {
             said("by occurrence", self.by_occurrence),
             said("newest first", self.newest_first),
         ];
-        Question::new(&self.filters, more.into_iter().flatten().collect())
+        Question::new(&self.filters, more.into_iter().flatten().collect(), self.leaves.clone())
     }
 }

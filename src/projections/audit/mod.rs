@@ -4,7 +4,7 @@
 //! log and from the event's own declaration.
 //!
 //! ## Layout
-//! - `projection`: [`AuditLog`], what is kept
+//! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled
 //! - `names`: the numbers that stand for names in its tables
 //! - `query`: [`AuditQuery`], the builder
 //! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
@@ -15,9 +15,11 @@
 //! - `row`: [`AuditRow`], one event for a reader
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
-//! - `witness`: [`Witness`], who is told of questions before they are answered
+//! - `witness`: [`Witness`], who is told of questions before they are answered; `asked`: a question of the past, asked of
+//!   one row
 //! - `error`: [`AuditError`]
 
+mod asked;
 mod count;
 mod cursor;
 mod error;
@@ -32,11 +34,13 @@ mod query;
 mod row;
 mod scan;
 mod sql;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
 mod witness;
 
+pub use asked::lets_through;
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
@@ -44,4 +48,4 @@ pub use page::AuditPage;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
-pub use witness::{Question, Witness};
+pub use witness::{Asked, Leaving, Question, Witness};

@@ -12,9 +12,6 @@ use crate::store::{Cell, Row, StoreError, Transaction, ViewSnapshot};
 
 pub(super) const TABLE: &str = "names";
 
-/// How many names are looked up in one statement.
-const AT_ONCE: usize = 512;
-
 /// Half of a SHA-256: nobody can make two names of one key.
 pub(super) type Key = [u8; 16];
 
@@ -29,29 +26,30 @@ pub(super) fn key(name: &str) -> Key {
 /// that the same log gives the same numbers in batches of any size.
 #[derive(Default)]
 pub(super) struct Names {
-    /// Names of the batch in order of first appearance, by key.
-    places: HashMap<Key, usize>,
+    /// Names of the batch in order of first appearance.
+    places: HashMap<String, usize>,
     keys: Vec<Key>,
 }
 
 impl Names {
     /// Takes a name in; answers its place among those of the batch.
     pub(super) fn place(&mut self, name: &str) -> usize {
-        let key = key(name);
-        let keys = &mut self.keys;
-        *self.places.entry(key).or_insert_with(|| {
-            keys.push(key);
-            keys.len() - 1
-        })
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        self.places.insert(name.to_owned(), self.keys.len());
+        self.keys.push(key(name));
+        self.keys.len() - 1
     }
 
     /// The numbers, by place; what is new is written.
     pub(super) async fn numbers(self, transaction: &mut dyn Transaction) -> Result<Vec<i64>, StoreError> {
         let table = transaction.table(TABLE);
         let mut known: HashMap<Key, i64> = HashMap::with_capacity(self.keys.len());
-        for keys in self.keys.chunks(AT_ONCE) {
-            let (sql, parameters) = find(&table, keys);
-            known.extend(read(transaction.query(&sql, parameters).await?));
+        let find = format!("SELECT id FROM {table} WHERE digest = $1");
+        let keys = self.keys.iter().map(|key| vec![Cell::Bytes(key.to_vec())]).collect();
+        for (key, rows) in self.keys.iter().zip(transaction.query_many(&find, keys).await?) {
+            known.extend(rows.first().and_then(|row| Some((*key, row.first()?.integer()?))));
         }
         let mut new: Vec<Row> = Vec::new();
         let mut next = 1;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::names::{self, Names};
+use super::names::Names;
+use super::tables::{self, PLACES};
 use crate::events::{DecodeError, Stored, Types};
 use crate::projections::{EventBatch, Projection, ProjectionError, fingerprint};
-use crate::store::{Cell, Dialect, Transaction};
+use crate::store::{Cell, Transaction};
 
 /// Raise it when the tables change.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// The projection behind the audit log: which events are whose, about what, of which topic.
 ///
@@ -88,10 +89,11 @@ impl Projection for AuditLog {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        for statement in tables(transaction) {
-            transaction.execute(&statement, Vec::new()).await?;
-        }
-        Ok(())
+        Ok(tables::make(transaction).await?)
+    }
+
+    async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(tables::index(transaction).await?)
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -116,53 +118,16 @@ impl Projection for AuditLog {
         });
         let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6, $7)", transaction.table("entries"));
         transaction.execute_many(&insert, entries.collect()).await?;
-        for (table, places) in [("targets", targets), ("topics", topics)] {
+        let filling = tables::are_filling(transaction).await?;
+        for ((table, _), places) in PLACES.into_iter().zip([targets, topics]) {
             let mut places: Vec<(i64, u64)> =
                 places.into_iter().map(|(place, position)| (numbers[place], position)).collect();
-            // In the order of the keys, a large batch of a rebuild is written once through.
+            // In the order of the keys, a batch is written once through.
             places.sort_unstable();
             let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
-            let insert = format!("INSERT INTO {} VALUES ($1, $2)", transaction.table(table));
-            transaction.execute_many(&insert, rows).await?;
+            let table = if filling { transaction.table(&tables::heap(table)) } else { transaction.table(table) };
+            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), rows).await?;
         }
         Ok(())
     }
-}
-
-fn tables(transaction: &dyn Transaction) -> Vec<String> {
-    let (integer, bytes, end, tail) = match transaction.dialect() {
-        // The key of a table is the end of each of its indexes anyway.
-        Dialect::Sqlite => ("INTEGER", "BLOB", "WITHOUT ROWID", ""),
-        Dialect::Postgres => ("BIGINT", "BYTEA", "", ", position"),
-    };
-    let entries = transaction.table("entries");
-    let index = |column: &str, only: &str| {
-        let name = transaction.index(&format!("entries_{column}"));
-        format!("CREATE INDEX {name} ON {entries} ({column}{tail}){only}")
-    };
-    let places = |table: &str, column: &str| {
-        let table = transaction.table(table);
-        format!(
-            "CREATE TABLE {table} ({column} {integer} NOT NULL, position {integer} NOT NULL, \
-             PRIMARY KEY ({column}, position)) {end}"
-        )
-    };
-    vec![
-        format!(
-            "CREATE TABLE {} (id {integer} PRIMARY KEY, digest {bytes} NOT NULL UNIQUE)",
-            transaction.table(names::TABLE)
-        ),
-        format!(
-            "CREATE TABLE {entries} (position {integer} PRIMARY KEY, occurred {integer} NOT NULL, \
-             actor {integer} NOT NULL, action {integer} NOT NULL, event_type {integer} NOT NULL, \
-             aggregate {integer} NOT NULL, correlation {integer})"
-        ),
-        index("occurred", ""),
-        index("actor", ""),
-        index("action", ""),
-        index("event_type", ""),
-        index("correlation", " WHERE correlation IS NOT NULL"),
-        places("targets", "target"),
-        places("topics", "topic"),
-    ]
 }

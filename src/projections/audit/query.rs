@@ -11,7 +11,7 @@ use super::count::count;
 use super::filters::{Filters, MOST_VALUES};
 use super::page::read_page;
 use super::plan::Plan;
-use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, Witness, follow};
+use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, Leaving, Witness, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -54,6 +54,7 @@ pub struct AuditQuery {
     patience: Duration,
     clock: Clock,
     witness: Option<Arc<dyn Witness>>,
+    pub(super) leaves: Option<Leaving>,
     problem: Option<QueryError>,
 }
 
@@ -75,6 +76,7 @@ impl AuditQuery {
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
             witness: None,
+            leaves: None,
             problem: None,
         }
     }
@@ -127,7 +129,7 @@ impl AuditQuery {
 
     /// Events whose sentence, in the declaration's own words, or payload holds this text, in upper or lower case.
     ///
-    /// Nothing is indexed for it: a page reads 2,000 of the events that the other filters let through, at most. It may
+    /// Nothing is indexed for it: a page reads 1,000 of the events that the other filters let through, at most. It may
     /// come out short, or empty, with a cursor to go on.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -293,6 +295,21 @@ impl AuditQuery {
             _ => self.plan(),
         };
         follow::live(plan)
+    }
+
+    /// The place in the log that an answer would be true at. Nothing is read, so nobody is told.
+    #[cfg(feature = "export")]
+    pub(crate) async fn head(&self) -> Result<Head, AuditError> {
+        let plan = Self { witness: None, ..self.clone() }.plan()?;
+        plan.begin().await?;
+        Ok(plan.reading.snapshot().await?.head())
+    }
+
+    /// The same question, whose answer leaves.
+    #[cfg(feature = "export")]
+    pub(crate) fn leaving(mut self, format: String, head: Head) -> Self {
+        self.leaves = Some(Leaving { format, head });
+        self
     }
 
     /// What an export needs to know of it: how it is read, and its range.

@@ -17,7 +17,7 @@ use crate::store::{Cell, StoreError, ViewSnapshot};
 const SIFTED: [usize; 3] = [256 / SCALE, 1_024 / SCALE, 4_096 / SCALE];
 
 /// The same where the events themselves have to be read, for their text.
-const READ: [usize; 3] = [256 / SCALE, 768 / SCALE, 1_024 / SCALE];
+const READ: [usize; 2] = [256 / SCALE, 768 / SCALE];
 
 /// The most candidates that all values of a filter together bring to a round.
 const MOST_GATHERED: usize = 65_536;
@@ -70,7 +70,6 @@ pub(super) async fn scan(
         }
         let mut rows = read(plan, &passed, head).await?;
         if !plan.filters.texts.is_empty() {
-            rows.retain(|row| text::says(row, &plan.filters.texts));
             more = rows.len() > room;
             rows.truncate(room);
         }
@@ -113,17 +112,17 @@ fn rounds(
     snapshot: &dyn ViewSnapshot,
 ) -> Vec<usize> {
     let first = wanted.saturating_add(1);
-    let sizes = match plan.filters.texts.is_empty() {
+    let sizes: &[usize] = match plan.filters.texts.is_empty() {
         true if Sql::new(asked, window, snapshot).takes_all(driver) => return vec![first],
-        true => SIFTED,
-        false => READ,
+        true => &SIFTED,
+        false => &READ,
     };
     let arms = match driver {
         Driver::Filter { index, .. } => asked.filters.get(index).map_or(1, |filter| filter.values.len()),
         _ => 1,
     };
     let most = (MOST_GATHERED / arms.max(1)).max(first);
-    sizes.into_iter().enumerate().map(|(n, size)| if n == 0 { size.max(first) } else { size.min(most) }).collect()
+    sizes.iter().enumerate().map(|(n, size)| if n == 0 { first.max(*size) } else { most.min(*size) }).collect()
 }
 
 /// What drives: of several filters the one that lets the fewest events through.
@@ -153,17 +152,21 @@ pub(super) async fn driver(
     })
 }
 
-/// The rows at these positions, in this order.
+/// The rows at these positions, in this order: those that say what is looked for.
 async fn read(plan: &Plan, positions: &[u64], head: Head) -> Result<Vec<AuditRow>, AuditError> {
     if positions.is_empty() {
         return Ok(Vec::new());
     }
     let events = plan.reading.log().at(positions).await?;
     let mut events: HashMap<u64, _> = events.into_iter().map(|event| (event.position, event)).collect();
-    let types = plan.reading.types();
-    let row = |position| match events.remove(position) {
-        Some(event) => AuditRow::new(types, event),
-        None => Err(StoreError::Diverged(head).into()),
-    };
-    positions.iter().map(row).collect()
+    let (types, texts) = (plan.reading.types(), &plan.filters.texts);
+    let mut rows = Vec::new();
+    for position in positions {
+        let event = events.remove(position).ok_or(StoreError::Diverged(head))?;
+        let said = text::is_said(&event, types, texts);
+        if said.map_err(|source| AuditError::Decode { position: *position, source })? {
+            rows.push(AuditRow::new(types, event)?);
+        }
+    }
+    Ok(rows)
 }

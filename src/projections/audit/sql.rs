@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::filters::{AGGREGATE, Column, Filter, TARGET, Wanted};
-use crate::store::{Cell, Row, ViewSnapshot};
+use crate::store::{Cell, Dialect, Row, ViewSnapshot};
 
 /// So far the events of a filter are counted: what has fewer is rare, and may drive whatever the order.
 pub(super) const RARE: usize = 1_000 / SCALE;
@@ -65,19 +65,35 @@ impl<'a> Sql<'a> {
     /// The statement that counts, for each filter and then for the range of occurrence, the events in the window that it
     /// lets through, as far as that matters.
     pub(super) fn census(mut self) -> (String, Row) {
-        let within = self.positions("x");
         let limit = self.limit(RARE);
         let mut counts = Vec::new();
         for filter in &self.wanted.filters {
             let (table, column) = indexed(filter.column);
-            let (table, values) = (self.snapshot.table(table), self.any(filter));
-            counts.push(format!("SELECT 1 FROM {table} x WHERE x.{column} {values} AND {within} LIMIT {limit}"));
+            let table = self.snapshot.table(table);
+            counts.push(match self.snapshot.dialect() {
+                Dialect::Sqlite => {
+                    let (values, within) = (self.any(filter), self.positions("x"));
+                    format!("SELECT 1 FROM {table} x WHERE x.{column} {values} AND {within} LIMIT {limit}")
+                }
+                Dialect::Postgres => {
+                    let mut arms = Vec::new();
+                    for value in &filter.values {
+                        let value = self.bind(*value);
+                        arms.push(format!(
+                            "(SELECT 1 FROM {table} d WHERE {})",
+                            self.walked(column, &value, &limit)
+                        ));
+                    }
+                    format!("SELECT 1 FROM ({}) AS arms LIMIT {limit}", arms.join(" UNION ALL "))
+                }
+            });
         }
         if let Some(occurred) = &self.wanted.occurred {
             let (from, until) = (self.bind(occurred.start), self.bind(occurred.end));
             let table = self.snapshot.table("entries");
             counts.push(format!(
-                "SELECT 1 FROM {table} x WHERE x.occurred >= {from} AND x.occurred < {until} LIMIT {limit}"
+                "SELECT 1 FROM {table} x WHERE x.occurred >= {from} AND x.occurred < {until} \
+                 ORDER BY x.occurred LIMIT {limit}"
             ));
         }
         let counts: Vec<String> = counts
@@ -184,15 +200,33 @@ impl<'a> Sql<'a> {
         let Some(filter) = self.wanted.filters.get(index) else { return Vec::new() };
         let (table, column) = indexed(filter.column);
         let table = self.snapshot.table(table);
-        let within = self.positions("d");
-        let end = match limit {
-            Some(limit) => format!(" ORDER BY d.position {} LIMIT {limit}", self.direction()),
-            None => String::new(),
-        };
-        let arm = |value: String| {
-            format!("SELECT d.position FROM {table} d WHERE d.{column} = {value} AND {within}{end}")
-        };
-        filter.values.iter().map(|value| arm(self.bind(*value))).collect()
+        let mut arms = Vec::new();
+        for value in &filter.values {
+            let value = self.bind(*value);
+            let rest = match (limit, self.snapshot.dialect()) {
+                (Some(limit), Dialect::Postgres) => self.walked(column, &value, limit),
+                (Some(limit), Dialect::Sqlite) => {
+                    let (within, direction) = (self.positions("d"), self.direction());
+                    format!("d.{column} = {value} AND {within} ORDER BY d.position {direction} LIMIT {limit}")
+                }
+                (None, _) => format!("d.{column} = {value} AND {}", self.positions("d")),
+            };
+            arms.push(format!("SELECT d.position FROM {table} d WHERE {rest}"));
+        }
+        arms
+    }
+
+    /// A value's rows in the window, for Postgres: put so that only the index of the column and the position has their order.
+    /// Of a value that is frequent it would else think that any walk meets it soon, and walk down the whole log for one that
+    /// was frequent long ago.
+    fn walked(&mut self, column: &str, value: &str, limit: &str) -> String {
+        let Range { start, end } = self.window.positions;
+        let (start, end, direction) = (self.bind(start), self.bind(end), self.direction());
+        format!(
+            "d.{column} IS NOT NULL AND (d.{column}, d.position) >= ({value}, {start}) \
+             AND (d.{column}, d.position) < ({value}, {end}) \
+             ORDER BY d.{column} {direction}, d.position {direction} LIMIT {limit}"
+        )
     }
 
     /// 1 if a candidate `d` passes every filter but the one that drives, else 0.
@@ -216,7 +250,10 @@ impl<'a> Sql<'a> {
             }
             if !here.is_empty() {
                 let table = self.snapshot.table(table);
-                conditions.push(format!("EXISTS (SELECT 1 FROM {table} x WHERE x.position = d.position{here})"));
+                // Not `EXISTS`, of which Postgres may make a table of all that match, where it thinks that those are few.
+                conditions.push(format!(
+                    "(SELECT 1 FROM {table} x WHERE x.position = d.position{here} LIMIT 1) IS NOT NULL"
+                ));
             }
         }
         // The order of occurrence does not bound positions by itself.

@@ -1,10 +1,12 @@
 //! [`Witness`]: who is told of questions before they are answered.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::filters::Filters;
 use super::{AuditError, AuditRow};
-use crate::events::{Ref, Topic};
+use crate::events::{Head, Ref, Topic};
 
 /// Is told what the audit log is asked, before anything is read, and may refuse it. See
 /// [`AuditQuery::witness`](super::AuditQuery::witness).
@@ -30,23 +32,51 @@ pub struct Question {
     pub targets: Vec<Ref>,
     /// The topics asked for; none: all.
     pub topics: Vec<Topic>,
+    /// All that is asked for, filter by filter: see [`lets_through`](super::lets_through).
+    pub asked: Asked,
+    /// Where the answer goes, if it does not stay with the one who asks: it is exported.
+    pub leaves: Option<Leaving>,
+}
+
+/// Each filter of a question with its values, in text: `actor`, `target`, `topic`, `from` …
+pub type Asked = BTreeMap<String, Vec<String>>;
+
+/// An answer that leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// In which format.
+    pub format: String,
+    /// Up to where in the log.
+    pub head: Head,
 }
 
 impl Question {
-    pub(super) fn new(filters: &Filters, more: Vec<(&str, String)>) -> Self {
-        let mut parts = Vec::new();
+    pub(super) fn new(filters: &Filters, more: Vec<(&str, String)>, leaves: Option<Leaving>) -> Self {
+        let (mut parts, mut asked) = (Vec::new(), Asked::new());
         for ((_, column), values) in filters.given() {
             let name = if column == "event_type" { "event" } else { column };
             parts.extend(values.iter().map(|value| format!("{name} {value}")));
+            asked.insert(name.to_owned(), values.into_iter().map(str::to_owned).collect());
         }
         parts.extend(filters.texts.iter().map(|text| format!("text {text:?}")));
-        parts.extend(more.into_iter().map(|(name, value)| format!("{name} {value}").trim_end().to_owned()));
+        if !filters.texts.is_empty() {
+            asked.insert("text".to_owned(), filters.texts.iter().cloned().collect());
+        }
+        for (name, value) in more {
+            parts.push(format!("{name} {value}").trim_end().to_owned());
+            // What has no value is the order, which keeps nothing away.
+            if !value.is_empty() {
+                asked.insert(name.to_owned(), vec![value]);
+            }
+        }
         let of = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
         Self {
             words: format!("the audit log{of}"),
             actors: filters.actors.iter().cloned().collect(),
             targets: filters.targets.iter().chain(&filters.aggregates).cloned().collect(),
             topics: filters.topics.iter().cloned().collect(),
+            asked,
+            leaves,
         }
     }
 }

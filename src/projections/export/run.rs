@@ -85,7 +85,7 @@ impl Export {
     /// When the question cannot be answered, an event cannot be read, or the writer fails. What is written by then is
     /// only a part, and lacks the statement at its end.
     pub async fn to(mut self, writer: &mut (impl AsyncWrite + Unpin + Send)) -> Result<Statement, ExportError> {
-        let head = self.query.clone().limit(1).page().await?.head;
+        let head = self.query.head().await?;
         let (reading, from, until) = self.query.parts();
         let (log, types) = (reading.log().clone(), reading.types().clone());
         let mut encoder = self.encoder();
@@ -102,7 +102,11 @@ impl Export {
         };
         let mut out = Vec::new();
         encoder.begin(&mut out).map_err(|source| encode(0, self.format, source))?;
-        let rows = self.query.stream().try_filter(|row| std::future::ready(row.position <= head.position));
+        let rows = self
+            .query
+            .leaving(self.format.to_string(), head)
+            .stream()
+            .try_filter(|row| std::future::ready(row.position <= head.position));
         let mut chunks = rows.try_chunks(CHUNK).boxed();
         while let Some(chunk) = chunks.next().await {
             let rows: Vec<AuditRow> = chunk.map_err(|error| error.1)?;

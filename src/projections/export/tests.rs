@@ -371,3 +371,13 @@ print(json.dumps([
     assert_eq!(read, expected);
     annals.close().await;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    every_format_ends_with_what_it_covers,
+    cloud_events_and_object_centric_events_carry_what_an_event_is_about,
+    an_export_speaks_the_language_that_it_is_asked_for,
+    an_export_of_many_pages_is_of_one_moment_and_tells_its_progress,
+    an_export_has_nothing_that_is_recorded_after_its_moment,
+    a_writer_that_fails_and_a_question_that_makes_no_sense_are_errors,
+    any_text_in_any_field_parses_back_from_every_format,
+}

@@ -59,13 +59,12 @@ impl Plan {
         let head = snapshot.head();
         // Bounds are looked up after the snapshot was taken: the log is not behind it.
         let window = self.window(head).await?;
-        let log = self.reading.log();
-        let mut bounds = [window.end, window.start, 0, 0, 0];
-        for (bound, length) in bounds.iter_mut().skip(2).zip(lengths()) {
-            let begin = window.until.checked_sub(length).unwrap_or(Timestamp::MIN);
-            *bound = log.position_at(begin).await?.clamp(window.start, window.end);
-        }
-        let numbers = Ledger { topic: self.topic.as_str(), snapshot }.before(&bounds).await?;
+        let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
+        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot };
+        let mut bounds = vec![window.end, window.start];
+        let lately = ledger.places(&begins, &**self.reading.log()).await?;
+        bounds.extend(lately.into_iter().map(|bound| bound.clamp(window.start, window.end)));
+        let numbers = ledger.before(&bounds).await?;
         let [end, start, minute, hour, day] = numbers.as_slice() else {
             return Err(StoreError::Diverged(head).into());
         };

@@ -1,4 +1,4 @@
-//! Blocks: the log cut into pieces of 256 events, of 16 such pieces, and of 16 of those.
+//! Blocks: the log cut into pieces of 256 events, of 16 such pieces, of 16 of those, and so on.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ pub(super) const EVENTS: u64 = 256;
 /// How many blocks make one of the next level.
 pub(super) const FAN: u64 = 16;
 
-/// How many levels there are: the highest has blocks of 65,536 events.
-pub(super) const LEVELS: u32 = 3;
+/// How many levels there are: the highest has blocks of 16,777,216 events.
+pub(super) const LEVELS: u32 = 5;
 
 /// How many events a block of this level has.
 pub(super) fn events(level: u32) -> u64 {

@@ -52,10 +52,8 @@ impl Plan {
             from.checked_add(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)))
         };
         let edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
-        let mut bounds = Vec::with_capacity(slices);
-        for edge in &edges[1..slices] {
-            bounds.push(self.reading.log().position_at(*edge).await?.clamp(window.start, window.end));
-        }
+        let inner = ledger.places(&edges[1..slices], &**self.reading.log()).await?;
+        let bounds: Vec<u64> = inner.into_iter().map(|bound| bound.clamp(window.start, window.end)).collect();
         let mut totals = vec![first.total()];
         totals.extend(ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()));
         totals.push(last.total());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::Plan;
-use super::completing::Crowd;
+use super::crowd::Crowd;
 use super::ledger::{Ledger, Who};
 use crate::events::{Head, Ref, Topic};
 use crate::store::StoreError;
@@ -68,9 +68,13 @@ impl Plan {
 
 /// Those that occur most; of those that occur as often, the first by name.
 fn top(crowd: Crowd, most: usize) -> Vec<Busy> {
-    let busy = |(name, events): (String, u64)| Some(Busy { reference: name.parse().ok()?, events });
-    let mut busy: Vec<Busy> = crowd.into_iter().filter_map(busy).collect();
-    busy.sort_by(|one, other| other.events.cmp(&one.events).then_with(|| one.reference.cmp(&other.reference)));
-    busy.truncate(most);
-    busy
+    let mut crowd: Vec<(String, u64)> = crowd.into_iter().collect();
+    let busier = |one: &(String, u64), other: &(String, u64)| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0));
+    // Only as many are put in order as are asked for.
+    if most > 0 && most < crowd.len() {
+        crowd.select_nth_unstable_by(most - 1, busier);
+    }
+    crowd.truncate(most);
+    crowd.sort_unstable_by(busier);
+    crowd.into_iter().filter_map(|(name, events)| Some(Busy { reference: name.parse().ok()?, events })).collect()
 }

@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::blocks::{self, EVENTS, FAN, LEVELS};
+use super::crowd::{Crowd, count_all};
 use super::entry::{COLUMNS, Entry};
 use super::running::Running;
 use crate::projections::ProjectionError;
 use crate::store::{Cell, Row, Transaction};
 
-/// How often each actor, or each target, occurs.
-pub(super) type Crowd = BTreeMap<String, u64>;
-
-/// The same, of names that somebody else keeps.
-type Names<'a> = BTreeMap<&'a str, u64>;
+/// How often each actor, or each target, occurs, by names that somebody else keeps.
+type Names<'a> = HashMap<&'a str, u64>;
 
 /// Completes the blocks that these entries, which come after the position `from`, fill.
 pub(super) async fn complete(
@@ -34,10 +32,11 @@ pub(super) async fn complete(
         let mut topics: BTreeMap<&str, (Names<'_>, Names<'_>)> = BTreeMap::new();
         for entry in entries {
             for topic in entry.counts_for() {
-                match running.get_mut(topic) {
-                    Some(running) => running.take_in(entry),
-                    None => running.entry(topic.to_owned()).or_default().take_in(entry),
-                }
+                let numbers = match running.get_mut(topic) {
+                    Some(numbers) => numbers,
+                    None => running.entry(topic.to_owned()).or_default(),
+                };
+                numbers.take_in(entry.position, entry.at, &entry.event_type);
                 let (actors, targets) = topics.entry(topic).or_default();
                 *actors.entry(entry.actor.as_str()).or_default() += 1;
                 for target in &entry.targets {
@@ -49,7 +48,7 @@ pub(super) async fn complete(
             if let Some(running) = running.get(topic) {
                 numbers.push(vec![topic.into(), block.into(), json(running)?]);
             }
-            crowds.push(vec![topic.into(), 0_u64.into(), block.into(), json(&actors)?, json(&targets)?]);
+            crowds.push(vec![topic.into(), 0_u64.into(), block.into(), ordered(&actors)?, ordered(&targets)?]);
         }
     }
     let insert = format!("INSERT INTO {} VALUES ($1, $2, $3)", transaction.table("running"));
@@ -113,11 +112,11 @@ async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Resu
     for row in transaction.query(&sql, below).await? {
         let [Cell::Text(topic), actors, targets] = row.as_slice() else { return Err(damaged("crowds")) };
         let (all_actors, all_targets) = topics.entry(topic.clone()).or_default();
-        add(all_actors, parse(actors)?);
-        add(all_targets, parse(targets)?);
+        take_in(all_actors, actors)?;
+        take_in(all_targets, targets)?;
     }
     let rows = topics.into_iter().map(|(topic, (actors, targets))| {
-        Ok(vec![topic.into(), u64::from(level).into(), block.into(), json(&actors)?, json(&targets)?])
+        Ok(vec![topic.into(), u64::from(level).into(), block.into(), ordered(&actors)?, ordered(&targets)?])
     });
     let rows: Result<_, ProjectionError> = rows.collect();
     keep(rows?, transaction).await
@@ -128,19 +127,14 @@ async fn keep(crowds: Vec<Row>, transaction: &mut dyn Transaction) -> Result<(),
     Ok(transaction.execute_many(&insert, crowds).await?)
 }
 
-/// Counts one more of `name`.
-pub(super) fn count(crowd: &mut Crowd, name: &str) {
-    match crowd.get_mut(name) {
-        Some(count) => *count += 1,
-        None => drop(crowd.insert(name.to_owned(), 1)),
-    }
+/// A crowd as text, in the order of names: the same one is the same text.
+fn ordered<N: AsRef<str>>(crowd: &HashMap<N, u64>) -> Result<Cell, ProjectionError> {
+    json(&crowd.iter().map(|(name, count)| (name.as_ref(), *count)).collect::<BTreeMap<&str, u64>>())
 }
 
-/// Counts all of `more`.
-pub(super) fn add(crowd: &mut Crowd, more: Crowd) {
-    for (name, more) in more {
-        *crowd.entry(name).or_default() += more;
-    }
+fn take_in(crowd: &mut Crowd, cell: &Cell) -> Result<(), ProjectionError> {
+    let text = cell.text().ok_or_else(|| damaged("a block"))?;
+    count_all(crowd, text).map_err(|source| ProjectionError::Document { key: "a block".to_owned(), source })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Cell, ProjectionError> {

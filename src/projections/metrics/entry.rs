@@ -1,5 +1,6 @@
 //! [`Entry`]: what the metrics keep of one event.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::events::{DecodeError, Stored, Types};
@@ -72,6 +73,14 @@ impl Entry {
             topics: serde_json::from_str(topics.text()?).ok()?,
         })
     }
+}
+
+/// Whether the topics of an entry, as they are kept, are those of one that counts for this topic.
+pub(super) fn are_of(topics: &str, topic: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+    topic.is_empty()
+        || serde_json::from_str::<Vec<Name<'_>>>(topics).is_ok_and(|own| own.iter().any(|Name(own)| own == topic))
 }
 
 /// Texts as a JSON list; there is nothing in them that JSON cannot say.

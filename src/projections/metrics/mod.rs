@@ -6,6 +6,7 @@
 //! - `running`: the running numbers of a topic
 //! - `query`: [`MetricQuery`], the builder
 //! - `metric`, `answer`: [`Metric`], how it is read and watched, by `ledger`
+//! - `crowd`: who occurs how often
 //! - `busiest`: [`Busiest`], who did most, and to what most was done
 //! - `buckets`: [`Buckets`], the window in slices, for a plot
 //! - `shifts`: [`Shifts`], rates far from their own past
@@ -15,6 +16,7 @@ mod blocks;
 mod buckets;
 mod busiest;
 mod completing;
+mod crowd;
 mod entry;
 mod ledger;
 mod metric;

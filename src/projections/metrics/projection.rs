@@ -11,7 +11,7 @@ use crate::projections::{EventBatch, Projection, ProjectionError, fingerprint};
 use crate::store::{Dialect, Transaction};
 
 /// Raise it when the tables change.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// The projection behind the metrics. It keeps, of each event, one entry: when, what, who, to what, of which topics.
 /// For each block of 256 events, and each topic in it, it keeps the topic's running numbers at the block's end, and who

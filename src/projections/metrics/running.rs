@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
-
 /// The windows of the rolling rates, in microseconds.
 pub(super) const WINDOWS: [i64; 3] = [60_000_000, 3_600_000_000, 86_400_000_000];
 
@@ -24,22 +22,23 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub fn take_in(&mut self, entry: &Entry) {
+    /// Takes in an event of this type, recorded at this time in microseconds.
+    pub fn take_in(&mut self, position: u64, at: i64, event_type: &str) {
         if self.first == 0 {
-            self.first = entry.position;
-            self.at = entry.at;
+            self.first = position;
+            self.at = at;
         }
         // Most events of a batch are of one instant: nothing decays between them.
-        if entry.at > self.at {
+        if at > self.at {
             for (sum, window) in self.sums.iter_mut().zip(WINDOWS) {
-                *sum *= decayed(entry.at - self.at, window);
+                *sum *= decayed(at - self.at, window);
             }
-            self.at = entry.at;
+            self.at = at;
         }
         self.sums.iter_mut().for_each(|sum| *sum += 1.0);
-        match self.types.get_mut(&entry.event_type) {
+        match self.types.get_mut(event_type) {
             Some(count) => *count += 1,
-            None => drop(self.types.insert(entry.event_type.clone(), 1)),
+            None => drop(self.types.insert(event_type.to_owned(), 1)),
         }
     }
 

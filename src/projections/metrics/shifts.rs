@@ -103,11 +103,9 @@ impl Plan {
         let time =
             |slice: i64| slice.checked_mul(width).and_then(|micros| Timestamp::from_microsecond(micros).ok());
         (answer.from, answer.until) = (time(first), time(last).unwrap_or(window.until));
-        let mut bounds = Vec::new();
-        for slice in first - PAST as i64..=last {
-            let begin = time(slice).unwrap_or(Timestamp::MIN);
-            bounds.push(self.reading.log().position_at(begin).await?.min(head.position + 1));
-        }
+        let begins: Vec<Timestamp> =
+            (first - PAST as i64..=last).map(|slice| time(slice).unwrap_or(Timestamp::MIN)).collect();
+        let bounds = ledger.places(&begins, &**self.reading.log()).await?;
         let slice_of = |n: usize| first - PAST as i64 + n as i64;
         let flagged = |actor: Option<Ref>, counts: &[u64]| -> Vec<Shift> {
             let judged = (PAST..counts.len()).filter_map(|n| {
@@ -141,6 +139,11 @@ fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
         return None;
     }
     let even = |count: f64| 2.0 * (count + 0.375).sqrt();
+    // The middle lies between the least and the most: most counts are near enough to both.
+    let near = |end: f64| (even(count as f64) - even(end)).abs() < FAR;
+    if near(past.iter().copied().fold(f64::MAX, f64::min)) && near(past.iter().copied().fold(0.0, f64::max)) {
+        return None;
+    }
     let evened: Vec<f64> = past.iter().map(|count| even(*count)).collect();
     let middle = median(evened.clone());
     let spread = 1.4826 * median(evened.iter().map(|count| (count - middle).abs()).collect());

@@ -58,3 +58,8 @@ async fn events_that_no_command_brings_about_can_name_nothing() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(problems[0].contains("`user.registered` is to name things"), "{problems:?}");
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_thing_has_the_name_of_the_time_and_keeps_its_last,
+    many_things_are_named_in_one_go,
+}

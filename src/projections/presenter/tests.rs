@@ -7,6 +7,7 @@ use crate::app::{Annals, App};
 use crate::events::Change;
 use crate::projections::fixture::guild::*;
 use crate::projections::fixture::places::runtime;
+use crate::projections::fixture::stores;
 use crate::projections::names::AsKnown;
 use crate::store::Interest;
 
@@ -80,7 +81,7 @@ async fn an_event_is_told_in_english_and_in_french_with_the_names_of_its_time() 
 #[tokio::test]
 async fn other_words_and_other_languages_build_no_projection_anew() {
     let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let url = stores::of(directory.path());
     let annals = guild().open(&url).await.unwrap();
     team(&annals, "1", "7", TeamEvent::Scored(2)).await;
     let versions = async |annals: &Annals| -> Vec<(String, u64, u64)> {
@@ -263,4 +264,10 @@ fn any_text_in_any_place_is_shown_safely_in_every_form() {
         Ok(())
     })?);
     runtime.block_on(annals.close());
+}
+
+crate::projections::fixture::stores::on_postgres_too! {
+    an_event_is_told_in_english_and_in_french_with_the_names_of_its_time,
+    other_words_and_other_languages_build_no_projection_anew,
+    any_text_in_any_place_is_shown_safely_in_every_form,
 }

@@ -126,7 +126,7 @@ impl ViewSnapshot for Counting {
 /// Mission J12: however many types and events, and whatever is asked, a page is a few statements.
 #[tokio::test]
 async fn a_page_is_a_constant_number_of_statements() {
-    let world = World::open_with("sqlite::memory:", many_types()).await;
+    let world = World::open_with(&stores::empty(), many_types()).await;
     type Ask = fn(AuditQuery) -> AuditQuery;
     let all_types: Ask = |query| (0..64).fold(query, |query, n| query.event(format_args!("kind_{n}.happened")));
     let cases: [(Ask, usize); 6] = [
@@ -148,4 +148,8 @@ async fn a_page_is_a_constant_number_of_statements() {
         }
     }
     world.close().await;
+}
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_page_is_a_constant_number_of_statements,
 }

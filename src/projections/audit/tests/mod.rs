@@ -6,6 +6,7 @@ mod many_types;
 mod measure;
 mod model;
 mod plans;
+mod postgres_plans;
 mod racing;
 
 use futures::TryStreamExt;

@@ -94,3 +94,7 @@ fn readers_that_come_and_go_while_others_write_miss_nothing_and_see_nothing_twic
         })?;
     });
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    readers_that_come_and_go_while_others_write_miss_nothing_and_see_nothing_twice,
+}

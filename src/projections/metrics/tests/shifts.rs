@@ -58,3 +58,7 @@ async fn a_tenfold_shift_is_flagged_and_what_is_steady_is_not() {
     assert_eq!(all().await.shifts, shifts.shifts);
     world.close().await;
 }
+
+crate::projections::fixture::stores::on_postgres_too! {
+    a_tenfold_shift_is_flagged_and_what_is_steady_is_not,
+}

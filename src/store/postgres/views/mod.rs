@@ -69,8 +69,10 @@ const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_
 const BEGIN_DROP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// Pages are read from views: down an index, as far as the page goes. A bitmap would be made of all that matches first, and
+/// is what the planner prefers on a table that nobody has analysed, where it thinks that little does.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
-     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off";
+     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; SET LOCAL enable_bitmapscan = off";
 
 /// Whoever changes which generations there are, or who leads, is alone in that.
 const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annals views %s', $1::text), 0))";

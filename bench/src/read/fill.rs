@@ -1,0 +1,146 @@
+//! The log, the projections made of it, and the room they take.
+
+use std::time::Instant;
+
+use annals::commands::Envelope;
+use annals::prelude::*;
+use annals_bench_driver::BoxError;
+use futures::{StreamExt, stream};
+use sqlx::Row as _;
+
+use super::shape::{Act, TOGETHER};
+use crate::session::{Place, Session};
+
+/// How many commands are under way at a time.
+const WINDOW: usize = 2_048;
+
+/// How often it is said how far it is, in commands.
+const SAY: u64 = 250_000;
+
+/// How the log and the projections were made.
+#[derive(Debug, Default)]
+pub struct Filled {
+    /// How many events the log holds.
+    pub events: u64,
+    /// How many were appended in a second.
+    pub appended: f64,
+    /// Each projection, how many events it took in in a second when it was made anew, and the microseconds of processor
+    /// time that this process used for one.
+    pub rebuilt: Vec<(&'static str, f64, f64)>,
+    /// What takes room, and how many bytes.
+    pub bytes: Vec<(String, u64)>,
+}
+
+/// Fills the log by commands, in order.
+pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<(), BoxError> {
+    let began = Instant::now();
+    let mut problem = None;
+    let commands = (0..events / TOGETHER).map_while(|number| match Act::context(number) {
+        Ok(context) => Some(Envelope::new(Act::new(number), context)),
+        Err(error) => {
+            problem = Some(error);
+            None
+        }
+    });
+    let mut done = 0;
+    {
+        let mut answers = annals.execute_all(stream::iter(commands), WINDOW).boxed_local();
+        while let Some(answer) = answers.next().await {
+            answer?;
+            done += 1;
+            if done % SAY == 0 {
+                let rate = (done * TOGETHER) as f64 / began.elapsed().as_secs_f64();
+                eprintln!("  {} events, {rate:.0} a second", done * TOGETHER);
+            }
+        }
+    }
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    filled.events = done * TOGETHER;
+    filled.appended = filled.events as f64 / began.elapsed().as_secs_f64();
+    let head = annals.store().head().await?.position;
+    if head != filled.events {
+        return Err(format!("{} events were acknowledged, the log holds {head}", filled.events).into());
+    }
+    Ok(())
+}
+
+/// Makes the audit log and the metrics, one after the other.
+pub async fn rebuild(annals: &Annals, filled: &mut Filled) -> Result<(), BoxError> {
+    for name in ["audit", "metrics"] {
+        let (began, worked) = (Instant::now(), worked());
+        eprintln!("  {name} is made anew");
+        let rebuild = annals.rebuild(name)?;
+        let mut progress = rebuild.progress();
+        let mut said = 0;
+        tokio::pin!(rebuild);
+        loop {
+            tokio::select! {
+                done = &mut rebuild => {
+                    done?;
+                    break;
+                }
+                Ok(()) = progress.changed() => {
+                    let position = progress.borrow_and_update().position;
+                    if position >= said + SAY * TOGETHER {
+                        said = position;
+                        let rate = position as f64 / began.elapsed().as_secs_f64();
+                        eprintln!("  {name}: {position} events, {rate:.0} a second");
+                    }
+                }
+            }
+        }
+        let rate = filled.events as f64 / began.elapsed().as_secs_f64();
+        let micros = (self::worked() - worked) * 1e6 / filled.events as f64;
+        eprintln!("  {name} made anew: {rate:.0} events a second, {micros:.1} us of processor time an event");
+        filled.rebuilt.push((name, rate, micros));
+    }
+    Ok(())
+}
+
+/// The seconds of processor time that this process has used: they say something on a machine that others use too.
+fn worked() -> f64 {
+    // Ticks of a hundredth of a second, behind the program's name in brackets.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat
+        .rsplit(") ")
+        .next()
+        .map(|rest| rest.split(' ').skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum::<u64>());
+    ticks.unwrap_or_default() as f64 / 100.0
+}
+
+/// What takes room: tables with their indexes.
+pub async fn bytes(session: &Session, place: &Place) -> Result<Vec<(String, u64)>, BoxError> {
+    let mut tables = match place {
+        Place::Schema { name, .. } => {
+            let sql = "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class \
+                       WHERE relnamespace = $1::regnamespace AND relkind = 'r'";
+            let mut connection = session.connect().await?;
+            let rows = sqlx::query(sql).bind(name).fetch_all(&mut connection).await?;
+            let size =
+                |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)?.cast_unsigned()));
+            rows.iter().map(size).collect::<Result<Vec<(String, u64)>, sqlx::Error>>()?
+        }
+        Place::Directory(directory) => {
+            let mut tables = Vec::new();
+            for entry in std::fs::read_dir(directory.path())? {
+                let path = entry?.path();
+                if path.extension().is_none_or(|extension| extension != "db") {
+                    continue;
+                }
+                let connection = rusqlite::Connection::open(&path)?;
+                // An index is counted with the table that it is of.
+                let sql = "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name \
+                           WHERE d.aggregate GROUP BY s.tbl_name";
+                let mut statement = connection.prepare(sql)?;
+                let size = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                tables.extend(statement.query_map([], size)?.collect::<Result<Vec<(String, u64)>, _>>()?);
+            }
+            tables
+        }
+    };
+    tables.retain(|(_, bytes)| *bytes > 1 << 16);
+    tables.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    Ok(tables)
+}

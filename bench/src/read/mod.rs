@@ -1,0 +1,79 @@
+//! What reading costs: a long log, its audit log and metrics made anew, and every kind of question asked of them.
+//!
+//! ## Layout
+//! - `shape`: the application, and what its log is like
+//! - `fill`: the log, the rebuilds, and how much room they take
+//! - `pages`: questions to the audit log; `numbers`: counts and metrics
+//! - `timing`: a question asked many times
+//! - `report`: what is printed
+
+mod fill;
+mod numbers;
+mod pages;
+mod report;
+mod shape;
+mod timing;
+
+use annals_bench_driver::BoxError;
+
+pub use report::report;
+
+use crate::catalogue::{Entry, Role};
+use crate::session::{Place, Session};
+
+/// How many events the log has when nothing is said.
+pub const EVENTS: u64 = 10_000_000;
+
+/// What was measured on one store.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// The store.
+    pub title: String,
+    /// How the log and the projections were made, and what room they take.
+    pub filled: fill::Filled,
+    /// Pages.
+    pub pages: Vec<pages::Row>,
+    /// Counts and metrics.
+    pub numbers: Vec<(String, timing::Times)>,
+    /// Why there is no more.
+    pub missing: Option<String>,
+}
+
+/// Measures annals on each store that takes part.
+pub async fn run(session: &Session, entries: &[Entry], events: u64, results: &mut Vec<Results>) {
+    for entry in entries.iter().filter(|entry| entry.role == Role::Annals) {
+        results.push(Results { title: entry.title.to_owned(), ..Results::default() });
+        let Some(result) = results.last_mut() else { continue };
+        let place = match session.fresh(entry.database).await {
+            Ok(place) => place,
+            Err(error) => {
+                result.missing = Some(error.to_string());
+                continue;
+            }
+        };
+        if let Err(error) = measure(session, &place, events, result).await {
+            eprintln!("  failed: {error}");
+            result.missing = Some(format!("failed: {error}"));
+        }
+        session.remove(place).await;
+    }
+}
+
+async fn measure(session: &Session, place: &Place, events: u64, result: &mut Results) -> Result<(), BoxError> {
+    let url = match place {
+        Place::Schema { url, .. } => url.clone(),
+        Place::Directory(directory) => format!("sqlite://{}", directory.path().join("log.db").display()),
+    };
+    eprintln!("{}: a log of {events} events", result.title);
+    let annals = shape::app().open_without_following(&url).await?;
+    let measured = async {
+        fill::log(&annals, events, &mut result.filled).await?;
+        fill::rebuild(&annals, &mut result.filled).await?;
+        result.filled.bytes = fill::bytes(session, place).await?;
+        pages::ask(&annals, &mut result.pages).await?;
+        numbers::ask(&annals, &mut result.numbers).await
+    };
+    let measured = measured.await;
+    annals.close().await;
+    measured
+}

@@ -1,0 +1,224 @@
+//! Who saw something before it left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use annals::app::trail::{Departure, LineageError};
+use annals::app::{Ask, Denial, ReaderError};
+use annals::prelude::*;
+use annals::projections::audit::{AuditError, AuditQuery};
+use annals::projections::export::{ExportError, Format, Statement};
+use annals_test_postgres::Place;
+use jiff::Timestamp;
+
+use crate::bank::*;
+
+annals_test_postgres::both_stores! {
+    who_saw_it_before_it_left_is_known,
+    what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told,
+    the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile,
+    an_export_is_one_record_that_is_durable_before_anything_leaves,
+    an_export_that_is_denied_leaves_nothing_and_no_departure,
+    who_reads_the_lineage_of_something_is_asked_about_and_recorded,
+}
+
+fn thing(name: &str) -> Ref {
+    account(name).into()
+}
+
+async fn exported(query: AuditQuery, format: Format) -> Result<(Statement, Vec<u8>), ExportError> {
+    let mut file = Vec::new();
+    let statement = query.export(format).to(&mut file).await?;
+    Ok((statement, file))
+}
+
+/// Who left with it, and who had seen it, in which words and whether by name.
+fn told(departures: &[Departure]) -> Vec<(&str, Vec<String>)> {
+    let seen = |departure: &Departure| {
+        let seen = departure.seen_by.iter().map(|seen| {
+            let by_name = if seen.by_name { " by name" } else { "" };
+            format!("{} {}{by_name} x{}", seen.actor.id(), seen.what, seen.records)
+        });
+        let mut seen: Vec<String> = seen.collect();
+        seen.sort_unstable();
+        seen
+    };
+    departures.iter().map(|departure| (departure.actor.id(), seen(departure))).collect()
+}
+
+async fn with_two_accounts(place: &Place) -> (Annals, Receipt) {
+    let annals = app().record_reads().open(place.url()).await.unwrap();
+    annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let receipt = annals.execute(deposit("b", 7), &by("alice")).await.unwrap();
+    (annals, receipt)
+}
+
+/// Mission X11: all who read of it, by whatever way, and nobody else.
+async fn who_saw_it_before_it_left_is_known(place: &Place) {
+    let (annals, receipt) = with_two_accounts(place).await;
+    let reader = |name| annals.read_as(&by(name));
+    for _ in 0..2 {
+        reader("bob").view::<Balance>(&account("a")).after(receipt).await.unwrap();
+    }
+    reader("carol").views::<Balance>().page(10, None).await.unwrap();
+    reader("dave").view::<Balance>(&account("b")).await.unwrap();
+    reader("erin").audit().topic("bank").after(receipt).page().await.unwrap();
+    reader("frank").audit().actor("user:nobody").page().await.unwrap();
+    reader("gina").audit().until(2).page().await.unwrap();
+    reader("hugo").audit().from(2).text("7").page().await.unwrap();
+    drop(reader("ivan").metric("bank").await.unwrap());
+    exported(reader("eve").audit().topic("bank"), Format::Csv).await.unwrap();
+
+    let head = annals.store().head().await.unwrap();
+    annals.audit().after(head).limit(1).page().await.unwrap();
+    let departures = annals.lineage(&thing("a")).await.unwrap();
+    let (metrics, log) = ("the numbers of `bank`", "the audit log");
+    let expected = [
+        "bob account:a in balance by name x1".to_owned(),
+        "carol balance x1".to_owned(),
+        format!("erin {log}: topic bank x1"),
+        format!("gina {log}: until 2 x1"),
+        format!("ivan {metrics} x1"),
+    ];
+    assert_eq!(told(&departures), [("eve", expected.to_vec())]);
+    let Departure { what, format, head, position, seen_by, .. } = &departures[0];
+    assert_eq!((what.as_str(), format.as_str()), ("the audit log: topic bank", "csv"));
+    assert_eq!(*position, annals.store().head().await.unwrap().position);
+    assert!(seen_by.iter().all(|seen| seen.position < *position) && *head < *position);
+
+    // The other account: other readers, of the same export.
+    let departures = annals.lineage(&thing("b")).await.unwrap();
+    let expected = [
+        "carol balance x1".to_owned(),
+        "dave account:b in balance by name x1".to_owned(),
+        format!("erin {log}: topic bank x1"),
+        format!("hugo {log}: text \"7\", from 2 x1"),
+        format!("ivan {metrics} x1"),
+    ];
+    assert_eq!(told(&departures), [("eve", expected.to_vec())]);
+    // Somebody who acted has left too, in all that they did.
+    let departures = annals.lineage(&"user:alice".parse().unwrap()).await.unwrap();
+    assert_eq!(departures[0].seen_by.len(), 7, "{departures:?}");
+    assert_eq!(annals.lineage(&thing("c")).await.unwrap(), []);
+    annals.close().await;
+}
+
+/// Mission X11: the order of the log tells before from after.
+async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: &Place) {
+    let (annals, receipt) = with_two_accounts(place).await;
+    let reader = |name| annals.read_as(&by(name));
+    exported(reader("eve").audit().target("account:b").after(receipt), Format::Jsonl).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    reader("bob").view::<Balance>(&account("a")).after(at).await.unwrap();
+    exported(reader("heidi").audit().until(2).after(at), Format::CloudEvents).await.unwrap();
+    reader("carol").view::<Balance>(&account("a")).await.unwrap();
+    exported(reader("mallory").audit().action(annals::events::Action::Delete), Format::Ocel).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    annals.audit().after(at).limit(1).page().await.unwrap();
+    let departures = annals.lineage(&thing("a")).await.unwrap();
+    assert_eq!(told(&departures), [("heidi", vec!["bob account:a in balance by name x1".to_owned()])]);
+    // Who left with it has seen it, whoever leaves with it next.
+    exported(reader("judy").audit(), Format::Csv).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    annals.audit().after(at).limit(1).page().await.unwrap();
+    let departures = annals.lineage(&thing("a")).await.unwrap();
+    let seen = |name: &str| departures[1].seen_by.iter().any(|seen| seen.actor.id() == name);
+    assert!(["bob", "heidi", "carol"].into_iter().all(seen) && !seen("mallory"), "{departures:?}");
+    annals.close().await;
+}
+
+/// Mission X11: one record stands for a question as often as it is asked, so for all that was there to be seen by it.
+async fn the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile(place: &Place) {
+    let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
+    let clock = {
+        let micros = micros.clone();
+        move || Timestamp::from_microsecond(micros.load(Ordering::Relaxed)).unwrap()
+    };
+    let annals = app().clock(clock).record_reads().open(place.url()).await.unwrap();
+    let reader = |name| annals.read_as(&by(name));
+    reader("bob").audit().topic("bank").page().await.unwrap();
+    micros.fetch_add(60 * 1_000_000, Ordering::Relaxed);
+    annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let receipt = annals.execute(deposit("late", 5), &by("alice")).await.unwrap();
+    reader("bob").audit().topic("bank").after(receipt).page().await.unwrap();
+    micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
+    annals.execute(deposit("later", 5), &by("alice")).await.unwrap();
+    let receipt = annals.execute(deposit("latest", 5), &by("alice")).await.unwrap();
+    exported(reader("eve").audit().after(receipt), Format::Csv).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    annals.audit().after(at).limit(1).page().await.unwrap();
+    for (name, expected) in [("a", 1), ("late", 1), ("later", 0)] {
+        let departures = annals.lineage(&thing(name)).await.unwrap();
+        assert_eq!(departures[0].seen_by.len(), expected, "{name}: {departures:?}");
+    }
+    annals.close().await;
+}
+
+/// Missions X10, X11, D24
+async fn an_export_is_one_record_that_is_durable_before_anything_leaves(place: &Place) {
+    let (annals, receipt) = with_two_accounts(place).await;
+    let export = || annals.read_as(&by("eve")).audit().after(receipt);
+    let (statement, file) = exported(export(), Format::Jsonl).await.unwrap();
+    assert_eq!((statement.rows, statement.head.position), (2, 2));
+    assert_eq!(String::from_utf8(file).unwrap().lines().count(), 3);
+    // At once, without waiting for anything: it was there before the first byte left.
+    let recorded = annals.events(2, 10).await.unwrap().events;
+    let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["annals_read.exported"]);
+    let payload = r#"{"what":"the audit log","of":["projection:audit"],"asked":{},"format":"jsonl","head":2}"#;
+    assert_eq!(recorded[0].payload, payload);
+
+    // The same again is the same record; of more, or in another form, it is another.
+    let same = || export().until(3);
+    for (format, records) in [(Format::Csv, 2), (Format::Csv, 3), (Format::Ocel, 4)] {
+        let (statement, _) = exported(same(), format).await.unwrap();
+        assert_eq!((statement.rows, annals.events(2, 10).await.unwrap().events.len()), (2, records));
+        let at = annals.store().head().await.unwrap();
+        annals.audit().after(at).limit(1).page().await.unwrap();
+    }
+    // A question that makes no sense leaves no record.
+    exported(export().topic("nowhere"), Format::Csv).await.unwrap_err();
+    assert_eq!(annals.events(2, 10).await.unwrap().events.len(), 4);
+    annals.close().await;
+}
+
+fn only_eve(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+    match (ask, context.actor().id()) {
+        (Ask::Audit { .. }, actor) if actor != "eve" => Err(Denial::because("only eve")),
+        _ => Ok(()),
+    }
+}
+
+async fn an_export_that_is_denied_leaves_nothing_and_no_departure(place: &Place) {
+    let annals = app().authorise(only_eve).record_reads().open(place.url()).await.unwrap();
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let mut file = Vec::new();
+    let export = annals.read_as(&by("mallory")).audit().after(receipt).export(Format::Csv);
+    let error = export.to(&mut file).await.unwrap_err();
+    assert!(matches!(error, ExportError::Audit(AuditError::Denied { .. })), "{error}");
+    assert!(!String::from_utf8(file).unwrap().contains("account:a"));
+    assert_eq!(annals.lineage(&thing("a")).await.unwrap(), []);
+    annals.close().await;
+}
+
+/// Missions D24, A9
+async fn who_reads_the_lineage_of_something_is_asked_about_and_recorded(place: &Place) {
+    let annals = app().authorise(only_eve).record_reads().open(place.url()).await.unwrap();
+    let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    exported(annals.read_as(&by("eve")).audit().after(receipt), Format::Csv).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    annals.audit().after(at).limit(1).page().await.unwrap();
+    let denied = annals.read_as(&by("mallory")).lineage(&thing("a")).await.unwrap_err();
+    assert!(matches!(denied, LineageError::Reader(ReaderError::Denied(_))), "{denied}");
+    let eve = annals.read_as(&by("eve"));
+    assert_eq!(told(&eve.lineage(&thing("a")).await.unwrap()), [("eve", vec![])]);
+    annals.close().await;
+    let annals = open(place).await;
+    let head = annals.store().head().await.unwrap();
+    let rows = annals.audit().text("who saw account:a").after(head).page().await.unwrap().rows;
+    assert_eq!(
+        rows.iter().map(|row| row.sentence.as_str()).collect::<Vec<_>>(),
+        ["user:eve read who saw account:a"]
+    );
+    annals.close().await;
+}
