@@ -13,7 +13,8 @@ mod site;
 
 use self::bearer::Bearer;
 pub use self::keys::{KeyError, Keys};
-pub(super) use admit::admit;
+pub(super) use admit::{COOKIE, admit};
+pub(super) use site::{host, is_loopback, name_of, same_site};
 
 use crate::events::Ref;
 

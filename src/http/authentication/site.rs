@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use crate::http::Problem;
 
 /// The host and port that were asked for.
-pub(super) fn host(parts: &Parts) -> Option<&str> {
+pub(in crate::http) fn host(parts: &Parts) -> Option<&str> {
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     parts.uri.authority().map(axum::http::uri::Authority::as_str).or(named)
 }
 
 /// An error if another site's page asks for what has an effect.
-pub(super) fn same_site(parts: &Parts) -> Result<(), Problem> {
+pub(in crate::http) fn same_site(parts: &Parts) -> Result<(), Problem> {
     let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reads && !parts.headers.contains_key(header::UPGRADE) {
         return Ok(());
@@ -52,7 +52,7 @@ pub(super) fn own_name(parts: &Parts) -> Result<(), Problem> {
 }
 
 /// Without the port.
-fn name_of(host: &str) -> &str {
+pub(in crate::http) fn name_of(host: &str) -> &str {
     match host.strip_prefix('[') {
         Some(address) => address.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
