@@ -13,7 +13,7 @@ use super::question::{About, Question, presenter};
 use super::sent;
 use super::site::Site;
 use super::words::{given, number};
-use crate::events::Ref;
+use crate::events::{Head, Ref};
 use crate::http::{Asker, Problem, Shared};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
@@ -124,6 +124,7 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
     }
     let AuditPage { rows, next, head } = query.page().await?;
     let count = counted(&question).await?;
+    let cursor = if question.is_live() { at(shared, &question, head).await? } else { None };
     let told = tell(&presenter(shared.annals(), headers), rows).await?;
     let title = title(&question.about, &told);
     let content = html! {
@@ -144,6 +145,7 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
                         data-last=(head.position)
                         data-rows=[question.is_live().then(|| format!("{}/rows{}", site.base, question.filters.open_suffix()))]
                         data-bell=[question.is_live().then(|| bell(site, &question))]
+                        data-after=[cursor]
                         data-older=[question.is_live().then(|| older(site, &question))]
                     {
                         @for told in &told { (event(site, &question.filters, told)) }
@@ -183,8 +185,14 @@ fn summary(count: &AuditCount) -> Markup {
 
 /// Where the script is told that there is something new; the browser keeps it open.
 fn bell(site: &Site, question: &Question) -> String {
-    let filters = question.filters.without("from");
-    format!("{}/audit/stream{}", site.base, filters.open_suffix())
+    format!("{}/live/audit{}", site.base, question.filters.open_suffix())
+}
+
+/// From where on there is something new: a cursor, so that it is the same question whenever it is asked.
+async fn at(shared: &Shared, question: &Question, head: Head) -> Result<Option<Cursor>, Problem> {
+    let Some(stored) = shared.annals().store().at(&[head.position]).await?.pop() else { return Ok(None) };
+    let newest = AuditRow::new(shared.annals().types(), stored)?;
+    Ok(Some(question.query.clone().oldest_first().cursor_after(&newest)?))
 }
 
 /// Where older rows are, to which the script adds where they begin.

@@ -67,8 +67,8 @@ const MOST = 500;
 function follow(feed) {
   const { rows, bell } = feed.dataset;
   const [state, pause] = [find("#live"), find("#pause")];
-  let [last, stream, waiting, untold, reading, again, timer] = [Number(feed.dataset.last), null, 0, 0, false, false, null];
-  let paused = false;
+  let [last, after, stream, timer, delay] = [Number(feed.dataset.last), feed.dataset.after, null, null, 1000];
+  let [paused, waiting, untold, reading, again] = [false, 0, 0, false, false];
 
   function show(name, words) {
     state.dataset.state = name;
@@ -132,20 +132,21 @@ function follow(feed) {
   function open() {
     clearTimeout(timer);
     stream?.close();
-    stream = new EventSource(`${bell}from=${last + 1}`);
-    stream.onopen = () => { showStream(); read(); };
-    stream.onerror = () => {
-      showStream();
-      // Cut: the browser opens it again. Refused: it does not, but the server may only be on its way up.
-      if (stream.readyState === EventSource.CLOSED) timer = setTimeout(open, 2000);
-    };
-    const ring = () => {
+    stream = new EventSource(after ? `${bell}after=${after}` : bell);
+    stream.addEventListener("open", () => { delay = 1000; showStream(); read(); });
+    stream.addEventListener("row", (event) => {
+      after = event.lastEventId || after;
       if (paused) waiting += 1;
       showStream();
       read();
-    };
-    stream.onmessage = ring;
-    stream.addEventListener("audit", ring);
+    });
+    stream.addEventListener("error", () => {
+      showStream();
+      // Cut: the browser opens it again. Refused: it does not, but the server may only be on its way up.
+      if (stream.readyState !== EventSource.CLOSED) return;
+      timer = setTimeout(open, delay);
+      delay = Math.min(delay * 2, 30000);
+    });
   }
 
   function close() {
