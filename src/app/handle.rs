@@ -127,6 +127,12 @@ impl Annals {
         Reader::new(self.clone(), self.0.gatekeeper.clone(), context.clone())
     }
 
+    /// Whether it matters who reads.
+    #[cfg(feature = "http")]
+    pub(crate) fn minds_readers(&self) -> bool {
+        self.0.gatekeeper.minds_readers()
+    }
+
     /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
         ViewQuery::new(self.reading(V::NAME), key)

@@ -2,7 +2,7 @@
 //!
 //! ## Layout
 //! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `view`, `projections`, `events`,
-//!   `check`, `backup`, `migrate`
+//!   `check`, `backup`, `migrate`, `serve`
 //! - `asking`, `words`: flags that several share: what is asked for, and the words that it is told in
 //! - `plot`: plots, in a file or on a line
 //! - `output`: formats
@@ -23,6 +23,8 @@ mod output;
 mod plot;
 mod progress;
 mod projections;
+#[cfg(feature = "http")]
+mod serve;
 mod view;
 mod words;
 
@@ -133,6 +135,8 @@ enum Builtin {
     Backup(backup::Backup),
     #[cfg(feature = "postgres")]
     Migrate(migrate::Migrate),
+    #[cfg(feature = "http")]
+    Serve(serve::Serve),
 }
 
 /// How a subcommand needs the application opened.
@@ -235,6 +239,8 @@ impl App {
             Builtin::Backup(command) => command.run(self).await,
             #[cfg(feature = "postgres")]
             Builtin::Migrate(command) => command.run(self).await,
+            #[cfg(feature = "http")]
+            Builtin::Serve(command) => command.run(self).await,
         }
     }
 

@@ -67,8 +67,8 @@ impl Audit {
     async fn print(&self, annals: &Annals) -> Result<(), BoxError> {
         caught_up(annals, AuditLog::NAME).await?;
         let mut rows = Rows::new(self.format)?;
-        let mut left = self.asking.limit.unwrap_or(u64::MAX);
-        let mut cursor = self.asking.cursor;
+        let mut left = self.asking.limit().unwrap_or(u64::MAX);
+        let mut cursor = self.asking.cursor();
         loop {
             let query = self.asking.of(annals).limit(left.min(PAGE));
             let mut page = match cursor {

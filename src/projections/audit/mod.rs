@@ -6,7 +6,7 @@
 //! ## Layout
 //! - `projection`: [`AuditLog`], what is kept
 //! - `names`: the numbers that stand for names in its tables
-//! - `query`: [`AuditQuery`], the builder
+//! - `query`: [`AuditQuery`], the builder; `asked`: [`Asked`], the same in words
 //! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
 //! - `plan`: a question that makes sense, and how far its reader has come
 //! - `sql`, `scan`: the statements, and how rows are found in a bounded number of steps
@@ -19,6 +19,7 @@
 //! - `witness`: [`Witness`], who is told of questions before they are answered
 //! - `error`: [`AuditError`]
 
+mod asked;
 mod count;
 mod cursor;
 mod error;
@@ -39,6 +40,7 @@ mod tests;
 mod text;
 mod witness;
 
+pub use asked::{Asked, Time};
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;

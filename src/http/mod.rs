@@ -1,0 +1,43 @@
+//! The door for other programs, and a page for people.
+//!
+//! [`router`] gives an axum `Router` that an application mounts; `<app> serve` runs it alone, with [`serve`].
+//!
+//! ```no_run
+//! use annals::http::{Authentication, Keys};
+//! # async fn example(annals: annals::app::Annals, jwks: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Authentication::bearer(Keys::from_jwks(jwks)?, "annals");
+//! let router = annals::http::router(annals).name("job server").colour("#0a5c36").authentication(keys).into_router();
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! annals::http::serve(listener, router, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## Layout
+//! - `door`: [`Door`], the builder, and [`Shared`], what all routes share
+//! - `authentication`: [`Authentication`], who may be believed to be whom
+//! - `asker`: [`Asker`], who is asking, and reading as that
+//! - `params`: [`Params`], the parameters of an address: the words that the command line has
+//! - `problem`: [`Problem`], what went wrong (RFC 9457); `mapping`: which error is which
+//! - `schemas`: the schemas of what is written as text
+//! - `serving`: [`serve`], a listener served with bounds
+//! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
+//! - `page`: HTML for people
+
+mod asker;
+mod authentication;
+mod door;
+mod live;
+mod mapping;
+mod page;
+mod params;
+mod problem;
+mod schemas;
+mod serving;
+
+pub use asker::Asker;
+pub use authentication::{Authentication, KeyError, Keys};
+pub use door::{Door, Shared, router};
+pub use params::Params;
+pub use problem::Problem;
+pub use serving::serve;

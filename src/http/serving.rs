@@ -1,0 +1,110 @@
+//! [`serve`]: a listener served with bounds.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+/// How many connections are open at a time; more wait in the system's queue.
+const CONNECTIONS: usize = 4_096;
+
+/// How long a client may take to send the head of a request: of a half-open connection nothing is left after that.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long requests under way may take once it was said that it is over.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves the router on the listener until `shutdown` is there; then no connection is taken in any more, and those that
+/// are answered are given ten seconds.
+///
+/// At most 4,096 connections are open at a time, and one that has not sent the head of a request in ten seconds is
+/// closed.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
+    let connection = Arc::new(builder);
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            // Never closed: there is always a permit some day.
+            let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|(stream, from)| (stream, from, permit))
+        };
+        let (stream, from, permit) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accepted => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if passes(&error) => {
+                    tracing::warn!(%error, "a connection could not be taken in");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let served = one(&connection, stream, from, router.clone(), &graceful);
+        tokio::spawn(async move {
+            served.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests that were under way for longer than {GRACE:?} were cut off");
+    }
+    Ok(())
+}
+
+/// One connection, until it ends.
+fn one(
+    connection: &auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    from: SocketAddr,
+    router: Router,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Small answers are not held back.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        router.clone().oneshot(request)
+    });
+    let serving = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let serving = graceful.watch(serving);
+    async move {
+        if let Err(error) = serving.await {
+            // Whoever hangs up, is too slow or speaks something else than HTTP.
+            tracing::debug!(%from, %error, "a connection ended early");
+        }
+    }
+}
+
+/// Whether the next connection may be taken in all the same: this one broke off, or there are too many files open.
+fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock};
+    const NO_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | WouldBlock)
+        || NO_FILES.contains(&error.raw_os_error())
+}

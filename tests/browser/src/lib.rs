@@ -1,0 +1,1 @@
+//! The page of annals in a real browser: see the tests.
