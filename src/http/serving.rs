@@ -15,8 +15,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
+
+use super::live::Closing;
 
 /// How many connections are open at a time; more wait in the system's queue.
 const CONNECTIONS: usize = 4_096;
@@ -24,14 +27,17 @@ const CONNECTIONS: usize = 4_096;
 /// How long a client may take to send the head of a request: of a half-open connection nothing is left after that.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// How long a client may take none of what is written to it. Who follows, and is slower, is told so before.
+const TAKEN: Duration = Duration::from_secs(60);
+
 /// How long requests under way may take once it was said that it is over.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves the router on the listener until `shutdown` is there; then no connection is taken in any more, and those that
-/// are answered are given ten seconds.
+/// are answered are given ten seconds. What follows the log is told, and ends.
 ///
 /// At most 4,096 connections are open at a time, and one that has not sent the head of a request in ten seconds is
-/// closed.
+/// closed, as is one that has taken nothing of what was written to it in a minute.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -44,6 +50,7 @@ pub async fn serve(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
     let connection = Arc::new(builder);
     let graceful = GracefulShutdown::new();
+    let closing = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(shutdown);
     loop {
@@ -64,14 +71,17 @@ pub async fn serve(
                 Err(error) => return Err(error),
             },
         };
-        let served = one(&connection, stream, from, router.clone(), &graceful);
+        let served = one(&connection, stream, from, router.clone(), &graceful, Closing::new(&closing));
         tokio::spawn(async move {
             served.await;
             drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    closing.send_replace(true);
+    // What was upgraded to WebSocket is no connection any more, but still has to say goodbye.
+    let ended = async { tokio::join!(graceful.shutdown(), closing.closed()) };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::warn!("requests that were under way for longer than {GRACE:?} were cut off");
     }
     Ok(())
@@ -84,14 +94,19 @@ fn one(
     from: SocketAddr,
     router: Router,
     graceful: &GracefulShutdown,
+    closing: Closing,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
+        request.extensions_mut().insert(closing.clone());
         router.clone().oneshot(request)
     });
-    let serving = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(TAKEN));
+    let stream = TokioIo::new(Box::pin(stream));
+    let serving = connection.serve_connection_with_upgrades(stream, service).into_owned();
     let serving = graceful.watch(serving);
     async move {
         if let Err(error) = serving.await {

@@ -15,6 +15,7 @@
 //! - `row`: [`AuditRow`], one event for a reader
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
+//! - `sieve`: [`Sieve`], for many who follow and share a reader
 //! - `witness`: [`Witness`], who is told of questions before they are answered
 //! - `error`: [`AuditError`]
 
@@ -32,6 +33,7 @@ mod projection;
 mod query;
 mod row;
 mod scan;
+mod sieve;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -46,4 +48,5 @@ pub use page::AuditPage;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
+pub use sieve::Sieve;
 pub use witness::{Question, Witness};
