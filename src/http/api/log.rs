@@ -21,7 +21,7 @@ const USUAL: usize = 100;
 const MOST: usize = 1_000;
 
 /// There is one check at a time.
-const CHECK: &str = "check";
+pub(in crate::http) const CHECK: &str = "check";
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(events)).routes(routes!(check, last_check))
@@ -151,12 +151,17 @@ async fn check(
     _: Params<Nothing>,
 ) -> Result<(StatusCode, Json<Job<CheckReport>>), Problem> {
     asker.operate("check", None).await?;
+    let job = checking(&shared).await?;
+    Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
+}
+
+/// Begins to verify the log, unless that is under way.
+pub(in crate::http) async fn checking(shared: &Shared) -> Result<Job<CheckReport>, Problem> {
     let annals = shared.annals().clone();
     let job = shared
         .checks()
         .begin(CHECK, |at| Ok(async move { Ok(annals.check(|position, head| at.is(position, head)).await?) }));
-    let job = job.await?;
-    Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
+    job.await
 }
 
 /// How far the last check is, or what it found

@@ -21,7 +21,9 @@ mod views;
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use self::jobs::Jobs;
+pub(super) use self::jobs::{Job, Jobs};
+pub(super) use self::log::{CHECK, checking};
+pub(super) use self::projections::{Wanted, rebuilding};
 pub(super) use self::schemas::Schemas;
 
 use super::Shared;

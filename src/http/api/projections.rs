@@ -72,7 +72,7 @@ fn standing(shared: &Shared, status: ProjectionStatus) -> Standing {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-struct Wanted {
+pub(in crate::http) struct Wanted {
     /// What becomes of events that were left out: refuse (it does not begin), keep (left out again), take_in
     #[param(inline)]
     skips: Option<Left>,
@@ -110,10 +110,19 @@ async fn rebuild(
     Params(wanted, ..): Params<Wanted>,
 ) -> Result<(StatusCode, Json<Job<Progress>>), Problem> {
     asker.operate("rebuild", Some(&name)).await?;
-    let annals = shared.annals().clone();
-    annals.reading(&name)?;
-    let job = shared.rebuilds().begin(&name, |at| {
-        let mut rebuild = begun(&shared, &name, &wanted)?;
+    let job = rebuilding(&shared, &name, &wanted).await?;
+    Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
+}
+
+/// Begins to make a projection anew, unless that is under way.
+pub(in crate::http) async fn rebuilding(
+    shared: &Shared,
+    name: &str,
+    wanted: &Wanted,
+) -> Result<Job<Progress>, Problem> {
+    shared.annals().reading(name)?;
+    let job = shared.rebuilds().begin(name, |at| {
+        let mut rebuild = begun(shared, name, wanted)?;
         let mut progress = rebuild.progress();
         Ok(async move {
             let done = loop {
@@ -129,8 +138,7 @@ async fn rebuild(
             Ok(done)
         })
     });
-    let job = job.await?;
-    Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
+    job.await
 }
 
 fn begun(shared: &Shared, name: &str, wanted: &Wanted) -> Result<Rebuild, Problem> {

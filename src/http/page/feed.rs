@@ -125,7 +125,8 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
     let AuditPage { rows, next, head } = query.page().await?;
     let count = counted(&question).await?;
     let cursor = if question.is_live() { at(shared, &question, head).await? } else { None };
-    let told = tell(&presenter(shared.annals(), headers), rows).await?;
+    let presenter = presenter(shared.annals(), headers);
+    let told = tell(&presenter, rows).await?;
     let title = title(&question.about, &told);
     let content = html! {
         div.title {
@@ -133,7 +134,7 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
                 h1 { (given(&title)) }
                 p { (summary(&count)) }
             }
-            (tools(site, &question))
+            (tools(site, &question, presenter.language()))
         }
         (tabs(site, &question))
         div.sides {
@@ -202,7 +203,8 @@ fn older(site: &Site, question: &Question) -> String {
     format!("{link}{joint}")
 }
 
-fn tools(site: &Site, question: &Question) -> Markup {
+fn tools(site: &Site, question: &Question, language: &str) -> Markup {
+    let all = question.filters.with("newest_first", true).with("locale", language);
     html! {
         div.tools {
             @if question.is_live() {
@@ -213,7 +215,7 @@ fn tools(site: &Site, question: &Question) -> Markup {
                 summary.button { "Download" }
                 ul {
                     @for format in Format::ALL {
-                        li { a href=(site.link("download", &question.filters.with("format", format))) download { (format_words(format)) } }
+                        li { a href=(site.link("audit/export", &all.with("format", format))) download { (format_words(format)) } }
                     }
                 }
             }

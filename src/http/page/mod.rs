@@ -6,7 +6,7 @@
 //! ## Layout
 //! - `site`: where it is mounted, and the frame around all of it; `colour`, `assets`: what it looks like
 //! - `address`: what an address asks for; `question`: what a page of the feed asks the log
-//! - `feed`: the feed; `form`, `facets`: what stands around it; `event`: a row; `download`: the same as a file
+//! - `feed`: the feed; `form`, `facets`: what stands around it; `event`: a row
 //! - `numbers`, `chart`: rates, busiest, changes of behaviour
 //! - `upkeep`: the projections; `verify`: the check of the log
 //! - `sign_in`: how a browser gets a token
@@ -16,7 +16,6 @@ mod address;
 mod assets;
 mod chart;
 mod colour;
-mod download;
 mod event;
 mod facets;
 mod feed;
@@ -30,7 +29,7 @@ mod verify;
 mod words;
 
 use axum::Router;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -38,8 +37,7 @@ use maud::{Markup, html};
 
 use self::address::Address;
 use self::site::{Section, Site};
-use super::problem::in_words;
-use super::{Asker, Problem, Shared};
+use super::{Problem, Shared};
 
 /// Its own script, style and pictures, and nothing in the HTML itself.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -54,7 +52,6 @@ pub(super) fn routes(_shared: &Shared) -> Router<Shared> {
         .route("/history", get(feed::history))
         .route("/refusals", get(feed::refusals))
         .route("/rows", get(feed::rows))
-        .route("/download", get(download::download))
         .route("/numbers", get(numbers::show))
         .route("/upkeep", get(upkeep::show))
         .route("/upkeep/now", get(upkeep::now))
@@ -62,8 +59,6 @@ pub(super) fn routes(_shared: &Shared) -> Router<Shared> {
         .route("/upkeep/resume", post(upkeep::resume))
         .route("/verify", get(verify::show).post(verify::start))
         .route("/verify/now", get(verify::now))
-        .layer(Extension(upkeep::Rebuilds::default()))
-        .layer(Extension(verify::Checks::default()))
 }
 
 /// What anybody gets: style, script, what signs somebody in. Nothing of the log.
@@ -111,10 +106,4 @@ fn sent(page: Markup) -> Response {
         (header::VARY, HeaderValue::from_static("Accept-Language, Cookie")),
     ];
     (headers, Html(page.into_string())).into_response()
-}
-
-/// Whether who asks may read the whole audit log: then he may see, and see to, what is made from it.
-async fn may_read_all(asker: &Asker) -> Result<(), Problem> {
-    asker.audit()?.newest_first().limit(1).page().await?;
-    Ok(())
 }

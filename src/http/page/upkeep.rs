@@ -1,100 +1,51 @@
 //! The projections: how far each is, making one anew, letting one that stopped try again.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use axum::extract::{Extension, RawForm, State};
+use axum::extract::{RawForm, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
+use super::sent;
 use super::site::{Section, Site};
 use super::words::{given, many, number, time};
-use super::{may_read_all, sent};
-use crate::app::Annals;
+use crate::http::api::{Job, Wanted, rebuilding};
 use crate::http::{Asker, Problem, Shared};
 use crate::projections::presenter::plain;
-use crate::projections::{ProjectionState, ProjectionStatus, Rebuild, RebuildError, Stop};
+use crate::projections::{Progress, ProjectionState, ProjectionStatus, Stop};
 
-/// What came of the rebuilds that were started from here: nothing while one is under way.
-#[derive(Clone, Default)]
-pub(super) struct Rebuilds(Arc<Mutex<BTreeMap<String, Outcome>>>);
-
-#[derive(Clone)]
-enum Outcome {
-    Running,
-    Done(u64),
-    Failed(String),
-}
-
-impl Rebuilds {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Outcome>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps a rebuild going to its end, whoever looks.
-    fn keep(&self, name: &str, begun: Result<Rebuild, RebuildError>) {
-        let outcome = |outcome: Result<u64, RebuildError>| match outcome {
-            Ok(position) => Outcome::Done(position),
-            Err(error) => Outcome::Failed(super::in_words(&error)),
-        };
-        let rebuild = match begun {
-            Ok(rebuild) => rebuild,
-            Err(error) => {
-                self.all().insert(name.to_owned(), outcome(Err(error)));
-                return;
-            }
-        };
-        self.all().insert(name.to_owned(), Outcome::Running);
-        let (rebuilds, name) = (self.clone(), name.to_owned());
-        tokio::spawn(async move {
-            let ended = outcome(rebuild.await.map(|progress| progress.position));
-            rebuilds.all().insert(name, ended);
-        });
-    }
-}
-
-pub(super) async fn show(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    Extension(rebuilds): Extension<Rebuilds>,
-) -> Result<Response, Problem> {
-    let list = list(&site, &asker, shared.annals(), &rebuilds).await?;
+pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
+    let list = list(&site, &asker, &shared).await?;
     let content = html! {
-        div.title { h1 { "Projections" } }
-        p { "Everything that is read is made from the log. Each projection can be made anew, beside the one that answers meanwhile." }
-        br;
+        div.title {
+            div {
+                h1 { "Projections" }
+                p { "Everything that is read is made from the log. Each projection can be made anew, beside the one that answers meanwhile." }
+            }
+        }
         div data-watch=(site.link("upkeep/now", &Address::default())) { (list) }
     };
     Ok(sent(site.page(Section::Projections, "Projections", &content)))
 }
 
-pub(super) async fn now(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    Extension(rebuilds): Extension<Rebuilds>,
-) -> Result<Html<String>, Problem> {
-    Ok(Html(list(&site, &asker, shared.annals(), &rebuilds).await?.into_string()))
+pub(super) async fn now(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Html<String>, Problem> {
+    Ok(Html(list(&site, &asker, &shared).await?.into_string()))
 }
 
 pub(super) async fn rebuild(
     site: Site,
     asker: Asker,
     State(shared): State<Shared>,
-    Extension(rebuilds): Extension<Rebuilds>,
     RawForm(form): RawForm,
 ) -> Result<Response, Problem> {
-    may_read_all(&asker).await?;
     let name = name(&form)?;
-    match shared.annals().rebuild(&name) {
-        Err(RebuildError::Unknown(error)) => return Err(error.into()),
-        // It is under way, which is what was wanted.
-        Err(RebuildError::Running { .. }) => {}
-        begun => rebuilds.keep(&name, begun),
+    asker.operate("rebuild", Some(&name)).await?;
+    shared.annals().reading(&name)?;
+    // What came of it stands on the page.
+    let begun = rebuilding(&shared, &name, &Wanted::default()).await;
+    match begun {
+        Err(problem) if shared.rebuilds().last(&name).is_none() => Err(problem),
+        _ => Ok(back(&site, &name)),
     }
-    Ok(back(&site, &name))
 }
 
 pub(super) async fn resume(
@@ -103,8 +54,8 @@ pub(super) async fn resume(
     State(shared): State<Shared>,
     RawForm(form): RawForm,
 ) -> Result<Response, Problem> {
-    may_read_all(&asker).await?;
     let name = name(&form)?;
+    asker.operate("resume", Some(&name)).await?;
     shared.annals().resume(&name).await?;
     Ok(back(&site, &name))
 }
@@ -119,34 +70,42 @@ fn back(site: &Site, name: &str) -> Response {
     Redirect::to(&format!("{}#p-{anchor}", site.link("upkeep", &Address::default()))).into_response()
 }
 
-async fn list(site: &Site, asker: &Asker, annals: &Annals, rebuilds: &Rebuilds) -> Result<Markup, Problem> {
-    may_read_all(asker).await?;
-    let statuses = annals.projections().await?;
-    let outcomes = rebuilds.all().clone();
-    let running = |status: &ProjectionStatus| {
-        status.rebuild.is_some() || matches!(outcomes.get(&status.name), Some(Outcome::Running))
-    };
-    let busy = statuses.iter().any(running);
-    let said: Vec<String> = outcomes.iter().filter_map(|(name, outcome)| said(name, outcome)).collect();
+async fn list(site: &Site, asker: &Asker, shared: &Shared) -> Result<Markup, Problem> {
+    asker.operate("status", None).await?;
+    let statuses = shared.annals().projections().await?;
+    let statuses: Vec<(ProjectionStatus, Option<Job<Progress>>)> = statuses
+        .into_iter()
+        .map(|status| {
+            let last = shared.rebuilds().last(&status.name);
+            (status, last)
+        })
+        .collect();
+    let busy = statuses.iter().any(|(status, last)| is_running(status, last.as_ref()));
+    let said: Vec<String> =
+        statuses.iter().filter_map(|(status, last)| said(&status.name, last.as_ref()?)).collect();
     Ok(html! {
         div.sheet data-busy=[busy.then_some("1")] data-say=(said.join("; ")) {
-            @for status in &statuses {
-                (projection(site, status, running(status), outcomes.get(&status.name)))
-            }
+            @for (status, last) in &statuses { (projection(site, status, last.as_ref())) }
         }
     })
 }
 
+/// Whether it is being rebuilt, by whomever.
+fn is_running(status: &ProjectionStatus, last: Option<&Job<Progress>>) -> bool {
+    status.rebuild.is_some() || last.is_some_and(|last| !last.done)
+}
+
 /// What is told when it has ended.
-fn said(name: &str, outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Running => None,
-        Outcome::Done(position) => Some(format!("{} is rebuilt, up to {position}", plain(name))),
-        Outcome::Failed(_) => Some(format!("the rebuild of {} failed", plain(name))),
+fn said(name: &str, last: &Job<Progress>) -> Option<String> {
+    match (&last.result, &last.problem) {
+        (Some(progress), _) => Some(format!("{} is rebuilt, up to {}", plain(name), number(progress.position))),
+        (_, Some(_)) => Some(format!("the rebuild of {} failed", plain(name))),
+        _ => None,
     }
 }
 
-fn projection(site: &Site, status: &ProjectionStatus, running: bool, outcome: Option<&Outcome>) -> Markup {
+fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress>>) -> Markup {
+    let running = is_running(status, last);
     let ProjectionStatus { name, position, head, lag, dead_letters, .. } = status;
     let form = |action: &str, words: &str, main: bool, disabled: bool| {
         html! {
@@ -194,9 +153,9 @@ fn projection(site: &Site, status: &ProjectionStatus, running: bool, outcome: Op
                     progress aria-labelledby={ "far-" (name) } value=(progress.position) max=(progress.head.max(1)) {}
                 }
             } @else {
-                @match outcome {
-                    Some(Outcome::Failed(why)) => { div.full.note.bad { p { (given(why)) } } }
-                    Some(Outcome::Done(position)) => { p.full.soft { "Rebuilt from here, up to position " span.number { (number(*position)) } "." } }
+                @match last {
+                    Some(Job { problem: Some(problem), .. }) => { div.full.note.bad { p { (given(problem.detail())) } } }
+                    Some(Job { result: Some(progress), .. }) => { p.full.soft { "Rebuilt from here, up to position " span.number { (number(progress.position)) } "." } }
                     _ => {}
                 }
             }
