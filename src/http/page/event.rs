@@ -43,12 +43,12 @@ pub(super) fn event(site: &Site, asked: &Address, Told { row, told }: &Told) -> 
                 a href=(site.link("", &alone)) title={ "Event " (row.position) " alone" } { (time(row.occurred_at, "second")) }
             }
             @if !told.changes.is_empty() { (changes(&told.changes)) }
-            p.more {
+            div.more {
                 (crumbs(&row.topic, topic))
                 @if let Some(principal) = &row.on_behalf_of { span { "for " (reference(site, principal)) } }
                 @if imported { span { "recorded " (time(row.recorded_at, "second")) } }
+                details { summary { "Details" } (facts(site, asked, row)) (payload(&row.payload)) }
             }
-            details { summary { "Details" } (facts(site, asked, row)) (payload(&row.payload)) }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The feed: what happens, the newest first, as it is asked for; and its rows alone, for those that come live.
 
+use std::time::Duration;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, Response};
@@ -25,6 +27,9 @@ const ROWS: u64 = 50;
 /// How many rows of a live feed are sent at a time, and how often it is looked for them at most.
 const NEW: usize = 200;
 const LOOKS: usize = 20;
+
+/// How long the audit log may be behind: then the script asks again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many events are counted where each has to be read.
 const COUNTED: u64 = 2_000;
@@ -87,7 +92,10 @@ pub(super) async fn rows(
     let address = Address::parse(query.as_deref());
     let after = address.get("after").and_then(|after| after.parse::<u64>().ok());
     let after = after.ok_or_else(|| Problem::malformed("since which position? `after` says it"))?;
-    let question = Question::new(About::Everything, &address, &asker)?;
+    let mut question = Question::new(About::Everything, &address, &asker)?;
+    // Who follows hears of an event before the audit log has it.
+    let head = shared.annals().store().head().await?;
+    question.query = question.query.after(head).within(PATIENCE);
     let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, _, Option<Cursor>, _) =
         (vec![], None, None, true);
     for _ in 0..LOOKS {
@@ -180,7 +188,7 @@ fn summary(count: &AuditCount) -> Markup {
     html! {
         span.number { (at_least) (number(count.events)) } @if count.events == 1 { " event by " } @else { " events by " }
         span.number { (at_least) (number(count.distinct_actors)) } @if count.distinct_actors == 1 { " actor" } @else { " actors" }
-        ", true at position " span.number { (number(count.head.position)) }
+        ", as of position " span.number { (number(count.head.position)) }
     }
 }
 

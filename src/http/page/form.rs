@@ -12,7 +12,17 @@ use crate::projections::audit::AuditCount;
 use crate::projections::presenter::plain;
 
 /// What stands behind "More".
-const MORE: [&str; 6] = ["event", "aggregate", "correlation", "from", "until", "by_occurrence"];
+const MORE: [&str; 9] = [
+    "topic",
+    "occurred_from",
+    "occurred_until",
+    "event",
+    "aggregate",
+    "correlation",
+    "from",
+    "until",
+    "by_occurrence",
+];
 
 pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &AuditCount) -> Markup {
     let fixed = question.about.fixed().map(|(name, _)| name);
@@ -22,15 +32,14 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
     html! {
         form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(question.about.path(), &Default::default())) autocomplete="off" {
             (hidden(question))
-            div.fields {
-                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="in the sentence or what is stored"; }
+            div.fields.first {
+                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="said or stored"; }
                 @if offered("actor") {
                     div { label for="actor" { "Actor" } input #actor name="actor" value=(asked("actor")) placeholder="user:alice" list="actors" spellcheck="false" autocapitalize="none"; }
                 }
                 @if offered("target") {
                     div { label for="target" { "Target" } input #target name="target" value=(asked("target")) placeholder="project:7" spellcheck="false" autocapitalize="none"; }
                 }
-                div { label for="topic" { "Topic and below" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }
                 @if offered("action") {
                     div {
                         label for="action" { "Action" }
@@ -40,13 +49,14 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
                         }
                     }
                 }
-                (moment("occurred_from", "From", &asked("occurred_from")))
-                (moment("occurred_until", "Until", &asked("occurred_until")))
                 div.go { button.main type="submit" { "Filter" } }
             }
             details open[more] {
                 summary { "More filters" }
                 div.fields {
+                    div { label for="topic" { "Topic and below" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }
+                    (moment("occurred_from", "From", &asked("occurred_from")))
+                    (moment("occurred_until", "Until", &asked("occurred_until")))
                     div { label for="event" { "Event type" } input #event name="event" value=(asked("event")) list="events" spellcheck="false" autocapitalize="none"; }
                     div { label for="aggregate" { "Happened to" } input #aggregate name="aggregate" value=(asked("aggregate")) spellcheck="false" autocapitalize="none"; }
                     div { label for="correlation" { "Belongs to" } input #correlation name="correlation" value=(asked("correlation")) spellcheck="false"; }

@@ -135,7 +135,7 @@ fn whose(site: &Site, asked: &Address, metric: &Metric) -> Markup {
             a href=(site.link("numbers", &asked.without("topic"))) { "All topics" } " / " (crumbs(&metric.topic, link))
         }
         @if let Some(from) = metric.from { ", " (time(from, "minute")) " to " (time(metric.until, "minute")) }
-        ". True at position " span.number { (number(metric.head.position)) } "."
+        ", as of position " span.number { (number(metric.head.position)) }
     }
 }
 

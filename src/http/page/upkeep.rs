@@ -129,11 +129,7 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
     html! {
         section.projection id={ "p-" (name) } {
             h2 { (given(name)) }
-            div.tools {
-                @if status.is_stopped() { (form("resume", "Resume", true, false)) }
-                (form("rebuild", if running { "Rebuilding…" } else { "Rebuild" }, false, running))
-            }
-            p.full {
+            p.line {
                 span class={ "state " (words) } { (state) }
                 span.soft.number {
                     " · at " (number(*position)) " of " (number(*head))
@@ -141,6 +137,10 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
                     @if *dead_letters > 0 { ", " (number(*dead_letters)) " left out" }
                     " · generation " (status.generation) ", version " (format!("{:x}", status.version))
                 }
+            }
+            div.tools {
+                @if status.is_stopped() { (form("resume", "Resume", true, false)) }
+                (form("rebuild", if running { "Rebuilding…" } else { "Rebuild" }, false, running))
             }
             @if let ProjectionState::Stopped(stop) = &status.state { (stopped(site, stop)) }
             @if let Some(progress) = status.rebuild {

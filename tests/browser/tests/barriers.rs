@@ -1,6 +1,5 @@
 //! That the page keeps nobody out: by axe, by keyboard, on a narrow screen, without a script.
 
-use annals::prelude::*;
 use annals_test_browser::{BookId, Browser, Retitle, Served, Shelve, Theme, eventually, library, reader};
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
@@ -29,9 +28,12 @@ async fn filled(served: &Served) {
         annals.execute(Retitle { book, title: long }, &reader("ann")).await.unwrap();
         let _ = annals.execute(shelve, &reader("mallory")).await;
     }
-    let closing = annals.store().head().await.unwrap();
-    annals.reading("audit").unwrap().caught_up(closing, None).await.unwrap();
-    annals.reading("metrics").unwrap().caught_up(closing, None).await.unwrap();
+    // Refusals are recorded behind everybody's back.
+    eventually("all refusals", async || (annals.store().head().await.unwrap().position == 180).then_some(())).await;
+    let head = annals.store().head().await.unwrap();
+    for projection in annals.projections().await.unwrap() {
+        annals.reading(&projection.name).unwrap().caught_up(head, None).await.unwrap();
+    }
 }
 
 /// axe-core, which `scripts/browser` fetches.

@@ -1,7 +1,9 @@
 //! That nothing in an event acts, and that nothing is loaded from elsewhere.
 
 use annals::prelude::*;
-use annals_test_browser::{BookId, Browser, Register, Retitle, Served, Shelve, UserId, eventually, library, reader};
+use annals_test_browser::{
+    BookId, Browser, Register, Retitle, Served, Shelve, UserId, eventually, library, reader,
+};
 use serde_json::json;
 
 /// A script by each of the ways into HTML; then what turns the direction of text, and what a terminal obeys.
@@ -30,12 +32,17 @@ async fn fill(served: &Served, round: usize) {
         annals.execute(again, &actor).await.unwrap_err();
         annals.execute(Retitle { book, title: format!("{hostile}{hostile}") }, &actor).await.unwrap();
     }
+    let all = 4 * HOSTILE.len() as u64 * (round as u64 + 1);
+    eventually("all refusals", async || (annals.store().head().await.unwrap().position == all).then_some(())).await;
+    let head = annals.store().head().await.unwrap();
+    annals.audit().after(head).limit(1).page().await.unwrap();
+    annals.metric("/").after(head).await.unwrap();
 }
 
 /// What acts: scripts that ran, elements that are not the page's own, characters that turn or obey.
 const ACTS: &str = "const found = []; if (window.hacked) found.push('a script ran'); \
     for (const one of document.querySelectorAll('img, svg:not([aria-hidden]), body script, style, iframe, [onerror], [onload], [onmouseover], [style]')) found.push(one.outerHTML); \
-    for (const link of document.querySelectorAll('a[href]')) if (!link.href.startsWith(location.origin)) found.push(link.outerHTML); \
+    for (const link of document.querySelectorAll('a[href]')) if (new URL(link.getAttribute('href'), location).origin !== location.origin) found.push(link.outerHTML); \
     const active = /[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/; \
     if (active.test(document.body.innerText)) found.push('an active character is shown'); \
     for (const one of document.querySelectorAll('[title], [aria-label]')) if (active.test((one.title ?? '') + (one.ariaLabel ?? ''))) found.push(one.outerHTML); \
@@ -56,12 +63,18 @@ async fn what_is_hostile_is_read_and_nothing_else() {
     browser.goto(served.at("")).await;
     // It is there, to be read.
     let text = browser.texts("#feed").await.concat();
-    for shown in ["<script>window.hacked = 1</script>", "safe\\u{202e}txt.exe\\u{2066}", "a\\u{1b}[31mred\\u{9b}2J\\u{7}"] {
+    for shown in
+        ["<script>window.hacked = 1</script>", "safe\\u{202e}txt.exe\\u{2066}", "a\\u{1b}[31mred\\u{9b}2J\\u{7}"]
+    {
         assert!(text.contains(shown), "{shown} is not in {text}");
     }
     for hostile in HOSTILE {
         for name in ["of", "actor", "target", "text", "topic", "correlation", "cursor", "last", "from"] {
-            let value = if ["of", "actor", "target"].contains(&name) { format!("book:{hostile}0") } else { hostile.to_owned() };
+            let value = if ["of", "actor", "target"].contains(&name) {
+                format!("book:{hostile}0")
+            } else {
+                hostile.to_owned()
+            };
             for page in ["", "history", "numbers"] {
                 // As a form of the browser's own would write it.
                 let path = json!(served.at(page));
@@ -110,7 +123,7 @@ async fn mounted_under_a_path_it_stays_there_and_loads_nothing_else() {
         seen += 1;
         browser.goto(&page).await;
         let loaded = "return performance.getEntriesByType('resource').map((one) => one.name)";
-        let links = "return [...document.querySelectorAll('a[href]')].map((link) => link.href.split('#')[0])";
+        let links = "return [...document.querySelectorAll('a[href]')].map((link) => new URL(link.getAttribute('href'), location).href.split('#')[0])";
         let loaded: Vec<String> = serde_json::from_value(browser.run(loaded).await).unwrap();
         let links: Vec<String> = serde_json::from_value(browser.run(links).await).unwrap();
         for address in loaded.iter().chain(&links) {

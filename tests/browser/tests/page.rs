@@ -8,12 +8,18 @@ use serde_json::{Value, json};
 
 async fn shelve(served: &Served, actor: &str, book: &str, shelf: &str, title: &str) -> Receipt {
     let command = Shelve { book: BookId::new(book), shelf: shelf.to_owned(), title: title.to_owned() };
-    served.annals().execute(command, &reader(actor)).await.expect("it is shelved")
+    done(served, served.annals().execute(command, &reader(actor)).await.expect("it is shelved")).await
+}
+
+/// The audit log has it.
+async fn done(served: &Served, receipt: Receipt) -> Receipt {
+    served.annals().audit().after(receipt).limit(1).page().await.expect("the audit log has it");
+    receipt
 }
 
 async fn retitle(served: &Served, actor: &str, book: &str, title: &str) -> Receipt {
     let command = Retitle { book: BookId::new(book), title: title.to_owned() };
-    served.annals().execute(command, &reader(actor)).await.expect("it is renamed")
+    done(served, served.annals().execute(command, &reader(actor)).await.expect("it is renamed")).await
 }
 
 /// The positions of the rows, from the top.
@@ -45,7 +51,8 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused() {
     assert_eq!(browser.text("#nothing").await, "Nothing has happened yet.");
     is_live(&browser).await;
     browser.run("window.sameDocument = true").await;
-    shelve(&served, "ann", "1", "poems", "The Tyger").await;
+    let tyger = Shelve { book: BookId::new("1"), shelf: "poems".to_owned(), title: "The Tyger".to_owned() };
+    served.annals().execute(tyger, &reader("ann")).await.unwrap();
     rows_are(&browser, &[1]).await;
     assert_eq!(browser.text("#e1 .sentence").await, "user:ann put The Tyger on poems, as The Tyger");
     assert_eq!(browser.run("return window.sameDocument").await, json!(true));
