@@ -11,24 +11,10 @@ use crate::projections::Bound;
 use crate::projections::audit::AuditCount;
 use crate::projections::presenter::plain;
 
-/// What stands behind "More".
-const MORE: [&str; 9] = [
-    "topic",
-    "occurred_from",
-    "occurred_until",
-    "event",
-    "aggregate",
-    "correlation",
-    "from",
-    "until",
-    "by_occurrence",
-];
-
 pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &AuditCount) -> Markup {
     let fixed = question.about.fixed().map(|(name, _)| name);
     let offered = |name: &str| fixed != Some(name);
     let asked = |name: &str| question.given.get(name).unwrap_or_default().to_owned();
-    let more = MORE.iter().any(|name| question.given.get(name).is_some());
     html! {
         form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(question.about.path(), &Default::default())) autocomplete="off" {
             (hidden(question))
@@ -51,7 +37,7 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
                 }
                 div.go { button.main type="submit" { "Filter" } }
             }
-            details open[more] {
+            details {
                 summary { "More filters" }
                 div.fields {
                     div { label for="topic" { "Topic and below" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }

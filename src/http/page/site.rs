@@ -72,7 +72,9 @@ impl Site {
 
     /// The address of a page of its own.
     pub fn link(&self, path: &str, asked: &Address) -> String {
-        format!("{}/{path}{}", self.base, asked.suffix())
+        // Under a path, its root has no slash at the end.
+        let slash = if path.is_empty() && !self.base.is_empty() { "" } else { "/" };
+        format!("{}{slash}{path}{}", self.base, asked.suffix())
     }
 
     /// The address of a thing's history.

@@ -16,6 +16,7 @@ pub struct Served {
     folder: TempDir,
     make: fn() -> App,
     mounted: &'static str,
+    authentication: Authentication,
     address: SocketAddr,
     running: Option<Running>,
 }
@@ -32,11 +33,20 @@ impl Served {
         Self::mounted(make, "").await
     }
 
+    /// Serves it to those who have a token.
+    pub async fn guarded(make: fn() -> App, authentication: Authentication) -> Self {
+        Self::with(make, "", authentication).await
+    }
+
     /// Serves it under a path.
     pub async fn mounted(make: fn() -> App, mounted: &'static str) -> Self {
+        Self::with(make, mounted, Authentication::trusting(None)).await
+    }
+
+    async fn with(make: fn() -> App, mounted: &'static str, authentication: Authentication) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = "127.0.0.1:0".parse().expect("an address");
-        let mut served = Self { folder, make, mounted, address, running: None };
+        let mut served = Self { folder, make, mounted, authentication, address, running: None };
         served.start().await;
         served
     }
@@ -49,7 +59,7 @@ impl Served {
             .name("The library")
             .colour("#7a2e8e")
             .mounted_at(self.mounted)
-            .authentication(Authentication::trusting(None));
+            .authentication(self.authentication.clone());
         let router = match self.mounted {
             "" => door.into_router(),
             path => Router::new().nest(path, door.into_router()),

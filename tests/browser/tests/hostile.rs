@@ -122,6 +122,7 @@ async fn mounted_under_a_path_it_stays_there_and_loads_nothing_else() {
     while let Some(page) = pages.get(seen).cloned() {
         seen += 1;
         browser.goto(&page).await;
+        assert_eq!(browser.texts("h1").await.len(), 1, "{page}");
         let loaded = "return performance.getEntriesByType('resource').map((one) => one.name)";
         let links = "return [...document.querySelectorAll('a[href]')].map((link) => new URL(link.getAttribute('href'), location).href.split('#')[0])";
         let loaded: Vec<String> = serde_json::from_value(browser.run(loaded).await).unwrap();

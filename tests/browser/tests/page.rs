@@ -163,12 +163,12 @@ async fn times_are_in_the_readers_zone_and_the_address_in_utc() {
         .await;
     assert_eq!(told, json!([true, true, true]));
     assert_eq!(browser.text(".foot [data-zone]").await, "Asia/Tokyo");
-    browser.run("document.querySelector('#occurred_from').value = '2026-03-01T09:30:00'").await;
+    browser.run("document.querySelector('#occurred_from').value = '2026-03-01T09:30:05'").await;
     browser.click("form.filter button.main").await;
-    let wanted = served.at("?occurred_from=2026-03-01T00%3A30%3A00Z");
+    let wanted = served.at("?occurred_from=2026-03-01T00%3A30%3A05Z");
     eventually("the address", async || (address(&browser).await == wanted).then_some(())).await;
     let value = browser.run("return document.querySelector('#occurred_from').value").await;
-    assert_eq!(value, json!("2026-03-01T09:30:00"));
+    assert_eq!(value, json!("2026-03-01T09:30:05"));
     browser.close().await;
 }
 
