@@ -1,4 +1,11 @@
 //! For those who keep the program running: health, numbers of the process.
+//!
+//! ## Layout
+//! - `numbers`: the process's own numbers, for Prometheus
+//! - `traffic`: [`Traffic`], requests and followers, counted
+
+mod numbers;
+mod traffic;
 
 use std::time::Duration;
 
@@ -6,13 +13,17 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 
+#[allow(unused_imports, reason = "for the routes that stay open")]
+pub(super) use self::traffic::Follower;
+pub(super) use self::traffic::Traffic;
+
 use super::{Problem, Shared};
 
 /// How long the store may take to say where its head is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new()
+    Router::new().route("/metrics", get(numbers::numbers))
 }
 
 /// What anybody gets: it says nothing of the log.
