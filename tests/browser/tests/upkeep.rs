@@ -146,7 +146,7 @@ async fn what_is_shown_is_downloaded_in_every_format() {
     let script = "return (async () => { const done = []; for (const link of document.querySelectorAll('.download li a')) { \
                   const answer = await fetch(link.href); const text = await answer.text(); \
                   done.push([answer.headers.get('content-disposition'), (text.match(/Book \\d+/g) ?? []).length > 0, \
-                  text.includes('Book 2\"'), text.trimEnd().split('\\n').at(-1).includes('export')]); } return done; })()";
+                  text.includes('Book 2\"'), text.slice(-700).includes('export')]); } return done; })()";
     let files = browser.run(script).await;
     for (file, ending) in files.as_array().unwrap().iter().zip(["csv", "jsonl", "json", "json"]) {
         assert_eq!(*file, json!([format!("attachment; filename=\"audit.{ending}\""), true, false, true]));
