@@ -93,9 +93,15 @@ impl Browser {
         self.driver.execute(script, Vec::new()).await.expect("a script that runs").json().clone()
     }
 
-    /// The text of the first element that this selects, as it is rendered.
+    /// The text of the first element that this selects, as it is rendered, as soon as it is there.
     pub async fn text(&self, selector: &str) -> String {
-        self.element(selector).await.text().await.expect("it has a text")
+        let script = format!("return document.querySelector({})?.innerText.trim()", json!(selector));
+        // In one go: between finding and reading, the page may be another.
+        eventually(selector, async || {
+            let text = self.driver.execute(script.as_str(), Vec::new()).await.ok()?;
+            text.json().as_str().map(str::to_owned)
+        })
+        .await
     }
 
     /// The texts of all elements that this selects.

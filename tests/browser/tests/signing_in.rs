@@ -71,6 +71,7 @@ async fn a_page_of_another_site_presses_no_button() {
     // Its own page may.
     browser.goto(served.at("upkeep")).await;
     browser.click("#rebuild-audit").await;
-    eventually("the rebuild", async || browser.text("#p-audit").await.contains("Rebuilt from here").then_some(())).await;
+    eventually("the rebuild", async || browser.text("#p-audit").await.contains("Rebuilt from here").then_some(()))
+        .await;
     browser.close().await;
 }

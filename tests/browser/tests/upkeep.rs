@@ -1,6 +1,7 @@
 //! What the page does about the store, and what becomes of it when the server goes away.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use annals::commands::Envelope;
 use annals::prelude::*;
@@ -38,13 +39,15 @@ async fn a_projection_is_rebuilt_by_a_button_and_its_bar_moves() {
     let mut bar: BTreeSet<u64> = BTreeSet::new();
     let shown = "const part = document.querySelector('#p-audit'); if (!part) return [null, false]; \
                  return [part.querySelector('progress')?.value ?? null, part.innerText.includes('Rebuilt from here')]";
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < Duration::from_secs(300), "the rebuild does not end: {bar:?}");
         let shown: (Option<u64>, bool) = serde_json::from_value(browser.run(shown).await).unwrap();
         bar.extend(shown.0);
         if shown.1 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(bar.len() > 1, "the bar moved: {bar:?}");
     assert_eq!(generation().await, before + 1);
