@@ -31,9 +31,10 @@ impl Address {
     pub fn parse(query: Option<&str>) -> Self {
         let pairs = parse(query.unwrap_or_default().as_bytes()).into_owned();
         let pairs = pairs.filter(|(_, value)| !value.is_empty()).map(|(name, value)| {
-            let zoneless = TIMES.contains(&&*name) && value.parse::<jiff::civil::DateTime>().is_ok();
-            let bare = value.contains('T') && !value.ends_with('Z') && !value[10..].contains(['+', '-']);
-            let value = if zoneless && bare { value + "Z" } else { value };
+            let zoneless = TIMES.contains(&&*name)
+                && value.parse::<jiff::civil::DateTime>().is_ok()
+                && value.get(10..).is_some_and(|time| time.starts_with('T') && !time.contains(['Z', 'z', '+', '-']));
+            let value = if zoneless { value + "Z" } else { value };
             (name, value)
         });
         Self(pairs.collect())
@@ -117,10 +118,13 @@ mod tests {
             ("2026-01-31", "2026-01-31"),
             ("12", "12"),
             ("éééééé", "éééééé"),
+            ("T", "T"),
+            ("Té", "Té"),
         ] {
             let asked = Address(vec![("from".into(), given.into())]);
             assert_eq!(Address::parse(Some(&asked.query())).get("from"), Some(read));
         }
+        assert_eq!(Address::parse(Some("text=Tyger")).get("text"), Some("Tyger"));
         assert_eq!(Address::parse(Some("text=2026-01-31T10:00")).get("text"), Some("2026-01-31T10:00"));
     }
 }

@@ -129,6 +129,7 @@ async fn filters_are_in_the_address_and_the_back_button_takes_them_back() {
         ("?topic=library", &[3, 2, 1]),
         ("?topic=library%2Fprose", &[2]),
         ("?text=emm", &[2]),
+        ("?text=Tyger", &[3, 1]),
         ("?event=book.retitled", &[3]),
         ("?actor=user%3Aann&actor=user%3Abob", &[3, 2, 1]),
         ("?from=2&until=3", &[2]),
