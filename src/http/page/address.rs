@@ -33,7 +33,9 @@ impl Address {
         let pairs = pairs.filter(|(_, value)| !value.is_empty()).map(|(name, value)| {
             let zoneless = TIMES.contains(&&*name)
                 && value.parse::<jiff::civil::DateTime>().is_ok()
-                && value.get(10..).is_some_and(|time| time.starts_with('T') && !time.contains(['Z', 'z', '+', '-']));
+                && value
+                    .get(10..)
+                    .is_some_and(|time| time.starts_with('T') && !time.contains(['Z', 'z', '+', '-']));
             let value = if zoneless { value + "Z" } else { value };
             (name, value)
         });
