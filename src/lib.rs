@@ -11,10 +11,11 @@
 //! - [`store`]: the log, on SQLite
 //! - [`projections`]: what is read, the audit log, presenter and metrics among it
 //! - [`app`]: an application: its commands and views, opened on a store
+//! - `http`: its door for other programs, and its page for people
 //! - `cli`: its command line
 //! - [`testing`]: given, when, then; a clock; soundness; the lock file of event shapes
 //!
-//! Arrows run one way: cli → app → projections, commands → aggregates → store → events.
+//! Arrows run one way: cli → http → app → projections, commands → aggregates → store → events.
 
 extern crate self as annals;
 
@@ -24,6 +25,8 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod events;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod projections;
 pub mod store;
 pub mod testing;

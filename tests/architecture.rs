@@ -1,18 +1,19 @@
-//! Arrows between the rooms run one way: cli → app → projections, commands → aggregates → store → events.
+//! Arrows between the rooms run one way: cli → http → app → projections, commands → aggregates → store → events.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("events", &[]),
     ("store", &["events"]),
     ("aggregates", &["store", "events"]),
     ("commands", &["aggregates", "store", "events"]),
     ("projections", &["store", "events"]),
     ("app", &["projections", "commands", "aggregates", "store", "events", "cli"]),
+    ("http", &["app", "projections", "commands", "aggregates", "store", "events"]),
     ("testing", &["app", "commands", "aggregates", "store", "events"]),
-    ("cli", &["app", "projections", "commands", "aggregates", "store", "events"]),
+    ("cli", &["http", "app", "projections", "commands", "aggregates", "store", "events"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -137,7 +137,7 @@ impl App {
     /// Whether it matters who reads.
     #[cfg(feature = "cli")]
     pub(crate) fn minds_readers(&self) -> bool {
-        self.gatekeeper.reads || self.gatekeeper.authoriser.is_some()
+        self.gatekeeper.minds_readers()
     }
 
     /// Ships a language besides English, which the events declare: a Fluent file, `include_str!("fr.ftl")`. Several files

@@ -127,6 +127,18 @@ impl Annals {
         Reader::new(self.clone(), self.0.gatekeeper.clone(), context.clone())
     }
 
+    /// Numbers of the write path.
+    #[cfg(feature = "http")]
+    pub(crate) fn vitals(&self) -> &crate::store::Vitals {
+        self.0.engine.vitals()
+    }
+
+    /// Whether it matters who reads.
+    #[cfg(feature = "http")]
+    pub(crate) fn minds_readers(&self) -> bool {
+        self.0.gatekeeper.minds_readers()
+    }
+
     /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
         ViewQuery::new(self.reading(V::NAME), key)
@@ -170,6 +182,11 @@ impl Annals {
     /// What events say to people: in English with names as they were known then, or as it is told.
     pub fn presenter(&self) -> Presenter {
         self.0.presenter.clone()
+    }
+
+    /// The views: those projections that keep documents by key.
+    pub fn document_views(&self) -> impl Iterator<Item = Reading> {
+        self.0.projections.readings().filter(Reading::documents)
     }
 
     /// How a projection is read: how far it is, and its tables as of one moment.

@@ -2,8 +2,8 @@
 //!
 //! ## Layout
 //! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`,
-//!   `check`, `backup`, `migrate`
-//! - `asking`, `words`: flags that several share: what is asked for, and the words that it is told in
+//!   `check`, `backup`, `migrate`, `serve`
+//! - `asking`, `words`: flags that several share: what is asked for, by whom, and the words that it is told in
 //! - `plot`: plots, in a file or on a line
 //! - `output`: formats
 //! - `progress`: bars on a terminal, plain lines otherwise
@@ -24,8 +24,9 @@ mod output;
 mod plot;
 mod progress;
 mod projections;
+#[cfg(feature = "http")]
+mod serve;
 mod view;
-mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -112,7 +113,8 @@ impl ReaderArgs {
     after_help = "Every change is a command; what it does is kept as events in the store, for good. On SQLite the log is \
                   one file in WAL mode with synchronous=FULL: a command is answered when its events are on the disk. \
                   The views beside it (*.views.db) can be deleted: they are made again.\n\n\
-                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, debug).",
+                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, \
+                  debug), ANNALS_LOG_FORMAT=json as JSON.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -136,6 +138,8 @@ enum Builtin {
     Backup(backup::Backup),
     #[cfg(feature = "postgres")]
     Migrate(migrate::Migrate),
+    #[cfg(feature = "http")]
+    Serve(serve::Serve),
 }
 
 /// How a subcommand needs the application opened.
@@ -239,6 +243,8 @@ impl App {
             Builtin::Backup(command) => command.run(self).await,
             #[cfg(feature = "postgres")]
             Builtin::Migrate(command) => command.run(self).await,
+            #[cfg(feature = "http")]
+            Builtin::Serve(command) => command.run(self).await,
         }
     }
 
@@ -287,7 +293,10 @@ fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("ANNALS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An application that embeds this may have a subscriber of its own already.
-    let _ = subscriber.try_init();
+    let _ = match std::env::var("ANNALS_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        true => subscriber.json().try_init(),
+        false => subscriber.try_init(),
+    };
 }
 
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -9,6 +9,7 @@
 //! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
 //! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
+//! - `vitals`: numbers of the process that writes
 //! - `check`: finds edits made around the triggers
 //! - `ids`: event ids that rise whatever the clock does
 //! - `tails`: what a writer knows of the log without looking
@@ -34,6 +35,7 @@ pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod tails;
 mod views;
+mod vitals;
 
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding};
@@ -45,3 +47,6 @@ pub use postgres::{Migrated, migrate};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
+#[cfg(feature = "http")]
+pub(crate) use vitals::Histogram;
+pub(crate) use vitals::{Vitals, count};

@@ -1,16 +1,23 @@
 //! What this application adds to the command line: `import` and `summary`.
 
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use annals::BoxError;
 use annals::cli::{Bar, Opening};
+use annals::http::Authentication;
 use annals::prelude::*;
 use clap::{Arg, ArgAction, ArgMatches, Command as Subcommand, value_parser};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::git::Repository;
 use crate::import::{Progress, import};
 use crate::summary;
+
+/// Where the page is, if nobody else is there.
+const USUAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 8080);
 
 /// An application with the subcommands.
 pub(super) fn on(app: App) -> App {
@@ -27,7 +34,8 @@ pub(super) fn on(app: App) -> App {
                 .value_parser(value_parser!(PathBuf))
                 .help("The repository, or any directory in it"),
         )
-        .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Then print the summary"));
+        .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Then print the summary"))
+        .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Then serve the page, until Ctrl-C"));
     let summary = Subcommand::new("summary")
         .about("Print the latest sentences, the most active actors and the busiest directories");
     app.subcommand(import, run_import)
@@ -46,10 +54,30 @@ async fn run_import(app: Opening, matches: ArgMatches) -> Result<(), BoxError> {
     if done.stopped {
         return Err("stopped before the end of the history; what was imported stays: import again to go on".into());
     }
-    match matches.get_flag("summary") {
-        true => summary::print(&annals).await,
+    if matches.get_flag("summary") {
+        summary::print(&annals).await?;
+    }
+    match matches.get_flag("serve") {
+        true => serve(annals).await,
         false => Ok(()),
     }
+}
+
+/// Serves the page to this machine until Ctrl-C: at the usual port, or another one if that is taken.
+async fn serve(annals: Annals) -> Result<(), BoxError> {
+    let listener = match TcpListener::bind(USUAL).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => TcpListener::bind((USUAL.0, 0)).await?,
+        listener => listener?,
+    };
+    let router = annals::http::router(annals).name("git_audit").authentication(Authentication::trusting(None));
+    println!("\nThe history is at http://{} until Ctrl-C", listener.local_addr()?);
+    let interrupted = async {
+        // Without a handler Ctrl-C ends the program at once, which does no harm either.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    Ok(annals::http::serve(listener, router.into_router(), interrupted).await?)
 }
 
 /// Turns true at the first Ctrl-C.

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -92,7 +94,7 @@ fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_
     sandbox.write("src/a\u{1b}[31m", "red");
     sandbox.write("src/b", "b");
     sandbox.commit();
-    let output = program(&sandbox.path().join("src"), &[]);
+    let output = program(&sandbox.path().join("src"), &["--no-serve"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     for part in ["1 commits, 2 commands accepted: 2 new", "user:ann@example.org added file:src/b", "2  src"] {
@@ -105,6 +107,35 @@ fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_
         "{}",
         text(&again.stdout)
     );
+}
+
+/// It ends by serving the page, and prints where; Ctrl-C ends it.
+#[test]
+fn without_arguments_it_serves_the_page_until_ctrl_c() {
+    let sandbox = Sandbox::new();
+    sandbox.write("src/<b>", "b");
+    sandbox.commit();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
+        .current_dir(sandbox.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(running.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = said
+        .filter_map(|line| Some(line.split_once("http://")?.1.split_once(' ')?.0.to_owned()))
+        .next()
+        .expect("it says where the page is");
+    let mut connection = TcpStream::connect(&address).unwrap();
+    write!(connection, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    connection.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    assert!(page.contains("file:src/&lt;b&gt;") && !page.contains("<b>"), "{page}");
+    let interrupt = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert!(running.wait().unwrap().success());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
 use crate::aggregates::Loaded;
 use crate::commands::{Context, Handle};
 use crate::events::Ref;
-use crate::projections::audit::Asked;
+use crate::projections::audit::AskedFor;
 
 /// Record a read
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub(super) struct RecordRead {
     pub trail: TrailId,
     pub what: String,
     pub of: Vec<Ref>,
-    pub asked: Asked,
+    pub asked: AskedFor,
     /// The format and the position up to which it was exported, if it was.
     pub left: Option<(String, u64)>,
 }

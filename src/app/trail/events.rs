@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::BoxError;
 use crate::aggregates::Aggregate;
 use crate::events::Ref;
-use crate::projections::audit::Asked;
+use crate::projections::audit::AskedFor;
 
 /// Which trail: a day, like `2026-01-31`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +64,7 @@ pub enum ReadEvent {
         #[event(target)]
         of: Vec<Ref>,
         /// What was asked for, filter by filter: none asks for all.
-        asked: Asked,
+        asked: AskedFor,
     },
     /// Somebody took an answer out of here. It is recorded before anything of it leaves.
     #[event(view, "{actor} exported {what} as {format}, up to event {head}")]
@@ -75,7 +75,7 @@ pub enum ReadEvent {
         #[event(target)]
         of: Vec<Ref>,
         /// What was asked for, filter by filter: none asks for all.
-        asked: Asked,
+        asked: AskedFor,
         /// In which format.
         format: String,
         /// The position up to which the log was exported.
@@ -142,8 +142,8 @@ mod tests {
         assert_eq!(
             shapes,
             [
-                "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: Asked",
-                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: Asked, format: String, head: u64",
+                "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: AskedFor",
+                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: AskedFor, format: String, head: u64",
                 "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.overflowed 1 refuse refusals: u64",

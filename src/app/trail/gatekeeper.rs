@@ -70,6 +70,12 @@ impl Gatekeeper {
         self.authoriser.is_some() || self.refusals
     }
 
+    /// Whether it matters who reads.
+    #[cfg(any(feature = "cli", feature = "http"))]
+    pub(in crate::app) fn minds_readers(&self) -> bool {
+        self.reads || self.authoriser.is_some()
+    }
+
     /// Makes the recorder, if there is anything to record.
     pub(in crate::app) fn prepare(&mut self, clock: &Clock) -> Option<Behind> {
         if !self.reads && !self.refusals {

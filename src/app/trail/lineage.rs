@@ -12,7 +12,7 @@ use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
 use crate::events::{DecodeError, Event, Recorded, Ref, Stored};
 use crate::projections::ProjectionError;
-use crate::projections::audit::{Asked, AuditError, AuditLog, AuditRow, lets_through};
+use crate::projections::audit::{AskedFor, AuditError, AuditLog, AuditRow, lets_through};
 use crate::projections::metrics::Metrics;
 use crate::store::StoreError;
 
@@ -89,7 +89,7 @@ pub enum LineageError {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Asking {
     projection: String,
-    asked: Asked,
+    asked: AskedFor,
 }
 
 /// An event's place and when it was recorded.

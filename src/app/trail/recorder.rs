@@ -14,7 +14,7 @@ use super::TrailId;
 use super::commands::{RecordOverflow, RecordRead, RecordRefusal};
 use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal};
 use crate::events::Ref;
-use crate::projections::audit::{Asked, Leaving};
+use crate::projections::audit::{AskedFor, Leaving};
 use crate::store::Clock;
 
 /// How many records wait. A reader for whose record there is no room waits too; a refusal that finds none is counted.
@@ -70,7 +70,7 @@ pub(in crate::app) struct Read<'a> {
     /// The projection, and what the question names.
     pub of: &'a [Ref],
     /// Filter by filter.
-    pub asked: Asked,
+    pub asked: AskedFor,
     /// Where it goes, if it is exported.
     pub leaves: Option<&'a Leaving>,
 }
@@ -253,7 +253,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// The filters without those that would make a long record: what is asked for is then at most more than it was.
-fn bounded(asked: &Asked) -> Asked {
+fn bounded(asked: &AskedFor) -> AskedFor {
     let short = |(_, values): &(&String, &Vec<String>)| values.iter().all(|value| value.len() <= LONGEST);
     asked.iter().filter(short).map(|(filter, values)| (filter.clone(), values.clone())).collect()
 }

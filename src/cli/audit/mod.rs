@@ -7,11 +7,11 @@ use futures::StreamExt;
 
 use self::rows::{Format, Rows};
 use super::asking::Asking;
-use super::words::Words;
 use super::{Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::projections::audit::AuditLog;
+use crate::projections::presenter::Words;
 
 /// Rows are read in pages of this size.
 const PAGE: u64 = 1_000;
@@ -67,15 +67,15 @@ impl Audit {
     async fn print(&self, annals: &Annals) -> Result<(), BoxError> {
         caught_up(annals, AuditLog::NAME).await?;
         let mut rows = Rows::new(self.format)?;
-        let mut left = self.asking.limit.unwrap_or(u64::MAX);
-        let mut cursor = self.asking.cursor;
+        let mut left = self.asking.limit().unwrap_or(u64::MAX);
+        let mut cursor = self.asking.cursor();
         loop {
             let query = self.asking.of(annals).limit(left.min(PAGE));
             let mut page = match cursor {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
-            self.words.tell(annals, &mut page.rows).await?;
+            self.words.tell(annals.presenter(), &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -101,7 +101,7 @@ impl Audit {
                 row = stream.next() => match row {
                     Some(row) => {
                         let mut row = [row?];
-                        self.words.tell(annals, &mut row).await?;
+                        self.words.tell(annals.presenter(), &mut row).await?;
                         rows.print(&row[0])?;
                     }
                     None => break,

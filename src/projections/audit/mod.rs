@@ -6,7 +6,7 @@
 //! ## Layout
 //! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled
 //! - `names`: the numbers that stand for names in its tables
-//! - `query`: [`AuditQuery`], the builder
+//! - `query`: [`AuditQuery`], the builder; `asked`: [`Asked`], the same in words
 //! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
 //! - `plan`: a question that makes sense, and how far its reader has come
 //! - `sql`, `scan`: the statements, and how rows are found in a bounded number of steps
@@ -15,7 +15,8 @@
 //! - `row`: [`AuditRow`], one event for a reader
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
-//! - `witness`: [`Witness`], who is told of questions before they are answered; `asked`: a question of the past, asked of
+//! - `sieve`: [`Sieve`], for many who follow and share a reader
+//! - `witness`: [`Witness`], who is told of questions before they are answered; `past`: a question of the past, asked of
 //!   one row
 //! - `error`: [`AuditError`]
 
@@ -28,11 +29,13 @@ mod follow;
 mod identity;
 mod names;
 mod page;
+mod past;
 mod plan;
 mod projection;
 mod query;
 mod row;
 mod scan;
+mod sieve;
 mod sql;
 mod tables;
 #[cfg(test)]
@@ -40,12 +43,14 @@ mod tests;
 mod text;
 mod witness;
 
-pub use asked::lets_through;
+pub use asked::{Asked, Time};
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
 pub use page::AuditPage;
+pub use past::lets_through;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
-pub use witness::{Asked, Leaving, Question, Witness};
+pub use sieve::Sieve;
+pub use witness::{AskedFor, Leaving, Question, Witness};

@@ -71,11 +71,16 @@ impl Plan {
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }
-        let Some(cursor) = self.cursor else { return Ok(Place::default()) };
+        Ok(Place { last: self.last().await?, ..Place::default() })
+    }
+
+    /// What the cursor stands for, if there is one: it has to be of this log.
+    pub(super) async fn last(&self) -> Result<Option<Moment>, AuditError> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
         let last = cursor.last();
         let event = self.reading.log().at(&[last.position]).await?.pop();
         match event.filter(|event| event.head() == last) {
-            Some(event) => Ok(Place { last: Some(moment(event.occurred_at, event.position)), ..Place::default() }),
+            Some(event) => Ok(Some(moment(event.occurred_at, event.position))),
             None => Err(StoreError::Diverged(last).into()),
         }
     }

@@ -289,12 +289,16 @@ impl AuditQuery {
     /// nothing before the end of the range can come any more (a second after it, if that is a time), when it is
     /// dropped, and when the application is closed. An error ends it, too: among them, that the audit log stopped.
     pub fn follow(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
-        let plan = match (self.newest_first, self.by_occurrence) {
+        follow::live(self.live_plan())
+    }
+
+    /// The question, if what happens can come in its order.
+    pub(super) fn live_plan(self) -> Result<Plan, QueryError> {
+        match (self.newest_first, self.by_occurrence) {
             (true, _) => Err(QueryError::FollowNewestFirst),
             (_, true) => Err(QueryError::FollowByOccurrence),
             _ => self.plan(),
-        };
-        follow::live(plan)
+        }
     }
 
     /// The place in the log that an answer would be true at. Nothing is read, so nobody is told.

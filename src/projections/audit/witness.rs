@@ -33,13 +33,13 @@ pub struct Question {
     /// The topics asked for; none: all.
     pub topics: Vec<Topic>,
     /// All that is asked for, filter by filter: see [`lets_through`](super::lets_through).
-    pub asked: Asked,
+    pub asked: AskedFor,
     /// Where the answer goes, if it does not stay with the one who asks: it is exported.
     pub leaves: Option<Leaving>,
 }
 
 /// Each filter of a question with its values, in text: `actor`, `target`, `topic`, `from` …
-pub type Asked = BTreeMap<String, Vec<String>>;
+pub type AskedFor = BTreeMap<String, Vec<String>>;
 
 /// An answer that leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Leaving {
 
 impl Question {
     pub(super) fn new(filters: &Filters, more: Vec<(&str, String)>, leaves: Option<Leaving>) -> Self {
-        let (mut parts, mut asked) = (Vec::new(), Asked::new());
+        let (mut parts, mut asked) = (Vec::new(), AskedFor::new());
         for ((_, column), values) in filters.given() {
             let name = if column == "event_type" { "event" } else { column };
             parts.extend(values.iter().map(|value| format!("{name} {value}")));

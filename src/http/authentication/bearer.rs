@@ -1,0 +1,88 @@
+//! A token, verified.
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Validation, decode, decode_header};
+use serde::Deserialize;
+
+use super::Keys;
+use crate::events::Ref;
+
+/// How far the clocks of who makes tokens and of who verifies them may be apart, in seconds.
+const LEEWAY: u64 = 30;
+
+/// The longest token.
+const LONGEST: usize = 8 * 1_024;
+
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Bearer {
+    keys: Keys,
+    audience: String,
+    issuer: Option<String>,
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+}
+
+impl Bearer {
+    pub fn new(keys: Keys, audience: &str) -> Self {
+        Self { keys, audience: audience.to_owned(), issuer: None, kind: "user".to_owned() }
+    }
+
+    pub fn issuer(&mut self, issuer: &str) {
+        self.issuer = Some(issuer.to_owned());
+    }
+
+    /// Whose token it is; else what is wrong with it, in words that help who made it and nobody else.
+    pub fn verify(&self, token: &str) -> Result<Ref, &'static str> {
+        if token.len() > LONGEST {
+            return Err("the token is too long");
+        }
+        // Whatever is none of ours, `none` above all, is no header to this library.
+        let header = decode_header(token).map_err(|_| "the token cannot be read, or its algorithm is not taken")?;
+        if header.crit.is_some() {
+            return Err("the token says that something must be understood which is not (`crit`)");
+        }
+        let mut reason = "the token's key and algorithm are none of those that are taken";
+        for key in &self.keys.0 {
+            let other = key.id.is_some() && header.kid.is_some() && key.id != header.kid;
+            if other || header.alg != key.algorithm {
+                continue;
+            }
+            let mut validation = Validation::new(key.algorithm);
+            validation.leeway = LEEWAY;
+            validation.validate_nbf = true;
+            validation.set_audience(&[&self.audience]);
+            let mut required = vec!["exp", "sub", "aud"];
+            if let Some(issuer) = &self.issuer {
+                validation.set_issuer(&[issuer]);
+                required.push("iss");
+            }
+            validation.set_required_spec_claims(&required);
+            match decode::<Claims>(token, &key.key, &validation) {
+                Ok(verified) => {
+                    return Ref::new(&self.kind, &verified.claims.sub)
+                        .map_err(|_| "the token's subject is none that can be recorded");
+                }
+                Err(error) => reason = in_words(error.kind()),
+            }
+        }
+        Err(reason)
+    }
+}
+
+fn in_words(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not yet valid",
+        ErrorKind::InvalidAudience => "the token is for another audience",
+        ErrorKind::InvalidIssuer => "the token is of another issuer",
+        ErrorKind::InvalidSignature => "the token's signature is wrong",
+        ErrorKind::MissingRequiredClaim(_) => {
+            "the token lacks one of `exp`, `sub`, `aud`, or `iss` where an issuer is set"
+        }
+        _ => "the token cannot be read",
+    }
+}

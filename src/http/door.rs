@@ -1,0 +1,252 @@
+//! [`Door`], the builder, and [`Shared`], what all routes share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::api::{Jobs, Schemas};
+use super::authentication::admit;
+use super::limits::{Limits, bounded};
+use super::operations::{self, Traffic};
+use super::trace::traced;
+use super::{Authentication, Problem, live, openapi, page};
+use crate::app::Annals;
+use crate::projections::Progress;
+use crate::store::CheckReport;
+
+/// A router for an open application: everything that other programs and people do with it over HTTP.
+///
+/// Nobody is let in until it is said who may be believed: see [`Door::authentication`].
+#[must_use]
+pub fn router(annals: Annals) -> Door {
+    Door {
+        annals,
+        name: "annals".to_owned(),
+        colour: "#1f5f8b".to_owned(),
+        base: String::new(),
+        authentication: Authentication::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// A router in the making.
+#[derive(Clone, Debug)]
+#[must_use = "it becomes a router by `into_router`"]
+pub struct Door {
+    annals: Annals,
+    name: String,
+    colour: String,
+    base: String,
+    authentication: Authentication,
+    limits: Limits,
+}
+
+impl Door {
+    /// What the page calls the application.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The page's colour, as CSS has it: `#0a5c36`.
+    ///
+    /// # Panics
+    /// When it is not `#` and six hexadecimal digits.
+    pub fn colour(mut self, colour: &str) -> Self {
+        let digits = colour.strip_prefix('#').filter(|digits| digits.len() == 6);
+        let sound = digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(sound, "`{colour}` is no colour: write # and six hexadecimal digits");
+        self.colour = colour.to_owned();
+        self
+    }
+
+    /// Where the application mounts it (`Router::nest("/annals", …)`), for the links of the page.
+    pub fn mounted_at(mut self, base: &str) -> Self {
+        self.base = base.trim_end_matches('/').to_owned();
+        self
+    }
+
+    /// Who may be believed to be whom. Nobody, unless it is said.
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.authentication = authentication;
+        self
+    }
+
+    /// The largest body that is taken, in bytes: 1 MiB, unless it is said.
+    pub fn largest_body(mut self, bytes: usize) -> Self {
+        self.limits.largest_body = bytes;
+        self
+    }
+
+    /// How many requests may be under way at a time, streams and downloads not counted: 1,024, unless it is said. More
+    /// are turned away.
+    pub fn at_most(mut self, requests: usize) -> Self {
+        self.limits.requests = requests;
+        self
+    }
+
+    /// How many requests each actor may make in a second, as many of them at once: any number, unless it is said. Who
+    /// is not known goes by the address.
+    pub fn rate(mut self, per_second: std::num::NonZeroU32) -> Self {
+        self.limits.rate = Some(per_second);
+        self
+    }
+
+    /// The router.
+    #[must_use]
+    pub fn into_router(self) -> Router {
+        let shared = Shared(Arc::new(Inner {
+            schemas: Schemas::new(&self.annals),
+            traffic: Traffic::default(),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
+            rebuilds: Jobs::default(),
+            checks: Jobs::default(),
+            door: self,
+        }));
+        let limits = &shared.0.door.limits;
+        let guarded = openapi::routes(&shared)
+            .merge(operations::routes())
+            .merge(page::routes(&shared))
+            .layer(middleware::from_fn_with_state(limits.start(), bounded))
+            .merge(live::routes(&shared))
+            .method_not_allowed_fallback(method_not_allowed)
+            .fallback(nothing_here)
+            .layer(middleware::from_fn_with_state(shared.clone(), admit));
+        Router::new()
+            .merge(page::open_routes(&shared))
+            .merge(openapi::open_routes())
+            .merge(operations::open_routes())
+            .method_not_allowed_fallback(method_not_allowed)
+            .merge(guarded)
+            .layer(middleware::from_fn_with_state(shared.clone(), for_browsers))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn_with_state(shared.clone(), traced))
+            .layer(header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .layer(header_unless_set(header::REFERRER_POLICY, "no-referrer"))
+            .layer(header_unless_set(header::X_FRAME_OPTIONS, "DENY"))
+            .layer(header_unless_set(header::CACHE_CONTROL, "no-store"))
+            .layer(header_unless_set(
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            ))
+            .with_state(shared)
+    }
+}
+
+impl From<Door> for Router {
+    fn from(door: Door) -> Self {
+        door.into_router()
+    }
+}
+
+/// What all routes share: the application, and what the door was told.
+#[derive(Clone)]
+pub struct Shared(Arc<Inner>);
+
+struct Inner {
+    door: Door,
+    schemas: Schemas,
+    traffic: Traffic,
+    exports: Arc<Semaphore>,
+    rebuilds: Jobs<Progress>,
+    checks: Jobs<CheckReport>,
+}
+
+/// How many exports may be under way at a time.
+const EXPORTS: usize = 16;
+
+impl Shared {
+    /// The application. What it reads by itself nobody is asked about and nobody recorded as reading: a route reads by
+    /// its [`Asker`](super::Asker).
+    #[must_use]
+    pub fn annals(&self) -> &Annals {
+        &self.0.door.annals
+    }
+
+    /// What the page calls the application.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.door.name
+    }
+
+    /// The page's colour.
+    #[must_use]
+    pub fn colour(&self) -> &str {
+        &self.0.door.colour
+    }
+
+    /// What links of the page begin with: nothing, or where it is mounted, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.0.door.base
+    }
+
+    /// Who may be believed to be whom.
+    #[must_use]
+    pub fn authentication(&self) -> &Authentication {
+        &self.0.door.authentication
+    }
+
+    pub(super) fn largest_body(&self) -> usize {
+        self.0.door.limits.largest_body
+    }
+
+    /// What comes and goes: a route that stays open says so, by [`Traffic::follower`].
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    pub(super) fn schemas(&self) -> &Schemas {
+        &self.0.schemas
+    }
+
+    /// Room for exports.
+    pub(super) fn exports(&self) -> Arc<Semaphore> {
+        self.0.exports.clone()
+    }
+
+    pub(super) fn rebuilds(&self) -> &Jobs<Progress> {
+        &self.0.rebuilds
+    }
+
+    pub(super) fn checks(&self) -> &Jobs<CheckReport> {
+        &self.0.checks
+    }
+}
+
+fn header_unless_set(name: axum::http::HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+async fn nothing_here(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this method is not possible here", detail)
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let words = panic.downcast_ref::<String>().cloned();
+    let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+    Problem::internal(&std::io::Error::other(words.unwrap_or_else(|| "a panic".to_owned()))).into_response()
+}
+
+/// Shows a problem as a page to who prefers one.
+async fn for_browsers(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let wants_page = accepts.is_some_and(|accept| accept.contains("text/html"));
+    let response = next.run(request).await;
+    match response.extensions().get::<Problem>() {
+        Some(problem) if wants_page => page::of_problem(&shared, problem).unwrap_or(response),
+        _ => response,
+    }
+}

@@ -1,0 +1,31 @@
+//! [`Batch`]: rows that were made once, for all who want them.
+
+use crate::events::Head;
+use crate::projections::audit::AuditRow;
+
+/// Rows of a stretch of the log, and each as JSON.
+pub(super) struct Batch {
+    /// It stands for what comes after this place,
+    pub from: Head,
+    /// up to this one.
+    pub to: Head,
+    pub rows: Vec<AuditRow>,
+    texts: Vec<String>,
+}
+
+impl Batch {
+    pub(super) fn new(from: Head, to: Head, rows: Vec<AuditRow>) -> Result<Self, serde_json::Error> {
+        let texts = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        Ok(Self { from, to, rows, texts })
+    }
+
+    /// The row at this index, as JSON.
+    pub(super) fn text(&self, index: usize) -> &str {
+        self.texts.get(index).map_or("", String::as_str)
+    }
+}
+
+/// The place of a row in the log.
+pub(super) fn place_of(row: &AuditRow) -> Head {
+    Head { position: row.position, event_id: row.event_id }
+}

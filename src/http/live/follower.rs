@@ -1,0 +1,245 @@
+//! [`Follower`]: one who follows the audit log: what is stored at his own pace, then what all share.
+
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, ReadyChunks};
+use futures::{FutureExt, StreamExt};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::batch::{Batch, place_of};
+use super::hub::{Hub, Subscription};
+use super::step::Rows;
+use super::{Closing, Ending, Reason, Step, Steps};
+use crate::events::Head;
+use crate::http::Problem;
+use crate::projections::ReadError;
+use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditRow, Cursor, Sieve};
+use crate::store::StoreError;
+
+/// How many rows are read at a time, and kept for one who is slow.
+const ROWS: u64 = 100;
+
+pub(super) struct Follower {
+    hub: Arc<Hub>,
+    query: AuditQuery,
+    sieve: Sieve,
+    closing: Closing,
+    /// How many rows may still come.
+    left: u64,
+    /// The last place that was looked at.
+    place: Head,
+    /// What was read when it was opened.
+    first: Option<Rows>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// What is stored is not all read yet; what comes meanwhile is kept.
+    Stored(Subscription),
+    /// All that was stored is read.
+    Live(Subscription),
+    /// A range with an end follows the log for itself, since it has to know when it is over.
+    Alone(ReadyChunks<BoxStream<'static, Result<AuditRow, AuditError>>>),
+}
+
+impl Follower {
+    /// Reads the first page, so that what is wrong is said before anything else.
+    pub(super) async fn open(
+        hub: Arc<Hub>,
+        query: AuditQuery,
+        cursor: Option<Cursor>,
+        limit: u64,
+        closing: Closing,
+    ) -> Result<Self, Problem> {
+        let query = cursor.into_iter().fold(query, AuditQuery::cursor);
+        let sieve = query.sieve()?;
+        let place = cursor.map(|cursor| cursor.last()).unwrap_or_default();
+        let stage = Stage::Stored(hub.subscribe());
+        let mut follower = Self { hub, query, sieve, closing, left: limit, place, first: None, stage };
+        if follower.sieve.has_end() {
+            // Whether it is denied, or the cursor another log's, a page says; the stream reads it again.
+            follower.query.clone().limit(1).page().await?;
+            let rows = follower.query.clone().limit(limit).follow();
+            follower.stage = Stage::Alone(rows.ready_chunks(ROWS as usize));
+        } else {
+            follower.first = follower.page(false).await?;
+        }
+        Ok(follower)
+    }
+
+    /// What comes, up to the end.
+    pub(super) fn steps(self) -> Steps {
+        stream::unfold(Some(self), async |follower| {
+            let mut follower = follower?;
+            match follower.next().await {
+                step @ Step::End(_) => Some((step, None)),
+                step => Some((step, Some(follower))),
+            }
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Step {
+        loop {
+            let mut closing = self.closing.clone();
+            let news = tokio::select! {
+                biased;
+                () = closing.closed() => return self.end(Reason::Shutdown),
+                news = self.news() => news,
+            };
+            match news {
+                Ok(News::Rows(rows)) => return Step::Rows(rows),
+                Ok(News::Nothing) => {}
+                Ok(News::Over) => return self.end(self.why_over()),
+                Err(
+                    AuditError::Store(StoreError::Closed) | AuditError::Read(ReadError::Store(StoreError::Closed)),
+                ) => {
+                    return self.end(Reason::Shutdown);
+                }
+                Err(error) => return Step::End(Ending::failed(error.into(), self.cursor())),
+            }
+        }
+    }
+
+    fn end(&self, reason: Reason) -> Step {
+        Step::End(Ending::new(reason, self.cursor()))
+    }
+
+    /// Where to go on.
+    fn cursor(&self) -> Option<Cursor> {
+        (self.place.position > 0).then(|| self.sieve.cursor(self.place))
+    }
+
+    fn why_over(&self) -> Reason {
+        let reading = self.hub.annals().reading(AuditLog::NAME);
+        let closed = reading.is_ok_and(|reading| reading.closed().now_or_never().is_some());
+        if closed && self.left > 0 { Reason::Shutdown } else { Reason::Done }
+    }
+
+    async fn news(&mut self) -> Result<News, AuditError> {
+        if let Some(rows) = self.first.take() {
+            return Ok(News::Rows(rows));
+        }
+        if self.left == 0 {
+            return Ok(News::Over);
+        }
+        match &mut self.stage {
+            Stage::Stored(_) => Ok(self.page(true).await?.map_or(News::Nothing, News::Rows)),
+            Stage::Live(subscription) => match subscription.batches.recv().await {
+                Ok(batch) => self.take(batch).await,
+                // Too slow for what all share, or nothing is shared any more: what was missed is stored.
+                Err(RecvError::Lagged(_) | RecvError::Closed) => {
+                    self.catch_up();
+                    Ok(News::Nothing)
+                }
+            },
+            Stage::Alone(rows) => match rows.next().await {
+                None => Ok(News::Over),
+                Some(rows) => {
+                    let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+                    let to = rows.last().map_or(self.place, place_of);
+                    self.choose(Batch::new(self.place, to, rows).map_err(unwritable)?)
+                }
+            },
+        }
+    }
+
+    /// From here on, what is stored is read first.
+    fn catch_up(&mut self) {
+        self.stage = Stage::Stored(self.hub.subscribe());
+    }
+
+    /// The next rows of what is stored, if there are any. `patiently`: the audit log may have to catch up first.
+    async fn page(&mut self, patiently: bool) -> Result<Option<Rows>, AuditError> {
+        let Stage::Stored(subscription) = &self.stage else { return Ok(None) };
+        let at = subscription.at;
+        let mut query = self.cursor().into_iter().fold(self.query.clone(), AuditQuery::cursor);
+        query = query.limit(self.left.min(ROWS));
+        if patiently {
+            query = query.after(at);
+        }
+        let page = match query.page().await {
+            Err(AuditError::Read(ReadError::Late { .. })) => return Ok(None),
+            page => page?,
+        };
+        let from = self.place;
+        let to = match page.next {
+            Some(next) => next.last(),
+            None if page.head.position > from.position => page.head,
+            None => from,
+        };
+        let rows = match self.choose(Batch::new(from, to, page.rows).map_err(unwritable)?)? {
+            News::Rows(rows) => Some(rows),
+            News::Nothing | News::Over => None,
+        };
+        if page.next.is_none() && page.head.position >= at.position {
+            let stage = std::mem::replace(&mut self.stage, Stage::Alone(stream::empty().boxed().ready_chunks(1)));
+            if let Stage::Stored(subscription) = stage {
+                self.stage = Stage::Live(subscription);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// All of these rows.
+    fn choose(&mut self, batch: Batch) -> Result<News, AuditError> {
+        let chosen: Vec<usize> = (0..batch.rows.len()).collect();
+        Ok(self.hand_over(Arc::new(batch), &chosen))
+    }
+
+    /// What the question lets through of what all share.
+    async fn take(&mut self, batch: Arc<Batch>) -> Result<News, AuditError> {
+        let (from, to) = (batch.from.position, batch.to.position);
+        if to <= self.place.position {
+            return Ok(News::Nothing);
+        }
+        if from > self.place.position {
+            self.catch_up();
+            return Ok(News::Nothing);
+        }
+        let wanted = |row: &AuditRow| row.position > self.place.position && self.sieve.lets_through(row);
+        let rows = batch.rows.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index);
+        let chosen: Vec<usize> = rows.take(usize::try_from(self.left).unwrap_or(usize::MAX)).collect();
+        match chosen.len() {
+            0 => {}
+            all if all == batch.rows.len() => self.sieve.tell(&batch.rows).await?,
+            _ => {
+                let rows: Vec<AuditRow> =
+                    chosen.iter().filter_map(|index| batch.rows.get(*index)).cloned().collect();
+                self.sieve.tell(&rows).await?;
+            }
+        }
+        Ok(self.hand_over(batch, &chosen))
+    }
+
+    /// Moves on to the end of the batch, or, with the last row that may come, to that.
+    fn hand_over(&mut self, batch: Arc<Batch>, chosen: &[usize]) -> News {
+        self.left -= chosen.len() as u64;
+        let with_cursor = |index: &usize| {
+            let place = place_of(batch.rows.get(*index)?);
+            Some((*index, place, self.sieve.cursor(place)))
+        };
+        let chosen: Vec<_> = chosen.iter().filter_map(with_cursor).collect();
+        self.place = match chosen.last() {
+            Some((_, place, _)) if self.left == 0 => *place,
+            _ => batch.to,
+        };
+        match chosen.is_empty() {
+            true => News::Nothing,
+            false => {
+                let chosen = chosen.into_iter().map(|(index, _, cursor)| (index, cursor)).collect();
+                News::Rows(Rows { batch, chosen })
+            }
+        }
+    }
+}
+
+enum News {
+    Rows(Rows),
+    Nothing,
+    Over,
+}
+
+fn unwritable(error: serde_json::Error) -> AuditError {
+    StoreError::Unusable { store: "the log".to_owned(), reason: format!("a row cannot be JSON: {error}") }.into()
+}

@@ -1,0 +1,53 @@
+//! The door for other programs, and a page for people.
+//!
+//! [`router`] gives an axum `Router` that an application mounts; `<app> serve` runs it alone, with [`serve`].
+//!
+//! ```no_run
+//! use annals::http::{Authentication, Keys};
+//! # async fn example(annals: annals::app::Annals, jwks: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Authentication::bearer(Keys::from_jwks(jwks)?, "annals");
+//! let router = annals::http::router(annals).name("job server").colour("#0a5c36").authentication(keys).into_router();
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! annals::http::serve(listener, router, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## Layout
+//! - `door`: [`Door`], the builder, and [`Shared`], what all routes share
+//! - `authentication`: [`Authentication`], who may be believed to be whom
+//! - `asker`: [`Asker`], who is asking, and reading as that
+//! - `params`: [`Params`], the parameters of an address: the words that the command line has
+//! - `problem`: [`Problem`], what went wrong (RFC 9457); `mapping`: which error is which
+//! - `limits`: how much is taken on at a time, and from whom
+//! - `openapi`: what there is, in OpenAPI 3.1, and a page to try it
+//! - `operations`: for those who keep the program running: health, numbers of the process
+//! - `schemas`: the schemas of what is written as text
+//! - `serving`: [`serve`], a listener served with bounds
+//! - `api`: the routes for programs
+//! - `trace`: a span and a count for each request
+//! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
+//! - `page`: HTML for people
+
+mod api;
+mod asker;
+mod authentication;
+mod door;
+mod limits;
+mod live;
+mod mapping;
+mod openapi;
+mod operations;
+mod page;
+mod params;
+mod problem;
+mod schemas;
+mod serving;
+mod trace;
+
+pub use asker::Asker;
+pub use authentication::{Authentication, KeyError, Keys};
+pub use door::{Door, Shared, router};
+pub use params::{At, Nothing, Params};
+pub use problem::Problem;
+pub use serving::serve;

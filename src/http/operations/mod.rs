@@ -1,0 +1,49 @@
+//! For those who keep the program running: health, numbers of the process.
+//!
+//! ## Layout
+//! - `numbers`: the process's own numbers, for Prometheus
+//! - `traffic`: [`Traffic`], requests and followers, counted
+
+mod numbers;
+mod traffic;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+
+#[allow(unused_imports, reason = "for the routes that stay open")]
+pub(super) use self::traffic::Follower;
+pub(super) use self::traffic::Traffic;
+
+use super::{Problem, Shared};
+
+/// How long the store may take to say where its head is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/metrics", get(numbers::numbers))
+}
+
+/// What anybody gets: it says nothing of the log.
+pub(super) fn open_routes() -> Router<Shared> {
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The store answers, so that commands can be executed.
+async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    match tokio::time::timeout(PATIENCE, shared.annals().store().head()).await {
+        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            Err(Problem::unavailable("the store does not answer"))
+        }
+        Err(_) => Err(Problem::unavailable("the store does not answer")),
+    }
+}

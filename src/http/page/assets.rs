@@ -1,0 +1,96 @@
+//! The few files that the page is made of: named by their digest, so that a browser may keep them for ever.
+
+use std::sync::LazyLock;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::colour::Colour;
+
+/// A file.
+pub(super) struct Asset {
+    stem: &'static str,
+    extension: &'static str,
+    kind: &'static str,
+    body: String,
+}
+
+static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset {
+    stem: "page",
+    extension: "js",
+    kind: "text/javascript; charset=utf-8",
+    body: include_str!("assets/page.js").to_owned(),
+});
+
+/// The script: the only one.
+pub(super) fn script() -> &'static Asset {
+    &SCRIPT
+}
+
+/// The stylesheet, in the application's colour.
+pub(super) fn style(colour: Colour) -> Asset {
+    let body = colour.properties() + include_str!("assets/style.css");
+    Asset { stem: "style", extension: "css", kind: "text/css; charset=utf-8", body }
+}
+
+/// The mark in a browser's tab, in the application's colour.
+pub(super) fn icon(colour: Colour) -> Asset {
+    let body = include_str!("assets/icon.svg").replace("COLOUR", &colour.behind_white().to_string());
+    Asset { stem: "icon", extension: "svg", kind: "image/svg+xml", body }
+}
+
+impl Asset {
+    /// Its path: `assets/page-0a1b2c3d.js`.
+    pub fn path(&self) -> String {
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(&self.body));
+        format!("assets/{}-{a:02x}{b:02x}{c:02x}{d:02x}.{}", self.stem, self.extension)
+    }
+}
+
+/// The file of this name, for good; one of another digest is not there any more.
+pub(super) fn serve(name: &str, colour: Colour) -> Response {
+    let path = format!("assets/{name}");
+    for asset in [&*SCRIPT, &style(colour), &icon(colour)] {
+        if asset.path() == path {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
+                (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            ];
+            return (headers, asset.body.clone()).into_response();
+        }
+    }
+    StatusCode::NOT_FOUND.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mission P25: 280 kB at most, for all that a browser loads beside the page itself.
+    #[test]
+    fn all_that_a_browser_loads_is_small_and_asks_no_other_host() {
+        let all = [&*SCRIPT, &style(Colour::default()), &icon(Colour::default())];
+        let bytes: usize = all.iter().map(|asset| asset.body.len()).sum();
+        assert!(bytes < 280_000, "{bytes}");
+        for asset in all {
+            let foreign = asset.body.replace("http://www.w3.org/2000/svg", "");
+            for word in ["http:", "https:", "url(", "@import", "eval(", "localStorage"] {
+                assert!(!foreign.contains(word), "{} has {word}", asset.path());
+            }
+        }
+        assert!(SCRIPT.body.lines().count() < 400, "a few hundred lines");
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_digest_alone_and_has_another_in_another_colour() {
+        let path = style(Colour::default()).path();
+        let other = "#ff0000".parse().unwrap();
+        assert_ne!(style(other).path(), path);
+        let name = path.strip_prefix("assets/").unwrap();
+        assert_eq!(serve(name, Colour::default()).status(), StatusCode::OK);
+        assert_eq!(serve(name, other).status(), StatusCode::NOT_FOUND);
+        assert_eq!(serve("style.css", other).status(), StatusCode::NOT_FOUND);
+    }
+}

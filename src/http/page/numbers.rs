@@ -1,0 +1,234 @@
+//! The numbers: how much happens, who does most, to what, and what is unusual.
+
+use axum::extract::RawQuery;
+use axum::response::Response;
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::address::Address;
+use super::chart::{bars, share};
+use super::sent;
+use super::site::{Section, Site};
+use super::words::{crumbs, many, number, rate, reference, time, utc};
+use crate::events::Topic;
+use crate::http::{Asker, Problem};
+use crate::projections::Bound;
+use crate::projections::metrics::{Busiest, Busy, Metric, MetricQuery, Shift, Shifts};
+
+/// The windows that one can choose: what they are called, how long they are, in how many slices they are drawn, and how
+/// wide the slices are in which a change of behaviour is looked for.
+const WINDOWS: [(&str, &str, i64, usize, i64); 4] = [
+    ("hour", "Last hour", 3_600, 60, 60),
+    ("day", "Last 24 hours", 86_400, 48, 1_800),
+    ("week", "Last 7 days", 7 * 86_400, 56, 3 * 3_600),
+    ("month", "Last 30 days", 30 * 86_400, 60, 12 * 3_600),
+];
+
+/// Widths in which a change is looked for where the window is another.
+const WIDTHS: [i64; 7] = [60, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 30 * 86_400];
+
+/// How many slices of that width there are to be, at most.
+const SLICES: i64 = 240;
+const BUSIEST: usize = 10;
+const SHIFTS: usize = 50;
+
+pub(super) async fn show(site: Site, asker: Asker, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let asked = Address::parse(query.as_deref());
+    let topic = asked.get("topic").unwrap_or("/");
+    let window = Window::of(&asked)?;
+    let mut query = asker.metric(topic).await?;
+    if let Some(from) = window.from {
+        query = query.from(from);
+    }
+    if let Some(until) = window.until {
+        query = query.until(until);
+    }
+    let metric = query.clone().await?;
+    let buckets = query.clone().buckets(window.slices).await?;
+    let busiest = query.clone().busiest(BUSIEST).await?;
+    let shifts = shifts(&query, &metric, window.width).await?;
+    let odd = |from: Timestamp, until: Timestamp| {
+        shifts.shifts.iter().any(|shift| shift.from < until && from < shift.until)
+    };
+    let events = |from: Timestamp, until: Timestamp| {
+        let kept = Address::default().with("from", from).with("until", until);
+        site.link("", &with_topic(kept, &metric.topic))
+    };
+    let content = html! {
+        div.title {
+            div {
+                h1 { "Numbers" }
+                p { (whose(&site, &asked, &metric)) }
+            }
+        }
+        nav.tabs aria-label="Which time" {
+            @for (name, words, ..) in WINDOWS.into_iter().chain([("all", "All", 0, 0, 0)]) {
+                @let chosen = asked.get("last").unwrap_or(if window.is_stated { "" } else { "all" }) == name;
+                a href=(site.link("numbers", &with_topic(Address::default().with("last", name), &metric.topic))) aria-current=[chosen.then_some("true")] { (words) }
+            }
+        }
+        div.stack {
+            (cards(&metric, &busiest))
+            (bars(&buckets.buckets, |bucket| odd(bucket.from, bucket.until), events))
+            div.two {
+                (busy(&site, "Who did most", busiest.distinct_actors, &busiest.actors, metric.total))
+                (busy(&site, "To what most was done", busiest.distinct_targets, &busiest.targets, metric.total))
+                (kinds(&site, &metric))
+            }
+            (unusual(&site, &shifts, window.width_for(&metric)))
+        }
+    };
+    Ok(sent(site.page(Section::Numbers, "Numbers", &content)))
+}
+
+/// The range that is asked for.
+struct Window {
+    from: Option<Bound>,
+    until: Option<Bound>,
+    slices: usize,
+    /// In seconds, where the window says it.
+    width: Option<i64>,
+    is_stated: bool,
+}
+
+impl Window {
+    fn of(asked: &Address) -> Result<Self, Problem> {
+        let bound = |name| asked.get(name).map(str::parse::<Bound>).transpose();
+        let malformed = |error: crate::projections::InvalidBound| Problem::malformed(error.to_string());
+        let (from, until) = (bound("from").map_err(malformed)?, bound("until").map_err(malformed)?);
+        let last = WINDOWS.into_iter().find(|(name, ..)| asked.get("last") == Some(name));
+        Ok(match last {
+            Some((_, _, length, slices, width)) => {
+                let begin =
+                    Timestamp::now().checked_sub(SignedDuration::from_secs(length)).unwrap_or(Timestamp::MIN);
+                Self { from: Some(Bound::Time(begin)), until: None, slices, width: Some(width), is_stated: true }
+            }
+            None => Self { from, until, slices: 60, width: None, is_stated: from.is_some() || until.is_some() },
+        })
+    }
+
+    /// In how wide slices a change is looked for, in seconds.
+    fn width_for(&self, metric: &Metric) -> i64 {
+        let length = metric.from.map_or(0, |from| metric.until.duration_since(from).as_secs());
+        let fitting = WIDTHS.into_iter().find(|width| length / width <= SLICES);
+        self.width.or(fitting).unwrap_or(WIDTHS[WIDTHS.len() - 1])
+    }
+}
+
+async fn shifts(query: &MetricQuery, metric: &Metric, width: Option<i64>) -> Result<Shifts, Problem> {
+    let window = Window { from: None, until: None, slices: 0, width, is_stated: false };
+    Ok(query.clone().shifts(SignedDuration::from_secs(window.width_for(metric))).await?)
+}
+
+fn with_topic(asked: Address, topic: &Topic) -> Address {
+    match topic.as_str() {
+        "" => asked,
+        topic => asked.with("topic", topic),
+    }
+}
+
+/// Of which topic, and of which time.
+fn whose(site: &Site, asked: &Address, metric: &Metric) -> Markup {
+    let link = |path: &str| site.link("numbers", &asked.with("topic", path));
+    html! {
+        @if metric.topic == Topic::root() { "All topics" } @else {
+            a href=(site.link("numbers", &asked.without("topic"))) { "All topics" } " / " (crumbs(&metric.topic, link))
+        }
+        @if let Some(from) = metric.from { ", " (time(from, "minute")) " to " (time(metric.until, "minute")) }
+        ", as of position " span.number { (number(metric.head.position)) }
+    }
+}
+
+fn card(words: &str, value: &str, sub: &str) -> Markup {
+    html! { div.card.sheet { dt { (words) } dd.big { (value) } dd.sub { (sub) } } }
+}
+
+fn cards(metric: &Metric, busiest: &Busiest) -> Markup {
+    let (rates, rolling) = (&metric.rates, &metric.rolling);
+    let about = |rolling: f64, unit: &str| {
+        format!("about {} a{} {unit}", rate(rolling), if unit == "hour" { "n" } else { "" })
+    };
+    html! {
+        dl.cards {
+            (card("Events", &number(metric.total), &format!("{} a day on average", rate(metric.per_day))))
+            (card("Last minute", &number(rates.last_minute), &about(rolling.per_minute, "minute")))
+            (card("Last hour", &number(rates.last_hour), &about(rolling.per_hour, "hour")))
+            (card("Last day", &number(rates.last_day), &about(rolling.per_day, "day")))
+            (card("Actors", &number(busiest.distinct_actors), &many(busiest.distinct_targets, "target")))
+        }
+    }
+}
+
+fn busy(site: &Site, title: &str, distinct: u64, busiest: &[Busy], total: u64) -> Markup {
+    html! {
+        section.block.sheet {
+            h2 { (title) }
+            @if busiest.is_empty() { p.soft { "Nobody yet." } }
+            ol.bars {
+                @for busy in busiest {
+                    li { (reference(site, &busy.reference)) span.number { (number(busy.events)) } (share(busy.events, total)) }
+                }
+            }
+            @if distinct > busiest.len() as u64 { p.soft { "and " (number(distinct - busiest.len() as u64)) " more" } }
+        }
+    }
+}
+
+fn kinds(site: &Site, metric: &Metric) -> Markup {
+    let mut kinds: Vec<(&String, &u64)> = metric.by_event.iter().collect();
+    kinds.sort_by(|one, other| other.1.cmp(one.1).then_with(|| one.0.cmp(other.0)));
+    html! {
+        section.block.sheet {
+            h2 { "What happened" }
+            @if kinds.is_empty() { p.soft { "Nothing yet." } }
+            ol.bars {
+                @for (event, count) in kinds.into_iter().take(BUSIEST) {
+                    li {
+                        a.ref href=(site.link("", &with_topic(Address::default().with("event", event), &metric.topic))) { (event) }
+                        span.number { (number(*count)) }
+                        (share(*count, metric.total))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn unusual(site: &Site, shifts: &Shifts, width: i64) -> Markup {
+    let wide = match width {
+        width if width % 86_400 == 0 => many((width / 86_400).unsigned_abs(), "day"),
+        width if width % 3_600 == 0 => many((width / 3_600).unsigned_abs(), "hour"),
+        width => many((width / 60).unsigned_abs(), "minute"),
+    };
+    let mut found: Vec<&Shift> = shifts.shifts.iter().collect();
+    found.reverse();
+    html! {
+        section.block.sheet {
+            h2 { "Changes of behaviour" }
+            p.soft { "Slices of " (wide) " in which the topic, or somebody in it, did far more or less than in the 30 before. " (many(shifts.slices, "slice")) " were looked at." }
+            @if found.is_empty() { p { "Nothing unusual." } } @else {
+                div.scroll {
+                    table.list {
+                        thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th.number scope="col" { "Events" } th.number scope="col" { "Usually" } th scope="col" { "Change" } } }
+                        tbody { @for shift in found.iter().take(SHIFTS) { (shifted(site, &shifts.topic, shift)) } }
+                    }
+                }
+                @if found.len() > SHIFTS { p.soft { "and " (number((found.len() - SHIFTS) as u64)) " earlier ones" } }
+            }
+        }
+    }
+}
+
+fn shifted(site: &Site, topic: &Topic, shift: &Shift) -> Markup {
+    let slice = with_topic(Address::default().with("from", shift.from).with("until", shift.until), topic);
+    let slice = shift.actor.iter().fold(slice, |slice, actor| slice.with("actor", actor));
+    html! {
+        tr {
+            td { a href=(site.link("", &slice)) title={ "until " (utc(shift.until, "%Y-%m-%d %H:%M UTC")) } { (time(shift.from, "minute")) } }
+            td { @if let Some(actor) = &shift.actor { (reference(site, actor)) } @else { "everybody" } }
+            td.number { (number(shift.count)) }
+            td.number { (rate(shift.usual)) }
+            td { @if shift.score > 0.0 { "↑ far more" } @else { "↓ far less" } " " span.soft.number { "(" (format!("{:+.1}", shift.score)) ")" } }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The projections: how far each is, making one anew, letting one that stopped try again.
+
+use axum::extract::{RawForm, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+
+use super::address::Address;
+use super::sent;
+use super::site::{Section, Site};
+use super::words::{given, many, number, time};
+use crate::http::api::{Job, Wanted, rebuilding};
+use crate::http::{Asker, Problem, Shared};
+use crate::projections::presenter::plain;
+use crate::projections::{Progress, ProjectionState, ProjectionStatus, Stop};
+
+pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
+    let list = list(&site, &asker, &shared).await?;
+    let content = html! {
+        div.title {
+            div {
+                h1 { "Projections" }
+                p { "Everything that is read is made from the log. Each projection can be made anew, beside the one that answers meanwhile." }
+            }
+        }
+        div data-watch=(site.link("upkeep/now", &Address::default())) { (list) }
+    };
+    Ok(sent(site.page(Section::Projections, "Projections", &content)))
+}
+
+pub(super) async fn now(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Html<String>, Problem> {
+    Ok(Html(list(&site, &asker, &shared).await?.into_string()))
+}
+
+pub(super) async fn rebuild(
+    site: Site,
+    asker: Asker,
+    State(shared): State<Shared>,
+    RawForm(form): RawForm,
+) -> Result<Response, Problem> {
+    let name = name(&form)?;
+    asker.operate("rebuild", Some(&name)).await?;
+    shared.annals().reading(&name)?;
+    // What came of it stands on the page.
+    let begun = rebuilding(&shared, &name, &Wanted::default()).await;
+    match begun {
+        Err(problem) if shared.rebuilds().last(&name).is_none() => Err(problem),
+        _ => Ok(back(&site, &name)),
+    }
+}
+
+pub(super) async fn resume(
+    site: Site,
+    asker: Asker,
+    State(shared): State<Shared>,
+    RawForm(form): RawForm,
+) -> Result<Response, Problem> {
+    let name = name(&form)?;
+    asker.operate("resume", Some(&name)).await?;
+    shared.annals().resume(&name).await?;
+    Ok(back(&site, &name))
+}
+
+fn name(form: &[u8]) -> Result<String, Problem> {
+    let asked = Address::parse(std::str::from_utf8(form).ok());
+    asked.get("name").map(str::to_owned).ok_or_else(|| Problem::malformed("which projection? `name` says it"))
+}
+
+fn back(site: &Site, name: &str) -> Response {
+    let anchor = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
+    Redirect::to(&format!("{}#p-{anchor}", site.link("upkeep", &Address::default()))).into_response()
+}
+
+async fn list(site: &Site, asker: &Asker, shared: &Shared) -> Result<Markup, Problem> {
+    asker.operate("status", None).await?;
+    let statuses = shared.annals().projections().await?;
+    let statuses: Vec<(ProjectionStatus, Option<Job<Progress>>)> = statuses
+        .into_iter()
+        .map(|status| {
+            let last = shared.rebuilds().last(&status.name);
+            (status, last)
+        })
+        .collect();
+    let busy = statuses.iter().any(|(status, last)| is_running(status, last.as_ref()));
+    let said: Vec<String> =
+        statuses.iter().filter_map(|(status, last)| said(&status.name, last.as_ref()?)).collect();
+    Ok(html! {
+        div.sheet data-busy=[busy.then_some("1")] data-say=(said.join("; ")) {
+            @for (status, last) in &statuses { (projection(site, status, last.as_ref())) }
+        }
+    })
+}
+
+/// Whether it is being rebuilt, by whomever.
+fn is_running(status: &ProjectionStatus, last: Option<&Job<Progress>>) -> bool {
+    status.rebuild.is_some() || last.is_some_and(|last| !last.done)
+}
+
+/// What is told when it has ended.
+fn said(name: &str, last: &Job<Progress>) -> Option<String> {
+    match (&last.result, &last.problem) {
+        (Some(progress), _) => Some(format!("{} is rebuilt, up to {}", plain(name), number(progress.position))),
+        (_, Some(_)) => Some(format!("the rebuild of {} failed", plain(name))),
+        _ => None,
+    }
+}
+
+fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress>>) -> Markup {
+    let running = is_running(status, last);
+    let ProjectionStatus { name, position, head, lag, dead_letters, .. } = status;
+    let form = |action: &str, words: &str, main: bool, disabled: bool| {
+        html! {
+            form method="post" action=(site.link(&format!("upkeep/{action}"), &Address::default())) {
+                input type="hidden" name="name" value=(name);
+                button.main[main] id={ (action) "-" (plain(name)) } type="submit" disabled[disabled] {
+                    (words) span.hidden { " " (plain(name)) }
+                }
+            }
+        }
+    };
+    let words = match status.state {
+        ProjectionState::Live => "live-on",
+        ProjectionState::CatchingUp | ProjectionState::Waiting(_) => "behind",
+        ProjectionState::Stopped(_) => "stopped",
+    };
+    let state = match &status.state {
+        ProjectionState::Stopped(_) => "stopped".to_owned(),
+        other => plain(&other.to_string()).into_owned(),
+    };
+    html! {
+        section.projection id={ "p-" (name) } {
+            h2 { (given(name)) }
+            p.line {
+                span class={ "state " (words) } { (state) }
+                span.soft.number {
+                    " · at " (number(*position)) " of " (number(*head))
+                    @if *lag > 0 { ", " strong { (many(*lag, "event")) " behind" } }
+                    @if *dead_letters > 0 { ", " (number(*dead_letters)) " left out" }
+                    " · generation " (status.generation) ", version " (format!("{:x}", status.version))
+                }
+            }
+            div.tools {
+                @if status.is_stopped() { (form("resume", "Resume", true, false)) }
+                (form("rebuild", if running { "Rebuilding…" } else { "Rebuild" }, false, running))
+            }
+            @if let ProjectionState::Stopped(stop) = &status.state { (stopped(site, stop)) }
+            @if let Some(progress) = status.rebuild {
+                div.full {
+                    p.soft.number id={ "far-" (name) } {
+                        "Rebuilding: " (number(progress.position)) " of " (number(progress.head))
+                        @if progress.events_per_second > 0.0 { ", " (number(progress.events_per_second as u64)) " events a second" }
+                        @if let Some(eta) = progress.eta { ", " (many(eta.as_secs(), "second")) " left" }
+                    }
+                    progress aria-labelledby={ "far-" (name) } value=(progress.position) max=(progress.head.max(1)) {}
+                }
+            } @else {
+                @match last {
+                    Some(Job { problem: Some(problem), .. }) => { div.full.note.bad { p { (given(problem.detail())) } } }
+                    Some(Job { result: Some(progress), .. }) => { p.full.soft { "Rebuilt from here, up to position " span.number { (number(progress.position)) } "." } }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn stopped(site: &Site, stop: &Stop) -> Markup {
+    html! {
+        div.full.note.bad {
+            p {
+                "Stopped " (time(stop.since, "second"))
+                @if let Some(event) = stop.position {
+                    @let alone = Address::default().with("from", event).with("until", event + 1);
+                    " at " a href=(site.link("", &alone)) { "event " (number(event)) }
+                }
+                ", after " (many(u64::from(stop.attempts), "attempt")) "."
+            }
+            p { (given(&stop.reason)) }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Small things in words: times, numbers, references, topics. Whatever they hold, they do nothing but be read.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::site::Site;
+use crate::events::{Ref, Topic};
+use crate::projections::presenter::{Phrase, Piece, Thing, plain};
+
+/// A time in UTC; the script tells it in the reader's zone, and leaves UTC in the title. `manner`: as fine as a
+/// `second`, a `minute`, a `day`.
+pub(super) fn time(time: Timestamp, manner: &str) -> Markup {
+    html! { time datetime=(time) title=(utc(time, "%Y-%m-%d %H:%M:%S%.f UTC")) data-manner=(manner) { (utc(time, match manner {
+        "day" => "%Y-%m-%d",
+        "minute" => "%Y-%m-%d %H:%M UTC",
+        _ => "%Y-%m-%d %H:%M:%S UTC",
+    })) } }
+}
+
+/// A range of time in UTC.
+pub(super) fn range(from: Timestamp, until: Timestamp) -> String {
+    format!("{} – {}", utc(from, "%Y-%m-%d %H:%M:%S"), utc(until, "%Y-%m-%d %H:%M:%S UTC"))
+}
+
+/// The time in UTC, as this format says.
+pub(super) fn utc(time: Timestamp, format: &str) -> String {
+    time.to_zoned(TimeZone::UTC).strftime(format).to_string()
+}
+
+/// A number with its thousands apart: `1,234,567`.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut written = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            written.push(',');
+        }
+        written.push(digit);
+    }
+    written
+}
+
+/// A rate: with as many digits as tell something.
+pub(super) fn rate(rate: f64) -> String {
+    match rate {
+        rate if rate >= 100.0 => number(rate.round() as u64),
+        rate if rate >= 1.0 => format!("{rate:.1}"),
+        rate if rate > 0.0 => format!("{rate:.3}"),
+        _ => "0".to_owned(),
+    }
+}
+
+/// How many of something: `1 event`, `2 events`.
+pub(super) fn many(count: u64, one: &str) -> String {
+    format!("{} {one}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// Text that was given: what would act is shown, and its direction does not reach beyond it.
+pub(super) fn given(text: &str) -> Markup {
+    html! { bdi { (plain(text)) } }
+}
+
+/// A thing by its name, which leads to its history.
+pub(super) fn thing(site: &Site, thing: &Thing) -> Markup {
+    let reference = thing.reference.as_str();
+    html! { a href=(site.history(&thing.reference)) title=(plain(reference)) { bdi { (plain(&thing.label())) } } }
+}
+
+/// A reference, which leads to the thing's history.
+pub(super) fn reference(site: &Site, reference: &Ref) -> Markup {
+    html! { a.ref href=(site.history(reference)) { bdi { (plain(reference.as_str())) } } }
+}
+
+/// A sentence whose things lead to their histories.
+pub(super) fn phrase(site: &Site, phrase: &Phrase) -> Markup {
+    html! {
+        @for piece in &phrase.0 {
+            @match piece {
+                Piece::Text(text) => (plain(text)),
+                Piece::Value(value) => (given(value)),
+                Piece::Thing(one) => (thing(site, one)),
+            }
+        }
+    }
+}
+
+/// A topic, each step of which leads to where `link` says.
+pub(super) fn crumbs(topic: &Topic, link: impl Fn(&str) -> String) -> Markup {
+    let steps: Vec<(&str, &str)> = topic.with_ancestors().skip(1).zip(topic.segments()).collect();
+    html! {
+        span.crumbs {
+            @for (n, (path, segment)) in steps.iter().enumerate() {
+                @if n > 0 { " / " }
+                a href=(link(path)) { bdi { (plain(segment)) } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        for (given, written) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(given), written);
+        }
+        assert_eq!((many(1, "event"), many(1_200, "event")), ("1 event".into(), "1,200 events".into()));
+        assert_eq!([0.0, 0.01234, 2.345, 12_345.6].map(rate), ["0", "0.012", "2.3", "12,346"]);
+    }
+
+    #[test]
+    fn a_time_says_utc_until_a_script_knows_better() {
+        let at: Timestamp = "2026-01-31T10:00:00.5Z".parse().unwrap();
+        let written = time(at, "second").into_string();
+        assert_eq!(
+            written,
+            "<time datetime=\"2026-01-31T10:00:00.5Z\" title=\"2026-01-31 10:00:00.5 UTC\" data-manner=\"second\">\
+             2026-01-31 10:00:00 UTC</time>"
+        );
+    }
+
+    #[test]
+    fn what_is_given_does_nothing() {
+        assert_eq!(given("<b>\u{202e}\u{1b}").into_string(), "<bdi>&lt;b&gt;\\u{202e}\\u{1b}</bdi>");
+    }
+}

@@ -1,0 +1,99 @@
+//! The schemas of what is written as text.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::events::{Ref, Topic};
+use crate::projections::Bound;
+use crate::projections::ViewCursor;
+use crate::projections::audit::{Cursor, Time};
+use crate::projections::export::Format;
+use crate::projections::metrics::Width;
+
+fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .pattern(Some(pattern))
+        .examples([Value::from(example)])
+}
+
+fn time(format: KnownFormat) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
+}
+
+macro_rules! schema {
+    ($type:ty, $name:literal, $schema:expr) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                RefOr::T(Schema::from($schema))
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
+schema!(
+    Ref,
+    "Ref",
+    text("A thing's kind and its id.", r"^[a-z][a-z0-9_-]{0,63}:[^\u0000]{1,256}$", "user:alice").build()
+);
+schema!(
+    Cursor,
+    "Cursor",
+    text("Where the next page of the same query begins: as an earlier page gave it.", "^[0-9a-f]{72}$", "").build()
+);
+schema!(
+    Bound,
+    "Bound",
+    OneOfBuilder::new()
+        .description(Some("A place in the log: a position, an event id, a time with its zone, or a date."))
+        .item(text("A position.", "^[0-9]{1,18}$", "120"))
+        .item(time(KnownFormat::Uuid))
+        .item(time(KnownFormat::DateTime))
+        .item(time(KnownFormat::Date))
+        .build()
+);
+schema!(
+    Time,
+    "Time",
+    OneOfBuilder::new()
+        .description(Some("A time with its zone, or a date: its midnight in UTC."))
+        .item(time(KnownFormat::DateTime))
+        .item(time(KnownFormat::Date))
+        .build()
+);
+schema!(
+    Topic,
+    "Topic",
+    text(
+        "A path of segments; a slash inside one is written %2F, a percent sign %25.",
+        "^([^/\\u0000]+(/[^/\\u0000]+)*)?$",
+        "project/member"
+    )
+    .build()
+);
+schema!(Width, "Width", text("A width of time: 15m, 1h, 1d.", "^[1-9][0-9]{0,3}(m|h|d)$", "1h").build());
+schema!(
+    ViewCursor,
+    "ViewCursor",
+    text("Where the next page of the same list begins.", "^([0-9a-f]{2})+$", "").build()
+);
+schema!(
+    Format,
+    "Format",
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The format of an export."))
+        .enum_values(Some(Format::ALL.map(Format::as_str)))
+        .build()
+);

@@ -1,0 +1,125 @@
+//! [`serve`]: a listener served with bounds.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
+
+use super::live::Closing;
+
+/// How many connections are open at a time; more wait in the system's queue.
+const CONNECTIONS: usize = 4_096;
+
+/// How long a client may take to send the head of a request: of a half-open connection nothing is left after that.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long a client may take none of what is written to it. Who follows, and is slower, is told so before.
+const TAKEN: Duration = Duration::from_secs(60);
+
+/// How long requests under way may take once it was said that it is over.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves the router on the listener until `shutdown` is there; then no connection is taken in any more, and those that
+/// are answered are given ten seconds. What follows the log is told, and ends.
+///
+/// At most 4,096 connections are open at a time, and one that has not sent the head of a request in ten seconds is
+/// closed, as is one that has taken nothing of what was written to it in a minute.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
+    let connection = Arc::new(builder);
+    let graceful = GracefulShutdown::new();
+    let closing = watch::Sender::new(false);
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            // Never closed: there is always a permit some day.
+            let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|(stream, from)| (stream, from, permit))
+        };
+        let (stream, from, permit) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accepted => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if passes(&error) => {
+                    tracing::warn!(%error, "a connection could not be taken in");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let served = one(&connection, stream, from, router.clone(), &graceful, Closing::new(&closing));
+        tokio::spawn(async move {
+            served.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    closing.send_replace(true);
+    // What was upgraded to WebSocket is no connection any more, but still has to say goodbye.
+    let ended = async { tokio::join!(graceful.shutdown(), closing.closed()) };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("requests that were under way for longer than {GRACE:?} were cut off");
+    }
+    Ok(())
+}
+
+/// One connection, until it ends.
+fn one(
+    connection: &auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    from: SocketAddr,
+    router: Router,
+    graceful: &GracefulShutdown,
+    closing: Closing,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Small answers are not held back.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        request.extensions_mut().insert(closing.clone());
+        router.clone().oneshot(request)
+    });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(TAKEN));
+    let stream = TokioIo::new(Box::pin(stream));
+    let serving = connection.serve_connection_with_upgrades(stream, service).into_owned();
+    let serving = graceful.watch(serving);
+    async move {
+        if let Err(error) = serving.await {
+            // Whoever hangs up, is too slow or speaks something else than HTTP.
+            tracing::debug!(%from, %error, "a connection ended early");
+        }
+    }
+}
+
+/// Whether the next connection may be taken in all the same: this one broke off, or there are too many files open.
+fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock};
+    const NO_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | WouldBlock)
+        || NO_FILES.contains(&error.raw_os_error())
+}

@@ -1,0 +1,77 @@
+//! Who may look, and who may press buttons.
+
+use annals::http::{Authentication, Keys};
+use annals_test_browser::{BookId, Browser, Served, Shelve, eventually, library, reader};
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+
+const SECRET: &[u8] = b"a secret of a test, which is long enough";
+
+fn token(subject: &str, secret: &[u8]) -> String {
+    let expiry = jiff::Timestamp::now().as_second() + 600;
+    let claims = json!({ "sub": subject, "aud": "library", "exp": expiry });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(secret)).expect("a token")
+}
+
+/// A8: nothing is shown to whom nobody knows. A token is kept where no script reads it, and forgotten when it is wanted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_signs_in_with_a_token_and_out_again() {
+    let keys = Keys::from_secret(SECRET).unwrap();
+    let served = Served::guarded(library, Authentication::bearer(keys, "library")).await;
+    let shelve = Shelve { book: BookId::new("1"), shelf: "poems".to_owned(), title: "The Tyger".to_owned() };
+    let receipt = served.annals().execute(shelve, &reader("ann")).await.unwrap();
+    served.annals().audit().after(receipt).page().await.unwrap();
+    let browser = Browser::start().await;
+    let sign_in = async |token: &str| {
+        browser.element("#token").await.send_keys(token).await.unwrap();
+        browser.click(".sign-in button").await;
+    };
+    for page in ["", "history?of=book%3A1", "numbers", "upkeep", "rows?after=0"] {
+        browser.goto(served.at(page)).await;
+        assert_eq!(browser.text("h1").await, "Sign in", "{page}");
+        assert!(!browser.driver().source().await.unwrap().contains("Tyger"));
+    }
+    sign_in(&token("bob", b"the secret of somebody else, also long")).await;
+    eventually("the form again", async || browser.text(".note.warn").await.contains("token").then_some(())).await;
+    sign_in(&token("bob", SECRET)).await;
+    eventually("the feed", async || (browser.text("h1").await == "Activity").then_some(())).await;
+    assert!(browser.text("#e1").await.contains("The Tyger"));
+    assert!(browser.text(".foot").await.contains("You are user:bob."));
+    eventually("the stream", async || (browser.text("#live").await == "Live").then_some(())).await;
+    assert_eq!(browser.run("return document.cookie").await, json!(""), "no script reads it");
+    browser.click(".foot button").await;
+    eventually("the form", async || (browser.text("h1").await == "Sign in").then_some(())).await;
+    browser.goto(served.at("")).await;
+    assert_eq!(browser.text("h1").await, "Sign in");
+    browser.close().await;
+}
+
+/// A page of another site has the browser ask with whatever it knows: nothing happens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_site_presses_no_button() {
+    let served = Served::new(library).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let foreign = format!("http://{}/", listener.local_addr().unwrap());
+    let form = format!(
+        "<form method=post action=\"{}\"><input name=name value=audit><button>Win</button></form>",
+        served.at("upkeep/rebuild")
+    );
+    let other = Router::new().route("/", get(move || async move { Html(form) }));
+    tokio::spawn(annals::http::serve(listener, other, std::future::pending()));
+    let browser = Browser::start().await;
+    browser.goto(&foreign).await;
+    browser.click("button").await;
+    let refused = async || browser.text(".note.bad").await.contains("another site").then_some(());
+    eventually("the refusal", refused).await;
+    let statuses = served.annals().projections().await.unwrap();
+    assert!(statuses.iter().all(|status| status.generation == 1), "{statuses:?}");
+    // Its own page may.
+    browser.goto(served.at("upkeep")).await;
+    browser.click("#rebuild-audit").await;
+    eventually("the rebuild", async || browser.text("#p-audit").await.contains("Rebuilt from here").then_some(()))
+        .await;
+    browser.close().await;
+}

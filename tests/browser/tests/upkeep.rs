@@ -1,0 +1,159 @@
+//! What the page does about the store, and what becomes of it when the server goes away.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use annals::commands::Envelope;
+use annals::prelude::*;
+use annals_test_browser::{BookId, Browser, Served, Shelve, eventually, library, reader};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+fn book(n: usize) -> Shelve {
+    Shelve { book: BookId::new(n.to_string()), shelf: format!("s{}", n % 7), title: format!("Book {n}") }
+}
+
+/// That many books.
+async fn fill(annals: &Annals, books: usize) {
+    let commands = stream::iter((1..=books).map(|n| Envelope::new(book(n), reader("ann"))));
+    annals.execute_all(commands, 256).for_each(async |receipt| assert!(receipt.is_ok(), "{receipt:?}")).await;
+    let head = annals.store().head().await.unwrap();
+    for projection in annals.projections().await.unwrap() {
+        annals.reading(&projection.name).unwrap().caught_up(head, None).await.unwrap();
+    }
+}
+
+/// Mission X3: a button, a bar that moves, and what came of it; queries are answered all along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_is_rebuilt_by_a_button_and_its_bar_moves() {
+    let served = Served::new(library).await;
+    let browser = Browser::start().await;
+    fill(served.annals(), 20_000).await;
+    browser.goto(served.at("upkeep")).await;
+    let generation = async || {
+        let statuses = served.annals().projections().await.unwrap();
+        statuses.into_iter().find(|status| status.name == "audit").unwrap().generation
+    };
+    let before = generation().await;
+    browser.click("#rebuild-audit").await;
+    let mut bar: BTreeSet<u64> = BTreeSet::new();
+    let shown = "const part = document.querySelector('#p-audit'); if (!part) return [null, false]; \
+                 return [part.querySelector('progress')?.value ?? null, part.innerText.includes('Rebuilt from here')]";
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(300), "the rebuild does not end: {bar:?}");
+        let shown: (Option<u64>, bool) = serde_json::from_value(browser.run(shown).await).unwrap();
+        bar.extend(shown.0);
+        if shown.1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(bar.len() > 1, "the bar moved: {bar:?}");
+    assert_eq!(generation().await, before + 1);
+    assert!(browser.text("#p-audit").await.contains("at 20,000 of 20,000"), "{}", browser.text("#p-audit").await);
+    let told = "return document.querySelector('#said').textContent";
+    eventually("that it is told", async || {
+        (browser.run(told).await == json!("audit is rebuilt, up to 20,000")).then_some(())
+    })
+    .await;
+    browser.close().await;
+}
+
+/// Mission J9: the check reads the whole log and says what it found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_verified_by_a_button() {
+    let served = Served::new(library).await;
+    let browser = Browser::start().await;
+    fill(served.annals(), 300).await;
+    browser.goto(served.at("verify")).await;
+    assert!(browser.text("main").await.contains("has not been checked"));
+    browser.click("#check").await;
+    let good = browser.text(".note.good").await;
+    assert!(good.starts_with("Nothing is wrong. 300 events read, up to position 300."), "{good}");
+    browser.close().await;
+}
+
+/// D8: the server is stopped, something happens, it is started again: the feed goes on, and nothing is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_server_was_away_nothing_is_missing() {
+    let mut served = Served::new(library).await;
+    let browser = Browser::start().await;
+    fill(served.annals(), 3).await;
+    browser.goto(served.at("")).await;
+    let state = async |wanted: &str| (browser.text("#live").await == wanted).then_some(());
+    let rows = "return [...document.querySelectorAll('#feed > li')].map((row) => Number(row.dataset.position))";
+    let rows_are = async |wanted: Value| {
+        eventually(&format!("rows {wanted}"), async || (browser.run(rows).await == wanted).then_some(())).await;
+    };
+    eventually("the stream", async || state("Live").await).await;
+    browser.run("window.sameDocument = true").await;
+    for round in 0..2 {
+        let n = 4 + 2 * round;
+        served.stop().await;
+        eventually("that it is noticed", async || state("Reconnecting…").await).await;
+        served.start().await;
+        // At once, whether the browser is there again or not; and when it surely is.
+        served.annals().execute(book(n), &reader("ann")).await.unwrap();
+        rows_are((1..=n).rev().collect()).await;
+        eventually("the stream", async || state("Live").await).await;
+        served.annals().execute(book(n + 1), &reader("ann")).await.unwrap();
+        rows_are((1..=n + 1).rev().collect()).await;
+    }
+    assert_eq!(browser.run("return window.sameDocument").await, json!(true));
+    browser.close().await;
+}
+
+/// More than a page of rows at once: the list begins anew, and what lies between is on the next page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_leaves_no_gap() {
+    let served = Served::new(library).await;
+    let browser = Browser::start().await;
+    fill(served.annals(), 2).await;
+    browser.goto(served.at("")).await;
+    eventually("the stream", async || (browser.text("#live").await == "Live").then_some(())).await;
+    browser.click("#pause").await;
+    let more = stream::iter((3..=900).map(|n| Envelope::new(book(n), reader("ann"))));
+    served.annals().execute_all(more, 256).for_each(async |receipt| assert!(receipt.is_ok())).await;
+    browser.click("#pause").await;
+    let first = "return Number(document.querySelector('#feed > li').dataset.position)";
+    eventually("the newest", async || (browser.run(first).await == json!(900)).then_some(())).await;
+    let mut seen: Vec<u64> = Vec::new();
+    let rows = "return [...document.querySelectorAll('#feed > li')].map((row) => Number(row.dataset.position))";
+    loop {
+        let rows: Vec<u64> = serde_json::from_value(browser.run(rows).await).unwrap();
+        let last = *rows.last().unwrap();
+        seen.extend(rows);
+        if last == 1 {
+            break;
+        }
+        browser.click("#older").await;
+        let next =
+            format!("return Number(document.querySelector('#feed > li')?.dataset.position ?? {last}) < {last}");
+        eventually("the next page", async || (browser.run(&next).await == json!(true)).then_some(())).await;
+    }
+    assert_eq!(seen, (1..=900).rev().collect::<Vec<u64>>());
+    browser.close().await;
+}
+
+/// Everything that is shown can be had as a file, in every format.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_is_downloaded_in_every_format() {
+    let served = Served::new(library).await;
+    let browser = Browser::start().await;
+    fill(served.annals(), 30).await;
+    browser.goto(served.at("?topic=library%2Fs1")).await;
+    browser.click(".download summary").await;
+    let formats = browser.texts(".download li a").await;
+    assert_eq!(formats, ["CSV, a table", "JSON Lines", "CloudEvents", "OCEL 2.0"]);
+    let script = "return (async () => { const done = []; for (const link of document.querySelectorAll('.download li a')) { \
+                  const answer = await fetch(link.href); const text = await answer.text(); \
+                  done.push([answer.headers.get('content-disposition'), (text.match(/Book \\d+/g) ?? []).length > 0, \
+                  text.includes('Book 2\"'), text.slice(-700).includes('export')]); } return done; })()";
+    let files = browser.run(script).await;
+    for (file, ending) in files.as_array().unwrap().iter().zip(["csv", "jsonl", "json", "json"]) {
+        assert_eq!(*file, json!([format!("attachment; filename=\"audit.{ending}\""), true, false, true]));
+    }
+    assert_eq!(files.as_array().unwrap().len(), 4);
+    browser.close().await;
+}
