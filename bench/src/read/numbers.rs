@@ -18,21 +18,21 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
     let area = |n: u64| format!("area_{}", n % AREAS);
     note(
         "count with facets: a topic",
-        times(async |n| Ok(drop(annals.audit().topic(area(n)).count().await?))).await?,
+        times(async |n| Ok(annals.audit().topic(area(n)).count().await?)).await?,
     );
     let rare = |n: u64| format!("user:actor-{}", ACTORS - 1 - n % (ACTORS / 10));
     note(
         "count with facets: an actor of the last tenth",
-        times(async |n| Ok(drop(annals.audit().actor(rare(n)).count().await?))).await?,
+        times(async |n| Ok(annals.audit().actor(rare(n)).count().await?)).await?,
     );
     let active = |n: u64| format!("user:actor-{}", n % 10);
     note(
         "count with facets: active actor and topic",
-        times(async |n| Ok(drop(annals.audit().actor(active(n)).topic(area(n)).count().await?))).await?,
+        times(async |n| Ok(annals.audit().actor(active(n)).topic(area(n)).count().await?)).await?,
     );
     note(
         "count with facets: a text",
-        times(async |_| Ok(drop(annals.audit().text("a note").limit(1_000).count().await?))).await?,
+        times(async |_| Ok(annals.audit().text("a note").limit(1_000).count().await?)).await?,
     );
 
     let topics: [(&str, fn(u64) -> String); 3] = [
@@ -51,9 +51,9 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
         };
         for (place, query) in [("the whole log", &whole as &dyn Fn(u64) -> MetricQuery), ("any range", &range)] {
             let title = |what: &str| format!("{what}: {title}, {place}");
-            note(&title("totals, types, actions, rates"), times(async |n| Ok(drop(query(n).await?))).await?);
-            note(&title("busiest and distinct"), times(async |n| Ok(drop(query(n).busiest(10).await?))).await?);
-            note(&title("60 slices"), times(async |n| Ok(drop(query(n).buckets(60).await?))).await?);
+            note(&title("totals, types, actions, rates"), times(async |n| Ok(query(n).await?)).await?);
+            note(&title("busiest and distinct"), times(async |n| Ok(query(n).busiest(10).await?)).await?);
+            note(&title("60 slices"), times(async |n| Ok(query(n).buckets(60).await?)).await?);
         }
         note(
             &format!("60 slices judged: {title}"),
@@ -61,7 +61,7 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
                 let until = annals.metric(&topic(n)).await?.until;
                 // The last whole minute of the log in slices of a second.
                 let from = until - SignedDuration::from_secs(61);
-                Ok(drop(
+                Ok(
                     whole(n)
                         .from(annals::projections::Bound::Time(from))
                         .shifts(SignedDuration::from_secs(1))
