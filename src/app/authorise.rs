@@ -68,6 +68,13 @@ pub enum Ask<'a> {
         /// Only these topics and what is below them.
         topics: &'a [Topic],
     },
+    /// Look after the projections, or verify the log: nothing that is in the log is shown.
+    Operate {
+        /// What is to be done: `status`, `rebuild`, `resume`, `skip`, `replay`, `letters`, `check`.
+        operation: &'a str,
+        /// To which projection, if to one.
+        projection: Option<&'a str>,
+    },
     /// Read the numbers of a topic and what is below it.
     Metric {
         /// The topic.

@@ -166,6 +166,11 @@ impl Annals {
         self.0.presenter.clone()
     }
 
+    /// The views: those projections that keep documents by key.
+    pub fn document_views(&self) -> impl Iterator<Item = Reading> {
+        self.0.projections.readings().filter(Reading::documents)
+    }
+
     /// How a projection is read: how far it is, and its tables as of one moment.
     ///
     /// # Errors

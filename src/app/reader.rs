@@ -12,11 +12,11 @@ use super::authorise::Ask;
 use super::trail::{AuditWitness, Gatekeeper, Refused};
 use super::{Annals, Denial};
 use crate::commands::Context;
-use crate::events::{Head, Ref};
+use crate::events::{Head, Ref, Stored};
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
-use crate::store::StoreError;
+use crate::store::{Page, StoreError};
 
 /// Reads as the actor of a context: [`Annals::read_as`].
 ///
@@ -91,6 +91,48 @@ impl Reader {
         let what = format!("the numbers of `{topic}`");
         self.gatekeeper.read(&self.context, &Ask::Metric { topic }, &what, &of, true).await?;
         Ok(self.annals.metric(topic))
+    }
+
+    /// At most `limit` events after a position, as they lie in the log: as [`Annals::events`]. It is asked about as the
+    /// audit log without a filter.
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or the store cannot be read.
+    pub async fn events(&self, after: u64, limit: usize) -> Result<Page, ReaderError> {
+        self.ask_for_log("the log", &[]).await?;
+        Ok(self.annals.events(after, limit).await.map_err(ReadError::Store)?)
+    }
+
+    /// At most `limit` events of one aggregate after a sequence: as [`Annals::history`]. It is asked about as the audit log
+    /// of that target.
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or the store cannot be read.
+    pub async fn history(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, ReaderError> {
+        self.ask_for_log(&format!("the log of {aggregate}"), std::slice::from_ref(aggregate)).await?;
+        Ok(self.annals.history(aggregate, after, limit).await.map_err(ReadError::Store)?)
+    }
+
+    /// Whether the actor may look after the projections (one, or all), or verify the log. What it then does, it does
+    /// through [`Annals`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it.
+    pub async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), ReaderError> {
+        let what = match projection {
+            Some(projection) => format!("{operation} of the projection {projection}"),
+            None => operation.to_owned(),
+        };
+        let of: Vec<Ref> = projection.and_then(|name| Ref::new("projection", name).ok()).into_iter().collect();
+        // It shows nothing of what is in the log: no read.
+        let ask = Ask::Operate { operation, projection };
+        Ok(self.gatekeeper.read(&self.context, &ask, &what, &of, false).await?)
+    }
+
+    async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), Refused> {
+        let ask = Ask::Audit { actors: &[], targets, topics: &[] };
+        let of: Vec<Ref> = targets.iter().filter(|target| target.check().is_ok()).cloned().collect();
+        self.gatekeeper.read(&self.context, &ask, what, &of, true).await
     }
 
     async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), Refused> {

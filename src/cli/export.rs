@@ -8,12 +8,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::asking::Asking;
 use super::output::plain;
-use super::words::Words;
 use super::{Bar, Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::projections::audit::AuditLog;
 use crate::projections::export::{Export as Exporting, ExportProgress, Format, Statement};
+use crate::projections::presenter::Words;
 
 /// Write the audit log to a file in another format: CSV, JSON Lines, CloudEvents or OCEL
 #[derive(Args)]
@@ -51,7 +51,7 @@ impl Export {
         app.with(&store, Open::ToRead.flags(), |annals| async move {
             caught_up(&annals, AuditLog::NAME).await?;
             let export = self.asking.bounded(&annals).export(self.format).source(source);
-            let presenter = self.words.presenter(&annals)?;
+            let presenter = self.words.of(annals.presenter())?;
             let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
                 true => self.to_file(export, &annals).await?,

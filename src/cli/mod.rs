@@ -3,7 +3,7 @@
 //! ## Layout
 //! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `view`, `projections`, `events`,
 //!   `check`, `backup`, `migrate`, `serve`
-//! - `asking`, `words`: flags that several share: what is asked for, and the words that it is told in
+//! - `asking`: flags that several share: what is asked for, and by whom
 //! - `plot`: plots, in a file or on a line
 //! - `output`: formats
 //! - `progress`: bars on a terminal, plain lines otherwise
@@ -26,7 +26,6 @@ mod projections;
 #[cfg(feature = "http")]
 mod serve;
 mod view;
-mod words;
 
 use std::future::Future;
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use super::{DecodeError, Event, Ref};
 /// Cursors, receipts and checkpoints carry both, so that a log restored from an older backup and written on is
 /// noticed: the same position then has another id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Head {
     /// The position of the last event: 0 in an empty log.
     pub position: u64,
@@ -22,6 +23,7 @@ pub struct Head {
 
 /// Where a command came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Origin {
     /// The host that asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,12 @@ impl Asker {
         self.actor.as_ref()
     }
 
+    /// By what its requests are counted: who it is, or the address where that is not known.
+    pub(super) fn key(&self) -> String {
+        let known = self.actor.as_ref().map(|actor| actor.as_str().to_owned());
+        known.or_else(|| self.origin.host.clone()).unwrap_or_default()
+    }
+
     /// The W3C trace that the request belongs to.
     #[must_use]
     pub fn correlation(&self) -> Option<&str> {
@@ -104,6 +110,17 @@ impl Asker {
             Some(reader) => reader.metric(topic).await?,
             None => self.annals.metric(topic),
         })
+    }
+
+    /// Whether who asks may look after the projections (one, or all), or verify the log.
+    ///
+    /// # Errors
+    /// 401 as above; 403 when it is denied.
+    pub async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), Problem> {
+        match self.reader()? {
+            Some(reader) => Ok(reader.operate(operation, projection).await?),
+            None => Ok(()),
+        }
     }
 
     /// A view, as who asks reads it: to read the document under `key`, or if there is none, all.

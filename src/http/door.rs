@@ -7,12 +7,17 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::api::{Jobs, Schemas};
 use super::authentication::admit;
-use super::{Authentication, Problem, live, page};
+use super::limits::{Limits, bounded};
+use super::{Authentication, Problem, live, openapi, operations, page};
 use crate::app::Annals;
+use crate::projections::Progress;
+use crate::store::CheckReport;
 
 /// A router for an open application: everything that other programs and people do with it over HTTP.
 ///
@@ -25,6 +30,7 @@ pub fn router(annals: Annals) -> Door {
         colour: "#1f5f8b".to_owned(),
         base: String::new(),
         authentication: Authentication::default(),
+        limits: Limits::default(),
     }
 }
 
@@ -37,6 +43,7 @@ pub struct Door {
     colour: String,
     base: String,
     authentication: Authentication,
+    limits: Limits,
 }
 
 impl Door {
@@ -70,18 +77,49 @@ impl Door {
         self
     }
 
+    /// The largest body that is taken, in bytes: 1 MiB, unless it is said.
+    pub fn largest_body(mut self, bytes: usize) -> Self {
+        self.limits.largest_body = bytes;
+        self
+    }
+
+    /// How many requests may be under way at a time, streams and downloads not counted: 1,024, unless it is said. More
+    /// are turned away.
+    pub fn at_most(mut self, requests: usize) -> Self {
+        self.limits.requests = requests;
+        self
+    }
+
+    /// How many requests each actor may make in a second, as many of them at once: any number, unless it is said. Who
+    /// is not known goes by the address.
+    pub fn rate(mut self, per_second: std::num::NonZeroU32) -> Self {
+        self.limits.rate = Some(per_second);
+        self
+    }
+
     /// The router.
     #[must_use]
     pub fn into_router(self) -> Router {
-        let shared = Shared(Arc::new(self));
-        let guarded = Router::new()
+        let shared = Shared(Arc::new(Inner {
+            schemas: Schemas::new(&self.annals),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
+            rebuilds: Jobs::default(),
+            checks: Jobs::default(),
+            door: self,
+        }));
+        let limits = &shared.0.door.limits;
+        let guarded = openapi::routes(&shared)
+            .merge(operations::routes())
             .merge(page::routes(&shared))
+            .layer(middleware::from_fn_with_state(limits.start(), bounded))
             .merge(live::routes(&shared))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(nothing_here)
             .layer(middleware::from_fn_with_state(shared.clone(), admit));
         Router::new()
             .merge(page::open_routes(&shared))
+            .merge(openapi::open_routes())
+            .merge(operations::open_routes())
             .method_not_allowed_fallback(method_not_allowed)
             .merge(guarded)
             .layer(middleware::from_fn_with_state(shared.clone(), for_browsers))
@@ -105,39 +143,71 @@ impl From<Door> for Router {
 }
 
 /// What all routes share: the application, and what the door was told.
-#[derive(Clone, Debug)]
-pub struct Shared(Arc<Door>);
+#[derive(Clone)]
+pub struct Shared(Arc<Inner>);
+
+struct Inner {
+    door: Door,
+    schemas: Schemas,
+    exports: Arc<Semaphore>,
+    rebuilds: Jobs<Progress>,
+    checks: Jobs<CheckReport>,
+}
+
+/// How many exports may be under way at a time.
+const EXPORTS: usize = 16;
 
 impl Shared {
     /// The application. What it reads by itself nobody is asked about and nobody recorded as reading: a route reads by
     /// its [`Asker`](super::Asker).
     #[must_use]
     pub fn annals(&self) -> &Annals {
-        &self.0.annals
+        &self.0.door.annals
     }
 
     /// What the page calls the application.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.door.name
     }
 
     /// The page's colour.
     #[must_use]
     pub fn colour(&self) -> &str {
-        &self.0.colour
+        &self.0.door.colour
     }
 
     /// What links of the page begin with: nothing, or where it is mounted, without a slash at the end.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.0.base
+        &self.0.door.base
     }
 
     /// Who may be believed to be whom.
     #[must_use]
     pub fn authentication(&self) -> &Authentication {
-        &self.0.authentication
+        &self.0.door.authentication
+    }
+
+    pub(super) fn largest_body(&self) -> usize {
+        self.0.door.limits.largest_body
+    }
+
+    pub(super) fn schemas(&self) -> &Schemas {
+        &self.0.schemas
+    }
+
+    /// Room for exports.
+    pub(super) fn exports(&self) -> Arc<Semaphore> {
+        self.0.exports.clone()
+    }
+
+    pub(super) fn rebuilds(&self) -> &Jobs<Progress> {
+        &self.0.rebuilds
+    }
+
+    pub(super) fn checks(&self) -> &Jobs<CheckReport> {
+        &self.0.checks
     }
 }
 

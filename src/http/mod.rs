@@ -19,16 +19,24 @@
 //! - `asker`: [`Asker`], who is asking, and reading as that
 //! - `params`: [`Params`], the parameters of an address: the words that the command line has
 //! - `problem`: [`Problem`], what went wrong (RFC 9457); `mapping`: which error is which
+//! - `limits`: how much is taken on at a time, and from whom
+//! - `openapi`: what there is, in OpenAPI 3.1, and a page to try it
+//! - `operations`: for those who keep the program running: health, numbers of the process
 //! - `schemas`: the schemas of what is written as text
 //! - `serving`: [`serve`], a listener served with bounds
+//! - `api`: the routes for programs
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
 //! - `page`: HTML for people
 
+mod api;
 mod asker;
 mod authentication;
 mod door;
+mod limits;
 mod live;
 mod mapping;
+mod openapi;
+mod operations;
 mod page;
 mod params;
 mod problem;
@@ -38,6 +46,6 @@ mod serving;
 pub use asker::Asker;
 pub use authentication::{Authentication, KeyError, Keys};
 pub use door::{Door, Shared, router};
-pub use params::Params;
+pub use params::{At, Nothing, Params};
 pub use problem::Problem;
 pub use serving::serve;

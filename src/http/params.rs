@@ -3,13 +3,28 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::value::Error as NoFields;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::Problem;
+
+/// What an address names, decoded.
+#[derive(Clone, Debug)]
+pub struct At<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Self(named)),
+            Err(error) => Err(Problem::malformed(format!("the address cannot be read: {}", error.body_text()))),
+        }
+    }
+}
 
 /// The parameters of an address, as up to three structs of words. What none of them has is refused and named.
 #[derive(Clone, Debug)]

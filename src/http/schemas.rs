@@ -7,9 +7,12 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::events::Ref;
+use crate::events::{Ref, Topic};
 use crate::projections::Bound;
+use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
+use crate::projections::export::Format;
+use crate::projections::metrics::Width;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
@@ -67,5 +70,30 @@ schema!(
         .description(Some("A time with its zone, or a date: its midnight in UTC."))
         .item(time(KnownFormat::DateTime))
         .item(time(KnownFormat::Date))
+        .build()
+);
+schema!(
+    Topic,
+    "Topic",
+    text(
+        "A path of segments; a slash inside one is written %2F, a percent sign %25.",
+        "^([^/\\u0000]+(/[^/\\u0000]+)*)?$",
+        "project/member"
+    )
+    .build()
+);
+schema!(Width, "Width", text("A width of time: 15m, 1h, 1d.", "^[1-9][0-9]{0,3}(m|h|d)$", "1h").build());
+schema!(
+    ViewCursor,
+    "ViewCursor",
+    text("Where the next page of the same list begins.", "^([0-9a-f]{2})+$", "").build()
+);
+schema!(
+    Format,
+    "Format",
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The format of an export."))
+        .enum_values(Some(Format::ALL.map(Format::as_str)))
         .build()
 );

@@ -120,6 +120,11 @@ impl Projections {
         })
     }
 
+    /// How each is read.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = Reading> {
+        self.0.all.values().map(|tracked| Reading::new(self.0.core.clone(), tracked.clone()))
+    }
+
     /// What reads the projection `name`.
     pub(crate) fn reading(&self, name: &str) -> Result<Reading, ReadError> {
         Ok(Reading::new(self.0.core.clone(), self.tracked(name)?.clone()))

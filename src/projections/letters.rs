@@ -22,6 +22,7 @@ const AT_ONCE: usize = 1_024;
 
 /// An event that a projection left out: see [`Annals::skip`](crate::app::Annals::skip).
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// The event's position.
     pub position: u64,

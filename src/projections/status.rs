@@ -12,6 +12,7 @@ use crate::events::Head;
 
 /// How one projection stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: String,
@@ -39,6 +40,7 @@ pub struct ProjectionStatus {
 
 /// What a projection is doing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ProjectionState {
     /// It follows the log's head.
@@ -54,6 +56,7 @@ pub enum ProjectionState {
 
 /// An event that this program does not know: a newer one wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Unknown {
     /// Its position.
     #[serde(rename = "event")]
@@ -64,6 +67,7 @@ pub struct Unknown {
 
 /// Why and where a projection stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Stop {
     /// What went wrong, and what to do.
     pub reason: String,

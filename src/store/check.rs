@@ -14,6 +14,7 @@ const PAGE: usize = 1_000;
 
 /// Something in the log that is not as this crate writes it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// The position it was noticed at, if at one.
     pub position: Option<u64>,
@@ -32,6 +33,7 @@ impl std::fmt::Display for Finding {
 
 /// What a check of the whole log found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct CheckReport {
     /// How many events were read.
     pub events: u64,

@@ -208,6 +208,7 @@ impl Batch {
 
 /// What a command got: where its events lie. The same command id gets the same receipt again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// The command's id.
     pub command_id: Uuid,

@@ -7,11 +7,11 @@ use futures::StreamExt;
 
 use self::rows::{Format, Rows};
 use super::asking::Asking;
-use super::words::Words;
 use super::{Open, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::projections::audit::AuditLog;
+use crate::projections::presenter::Words;
 
 /// Rows are read in pages of this size.
 const PAGE: u64 = 1_000;
@@ -75,7 +75,7 @@ impl Audit {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
-            self.words.tell(annals, &mut page.rows).await?;
+            self.words.tell(annals.presenter(), &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -98,7 +98,7 @@ impl Audit {
                 row = stream.next() => match row {
                     Some(row) => {
                         let mut row = [row?];
-                        self.words.tell(annals, &mut row).await?;
+                        self.words.tell(annals.presenter(), &mut row).await?;
                         rows.print(&row[0])?;
                     }
                     None => break,

@@ -74,6 +74,7 @@ pub struct Asked {
     pub by_occurrence: bool,
     /// At most so many rows
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    #[cfg_attr(feature = "http", param(minimum = 1, maximum = 1_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// The newest first

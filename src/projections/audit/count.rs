@@ -27,6 +27,7 @@ const LISTED: usize = 100;
 /// asked for. Where there are more, [`complete`](Self::complete) is false and every number reads "at least". Looking at
 /// 10,000 takes tens of milliseconds, and longer with a text to look for, since then each event is read.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditCount {
     /// How many events were found.
     pub events: u64,
@@ -46,6 +47,7 @@ pub struct AuditCount {
 
 /// How many of the events have this value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Facet<T> {
     /// The value.
     pub value: T,

@@ -10,6 +10,7 @@ use crate::store::{StoreError, ViewSnapshot};
 
 /// A page of the audit log.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditPage {
     /// The rows, in the order asked for.
     pub rows: Vec<AuditRow>,

@@ -11,6 +11,7 @@ use crate::projections::presenter::{FieldChange, present};
 
 /// One event. As JSON its fields come in this order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditRow {
     /// Its position in the log.
     pub position: u64,
@@ -36,6 +37,7 @@ pub struct AuditRow {
     /// The fields that changed.
     pub changes: Vec<FieldChange>,
     /// What is stored, byte for byte.
+    #[cfg_attr(feature = "http", schema(value_type = serde_json::Value))]
     pub payload: Box<RawValue>,
     /// All its topics.
     pub topics: Vec<Topic>,

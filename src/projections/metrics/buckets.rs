@@ -14,6 +14,7 @@ const MOST: usize = 1_000;
 
 /// How many events of a topic and of all below it there are in each slice of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Buckets {
     /// The topic.
     pub topic: Topic,
@@ -25,6 +26,7 @@ pub struct Buckets {
 
 /// One slice of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Bucket {
     /// When it begins; that belongs to it.
     pub from: Timestamp,

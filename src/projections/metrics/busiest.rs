@@ -12,6 +12,7 @@ use crate::store::StoreError;
 
 /// The actors and targets of a topic and of all below it, over a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Busiest {
     /// The topic.
     pub topic: Topic,
@@ -33,6 +34,7 @@ pub struct Busiest {
 
 /// An actor or target, and how many events there are of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Busy {
     /// Who, or what.
     pub reference: Ref,

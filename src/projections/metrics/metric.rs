@@ -11,6 +11,7 @@ use crate::store::StoreError;
 
 /// The counts of a topic and of all below it. As JSON its fields come in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Metric {
     /// The topic.
     pub topic: Topic,
@@ -41,6 +42,7 @@ pub struct Metric {
 /// Averages over the events of the window that forget: an event counts for e to the power of minus its age at the window's
 /// end, in minutes, hours or days. Where events come steadily, each tends to how many there are in such a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rolling {
     /// Events a minute, over about the last minute.
     pub per_minute: f64,
@@ -53,6 +55,7 @@ pub struct Rolling {
 /// How many events there are in the rolling windows that end where the window ends. None is counted that lies
 /// before the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rates {
     /// In the last 60 seconds.
     pub last_minute: u64,

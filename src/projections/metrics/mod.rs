@@ -11,6 +11,7 @@
 //! - `shifts`: [`Shifts`], rates far from their own past
 
 mod answer;
+mod asked;
 mod blocks;
 mod buckets;
 mod busiest;
@@ -25,6 +26,7 @@ mod shifts;
 #[cfg(test)]
 mod tests;
 
+pub use asked::{Asked, Numbers, Width};
 pub use buckets::{Bucket, Buckets};
 pub use busiest::{Busiest, Busy};
 pub use metric::{Metric, MetricError, Rates, Rolling};

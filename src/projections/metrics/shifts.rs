@@ -35,6 +35,7 @@ const MOST: u64 = 1_000;
 /// A slice is judged by what came before it alone: the answer about it stays the same for ever. Where days have a rhythm,
 /// ask for slices of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Shifts {
     /// The topic.
     pub topic: Topic,
@@ -52,6 +53,7 @@ pub struct Shifts {
 
 /// A slice in which a rate was far from its own past.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Shift {
     /// Whose rate: an actor's, or that of the whole topic.
     pub actor: Option<Ref>,

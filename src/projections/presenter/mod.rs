@@ -6,6 +6,7 @@
 //! - [`present`]: a stored row's sentence, action, targets, topics and field changes
 //! - `presentation`: [`Presenter`], the same in a reader's language and with the names of things
 //! - `phrase`: [`Phrase`], a sentence in pieces; plain text, Markdown, HTML
+//! - `words`: [`Words`], which words, as flags and addresses say it
 //! - `facts`: what a sentence can name
 //! - `locale`, `marks`: the languages that an application ships, told with Fluent
 //! - `check`: whether they say all that the events say
@@ -21,6 +22,7 @@ mod plain;
 mod presentation;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,9 +37,11 @@ pub use phrase::{Phrase, Piece, Thing};
 pub(crate) use plain::is_active;
 pub use plain::plain;
 pub use presentation::{ChangeInWords, Presentation, Presenter};
+pub use words::{Naming, Words};
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct FieldChange {
     /// The field's name.
     pub field: String,

@@ -1,0 +1,110 @@
+//! The commands, and executing one.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::body::json_text;
+use crate::http::{Asker, At, Params, Problem, Shared};
+use crate::store::Receipt;
+
+/// The header that holds a command's id.
+const KEY: &str = "idempotency-key";
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, execute))
+}
+
+/// A command that can be executed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Described {
+    /// Its name.
+    name: &'static str,
+    /// What it does, in a line.
+    summary: &'static str,
+    /// The JSON schema of its body.
+    schema: Value,
+}
+
+impl Described {
+    fn all(shared: &Shared) -> impl Iterator<Item = Self> {
+        shared.annals().commands().map(|info| Self {
+            name: info.name,
+            summary: info.summary,
+            schema: shared.schemas().of(info.name).unwrap_or(&info.schema).clone(),
+        })
+    }
+}
+
+/// The commands
+#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<Described>)))]
+async fn list(State(shared): State<Shared>, _: Asker, _: Params<crate::http::Nothing>) -> Json<Vec<Described>> {
+    Json(Described::all(&shared).collect())
+}
+
+/// A command
+#[utoipa::path(
+    get, path = "/commands/{name}", tag = "commands", params(("name" = String, Path)),
+    responses((status = OK, body = Described), (status = NOT_FOUND, description = "There is no such command"))
+)]
+async fn show(
+    State(shared): State<Shared>,
+    _: Asker,
+    At(name): At<String>,
+    _: Params<crate::http::Nothing>,
+) -> Result<Json<Described>, Problem> {
+    Described::all(&shared)
+        .find(|command| command.name == name)
+        .map(Json)
+        .ok_or_else(|| Problem::not_found(format!("there is no command `{}`: see /commands", name.escape_debug())))
+}
+
+/// Execute a command
+///
+/// It is answered when its events are durable. The same `Idempotency-Key` again has no second effect, and gets the first
+/// receipt again.
+#[utoipa::path(
+    post, path = "/commands/{name}", tag = "commands",
+    params(
+        ("name" = String, Path),
+        ("Idempotency-Key" = Option<Uuid>, Header, description = "The command's id, a UUID: give one to be able to try again"),
+    ),
+    request_body(content = Value, content_type = "application/json"),
+    responses((status = OK, body = Receipt))
+)]
+async fn execute(
+    State(shared): State<Shared>,
+    asker: Asker,
+    At(name): At<String>,
+    _: Params<crate::http::Nothing>,
+    request: Request,
+) -> Result<Json<Receipt>, Problem> {
+    let mut context = asker.context()?;
+    if let Some(id) = command_id(request.headers())? {
+        context = context.command_id(id);
+    }
+    let body = json_text(request, shared.largest_body()).await?;
+    let value: Value = serde_json::from_str(&body)
+        .map_err(|error| Problem::malformed(format!("the body is no JSON that is taken: {error}")))?;
+    shared.schemas().check(&name, &value)?;
+    drop(value);
+    // It goes on though the client hangs up: the answer is kept under the command's id.
+    Ok(Json(shared.annals().execute_json(&name, &body, &context).await??))
+}
+
+/// The id that the client gives: a UUID, quoted or not.
+fn command_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
+    let mut given = headers.get_all(KEY).iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    let id = key.to_str().ok().and_then(|text| Uuid::try_parse(text.trim_matches('"')).ok());
+    match (id, given.next()) {
+        (Some(id), None) => Ok(Some(id)),
+        _ => Err(Problem::malformed("Idempotency-Key is one UUID").with("header", "Idempotency-Key")),
+    }
+}

@@ -1,0 +1,86 @@
+//! How much is taken on at a time, and from whom.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::Semaphore;
+
+use super::{Asker, Problem};
+
+/// How long an answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// After how many requests the actors who have not asked for a while are forgotten.
+const FORGET: u32 = 10_000;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub largest_body: usize,
+    pub requests: usize,
+    pub rate: Option<NonZeroU32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { largest_body: 1_024 * 1_024, requests: 1_024, rate: None }
+    }
+}
+
+impl Limits {
+    pub fn start(&self) -> Bounds {
+        let rate = self.rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate)));
+        let counted = AtomicU32::new(0);
+        Bounds(Arc::new(Inner { room: Semaphore::new(self.requests), rate, counted }))
+    }
+}
+
+/// The limits at work.
+#[derive(Clone)]
+pub(super) struct Bounds(Arc<Inner>);
+
+struct Inner {
+    room: Semaphore,
+    rate: Option<DefaultKeyedRateLimiter<String>>,
+    counted: AtomicU32,
+}
+
+/// Lets a request through while there is room for it, and gives it up when its answer does not begin in a minute.
+pub(super) async fn bounded(
+    State(Bounds(bounds)): State<Bounds>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    bounds.count(request.extensions().get::<Asker>())?;
+    let _room = bounds.room.try_acquire().map_err(|_| Problem::unavailable("too many requests are under way"))?;
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => Ok(response),
+        Err(_) => Err(Problem::unavailable(
+            "it took too long, and was given up; a command may still be executed: ask again under the same Idempotency-Key",
+        )),
+    }
+}
+
+impl Inner {
+    /// An error if who asks has asked too often.
+    fn count(&self, asker: Option<&Asker>) -> Result<(), Problem> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        if self.counted.fetch_add(1, Ordering::Relaxed) % FORGET == FORGET - 1 {
+            rate.retain_recent();
+        }
+        let who = asker.map(Asker::key).unwrap_or_default();
+        rate.check_key(&who).map_err(|until| {
+            let wait = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+            let title = "there were too many requests";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", title, format!("wait for {wait} s"))
+                .header(header::RETRY_AFTER, HeaderValue::from(wait))
+        })
+    }
+}

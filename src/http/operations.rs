@@ -1,0 +1,38 @@
+//! For those who keep the program running: health, numbers of the process.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+
+use super::{Problem, Shared};
+
+/// How long the store may take to say where its head is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+}
+
+/// What anybody gets: it says nothing of the log.
+pub(super) fn open_routes() -> Router<Shared> {
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The store answers, so that commands can be executed.
+async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    match tokio::time::timeout(PATIENCE, shared.annals().store().head()).await {
+        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            Err(Problem::unavailable("the store does not answer"))
+        }
+        Err(_) => Err(Problem::unavailable("the store does not answer")),
+    }
+}

@@ -1,0 +1,112 @@
+//! [`Asked`]: a question to the metrics in words, and [`Numbers`], all that there is to say.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::{Buckets, Busiest, Metric, MetricError, MetricQuery, Shifts};
+use crate::projections::Bound;
+
+/// How many of the busiest, and how many slices, when nothing is said.
+const BUSIEST: usize = 5;
+const SLICES: usize = 60;
+
+/// A question to the metrics of a topic, in the words that flags and addresses share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[cfg_attr(feature = "http", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "http", into_params(parameter_in = Query))]
+#[serde(default, deny_unknown_fields)]
+pub struct Asked {
+    /// Only what was recorded at or after this position, event id or time
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Bound>,
+    /// Only what was recorded before this position, event id or time
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Bound>,
+    /// How many of the busiest actors and targets; 0 leaves them out [default: 5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    #[cfg_attr(feature = "http", param(maximum = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busiest: Option<usize>,
+    /// Into how many slices of time the plots cut the window, 1000 at most [default: 60]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    #[cfg_attr(feature = "http", param(maximum = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<usize>,
+    /// Look for changes of behaviour in slices of time as wide as this: 15m, 1h, 1d
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WIDTH"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shifts: Option<Width>,
+}
+
+/// All there is to say, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct Numbers {
+    /// The counts.
+    #[serde(flatten)]
+    pub metric: Metric,
+    /// The busiest, unless they were left out.
+    pub busiest: Option<Busiest>,
+    /// The window in slices.
+    pub buckets: Buckets,
+    /// Changes of behaviour, if they were asked for.
+    pub shifts: Option<Shifts>,
+}
+
+impl Asked {
+    /// Asks it of `query`.
+    ///
+    /// # Errors
+    /// As for [`MetricQuery`].
+    pub async fn of(&self, query: MetricQuery) -> Result<Numbers, MetricError> {
+        let query = self.from.into_iter().fold(query, MetricQuery::from);
+        let query = self.until.into_iter().fold(query, MetricQuery::until);
+        let busiest = match self.busiest.unwrap_or(BUSIEST) {
+            0 => None,
+            most => Some(query.clone().busiest(most).await?),
+        };
+        let shifts = match self.shifts {
+            None => None,
+            Some(width) => Some(query.clone().shifts(width.0).await?),
+        };
+        let buckets = query.clone().buckets(self.slices.unwrap_or(SLICES)).await?;
+        Ok(Numbers { metric: query.await?, busiest, buckets, shifts })
+    }
+}
+
+/// A width of time: what jiff reads, and days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Width(pub SignedDuration);
+
+impl std::str::FromStr for Width {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.trim().parse::<u16>().ok());
+        match days {
+            Some(days) => Ok(Self(SignedDuration::from_hours(24 * i64::from(days)))),
+            None => text
+                .parse()
+                .map(Self)
+                .map_err(|_| format!("`{}` is no width: write 15m, 1h or 1d", text.escape_debug())),
+        }
+    }
+}
+
+impl TryFrom<String> for Width {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Width> for String {
+    fn from(width: Width) -> Self {
+        format!("{:#}", width.0)
+    }
+}
