@@ -120,6 +120,11 @@ impl Hub {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().is_none()
+    }
+
     fn end(&self) {
         *self.lock() = None;
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, Reason, Step, Steps};
-use crate::http::Params;
+use crate::http::{At, Params};
 use crate::projections::Bound;
+use crate::projections::presenter::Words;
 
 /// What comes first: after how many milliseconds a browser that lost its connection comes back.
 const BEGIN: &str = "retry: 2000\n\n";
@@ -48,10 +49,10 @@ pub(super) async fn audit(
     Extension(asker): Extension<Asker>,
     closing: Closing,
     headers: HeaderMap,
-    Params(mut asked, After { after }, _): Params<Asked, After>,
+    Params(mut asked, After { after }, words): Params<Asked, After, Words>,
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
-    let steps = live.audit(&asker.format("event-stream"), &asked, closing).await?;
+    let steps = live.audit(&asker.format("event-stream"), &asked, words, closing).await?;
     Ok(events(steps, live.pace))
 }
 
@@ -61,7 +62,7 @@ pub(super) async fn metrics(
     Extension(asker): Extension<Asker>,
     closing: Closing,
     headers: HeaderMap,
-    Path(topic): Path<String>,
+    At(topic): At<String>,
     Params(window, After { after }, _): Params<Window, After>,
 ) -> Result<Response, Problem> {
     let cursor = last_event_id(&headers)?.or(after);
@@ -78,7 +79,7 @@ pub(super) async fn all_metrics(
     headers: HeaderMap,
     params: Params<Window, After>,
 ) -> Result<Response, Problem> {
-    metrics(live, asker, closing, headers, Path(String::new()), params).await
+    metrics(live, asker, closing, headers, At(String::new()), params).await
 }
 
 /// What a browser says when it comes back, whatever the address says.

@@ -3,7 +3,7 @@
 //! | method | parameters | answer |
 //! |---|---|---|
 //! | `execute` | `command`, `body`, `command_id` | the receipt |
-//! | `audit` | the words of `/audit` | a page |
+//! | `audit` | the words of `/audit`; filters are arrays | a page |
 //! | `metric` | `topic`, `from`, `until` | the metric |
 //! | `subscribe_audit` | the words of `/audit` | a subscription; then notifications `audit` |
 //! | `subscribe_metric` | `topic`, `from`, `until`, `cursor` | a subscription; then notifications `metric` |
