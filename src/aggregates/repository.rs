@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{AnyAggregate, Cache, Entry, Kind, State};
 use crate::events::{DecodeError, InvalidRef, Ref};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::{Snapshot, Store, StoreError, Vitals, count};
 
 /// How many states are kept in memory.
 const CACHED: u64 = 100_000;
@@ -30,21 +30,24 @@ pub(crate) enum LoadError {
 
 pub(crate) struct Repository {
     store: Arc<dyn Store>,
+    vitals: Arc<Vitals>,
     pub(crate) cache: Arc<Cache>,
     /// One snapshot is written at a time: they are a cache, and may be left out.
     snapshots: Arc<Semaphore>,
 }
 
 impl Repository {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, cache: Arc::new(Cache::new(CACHED)), snapshots: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(store: Arc<dyn Store>, vitals: Arc<Vitals>) -> Self {
+        Self { store, vitals, cache: Arc::new(Cache::new(CACHED)), snapshots: Arc::new(Semaphore::new(1)) }
     }
 
     /// The state to decide on: a cached one may still be on its way to the log.
     pub(crate) async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<Entry, LoadError> {
         if let Some(entry) = self.cache.get(aggregate) {
+            count(&self.vitals.hits);
             return Ok(entry);
         }
+        count(&self.vitals.misses);
         let state = self.stored(kind, aggregate).await?;
         Ok(self.cache.put_read(aggregate, state))
     }

@@ -127,6 +127,12 @@ impl Annals {
         Reader::new(self.clone(), self.0.gatekeeper.clone(), context.clone())
     }
 
+    /// Numbers of the write path.
+    #[cfg(feature = "http")]
+    pub(crate) fn vitals(&self) -> &crate::store::Vitals {
+        self.0.engine.vitals()
+    }
+
     /// Whether it matters who reads.
     #[cfg(feature = "http")]
     pub(crate) fn minds_readers(&self) -> bool {

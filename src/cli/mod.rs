@@ -111,7 +111,8 @@ impl ReaderArgs {
     after_help = "Every change is a command; what it does is kept as events in the store, for good. On SQLite the log is \
                   one file in WAL mode with synchronous=FULL: a command is answered when its events are on the disk. \
                   The views beside it (*.views.db) can be deleted: they are made again.\n\n\
-                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, debug).",
+                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, \
+                  debug), ANNALS_LOG_FORMAT=json as JSON.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -288,7 +289,10 @@ fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("ANNALS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An application that embeds this may have a subscriber of its own already.
-    let _ = subscriber.try_init();
+    let _ = match std::env::var("ANNALS_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        true => subscriber.json().try_init(),
+        false => subscriber.try_init(),
+    };
 }
 
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::StoreArgs;
 use super::output;
-use super::{Open, StoreArgs};
 use crate::BoxError;
 use crate::app::App;
 use crate::events::Ref;
@@ -39,6 +39,9 @@ pub(super) struct Serve {
     /// Without keys: who whoever does not say so is
     #[arg(long, env = "ANNALS_ACTOR", value_name = "KIND:ID", conflicts_with_all = ["jwks", "secret"])]
     actor: Option<Ref>,
+    /// How many requests each actor may make in a second [default: any number]
+    #[arg(long, env = "ANNALS_RATE", value_name = "N")]
+    rate: Option<std::num::NonZeroU32>,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -57,9 +60,9 @@ impl Serve {
         let (store, name) = (self.store.clone(), app.name);
         let listener = tokio::net::TcpListener::bind(self.listen).await?;
         let address = listener.local_addr()?;
-        let _ = Open::ToWrite;
         app.with(&store, (true, true), |annals| async move {
-            let router = crate::http::router(annals).name(name).authentication(authentication).into_router();
+            let door = crate::http::router(annals).name(name).authentication(authentication);
+            let router = self.rate.into_iter().fold(door, crate::http::Door::rate).into_router();
             output::line(&format!("listening on http://{address}"))?;
             Ok(crate::http::serve(listener, router, stopped()).await?)
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::erased::Undecided;
@@ -12,7 +13,9 @@ use super::scope::{Change, Members};
 use super::{AnyCommand, Context, ExecuteError, Gate, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::{Metadata, Ref};
-use crate::store::{Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream};
+use crate::store::{
+    Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream, Vitals, count,
+};
 
 /// So often a command is decided optimistically; then once more, while nobody else may write.
 const ATTEMPTS: u32 = 6;
@@ -29,6 +32,7 @@ pub(crate) struct Engine {
     repository: Repository,
     clock: Clock,
     gate: Option<Arc<dyn Gate>>,
+    vitals: Arc<Vitals>,
 }
 
 /// A command ready to be decided: checked, prepared, with its id.
@@ -67,19 +71,37 @@ struct Decision {
 
 impl Engine {
     pub(crate) fn start(store: Arc<dyn Store>, clock: Clock, gate: Option<Arc<dyn Gate>>) -> Self {
-        let repository = Repository::new(store.clone());
+        let vitals = Arc::new(Vitals::default());
+        let repository = Repository::new(store.clone(), vitals.clone());
         let cache = repository.cache.clone();
         let forget = move |poison: &Poison| match poison.is_everything() {
             true => cache.forget_all(),
             false => poison.aggregates().for_each(|aggregate| cache.forget(aggregate)),
         };
-        let queue = Queue::start(store.clone(), Box::new(forget));
-        Self { store, queue, repository, clock, gate }
+        let queue = Queue::start(store.clone(), vitals.clone(), Box::new(forget));
+        Self { store, queue, repository, clock, gate, vitals }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
-        let prepared = self.prepare(command, context).await?;
-        self.run(&prepared).await
+        let span =
+            tracing::info_span!("command", name = command.name(), id = context.id().map(tracing::field::display));
+        let executing = async {
+            let prepared = self.prepare(command, context).await?;
+            self.run(&prepared).await
+        };
+        let executed = executing.instrument(span).await;
+        count(match &executed {
+            Ok(_) => &self.vitals.executed,
+            Err(ExecuteError::Refused(_) | ExecuteError::Denied { .. }) => &self.vitals.refused,
+            Err(_) => &self.vitals.failed,
+        });
+        executed
+    }
+
+    /// Numbers of the write path.
+    #[cfg(feature = "http")]
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Finishes what is under way; what was not sent is answered "not executed".
@@ -156,6 +178,7 @@ impl Engine {
             if let Landed::Done(result) = self.land(prepared, in_flight).await {
                 return result;
             }
+            count(&self.vitals.conflicts);
         }
         self.run_alone(prepared).await
     }

@@ -153,7 +153,7 @@ fn format_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The trace id of a W3C `traceparent`, if it is one.
-fn trace_of(traceparent: &str) -> Option<String> {
+pub(super) fn trace_of(traceparent: &str) -> Option<String> {
     let parts: Vec<&str> = traceparent.trim().split('-').collect();
     let [version, trace, parent, flags, ..] = parts[..] else { return None };
     let hex = |text: &str, length: usize| {

@@ -14,7 +14,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use super::api::{Jobs, Schemas};
 use super::authentication::admit;
 use super::limits::{Limits, bounded};
-use super::{Authentication, Problem, live, openapi, operations, page};
+use super::operations::{self, Traffic};
+use super::trace::traced;
+use super::{Authentication, Problem, live, openapi, page};
 use crate::app::Annals;
 use crate::projections::Progress;
 use crate::store::CheckReport;
@@ -110,6 +112,7 @@ impl Door {
     pub fn into_router(self) -> Router {
         let shared = Shared(Arc::new(Inner {
             schemas: Schemas::new(&self.annals),
+            traffic: Traffic::default(),
             exports: Arc::new(Semaphore::new(EXPORTS)),
             rebuilds: Jobs::default(),
             checks: Jobs::default(),
@@ -132,6 +135,7 @@ impl Door {
             .merge(guarded)
             .layer(middleware::from_fn_with_state(shared.clone(), for_browsers))
             .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn_with_state(shared.clone(), traced))
             .layer(header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(header_unless_set(header::REFERRER_POLICY, "no-referrer"))
             .layer(header_unless_set(header::X_FRAME_OPTIONS, "DENY"))
@@ -157,6 +161,7 @@ pub struct Shared(Arc<Inner>);
 struct Inner {
     door: Door,
     schemas: Schemas,
+    traffic: Traffic,
     exports: Arc<Semaphore>,
     rebuilds: Jobs<Progress>,
     checks: Jobs<CheckReport>,
@@ -203,6 +208,11 @@ impl Shared {
 
     pub(super) fn pace(&self) -> live::Pace {
         self.0.door.pace
+    }
+
+    /// What comes and goes: a route that stays open says so, by [`Traffic::follower`].
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     pub(super) fn schemas(&self) -> &Schemas {

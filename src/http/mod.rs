@@ -25,6 +25,7 @@
 //! - `schemas`: the schemas of what is written as text
 //! - `serving`: [`serve`], a listener served with bounds
 //! - `api`: the routes for programs
+//! - `trace`: a span and a count for each request
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
 //! - `page`: HTML for people
 
@@ -42,6 +43,7 @@ mod params;
 mod problem;
 mod schemas;
 mod serving;
+mod trace;
 
 pub use asker::Asker;
 pub use authentication::{Authentication, KeyError, Keys};

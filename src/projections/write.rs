@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tracing::Instrument;
 
 use super::fold::{Fold, Keys};
 use super::tracked::Core;
@@ -46,6 +47,18 @@ pub(super) async fn set_up(
 /// Takes the projection from one checkpoint to the next, around parked keys if there may be any. False: it was not
 /// there (any more), and nothing was done.
 pub(super) async fn step(
+    views: &dyn Views,
+    projection: &dyn Projection,
+    instance: &Instance,
+    batch: EventBatch<'_>,
+    parked: bool,
+) -> Result<bool, ProjectionError> {
+    let (from, to) = (batch.from.position, batch.to.position);
+    let span = tracing::info_span!("project", projection = projection.name(), from, to);
+    take_step(views, projection, instance, batch, parked).instrument(span).await
+}
+
+async fn take_step(
     views: &dyn Views,
     projection: &dyn Projection,
     instance: &Instance,

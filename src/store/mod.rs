@@ -9,6 +9,7 @@
 //! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
 //! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
+//! - `vitals`: numbers of the process that writes
 //! - `check`: finds edits made around the triggers
 //! - `open`: from a URL to a store
 //! - `sqlite`: the store on an embedded file
@@ -28,6 +29,7 @@ mod shares;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod views;
+mod vitals;
 
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding};
@@ -39,3 +41,6 @@ pub use postgres::{Migrated, migrate};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
+#[cfg(feature = "http")]
+pub(crate) use vitals::Histogram;
+pub(crate) use vitals::{Vitals, count};

@@ -7,11 +7,14 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use tracing::Instrument;
+
+use super::vitals::Vitals;
 use super::{Batch, Commit, Outcome, Poison, Store, StoreError};
 
 /// A batch holds at most so many commits …
@@ -41,6 +44,8 @@ type OnPoison = Box<dyn Fn(&Poison) + Send + Sync>;
 struct Queued {
     commit: Commit,
     answer: oneshot::Sender<Answer>,
+    /// Of the command: what appends it follows from it.
+    span: tracing::Span,
 }
 
 #[derive(Default)]
@@ -71,9 +76,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Starts the writer. `on_poison` must forget the states of what was poisoned.
-    pub(crate) fn start(store: Arc<dyn Store>, on_poison: OnPoison) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, vitals: Arc<Vitals>, on_poison: OnPoison) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_poison });
-        let writer = tokio::spawn(write(store, shared.clone()));
+        let writer = tokio::spawn(write(store, vitals, shared.clone()));
         Self { shared, writer: Mutex::new(Some(writer)) }
     }
 
@@ -87,7 +92,7 @@ impl Queue {
         } else if commit.chain().is_some_and(|chain| state.dead.contains(&chain)) {
             let _ = answer.send(Answer::Outcome(Outcome::Conflict));
         } else if admit() {
-            state.commits.push_back(Queued { commit, answer });
+            state.commits.push_back(Queued { commit, answer, span: tracing::Span::current() });
             drop(state);
             self.shared.wake.notify_one();
         } else {
@@ -127,7 +132,7 @@ impl Queue {
     }
 }
 
-async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
+async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) {
     loop {
         shared.wake.notified().await;
         // Let the callers that were just answered queue their next commits: the batch then holds them all.
@@ -138,9 +143,13 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
             if batch.is_empty() {
                 break;
             }
+            let span = tracing::info_span!("append", commits = batch.len());
+            batch.iter().for_each(|queued| _ = span.follows_from(&queued.span));
             let (commits, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
-            let (outcomes, poison) = append(&*store, &commits).await;
+            let began = Instant::now();
+            let (outcomes, poison) = append(&*store, &commits).instrument(span).await;
+            vitals.appended(commits.len(), began.elapsed());
             if !poison.is_empty() {
                 spread(&shared, &commits, poison);
             }

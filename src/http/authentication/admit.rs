@@ -23,10 +23,24 @@ pub(in crate::http) async fn admit(
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    readable(&parts)?;
     let actor = who(&shared.authentication().0, &parts)?;
+    if let Some(actor) = &actor {
+        tracing::Span::current().record("actor", actor.as_str());
+    }
     let asker = Asker::new(&shared, &parts, actor);
     parts.extensions.insert(asker);
     Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// An error if the address holds what no store takes.
+fn readable(parts: &Parts) -> Result<(), Problem> {
+    let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8();
+    match path {
+        Ok(path) if !path.contains('\0') => Ok(()),
+        Ok(_) => Err(Problem::malformed("the address holds a NUL byte")),
+        Err(_) => Err(Problem::malformed("the address is not UTF-8")),
+    }
 }
 
 /// Who asks; none: somebody on this machine who does not say.

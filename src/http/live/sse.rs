@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, Reason, Step, Steps};
+use crate::http::operations::Follower as Counted;
 use crate::http::{At, Params};
 use crate::projections::Bound;
 use crate::projections::presenter::Words;
@@ -53,7 +54,7 @@ pub(super) async fn audit(
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
     let steps = live.audit(&asker.format("event-stream"), &asked, words, closing).await?;
-    Ok(events(steps, live.pace))
+    Ok(events(steps, &live))
 }
 
 /// The numbers of a topic: as they are, then each change.
@@ -68,7 +69,7 @@ pub(super) async fn metrics(
     let cursor = last_event_id(&headers)?.or(after);
     let asking = Asking { topic, from: window.from, until: window.until };
     let steps = live.metric(&asker.format("event-stream"), asking, cursor, closing).await?;
-    Ok(events(steps, live.pace))
+    Ok(events(steps, &live))
 }
 
 /// The same, of all there is.
@@ -89,8 +90,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     Ok(Some(id.parse::<Cursor>().map_err(Problem::from)?))
 }
 
-fn events(steps: Steps, pace: Pace) -> Response {
-    let body = Body::from_stream(stream::unfold(Some(Line { steps, pace, last: None, given: None }), Line::next));
+fn events(steps: Steps, live: &Live) -> Response {
+    let counted = live.shared.traffic().follower("sse");
+    let line = Line { steps, pace: live.pace, last: None, given: None, _counted: counted };
+    let body = Body::from_stream(stream::unfold(Some(line), Line::next));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store")),
@@ -106,6 +109,7 @@ struct Line {
     last: Option<Cursor>,
     /// When something was given that the client had to take.
     given: Option<Instant>,
+    _counted: Counted,
 }
 
 impl Line {

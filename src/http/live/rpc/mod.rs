@@ -64,9 +64,10 @@ pub(super) async fn upgrade(
     // Up to twice as much is read, so that what is too long can be answered.
     let upgrade = upgrade.max_message_size(2 * LONGEST).max_frame_size(2 * LONGEST);
     let upgrade = upgrade.read_buffer_size(READ).write_buffer_size(WRITE);
+    let counted = live.shared.traffic().follower("websocket");
     Ok(upgrade.on_upgrade(async move |socket| {
         Session::new(live, asker, closing).run(socket).await;
-        drop(room);
+        drop((room, counted));
     }))
 }
 

@@ -1,4 +1,11 @@
 //! For those who keep the program running: health, numbers of the process.
+//!
+//! ## Layout
+//! - `numbers`: the process's own numbers, for Prometheus
+//! - `traffic`: [`Traffic`], requests and followers, counted
+
+mod numbers;
+mod traffic;
 
 use std::time::Duration;
 
@@ -6,13 +13,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 
+pub(super) use self::traffic::{Follower, Traffic};
+
 use super::{Problem, Shared};
 
 /// How long the store may take to say where its head is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new()
+    Router::new().route("/metrics", get(numbers::numbers))
 }
 
 /// What anybody gets: it says nothing of the log.

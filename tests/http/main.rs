@@ -1,0 +1,23 @@
+//! The door for other programs, as they meet it: a real listening server, a real client, on both stores.
+//!
+//! ## Layout
+//! - `served`: an application served, and its client
+//! - `commands`: executing them; `reading`: everything of the read side; `looking_after`: projections, the log, health
+//! - `tokens`: who is asking; `origin`: what is recorded of that
+//! - `bad_input`: what must be turned away; `limits`: how much is taken on
+//! - `described`: OpenAPI; `peers`: a write API and an audit API apart
+#![cfg(feature = "http")]
+
+mod bad_input;
+#[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
+#[path = "../behaviour/bank.rs"]
+mod bank;
+mod commands;
+mod described;
+mod limits;
+mod looking_after;
+mod origin;
+mod peers;
+mod reading;
+mod served;
+mod tokens;

@@ -1,0 +1,194 @@
+//! Everything of the read side.
+
+use annals::projections::export::Format;
+use annals_test_postgres::Place;
+use serde_json::{Value, json};
+
+use crate::bank::app;
+use crate::served::{Served, after};
+
+annals_test_postgres::both_stores! {
+    pages_follow_one_another_by_cursor_while_others_write,
+    filters_counts_and_orders_are_those_of_the_library,
+    every_format_is_downloaded_byte_for_byte,
+    numbers_are_those_of_the_library,
+    a_reader_reads_its_own_write_by_its_receipt,
+    documents_come_one_by_one_and_in_pages,
+    the_log_is_read_as_it_lies_there,
+    reads_are_recorded_as_whom_they_are_of,
+}
+
+async fn some(place: &Place) -> (Served, Value) {
+    let served = Served::alice(app(), place).await;
+    for n in 1..=12 {
+        served.deposit(["a", "b", "c"][n % 3], n as i64).await;
+    }
+    let last = served.deposit("a", 100).await;
+    (served, last)
+}
+
+/// Mission P12, over HTTP.
+async fn pages_follow_one_another_by_cursor_while_others_write(place: &Place) {
+    let (served, last) = some(place).await;
+    let mut address = format!("/audit?topic=bank&limit=5&{}", after(&last));
+    let mut positions: Vec<u64> = Vec::new();
+    loop {
+        let page = served.get(&address).await.json();
+        positions.extend(page["rows"].as_array().unwrap().iter().map(|row| row["position"].as_u64().unwrap()));
+        served.deposit("b", 1).await;
+        match page["next"].as_str() {
+            Some(next) if positions.len() < 20 => address = format!("/audit?topic=bank&limit=5&cursor={next}"),
+            _ => break,
+        }
+    }
+    assert!(positions.len() >= 13, "{positions:?}");
+    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>());
+    let other = served.get(&format!("{}&actor=user:x", address)).await;
+    assert!(other.problem(400, "malformed").contains("another query"));
+    served.stop().await;
+}
+
+async fn filters_counts_and_orders_are_those_of_the_library(place: &Place) {
+    let (served, last) = some(place).await;
+    let wait = after(&last);
+    let rows = served.get(&format!("/audit?target=account:a&newest_first=true&limit=2&{wait}")).await.json();
+    let told: Vec<&str> =
+        rows["rows"].as_array().unwrap().iter().map(|row| row["sentence"].as_str().unwrap()).collect();
+    assert_eq!(told, ["user:alice paid 100 into account:a", "user:alice paid 12 into account:a"]);
+    let whole = served.get(&format!("/audit?limit=1000&{wait}")).await;
+    let page = served.annals.audit().limit(1000).page().await.unwrap();
+    assert_eq!(whole.text, serde_json::to_string(&page).unwrap());
+    assert_eq!(whole.header("content-type"), "application/json");
+    let count = served.get("/audit/count?actor=user:alice&actor=user:nobody&action=update").await.json();
+    assert_eq!((&count["events"], &count["complete"]), (&json!(13), &json!(true)));
+    assert_eq!(count["actors"], json!([{ "value": "user:alice", "events": 13 }]));
+    assert_eq!(served.get("/audit/count?text=PAID%20100").await.json()["events"], 1);
+    assert_eq!(served.get("/audit/count?from=3&until=5").await.json()["events"], 2);
+    assert_eq!(served.get("/audit/count?refused=true").await.json()["events"], 0);
+    served.stop().await;
+}
+
+/// Mission A5, over HTTP.
+async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
+    let (served, last) = some(place).await;
+    served.get(&format!("/audit?limit=1&{}", after(&last))).await;
+    for format in Format::ALL {
+        let answer = served.get(&format!("/audit/export?format={format}&target=account:a")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.header("content-disposition").starts_with("attachment; filename=\"audit."));
+        let mut here = Vec::new();
+        let query = served.annals.audit().target("account:a");
+        query.export(format).source("/annals").to(&mut here).await.unwrap();
+        assert_eq!(answer.text.as_bytes(), here, "{format}");
+        assert!(answer.text.contains("export"), "it ends with what it covers");
+    }
+    served.get("/audit/export?format=xml").await.problem(400, "malformed");
+    served.get("/audit/export").await.problem(400, "malformed");
+    served.get("/audit/export?format=csv&topic=nowhere").await.problem(400, "malformed");
+    served.get("/audit/export?format=csv&locale=tlh").await.problem(400, "malformed");
+    served.stop().await;
+}
+
+async fn numbers_are_those_of_the_library(place: &Place) {
+    let (served, last) = some(place).await;
+    let numbers = served.get(&format!("/metrics/bank/account?busiest=2&{}", after(&last))).await.json();
+    assert_eq!((&numbers["topic"], &numbers["total"]), (&json!("bank/account"), &json!(13)));
+    assert_eq!(numbers["by_event"], json!({ "account.deposited": 13 }));
+    assert_eq!(numbers["busiest"]["targets"][0], json!({ "reference": "account:a", "events": 5 }));
+    assert_eq!(numbers["buckets"]["buckets"].as_array().unwrap().len(), 60);
+    assert_eq!(served.get("/metrics/").await.json()["total"], 13);
+    assert_eq!(served.get("/metrics/bank?from=3&until=5").await.json()["total"], 2);
+    assert_eq!(served.get("/metrics/bank%2Faccount?busiest=0").await.json()["busiest"], Value::Null);
+    assert!(served.get("/metrics/bank?shifts=1h").await.json()["shifts"]["slices"].is_u64());
+    assert!(served.get("/metrics/shop").await.problem(400, "malformed").contains("bank"));
+    served.get("/metrics/bank?shifts=0s").await.problem(400, "malformed");
+    served.stop().await;
+}
+
+/// Mission X4, over HTTP.
+async fn a_reader_reads_its_own_write_by_its_receipt(place: &Place) {
+    let served = Served::alice(app(), place).await;
+    for cents in 1..=20 {
+        let receipt = served.deposit("a", 1).await;
+        let balance = served.get(&format!("/views/balance/a?{}", after(&receipt))).await.json();
+        assert_eq!(balance, json!({ "cents": cents, "events": cents }));
+        let total = served.get(&format!("/metrics/bank?{}", after(&receipt))).await.json()["total"].clone();
+        assert_eq!(total, cents);
+    }
+    let elsewhere = "after=1:018f0000-0000-7000-8000-000000000000";
+    served.get(&format!("/views/balance/a?{elsewhere}")).await.problem(409, "conflict");
+    served.get("/views/balance/a?after=1").await.problem(400, "malformed");
+    served.stop().await;
+}
+
+async fn documents_come_one_by_one_and_in_pages(place: &Place) {
+    let (served, last) = some(place).await;
+    let wait = after(&last);
+    let slashed = served.deposit("x/y z", 7).await;
+    assert_eq!(served.get("/views").await.json(), json!([{ "name": "balance", "fields": [] }]));
+    let first = served.get(&format!("/views/balance?limit=2&{wait}")).await.json();
+    assert_eq!(first["documents"][0], json!({ "key": "a", "document": { "cents": 130, "events": 5 } }));
+    let next = first["next"].as_str().unwrap();
+    let second = served.get(&format!("/views/balance?cursor={next}&{}", after(&slashed))).await.json();
+    let keys: Vec<&Value> = second["documents"].as_array().unwrap().iter().map(|one| &one["key"]).collect();
+    assert_eq!(keys, ["c", "x/y z"]);
+    assert_eq!(second["next"], Value::Null);
+    assert_eq!(served.get("/views/balance/x%2Fy%20z").await.json()["cents"], 7);
+    served.get("/views/balance/nobody").await.problem(404, "not-found");
+    assert!(served.get("/views/nothing").await.problem(404, "not-found").contains("`balance`"));
+    served.get("/views/balance?filter=cents").await.problem(400, "malformed");
+    served.get("/views/balance?filter=cents=1").await.problem(400, "malformed");
+    served.get("/views/balance?cursor=00").await.problem(400, "malformed");
+    served.stop().await;
+}
+
+async fn the_log_is_read_as_it_lies_there(place: &Place) {
+    let (served, _) = some(place).await;
+    let mut from = 1;
+    let mut read = Vec::new();
+    loop {
+        let page = served.get(&format!("/events?limit=5&from={from}")).await.json();
+        read.extend(page["events"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_u64() else { break };
+        from = next;
+    }
+    let stored = served.annals.events(0, 100).await.unwrap().events;
+    assert_eq!(read.len(), stored.len());
+    for (read, stored) in read.iter().zip(&stored) {
+        assert_eq!((&read["position"], &read["event_id"]), (&json!(stored.position), &json!(stored.event_id)));
+        assert_eq!(read["payload"].to_string(), stored.payload);
+        assert_eq!(read["digest"].as_str().unwrap().len(), 64);
+    }
+    let of_one = served.get("/events?aggregate=account:a&from=2&limit=2").await.json();
+    assert_eq!((&of_one["events"][0]["sequence"], &of_one["next"]), (&json!(2), &json!(4)));
+    for bad in ["limit=0", "limit=1001", "from=-1", "aggregate=a", "more=1"] {
+        served.get(&format!("/events?{bad}")).await.problem(400, "malformed");
+    }
+    served.stop().await;
+}
+
+/// Missions D6, D16 and X10: whoever reads over HTTP reads as somebody.
+async fn reads_are_recorded_as_whom_they_are_of(place: &Place) {
+    let served = Served::alice(app().record_reads(), place).await;
+    let receipt = served.deposit("a", 1).await;
+    served.get(&format!("/views/balance/a?{}", after(&receipt))).await;
+    for path in
+        ["/audit?limit=1", "/audit/export?format=csv", "/metrics/bank", "/events", "/events?aggregate=account:a"]
+    {
+        assert_eq!(served.get(path).await.status, 200, "{path}");
+    }
+    let url = place.url();
+    served.stop().await;
+    let annals = app().open(url).await.unwrap();
+    let head = annals.store().head().await.unwrap();
+    let page = annals.audit().topic("annals/read").after(head).page().await.unwrap();
+    let told: Vec<&str> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
+    for what in ["a in balance", "the audit log", "the numbers of `bank`", "the log", "the log of account:a"] {
+        let found = told.iter().filter(|told| told.ends_with(&format!(" {what}"))).count();
+        assert_eq!(found, 1, "{what}: {told:#?}");
+    }
+    assert!(page.rows.iter().all(|row| row.actor.as_str() == "user:alice"));
+    let paths: Vec<_> = page.rows.iter().filter_map(|row| row.origin.clone()?.path).collect();
+    assert!(paths.contains(&"/views/balance/a".to_owned()), "{paths:?}");
+    annals.close().await;
+}

@@ -1,0 +1,288 @@
+//! Who is asking: bearer tokens.
+
+use annals::app::App;
+use annals::events::Ref;
+use annals::http::{Authentication, KeyError, Keys};
+use annals_test_postgres::Place;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::bank::{self, app};
+use crate::served::{Answer, Served, answer};
+
+annals_test_postgres::both_stores! {
+    the_verified_subject_is_the_actor_whatever_else_is_said,
+    nothing_is_open_without_a_token_but_health,
+}
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
+
+fn rsa() -> EncodingKey {
+    EncodingKey::from_rsa_pem(include_bytes!("keys/rsa.pem")).unwrap()
+}
+
+fn other_rsa() -> EncodingKey {
+    EncodingKey::from_rsa_pem(include_bytes!("keys/other_rsa.pem")).unwrap()
+}
+
+fn ec() -> EncodingKey {
+    EncodingKey::from_ec_pem(include_bytes!("keys/ec.pem")).unwrap()
+}
+
+fn ed() -> EncodingKey {
+    EncodingKey::from_ed_pem(include_bytes!("keys/ed.pem")).unwrap()
+}
+
+fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Jwk {
+    let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
+    jwk.common.key_id = Some(id.to_owned());
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk
+}
+
+fn jwks() -> String {
+    let keys = vec![
+        jwk(&rsa(), Algorithm::RS256, "rsa"),
+        jwk(&ec(), Algorithm::ES256, "ec"),
+        jwk(&ed(), Algorithm::EdDSA, "ed"),
+    ];
+    serde_json::to_string(&JwkSet { keys }).unwrap()
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn claims() -> Value {
+    json!({ "sub": "alice", "aud": "bank", "iss": "https://id.example", "exp": now() + 600 })
+}
+
+/// The claims, with these changed; null takes one away.
+fn but(change: &Value) -> Value {
+    let mut claims = claims();
+    for (name, value) in change.as_object().unwrap() {
+        match value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            value => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+fn token(algorithm: Algorithm, id: Option<&str>, claims: &Value, key: &EncodingKey) -> String {
+    let header = Header { kid: id.map(str::to_owned), ..Header::new(algorithm) };
+    encode(&header, claims, key).unwrap()
+}
+
+/// A token put together by hand.
+fn forged(header: &Value, claims: &Value, signature: &str) -> String {
+    let part = |value: &Value| base64(value.to_string().as_bytes());
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+/// Base64 for addresses, without padding.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letter = |bits: u32| char::from(LETTERS[(bits & 63) as usize]);
+    let chunks = bytes.chunks(3).map(|chunk| {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..=chunk.len()).map(|n| letter(bits >> (18 - 6 * n))).collect::<String>()
+    });
+    chunks.collect()
+}
+
+fn authentication() -> Authentication {
+    Authentication::bearer(Keys::from_jwks(&jwks()).unwrap(), "bank").issuer("https://id.example")
+}
+
+async fn served(app: App, place: &Place) -> Served {
+    Served::with(app, place, |door| door.authentication(authentication())).await
+}
+
+async fn with(served: &Served, token: &str) -> Answer {
+    answer(served.request(Method::GET, "/audit").bearer_auth(token)).await
+}
+
+/// Missions D4 and A8: a spoofed name is recorded as the verified principal.
+async fn the_verified_subject_is_the_actor_whatever_else_is_said(place: &Place) {
+    let served = served(app().record_reads(), place).await;
+    for (algorithm, id, key) in
+        [(Algorithm::RS256, "rsa", rsa()), (Algorithm::ES256, "ec", ec()), (Algorithm::EdDSA, "ed", ed())]
+    {
+        for id in [Some(id), None] {
+            let token = token(algorithm, id, &but(&json!({ "sub": format!("{algorithm:?}") })), &key);
+            let request = served.request(Method::POST, "/commands/deposit?").bearer_auth(&token);
+            let request = request.header("Annals-Actor", "user:mallory").header("X-Forwarded-User", "mallory");
+            let body = json!({ "account": "a", "cents": 1 });
+            let done = answer(request.json(&body)).await;
+            assert_eq!(done.status, 200, "{done:?}");
+        }
+    }
+    let actors: Vec<Ref> =
+        bank::log(&served.annals).await.iter().map(|event| event.metadata().unwrap().actor).collect();
+    let actors: Vec<&str> = actors.iter().map(Ref::as_str).collect();
+    assert_eq!(actors, ["user:RS256", "user:RS256", "user:ES256", "user:ES256", "user:EdDSA", "user:EdDSA"]);
+    let claimed = json!({ "account": "a", "cents": 1, "actor": "user:mallory" });
+    let request = served.request(Method::POST, "/commands/deposit").bearer_auth(token(
+        Algorithm::ES256,
+        Some("ec"),
+        &claims(),
+        &ec(),
+    ));
+    assert!(answer(request.json(&claimed)).await.problem(400, "malformed").contains("actor"));
+    // A subject is never a whole reference.
+    let service = token(Algorithm::ES256, None, &but(&json!({ "sub": "service:root" })), &ec());
+    assert_eq!(with(&served, &service).await.status, 200);
+    let cookie = format!("theme=dark; annals_token={}", token(Algorithm::EdDSA, None, &claims(), &ed()));
+    assert_eq!(answer(served.request(Method::GET, "/audit").header("Cookie", &cookie)).await.status, 200);
+    // Another site's page would write with the cookie.
+    let forgery = served.request(Method::POST, "/commands/deposit").header("Cookie", &cookie);
+    let forgery = forgery.header("Origin", "https://evil.example").json(&json!({ "account": "a", "cents": 1 }));
+    answer(forgery).await.problem(403, "denied");
+    let url = place.url();
+    served.stop().await;
+    let annals = app().open(url).await.unwrap();
+    let readers: Vec<Ref> = bank::log(&annals)
+        .await
+        .iter()
+        .filter(|event| event.event_type == "annals_read.read" || event.aggregate.kind().contains("trail"))
+        .map(|event| event.metadata().unwrap().actor)
+        .collect();
+    assert!(readers.contains(&"user:service:root".parse().unwrap()), "{readers:?}");
+    annals.close().await;
+}
+
+/// Mission A8: 401, of the audit API too.
+async fn nothing_is_open_without_a_token_but_health(place: &Place) {
+    let served = served(app(), place).await;
+    let paths = [
+        "/audit",
+        "/audit/count",
+        "/audit/export?format=csv",
+        "/metrics",
+        "/metrics/",
+        "/metrics/bank",
+        "/views",
+        "/views/balance",
+        "/views/balance/a",
+        "/projections",
+        "/projections/audit",
+        "/events",
+        "/check",
+        "/commands",
+        "/openapi.json",
+        "/",
+        "/nothing/here",
+    ];
+    for path in paths {
+        let answer = served.get(path).await;
+        answer.problem(401, "unauthenticated");
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{path}");
+    }
+    served.post("/commands/deposit", &json!({ "account": "a", "cents": 1 })).await.problem(401, "unauthenticated");
+    for path in ["/projections/audit/rebuild", "/projections/audit/skip", "/check"] {
+        served.do_it(Method::POST, path).await.problem(401, "unauthenticated");
+    }
+    for path in ["/healthz", "/readyz", "/try"] {
+        assert_eq!(served.get(path).await.status, 200, "{path}");
+    }
+    let spoofed = served.request(Method::GET, "/audit").header("Annals-Actor", "user:root");
+    answer(spoofed).await.problem(401, "unauthenticated");
+    assert!(bank::log(&served.annals).await.is_empty());
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_right_is_refused_and_said_why() {
+    let place = Place::sqlite();
+    let served = served(app(), &place).await;
+    let es = |change: Value| token(Algorithm::ES256, Some("ec"), &but(&change), &ec());
+    let good = es(json!({}));
+    assert_eq!(with(&served, &good).await.status, 200);
+    let (body, signature) = good.rsplit_once('.').unwrap();
+    let none = json!({ "alg": "none", "typ": "JWT" });
+    let rs_header = json!({ "alg": "RS256", "kid": "ec" });
+    // What was the public key is taken for a secret, where the token picks the algorithm.
+    let confused = EncodingKey::from_secret(include_bytes!("keys/ec.pem"));
+    let cases = [
+        ("expired", es(json!({ "exp": now() - 3600 })), "expired"),
+        ("not yet", es(json!({ "nbf": now() + 3600 })), "not yet valid"),
+        ("no expiry", es(json!({ "exp": null })), "lacks"),
+        ("no subject", es(json!({ "sub": null })), "cannot be read"),
+        ("empty subject", es(json!({ "sub": "" })), "subject"),
+        ("a subject with NUL", es(json!({ "sub": "a\u{0}b" })), "subject"),
+        ("no audience", es(json!({ "aud": null })), "lacks"),
+        ("another audience", es(json!({ "aud": "shop" })), "another audience"),
+        ("another issuer", es(json!({ "iss": "https://evil.example" })), "another issuer"),
+        ("no issuer", es(json!({ "iss": null })), "lacks"),
+        ("another key", token(Algorithm::RS256, Some("rsa"), &claims(), &other_rsa()), "signature"),
+        ("another's id", token(Algorithm::RS256, Some("ec"), &claims(), &rsa()), "none of those"),
+        ("unknown id", token(Algorithm::RS256, Some("x"), &claims(), &rsa()), "none of those"),
+        ("another algorithm", token(Algorithm::RS512, Some("rsa"), &claims(), &rsa()), "none of those"),
+        ("key confusion", token(Algorithm::HS256, Some("ec"), &claims(), &confused), "none of those"),
+        ("none", forged(&none, &claims(), ""), "algorithm"),
+        ("None", forged(&json!({ "alg": "None" }), &claims(), ""), "algorithm"),
+        ("none, with a signature", forged(&none, &claims(), signature), "algorithm"),
+        ("no signature", format!("{body}."), "signature"),
+        ("another header", forged(&rs_header, &claims(), signature), "none of those"),
+        ("critical", forged(&json!({ "alg": "ES256", "crit": ["x"], "x": 1 }), &claims(), signature), "crit"),
+        (
+            "changed",
+            forged(&json!({ "alg": "ES256", "kid": "ec" }), &but(&json!({ "sub": "root" })), signature),
+            "signature",
+        ),
+        ("cut off", body.to_owned(), "cannot be read"),
+        ("nothing", String::new(), ""),
+        ("no token", "abc".to_owned(), "cannot be read"),
+        ("too long", format!("{body}.{}", "A".repeat(10_000)), "too long"),
+    ];
+    for (name, token, why) in cases {
+        let detail = with(&served, &token).await.problem(401, "unauthenticated");
+        assert!(detail.contains(why), "{name}: {detail}");
+    }
+    let twice = served.request(Method::GET, "/audit").bearer_auth(&good).bearer_auth(&good);
+    answer(twice).await.problem(401, "unauthenticated");
+    let basic = served.request(Method::GET, "/audit").basic_auth("alice", Some(&good));
+    answer(basic).await.problem(401, "unauthenticated");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_verifies_what_is_signed_with_it_alone() {
+    let place = Place::sqlite();
+    let keys = Keys::from_secret(SECRET).unwrap();
+    let served =
+        Served::with(app(), &place, |door| door.authentication(Authentication::bearer(keys, "bank"))).await;
+    let sign = |algorithm, secret: &[u8]| token(algorithm, None, &claims(), &EncodingKey::from_secret(secret));
+    assert_eq!(with(&served, &sign(Algorithm::HS256, SECRET)).await.status, 200);
+    for bad in [sign(Algorithm::HS256, &SECRET[1..]), sign(Algorithm::HS384, SECRET), sign(Algorithm::HS256, b"")] {
+        with(&served, &bad).await.problem(401, "unauthenticated");
+    }
+    served.stop().await;
+}
+
+#[test]
+fn keys_that_would_verify_nothing_or_anything_are_refused() {
+    assert!(matches!(Keys::from_secret(b"short"), Err(KeyError::ShortSecret(5))));
+    assert!(matches!(Keys::from_jwks("{}"), Err(KeyError::Jwks(_))));
+    assert!(matches!(Keys::from_jwks(r#"{"keys":[]}"#), Err(KeyError::None { skipped: 0 })));
+    // A secret in what is published would let anybody sign.
+    let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}"#;
+    assert!(matches!(Keys::from_jwks(secret), Err(KeyError::None { skipped: 1 })));
+    let mut encrypts = jwk(&rsa(), Algorithm::RS256, "rsa");
+    encrypts.common.public_key_use = Some(PublicKeyUse::Encryption);
+    let set = serde_json::to_string(&JwkSet { keys: vec![encrypts] }).unwrap();
+    assert!(matches!(Keys::from_jwks(&set), Err(KeyError::None { skipped: 1 })));
+    assert!(!format!("{:?}", Keys::from_secret(SECRET).unwrap()).contains("thirty"));
+}
+
+#[tokio::test]
+async fn a_door_that_was_not_set_up_lets_nobody_in() {
+    let place = Place::sqlite();
+    let served = Served::with(app(), &place, |door| door).await;
+    served.get("/audit").await.problem(401, "unauthenticated");
+    assert_eq!(served.get("/healthz").await.status, 200);
+    served.stop().await;
+}
