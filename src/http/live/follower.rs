@@ -17,8 +17,9 @@ use crate::projections::presenter::{PresentError, Words};
 use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
 
-/// How many rows are read at a time, and kept for one who is slow.
-const ROWS: u64 = 100;
+/// The most rows that are read at a time, and kept for one who is slow, and about how many bytes they may have as JSON.
+const ROWS: usize = 100;
+const BYTES: usize = 256 * 1024;
 
 pub(super) struct Follower {
     hub: Arc<Hub>,
@@ -27,6 +28,8 @@ pub(super) struct Follower {
     words: Option<Words>,
     sieve: Sieve,
     closing: Closing,
+    /// How many rows are read at a time, by what those before took.
+    most: usize,
     /// How many rows may still come.
     left: u64,
     /// The last place that was looked at.
@@ -64,12 +67,13 @@ impl Follower {
         let sieve = query.sieve()?;
         let place = cursor.map(|cursor| cursor.last()).unwrap_or_default();
         let stage = Stage::Stored(hub.subscribe());
-        let mut follower = Self { hub, query, words, sieve, closing, left: limit, place, first: None, stage };
+        let mut follower =
+            Self { hub, query, words, sieve, closing, most: ROWS / 10, left: limit, place, first: None, stage };
         if follower.sieve.has_end() {
             // Whether it is denied, or the cursor another log's, a page says; the stream reads it again.
             follower.query.clone().limit(1).page().await?;
             let rows = follower.query.clone().limit(limit).follow();
-            follower.stage = Stage::Alone(rows.ready_chunks(ROWS as usize));
+            follower.stage = Stage::Alone(rows.ready_chunks(ROWS / 10));
         } else {
             follower.first = follower.page(false).await.map_err(Stop::into_problem)?;
         }
@@ -159,7 +163,7 @@ impl Follower {
         let Stage::Stored(subscription) = &self.stage else { return Ok(None) };
         let at = subscription.at;
         let mut query = self.cursor().into_iter().fold(self.query.clone(), AuditQuery::cursor);
-        query = query.limit(self.left.min(ROWS));
+        query = query.limit(self.left.min(self.most as u64));
         if patiently {
             query = query.after(at);
         }
@@ -192,6 +196,9 @@ impl Follower {
             words.tell(self.hub.annals().presenter(), &mut rows).await?;
         }
         let batch = Batch::new(from, to, rows).map_err(|error| Problem::internal(&error))?;
+        if !batch.rows.is_empty() {
+            self.most = batch.rows_in(BYTES).min(ROWS);
+        }
         let chosen: Vec<usize> = (0..batch.rows.len()).collect();
         Ok(self.hand_over(Arc::new(batch), &chosen))
     }

@@ -117,11 +117,12 @@ impl Session {
             drop(outgoing);
             // What is queued goes out, if the client takes it.
             let _ = timeout(GRACE, sending).await;
-            // What is not read when a connection is closed takes the goodbye with it.
-            let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
         } else {
             sending.abort();
         }
+        // A client that says goodbye is answered; and what is not read when a connection is closed takes the server's own
+        // goodbye with it.
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
     }
 
     async fn work(&self, text: String) -> Outcome {
