@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,11 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 /// How many connections are open at a time; more wait in the system's queue.
@@ -40,10 +40,10 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
-    let connection = Arc::new(builder);
-    let graceful = GracefulShutdown::new();
+    // Not hyper-util's builder, which first waits, for however long, to see which version of HTTP it is.
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
+    let closing = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(shutdown);
     loop {
@@ -64,14 +64,15 @@ pub async fn serve(
                 Err(error) => return Err(error),
             },
         };
-        let served = one(&connection, stream, from, router.clone(), &graceful);
+        let served = one(&connection, stream, from, router.clone(), closing.subscribe());
         tokio::spawn(async move {
             served.await;
             drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    closing.send_replace(true);
+    if tokio::time::timeout(GRACE, closing.closed()).await.is_err() {
         tracing::warn!("requests that were under way for longer than {GRACE:?} were cut off");
     }
     Ok(())
@@ -79,11 +80,11 @@ pub async fn serve(
 
 /// One connection, until it ends.
 fn one(
-    connection: &auto::Builder<TokioExecutor>,
+    connection: &http1::Builder,
     stream: TcpStream,
     from: SocketAddr,
     router: Router,
-    graceful: &GracefulShutdown,
+    mut closing: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
@@ -91,10 +92,18 @@ fn one(
         request.extensions_mut().insert(ConnectInfo(from));
         router.clone().oneshot(request)
     });
-    let serving = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let serving = graceful.watch(serving);
+    let serving = connection.serve_connection(TokioIo::new(stream), service).with_upgrades();
     async move {
-        if let Err(error) = serving.await {
+        let mut serving = pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            // It is told once, when it is over.
+            _ = closing.changed() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
             // Whoever hangs up, is too slow or speaks something else than HTTP.
             tracing::debug!(%from, %error, "a connection ended early");
         }
