@@ -282,7 +282,7 @@ async fn all_who_follow_share_one_reader_as_long_as_there_are_any() {
 async fn who_falls_behind_what_all_share_misses_nothing() {
     let world = World::new().await;
     let hub = Hub::new(world.annals.clone());
-    let closing = Closing::new(&watch::Sender::new(false));
+    let closing = Closing::new(watch::channel(false).1);
     let query = world.annals.audit();
     let open = Follower::open(hub, query, &Asked::default(), Words::default(), closing).await;
     let mut steps = open.unwrap_or_else(|problem| panic!("{problem:?}")).steps();

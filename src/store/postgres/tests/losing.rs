@@ -118,7 +118,7 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
     let bed = Bed::new();
     let proxy = Proxy::start(bed.address()).await;
     let store = open_at(&bed.url(bed.user(), &proxy.address), true).await.unwrap();
-    let queue = Queue::start(store.clone(), Box::new(|_| {}));
+    let queue = Queue::start(store.clone(), Arc::default(), Box::new(|_| {}));
     let mut number = 0;
     for cut in [BEFORE_THE_CALL, AFTER_THE_CALL, BEFORE_THE_REPLY] {
         proxy.cut(cut);
@@ -166,7 +166,7 @@ async fn a_server_that_cannot_be_reached_after_a_lost_answer_is_no_definite_fail
         carried.iter().for_each(tokio::task::JoinHandle::abort);
     });
     let store = open_at(&bed.url(bed.user(), &address), true).await.unwrap();
-    let queue = Queue::start(store, Box::new(|_| {}));
+    let queue = Queue::start(store, Arc::default(), Box::new(|_| {}));
     let pending = queue.submit(commit(1).on("tally:a", 0, 1).done(), || true).unwrap();
     match pending.await.unwrap() {
         Answer::Failed(error) => assert!(matches!(*error, StoreError::OutcomeUnknown(_)), "{error:?}"),
@@ -182,7 +182,7 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     let (store, other) = (bed.open().await, bed.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let session = other.exclusive(Duration::from_secs(10), Duration::from_secs(30)).await.unwrap();
-    let queue = Queue::start(store.clone(), Box::new(|_| {}));
+    let queue = Queue::start(store.clone(), Arc::default(), Box::new(|_| {}));
     let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), || true).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",
