@@ -1,6 +1,5 @@
 //! [`Traffic`]: requests and followers, counted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -54,17 +53,14 @@ impl Traffic {
     pub fn follower(&self, protocol: &'static str) -> Follower {
         let gauge = self.followers.get_or_create_owned(&By { protocol });
         gauge.inc();
-        Follower(Arc::new(Counted(gauge)))
+        Follower(gauge)
     }
 }
 
-/// Somebody who follows: counted until the last clone is gone.
-#[derive(Clone)]
-pub(in crate::http) struct Follower(Arc<Counted>);
+/// Somebody who follows: counted until this is gone.
+pub(in crate::http) struct Follower(Gauge);
 
-struct Counted(Gauge);
-
-impl Drop for Counted {
+impl Drop for Follower {
     fn drop(&mut self) {
         self.0.dec();
     }
