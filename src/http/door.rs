@@ -33,6 +33,7 @@ pub fn router(annals: Annals) -> Door {
         base: String::new(),
         authentication: Authentication::default(),
         limits: Limits::default(),
+        pace: live::Pace::default(),
     }
 }
 
@@ -46,6 +47,7 @@ pub struct Door {
     base: String,
     authentication: Authentication,
     limits: Limits,
+    pace: live::Pace,
 }
 
 impl Door {
@@ -99,6 +101,12 @@ impl Door {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn pace(mut self, pace: live::Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     /// The router.
     #[must_use]
     pub fn into_router(self) -> Router {
@@ -110,12 +118,12 @@ impl Door {
             checks: Jobs::default(),
             door: self,
         }));
-        let limits = &shared.0.door.limits;
+        let bounds = shared.0.door.limits.start();
         let guarded = openapi::routes(&shared)
             .merge(operations::routes())
             .merge(page::routes(&shared))
-            .layer(middleware::from_fn_with_state(limits.start(), bounded))
-            .merge(live::routes(&shared))
+            .layer(middleware::from_fn_with_state(bounds.clone(), bounded))
+            .merge(live::routes(&shared, bounds))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(nothing_here)
             .layer(middleware::from_fn_with_state(shared.clone(), admit));
@@ -196,6 +204,10 @@ impl Shared {
 
     pub(super) fn largest_body(&self) -> usize {
         self.0.door.limits.largest_body
+    }
+
+    pub(super) fn pace(&self) -> live::Pace {
+        self.0.door.pace
     }
 
     /// What comes and goes: a route that stays open says so, by [`Traffic::follower`].

@@ -52,6 +52,13 @@ struct Inner {
     counted: AtomicU32,
 }
 
+impl Bounds {
+    /// Counts one more that who asks wants: an error if that is too often. For what comes over a line that stays open.
+    pub fn count(&self, asker: &Asker) -> Result<(), Problem> {
+        self.0.count(Some(asker))
+    }
+}
+
 /// Lets a request through while there is room for it, and gives it up when its answer does not begin in a minute.
 pub(super) async fn bounded(
     State(Bounds(bounds)): State<Bounds>,

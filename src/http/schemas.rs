@@ -5,14 +5,20 @@ use std::borrow::Cow;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
 
-use crate::events::{Ref, Topic};
+use crate::events::{Action, Ref, Topic};
 use crate::projections::Bound;
 use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
 use crate::projections::export::Format;
 use crate::projections::metrics::Width;
+use crate::projections::presenter::Naming;
+
+/// What parameters refer to: nothing else puts it into the document.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Action, Bound, Cursor, Format, Naming, Ref, Time, Topic, Width)))]
+pub(super) struct OfParameters;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()

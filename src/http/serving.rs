@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,9 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
@@ -46,10 +46,9 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
-    let connection = Arc::new(builder);
-    let graceful = GracefulShutdown::new();
+    // Not hyper-util's builder, which first waits, for however long, to see which version of HTTP it is.
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
     let closing = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(shutdown);
@@ -71,7 +70,7 @@ pub async fn serve(
                 Err(error) => return Err(error),
             },
         };
-        let served = one(&connection, stream, from, router.clone(), &graceful, Closing::new(&closing));
+        let served = one(&connection, stream, from, router.clone(), closing.subscribe());
         tokio::spawn(async move {
             served.await;
             drop(permit);
@@ -79,9 +78,8 @@ pub async fn serve(
     }
     drop(listener);
     closing.send_replace(true);
-    // What was upgraded to WebSocket is no connection any more, but still has to say goodbye.
-    let ended = async { tokio::join!(graceful.shutdown(), closing.closed()) };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    // Also what was upgraded to WebSocket, and is no connection any more, still has to say goodbye.
+    if tokio::time::timeout(GRACE, closing.closed()).await.is_err() {
         tracing::warn!("requests that were under way for longer than {GRACE:?} were cut off");
     }
     Ok(())
@@ -89,27 +87,34 @@ pub async fn serve(
 
 /// One connection, until it ends.
 fn one(
-    connection: &auto::Builder<TokioExecutor>,
+    connection: &http1::Builder,
     stream: TcpStream,
     from: SocketAddr,
     router: Router,
-    graceful: &GracefulShutdown,
-    closing: Closing,
+    mut closing: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
+    let what_follows = Closing::new(closing.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
-        request.extensions_mut().insert(closing.clone());
+        request.extensions_mut().insert(what_follows.clone());
         router.clone().oneshot(request)
     });
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(TAKEN));
-    let stream = TokioIo::new(Box::pin(stream));
-    let serving = connection.serve_connection_with_upgrades(stream, service).into_owned();
-    let serving = graceful.watch(serving);
+    let serving = connection.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
     async move {
-        if let Err(error) = serving.await {
+        let mut serving = pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            // It is told once, when it is over.
+            _ = closing.changed() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
             // Whoever hangs up, is too slow or speaks something else than HTTP.
             tracing::debug!(%from, %error, "a connection ended early");
         }

@@ -84,7 +84,7 @@ impl Histogram {
     /// The sum, how many there were, and how many up to each bound but beyond the one before.
     #[cfg(feature = "http")]
     pub fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = self.bounds.iter().copied().chain([f64::MAX]);
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let counts: Vec<(f64, u64)> = bounds.zip(self.counts.iter().map(|count| count.load(Relaxed))).collect();
         (self.sum.load(Relaxed) as f64 / 1e6, counts.iter().map(|(_, count)| count).sum(), counts)
     }

@@ -1,1 +1,172 @@
-//! To come.
+//! What must be turned away: with the right status, without a panic, and with the program going on.
+
+use std::time::Duration;
+
+use annals_test_postgres::Place;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::bank::{self, app};
+use crate::served::{Answer, Served, answer};
+
+async fn served() -> (Served, Place) {
+    let place = Place::sqlite();
+    (Served::alice(app(), &place).await, place)
+}
+
+async fn send(served: &Served, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = served.request(Method::POST, "/commands/deposit");
+    let request = if content_type.is_empty() { request } else { request.header("Content-Type", content_type) };
+    answer(request.body(body)).await
+}
+
+/// What comes back for these bytes, until the server closes.
+async fn raw(served: &Served, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    read.expect("an end").expect("no reset");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The program is none the worse for it.
+async fn goes_on(served: Served) {
+    assert!(bank::log(&served.annals).await.is_empty(), "nothing was written");
+    assert_eq!(served.deposit("a", 1).await["first_position"], 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_such_command_is_refused_and_the_fault_named() {
+    let (served, _place) = served().await;
+    let deep = format!("{{\"account\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    for (body, named) in [
+        ("", "EOF"),
+        ("{", "EOF"),
+        ("{\"account\":\"a\",\"cents\":", "EOF"),
+        ("nonsense", "expected"),
+        ("[]", "object"),
+        ("null", "object"),
+        ("{}", "account"),
+        (r#"{"account":"a"}"#, "cents"),
+        (r#"{"account":"a","cents":"1"}"#, "/cents"),
+        (r#"{"account":"a","cents":1.5}"#, "/cents"),
+        (r#"{"account":"a","cents":1e300}"#, "i64"),
+        (r#"{"account":"a","cents":99999999999999999999}"#, "/cents"),
+        (r#"{"account":7,"cents":1}"#, "/account"),
+        (r#"{"account":"a","cents":1,"cent":2}"#, "cent"),
+        (r#"{"account":"a","cents":1,"cents":2}"#, "duplicate"),
+        (r#"{"account":"a","cents":1}{}"#, "trailing"),
+        ("\u{feff}{}", "expected"),
+        (&deep, "recursion"),
+    ] {
+        let detail = send(&served, "application/json", body.to_owned()).await.problem(400, "malformed");
+        assert!(detail.contains(named), "{body:.60}: {detail}");
+    }
+    let faults = send(&served, "application/json", r#"{"account":7,"cents":"1"}"#).await.json();
+    let pointers: Vec<&Value> = faults["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
+    assert_eq!(pointers, ["/account", "/cents"]);
+    goes_on(served).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_utf_8_or_says_it_is_something_else_is_refused() {
+    let (served, _place) = served().await;
+    let latin = b"{\"account\":\"\xe9\",\"cents\":1}".to_vec();
+    assert!(send(&served, "application/json", latin).await.problem(400, "malformed").contains("UTF-8"));
+    let good = r#"{"account":"a","cents":1}"#;
+    for content_type in
+        ["", "text/plain", "application/x-www-form-urlencoded", "application/xml", "json", "multipart/form-data"]
+    {
+        send(&served, content_type, good).await.problem(415, "media-type");
+    }
+    goes_on(served).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_turned_away() {
+    let place = Place::sqlite();
+    let alice = annals::http::Authentication::trusting(Some("user:alice".parse().unwrap()));
+    let served = Served::with(app(), &place, |door| door.authentication(alice).largest_body(1_000)).await;
+    let large = json!({ "account": "a".repeat(2_000), "cents": 1 }).to_string();
+    send(&served, "application/json", large.clone()).await.problem(413, "too-large");
+    // In pieces, without saying how large it is.
+    let pieces = futures::stream::iter(
+        large.into_bytes().chunks(100).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
+    );
+    send(&served, "application/json", reqwest::Body::wrap_stream(pieces)).await.problem(413, "too-large");
+    goes_on(served).await;
+}
+
+#[tokio::test]
+async fn what_is_no_http_or_breaks_off_is_answered_or_dropped() {
+    let (served, _place) = served().await;
+    let head = "POST /commands/deposit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let cases: [(Vec<u8>, &[&str]); 9] = [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), &["HTTP/1.1 400", ""]),
+        (b"GET / HTTP/9.9\r\n\r\n".to_vec(), &["HTTP/1.1 400", ""]),
+        (b"\x00\xff\xfe".to_vec(), &["HTTP/1.1 400", ""]),
+        (
+            format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(100_000)).into_bytes(),
+            &["HTTP/1.1 414"],
+        ),
+        (
+            format!("GET /audit HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-More: 1\r\n".repeat(500)).into_bytes(),
+            &["HTTP/1.1 431"],
+        ),
+        // Less than was announced.
+        (format!("{head}Content-Length: 100\r\n\r\n{{\"account\"").into_bytes(), &["HTTP/1.1 400", ""]),
+        // Two lengths: what a proxy in front and this might read apart.
+        (format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}").into_bytes(), &["HTTP/1.1 400"]),
+        (format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n").into_bytes(), &["HTTP/1.1 400", ""]),
+        (b"GET /audit HTTP/1.1\r\nHost: local\x01host\r\n\r\n".to_vec(), &["HTTP/1.1 400"]),
+    ];
+    for (bytes, wanted) in cases {
+        let got = raw(&served, &bytes).await;
+        let fits =
+            wanted.iter().any(|wanted| if wanted.is_empty() { got.is_empty() } else { got.starts_with(wanted) });
+        assert!(fits, "{:?}: {got}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
+    }
+    goes_on(served).await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_is_refused() {
+    let (served, _place) = served().await;
+    for path in ["/views/balance/%ff", "/views/balance/a%00b", "/audit?text=%ff", "/audit?text=%00", "/metrics/%00"]
+    {
+        let got =
+            raw(&served, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+                .await;
+        assert!(got.starts_with("HTTP/1.1 400") && got.contains("application/problem+json"), "{path}: {got}");
+    }
+    served.get("/nothing").await.problem(404, "not-found");
+    served.do_it(Method::DELETE, "/audit").await.problem(405, "method-not-allowed");
+    served.do_it(Method::PUT, "/commands/deposit").await.problem(405, "method-not-allowed");
+    let detail = served.get("/audit?actr=user:a").await.problem(400, "malformed");
+    assert!(detail.contains("`actr`") && detail.contains("actor"), "{detail}");
+    for path in ["/projections?x=1", "/commands?x=1", "/views?x=1", "/check?x=1"] {
+        served.get(path).await.problem(400, "malformed");
+    }
+    goes_on(served).await;
+}
+
+#[tokio::test]
+async fn every_answer_tells_browsers_what_they_may_do_with_it() {
+    let (served, _place) = served().await;
+    for path in ["/audit", "/nothing", "/healthz", "/try", "/metrics"] {
+        let answer = served.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(answer.headers.get("access-control-allow-origin").is_none());
+    }
+    goes_on(served).await;
+}

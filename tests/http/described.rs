@@ -1,1 +1,90 @@
-//! To come.
+//! OpenAPI, and the page to try it.
+
+use std::collections::BTreeSet;
+
+use annals_test_postgres::Place;
+use serde_json::{Value, json};
+
+use crate::bank::app;
+use crate::served::Served;
+
+/// All `$ref`s of a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(to) = map.get("$ref").and_then(Value::as_str) {
+                found.insert(to.to_owned());
+            }
+            map.values().for_each(|inner| references(inner, found));
+        }
+        Value::Array(all) => all.iter().for_each(|inner| references(inner, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn everything_is_described_and_every_reference_leads_somewhere() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    let api = served.get("/openapi.json").await.json();
+    assert_eq!(api["openapi"], "3.1.0");
+    let paths: BTreeSet<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    for path in [
+        "/audit",
+        "/audit/count",
+        "/audit/export",
+        "/check",
+        "/commands",
+        "/commands/deposit",
+        "/commands/transfer",
+        "/commands/{name}",
+        "/events",
+        "/metrics/",
+        "/metrics/{topic}",
+        "/projections",
+        "/projections/{name}",
+        "/projections/{name}/rebuild",
+        "/projections/{name}/resume",
+        "/projections/{name}/skip",
+        "/projections/{name}/letters",
+        "/projections/{name}/replay",
+        "/views",
+        "/views/{name}",
+        "/views/{name}/{key}",
+    ] {
+        assert!(paths.contains(path), "{path} is missing of {paths:?}");
+    }
+    let mut found = BTreeSet::new();
+    references(&api, &mut found);
+    for reference in &found {
+        let pointer =
+            reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads out of the document"));
+        assert!(api.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    let deposit = &api["paths"]["/commands/deposit"]["post"];
+    let schema = &deposit["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(schema["required"], json!(["account", "cents"]));
+    assert_eq!(schema["additionalProperties"], false);
+    for status in ["200", "400", "401", "403", "408", "409", "413", "415", "422", "429", "503"] {
+        assert!(deposit["responses"][status].is_object(), "{status}");
+    }
+    served.stop().await;
+}
+
+/// Mission P25, of this page: nothing comes from elsewhere.
+#[tokio::test]
+async fn the_page_to_try_it_loads_nothing_from_another_host() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    let mut size = 0;
+    for (path, content_type) in [("/try", "text/html"), ("/try.css", "text/css"), ("/try.js", "text/javascript")] {
+        let answer = served.get(path).await;
+        assert!(answer.header("content-type").starts_with(content_type), "{path}");
+        assert!(!answer.text.contains("://") && !answer.text.contains("src=\"//"), "{path}");
+        assert!(!answer.text.contains("innerHTML"), "{path}: texts are set as text");
+        assert!(answer.header("content-security-policy").contains("connect-src 'self'"), "{path}");
+        size += answer.text.len();
+    }
+    assert!(size < 20_000, "{size} bytes");
+    served.stop().await;
+}

@@ -1,1 +1,98 @@
-//! To come.
+//! Mission A15: a write API and an audit API, each a process of its own, on one Postgres.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use annals_test_postgres::Place;
+use reqwest::{Client, Method};
+use serde_json::json;
+
+use crate::bank::app;
+use crate::served::{after, answer};
+
+/// Set in a process that is one of the two.
+const ROLE: &str = "ANNALS_TEST_PEER";
+const STORE: &str = "ANNALS_TEST_PEER_STORE";
+
+/// This program, started again as one of the two.
+struct Peer {
+    child: Child,
+    url: String,
+}
+
+impl Peer {
+    fn start(role: &str, place: &Place) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "peers::serves_as_a_peer", "--nocapture", "--include-ignored"])
+            .env(ROLE, role)
+            .env(STORE, place.url())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines.find_map(|line| Some(line.unwrap().split_once("serving at ")?.1.to_owned()));
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: url.expect("it serves") }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// No test of its own: what the peers run. The one that writes follows nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process of another test"]
+async fn serves_as_a_peer() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let store = std::env::var(STORE).unwrap();
+    let annals = match role.as_str() {
+        "write" => app().open_without_following(&store).await.unwrap(),
+        _ => app().open(&store).await.unwrap(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("serving at http://{}", listener.local_addr().unwrap());
+    let alice = annals::http::Authentication::trusting(Some("user:alice".parse().unwrap()));
+    let router = annals::http::router(annals).authentication(alice).into_router();
+    annals::http::serve(listener, router, std::future::pending()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_api_and_an_audit_api_run_apart_and_each_without_the_other() {
+    let place = Place::postgres();
+    let client = Client::new();
+    let write = async |peer: &Peer, cents: i64| {
+        let request = client.request(Method::POST, format!("{}/commands/deposit", peer.url));
+        let done = answer(request.json(&json!({ "account": "a", "cents": cents }))).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        done.json()
+    };
+    let read =
+        async |peer: &Peer, path: String| answer(client.request(Method::GET, format!("{}{path}", peer.url))).await;
+    let writer = Peer::start("write", &place);
+    let first = write(&writer, 5).await;
+    // Written while nobody follows.
+    let auditor = Peer::start("audit", &place);
+    let page = read(&auditor, format!("/audit?{}", after(&first))).await.json();
+    assert_eq!(page["rows"][0]["sentence"], "user:alice paid 5 into account:a");
+    for cents in 6..10 {
+        let receipt = write(&writer, cents).await;
+        let total = read(&auditor, format!("/metrics/bank?{}", after(&receipt))).await.json()["total"].clone();
+        assert_eq!(total, cents - 4);
+    }
+    // The audit API is gone: the write API writes on.
+    drop(auditor);
+    let alone = write(&writer, 10).await;
+    assert_eq!(alone["first_position"], 6);
+    // The write API is gone: the audit API answers, with what was written meanwhile.
+    drop(writer);
+    let auditor = Peer::start("audit", &place);
+    let page = read(&auditor, format!("/audit?newest_first=true&{}", after(&alone))).await.json();
+    assert_eq!(page["rows"].as_array().unwrap().len(), 6);
+    assert_eq!(read(&auditor, "/views/balance/a".to_owned()).await.json(), json!({ "cents": 45, "events": 6 }));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}

@@ -1,1 +1,104 @@
+//! One process writes, another is followed: what one appends comes to who follows another, also over a kill.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use annals::http::Authentication;
+use annals_test_postgres::{Place, both_stores};
+
+use crate::bank::app;
+use crate::conformance::{By, Seen};
+use crate::in_time;
+use crate::server::Server;
+
+/// Not a test of its own: the process that is followed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(store) = std::env::var("LIVE_STORE") else { return };
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().lines().count();
+        // Whoever started this is gone.
+        std::process::exit(0);
+    });
+    let annals = app().open(&store).await.unwrap();
+    let trusting = Authentication::trusting(Some("user:reader".parse().unwrap()));
+    let server = Server::serve(annals, &std::env::var("LIVE_ADDRESS").unwrap(), trusting).await;
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "> {}", server.address).and_then(|()| output.flush()).unwrap();
+    drop(output);
+    std::future::pending::<()>().await;
+}
+
+struct Process(Child);
+
+impl Process {
+    /// Serves the store on this address; answers where.
+    fn start(store: &str, address: &str) -> (Self, std::net::SocketAddr) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "processes::child", "--nocapture"])
+            .env("LIVE_STORE", store)
+            .env("LIVE_ADDRESS", address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // The test harness writes words of its own, without the mark.
+        let address = lines.find_map(|line| Some(line.split_once("> ")?.1.to_owned())).expect("it serves");
+        (Self(child), address.parse().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A15, D8: the process that is followed is killed and started again while the other writes; nothing is missed or comes
+/// twice, whatever the protocol.
+async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(place: &Place) {
+    const EVENTS: usize = 150;
+    let writer = Server::start(place.url()).await;
+    let url = place.url().to_owned();
+    let (mut process, at) = tokio::task::block_in_place(|| Process::start(&url, "127.0.0.1:0"));
+    let readers = By::ALL.map(|by| {
+        tokio::spawn(async move {
+            let mut seen: Vec<Seen> = Vec::new();
+            while seen.len() < EVENTS {
+                let last = seen.last().map(|(cursor, _)| cursor.clone());
+                let most = (EVENTS - seen.len()).min(17);
+                // A connection that breaks with its server gives no answer.
+                if let Ok(rows) = tokio::spawn(async move { by.read(at, &[], last.as_deref(), most).await }).await {
+                    seen.extend(rows);
+                } else {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+            seen
+        })
+    });
+    // One more, for those who read pages: a row has its cursor when there is another behind it.
+    for n in 0..=EVENTS {
+        if n == 70 {
+            drop(process);
+            process = tokio::task::block_in_place(|| Process::start(&url, &at.to_string())).0;
+        }
+        writer.pay("ann", &(n % 5).to_string(), 1 + n as i64).await;
+    }
+    let mut first: Option<Vec<Seen>> = None;
+    for (reader, by) in readers.into_iter().zip(By::ALL) {
+        let seen = in_time(reader).await.unwrap();
+        let positions: Vec<u64> = seen.iter().map(|(_, row)| row["position"].as_u64().unwrap()).collect();
+        assert_eq!(positions, (1..=EVENTS as u64).collect::<Vec<_>>(), "{by:?}");
+        match &first {
+            None => first = Some(seen),
+            Some(first) => assert_eq!(*first, seen, "{by:?}"),
+        }
+    }
+    drop(process);
+    writer.stop().await;
+}
+
+both_stores! { what_one_process_writes_comes_to_who_follows_another_also_over_a_kill }

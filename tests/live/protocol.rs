@@ -147,6 +147,11 @@ async fn frames_out_of_protocol_are_answered_by_the_code_that_fits() {
         rpc.send_frame(frame).await;
         assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(code));
     }
+    // Who says goodbye is answered.
+    let mut rpc = Rpc::open(server.address).await;
+    let goodbye = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() };
+    rpc.send_frame(Message::Close(Some(goodbye))).await;
+    assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(1000));
     // Bytes that no client of WebSocket would send: an unmasked text, and a masked one that is not UTF-8.
     for (frame, code) in [
         (&[0x81_u8, 1, b'x'][..], 1002),

@@ -1,1 +1,34 @@
+//! The same from Python: its own WebSockets, its own HTTP.
 
+use std::process::Command;
+
+use annals_test_postgres::Place;
+
+use crate::in_time;
+use crate::server::Server;
+
+/// D9: `scripts/live-client`, while somebody writes. Where Python has no pip, it says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_in_python_sees_the_same_in_three_ways() {
+    const ROWS: usize = 60;
+    let place = Place::sqlite();
+    let server = Server::start(place.url()).await;
+    let address = server.address.to_string();
+    let client = tokio::task::spawn_blocking(move || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/live-client");
+        Command::new(script).args([&address, &ROWS.to_string()]).output().unwrap()
+    });
+    for n in 0..=ROWS {
+        server.pay("ann", "1", 1 + n as i64).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let output = in_time(client).await.unwrap();
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{failed}");
+    eprintln!("{said}");
+    assert!(
+        said.starts_with("skipped: ") || said.trim() == format!("ok: {ROWS} rows, alike in three ways"),
+        "{said}"
+    );
+    server.stop().await;
+}

@@ -19,6 +19,12 @@ impl Batch {
         Ok(Self { from, to, rows, texts })
     }
 
+    /// How many rows like these make so many bytes.
+    pub(super) fn rows_in(&self, bytes: usize) -> usize {
+        let each = self.texts.iter().map(String::len).sum::<usize>() / self.texts.len().max(1);
+        (bytes / each.max(1)).max(1)
+    }
+
     /// The row at this index, as JSON.
     pub(super) fn text(&self, index: usize) -> &str {
         self.texts.get(index).map_or("", String::as_str)

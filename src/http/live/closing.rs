@@ -13,8 +13,8 @@ pub(in crate::http) struct Closing(watch::Receiver<bool>);
 
 impl Closing {
     /// It closes when `true` is sent. The sender sees by its receivers whether somebody has still to say goodbye.
-    pub(in crate::http) fn new(closing: &watch::Sender<bool>) -> Self {
-        Self(closing.subscribe())
+    pub(in crate::http) fn new(closing: watch::Receiver<bool>) -> Self {
+        Self(closing)
     }
 
     /// Returns when the server is about to stop.
@@ -31,6 +31,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Closing {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let closing = parts.extensions.get::<Self>().cloned();
-        Ok(closing.unwrap_or_else(|| Self::new(&watch::Sender::new(false))))
+        Ok(closing.unwrap_or_else(|| Self::new(watch::channel(false).1)))
     }
 }

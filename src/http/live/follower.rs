@@ -12,18 +12,24 @@ use super::step::Rows;
 use super::{Closing, Ending, Reason, Step, Steps};
 use crate::events::Head;
 use crate::http::Problem;
-use crate::projections::ReadError;
-use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditRow, Cursor, Sieve};
+use crate::projections::audit::{Asked, AuditError, AuditLog, AuditQuery, AuditRow, Cursor, Sieve};
+use crate::projections::presenter::{PresentError, Words};
+use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
 
-/// How many rows are read at a time, and kept for one who is slow.
-const ROWS: u64 = 100;
+/// The most rows that are read at a time, and kept for one who is slow, and about how many bytes they may have as JSON.
+const ROWS: usize = 100;
+const BYTES: usize = 256 * 1024;
 
 pub(super) struct Follower {
     hub: Arc<Hub>,
     query: AuditQuery,
+    /// How sentences are told; none: as they are declared, which all share.
+    words: Option<Words>,
     sieve: Sieve,
     closing: Closing,
+    /// How many rows are read at a time, by what those before took.
+    most: usize,
     /// How many rows may still come.
     left: u64,
     /// The last place that was looked at.
@@ -47,22 +53,29 @@ impl Follower {
     pub(super) async fn open(
         hub: Arc<Hub>,
         query: AuditQuery,
-        cursor: Option<Cursor>,
-        limit: u64,
+        asked: &Asked,
+        words: Words,
         closing: Closing,
     ) -> Result<Self, Problem> {
+        let (cursor, limit) = (asked.cursor, asked.limit.unwrap_or(u64::MAX));
+        if limit == 0 {
+            return Err(QueryError::NoLimit.into());
+        }
+        let as_declared = words.of(hub.annals().presenter())?.tells_as_declared();
+        let words = Some(words).filter(|_| !as_declared);
         let query = cursor.into_iter().fold(query, AuditQuery::cursor);
         let sieve = query.sieve()?;
         let place = cursor.map(|cursor| cursor.last()).unwrap_or_default();
         let stage = Stage::Stored(hub.subscribe());
-        let mut follower = Self { hub, query, sieve, closing, left: limit, place, first: None, stage };
+        let mut follower =
+            Self { hub, query, words, sieve, closing, most: ROWS / 10, left: limit, place, first: None, stage };
         if follower.sieve.has_end() {
             // Whether it is denied, or the cursor another log's, a page says; the stream reads it again.
             follower.query.clone().limit(1).page().await?;
             let rows = follower.query.clone().limit(limit).follow();
-            follower.stage = Stage::Alone(rows.ready_chunks(ROWS as usize));
+            follower.stage = Stage::Alone(rows.ready_chunks(ROWS / 10));
         } else {
-            follower.first = follower.page(false).await?;
+            follower.first = follower.page(false).await.map_err(Stop::into_problem)?;
         }
         Ok(follower)
     }
@@ -91,12 +104,8 @@ impl Follower {
                 Ok(News::Rows(rows)) => return Step::Rows(rows),
                 Ok(News::Nothing) => {}
                 Ok(News::Over) => return self.end(self.why_over()),
-                Err(
-                    AuditError::Store(StoreError::Closed) | AuditError::Read(ReadError::Store(StoreError::Closed)),
-                ) => {
-                    return self.end(Reason::Shutdown);
-                }
-                Err(error) => return Step::End(Ending::failed(error.into(), self.cursor())),
+                Err(Stop::Closed) => return self.end(Reason::Shutdown),
+                Err(Stop::Failed(problem)) => return Step::End(Ending::failed(*problem, self.cursor())),
             }
         }
     }
@@ -116,7 +125,7 @@ impl Follower {
         if closed && self.left > 0 { Reason::Shutdown } else { Reason::Done }
     }
 
-    async fn news(&mut self) -> Result<News, AuditError> {
+    async fn news(&mut self) -> Result<News, Stop> {
         if let Some(rows) = self.first.take() {
             return Ok(News::Rows(rows));
         }
@@ -136,9 +145,9 @@ impl Follower {
             Stage::Alone(rows) => match rows.next().await {
                 None => Ok(News::Over),
                 Some(rows) => {
-                    let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+                    let rows: Vec<AuditRow> = rows.into_iter().collect::<Result<_, _>>()?;
                     let to = rows.last().map_or(self.place, place_of);
-                    self.choose(Batch::new(self.place, to, rows).map_err(unwritable)?)
+                    self.choose(self.place, to, rows).await
                 }
             },
         }
@@ -150,11 +159,11 @@ impl Follower {
     }
 
     /// The next rows of what is stored, if there are any. `patiently`: the audit log may have to catch up first.
-    async fn page(&mut self, patiently: bool) -> Result<Option<Rows>, AuditError> {
+    async fn page(&mut self, patiently: bool) -> Result<Option<Rows>, Stop> {
         let Stage::Stored(subscription) = &self.stage else { return Ok(None) };
         let at = subscription.at;
         let mut query = self.cursor().into_iter().fold(self.query.clone(), AuditQuery::cursor);
-        query = query.limit(self.left.min(ROWS));
+        query = query.limit(self.left.min(self.most as u64));
         if patiently {
             query = query.after(at);
         }
@@ -168,7 +177,7 @@ impl Follower {
             None if page.head.position > from.position => page.head,
             None => from,
         };
-        let rows = match self.choose(Batch::new(from, to, page.rows).map_err(unwritable)?)? {
+        let rows = match self.choose(from, to, page.rows).await? {
             News::Rows(rows) => Some(rows),
             News::Nothing | News::Over => None,
         };
@@ -181,14 +190,21 @@ impl Follower {
         Ok(rows)
     }
 
-    /// All of these rows.
-    fn choose(&mut self, batch: Batch) -> Result<News, AuditError> {
+    /// All of these rows, in the words that were asked for.
+    async fn choose(&mut self, from: Head, to: Head, mut rows: Vec<AuditRow>) -> Result<News, Stop> {
+        if let Some(words) = &self.words {
+            words.tell(self.hub.annals().presenter(), &mut rows).await?;
+        }
+        let batch = Batch::new(from, to, rows).map_err(|error| Problem::internal(&error))?;
+        if !batch.rows.is_empty() {
+            self.most = batch.rows_in(BYTES).min(ROWS);
+        }
         let chosen: Vec<usize> = (0..batch.rows.len()).collect();
         Ok(self.hand_over(Arc::new(batch), &chosen))
     }
 
     /// What the question lets through of what all share.
-    async fn take(&mut self, batch: Arc<Batch>) -> Result<News, AuditError> {
+    async fn take(&mut self, batch: Arc<Batch>) -> Result<News, Stop> {
         let (from, to) = (batch.from.position, batch.to.position);
         if to <= self.place.position {
             return Ok(News::Nothing);
@@ -202,11 +218,14 @@ impl Follower {
         let chosen: Vec<usize> = rows.take(usize::try_from(self.left).unwrap_or(usize::MAX)).collect();
         match chosen.len() {
             0 => {}
-            all if all == batch.rows.len() => self.sieve.tell(&batch.rows).await?,
+            all if all == batch.rows.len() && self.words.is_none() => self.sieve.tell(&batch.rows).await?,
             _ => {
                 let rows: Vec<AuditRow> =
                     chosen.iter().filter_map(|index| batch.rows.get(*index)).cloned().collect();
                 self.sieve.tell(&rows).await?;
+                if self.words.is_some() {
+                    return self.choose(batch.from, batch.to, rows).await;
+                }
             }
         }
         Ok(self.hand_over(batch, &chosen))
@@ -240,6 +259,46 @@ enum News {
     Over,
 }
 
-fn unwritable(error: serde_json::Error) -> AuditError {
-    StoreError::Unusable { store: "the log".to_owned(), reason: format!("a row cannot be JSON: {error}") }.into()
+/// Why nothing comes any more.
+enum Stop {
+    /// The application is closed.
+    Closed,
+    Failed(Box<Problem>),
+}
+
+impl Stop {
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::Closed => StoreError::Closed.into(),
+            Self::Failed(problem) => *problem,
+        }
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(Box::new(problem))
+    }
+}
+
+impl From<AuditError> for Stop {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Store(StoreError::Closed) | AuditError::Read(ReadError::Store(StoreError::Closed)) => {
+                Self::Closed
+            }
+            error => Problem::from(error).into(),
+        }
+    }
+}
+
+impl From<PresentError> for Stop {
+    fn from(error: PresentError) -> Self {
+        match error {
+            PresentError::Store(StoreError::Closed) | PresentError::Read(ReadError::Store(StoreError::Closed)) => {
+                Self::Closed
+            }
+            error => Problem::from(error).into(),
+        }
+    }
 }

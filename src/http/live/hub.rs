@@ -12,8 +12,9 @@ use crate::events::Head;
 use crate::projections::audit::{AuditError, AuditLog, AuditRow};
 use crate::store::{Interest, StoreError};
 
-/// The most rows of a batch.
+/// The most rows of a batch, and about how many bytes it may have as JSON.
 const ROWS: usize = 256;
+const BYTES: usize = 512 * 1024;
 
 /// How many batches are kept for one who is slower; beyond it, one reads for oneself.
 const KEPT: usize = 32;
@@ -69,10 +70,11 @@ impl Hub {
     /// Until nobody follows, the application closes, or rows cannot be made: then each reads for himself, and sees why.
     async fn run(self: Arc<Self>, batches: broadcast::Sender<Arc<Batch>>, mut at: Head) {
         let mut grown = self.annals.store().watch();
+        let mut most = ROWS / 16;
         let Ok(reading) = self.annals.reading(AuditLog::NAME) else { return self.end() };
         loop {
             grown.borrow_and_update();
-            let pause = match self.share(&mut at).await {
+            let pause = match self.share(&mut at, &mut most).await {
                 Ok(()) => None,
                 Err(error) if passes(&error) => {
                     tracing::warn!(%error, "the log could not be read for those who follow; trying again");
@@ -92,13 +94,13 @@ impl Hub {
         }
     }
 
-    /// Shares all that is new.
-    async fn share(&self, at: &mut Head) -> Result<(), BoxError> {
+    /// Shares all that is new; learns by it how many rows make a batch.
+    async fn share(&self, at: &mut Head, most: &mut usize) -> Result<(), BoxError> {
         let store = self.annals.store();
         loop {
             // With the last one that is known: it has to be there still.
             let overlap = usize::from(at.position > 0);
-            let page = store.read(at.position - overlap as u64, ROWS + overlap, &Interest::All).await?;
+            let page = store.read(at.position - overlap as u64, *most + overlap, &Interest::All).await?;
             let mut events = page.events.into_iter();
             if overlap > 0 && events.next().is_none_or(|known| known.head() != *at) {
                 return Err(StoreError::Diverged(*at).into());
@@ -106,9 +108,10 @@ impl Hub {
             let types = self.annals.types();
             let rows: Vec<AuditRow> =
                 events.map(|stored| AuditRow::new(types, stored)).collect::<Result<_, _>>()?;
-            let full = rows.len() == ROWS;
+            let full = rows.len() == *most;
             let Some(to) = rows.last().map(super::batch::place_of) else { return Ok(()) };
             let batch = Arc::new(Batch::new(std::mem::replace(at, to), to, rows)?);
+            *most = batch.rows_in(BYTES).min(ROWS);
             if let Some(sharing) = &mut *self.lock() {
                 sharing.at = to;
                 // Without a receiver there is nobody to tell.
@@ -118,6 +121,11 @@ impl Hub {
                 return Ok(());
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().is_none()
     }
 
     fn end(&self) {

@@ -30,6 +30,8 @@ mod rpc;
 mod sse;
 mod step;
 mod teller;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,13 +45,18 @@ use self::follower::Follower;
 use self::hub::Hub;
 use self::step::{Ending, Reason, Step, Steps};
 use self::teller::{Asking, Teller};
+use super::limits::Bounds;
 use super::{Asker, Problem, Shared};
 use crate::projections::audit::{Asked, Cursor};
+use crate::projections::presenter::Words;
 
 pub(super) use closing::Closing;
 
 /// What all who follow share.
 struct Live {
+    shared: Shared,
+    /// How often who asks may.
+    bounds: Bounds,
     hub: Arc<Hub>,
     counts: Arc<Counts>,
     /// Room for WebSockets: the server does not count what was upgraded.
@@ -62,7 +69,7 @@ const SESSIONS: usize = 4_096;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(super) struct Pace {
     /// A stream on which nothing happens says so this often.
     heartbeat: Duration,
     /// Who takes nothing of what is there for him for so long is told to come back.
@@ -76,28 +83,26 @@ impl Default for Pace {
 }
 
 /// The routes of what stays open: who asks is known to them.
-pub(super) fn routes(shared: &Shared) -> Router<Shared> {
-    routes_at(shared, Pace::default())
-}
-
-fn routes_at(shared: &Shared, pace: Pace) -> Router<Shared> {
+pub(super) fn routes(shared: &Shared, bounds: Bounds) -> Router<Shared> {
     let annals = shared.annals();
     let (hub, counts) = (Hub::new(annals.clone()), Counts::new(annals.clone()));
-    let live = Live { hub, counts, sessions: Arc::new(Semaphore::new(SESSIONS)), pace };
+    let sessions = Arc::new(Semaphore::new(SESSIONS));
+    let live = Live { shared: shared.clone(), bounds, hub, counts, sessions, pace: shared.pace() };
     Router::new()
         .route("/live", get(rpc::upgrade))
         .route("/live/audit", get(sse::audit))
         .route("/live/metrics", get(sse::all_metrics))
+        .route("/live/metrics/", get(sse::all_metrics))
         .route("/live/metrics/{*topic}", get(sse::metrics))
         .with_state(Arc::new(live))
 }
 
 impl Live {
     /// Follows the audit log: what is wrong with the question, or denied, is said at once.
-    async fn audit(&self, asker: &Asker, asked: &Asked, closing: Closing) -> Result<Steps, Problem> {
+    async fn audit(&self, asker: &Asker, asked: &Asked, words: Words, closing: Closing) -> Result<Steps, Problem> {
+        self.bounds.count(asker)?;
         let query = asked.of_all(asker.audit()?);
-        let limit = asked.limit.unwrap_or(u64::MAX);
-        let follower = Follower::open(self.hub.clone(), query, asked.cursor, limit, closing).await?;
+        let follower = Follower::open(self.hub.clone(), query, asked, words, closing).await?;
         Ok(follower.steps())
     }
 
@@ -109,6 +114,7 @@ impl Live {
         cursor: Option<Cursor>,
         closing: Closing,
     ) -> Result<Steps, Problem> {
+        self.bounds.count(asker)?;
         Ok(Teller::open(self.counts.clone(), asker, asking, cursor, closing).await?.steps())
     }
 }

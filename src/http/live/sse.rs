@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
@@ -17,8 +17,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, Reason, Step, Steps};
-use crate::http::Params;
+use crate::http::operations::Follower as Counted;
+use crate::http::{At, Params};
 use crate::projections::Bound;
+use crate::projections::presenter::Words;
 
 /// What comes first: after how many milliseconds a browser that lost its connection comes back.
 const BEGIN: &str = "retry: 2000\n\n";
@@ -48,11 +50,11 @@ pub(super) async fn audit(
     Extension(asker): Extension<Asker>,
     closing: Closing,
     headers: HeaderMap,
-    Params(mut asked, After { after }, _): Params<Asked, After>,
+    Params(mut asked, After { after }, words): Params<Asked, After, Words>,
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
-    let steps = live.audit(&asker.format("event-stream"), &asked, closing).await?;
-    Ok(events(steps, live.pace))
+    let steps = live.audit(&asker.format("event-stream"), &asked, words, closing).await?;
+    Ok(events(steps, &live))
 }
 
 /// The numbers of a topic: as they are, then each change.
@@ -61,13 +63,13 @@ pub(super) async fn metrics(
     Extension(asker): Extension<Asker>,
     closing: Closing,
     headers: HeaderMap,
-    Path(topic): Path<String>,
+    At(topic): At<String>,
     Params(window, After { after }, _): Params<Window, After>,
 ) -> Result<Response, Problem> {
     let cursor = last_event_id(&headers)?.or(after);
     let asking = Asking { topic, from: window.from, until: window.until };
     let steps = live.metric(&asker.format("event-stream"), asking, cursor, closing).await?;
-    Ok(events(steps, live.pace))
+    Ok(events(steps, &live))
 }
 
 /// The same, of all there is.
@@ -78,7 +80,7 @@ pub(super) async fn all_metrics(
     headers: HeaderMap,
     params: Params<Window, After>,
 ) -> Result<Response, Problem> {
-    metrics(live, asker, closing, headers, Path(String::new()), params).await
+    metrics(live, asker, closing, headers, At(String::new()), params).await
 }
 
 /// What a browser says when it comes back, whatever the address says.
@@ -88,8 +90,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     Ok(Some(id.parse::<Cursor>().map_err(Problem::from)?))
 }
 
-fn events(steps: Steps, pace: Pace) -> Response {
-    let body = Body::from_stream(stream::unfold(Some(Line { steps, pace, last: None, given: None }), Line::next));
+fn events(steps: Steps, live: &Live) -> Response {
+    let counted = live.shared.traffic().follower("sse");
+    let line = Line { steps, pace: live.pace, last: None, given: None, _counted: counted };
+    let body = Body::from_stream(stream::unfold(Some(line), Line::next));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store")),
@@ -105,6 +109,7 @@ struct Line {
     last: Option<Cursor>,
     /// When something was given that the client had to take.
     given: Option<Instant>,
+    _counted: Counted,
 }
 
 impl Line {

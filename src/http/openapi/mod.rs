@@ -9,12 +9,16 @@ mod document;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
+use super::schemas::OfParameters;
 use super::{Shared, api};
 
 /// The routes for programs, and the document that describes them.
 pub(super) fn routes(shared: &Shared) -> Router<Shared> {
-    let (routes, described) = api::routes().split_for_parts();
+    let described = OpenApiRouter::with_openapi(OfParameters::openapi()).merge(api::routes());
+    let (routes, described) = described.split_for_parts();
     let document = document::of(shared, &described).to_string();
     let serve = get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) });
     routes.route("/openapi.json", serve)

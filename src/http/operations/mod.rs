@@ -13,9 +13,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 
-#[allow(unused_imports, reason = "for the routes that stay open")]
-pub(super) use self::traffic::Follower;
-pub(super) use self::traffic::Traffic;
+pub(super) use self::traffic::{Follower, Traffic};
 
 use super::{Problem, Shared};
 

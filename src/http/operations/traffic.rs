@@ -1,6 +1,5 @@
 //! [`Traffic`]: requests and followers, counted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -51,22 +50,17 @@ impl Traffic {
     }
 
     /// Counts a follower by this protocol (`sse`, `websocket`) for as long as the answer is kept.
-    #[allow(dead_code, reason = "for the routes that stay open")]
     pub fn follower(&self, protocol: &'static str) -> Follower {
         let gauge = self.followers.get_or_create_owned(&By { protocol });
         gauge.inc();
-        Follower(Arc::new(Counted(gauge)))
+        Follower(gauge)
     }
 }
 
-/// Somebody who follows: counted until the last clone is gone.
-#[derive(Clone)]
-#[allow(dead_code, reason = "for the routes that stay open")]
-pub(in crate::http) struct Follower(Arc<Counted>);
+/// Somebody who follows: counted until this is gone.
+pub(in crate::http) struct Follower(Gauge);
 
-struct Counted(Gauge);
-
-impl Drop for Counted {
+impl Drop for Follower {
     fn drop(&mut self) {
         self.0.dec();
     }

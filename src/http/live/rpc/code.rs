@@ -12,7 +12,7 @@ pub(super) struct Fault {
     code: i32,
     message: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Data>,
+    data: Option<Box<Data>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +67,7 @@ impl From<Problem> for Fault {
             _ => -32603,
         };
         let words = if problem.detail().is_empty() { problem.title() } else { problem.detail() };
-        Self { code, message: words.to_owned().into(), data: Some(Data::Problem(problem)) }
+        Self { code, message: words.to_owned().into(), data: Some(Box::new(Data::Problem(problem))) }
     }
 }
 
@@ -78,6 +78,6 @@ impl From<Ending> for Fault {
             (None, Reason::Shutdown) => -32053,
             (None, _) => -32000,
         };
-        Self { code, message: ending.reason.words().into(), data: Some(Data::Ending(ending)) }
+        Self { code, message: ending.reason.words().into(), data: Some(Box::new(Data::Ending(ending))) }
     }
 }

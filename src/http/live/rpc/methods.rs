@@ -3,11 +3,13 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::{Asked, Asker, Asking, Closing, Cursor, Live, Problem, Steps};
 use super::code::Fault;
 use crate::projections::Bound;
+use crate::projections::presenter::Words;
 
 /// All that can be called.
 const METHODS: &str = "execute, audit, metric, subscribe_audit, subscribe_metric, unsubscribe";
@@ -54,24 +56,35 @@ pub(super) async fn call(
     method: &str,
     params: &str,
 ) -> Result<Done, Fault> {
+    // What follows is counted where it is opened.
+    if !method.starts_with("subscribe") {
+        live.bounds.count(asker)?;
+    }
     match method {
         "execute" => {
             let Execute { command, body, command_id } = read(params)?;
+            let value = serde_json::from_str(body.get()).map_err(|error| Fault::wrong_parameters(&error))?;
+            live.shared.schemas().check(&command, &value)?;
             let context = command_id.into_iter().fold(asker.context()?, |context, id| context.command_id(id));
             let done = live.hub.annals().execute_json(&command, body.get(), &context).await;
             answer(&done.map_err(Problem::from)?.map_err(Problem::from)?)
         }
         "audit" => {
-            let asked: Asked = read(params)?;
-            answer(&asked.of(asker.audit()?).page().await.map_err(Problem::from)?)
+            let (asked, words) = question(params)?;
+            let presenter = live.hub.annals().presenter();
+            // A language that is not spoken is said before anything is read.
+            drop(words.of(presenter.clone()).map_err(Problem::from)?);
+            let mut page = asked.of(asker.audit()?).page().await.map_err(Problem::from)?;
+            words.tell(presenter, &mut page.rows).await.map_err(Problem::from)?;
+            answer(&page)
         }
         "metric" => {
             let asking: Asking = read(params)?;
             answer(&asking.of(asker.metric(&asking.topic).await?).await.map_err(Problem::from)?)
         }
         "subscribe_audit" => {
-            let asked: Asked = read(params)?;
-            Ok(Done::Follow("audit", live.audit(asker, &asked, closing.clone()).await?))
+            let (asked, words) = question(params)?;
+            Ok(Done::Follow("audit", live.audit(asker, &asked, words, closing.clone()).await?))
         }
         "subscribe_metric" => {
             let SubscribeMetric { topic, from, until, cursor } = read(params)?;
@@ -85,6 +98,16 @@ pub(super) async fn call(
 
 fn read<T: DeserializeOwned>(params: &str) -> Result<T, Fault> {
     serde_json::from_str(params).map_err(|error| Fault::wrong_parameters(&error))
+}
+
+/// A question to the audit log, and how its answer is told.
+fn question(params: &str) -> Result<(Asked, Words), Fault> {
+    let mut all: Map<String, Value> = read(params)?;
+    let told = ["locale", "names"].into_iter().filter_map(|name| all.remove_entry(name)).collect();
+    let words = Words::deserialize(Value::Object(told));
+    let asked = Asked::deserialize(Value::Object(all));
+    let wrong = |error| Fault::wrong_parameters(&error);
+    Ok((asked.map_err(wrong)?, words.map_err(wrong)?))
 }
 
 fn answer(result: &impl Serialize) -> Result<Done, Fault> {

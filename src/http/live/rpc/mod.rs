@@ -3,7 +3,7 @@
 //! | method | parameters | answer |
 //! |---|---|---|
 //! | `execute` | `command`, `body`, `command_id` | the receipt |
-//! | `audit` | the words of `/audit` | a page |
+//! | `audit` | the words of `/audit`; filters are arrays | a page |
 //! | `metric` | `topic`, `from`, `until` | the metric |
 //! | `subscribe_audit` | the words of `/audit` | a subscription; then notifications `audit` |
 //! | `subscribe_metric` | `topic`, `from`, `until`, `cursor` | a subscription; then notifications `metric` |
@@ -61,11 +61,13 @@ pub(super) async fn upgrade(
     let room = live.sessions.clone().try_acquire_owned();
     let room = room.map_err(|_| Problem::unavailable("too many connections are open: try again later"))?;
     let asker = asker.format("json-rpc");
-    let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
+    // Up to twice as much is read, so that what is too long can be answered.
+    let upgrade = upgrade.max_message_size(2 * LONGEST).max_frame_size(2 * LONGEST);
     let upgrade = upgrade.read_buffer_size(READ).write_buffer_size(WRITE);
+    let counted = live.shared.traffic().follower("websocket");
     Ok(upgrade.on_upgrade(async move |socket| {
         Session::new(live, asker, closing).run(socket).await;
-        drop(room);
+        drop((room, counted));
     }))
 }
 

@@ -10,18 +10,24 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::super::{Asker, Closing, Live, Steps};
+use super::super::{Asker, Closing, Live};
+use super::LONGEST;
 use super::code::Fault;
 use super::message::{Answer, Call, Id, Invalid, Message};
 use super::methods::{self, Done};
 use super::outgoing::Outgoing;
-use super::subscriptions::{MOST_SUBSCRIPTIONS, Subscriptions};
+use super::subscriptions::Subscriptions;
 
 /// How many messages are worked on at a time; more are not read.
 const AT_ONCE: usize = 16;
 
 /// How long what is under way may take once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a client that is told that it is over may take to hear it.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+const TOO_LONG: &str = "a message is too long";
 
 /// Why the server closes a connection, in the protocol's numbers.
 mod close {
@@ -77,11 +83,12 @@ impl Session {
                     if working.len() < AT_ONCE && heard.elapsed() > pace.heartbeat * 2 + pace.patience {
                         break None;
                     }
-                    outgoing.end(Frame::Ping(axum::body::Bytes::new()));
+                    outgoing.ping();
                 }
                 frame = incoming.next(), if working.len() < AT_ONCE => {
                     heard = Instant::now();
                     match frame {
+                        Some(Ok(frame)) if length(&frame) > LONGEST => break Some((close::TOO_LONG, TOO_LONG)),
                         Some(Ok(Frame::Text(text))) => working.push(self.work(text.as_str().to_owned()).boxed()),
                         Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
                         Some(Ok(Frame::Binary(_))) => break Some((close::NO_TEXT, "JSON-RPC is text")),
@@ -113,6 +120,9 @@ impl Session {
         } else {
             sending.abort();
         }
+        // A client that says goodbye is answered; and what is not read when a connection is closed takes the server's own
+        // goodbye with it.
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
     }
 
     async fn work(&self, text: String) -> Outcome {
@@ -145,11 +155,11 @@ async fn settle(outcome: Outcome, outgoing: &Outgoing, subscriptions: &mut Subsc
             Ok(Done::Answer(answer)) => Ok(answer),
             Ok(Done::Leave(number)) => methods::raw(&subscriptions.leave(number).await),
             Ok(Done::Follow(method, steps)) => match subscriptions.number() {
-                Some(number) if begin.len() < MOST_SUBSCRIPTIONS => {
+                Some(number) => {
                     begin.push((number, method, steps));
                     methods::raw(&number)
                 }
-                _ => Err(Fault::too_many("subscriptions")),
+                None => Err(Fault::too_many("subscriptions")),
             },
             Err(fault) => Err(fault),
         };
@@ -165,28 +175,24 @@ async fn settle(outcome: Outcome, outgoing: &Outgoing, subscriptions: &mut Subsc
         outgoing.send(text).await.ok()?;
     }
     for (number, method, steps) in begin {
-        follow(number, method, steps, outgoing, subscriptions).await?;
+        subscriptions.start(number, method, steps, outgoing.clone());
     }
     Some(())
 }
 
-async fn follow(
-    number: u64,
-    method: &'static str,
-    steps: Steps,
-    outgoing: &Outgoing,
-    subscriptions: &mut Subscriptions,
-) -> Option<()> {
-    let room = outgoing.room().await.ok()?;
-    subscriptions.start(number, method, steps, room, outgoing.clone());
-    Some(())
+fn length(frame: &Frame) -> usize {
+    match frame {
+        Frame::Text(text) => text.as_str().len(),
+        Frame::Binary(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 /// What is said to a client that does not speak WebSocket as it should; nothing where the line just broke.
 fn out_of_protocol(error: axum::Error) -> Option<(u16, &'static str)> {
     use tungstenite::Error;
     match error.into_inner().downcast_ref::<Error>() {
-        Some(Error::Capacity(_)) => Some((close::TOO_LONG, "a message is too long")),
+        Some(Error::Capacity(_)) => Some((close::TOO_LONG, TOO_LONG)),
         Some(Error::Utf8(_)) => Some((close::NO_UTF8, "a text is not UTF-8")),
         Some(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => None,
         Some(Error::Protocol(_)) => Some((close::PROTOCOL, "out of protocol")),

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
+use axum::extract::ws::Message;
 use futures::StreamExt;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::super::{Cursor, Ending, Reason, Step, Steps};
 use super::code::Fault;
-use super::outgoing::{Outgoing, Room, Unsent};
+use super::outgoing::{Outgoing, Unsent};
 
 /// How many things a connection may follow.
-pub(super) const MOST_SUBSCRIPTIONS: usize = 64;
+const MOST_SUBSCRIPTIONS: usize = 64;
 
 /// The subscriptions of a connection, each a task. They end with it.
 #[derive(Default)]
@@ -31,17 +32,10 @@ impl Subscriptions {
         Some(self.next)
     }
 
-    /// Sends what comes, from now on. `room` is for the end.
-    pub(super) fn start(
-        &mut self,
-        number: u64,
-        method: &'static str,
-        steps: Steps,
-        room: Room,
-        outgoing: Outgoing,
-    ) {
+    /// Sends what comes, from now on.
+    pub(super) fn start(&mut self, number: u64, method: &'static str, steps: Steps, outgoing: Outgoing) {
         let subscription = Subscription { number, method, last: None };
-        self.running.insert(number, tokio::spawn(subscription.run(steps, room, outgoing)));
+        self.running.insert(number, tokio::spawn(subscription.run(steps, outgoing)));
     }
 
     /// Ends one; nothing of it is sent after this. Answers whether there was one.
@@ -90,10 +84,10 @@ struct Params {
 }
 
 impl Subscription {
-    async fn run(mut self, mut steps: Steps, room: Room, outgoing: Outgoing) {
+    async fn run(mut self, mut steps: Steps, outgoing: Outgoing) {
         while let Some(step) = steps.next().await {
             let sent = match step {
-                Step::End(ending) => return self.end(ending, room),
+                Step::End(ending) => return self.end(ending, &outgoing),
                 Step::Rows(rows) => {
                     let mut sent = Ok(());
                     for (cursor, row) in rows.texts() {
@@ -108,14 +102,14 @@ impl Subscription {
                     Ok(metric) => self.send(&outgoing, cursor, "metric", &metric).await,
                     Err(error) => {
                         let problem = super::Problem::internal(&error);
-                        return self.end(Ending::failed(problem, self.last), room);
+                        return self.end(Ending::failed(problem, self.last), &outgoing);
                     }
                 },
             };
             match sent {
                 Ok(()) => {}
                 Err(Unsent::Gone) => return,
-                Err(Unsent::Slow) => return self.end(Ending::new(Reason::Slow, self.last), room),
+                Err(Unsent::Slow) => return self.end(Ending::new(Reason::Slow, self.last), &outgoing),
             }
         }
     }
@@ -139,10 +133,10 @@ impl Subscription {
         Ok(())
     }
 
-    fn end(&self, ending: Ending, room: Room) {
+    fn end(&self, ending: Ending, outgoing: &Outgoing) {
         let params = Params { subscription: self.number, error: ending.into() };
         match serde_json::to_string(&Last { jsonrpc: "2.0", method: self.method, params }) {
-            Ok(text) => room.send(text),
+            Ok(text) => outgoing.end(Message::Text(text.into())),
             Err(error) => tracing::error!(%error, "the end of a subscription cannot be written as JSON"),
         }
     }

@@ -1,0 +1,147 @@
+//! Server-Sent Events, many of them: how soon an event is with everybody, and what they take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use annals_bench_driver::{BoxError, Latencies};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::arguments::Load;
+use crate::client::{Client, pay};
+use crate::server::Server;
+
+/// How long a server is left to itself before its memory is looked at.
+const REST: Duration = Duration::from_millis(1_500);
+
+/// What following came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed {
+    /// How many events came to all who follow, and how soon after they were recorded: p50 and p99, in milliseconds.
+    pub paced: Delivered,
+    /// The same while 16 connections write as fast as they can.
+    pub pressed: Delivered,
+    /// What the server holds before, with the idle ones, and with the active ones too; in bytes.
+    pub memory: [u64; 3],
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Delivered {
+    pub per_second: f64,
+    pub events: u64,
+    pub p50: f64,
+    pub p99: f64,
+}
+
+/// Follows what does not happen, then what does.
+pub async fn measure(server: &Server, load: &Load) -> Result<Followed, BoxError> {
+    let mut writer = Client::connect(server.address).await?;
+    for n in 0..200 {
+        expect(writer.ask(pay(n).as_bytes()).await?)?;
+    }
+    tokio::time::sleep(REST).await;
+    let mut memory = [server.memory()?, 0, 0];
+    let mut idle = JoinSet::new();
+    let opened = Arc::new(AtomicUsize::new(0));
+    for _ in 0..load.idle {
+        let client = Client::connect(server.address).await?;
+        let opened = opened.clone();
+        idle.spawn(client.follow("/live/audit?actor=user:nobody", move |line| {
+            opened.fetch_add(usize::from(line.starts_with(b"retry:")), Ordering::Relaxed);
+            false
+        }));
+    }
+    until(|| opened.load(Ordering::Relaxed) == load.idle).await?;
+    tokio::time::sleep(REST).await;
+    memory[1] = server.memory()?;
+    let paced = delivered(server, load, false, &mut memory[2]).await?;
+    let pressed = delivered(server, load, true, &mut 0).await?;
+    Ok(Followed { paced, pressed, memory })
+}
+
+fn expect(status: u16) -> Result<(), BoxError> {
+    if status == 200 { Ok(()) } else { Err(format!("an answer of {status}").into()) }
+}
+
+async fn until(done: impl Fn() -> bool) -> Result<(), BoxError> {
+    for _ in 0..6_000 {
+        if done() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Err("those who follow do not get what they should within a minute".into())
+}
+
+/// Each of those who are active gets each event. The time of an event is when it was recorded, which is before it was
+/// committed.
+async fn delivered(server: &Server, load: &Load, pressed: bool, memory: &mut u64) -> Result<Delivered, BoxError> {
+    let from = Timestamp::now();
+    let (opened, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut active = JoinSet::new();
+    for _ in 0..load.active {
+        let client = Client::connect(server.address).await?;
+        let (opened, over) = (opened.clone(), over.clone());
+        active.spawn(async move {
+            let mut times = Latencies::default();
+            let done = client.follow(&format!("/live/audit?from={from}"), |line| {
+                opened.fetch_add(usize::from(line.starts_with(b"retry:")), Ordering::Relaxed);
+                if let Some(recorded) = recorded_at(line) {
+                    let late = Timestamp::now().duration_since(recorded);
+                    times.record(Duration::try_from(late).unwrap_or_default());
+                }
+                over.load(Ordering::Relaxed)
+            });
+            done.await.map(|()| times)
+        });
+    }
+    until(|| opened.load(Ordering::Relaxed) == load.active).await?;
+    tokio::time::sleep(REST).await;
+    *memory = server.memory()?;
+    let window = Duration::from_secs(load.seconds);
+    let begun = tokio::time::Instant::now();
+    let mut writers = JoinSet::new();
+    for number in 0..if pressed { 16 } else { 1 } {
+        let mut client = Client::connect(server.address).await?;
+        let pace = load.pace.max(1);
+        writers.spawn(async move {
+            let mut written = 0_u64;
+            let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / pace));
+            while begun.elapsed() < window {
+                if !pressed {
+                    ticks.tick().await;
+                }
+                expect(client.ask(pay(written * 16 + number).as_bytes()).await?)?;
+                written += 1;
+            }
+            Ok::<_, BoxError>(written)
+        });
+    }
+    let mut written = 0;
+    while let Some(done) = writers.join_next().await {
+        written += done??;
+    }
+    let time = begun.elapsed();
+    over.store(true, Ordering::Relaxed);
+    // One more, for those who wait for a line to see that it is over.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut client = Client::connect(server.address).await?;
+    expect(client.ask(pay(1).as_bytes()).await?)?;
+    let mut all = Latencies::default();
+    while let Some(done) = tokio::time::timeout(Duration::from_secs(60), active.join_next()).await? {
+        all.merge(&done??);
+    }
+    Ok(Delivered {
+        per_second: written as f64 / time.as_secs_f64(),
+        events: all.count(),
+        p50: all.quantile(0.5),
+        p99: all.quantile(0.99),
+    })
+}
+
+/// When the event of this line was recorded, if there is one.
+fn recorded_at(line: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(line).ok()?.strip_prefix("data: ")?;
+    text.split_once(r#""recorded_at":""#)?.1.split('"').next()?.parse().ok()
+}
