@@ -18,13 +18,15 @@ mod projections;
 mod schemas;
 mod views;
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use self::jobs::Jobs;
 pub(super) use self::schemas::Schemas;
 
-use super::Shared;
+use super::{Problem, Shared};
 use crate::events::Head;
 
 /// All of them. Who asks is known to them.
@@ -37,6 +39,16 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .merge(views::routes())
         .merge(log::routes())
         .merge(projections::routes())
+}
+
+/// An error if a parameter is beyond what is published of it.
+fn at_most<N: PartialOrd + Display>(parameter: &str, given: Option<N>, most: N) -> Result<(), Problem> {
+    match given {
+        Some(given) if given > most => {
+            Err(Problem::malformed(format!("`{parameter}` is {most} at most")).with("parameter", parameter))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What an answer has to hold.
