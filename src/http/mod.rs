@@ -13,6 +13,20 @@
 //! # }
 //! ```
 //!
+//! ## What there is
+//! `/openapi.json` (OpenAPI 3.1) describes it all, `/try` is a page to try it.
+//! - `POST /commands/{name}`: executes a command, and answers with its receipt; `Idempotency-Key` is the command's id
+//! - `/audit`, `/audit/count`, `/audit/export`: the audit log, in the words of [`Asked`](crate::projections::audit::Asked)
+//! - `/metrics/{topic}`, `/views/{name}/{key}`, `/events`: the other things that are read; `after=POSITION:EVENT_ID`, the
+//!   head of a receipt, waits for that write
+//! - `/projections`, `/check`: how far they are; rebuilding, resuming, skipping, replaying; verifying the log
+//! - `/healthz`, `/readyz`, and `/metrics` exactly: for those who keep the program running
+//!
+//! What goes wrong is a [`Problem`] of RFC 9457: 400 what cannot be understood (the field or parameter is named), 401 who is
+//! not known, 403 denied, 404, 405, 408 a body that does not come, 409 a conflict, 413 and 415 a body that is not taken, 421
+//! another host, 422 a refused command (`refusal` is the case of its error), 429 too often, 503 not now. Where it is not
+//! known whether a command was executed, `outcome` is `unknown`: ask again under the same `Idempotency-Key`.
+//!
 //! ## Layout
 //! - `door`: [`Door`], the builder, and [`Shared`], what all routes share
 //! - `authentication`: [`Authentication`], who may be believed to be whom

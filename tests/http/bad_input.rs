@@ -56,7 +56,7 @@ async fn a_body_that_is_no_such_command_is_refused_and_the_fault_named() {
         (r#"{"account":"a","cents":"1"}"#, "/cents"),
         (r#"{"account":"a","cents":1.5}"#, "/cents"),
         (r#"{"account":"a","cents":1e300}"#, "i64"),
-        (r#"{"account":"a","cents":99999999999999999999}"#, "/cents"),
+        (r#"{"account":"a","cents":99999999999999999999}"#, "i64"),
         (r#"{"account":7,"cents":1}"#, "/account"),
         (r#"{"account":"a","cents":1,"cent":2}"#, "cent"),
         (r#"{"account":"a","cents":1,"cents":2}"#, "duplicate"),

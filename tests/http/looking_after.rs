@@ -134,7 +134,7 @@ async fn the_process_tells_its_own_numbers(place: &Place) {
 async fn who_may_not_look_after_things_does_not(place: &Place) {
     let readers_only = |_: &Context, ask: &Ask<'_>| match ask {
         Ask::Operate { operation, .. } => Err(Denial::because(format!("no {operation} for you"))),
-        Ask::Audit { targets, .. } if targets.is_empty() => Err(Denial::because("of one thing at a time")),
+        Ask::Audit { targets: [], .. } => Err(Denial::because("of one thing at a time")),
         _ => Ok(()),
     };
     let served = Served::alice(app().authorise(readers_only), place).await;

@@ -2,6 +2,7 @@
 //!
 //! ## Layout
 //! - `served`: an application served, and its client
+//! - `serve`: the subcommand
 //! - `commands`: executing them; `reading`: everything of the read side; `looking_after`: projections, the log, health
 //! - `tokens`: who is asking; `origin`: what is recorded of that
 //! - `bad_input`: what must be turned away; `limits`: how much is taken on
@@ -19,5 +20,7 @@ mod looking_after;
 mod origin;
 mod peers;
 mod reading;
+#[cfg(feature = "cli")]
+mod serve;
 mod served;
 mod tokens;

@@ -5,10 +5,13 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::After;
+use super::{After, at_most};
 use crate::http::{Asker, Params, Problem, Shared};
 use crate::projections::audit::{Asked, AuditCount, AuditPage, AuditQuery};
 use crate::projections::presenter::Words;
+
+/// The most that a limit may be: how many events are counted at most.
+pub(super) const MOST: u64 = 1_000_000;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(page)).routes(routes!(count))
@@ -25,6 +28,7 @@ async fn page(
     asker: Asker,
     Params(asked, words, after): Params<Asked, Words, After>,
 ) -> Result<Json<AuditPage>, Problem> {
+    at_most("limit", asked.limit, MOST)?;
     let presenter = shared.annals().presenter();
     // A language that is not spoken is said before anything is read.
     let _ = words.of(presenter.clone())?;
@@ -41,6 +45,7 @@ async fn page(
     get, path = "/audit/count", tag = "audit", params(Asked, After), responses((status = OK, body = AuditCount))
 )]
 async fn count(asker: Asker, Params(asked, after, _): Params<Asked, After>) -> Result<Json<AuditCount>, Problem> {
+    at_most("limit", asked.limit, MOST)?;
     let query = after.head().into_iter().fold(asked.of(asker.audit()?), AuditQuery::after);
     Ok(Json(query.count().await?))
 }

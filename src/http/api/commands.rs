@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// A command that can be executed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Described {
+struct Executable {
     /// Its name.
     name: &'static str,
     /// What it does, in a line.
@@ -32,7 +32,7 @@ struct Described {
     schema: Value,
 }
 
-impl Described {
+impl Executable {
     fn all(shared: &Shared) -> impl Iterator<Item = Self> {
         shared.annals().commands().map(|info| Self {
             name: info.name,
@@ -43,23 +43,23 @@ impl Described {
 }
 
 /// The commands
-#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<Described>)))]
-async fn list(State(shared): State<Shared>, _: Asker, _: Params<crate::http::Nothing>) -> Json<Vec<Described>> {
-    Json(Described::all(&shared).collect())
+#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<Executable>)))]
+async fn list(State(shared): State<Shared>, _: Asker, _: Params<crate::http::Nothing>) -> Json<Vec<Executable>> {
+    Json(Executable::all(&shared).collect())
 }
 
 /// A command
 #[utoipa::path(
     get, path = "/commands/{name}", tag = "commands", params(("name" = String, Path)),
-    responses((status = OK, body = Described), (status = NOT_FOUND, description = "There is no such command"))
+    responses((status = OK, body = Executable), (status = NOT_FOUND, description = "There is no such command"))
 )]
 async fn show(
     State(shared): State<Shared>,
     _: Asker,
     At(name): At<String>,
     _: Params<crate::http::Nothing>,
-) -> Result<Json<Described>, Problem> {
-    Described::all(&shared)
+) -> Result<Json<Executable>, Problem> {
+    Executable::all(&shared)
         .find(|command| command.name == name)
         .map(Json)
         .ok_or_else(|| Problem::not_found(format!("there is no command `{}`: see /commands", name.escape_debug())))

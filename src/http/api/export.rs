@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::at_most;
+use super::audit::MOST;
 use crate::http::{Asker, Params, Problem, Shared};
 use crate::projections::audit::Asked;
 use crate::projections::export::{ExportError, Format, Statement};
@@ -55,6 +57,7 @@ async fn export(
     asker: Asker,
     Params(Wanted { format }, asked, words): Params<Wanted, Asked, Words>,
 ) -> Result<Response, Problem> {
+    at_most("limit", asked.limit, MOST)?;
     let room = shared.exports().try_acquire_owned();
     let room = room.map_err(|_| Problem::unavailable("too many exports are under way: try again"))?;
     let presenter = words.of(shared.annals().presenter())?;

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::at_most;
 use super::jobs::Job;
 use crate::events::{Ref, Stored};
 use crate::http::{Asker, Nothing, Params, Problem, Shared};
@@ -110,7 +111,8 @@ async fn events(
     if limit == 0 || limit > MOST {
         return Err(Problem::malformed("`limit` is from 1 to 1000").with("parameter", "limit"));
     }
-    let after = asked.from.unwrap_or(1).saturating_sub(1).min(i64::MAX as u64);
+    at_most("from", asked.from, i64::MAX as u64)?;
+    let after = asked.from.unwrap_or(1).saturating_sub(1);
     let annals = shared.annals();
     let (events, next) = match (&asked.aggregate, asker.reader()?) {
         (Some(aggregate), reader) => {

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::After;
+use super::{After, at_most};
 use crate::http::{Asker, At, Params, Problem, Shared};
 use crate::projections::metrics::{Asked, MetricQuery, Numbers};
 
@@ -35,6 +35,8 @@ async fn of_topic(
 }
 
 async fn numbers(asker: Asker, topic: &str, asked: &Asked, after: After) -> Result<Json<Numbers>, Problem> {
+    at_most("slices", asked.slices, 1_000)?;
+    at_most("busiest", asked.busiest, 1_000)?;
     let query = asker.metric(topic).await?;
     let query = after.head().into_iter().fold(query, MetricQuery::after);
     Ok(Json(asked.of(query).await?))

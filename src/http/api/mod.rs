@@ -18,6 +18,8 @@ mod projections;
 mod schemas;
 mod views;
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -26,7 +28,7 @@ pub(super) use self::log::{CHECK, checking};
 pub(super) use self::projections::{Wanted, rebuilding};
 pub(super) use self::schemas::Schemas;
 
-use super::Shared;
+use super::{Problem, Shared};
 use crate::events::Head;
 
 /// All of them. Who asks is known to them.
@@ -39,6 +41,16 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .merge(views::routes())
         .merge(log::routes())
         .merge(projections::routes())
+}
+
+/// An error if a parameter is beyond what is published of it.
+fn at_most<N: PartialOrd + Display>(parameter: &str, given: Option<N>, most: N) -> Result<(), Problem> {
+    match given {
+        Some(given) if given > most => {
+            Err(Problem::malformed(format!("`{parameter}` is {most} at most")).with("parameter", parameter))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What an answer has to hold.

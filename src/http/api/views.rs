@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::After;
+use super::{After, at_most};
 use crate::events::Head;
 use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
 use crate::projections::{FieldKind, Listing, ViewCursor};
@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// A view of the application's own.
 #[derive(Debug, Serialize, ToSchema)]
-struct Described {
+struct ViewDescribed {
     /// Its name.
     name: String,
     /// The fields that it can be filtered and ordered by.
@@ -78,6 +78,7 @@ impl Asked {
         if self.limit == Some(0) {
             return Err(Problem::malformed("a limit of 0 asks for nothing: give 1 or more, or leave it out"));
         }
+        at_most("limit", self.limit, 10_000)?;
         let mut listing = Listing::default();
         for filter in &self.filter {
             let none =
@@ -97,9 +98,9 @@ impl Asked {
 }
 
 /// The views
-#[utoipa::path(get, path = "/views", tag = "views", responses((status = OK, body = Vec<Described>)))]
-async fn all(State(shared): State<Shared>, _: Asker, _: Params<Nothing>) -> Json<Vec<Described>> {
-    let views = shared.annals().document_views().map(|reading| Described {
+#[utoipa::path(get, path = "/views", tag = "views", responses((status = OK, body = Vec<ViewDescribed>)))]
+async fn all(State(shared): State<Shared>, _: Asker, _: Params<Nothing>) -> Json<Vec<ViewDescribed>> {
+    let views = shared.annals().document_views().map(|reading| ViewDescribed {
         name: reading.name().to_owned(),
         fields: reading
             .fields()

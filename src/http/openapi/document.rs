@@ -7,11 +7,12 @@ use crate::commands::CommandInfo;
 use crate::http::Shared;
 
 /// What any route may answer with, besides what it says itself.
-const PROBLEMS: [(&str, &str); 8] = [
+const PROBLEMS: [(&str, &str); 9] = [
     ("400", "The request cannot be understood"),
     ("401", "It is not known who asks"),
     ("403", "Who asks may not"),
     ("404", "There is no such thing"),
+    ("409", "It does not fit what is there"),
     ("421", "Without authentication: this machine was asked by a name that is not its own"),
     ("429", "Who asks has asked too often"),
     ("500", "The program failed"),
@@ -19,9 +20,8 @@ const PROBLEMS: [(&str, &str); 8] = [
 ];
 
 /// And a command.
-const OF_COMMANDS: [(&str, &str); 5] = [
+const OF_COMMANDS: [(&str, &str); 4] = [
     ("408", "The body did not come in time"),
-    ("409", "Another writer was faster every time"),
     ("413", "The body is too large"),
     ("415", "The body is no JSON"),
     ("422", "The command was refused: `refusal` says why"),
@@ -44,15 +44,14 @@ pub(super) fn of(shared: &Shared, described: &OpenApi) -> Value {
         Value::Object(paths) => paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect(),
         _ => Map::new(),
     };
-    let template = paths.get_mut(COMMAND).and_then(|item| item.as_object_mut()?.remove("post"));
+    let template = paths.remove(COMMAND).unwrap_or_default();
     let mut schemas = std::mem::take(&mut document["components"]["schemas"]);
     for info in shared.annals().commands() {
-        if let (Some(template), Some(schema)) = (&template, shared.schemas().of(info.name)) {
+        if let Some(schema) = shared.schemas().of(info.name) {
             let own = hoist(info.name, schema.clone(), &mut schemas);
-            paths.insert(
-                format!("/commands/{}", info.name),
-                json!({ "post": operation(info, template.clone(), own) }),
-            );
+            let show = of_one(info, "show", template["get"].clone());
+            let execute = executing(info, of_one(info, "execute", template["post"].clone()), own);
+            paths.insert(format!("/commands/{}", info.name), json!({ "get": show, "post": execute }));
         }
     }
     for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
@@ -69,16 +68,21 @@ pub(super) fn of(shared: &Shared, described: &OpenApi) -> Value {
     document
 }
 
-/// The operation of one command.
-fn operation(info: &CommandInfo, mut operation: Value, schema: Value) -> Value {
+/// What the template says of all commands, of one.
+fn of_one(info: &CommandInfo, what: &str, mut operation: Value) -> Value {
+    operation["operationId"] = format!("{what}_{}", info.name).into();
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.retain(|parameter| parameter["in"] != "path");
+    }
+    operation
+}
+
+/// The operation that executes a command.
+fn executing(info: &CommandInfo, mut operation: Value, schema: Value) -> Value {
     let description = operation["description"].as_str().unwrap_or_default();
     let description = format!("{}\n\n{description}", info.summary);
     operation["summary"] = info.name.into();
     operation["description"] = description.trim().into();
-    operation["operationId"] = format!("execute_{}", info.name).into();
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
-        parameters.retain(|parameter| parameter["in"] != "path");
-    }
     operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     add_problems(&mut operation, &OF_COMMANDS);
     operation
