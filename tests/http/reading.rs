@@ -161,7 +161,7 @@ async fn the_log_is_read_as_it_lies_there(place: &Place) {
     }
     let of_one = served.get("/events?aggregate=account:a&from=2&limit=2").await.json();
     assert_eq!((&of_one["events"][0]["sequence"], &of_one["next"]), (&json!(2), &json!(4)));
-    for bad in ["limit=0", "limit=1001", "from=-1", "aggregate=a", "more=1"] {
+    for bad in ["limit=0", "limit=1001", "from=-1", "from=0", "from=9223372036854775808", "aggregate=a", "more=1"] {
         served.get(&format!("/events?{bad}")).await.problem(400, "malformed");
     }
     served.stop().await;

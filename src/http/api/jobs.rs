@@ -24,8 +24,10 @@ pub(in crate::http) struct Job<T> {
     /// Whether it is done.
     pub done: bool,
     /// What came of it, if it is done and went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<T>,
     /// What went wrong, if it is done and did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub problem: Option<Problem>,
 }

@@ -111,6 +111,9 @@ async fn events(
     if limit == 0 || limit > MOST {
         return Err(Problem::malformed("`limit` is from 1 to 1000").with("parameter", "limit"));
     }
+    if asked.from == Some(0) {
+        return Err(Problem::malformed("`from` is 1 at least").with("parameter", "from"));
+    }
     at_most("from", asked.from, i64::MAX as u64)?;
     let after = asked.from.unwrap_or(1).saturating_sub(1);
     let annals = shared.annals();
