@@ -109,7 +109,8 @@ impl<'a> Call<'a> {
         let method = text(fields.method).ok_or_else(|| wrong("`method` has to be a text"))?;
         let params = fields.params.map_or("{}", RawValue::get);
         // No parameters by position are none by name.
-        let params = if params.trim_matches(['[', ']', ' ', '\n', '\r', '\t']).is_empty() { "{}" } else { params };
+        let inside = params.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let params = if inside.is_some_and(|inside| inside.trim().is_empty()) { "{}" } else { params };
         if !params.starts_with(['{', '[']) {
             return Err(wrong("`params` has to be an object or an array"));
         }

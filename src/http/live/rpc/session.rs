@@ -80,7 +80,7 @@ impl Session {
                     }
                 }
                 _ = pings.tick() => {
-                    if working.len() < AT_ONCE && heard.elapsed() > pace.heartbeat * 2 + pace.patience {
+                    if working.len() < AT_ONCE && heard.elapsed() > pace.heartbeat * 2 + pace.patience * 3 {
                         break None;
                     }
                     outgoing.ping();
