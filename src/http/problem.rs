@@ -19,7 +19,8 @@ pub struct Problem {
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
     #[serde(flatten)]
-    more: Map<String, Value>,
+    // Boxed: it is what most results carry in vain.
+    more: Box<Map<String, Value>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -32,7 +33,7 @@ impl Problem {
     /// A problem of this kind (`conflict`) and status.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let kind = format!("urn:annals:{kind}").into();
-        Self { kind, title, status, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+        Self { kind, title, status, detail: detail.into(), more: Box::default(), headers: Vec::new() }
     }
 
     /// 400: what was asked cannot be understood.
