@@ -132,7 +132,7 @@ pub async fn bytes(session: &Session, place: &Place) -> Result<Vec<(String, u64)
                 let connection = rusqlite::Connection::open(&path)?;
                 // An index is counted with the table that it is of.
                 let sql = "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name \
-                           WHERE d.aggregate GROUP BY s.tbl_name";
+                           WHERE d.aggregate = 1 GROUP BY s.tbl_name";
                 let mut statement = connection.prepare(sql)?;
                 let size = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
                 tables.extend(statement.query_map([], size)?.collect::<Result<Vec<(String, u64)>, _>>()?);

@@ -8,6 +8,9 @@ use jiff::SignedDuration;
 use super::shape::{ACTORS, AREAS, TYPES};
 use super::timing::{Times, times};
 
+/// The topic of a number.
+type TopicOf = fn(u64) -> String;
+
 /// Asks all of them.
 pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<(), BoxError> {
     let head = annals.store().head().await?.position;
@@ -16,10 +19,7 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
         numbers.push((title.to_owned(), times));
     };
     let area = |n: u64| format!("area_{}", n % AREAS);
-    note(
-        "count with facets: a topic",
-        times(async |n| Ok(annals.audit().topic(area(n)).count().await?)).await?,
-    );
+    note("count with facets: a topic", times(async |n| Ok(annals.audit().topic(area(n)).count().await?)).await?);
     let rare = |n: u64| format!("user:actor-{}", ACTORS - 1 - n % (ACTORS / 10));
     note(
         "count with facets: an actor of the last tenth",
@@ -35,7 +35,7 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
         times(async |_| Ok(annals.audit().text("a note").limit(1_000).count().await?)).await?,
     );
 
-    let topics: [(&str, fn(u64) -> String); 3] = [
+    let topics: [(&str, TopicOf); 3] = [
         ("all topics", |_| "/".to_owned()),
         ("a topic", |n| format!("area_{}", n % AREAS)),
         ("a topic of the last tenth", |n| {
@@ -61,12 +61,8 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
                 let until = annals.metric(&topic(n)).await?.until;
                 // The last whole minute of the log in slices of a second.
                 let from = until - SignedDuration::from_secs(61);
-                Ok(
-                    whole(n)
-                        .from(annals::projections::Bound::Time(from))
-                        .shifts(SignedDuration::from_secs(1))
-                        .await?,
-                ))
+                let query = whole(n).from(annals::projections::Bound::Time(from));
+                Ok(query.shifts(SignedDuration::from_secs(1)).await?)
             })
             .await?,
         );
