@@ -24,7 +24,6 @@ use crate::store::CheckReport;
 /// A router for an open application: everything that other programs and people do with it over HTTP.
 ///
 /// Nobody is let in until it is said who may be believed: see [`Door::authentication`].
-#[must_use]
 pub fn router(annals: Annals) -> Door {
     Door {
         annals,
@@ -108,7 +107,6 @@ impl Door {
     }
 
     /// The router.
-    #[must_use]
     pub fn into_router(self) -> Router {
         let shared = Shared(Arc::new(Inner {
             schemas: Schemas::new(&self.annals),
