@@ -114,7 +114,7 @@ async fn who_unsubscribes_hears_no_more_of_it() {
     let first = rpc.call("subscribe_audit", json!({})).await.unwrap();
     let second = rpc.call("subscribe_audit", json!({"topic": ["bank"]})).await.unwrap();
     server.pay("ann", "1", 1).await;
-    let mut told = vec![rpc.notification().await.unwrap(), rpc.notification().await.unwrap()];
+    let mut told = [rpc.notification().await.unwrap(), rpc.notification().await.unwrap()];
     told.sort_by_key(|told| told["params"]["subscription"].as_u64());
     assert_eq!((&told[0]["params"]["subscription"], &told[1]["params"]["subscription"]), (&first, &second));
     assert_eq!(rpc.call("unsubscribe", json!({"subscription": first})).await, Ok(json!(true)));
