@@ -85,7 +85,8 @@ async fn delivered(server: &Server, load: &Load, pressed: bool, memory: &mut u64
         let (opened, over) = (opened.clone(), over.clone());
         active.spawn(async move {
             let mut times = Latencies::default();
-            let done = client.follow(&format!("/live/audit?from={from}"), |line| {
+            let path = format!("/live/audit?from={from}");
+            let done = client.follow(&path, |line| {
                 opened.fetch_add(usize::from(line.starts_with(b"retry:")), Ordering::Relaxed);
                 if let Some(recorded) = recorded_at(line) {
                     let late = Timestamp::now().duration_since(recorded);
