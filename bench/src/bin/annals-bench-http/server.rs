@@ -71,7 +71,10 @@ pub async fn serve(store: &str) -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let mut terminated = signal(SignalKind::terminate())?;
-    annals::http::serve(listener, router, async move { drop(terminated.recv().await) }).await?;
+    annals::http::serve(listener, router, async move {
+        terminated.recv().await;
+    })
+    .await?;
     annals.close().await;
     Ok(())
 }
