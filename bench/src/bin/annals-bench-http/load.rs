@@ -149,7 +149,7 @@ async fn paying(
     for _ in 0..connections {
         let mut client = Client::connect(server).await?;
         let window = window.clone();
-        writers.spawn(async move { asking(&mut client, &window, |n| pay(n)).await });
+        writers.spawn(async move { asking(&mut client, &window, pay).await });
     }
     for _ in 0..feed.map_or(0, |_| READERS) {
         let (mut client, request) = (Client::connect(server).await?, get(feed.unwrap_or_default()));
