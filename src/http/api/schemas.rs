@@ -72,15 +72,23 @@ fn close(schema: &mut Value, alone: bool) {
 fn close_object(schema: &mut Map<String, Value>, alone: bool) {
     let says = ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.contains_key(*key));
     let together = PUT_TOGETHER.iter().any(|key| schema.contains_key(*key));
-    let named = schema.contains_key("properties");
+    let named = schema.contains_key("properties") || schema.contains_key("$ref");
     if alone && named && !says {
         let keyword = if together { "unevaluatedProperties" } else { "additionalProperties" };
         schema.insert(keyword.to_owned(), Value::Bool(false));
     }
     for (key, inner) in schema.iter_mut() {
         match key.as_str() {
-            "properties" | "$defs" | "definitions" | "patternProperties" => {
+            "properties" | "patternProperties" => {
                 inner.as_object_mut().into_iter().flat_map(|map| map.values_mut()).for_each(|one| close(one, true));
+            }
+            // Closed where they are referred to: one and the same may stand alone here, and be a part there.
+            "$defs" | "definitions" => {
+                inner
+                    .as_object_mut()
+                    .into_iter()
+                    .flat_map(|map| map.values_mut())
+                    .for_each(|one| close(one, false));
             }
             "items" | "prefixItems" | "additionalProperties" => close(inner, true),
             // The cases of an enum stand alone where nothing is named beside them.

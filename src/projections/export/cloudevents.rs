@@ -1,5 +1,7 @@
 //! CloudEvents 1.0, as a JSON batch.
 
+use std::collections::BTreeMap;
+
 use cloudevents::{Data, EventBuilder, EventBuilderV10};
 
 use super::Statement;
@@ -20,8 +22,9 @@ impl CloudEvents {
 
     fn write(&mut self, event: EventBuilderV10, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let comma = if self.written { "," } else { "" };
-        // By way of a value: the keys then come in one order.
+        // The crate keeps attributes in a table without order: the same event shall be the same text.
         let event = serde_json::to_value(event.build()?)?;
+        let event: BTreeMap<&String, &serde_json::Value> = event.as_object().into_iter().flatten().collect();
         out.extend(format!("{comma}\n{}", json(&event)?).bytes());
         self.written = true;
         Ok(())

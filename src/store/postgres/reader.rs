@@ -42,7 +42,11 @@ impl Reader {
         let sql = |sql: &str| place.sql(sql);
         let events = |rest: &str| place.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
         Self {
-            head: sql("SELECT position, event_id FROM {schema}.events ORDER BY position DESC LIMIT 1"),
+            // With a parameter: else its plan would be made once, and would read the whole table for good where that was
+            // tiny at the time.
+            head: sql(
+                "SELECT position, event_id FROM {schema}.events WHERE position > $1 ORDER BY position DESC LIMIT 1",
+            ),
             all: events("WHERE position > $1 ORDER BY position LIMIT $2"),
             near: events(
                 "WHERE position > $1 AND position <= $2 AND event_type = ANY ($3) ORDER BY position LIMIT $4",
@@ -117,7 +121,7 @@ impl Reader {
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
         let rows = self.fetch(
-            || sqlx::query(&self.head),
+            || sqlx::query(&self.head).bind(0_i64),
             |row| rows::head(row).map_err(|error| self.place.fault(DOING, error)),
         );
         Ok(rows.await?.pop().unwrap_or_default())
