@@ -131,16 +131,20 @@ impl Door {
             .merge(operations::open_routes())
             .method_not_allowed_fallback(method_not_allowed)
             .merge(guarded)
-            .layer(middleware::from_fn_with_state(shared.clone(), for_browsers))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(middleware::from_fn_with_state(shared.clone(), traced))
-            .layer(header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .layer(header_unless_set(header::REFERRER_POLICY, "no-referrer"))
-            .layer(header_unless_set(header::X_FRAME_OPTIONS, "DENY"))
-            .layer(header_unless_set(header::CACHE_CONTROL, "no-store"))
-            .layer(header_unless_set(
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            // One layer, the outermost first: each `layer` of a router puts all that is inside it into one more box, and
+            // copies all those boxes for each request.
+            .layer((
+                header_unless_set(
+                    header::CONTENT_SECURITY_POLICY,
+                    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                ),
+                header_unless_set(header::CACHE_CONTROL, "no-store"),
+                header_unless_set(header::X_FRAME_OPTIONS, "DENY"),
+                header_unless_set(header::REFERRER_POLICY, "no-referrer"),
+                header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                middleware::from_fn_with_state(shared.clone(), traced),
+                CatchPanicLayer::custom(panicked),
+                middleware::from_fn_with_state(shared.clone(), for_browsers),
             ))
             .with_state(shared)
     }
