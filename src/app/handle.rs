@@ -112,10 +112,11 @@ impl Annals {
         &self,
         name: &str,
         body: &str,
-        read: &serde_json::Value,
+        read: serde_json::Value,
         context: &Context,
     ) -> Result<Result<Receipt, ExecuteError<Refusal>>, ParseError> {
-        let command = self.0.registry.parse_read(name, body, read)?;
+        let command = self.0.registry.parse_read(name, body, &read)?;
+        drop(read);
         Ok(self.0.engine.execute(command, context).await)
     }
 

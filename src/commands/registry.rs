@@ -63,10 +63,9 @@ impl Registry {
     }
 
     fn info(&self, name: &str) -> Result<&CommandInfo, ParseError> {
-        self.0.get(name).ok_or_else(|| ParseError::Unknown {
-            name: name.to_owned(),
-            known: self.0.keys().copied().collect(),
-        })
+        self.0
+            .get(name)
+            .ok_or_else(|| ParseError::Unknown { name: name.to_owned(), known: self.0.keys().copied().collect() })
     }
 }
 

@@ -94,7 +94,7 @@ async fn execute(
         .map_err(|error| Problem::malformed(format!("the body is no JSON that is taken: {error}")))?;
     shared.schemas().check(&name, &value)?;
     // It goes on though the client hangs up: the answer is kept under the command's id.
-    Ok(Json(shared.annals().execute_read(&name, &body, &value, &context).await??))
+    Ok(Json(shared.annals().execute_read(&name, &body, value, &context).await??))
 }
 
 /// The id that the client gives: a UUID, quoted or not.
