@@ -106,6 +106,20 @@ impl Annals {
         Ok(self.0.engine.execute(command, context).await)
     }
 
+    /// The same of a body that was read as JSON before.
+    #[cfg(feature = "http")]
+    pub(crate) async fn execute_read(
+        &self,
+        name: &str,
+        body: &str,
+        read: serde_json::Value,
+        context: &Context,
+    ) -> Result<Result<Receipt, ExecuteError<Refusal>>, ParseError> {
+        let command = self.0.registry.parse_read(name, body, &read)?;
+        drop(read);
+        Ok(self.0.engine.execute(command, context).await)
+    }
+
     /// Executes commands in the order in which they come, up to `window` of them at a time, and answers in the same
     /// order. The log has them in that order too: each is decided on what follows from the ones before. A refusal, or
     /// any other error, concerns its own command alone; who wants to stop there drops the stream.

@@ -47,22 +47,44 @@ impl Registry {
 
     /// The command of this name and body. Fields that it does not have are refused: they are most likely misspelt.
     pub(crate) fn parse(&self, name: &str, body: &str) -> Result<Box<dyn AnyCommand>, ParseError> {
-        let info = self.0.get(name).ok_or_else(|| ParseError::Unknown {
-            name: name.to_owned(),
-            known: self.0.keys().copied().collect(),
-        })?;
-        let body_error = |source| ParseError::Body { command: info.name, source };
-        let value: Value = serde_json::from_str(body).map_err(body_error)?;
-        let known = info.schema.get("properties").and_then(Value::as_object);
-        if let (Some(known), Some(given)) = (known, value.as_object())
+        let info = self.info(name)?;
+        info.parse(body, &serde_json::from_str(body).map_err(|error| info.wrong(error))?)
+    }
+
+    /// The same of a body that was read as JSON before.
+    #[cfg(feature = "http")]
+    pub(crate) fn parse_read(
+        &self,
+        name: &str,
+        body: &str,
+        read: &Value,
+    ) -> Result<Box<dyn AnyCommand>, ParseError> {
+        self.info(name)?.parse(body, read)
+    }
+
+    fn info(&self, name: &str) -> Result<&CommandInfo, ParseError> {
+        self.0
+            .get(name)
+            .ok_or_else(|| ParseError::Unknown { name: name.to_owned(), known: self.0.keys().copied().collect() })
+    }
+}
+
+impl CommandInfo {
+    fn parse(&self, body: &str, read: &Value) -> Result<Box<dyn AnyCommand>, ParseError> {
+        let known = self.schema.get("properties").and_then(Value::as_object);
+        if let (Some(known), Some(given)) = (known, read.as_object())
             && let Some(field) = given.keys().find(|field| !known.contains_key(*field))
         {
             return Err(ParseError::UnknownField {
-                command: info.name,
+                command: self.name,
                 field: field.clone(),
                 known: known.keys().cloned().collect(),
             });
         }
-        (info.parse)(body).map_err(body_error)
+        (self.parse)(body).map_err(|error| self.wrong(error))
+    }
+
+    fn wrong(&self, source: serde_json::Error) -> ParseError {
+        ParseError::Body { command: self.name, source }
     }
 }

@@ -34,7 +34,7 @@ impl Asker {
         let origin = Origin {
             host: from.map(|from| from.0.ip().to_string()),
             method: Some(parts.method.as_str().to_owned()),
-            path: Some(path.chars().take(LONGEST_PATH).collect()),
+            path: Some(shortened(path).to_owned()),
             format: format_of(&parts.headers),
         };
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
@@ -142,6 +142,14 @@ impl FromRequestParts<Shared> for Asker {
         let missing =
             || Problem::internal(&std::io::Error::other("a route without authentication wants to know who asks"));
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+/// The beginning of a path, if it is long.
+fn shortened(path: &str) -> &str {
+    match path.len() > LONGEST_PATH {
+        true => path.char_indices().nth(LONGEST_PATH).map_or(path, |(end, _)| &path[..end]),
+        false => path,
     }
 }
 

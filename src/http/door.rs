@@ -1,13 +1,17 @@
 //! [`Door`], the builder, and [`Shared`], what all routes share.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use tokio::sync::Semaphore;
+use tower::layer::layer_fn;
+use tower::{Service, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -117,6 +121,7 @@ impl Door {
             door: self,
         }));
         let bounds = shared.0.door.limits.start();
+        let browsing = shared.clone();
         let guarded = openapi::routes(&shared)
             .merge(operations::routes())
             .merge(page::routes(&shared))
@@ -131,16 +136,20 @@ impl Door {
             .merge(operations::open_routes())
             .method_not_allowed_fallback(method_not_allowed)
             .merge(guarded)
-            .layer(middleware::from_fn_with_state(shared.clone(), for_browsers))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(middleware::from_fn_with_state(shared.clone(), traced))
-            .layer(header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .layer(header_unless_set(header::REFERRER_POLICY, "no-referrer"))
-            .layer(header_unless_set(header::X_FRAME_OPTIONS, "DENY"))
-            .layer(header_unless_set(header::CACHE_CONTROL, "no-store"))
-            .layer(header_unless_set(
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            // One layer, the outermost first: each `layer` of a router puts all that is inside it into one more box, and
+            // copies all those boxes for each request.
+            .layer((
+                header_unless_set(
+                    header::CONTENT_SECURITY_POLICY,
+                    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                ),
+                header_unless_set(header::CACHE_CONTROL, "no-store"),
+                header_unless_set(header::X_FRAME_OPTIONS, "DENY"),
+                header_unless_set(header::REFERRER_POLICY, "no-referrer"),
+                header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                middleware::from_fn_with_state(shared.clone(), traced),
+                CatchPanicLayer::custom(panicked),
+                layer_fn(move |inner| for_browsers(browsing.clone(), inner)),
             ))
             .with_state(shared)
     }
@@ -250,13 +259,22 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(&std::io::Error::other(words.unwrap_or_else(|| "a panic".to_owned()))).into_response()
 }
 
-/// Shows a problem as a page to who prefers one.
-async fn for_browsers(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let wants_page = accepts.is_some_and(|accept| accept.contains("text/html"));
-    let response = next.run(request).await;
-    match response.extensions().get::<Problem>() {
-        Some(problem) if wants_page => page::of_problem(&shared, problem).unwrap_or(response),
-        _ => response,
-    }
+/// Shows a problem as a page to who prefers one. A plain service: `from_fn` would put a copy of all that is inside into a
+/// box for each request.
+fn for_browsers(
+    shared: Shared,
+    mut inner: Route,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync {
+    service_fn(move |request: Request| {
+        let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let page = accepts.is_some_and(|accept| accept.contains("text/html")).then(|| shared.clone());
+        let answering = inner.call(request);
+        async move {
+            let response = answering.await?;
+            Ok(match (page, response.extensions().get::<Problem>()) {
+                (Some(shared), Some(problem)) => page::of_problem(&shared, problem).unwrap_or(response),
+                _ => response,
+            })
+        }
+    })
 }

@@ -27,6 +27,10 @@ impl Schemas {
     /// Whether `body` is as the command's schema says.
     pub fn check(&self, command: &str, body: &Value) -> Result<(), Problem> {
         let Some((_, Some(validator))) = self.0.get(command) else { return Ok(()) };
+        // What is right is the rule, and found to be so without a list of faults.
+        if validator.is_valid(body) {
+            return Ok(());
+        }
         let faults: Vec<Value> = validator
             .iter_errors(body)
             .take(NAMED)

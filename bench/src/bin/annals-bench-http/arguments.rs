@@ -23,14 +23,14 @@ pub enum What {
     Server { store: String },
     /// Not for people: commands in process
     #[command(hide = true)]
-    InProcess { store: String, callers: usize, seconds: u64 },
+    InProcess { store: String, callers: usize, seconds: f64 },
 }
 
 #[derive(Debug, Args)]
 pub struct Load {
-    /// How long each measurement takes, after a second of warm-up
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    pub seconds: u64,
+    /// How long each measurement takes, after half a second of warm-up
+    #[arg(long, default_value_t = 2.0, value_name = "N")]
+    pub seconds: f64,
     /// How often everything is measured; the table has the medians
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub runs: u64,

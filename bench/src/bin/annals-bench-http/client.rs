@@ -2,6 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
+
+use annals::store::Receipt;
+use annals_bench_driver::BoxError;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,34 +14,54 @@ use tokio::net::TcpStream;
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Where the body of the last answer lies.
+    body: Range<usize>,
+    /// Where the last payment lies.
+    last: u64,
 }
+
+/// How many headers an answer may have.
+const HEADERS: usize = 32;
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(4_096) })
+        Ok(Self { stream, buffer: Vec::with_capacity(4_096), body: 0..0, last: 0 })
     }
 
     /// Sends a request and reads its answer to the end; gives back the status.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
+        self.buffer.clear();
         self.stream.write_all(request).await?;
-        let head = loop {
-            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                break end + 4;
-            }
+        let (status, head, length) = loop {
             self.read().await?;
+            if let Some(head) = head(&self.buffer)? {
+                break head;
+            }
         };
-        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-        let broken = || io::Error::new(io::ErrorKind::InvalidData, text.clone());
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
-        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-        let length: usize = length.and_then(|length| length.parse().ok()).ok_or_else(broken)?;
-        while self.buffer.len() < head + length {
+        self.body = head..head + length;
+        while self.buffer.len() < self.body.end {
             self.read().await?;
         }
-        self.buffer.drain(..head + length);
-        Ok(status)
+        match self.buffer.len() == self.body.end {
+            true => Ok(status),
+            false => Err(broken("more was answered than asked")),
+        }
+    }
+
+    /// Pays in, and checks what it got for it: the receipt of one event, behind the last one of this connection.
+    pub async fn pay(&mut self, request: &[u8]) -> Result<(), BoxError> {
+        let status = self.ask(request).await?;
+        if status != 200 {
+            return Err(format!("an answer of {status}").into());
+        }
+        let receipt: Receipt = serde_json::from_slice(&self.buffer[self.body.clone()])?;
+        if receipt.events != 1 || receipt.repeated || receipt.first_position <= self.last {
+            return Err(format!("behind {} came {receipt:?}", self.last).into());
+        }
+        self.last = receipt.first_position;
+        Ok(())
     }
 
     /// Opens a stream of events; what comes is given to `line`, line by line, until it says that it is enough.
@@ -74,8 +98,19 @@ impl Client {
     }
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+/// The status of an answer, where its head ends, and how long its body is; none while there is more to come of its head.
+fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut answer = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(end) = answer.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
+    let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let status = answer.code.ok_or_else(|| broken("an answer without a status"))?;
+    Ok(Some((status, end, length.ok_or_else(|| broken("an answer without a length"))?)))
+}
+
+fn broken(words: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 pub fn get(path: &str) -> String {

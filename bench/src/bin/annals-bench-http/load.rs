@@ -15,8 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::bank::{self, Deposit};
 use crate::client::{Client, body, get, pay};
+use crate::processor;
+use crate::server::Server;
 
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How many connections read the feed while others write.
 const READERS: usize = 4;
@@ -27,6 +29,10 @@ pub struct Commands {
     pub per_second: f64,
     pub p50: f64,
     pub p99: f64,
+    /// What the process that executes them took of the processors for each, in microseconds.
+    pub processor: f64,
+    /// The same of who asks over HTTP.
+    pub client: f64,
     /// The p99 of a page of the feed meanwhile, and how many were read.
     pub feed: Option<(f64, u64)>,
 }
@@ -55,16 +61,25 @@ impl Window {
         self.measuring.load(Ordering::Relaxed)
     }
 
-    async fn pass(&self, seconds: u64) -> Duration {
+    /// Lets the window pass. What was taken of the processors in it is read of these, in the order given.
+    async fn pass<const N: usize>(&self, seconds: f64, who: [&str; N]) -> Result<Passed<N>, BoxError> {
+        let taken = || -> Result<Vec<Duration>, BoxError> { who.iter().map(|who| processor::taken(who)).collect() };
         tokio::time::sleep(WARM_UP).await;
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), taken()?);
         self.measuring.store(true, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         self.measuring.store(false, Ordering::Relaxed);
-        let time = begun.elapsed();
+        let (time, after) = (begun.elapsed(), taken()?);
         self.over.store(true, Ordering::Relaxed);
-        time
+        Ok(Passed { time, taken: std::array::from_fn(|n| after[n].saturating_sub(before[n])) })
     }
+}
+
+/// What passed in a window.
+struct Passed<const N: usize> {
+    time: Duration,
+    /// Of the processors.
+    taken: [Duration; N],
 }
 
 type Measured = JoinSet<Result<Latencies, BoxError>>;
@@ -77,17 +92,20 @@ async fn joined(mut tasks: Measured) -> Result<Latencies, BoxError> {
     Ok(all)
 }
 
-fn commands(all: &Latencies, time: Duration, feed: Option<&Latencies>) -> Commands {
+fn commands(all: &Latencies, time: Duration, [processor, client]: [Duration; 2]) -> Commands {
+    let each = |taken: Duration| taken.as_secs_f64() * 1e6 / all.count().max(1) as f64;
     Commands {
         per_second: all.count() as f64 / time.as_secs_f64(),
         p50: all.quantile(0.5),
         p99: all.quantile(0.99),
-        feed: feed.map(|feed| (feed.quantile(0.99), feed.count())),
+        processor: each(processor),
+        client: each(client),
+        feed: None,
     }
 }
 
 /// In a process of its own, as the server is.
-pub async fn in_a_process(store: &str, callers: usize, seconds: u64) -> Result<Commands, BoxError> {
+pub async fn in_a_process(store: &str, callers: usize, seconds: f64) -> Result<Commands, BoxError> {
     let output = Command::new(std::env::current_exe()?)
         .args(["in-process", store, &callers.to_string(), &seconds.to_string()])
         .stdin(Stdio::null())
@@ -99,7 +117,7 @@ pub async fn in_a_process(store: &str, callers: usize, seconds: u64) -> Result<C
 }
 
 /// The process: the same commands, typed, by as many callers as there would be connections.
-pub async fn in_process(store: &str, callers: usize, seconds: u64) -> Result<(), BoxError> {
+pub async fn in_process(store: &str, callers: usize, seconds: f64) -> Result<(), BoxError> {
     let annals = bank::app().open(store).await?;
     let window = Window::new();
     let mut tasks = Measured::new();
@@ -119,61 +137,77 @@ pub async fn in_process(store: &str, callers: usize, seconds: u64) -> Result<(),
             Ok(times)
         });
     }
-    let time = window.pass(seconds).await;
+    let Passed { time, taken: [processor] } = window.pass(seconds, ["self"]).await?;
     let all = joined(tasks).await?;
     annals.close().await;
-    println!("{}", serde_json::to_string(&commands(&all, time, None))?);
+    println!("{}", serde_json::to_string(&commands(&all, time, [processor, Duration::ZERO]))?);
     Ok(())
 }
 
-/// Over keep-alive connections; then again, with some that read the feed.
+/// Over keep-alive connections; then again, for half as long, with some that read the feed.
 pub async fn over_http(
-    server: SocketAddr,
+    server: &Server,
     connections: usize,
-    seconds: u64,
+    seconds: f64,
     feed: &str,
 ) -> Result<Commands, BoxError> {
-    let (alone, _) = paying(server, connections, seconds, None).await?;
-    let (_, pages) = paying(server, connections, seconds, Some(feed)).await?;
-    Ok(Commands { feed: pages, ..alone })
+    let (address, process, feed) = (server.address, server.process()?, feed.to_owned());
+    // On one thread with a loop of its own: it wakes nobody, and leaves the processors to what it measures.
+    let asking = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (alone, _) = paying(address, &process, connections, seconds, None).await?;
+            let (_, pages) = paying(address, &process, connections, seconds / 2.0, Some(&feed)).await?;
+            Ok(Commands { feed: Some((pages.quantile(0.99), pages.count())), ..alone })
+        })
+    });
+    asking.await?
 }
 
 async fn paying(
     server: SocketAddr,
+    process: &str,
     connections: usize,
-    seconds: u64,
+    seconds: f64,
     feed: Option<&str>,
-) -> Result<(Commands, Option<(f64, u64)>), BoxError> {
+) -> Result<(Commands, Latencies), BoxError> {
     let window = Window::new();
     let (mut writers, mut readers) = (Measured::new(), Measured::new());
     for _ in 0..connections {
-        let mut client = Client::connect(server).await?;
-        let window = window.clone();
-        writers.spawn(async move { asking(&mut client, &window, pay).await });
+        let (client, window) = (Client::connect(server).await?, window.clone());
+        writers.spawn(write(client, window));
     }
-    for _ in 0..feed.map_or(0, |_| READERS) {
-        let (mut client, request) = (Client::connect(server).await?, get(feed.unwrap_or_default()));
-        let window = window.clone();
-        readers.spawn(async move { asking(&mut client, &window, |_| request.clone()).await });
+    if let Some(feed) = feed {
+        for _ in 0..READERS {
+            let (client, window) = (Client::connect(server).await?, window.clone());
+            readers.spawn(read(client, window, get(feed)));
+        }
     }
-    let time = window.pass(seconds).await;
+    let Passed { time, taken } = window.pass(seconds, [process, "thread-self"]).await?;
     let (written, read) = (joined(writers).await?, joined(readers).await?);
-    let commands = commands(&written, time, feed.map(|_| &read));
-    Ok((commands, commands.feed))
+    Ok((commands(&written, time, taken), read))
 }
 
-async fn asking(
-    client: &mut Client,
-    window: &Window,
-    request: impl Fn(u64) -> String,
-) -> Result<Latencies, BoxError> {
+async fn write(mut client: Client, window: Arc<Window>) -> Result<Latencies, BoxError> {
     let mut times = Latencies::default();
     while !window.is_over() {
-        let request = request(window.next());
+        let request = pay(window.next());
+        let begun = Instant::now();
+        client.pay(request.as_bytes()).await?;
+        if window.is_measuring() {
+            times.record(begun.elapsed());
+        }
+    }
+    Ok(times)
+}
+
+async fn read(mut client: Client, window: Arc<Window>, request: String) -> Result<Latencies, BoxError> {
+    let mut times = Latencies::default();
+    while !window.is_over() {
         let begun = Instant::now();
         let status = client.ask(request.as_bytes()).await?;
         if status != 200 {
-            return Err(format!("an answer of {status}").into());
+            return Err(format!("an answer of {status} to {request}").into());
         }
         if window.is_measuring() {
             times.record(begun.elapsed());

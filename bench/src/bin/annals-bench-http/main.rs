@@ -8,6 +8,7 @@
 //! - `load`: commands, in process and over HTTP, and pages of the feed beside them
 //! - `followers`: Server-Sent Events, many of them
 //! - `soak`: half-open connections, frames out of protocol, slow readers, for as long as it is said
+//! - `processor`: what was taken of the processors
 //! - `table`: what is printed
 
 mod arguments;
@@ -17,6 +18,7 @@ mod bank;
 mod client;
 mod followers;
 mod load;
+mod processor;
 mod server;
 mod soak;
 mod table;
@@ -58,7 +60,7 @@ async fn measure(load: &Load) -> Result<(), BoxError> {
             eprintln!("run {run}: {connections} connections");
             let place = server::Place::new(load.store.as_deref()).await?;
             let server = Server::start(place.url()).await?;
-            let over = load::over_http(server.address, connections, load.seconds, &load.feed).await?;
+            let over = load::over_http(&server, connections, load.seconds, &load.feed).await?;
             server.stop().await?;
             place.remove().await;
             table.commands(connections, same, over);

@@ -110,6 +110,11 @@ impl Server {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id()?))?.count())
     }
 
+    /// Its process, as /proc names it.
+    pub fn process(&self) -> Result<String, BoxError> {
+        Ok(self.id()?.to_string())
+    }
+
     fn id(&self) -> Result<u32, BoxError> {
         Ok(self.child.id().ok_or("the server is not there any more")?)
     }

@@ -51,6 +51,12 @@ impl Table {
             row([what("p50 ms"), digits(same), digits(over), String::new()]);
             let (same, over) = of(|commands| commands.p99);
             row([what("p99 ms"), digits(same), digits(over), String::new()]);
+            let (same, over) = of(|commands| commands.processor);
+            let client = median(runs.iter().map(|(_, over)| over.client));
+            let cores = cores.max(1) as f64;
+            let share = median(runs.iter().map(|(_, over)| over.client * over.per_second / 1e6 / cores));
+            let said = format!("the client {client:.0} more: {:.0} % of all processors", share * 100.0);
+            row([what("processor µs a command"), whole(same), whole(over), said]);
             let pages: Vec<(f64, u64)> = runs.iter().filter_map(|(_, over)| over.feed).collect();
             let feed = median(pages.iter().map(|(p99, _)| *p99));
             let read: u64 = pages.iter().map(|(_, pages)| pages).sum();

@@ -1,0 +1,36 @@
+//! What was taken of the processors.
+
+use std::fs;
+use std::time::Duration;
+
+use annals_bench_driver::BoxError;
+
+/// The unit in which Linux tells it to programs.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process or thread (`self`, `thread-self`, a number) has taken of the processors since it began, also in the
+/// kernel.
+pub fn taken(who: &str) -> Result<Duration, BoxError> {
+    let text = fs::read_to_string(format!("/proc/{who}/stat"))?;
+    // The name stands in parentheses, and may hold any. Behind it, the twelfth and thirteenth: user and kernel mode.
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace().skip(11).take(2));
+    let ticks: Result<Vec<u32>, _> = fields.into_iter().flatten().map(str::parse).collect();
+    match ticks?[..] {
+        [user, kernel] => Ok(TICK * (user + kernel)),
+        _ => Err(format!("/proc/{who}/stat is not as Linux has it").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thread_takes_is_counted() {
+        let (begun, before) = (std::time::Instant::now(), taken("thread-self").unwrap());
+        while taken("thread-self").unwrap() < before + TICK * 3 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is counted");
+        }
+        assert!(taken("self").unwrap() >= before + TICK * 3);
+    }
+}
