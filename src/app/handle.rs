@@ -147,6 +147,12 @@ impl Annals {
         self.0.engine.vitals()
     }
 
+    /// What the application's clock says.
+    #[cfg(feature = "http")]
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        (self.0.clock)()
+    }
+
     /// Whether it matters who reads.
     #[cfg(feature = "http")]
     pub(crate) fn minds_readers(&self) -> bool {

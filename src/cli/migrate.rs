@@ -25,6 +25,11 @@ pub(super) struct Migrate {
 impl Migrate {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let url = app.url(&self.store);
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(
+                format!("`{url}` is no database of postgres-es: give --store postgres://HOST/DATABASE").into()
+            );
+        }
         let migrated = app.migrate(&url).await?;
         if let Format::Json = self.format {
             return output::json(&migrated);

@@ -137,7 +137,11 @@ impl<E> From<LoadError> for ExecuteError<E> {
 
 impl<E> From<OutcomeError> for ExecuteError<E> {
     fn from(error: OutcomeError) -> Self {
-        Self::Unstorable(Box::new(error))
+        match error {
+            // What a command names, its events name.
+            OutcomeError::Target { source, .. } => Self::Reference(source),
+            other => Self::Unstorable(Box::new(other)),
+        }
     }
 }
 

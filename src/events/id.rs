@@ -272,6 +272,9 @@ pub fn deserialize<'de, I: Id, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub fn json_schema(kind: &str) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
+        // Its bytes are counted, not its characters: 1,024 of the id.
+        "maxLength": kind.len() + 1 + MAX_ID_BYTES,
+        "pattern": format!("^({kind}:[^\\u0000]+|(?![a-z][a-z0-9_-]*:)[^\\u0000]+)$"),
         "description": format!("a {kind}: `{kind}:…`, or the bare id")
     })
 }
@@ -279,6 +282,20 @@ pub fn json_schema(kind: &str) -> schemars::Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a schema lets through can be read and stored; what it does not cannot.
+    #[test]
+    fn an_id_has_the_schema_that_it_is_read_by() {
+        #[derive(annals_macros::Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        struct UserId(String);
+        let schema = json_schema("user").to_value();
+        let pattern = schema["pattern"].as_str().unwrap();
+        assert_eq!(pattern, r"^(user:[^\u0000]+|(?![a-z][a-z0-9_-]*:)[^\u0000]+)$");
+        for (text, good) in [("42", true), ("user:42", true), ("A:b", true), ("a b:c", true), ("project:42", false)]
+        {
+            assert_eq!(UserId::from_reference(text).is_ok(), good, "{text}");
+        }
+    }
 
     #[test]
     fn a_reference_is_a_kind_a_colon_and_an_id_in_bounds() {

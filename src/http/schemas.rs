@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::events::{Action, Ref, Topic};
@@ -58,10 +58,11 @@ schema!(
     "Cursor",
     text("Where the next page of the same query begins: as an earlier page gave it.", "^[0-9a-f]{72}$", "").build()
 );
+// Any of them, not one: a format says what is meant, and does not tell one text from another.
 schema!(
     Bound,
     "Bound",
-    OneOfBuilder::new()
+    AnyOfBuilder::new()
         .description(Some("A place in the log: a position, an event id, a time with its zone, or a date."))
         .item(text("A position.", "^[0-9]{1,18}$", "120"))
         .item(time(KnownFormat::Uuid))
@@ -72,7 +73,7 @@ schema!(
 schema!(
     Time,
     "Time",
-    OneOfBuilder::new()
+    AnyOfBuilder::new()
         .description(Some("A time with its zone, or a date: its midnight in UTC."))
         .item(time(KnownFormat::DateTime))
         .item(time(KnownFormat::Date))

@@ -1,14 +1,16 @@
 //! Looking after projections.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::jobs::Job;
+use crate::app::Annals;
 use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
 use crate::projections::{DeadLetter, Progress, ProjectionStatus, Rebuild, Selection, Skips};
 
@@ -49,18 +51,13 @@ async fn all(
     get, path = "/projections/{name}", tag = "projections", params(("name" = String, Path)),
     responses((status = OK, body = Standing), (status = NOT_FOUND, description = "There is no such projection"))
 )]
-async fn one(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<Json<Standing>, Problem> {
-    asker.operate("status", Some(&name)).await?;
+async fn one(order: Order) -> Result<Json<Standing>, Problem> {
+    let annals = order.may("status").await?;
     // An unknown name is an error that says which there are.
-    shared.annals().reading(&name)?;
-    let status = shared.annals().projections().await?.into_iter().find(|status| status.name == name);
+    annals.reading(&order.name)?;
+    let status = annals.projections().await?.into_iter().find(|status| status.name == order.name);
     let status = status.ok_or_else(|| Problem::not_found("there is no such projection"))?;
-    Ok(Json(standing(&shared, status)))
+    Ok(Json(standing(&order.shared, status)))
 }
 
 fn standing(shared: &Shared, status: ProjectionStatus) -> Standing {
@@ -156,6 +153,32 @@ fn begun(shared: &Shared, name: &str, wanted: &Wanted) -> Result<Rebuild, Proble
     })
 }
 
+/// Somebody who wants something done about one projection, and says no more than which.
+struct Order {
+    shared: Shared,
+    name: String,
+    asker: Asker,
+}
+
+impl FromRequestParts<Shared> for Order {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let asker = Asker::from_request_parts(parts, shared).await?;
+        let At(name) = At::from_request_parts(parts, shared).await?;
+        let _: Params<Nothing> = Params::from_request_parts(parts, shared).await?;
+        Ok(Self { shared: shared.clone(), name, asker })
+    }
+}
+
+impl Order {
+    /// The application, if who asks may do this.
+    async fn may(&self, operation: &str) -> Result<&Annals, Problem> {
+        self.asker.operate(operation, Some(&self.name)).await?;
+        Ok(self.shared.annals())
+    }
+}
+
 /// Cancel a rebuild that was begun by a request to this process
 ///
 /// What is read stays as it was; the next one goes on from there.
@@ -163,14 +186,9 @@ fn begun(shared: &Shared, name: &str, wanted: &Wanted) -> Result<Rebuild, Proble
     delete, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path)),
     responses((status = NO_CONTENT, description = "It has stopped"), (status = NOT_FOUND, description = "None is under way"))
 )]
-async fn cancel(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<StatusCode, Problem> {
-    asker.operate("rebuild", Some(&name)).await?;
-    match shared.rebuilds().stop(&name).await {
+async fn cancel(order: Order) -> Result<StatusCode, Problem> {
+    order.may("rebuild").await?;
+    match order.shared.rebuilds().stop(&order.name).await {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("no rebuild of it was begun here that is under way")),
     }
@@ -181,14 +199,9 @@ async fn cancel(
     post, path = "/projections/{name}/resume", tag = "projections", params(("name" = String, Path)),
     responses((status = NO_CONTENT, description = "It tries"), (status = NOT_FOUND, description = "There is no such projection"))
 )]
-async fn resume(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<StatusCode, Problem> {
-    asker.operate("resume", Some(&name)).await?;
-    shared.annals().resume(&name).await?;
+async fn resume(order: Order) -> Result<StatusCode, Problem> {
+    let annals = order.may("resume").await?;
+    annals.resume(&order.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -201,14 +214,9 @@ async fn resume(
         (status = CONFLICT, description = "It has not stopped at an event"),
     )
 )]
-async fn skip(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    asker.operate("skip", Some(&name)).await?;
-    Ok(Json(shared.annals().skip(&name).await?))
+async fn skip(order: Order) -> Result<Json<Vec<DeadLetter>>, Problem> {
+    let annals = order.may("skip").await?;
+    Ok(Json(annals.skip(&order.name).await?))
 }
 
 /// What a projection has left out
@@ -216,14 +224,9 @@ async fn skip(
     get, path = "/projections/{name}/letters", tag = "projections", params(("name" = String, Path)),
     responses((status = OK, body = Vec<DeadLetter>), (status = NOT_FOUND, description = "There is no such projection"))
 )]
-async fn letters(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    asker.operate("letters", Some(&name)).await?;
-    Ok(Json(shared.annals().dead_letters(&name).await?))
+async fn letters(order: Order) -> Result<Json<Vec<DeadLetter>>, Problem> {
+    let annals = order.may("letters").await?;
+    Ok(Json(annals.dead_letters(&order.name).await?))
 }
 
 /// How many events were taken in.
@@ -242,14 +245,9 @@ struct TakenIn {
         (status = CONFLICT, description = "An event fails still, or the projection moved on meanwhile"),
     )
 )]
-async fn replay(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<Nothing>,
-) -> Result<Json<TakenIn>, Problem> {
-    asker.operate("replay", Some(&name)).await?;
-    let annals = shared.annals().clone();
+async fn replay(order: Order) -> Result<Json<TakenIn>, Problem> {
+    let annals = order.may("replay").await?;
+    let (annals, name) = (annals.clone(), order.name.clone());
     // It goes on though the client hangs up.
     let replaying = tokio::spawn(async move { annals.replay(&name).await });
     let events = replaying.await.map_err(|error| Problem::internal(&error))??;

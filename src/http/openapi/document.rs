@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
+use super::live;
 use crate::commands::CommandInfo;
 use crate::http::Shared;
 
@@ -54,8 +55,10 @@ pub(super) fn of(shared: &Shared, described: &OpenApi) -> Value {
             paths.insert(format!("/commands/{}", info.name), json!({ "get": show, "post": execute }));
         }
     }
+    live::describe(&mut paths, &mut schemas, shared.annals().commands());
     for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         add_problems(operation, &PROBLEMS);
+        parameters_are_text(operation);
     }
     schemas["Problem"] = problem();
     document["components"]["schemas"] = schemas;
@@ -86,6 +89,16 @@ fn executing(info: &CommandInfo, mut operation: Value, schema: Value) -> Value {
     operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     add_problems(&mut operation, &OF_COMMANDS);
     operation
+}
+
+/// What may be left out is left out: in an address or a header there is no null.
+fn parameters_are_text(operation: &mut Value) {
+    // Not by index: that would put a null where there is nothing.
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(types) = parameter.pointer_mut("/schema/type").and_then(Value::as_array_mut) {
+            types.retain(|kind| kind != "null");
+        }
+    }
 }
 
 fn add_problems(operation: &mut Value, problems: &[(&str, &str)]) {

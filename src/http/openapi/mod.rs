@@ -1,10 +1,13 @@
 //! What there is, in OpenAPI 3.1, and a page to try it.
 //!
 //! ## Layout
-//! - `document`: the document, from the routes and the commands
+//! - `document`: the document, from the routes and the commands; `live`: what of it stays open
 //! - `try.html`, `try.css`, `try.js`: the page, which loads nothing from elsewhere
 
 mod document;
+mod live;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::http::header;

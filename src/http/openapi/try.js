@@ -59,6 +59,9 @@ async function ask(api, method, path, operation, fields, body, out) {
   }
 }
 
+// What stays open has no answer to wait for: it is only described.
+const staysOpen = ({ responses: { 101: socket, 200: ok } }) => socket || (ok && ok.content && ok.content['text/event-stream']);
+
 function draw(api, path, method, operation) {
   const fields = (operation.parameters || []).map(parameter => {
     const schema = resolve(api, parameter.schema) || {};
@@ -79,8 +82,9 @@ function draw(api, path, method, operation) {
     event.preventDefault();
     ask(api, method, path, operation, fields, body, out);
   });
+  const shown = staysOpen(operation) ? make('p', { textContent: operation.description }) : form;
   return make('details', {},
-    make('summary', {}, make('b', { textContent: method.toUpperCase() }), make('code', { textContent: path }), ' ' + (operation.summary || '')), form);
+    make('summary', {}, make('b', { textContent: method.toUpperCase() }), make('code', { textContent: path }), ' ' + (operation.summary || '')), shown);
 }
 
 async function load() {

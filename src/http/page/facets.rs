@@ -16,7 +16,14 @@ use crate::projections::audit::{AuditCount, Facet};
 /// How many values of each.
 const MOST: usize = 8;
 
-pub(super) fn facets(site: &Site, question: &Question, count: &AuditCount, told: &[Told]) -> Markup {
+/// `below`: the topics below the one that is asked for, where they are known of the whole log.
+pub(super) fn facets(
+    site: &Site,
+    question: &Question,
+    count: &AuditCount,
+    told: &[Told],
+    below: &[Topic],
+) -> Markup {
     let narrowed = |name: &str, value: &str| {
         let filters = question.given.filters().with(name, value);
         question.link(site, &filters)
@@ -31,7 +38,12 @@ pub(super) fn facets(site: &Site, question: &Question, count: &AuditCount, told:
             @if count.actions.len() > 1 { (list("What was done", &count.actions, whole, |action| narrowed("action", action))) }
             @if count.event_types.len() > 1 { (list("Which events", &count.event_types, whole, |event| narrowed("event", event))) }
             @let topics = topics(&question.filters, told);
-            @if topics.len() > 1 {
+            @if !below.is_empty() {
+                section #below {
+                    h2 { "Topics" }
+                    ul.bars { @for topic in below { li { a href=(narrowed("topic", topic.as_str())) { (given(topic.as_str())) } } } }
+                }
+            } @else if topics.len() > 1 {
                 section {
                     h2 { "Topics on this page" }
                     ul.bars {

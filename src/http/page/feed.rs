@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use axum::response::{Html, Response};
 use maud::{Markup, html};
 
-use super::address::Address;
+use super::asking::Asking;
 use super::event::{Told, event, tell};
 use super::facets::facets;
 use super::form::{chips, form};
-use super::question::{About, Question, presenter};
+use super::question::{About, Question};
 use super::sent;
 use super::site::Site;
 use super::words::{given, number};
-use crate::events::{Head, Ref};
-use crate::http::{Asker, Problem, Shared};
+use crate::events::{Head, Ref, Topic};
+use crate::http::{Problem, Shared};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
 use crate::projections::presenter::plain;
@@ -31,70 +29,45 @@ const LOOKS: usize = 20;
 /// How long the audit log may be behind: then the script asks again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many topics are offered.
+const TOPICS: usize = 12;
+
 /// How many events are counted where each has to be read.
 const COUNTED: u64 = 2_000;
 
-pub(super) async fn activity(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let address = Address::parse(query.as_deref());
-    show(&site, &shared, &headers, Question::new(About::Everything, &address, &asker)?).await
+pub(super) async fn activity(asking: Asking) -> Result<Response, Problem> {
+    show(&asking, About::Everything).await
 }
 
-pub(super) async fn refusals(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let address = Address::parse(query.as_deref());
-    show(&site, &shared, &headers, Question::new(About::Refusals, &address, &asker)?).await
+pub(super) async fn refusals(asking: Asking) -> Result<Response, Problem> {
+    show(&asking, About::Refusals).await
 }
 
-pub(super) async fn history(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let address = Address::parse(query.as_deref());
-    let of =
-        address.get("of").ok_or_else(|| Problem::malformed("whose history? `of` says it, like of=user:alice"))?;
+pub(super) async fn history(asking: Asking) -> Result<Response, Problem> {
+    let of = asking.address.get("of");
+    let of = of.ok_or_else(|| Problem::malformed("whose history? `of` says it, like of=user:alice"))?;
     let of: Ref = of.parse().map_err(|error: crate::events::InvalidRef| Problem::malformed(error.to_string()))?;
     let about = |did| About::Thing { of: of.clone(), did };
-    let did = match address.get("did") {
+    let did = match asking.address.get("did") {
         Some(did) => did == "true",
         // Of somebody who does more than is done to him, what he does.
         None => {
-            let [was, did] = [about(false), about(true)].map(|about| Question::new(about, &address, &asker));
+            let [was, did] = [about(false), about(true)].map(|about| asking.question(about));
             let (was, did) = (counted(&was?).await?, counted(&did?).await?);
             did.events > was.events
         }
     };
-    show(&site, &shared, &headers, Question::new(about(did), &address, &asker)?).await
+    show(&asking, about(did)).await
 }
 
 /// The rows since the one at `after`, for a feed that is open; all that the log has up to `data-last` is in it, unless
 /// `data-gap` says that it is too much.
-pub(super) async fn rows(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Html<String>, Problem> {
-    let address = Address::parse(query.as_deref());
-    let after = address.get("after").and_then(|after| after.parse::<u64>().ok());
+pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
+    let after = asking.address.get("after").and_then(|after| after.parse::<u64>().ok());
     let after = after.ok_or_else(|| Problem::malformed("since which position? `after` says it"))?;
-    let mut question = Question::new(About::Everything, &address, &asker)?;
+    let mut question = asking.question(About::Everything)?;
     // Who follows hears of an event before the audit log has it.
-    let head = shared.annals().store().head().await?;
+    let head = asking.shared.annals().store().head().await?;
     question.query = question.query.after(head).within(PATIENCE);
     let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, _, Option<Cursor>, _) =
         (vec![], None, None, true);
@@ -109,10 +82,10 @@ pub(super) async fn rows(
             break;
         }
     }
-    let told = tell(&presenter(shared.annals(), &headers), rows).await?;
+    let told = tell(&asking.presenter(), rows).await?;
     let list = html! {
         ol data-last=(last.unwrap_or(after)) data-gap=[gap.then_some("1")] {
-            @for told in &told { (event(&site, &question.filters, told)) }
+            @for told in &told { (event(&asking.site, &question.filters, told)) }
         }
     };
     Ok(Html(list.into_string()))
@@ -124,7 +97,20 @@ async fn counted(question: &Question) -> Result<AuditCount, Problem> {
     Ok(query.count().await?)
 }
 
-async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Question) -> Result<Response, Problem> {
+/// The topics below the one that is asked for, of the whole log. Only where nothing else is asked, so that who may read
+/// the page may read all that is in them.
+async fn below(shared: &Shared, question: &Question) -> Result<Vec<Topic>, Problem> {
+    let topic = match question.filters.iter().collect::<Vec<_>>()[..] {
+        [] => "",
+        [("topic", topic)] => topic,
+        _ => return Ok(Vec::new()),
+    };
+    Ok(shared.annals().metric(topic).below(TOPICS).await?.topics)
+}
+
+async fn show(asking: &Asking, about: About) -> Result<Response, Problem> {
+    let question = asking.question(about)?;
+    let Asking { site, shared, .. } = asking;
     let mut query = question.query.clone().limit(ROWS);
     if let Some(cursor) = question.given.get("cursor") {
         let cursor = cursor.parse::<Cursor>().map_err(|error| Problem::malformed(error.to_string()))?;
@@ -133,7 +119,8 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
     let AuditPage { rows, next, head } = query.page().await?;
     let count = counted(&question).await?;
     let cursor = if question.is_live() { at(shared, &question, head).await? } else { None };
-    let presenter = presenter(shared.annals(), headers);
+    let below = below(shared, &question).await?;
+    let presenter = asking.presenter();
     let told = tell(&presenter, rows).await?;
     let title = title(&question.about, &told);
     let content = html! {
@@ -147,7 +134,7 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
         (tabs(site, &question))
         div.sides {
             div {
-                (form(site, &question, shared.annals().types(), &count))
+                (form(site, &question, shared.annals().types(), &count, &below))
                 (chips(site, &question))
                 div.sheet {
                     ol #feed aria-label="Events"
@@ -163,7 +150,7 @@ async fn show(site: &Site, shared: &Shared, headers: &HeaderMap, question: Quest
                     (pages(site, &question, next, !told.is_empty()))
                 }
             }
-            (facets(site, &question, &count, &told))
+            (facets(site, &question, &count, &told, &below))
         }
     };
     Ok(sent(site.page(question.about.section(), &title, &content)))

@@ -11,7 +11,7 @@ use crate::projections::Bound;
 use crate::projections::audit::AuditCount;
 use crate::projections::presenter::plain;
 
-pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &AuditCount) -> Markup {
+pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &AuditCount, below: &[Topic]) -> Markup {
     let fixed = question.about.fixed().map(|(name, _)| name);
     let offered = |name: &str| fixed != Some(name);
     let asked = |name: &str| question.given.get(name).unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
                 }
             }
             datalist #actors { @for actor in &count.actors { option value=(actor.value) {} } }
-            datalist #topics { @for topic in topics(types) { option value=(topic) {} } }
+            datalist #topics { @for topic in topics(types, below) { option value=(topic) {} } }
             datalist #events { @for known in types.iter() { option value=(known.declaration.event_type) {} } }
         }
     }
@@ -95,12 +95,16 @@ fn moment(name: &str, words: &str, asked: &str) -> Markup {
     }
 }
 
-/// The topics that the declarations name, up to where they depend on an event.
-fn topics(types: &Types) -> Vec<String> {
+/// The topics that the declarations name, up to where they depend on an event, and those that the log has here.
+fn topics(types: &Types, below: &[Topic]) -> Vec<String> {
     let declared = types.iter().flat_map(|known| known.patterns().iter().map(|pattern| pattern.root()));
     let declared: Vec<Topic> = declared.collect();
     let all = declared.iter().flat_map(|topic| topic.with_ancestors().skip(1).map(str::to_owned));
-    let mut all: Vec<String> = all.chain(types.topic_roots()).filter(|topic| !topic.is_empty()).collect();
+    let mut all: Vec<String> = all
+        .chain(types.topic_roots())
+        .chain(below.iter().map(Topic::to_string))
+        .filter(|topic| !topic.is_empty())
+        .collect();
     all.sort();
     all.dedup();
     all

@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `site`: where it is mounted, and the frame around all of it; `colour`, `assets`: what it looks like
+//! - `asking`: who asks, and what for
 //! - `address`: what an address asks for; `question`: what a page of the feed asks the log
 //! - `feed`: the feed; `form`, `facets`: what stands around it; `event`: a row
 //! - `numbers`, `chart`: rates, busiest, changes of behaviour
@@ -13,6 +14,7 @@
 //! - `words`: times, numbers, things, so that nothing in them acts
 
 mod address;
+mod asking;
 mod assets;
 mod chart;
 mod colour;

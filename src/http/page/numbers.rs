@@ -1,6 +1,6 @@
 //! The numbers: how much happens, who does most, to what, and what is unusual.
 
-use axum::extract::RawQuery;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -11,7 +11,7 @@ use super::sent;
 use super::site::{Section, Site};
 use super::words::{crumbs, many, number, rate, reference, time, utc};
 use crate::events::Topic;
-use crate::http::{Asker, Problem};
+use crate::http::{Asker, Problem, Shared};
 use crate::projections::Bound;
 use crate::projections::metrics::{Busiest, Busy, Metric, MetricQuery, Shift, Shifts};
 
@@ -32,10 +32,15 @@ const SLICES: i64 = 240;
 const BUSIEST: usize = 10;
 const SHIFTS: usize = 50;
 
-pub(super) async fn show(site: Site, asker: Asker, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn show(
+    site: Site,
+    asker: Asker,
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let asked = Address::parse(query.as_deref());
     let topic = asked.get("topic").unwrap_or("/");
-    let window = Window::of(&asked)?;
+    let window = Window::of(&asked, shared.annals().now())?;
     let mut query = asker.metric(topic).await?;
     if let Some(from) = window.from {
         query = query.from(from);
@@ -92,15 +97,15 @@ struct Window {
 }
 
 impl Window {
-    fn of(asked: &Address) -> Result<Self, Problem> {
+    /// `now` is what the application's clock says.
+    fn of(asked: &Address, now: Timestamp) -> Result<Self, Problem> {
         let bound = |name| asked.get(name).map(str::parse::<Bound>).transpose();
         let malformed = |error: crate::projections::InvalidBound| Problem::malformed(error.to_string());
         let (from, until) = (bound("from").map_err(malformed)?, bound("until").map_err(malformed)?);
         let last = WINDOWS.into_iter().find(|(name, ..)| asked.get("last") == Some(name));
         Ok(match last {
             Some((_, _, length, slices, width)) => {
-                let begin =
-                    Timestamp::now().checked_sub(SignedDuration::from_secs(length)).unwrap_or(Timestamp::MIN);
+                let begin = now.checked_sub(SignedDuration::from_secs(length)).unwrap_or(Timestamp::MIN);
                 Self { from: Some(Bound::Time(begin)), until: None, slices, width: Some(width), is_stated: true }
             }
             None => Self { from, until, slices: 60, width: None, is_stated: from.is_some() || until.is_some() },

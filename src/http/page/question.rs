@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::address::Address;
+use super::asking::Asking;
 use super::site::{Section, Site};
 use crate::app::Annals;
 use crate::events::Ref;
@@ -75,7 +76,7 @@ impl Question {
     ///
     /// # Errors
     /// What is wrong with it, and 401 when it has to be known who asks.
-    pub fn new(about: About, given: &Address, asker: &Asker) -> Result<Self, Problem> {
+    fn new(about: About, given: &Address, asker: &Asker) -> Result<Self, Problem> {
         let mut filters = given.filters();
         if let Some((name, value)) = about.fixed() {
             filters = filters.with(name, value);
@@ -98,8 +99,20 @@ impl Question {
     }
 }
 
+impl Asking {
+    /// What is asked of a page that is about this.
+    pub fn question(&self, about: About) -> Result<Question, Problem> {
+        Question::new(about, &self.address, &self.asker)
+    }
+
+    /// Tells as who asks wants to be told.
+    pub fn presenter(&self) -> Presenter {
+        presenter(self.shared.annals(), &self.headers)
+    }
+}
+
 /// Tells in the first of the reader's languages that the application speaks; else as declared.
-pub(super) fn presenter(annals: &Annals, headers: &HeaderMap) -> Presenter {
+fn presenter(annals: &Annals, headers: &HeaderMap) -> Presenter {
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut languages: Vec<(&str, f32)> = accepted
         .split(',')

@@ -1,10 +1,11 @@
 //! The projections: how far each is, making one anew, letting one that stopped try again.
 
-use axum::extract::{RawForm, State};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
+use super::asking::Ordering;
 use super::sent;
 use super::site::{Section, Site};
 use super::words::{given, many, number, time};
@@ -31,14 +32,9 @@ pub(super) async fn now(site: Site, asker: Asker, State(shared): State<Shared>) 
     Ok(Html(list(&site, &asker, &shared).await?.into_string()))
 }
 
-pub(super) async fn rebuild(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    RawForm(form): RawForm,
-) -> Result<Response, Problem> {
-    let name = name(&form)?;
-    asker.operate("rebuild", Some(&name)).await?;
+pub(super) async fn rebuild(order: Ordering) -> Result<Response, Problem> {
+    order.may("rebuild").await?;
+    let Ordering { site, shared, name, .. } = order;
     shared.annals().reading(&name)?;
     // What came of it stands on the page.
     let begun = rebuilding(&shared, &name, &Wanted::default()).await;
@@ -48,21 +44,10 @@ pub(super) async fn rebuild(
     }
 }
 
-pub(super) async fn resume(
-    site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
-    RawForm(form): RawForm,
-) -> Result<Response, Problem> {
-    let name = name(&form)?;
-    asker.operate("resume", Some(&name)).await?;
-    shared.annals().resume(&name).await?;
-    Ok(back(&site, &name))
-}
-
-fn name(form: &[u8]) -> Result<String, Problem> {
-    let asked = Address::parse(std::str::from_utf8(form).ok());
-    asked.get("name").map(str::to_owned).ok_or_else(|| Problem::malformed("which projection? `name` says it"))
+pub(super) async fn resume(order: Ordering) -> Result<Response, Problem> {
+    order.may("resume").await?;
+    order.shared.annals().resume(&order.name).await?;
+    Ok(back(&order.site, &order.name))
 }
 
 fn back(site: &Site, name: &str) -> Response {

@@ -251,6 +251,6 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     serde_json::from_str(text).map_err(unreadable)
 }
 
-fn unreadable(source: serde_json::Error) -> ReadError {
+pub(super) fn unreadable(source: serde_json::Error) -> ReadError {
     ReadError::Document { name: Metrics::NAME.to_owned(), key: "a block".to_owned(), source }
 }

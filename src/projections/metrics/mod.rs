@@ -8,11 +8,13 @@
 //! - `metric`, `answer`: [`Metric`], how it is read and watched, by `ledger`
 //! - `crowd`: who occurs how often
 //! - `busiest`: [`Busiest`], who did most, and to what most was done
+//! - `below`: [`Below`], the topics one step below
 //! - `buckets`: [`Buckets`], the window in slices, for a plot
 //! - `shifts`: [`Shifts`], rates far from their own past
 
 mod answer;
 mod asked;
+mod below;
 mod blocks;
 mod buckets;
 mod busiest;
@@ -29,6 +31,7 @@ mod shifts;
 mod tests;
 
 pub use asked::{Asked, Numbers, Width};
+pub use below::Below;
 pub use buckets::{Bucket, Buckets};
 pub use busiest::{Busiest, Busy};
 pub use metric::{Metric, MetricError, Rates, Rolling};

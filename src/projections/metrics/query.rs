@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Plan, watched};
-use super::{Buckets, Busiest, Metric, MetricError, Shifts};
+use super::{Below, Buckets, Busiest, Metric, MetricError, Shifts};
 use crate::events::{Head, Topic};
 use crate::projections::question::{PATIENCE, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -113,6 +113,16 @@ impl MetricQuery {
     /// When the question cannot be answered or the metrics cannot be read.
     pub async fn busiest(self, most: usize) -> Result<Busiest, MetricError> {
         self.plan()?.busiest(most).await
+    }
+
+    /// The topics one step below that the whole log has, whatever the window: the first so many in their order.
+    ///
+    /// It takes two searches for each topic at most, and one look at 255 events, however long the log is.
+    ///
+    /// # Errors
+    /// When the question cannot be answered or the metrics cannot be read.
+    pub async fn below(self, most: usize) -> Result<Below, MetricError> {
+        self.plan()?.below(most).await
     }
 
     /// The window in so many slices of time of the same width, 1,000 at most: for a plot.

@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 
 use annals::http::Authentication;
 use annals::prelude::*;
+use annals_test_postgres::Place;
 use axum::Router;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// An application that is served.
 pub struct Served {
-    folder: TempDir,
+    url: String,
+    /// A store of its own, if it is not a test's.
+    _place: Option<Place>,
     make: fn() -> App,
     mounted: &'static str,
     authentication: Authentication,
@@ -28,9 +30,14 @@ struct Running {
 }
 
 impl Served {
-    /// Serves it at its root.
+    /// Serves it at its root, on SQLite.
     pub async fn new(make: fn() -> App) -> Self {
         Self::mounted(make, "").await
+    }
+
+    /// Serves it at its root, on the store of this place.
+    pub async fn on(place: &Place, make: fn() -> App) -> Self {
+        Self::begun(place.url().to_owned(), None, make, "", Authentication::trusting(None)).await
     }
 
     /// Serves it to those who have a token.
@@ -44,17 +51,26 @@ impl Served {
     }
 
     async fn with(make: fn() -> App, mounted: &'static str, authentication: Authentication) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let place = Place::sqlite();
+        Self::begun(place.url().to_owned(), Some(place), make, mounted, authentication).await
+    }
+
+    async fn begun(
+        url: String,
+        place: Option<Place>,
+        make: fn() -> App,
+        mounted: &'static str,
+        authentication: Authentication,
+    ) -> Self {
         let address = "127.0.0.1:0".parse().expect("an address");
-        let mut served = Self { folder, make, mounted, authentication, address, running: None };
+        let mut served = Self { url, _place: place, make, mounted, authentication, address, running: None };
         served.start().await;
         served
     }
 
     /// Starts it again where it was.
     pub async fn start(&mut self) {
-        let url = format!("sqlite://{}", self.folder.path().join("log.db").display());
-        let annals = (self.make)().open(&url).await.expect("it opens");
+        let annals = (self.make)().open(&self.url).await.expect("it opens");
         let door = annals::http::router(annals.clone())
             .name("The library")
             .colour("#7a2e8e")

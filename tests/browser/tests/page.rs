@@ -4,7 +4,13 @@ use annals::prelude::*;
 use annals_test_browser::{
     BookId, Browser, Register, Retitle, Served, Shelve, UserId, eventually, library, reader,
 };
+use annals_test_postgres::Place;
 use serde_json::{Value, json};
+
+annals_test_postgres::both_stores!(
+    a_row_appears_without_a_reload_and_waits_while_it_is_paused,
+    filters_are_in_the_address_and_the_back_button_takes_them_back,
+);
 
 async fn shelve(served: &Served, actor: &str, book: &str, shelf: &str, title: &str) -> Receipt {
     let command = Shelve { book: BookId::new(book), shelf: shelf.to_owned(), title: title.to_owned() };
@@ -43,9 +49,8 @@ async fn address(browser: &Browser) -> String {
 }
 
 /// Mission A12: what happens is there without a reload, told politely; who wants to read in peace pauses.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused() {
-    let served = Served::new(library).await;
+async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Place) {
+    let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     browser.goto(served.at("")).await;
     assert_eq!(browser.text("#nothing").await, "Nothing has happened yet.");
@@ -91,9 +96,8 @@ async fn what_comes_live_is_what_is_asked_for() {
 }
 
 /// The filter is in the address; so it can be sent to somebody, and taken back.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_are_in_the_address_and_the_back_button_takes_them_back() {
-    let served = Served::new(library).await;
+async fn filters_are_in_the_address_and_the_back_button_takes_them_back(place: &Place) {
+    let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     shelve(&served, "ann", "1", "poems", "The Tyger").await;
     shelve(&served, "bob", "2", "prose", "Emma").await;
@@ -146,6 +150,52 @@ async fn filters_are_in_the_address_and_the_back_button_takes_them_back() {
     // What is wrong is said, on a page.
     browser.goto(served.at("?actor=nobody")).await;
     assert!(browser.text(".note.bad").await.contains("nobody"), "{}", browser.text(".note.bad").await);
+    browser.close().await;
+}
+
+/// What the log has is offered, however long ago it was: also what is not among the rows of the page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_are_offered_that_no_row_of_the_page_has() {
+    let served = Served::new(library).await;
+    let browser = Browser::start().await;
+    shelve(&served, "ann", "0", "maps", "Utopia").await;
+    for n in 1..60 {
+        shelve(&served, "ann", &n.to_string(), "poems", "A poem").await;
+    }
+    let head = served.annals().store().head().await.unwrap();
+    served.annals().metric("/").after(head).await.unwrap();
+    browser.goto(served.at("")).await;
+    assert_eq!(browser.texts("#below li").await, ["library"]);
+    browser.click("#below a").await;
+    let offered = async || (browser.texts("#below li").await == ["library/maps", "library/poems"]).then_some(());
+    eventually("the topics", offered).await;
+    let listed =
+        browser.run("return [...document.querySelectorAll('#topics option')].map((one) => one.value)").await;
+    assert!(listed.to_string().contains("library/maps"), "{listed}");
+    browser.click("#below a[href*='maps']").await;
+    rows_are(&browser, &[1]).await;
+    assert_eq!(address(&browser).await, served.at("?topic=library%2Fmaps"));
+    // Where more is asked for, those of the rows alone: who may read some of a topic may not know of all that is in it.
+    browser.goto(served.at("?topic=library&actor=user%3Aann")).await;
+    assert!(browser.texts("#below li").await.is_empty());
+    browser.close().await;
+}
+
+/// "The last hour" is that of the application's clock, like all of its times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_hour_is_the_one_before_the_applications_now() {
+    fn app() -> App {
+        // The store's clock and this one are the same; it stands still.
+        library().clock(|| "2001-01-01T12:00:00Z".parse().expect("a time"))
+    }
+    let served = Served::new(app).await;
+    let browser = Browser::start().await;
+    let receipt = shelve(&served, "ann", "1", "poems", "The Tyger").await;
+    served.annals().metric("/").after(receipt).await.unwrap();
+    browser.goto(served.at("numbers?last=hour")).await;
+    let times = "return [...document.querySelectorAll('.title time')].map((one) => one.dateTime.slice(0, 16))";
+    assert_eq!(browser.run(times).await, json!(["2001-01-01T11:00", "2001-01-01T12:00"]));
+    assert_eq!(browser.text(".cards .big").await, "1");
     browser.close().await;
 }
 

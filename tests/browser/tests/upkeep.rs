@@ -6,8 +6,14 @@ use std::time::{Duration, Instant};
 use annals::commands::Envelope;
 use annals::prelude::*;
 use annals_test_browser::{BookId, Browser, Served, Shelve, eventually, library, reader};
+use annals_test_postgres::Place;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+
+annals_test_postgres::both_stores!(
+    a_projection_is_rebuilt_by_a_button_and_its_bar_moves,
+    after_the_server_was_away_nothing_is_missing,
+);
 
 fn book(n: usize) -> Shelve {
     Shelve { book: BookId::new(n.to_string()), shelf: format!("s{}", n % 7), title: format!("Book {n}") }
@@ -24,9 +30,8 @@ async fn fill(annals: &Annals, books: usize) {
 }
 
 /// Mission X3: a button, a bar that moves, and what came of it; queries are answered all along.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_projection_is_rebuilt_by_a_button_and_its_bar_moves() {
-    let served = Served::new(library).await;
+async fn a_projection_is_rebuilt_by_a_button_and_its_bar_moves(place: &Place) {
+    let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     fill(served.annals(), 20_000).await;
     browser.goto(served.at("upkeep")).await;
@@ -75,9 +80,8 @@ async fn the_log_is_verified_by_a_button() {
 }
 
 /// D8: the server is stopped, something happens, it is started again: the feed goes on, and nothing is missing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_the_server_was_away_nothing_is_missing() {
-    let mut served = Served::new(library).await;
+async fn after_the_server_was_away_nothing_is_missing(place: &Place) {
+    let mut served = Served::on(place, library).await;
     let browser = Browser::start().await;
     fill(served.annals(), 3).await;
     browser.goto(served.at("")).await;

@@ -1,5 +1,6 @@
 //! The metrics on a real store.
 
+mod below;
 mod crowds;
 mod shifts;
 

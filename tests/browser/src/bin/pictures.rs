@@ -45,9 +45,9 @@ async fn main() {
         std::fs::create_dir_all(&to).expect("a folder");
         for (theme, theme_name) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
             browser.theme(theme).await;
-            for width in [320, 768, 1280] {
+            for width in [390, 820, 1440] {
                 for (name, page) in PAGES {
-                    browser.size(width, if width == 320 { 900 } else { 1000 }).await;
+                    browser.size(width, if width == 390 { 900 } else { 1000 }).await;
                     let file = format!("{to}/{name}-{width}-{theme_name}.png");
                     picture(&browser, &format!("{site}{page}"), Path::new(&file)).await;
                 }

@@ -1,0 +1,107 @@
+//! `migrate`, as somebody comes over who ran this application on postgres-es.
+
+use std::process::{Command, Output};
+
+use annals_test_postgres::{Fresh, Place};
+use serde_json::Value;
+
+/// The tables that postgres-es tells its users to make, and what it wrote: types by variant or whole, payloads in serde's
+/// own form, no actor.
+const STOCK: &str = r#"
+    CREATE TABLE events (aggregate_type text NOT NULL, aggregate_id text NOT NULL,
+        sequence bigint CHECK (sequence >= 0) NOT NULL, event_type text NOT NULL, event_version text NOT NULL,
+        payload json NOT NULL, metadata json NOT NULL, PRIMARY KEY (aggregate_type, aggregate_id, sequence));
+    INSERT INTO events VALUES
+        ('Project', '7', 1, 'created', '1.0', '{"Created":{"name":"Vaccines"}}', '{}'),
+        ('Project', '7', 2, 'project_member.added', '1.0', '{"Added":{"user":"bob","roles":["developer"]}}', '{}'),
+        ('Project', '8', 1, 'created', '1.0', '{"Created":{"name":"Climate"}}', '{"time":"noon"}');
+"#;
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_job_server"));
+    command.env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
+    command.args(arguments).output().expect("the program runs")
+}
+
+fn ok(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn refused(arguments: &[&str], words: &str) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(words), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+}
+
+fn stock() -> Fresh {
+    let fresh = Fresh::schema();
+    fresh.sql(&format!("CREATE SCHEMA {}; {STOCK}", fresh.name()));
+    fresh
+}
+
+#[test]
+fn a_database_of_postgres_es_is_taken_over_by_the_command_line_and_gone_on_with() {
+    let fresh = stock();
+    let on = |arguments: &[&'static str]| [arguments, &["--store", fresh.url()]].concat();
+    let read = on(&["audit", "--format", "jsonl"]);
+    refused(&read, "run `migrate`");
+    let said = ok(&on(&["migrate"]));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "3 events of 2 aggregates got positions: as they lay in the table, which agrees with the sequences of every \
+             aggregate",
+            "created is called project.created now",
+            "the old rows are in the table postgres_es_events",
+        ]
+    );
+    assert_eq!(fresh.sql("SELECT count(*) FROM postgres_es_events").trim(), "3");
+
+    let sentences = |text: &str| -> Vec<String> {
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row"));
+        rows.map(|row| row["sentence"].as_str().expect("a sentence").to_owned()).collect()
+    };
+    assert_eq!(
+        sentences(&ok(&read)),
+        [
+            "system:postgres-es created project:7, called Vaccines",
+            "system:postgres-es added user:bob to project:7 as developer",
+            "system:postgres-es created project:8, called Climate",
+        ]
+    );
+    // It is decided on what was taken over.
+    let body = r#"{"project":"7","user":"bob","roles":["coordinator"]}"#;
+    ok(&on(&["execute", "update_member_roles", body, "--actor", "user:alice"]));
+    let last = sentences(&ok(&read)).pop().expect("a row");
+    assert_eq!(last, "user:alice changed user:bob's roles on project:7 from developer to coordinator");
+    ok(&on(&["check"]));
+    refused(&on(&["migrate"]), "nothing is to be done");
+}
+
+#[test]
+fn a_take_over_is_told_as_json_too() {
+    let fresh = stock();
+    let said = ok(&["migrate", "--format", "json", "--store", fresh.url()]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((&said["events"], &said["aggregates"]), (&3.into(), &2.into()));
+    assert_eq!(said["event_types"]["created"], "project.created");
+    assert_eq!(said["kept"], "postgres_es_events");
+}
+
+/// Nothing is made or renamed where there is nothing to take over.
+#[test]
+fn what_cannot_be_taken_over_is_said_and_left_as_it_is() {
+    let spoilt = stock();
+    spoilt.sql("DELETE FROM events WHERE aggregate_id = '7' AND sequence = 1");
+    refused(&["migrate", "--store", spoilt.url()], "`Project 7` do not count");
+    assert_eq!(spoilt.sql("SELECT count(*) FROM events").trim(), "2");
+    let empty = Fresh::schema();
+    empty.sql(&format!("CREATE SCHEMA {}", empty.name()));
+    refused(&["migrate", "--store", empty.url()], "no table `events`");
+    refused(&["migrate", "--store", Place::sqlite().url()], "is no database of postgres-es");
+    refused(&["migrate"], "`sqlite://job_server.db` is no database of postgres-es");
+}

@@ -1,0 +1,48 @@
+//! The topics that the log has.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::projections::fixture::stores::on_postgres_too;
+
+on_postgres_too!(the_topics_below_are_those_that_events_have_however_they_are_called);
+
+/// Names that lie between others in the order of texts, and above all.
+const PATHS: [&str; 12] =
+    ["a", "a/b", "a-b/c", "a0", "a/b/c", "b/c/d/e", "é/x", "\u{10ffff}/z", "%25", "a b", "a\u{1}/y", "Z"];
+
+/// Mission P10: whole blocks and what came since; each topic once, by segment; no more than are wanted.
+#[tokio::test]
+async fn the_topics_below_are_those_that_events_have_however_they_are_called() {
+    let world = World::new().await;
+    let wrote = |path: &str| act("alice", "7", ProjectEvent::Wrote { path: path.to_owned() });
+    let mut paths: Vec<String> = PATHS.iter().cycle().take(300).map(|path| (*path).to_owned()).collect();
+    paths.push("last/of/all".to_owned());
+    let receipt = world.append(paths.iter().map(|path| wrote(path)).chain([ring("bob")]).collect()).await;
+    let log = world.log().await;
+    let types = types();
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    for stored in &log {
+        let known = types.of(stored).unwrap();
+        let topics = known.topics(stored, &known.describe(stored).unwrap());
+        all.extend(topics.iter().flat_map(|topic| topic.with_ancestors()).map(str::to_owned));
+    }
+    for topic in all.iter().map(String::as_str) {
+        let prefix = if topic.is_empty() { String::new() } else { format!("{topic}/") };
+        let expected: Vec<&str> = all
+            .iter()
+            .filter(|other| {
+                !other.is_empty() && other.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'))
+            })
+            .map(String::as_str)
+            .collect();
+        for most in [1, 3, 100] {
+            let below = world.metric().topic(topic).after(receipt).below(most).await.unwrap();
+            let found: Vec<&str> = below.topics.iter().map(Topic::as_str).collect();
+            assert_eq!(found, expected[..expected.len().min(most)], "{topic}: {most}");
+            assert_eq!((below.complete, below.head), (expected.len() <= most, receipt.head));
+        }
+    }
+    assert!(all.contains("files/a-b/c") && all.contains("files/last/of"), "{all:?}");
+    world.close().await;
+}
