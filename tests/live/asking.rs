@@ -2,8 +2,9 @@
 
 use annals::app::{Ask, Denial};
 use annals::commands::Context;
-use annals::http::Authentication;
+use annals::http::{Authentication, Keys};
 use annals_test_postgres::Place;
+use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Error;
 
@@ -83,5 +84,60 @@ async fn who_follows_is_authorised_and_recorded_like_any_reader() {
     let read: Vec<&str> = read.rows.iter().map(|row| row.sentence.as_str()).collect();
     assert_eq!(read, ["user:ann read the audit log: topic bank"]);
     drop(rpc);
+    server.stop().await;
+}
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
+
+/// A token of user:ann that is taken for so many seconds more: half a minute beyond its expiry.
+fn token(seconds: i64) -> String {
+    let expiry = jiff::Timestamp::now().as_second() - 30 + seconds;
+    let claims = json!({ "sub": "ann", "aud": "bank", "exp": expiry });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+/// A8: a stream is open for no longer than its token is taken. It says so, and where to go on with another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_when_its_token_expires_and_goes_on_with_another() {
+    let place = Place::sqlite();
+    let annals = app().open(place.url()).await.unwrap();
+    let keys = Authentication::bearer(Keys::from_secret(SECRET).unwrap(), "bank");
+    let server = Server::serve(annals, "127.0.0.1:0", keys).await;
+    server.pay("bob", "1", 1).await;
+    let (short, long) = (token(8), token(600));
+    let mut stays = Sse::open_with(&server.url("/live/audit"), None, &long).await;
+    assert_eq!(stays.next().await.unwrap().json()["position"], 1);
+    let mut streams = Vec::new();
+    for path in ["/live/audit", "/live/audit?until=99", "/live/metrics/bank"] {
+        let mut stream = Sse::open_with(&server.url(path), None, &short).await;
+        streams.push((path, stream.next().await.unwrap().id, stream));
+    }
+    let mut rpc = Rpc::open_with(server.address, |request| {
+        drop(request.headers_mut().insert("authorization", format!("Bearer {short}").parse().unwrap()))
+    })
+    .await
+    .unwrap();
+    let subscription = rpc.call("subscribe_audit", json!({})).await.unwrap();
+    let row = rpc.notification().await.unwrap();
+    for (path, cursor, stream) in &mut streams {
+        let end = stream.next().await.expect("an end");
+        assert_eq!((end.name.as_str(), &end.json()["reason"]), ("end", &json!("expired")), "{path}");
+        assert_eq!((&end.id, &end.json()["cursor"]), (&*cursor, &json!(cursor)), "{path}");
+        assert!(stream.next().await.is_none(), "{path}");
+    }
+    let end = rpc.notification().await.expect("an end");
+    assert_eq!(end["params"]["subscription"], subscription);
+    let (error, cursor) = (&end["params"]["error"], &row["params"]["result"]["cursor"]);
+    assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32001), &json!("expired")));
+    assert_eq!(&error["data"]["cursor"], cursor);
+    assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(1008));
+    server.pay("bob", "1", 2).await;
+    assert_eq!(stays.next().await.unwrap().json()["position"], 2, "another's token is none of its business");
+    let (path, cursor, _) = &streams[0];
+    // What was valid for a moment longer when it was looked at is no more.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(Sse::ask_with(&server.url(path), Some(cursor), Some(&short)).await.status(), 401);
+    let mut again = Sse::open_with(&server.url(path), Some(cursor), &long).await;
+    assert_eq!(again.next().await.unwrap().json()["position"], 2);
     server.stop().await;
 }
