@@ -2,10 +2,11 @@
 //!
 //! ## Layout
 //! - `served`: an application served, and its client
-//! - `serve`: the subcommand
+//! - `serve`: the subcommand; `process`: the same as a process of its own
 //! - `commands`: executing them; `reading`: everything of the read side; `looking_after`: projections, the log, health
 //! - `tokens`: who is asking; `origin`: what is recorded of that
 //! - `bad_input`: what must be turned away; `limits`: how much is taken on
+//! - `logs`: what goes to stderr; `telemetry`: what goes to a collector
 //! - `described`: OpenAPI; `peers`: a write API and an audit API apart
 #![cfg(feature = "http")]
 
@@ -16,11 +17,17 @@ mod bank;
 mod commands;
 mod described;
 mod limits;
+#[cfg(feature = "cli")]
+mod logs;
 mod looking_after;
 mod origin;
 mod peers;
+#[cfg(feature = "cli")]
+mod process;
 mod reading;
 #[cfg(feature = "cli")]
 mod serve;
 mod served;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod tokens;

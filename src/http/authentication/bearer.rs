@@ -50,7 +50,7 @@ impl Bearer {
     }
 
     /// Whose token it is, and for how long; else what is wrong with it, in words that help who made it and nobody else.
-    pub fn verify(&self, token: &str) -> Result<Verified, &'static str> {
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, &'static str> {
         if token.len() > LONGEST {
             return Err("the token is too long");
         }
