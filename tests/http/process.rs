@@ -49,7 +49,7 @@ impl Process {
         let all = ["bank", "serve", "--listen", "127.0.0.1:0", "--actor", "user:alice", "--store", place.url()];
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "process::serves", "--nocapture", "--include-ignored"]);
-        SAID.iter().for_each(|name| drop(command.env_remove(name)));
+        SAID.iter().for_each(|name| _ = command.env_remove(name));
         let arguments: Vec<&str> = all.iter().chain(arguments).copied().collect();
         command.env(ARGUMENTS, arguments.join("\n")).envs(environment.iter().copied());
         command

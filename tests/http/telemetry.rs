@@ -95,7 +95,7 @@ async fn a_request_is_told_of_down_to_the_store_as_part_of_the_trace_that_it_nam
     assert!(ended.status.success(), "{ended:?}");
     let (spans, of) = collector.spans();
     assert_eq!(text(&of, "service.name"), Some("bank"));
-    let called = |name: &str| spans.iter().filter(move |span| span.name == name);
+    let called = |name: &'static str| spans.iter().filter(move |span| span.name == name);
     let requests: Vec<&Span> = called("POST /commands/{name}").collect();
     assert_eq!(requests.len(), 2, "{spans:#?}");
     for request in &requests {
