@@ -79,6 +79,11 @@ impl Process {
         Self { child, url, out, err }
     }
 
+    /// How many files and sockets it has open.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// As a supervisor stops it.
     pub async fn stop(self) -> Ended {
         let Self { mut child, out, err, .. } = self;
