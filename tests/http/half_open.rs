@@ -18,6 +18,9 @@ const RAISED: &str = "ANNALS_TEST_HALF_OPEN";
 /// How many connections, where the system lets a process have so many files.
 const MANY: usize = 10_000;
 
+/// How many of them are opened at a time.
+const PARTS: usize = 200;
+
 /// Files that a process needs beside them.
 const OTHERS: usize = 500;
 
@@ -66,11 +69,11 @@ async fn attack() {
     let before = process.files();
     let address = process.url.strip_prefix("http://").unwrap().to_owned();
     let mut opening = JoinSet::new();
-    for part in 0..50 {
+    for part in 0..PARTS {
         let address = address.clone();
         opening.spawn(async move {
             let mut half = Vec::new();
-            for n in 0..many / 50 {
+            for n in 0..many / PARTS {
                 let mut stream = TcpStream::connect(&address).await.unwrap();
                 let sent: &[u8] = if (n + part) % 2 == 0 { b"" } else { b"GET /audit HTTP/1.1\r\nHost: loc" };
                 // It may be let go before it says anything.
@@ -80,27 +83,28 @@ async fn attack() {
             half
         });
     }
+    let began = Instant::now();
     let (mut worst, mut paid, mut half) = (Duration::ZERO, 0, Vec::new());
-    while half.len() < many / 50 * 50 {
+    while half.len() < many / PARTS * PARTS {
         worst = worst.max(pay().await);
         paid += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         while let Some(opened) = opening.try_join_next() {
             half.extend(opened.unwrap());
         }
     }
-    let most = process.files();
+    let (most, opened) = (process.files(), began.elapsed());
     // As long as they are all half open, or let go.
     for _ in 0..20 {
         worst = worst.max(pay().await);
         paid += 1;
     }
-    println!(
-        "{} half open, the server at {most} files; {paid} new clients served, the slowest in {worst:?}",
-        half.len()
-    );
-    assert!(most > before + many.min(4_000) / 2, "they are not half open: {most} files");
-    // Who waits for those before him to be given up waits for ten seconds.
-    assert!(worst < Duration::from_secs(8), "somebody was kept out for {worst:?}");
+    println!("{} half open in {opened:?}, the server at {most} files", half.len());
+    println!("{paid} new clients served meanwhile, the slowest in {worst:?}");
+    // The first may be given up while the last come: a busy machine needs longer for them than the server's patience.
+    assert!(most > before + 500, "they are not half open: {most} files");
+    // Who has to wait until those before him are given up waits for ten seconds.
+    assert!(worst < Duration::from_secs(5), "somebody was kept out for {worst:?}");
     for mut stream in half {
         let mut rest = Vec::new();
         let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
