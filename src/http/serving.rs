@@ -48,11 +48,20 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    serve_at_most(CONNECTIONS, listener, router, shutdown).await
+}
+
+async fn serve_at_most(
+    connections: usize,
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
     // Not hyper-util's builder, which first waits, for however long, to see which version of HTTP it is.
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
     let closing = watch::Sender::new(false);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(connections));
     let silent = Silent::default();
     tokio::pin!(shutdown);
     loop {
@@ -143,4 +152,53 @@ fn passes(error: &io::Error) -> bool {
 /// Whether the process, or the system, has too many files open.
 fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// Asks, and takes the beginning of the answer.
+    async fn ask(stream: &mut TcpStream) -> [u8; 12] {
+        stream.write_all(ASK).await.unwrap();
+        let mut answer = [0; 12];
+        // Sooner than who is silent is given up.
+        let read = tokio::time::timeout(HEAD / 2, stream.read_exact(&mut answer)).await;
+        read.expect("somebody is kept out").unwrap();
+        answer
+    }
+
+    /// Who is silent makes room for who comes, the oldest first; who has asked for something never does.
+    #[tokio::test]
+    async fn who_is_silent_for_longest_makes_room_and_who_has_asked_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(async || "hello"));
+        let serving = tokio::spawn(serve_at_most(4, listener, router, async { drop(stopped.await) }));
+        let connect = async || TcpStream::connect(address).await.unwrap();
+        let mut known = connect().await;
+        assert_eq!(&ask(&mut known).await, b"HTTP/1.1 200");
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(connect().await);
+        }
+        for _ in 0..20 {
+            assert_eq!(&ask(&mut connect().await).await, b"HTTP/1.1 200");
+        }
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(HEAD / 2, silent[0].read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "the oldest is let go");
+        let mut answer = vec![0; 1_024];
+        let _ = known.try_read(&mut answer);
+        assert_eq!(&ask(&mut known).await, b"HTTP/1.1 200", "who has asked is still there");
+        drop((stop, known, silent));
+        tokio::time::timeout(GRACE, serving).await.unwrap().unwrap().unwrap();
+    }
 }
