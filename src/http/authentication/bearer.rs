@@ -30,7 +30,8 @@ pub(in crate::http) struct Bearer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// Seconds, perhaps with a fraction.
+    /// Seconds, perhaps with a fraction. That it is there is looked at when the token is.
+    #[serde(default)]
     exp: f64,
 }
 
