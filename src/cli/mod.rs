@@ -6,6 +6,7 @@
 //! - `asking`, `words`: flags that several share: what is asked for, by whom, and the words that it is told in
 //! - `plot`: plots, in a file or on a line
 //! - `output`: formats
+//! - `logs`: what is logged to stderr; `telemetry`: what is told to a collector beside it
 //! - `progress`: bars on a terminal, plain lines otherwise
 
 mod asking;
@@ -17,6 +18,7 @@ mod events;
 mod execute;
 mod export;
 mod lineage;
+mod logs;
 mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
@@ -26,6 +28,8 @@ mod progress;
 mod projections;
 #[cfg(feature = "http")]
 mod serve;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod view;
 
 use std::future::Future;
@@ -187,7 +191,6 @@ impl App {
         self,
         arguments: impl IntoIterator<Item = T>,
     ) -> ExitCode {
-        log_to_stderr();
         let matches = match self.command_line().try_get_matches_from(arguments) {
             Ok(matches) => matches,
             Err(error) => {
@@ -195,7 +198,7 @@ impl App {
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }
         };
-        match self.dispatch(matches).await {
+        match self.run(matches).await {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads our output has read enough.
             Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -213,6 +216,25 @@ impl App {
             .name(self.name)
             .bin_name(self.name)
             .subcommands(self.subcommands.iter().map(|own| own.command.clone().args(store.clone())))
+    }
+
+    /// Does what is said, and logs meanwhile.
+    #[cfg(feature = "telemetry")]
+    async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
+        let telemetry = telemetry::Telemetry::of(&matches, self.name)?;
+        logs::to_stderr(telemetry.as_ref().map(telemetry::Telemetry::layer));
+        let done = self.dispatch(matches).await;
+        if let Some(telemetry) = telemetry {
+            telemetry.end().await;
+        }
+        done
+    }
+
+    /// Does what is said, and logs meanwhile.
+    #[cfg(not(feature = "telemetry"))]
+    async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
+        logs::to_stderr(None);
+        self.dispatch(matches).await
     }
 
     async fn dispatch(mut self, matches: ArgMatches) -> Result<(), BoxError> {
@@ -286,17 +308,6 @@ impl Open {
 async fn caught_up(annals: &Annals, projection: &str) -> Result<(), BoxError> {
     let head = annals.store().head().await?;
     Ok(annals.reading(projection)?.caught_up(head, None).await?)
-}
-
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("ANNALS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // An application that embeds this may have a subscriber of its own already.
-    let _ = match std::env::var("ANNALS_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        true => subscriber.json().try_init(),
-        false => subscriber.try_init(),
-    };
 }
 
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -42,6 +42,11 @@ pub(super) struct Serve {
     /// How many requests each actor may make in a second [default: any number]
     #[arg(long, env = "ANNALS_RATE", value_name = "N")]
     rate: Option<std::num::NonZeroU32>,
+    /// Tell this collector of OpenTelemetry (OTLP over HTTP) what is done: http://127.0.0.1:4318. Without it,
+    /// OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_ variables say so; where none does, nothing is sent
+    #[cfg(feature = "telemetry")]
+    #[arg(id = super::telemetry::FLAG, long = "otlp-endpoint", value_name = "URL")]
+    _otlp_endpoint: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
 }

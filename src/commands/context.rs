@@ -72,7 +72,8 @@ impl Context {
     }
 
     /// The command's id. The same id again has no second effect, and gets the first receipt again; so a caller
-    /// that lost an answer asks again with the id it used. Without one, every execution gets an id of its own.
+    /// that lost an answer asks again with the id it used. It stands for this command by this actor: another's is
+    /// refused. Without one, every execution gets an id of its own.
     #[must_use]
     pub fn command_id(mut self, id: Uuid) -> Self {
         self.command_id = Some(id);

@@ -122,7 +122,7 @@ impl Engine {
         }
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());
-        let digest = command.digest().map_err(ExecuteError::Body)?;
+        let digest = command.digest(&context).map_err(ExecuteError::Body)?;
         let asked = self.let_in(&*command, None, &context).await?;
         let prepared = command.prepare(&context).await.map_err(Refusal);
         if let Err(refusal) = prepared {

@@ -7,7 +7,7 @@ use super::scope::{Change, Members, OutcomeError};
 use super::{Command, Context, Handle, Scope};
 use crate::BoxError;
 use crate::aggregates::Kind;
-use crate::events::Ref;
+use crate::events::{Metadata, Ref};
 
 /// Why a command was not decided.
 pub(crate) enum Undecided {
@@ -20,8 +20,8 @@ pub(crate) enum Undecided {
 /// A command whose type the engine cannot name.
 pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
-    /// SHA-256 of name and body.
-    fn digest(&self) -> Result<[u8; 32], serde_json::Error>;
+    /// SHA-256 of name and body, and of who gives it for whom: what its id stands for.
+    fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
     fn members(&self) -> Vec<(Kind, Ref)>;
     fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>>;
     fn decide(&self, states: &Members, context: &Context) -> Result<Vec<Change>, Undecided>;
@@ -32,10 +32,14 @@ impl<C: Handle> AnyCommand for C {
         C::NAME
     }
 
-    fn digest(&self) -> Result<[u8; 32], serde_json::Error> {
+    fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error> {
+        let Metadata { actor, on_behalf_of, .. } = context.metadata();
         let mut hash = Sha256::new();
-        hash.update(C::NAME);
-        hash.update([0]);
+        // None of them holds a NUL.
+        for part in [C::NAME, actor.as_str(), on_behalf_of.as_ref().map_or("", Ref::as_str)] {
+            hash.update(part);
+            hash.update([0]);
+        }
         hash.update(serde_json::to_vec(self)?);
         Ok(hash.finalize().into())
     }

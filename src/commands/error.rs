@@ -30,8 +30,10 @@ pub enum ExecuteError<E> {
     /// It names one aggregate twice.
     #[error("the command names {0} twice: it can be decided on an aggregate only once")]
     SameAggregateTwice(Ref),
-    /// Its id was used before, with another command or another body.
-    #[error("command id {0} was used before with another command or body: give each command an id of its own")]
+    /// Its id was used before, with another command or another body, or by another actor.
+    #[error(
+        "command id {0} was used before with another command or body, or by another actor: give each command an id of its own"
+    )]
     CommandIdReused(Uuid),
     /// Other writers were faster every time.
     #[error("the command was decided {attempts} times, and another writer was faster every time: try again")]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::{HeaderMap, header, request::Parts};
+use tokio::time::Instant;
 
 use super::{Problem, Shared};
 use crate::app::{Annals, Reader};
@@ -25,10 +26,11 @@ pub struct Asker {
     actor: Option<Ref>,
     origin: Origin,
     correlation: Option<String>,
+    known_until: Option<Instant>,
 }
 
 impl Asker {
-    pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>) -> Self {
+    pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>, known_until: Option<Instant>) -> Self {
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.0.path());
         let origin = Origin {
@@ -38,13 +40,18 @@ impl Asker {
             format: format_of(&parts.headers),
         };
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
-        Self { annals: shared.annals().clone(), actor, origin, correlation }
+        Self { annals: shared.annals().clone(), actor, origin, correlation, known_until }
     }
 
     /// Who it is, if that is known.
     #[must_use]
     pub fn actor(&self) -> Option<&Ref> {
         self.actor.as_ref()
+    }
+
+    /// When its token expires: what stays open ends then.
+    pub(super) fn known_until(&self) -> Option<Instant> {
+        self.known_until
     }
 
     /// By what its requests are counted: who it is, or the address where that is not known.

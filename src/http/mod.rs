@@ -37,7 +37,7 @@
 //! - `openapi`: what there is, in OpenAPI 3.1, and a page to try it
 //! - `operations`: for those who keep the program running: health, numbers of the process
 //! - `schemas`: the schemas of what is written as text
-//! - `serving`: [`serve`], a listener served with bounds
+//! - `serving`: [`serve`], a listener served with bounds; `silent`: connections that have not asked for anything yet
 //! - `api`: the routes for programs
 //! - `trace`: a span and a count for each request
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
@@ -57,6 +57,7 @@ mod params;
 mod problem;
 mod schemas;
 mod serving;
+mod silent;
 mod trace;
 
 pub use asker::Asker;

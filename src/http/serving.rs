@@ -20,6 +20,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::live::Closing;
+use super::silent::{FirstWord, Silent};
 
 /// How many connections are open at a time; more wait in the system's queue.
 const CONNECTIONS: usize = 4_096;
@@ -36,8 +37,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Serves the router on the listener until `shutdown` is there; then no connection is taken in any more, and those that
 /// are answered are given ten seconds. What follows the log is told, and ends.
 ///
-/// At most 4,096 connections are open at a time, and one that has not sent the head of a request in ten seconds is
-/// closed, as is one that has taken nothing of what was written to it in a minute.
+/// At most 4,096 connections are open at a time. One that has not sent the head of a request in ten seconds is closed, or
+/// sooner, when there is no room for who comes after it; as is one that has taken nothing of what was written to it in a
+/// minute.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -46,17 +48,31 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    serve_at_most(CONNECTIONS, listener, router, shutdown).await
+}
+
+async fn serve_at_most(
+    connections: usize,
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
     // Not hyper-util's builder, which first waits, for however long, to see which version of HTTP it is.
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
     let closing = watch::Sender::new(false);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(connections));
+    let silent = Silent::default();
     tokio::pin!(shutdown);
     loop {
         let accepted = async {
+            let (stream, from) = listener.accept().await?;
+            if room.available_permits() == 0 {
+                silent.let_one_go();
+            }
             // Never closed: there is always a permit some day.
             let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|(stream, from)| (stream, from, permit))
+            Ok((stream, from, permit))
         };
         let (stream, from, permit) = tokio::select! {
             () = &mut shutdown => break,
@@ -64,16 +80,19 @@ pub async fn serve(
                 Ok(accepted) => accepted,
                 Err(error) if passes(&error) => {
                     tracing::warn!(%error, "a connection could not be taken in");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let pause = if is_out_of_files(&error) && silent.let_one_go() { 1 } else { 50 };
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             },
         };
-        let served = one(&connection, stream, from, router.clone(), closing.subscribe());
-        tokio::spawn(async move {
-            served.await;
-            drop(permit);
+        silent.spawn(|first| {
+            let served = one(&connection, stream, from, router.clone(), closing.subscribe(), first);
+            async move {
+                served.await;
+                drop(permit);
+            }
         });
     }
     drop(listener);
@@ -92,11 +111,13 @@ fn one(
     from: SocketAddr,
     router: Router,
     mut closing: watch::Receiver<bool>,
+    first: FirstWord,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
     let what_follows = Closing::new(closing.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
+        first.said();
         request.extensions_mut().insert(ConnectInfo(from));
         request.extensions_mut().insert(what_follows.clone());
         router.clone().oneshot(request)
@@ -124,7 +145,60 @@ fn one(
 /// Whether the next connection may be taken in all the same: this one broke off, or there are too many files open.
 fn passes(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock};
-    const NO_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | WouldBlock)
-        || NO_FILES.contains(&error.raw_os_error())
+        || is_out_of_files(error)
+}
+
+/// Whether the process, or the system, has too many files open.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// Asks, and takes the beginning of the answer.
+    async fn ask(stream: &mut TcpStream) -> [u8; 12] {
+        stream.write_all(ASK).await.unwrap();
+        let mut answer = [0; 12];
+        // Sooner than who is silent is given up.
+        let read = tokio::time::timeout(HEAD / 2, stream.read_exact(&mut answer)).await;
+        read.expect("somebody is kept out").unwrap();
+        answer
+    }
+
+    /// Who is silent makes room for who comes, the oldest first; who has asked for something never does.
+    #[tokio::test]
+    async fn who_is_silent_for_longest_makes_room_and_who_has_asked_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(async || "hello"));
+        let serving = tokio::spawn(serve_at_most(4, listener, router, async { drop(stopped.await) }));
+        let connect = async || TcpStream::connect(address).await.unwrap();
+        let mut known = connect().await;
+        assert_eq!(&ask(&mut known).await, b"HTTP/1.1 200");
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(connect().await);
+        }
+        for _ in 0..20 {
+            assert_eq!(&ask(&mut connect().await).await, b"HTTP/1.1 200");
+        }
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(HEAD / 2, silent[0].read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "the oldest is let go");
+        let mut answer = vec![0; 1_024];
+        let _ = known.try_read(&mut answer);
+        assert_eq!(&ask(&mut known).await, b"HTTP/1.1 200", "who has asked is still there");
+        drop((stop, known, silent));
+        tokio::time::timeout(GRACE, serving).await.unwrap().unwrap().unwrap();
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::fold::{Fold, Keys};
 use super::tracked::Core;
@@ -15,6 +16,9 @@ use crate::store::{Instance, StoreError, Views};
 
 /// How often a step is tried before it is taken apart.
 pub(super) const ATTEMPTS: u32 = 5;
+
+/// Of how many events of a batch its span says what they belong to.
+const TRACES: usize = 16;
 
 /// How long to wait after the `attempt`th failure: 50 ms, then twice as long each time.
 pub(super) fn back_off(attempt: u32) -> Duration {
@@ -54,8 +58,19 @@ pub(super) async fn step(
     parked: bool,
 ) -> Result<bool, ProjectionError> {
     let (from, to) = (batch.from.position, batch.to.position);
-    let span = tracing::info_span!("project", projection = projection.name(), from, to);
+    let span = tracing::info_span!("project", projection = projection.name(), from, to, traces = Empty);
+    if !span.is_disabled() {
+        span.record("traces", traces(batch.events));
+    }
     take_step(views, projection, instance, batch, parked).instrument(span).await
+}
+
+/// What the first events belong to: a request is found again in what was projected of it later.
+fn traces(events: &[Stored]) -> String {
+    let metadata = events.iter().take(TRACES).filter_map(|event| event.metadata().ok());
+    let mut traces: Vec<String> = metadata.filter_map(|metadata| metadata.correlation).collect();
+    traces.dedup();
+    traces.join(" ")
 }
 
 async fn take_step(

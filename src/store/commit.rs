@@ -144,7 +144,7 @@ impl Commit {
         &self.command
     }
 
-    /// SHA-256 of the command's name and body: the same id with another is refused.
+    /// SHA-256 of the command's name and body, and of who gave it: the same id with another is refused.
     #[must_use]
     pub fn body_digest(&self) -> &[u8; 32] {
         &self.body_digest

@@ -123,7 +123,7 @@ pub struct Page {
 /// What the store knows of a command id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCommand {
-    /// SHA-256 of the name and body that the id came with.
+    /// SHA-256 of the name, body and actor that the id came with.
     pub body_digest: [u8; 32],
     /// Its receipt, marked as repeated.
     pub receipt: Receipt,

@@ -143,8 +143,7 @@ async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) 
             if batch.is_empty() {
                 break;
             }
-            let span = tracing::info_span!("append", commits = batch.len());
-            batch.iter().for_each(|queued| _ = span.follows_from(&queued.span));
+            let span = span_of(&batch);
             let (commits, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
             let batch = Batch::new(commits);
@@ -163,6 +162,16 @@ async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) 
             return;
         }
     }
+}
+
+/// What appends one command is part of it; what appends several follows from each of them.
+fn span_of(batch: &[Queued]) -> tracing::Span {
+    if let [only] = batch {
+        return tracing::info_span!(parent: &only.span, "append", commits = 1);
+    }
+    let span = tracing::info_span!("append", commits = batch.len());
+    batch.iter().for_each(|queued| _ = span.follows_from(&queued.span));
+    span
 }
 
 fn next_batch(state: &mut State) -> Vec<Queued> {

@@ -1,8 +1,9 @@
 //! One command: once, atomically, by somebody.
 
-use annals::commands::{ExecuteError, ParseError};
+use annals::commands::{Envelope, ExecuteError, ParseError};
 use annals::prelude::*;
 use annals_test_postgres::Place;
+use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::bank::*;
@@ -12,6 +13,7 @@ annals_test_postgres::both_stores!(
     a_call_site_is_the_same_whatever_the_handler_does,
     a_retried_command_takes_effect_once_and_gets_the_first_receipt,
     a_command_id_with_another_body_or_command_is_refused,
+    a_command_id_is_bound_to_who_gave_it,
     one_id_used_by_many_callers_at_once_takes_effect_once,
     a_refusal_is_typed_and_its_id_may_be_used_again,
     a_command_over_several_aggregates_is_appended_whole_or_not_at_all,
@@ -76,6 +78,27 @@ async fn a_command_id_with_another_body_or_command_is_refused(place: &Place) {
     let error = annals.execute(OpenAccount { account: account("a") }, &context).await.unwrap_err();
     assert!(matches!(error, ExecuteError::CommandIdReused(_)), "{error}");
     assert_eq!(log(&annals).await.len(), 1);
+    annals.close().await;
+}
+
+/// Guarantee 2, A10: who did not give a command gets no receipt for it as if he had; nor does who gives it for another.
+async fn a_command_id_is_bound_to_who_gave_it(place: &Place) {
+    let annals = open(place).await;
+    let id = Uuid::new_v4();
+    let alice = by("alice").command_id(id);
+    let first = annals.execute(deposit("a", 5), &alice).await.unwrap();
+    let for_carol = alice.clone().on_behalf_of(Ref::new("user", "carol").unwrap());
+    for other in [by("bob").command_id(id), for_carol] {
+        let error = annals.execute(deposit("a", 5), &other).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::CommandIdReused(reused) if reused == id), "{error}");
+        let many = [Envelope::new(deposit("a", 5), other), Envelope::new(deposit("a", 5), alice.clone())];
+        let many: Vec<_> = annals.execute_all(futures::stream::iter(many), 2).collect().await;
+        let [Err(ExecuteError::CommandIdReused(_)), Ok(again)] = &many[..] else { panic!("{many:?}") };
+        assert_eq!(*again, Receipt { repeated: true, ..first });
+    }
+    // Where the request comes from, and what it belongs to, may be another when it is repeated.
+    let again = annals.execute(deposit("a", 5), &alice.correlation("another")).await.unwrap();
+    assert_eq!((again.repeated, log(&annals).await.len()), (true, 1));
     annals.close().await;
 }
 

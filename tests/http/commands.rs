@@ -13,6 +13,7 @@ use crate::served::{Served, answer};
 annals_test_postgres::both_stores! {
     a_command_is_executed_and_answered_with_its_receipt,
     the_same_key_again_has_no_second_effect_and_gets_the_first_receipt,
+    a_key_is_bound_to_its_actor,
     a_refusal_says_why_in_words_and_as_a_case,
     what_is_denied_changes_nothing,
     a_command_goes_on_though_its_client_hangs_up,
@@ -58,6 +59,25 @@ async fn the_same_key_again_has_no_second_effect_and_gets_the_first_receipt(plac
     assert_eq!(other.json()["command_id"], json!(id));
     ask("not-a-uuid", 5).await.problem(400, "malformed");
     assert_eq!(bank::log(&served.annals).await.len(), 1);
+    served.stop().await;
+}
+
+/// Guarantee 2, over HTTP: a key is its actor's; another gets no receipt by it.
+async fn a_key_is_bound_to_its_actor(place: &Place) {
+    let served = Served::alice(app(), place).await;
+    let id = Uuid::new_v4();
+    let ask = async |who: &str| {
+        let request = served.request(Method::POST, "/commands/deposit").header("Idempotency-Key", id.to_string());
+        answer(request.header("Annals-Actor", who).json(&json!({ "account": "a", "cents": 5 }))).await
+    };
+    assert_eq!(ask("user:alice").await.json()["repeated"], false);
+    let other = ask("user:bob").await;
+    other.problem(422, "command-id-reused");
+    assert!(other.json().get("head").is_none(), "{other:?}");
+    assert_eq!(ask("user:alice").await.json()["repeated"], true);
+    let events = bank::log(&served.annals).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].metadata().unwrap().actor.as_str(), "user:alice");
     served.stop().await;
 }
 

@@ -68,28 +68,6 @@ async fn more_requests_than_there_is_room_for_are_turned_away_and_slow_ones_give
     served.stop().await;
 }
 
-/// Connections that never send a whole head are closed, and others are served meanwhile.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_connections_are_closed_and_keep_nobody_out() {
-    let place = Place::sqlite();
-    let served = Served::alice(app(), &place).await;
-    let mut half = Vec::new();
-    for n in 0..300 {
-        let mut stream = TcpStream::connect(served.address).await.unwrap();
-        let sent: &[u8] = if n % 2 == 0 { b"" } else { b"GET /audit HTTP/1.1\r\nHost: loc" };
-        stream.write_all(sent).await.unwrap();
-        half.push(stream);
-    }
-    assert_eq!(served.deposit("a", 1).await["events"], 1);
-    for mut stream in half {
-        let mut rest = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
-        assert!(closed.is_ok(), "a connection that sends no head is closed");
-    }
-    assert_eq!(served.deposit("a", 1).await["events"], 1);
-    served.stop().await;
-}
-
 /// Mission A13: what is under way is answered, then it is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_answers_what_is_under_way() {

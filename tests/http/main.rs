@@ -2,10 +2,11 @@
 //!
 //! ## Layout
 //! - `served`: an application served, and its client
-//! - `serve`: the subcommand
-//! - `commands`: executing them; `reading`: everything of the read side; `looking_after`: projections, the log, health
+//! - `serve`: the subcommand; `process`: the same as a process of its own
+//! - `commands`: executing them; `conflicts`: what does not fit what is there; `reading`: everything of the read side; `looking_after`: projections, the log, health
 //! - `tokens`: who is asking; `origin`: what is recorded of that
-//! - `bad_input`: what must be turned away; `limits`: how much is taken on
+//! - `bad_input`: what must be turned away; `limits`, `half_open`: how much is taken on
+//! - `logs`: what goes to stderr; `telemetry`: what goes to a collector
 //! - `described`: OpenAPI; `peers`: a write API and an audit API apart
 #![cfg(feature = "http")]
 
@@ -14,13 +15,22 @@ mod bad_input;
 #[path = "../behaviour/bank.rs"]
 mod bank;
 mod commands;
+mod conflicts;
 mod described;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod half_open;
 mod limits;
+#[cfg(feature = "cli")]
+mod logs;
 mod looking_after;
 mod origin;
 mod peers;
+#[cfg(feature = "cli")]
+mod process;
 mod reading;
 #[cfg(feature = "cli")]
 mod serve;
 mod served;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod tokens;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use annals::app::App;
-use annals::http::Authentication;
+use annals::http::{Authentication, Door};
 use annals::prelude::*;
 use annals::store::Receipt;
 use tokio::net::TcpListener;
@@ -32,7 +32,11 @@ impl Server {
     }
 
     pub async fn serve(annals: Annals, address: &str, authentication: Authentication) -> Self {
-        let router = annals::http::router(annals.clone()).authentication(authentication).into_router();
+        Self::with(annals, address, |door| door.authentication(authentication)).await
+    }
+
+    pub async fn with(annals: Annals, address: &str, set_up: impl FnOnce(Door) -> Door) -> Self {
+        let router = set_up(annals::http::router(annals.clone())).into_router();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -36,9 +36,21 @@ impl Sse {
         Self { response, buffer: Vec::new(), event: Event::default(), comments: 0 }
     }
 
+    /// The same with a token.
+    pub async fn open_with(url: &str, last: Option<&str>, token: &str) -> Self {
+        let response = Self::ask_with(url, last, Some(token)).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        Self { response, buffer: Vec::new(), event: Event::default(), comments: 0 }
+    }
+
     /// What is answered, be it no stream.
     pub async fn ask(url: &str, last: Option<&str>) -> Response {
+        Self::ask_with(url, last, None).await
+    }
+
+    pub async fn ask_with(url: &str, last: Option<&str>, token: Option<&str>) -> Response {
         let request = Client::builder().no_proxy().build().unwrap().get(url);
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
         let request = match last {
             Some(id) => request.header("Last-Event-ID", id),
             None => request,

@@ -1,12 +1,15 @@
 //! The middleware in front of all routes that are not open to anybody: finds out who asks.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header, request::Parts};
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::time::Instant;
 
-use super::How;
 use super::site::{own_name, same_site};
+use super::{How, Verified};
 use crate::events::Ref;
 use crate::http::{Asker, Problem, Shared};
 
@@ -24,11 +27,12 @@ pub(in crate::http) async fn admit(
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     readable(&parts)?;
-    let actor = who(&shared.authentication().0, &parts)?;
+    let (actor, left) = who(&shared.authentication().0, &parts)?;
     if let Some(actor) = &actor {
         tracing::Span::current().record("actor", actor.as_str());
     }
-    let asker = Asker::new(&shared, &parts, actor);
+    let known_until = left.map(|left| Instant::now() + left);
+    let asker = Asker::new(&shared, &parts, actor, known_until);
     parts.extensions.insert(asker);
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
@@ -43,8 +47,8 @@ fn readable(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
-/// Who asks; none: somebody on this machine who does not say.
-fn who(how: &How, parts: &Parts) -> Result<Option<Ref>, Problem> {
+/// Who asks, none: somebody on this machine who does not say; and for how long that is known, where it ends.
+fn who(how: &How, parts: &Parts) -> Result<(Option<Ref>, Option<Duration>), Problem> {
     same_site(parts)?;
     match how {
         How::Nobody => {
@@ -53,17 +57,18 @@ fn who(how: &How, parts: &Parts) -> Result<Option<Ref>, Problem> {
         How::Trusting(actor) => {
             own_name(parts)?;
             match parts.headers.get(ACTOR) {
-                None => Ok(actor.clone()),
+                None => Ok((actor.clone(), None)),
                 Some(said) => {
                     let said = said.to_str().ok().and_then(|said| said.parse().ok());
                     let no_actor = || Problem::malformed("the header Annals-Actor names nobody: write user:alice");
-                    said.ok_or_else(no_actor).map(Some)
+                    said.ok_or_else(no_actor).map(|said| (Some(said), None))
                 }
             }
         }
         How::Bearer(bearer) => {
             let token = token(&parts.headers)?;
-            bearer.verify(token).map(Some).map_err(Problem::unauthenticated)
+            let Verified { actor, left } = bearer.verify(token).map_err(Problem::unauthenticated)?;
+            Ok((Some(actor), Some(left)))
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A token, verified.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
@@ -9,6 +12,9 @@ use crate::events::Ref;
 
 /// How far the clocks of who makes tokens and of who verifies them may be apart, in seconds.
 const LEEWAY: u64 = 30;
+
+/// Beyond a year nobody waits for a token to expire, in seconds.
+const LONGEST_LEFT: f64 = 365.0 * 24.0 * 3_600.0;
 
 /// The longest token.
 const LONGEST: usize = 8 * 1_024;
@@ -24,6 +30,15 @@ pub(in crate::http) struct Bearer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    /// Seconds, perhaps with a fraction. That it is there is looked at when the token is.
+    #[serde(default)]
+    exp: f64,
+}
+
+/// Whose a token is, and how much longer it is taken.
+pub(super) struct Verified {
+    pub actor: Ref,
+    pub left: Duration,
 }
 
 impl Bearer {
@@ -35,8 +50,8 @@ impl Bearer {
         self.issuer = Some(issuer.to_owned());
     }
 
-    /// Whose token it is; else what is wrong with it, in words that help who made it and nobody else.
-    pub fn verify(&self, token: &str) -> Result<Ref, &'static str> {
+    /// Whose token it is, and for how long; else what is wrong with it, in words that help who made it and nobody else.
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, &'static str> {
         if token.len() > LONGEST {
             return Err("the token is too long");
         }
@@ -63,14 +78,22 @@ impl Bearer {
             validation.set_required_spec_claims(&required);
             match decode::<Claims>(token, &key.key, &validation) {
                 Ok(verified) => {
-                    return Ref::new(&self.kind, &verified.claims.sub)
-                        .map_err(|_| "the token's subject is none that can be recorded");
+                    let Claims { sub, exp } = verified.claims;
+                    let actor = Ref::new(&self.kind, &sub)
+                        .map_err(|_| "the token's subject is none that can be recorded")?;
+                    return Ok(Verified { actor, left: left(exp) });
                 }
                 Err(error) => reason = in_words(error.kind()),
             }
         }
         Err(reason)
     }
+}
+
+/// Until a token that expires then is not taken any more.
+fn left(exp: f64) -> Duration {
+    let seconds = exp + LEEWAY as f64 - Timestamp::now().as_duration().as_secs_f64();
+    Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LEFT)).unwrap_or_default()
 }
 
 fn in_words(kind: &ErrorKind) -> &'static str {

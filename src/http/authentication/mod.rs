@@ -11,7 +11,7 @@ mod bearer;
 mod keys;
 mod site;
 
-use self::bearer::Bearer;
+use self::bearer::{Bearer, Verified};
 pub use self::keys::{KeyError, Keys};
 pub(super) use admit::{COOKIE, admit};
 pub(super) use site::{host, is_loopback, name_of, same_site};

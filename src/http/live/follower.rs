@@ -97,7 +97,7 @@ impl Follower {
             let mut closing = self.closing.clone();
             let news = tokio::select! {
                 biased;
-                () = closing.closed() => return self.end(Reason::Shutdown),
+                reason = closing.closed() => return self.end(reason),
                 news = self.news() => news,
             };
             match news {

@@ -17,7 +17,7 @@
 //! - `follower`: [`Follower`], one who follows the audit log
 //! - `counts`: [`Counts`], the watchers of metrics that all share; `teller`: one who follows a metric
 //! - `step`: [`Step`], what a stream brings next, and how it ends
-//! - `closing`: [`Closing`], that the server is about to stop
+//! - `closing`: [`Closing`], until when something may stay open
 //! - `sse`: Server-Sent Events
 //! - `rpc`: JSON-RPC over WebSocket
 

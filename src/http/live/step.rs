@@ -55,6 +55,8 @@ pub(super) enum Reason {
     Done,
     /// The server stops.
     Shutdown,
+    /// The token has expired.
+    Expired,
     /// What was there was not taken in time.
     Slow,
     /// Something went wrong.
@@ -67,6 +69,7 @@ impl Reason {
         match self {
             Self::Done => "all that was asked for is there",
             Self::Shutdown => "the server stops: go on elsewhere, or later",
+            Self::Expired => "the token has expired: go on from the cursor with a new one",
             Self::Slow => "what was there was not taken in time: go on from the cursor",
             Self::Failed => "something went wrong",
         }

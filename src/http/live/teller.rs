@@ -86,7 +86,7 @@ impl Teller {
         loop {
             tokio::select! {
                 biased;
-                () = self.closing.closed() => return self.end(Reason::Shutdown),
+                reason = self.closing.closed() => return self.end(reason),
                 changed = self.seen.changed() => if changed.is_err() {
                     let last = self.seen.borrow().clone();
                     return match last {

@@ -76,6 +76,7 @@ impl From<Ending> for Fault {
         let code = match (&ending.problem, ending.reason) {
             (Some(problem), _) => Self::from(problem.clone()).code,
             (None, Reason::Shutdown) => -32053,
+            (None, Reason::Expired) => -32001,
             (None, _) => -32000,
         };
         Self { code, message: ending.reason.words().into(), data: Some(Box::new(Data::Ending(ending))) }

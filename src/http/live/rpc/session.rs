@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::super::{Asker, Closing, Live};
+use super::super::{Asker, Closing, Live, Reason};
 use super::LONGEST;
 use super::code::Fault;
 use super::message::{Answer, Call, Id, Invalid, Message};
@@ -32,6 +32,7 @@ const TOO_LONG: &str = "a message is too long";
 /// Why the server closes a connection, in the protocol's numbers.
 mod close {
     pub(super) const AWAY: u16 = 1001;
+    pub(super) const POLICY: u16 = 1008;
     pub(super) const PROTOCOL: u16 = 1002;
     pub(super) const NO_TEXT: u16 = 1003;
     pub(super) const NO_UTF8: u16 = 1007;
@@ -59,7 +60,8 @@ impl Session {
         Self { live, asker, closing }
     }
 
-    /// Until the client goes, says what is out of protocol, is silent or takes nothing for too long, or the server stops.
+    /// Until the client goes, says what is out of protocol, is silent or takes nothing for too long, its token
+    /// expires, or the server stops.
     pub(super) async fn run(self, socket: WebSocket) {
         let pace = self.live.pace;
         let (sink, mut incoming) = socket.split();
@@ -72,7 +74,10 @@ impl Session {
         let mut heard = Instant::now();
         let why = loop {
             tokio::select! {
-                () = closing.closed() => break Some((close::AWAY, "the server stops")),
+                reason = closing.closed() => break Some(match reason {
+                    Reason::Expired => (close::POLICY, "the token has expired"),
+                    _ => (close::AWAY, "the server stops"),
+                }),
                 () = outgoing.closed() => break None,
                 Some(outcome) = working.next(), if !working.is_empty() => {
                     if settle(outcome, &outgoing, &mut subscriptions).await.is_none() {
@@ -98,7 +103,7 @@ impl Session {
                 }
             }
         };
-        if let Some((close::AWAY, _)) = why {
+        if let Some((close::AWAY | close::POLICY, _)) = why {
             let goodbye = async {
                 while let Some(outcome) = working.next().await {
                     if settle(outcome, &outgoing, &mut subscriptions).await.is_none() {

@@ -1,0 +1,108 @@
+//! This program, started again as `bank serve`, to be looked at from outside.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use annals_test_postgres::Place;
+
+use crate::bank::app;
+
+/// Set in a process that serves: its arguments, one a line.
+const ARGUMENTS: &str = "ANNALS_TEST_SERVE";
+
+/// What this environment may say of all that is looked at here.
+const SAID: [&str; 8] = [
+    "ANNALS_LOG",
+    "ANNALS_LOG_FORMAT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+];
+
+/// It serves.
+pub struct Process {
+    child: Child,
+    pub url: String,
+    out: JoinHandle<Vec<String>>,
+    err: JoinHandle<Vec<String>>,
+}
+
+/// It has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub took: Duration,
+    /// Lines of stdout, without those of the test's own.
+    pub out: Vec<String>,
+    pub err: Vec<String>,
+}
+
+impl Process {
+    /// What starts it. Whoever asks is user:alice.
+    pub fn command(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let all = ["bank", "serve", "--listen", "127.0.0.1:0", "--actor", "user:alice", "--store", place.url()];
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "process::serves", "--nocapture", "--include-ignored"]);
+        SAID.iter().for_each(|name| _ = command.env_remove(name));
+        let arguments: Vec<&str> = all.iter().chain(arguments).copied().collect();
+        command.env(ARGUMENTS, arguments.join("\n")).envs(environment.iter().copied());
+        command
+    }
+
+    pub fn serve(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(place, arguments, environment);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (say, said) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let out = std::thread::spawn(move || {
+            // The name of the test may be on the same line.
+            let lines = stdout.lines().map(|line| line.unwrap());
+            let lines =
+                lines.map(|line| line.find("listening on ").map_or(line.clone(), |at| line[at..].to_owned()));
+            let lines = lines.inspect(|line| {
+                if let Some(url) = line.strip_prefix("listening on ") {
+                    let _ = say.send(url.to_owned());
+                }
+            });
+            let own = |line: &String| line.is_empty() || line.starts_with("running ") || line.starts_with("test ");
+            lines.filter(|line| !own(line)).collect()
+        });
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let err = std::thread::spawn(move || stderr.lines().map(Result::unwrap).collect());
+        let url = said.recv_timeout(Duration::from_secs(60)).expect("it serves");
+        Self { child, url, out, err }
+    }
+
+    /// How many files and sockets it has open.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// As a supervisor stops it.
+    pub async fn stop(self) -> Ended {
+        let Self { mut child, out, err, .. } = self;
+        let began = Instant::now();
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let ended = tokio::task::spawn_blocking(move || {
+            let status = child.wait().unwrap();
+            Ended { status, took: began.elapsed(), out: out.join().unwrap(), err: err.join().unwrap() }
+        });
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it stops").unwrap()
+    }
+}
+
+/// No test of its own: what such a process runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process of another test"]
+async fn serves() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let code = app().main_with(arguments.lines()).await;
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+}
