@@ -1,89 +1,118 @@
-//! [`Entry`]: what the metrics keep of one event.
+//! [`Entry`]: what the metrics keep of one event, in numbers.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use super::bytes::{Bytes, put};
 
-use crate::events::{DecodeError, Stored, Types};
-use crate::store::{Cell, Row};
+/// The topic that all events are of: it has no name of its own.
+pub(super) const ROOT: u32 = 0;
 
-/// The columns of an entry, in the order of [`Entry::row`].
-pub(super) const COLUMNS: &str = "position, recorded_at, event_type, actor, targets, topics";
-
-/// One event, as far as it is counted.
-#[derive(Clone, Debug)]
+/// One event, as far as it is counted. Names are their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub position: u64,
     /// When it was recorded, in microseconds.
     pub at: i64,
-    pub event_type: String,
-    pub actor: String,
-    pub targets: Vec<String>,
+    pub event_type: u32,
+    pub actor: u32,
+    pub targets: Vec<u32>,
     /// Its topics and all that lie above them, without the root.
-    pub topics: Vec<String>,
+    pub topics: Vec<u32>,
 }
 
 impl Entry {
-    pub fn of(types: &Types, stored: &Stored) -> Result<Self, DecodeError> {
-        let known = types.of(stored)?;
-        let described = known.describe(stored)?;
-        let topics = known.topics(stored, &described);
-        let topics: BTreeSet<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
-        // Nobody can ask for a topic with a NUL, and Postgres keeps none.
-        let topics = topics.into_iter().filter(|topic| !topic.is_empty() && !topic.contains('\0'));
-        Ok(Self {
-            position: stored.position,
-            at: stored.recorded_at.as_microsecond(),
-            event_type: known.declaration.event_type.to_owned(),
-            actor: stored.metadata()?.actor.to_string(),
-            targets: described.targets.iter().map(ToString::to_string).collect(),
-            topics: topics.map(str::to_owned).collect(),
-        })
-    }
-
     /// Whether it counts for this topic.
-    pub fn is_of(&self, topic: &str) -> bool {
-        topic.is_empty() || self.topics.iter().any(|own| own == topic)
+    pub fn is_of(&self, topic: u32) -> bool {
+        topic == ROOT || self.topics.contains(&topic)
     }
 
     /// The topics that it counts for, the root among them.
-    pub fn counts_for(&self) -> impl Iterator<Item = &str> {
-        std::iter::once("").chain(self.topics.iter().map(String::as_str))
+    pub fn counts_for(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(ROOT).chain(self.topics.iter().copied())
     }
 
-    pub fn row(&self) -> Row {
-        vec![
-            self.position.into(),
-            self.at.into(),
-            self.event_type.as_str().into(),
-            self.actor.as_str().into(),
-            list(&self.targets),
-            list(&self.topics),
-        ]
+    /// Writes it behind the entry of `before`, of which place and time are known to who reads it.
+    pub fn put(&self, before: (u64, i64), bytes: &mut Vec<u8>) {
+        put(bytes, self.position.wrapping_sub(before.0));
+        put(bytes, self.at.wrapping_sub(before.1).cast_unsigned());
+        put(bytes, u64::from(self.event_type));
+        put(bytes, u64::from(self.actor));
+        for names in [&self.targets, &self.topics] {
+            put(bytes, names.len() as u64);
+            names.iter().for_each(|name| put(bytes, u64::from(*name)));
+        }
     }
 
-    /// The entry of a row; `None` if it is not one that was written here.
-    pub fn read(row: &[Cell]) -> Option<Self> {
-        let [position, at, event_type, actor, targets, topics] = row else { return None };
-        Some(Self {
-            position: u64::try_from(position.integer()?).ok()?,
-            at: at.integer()?,
-            event_type: event_type.text()?.to_owned(),
-            actor: actor.text()?.to_owned(),
-            targets: serde_json::from_str(targets.text()?).ok()?,
-            topics: serde_json::from_str(topics.text()?).ok()?,
-        })
+    /// Makes of the entry before this one the next; `None` if the bytes are not of one.
+    pub fn next(&mut self, bytes: &mut Bytes<'_>) -> Option<()> {
+        self.position = self.position.wrapping_add(bytes.number()?);
+        self.at = self.at.wrapping_add(bytes.number()?.cast_signed());
+        self.event_type = bytes.name()?;
+        self.actor = bytes.name()?;
+        for names in [&mut self.targets, &mut self.topics] {
+            names.clear();
+            for _ in 0..bytes.number()? {
+                names.push(bytes.name()?);
+            }
+        }
+        Some(())
     }
 }
 
-/// Whether the topics of an entry, as they are kept, are those of one that counts for this topic.
-pub(super) fn are_of(topics: &str, topic: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-    topic.is_empty()
-        || serde_json::from_str::<Vec<Name<'_>>>(topics).is_ok_and(|own| own.iter().any(|Name(own)| own == topic))
+/// Entries as bytes, one after the other.
+pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+    let (mut bytes, mut before) = (Vec::new(), (0, 0));
+    for entry in entries {
+        entry.put(before, &mut bytes);
+        before = (entry.position, entry.at);
+    }
+    bytes
 }
 
-/// Texts as a JSON list; there is nothing in them that JSON cannot say.
-fn list(texts: &[String]) -> Cell {
-    serde_json::to_string(texts).map_or(Cell::Null, Cell::Text)
+/// Hands on what was encoded, as long as `each` goes on; `None` if it was not.
+pub(super) fn decode(bytes: &[u8], mut each: impl FnMut(&Entry) -> bool) -> Option<()> {
+    let (mut bytes, mut entry) = (Bytes(bytes), Entry::default());
+    while !bytes.is_empty() {
+        entry.next(&mut bytes)?;
+        if !each(&entry) {
+            break;
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let names = || vec(1..100_000_u32, 0..4);
+        let entry = (any::<(u64, i64, u32, u32)>(), names(), names());
+        let entry = entry.prop_map(|((position, at, event_type, actor), targets, topics)| Entry {
+            position,
+            at,
+            event_type,
+            actor,
+            targets,
+            topics,
+        });
+        vec(entry, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_read_as_they_were_written(entries in entries(), cut in any::<usize>()) {
+            let bytes = encode(&entries);
+            let mut read = Vec::new();
+            let each = |entry: &Entry| {
+                read.push(entry.clone());
+                true
+            };
+            prop_assert_eq!(decode(&bytes, each), Some(()));
+            prop_assert_eq!(read, entries);
+            // What is damaged is read without a panic.
+            let _ = decode(&bytes[cut % (bytes.len() + 1)..], |_| true);
+        }
+    }
 }

@@ -107,7 +107,7 @@ impl MetricQuery {
     /// How many actors and targets there are, and the `most` busiest of either.
     ///
     /// What it costs grows with the number of different actors and targets in the window, hardly with its events: whole
-    /// blocks are added up, and at most 510 events at the window's ends looked at.
+    /// blocks are added up, and at most 8,190 events at the window's ends looked at.
     ///
     /// # Errors
     /// When the question cannot be answered or the metrics cannot be read.
