@@ -13,7 +13,7 @@ pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(pub &'a [u8]);
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -36,6 +36,22 @@ impl Bytes<'_> {
     /// The next number, if it is that of a name.
     pub fn name(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
+    }
+
+    /// A list of names in the place of another: how many, and each.
+    pub fn names(&mut self, names: &mut Vec<u32>) -> Option<()> {
+        names.clear();
+        for _ in 0..self.number()? {
+            names.push(self.name()?);
+        }
+        Some(())
+    }
+
+    /// The next so many bytes.
+    pub fn column(&mut self, length: u64) -> Option<Self> {
+        let (column, rest): (&'a [u8], _) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some(Self(column))
     }
 
     pub fn real(&mut self) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::blocks::{self, FAN, LEVELS};
 use super::crowd::{self, Crowd, Share};
-use super::entry::{self, Entry};
+use super::entry::{self, Columns, Entry};
 use super::running::Running;
 use crate::projections::ProjectionError;
 use crate::store::{Cell, Row, Transaction};
@@ -59,7 +59,7 @@ async fn loose(transaction: &mut dyn Transaction) -> Result<Vec<Entry>, Projecti
             entries.push(entry.clone());
             true
         };
-        entry::decode(bytes(row.first())?, &mut read).ok_or_else(|| damaged("entries"))?;
+        entry::decode(bytes(row.first())?, Columns::ALL, &mut read).ok_or_else(|| damaged("entries"))?;
     }
     Ok(entries)
 }

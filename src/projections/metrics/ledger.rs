@@ -8,7 +8,7 @@ use serde::de::Error as _;
 
 use super::blocks::{self, Pieces};
 use super::crowd::{Crowd, Share};
-use super::entry::{self, Entry, ROOT};
+use super::entry::{self, Columns, Entry, ROOT};
 use super::names::{self, Kind};
 use super::running::Running;
 use crate::events::Topic;
@@ -41,6 +41,12 @@ impl Who {
             Self::Actors => "actors",
             Self::Targets => "targets",
         }
+    }
+
+    /// What an entry has to tell, if it is of this topic.
+    fn columns(self, topic: u32) -> Columns {
+        let (actors, targets) = (self == Self::Actors, self == Self::Targets);
+        Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
     }
 
     fn of(self, entry: &Entry, crowd: &mut Crowd) {
@@ -87,7 +93,8 @@ impl<'a> Ledger<'a> {
                 let block = same.first().map_or(0, |n| blocks::of(bounds[*n]));
                 let mut running = running.remove(&block).unwrap_or_default();
                 let mut reached = same.iter().peekable();
-                self.walk(packed.get(&block).map(Vec::as_slice), block, |entry| {
+                let wanted = Columns { types: true, topics: topic != ROOT, ..Columns::default() };
+                self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
                     while let Some(n) = reached.next_if(|n| bounds[**n] <= entry.position) {
                         numbers[*n] = running.clone();
                     }
@@ -120,7 +127,8 @@ impl<'a> Ledger<'a> {
                 }
                 for edge in &pieces.edges {
                     for block in blocks::of(edge.start)..=blocks::of(edge.end - 1) {
-                        self.walk(packed.get(&block).map(Vec::as_slice), block, |entry| {
+                        let wanted = who.columns(topic);
+                        self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
                             if edge.contains(&entry.position) && entry.is_of(topic) {
                                 who.of(entry, &mut crowd);
                             }
@@ -160,7 +168,7 @@ impl<'a> Ledger<'a> {
             for (time, block) in some.iter().zip(found) {
                 let (time, mut place) = (micros(time), after_head);
                 let packed = block.and_then(|block| packed.get(&block)).map(Vec::as_slice);
-                self.walk(packed, block.unwrap_or(u64::MAX), |entry| {
+                self.walk(packed, block.unwrap_or(u64::MAX), Columns::default(), |entry| {
                     let before = entry.at < time;
                     if !before {
                         place = entry.position;
@@ -210,18 +218,23 @@ impl<'a> Ledger<'a> {
                     loose.push(entry.clone());
                     true
                 };
-                entry::decode(bytes, &mut keep).ok_or_else(unreadable)?;
+                entry::decode(bytes, Columns::ALL, &mut keep).ok_or_else(unreadable)?;
             }
             self.loose = Some(loose);
         }
         Ok(packed)
     }
 
-    /// Hands on the entries of a block in their order, as long as `each` goes on.
-    fn walk(&self, packed: Option<&[u8]>, block: u64, each: impl FnMut(&Entry) -> bool) -> Result<(), ReadError> {
-        let mut each = each;
+    /// Hands on the entries of a block in their order, with the names that are wanted, as long as `each` goes on.
+    fn walk(
+        &self,
+        packed: Option<&[u8]>,
+        block: u64,
+        wanted: Columns,
+        mut each: impl FnMut(&Entry) -> bool,
+    ) -> Result<(), ReadError> {
         match packed {
-            Some(packed) => entry::decode(packed, each).ok_or_else(unreadable)?,
+            Some(packed) => entry::decode(packed, wanted, each).ok_or_else(unreadable)?,
             None => {
                 let loose = self.loose.iter().flatten();
                 let _ =

@@ -12,7 +12,7 @@ use crate::projections::{EventBatch, Fold, Ground, Projection, ProjectionError, 
 use crate::store::{Dialect, Transaction};
 
 /// Raise it when the tables change.
-const LAYOUT: u64 = 4;
+const LAYOUT: u64 = 5;
 
 /// The projection behind the metrics. It keeps, of each event, one entry: when, what, who, to what, of which topics, in
 /// numbers that stand for names. For each block of 4,096 events, and each topic in it, it keeps the topic's running
