@@ -16,6 +16,7 @@ annals_test_postgres::both_stores!(
     hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet,
     hostile_text_is_shown_safely_in_every_format,
     a_row_appears_where_the_log_is_followed,
+    who_follows_ends_it_with_ctrl_c,
     the_same_command_id_prints_the_first_receipt_again,
     metrics_views_projections_events_and_check_do_what_they_say,
     bad_input_is_said_clearly_and_nothing_is_written,
@@ -184,6 +185,17 @@ fn a_row_appears_where_the_log_is_followed(place: &Place) {
     let line = lines.next().unwrap().unwrap();
     assert!(line.ends_with("user:dan created project:8, called Late"), "{line}");
     assert!(follower.wait().unwrap().success(), "the limit ends it");
+}
+
+/// Ctrl-C is how following ends: in order, each row whole.
+fn who_follows_ends_it_with_ctrl_c(place: &Place) {
+    let server = Server::with_history(place);
+    let mut follower = server.command(&["audit", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let interrupt = Command::new("kill").args(["-INT", &follower.id().to_string()]).status();
+    assert!(interrupt.unwrap().success() && lines.all(|line| line.unwrap().contains("user:")));
+    assert!(follower.wait().unwrap().success(), "Ctrl-C ends it");
 }
 
 /// Mission X2, seen from the shell.

@@ -4,7 +4,7 @@
 //! log and from the event's own declaration.
 //!
 //! ## Layout
-//! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled
+//! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled; `folding`: by what
 //! - `names`: the numbers that stand for names in its tables
 //! - `query`: [`AuditQuery`], the builder; `asked`: [`Asked`], the same in words
 //! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
@@ -25,6 +25,7 @@ mod count;
 mod cursor;
 mod error;
 mod filters;
+mod folding;
 mod follow;
 mod identity;
 mod names;

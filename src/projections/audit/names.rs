@@ -43,32 +43,60 @@ impl Names {
     }
 
     /// The numbers, by place; what is new is written.
-    pub(super) async fn numbers(self, transaction: &mut dyn Transaction) -> Result<Vec<i64>, StoreError> {
+    pub(super) async fn numbers(
+        self,
+        known: &mut Known,
+        transaction: &mut dyn Transaction,
+    ) -> Result<Vec<i64>, StoreError> {
         let table = transaction.table(TABLE);
-        let mut known: HashMap<Key, i64> = HashMap::with_capacity(self.keys.len());
-        let find = format!("SELECT id FROM {table} WHERE digest = $1");
-        let keys = self.keys.iter().map(|key| vec![Cell::Bytes(key.to_vec())]).collect();
-        for (key, rows) in self.keys.iter().zip(transaction.query_many(&find, keys).await?) {
-            known.extend(rows.first().and_then(|row| Some((*key, row.first()?.integer()?))));
+        let mut unknown: Vec<&Key> = self.keys.iter().filter(|key| !known.numbers.contains_key(*key)).collect();
+        if !known.all && !unknown.is_empty() {
+            let find = format!("SELECT id FROM {table} WHERE digest = $1");
+            let keys = unknown.iter().map(|key| vec![Cell::Bytes(key.to_vec())]).collect();
+            let mut found = transaction.query_many(&find, keys).await?.into_iter();
+            unknown.retain(|key| {
+                let id = found.next().and_then(|rows| rows.first()?.first()?.integer());
+                id.map(|id| known.numbers.insert(**key, id)).is_none()
+            });
         }
-        let mut new: Vec<Row> = Vec::new();
-        let mut next = 1;
-        if known.len() < self.keys.len() {
+        if !unknown.is_empty() {
             let last = transaction.query(&format!("SELECT max(id) FROM {table}"), Vec::new()).await?;
-            next += last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
-        }
-        let mut numbers = Vec::with_capacity(self.keys.len());
-        for key in &self.keys {
-            numbers.push(*known.entry(*key).or_insert_with(|| {
-                new.push(vec![Cell::Integer(next), Cell::Bytes(key.to_vec())]);
-                next += 1;
-                next - 1
-            }));
-        }
-        if !new.is_empty() {
+            let last = last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
+            let mut new: Vec<Row> = Vec::with_capacity(unknown.len());
+            for (key, id) in unknown.into_iter().zip(last + 1..) {
+                known.numbers.insert(*key, id);
+                new.push(vec![Cell::Integer(id), Cell::Bytes(key.to_vec())]);
+            }
             transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), new).await?;
         }
+        let numbers = self.keys.iter().map(|key| known.numbers.get(key).copied().unwrap_or_default()).collect();
+        known.forget();
         Ok(numbers)
+    }
+}
+
+/// The numbers that need not be looked up.
+#[derive(Default)]
+pub(super) struct Known {
+    numbers: HashMap<Key, i64>,
+    /// Whether there are no others.
+    all: bool,
+}
+
+impl Known {
+    /// How many are kept, at most.
+    const MOST: usize = if cfg!(all(test, debug_assertions)) { 50 } else { 1_000_000 };
+
+    /// Of tables in which there is nothing yet.
+    pub(super) fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Forgets what takes too much memory.
+    fn forget(&mut self) {
+        if self.numbers.len() > Self::MOST {
+            *self = Self::default();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::ledger::Ledger;
+use super::names::Kind;
 use super::running::{Running, lengths};
 use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, Head, Topic};
@@ -60,16 +61,26 @@ impl Plan {
         // Bounds are looked up after the snapshot was taken: the log is not behind it.
         let window = self.window(head).await?;
         let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
-        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot };
+        let mut ledger = Ledger::of(&self.topic, snapshot).await?;
         let mut bounds = vec![window.end, window.start];
-        let lately = ledger.places(&begins, &**self.reading.log()).await?;
+        let lately = ledger.places(&begins).await?;
         bounds.extend(lately.into_iter().map(|bound| bound.clamp(window.start, window.end)));
         let numbers = ledger.before(&bounds).await?;
         let [end, start, minute, hour, day] = numbers.as_slice() else {
             return Err(StoreError::Diverged(head).into());
         };
         let from = self.begin(&window, end).await?;
-        Ok(self.metric(head, from, window.until, end, [start, minute, hour, day]))
+        let mut metric = self.metric(head, from, window.until, end, [start, minute, hour, day]);
+        let types = end.since(start);
+        let names = ledger.names(Kind::Type, types.keys().copied()).await?;
+        for (number, count) in types {
+            let known = names.get(&number).and_then(|name| self.reading.types().get(name));
+            if let (Some(name), Some(known)) = (names.get(&number), known) {
+                *metric.by_action.entry(known.declaration.action).or_default() += count;
+                metric.by_event.insert(name.clone(), count);
+            }
+        }
+        Ok(metric)
     }
 
     /// When the window begins, at last: with the topic's first event, if nothing else was said. `end` are the running
@@ -134,7 +145,7 @@ impl Plan {
         let lately = |since: &Running| end.total().saturating_sub(since.total());
         let [per_minute, per_hour, per_day] = lengths().map(per);
         let [rolling_minute, rolling_hour, rolling_day] = end.rolling(start, until);
-        let mut metric = Metric {
+        Metric {
             topic: self.topic.clone(),
             head,
             from,
@@ -147,14 +158,7 @@ impl Plan {
             per_day,
             rates: Rates { last_minute: lately(minute), last_hour: lately(hour), last_day: lately(day) },
             rolling: Rolling { per_minute: rolling_minute, per_hour: rolling_hour, per_day: rolling_day },
-        };
-        for (event_type, count) in end.since(start) {
-            if let Some(known) = self.reading.types().get(event_type) {
-                *metric.by_action.entry(known.declaration.action).or_default() += count;
-                metric.by_event.insert(event_type.to_owned(), count);
-            }
         }
-        metric
     }
 }
 

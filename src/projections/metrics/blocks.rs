@@ -1,14 +1,15 @@
-//! Blocks: the log cut into pieces of 256 events, of 16 such pieces, of 16 of those, and so on.
+//! Blocks: the log cut into pieces of 4,096 events, of 16 such pieces, of 16 of those, and so on.
 
 use std::ops::Range;
 
-/// The events of a block of the lowest level: the most that is ever looked at one by one at an end of a range.
-pub(super) const EVENTS: u64 = 256;
+/// The events of a block of the lowest level: the most that is ever looked at one by one at an end of a range. Tests see
+/// many blocks.
+pub(super) const EVENTS: u64 = if cfg!(all(test, debug_assertions)) { 64 } else { 4_096 };
 
 /// How many blocks make one of the next level.
 pub(super) const FAN: u64 = 16;
 
-/// How many levels there are: the highest has blocks of 16,777,216 events.
+/// How many levels there are: the highest has blocks of 268,435,456 events.
 pub(super) const LEVELS: u32 = 5;
 
 /// How many events a block of this level has.
@@ -19,6 +20,11 @@ pub(super) fn events(level: u32) -> u64 {
 /// The number of blocks of this level that are complete when the log ends before `position`.
 pub(super) fn complete_before(level: u32, position: u64) -> u64 {
     position.saturating_sub(1) / events(level)
+}
+
+/// The block of the lowest level that a position lies in.
+pub(super) fn of(position: u64) -> u64 {
+    position.saturating_sub(1) / EVENTS
 }
 
 /// The positions of a block.

@@ -42,7 +42,7 @@ impl Plan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
+        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
         let numbers = ledger.before(&[window.start, window.end]).await?;
         let [first, last] = numbers.as_slice() else { return Err(StoreError::Diverged(head).into()) };
         let mut buckets = Buckets { topic: self.topic.clone(), head, buckets: Vec::new() };
@@ -54,7 +54,7 @@ impl Plan {
             from.checked_add(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)))
         };
         let edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
-        let inner = ledger.places(&edges[1..slices], &**self.reading.log()).await?;
+        let inner = ledger.places(&edges[1..slices]).await?;
         let bounds: Vec<u64> = inner.into_iter().map(|bound| bound.clamp(window.start, window.end)).collect();
         let mut totals = vec![first.total()];
         totals.extend(ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()));

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::Plan;
-use super::crowd::Crowd;
+use super::crowd::Share;
 use super::ledger::{Ledger, Who};
+use super::names::Kind;
 use crate::events::{Head, Ref, Topic};
 use crate::store::StoreError;
 
@@ -26,9 +27,9 @@ pub struct Busiest {
     pub distinct_actors: u64,
     /// How many different targets there are.
     pub distinct_targets: u64,
-    /// The busiest actors, those with most events first.
+    /// The busiest actors, those with most events first; of as many, who came first in the log.
     pub actors: Vec<Busy>,
-    /// The busiest targets, those with most events first.
+    /// The busiest targets, those with most events first; of as many, who came first in the log.
     pub targets: Vec<Busy>,
 }
 
@@ -48,7 +49,7 @@ impl Plan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
+        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
         let end = ledger.before(&[window.end]).await?;
         let end = end.first().ok_or(StoreError::Diverged(head))?;
         let range = window.start..window.end;
@@ -62,21 +63,27 @@ impl Plan {
             until: window.until,
             distinct_actors: actors.len() as u64,
             distinct_targets: targets.len() as u64,
-            actors: top(actors, most),
-            targets: top(targets, most),
+            actors: top(actors, most, Kind::Actor, &mut ledger).await?,
+            targets: top(targets, most, Kind::Target, &mut ledger).await?,
         })
     }
 }
 
-/// Those that occur most; of those that occur as often, the first by name.
-fn top(crowd: Crowd, most: usize) -> Vec<Busy> {
-    let mut crowd: Vec<(String, u64)> = crowd.into_iter().collect();
-    let busier = |one: &(String, u64), other: &(String, u64)| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0));
+/// Those that occur most; of those that occur as often, who came first in the log: that one has the smaller number.
+async fn top(
+    mut crowd: Vec<Share>,
+    most: usize,
+    kind: Kind,
+    ledger: &mut Ledger<'_>,
+) -> Result<Vec<Busy>, MetricError> {
+    let busier = |one: &Share, other: &Share| other.1.cmp(&one.1).then(one.0.cmp(&other.0));
     // Only as many are put in order as are asked for.
     if most > 0 && most < crowd.len() {
         crowd.select_nth_unstable_by(most - 1, busier);
     }
     crowd.truncate(most);
     crowd.sort_unstable_by(busier);
-    crowd.into_iter().filter_map(|(name, events)| Some(Busy { reference: name.parse().ok()?, events })).collect()
+    let names = ledger.names(kind, crowd.iter().map(|(who, _)| *who)).await?;
+    let busy = |(who, events): Share| Some(Busy { reference: names.get(&who)?.parse().ok()?, events });
+    Ok(crowd.into_iter().filter_map(busy).collect())
 }

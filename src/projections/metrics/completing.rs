@@ -1,101 +1,144 @@
-//! What is written when a block is complete. It depends on the log alone, not on the batches that the log came in.
+//! What is written of entries, and of each block when it is complete. It depends on the log alone, not on the batches that
+//! the log came in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
-use super::blocks::{self, EVENTS, FAN, LEVELS};
-use super::crowd::{Crowd, count_all};
-use super::entry::{COLUMNS, Entry};
+use super::blocks::{self, FAN, LEVELS};
+use super::crowd::{self, Crowd, Share};
+use super::entry::{self, Columns, Entry};
 use super::running::Running;
 use crate::projections::ProjectionError;
 use crate::store::{Cell, Row, Transaction};
 
-/// How often each actor, or each target, occurs, by names that somebody else keeps.
-type Names<'a> = HashMap<&'a str, u64>;
-
-/// Completes the blocks that these entries, which come after the position `from`, fill.
-pub(super) async fn complete(
-    from: u64,
-    entries: Vec<Entry>,
+/// Takes in entries, and completes the blocks that end up to the position `to`.
+pub(super) async fn take_in(
+    to: u64,
+    mut new: Vec<Entry>,
     transaction: &mut dyn Transaction,
 ) -> Result<(), ProjectionError> {
-    let Some(to) = entries.last().map(|entry| entry.position) else { return Ok(()) };
-    let full = |level| blocks::complete_before(level, from + 1)..blocks::complete_before(level, to + 1);
-    if full(0).is_empty() {
-        return Ok(());
+    let (done, mut last_at) = done(transaction).await?;
+    let full = done..blocks::complete_before(0, to.saturating_add(1));
+    if !full.is_empty() {
+        let mut entries = loose(transaction).await?;
+        let end = blocks::positions(0, full.end).start;
+        entries.extend(new.drain(..new.partition_point(|entry| entry.position < end)));
+        let delete = format!("DELETE FROM {} WHERE position < $1", transaction.table("entries"));
+        transaction.execute(&delete, vec![end.into()]).await?;
+        complete(full.clone(), &entries, &mut last_at, transaction).await?;
+        for level in 1..LEVELS {
+            let end = blocks::complete_before(level, end);
+            for block in blocks::complete_before(level, blocks::positions(0, full.start).start)..end {
+                join(level, block, transaction).await?;
+            }
+        }
     }
-    let mut begun = begun(from, transaction).await?;
-    begun.extend(entries);
-    let whole: Vec<&[Entry]> = begun.chunks_exact(EVENTS as usize).collect();
-    let mut running = last_numbers(from, &whole, transaction).await?;
-    let (mut numbers, mut crowds): (Vec<Row>, Vec<Row>) = Default::default();
-    for (block, entries) in full(0).zip(whole) {
-        let mut topics: BTreeMap<&str, (Names<'_>, Names<'_>)> = BTreeMap::new();
-        for entry in entries {
+    let rows = new
+        .iter()
+        .map(|entry| vec![entry.position.into(), Cell::Bytes(entry::encode(std::slice::from_ref(entry)))]);
+    let insert = format!("INSERT INTO {} VALUES ($1, $2)", transaction.table("entries"));
+    Ok(transaction.execute_many(&insert, rows.collect()).await?)
+}
+
+/// How many blocks are complete, and when the last event in them was recorded.
+async fn done(transaction: &mut dyn Transaction) -> Result<(u64, i64), ProjectionError> {
+    let sql = format!("SELECT block, last_at FROM {} ORDER BY block DESC LIMIT 1", transaction.table("blocks"));
+    match transaction.query(&sql, Vec::new()).await?.first().map(Vec::as_slice) {
+        None => Ok((0, i64::MIN)),
+        Some([Cell::Integer(block), Cell::Integer(at)]) => Ok((block.cast_unsigned() + 1, *at)),
+        Some(_) => Err(damaged("blocks")),
+    }
+}
+
+/// The entries of the block that is not complete.
+async fn loose(transaction: &mut dyn Transaction) -> Result<Vec<Entry>, ProjectionError> {
+    let sql = format!("SELECT entry FROM {} ORDER BY position", transaction.table("entries"));
+    let mut entries = Vec::new();
+    for row in transaction.query(&sql, Vec::new()).await? {
+        let mut read = |entry: &Entry| {
+            entries.push(entry.clone());
+            true
+        };
+        entry::decode(bytes(row.first())?, Columns::ALL, &mut read).ok_or_else(|| damaged("entries"))?;
+    }
+    Ok(entries)
+}
+
+/// Writes what is known of these blocks.
+async fn complete(
+    full: Range<u64>,
+    mut entries: &[Entry],
+    last_at: &mut i64,
+    transaction: &mut dyn Transaction,
+) -> Result<(), ProjectionError> {
+    let mut running = last_numbers(full.start, entries, transaction).await?;
+    let (mut packed, mut numbers, mut crowds): (Vec<Row>, Vec<Row>, Vec<Row>) = Default::default();
+    for block in full {
+        let end = blocks::positions(0, block).end;
+        let within;
+        (within, entries) = entries.split_at(entries.partition_point(|entry| entry.position < end));
+        *last_at = within.last().map_or(*last_at, |entry| entry.at);
+        // One without entries is there too: what is behind the last one is not complete.
+        packed.push(vec![block.into(), (*last_at).into(), Cell::Bytes(entry::encode(within))]);
+        let (mut actors, mut targets) = (Vec::new(), Vec::new());
+        for entry in within {
             for topic in entry.counts_for() {
-                let numbers = match running.get_mut(topic) {
-                    Some(numbers) => numbers,
-                    None => running.entry(topic.to_owned()).or_default(),
-                };
-                numbers.take_in(entry.position, entry.at, &entry.event_type);
-                let (actors, targets) = topics.entry(topic).or_default();
-                *actors.entry(entry.actor.as_str()).or_default() += 1;
-                for target in &entry.targets {
-                    *targets.entry(target.as_str()).or_default() += 1;
-                }
+                running.entry(topic).or_default().take_in(entry);
+                actors.push((topic, entry.actor));
+                targets.extend(entry.targets.iter().map(|target| (topic, *target)));
             }
         }
-        for (topic, (actors, targets)) in topics {
-            if let Some(running) = running.get(topic) {
-                numbers.push(vec![topic.into(), block.into(), json(running)?]);
+        let (actors, mut targets) = (by_topic(actors), by_topic(targets));
+        for (topic, actors) in actors {
+            if let Some(running) = running.get(&topic) {
+                numbers.push(vec![topic_cell(topic), block.into(), Cell::Bytes(running.encode())]);
             }
-            crowds.push(vec![topic.into(), 0_u64.into(), block.into(), ordered(&actors)?, ordered(&targets)?]);
+            let targets = targets.remove(&topic).unwrap_or_default();
+            crowds.push(crowd_row(topic, 0, block, actors, targets));
         }
     }
-    let insert = format!("INSERT INTO {} VALUES ($1, $2, $3)", transaction.table("running"));
-    transaction.execute_many(&insert, numbers).await?;
-    keep(crowds, transaction).await?;
-    for level in 1..LEVELS {
-        for block in full(level) {
-            join(level, block, transaction).await?;
-        }
+    for (table, columns, rows) in [
+        ("blocks", "$1, $2, $3", packed),
+        ("running", "$1, $2, $3", numbers),
+        ("crowds", "$1, $2, $3, $4, $5", crowds),
+    ] {
+        let insert = format!("INSERT INTO {} VALUES ({columns})", transaction.table(table));
+        transaction.execute_many(&insert, rows).await?;
     }
     Ok(())
 }
 
-/// The entries of the block that the position `from` lies in, if it does not end there.
-async fn begun(from: u64, transaction: &mut dyn Transaction) -> Result<Vec<Entry>, ProjectionError> {
-    let start = blocks::positions(0, blocks::complete_before(0, from + 1)).start;
-    if start > from {
-        return Ok(Vec::new());
+/// How often each occurs, by topic.
+fn by_topic(mut pairs: Vec<(u32, u32)>) -> BTreeMap<u32, Vec<Share>> {
+    pairs.sort_unstable();
+    let mut topics: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
+    for same in pairs.chunk_by(|one, other| one == other) {
+        if let Some((topic, who)) = same.first() {
+            topics.entry(*topic).or_default().push((*who, same.len() as u64));
+        }
     }
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {} WHERE position >= $1 AND position <= $2 ORDER BY position",
-        transaction.table("entries")
-    );
-    let rows = transaction.query(&sql, vec![start.into(), from.into()]).await?;
-    rows.iter().map(|row| Entry::read(row).ok_or_else(|| damaged("entries"))).collect()
+    topics
 }
 
-/// The running numbers of all topics in these blocks, as they were before them.
+/// The running numbers of all topics of these entries, as they are at the end of the block before this one.
 async fn last_numbers(
-    from: u64,
-    blocks: &[&[Entry]],
+    block: u64,
+    entries: &[Entry],
     transaction: &mut dyn Transaction,
-) -> Result<HashMap<String, Running>, ProjectionError> {
-    if from < EVENTS {
+) -> Result<HashMap<u32, Running>, ProjectionError> {
+    if block == 0 {
         return Ok(HashMap::new());
     }
-    let entries = blocks.iter().flat_map(|entries| entries.iter());
-    let topics: BTreeSet<&str> = entries.flat_map(Entry::counts_for).collect();
+    let topics: BTreeSet<u32> = entries.iter().flat_map(Entry::counts_for).collect();
     let sql = format!(
         "SELECT numbers FROM {} WHERE topic = $1 ORDER BY block DESC LIMIT 1",
         transaction.table("running")
     );
-    let found = transaction.query_many(&sql, topics.iter().map(|topic| vec![Cell::from(*topic)]).collect()).await?;
+    let found = transaction.query_many(&sql, topics.iter().map(|topic| vec![topic_cell(*topic)]).collect()).await?;
     let mut numbers = HashMap::with_capacity(topics.len());
     for (topic, rows) in topics.into_iter().zip(found) {
-        if let Some(cell) = rows.first().and_then(|row| row.first()) {
-            numbers.insert(topic.to_owned(), parse(cell)?);
+        if let Some(row) = rows.first() {
+            numbers.insert(topic, Running::decode(bytes(row.first())?).ok_or_else(|| damaged("running numbers"))?);
         }
     }
     Ok(numbers)
@@ -108,42 +151,44 @@ async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Resu
         transaction.table("crowds")
     );
     let below = vec![u64::from(level - 1).into(), (block * FAN).into(), ((block + 1) * FAN).into()];
-    let mut topics: BTreeMap<String, (Crowd, Crowd)> = BTreeMap::new();
+    let mut topics: BTreeMap<i64, Vec<[Cell; 2]>> = BTreeMap::new();
     for row in transaction.query(&sql, below).await? {
-        let [Cell::Text(topic), actors, targets] = row.as_slice() else { return Err(damaged("crowds")) };
-        let (all_actors, all_targets) = topics.entry(topic.clone()).or_default();
-        take_in(all_actors, actors)?;
-        take_in(all_targets, targets)?;
+        let Ok([Cell::Integer(topic), actors, targets]) = <[Cell; 3]>::try_from(row) else {
+            return Err(damaged("crowds"));
+        };
+        topics.entry(topic).or_default().push([actors, targets]);
     }
-    let rows = topics.into_iter().map(|(topic, (actors, targets))| {
-        Ok(vec![topic.into(), u64::from(level).into(), block.into(), ordered(&actors)?, ordered(&targets)?])
-    });
-    let rows: Result<_, ProjectionError> = rows.collect();
-    keep(rows?, transaction).await
-}
-
-async fn keep(crowds: Vec<Row>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+    let (mut rows, mut crowd) = (Vec::with_capacity(topics.len()), Crowd::default());
+    for (topic, below) in topics {
+        let mut all = |who: usize| {
+            for cells in &below {
+                crowd.count_all(bytes(cells.get(who))?).ok_or_else(|| damaged("crowds"))?;
+            }
+            let mut shares = crowd.take();
+            shares.sort_unstable();
+            Ok::<_, ProjectionError>(shares)
+        };
+        let topic = u32::try_from(topic).map_err(|_| damaged("crowds"))?;
+        rows.push(crowd_row(topic, level, block, all(0)?, all(1)?));
+    }
     let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5)", transaction.table("crowds"));
-    Ok(transaction.execute_many(&insert, crowds).await?)
+    Ok(transaction.execute_many(&insert, rows).await?)
 }
 
-/// A crowd as text, in the order of names: the same one is the same text.
-fn ordered<N: AsRef<str>>(crowd: &HashMap<N, u64>) -> Result<Cell, ProjectionError> {
-    json(&crowd.iter().map(|(name, count)| (name.as_ref(), *count)).collect::<BTreeMap<&str, u64>>())
+fn crowd_row(topic: u32, level: u32, block: u64, actors: Vec<Share>, targets: Vec<Share>) -> Row {
+    let shares = |shares| Cell::Bytes(crowd::encode(shares));
+    vec![topic_cell(topic), u64::from(level).into(), block.into(), shares(actors), shares(targets)]
 }
 
-fn take_in(crowd: &mut Crowd, cell: &Cell) -> Result<(), ProjectionError> {
-    let text = cell.text().ok_or_else(|| damaged("a block"))?;
-    count_all(crowd, text).map_err(|source| ProjectionError::Document { key: "a block".to_owned(), source })
+fn topic_cell(topic: u32) -> Cell {
+    u64::from(topic).into()
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Cell, ProjectionError> {
-    serde_json::to_string(value).map(Cell::Text).map_err(|error| ProjectionError::Other(Box::new(error)))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(cell: &Cell) -> Result<T, ProjectionError> {
-    let text = cell.text().ok_or_else(|| damaged("a block"))?;
-    serde_json::from_str(text).map_err(|source| ProjectionError::Document { key: "a block".to_owned(), source })
+fn bytes(cell: Option<&Cell>) -> Result<&[u8], ProjectionError> {
+    match cell {
+        Some(Cell::Bytes(bytes)) => Ok(bytes),
+        _ => Err(damaged("bytes")),
+    }
 }
 
 fn damaged(what: &str) -> ProjectionError {

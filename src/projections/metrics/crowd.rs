@@ -1,73 +1,104 @@
-//! [`Crowd`]: how often each actor, or each target, occurs.
+//! Who occurs how often: [`Share`]s, in the order of their numbers, as bytes, and added up in a [`Crowd`].
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt;
+use super::bytes::{Bytes, put};
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+/// The number of an actor or target, and how often it occurs.
+pub(super) type Share = (u32, u64);
 
-/// How often each occurs.
-pub(super) type Crowd = HashMap<String, u64>;
-
-/// Counts so many more of `name`.
-pub(super) fn count(crowd: &mut Crowd, name: &str, more: u64) {
-    match crowd.get_mut(name) {
-        Some(count) => *count += more,
-        None => drop(crowd.insert(name.to_owned(), more)),
-    }
-}
-
-/// Counts all that a text says, a JSON object of names and numbers. Blocks name the same ones again and again: only who is
-/// new takes memory.
-pub(super) fn count_all(crowd: &mut Crowd, text: &str) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    Counting(crowd).deserialize(&mut json)?;
-    json.end()
-}
-
-struct Counting<'c>(&'c mut Crowd);
-
-#[derive(PartialEq, Eq, Hash, Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> DeserializeSeed<'de> for Counting<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Counting<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("names and how often they occur")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((Name(name), more)) = map.next_entry::<Name<'de>, u64>()? {
-            count(self.0, &name, more);
+/// Shares as bytes: the distance from the number before, and how often, if that is more than once. The same shares are
+/// the same bytes.
+pub(super) fn encode(shares: impl IntoIterator<Item = Share>) -> Vec<u8> {
+    let (mut bytes, mut before) = (Vec::new(), 0);
+    for (who, often) in shares {
+        put(&mut bytes, u64::from(who - before) << 1 | u64::from(often > 1));
+        if often > 1 {
+            put(&mut bytes, often);
         }
-        Ok(())
+        before = who;
+    }
+    bytes
+}
+
+/// Hands on what was encoded; `None` if it was not.
+pub(super) fn decode(bytes: &[u8], mut share: impl FnMut(u32, u64)) -> Option<()> {
+    let (mut bytes, mut before) = (Bytes(bytes), 0_u32);
+    while !bytes.is_empty() {
+        let next = bytes.number()?;
+        let often = if next & 1 == 1 { bytes.number()? } else { 1 };
+        before = before.checked_add(u32::try_from(next >> 1).ok()?)?;
+        share(before, often);
+    }
+    Some(())
+}
+
+/// Adds up how often each occurs. Numbers are handed out one by one, so that a list of them all is short.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    often: Vec<u64>,
+    /// Those that occur.
+    there: Vec<u32>,
+}
+
+impl Crowd {
+    pub fn count(&mut self, who: u32, more: u64) {
+        let place = who as usize;
+        if place >= self.often.len() {
+            self.often.resize((place + 1).max(2 * self.often.len()), 0);
+        }
+        if let Some(often) = self.often.get_mut(place) {
+            if *often == 0 {
+                self.there.push(who);
+            }
+            *often += more;
+        }
+    }
+
+    /// Counts all of these bytes; `None` if they cannot be read.
+    pub fn count_all(&mut self, bytes: &[u8]) -> Option<()> {
+        decode(bytes, |who, often| self.count(who, often))
+    }
+
+    /// The shares, in no order, and begins anew.
+    pub fn take(&mut self) -> Vec<Share> {
+        let mut often = |who: &u32| self.often.get_mut(*who as usize).map(std::mem::take);
+        self.there.drain(..).filter_map(|who| Some((who, often(&who)?))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
+    proptest! {
+        #[test]
+        fn shares_are_read_as_they_were_written_and_add_up(
+            some in prop::collection::vec(prop::collection::btree_map(1..5_000_u32, 1..300_u64, 0..40), 0..8),
+        ) {
+            let (mut crowd, mut expected) = (Crowd::default(), BTreeMap::new());
+            for _ in 0..2 {
+                for shares in &some {
+                    let bytes = encode(shares.clone());
+                    let mut read = Vec::new();
+                    prop_assert!(decode(&bytes, |who, often| read.push((who, often))).is_some());
+                    prop_assert_eq!(read, shares.clone().into_iter().collect::<Vec<_>>());
+                    crowd.count_all(&bytes);
+                    shares.iter().for_each(|(who, often)| *expected.entry(*who).or_default() += often);
+                }
+                let mut taken = crowd.take();
+                taken.sort_unstable();
+                prop_assert_eq!(taken, std::mem::take(&mut expected).into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
     #[test]
-    fn what_texts_say_adds_up_however_names_are_written() {
-        let mut crowd = Crowd::new();
-        count_all(&mut crowd, r#"{"user:a":2,"user:\"b\"":1}"#).unwrap();
-        count_all(&mut crowd, r#"{"user:\u0061":3,"user:c":4}"#).unwrap();
-        count(&mut crowd, "user:c", 1);
-        let expected = [("user:a", 5), ("user:\"b\"", 1), ("user:c", 5)];
-        assert_eq!(crowd, expected.map(|(name, count)| (name.to_owned(), count)).into());
-        for damaged in ["", "[]", r#"{"a":-1}"#, r#"{"a":1"#, r#"{"a":1} x"#] {
-            assert!(count_all(&mut crowd, damaged).is_err(), "{damaged}");
+    fn what_was_not_encoded_is_not_read() {
+        for damaged in [&[0xFF_u8][..], &[3], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]] {
+            assert!(decode(damaged, |_, _| {}).is_none(), "{damaged:?}");
         }
     }
 }

@@ -1,89 +1,145 @@
-//! [`Entry`]: what the metrics keep of one event.
+//! [`Entry`]: what the metrics keep of one event, in numbers.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use super::bytes::{Bytes, put};
 
-use crate::events::{DecodeError, Stored, Types};
-use crate::store::{Cell, Row};
+/// The topic that all events are of: it has no name of its own.
+pub(super) const ROOT: u32 = 0;
 
-/// The columns of an entry, in the order of [`Entry::row`].
-pub(super) const COLUMNS: &str = "position, recorded_at, event_type, actor, targets, topics";
-
-/// One event, as far as it is counted.
-#[derive(Clone, Debug)]
+/// One event, as far as it is counted. Names are their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub position: u64,
     /// When it was recorded, in microseconds.
     pub at: i64,
-    pub event_type: String,
-    pub actor: String,
-    pub targets: Vec<String>,
+    pub event_type: u32,
+    pub actor: u32,
+    pub targets: Vec<u32>,
     /// Its topics and all that lie above them, without the root.
-    pub topics: Vec<String>,
+    pub topics: Vec<u32>,
 }
 
 impl Entry {
-    pub fn of(types: &Types, stored: &Stored) -> Result<Self, DecodeError> {
-        let known = types.of(stored)?;
-        let described = known.describe(stored)?;
-        let topics = known.topics(stored, &described);
-        let topics: BTreeSet<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
-        // Nobody can ask for a topic with a NUL, and Postgres keeps none.
-        let topics = topics.into_iter().filter(|topic| !topic.is_empty() && !topic.contains('\0'));
-        Ok(Self {
-            position: stored.position,
-            at: stored.recorded_at.as_microsecond(),
-            event_type: known.declaration.event_type.to_owned(),
-            actor: stored.metadata()?.actor.to_string(),
-            targets: described.targets.iter().map(ToString::to_string).collect(),
-            topics: topics.map(str::to_owned).collect(),
-        })
-    }
-
     /// Whether it counts for this topic.
-    pub fn is_of(&self, topic: &str) -> bool {
-        topic.is_empty() || self.topics.iter().any(|own| own == topic)
+    pub fn is_of(&self, topic: u32) -> bool {
+        topic == ROOT || self.topics.contains(&topic)
     }
 
     /// The topics that it counts for, the root among them.
-    pub fn counts_for(&self) -> impl Iterator<Item = &str> {
-        std::iter::once("").chain(self.topics.iter().map(String::as_str))
-    }
-
-    pub fn row(&self) -> Row {
-        vec![
-            self.position.into(),
-            self.at.into(),
-            self.event_type.as_str().into(),
-            self.actor.as_str().into(),
-            list(&self.targets),
-            list(&self.topics),
-        ]
-    }
-
-    /// The entry of a row; `None` if it is not one that was written here.
-    pub fn read(row: &[Cell]) -> Option<Self> {
-        let [position, at, event_type, actor, targets, topics] = row else { return None };
-        Some(Self {
-            position: u64::try_from(position.integer()?).ok()?,
-            at: at.integer()?,
-            event_type: event_type.text()?.to_owned(),
-            actor: actor.text()?.to_owned(),
-            targets: serde_json::from_str(targets.text()?).ok()?,
-            topics: serde_json::from_str(topics.text()?).ok()?,
-        })
+    pub fn counts_for(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(ROOT).chain(self.topics.iter().copied())
     }
 }
 
-/// Whether the topics of an entry, as they are kept, are those of one that counts for this topic.
-pub(super) fn are_of(topics: &str, topic: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-    topic.is_empty()
-        || serde_json::from_str::<Vec<Name<'_>>>(topics).is_ok_and(|own| own.iter().any(|Name(own)| own == topic))
+/// Which names of entries are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub types: bool,
+    pub actors: bool,
+    pub targets: bool,
+    pub topics: bool,
 }
 
-/// Texts as a JSON list; there is nothing in them that JSON cannot say.
-fn list(texts: &[String]) -> Cell {
-    serde_json::to_string(texts).map_or(Cell::Null, Cell::Text)
+impl Columns {
+    pub const ALL: Self = Self { types: true, actors: true, targets: true, topics: true };
+}
+
+/// Entries as bytes: how many, the lengths of four columns, and five columns (places and times, types, actors, targets,
+/// topics), so that who wants few of them reads few.
+pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+    let [mut times, mut types, mut actors, mut targets, mut topics]: [Vec<u8>; 5] = Default::default();
+    let mut before = (0_u64, 0_i64);
+    for entry in entries {
+        put(&mut times, entry.position.wrapping_sub(before.0));
+        put(&mut times, entry.at.wrapping_sub(before.1).cast_unsigned());
+        put(&mut types, u64::from(entry.event_type));
+        put(&mut actors, u64::from(entry.actor));
+        for (names, column) in [(&entry.targets, &mut targets), (&entry.topics, &mut topics)] {
+            put(column, names.len() as u64);
+            names.iter().for_each(|name| put(column, u64::from(*name)));
+        }
+        before = (entry.position, entry.at);
+    }
+    let mut bytes = Vec::new();
+    put(&mut bytes, entries.len() as u64);
+    [&times, &types, &actors, &targets].iter().for_each(|column| put(&mut bytes, column.len() as u64));
+    [times, types, actors, targets, topics].iter().for_each(|column| bytes.extend(column));
+    bytes
+}
+
+/// Hands on what was encoded, with the names that are wanted, as long as `each` goes on; `None` if it was not.
+pub(super) fn decode(bytes: &[u8], wanted: Columns, mut each: impl FnMut(&Entry) -> bool) -> Option<()> {
+    let mut rest = Bytes(bytes);
+    let entries = rest.number()?;
+    let lengths = [rest.number()?, rest.number()?, rest.number()?, rest.number()?];
+    let [mut times, mut types, mut actors, mut targets] = lengths.map(|length| rest.column(length));
+    let mut entry = Entry::default();
+    for _ in 0..entries {
+        let times = times.as_mut()?;
+        entry.position = entry.position.wrapping_add(times.number()?);
+        entry.at = entry.at.wrapping_add(times.number()?.cast_signed());
+        if wanted.types {
+            entry.event_type = types.as_mut()?.name()?;
+        }
+        if wanted.actors {
+            entry.actor = actors.as_mut()?.name()?;
+        }
+        if wanted.targets {
+            targets.as_mut()?.names(&mut entry.targets)?;
+        }
+        if wanted.topics {
+            rest.names(&mut entry.topics)?;
+        }
+        if !each(&entry) {
+            break;
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let names = || vec(1..100_000_u32, 0..4);
+        let entry = (any::<(u64, i64, u32, u32)>(), names(), names());
+        let entry = entry.prop_map(|((position, at, event_type, actor), targets, topics)| Entry {
+            position,
+            at,
+            event_type,
+            actor,
+            targets,
+            topics,
+        });
+        vec(entry, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_read_as_they_were_written(entries in entries(), cut in any::<usize>()) {
+            let bytes = encode(&entries);
+            let mut read = Vec::new();
+            let each = |entry: &Entry| {
+                read.push(entry.clone());
+                true
+            };
+            prop_assert_eq!(decode(&bytes, Columns::ALL, each), Some(()));
+            prop_assert_eq!(&read, &entries);
+            let mut expected = entries.iter();
+            let few = |entry: &Entry| {
+                let expected = expected.next().unwrap();
+                assert_eq!((entry.at, entry.actor, &entry.topics), (expected.at, expected.actor, &expected.topics));
+                assert_eq!((entry.event_type, entry.targets.len()), (0, 0));
+                true
+            };
+            let wanted = Columns { actors: true, topics: true, ..Columns::default() };
+            prop_assert_eq!(decode(&bytes, wanted, few), Some(()));
+            prop_assert!(expected.next().is_none());
+            // What is damaged is read without a panic.
+            let _ = decode(&bytes[cut % bytes.len()..], Columns::ALL, |_| true);
+        }
+    }
 }

@@ -1,24 +1,31 @@
 //! [`Ledger`]: the numbers of one topic, read from a snapshot of the metrics.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use jiff::Timestamp;
+use serde::de::Error as _;
 
 use super::blocks::{self, Pieces};
-use super::crowd::{Crowd, count, count_all};
-use super::entry::{self, COLUMNS, Entry};
+use super::crowd::{Crowd, Share};
+use super::entry::{self, Columns, Entry, ROOT};
+use super::names::{self, Kind};
 use super::running::Running;
+use crate::events::Topic;
 use crate::projections::ReadError;
 use crate::projections::metrics::Metrics;
-use crate::store::{Cell, Dialect, Row, Store, ViewSnapshot};
+use crate::store::{Cell, Row, ViewSnapshot};
 
-/// How many ranges one statement reads.
+/// How many ranges or blocks one statement reads.
 const AT_ONCE: usize = 64;
 
 /// One topic's numbers.
 pub(super) struct Ledger<'a> {
-    pub topic: &'a str,
-    pub snapshot: &'a mut dyn ViewSnapshot,
+    /// Its number; none, if it has no event.
+    topic: Option<u32>,
+    snapshot: &'a mut dyn ViewSnapshot,
+    /// The entries of the block that is not complete, once they are read.
+    loose: Option<Vec<Entry>>,
 }
 
 /// Which crowd is wanted.
@@ -36,90 +43,226 @@ impl Who {
         }
     }
 
+    /// What an entry has to tell, if it is of this topic.
+    fn columns(self, topic: u32) -> Columns {
+        let (actors, targets) = (self == Self::Actors, self == Self::Targets);
+        Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
+    }
+
     fn of(self, entry: &Entry, crowd: &mut Crowd) {
         match self {
-            Self::Actors => count(crowd, &entry.actor, 1),
-            Self::Targets => entry.targets.iter().for_each(|target| count(crowd, target, 1)),
+            Self::Actors => crowd.count(entry.actor, 1),
+            Self::Targets => entry.targets.iter().for_each(|target| crowd.count(*target, 1)),
         }
     }
 }
 
-impl Ledger<'_> {
-    /// The running numbers before each of these positions: one search and at most 255 entries each.
+impl<'a> Ledger<'a> {
+    /// The ledger of a topic.
+    pub async fn of(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
+        let number = match topic.as_str() {
+            "" => Some(ROOT),
+            name => names::find(Kind::Topic, name, snapshot).await?,
+        };
+        Ok(Self { topic: number, snapshot, loose: None })
+    }
+
+    /// What these numbers stand for.
+    pub async fn names(
+        &mut self,
+        kind: Kind,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<HashMap<u32, String>, ReadError> {
+        Ok(names::names(kind, numbers, self.snapshot).await?)
+    }
+
+    /// The running numbers before each of these positions: one search and one block of entries each.
     pub async fn before(&mut self, bounds: &[u64]) -> Result<Vec<Running>, ReadError> {
-        let mut numbers = Vec::with_capacity(bounds.len());
-        for some in bounds.chunks(AT_ONCE) {
-            let mut running = vec![Running::default(); some.len()];
-            let (sql, parameters) = last_blocks(self.topic, some, self.snapshot);
-            for row in self.snapshot.query(&sql, parameters).await? {
-                let (Some(slot), Some(text)) =
-                    (number(row.first()).and_then(|n| running.get_mut(n)), row.get(1).and_then(Cell::text))
-                else {
-                    continue;
-                };
-                *slot = parse(text)?;
+        let mut numbers = vec![Running::default(); bounds.len()];
+        let Some(topic) = self.topic else { return Ok(numbers) };
+        let mut order: Vec<usize> = (0..bounds.len()).collect();
+        order.sort_unstable_by_key(|n| bounds[*n]);
+        for some in order.chunks(AT_ONCE) {
+            let begun: BTreeSet<u64> = some.iter().map(|n| blocks::of(bounds[*n])).collect();
+            let mut running = self.last_blocks(topic, &begun).await?;
+            // Where a bound is the beginning of its block, there is nothing to look at.
+            let within = |n: &&usize| bounds[**n] > blocks::positions(0, blocks::of(bounds[**n])).start;
+            let wanted: BTreeSet<u64> = some.iter().filter(within).map(|n| blocks::of(bounds[*n])).collect();
+            let packed = self.packed(&wanted).await?;
+            for same in some.chunk_by(|one, other| blocks::of(bounds[*one]) == blocks::of(bounds[*other])) {
+                let block = same.first().map_or(0, |n| blocks::of(bounds[*n]));
+                let mut running = running.remove(&block).unwrap_or_default();
+                let mut reached = same.iter().peekable();
+                let wanted = Columns { types: true, topics: topic != ROOT, ..Columns::default() };
+                self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
+                    while let Some(n) = reached.next_if(|n| bounds[**n] <= entry.position) {
+                        numbers[*n] = running.clone();
+                    }
+                    if entry.is_of(topic) {
+                        running.take_in(entry);
+                    }
+                    reached.peek().is_some()
+                })?;
+                reached.for_each(|n| numbers[*n] = running.clone());
             }
-            let edges: Vec<(usize, Range<u64>)> = some
-                .iter()
-                .map(|bound| blocks::positions(0, blocks::complete_before(0, *bound)).start..*bound)
-                .enumerate()
-                .collect();
-            for row in self.columns(&edges, "position, recorded_at, event_type, topics").await? {
-                let [n, position, at, Cell::Text(event_type), Cell::Text(topics)] = row.as_slice() else {
-                    continue;
-                };
-                let (Some(running), Some(position), Some(at)) =
-                    (number(Some(n)).and_then(|n| running.get_mut(n)), number(Some(position)), at.integer())
-                else {
-                    continue;
-                };
-                if entry::are_of(topics, self.topic) {
-                    running.take_in(position as u64, at, event_type);
-                }
-            }
-            numbers.extend(running);
         }
         Ok(numbers)
     }
 
     /// How often each actor, or each target, occurs in each of these ranges.
-    pub async fn crowds(&mut self, ranges: &[Range<u64>], who: Who) -> Result<Vec<Crowd>, ReadError> {
+    pub async fn crowds(&mut self, ranges: &[Range<u64>], who: Who) -> Result<Vec<Vec<Share>>, ReadError> {
         let mut crowds = Vec::with_capacity(ranges.len());
+        let Some(topic) = self.topic else { return Ok(vec![Vec::new(); ranges.len()]) };
+        let mut crowd = Crowd::default();
         for some in ranges.chunks(AT_ONCE) {
-            let mut found = vec![Crowd::new(); some.len()];
-            let (mut edges, mut whole) = (Vec::new(), Vec::new());
-            for (n, range) in some.iter().enumerate() {
-                let pieces = Pieces::of(range);
-                edges.extend(pieces.edges.into_iter().map(|edge| (n, edge)));
-                whole.extend(pieces.blocks.into_iter().map(|(level, blocks)| (n, level, blocks)));
-            }
-            self.whole_blocks(&whole, who, &mut found).await?;
-            for (n, entry) in self.entries(&edges).await? {
-                if let Some(crowd) = found.get_mut(n).filter(|_| entry.is_of(self.topic)) {
-                    who.of(&entry, crowd);
+            let pieces: Vec<Pieces> = some.iter().map(Pieces::of).collect();
+            let mut whole = self.whole_blocks(topic, &pieces, who).await?;
+            let edges = pieces.iter().flat_map(|pieces| &pieces.edges);
+            let packed = self
+                .packed(&edges.flat_map(|edge| blocks::of(edge.start)..=blocks::of(edge.end - 1)).collect())
+                .await?;
+            for (pieces, whole) in pieces.iter().zip(&mut whole) {
+                for bytes in whole.drain(..) {
+                    crowd.count_all(&bytes).ok_or_else(unreadable)?;
                 }
+                for edge in &pieces.edges {
+                    for block in blocks::of(edge.start)..=blocks::of(edge.end - 1) {
+                        let wanted = who.columns(topic);
+                        self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
+                            if edge.contains(&entry.position) && entry.is_of(topic) {
+                                who.of(entry, &mut crowd);
+                            }
+                            entry.position < edge.end
+                        })?;
+                    }
+                }
+                crowds.push(crowd.take());
             }
-            crowds.extend(found);
         }
         Ok(crowds)
     }
 
+    /// For each of these times the position of the first event that was recorded then or later, as of the snapshot.
+    pub async fn places(&mut self, times: &[Timestamp]) -> Result<Vec<u64>, ReadError> {
+        // The first whole microsecond that is not before it.
+        let micros =
+            |time: &Timestamp| i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
+        let after_head = self.snapshot.head().position.saturating_add(1);
+        let mut places = Vec::with_capacity(times.len());
+        for some in times.chunks(AT_ONCE) {
+            let rows = some.iter().enumerate().map(|(n, time)| vec![(n as u64).into(), micros(time).into()]);
+            let mut parameters = Row::new();
+            let sql = format!(
+                "SELECT w.column1, (SELECT b.block FROM {} b WHERE b.last_at >= w.column2 \
+                 ORDER BY b.last_at, b.block LIMIT 1) FROM (VALUES {}) AS w",
+                self.snapshot.table("blocks"),
+                values(&mut parameters, rows),
+            );
+            let mut found = vec![None; some.len()];
+            for row in self.snapshot.query(&sql, parameters).await? {
+                if let Some(place) = number(row.first()).and_then(|n| found.get_mut(n as usize)) {
+                    *place = number(row.get(1));
+                }
+            }
+            let packed = self.packed(&found.iter().map(|block| block.unwrap_or(u64::MAX)).collect()).await?;
+            for (time, block) in some.iter().zip(found) {
+                let (time, mut place) = (micros(time), after_head);
+                let packed = block.and_then(|block| packed.get(&block)).map(Vec::as_slice);
+                self.walk(packed, block.unwrap_or(u64::MAX), Columns::default(), |entry| {
+                    let before = entry.at < time;
+                    if !before {
+                        place = entry.position;
+                    }
+                    before
+                })?;
+                places.push(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// The running numbers before each of these blocks.
+    async fn last_blocks(&mut self, topic: u32, begun: &BTreeSet<u64>) -> Result<HashMap<u64, Running>, ReadError> {
+        let (sql, parameters) = last_blocks(topic, begun, self.snapshot);
+        let mut running = HashMap::with_capacity(begun.len());
+        for row in self.snapshot.query(&sql, parameters).await? {
+            if let (Some(block), Some(Cell::Bytes(bytes))) = (number(row.first()), row.get(1)) {
+                running.insert(block, Running::decode(bytes).ok_or_else(unreadable)?);
+            }
+        }
+        Ok(running)
+    }
+
+    /// The entries of those of these blocks that are complete, and, if there is another, those of the one that is not.
+    async fn packed(&mut self, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, Vec<u8>>, ReadError> {
+        let mut packed = BTreeMap::new();
+        for some in wanted.iter().collect::<Vec<_>>().chunks(AT_ONCE) {
+            let mut parameters = Row::new();
+            let sql = format!(
+                "SELECT b.block, b.entries FROM (VALUES {}) AS w CROSS JOIN {} b WHERE b.block = w.column1",
+                values(&mut parameters, some.iter().map(|block| vec![Cell::from(**block)])),
+                self.snapshot.table("blocks")
+            );
+            for row in self.snapshot.query(&sql, parameters).await? {
+                if let Ok([block, Cell::Bytes(bytes)]) = <[Cell; 2]>::try_from(row) {
+                    packed.extend(number(Some(&block)).map(|block| (block, bytes)));
+                }
+            }
+        }
+        if packed.len() < wanted.len() && self.loose.is_none() {
+            let sql = format!("SELECT entry FROM {} ORDER BY position", self.snapshot.table("entries"));
+            let mut loose = Vec::new();
+            for row in self.snapshot.query(&sql, Vec::new()).await? {
+                let Some(Cell::Bytes(bytes)) = row.first() else { return Err(unreadable()) };
+                let mut keep = |entry: &Entry| {
+                    loose.push(entry.clone());
+                    true
+                };
+                entry::decode(bytes, Columns::ALL, &mut keep).ok_or_else(unreadable)?;
+            }
+            self.loose = Some(loose);
+        }
+        Ok(packed)
+    }
+
+    /// Hands on the entries of a block in their order, with the names that are wanted, as long as `each` goes on.
+    fn walk(
+        &self,
+        packed: Option<&[u8]>,
+        block: u64,
+        wanted: Columns,
+        mut each: impl FnMut(&Entry) -> bool,
+    ) -> Result<(), ReadError> {
+        match packed {
+            Some(packed) => entry::decode(packed, wanted, each).ok_or_else(unreadable)?,
+            None => {
+                let loose = self.loose.iter().flatten();
+                let _ =
+                    loose.filter(|entry| block == u64::MAX || blocks::of(entry.position) == block).all(&mut each);
+            }
+        }
+        Ok(())
+    }
+
+    /// The crowds of the whole blocks of each range.
     async fn whole_blocks(
         &mut self,
-        blocks: &[(usize, u32, Range<u64>)],
+        topic: u32,
+        pieces: &[Pieces],
         who: Who,
-        found: &mut [Crowd],
-    ) -> Result<(), ReadError> {
-        if blocks.is_empty() {
-            return Ok(());
+    ) -> Result<Vec<Vec<Vec<u8>>>, ReadError> {
+        let mut found = vec![Vec::new(); pieces.len()];
+        let spans = pieces.iter().enumerate().flat_map(|(n, pieces)| {
+            let span = move |(level, blocks): &(u32, Range<u64>)| {
+                [n as u64, u64::from(*level), blocks.start, blocks.end].map(Cell::from).to_vec()
+            };
+            pieces.blocks.iter().map(span)
+        });
+        let mut parameters: Row = vec![u64::from(topic).into()];
+        let values = values(&mut parameters, spans);
+        if values.is_empty() {
+            return Ok(found);
         }
-        let mut parameters: Row = vec![self.topic.into()];
-        let values = values(
-            &mut parameters,
-            blocks.iter().map(|(n, level, blocks)| {
-                [*n as u64, u64::from(*level), blocks.start, blocks.end].map(Cell::from).to_vec()
-            }),
-        );
         let sql = format!(
             "SELECT w.column1, c.{} FROM (VALUES {values}) AS w CROSS JOIN {} c WHERE c.topic = $1 \
              AND c.level = w.column2 AND c.block >= w.column3 AND c.block < w.column4",
@@ -127,106 +270,24 @@ impl Ledger<'_> {
             self.snapshot.table("crowds")
         );
         for row in self.snapshot.query(&sql, parameters).await? {
-            let crowd = number(row.first()).and_then(|n| found.get_mut(n));
-            if let (Some(crowd), Some(text)) = (crowd, row.get(1).and_then(Cell::text)) {
-                count_all(crowd, text).map_err(unreadable)?;
+            if let Ok([n, Cell::Bytes(bytes)]) = <[Cell; 2]>::try_from(row)
+                && let Some(found) = number(Some(&n)).and_then(|n| found.get_mut(n as usize))
+            {
+                found.push(bytes);
             }
         }
-        Ok(())
-    }
-
-    /// The entries in each of these ranges, in order.
-    async fn entries(&mut self, ranges: &[(usize, Range<u64>)]) -> Result<Vec<(usize, Entry)>, ReadError> {
-        let rows = self.columns(ranges, COLUMNS).await?;
-        Ok(rows.iter().filter_map(|row| Some((number(row.first())?, Entry::read(row.get(1..)?)?))).collect())
-    }
-
-    /// These columns of them, behind the number of the range.
-    async fn columns(&mut self, ranges: &[(usize, Range<u64>)], columns: &str) -> Result<Vec<Row>, ReadError> {
-        let ranges = ranges.iter().filter(|(_, range)| !range.is_empty());
-        let ranges: Vec<Row> =
-            ranges.map(|(n, range)| [*n as u64, range.start, range.end].map(Cell::from).to_vec()).collect();
-        if ranges.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut parameters = Row::new();
-        let sql = format!(
-            "SELECT w.column1, {columns} FROM (VALUES {}) AS w CROSS JOIN {} e WHERE e.position >= w.column2 \
-             AND e.position < w.column3 ORDER BY w.column1, e.position",
-            values(&mut parameters, ranges.into_iter()),
-            self.snapshot.table("entries")
-        );
-        Ok(self.snapshot.query(&sql, parameters).await?)
-    }
-
-    /// For each of these times the position of the first event that was recorded then or later, as of the snapshot: all are
-    /// bisected by one statement, since the log is in the order of its times.
-    pub async fn places(&mut self, times: &[Timestamp], log: &dyn Store) -> Result<Vec<u64>, ReadError> {
-        let after_head = self.snapshot.head().position.saturating_add(1);
-        let mut places = Vec::with_capacity(times.len());
-        for some in times.chunks(AT_ONCE) {
-            let (sql, parameters) = bisect(some, after_head, self.snapshot);
-            let mut found = vec![None; some.len()];
-            for row in self.snapshot.query(&sql, parameters).await? {
-                if let Some(place) = number(row.first()).and_then(|n| found.get_mut(n)) {
-                    *place = number(row.get(1)).map(|position| position as u64);
-                }
-            }
-            for (time, place) in some.iter().zip(found) {
-                // Where an event was left out of the metrics, the log itself is asked.
-                places.push(match place {
-                    Some(place) => place,
-                    None => log.position_at(*time).await?.min(after_head),
-                });
-            }
-        }
-        Ok(places)
+        Ok(found)
     }
 }
 
-/// For each of these times, its number and the position of the first entry that is not before it.
-pub(super) fn bisect(times: &[Timestamp], after_head: u64, snapshot: &dyn ViewSnapshot) -> (String, Row) {
-    // The first whole microsecond that is not before it.
-    let micros = |time: &Timestamp| i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
-    let mut parameters: Row = Vec::new();
-    let rows = times
-        .iter()
-        .enumerate()
-        .map(|(n, time)| vec![Cell::from(n as u64), micros(time).into(), after_head.into()]);
-    let entries = snapshot.table("entries");
-    // On Postgres so that each is looked up, whatever it thinks of how many there are.
-    let middle = match snapshot.dialect() {
-        Dialect::Sqlite => format!("JOIN {entries} e ON e.position = (b.low + b.high) / 2"),
-        Dialect::Postgres => format!(
-            "CROSS JOIN LATERAL (SELECT x.recorded_at FROM {entries} x WHERE x.position = (b.low + b.high) / 2 \
-             LIMIT 1) e"
-        ),
-    };
+/// For each of these blocks, its number and the running numbers at the end of the last block before it.
+pub(super) fn last_blocks(topic: u32, begun: &BTreeSet<u64>, snapshot: &dyn ViewSnapshot) -> (String, Row) {
+    let mut parameters: Row = vec![u64::from(topic).into()];
     let sql = format!(
-        "WITH RECURSIVE bisect (n, wanted, low, high) AS (\
-         SELECT w.column1, w.column2, CAST(1 AS BIGINT), w.column3 FROM (VALUES {}) AS w \
-         UNION ALL SELECT b.n, b.wanted, \
-         CASE WHEN e.recorded_at < b.wanted THEN (b.low + b.high) / 2 + 1 ELSE b.low END, \
-         CASE WHEN e.recorded_at < b.wanted THEN b.high ELSE (b.low + b.high) / 2 END \
-         FROM bisect b {middle} WHERE b.low < b.high) \
-         SELECT n, low FROM bisect WHERE low >= high",
-        values(&mut parameters, rows),
-    );
-    (sql, parameters)
-}
-
-/// For each bound, its number and the numbers of the last block with events of the topic that is complete before it.
-pub(super) fn last_blocks(topic: &str, bounds: &[u64], snapshot: &dyn ViewSnapshot) -> (String, Row) {
-    let mut parameters: Row = vec![topic.into()];
-    let bounds = bounds
-        .iter()
-        .enumerate()
-        .map(|(n, bound)| vec![(n as u64).into(), blocks::complete_before(0, *bound).into()]);
-    let sql = format!(
-        "SELECT w.column1, (SELECT r.numbers FROM {} r WHERE r.topic = $1 AND r.block < w.column2 \
+        "SELECT w.column1, (SELECT r.numbers FROM {} r WHERE r.topic = $1 AND r.block < w.column1 \
          ORDER BY r.block DESC LIMIT 1) FROM (VALUES {}) AS w",
         snapshot.table("running"),
-        values(&mut parameters, bounds),
+        values(&mut parameters, begun.iter().map(|block| vec![Cell::from(*block)])),
     );
     (sql, parameters)
 }
@@ -243,14 +304,11 @@ fn values(parameters: &mut Row, rows: impl Iterator<Item = Vec<Cell>>) -> String
     rows.collect::<Vec<_>>().join(", ")
 }
 
-fn number(cell: Option<&Cell>) -> Option<usize> {
-    cell.and_then(Cell::integer).and_then(|number| usize::try_from(number).ok())
+fn number(cell: Option<&Cell>) -> Option<u64> {
+    cell.and_then(Cell::integer).and_then(|number| u64::try_from(number).ok())
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ReadError> {
-    serde_json::from_str(text).map_err(unreadable)
-}
-
-pub(super) fn unreadable(source: serde_json::Error) -> ReadError {
+fn unreadable() -> ReadError {
+    let source = serde_json::Error::custom("it is not what the metrics write");
     ReadError::Document { name: Metrics::NAME.to_owned(), key: "a block".to_owned(), source }
 }

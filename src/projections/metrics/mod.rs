@@ -1,7 +1,8 @@
 //! Metrics: how many events of a topic, and of all below it, over any range of the log.
 //!
 //! ## Layout
-//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `completing`, of each block of events
+//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `completing`, of each block of events; `names`, once;
+//!   `bytes`, how; `folding`, much at once
 //! - `blocks`: the log cut into blocks, and ranges of it into as few as can be
 //! - `running`: the running numbers of a topic
 //! - `query`: [`MetricQuery`], the builder
@@ -18,11 +19,14 @@ mod below;
 mod blocks;
 mod buckets;
 mod busiest;
+mod bytes;
 mod completing;
 mod crowd;
 mod entry;
+mod folding;
 mod ledger;
 mod metric;
+mod names;
 mod projection;
 mod query;
 mod running;

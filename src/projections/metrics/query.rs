@@ -107,7 +107,7 @@ impl MetricQuery {
     /// How many actors and targets there are, and the `most` busiest of either.
     ///
     /// What it costs grows with the number of different actors and targets in the window, hardly with its events: whole
-    /// blocks are added up, and at most 510 events at the window's ends looked at.
+    /// blocks are added up, and at most 8,190 events at the window's ends looked at.
     ///
     /// # Errors
     /// When the question cannot be answered or the metrics cannot be read.
@@ -115,9 +115,8 @@ impl MetricQuery {
         self.plan()?.busiest(most).await
     }
 
-    /// The topics one step below that the whole log has, whatever the window: the first so many in their order.
-    ///
-    /// It takes two searches for each topic at most, and one look at 255 events, however long the log is.
+    /// The topics one step below that the whole log has, whatever the window: the first so many that came in it, in the
+    /// order of their names. It takes one search, however long the log is.
     ///
     /// # Errors
     /// When the question cannot be answered or the metrics cannot be read.

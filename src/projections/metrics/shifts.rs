@@ -1,6 +1,6 @@
 //! [`Shifts`]: rates that are far from their own past.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::MetricError;
 use super::answer::Plan;
 use super::ledger::{Ledger, Who};
+use super::names::Kind;
 use crate::events::{Head, Ref, Topic};
 
 /// How many slices before a slice are its past.
@@ -77,7 +78,7 @@ impl Plan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger { topic: self.topic.as_str(), snapshot: &mut *snapshot };
+        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
         let end = ledger.before(&[window.end]).await?.pop().unwrap_or_default();
         let mut answer = Shifts {
             topic: self.topic.clone(),
@@ -107,26 +108,36 @@ impl Plan {
         (answer.from, answer.until) = (time(first), time(last).unwrap_or(window.until));
         let begins: Vec<Timestamp> =
             (first - PAST as i64..=last).map(|slice| time(slice).unwrap_or(Timestamp::MIN)).collect();
-        let bounds = ledger.places(&begins, &**self.reading.log()).await?;
+        let bounds = ledger.places(&begins).await?;
         let slice_of = |n: usize| first - PAST as i64 + n as i64;
-        let flagged = |actor: Option<Ref>, counts: &[u64]| -> Vec<Shift> {
+        let flagged = |counts: &[u64]| -> Vec<Shift> {
             let judged = (PAST..counts.len()).filter_map(|n| {
                 let (usual, score, past) = judge(&counts[n - PAST..n], counts[n])?;
                 let (from, until) = (time(slice_of(n))?, time(slice_of(n + 1))?);
-                Some(Shift { actor: actor.clone(), from, until, count: counts[n], usual, score, past })
+                Some(Shift { actor: None, from, until, count: counts[n], usual, score, past })
             });
             judged.collect()
         };
         let totals: Vec<u64> = ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()).collect();
         let totals: Vec<u64> = totals.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-        answer.shifts = flagged(None, &totals);
+        answer.shifts = flagged(&totals);
         let ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1].max(pair[0])).collect();
         let crowds = ledger.crowds(&ranges, Who::Actors).await?;
-        let actors: BTreeSet<&String> = crowds.iter().flat_map(|crowd| crowd.keys()).collect();
-        for actor in actors {
-            let counts: Vec<u64> = crowds.iter().map(|crowd| crowd.get(actor).copied().unwrap_or(0)).collect();
-            if let Ok(actor) = actor.parse() {
-                answer.shifts.extend(flagged(Some(actor), &counts));
+        let mut actors: HashMap<u32, Vec<u64>> = HashMap::new();
+        for (n, crowd) in crowds.into_iter().enumerate() {
+            for (actor, count) in crowd {
+                let counts = actors.entry(actor).or_insert_with(|| vec![0; ranges.len()]);
+                counts[n] = count;
+            }
+        }
+        let mut odd: Vec<(u32, Vec<Shift>)> =
+            actors.iter().map(|(actor, counts)| (*actor, flagged(counts))).collect();
+        odd.retain(|(_, shifts)| !shifts.is_empty());
+        let names = ledger.names(Kind::Actor, odd.iter().map(|(actor, _)| *actor)).await?;
+        for (actor, shifts) in odd {
+            if let Some(actor) = names.get(&actor).and_then(|name| name.parse::<Ref>().ok()) {
+                let of_actor = |shift| Shift { actor: Some(actor.clone()), ..shift };
+                answer.shifts.extend(shifts.into_iter().map(of_actor));
             }
         }
         answer.shifts.sort_by(|one, other| one.from.cmp(&other.from).then_with(|| one.actor.cmp(&other.actor)));

@@ -40,14 +40,13 @@ enum State {
     Ours,
 }
 
-/// A connection that writes.
-pub(super) fn writer(place: &Place) -> Result<Connection, StoreError> {
+/// A connection that writes, and copies what it wrote to the file whenever that is so many pages.
+pub(super) fn writer(place: &Place, pages: u32) -> Result<Connection, StoreError> {
     let connection = connect(place)?;
     let settings = || {
         // 16 MB, measured: SQLite walks its whole table of cached pages at the end of most commits.
         connection.pragma_update(None, "cache_size", -16_384)?;
-        // Larger than the default: a page that many commits change is copied to the file once.
-        connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
+        connection.pragma_update(None, "wal_autocheckpoint", pages)?;
         connection.pragma_update(None, "journal_size_limit", 67_108_864)?;
         connection.set_prepared_statement_cache_capacity(128);
         Ok(())

@@ -36,7 +36,8 @@ impl Writer {
         clock: Clock,
         head: watch::Sender<Head>,
     ) -> Result<Self, StoreError> {
-        let connection = file::writer(&place)?;
+        // Many: a page that many commits change is copied to the file once.
+        let connection = file::writer(&place, 8_000)?;
         file::synchronous(&place, &connection, "FULL")?;
         let (send, receive) = mpsc::channel();
         let mut thread = Thread { place, connection, turnstile, clock, head, tails: Tails::default() };

@@ -1,14 +1,18 @@
 //! Who was busy, buckets, and averages that forget.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::events::Ref;
 
-/// The references that `of` finds in each event, those that occur most first.
-fn ranked(log: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -> Vec<Busy> {
-    let mut counts: BTreeMap<Ref, u64> = BTreeMap::new();
-    log.iter().flat_map(of).for_each(|reference| *counts.entry(reference).or_default() += 1);
+/// The references that `of` finds in each event, those that occur most first; of as many, who came first in the log.
+fn ranked(log: &[Stored], within: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -> Vec<Busy> {
+    let mut firsts: HashMap<Ref, usize> = HashMap::new();
+    log.iter().flat_map(&of).enumerate().for_each(|(n, reference)| _ = firsts.entry(reference).or_insert(n));
+    let mut counts: HashMap<Ref, u64> = HashMap::new();
+    within.iter().flat_map(of).for_each(|reference| *counts.entry(reference).or_default() += 1);
     let mut ranked: Vec<Busy> = counts.into_iter().map(|(reference, events)| Busy { reference, events }).collect();
-    ranked.sort_by(|one, other| other.events.cmp(&one.events).then(one.reference.cmp(&other.reference)));
+    ranked.sort_by_key(|busy| (std::cmp::Reverse(busy.events), firsts[&busy.reference]));
     ranked
 }
 
@@ -41,8 +45,8 @@ fn the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range() {
             .collect();
         let query = world.metric().topic(topic).between(start, start + length);
         let busiest = query.clone().busiest(2).await.unwrap();
-        let mut actors = ranked(&within, |stored| vec![stored.metadata().unwrap().actor]);
-        let mut targets = ranked(&within, |stored| present(&types, stored).unwrap().targets);
+        let mut actors = ranked(&log, &within, |stored| vec![stored.metadata().unwrap().actor]);
+        let mut targets = ranked(&log, &within, |stored| present(&types, stored).unwrap().targets);
         let distinct = [busiest.distinct_actors, busiest.distinct_targets];
         prop_assert_eq!(distinct, [actors.len() as u64, targets.len() as u64]);
         actors.truncate(2);

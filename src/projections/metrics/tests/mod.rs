@@ -21,7 +21,7 @@ use crate::projections::presenter::present;
 use crate::projections::{Bound, QueryError};
 use crate::store::{Cell, ViewSnapshot};
 
-const TABLES: &[&str] = &["entries", "running", "crowds"];
+const TABLES: &[&str] = &["names", "entries", "blocks", "running", "crowds"];
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -273,7 +273,7 @@ async fn a_count_is_a_search_at_each_end_of_its_range() {
     let world = World::new().await;
     world.append((0..600).map(any_act).collect()).await;
     let mut snapshot: Box<dyn ViewSnapshot> = world.settled("metrics").await.snapshot().await.unwrap();
-    let (sql, parameters) = super::ledger::last_blocks("project", &[9, 300, 600], &*snapshot);
+    let (sql, parameters) = super::ledger::last_blocks(1, &[0, 3, 9].into(), &*snapshot);
     let steps = snapshot.query(&format!("EXPLAIN QUERY PLAN {sql}"), parameters).await.unwrap();
     let plan: Vec<&str> = steps.iter().filter_map(|step| step.last().and_then(Cell::text)).collect();
     assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (topic=? AND block<?)")), "{plan:#?}");

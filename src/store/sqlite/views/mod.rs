@@ -42,7 +42,8 @@ pub(super) struct SqliteViews {
 
 impl SqliteViews {
     pub(super) fn open(place: Place) -> Result<Self, StoreError> {
-        let connection = file::writer(&place)?;
+        // Few: while much is written to the disk at once, the log's commits wait for it.
+        let connection = file::writer(&place, 300)?;
         // What is lost can be made anew; the checkpoint is lost with it.
         file::synchronous(&place, &connection, "NORMAL")?;
         let readers = Pool::new(place.clone(), READERS);

@@ -1,0 +1,149 @@
+//! [`Batch`]: events on their way into the audit log's tables; [`Folding`]: many pages of them at once, with what is known
+//! of names kept in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::names::{Known, Names};
+use super::tables::{self, PLACES};
+use crate::events::{DecodeError, Stored, Types};
+use crate::projections::{Fold, Keys, ProjectionError};
+use crate::store::{Cell, StoreError, Transaction};
+
+/// About what an event takes in memory until it is written, all in all.
+const BYTES: usize = 600;
+
+/// One event, its names by their places in the batch.
+struct Entry {
+    position: u64,
+    occurred: i64,
+    actor: usize,
+    action: usize,
+    event_type: usize,
+    aggregate: usize,
+    correlation: Option<usize>,
+}
+
+/// Events on their way into the tables.
+#[derive(Default)]
+pub(super) struct Batch {
+    names: Names,
+    entries: Vec<Entry>,
+    targets: Vec<(usize, u64)>,
+    topics: Vec<(usize, u64)>,
+}
+
+impl Batch {
+    /// Takes in an event.
+    pub(super) fn take_in(&mut self, types: &Types, stored: &Stored) -> Result<(), ProjectionError> {
+        let decoded = self.decode(types, stored);
+        decoded.map_err(|source| ProjectionError::Decode { position: stored.position, source })
+    }
+
+    fn decode(&mut self, types: &Types, stored: &Stored) -> Result<(), DecodeError> {
+        let known = types.of(stored)?;
+        let described = known.describe(stored)?;
+        let topics = known.topics(stored, &described);
+        let metadata = stored.metadata()?;
+        let names = &mut self.names;
+        self.entries.push(Entry {
+            position: stored.position,
+            occurred: stored.occurred_at.as_microsecond(),
+            actor: names.place(metadata.actor.as_str()),
+            action: names.place(known.declaration.action.as_str()),
+            event_type: names.place(known.declaration.event_type),
+            aggregate: names.place(stored.aggregate.as_str()),
+            correlation: metadata.correlation.as_deref().map(|correlation| names.place(correlation)),
+        });
+        let targets = described.targets.iter().map(|target| (names.place(target.as_str()), stored.position));
+        self.targets.extend(targets);
+        let topics: BTreeSet<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
+        let below_root = topics.into_iter().filter(|topic| !topic.is_empty());
+        self.topics.extend(below_root.map(|topic| (names.place(topic), stored.position)));
+        Ok(())
+    }
+
+    /// Writes all of them.
+    pub(super) async fn write(
+        self,
+        known: &mut Known,
+        transaction: &mut dyn Transaction,
+    ) -> Result<(), StoreError> {
+        let Self { names, entries, targets, topics } = self;
+        let numbers = names.numbers(known, transaction).await?;
+        let number = |place: usize| Cell::Integer(numbers[place]);
+        let entries = entries.into_iter().map(|entry| {
+            vec![
+                entry.position.into(),
+                entry.occurred.into(),
+                number(entry.actor),
+                number(entry.action),
+                number(entry.event_type),
+                number(entry.aggregate),
+                entry.correlation.map_or(Cell::Null, number),
+            ]
+        });
+        let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6, $7)", transaction.table("entries"));
+        transaction.execute_many(&insert, entries.collect()).await?;
+        let filling = tables::are_filling(transaction).await?;
+        for ((table, _), places) in PLACES.into_iter().zip([targets, topics]) {
+            let mut places: Vec<(i64, u64)> =
+                places.into_iter().map(|(place, position)| (numbers[place], position)).collect();
+            // In the order of the keys, a batch is written once through.
+            places.sort_unstable();
+            let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
+            let table = if filling { transaction.table(&tables::heap(table)) } else { transaction.table(table) };
+            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), rows).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What fills empty tables.
+pub(super) struct Folding {
+    types: Arc<Types>,
+    known: Known,
+    batch: Batch,
+    position: u64,
+}
+
+impl Folding {
+    pub(super) fn new(types: Arc<Types>) -> Self {
+        Self { types, known: Known::all(), batch: Batch::default(), position: 0 }
+    }
+}
+
+#[async_trait]
+impl Fold for Folding {
+    fn gather(&mut self, events: &[Stored], _: Keys<'_>) -> Result<(), ProjectionError> {
+        for stored in events {
+            self.position = stored.position;
+            self.batch.take_in(&self.types, stored)?;
+        }
+        Ok(())
+    }
+
+    fn lacks(&self) -> bool {
+        false
+    }
+
+    async fn load(&mut self, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    fn fold(&mut self) {}
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
+        self.batch.entries.len() * BYTES
+    }
+
+    async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(std::mem::take(&mut self.batch).write(&mut self.known, transaction).await?)
+    }
+}

@@ -1,0 +1,62 @@
+//! [`Folding`]: many pages of the log taken in at once, with what is known of names kept in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::completing::take_in;
+use super::names::{Gathered, Known};
+use crate::events::{Stored, Types};
+use crate::projections::{Fold, Keys, ProjectionError};
+use crate::store::Transaction;
+
+/// About what an event takes in memory until it is written, all in all.
+const BYTES: usize = 600;
+
+/// What fills empty tables.
+pub(super) struct Folding {
+    types: Arc<Types>,
+    known: Known,
+    gathered: Gathered,
+    position: u64,
+}
+
+impl Folding {
+    pub fn new(types: Arc<Types>) -> Self {
+        Self { types, known: Known::all(), gathered: Gathered::default(), position: 0 }
+    }
+}
+
+#[async_trait]
+impl Fold for Folding {
+    fn gather(&mut self, events: &[Stored], _: Keys<'_>) -> Result<(), ProjectionError> {
+        for stored in events {
+            self.position = stored.position;
+            self.gathered.gather(&self.types, stored)?;
+        }
+        Ok(())
+    }
+
+    fn lacks(&self) -> bool {
+        false
+    }
+
+    async fn load(&mut self, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    fn fold(&mut self) {}
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
+        self.gathered.len() * BYTES
+    }
+
+    async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let entries = std::mem::take(&mut self.gathered).numbered(&mut self.known, transaction).await?;
+        take_in(self.position, entries, transaction).await
+    }
+}
