@@ -130,7 +130,7 @@ async fn one_id_used_by_two_processes_at_once_takes_effect_once(place: &Place) {
     for _ in 0..4 * rounds(5) {
         let id = Uuid::new_v4();
         there.tell(&format!("deposit a 5 {id}"));
-        let receipt = here.execute(deposit("a", 5), &by("alice").command_id(id)).await.unwrap();
+        let receipt = here.execute(deposit("a", 5), &by("server").command_id(id)).await.unwrap();
         let answer = there.hear();
         let words: Vec<&str> = answer.split(' ').collect();
         assert_eq!((words[0], words[1]), ("ok", receipt.first_position.to_string().as_str()));
