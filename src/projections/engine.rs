@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::leader::{Leader, Owner, Terms};
@@ -86,8 +86,16 @@ impl Projections {
                 return Err(StartError::Twice(name));
             }
         }
-        let core =
-            Arc::new(Core { store, views, types, closing: closed, yielded: Notify::new(), awaited: Notify::new() });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let core = Arc::new(Core {
+            store,
+            views,
+            types,
+            closing: closed,
+            yielded: Notify::new(),
+            awaited: Notify::new(),
+            turns: Semaphore::new((cores / 2).max(1)),
+        });
         let owner = Owner::new();
         let mut tasks = vec![tokio::spawn(look(core.clone(), all.values().cloned().collect()))];
         if let Some(terms) = terms.filter(|_| !all.is_empty()) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::status::{Stop, Unknown};
 use super::{Progress, Projection};
@@ -22,6 +22,8 @@ pub(super) struct Core {
     pub yielded: Notify,
     /// Somebody waits for a projection to take in what is new.
     pub awaited: Notify,
+    /// Who follows live takes turns: as many at once as half of the cores.
+    pub turns: Semaphore,
 }
 
 impl Core {

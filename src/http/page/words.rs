@@ -44,9 +44,10 @@ pub(super) fn number(number: u64) -> String {
 /// A rate: with as many digits as tell something.
 pub(super) fn rate(rate: f64) -> String {
     match rate {
-        rate if rate >= 100.0 => number(rate.round() as u64),
+        rate if rate >= 10.0 => number(rate.round() as u64),
         rate if rate >= 1.0 => format!("{rate:.1}"),
-        rate if rate > 0.0 => format!("{rate:.3}"),
+        rate if rate >= 0.01 => format!("{rate:.2}"),
+        rate if rate > 0.0 => "less than 0.01".to_owned(),
         _ => "0".to_owned(),
     }
 }

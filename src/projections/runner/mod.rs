@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::reader::{PageSize, Shared};
 use super::status::{Stop, Unknown, in_words};
@@ -26,6 +26,10 @@ const CATCH_UP_BYTES: usize = 8 << 20;
 
 /// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.
 const COALESCE: Duration = Duration::from_secs(1);
+
+/// How long a projection that follows live waits for its turn. All at once, they would take every core from the writers
+/// for as long as a page needs; but nobody waits long for one that is slow.
+const TURN: Duration = Duration::from_millis(20);
 
 /// How often a stopped projection looks whether another process has helped it on.
 const LOOK_FOR_HELP: Duration = Duration::from_secs(1);
@@ -229,6 +233,8 @@ impl Runner {
         if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
             return self.check_seen().await;
         }
+        let core = self.core.clone();
+        let _turn = timeout(TURN, core.turns.acquire()).await;
         let new = &page.events[start..];
         let events: Cow<'_, [Stored]> = match self.tracked.wants_all() {
             true => Cow::Borrowed(new),

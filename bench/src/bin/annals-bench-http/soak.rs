@@ -21,8 +21,9 @@ const WARM_UP: Duration = Duration::from_secs(20);
 /// How long the server has to get rid of what they left: longer than any of its own time limits.
 const REST: Duration = Duration::from_secs(75);
 
-/// How much more memory it may hold after than before, in bytes: what an allocator keeps differs from time to time.
-const SLACK: u64 = 24 * 1_024 * 1_024;
+/// How much more memory it may hold after than before, in bytes. SQLite's caches fill as the good client's log grows: 16 MiB of
+/// each of two connections that write, 2 MiB of each of eight that read; and an allocator keeps more or less of what it had.
+const SLACK: u64 = (2 * 16 + 8 * 2 + 16) * 1_024 * 1_024;
 
 /// How many files it may have open beyond those that it had. SQLite keeps the file of a closed connection as long as
 /// another to the same database is open, for the next: as many as ever read at once, which are 64 at most.
