@@ -54,6 +54,9 @@ impl<A: DeserializeOwned, B: DeserializeOwned, C: DeserializeOwned> Params<A, B,
     /// # Errors
     /// 400, with the parameter that is wrong.
     pub fn read(query: &str) -> Result<Self, Problem> {
+        if query.is_empty() {
+            return Ok(Self(words(&[], &[])?, words(&[], &[])?, words(&[], &[])?));
+        }
         let names = [fields::<A>(), fields::<B>(), fields::<C>()];
         let pairs = pairs(query)?;
         let known: BTreeSet<&str> = names.iter().copied().flatten().copied().collect();
