@@ -1,4 +1,5 @@
-//! Commands: every cell of the table, competitors taking turns, run after run.
+//! Commands: every cell of the table, competitors taking turns, run after run. With projections following and without
+//! (mission D17).
 
 use std::collections::{BTreeMap, HashMap};
 

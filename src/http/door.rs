@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use tokio::sync::Semaphore;
@@ -16,8 +15,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::api::{Jobs, Schemas};
-use super::authentication::admit;
-use super::limits::{Limits, bounded};
+use super::authentication::admitting;
+use super::limits::{Bounds, Limits};
 use super::operations::{self, Traffic};
 use super::trace::traced;
 use super::{Authentication, Problem, live, openapi, page};
@@ -121,15 +120,20 @@ impl Door {
             door: self,
         }));
         let bounds = shared.0.door.limits.start();
-        let browsing = shared.clone();
+        let (browsing, tracing) = (shared.clone(), shared.clone());
+        let guard = |bounds: Option<Bounds>| {
+            let shared = shared.clone();
+            layer_fn(move |inner| admitting(shared.clone(), bounds.clone(), inner))
+        };
+        // What stays open takes no room from the others.
+        let live = live::routes(&shared, bounds.clone()).method_not_allowed_fallback(method_not_allowed);
         let guarded = openapi::routes(&shared)
             .merge(operations::routes())
             .merge(page::routes(&shared))
-            .layer(middleware::from_fn_with_state(bounds.clone(), bounded))
-            .merge(live::routes(&shared, bounds))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(nothing_here)
-            .layer(middleware::from_fn_with_state(shared.clone(), admit));
+            .layer(guard(Some(bounds)))
+            .merge(live.layer(guard(None)));
         Router::new()
             .merge(page::open_routes(&shared))
             .merge(openapi::open_routes())
@@ -147,7 +151,7 @@ impl Door {
                 header_unless_set(header::X_FRAME_OPTIONS, "DENY"),
                 header_unless_set(header::REFERRER_POLICY, "no-referrer"),
                 header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                middleware::from_fn_with_state(shared.clone(), traced),
+                layer_fn(move |inner| traced(tracing.clone(), inner)),
                 CatchPanicLayer::custom(panicked),
                 layer_fn(move |inner| for_browsers(browsing.clone(), inner)),
             ))
@@ -259,8 +263,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(&std::io::Error::other(words.unwrap_or_else(|| "a panic".to_owned()))).into_response()
 }
 
-/// Shows a problem as a page to who prefers one. A plain service: `from_fn` would put a copy of all that is inside into a
-/// box for each request.
+/// Shows a problem as a page to who prefers one.
 fn for_browsers(
     shared: Shared,
     mut inner: Route,

@@ -1,17 +1,16 @@
 //! How much is taken on at a time, and from whom.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Asker, Problem};
 
@@ -38,7 +37,7 @@ impl Limits {
     pub fn start(&self) -> Bounds {
         let rate = self.rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate)));
         let counted = AtomicU32::new(0);
-        Bounds(Arc::new(Inner { room: Semaphore::new(self.requests), rate, counted }))
+        Bounds(Arc::new(Inner { room: Arc::new(Semaphore::new(self.requests)), rate, counted }))
     }
 }
 
@@ -47,7 +46,7 @@ impl Limits {
 pub(super) struct Bounds(Arc<Inner>);
 
 struct Inner {
-    room: Semaphore,
+    room: Arc<Semaphore>,
     rate: Option<DefaultKeyedRateLimiter<String>>,
     counted: AtomicU32,
 }
@@ -57,21 +56,30 @@ impl Bounds {
     pub fn count(&self, asker: &Asker) -> Result<(), Problem> {
         self.0.count(Some(asker))
     }
+
+    /// Counts one more request, and takes it in.
+    pub fn room_for(&self, asker: Option<&Asker>) -> Result<Room, Problem> {
+        self.0.count(asker)?;
+        let room = self.0.room.clone().try_acquire_owned();
+        room.map(Room).map_err(|_| Problem::unavailable("too many requests are under way"))
+    }
 }
 
-/// Lets a request through while there is room for it, and gives it up when its answer does not begin in a minute.
-pub(super) async fn bounded(
-    State(Bounds(bounds)): State<Bounds>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    bounds.count(request.extensions().get::<Asker>())?;
-    let _room = bounds.room.try_acquire().map_err(|_| Problem::unavailable("too many requests are under way"))?;
-    match tokio::time::timeout(PATIENCE, next.run(request)).await {
-        Ok(response) => Ok(response),
-        Err(_) => Err(Problem::unavailable(
-            "it took too long, and was given up; a command may still be executed: ask again under the same Idempotency-Key",
-        )),
+/// A request's place among those that are under way.
+pub(super) struct Room(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+
+impl Room {
+    /// Gives a request up when its answer does not begin in a minute.
+    pub async fn until_it_begins(
+        self,
+        answering: impl Future<Output = Result<Response, Infallible>>,
+    ) -> Result<Response, Problem> {
+        let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, answering).await else {
+            return Err(Problem::unavailable(
+                "it took too long, and was given up; a command may still be executed: ask again under the same Idempotency-Key",
+            ));
+        };
+        Ok(response)
     }
 }
 

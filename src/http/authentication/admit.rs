@@ -1,16 +1,19 @@
-//! The middleware in front of all routes that are not open to anybody: finds out who asks.
+//! What stands before all routes that are not open to anybody: finds out who asks.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header, request::Parts};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use tokio::time::Instant;
+use tower::{Service, service_fn};
 
 use super::site::{own_name, same_site};
 use super::{How, Verified};
 use crate::events::Ref;
+use crate::http::limits::Bounds;
 use crate::http::{Asker, Problem, Shared};
 
 /// The cookie that holds a token, for browsers: the page has it set.
@@ -19,12 +22,33 @@ pub(in crate::http) const COOKIE: &str = "annals_token";
 /// Says who asks where nobody has to prove it.
 const ACTOR: &str = "annals-actor";
 
-/// Lets a request in, with who asks beside it, or answers it.
-pub(in crate::http) async fn admit(
-    State(shared): State<Shared>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+/// Lets requests in, with who asks beside them, and while there is room for them; or answers them. A plain service, as all
+/// that stands before the routes: `from_fn` would put a copy of all that is inside into a box for each request.
+pub(in crate::http) fn admitting(
+    shared: Shared,
+    bounds: Option<Bounds>,
+    mut inner: Route,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync {
+    service_fn(move |request: Request| {
+        let answering = admitted(&shared, request).and_then(|request| {
+            let room = match &bounds {
+                Some(bounds) => Some(bounds.room_for(request.extensions().get::<Asker>())?),
+                None => None,
+            };
+            Ok((room, inner.call(request)))
+        });
+        async move {
+            match answering {
+                Ok((None, answering)) => answering.await,
+                Ok((Some(room), answering)) => Ok(room.until_it_begins(answering).await.into_response()),
+                Err(problem) => Ok(problem.into_response()),
+            }
+        }
+    })
+}
+
+/// The request, with who asks beside it.
+fn admitted(shared: &Shared, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     readable(&parts)?;
     let (actor, left) = who(&shared.authentication().0, &parts)?;
@@ -32,9 +56,9 @@ pub(in crate::http) async fn admit(
         tracing::Span::current().record("actor", actor.as_str());
     }
     let known_until = left.map(|left| Instant::now() + left);
-    let asker = Asker::new(&shared, &parts, actor, known_until);
+    let asker = Asker::new(shared, &parts, actor, known_until);
     parts.extensions.insert(asker);
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(Request::from_parts(parts, body))
 }
 
 /// An error if the address holds what no store takes.

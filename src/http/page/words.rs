@@ -109,7 +109,10 @@ mod tests {
             assert_eq!(number(given), written);
         }
         assert_eq!((many(1, "event"), many(1_200, "event")), ("1 event".into(), "1,200 events".into()));
-        assert_eq!([0.0, 0.01234, 2.345, 12_345.6].map(rate), ["0", "0.012", "2.3", "12,346"]);
+        assert_eq!(
+            [0.0, 0.002, 0.01234, 2.345, 12_345.6].map(rate),
+            ["0", "less than 0.01", "0.01", "2.3", "12,346"]
+        );
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl Question {
     }
 }
 
-/// Missions P11, P12: also where each page comes up against the bound of its work, which is low in unit tests. What is
+/// Missions P11, P12, D22: also where each page comes up against the bound of its work, which is low in unit tests. What is
 /// held against rows as they happen lets through the same.
 #[test]
 fn any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_page() {
