@@ -1,6 +1,7 @@
 //! [`Asker`]: who is asking, and reading as that.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::{HeaderMap, header, request::Parts};
@@ -24,7 +25,7 @@ const LONGEST_PATH: usize = 500;
 pub struct Asker {
     annals: Annals,
     actor: Option<Ref>,
-    origin: Origin,
+    origin: Arc<Origin>,
     correlation: Option<String>,
     known_until: Option<Instant>,
 }
@@ -33,12 +34,12 @@ impl Asker {
     pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>, known_until: Option<Instant>) -> Self {
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.0.path());
-        let origin = Origin {
+        let origin = Arc::new(Origin {
             host: from.map(|from| from.0.ip().to_string()),
             method: Some(parts.method.as_str().to_owned()),
             path: Some(shortened(path).to_owned()),
             format: format_of(&parts.headers),
-        };
+        });
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
         Self { annals: shared.annals().clone(), actor, origin, correlation, known_until }
     }
@@ -69,7 +70,7 @@ impl Asker {
     /// In which form the answer goes out, where the request did not say: `csv`, `event-stream`.
     #[must_use]
     pub fn format(mut self, format: &str) -> Self {
-        self.origin.format = Some(format.to_owned());
+        Arc::make_mut(&mut self.origin).format = Some(format.to_owned());
         self
     }
 
@@ -79,7 +80,7 @@ impl Asker {
     /// 401 when it is not known who asks.
     pub fn context(&self) -> Result<Context, Problem> {
         let unknown = || Problem::unauthenticated("say who you are: give the header `Annals-Actor: user:alice`");
-        let context = Context::by(self.actor.clone().ok_or_else(unknown)?).origin(self.origin.clone());
+        let context = Context::by(self.actor.clone().ok_or_else(unknown)?).origin((*self.origin).clone());
         Ok(match &self.correlation {
             Some(trace) => context.correlation(trace),
             None => context,

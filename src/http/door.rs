@@ -143,12 +143,13 @@ impl Door {
             // One layer, the outermost first: each `layer` of a router puts all that is inside it into one more box, and
             // copies all those boxes for each request.
             .layer((
+                // `X-Frame-Options` would say to browsers older than the page can be shown in what `frame-ancestors` says,
+                // and be a seventh header, for which the map of them grows and moves.
                 header_unless_set(
                     header::CONTENT_SECURITY_POLICY,
                     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
                 ),
                 header_unless_set(header::CACHE_CONTROL, "no-store"),
-                header_unless_set(header::X_FRAME_OPTIONS, "DENY"),
                 header_unless_set(header::REFERRER_POLICY, "no-referrer"),
                 header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
                 layer_fn(move |inner| traced(tracing.clone(), inner)),

@@ -18,8 +18,10 @@ const TAIL: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY 
 const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
-const EVENT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const COMMAND: &str = "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+// What fails takes the batch with it: to undo one statement alone, SQLite would keep a journal for each.
+const EVENT: &str =
+    "INSERT OR ROLLBACK INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const COMMAND: &str = "INSERT OR ROLLBACK INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// Begins, appends and commits: the outcomes, and the head if it moved. What `tails` saw last must still be there; then
 /// they know of the batch too. On an error nothing was written, unless the error says that this is not known.

@@ -37,21 +37,22 @@ CREATE TABLE commands (
     recorded_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The log only grows. INSERT OR REPLACE deletes without asking the DELETE trigger, so inserts are looked at too.
+-- The log only grows. INSERT OR REPLACE deletes without asking the DELETE trigger, so inserts are looked at too. What they
+-- refuse takes its transaction with it: to undo no more than one statement, SQLite would keep a journal for each.
 CREATE TRIGGER events_grow BEFORE INSERT ON events
 BEGIN
     SELECT CASE
         WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM events)
-            THEN RAISE(ABORT, 'annals: an event is appended at the next position or not at all')
+            THEN RAISE(ROLLBACK, 'annals: an event is appended at the next position or not at all')
         WHEN NEW.event_id <= (SELECT event_id FROM events WHERE position = NEW.position - 1)
-            THEN RAISE(ABORT, 'annals: an event id is greater than the one before it')
+            THEN RAISE(ROLLBACK, 'annals: an event id is greater than the one before it')
         WHEN NEW.recorded_at < (SELECT recorded_at FROM events WHERE position = NEW.position - 1)
-            THEN RAISE(ABORT, 'annals: recorded_at never goes back')
+            THEN RAISE(ROLLBACK, 'annals: recorded_at never goes back')
         WHEN NEW.sequence IS NOT (
             SELECT coalesce(max(sequence), 0) + 1 FROM events
             WHERE aggregate_type = NEW.aggregate_type AND aggregate_id = NEW.aggregate_id
         )
-            THEN RAISE(ABORT, 'annals: an event has the next sequence of its aggregate')
+            THEN RAISE(ROLLBACK, 'annals: an event has the next sequence of its aggregate')
     END;
 END;
 
@@ -68,7 +69,7 @@ END;
 CREATE TRIGGER commands_grow BEFORE INSERT ON commands
 WHEN EXISTS (SELECT 1 FROM commands WHERE command_id = NEW.command_id)
 BEGIN
-    SELECT RAISE(ABORT, 'annals: a command id is used once');
+    SELECT RAISE(ROLLBACK, 'annals: a command id is used once');
 END;
 
 CREATE TRIGGER commands_stay BEFORE UPDATE ON commands
