@@ -61,17 +61,21 @@ pub trait Fold: Send + Sync {
     /// When an event cannot be read.
     fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError>;
 
-    /// Whether it has to load anything before it can fold what it gathered.
-    fn lacks(&self) -> bool;
+    /// Whether it has to load anything before it can fold what it gathered: never, unless it says so.
+    fn lacks(&self) -> bool {
+        false
+    }
 
     /// Loads that.
     ///
     /// # Errors
     /// When what is stored cannot be read.
-    async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
+    async fn load(&mut self, _transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(())
+    }
 
-    /// Folds what it gathered.
-    fn fold(&mut self);
+    /// Folds what it gathered, if that is not done yet.
+    fn fold(&mut self) {}
 
     /// The position of the event that it gathered or folded last: the culprit, if it panics.
     fn position(&self) -> u64;

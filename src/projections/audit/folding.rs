@@ -125,16 +125,6 @@ impl Fold for Folding {
         Ok(())
     }
 
-    fn lacks(&self) -> bool {
-        false
-    }
-
-    async fn load(&mut self, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        Ok(())
-    }
-
-    fn fold(&mut self) {}
-
     fn position(&self) -> u64 {
         self.position
     }

@@ -10,7 +10,6 @@ mod lists;
 mod log;
 mod once;
 mod rebuild;
-mod speed;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap};

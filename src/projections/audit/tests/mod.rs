@@ -3,7 +3,6 @@
 mod asking;
 mod following;
 mod many_types;
-mod measure;
 mod model;
 mod plans;
 mod postgres_plans;

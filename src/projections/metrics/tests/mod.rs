@@ -294,34 +294,6 @@ async fn to_wait_for_a_write_has_an_end() {
     world.close().await;
 }
 
-/// How fast the metrics are built anew. Run by hand: `cargo nextest run -p annals --release --run-ignored all
-/// -E 'test(how_fast_the_metrics_are_rebuilt)' --no-capture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn how_fast_the_metrics_are_rebuilt() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
-    let world = World::open(&url).await;
-    let events = 200_000;
-    for n in 0..events / 1_000 {
-        world.append((n * 1_000..(n + 1) * 1_000).map(any_act).collect()).await;
-        world.pass(seconds(1));
-    }
-    world.settled("metrics").await;
-    for _ in 0..3 {
-        let began = std::time::Instant::now();
-        world.projections.rebuild("metrics").unwrap().await.unwrap();
-        let took = began.elapsed().as_secs_f64();
-        let views = std::fs::metadata(directory.path().join("log.views.db")).map_or(0, |file| file.len());
-        println!(
-            "{events} events in {took:.2} s: {:.0} a second; all views {} MB",
-            events as f64 / took,
-            views >> 20
-        );
-    }
-    world.close().await;
-}
-
 crate::projections::fixture::stores::on_postgres_too! {
     a_metric_is_what_is_counted_by_hand_over_any_range,
     rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
