@@ -339,7 +339,7 @@ impl AuditQuery {
         result.map_err(|problem| self.problem.get_or_insert(problem)).ok()
     }
 
-    fn plan(mut self) -> Result<Plan, QueryError> {
+    pub(super) fn plan(mut self) -> Result<Plan, QueryError> {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }

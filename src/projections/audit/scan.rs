@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::filters::Wanted;
+use super::filters::{AGGREGATE, Wanted};
 use super::plan::{Place, Plan, moment_of};
 use super::sql::{Driver, Moment, RARE, SCALE, Sql, Window};
 use super::text;
@@ -15,6 +15,9 @@ use crate::store::{Cell, StoreError, ViewSnapshot};
 
 /// How many candidates each round looks at, where some have to be sifted out by the audit log's own tables.
 const SIFTED: [usize; 3] = [256 / SCALE, 1_024 / SCALE, 4_096 / SCALE];
+
+/// The same for an aggregate alone: what has it as a target is mostly its own, so that a page's worth often is enough.
+const OWN: [usize; 4] = [0, SIFTED[0], SIFTED[1], SIFTED[2]];
 
 /// The same where the events themselves have to be read, for their text.
 const READ: [usize; 2] = [256 / SCALE, 768 / SCALE];
@@ -114,6 +117,7 @@ fn rounds(
     let first = wanted.saturating_add(1);
     let sizes: &[usize] = match plan.filters.texts.is_empty() {
         true if Sql::new(asked, window, snapshot).takes_all(driver) => return vec![first],
+        true if is_aggregate(asked, driver) => &OWN,
         true => &SIFTED,
         false => &READ,
     };
@@ -123,6 +127,12 @@ fn rounds(
     };
     let most = (MOST_GATHERED / arms.max(1)).max(first);
     sizes.iter().enumerate().map(|(n, size)| if n == 0 { first.max(*size) } else { most.min(*size) }).collect()
+}
+
+/// Whether an aggregate alone is asked for, and drives.
+fn is_aggregate(asked: &Wanted, driver: Driver) -> bool {
+    let alone = matches!(&*asked.filters, [only] if only.column == AGGREGATE) && asked.occurred.is_none();
+    alone && matches!(driver, Driver::Filter { .. })
 }
 
 /// What drives: of several filters the one that lets the fewest events through.

@@ -1,7 +1,8 @@
 //! How SQLite finds what is asked for: down one index, and no further than the page.
 
 use super::super::filters::Filters;
-use super::super::scan::driver;
+use super::super::plan::Place;
+use super::super::scan::{driver, scan};
 use super::super::sql::{Driver, Sql, Window};
 use super::*;
 use crate::store::{Cell, Row, ViewSnapshot};
@@ -72,6 +73,19 @@ async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
         let plain = plain.replace("SCAN d\n", "");
         assert!(!plain.contains("SCAN") && !plain.contains("TEMP B-TREE"), "{filters:?}\n{plan}");
     }
+    drop(snapshot);
+    world.close().await;
+}
+
+/// What has an aggregate as a target is mostly its own: no more of it is looked up than a page takes.
+#[tokio::test]
+async fn a_page_of_an_aggregate_looks_at_no_more_than_a_page() {
+    let world = World::new().await;
+    world.append((0..700).map(any_act).collect()).await;
+    let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
+    let plan = world.audit().aggregate("project:1").newest_first().plan().unwrap();
+    let found = scan(&plan, &mut Place::default(), &mut *snapshot, 2).await.unwrap();
+    assert_eq!((found.rows.len(), found.examined, found.exhausted), (2, 3, false));
     drop(snapshot);
     world.close().await;
 }
