@@ -1,5 +1,7 @@
 //! [`Context`]: who asks, for whom, why, and when.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -17,7 +19,8 @@ use crate::events::{Metadata, Origin, Ref};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Context {
-    metadata: Metadata,
+    /// Shared by its copies: each attempt at a command has one.
+    metadata: Arc<Metadata>,
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
@@ -29,13 +32,13 @@ impl Context {
     /// A command given by `actor`.
     pub fn by(actor: impl Into<Ref>) -> Self {
         Self {
-            metadata: Metadata {
+            metadata: Arc::new(Metadata {
                 actor: actor.into(),
                 on_behalf_of: None,
                 correlation: None,
                 causation: None,
                 origin: None,
-            },
+            }),
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
@@ -46,28 +49,28 @@ impl Context {
     /// For whom the actor acts.
     #[must_use]
     pub fn on_behalf_of(mut self, principal: impl Into<Ref>) -> Self {
-        self.metadata.on_behalf_of = Some(principal.into());
+        self.told().on_behalf_of = Some(principal.into());
         self
     }
 
     /// What the command belongs to: a request, a commit, an import.
     #[must_use]
     pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
-        self.metadata.correlation = Some(correlation.into());
+        self.told().correlation = Some(correlation.into());
         self
     }
 
     /// What led to the command: another command or event.
     #[must_use]
     pub fn causation(mut self, causation: impl Into<String>) -> Self {
-        self.metadata.causation = Some(causation.into());
+        self.told().causation = Some(causation.into());
         self
     }
 
     /// Where the command came from.
     #[must_use]
     pub fn origin(mut self, origin: Origin) -> Self {
-        self.metadata.origin = Some(origin);
+        self.told().origin = Some(origin);
         self
     }
 
@@ -116,6 +119,10 @@ impl Context {
     #[must_use]
     pub fn new_id(&self, n: u64) -> Uuid {
         Uuid::new_v5(&self.command_id.unwrap_or_default(), &n.to_be_bytes())
+    }
+
+    fn told(&mut self) -> &mut Metadata {
+        Arc::make_mut(&mut self.metadata)
     }
 
     pub(crate) fn happened_at(&self) -> Option<Timestamp> {

@@ -1,7 +1,7 @@
 //! [`Asker`]: who is asking, and reading as that.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::{HeaderMap, header, request::Parts};
@@ -24,30 +24,50 @@ const LONGEST_PATH: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Asker {
     annals: Annals,
-    actor: Option<Ref>,
-    origin: Arc<Origin>,
-    correlation: Option<String>,
+    who: Who,
     known_until: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    /// What is recorded of a command or read is made once, and shared.
+    Known(Context),
+    Unknown {
+        host: Option<String>,
+        correlation: Option<String>,
+    },
 }
 
 impl Asker {
     pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>, known_until: Option<Instant>) -> Self {
-        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.0.path());
-        let origin = Arc::new(Origin {
-            host: from.map(|from| from.0.ip().to_string()),
-            method: Some(parts.method.as_str().to_owned()),
-            path: Some(shortened(path).to_owned()),
-            format: format_of(&parts.headers),
-        });
+        let host = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| host_of(from.0.ip()));
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
-        Self { annals: shared.annals().clone(), actor, origin, correlation, known_until }
+        let who = match actor {
+            None => Who::Unknown { host, correlation },
+            Some(actor) => {
+                let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.0.path());
+                let context = Context::by(actor).origin(Origin {
+                    host,
+                    method: Some(parts.method.as_str().to_owned()),
+                    path: Some(shortened(path).to_owned()),
+                    format: format_of(&parts.headers),
+                });
+                Who::Known(match correlation {
+                    Some(trace) => context.correlation(trace),
+                    None => context,
+                })
+            }
+        };
+        Self { annals: shared.annals().clone(), who, known_until }
     }
 
     /// Who it is, if that is known.
     #[must_use]
     pub fn actor(&self) -> Option<&Ref> {
-        self.actor.as_ref()
+        match &self.who {
+            Who::Known(context) => Some(context.actor()),
+            Who::Unknown { .. } => None,
+        }
     }
 
     /// When its token expires: what stays open ends then.
@@ -57,20 +77,28 @@ impl Asker {
 
     /// By what its requests are counted: who it is, or the address where that is not known.
     pub(super) fn key(&self) -> String {
-        let known = self.actor.as_ref().map(|actor| actor.as_str().to_owned());
-        known.or_else(|| self.origin.host.clone()).unwrap_or_default()
+        match &self.who {
+            Who::Known(context) => context.actor().as_str().to_owned(),
+            Who::Unknown { host, .. } => host.clone().unwrap_or_default(),
+        }
     }
 
     /// The W3C trace that the request belongs to.
     #[must_use]
     pub fn correlation(&self) -> Option<&str> {
-        self.correlation.as_deref()
+        match &self.who {
+            Who::Known(context) => context.metadata().correlation.as_deref(),
+            Who::Unknown { correlation, .. } => correlation.as_deref(),
+        }
     }
 
     /// In which form the answer goes out, where the request did not say: `csv`, `event-stream`.
     #[must_use]
     pub fn format(mut self, format: &str) -> Self {
-        Arc::make_mut(&mut self.origin).format = Some(format.to_owned());
+        if let Who::Known(context) = &mut self.who {
+            let origin = context.metadata().origin.clone().unwrap_or_default();
+            *context = context.clone().origin(Origin { format: Some(format.to_owned()), ..origin });
+        }
         self
     }
 
@@ -79,12 +107,12 @@ impl Asker {
     /// # Errors
     /// 401 when it is not known who asks.
     pub fn context(&self) -> Result<Context, Problem> {
-        let unknown = || Problem::unauthenticated("say who you are: give the header `Annals-Actor: user:alice`");
-        let context = Context::by(self.actor.clone().ok_or_else(unknown)?).origin((*self.origin).clone());
-        Ok(match &self.correlation {
-            Some(trace) => context.correlation(trace),
-            None => context,
-        })
+        match &self.who {
+            Who::Known(context) => Ok(context.clone()),
+            Who::Unknown { .. } => {
+                Err(Problem::unauthenticated("say who you are: give the header `Annals-Actor: user:alice`"))
+            }
+        }
     }
 
     /// Reading as who asks; none where nobody says who it is, and it does not matter.
@@ -92,7 +120,7 @@ impl Asker {
     /// # Errors
     /// 401 when it is not known who asks, and it matters.
     pub fn reader(&self) -> Result<Option<Reader>, Problem> {
-        match &self.actor {
+        match self.actor() {
             None if !self.annals.minds_readers() => Ok(None),
             _ => Ok(Some(self.annals.read_as(&self.context()?))),
         }
@@ -151,6 +179,14 @@ impl FromRequestParts<Shared> for Asker {
             || Problem::internal(&std::io::Error::other("a route without authentication wants to know who asks"));
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
+}
+
+/// An address, written at once: it would else grow piece by piece.
+fn host_of(address: IpAddr) -> String {
+    let mut host = String::with_capacity("255.255.255.255".len());
+    // A text takes whatever is written.
+    let _ = write!(host, "{address}");
+    host
 }
 
 /// The beginning of a path, if it is long.

@@ -1,24 +1,16 @@
 //! [`Door`], the builder, and [`Shared`], what all routes share.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
+use axum::http::StatusCode;
 use tokio::sync::Semaphore;
-use tower::layer::layer_fn;
-use tower::{Service, service_fn};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::api::{Jobs, Schemas};
-use super::authentication::admitting;
-use super::limits::{Bounds, Limits};
+use super::limits::Limits;
 use super::operations::{self, Traffic};
-use super::trace::traced;
+use super::standing::{Guard, standing};
 use super::{Authentication, Problem, live, openapi, page};
 use crate::app::Annals;
 use crate::projections::Progress;
@@ -120,42 +112,20 @@ impl Door {
             door: self,
         }));
         let bounds = shared.0.door.limits.start();
-        let (browsing, tracing) = (shared.clone(), shared.clone());
-        let guard = |bounds: Option<Bounds>| {
-            let shared = shared.clone();
-            layer_fn(move |inner| admitting(shared.clone(), bounds.clone(), inner))
-        };
-        // What stays open takes no room from the others.
         let live = live::routes(&shared, bounds.clone()).method_not_allowed_fallback(method_not_allowed);
         let guarded = openapi::routes(&shared)
             .merge(operations::routes())
             .merge(page::routes(&shared))
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(nothing_here)
-            .layer(guard(Some(bounds)))
-            .merge(live.layer(guard(None)));
-        Router::new()
-            .merge(page::open_routes(&shared))
+            .layer(standing(&shared, Guard::Bounded(bounds)));
+        page::open_routes(&shared)
             .merge(openapi::open_routes())
             .merge(operations::open_routes())
             .method_not_allowed_fallback(method_not_allowed)
+            .layer(standing(&shared, Guard::Open))
             .merge(guarded)
-            // One layer, the outermost first: each `layer` of a router puts all that is inside it into one more box, and
-            // copies all those boxes for each request.
-            .layer((
-                // `X-Frame-Options` would say to browsers older than the page can be shown in what `frame-ancestors` says,
-                // and be a seventh header, for which the map of them grows and moves.
-                header_unless_set(
-                    header::CONTENT_SECURITY_POLICY,
-                    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-                ),
-                header_unless_set(header::CACHE_CONTROL, "no-store"),
-                header_unless_set(header::REFERRER_POLICY, "no-referrer"),
-                header_unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                layer_fn(move |inner| traced(tracing.clone(), inner)),
-                CatchPanicLayer::custom(panicked),
-                layer_fn(move |inner| for_browsers(browsing.clone(), inner)),
-            ))
+            .merge(live.layer(standing(&shared, Guard::Unbounded)))
             .with_state(shared)
     }
 }
@@ -245,10 +215,6 @@ impl Shared {
     }
 }
 
-fn header_unless_set(name: axum::http::HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
 async fn nothing_here(request: Request) -> Problem {
     Problem::not_found(format!("there is nothing at {}", request.uri().path()))
 }
@@ -256,29 +222,4 @@ async fn nothing_here(request: Request) -> Problem {
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this method is not possible here", detail)
-}
-
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let words = panic.downcast_ref::<String>().cloned();
-    let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-    Problem::internal(&std::io::Error::other(words.unwrap_or_else(|| "a panic".to_owned()))).into_response()
-}
-
-/// Shows a problem as a page to who prefers one.
-fn for_browsers(
-    shared: Shared,
-    mut inner: Route,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync {
-    service_fn(move |request: Request| {
-        let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        let page = accepts.is_some_and(|accept| accept.contains("text/html")).then(|| shared.clone());
-        let answering = inner.call(request);
-        async move {
-            let response = answering.await?;
-            Ok(match (page, response.extensions().get::<Problem>()) {
-                (Some(shared), Some(problem)) => page::of_problem(&shared, problem).unwrap_or(response),
-                _ => response,
-            })
-        }
-    })
 }

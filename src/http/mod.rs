@@ -39,7 +39,7 @@
 //! - `schemas`: the schemas of what is written as text
 //! - `serving`: [`serve`], a listener served with bounds; `silent`: connections that have not asked for anything yet
 //! - `api`: the routes for programs
-//! - `trace`: a span and a count for each request
+//! - `standing`: what stands before each route; `trace`: a span and a count for each request
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
 //! - `page`: HTML for people
 
@@ -58,6 +58,7 @@ mod problem;
 mod schemas;
 mod serving;
 mod silent;
+mod standing;
 mod trace;
 
 pub use asker::Asker;

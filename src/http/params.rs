@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use serde::de::value::Error as NoFields;
+use serde::de::value::{Error as NoFields, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
@@ -55,7 +55,7 @@ impl<A: DeserializeOwned, B: DeserializeOwned, C: DeserializeOwned> Params<A, B,
     /// 400, with the parameter that is wrong.
     pub fn read(query: &str) -> Result<Self, Problem> {
         if query.is_empty() {
-            return Ok(Self(words(&[], &[])?, words(&[], &[])?, words(&[], &[])?));
+            return Ok(Self(without_words()?, without_words()?, without_words()?));
         }
         let names = [fields::<A>(), fields::<B>(), fields::<C>()];
         let pairs = pairs(query)?;
@@ -88,6 +88,13 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
         Some((name, _)) => Err(wrong(&name.replace('\0', ""), "a parameter holds a NUL byte")),
         None => Ok(pairs),
     }
+}
+
+/// A struct that nothing is said of, as most are.
+fn without_words<T: DeserializeOwned>() -> Result<T, Problem> {
+    let none = MapDeserializer::<_, NoFields>::new(std::iter::empty::<(&str, &str)>());
+    // What is missing is named in the same words as elsewhere.
+    T::deserialize(none).or_else(|_| words(&[], &[]))
 }
 
 /// The words of one struct.

@@ -59,7 +59,10 @@ async fn serve_at_most(
 ) -> io::Result<()> {
     // Not hyper-util's builder, which first waits, for however long, to see which version of HTTP it is.
     let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(100);
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    // Nothing is read while a request is answered: its buffer is used again for the next one, where else each would take
+    // a new one. Who hangs up meanwhile is noticed by what is written to him.
+    connection.half_close(true);
     let closing = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(connections));
     let silent = Silent::default();
@@ -199,6 +202,28 @@ mod tests {
         let _ = known.try_read(&mut answer);
         assert_eq!(&ask(&mut known).await, b"HTTP/1.1 200", "who has asked is still there");
         drop((stop, known, silent));
+        tokio::time::timeout(GRACE, serving).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Nothing more to say is not the same as gone.
+    #[tokio::test]
+    async fn who_has_nothing_more_to_say_still_gets_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let slow = async || {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            "hello"
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(slow));
+        let serving = tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(ASK).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(HEAD / 2, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+        drop(stop);
         tokio::time::timeout(GRACE, serving).await.unwrap().unwrap().unwrap();
     }
 }

@@ -1,45 +1,45 @@
 //! A span and a count for each request.
 
-use std::convert::Infallible;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::response::{IntoResponse, Response};
-use tower::{Service, service_fn};
+use axum::http::{Method, StatusCode};
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
 use super::Shared;
 use super::asker::trace_of;
 
-/// Follows requests to the beginning of their answers. What one does is a child of its span: the command, and by that the
+/// A request, followed to the beginning of its answer. What it does is a child of its span: the command, and by that the
 /// append.
-pub(super) fn traced<S>(
-    shared: Shared,
-    mut inner: S,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync
-where
-    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send> + Clone + Send + Sync,
-{
-    service_fn(move |request: Request| {
-        let began = Instant::now();
-        let method = request.method().clone();
+pub(super) struct Observed {
+    began: Instant,
+    method: Method,
+    matched: Option<MatchedPath>,
+    span: Span,
+}
+
+impl Observed {
+    pub(super) fn begin(request: &Request) -> Self {
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let span = span_of(&request, route(matched.as_ref()));
-        let answering = span.in_scope(|| inner.call(request)).instrument(span.clone());
-        let shared = shared.clone();
-        async move {
-            let response = answering.await?.into_response();
-            let status = response.status().as_u16();
-            span.record("status", status);
-            if response.status().is_server_error() {
-                span.record("otel.status_code", "ERROR");
-            }
-            tracing::debug!(parent: &span, elapsed = ?began.elapsed(), "answered");
-            shared.traffic().answered(method.as_str(), route(matched.as_ref()), status, began.elapsed());
-            Ok(response)
+        let span = span_of(request, route(matched.as_ref()));
+        Self { began: Instant::now(), method: request.method().clone(), matched, span }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// It is answered: the rest is the answer's.
+    pub(super) fn end(self, shared: &Shared, status: StatusCode) {
+        let Self { began, method, matched, span } = self;
+        span.record("status", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
         }
-    })
+        tracing::debug!(parent: &span, elapsed = ?began.elapsed(), "answered");
+        shared.traffic().answered(method.as_str(), route(matched.as_ref()), status.as_u16(), began.elapsed());
+    }
 }
 
 /// What no route matches is no label: there would be no end to them.

@@ -1,5 +1,7 @@
 //! The body of a request, read with bounds.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -27,7 +29,13 @@ pub(super) async fn json_text(request: Request, largest: usize) -> Result<String
     if announced.is_some_and(|announced: u64| announced > largest as u64) {
         return Err(too_large(largest));
     }
-    let bytes = match tokio::time::timeout(PATIENCE, read(body, largest)).await {
+    let mut reading = pin!(read(body, largest));
+    let read = match futures::poll!(&mut reading) {
+        // As a rule it came with the head: no clock is set for it.
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(PATIENCE, reading).await,
+    };
+    let bytes = match read {
         Ok(read) => read?,
         Err(_) => {
             let title = "the body did not come in time";

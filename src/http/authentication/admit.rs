@@ -1,19 +1,14 @@
-//! What stands before all routes that are not open to anybody: finds out who asks.
+//! Finds out who asks.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header, request::Parts};
-use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
 use tokio::time::Instant;
-use tower::{Service, service_fn};
 
 use super::site::{own_name, same_site};
 use super::{How, Verified};
 use crate::events::Ref;
-use crate::http::limits::Bounds;
 use crate::http::{Asker, Problem, Shared};
 
 /// The cookie that holds a token, for browsers: the page has it set.
@@ -22,33 +17,8 @@ pub(in crate::http) const COOKIE: &str = "annals_token";
 /// Says who asks where nobody has to prove it.
 const ACTOR: &str = "annals-actor";
 
-/// Lets requests in, with who asks beside them, and while there is room for them; or answers them. A plain service, as all
-/// that stands before the routes: `from_fn` would put a copy of all that is inside into a box for each request.
-pub(in crate::http) fn admitting(
-    shared: Shared,
-    bounds: Option<Bounds>,
-    mut inner: Route,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync {
-    service_fn(move |request: Request| {
-        let answering = admitted(&shared, request).and_then(|request| {
-            let room = match &bounds {
-                Some(bounds) => Some(bounds.room_for(request.extensions().get::<Asker>())?),
-                None => None,
-            };
-            Ok((room, inner.call(request)))
-        });
-        async move {
-            match answering {
-                Ok((None, answering)) => answering.await,
-                Ok((Some(room), answering)) => Ok(room.until_it_begins(answering).await.into_response()),
-                Err(problem) => Ok(problem.into_response()),
-            }
-        }
-    })
-}
-
 /// The request, with who asks beside it.
-fn admitted(shared: &Shared, request: Request) -> Result<Request, Problem> {
+pub(in crate::http) fn admitted(shared: &Shared, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     readable(&parts)?;
     let (actor, left) = who(&shared.authentication().0, &parts)?;

@@ -3,7 +3,7 @@
 //! ## Layout
 //! - `keys`: [`Keys`], what tokens are verified with
 //! - `bearer`: a token, verified
-//! - `admit`: what stands before all routes that are not open to anybody
+//! - `admit`: finds out who asks
 //! - `site`: which pages of a browser may ask at all
 
 mod admit;
@@ -13,7 +13,7 @@ mod site;
 
 use self::bearer::{Bearer, Verified};
 pub use self::keys::{KeyError, Keys};
-pub(super) use admit::{COOKIE, admitting};
+pub(super) use admit::{COOKIE, admitted};
 pub(super) use site::{host, is_loopback, name_of, same_site};
 
 use crate::events::Ref;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 /// Which requests are counted together. A route is the address as it is declared: there are only so many.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(in crate::http) struct Kind {
-    method: String,
+    method: &'static str,
     route: String,
     status: u16,
 }
@@ -42,9 +42,8 @@ impl Traffic {
     /// A request was answered; a stream was begun.
     pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         // A method may be any word that a client makes up.
-        let known = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"].contains(&method);
-        let method = if known { method } else { "other" };
-        let kind = Kind { method: method.to_owned(), route: route.to_owned(), status };
+        let known = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"].into_iter().find(|known| *known == method);
+        let kind = Kind { method: known.unwrap_or("other"), route: route.to_owned(), status };
         self.requests.get_or_create(&kind).inc();
         self.durations.observe(took.as_secs_f64());
     }

@@ -31,7 +31,7 @@ mod verify;
 mod words;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -73,6 +73,12 @@ pub(super) fn open_routes(_shared: &Shared) -> Router<Shared> {
 
 async fn asset(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     assets::serve(&name, Site::of(&shared).colour)
+}
+
+/// Whether who asks would rather have a page than JSON.
+pub(super) fn is_preferred(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accepts.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// What a browser is shown in place of a problem; none: it gets the problem as JSON, like a program.

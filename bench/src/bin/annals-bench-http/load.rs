@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use annals::commands::Context;
-use annals::events::Ref;
+use annals::events::{Origin, Ref};
 use annals_bench_driver::{BoxError, Latencies};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
@@ -116,7 +116,8 @@ pub async fn in_a_process(store: &str, callers: usize, seconds: f64) -> Result<C
     serde_json::from_str(&text).map_err(|error| format!("no answer ({}): {error}", output.status).into())
 }
 
-/// The process: the same commands, typed, by as many callers as there would be connections.
+/// The process: the same commands, typed, by as many callers as there would be connections. The log gets the same bytes:
+/// also where a request came from.
 pub async fn in_process(store: &str, callers: usize, seconds: f64) -> Result<(), BoxError> {
     let annals = bank::app().open(store).await?;
     let window = Window::new();
@@ -124,12 +125,17 @@ pub async fn in_process(store: &str, callers: usize, seconds: f64) -> Result<(),
     for _ in 0..callers {
         let (annals, window) = (annals.clone(), window.clone());
         tasks.spawn(async move {
-            let client: Ref = "user:client".parse()?;
+            let context = Context::by("user:client".parse::<Ref>()?).origin(Origin {
+                host: Some("127.0.0.1".to_owned()),
+                method: Some("POST".to_owned()),
+                path: Some("/commands/deposit".to_owned()),
+                format: Some("json".to_owned()),
+            });
             let mut times = Latencies::default();
             while !window.is_over() {
                 let command: Deposit = serde_json::from_str(&body(window.next()))?;
                 let begun = Instant::now();
-                annals.execute(command, &Context::by(client.clone())).await?;
+                annals.execute(command, &context).await?;
                 if window.is_measuring() {
                     times.record(begun.elapsed());
                 }
