@@ -251,6 +251,31 @@ async fn a_quiet_line_says_that_it_is_there() {
     world.end().await;
 }
 
+/// Nothing is read of who follows, so that he is missed when something is said to him: a heartbeat or two later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_who_hangs_up_is_forgotten() {
+    let world = World::new().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let counted = async |number: &str| {
+        let line = format!("followers{{protocol=\"sse\"}} {number}\n");
+        let counting = async {
+            loop {
+                let numbers = client.get(format!("http://{}/metrics", world.address)).send().await.unwrap();
+                if numbers.text().await.unwrap().contains(&line) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, counting).await.is_ok()
+    };
+    let lines = world.stream("/live/audit").await;
+    assert!(counted("1").await, "nobody follows");
+    drop(lines);
+    assert!(counted("0").await, "who is gone is kept");
+    world.end().await;
+}
+
 /// All who follow get what was made once; when the last is gone, nothing is read for them any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_who_follow_share_one_reader_as_long_as_there_are_any() {
