@@ -39,24 +39,28 @@ impl Topic {
 
     /// The topic of these segments; empty ones are left out.
     pub fn from_segments<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Self {
-        let mut path = String::new();
+        let mut topic = Self::root();
         for segment in segments {
-            let segment = segment.as_ref();
-            if segment.is_empty() {
-                continue;
-            }
-            if !path.is_empty() {
-                path.push('/');
-            }
-            for c in segment.chars() {
-                match c {
-                    '/' => path.push_str("%2F"),
-                    '%' => path.push_str("%25"),
-                    c => path.push(c),
-                }
-            }
+            topic.push(segment.as_ref());
         }
-        Self(path)
+        topic
+    }
+
+    /// One step down, unless the segment is empty.
+    fn push(&mut self, segment: &str) {
+        if segment.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.0.push('/');
+        }
+        let mut rest = segment;
+        while let Some(at) = rest.find(['/', '%']) {
+            self.0.push_str(&rest[..at]);
+            self.0.push_str(if rest[at..].starts_with('/') { "%2F" } else { "%25" });
+            rest = &rest[at + 1..];
+        }
+        self.0.push_str(rest);
     }
 
     /// The path as text, without a leading slash; empty for the root.
@@ -129,6 +133,9 @@ enum Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPattern(Vec<Segment>);
 
+/// What most topics have room in.
+const USUAL_LENGTH: usize = 32;
+
 impl TopicPattern {
     /// Reads a pattern. `derive(Event)` has checked it: what is malformed is taken as literal text.
     #[must_use]
@@ -148,18 +155,16 @@ impl TopicPattern {
     /// The topic of an event with these facts.
     #[must_use]
     pub fn topic(&self, fact: impl Fn(&str) -> Option<Value>) -> Topic {
-        let mut segments = Vec::new();
+        let mut topic = Topic(String::with_capacity(USUAL_LENGTH));
+        let text = |field| fact(field).map(|value| value_text(&value)).unwrap_or_default();
         for segment in &self.0 {
             match segment {
-                Segment::Literal(text) => segments.push(text.clone()),
-                Segment::One(field) => segments.extend(fact(field).map(|value| value_text(&value))),
-                Segment::Many(field) => {
-                    let text = fact(field).map(|value| value_text(&value)).unwrap_or_default();
-                    segments.extend(text.split('/').map(str::to_owned));
-                }
+                Segment::Literal(text) => topic.push(text),
+                Segment::One(field) => topic.push(&text(field)),
+                Segment::Many(field) => text(field).split('/').for_each(|segment| topic.push(segment)),
             }
         }
-        Topic::from_segments(segments)
+        topic
     }
 
     /// Whether an event declared so can lie at or below `topic`.

@@ -1,6 +1,6 @@
 //! [`Types`]: the event types that an application knows, and what each says about a stored row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -49,8 +49,10 @@ impl Known {
     pub fn describe(&self, stored: &Stored) -> Result<Described, DecodeError> {
         let mut described = (self.describe)(stored)?;
         described.targets.insert(0, stored.aggregate.clone());
-        let mut seen = std::collections::HashSet::new();
-        described.targets.retain(|target| seen.insert(target.clone()));
+        if described.targets.len() > 1 {
+            let mut seen = HashSet::with_capacity(described.targets.len());
+            described.targets.retain(|target| seen.insert(target.clone()));
+        }
         Ok(described)
     }
 

@@ -61,7 +61,7 @@ impl Claim {
     }
 
     /// Lets go of it.
-    pub async fn release(self) -> Result<(), StoreError> {
+    pub async fn release(&self) -> Result<(), StoreError> {
         self.core.views.note(&self.name, self.version, About::Rebuild, None).await?;
         self.core.views.leave(self.owner).await
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::build::Build;
 use self::claim::Claim;
@@ -327,6 +327,10 @@ impl Run {
             let progress = heard.map_err(|error| RebuildError::failed(name, error))?;
             return Err(RebuildError::Running { name: name.to_owned(), elsewhere: true, progress });
         };
+        let claim = Arc::new(claim);
+        // In a task of its own: a page may take the work longer than the claim holds.
+        let mut keeping = JoinSet::new();
+        keeping.spawn(keep(claim.clone(), self.progress.clone()));
         let mut cancelled = self.cancelled.clone();
         let result = tokio::select! {
             biased;
@@ -334,24 +338,26 @@ impl Run {
             _ = cancelled.wait_for(|cancelled| *cancelled) => Err(RebuildError::Cancelled(name.to_owned())),
             () = self.core.closed() => Err(RebuildError::Cancelled(name.to_owned())),
             result = work => result,
-            () = self.keep(&claim) => Err(RebuildError::Elsewhere(name.to_owned())),
+            _ = keeping.join_next() => Err(RebuildError::Elsewhere(name.to_owned())),
         };
+        // Nothing is renewed once it was given back.
+        keeping.shutdown().await;
         if let Err(error) = claim.release().await {
             tracing::debug!(%error, "the claim of a rebuild could not be given back: it runs out");
         }
         result
     }
+}
 
-    /// Keeps the claim; returns when it is lost.
-    async fn keep(&self, claim: &Claim) {
-        loop {
-            tokio::time::sleep(claim::RENEW).await;
-            let progress = *self.progress.borrow();
-            match claim.renew(progress).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => tracing::debug!(%error, "the claim of a rebuild could not be renewed"),
-            }
+/// Keeps the claim; returns when it is lost.
+async fn keep(claim: Arc<Claim>, progress: watch::Receiver<Progress>) {
+    loop {
+        tokio::time::sleep(claim::RENEW).await;
+        let progress = *progress.borrow();
+        match claim.renew(progress).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::debug!(%error, "the claim of a rebuild could not be renewed"),
         }
     }
 }
