@@ -3,7 +3,7 @@
 use annals::events::Metadata;
 use annals::prelude::*;
 
-fn as_another(context: Context, metadata: Metadata) -> Context {
+fn as_another(context: Context, metadata: std::sync::Arc<Metadata>) -> Context {
     Context { metadata, ..context }
 }
 

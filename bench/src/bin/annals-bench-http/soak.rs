@@ -15,14 +15,12 @@ use crate::arguments::Soak;
 use crate::client::{Client, get, pay};
 use crate::server::{Place, Server};
 
-/// How long the bad ones are at work before it is noted what is usual.
-const WARM_UP: Duration = Duration::from_secs(20);
-
 /// How long the server has to get rid of what they left: longer than any of its own time limits.
 const REST: Duration = Duration::from_secs(75);
 
-/// How much more memory it may hold after than before, in bytes. SQLite's caches fill as the good client's log grows: 16 MiB of
-/// each of two connections that write, 2 MiB of each of eight that read; and an allocator keeps more or less of what it had.
+/// How much more memory it may hold after all of them than after half, in bytes. SQLite's caches fill as the good client's log
+/// grows, sooner or later: 16 MiB of each of two connections that write, 2 MiB of each of eight that read; and an allocator
+/// keeps more or less of what it had.
 const SLACK: u64 = (2 * 16 + 8 * 2 + 16) * 1_024 * 1_024;
 
 /// How many files it may have open beyond those that it had. SQLite keeps the file of a closed connection as long as
@@ -45,11 +43,12 @@ pub async fn run(soak: &Soak) -> Result<(), BoxError> {
     let mut good = JoinSet::new();
     good.spawn(write(run.clone()));
     good.spawn(follow(run.clone()));
-    let warm = attack(&run, WARM_UP, soak.half_open).await;
+    let half = Duration::from_secs_f64(soak.minutes * 30.0);
+    let first = attack(&run, half, soak.half_open).await;
     sleep(REST).await;
     let (memory, files) = (server.memory()?, server.files()?);
-    eprintln!("after {warm} attacks and a rest: {} MiB, {files} files", memory >> 20);
-    let attacks = attack(&run, Duration::from_secs_f64(soak.minutes * 60.0), soak.half_open).await;
+    eprintln!("after {first} attacks and a rest: {} MiB, {files} files", memory >> 20);
+    let attacks = first + attack(&run, half, soak.half_open).await;
     let (worst, open) = (server.memory()?, server.files()?);
     eprintln!("after {attacks} attacks: {} MiB, {open} files", worst >> 20);
     sleep(REST).await;
@@ -59,7 +58,7 @@ pub async fn run(soak: &Soak) -> Result<(), BoxError> {
     }
     let (after, left) = (server.memory()?, server.files()?);
     println!(
-        "{attacks} attacks in {} minutes: {} MiB before, {} MiB at the end, {} MiB after; {files} files before, {left} after",
+        "{attacks} attacks in {} minutes: {} MiB after half of them, {} MiB at the end, {} MiB after; {files} files after half, {left} after",
         soak.minutes,
         memory >> 20,
         worst >> 20,
