@@ -1,7 +1,6 @@
 //! [`Asker`]: who is asking, and reading as that.
 
-use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::{HeaderMap, header, request::Parts};
@@ -40,7 +39,7 @@ enum Who {
 
 impl Asker {
     pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>, known_until: Option<Instant>) -> Self {
-        let host = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| host_of(from.0.ip()));
+        let host = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip().to_string());
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
         let who = match actor {
             None => Who::Unknown { host, correlation },
@@ -179,14 +178,6 @@ impl FromRequestParts<Shared> for Asker {
             || Problem::internal(&std::io::Error::other("a route without authentication wants to know who asks"));
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
-}
-
-/// An address, written at once: it would else grow piece by piece.
-fn host_of(address: IpAddr) -> String {
-    let mut host = String::with_capacity("255.255.255.255".len());
-    // A text takes whatever is written.
-    let _ = write!(host, "{address}");
-    host
 }
 
 /// The beginning of a path, if it is long.

@@ -169,8 +169,8 @@ impl On<AccountEvent> for Snail {
 
     fn apply(document: &mut Option<Self>, _: &AccountId, _: &Recorded<AccountEvent>) {
         if SLOW.load(Ordering::Relaxed) {
-            // A page of several thousand takes seconds.
-            std::thread::sleep(Duration::from_micros(1_000));
+            // A page of several thousand takes longer than a claim holds.
+            std::thread::sleep(Duration::from_micros(2_500));
         }
         document.get_or_insert_default().0 += 1;
     }
