@@ -106,18 +106,17 @@ impl Annals {
         Ok(self.0.engine.execute(command, context).await)
     }
 
-    /// The same of a body that was read as JSON before.
+    /// The same of a body that was read as JSON before. What is wrong with it is said at once.
     #[cfg(feature = "http")]
-    pub(crate) async fn execute_read(
-        &self,
+    pub(crate) fn execute_read<'a>(
+        &'a self,
         name: &str,
         body: &str,
-        read: serde_json::Value,
-        context: &Context,
-    ) -> Result<Result<Receipt, ExecuteError<Refusal>>, ParseError> {
-        let command = self.0.registry.parse_read(name, body, &read)?;
-        drop(read);
-        Ok(self.0.engine.execute(command, context).await)
+        read: &serde_json::Value,
+        context: &'a Context,
+    ) -> Result<impl Future<Output = Result<Receipt, ExecuteError<Refusal>>> + Send + use<'a>, ParseError> {
+        let command = self.0.registry.parse_read(name, body, read)?;
+        Ok(self.0.engine.execute(command, context))
     }
 
     /// Executes commands in the order in which they come, up to `window` of them at a time, and answers in the same

@@ -17,6 +17,9 @@ use crate::projections::metrics::MetricQuery;
 /// The longest path that is recorded, in characters.
 const LONGEST_PATH: usize = 500;
 
+/// The longest name of a format that is recorded, in bytes, of which a header's characters have one each.
+const LONGEST_FORMAT: usize = 40;
+
 /// Who is asking, from where and for what. Every route that is not open to anybody has one.
 ///
 /// What it reads it reads as that actor: denied where the application denies it, recorded where that records reads.
@@ -192,7 +195,7 @@ fn shortened(path: &str) -> &str {
 fn format_of(headers: &HeaderMap) -> Option<String> {
     let content = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let subtype = content.split(';').next()?.trim().rsplit_once('/')?.1;
-    Some(subtype.chars().take(40).collect())
+    Some(subtype.get(..LONGEST_FORMAT).unwrap_or(subtype).to_owned())
 }
 
 /// The trace id of a W3C `traceparent`, if it is one.

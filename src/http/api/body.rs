@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
@@ -14,8 +14,8 @@ use crate::http::Problem;
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The text of a body that is JSON.
-pub(super) async fn json_text(request: Request, largest: usize) -> Result<String, Problem> {
+/// The body of a request, if it says that it is JSON, and not that it is too large.
+pub(super) fn json(request: Request, largest: usize) -> Result<Body, Problem> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(Problem::new(
@@ -26,30 +26,28 @@ pub(super) async fn json_text(request: Request, largest: usize) -> Result<String
         ));
     }
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|announced: u64| announced > largest as u64) {
-        return Err(too_large(largest));
+    match announced.is_some_and(|announced: u64| announced > largest as u64) {
+        true => Err(too_large(largest)),
+        false => Ok(body),
     }
-    let mut reading = pin!(read(body, largest));
-    let read = match futures::poll!(&mut reading) {
-        // As a rule it came with the head: no clock is set for it.
-        Poll::Ready(read) => Ok(read),
-        Poll::Pending => tokio::time::timeout(PATIENCE, reading).await,
-    };
-    let bytes = match read {
-        Ok(read) => read?,
-        Err(_) => {
-            let title = "the body did not come in time";
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", title, "send it again"));
-        }
-    };
-    String::from_utf8(bytes).map_err(|_| Problem::malformed("the body is not UTF-8"))
 }
 
-async fn read(body: Body, largest: usize) -> Result<Vec<u8>, Problem> {
-    match to_bytes(body, largest).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_too_long(&error) => Err(too_large(largest)),
-        Err(_) => Err(Problem::malformed("the body was cut off")),
+/// All of a body.
+pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
+    let mut reading = pin!(to_bytes(body, largest));
+    let read = match futures::poll!(&mut reading) {
+        // As a rule it came with the head: no clock is set for it, nor room for one kept.
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => Box::pin(tokio::time::timeout(PATIENCE, reading)).await,
+    };
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_too_long(&error) => Err(too_large(largest)),
+        Ok(Err(_)) => Err(Problem::malformed("the body was cut off")),
+        Err(_) => {
+            let title = "the body did not come in time";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", title, "send it again"))
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -10,9 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::json_text;
+use super::body::{json, read};
+use crate::commands::{Context, ExecuteError, Refusal};
 use crate::http::{Asker, At, Params, Problem, Shared};
 use crate::store::Receipt;
+
+/// More bytes than a receipt has.
+const RECEIPT: usize = 512;
 
 /// The header that holds a command's id.
 const KEY: &str = "idempotency-key";
@@ -78,23 +83,55 @@ async fn show(
     request_body(content = Value, content_type = "application/json"),
     responses((status = OK, body = Receipt))
 )]
-async fn execute(
+fn execute(
     State(shared): State<Shared>,
     asker: Asker,
     At(name): At<String>,
     _: Params<crate::http::Nothing>,
     request: Request,
-) -> Result<Json<Receipt>, Problem> {
-    let mut context = asker.context()?;
-    if let Some(id) = command_id(request.headers())? {
-        context = context.command_id(id);
+) -> impl Future<Output = Result<Response, Problem>> + Send {
+    // What the head says is seen to before there is a future, which so has to hold less: beyond 1 KiB, memory for it is
+    // had much more slowly.
+    let asked =
+        context(&asker, request.headers()).and_then(|context| Ok((context, json(request, shared.largest_body())?)));
+    async move {
+        let (context, body) = asked?;
+        let body = read(body, shared.largest_body()).await?;
+        let executing = Box::pin(begin(&shared, &name, &body, &context)?);
+        drop(body);
+        // It goes on though the client hangs up: the answer is kept under the command's id.
+        answer(&executing.await?)
     }
-    let body = json_text(request, shared.largest_body()).await?;
-    let value: Value = serde_json::from_str(&body)
+}
+
+/// Who gives the command, and its id if there is one.
+fn context(asker: &Asker, headers: &HeaderMap) -> Result<Context, Problem> {
+    let context = asker.context()?;
+    Ok(match command_id(headers)? {
+        Some(id) => context.command_id(id),
+        None => context,
+    })
+}
+
+/// Reads the command, and begins to execute it.
+fn begin<'a>(
+    shared: &'a Shared,
+    name: &str,
+    body: &[u8],
+    context: &'a Context,
+) -> Result<impl Future<Output = Result<Receipt, ExecuteError<Refusal>>> + Send + use<'a>, Problem> {
+    let body = str::from_utf8(body).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
+    let read: Value = serde_json::from_str(body)
         .map_err(|error| Problem::malformed(format!("the body is no JSON that is taken: {error}")))?;
-    shared.schemas().check(&name, &value)?;
-    // It goes on though the client hangs up: the answer is kept under the command's id.
-    Ok(Json(shared.annals().execute_read(&name, &body, value, &context).await??))
+    shared.schemas().check(name, &read)?;
+    Ok(shared.annals().execute_read(name, body, &read, context)?)
+}
+
+/// Written at once, in memory that it fits into.
+fn answer(receipt: &Receipt) -> Result<Response, Problem> {
+    let mut body = Vec::with_capacity(RECEIPT);
+    serde_json::to_writer(&mut body, receipt).map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
 /// The id that the client gives: a UUID, quoted or not.

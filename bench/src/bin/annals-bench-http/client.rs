@@ -4,9 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use annals::store::Receipt;
 use annals_bench_driver::BoxError;
-
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,6 +17,14 @@ pub struct Client {
     body: Range<usize>,
     /// Where the last payment lies.
     last: u64,
+}
+
+/// What is checked of a receipt.
+#[derive(Debug, Deserialize)]
+struct Paid {
+    first_position: u64,
+    events: u64,
+    repeated: bool,
 }
 
 /// How many headers an answer may have.
@@ -56,7 +63,7 @@ impl Client {
         if status != 200 {
             return Err(format!("an answer of {status}").into());
         }
-        let receipt: Receipt = serde_json::from_slice(&self.buffer[self.body.clone()])?;
+        let receipt: Paid = serde_json::from_slice(&self.buffer[self.body.clone()])?;
         if receipt.events != 1 || receipt.repeated || receipt.first_position <= self.last {
             return Err(format!("behind {} came {receipt:?}", self.last).into());
         }

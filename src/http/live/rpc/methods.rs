@@ -66,8 +66,8 @@ pub(super) async fn call(
             let value = serde_json::from_str(body.get()).map_err(|error| Fault::wrong_parameters(&error))?;
             live.shared.schemas().check(&command, &value)?;
             let context = command_id.into_iter().fold(asker.context()?, |context, id| context.command_id(id));
-            let done = live.hub.annals().execute_read(&command, body.get(), value, &context).await;
-            answer(&done.map_err(Problem::from)?.map_err(Problem::from)?)
+            let executing = live.hub.annals().execute_read(&command, body.get(), &value, &context);
+            answer(&executing.map_err(Problem::from)?.await.map_err(Problem::from)?)
         }
         "audit" => {
             let (asked, words) = question(params)?;
