@@ -144,3 +144,23 @@ fn command_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
         _ => Err(Problem::malformed("Idempotency-Key is one UUID").with("header", "Idempotency-Key")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What axum adds to a route's future, for what it takes apart of the request.
+    const TAKEN_APART: usize = 424;
+
+    /// The largest piece of memory that glibc has at hand.
+    const AT_HAND: usize = 1_032;
+
+    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_command_fits_into_memory_that_is_had_quickly() {
+        assert!(size_of_future(execute) + TAKEN_APART <= AT_HAND, "{}", size_of_future(execute));
+    }
+}
