@@ -24,6 +24,9 @@ const PARTS: usize = 200;
 /// Files that a process needs beside them.
 const OTHERS: usize = 500;
 
+/// Files that the store opens when several read at once, and keeps.
+const STORE: usize = 16;
+
 /// The test itself, in a process that may have as many files open as the system allows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_half_open_connections_keep_nobody_out_and_leave_nothing_behind() {
@@ -113,7 +116,7 @@ async fn attack() {
         assert!(closed.is_ok(), "a connection that sends no head is closed");
     }
     let began = Instant::now();
-    while process.files() > before {
+    while process.files() > before + STORE {
         assert!(began.elapsed() < Duration::from_secs(60), "{} files, {before} before", process.files());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
