@@ -79,9 +79,12 @@ impl Process {
         Self { child, url, out, err }
     }
 
-    /// How many files and sockets it has open.
-    pub fn files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    /// How many sockets it has open.
+    pub fn sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // One that is closed meanwhile cannot be looked at.
+        let kinds = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        kinds.filter(|kind| kind.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// As a supervisor stops it.
