@@ -1,6 +1,7 @@
 //! An application served on a port of its own, and a client of it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use annals::app::App;
 use annals::http::{Authentication, Door};
@@ -69,7 +70,9 @@ impl Served {
         let task = tokio::spawn(annals::http::serve(listener, router, async {
             let _ = stopped.await;
         }));
-        Self { annals, address, client: Client::new(), stop, task }
+        // It gives a connection up sooner than the server, which could else close it just when the next request is sent.
+        let client = Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().unwrap();
+        Self { annals, address, client, stop, task }
     }
 
     pub fn url(&self, path: &str) -> String {

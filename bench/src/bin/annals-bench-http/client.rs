@@ -57,13 +57,18 @@ impl Client {
         }
     }
 
+    /// The body of the last answer.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer[self.body.clone()]
+    }
+
     /// Pays in, and checks what it got for it: the receipt of one event, behind the last one of this connection.
     pub async fn pay(&mut self, request: &[u8]) -> Result<(), BoxError> {
         let status = self.ask(request).await?;
         if status != 200 {
             return Err(format!("an answer of {status}").into());
         }
-        let receipt: Paid = serde_json::from_slice(&self.buffer[self.body.clone()])?;
+        let receipt: Paid = serde_json::from_slice(self.body())?;
         if receipt.events != 1 || receipt.repeated || receipt.first_position <= self.last {
             return Err(format!("behind {} came {receipt:?}", self.last).into());
         }

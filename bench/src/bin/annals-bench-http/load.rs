@@ -33,6 +33,8 @@ pub struct Commands {
     pub processor: f64,
     /// The same of who asks over HTTP.
     pub client: f64,
+    /// How many events the slowest projection had yet to take in when they had all been answered: work that is owed.
+    pub behind: u64,
     /// The p99 of a page of the feed meanwhile, and how many were read.
     pub feed: Option<(f64, u64)>,
 }
@@ -100,6 +102,7 @@ fn commands(all: &Latencies, time: Duration, [processor, client]: [Duration; 2])
         p99: all.quantile(0.99),
         processor: each(processor),
         client: each(client),
+        behind: 0,
         feed: None,
     }
 }
@@ -145,8 +148,10 @@ pub async fn in_process(store: &str, callers: usize, seconds: f64) -> Result<(),
     }
     let Passed { time, taken: [processor] } = window.pass(seconds, ["self"]).await?;
     let all = joined(tasks).await?;
+    let behind = annals.projections().await?.into_iter().map(|projection| projection.lag).max().unwrap_or(0);
     annals.close().await;
-    println!("{}", serde_json::to_string(&commands(&all, time, [processor, Duration::ZERO]))?);
+    let commands = Commands { behind, ..commands(&all, time, [processor, Duration::ZERO]) };
+    println!("{}", serde_json::to_string(&commands)?);
     Ok(())
 }
 
@@ -163,11 +168,27 @@ pub async fn over_http(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let (alone, _) = paying(address, &process, connections, seconds, None).await?;
+            let behind = behind(address).await?;
             let (_, pages) = paying(address, &process, connections, seconds / 2.0, Some(&feed)).await?;
-            Ok(Commands { feed: Some((pages.quantile(0.99), pages.count())), ..alone })
+            Ok(Commands { behind, feed: Some((pages.quantile(0.99), pages.count())), ..alone })
         })
     });
     asking.await?
+}
+
+/// How far the slowest projection is behind.
+async fn behind(server: SocketAddr) -> Result<u64, BoxError> {
+    #[derive(Deserialize)]
+    struct Projection {
+        lag: u64,
+    }
+    let mut client = Client::connect(server).await?;
+    match client.ask(get("/projections").as_bytes()).await? {
+        200 => {}
+        status => return Err(format!("an answer of {status} to /projections").into()),
+    }
+    let projections: Vec<Projection> = serde_json::from_slice(client.body())?;
+    Ok(projections.into_iter().map(|projection| projection.lag).max().unwrap_or(0))
 }
 
 async fn paying(

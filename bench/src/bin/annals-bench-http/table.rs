@@ -57,6 +57,9 @@ impl Table {
             let share = median(runs.iter().map(|(_, over)| over.client * over.per_second / 1e6 / cores));
             let said = format!("the client {client:.0} more: {:.0} % of all processors", share * 100.0);
             row([what("processor µs a command"), whole(same), whole(over), said]);
+            let (same, over) = of(|commands| commands.behind as f64);
+            let said = "of the slowest projection when all were answered".to_owned();
+            row([what("events behind"), whole(same), whole(over), said]);
             let pages: Vec<(f64, u64)> = runs.iter().filter_map(|(_, over)| over.feed).collect();
             let feed = median(pages.iter().map(|(p99, _)| *p99));
             let read: u64 = pages.iter().map(|(_, pages)| pages).sum();
