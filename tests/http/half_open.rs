@@ -66,7 +66,12 @@ async fn attack() {
         began.elapsed()
     };
     pay().await;
-    let before = process.sockets();
+    // When the connection of that is gone again: it would make up for one that is left.
+    let mut before = process.sockets();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        before = before.min(process.sockets());
+    }
     let address = process.url.strip_prefix("http://").unwrap().to_owned();
     let mut opening = JoinSet::new();
     for part in 0..PARTS {
