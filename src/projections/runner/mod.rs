@@ -1,16 +1,15 @@
-//! Keeps one projection up with the log; `fill`: the first filling of it.
+//! Keeps one projection up with the log; `fill`: the first filling of it; `live`: along with the log.
 
 mod fill;
+mod live;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::reader::{PageSize, Shared};
 use super::status::{Stop, Unknown, in_words};
@@ -23,13 +22,6 @@ use crate::store::{About, Instance, Page, StoreError};
 /// The most that is read at a time while catching up.
 const CATCH_UP_EVENTS: usize = 10_000;
 const CATCH_UP_BYTES: usize = 8 << 20;
-
-/// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.
-const COALESCE: Duration = Duration::from_secs(1);
-
-/// How long a projection that follows live waits for its turn. All at once, they would take every core from the writers
-/// for as long as a page needs; but nobody waits long for one that is slow.
-const TURN: Duration = Duration::from_millis(20);
 
 /// How often a stopped projection looks whether another process has helped it on.
 const LOOK_FOR_HELP: Duration = Duration::from_secs(1);
@@ -190,57 +182,6 @@ impl Runner {
         let (core, instance) = (self.core.clone(), self.instance.clone());
         let stored = self.insist(|| async { Ok(core.views.checkpoint(&instance).await?) }).await?;
         Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
-    }
-
-    /// Takes pages from the shared reader; returns when it has to read for itself.
-    async fn keep_up(&mut self) -> Result<(), Halt> {
-        loop {
-            if self.tracked.is_asked_beyond(self.stored.position) {
-                self.write_checkpoint().await?;
-            }
-            let due = self.ahead.map(|since| since + COALESCE);
-            tokio::select! {
-                biased;
-                () = self.core.closed() => {
-                    self.write_checkpoint().await?;
-                    return Err(Halt::Closed);
-                }
-                () = self.tracked.nudge.notified() => {}
-                shared = self.pages.recv() => match shared {
-                    Ok(Shared::Page { from, page }) => {
-                        if from.position > self.seen.position {
-                            return Ok(());
-                        }
-                        self.take_shared(from, &page).await?;
-                    }
-                    Ok(Shared::Gap) | Err(RecvError::Lagged(_)) => return Ok(()),
-                    Err(RecvError::Closed) => return Err(Halt::Closed),
-                },
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.write_checkpoint().await?;
-                }
-            }
-        }
-    }
-
-    async fn take_shared(&mut self, from: Head, page: &Page) -> Result<(), Halt> {
-        let seen = self.seen;
-        if page.to.position <= seen.position {
-            return Ok(());
-        }
-        let other = |event: Head| event.position == seen.position && event.event_id != seen.event_id;
-        let start = page.events.partition_point(|stored| stored.position <= seen.position);
-        if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
-            return self.check_seen().await;
-        }
-        let core = self.core.clone();
-        let _turn = timeout(TURN, core.turns.acquire()).await;
-        let new = &page.events[start..];
-        let events: Cow<'_, [Stored]> = match self.tracked.wants_all() {
-            true => Cow::Borrowed(new),
-            false => new.iter().filter(|stored| self.tracked.wants(stored)).cloned().collect(),
-        };
-        self.take(&events, page.to).await
     }
 
     /// Takes in events, or remembers that there were none.

@@ -141,6 +141,71 @@ async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {
     projections.close().await;
 }
 
+/// An engine with a projection whose first step lasts until it is let go; it is in that step already.
+async fn held_up(log: &Arc<TestLog>) -> (Projections, Arc<Flaky>, std::sync::mpsc::Sender<()>) {
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let slow = flaky(Documents::<Balance>::new(), move |call, _| {
+        if call == 0 {
+            // What else this thread would do is done by another.
+            tokio::task::block_in_place(|| held.lock().unwrap().recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+        Fault::Never
+    });
+    let store: Arc<dyn Store> = log.clone();
+    let projections = engine(&store, vec![slow.clone()]).await;
+    let live = async || matches!(projections.statuses().await.unwrap()[0].state, ProjectionState::Live);
+    until("it follows the log", live).await;
+    log.push(vec![deposit(1, 1)]);
+    until("it is in its first step", async || slow.calls.load(Ordering::Relaxed) == 1).await;
+    (projections, slow, let_go)
+}
+
+/// Lets the log grow slowly enough for pages of their own.
+async fn grow(log: &Arc<TestLog>, pages: u64) {
+    for page in 0..pages {
+        log.push(vec![deposit(page % 3, 1), paint()]);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Issue 6, part 8: who is behind has less to do for each event, so that it is not behind for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step() {
+    let log = TestLog::new(memory().await);
+    let (projections, slow, let_go) = held_up(&log).await;
+    grow(&log, 20).await;
+    let read = log.read.load(Ordering::Relaxed);
+    let_go.send(()).unwrap();
+    let store: Arc<dyn Store> = log.clone();
+    let head = store.head().await.unwrap();
+    let mut progress = projections.reading("balance").unwrap().progress();
+    tokio::time::timeout(Duration::from_secs(20), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
+    // The last page may have come late.
+    let calls = slow.calls.load(Ordering::Relaxed);
+    assert!((2..=3).contains(&calls), "{calls} steps");
+    assert!(log.read.load(Ordering::Relaxed) <= read + 2, "what was shared is not read again");
+    compare(&store, &projections).await;
+    projections.close().await;
+}
+
+/// Issue 6, part 8: what comes behind them is seen as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_older_log_put_back_while_pages_wait_stops_the_projection() {
+    let log = TestLog::new(memory().await);
+    let (projections, _, let_go) = held_up(&log).await;
+    grow(&log, 5).await;
+    log.restore(1);
+    grow(&log, 1).await;
+    let_go.send(()).unwrap();
+    let diverged = async || match &projections.statuses().await.unwrap()[0].state {
+        ProjectionState::Stopped(stop) => stop.diverged,
+        _ => false,
+    };
+    until("it is noticed", diverged).await;
+    projections.close().await;
+}
+
 #[tokio::test]
 async fn unknown_and_double_names_are_errors_that_say_so() {
     let store = memory().await;
@@ -160,5 +225,7 @@ crate::projections::fixture::stores::on_postgres_too! {
     a_projection_that_wants_nothing_does_not_write_on_every_append,
     a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces,
     a_slow_projection_falls_behind_the_shared_reader_and_catches_up,
+    a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step,
+    an_older_log_put_back_while_pages_wait_stops_the_projection,
     unknown_and_double_names_are_errors_that_say_so,
 }
