@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -23,13 +24,16 @@ pub enum What {
     Server { store: String },
     /// Not for people: commands in process
     #[command(hide = true)]
-    InProcess { store: String, callers: usize, seconds: f64 },
+    InProcess { store: String, callers: usize },
+    /// Not for people: commands over HTTP, to a server with this process number
+    #[command(hide = true)]
+    OverHttp { server: SocketAddr, process: String, connections: usize, feed: String },
 }
 
 #[derive(Debug, Args)]
 pub struct Load {
-    /// How long each measurement takes, after half a second of warm-up
-    #[arg(long, default_value_t = 2.0, value_name = "N")]
+    /// How long each measurement takes: in process and over HTTP in turns of a second each, after one to warm up
+    #[arg(long, default_value_t = 4.0, value_name = "N")]
     pub seconds: f64,
     /// How often everything is measured; the table has the medians
     #[arg(long, default_value_t = 3, value_name = "N")]

@@ -6,6 +6,7 @@
 //! - `server`: a served application in a process of its own, and what it takes of memory and files
 //! - `client`: HTTP as bytes, so that a client costs little beside what it measures
 //! - `load`: commands, in process and over HTTP, and pages of the feed beside them
+//! - `turns`: two processes that are measured in turns
 //! - `followers`: Server-Sent Events, many of them
 //! - `soak`: half-open connections, frames out of protocol, slow readers, for as long as it is said
 //! - `processor`: what was taken of the processors
@@ -22,24 +23,28 @@ mod processor;
 mod server;
 mod soak;
 mod table;
+mod turns;
 
 use std::process::ExitCode;
 
 use annals_bench_driver::BoxError;
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use arguments::{Arguments, Load, What};
-use server::Server;
+use load::Commands;
+use server::{Place, Server};
 use table::Table;
+use turns::{TURN, Taker};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let done = match Arguments::parse().what {
-        What::Server { store } => server::serve(&store).await,
-        What::InProcess { store, callers, seconds } => load::in_process(&store, callers, seconds).await,
-        What::Load(load) => measure(&load).await,
-        What::Soak(soak) => soak::run(&soak).await,
+fn main() -> ExitCode {
+    let what = Arguments::parse().what;
+    // Who asks has one thread with a loop of its own: it wakes nobody, and leaves the processors to what it measures.
+    let mut runtime = match what {
+        What::OverHttp { .. } => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     };
+    let done = runtime.enable_all().build().map_err(BoxError::from).and_then(|runtime| runtime.block_on(run(what)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,24 +54,28 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn run(what: What) -> Result<(), BoxError> {
+    match what {
+        What::Server { store } => server::serve(&store).await,
+        What::InProcess { store, callers } => load::in_process(&store, callers).await,
+        What::OverHttp { server, process, connections, feed } => {
+            load::over_http(server, &process, connections, &feed).await
+        }
+        What::Load(load) => measure(&load).await,
+        What::Soak(soak) => soak::run(&soak).await,
+    }
+}
+
 async fn measure(load: &Load) -> Result<(), BoxError> {
     let mut table = Table::default();
     for run in 1..=load.runs {
         for &connections in &load.connections {
-            eprintln!("run {run}: {connections} callers in process");
-            let place = server::Place::new(load.store.as_deref()).await?;
-            let same = load::in_a_process(place.url(), connections, load.seconds).await?;
-            place.remove().await;
-            eprintln!("run {run}: {connections} connections");
-            let place = server::Place::new(load.store.as_deref()).await?;
-            let server = Server::start(place.url()).await?;
-            let over = load::over_http(&server, connections, load.seconds, &load.feed).await?;
-            server.stop().await?;
-            place.remove().await;
+            eprintln!("run {run}: {connections} callers in process, and connections");
+            let (same, over) = commands(load, connections).await?;
             table.commands(connections, same, over);
         }
         eprintln!("run {run}: followers");
-        let place = server::Place::new(load.store.as_deref()).await?;
+        let place = Place::new(load.store.as_deref()).await?;
         let server = Server::start(place.url()).await?;
         table.followers(followers::measure(&server, load).await?);
         server.stop().await?;
@@ -78,4 +87,23 @@ async fn measure(load: &Load) -> Result<(), BoxError> {
         std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// Commands in process and over HTTP, in turns.
+async fn commands(load: &Load, connections: usize) -> Result<(Commands, Commands), BoxError> {
+    let (place, served) = (Place::new(load.store.as_deref()).await?, Place::new(load.store.as_deref()).await?);
+    let server = Server::start(served.url()).await?;
+    let (address, process, callers) = (server.address.to_string(), server.process()?, connections.to_string());
+    let mut same = Taker::start(&["in-process", place.url(), &callers])?;
+    let mut over = Taker::start(&["over-http", &address, &process, &callers, &load.feed])?;
+    // One more, to warm up.
+    for _ in 0..=(load.seconds / TURN.as_secs_f64()).ceil() as u64 {
+        same.turn().await?;
+        over.turn().await?;
+    }
+    let measured = (same.end().await?, over.end().await?);
+    server.stop().await?;
+    place.remove().await;
+    served.remove().await;
+    Ok(measured)
 }

@@ -39,27 +39,29 @@ impl Table {
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         };
         for (connections, runs) in &self.commands {
-            let of = |value: fn(&Commands) -> f64| {
+            let of = |value: &dyn Fn(&Commands) -> f64| {
                 let same = median(runs.iter().map(|(same, _)| value(same)));
                 (same, median(runs.iter().map(|(_, over)| value(over))))
             };
-            let (same, over) = of(|commands| commands.per_second);
+            let (same, over) = of(&|commands: &Commands| commands.per_second);
             let costs = median(runs.iter().map(|(same, over)| 1.0 - over.per_second / same.per_second));
             let what = |what: &str| format!("{what}, {connections} connections");
             row([what("commands/s"), whole(same), whole(over), format!("HTTP costs {:.0} %", costs * 100.0)]);
-            let (same, over) = of(|commands| commands.p50);
+            let (same, over) = of(&|commands: &Commands| commands.p50);
             row([what("p50 ms"), digits(same), digits(over), String::new()]);
-            let (same, over) = of(|commands| commands.p99);
+            let (same, over) = of(&|commands: &Commands| commands.p99);
             row([what("p99 ms"), digits(same), digits(over), String::new()]);
-            let (same, over) = of(|commands| commands.processor);
+            let (same, over) = of(&|commands: &Commands| commands.processor);
             let client = median(runs.iter().map(|(_, over)| over.client));
             let cores = cores.max(1) as f64;
             let share = median(runs.iter().map(|(_, over)| over.client * over.per_second / 1e6 / cores));
             let said = format!("the client {client:.0} more: {:.0} % of all processors", share * 100.0);
             row([what("processor µs a command"), whole(same), whole(over), said]);
-            let (same, over) = of(|commands| commands.behind as f64);
-            let said = "of the slowest projection when all were answered".to_owned();
-            row([what("events behind"), whole(same), whole(over), said]);
+            for (when, told) in [("begins", 0), ("ends", 1)] {
+                let (same, over) = of(&|commands: &Commands| commands.behind[told]);
+                let what = format!("events behind when a turn {when}, {connections} connections");
+                row([what, whole(same), whole(over), "of the slowest projection".to_owned()]);
+            }
             let pages: Vec<(f64, u64)> = runs.iter().filter_map(|(_, over)| over.feed).collect();
             let feed = median(pages.iter().map(|(p99, _)| *p99));
             let read: u64 = pages.iter().map(|(_, pages)| pages).sum();
