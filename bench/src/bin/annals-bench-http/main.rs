@@ -37,6 +37,11 @@ use server::{Place, Server};
 use table::Table;
 use turns::{TURN, Taker};
 
+/// The one that the examples have: what is measured is what they do.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let what = Arguments::parse().what;
     // Who asks has one thread with a loop of its own: it wakes nobody, and leaves the processors to what it measures.
