@@ -101,8 +101,8 @@ async fn commands(load: &Load, connections: usize) -> Result<(Commands, Commands
     let (address, process, callers) = (server.address.to_string(), server.process()?, connections.to_string());
     let mut same = Taker::start(&["in-process", place.url(), &callers])?;
     let mut over = Taker::start(&["over-http", &address, &process, &callers, &load.feed])?;
-    // One more, to warm up.
-    for _ in 0..=(load.seconds / TURN.as_secs_f64()).ceil() as u64 {
+    // One at least, and one more to warm up.
+    for _ in 0..=(load.seconds / TURN.as_secs_f64()).ceil().max(1.0) as u64 {
         same.turn().await?;
         over.turn().await?;
     }
