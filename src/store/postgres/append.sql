@@ -1,42 +1,11 @@
--- The append, version 3: one call appends a batch, whole, in one transaction.
-
--- What version 1 had in its place.
-DO $annals$
-DECLARE
-    old regprocedure;
-BEGIN
-    FOR old IN
-        SELECT oid FROM pg_catalog.pg_proc
-        WHERE pronamespace = '{schema}'::regnamespace AND proname IN ('append', 'hold')
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', old);
-    END LOOP;
-END
-$annals$;
-DROP TABLE {schema}.head;
--- Postgres reads each of them from its catalogue again whenever it inserts: a tenth of an append of one event. Rows come
--- in through the function alone; `check` recomputes the digests and counts the positions.
-ALTER TABLE {schema}.events
-    DROP CONSTRAINT IF EXISTS events_sequence_check,
-    DROP CONSTRAINT IF EXISTS events_position_counts,
-    DROP CONSTRAINT IF EXISTS events_digest_length;
-ALTER TABLE {schema}.commands DROP CONSTRAINT IF EXISTS commands_body_digest_check;
-
--- Locks the log against all other writers until the transaction ends. Not a row: to lock one is to write it.
-CREATE FUNCTION {schema}.hold() RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $annals$
-BEGIN
-    PERFORM pg_advisory_xact_lock(1634627169, '{schema}.events'::regclass::oid::int);
-END
-$annals$;
+-- Version 4: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
 
 -- Commits, streams (an aggregate named by a commit) and events come as columns; aggregates and chains that are named
 -- are numbered from 1.
 --
 -- Plans are made once and must not depend on how large the tables were then: hence the settings. Each statement costs
 -- as much as the rows of several events: hence as few of them as can be, for a batch that fits.
-CREATE FUNCTION {schema}.append(
+CREATE OR REPLACE FUNCTION {schema}.append(
     writes          boolean,       -- whether anything is to be kept: if not, it only answers, without the lock
     seen_position   bigint,        -- the last event that this writer appended: it must still be there
     seen_event_id   uuid,
@@ -284,8 +253,7 @@ BEGIN
 END
 $annals$;
 
--- Whoever may append is told by the owner: GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA … TO ….
-REVOKE ALL ON FUNCTION {schema}.hold() FROM PUBLIC;
+-- The owner grants EXECUTE to the roles that may append: see `grant`.
 DO $annals$
 BEGIN
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', (

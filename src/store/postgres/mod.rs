@@ -13,7 +13,7 @@
 //!
 //! ## Layout
 //! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
-//! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `append.sql`
+//! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `lock.sql`, `append.sql`
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
 //! - `reader`, `rows`: what is read; `watch`: noticing what others append

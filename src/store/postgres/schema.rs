@@ -9,11 +9,13 @@ const DOING: &str = "opening the store";
 /// The oldest server that this crate is tested with.
 const OLDEST: i32 = 130_000;
 
-/// What takes the schema from each version to the next: from nothing to 1 by the first.
-const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD], &[super::views::SCHEMA], &[APPEND]];
+/// The SQL files that bring the schema from each version to the next: the first ones make version 1. A new version is a
+/// new file at the end of this list; a file that was released is never edited.
+const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD], &[super::views::SCHEMA], &[LOCK], &[APPEND]];
 
 const LOG: &str = include_str!("log.sql");
 pub(super) const GUARD: &str = include_str!("guard.sql");
+pub(super) const LOCK: &str = include_str!("lock.sql");
 pub(super) const APPEND: &str = include_str!("append.sql");
 
 /// The newest version that this program knows.

@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor, Row};
 
 use super::place::Place;
 use super::reader::Reader;
-use super::schema::{APPEND, GUARD};
+use super::schema::{APPEND, GUARD, LOCK};
 use crate::store::StoreError;
 
 const CHECK: &str = "checking the schema";
@@ -50,8 +50,8 @@ pub(super) async fn integrity(place: &Place) -> Result<Vec<String>, StoreError> 
 /// The functions that the migrations make, with what is in them.
 fn bodies(place: &Place) -> Vec<(String, String)> {
     let mut bodies = Vec::new();
-    for file in [GUARD, APPEND] {
-        let sql = place.sql(file);
+    for file in [GUARD, LOCK, APPEND] {
+        let sql = place.sql(file).replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION");
         let mut parts = sql.split("$annals$");
         while let (Some(before), Some(body)) = (parts.next(), parts.next()) {
             let start = format!("CREATE FUNCTION {}.", place.schema());

@@ -14,7 +14,7 @@ async fn a_newer_schema_is_refused_by_its_number() {
     assert!(matches!(refused, Err(StoreError::Newer { found: 77, known: VERSION })), "{refused:?}");
 }
 
-/// The log alone was version 1; another append and its lock came with it, which version 3 replaces.
+/// The log alone was version 1; another append and its lock came with it, which versions 3 and 4 replace.
 #[tokio::test]
 async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
     for earlier in 0..VERSION {
