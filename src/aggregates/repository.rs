@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use super::folding::Folding;
+use super::keeper::Keeper;
 use super::{AnyAggregate, Cache, Entry, Kind, State};
 use crate::events::{DecodeError, InvalidRef, Ref};
-use crate::store::{Snapshot, Store, StoreError, Vitals, count};
+use crate::store::{Store, StoreError, Vitals, count};
 
 /// How many states are kept in memory.
 const CACHED: u64 = 100_000;
 /// Events are read in pages of this size; an aggregate with fewer needs no snapshot.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 /// A snapshot is kept whenever an aggregate has passed a multiple of so many events.
 const SNAPSHOT_EVERY: u64 = 256;
 
@@ -32,13 +32,13 @@ pub(crate) struct Repository {
     store: Arc<dyn Store>,
     vitals: Arc<Vitals>,
     pub(crate) cache: Arc<Cache>,
-    /// One snapshot is written at a time: they are a cache, and may be left out.
-    snapshots: Arc<Semaphore>,
+    keeper: Keeper,
 }
 
 impl Repository {
     pub(crate) fn new(store: Arc<dyn Store>, vitals: Arc<Vitals>) -> Self {
-        Self { store, vitals, cache: Arc::new(Cache::new(CACHED)), snapshots: Arc::new(Semaphore::new(1)) }
+        let keeper = Keeper::new(store.clone());
+        Self { store, vitals, cache: Arc::new(Cache::new(CACHED)), keeper }
     }
 
     /// The state to decide on: a cached one may still be on its way to the log.
@@ -54,44 +54,41 @@ impl Repository {
 
     /// The state as the log has it.
     pub(crate) async fn stored(&self, kind: Kind, aggregate: &Ref) -> Result<State, LoadError> {
-        let kind = kind.0;
-        let mut state = kind.fresh(aggregate)?;
-        let mut events = self.store.load(aggregate, 0, PAGE).await?;
-        if events.len() == PAGE
-            && let Some(snapshot) = self.store.snapshot(aggregate).await?
-            && snapshot.shape == kind.shape()
-            && let Some(restored) = kind.restore(aggregate, snapshot.sequence, &snapshot.state)
-        {
-            state = restored;
-            events = self.store.load(aggregate, snapshot.sequence, PAGE).await?;
-        }
-        loop {
-            fold(kind, aggregate, &mut state, &events)?;
-            if events.len() < PAGE {
-                return Ok(state);
+        let events = self.store.load(aggregate, 0, PAGE).await?;
+        let mut full = events.len() == PAGE;
+        let on_snapshot = if full { Folding::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
+        let mut folding = match on_snapshot {
+            Some((folding, page)) => {
+                full = page.full;
+                folding
             }
-            events = self.store.load(aggregate, kind.sequence(&state), PAGE).await?;
+            None => {
+                let mut folding = Folding::fresh(kind, aggregate)?;
+                folding.take(&events)?;
+                folding
+            }
+        };
+        while full {
+            let events = self.store.load(aggregate, folding.sequence(), PAGE).await?;
+            folding.take(&events)?;
+            full = events.len() == PAGE;
+        }
+        if folding.folded > SNAPSHOT_EVERY {
+            self.keeper.ask(kind, aggregate, folding.sequence());
+        }
+        Ok(folding.into_state())
+    }
+
+    /// Asks for a snapshot of an aggregate that went from one sequence to another, if it is time for one.
+    pub(crate) fn keep(&self, kind: Kind, aggregate: &Ref, before: u64, after: u64) {
+        if before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY {
+            self.keeper.ask(kind, aggregate, after);
         }
     }
 
-    /// Keeps a snapshot of a state that is in the log, if it is time for one.
-    pub(crate) fn keep(&self, kind: Kind, aggregate: &Ref, before: u64, state: &State) {
-        let sequence = kind.0.sequence(state);
-        if before / SNAPSHOT_EVERY == sequence / SNAPSHOT_EVERY {
-            return;
-        }
-        let Ok(permit) = self.snapshots.clone().try_acquire_owned() else { return };
-        let (store, aggregate, state) = (self.store.clone(), aggregate.clone(), state.clone());
-        tokio::spawn(async move {
-            let _permit = permit;
-            let snapshot = match kind.0.snapshot(&state) {
-                Ok(state) => Snapshot { sequence, shape: kind.0.shape(), state },
-                Err(error) => return tracing::warn!(%aggregate, %error, "no snapshot: the state cannot be written"),
-            };
-            if let Err(error) = store.keep_snapshot(&aggregate, snapshot).await {
-                tracing::warn!(%aggregate, %error, "no snapshot");
-            }
-        });
+    /// Ends what runs in the background.
+    pub(crate) async fn close(&self) {
+        self.keeper.close().await;
     }
 }
 

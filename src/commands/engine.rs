@@ -107,6 +107,7 @@ impl Engine {
     /// Finishes what is under way; what was not sent is answered "not executed".
     pub(crate) async fn close(&self) {
         self.queue.close().await;
+        self.repository.close().await;
     }
 
     /// Checks a command and has it ask what it must ask: once, before anything is loaded.
@@ -232,7 +233,7 @@ impl Engine {
         };
         if matches!(outcome, Outcome::Committed(_)) {
             for ((kind, aggregate), (before, state)) in prepared.members.iter().zip(&after) {
-                self.repository.keep(*kind, aggregate, *before, state);
+                self.repository.keep(*kind, aggregate, *before, kind.0.sequence(state));
             }
         }
         self.answer(prepared, outcome, refusal)

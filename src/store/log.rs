@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Outcome, Receipt, Views};
+use super::{Batch, Chain, Outcome, Receipt, Views};
 use crate::BoxError;
 use crate::events::{Head, Ref, Stored};
 
@@ -129,11 +129,15 @@ pub struct KnownCommand {
     pub receipt: Receipt,
 }
 
-/// A cached state of an aggregate.
+/// A cached state of an aggregate: its first events, as the log has them, folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The sequence of the last event in it.
     pub sequence: u64,
+    /// The id of that event. A snapshot counts only while the log has it: a restored backup may not.
+    pub event_id: Uuid,
+    /// The [`Chain`] over the digests of the events from 1 to `sequence`.
+    pub digest: Chain,
     /// What shape of state it is: another shape is ignored.
     pub shape: String,
     /// The state, as JSON text.
@@ -207,7 +211,7 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError>;
 
-    /// The newest cached state of an aggregate.
+    /// The newest cached state of an aggregate, as it was kept.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -218,6 +222,18 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be written.
     async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError>;
+
+    /// The aggregates that have a snapshot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError>;
+
+    /// Deletes all snapshots, and returns how many there were. They are a cache: new ones are made from the log.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn drop_snapshots(&self) -> Result<u64, StoreError>;
 
     /// Where projections keep what they make.
     fn views(&self) -> Arc<dyn Views>;

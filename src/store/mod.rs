@@ -10,6 +10,7 @@
 //! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
 //! - `vitals`: numbers of the process that writes
+//! - `chain`: a running SHA-256 over events
 //! - `check`: finds edits made around the triggers
 //! - `ids`: event ids that rise whatever the clock does
 //! - `tails`: what a writer knows of the log without looking
@@ -18,6 +19,7 @@
 //! - `postgres`: the store that several processes share
 //! - `conformance`: the suite that every store passes
 
+mod chain;
 mod check;
 mod commit;
 #[cfg(feature = "conformance")]
@@ -37,6 +39,7 @@ mod tails;
 mod views;
 mod vitals;
 
+pub use chain::Chain;
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};

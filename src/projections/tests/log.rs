@@ -137,6 +137,14 @@ impl Store for TestLog {
         Err(StoreError::Closed)
     }
 
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
+    }
+
     fn views(&self) -> Arc<dyn Views> {
         Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::bench::{Bench, aggregate, commit, committed};
+use super::bench::{Bench, aggregate};
 use crate::events::Head;
-use crate::store::{About, Cell, Instance, Snapshot, Store, Transaction, Views};
+use crate::store::{About, Cell, Chain, Instance, Snapshot, Store, Transaction, Views};
 
 const NIL: Head = Head { position: 0, event_id: Uuid::nil() };
 
@@ -276,10 +276,14 @@ pub(super) async fn a_note_is_kept_for_every_handle_until_it_is_cleared(bench: B
 /// Design 4.9: a cache of states of the log.
 pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes(bench: Bench) {
     let store = bench.open().await;
-    committed(&*store, commit(1).on("tally:a", 0, 9)).await;
     let key = aggregate("tally:a");
-    let state =
-        |sequence, shape: &str| Snapshot { sequence, shape: shape.to_owned(), state: format!("[{sequence}]") };
+    let state = |sequence: u64, shape: &str| Snapshot {
+        sequence,
+        event_id: Uuid::from_u128(sequence.into()),
+        digest: Chain::from_bytes([sequence.to_le_bytes()[0]; 32]),
+        shape: shape.to_owned(),
+        state: format!("[{sequence}]"),
+    };
     let kept = async |store: &dyn Store| store.snapshot(&key).await.unwrap();
     store.keep_snapshot(&key, state(5, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(5, "x")));
@@ -289,6 +293,12 @@ pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes(b
     assert_eq!(kept(&*store).await, Some(state(9, "x")));
     store.keep_snapshot(&key, state(8, "y")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(8, "y")), "one of another shape does");
-    assert_eq!(store.snapshot(&aggregate("tally:b")).await.unwrap(), None);
-    assert_eq!(kept(&*bench.open().await).await, Some(state(8, "y")));
+    let other = aggregate("tally:b");
+    assert_eq!(store.snapshot(&other).await.unwrap(), None);
+    store.keep_snapshot(&other, state(1, "x")).await.unwrap();
+    let store = bench.open().await;
+    assert_eq!(kept(&*store).await, Some(state(8, "y")));
+    assert_eq!(store.snapshots().await.unwrap(), [key.clone(), other]);
+    assert_eq!(store.drop_snapshots().await.unwrap(), 2);
+    assert_eq!((kept(&*store).await, store.snapshots().await.unwrap()), (None, vec![]));
 }

@@ -130,19 +130,20 @@ impl Store for PostgresStore {
         self.reader.position_at(time).await
     }
 
-    /// A snapshot counts only while the log still has the event that was its last when it was kept.
     async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        let Some((snapshot, kept)) = self.views.snapshot(aggregate).await? else { return Ok(None) };
-        let found = self.reader.event_id(aggregate, snapshot.sequence).await?;
-        Ok((found == Some(kept)).then_some(snapshot))
+        self.views.snapshot(aggregate).await
     }
 
     async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        match self.reader.event_id(aggregate, snapshot.sequence).await? {
-            Some(event_id) => self.views.keep_snapshot(aggregate, snapshot, event_id).await,
-            // Of nothing in this log: it would never be given back.
-            None => Ok(()),
-        }
+        self.views.keep_snapshot(aggregate, snapshot).await
+    }
+
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.views.snapshots().await
+    }
+
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        self.views.drop_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {

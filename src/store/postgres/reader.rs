@@ -33,7 +33,6 @@ pub(super) struct Reader {
     load: String,
     commands: String,
     position_at: String,
-    event_id: String,
     commands_after: String,
 }
 
@@ -78,8 +77,6 @@ impl Reader {
                 "SELECT {COMMAND}, command FROM {{schema}}.commands \
                  WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
             )),
-            event_id: sql("SELECT event_id FROM {schema}.events \
-                 WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3"),
             place,
         }
     }
@@ -220,14 +217,6 @@ impl Reader {
             Ok((rows::known(&self.place, row)?, name))
         };
         self.fetch(query, decode).await
-    }
-
-    /// The id of an aggregate's event of this sequence.
-    pub(super) async fn event_id(&self, aggregate: &Ref, sequence: u64) -> Result<Option<Uuid>, StoreError> {
-        let query =
-            || sqlx::query(&self.event_id).bind(aggregate.kind()).bind(aggregate.id()).bind(signed(sequence));
-        let decode = |row: &PgRow| row.try_get(0).map_err(|error| self.place.fault(DOING, error));
-        Ok(self.fetch(query, decode).await?.pop())
     }
 }
 

@@ -11,7 +11,8 @@ const OLDEST: i32 = 130_000;
 
 /// The SQL files that bring the schema from each version to the next: the first ones make version 1. A new version is a
 /// new file at the end of this list; a file that was released is never edited.
-const MIGRATIONS: &[&[&str]] = &[&[LOG, GUARD], &[super::views::SCHEMA], &[LOCK], &[APPEND]];
+const MIGRATIONS: &[&[&str]] =
+    &[&[LOG, GUARD], &[super::views::SCHEMA], &[LOCK], &[APPEND], &[super::views::SNAPSHOT_DIGESTS]];
 
 const LOG: &str = include_str!("log.sql");
 pub(super) const GUARD: &str = include_str!("guard.sql");

@@ -21,12 +21,20 @@ pub(super) struct Kind {
     application_id: i64,
     /// Its SQL.
     pub(super) schema: &'static str,
+    /// What takes a file of an earlier version to the next one.
+    upgrades: &'static [(i64, &'static str)],
 }
 
 /// The log.
-pub(super) const LOG: Kind = Kind { version: 1, application_id: 0x616e_6e6c, schema: include_str!("log.sql") };
+pub(super) const LOG: Kind =
+    Kind { version: 1, application_id: 0x616e_6e6c, schema: include_str!("log.sql"), upgrades: &[] };
 /// The views.
-pub(super) const VIEWS: Kind = Kind { version: 2, application_id: 0x616e_6e76, schema: include_str!("views.sql") };
+pub(super) const VIEWS: Kind = Kind {
+    version: 3,
+    application_id: 0x616e_6e76,
+    schema: include_str!("views.sql"),
+    upgrades: &[(2, include_str!("views_3.sql"))],
+};
 
 /// What the `meta` table says.
 #[derive(Clone, Debug)]
@@ -37,6 +45,8 @@ pub(super) struct Meta {
 
 enum State {
     Empty,
+    /// Of an earlier version, which can be upgraded.
+    Older(i64),
     Ours,
 }
 
@@ -109,6 +119,12 @@ pub(super) fn prepare(
             make(kind, meta, &mut connection).map_err(fault)?;
         }
     }
+    if let State::Older(_) = state(place, kind, &connection)? {
+        let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+        if let State::Older(version) = state(place, kind, &connection)? {
+            upgrade(kind, version, &mut connection).map_err(fault)?;
+        }
+    }
     if create && connection.is_readonly(rusqlite::DatabaseName::Main).map_err(fault)? {
         return Err(place.unusable(
             "the file is read-only: give this user the right to write the file and its directory".to_owned(),
@@ -139,6 +155,7 @@ fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, S
     if application_id == kind.application_id {
         return match version {
             found if found > kind.version => Err(StoreError::Newer { found, known: kind.version }),
+            found if kind.upgrades.iter().any(|(from, _)| *from == found) => Ok(State::Older(found)),
             found if found < kind.version => Err(place.unusable(format!(
                 "its schema version is {found}, which no release ever wrote: {}",
                 place.repair()
@@ -161,6 +178,15 @@ pub(super) fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rus
         transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
     }
     transaction.pragma_update(None, "application_id", kind.application_id)?;
+    transaction.pragma_update(None, "user_version", kind.version)?;
+    transaction.commit()
+}
+
+fn upgrade(kind: &Kind, version: i64, connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (_, sql) in kind.upgrades.iter().filter(|(from, _)| *from >= version) {
+        transaction.execute_batch(sql)?;
+    }
     transaction.pragma_update(None, "user_version", kind.version)?;
     transaction.commit()
 }

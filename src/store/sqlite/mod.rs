@@ -157,19 +157,20 @@ impl Store for SqliteStore {
         self.readers.run(move |place, connection| reader::position_at(place, connection, time)).await
     }
 
-    /// A snapshot counts only while the log still has the event that was its last when it was kept.
     async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        let Some((snapshot, kept)) = self.views.snapshot(aggregate).await? else { return Ok(None) };
-        let found = self.event_id(aggregate, snapshot.sequence).await?;
-        Ok((found == Some(kept)).then_some(snapshot))
+        self.views.snapshot(aggregate).await
     }
 
     async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        match self.event_id(aggregate, snapshot.sequence).await? {
-            Some(event_id) => self.views.keep_snapshot(aggregate, snapshot, event_id).await,
-            // Of nothing in this log: it would never be given back.
-            None => Ok(()),
-        }
+        self.views.keep_snapshot(aggregate, snapshot).await
+    }
+
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.views.snapshots().await
+    }
+
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        self.views.drop_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {
@@ -204,13 +205,6 @@ impl Store for SqliteStore {
         self.views.close().await;
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(directory);
-    }
-}
-
-impl SqliteStore {
-    async fn event_id(&self, aggregate: &Ref, sequence: u64) -> Result<Option<Uuid>, StoreError> {
-        let aggregate = aggregate.clone();
-        self.readers.run(move |place, connection| reader::event_id(place, connection, &aggregate, sequence)).await
     }
 }
 

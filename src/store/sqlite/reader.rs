@@ -178,23 +178,6 @@ pub(super) fn position_at(place: &Place, connection: &Connection, time: Timestam
     })
 }
 
-/// The id of an aggregate's event of this sequence.
-pub(super) fn event_id(
-    place: &Place,
-    connection: &Connection,
-    aggregate: &Ref,
-    sequence: u64,
-) -> Result<Option<Uuid>, StoreError> {
-    const ID: &str =
-        "SELECT event_id FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence = ?3";
-    connection
-        .prepare_cached(ID)
-        .and_then(|mut statement| {
-            statement.query_row(params![aggregate.kind(), aggregate.id(), sequence], |row| row.get(0)).optional()
-        })
-        .map_err(|error| place.fault(DOING, error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

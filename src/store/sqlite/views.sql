@@ -1,4 +1,4 @@
--- The views: schema version 2. Disposable: all of it is made from the log.
+-- The views: schema version 3. Disposable: all of it is made from the log.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -40,12 +40,14 @@ CREATE TABLE leases (
 -- One leads.
 CREATE UNIQUE INDEX leases_led ON leases (name, version) WHERE leads;
 
--- event_id: that of the aggregate's event of this sequence, so that a snapshot of a lost tail is not taken for good.
+-- States of aggregates, folded from the log. event_id: that of the aggregate's event of this sequence. digest: a running
+-- SHA-256 over the digests of its events from the first to that one.
 CREATE TABLE snapshots (
     aggregate_type TEXT NOT NULL,
     aggregate_id   TEXT NOT NULL,
     sequence       INTEGER NOT NULL,
     event_id       BLOB NOT NULL,
+    digest         BLOB NOT NULL CHECK (length(digest) = 32),
     shape          TEXT NOT NULL,
     state          TEXT NOT NULL,
     PRIMARY KEY (aggregate_type, aggregate_id)

@@ -1,5 +1,7 @@
 //! Schemas and servers that are not what they should be.
 
+use sqlx::Executor;
+
 use super::{Bed, open_at, reason};
 use crate::store::conformance::bench::{append, batch, commit, committed, log};
 use crate::store::postgres::schema::{self, VERSION};
@@ -38,6 +40,23 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
         store.views().live("roster", 1).await.unwrap();
         assert_eq!(log(&*open_at(bed.fresh.url(), false).await.unwrap()).await.len(), 2);
     }
+}
+
+/// Issue 16: a snapshot of version 4 may hold a state that never was, and a program of then may still run.
+#[tokio::test]
+async fn snapshots_of_version_4_are_dropped_and_a_program_of_then_keeps_none_any_more() {
+    let bed = Bed::new();
+    let mut raw = bed.raw().await;
+    schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
+    schema::run(&bed.place, &mut raw, 0, 4).await.unwrap();
+    schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+    let keep = "INSERT INTO {schema}.aggregate_snapshots VALUES ('tally', 'a', 2, gen_random_uuid(), 'x', '{}') \
+                ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state";
+    bed.run(keep).await;
+    let store = bed.open().await;
+    assert_eq!(store.snapshots().await.unwrap(), []);
+    let refused = raw.execute(bed.place.sql(keep).as_str()).await.map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("digest"), "{refused}");
 }
 
 #[tokio::test]

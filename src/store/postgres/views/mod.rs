@@ -45,6 +45,8 @@ const DOING: &str = "working on the views";
 
 /// What makes the tables, with `{schema}` for the quoted schema.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
+/// What gives snapshots their digest.
+pub(super) const SNAPSHOT_DIGESTS: &str = include_str!("snapshots.sql");
 
 /// How long a statement waits for a lock that another process holds.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -179,23 +181,32 @@ impl PostgresViews {
         }
     }
 
-    /// The snapshot of an aggregate, and the id of its last event when it was kept.
-    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<(Snapshot, Uuid)>, StoreError> {
+    /// The snapshot of an aggregate.
+    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let mut lent = self.lent().await?;
         states::find(&self.place, lent.connection(), aggregate).await.map_err(|error| self.fault(error))
     }
 
-    /// The last word counts, unless it is of the same shape and older.
-    pub(super) async fn keep_snapshot(
-        &self,
-        aggregate: &Ref,
-        snapshot: Snapshot,
-        event_id: Uuid,
-    ) -> Result<(), StoreError> {
+    /// Keeps a snapshot in place of an older one.
+    pub(super) async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let kept = states::keep(&self.place, &mut open, aggregate, &snapshot, event_id).await;
+        let kept = states::keep(&self.place, &mut open, aggregate, &snapshot).await;
         kept.map_err(|error| self.fault(error))?;
         self.commit(open).await
+    }
+
+    /// The aggregates that have a snapshot.
+    pub(super) async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        let mut lent = self.lent().await?;
+        states::all(&self.place, lent.connection()).await.map_err(|error| self.fault(error))
+    }
+
+    /// Deletes all snapshots.
+    pub(super) async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        let mut open = self.begin_with(BEGIN_SHORT).await?;
+        let dropped = states::clear(&self.place, &mut open).await.map_err(|error| self.fault(error))?;
+        self.commit(open).await?;
+        Ok(dropped)
     }
 }
 

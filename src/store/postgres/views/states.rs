@@ -1,50 +1,62 @@
-//! Cached states of aggregates.
+//! Snapshots of aggregates.
 
 use sqlx::{PgConnection, Row as _};
-use uuid::Uuid;
 
 use super::super::place::Place;
 use super::generations::{ask, signed, unsigned};
 use crate::events::Ref;
-use crate::store::Snapshot;
+use crate::store::{Chain, Snapshot};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// The snapshot of an aggregate, and the id of its last event when it was kept.
-pub(super) async fn find(
-    place: &Place,
-    on: &mut PgConnection,
-    aggregate: &Ref,
-) -> Result<Option<(Snapshot, Uuid)>> {
+/// The snapshot of an aggregate.
+pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) -> Result<Option<Snapshot>> {
     let sql = place.sql(
-        "SELECT sequence, shape, state, event_id FROM {schema}.aggregate_snapshots \
+        "SELECT sequence, event_id, digest, shape, state FROM {schema}.aggregate_snapshots \
          WHERE aggregate_type = $1 AND aggregate_id = $2",
     );
     let found = ask!(place, &sql, aggregate.kind(), aggregate.id()).fetch_optional(on).await?;
     let snapshot = found.map(|row| {
-        let sequence = unsigned(row.try_get(0)?);
-        Ok((Snapshot { sequence, shape: row.try_get(1)?, state: row.try_get(2)? }, row.try_get(3)?))
+        let digest = <[u8; 32]>::try_from(row.try_get::<&[u8], _>(2)?);
+        Ok(Snapshot {
+            sequence: unsigned(row.try_get(0)?),
+            event_id: row.try_get(1)?,
+            digest: Chain::from_bytes(digest.map_err(|error| sqlx::Error::Decode(error.into()))?),
+            shape: row.try_get(3)?,
+            state: row.try_get(4)?,
+        })
     });
     snapshot.transpose()
 }
 
-/// The last word counts, unless it is of the same shape and older.
-pub(super) async fn keep(
-    place: &Place,
-    on: &mut PgConnection,
-    aggregate: &Ref,
-    snapshot: &Snapshot,
-    event_id: Uuid,
-) -> Result<()> {
+/// Keeps a snapshot, unless there is a newer one of the same shape.
+pub(super) async fn keep(place: &Place, on: &mut PgConnection, aggregate: &Ref, snapshot: &Snapshot) -> Result<()> {
     let sql = place.sql(
-        "INSERT INTO {schema}.aggregate_snapshots AS kept VALUES ($1, $2, $3, $4, $5, $6) \
+        "INSERT INTO {schema}.aggregate_snapshots AS kept \
+             (aggregate_type, aggregate_id, sequence, event_id, digest, shape, state) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE \
-         SET sequence = excluded.sequence, event_id = excluded.event_id, shape = excluded.shape, \
-             state = excluded.state \
+         SET sequence = excluded.sequence, event_id = excluded.event_id, digest = excluded.digest, \
+             shape = excluded.shape, state = excluded.state \
          WHERE excluded.shape <> kept.shape OR excluded.sequence >= kept.sequence \
             OR excluded.event_id > kept.event_id",
     );
-    let Snapshot { sequence, shape, state } = snapshot;
-    let asked = ask!(place, &sql, aggregate.kind(), aggregate.id(), signed(*sequence), event_id, shape, state);
+    let Snapshot { sequence, event_id, digest, shape, state } = snapshot;
+    let (sequence, digest) = (signed(*sequence), digest.as_bytes().as_slice());
+    let asked = ask!(place, &sql, aggregate.kind(), aggregate.id(), sequence, event_id, digest, shape, state);
     asked.execute(on).await.map(drop)
+}
+
+/// The aggregates that have a snapshot. One that is no aggregate of this crate is never asked for, and left out.
+pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Ref>> {
+    let sql = place.sql("SELECT aggregate_type, aggregate_id FROM {schema}.aggregate_snapshots ORDER BY 1, 2");
+    let rows = ask!(place, &sql).fetch_all(on).await?;
+    let aggregate = |row: &sqlx::postgres::PgRow| Ok(Ref::new(row.try_get(0)?, row.try_get(1)?).ok());
+    rows.iter().filter_map(|row| aggregate(row).transpose()).collect()
+}
+
+/// Deletes all snapshots.
+pub(super) async fn clear(place: &Place, on: &mut PgConnection) -> Result<u64> {
+    let sql = place.sql("DELETE FROM {schema}.aggregate_snapshots");
+    Ok(ask!(place, &sql).execute(on).await?.rows_affected())
 }

@@ -5,19 +5,21 @@
 //! - `leases`: who leads which projection
 //! - `transaction`: a projection's transaction, and what is read as of one moment
 //! - `names`: what a generation's tables are called
+//! - `states`: snapshots of aggregates
 //! - `statement`: values in and out
 
 mod generations;
 mod leases;
 mod names;
 mod statement;
+mod states;
 mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -83,42 +85,26 @@ impl SqliteViews {
             .await
     }
 
-    /// The snapshot of an aggregate, and the id of its last event when it was kept.
-    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<(Snapshot, Uuid)>, StoreError> {
-        const FIND: &str = "SELECT sequence, shape, state, event_id FROM snapshots \
-             WHERE aggregate_type = ?1 AND aggregate_id = ?2";
+    /// The snapshot of an aggregate.
+    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let aggregate = aggregate.clone();
-        self.find(move |connection| {
-            let mut statement = connection.prepare_cached(FIND)?;
-            let found = statement.query_row([aggregate.kind(), aggregate.id()], |row| {
-                Ok((Snapshot { sequence: row.get(0)?, shape: row.get(1)?, state: row.get(2)? }, row.get(3)?))
-            });
-            found.optional()
-        })
-        .await
+        self.find(move |connection| states::find(connection, &aggregate)).await
     }
 
-    /// The last word counts, unless it is of the same shape and older.
-    pub(super) async fn keep_snapshot(
-        &self,
-        aggregate: &Ref,
-        snapshot: Snapshot,
-        event_id: Uuid,
-    ) -> Result<(), StoreError> {
-        const KEEP: &str = "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE \
-             SET sequence = excluded.sequence, event_id = excluded.event_id, shape = excluded.shape, \
-                 state = excluded.state \
-             WHERE excluded.shape <> shape OR excluded.sequence >= sequence OR excluded.event_id > event_id";
+    /// Keeps a snapshot in place of an older one.
+    pub(super) async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let aggregate = aggregate.clone();
-        let keep = move |connection: &Connection| {
-            let Snapshot { sequence, shape, state } = snapshot;
-            connection
-                .prepare_cached(KEEP)?
-                .execute(params![aggregate.kind(), aggregate.id(), sequence, event_id, shape, state])
-                .map(Some)
-        };
-        self.write(keep).await.map(drop)
+        self.write(move |connection| states::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
+    }
+
+    /// The aggregates that have a snapshot.
+    pub(super) async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.find(states::all).await
+    }
+
+    /// Deletes all snapshots.
+    pub(super) async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        Ok(self.write(|connection| states::clear(connection).map(Some)).await?.unwrap_or_default())
     }
 }
 

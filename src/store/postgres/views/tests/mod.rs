@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::super::place::Place;
-use super::{PostgresViews, SCHEMA};
+use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{Head, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
@@ -42,7 +42,9 @@ impl Schema {
         let schema = Self { url: format!("{}{also}", fresh.url()), fresh };
         let place = schema.place();
         place.pool().execute(format!("CREATE SCHEMA {}", place.schema()).as_str()).await.expect("a schema");
-        place.pool().execute(place.sql(SCHEMA).as_str()).await.expect("tables");
+        for sql in [SCHEMA, SNAPSHOT_DIGESTS] {
+            place.pool().execute(place.sql(sql).as_str()).await.expect("tables");
+        }
         schema
     }
 
@@ -116,10 +118,16 @@ impl Store for ViewsAlone {
         no_log!()
     }
     async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.0.snapshot(aggregate).await?.map(|(snapshot, _)| snapshot))
+        self.0.snapshot(aggregate).await
     }
     async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.0.keep_snapshot(aggregate, snapshot, Uuid::nil()).await
+        self.0.keep_snapshot(aggregate, snapshot).await
+    }
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.0.snapshots().await
+    }
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        self.0.drop_snapshots().await
     }
     fn views(&self) -> Arc<dyn Views> {
         self.0.clone()

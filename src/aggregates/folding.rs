@@ -1,0 +1,139 @@
+//! [`Folding`]: a state that is folded from rows of the log, alone or on a snapshot of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Kind, LoadError, PAGE, State, fold};
+use crate::events::{Ref, Stored};
+use crate::store::{Chain, Snapshot, Store, StoreError};
+
+/// A state and the rows that it was folded from. Whatever was decided and not yet committed never gets in here.
+pub(super) struct Folding<'a> {
+    kind: Kind,
+    aggregate: &'a Ref,
+    state: State,
+    /// The id of the last event.
+    event_id: Uuid,
+    /// Over all events from the first one on.
+    chain: Chain,
+    /// How many events were folded here: those of the snapshot do not count.
+    pub(super) folded: u64,
+}
+
+/// Why no snapshot can be made of a state.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("the state cannot be written as JSON")]
+    Write(#[from] serde_json::Error),
+    #[error("the state's JSON does not parse back to the same JSON: see its `Serialize` and `Deserialize`")]
+    Asymmetric,
+}
+
+impl<'a> Folding<'a> {
+    /// The state before the first event.
+    pub(super) fn fresh(kind: Kind, aggregate: &'a Ref) -> Result<Self, LoadError> {
+        let state = kind.0.fresh(aggregate)?;
+        Ok(Self { kind, aggregate, state, event_id: Uuid::nil(), chain: Chain::default(), folded: 0 })
+    }
+
+    /// The state of the stored snapshot and a page of events after it. `None` if there is no snapshot that this program
+    /// can use: it has another shape, does not parse, or the log does not have the event that was its last.
+    pub(super) async fn on_snapshot(
+        store: &dyn Store,
+        kind: Kind,
+        aggregate: &'a Ref,
+    ) -> Result<Option<(Self, Page)>, LoadError> {
+        let Some(snapshot) = store.snapshot(aggregate).await? else { return Ok(None) };
+        let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| snapshot.shape == kind.0.shape()) else {
+            return Ok(None);
+        };
+        let events = store.load(aggregate, before, PAGE).await?;
+        let Some((last, rest)) = events.split_first() else { return Ok(None) };
+        if (last.sequence, last.event_id) != (snapshot.sequence, snapshot.event_id) {
+            return Ok(None);
+        }
+        let Some(state) = restored(kind, aggregate, snapshot.sequence, &snapshot.state) else { return Ok(None) };
+        let (event_id, chain) = (snapshot.event_id, snapshot.digest);
+        let mut folding = Self { kind, aggregate, state, event_id, chain, folded: 0 };
+        folding.take(rest)?;
+        Ok(Some((folding, Page { full: events.len() == PAGE })))
+    }
+
+    /// Folds the next events.
+    pub(super) fn take(&mut self, events: &[Stored]) -> Result<(), LoadError> {
+        let first = self.sequence() + 1;
+        if let Some((stored, expected)) = events.iter().zip(first..).find(|(stored, at)| stored.sequence != *at) {
+            let Stored { position, sequence, aggregate, .. } = stored;
+            let reason = format!("it has sequence {sequence} of {aggregate}, not {expected}: run `check`");
+            return Err(StoreError::Corrupt { position: *position, reason }.into());
+        }
+        fold(self.kind.0, self.aggregate, &mut self.state, events)?;
+        events.iter().for_each(|stored| self.chain.add_content(stored));
+        self.event_id = events.last().map_or(self.event_id, |last| last.event_id);
+        self.folded += events.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.kind.0.sequence(&self.state)
+    }
+
+    pub(super) fn into_state(self) -> State {
+        self.state
+    }
+
+    /// A snapshot of the state, which restores.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Unfit> {
+        let kind = self.kind.0;
+        let text = kind.snapshot(&self.state)?;
+        let back = restored(self.kind, self.aggregate, self.sequence(), &text).ok_or(Unfit::Asymmetric)?;
+        if !same_json(&text, &kind.snapshot(&back)?) {
+            return Err(Unfit::Asymmetric);
+        }
+        let (sequence, event_id, digest) = (self.sequence(), self.event_id, self.chain);
+        Ok(Snapshot { sequence, event_id, digest, shape: kind.shape(), state: text })
+    }
+}
+
+/// What is known of the page that was read last.
+pub(super) struct Page {
+    /// There may be more after it.
+    pub(super) full: bool,
+}
+
+/// The state of a snapshot's text. A panic of the application's `Deserialize` is no state either.
+fn restored(kind: Kind, aggregate: &Ref, sequence: u64, text: &str) -> Option<State> {
+    catch_unwind(AssertUnwindSafe(|| kind.0.restore(aggregate, sequence, text))).ok().flatten()
+}
+
+/// Whether two JSON texts say the same. The order within arrays does not count: a `HashSet` is written in any order.
+fn same_json(one: &str, other: &str) -> bool {
+    let read = |text: &str| serde_json::from_str(text).map(sorted).ok();
+    one == other || read(one).is_some_and(|one| Some(one) == read(other))
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.into_iter().map(sorted).collect();
+            items.sort_by_cached_key(Value::to_string);
+            Value::Array(items)
+        }
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, sorted(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_in_another_order_is_the_same_json_and_a_lost_field_is_not() {
+        assert!(same_json(r#"{"a":[1,[2,3]],"b":null}"#, r#"{ "b":null, "a":[[3,2],1] }"#));
+        assert!(!same_json(r#"{"a":[1,2]}"#, r#"{"a":[1,2,2]}"#));
+        assert!(!same_json(r#"{"a":1,"b":2}"#, r#"{"a":1}"#));
+    }
+}

@@ -1,0 +1,204 @@
+//! Snapshots: made of the log alone, used only where they are of the log. On SQLite, and again on Postgres.
+
+use std::sync::Arc;
+
+use annals_macros::{Event, Id};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Aggregate, Kind, Loaded, Repository, State};
+use crate::events::Ref;
+use crate::projections::fixture::stores;
+use crate::store::conformance::bench::{APP, aggregate, commit, committed};
+use crate::store::{Chain, OpenOptions, Snapshot, Store, Vitals, open};
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TallyId(String);
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "tally", on = Tally)]
+pub enum TallyEvent {
+    #[event(update, "{actor} counted")]
+    Counted { by: u64 },
+}
+
+#[derive(Default, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    total: u64,
+    seen: std::collections::HashSet<u64>,
+}
+
+impl Aggregate for Tally {
+    const TYPE: &'static str = "tally";
+    type Id = TallyId;
+    type Event = TallyEvent;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, TallyEvent::Counted { by }: &TallyEvent) {
+        self.total += by;
+        self.seen.insert(*by);
+    }
+}
+
+/// A state that is written and not read back.
+#[derive(Default, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forgetful {
+    #[serde(deserialize_with = "nothing")]
+    total: u64,
+}
+
+fn nothing<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    u64::deserialize(from).map(|_| 0)
+}
+
+impl Aggregate for Forgetful {
+    const TYPE: &'static str = "tally";
+    type Id = TallyId;
+    type Event = TallyEvent;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, TallyEvent::Counted { by }: &TallyEvent) {
+        self.total += by;
+    }
+}
+
+async fn store() -> Arc<dyn Store> {
+    let options = OpenOptions { app: APP.to_owned(), clock: Arc::new(Timestamp::now), create: true };
+    open(&stores::empty(), options).await.unwrap()
+}
+
+fn repository(store: &Arc<dyn Store>) -> Repository {
+    Repository::new(store.clone(), Arc::new(Vitals::default()))
+}
+
+fn total(state: &State) -> u64 {
+    state.downcast_ref::<Loaded<Tally>>().unwrap().total
+}
+
+/// The total of the first events, and the chain over them: from the log alone.
+async fn of_the_log(store: &dyn Store, key: &Ref, sequence: u64) -> (u64, Chain) {
+    let (mut state, mut chain) = (Tally::default(), Chain::default());
+    for stored in store.load(key, 0, usize::try_from(sequence).unwrap()).await.unwrap() {
+        chain.add_content(&stored);
+        state.apply(&crate::events::Event::from_stored(&stored).unwrap());
+    }
+    (state.total, chain)
+}
+
+async fn is_of_the_log(store: &dyn Store, key: &Ref, snapshot: &Snapshot) {
+    let (total, chain) = of_the_log(store, key, snapshot.sequence).await;
+    let state: Tally = serde_json::from_str(&snapshot.state).unwrap();
+    assert_eq!((state.total, snapshot.digest), (total, chain), "after {} events", snapshot.sequence);
+    let last = store.load(key, snapshot.sequence - 1, 1).await.unwrap();
+    assert_eq!(last[0].event_id, snapshot.event_id);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Issue 16, fault 1: a commit fails, its optimistic state stays in memory, and another process writes as many events.
+#[test]
+fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        committed(&*store, commit(1).on("tally:a", 0, 255)).await;
+        let repository = repository(&store);
+        let before = repository.load(kind, &key).await.unwrap().state;
+        let mut never = before.downcast_ref::<Loaded<Tally>>().unwrap().clone();
+        never.take_in(&TallyEvent::Counted { by: 1_000_000 });
+        repository.cache.put(&key, Arc::new(never));
+        assert_eq!(total(&repository.load(kind, &key).await.unwrap().state), 255 * 127 + 1_000_000);
+
+        repository.keep(kind, &key, 255, 256);
+        repository.close().await;
+        assert_eq!(store.snapshot(&key).await.unwrap(), None, "the log has 255 events");
+
+        committed(&*store, commit(2).payload("tally:a", 255, "1.0", r#"{"by":1}"#)).await;
+        repository.keep(kind, &key, 255, 256);
+        repository.close().await;
+        let snapshot = store.snapshot(&key).await.unwrap().unwrap();
+        assert_eq!(snapshot.sequence, 256);
+        is_of_the_log(&*store, &key, &snapshot).await;
+        let fresh = self::repository(&store).load(kind, &key).await.unwrap().state;
+        assert_eq!(total(&fresh), 255 * 127 + 1);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        let repository = repository(&store);
+        for number in 0..40 {
+            committed(&*store, commit(number).on("tally:a", number as u64 * 40, 40)).await;
+            repository.keep(kind, &key, number as u64 * 40, number as u64 * 40 + 40);
+            if let Some(snapshot) = store.snapshot(&key).await.unwrap() {
+                is_of_the_log(&*store, &key, &snapshot).await;
+            }
+        }
+        repository.close().await;
+        let snapshot = store.snapshot(&key).await.unwrap().unwrap();
+        assert!(snapshot.sequence >= 1_536, "the last one that was due is there: {}", snapshot.sequence);
+        is_of_the_log(&*store, &key, &snapshot).await;
+        store.close().await;
+    });
+}
+
+/// Guarantee 16, and whatever else is no snapshot of this log: the state is right all the same.
+#[test]
+fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_load() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        committed(&*store, commit(1).on("tally:a", 0, 600)).await;
+        let right = of_the_log(&*store, &key, 600).await.0;
+        let load = async || {
+            let repository = repository(&store);
+            let state = repository.load(kind, &key).await.unwrap().state;
+            repository.close().await;
+            total(&state)
+        };
+        assert_eq!(load().await, right);
+        let kept = store.snapshot(&key).await.unwrap().expect("a load of many events leaves a snapshot");
+        is_of_the_log(&*store, &key, &kept).await;
+        let lie = Snapshot { state: r#"{"total":5,"seen":[]}"#.to_owned(), ..kept.clone() };
+        for wrong in [
+            Snapshot { event_id: uuid::Uuid::nil(), shape: "another".to_owned(), ..lie.clone() },
+            Snapshot { event_id: uuid::Uuid::now_v7(), ..lie.clone() },
+            Snapshot { sequence: 700, ..lie.clone() },
+            Snapshot { sequence: 0, shape: "another".to_owned(), ..lie.clone() },
+            Snapshot { state: "no JSON".to_owned(), ..kept.clone() },
+        ] {
+            store.drop_snapshots().await.unwrap();
+            store.keep_snapshot(&key, wrong.clone()).await.unwrap();
+            assert_eq!(load().await, right, "{wrong:?}");
+        }
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_state_that_does_not_restore_is_never_kept() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Forgetful>());
+        committed(&*store, commit(1).on("tally:a", 0, 600)).await;
+        for _ in 0..2 {
+            let repository = repository(&store);
+            let state = repository.load(kind, &key).await.unwrap().state;
+            let sum: u64 = (0..600).sum();
+            assert_eq!(state.downcast_ref::<Loaded<Forgetful>>().unwrap().total, sum);
+            repository.keep(kind, &key, 255, 256);
+            repository.close().await;
+            assert_eq!(store.snapshot(&key).await.unwrap(), None);
+        }
+        store.close().await;
+    });
+}
+
+stores::on_postgres_too!(
+    a_state_decided_on_a_failed_commit_never_becomes_a_snapshot,
+    a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile,
+    a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_load,
+    a_state_that_does_not_restore_is_never_kept,
+);

@@ -1,0 +1,69 @@
+//! [`Chain`]: a running SHA-256 over events in order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use crate::events::Stored;
+
+/// A running SHA-256: each link is the digest of the link before it and of the next event. Before the first event it is
+/// 32 zero bytes. Two equal chains were made of the same events in the same order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Chain([u8; 32]);
+
+impl Chain {
+    /// The chain with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Adds the next event of an aggregate: its `digest` column, which covers what the writer gave.
+    pub(crate) fn add_content(&mut self, stored: &Stored) {
+        self.link(&[&stored.digest]);
+    }
+
+    fn link(&mut self, parts: &[&[u8]]) {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        parts.iter().for_each(|part| hash.update(part));
+        self.0 = hash.finalize().into();
+    }
+}
+
+impl fmt::Display for Chain {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Chain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no SHA-256 digest: write 64 hexadecimal digits");
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl serde::Serialize for Chain {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
