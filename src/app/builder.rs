@@ -15,7 +15,7 @@ use crate::projections::metrics::Metrics;
 use crate::projections::names::{DisplayNames, Names, Namings};
 use crate::projections::presenter::Locales;
 use crate::projections::{DocumentView, Documents, Projection};
-use crate::store::{Clock, OpenOptions, StoreError};
+use crate::store::{Clock, OpenOptions, Store, StoreError};
 
 /// An application's parts: nothing is opened or written yet.
 ///
@@ -219,11 +219,25 @@ impl App {
         Ok(crate::store::migrate(url, options).await?)
     }
 
+    /// Opens it on a store that is open already: one of another crate, or one wrapped in a layer of its own. The store
+    /// must have been opened for an application of this name.
+    ///
+    /// # Errors
+    /// When its parts do not fit together, or its projections cannot be started.
+    pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Annals, OpenError> {
+        self.check()?;
+        self.start(store, true).await
+    }
+
     /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;
         let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create };
         let store = crate::store::open(url, options).await?;
+        self.start(store, follow).await
+    }
+
+    async fn start(self, store: Arc<dyn Store>, follow: bool) -> Result<Annals, OpenError> {
         let types = Arc::new(self.types);
         let mut projections: Vec<Arc<dyn Projection>> =
             vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))];

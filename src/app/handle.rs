@@ -146,6 +146,12 @@ impl Annals {
         self.0.engine.vitals()
     }
 
+    /// Whether commands are still executed.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.engine.is_open()
+    }
+
     /// What the application's clock says.
     #[cfg(feature = "http")]
     pub(crate) fn now(&self) -> jiff::Timestamp {

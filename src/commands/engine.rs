@@ -1,5 +1,6 @@
 //! Load, decide, append; and again, when another writer was faster.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::erased::Undecided;
+use super::known::KnownIds;
+use super::received::Received;
 use super::scope::{Change, Members};
 use super::{AnyCommand, Context, ExecuteError, Gate, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
@@ -23,29 +26,28 @@ const ATTEMPTS: u32 = 6;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_HOLD: Duration = Duration::from_secs(5);
 
-type Executed = Result<Receipt, ExecuteError<Refusal>>;
+pub(super) type Executed = Result<Receipt, ExecuteError<Refusal>>;
 
 /// The write path of one process on one store.
 pub(crate) struct Engine {
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: Queue,
     repository: Repository,
+    known: KnownIds,
     clock: Clock,
     gate: Option<Arc<dyn Gate>>,
     vitals: Arc<Vitals>,
 }
 
-/// A command ready to be decided: checked, prepared, with its id.
+/// A command ready to be decided: admitted and prepared.
 pub(super) struct Prepared {
-    pub(super) command: Box<dyn AnyCommand>,
-    pub(super) context: Context,
-    pub(super) id: Uuid,
-    pub(super) digest: [u8; 32],
-    /// Whether the caller gave the id: then it is kept even if nothing happens.
-    pub(super) given_id: bool,
+    received: Received,
     metadata: Arc<str>,
     members: Vec<(Kind, Ref)>,
 }
+
+/// A command that is prepared, or that was answered before it was.
+pub(super) type Preparing = ControlFlow<Executed, Prepared>;
 
 /// A decided command on its way to the log.
 pub(super) struct InFlight {
@@ -79,15 +81,25 @@ impl Engine {
             false => poison.aggregates().for_each(|aggregate| cache.forget(aggregate)),
         };
         let queue = Queue::start(store.clone(), vitals.clone(), Box::new(forget));
-        Self { store, queue, repository, clock, gate, vitals }
+        let known = KnownIds::new(store.clone());
+        Self { store, queue, repository, known, clock, gate, vitals }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
         let span =
             tracing::info_span!("command", name = command.name(), id = context.id().map(tracing::field::display));
         let executing = async {
-            let prepared = self.prepare(command, context).await?;
-            self.run(&prepared).await
+            let received = self.receive(command, context)?;
+            if received.is_callers() {
+                let found = self.known.find(received.id).await;
+                if let Some(known) = found.map_err(|error| ExecuteError::store(received.id, error))? {
+                    return received.recall(known);
+                }
+            }
+            match self.prepare(received).await {
+                ControlFlow::Continue(prepared) => self.run(&prepared).await,
+                ControlFlow::Break(executed) => executed,
+            }
         };
         let executed = executing.instrument(span).await;
         count(match &executed {
@@ -104,18 +116,24 @@ impl Engine {
         &self.vitals
     }
 
+    /// Whether commands are still executed.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.queue.is_open()
+    }
+
     /// Finishes what is under way; what was not sent is answered "not executed".
     pub(crate) async fn close(&self) {
         self.queue.close().await;
         self.repository.close().await;
     }
 
-    /// Checks a command and has it ask what it must ask: once, before anything is loaded.
-    pub(super) async fn prepare(
+    /// Checks who gives a command and for whom, and gives it an id if it has none.
+    pub(super) fn receive(
         &self,
-        mut command: Box<dyn AnyCommand>,
+        command: Box<dyn AnyCommand>,
         context: &Context,
-    ) -> Result<Prepared, ExecuteError<Refusal>> {
+    ) -> Result<Received, ExecuteError<Refusal>> {
         let Metadata { actor, on_behalf_of, .. } = context.metadata();
         actor.check()?;
         if let Some(principal) = on_behalf_of {
@@ -124,39 +142,75 @@ impl Engine {
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());
         let digest = command.digest(&context).map_err(ExecuteError::Body)?;
-        let asked = self.let_in(&*command, None, &context).await?;
-        let prepared = command.prepare(&context).await.map_err(Refusal);
-        if let Err(refusal) = prepared {
-            self.refused(&*command, &context, &refusal);
-            return Err(ExecuteError::Refused(refusal));
+        Ok(Received { id: context.id().unwrap_or_default(), command, context, digest, given_id })
+    }
+
+    /// Asks whether a command may come in, and has it ask what it must ask: once, before anything is loaded. An id that
+    /// the caller gave must have been looked up before: a command that was executed is not denied afterwards.
+    pub(super) async fn prepare(&self, mut received: Received) -> Preparing {
+        let prepared = async {
+            let asked = self.admit_command(&received, None).await?;
+            let Received { command, context, .. } = &mut received;
+            command.prepare(context).await.map_err(|error| ExecuteError::Refused(Refusal(error)))?;
+            let members = checked(&*received.command)?;
+            self.admit_command(&received, asked).await?;
+            let metadata = serde_json::to_string(received.context.metadata()).map_err(ExecuteError::Body)?;
+            Ok((metadata.into(), members))
+        };
+        match prepared.await {
+            Ok((metadata, members)) => ControlFlow::Continue(Prepared { received, metadata, members }),
+            Err(error) => ControlFlow::Break(self.turn_away(&received, error).await),
         }
-        let members = checked(&*command)?;
-        self.let_in(&*command, asked, &context).await?;
-        let metadata = serde_json::to_string(context.metadata()).map_err(ExecuteError::Body)?.into();
-        let id = context.id().unwrap_or_default();
-        Ok(Prepared { command, context, id, digest, given_id, metadata, members })
     }
 
     /// Asks whether the command may come in, unless that was asked already for the same aggregates; answers for which
     /// it was asked. What the crate itself records, it may.
-    async fn let_in(
+    async fn admit_command(
         &self,
-        command: &dyn AnyCommand,
+        received: &Received,
         asked: Option<Vec<Ref>>,
-        context: &Context,
     ) -> Result<Option<Vec<Ref>>, ExecuteError<Refusal>> {
-        let Some(gate) = self.gate.as_ref().filter(|_| !context.is_own()) else { return Ok(None) };
-        let on = references(command);
+        let Some(gate) = self.gate_of(received) else { return Ok(None) };
+        let on = received.references();
         if asked.as_ref() != Some(&on) {
-            let admitted = gate.admit(context, command.name(), &on).await;
+            let admitted = gate.admit(&received.context, received.command.name(), &on).await;
             admitted.map_err(|reason| ExecuteError::Denied { reason })?;
         }
         Ok(Some(on))
     }
 
-    fn refused(&self, command: &dyn AnyCommand, context: &Context, refusal: &Refusal) {
-        if let Some(gate) = self.gate.as_ref().filter(|_| !context.is_own()) {
-            gate.refused(context, command.name(), &references(command), &refusal.to_string());
+    fn gate_of(&self, received: &Received) -> Option<&Arc<dyn Gate>> {
+        self.gate.as_ref().filter(|_| !received.context.is_own())
+    }
+
+    /// Answers a command that does not get as far as being decided. If the caller gave its id, the writer is asked for it
+    /// first: an earlier use of the id may have been on its way to the log when it was looked up.
+    async fn turn_away(&self, received: &Received, error: ExecuteError<Refusal>) -> Executed {
+        if received.is_callers() {
+            let pending = self.queue.submit(received.question(), || true);
+            let answer = match pending {
+                Some(mut pending) => answer_to(&mut pending).await,
+                None => Answer::NotExecuted,
+            };
+            match answer {
+                Answer::Outcome(Outcome::Duplicate(receipt)) => return Ok(receipt),
+                Answer::Outcome(Outcome::IdReused) => return Err(ExecuteError::CommandIdReused(received.id)),
+                Answer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
+                Answer::Failed(error) => return Err(ExecuteError::store(received.id, error)),
+                Answer::NotExecuted => return Err(ExecuteError::NotExecuted),
+            }
+        }
+        match &error {
+            ExecuteError::Refused(refusal) => self.record(received, &refusal.to_string(), false),
+            ExecuteError::Denied { reason } => self.record(received, reason, true),
+            _ => {}
+        }
+        Err(error)
+    }
+
+    fn record(&self, received: &Received, reason: &str, denied: bool) {
+        if let Some(gate) = self.gate_of(received) {
+            gate.refused(&received.context, received.command.name(), &received.references(), reason, denied);
         }
     }
 
@@ -164,7 +218,7 @@ impl Engine {
     fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
         let landed = prepared.answer(outcome, refusal);
         if let Landed::Done(Err(ExecuteError::Refused(refusal))) = &landed {
-            self.refused(&*prepared.command, &prepared.context, refusal);
+            self.record(&prepared.received, &refusal.to_string(), false);
         }
         landed
     }
@@ -228,7 +282,9 @@ impl Engine {
         let InFlight { answer, refusal, after, .. } = in_flight;
         let outcome = match answer {
             Some(Answer::Outcome(outcome)) => outcome,
-            Some(Answer::Failed(error)) => return Landed::Done(Err(ExecuteError::store(prepared.id, error))),
+            Some(Answer::Failed(error)) => {
+                return Landed::Done(Err(ExecuteError::store(prepared.received.id, error)));
+            }
             Some(Answer::NotExecuted) | None => return Landed::Done(Err(ExecuteError::NotExecuted)),
         };
         if matches!(outcome, Outcome::Committed(_)) {
@@ -241,7 +297,7 @@ impl Engine {
 
     /// The last attempt, for an aggregate that others write all the time: nobody else may write while it is decided.
     async fn run_alone(&self, prepared: &Prepared) -> Executed {
-        let store = |error| ExecuteError::store(prepared.id, Arc::new(error));
+        let store = |error| ExecuteError::store(prepared.received.id, Arc::new(error));
         let mut states = Vec::with_capacity(prepared.members.len());
         for (kind, aggregate) in &prepared.members {
             states.push(self.repository.stored(*kind, aggregate).await?);
@@ -269,17 +325,23 @@ impl InFlight {
     /// Waits until the log has answered. Dropping this future and calling again is fine.
     pub(super) async fn ready(&mut self) {
         if self.answer.is_none() {
-            self.answer = Some((&mut self.pending).await.unwrap_or_else(|_| {
-                Answer::Failed(Arc::new(StoreError::OutcomeUnknown("the writer ended before it answered".into())))
-            }));
+            self.answer = Some(answer_to(&mut self.pending).await);
         }
     }
 }
 
+/// Waits for the log's answer.
+async fn answer_to(pending: &mut Pending) -> Answer {
+    pending.await.unwrap_or_else(|_| {
+        Answer::Failed(Arc::new(StoreError::OutcomeUnknown("the writer ended before it answered".into())))
+    })
+}
+
 impl Prepared {
     fn decide(&self, states: &Members, chain: Option<u64>) -> Result<Decision, ExecuteError<Refusal>> {
-        let decided = catch_unwind(AssertUnwindSafe(|| self.command.decide(states, &self.context)))
-            .map_err(|_| ExecuteError::Panicked(self.command.name()))?;
+        let Received { command, context, given_id, .. } = &self.received;
+        let decided = catch_unwind(AssertUnwindSafe(|| command.decide(states, context)))
+            .map_err(|_| ExecuteError::Panicked(command.name()))?;
         let (changes, refusal) = match decided {
             Ok(changes) => (changes, None),
             Err(Undecided::Refused(error)) => (Vec::new(), Some(Refusal(error))),
@@ -295,25 +357,15 @@ impl Prepared {
             streams.push(Stream::new(aggregate.clone(), sequence, events));
             after.push((sequence, next));
         }
-        let keep = self.given_id && refusal.is_none();
-        let commit = Commit::new(
-            self.id,
-            self.command.name().to_owned(),
-            self.digest,
-            self.metadata.clone(),
-            self.context.happened_at(),
-            streams,
-            keep,
-            chain,
-        );
-        let commit = if self.given_id { commit } else { commit.fresh() };
+        let keep = *given_id && refusal.is_none();
+        let commit = self.received.commit(self.metadata.clone(), streams, keep, chain);
         Ok(Decision { commit, refusal, after })
     }
 
     fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
         Landed::Done(match outcome {
             Outcome::Conflict => return Landed::Conflict,
-            Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.id)),
+            Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.received.id)),
             Outcome::Duplicate(receipt) => Ok(receipt),
             Outcome::Committed(receipt) => match refusal {
                 Some(error) => Err(ExecuteError::Refused(error)),
@@ -333,10 +385,6 @@ fn checked(command: &dyn AnyCommand) -> Result<Vec<(Kind, Ref)>, ExecuteError<Re
         }
     }
     Ok(members)
-}
-
-fn references(command: &dyn AnyCommand) -> Vec<Ref> {
-    command.members().into_iter().map(|(_, aggregate)| aggregate).collect()
 }
 
 /// 1, 2, 4 … milliseconds, and up to as much again.

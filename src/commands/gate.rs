@@ -7,7 +7,8 @@ use crate::events::Ref;
 
 /// Decides whether a command may come in, and hears of those that were refused.
 pub(crate) trait Gate: Send + Sync {
-    /// Whether the command may be executed, before anything is loaded; else why not.
+    /// Whether the command may be executed, before anything is loaded; else why not. It records nothing: a denial counts
+    /// only when the log does not know the command's id.
     fn admit<'a>(
         &'a self,
         context: &'a Context,
@@ -15,6 +16,6 @@ pub(crate) trait Gate: Send + Sync {
         on: &'a [Ref],
     ) -> BoxFuture<'a, Result<(), String>>;
 
-    /// The command was refused. It is not to wait for anything.
-    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str);
+    /// Records that the command was refused, or denied by [`admit`](Self::admit). It waits for nothing.
+    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool);
 }

@@ -7,6 +7,8 @@
 //! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
 //! - `gate`: who decides, before anything is loaded, whether a command may come in
+//! - `received`: a command with its id, before anything is asked or loaded
+//! - `known`: whether a command id that a caller gave was used before
 //! - `engine`: load, decide, append, retry
 //! - `pipeline`: many commands in order, without waiting for each
 //! - `cqrs`: commands for cqrs-es's test framework
@@ -19,7 +21,9 @@ mod engine;
 mod erased;
 mod error;
 mod gate;
+mod known;
 mod pipeline;
+mod received;
 mod registry;
 mod scope;
 #[cfg(test)]

@@ -5,16 +5,15 @@
 //! and is decided again behind it, so that the log's order is the order in which the commands came.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, Stream, StreamExt};
 
-use super::engine::{InFlight, Landed, Prepared};
-use super::{Engine, Envelope, ExecuteError, Refusal};
-use crate::store::{KnownCommand, Receipt};
-
-type Executed = Result<Receipt, ExecuteError<Refusal>>;
+use super::engine::{Executed, InFlight, Landed, Prepared};
+use super::received::Received;
+use super::{Engine, Envelope, ExecuteError};
 
 static CHAINS: AtomicU64 = AtomicU64::new(1);
 
@@ -101,26 +100,34 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
             self.ended = true;
             return;
         };
-        let given: Vec<_> = chunk.iter().filter_map(|envelope| envelope.context.id()).collect();
+        let receive = |Envelope { command, context }| self.engine.receive(command, &context);
+        let received: Vec<_> = chunk.into_iter().map(receive).collect();
+        let given: Vec<_> = received.iter().flatten().filter_map(Received::callers_id).collect();
         let known = match given.is_empty() {
             true => Ok(Vec::new()),
-            false => self.engine.store.commands(&given).await,
+            false => self.engine.store.commands(&given).await.map_err(Arc::new),
         };
-        // If they could not be looked up, appending will tell, or fail with the reason.
-        let mut known = known.unwrap_or_default().into_iter();
-        for Envelope { command, context } in chunk {
-            let earlier = context.id().and_then(|_| known.next().flatten());
-            let slot = match self.engine.prepare(command, &context).await {
+        let mut known = known.map(Vec::into_iter);
+        for received in received {
+            let slot = match received {
                 Err(error) => Slot::Done(Err(error)),
-                Ok(prepared) => match earlier {
-                    Some(KnownCommand { body_digest, receipt }) if body_digest == prepared.digest => {
-                        Slot::Done(Ok(receipt))
-                    }
-                    Some(_) => Slot::Done(Err(ExecuteError::CommandIdReused(prepared.id))),
-                    None => Slot::Waiting(Box::new(prepared)),
+                Ok(received) => match (received.callers_id(), &mut known) {
+                    (Some(id), Err(error)) => Slot::Done(Err(ExecuteError::store(id, error.clone()))),
+                    (Some(_), Ok(known)) => match known.next().flatten() {
+                        Some(known) => Slot::Done(received.recall(known)),
+                        None => self.prepare(received).await,
+                    },
+                    (None, _) => self.prepare(received).await,
                 },
             };
             self.slots.push_back(slot);
+        }
+    }
+
+    async fn prepare(&self, received: Received) -> Slot {
+        match self.engine.prepare(received).await {
+            ControlFlow::Continue(prepared) => Slot::Waiting(Box::new(prepared)),
+            ControlFlow::Break(executed) => Slot::Done(executed),
         }
     }
 

@@ -194,6 +194,10 @@ impl Commit {
     pub(crate) fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
 }
 
 /// Commits in the order in which they were decided, to be appended in one transaction. Only this crate makes one.
@@ -223,6 +227,11 @@ impl Batch {
         self.sent || !commit.fresh
     }
 
+    /// Whether an earlier sending of it was lost.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent
+    }
+
     /// The same batch, of which a sending was lost: it may be in the log.
     pub(crate) fn again(&self) -> Self {
         Self { commits: self.commits.clone(), sent: true }
@@ -243,7 +252,8 @@ pub struct Receipt {
     pub head: Head,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// Whether this is the receipt of an earlier execution under the same id.
+    /// Whether the id was in the log before this answer: by an earlier execution under it, or, for an id that the caller
+    /// gave, by this one when its first answer was lost on the way from the database.
     pub repeated: bool,
 }
 

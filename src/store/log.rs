@@ -72,6 +72,14 @@ pub enum StoreError {
     /// The transaction may or may not have been committed.
     #[error("it is not known whether the store committed")]
     OutcomeUnknown(#[source] BoxError),
+    /// The database rejects the data of this very batch, after it has looked for the command ids. Nothing was written.
+    #[error("{doing} failed: the database rejects the data")]
+    Rejected {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database says.
+        source: BoxError,
+    },
     /// The database says no. Nothing was written.
     #[error("{doing} failed")]
     Database {

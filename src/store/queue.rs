@@ -6,16 +6,18 @@
 //! decided on a state that never was can get in.
 
 use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use tracing::Instrument;
 
 use super::vitals::Vitals;
-use super::{Batch, Commit, Outcome, Poison, Store, StoreError};
+use super::{Batch, Commit, Outcome, Poison, Receipt, Store, StoreError};
 
 /// A batch holds at most so many commits …
 const BATCH_COMMITS: usize = 512;
@@ -66,6 +68,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Admits no more commits, and answers those that were not sent.
+    fn close(&self) {
+        let unsent = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.commits)
+        };
+        for queued in unsent {
+            let _ = queued.answer.send(Answer::NotExecuted);
+        }
+    }
 }
 
 /// One process's queue to one store.
@@ -78,8 +92,15 @@ impl Queue {
     /// Starts the writer. `on_poison` must forget the states of what was poisoned.
     pub(crate) fn start(store: Arc<dyn Store>, vitals: Arc<Vitals>, on_poison: OnPoison) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_poison });
-        let writer = tokio::spawn(write(store, vitals, shared.clone()));
+        let writer = tokio::spawn(keep_writing(store, vitals, shared.clone()));
         Self { shared, writer: Mutex::new(Some(writer)) }
+    }
+
+    /// Whether commits are still appended: no longer after [`close`](Self::close), nor once the runtime is gone on which
+    /// the queue was started.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.shared.lock().closed
     }
 
     /// Queues a commit, if `admit` says, under the lock, that what it was decided on still stands; `admit` then also
@@ -114,14 +135,7 @@ impl Queue {
 
     /// Finishes the batch under way and answers everything behind it "not executed".
     pub(crate) async fn close(&self) {
-        let unsent = {
-            let mut state = self.shared.lock();
-            state.closed = true;
-            std::mem::take(&mut state.commits)
-        };
-        for queued in unsent {
-            let _ = queued.answer.send(Answer::NotExecuted);
-        }
+        self.shared.close();
         self.shared.wake.notify_one();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer
@@ -132,9 +146,32 @@ impl Queue {
     }
 }
 
-async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) {
+/// Closes the queue when the writer is dropped, as it is with its runtime: else callers would wait for ever.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Runs the writer, and starts it again when it panics (in the store, or in the program's own tracing subscriber).
+///
+/// The callers of the batch under way hear that its outcome is unknown, because their answers are dropped. What was
+/// decided on it fails as a conflict, and is decided again on what the log holds.
+async fn keep_writing(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) {
+    let _close = CloseOnDrop(shared.clone());
+    while AssertUnwindSafe(write(&*store, &vitals, &shared)).catch_unwind().await.is_err() {
+        let mut poison = Poison::default();
+        poison.add_everything();
+        spread(&shared, &[], poison);
+        // The log line may be what panicked.
+        let _ = catch_unwind(|| tracing::error!("the writer panicked: it is started again"));
+    }
+}
+
+async fn write(store: &dyn Store, vitals: &Vitals, shared: &Shared) {
     loop {
-        shared.wake.notified().await;
         // Let the callers that were just answered queue their next commits: the batch then holds them all.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
@@ -148,10 +185,10 @@ async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) 
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
             let batch = Batch::new(commits);
             let began = Instant::now();
-            let (outcomes, poison) = append(&*store, &batch).instrument(span).await;
+            let (outcomes, poison) = append(store, &batch).instrument(span).await;
             vitals.appended(batch.commits().len(), began.elapsed());
             if !poison.is_empty() {
-                spread(&shared, batch.commits(), poison);
+                spread(shared, batch.commits(), poison);
             }
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 let _ = answer.send(outcome);
@@ -161,6 +198,7 @@ async fn write(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) 
         if shared.lock().closed {
             return;
         }
+        shared.wake.notified().await;
     }
 }
 
@@ -222,9 +260,12 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
             outcomes.into_iter().map(Answer::Outcome).collect()
         }
         // One commit may have spoilt it for the others: try the halves, the later one without what fell with the first.
-        Err(StoreError::Database { .. }) if commits.len() > 1 => {
+        Err(Failure { error: StoreError::Rejected { .. } | StoreError::Database { .. }, sent })
+            if commits.len() > 1 =>
+        {
+            let part = |commits: Vec<Commit>| if sent { Batch::new(commits).again() } else { Batch::new(commits) };
             let (first, second) = commits.split_at(commits.len() / 2);
-            let (mut answers, first_poison) = Box::pin(append(store, &Batch::new(first.to_vec()))).await;
+            let (mut answers, first_poison) = Box::pin(append(store, &part(first.to_vec()))).await;
             poison = first_poison;
             let mut fallen = vec![false; second.len()];
             let mut standing = Vec::with_capacity(second.len());
@@ -236,7 +277,7 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
                     standing.push(commit.clone());
                 }
             }
-            let (standing, second_poison) = Box::pin(append(store, &Batch::new(standing))).await;
+            let (standing, second_poison) = Box::pin(append(store, &part(standing))).await;
             poison.merge(second_poison);
             let mut standing = standing.into_iter();
             answers.extend(fallen.into_iter().map(|fallen| match fallen {
@@ -245,8 +286,8 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
             }));
             answers
         }
-        Err(error) => {
-            if matches!(error, StoreError::Diverged(_)) {
+        Err(Failure { error, .. }) => {
+            if diverged(&error) {
                 poison.add_everything();
             }
             let error = Arc::new(error);
@@ -257,26 +298,40 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
     (answers, poison)
 }
 
+/// Why a batch has no outcomes.
+struct Failure {
+    error: StoreError,
+    /// Whether a sending was lost: what is sent of it again must be looked for in the log.
+    sent: bool,
+}
+
 /// Sends a batch until the store has answered: a lost answer may follow a commit, and the command ids tell.
 ///
-/// Once an answer was lost, an error of the next sending says nothing of the first: only an answer does, or an error
-/// about the data, which the store finds after it has looked for the ids.
-async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
-    let mut lost = 0;
+/// Once an answer was lost, only an answer about this very batch ends the doubt: outcomes, or that its data are
+/// rejected, which the store finds after it has looked for the ids. Any other error of a later sending (no connection, a
+/// full disk, a balancer that says no) says nothing of the lost one.
+async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure> {
     let mut batch = batch.clone();
+    let mut lost = 0;
     loop {
         let error = match store.append(batch.clone()).await {
-            Ok(outcomes) if lost > 0 => return Ok(outcomes.into_iter().map(first_answer).collect()),
-            Err(error @ StoreError::OutcomeUnknown(_)) => error,
-            Err(error @ (StoreError::Database { .. } | StoreError::Diverged(_))) => return Err(error),
-            Err(error) if lost > 0 => error,
-            answer => return answer,
+            Ok(outcomes) => {
+                let settled = batch.commits().iter().zip(outcomes);
+                return Ok(settled.map(|(commit, outcome)| settle(&batch, commit, outcome)).collect());
+            }
+            Err(error) => error,
         };
-        if lost == UNKNOWN_RETRIES {
-            return Err(match error {
+        let in_doubt = lost > 0 || matches!(error, StoreError::OutcomeUnknown(_));
+        if !in_doubt || matches!(error, StoreError::Rejected { .. }) {
+            return Err(Failure { error, sent: batch.was_sent() });
+        }
+        // On a log that has changed, nothing of the batch may be tried: its sequences could fit by luck.
+        if lost == UNKNOWN_RETRIES || matches!(error, StoreError::Closed | StoreError::Diverged(_)) {
+            let error = match error {
                 unknown @ StoreError::OutcomeUnknown(_) => unknown,
                 other => StoreError::OutcomeUnknown(other.into()),
-            });
+            };
+            return Err(Failure { error, sent: true });
         }
         tracing::warn!(%error, "the answer to a batch was lost: sending it again");
         tokio::time::sleep(Duration::from_millis(20 << lost)).await;
@@ -285,13 +340,24 @@ async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, StoreErr
     }
 }
 
-/// What is found to be there when a batch is sent again was put there by the first sending.
-fn first_answer(outcome: Outcome) -> Outcome {
+/// An id that was made for this commit can only be in the log by an earlier sending of the same batch. An id that a
+/// caller gave may have been there before: it stays a duplicate, and poisons what was decided on a second effect.
+fn settle(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Duplicate(mut receipt) => {
-            receipt.repeated = false;
-            Outcome::Committed(receipt)
+        Outcome::Duplicate(receipt) if batch.was_sent() && commit.is_fresh() => {
+            Outcome::Committed(Receipt { repeated: false, ..receipt })
         }
         other => other,
+    }
+}
+
+/// Whether the log is not the one that the writer knew.
+fn diverged(error: &StoreError) -> bool {
+    match error {
+        StoreError::Diverged(_) => true,
+        StoreError::OutcomeUnknown(source) => {
+            source.downcast_ref().is_some_and(|source| matches!(source, StoreError::Diverged(_)))
+        }
+        _ => false,
     }
 }

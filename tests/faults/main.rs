@@ -12,6 +12,8 @@
 //! - `leading`: a leader of projections that stands still; old and new programs together; `leases`: who leads, as the
 //!   database has it
 //! - `lines`: lost answers and cut connections; `stopping`: a server that is stopped at once, or stands still
+//! - `lost`: lost answers, errors after them, a writer that panics, on every store; `unreliable`: the layer that brings them
+//! - `retries`: an id that was executed before, whatever has changed since
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
 //! - `holding`: what is open for long, while others write
@@ -24,13 +26,16 @@ mod killing;
 mod leading;
 mod leases;
 mod lines;
+mod lost;
 mod processes;
 mod promises;
 mod proxy;
 mod races;
 mod restoring;
+mod retries;
 mod stopping;
 mod switching;
+mod unreliable;
 
 /// How often a case is tried: a few times in a short run.
 fn rounds(few: u64) -> u64 {

@@ -31,17 +31,11 @@ pub(in crate::app) enum Refused {
 }
 
 impl Gatekeeper {
-    /// Whether the context's actor may, by the authoriser. A denial is recorded.
-    async fn decide(&self, context: &Context, ask: &Ask<'_>, what: &str, on: &[Ref]) -> Result<(), Denial> {
+    /// Whether the context's actor may, by the authoriser.
+    async fn decide(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
         let Some(authoriser) = &self.authoriser else { return Ok(()) };
         let decided = AssertUnwindSafe(authoriser.authorise(context, ask)).catch_unwind().await;
-        let denial = match decided {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(denial)) => denial,
-            Err(_) => Denial::because("the authoriser failed"),
-        };
-        self.record_refusal(context, what, on, denial.reason(), true);
-        Err(denial)
+        decided.unwrap_or_else(|_| Err(Denial::because("the authoriser failed")))
     }
 
     fn record_refusal(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
@@ -58,7 +52,10 @@ impl Gatekeeper {
         read: &Read<'_>,
         record: bool,
     ) -> Result<(), Refused> {
-        self.decide(context, ask, read.what, read.of).await.map_err(Refused::Denied)?;
+        if let Err(denial) = self.decide(context, ask).await {
+            self.record_refusal(context, read.what, read.of, denial.reason(), true);
+            return Err(Refused::Denied(denial));
+        }
         match self.recorder.as_ref().filter(|_| self.reads && record) {
             Some(recorder) => recorder.read(context, read).await.map_err(|_| Refused::Closed),
             None => Ok(()),
@@ -109,14 +106,13 @@ impl Gate for Gatekeeper {
     ) -> BoxFuture<'a, Result<(), String>> {
         async move {
             let ask = Ask::Command { name: command, on };
-            let decided = self.decide(context, &ask, &in_words(command, on), on).await;
-            decided.map_err(|denial| denial.reason().to_owned())
+            self.decide(context, &ask).await.map_err(|denial| denial.reason().to_owned())
         }
         .boxed()
     }
 
-    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str) {
-        self.record_refusal(context, &in_words(command, on), on, reason, false);
+    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
+        self.record_refusal(context, &in_words(command, on), on, reason, denied);
     }
 }
 

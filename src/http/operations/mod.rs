@@ -36,6 +36,9 @@ async fn alive() -> &'static str {
 
 /// The store answers, so that commands can be executed.
 async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    if !shared.annals().is_open() {
+        return Err(Problem::unavailable("the store is closed: no command is executed any more"));
+    }
     match tokio::time::timeout(PATIENCE, shared.annals().store().head()).await {
         Ok(Ok(_)) => Ok("ready\n"),
         Ok(Err(error)) => {

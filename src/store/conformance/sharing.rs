@@ -74,7 +74,7 @@ pub(super) async fn a_batch_that_is_sent_again_is_looked_for(bench: Bench) {
     }
     // Whoever does not look is stopped by the log itself.
     let unseen = batch([commit(1).fresh().on("tally:a", 2, 1)]);
-    assert!(matches!(store.append(unseen).await, Err(StoreError::Database { .. })));
+    assert!(matches!(store.append(unseen).await, Err(StoreError::Rejected { .. })));
     assert_eq!(log(&*store).await.len(), 2);
     committed(&*store, commit(3).fresh().on("tally:a", 2, 1)).await;
 }

@@ -1,5 +1,7 @@
 //! What Postgres says, as a [`StoreError`] that says what to do.
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
 use super::place::{CONNECT, Place};
 use crate::store::StoreError;
 
@@ -21,6 +23,7 @@ impl Place {
         match &error {
             sqlx::Error::Database(database) => match self.advice(database.as_ref()) {
                 Some(told) => told,
+                None if rejects_data(database.as_ref()) => StoreError::Rejected { doing, source: error.into() },
                 None => StoreError::Database { doing, source: error.into() },
             },
             sqlx::Error::PoolClosed => StoreError::Closed,
@@ -82,18 +85,28 @@ impl Place {
     }
 }
 
-/// Whether the server itself says that the transaction came to nothing. What a dying server or connection says does
-/// not: it may come after the commit.
+/// Whether the server itself says that the transaction came to nothing. A server, balancer or pooler that ends the
+/// connection (FATAL, PANIC) may do so after the commit.
 fn proves_rollback(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            // Shutdown, crash, starting up, the connection itself: may follow a commit.
-            Some(code) => !(code.starts_with("57P") || code.starts_with("08")),
-            None => false,
-        },
+        sqlx::Error::Database(error) => aborts_only_the_transaction(error.as_ref()),
         sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut | sqlx::Error::Encode(_) => true,
         _ => false,
     }
+}
+
+/// Whether the server rolled back and goes on with the connection.
+fn aborts_only_the_transaction(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    // Shutdown, crash, starting up, the connection itself: whatever severity they come with, they may follow a commit.
+    let ending = error.code().is_none_or(|code| code.starts_with("57P") || code.starts_with("08"));
+    severity == Some(PgSeverity::Error) && !ending
+}
+
+/// Whether the server finds fault with the data themselves: a value (class 22), a constraint (23), a size (54).
+fn rejects_data(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let class = error.code().and_then(|code| code.get(..2).map(str::to_owned));
+    aborts_only_the_transaction(error) && matches!(class.as_deref(), Some("22" | "23" | "54"))
 }
 
 /// Whether the connection was lost, so that another may do better.

@@ -45,8 +45,8 @@ impl Session {
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).await.map_err(|_| StoreError::Busy(self.hold))?;
-        // Not answered: its time was over before it was begun.
-        answer.await.unwrap_or(Err(StoreError::Busy(self.hold)))
+        // The other end answers everything, unless it panicked or its runtime was shut down: perhaps in mid-append.
+        answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
     }
 }
 
@@ -96,6 +96,18 @@ struct Held {
 impl Held {
     /// Serves the session until it appends, is dropped or its time is over.
     async fn serve(mut self) {
+        self.serve_in_time().await;
+        // What came too late was not begun.
+        self.requests.close();
+        while let Some(request) = self.requests.recv().await {
+            match request {
+                Request::Load { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
+                Request::Append { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
+            }
+        }
+    }
+
+    async fn serve_in_time(&mut self) {
         while let Ok(Some(request)) = tokio::time::timeout_at(self.until, self.requests.recv()).await {
             match request {
                 Request::Load { aggregate, after, reply } => {

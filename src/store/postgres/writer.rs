@@ -1,8 +1,11 @@
 //! The one task that writes the log, on a connection of its own.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,7 +56,11 @@ impl Writer {
         let work = async move {
             while let Some(Request::Append { batch, reply }) = receive.recv().await {
                 // The caller may have gone: its commit stands all the same.
-                let _ = reply.send(task.append(&batch).await);
+                let _ = reply.send(task.guarded(&batch).await);
+            }
+            receive.close();
+            while let Some(Request::Append { reply, .. }) = receive.recv().await {
+                let _ = reply.send(Err(StoreError::Closed));
             }
             if let Some(connection) = task.connection.take() {
                 // A farewell: nothing depends on it.
@@ -66,8 +73,8 @@ impl Writer {
     pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Append { batch, reply }).map_err(|_| StoreError::Closed)?;
-        // The task answers all that it begins: what it does not answer, it did not begin.
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        // The task answers everything, unless its runtime is shut down: perhaps in the middle of this batch.
+        answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
     }
 
     pub(super) async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Session, StoreError> {
@@ -98,6 +105,14 @@ struct Task {
 }
 
 impl Task {
+    /// A panic is answered as a lost answer, and the task goes on: without it, nothing would ever be appended again.
+    async fn guarded(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        AssertUnwindSafe(self.append(batch)).catch_unwind().await.unwrap_or_else(|panic| {
+            self.tails.forget(Head::default());
+            Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", words_of(&*panic)).into()))
+        })
+    }
+
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         if batch.commits().is_empty() {
             return Ok(Vec::new());
@@ -144,6 +159,12 @@ impl Task {
     }
 }
 
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
 /// One round trip; behind a pooler, which may lend another connection to each statement outside of a transaction,
 /// a transaction around it.
 async fn call(
@@ -179,14 +200,8 @@ fn goes_on(error: &sqlx::Error) -> bool {
 impl Shared {
     /// The clock's time. Whatever the clock does, the writer answers and goes on.
     pub(super) fn now(&self) -> Result<jiff::Timestamp, StoreError> {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.clock)())).map_err(|panic| {
-            let words = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            told(DOING, format!("the clock panicked: {words}"))
-        })
+        catch_unwind(AssertUnwindSafe(|| (self.clock)()))
+            .map_err(|panic| told(DOING, format!("the clock panicked: {}", words_of(&*panic))))
     }
 
     /// Lets followers know, here and in other processes. Whoever else tells them may have been faster.

@@ -46,6 +46,9 @@ impl Place {
             Some(ErrorCode::DiskFull) => {
                 "the disk, or the user's share of it, is full: make room, then try again; nothing was written"
             }
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+                return StoreError::Rejected { doing, source: error.into() };
+            }
             Some(ErrorCode::SystemIoFailure) => "the file system failed: see the system's log",
             _ => return StoreError::Database { doing, source: error.into() },
         };

@@ -29,12 +29,13 @@ pub(super) struct Session {
 pub(super) struct Held {
     requests: mpsc::Receiver<Request>,
     until: Instant,
+    hold: Duration,
 }
 
 impl Held {
     pub(super) fn new(hold: Duration) -> (Session, Self) {
         let (send, receive) = mpsc::channel();
-        (Session { requests: send, hold }, Self { requests: receive, until: Instant::now() + hold })
+        (Session { requests: send, hold }, Self { requests: receive, until: Instant::now() + hold, hold })
     }
 
     /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
@@ -42,7 +43,11 @@ impl Held {
     pub(super) fn serve(self, place: &Place, connection: &Connection, clock: &Clock) -> Option<Head> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
-            match self.requests.recv_timeout(left).ok()? {
+            let Ok(request) = self.requests.recv_timeout(left) else {
+                self.turn_away();
+                return None;
+            };
+            match request {
                 Request::Load { aggregate, after, reply } => {
                     let _ = reply.send(reader::load(place, connection, &aggregate, after, i64::MAX));
                 }
@@ -59,14 +64,24 @@ impl Held {
             }
         }
     }
+
+    /// Answers what came too late: it was not begun.
+    fn turn_away(&self) {
+        for request in self.requests.try_iter() {
+            match request {
+                Request::Load { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
+                Request::Append { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
+            }
+        }
+    }
 }
 
 impl Session {
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).map_err(|_| StoreError::Busy(self.hold))?;
-        // Not answered: its time was over before it was begun.
-        answer.await.unwrap_or(Err(StoreError::Busy(self.hold)))
+        // The writer answers everything, unless it panicked: perhaps in mid-append.
+        answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
     }
 }
 

@@ -1,0 +1,240 @@
+//! Lost answers, errors after them, and a writer that panics: what callers hear is true, and no state that never was
+//! stays in memory. The same on every store: the faults come from a layer around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::commands::ExecuteError;
+use annals::prelude::*;
+use annals::store::StoreError;
+use annals_test_postgres::Place;
+use uuid::Uuid;
+
+use crate::bank::*;
+use crate::processes::PATIENCE;
+use crate::promises::{Answers, assert_kept, fold};
+use crate::unreliable::{Fault, Unreliable};
+use crate::{random, rounds};
+
+annals_test_postgres::both_stores!(
+    a_known_id_stays_known_when_its_answer_is_lost_and_nothing_decided_on_a_second_effect_gets_in,
+    a_refusal_under_an_executed_id_is_its_receipt_also_when_the_answer_is_lost,
+    after_a_lost_answer_only_an_answer_about_the_batch_ends_the_doubt,
+    after_a_lost_answer_no_error_of_the_store_reads_as_not_executed,
+    a_log_that_changed_after_a_lost_answer_is_not_written_to_by_luck,
+    the_halves_of_a_batch_whose_answer_was_lost_are_looked_for,
+    whatever_is_lost_callers_hear_what_the_log_holds,
+    a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_outcome_is_unknown,
+    when_its_runtime_is_gone_a_command_is_answered,
+);
+
+async fn open_on(place: &Place) -> (Annals, Arc<Unreliable>) {
+    let store = Unreliable::open(place.url()).await;
+    (app().open_on(store.clone()).await.unwrap(), store)
+}
+
+fn database(text: &str) -> StoreError {
+    StoreError::Database { doing: "connecting", source: text.into() }
+}
+
+fn unusable() -> StoreError {
+    StoreError::Unusable { store: "here".to_owned(), reason: "the server cannot be reached".to_owned() }
+}
+
+/// Guarantee 5. The id was used before, by somebody else's process; its answer is lost here, and it is no own first sending.
+async fn a_known_id_stays_known_when_its_answer_is_lost_and_nothing_decided_on_a_second_effect_gets_in(
+    place: &Place,
+) {
+    let (here, store) = open_on(place).await;
+    let there = open(place).await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    there.execute(deposit("a", 50), &context).await.unwrap();
+    here.execute(deposit("a", 100), &by("alice")).await.unwrap();
+    // In memory here: 150 at sequence 2.
+    store.blind(true);
+    store.next([Fault::LoseCall]);
+    let receipt = here.execute(deposit("a", 50), &context).await.unwrap();
+    assert!(store.is_done() && receipt.repeated, "it had its effect before: {receipt:?}");
+    // A second effect would be 200 at sequence 3. Another process brings the log to sequence 3, with 151.
+    there.execute(deposit("a", 1), &by("bob")).await.unwrap();
+    let transfer = Transfer { from: account("a"), to: account("b"), cents: 180 };
+    let error = here.execute(transfer, &by("alice")).await.expect_err("there never were 180");
+    assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error:?}");
+    assert_kept(&here, &Answers::default()).await;
+    there.close().await;
+    here.close().await;
+}
+
+/// Guarantee 1: the handler refuses what was executed; the id tells.
+async fn a_refusal_under_an_executed_id_is_its_receipt_also_when_the_answer_is_lost(place: &Place) {
+    let (here, store) = open_on(place).await;
+    here.execute(deposit("a", 100), &by("alice")).await.unwrap();
+    let transfer = || Transfer { from: account("a"), to: account("b"), cents: 100 };
+    let context = by("alice").command_id(Uuid::new_v4());
+    let first = here.execute(transfer(), &context).await.unwrap();
+    store.blind(true);
+    store.next([Fault::LoseAnswer]);
+    let again = here.execute(transfer(), &context).await.unwrap();
+    assert_eq!(again, Receipt { repeated: true, ..first });
+    here.close().await;
+}
+
+/// Guarantee 3: what is said of another connection says nothing of the lost one.
+async fn after_a_lost_answer_only_an_answer_about_the_batch_ends_the_doubt(place: &Place) {
+    let (here, store) = open_on(place).await;
+    for first in [Fault::LoseAnswer, Fault::LoseCall] {
+        let before = here.store().head().await.unwrap().position;
+        let busy = StoreError::Busy(PATIENCE);
+        store.next([first, Fault::Fail(database("FATAL: 08P01")), Fault::Fail(unusable()), Fault::Fail(busy)]);
+        let receipt = here.execute(deposit("a", 1), &by("alice")).await.unwrap();
+        assert!(store.is_done());
+        assert_eq!((receipt.first_position, receipt.events, receipt.repeated), (before + 1, 1, false));
+        assert_eq!(here.store().head().await.unwrap().position, before + 1, "it had one effect");
+    }
+    here.close().await;
+}
+
+/// Guarantee 3: the sending that was lost was committed, and the store never answers again.
+async fn after_a_lost_answer_no_error_of_the_store_reads_as_not_executed(place: &Place) {
+    let (here, store) = open_on(place).await;
+    let kinds: [fn() -> StoreError; 4] =
+        [|| database("FATAL: 57P03"), unusable, || StoreError::Busy(PATIENCE), || StoreError::Closed];
+    for (kind, cents) in kinds.into_iter().zip(1..) {
+        let context = by("alice").command_id(Uuid::new_v4());
+        store.next([Fault::LoseAnswer]);
+        store.next((0..8).map(|_| Fault::Fail(kind())));
+        let error = here.execute(deposit("a", cents), &context).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::OutcomeUnknown { .. }), "{}: {error:?}", kind());
+        store.recover();
+        let again = here.execute(deposit("a", cents), &context).await.unwrap();
+        assert_eq!((again.first_position, again.repeated), (cents as u64, true));
+    }
+    here.close().await;
+}
+
+/// Guarantees 3 and 16: sequences may fit by luck on another history.
+async fn a_log_that_changed_after_a_lost_answer_is_not_written_to_by_luck(place: &Place) {
+    let (here, store) = open_on(place).await;
+    let head = here.execute(deposit("a", 1), &by("alice")).await.unwrap().head;
+    store.next([Fault::LoseCall, Fault::Fail(StoreError::Diverged(head))]);
+    let error = here.execute(deposit("a", 2), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::OutcomeUnknown { .. }), "{error:?}");
+    assert_eq!(here.store().head().await.unwrap(), head);
+    here.execute(deposit("a", 2), &by("alice")).await.unwrap();
+    here.close().await;
+}
+
+/// Guarantees 3 and 10: a batch that is bisected after a lost answer may be in the log already.
+async fn the_halves_of_a_batch_whose_answer_was_lost_are_looked_for(place: &Place) {
+    let (here, store) = open_on(place).await;
+    let rejected = || StoreError::Rejected { doing: "appending", source: "one of them".into() };
+    let holder = open(place).await;
+    let lock = holder.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+    // The first one waits for the lock; the others become one batch behind it.
+    store.next([Fault::Nothing, Fault::LoseAnswer, Fault::Fail(rejected())]);
+    let mut deposits = Vec::new();
+    for n in 0..9 {
+        let here = here.clone();
+        deposits.push(tokio::spawn(async move { here.execute(deposit(&n.to_string(), 1), &by("alice")).await }));
+        tokio::time::sleep(Duration::from_millis(if n == 0 { 300 } else { 20 })).await;
+    }
+    drop(lock);
+    for deposit in deposits {
+        let receipt = deposit.await.unwrap().unwrap();
+        assert_eq!((receipt.events, receipt.repeated), (1, false));
+    }
+    assert!(store.is_done());
+    assert_eq!(assert_kept(&here, &Answers::default()).await.len(), 9, "each had one effect");
+    holder.close().await;
+    here.close().await;
+}
+
+/// Missions X2, A11: at random, from two handles, with ids that are used again.
+async fn whatever_is_lost_callers_hear_what_the_log_holds(place: &Place) {
+    let (here, store) = open_on(place).await;
+    let there = open(place).await;
+    for name in ["a", "b", "c"] {
+        there.execute(deposit(name, 1_000), &by("bank")).await.unwrap();
+    }
+    store.blind(true);
+    let mut used: Vec<(Uuid, Transfer)> = Vec::new();
+    for round in 0..20 * rounds(5) {
+        let name = |n: u64| account(["a", "b", "c"][n as usize % 3]);
+        let from = random(3);
+        let fresh = Transfer { from: name(from), to: name(from + 1 + random(2)), cents: random(400) as i64 + 1 };
+        let (id, transfer) = match used.is_empty() || random(3) > 0 {
+            true => (Uuid::new_v4(), fresh),
+            false => used[random(used.len() as u64) as usize].clone(),
+        };
+        used.push((id, transfer.clone()));
+        let mut faults = Vec::new();
+        for _ in 0..random(3) {
+            faults.push(match random(4) {
+                0 => Fault::LoseAnswer,
+                1 => Fault::LoseCall,
+                2 if !faults.is_empty() => Fault::Fail(database("XX000")),
+                _ => Fault::LoseCall,
+            });
+        }
+        store.next(faults);
+        if random(3) == 0 {
+            there.execute(deposit(["a", "b", "c"][random(3) as usize], 1), &by("bank")).await.unwrap();
+        }
+        let before = there.store().commands(&[id]).await.unwrap().remove(0);
+        let told = here.execute(transfer, &by("alice").command_id(id)).await;
+        let known = there.store().commands(&[id]).await.unwrap().remove(0);
+        match (told, known) {
+            (Ok(receipt), Some(known)) => {
+                assert_eq!(Receipt { repeated: true, ..receipt }, known.receipt, "round {round}");
+                assert!(before.is_none() || receipt.repeated, "round {round}: the id was used before");
+            }
+            (Err(ExecuteError::Refused(_)), None) => {}
+            (told, known) => panic!("round {round}: told {told:?}, and the log holds {known:?}"),
+        }
+        assert!(store.is_done(), "round {round}: a sending was lost and not repeated");
+        // What is in memory here is what the log holds: all of it can be sent, and not a cent more.
+        let held = fold(&log(&there).await);
+        let cents = held[name(from).text().as_ref()].cents;
+        let all = Transfer { from: name(from), to: account("aside"), cents: cents + 1 };
+        let error = here.execute(all, &by("alice")).await.expect_err("one more than there is");
+        assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "round {round}: {error:?}");
+    }
+    assert_kept(&here, &Answers::default()).await;
+    there.close().await;
+    here.close().await;
+}
+
+/// Guarantee 4: everything depends on the one writer.
+async fn a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_outcome_is_unknown(place: &Place) {
+    let (here, store) = open_on(place).await;
+    here.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    for _ in 0..3 {
+        store.next([Fault::Panic]);
+        let context = by("alice").command_id(Uuid::new_v4());
+        let told = tokio::time::timeout(PATIENCE, here.execute(deposit("a", 1), &context)).await;
+        let error = told.expect("an answer").unwrap_err();
+        assert!(matches!(error, ExecuteError::OutcomeUnknown { .. }), "{error:?}");
+        let again = tokio::time::timeout(PATIENCE, here.execute(deposit("a", 1), &context)).await;
+        assert!(!again.expect("a writer").unwrap().repeated);
+    }
+    assert_eq!(assert_kept(&here, &Answers::default()).await.len(), 4);
+    here.close().await;
+}
+
+/// Guarantee 4: a queue without a writer answers.
+async fn when_its_runtime_is_gone_a_command_is_answered(place: &Place) {
+    let url = place.url().to_owned();
+    let opened = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let annals = app().open(&url).await.unwrap();
+            annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+            annals
+        })
+        // The runtime ends here, with everything that ran on it.
+    });
+    let annals = tokio::task::block_in_place(|| opened.join().unwrap());
+    let told = tokio::time::timeout(PATIENCE, annals.execute(deposit("a", 1), &by("alice"))).await;
+    let error = told.expect("an answer").unwrap_err();
+    assert!(matches!(error, ExecuteError::NotExecuted), "{error:?}");
+}

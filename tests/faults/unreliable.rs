@@ -1,0 +1,148 @@
+//! A store that loses answers, fails and panics as a script says, around one that does not.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use annals::events::{Head, Ref, Stored};
+use annals::store::{
+    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// What happens to one call of `append`.
+pub enum Fault {
+    /// None.
+    Nothing,
+    /// It is appended, and the answer is lost.
+    LoseAnswer,
+    /// It is lost before it is appended.
+    LoseCall,
+    /// The store fails without appending.
+    Fail(StoreError),
+    /// The store panics without appending.
+    Panic,
+}
+
+/// A store with a script of faults for its next calls of `append`. Without one, it is as good as the store inside.
+pub struct Unreliable {
+    inner: Arc<dyn Store>,
+    script: Mutex<VecDeque<Fault>>,
+    /// Command ids are not found when they are looked up, as if they came into the log just afterwards.
+    blind: AtomicBool,
+}
+
+impl Unreliable {
+    pub async fn open(url: &str) -> Arc<Self> {
+        let options = OpenOptions { app: "bank".to_owned(), clock: Arc::new(Timestamp::now), create: true };
+        let inner = annals::store::open(url, options).await.unwrap();
+        Arc::new(Self { inner, script: Mutex::default(), blind: AtomicBool::new(false) })
+    }
+
+    pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.script.lock().unwrap().extend(faults);
+    }
+
+    pub fn blind(&self, blind: bool) {
+        self.blind.store(blind, Ordering::SeqCst);
+    }
+
+    /// Forgets what is left of the script.
+    pub fn recover(&self) {
+        self.script.lock().unwrap().clear();
+    }
+
+    /// Whether all of the script has happened.
+    pub fn is_done(&self) -> bool {
+        self.script.lock().unwrap().is_empty()
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::OutcomeUnknown("the line was cut".into())
+}
+
+#[async_trait]
+impl Store for Unreliable {
+    async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let fault = self.script.lock().unwrap().pop_front();
+        match fault {
+            None | Some(Fault::Nothing) => self.inner.append(batch).await,
+            Some(Fault::LoseAnswer) => {
+                self.inner.append(batch).await.unwrap();
+                Err(lost())
+            }
+            Some(Fault::LoseCall) => Err(lost()),
+            Some(Fault::Fail(error)) => Err(error),
+            Some(Fault::Panic) => panic!("as the script says"),
+        }
+    }
+
+    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        match self.blind.load(Ordering::SeqCst) {
+            true => Ok(vec![None; ids.len()]),
+            false => self.inner.commands(ids).await,
+        }
+    }
+
+    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        self.inner.exclusive(wait, hold).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await
+    }
+
+    fn watch(&self) -> watch::Receiver<Head> {
+        self.inner.watch()
+    }
+
+    async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        self.inner.read(after, limit, interest).await
+    }
+
+    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.inner.at(positions).await
+    }
+
+    async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.inner.load(aggregate, after, limit).await
+    }
+
+    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        self.inner.position_at(time).await
+    }
+
+    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.snapshot(aggregate).await
+    }
+
+    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.inner.keep_snapshot(aggregate, snapshot).await
+    }
+
+    fn views(&self) -> Arc<dyn Views> {
+        self.inner.views()
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.integrity().await
+    }
+
+    async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        self.inner.backup(to, progress).await
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
