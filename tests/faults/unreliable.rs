@@ -126,6 +126,14 @@ impl Store for Unreliable {
         self.inner.keep_snapshot(aggregate, snapshot).await
     }
 
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.inner.snapshots().await
+    }
+
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        self.inner.drop_snapshots().await
+    }
+
     fn views(&self) -> Arc<dyn Views> {
         self.inner.views()
     }
