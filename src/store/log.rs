@@ -21,7 +21,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct OpenOptions {
     /// The name of the application, kept in the store: another application's store is refused.
     pub app: String,
-    /// The clock of `recorded_at` and of event ids.
+    /// The clock of `recorded_at` and of event ids, while it is behind the store's own clock: the server's, or the
+    /// machine's.
     pub clock: Clock,
     /// Whether the store is made when it is not there. Commands that only read do not make one.
     pub create: bool,

@@ -12,6 +12,7 @@
 //! - `vitals`: numbers of the process that writes
 //! - `chain`: a running SHA-256 over events
 //! - `check`: finds edits made around the triggers
+//! - `clock`: how far ahead a clock may be
 //! - `ids`: event ids that rise whatever the clock does
 //! - `tails`: what a writer knows of the log without looking
 //! - `open`: from a URL to a store
@@ -21,6 +22,8 @@
 
 mod chain;
 mod check;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;

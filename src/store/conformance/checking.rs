@@ -96,7 +96,7 @@ pub(super) async fn events_that_this_program_cannot_read_are_found(bench: Bench)
     committed(&*store, commit(2).events("tally:a", 1, &["tally.unheard"])).await;
     committed(&*store, commit(3).payload("tally:a", 2, "1.0", r#"{"by":"many"}"#)).await;
     committed(&*store, commit(4).payload("tally:a", 3, "2.0", r#"{"by":1}"#)).await;
-    committed(&*store, commit(5).on("tally:a", 4, 1).metadata("{}")).await;
+    committed(&*store, commit(5).on("tally:a", 4, 1).metadata(r#"{"actor":"user:alice","correlation":5}"#)).await;
     committed(&*store, commit(6).on("other:a", 0, 1)).await;
     let report = check(&*store, &types(), &mut |_, _| {}).await.expect("a report");
     let positions: Vec<_> = report.findings.iter().filter_map(|finding| finding.position).collect();

@@ -1,6 +1,9 @@
 //! Ids and times, whatever the clock does.
 
-use super::bench::{Bench, START, append, assert_in_order, commit, committed, log, time};
+use jiff::{SignedDuration, Timestamp};
+
+use super::bench::{Bench, START, append, assert_in_order, batch, commit, committed, log, time};
+use crate::store::StoreError;
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -63,6 +66,37 @@ pub(super) async fn ids_rise_after_the_clock_was_a_year_ahead(bench: Bench) {
     let events = log(&*store).await;
     assert_in_order(&events);
     assert_eq!(events[1_010].recorded_at, time(START + YEAR + SECOND));
+}
+
+/// Guarantee 13: the store has a clock of its own, beyond which nothing is recorded.
+pub(super) async fn a_clock_that_is_ahead_holds_nobody_back_and_is_refused_beyond_a_limit(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    let before = Timestamp::now();
+    bench.set_clock(before.as_microsecond() + YEAR);
+    let receipt = committed(&*store, commit(2).on("tally:a", 1, 2)).await;
+    let late = Timestamp::now() + SignedDuration::from_secs(60);
+    assert!(receipt.recorded_at < late, "the store's own clock counts: {}", receipt.recorded_at);
+    bench.set_clock(before.as_microsecond() + 10 * YEAR);
+    let refused = store.append(batch([commit(3).on("tally:a", 3, 1)])).await;
+    match refused {
+        Err(StoreError::Unusable { reason, .. }) => {
+            assert!(reason.contains("clock_ahead_days"), "it names the operator's limit: {reason}");
+        }
+        other => panic!("it must be refused: {other:?}"),
+    }
+    let known = append(&*store, [commit(2).on("tally:a", 1, 2)]).await;
+    assert_eq!(super::bench::duplicate(known[0]).first_position, 2, "what is known is answered all the same");
+    bench.set_clock(Timestamp::now().as_microsecond());
+    committed(&*store, commit(3).on("tally:a", 3, 1)).await;
+    let events = log(&*store).await;
+    assert_eq!(events.len(), 4);
+    assert_in_order(&events);
+    for event in events {
+        let (seconds, _) = event.event_id.get_timestamp().expect("a time in it").to_unix();
+        assert!(seconds as i64 <= late.as_second(), "no id is ahead: {}", event.event_id);
+        assert!(event.recorded_at < late, "no time is ahead: {}", event.recorded_at);
+    }
 }
 
 pub(super) async fn ids_are_of_version_7_and_tell_their_time(bench: Bench) {

@@ -75,6 +75,7 @@ macro_rules! __store_conformance_cases {
             clocks: ids_and_times_rise_with_the_position_when_the_clock_is_set_back_and_after_a_restart,
             clocks: five_thousand_events_in_one_millisecond_have_rising_ids,
             clocks: ids_rise_after_the_clock_was_a_year_ahead,
+            clocks: a_clock_that_is_ahead_holds_nobody_back_and_is_refused_beyond_a_limit,
             clocks: ids_are_of_version_7_and_tell_their_time,
             clocks: when_it_happened_is_kept_in_whole_microseconds_and_is_else_when_it_was_recorded,
             clocks: the_first_position_of_a_time_is_found,

@@ -39,7 +39,13 @@ pub(super) async fn append(
     seen: Head,
 ) -> Result<PgRow, sqlx::Error> {
     let query = sqlx::query(&shared.call).persistent(!shared.place.pooler());
-    columns.bind(query, seen, now).fetch_one(connection).await
+    let row = columns.bind(query, seen, now).fetch_one(connection).await?;
+    if columns.writes
+        && let Some(recorded) = row.try_get::<Option<Micros>, _>("recorded")?
+    {
+        shared.skew.look(now, recorded.time());
+    }
+    Ok(row)
 }
 
 /// Reads the function's answer.

@@ -1,4 +1,27 @@
 -- Version 4: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
+--
+-- Any role with EXECUTE may call it with any values. It refuses rows that this crate could not read, and times and ids
+-- that would hold back all later ones. It cannot know whether an event is true: see SECURITY.md.
+
+-- Why this crate could not read such a row; NULL if it can. `before` is the id of the event before it in the batch.
+-- STABLE SQL without settings: the planner puts the expression in place of the call.
+CREATE FUNCTION {schema}.unreadable(
+    kind text, id text, sequence bigint, metadata text, event_id uuid, before uuid, occurred timestamptz, digest bytea
+) RETURNS text LANGUAGE sql STABLE AS $annals$
+    SELECT CASE
+        WHEN kind COLLATE "C" !~ '^[a-z][a-z0-9_-]*$' THEN 'its aggregate type is not a kind'
+        WHEN octet_length(id) NOT BETWEEN 1 AND 1024 THEN 'its aggregate id is empty or longer than 1024 bytes'
+        WHEN sequence < 1 THEN 'its sequence is less than 1'
+        WHEN get_byte(uuid_send(event_id), 6) >> 4 <> 7 OR get_byte(uuid_send(event_id), 8) >> 6 <> 2
+            THEN 'its id is not a UUIDv7'
+        WHEN event_id <= before THEN 'its id is not greater than the id before it'
+        WHEN length(digest) <> 32 THEN 'its digest is not 32 bytes long'
+        WHEN occurred < timestamptz '4713-01-01 00:00:00+00 BC'
+            OR occurred > timestamptz '9999-12-30 22:00:00.999999+00' THEN 'its occurred_at is out of range'
+        WHEN coalesce(metadata::json ->> 'actor', '') COLLATE "C" !~ '^[a-z][a-z0-9_-]*:.'
+            OR octet_length(metadata::json ->> 'actor') > 1024 + 256 THEN 'its metadata names no actor'
+    END
+$annals$;
 
 -- Commits, streams (an aggregate named by a commit) and events come as columns; aggregates and chains that are named
 -- are numbered from 1.
@@ -9,7 +32,7 @@ CREATE OR REPLACE FUNCTION {schema}.append(
     writes          boolean,       -- whether anything is to be kept: if not, it only answers, without the lock
     seen_position   bigint,        -- the last event that this writer appended: it must still be there
     seen_event_id   uuid,
-    now             timestamptz,   -- the clock of the writer
+    now             timestamptz,   -- the clock of the writer: counts where it is behind that of the server
     plain           boolean,       -- within the batch all fits: sequences follow on each other, no id comes twice
     new_ids         boolean,       -- no command id can be known
     all_sure        boolean,       -- of all aggregates, what aggregate_sure says
@@ -45,7 +68,7 @@ CREATE OR REPLACE FUNCTION {schema}.append(
     event_metadata  text[],
     event_occurred  timestamptz[],
     event_digest    bytea[],
-    event_id        uuid[],        -- rising; if the log is beyond the first, others are made
+    event_id        uuid[],        -- rising; others are made if the log is beyond the first or the last is ahead of the clock
     -- the log before it, and the time of what is recorded now
     OUT diverged    boolean,
     OUT base        bigint,
@@ -73,6 +96,11 @@ AS $annals$
 #variable_conflict use_column
 DECLARE
     base_recorded timestamptz;
+    own       timestamptz;   -- the clock of this server
+    days      int;
+    own_ms    bigint;
+    after     uuid;          -- the id on which those of this batch follow
+    appended  bigint;
     unmoved   boolean;
     fits      boolean;
     last      bigint[];
@@ -96,13 +124,19 @@ BEGIN
                 upper(current_setting('transaction_isolation')) USING ERRCODE = 'invalid_transaction_state';
         END IF;
         nothing := pg_advisory_xact_lock(1634627169, '{schema}.events'::regclass::oid::int);
+        -- What is acknowledged is on the disk, whatever this role, database or session has as its default.
+        IF current_setting('synchronous_commit') = 'off' THEN
+            nothing := set_config('synchronous_commit', 'on', true);
+        END IF;
     END IF;
 
     SELECT e.position, e.event_id, e.recorded_at INTO base, base_id, base_recorded
         FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
     base := coalesce(base, 0);
     base_id := coalesce(base_id, '00000000-0000-0000-0000-000000000000');
-    recorded := greatest(base_recorded, now);
+    -- Never ahead of this server's clock: one process whose clock is wrong would hold the time of all others.
+    own := clock_timestamp();
+    recorded := greatest(base_recorded, least(now, own));
 
     unmoved := seen_position = base AND seen_event_id = base_id;
     IF seen_position > 0 AND NOT unmoved THEN
@@ -206,11 +240,39 @@ BEGIN
         RETURN;
     END IF;
 
-    IF event_id[1] <= base_id THEN
-        -- A UUIDv7: 48 bits of milliseconds, 42 bits that count on, 32 bits of chance. The clock is behind, or another
-        -- writer was faster: time stays where the last id was, and counting goes on; the chance keeps a log that was
-        -- restored and written on from giving out the ids of the tail that it lost.
-        previous := replace(base_id::text, '-', '');
+    IF outcomes IS NULL OR 0 = ANY (outcomes) THEN
+        IF now > own + interval '1 minute' OR recorded > base_recorded + interval '1 day' THEN
+            days := coalesce((
+                SELECT m.value::int FROM {schema}.meta m WHERE m.key = 'clock_ahead_days' AND m.value ~ '^[0-9]{1,7}$'
+            ), 1830);
+            IF now > own + make_interval(days => days) THEN
+                RAISE EXCEPTION 'annals: the clock of this program says %, the clock of the server %', now, own
+                    USING ERRCODE = 'AN001';
+            ELSIF recorded > base_recorded + make_interval(days => days) THEN
+                RAISE EXCEPTION 'annals: the clock of the server says %, the last event was recorded at %', own,
+                    base_recorded USING ERRCODE = 'AN001';
+            END IF;
+        END IF;
+        IF recorded < timestamptz '4713-01-01 00:00:00+00 BC'
+            OR recorded > timestamptz '9999-12-30 22:00:00.999999+00' THEN
+            RAISE EXCEPTION 'annals: after event %, recorded_at would be %, which no reader could read', base, recorded
+                USING ERRCODE = 'AN002';
+        END IF;
+    END IF;
+
+    own_ms := date_part('epoch', own) * 1000;
+    IF event_id[1] <= base_id
+        OR event_id[cardinality(event_id)] > (lpad(to_hex(own_ms + 60000), 12, '0') || '7fffbfffffffffffffff')::uuid
+    THEN
+        -- A UUIDv7: 48 bits of milliseconds, 42 bits that count on, 32 bits of chance. Another writer was faster, or a
+        -- clock is wrong. If the log is beyond the first id, time stays where its last id was, and counting goes on; the
+        -- chance keeps a log that was restored and written on from giving out the ids of the tail that it lost. Ids
+        -- ahead of this server's clock are replaced by ids of its time.
+        after := base_id;
+        IF event_id[1] > base_id THEN
+            after := greatest(base_id, (lpad(to_hex(own_ms), 12, '0') || '70008000000000000000')::uuid);
+        END IF;
+        previous := replace(after::text, '-', '');
         time_part := ('x' || lpad(substr(previous, 1, 12), 16, '0'))::bit(64)::bigint;
         counter := (('x' || lpad(substr(previous, 14, 3), 16, '0'))::bit(64)::bigint << 30)
             + (('x' || lpad(substr(previous, 17, 8), 16, '0'))::bit(64)::bigint & 1073741823);
@@ -227,6 +289,9 @@ BEGIN
             FROM generate_series(counter + 1, counter + cardinality(event_id)) AS n
         );
         event_ids := event_id;
+        IF event_id[1] <= base_id THEN
+            RAISE EXCEPTION 'annals: no event id follows on %, the last of the log', base_id USING ERRCODE = 'AN002';
+        END IF;
     END IF;
 
     INSERT INTO {schema}.events (
@@ -239,21 +304,48 @@ BEGIN
     FROM unnest(
         event_n, event_commit, event_aggregate_type, event_aggregate_id, event_sequence, append.event_type,
         append.event_version, event_payload, event_metadata, event_occurred, event_digest
-    ) AS e (
-        n, c, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, occurred_at, digest
+    ) WITH ORDINALITY AS e (
+        n, c, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, occurred_at, digest,
+        place
     )
-    WHERE e.n IS NOT NULL;
+    WHERE e.n IS NOT NULL AND (e.n = e.place OR NOT fits) AND {schema}.unreadable(
+        e.aggregate_type, e.aggregate_id, e.sequence, e.metadata, append.event_id[e.n], append.event_id[e.n - 1],
+        e.occurred_at, e.digest
+    ) IS NULL;
+    GET DIAGNOSTICS appended = ROW_COUNT;
+    IF appended <> coalesce(till[cardinality(till)], 0) THEN
+        RAISE EXCEPTION 'annals: no reader could read an event of this batch: %', coalesce((
+            SELECT format('%s of %s:%s, %s', e.event_type, e.kind, left(e.id, 100), e.reason)
+            FROM (
+                SELECT e.*, {schema}.unreadable(
+                    e.kind, e.id, e.sequence, e.metadata, append.event_id[e.n], append.event_id[e.n - 1], e.occurred,
+                    e.digest
+                ) AS reason
+                FROM unnest(
+                    event_n, event_aggregate_type, event_aggregate_id, event_sequence, append.event_type,
+                    event_metadata, event_occurred, event_digest
+                ) AS e (n, kind, id, sequence, event_type, metadata, occurred, digest)
+            ) e
+            WHERE e.n IS NOT NULL AND e.reason IS NOT NULL LIMIT 1
+        ), 'its columns contradict each other') USING ERRCODE = 'data_exception';
+    END IF;
 
     INSERT INTO {schema}.commands
     SELECT c.command_id, c.command, c.body_digest, base + c.till - c.written + least(c.written, 1), c.written,
         base + c.till, CASE WHEN c.till = 0 THEN base_id ELSE append.event_id[c.till] END, recorded
     FROM unnest(append.command_id, append.command, append.body_digest, kept, append.written, append.till)
         AS c (command_id, command, body_digest, kept, written, till)
-    WHERE c.kept;
+    WHERE c.kept AND length(c.body_digest) = 32;
+    GET DIAGNOSTICS appended = ROW_COUNT;
+    IF appended <> cardinality(array_positions(kept, true)) THEN
+        RAISE EXCEPTION 'annals: the digest of a command is 32 bytes long' USING ERRCODE = 'data_exception';
+    END IF;
 END
 $annals$;
 
--- The owner grants EXECUTE to the roles that may append: see `grant`.
+-- Nobody else needs it: the append function calls it as its owner.
+REVOKE ALL ON FUNCTION {schema}.unreadable(text, text, bigint, text, uuid, uuid, timestamptz, bytea) FROM PUBLIC;
+-- The owner grants EXECUTE to the roles that may append: see `grants`.
 DO $annals$
 BEGIN
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', (

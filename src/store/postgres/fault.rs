@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::place::{CONNECT, Place};
-use crate::store::StoreError;
+use crate::store::{StoreError, clock};
 
 /// How long an append waits for the lock, as `append.sql` has it.
 pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -51,6 +51,8 @@ impl Place {
                 "it is read-only ({message}): this is a replica, or default_transaction_read_only is on: name the \
                  primary server"
             ),
+            "AN001" => format!("{message}: {}", clock::advice(&format!("{}.meta", self.schema()))),
+            "AN002" => format!("{message}: run `check`, and have the owner correct the row that it names"),
             "42501" if message.starts_with("annals:") => return None,
             "42501" => format!(
                 "this user lacks a right ({message}): grant it USAGE on the schema, SELECT on its tables and EXECUTE \

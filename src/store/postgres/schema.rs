@@ -177,17 +177,29 @@ pub(super) async fn execute(place: &Place, connection: &mut PgConnection, sql: &
     Ok(())
 }
 
-/// Sees that the server is one that this crate can work with; answers its settings in words.
+/// Sees that the server is one that this crate can work with; answers its settings in words, with a warning if it does
+/// not keep what it acknowledges.
 async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, StoreError> {
     let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
-         current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit')";
+         current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit'), \
+         current_setting('full_page_writes')";
     let row = connection.fetch_one(sql).await.map_err(|error| place.fault(DOING, error))?;
     let text = |index| row.try_get::<String, _>(index).map_err(|error| place.fault(DOING, error));
-    let version = text(1)?;
+    let (version, fsync, synchronous, full) = (text(1)?, text(3)?, text(4)?, text(5)?);
     if let Some(reason) = fitness(text(0)?.parse().unwrap_or(0), &version, &text(2)?) {
         return Err(place.unusable(reason));
     }
-    Ok(format!("PostgreSQL {version}, fsync={}, synchronous_commit={}", text(3)?, text(4)?))
+    // The append function turns it on.
+    let synchronous = if synchronous == "off" { "on" } else { &synchronous };
+    let mut words = format!("PostgreSQL {version}, fsync={fsync}, synchronous_commit={synchronous}");
+    for (name, value) in [("fsync", fsync), ("full_page_writes", full)] {
+        if value == "off" {
+            let weakness = format!("{name}=off: a crash of the server's machine may lose or damage the log");
+            tracing::warn!(store = place.name(), "acknowledged commands may be lost: {weakness}");
+            words.push_str(&format!(" (NOT DURABLE: {weakness})"));
+        }
+    }
+    Ok(words)
 }
 
 /// Why a server cannot be used, if it cannot.

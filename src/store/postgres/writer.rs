@@ -18,6 +18,7 @@ use super::place::Place;
 use super::session::Session;
 use super::watch::News;
 use crate::events::Head;
+use crate::store::clock::Skew;
 use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     /// The call of the append function.
     pub(super) call: String,
     clock: Clock,
+    pub(super) skew: Skew,
     head: watch::Sender<Head>,
     news: News,
 }
@@ -50,7 +52,7 @@ pub(super) struct Shared {
 impl Writer {
     pub(super) fn start(place: Place, clock: Clock, head: watch::Sender<Head>, news: News) -> Self {
         let call = super::append::call(&place);
-        let shared = Arc::new(Shared { place, call, clock, head, news });
+        let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, news });
         let (requests, mut receive) = mpsc::unbounded_channel();
         let mut task = Task { shared: shared.clone(), connection: None, tails: Tails::default() };
         let work = async move {

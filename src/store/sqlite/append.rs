@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::ids::Tail;
+use super::ids::{Now, Tail, Times};
 use super::place::Place;
 use super::rows::{self, time};
 use crate::events::{Head, Ref};
+use crate::store::clock;
 use crate::store::tails::Tails;
-use crate::store::{Batch, Clock, Commit, Outcome, Poison, Receipt, StoreError};
+use crate::store::{Batch, Commit, Outcome, Poison, Receipt, StoreError};
 
 const DOING: &str = "appending";
 
@@ -29,11 +30,11 @@ pub(super) fn append(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
-    clock: &Clock,
+    times: &Times,
     tails: &mut Tails,
 ) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
     begin(place, connection, "BEGIN IMMEDIATE")?;
-    let (outcomes, base, head) = write(place, connection, batch, clock, Some(tails))?;
+    let (outcomes, base, head) = write(place, connection, batch, times, Some(tails))?;
     match head {
         Some(head) if !outcomes.iter().any(Outcome::poisons) => tails.append(base, batch, head),
         Some(head) => tails.forget(head),
@@ -47,12 +48,12 @@ pub(super) fn answer(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
-    clock: &Clock,
+    times: &Times,
     seen: Head,
 ) -> Result<Vec<Outcome>, StoreError> {
     begin(place, connection, "BEGIN")?;
     still_there(place, connection, seen)?;
-    append_and_commit(place, connection, batch, clock).map(|(outcomes, _)| outcomes)
+    append_and_commit(place, connection, batch, times).map(|(outcomes, _)| outcomes)
 }
 
 pub(super) fn begin(place: &Place, connection: &Connection, sql: &str) -> Result<(), StoreError> {
@@ -94,9 +95,9 @@ pub(super) fn append_and_commit(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
-    clock: &Clock,
+    times: &Times,
 ) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
-    write(place, connection, batch, clock, None).map(|(outcomes, _, head)| (outcomes, head))
+    write(place, connection, batch, times, None).map(|(outcomes, _, head)| (outcomes, head))
 }
 
 /// The outcomes, the head before, and the head if it moved.
@@ -104,26 +105,31 @@ fn write(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
-    clock: &Clock,
+    times: &Times,
     tails: Option<&Tails>,
 ) -> Result<(Vec<Outcome>, Head, Option<Head>), StoreError> {
-    let appended = Append::new(connection, tails).and_then(|mut append| {
+    let appended = || {
+        let mut append = Append::new(connection, tails)?;
         let before = append.tail.head;
         if tails.is_some_and(|tails| tails.head() != before) {
             append.tails = None;
-            if let Err(lost) = still_there(place, connection, tails.map(Tails::head).unwrap_or_default()) {
-                return Ok(Err(lost));
-            }
+            still_there(place, connection, tails.map(Tails::head).unwrap_or_default())?;
         }
-        let outcomes: Result<Vec<_>, _> =
-            batch.commits().iter().map(|commit| append.commit(commit, batch.may_know(commit), clock())).collect();
-        Ok(Ok((outcomes?, before, (append.tail.head != before).then_some(append.tail.head))))
-    });
-    let done = match appended {
-        Ok(done) => done?,
-        Err(error) => {
+        let mut outcomes = Vec::with_capacity(batch.commits().len());
+        for commit in batch.commits() {
+            outcomes.push(append.commit(commit, batch.may_know(commit), times)?);
+        }
+        Ok((outcomes, before, (append.tail.head != before).then_some(append.tail.head)))
+    };
+    let done = match appended() {
+        Ok(done) => done,
+        Err(halt) => {
             roll_back(connection);
-            return Err(place.fault(DOING, error));
+            return Err(match halt {
+                Halt::Sqlite(error) => place.fault(DOING, error),
+                Halt::Clock(reason) => place.unusable(reason),
+                Halt::Store(error) => error,
+            });
         }
     };
     match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
@@ -147,7 +153,28 @@ fn after_commit(place: &Place, error: rusqlite::Error, open: bool) -> StoreError
     }
 }
 
+/// Why a batch is not appended.
+enum Halt {
+    Sqlite(rusqlite::Error),
+    /// A clock is too far ahead: what to do.
+    Clock(String),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 struct Append<'c> {
+    connection: &'c Connection,
     tail: Tail,
     /// What is known of the aggregates' last sequences before the batch, and what it has written since.
     tails: Option<&'c Tails>,
@@ -169,6 +196,7 @@ impl<'c> Append<'c> {
             })
             .optional()?;
         Ok(Self {
+            connection,
             tail: tail.unwrap_or_default(),
             tails,
             written: HashMap::new(),
@@ -180,15 +208,15 @@ impl<'c> Append<'c> {
         })
     }
 
-    fn commit(&mut self, commit: &'c Commit, may_know: bool, now: Timestamp) -> rusqlite::Result<Outcome> {
-        let outcome = self.decide(commit, may_know, now)?;
+    fn commit(&mut self, commit: &'c Commit, may_know: bool, times: &Times) -> Result<Outcome, Halt> {
+        let outcome = self.decide(commit, may_know, times)?;
         if outcome.poisons() {
             self.poison.add(commit);
         }
         Ok(outcome)
     }
 
-    fn decide(&mut self, commit: &'c Commit, may_know: bool, now: Timestamp) -> rusqlite::Result<Outcome> {
+    fn decide(&mut self, commit: &'c Commit, may_know: bool, times: &Times) -> Result<Outcome, Halt> {
         if may_know && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
             let same = known.body_digest == *commit.body_digest() && command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
@@ -196,6 +224,11 @@ impl<'c> Append<'c> {
         if self.poison.hits(commit) || self.moved(commit)? {
             return Ok(Outcome::Conflict);
         }
+        let now = times.now();
+        if commit.keeps_command() {
+            self.check(times, now)?;
+        }
+        let now = now.time();
         let recorded_at = self.tail.time(now);
         let events = commit.event_count() as u64;
         let first_position = self.tail.head.position + u64::from(events > 0);
@@ -221,6 +254,19 @@ impl<'c> Append<'c> {
             recorded_at: time(recorded_at),
             repeated: false,
         }))
+    }
+
+    /// Sees that no clock is too far ahead to record an event.
+    fn check(&self, times: &Times, now: Now) -> Result<(), Halt> {
+        const LIMIT: &str = "SELECT value FROM meta WHERE key = ?1";
+        let days = || {
+            let value = self.connection.query_row(LIMIT, [clock::KEY], |row| row.get::<_, String>(0)).optional()?;
+            Ok::<_, rusqlite::Error>(value.and_then(|days| days.parse::<u32>().ok()).map(i64::from))
+        };
+        match times.check(now, &self.tail, days)? {
+            None => Ok(()),
+            Some(reason) => Err(Halt::Clock(reason)),
+        }
     }
 
     fn moved(&mut self, commit: &Commit) -> rusqlite::Result<bool> {

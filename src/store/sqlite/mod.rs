@@ -11,7 +11,8 @@
 //! `shop.db-shm` if a program that died has left them: SQLite would read them into the backup.
 //!
 //! ## Layout
-//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice
+//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice; `medium`: file systems
+//!   that lose what was synced
 //! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
 //! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
 //! - `reader`, `rows`: what is read, on connections of the `pool`; `watch`: noticing what others append
@@ -25,6 +26,7 @@ pub(in crate::store) mod copy;
 mod fault;
 mod file;
 mod ids;
+mod medium;
 mod place;
 mod pool;
 mod reader;
@@ -64,6 +66,8 @@ const READERS: u32 = 8;
 /// A store on an embedded SQLite file.
 pub struct SqliteStore {
     place: Place,
+    /// Why what was acknowledged may be lost although it was synced.
+    weakness: Option<String>,
     writer: Writer,
     readers: Arc<Pool>,
     views: Arc<SqliteViews>,
@@ -104,13 +108,17 @@ impl SqliteStore {
         if of_views.log_id != meta.log_id {
             return Err(views.unusable(format!("it was made from another log: {}", views.instead())));
         }
+        let weakness = if log.durable() { medium::weakness(log.path()) } else { None };
+        if let Some(weakness) = &weakness {
+            tracing::warn!(store = log.name(), "acknowledged commands may be lost: {weakness}");
+        }
         let readers = Pool::new(log.clone(), READERS);
         let (head, _) = channel::channel(reader::head(&log, &file::reader(&log)?)?);
         // Nobody else can append to a private store.
         let watcher = if log.durable() { Some(Watcher::start(log.clone(), head.clone())?) } else { None };
         let writer = Writer::start(log.clone(), turnstile, options.clock, head.clone())?;
         let views = Arc::new(SqliteViews::open(views)?);
-        Ok(Self { place: log, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
+        Ok(Self { place: log, weakness, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
     }
 }
 
@@ -187,10 +195,11 @@ impl Store for SqliteStore {
     }
 
     fn describe(&self) -> String {
-        if self.place.durable() {
-            format!("SQLite WAL, synchronous=FULL, {}", self.place.path().display())
-        } else {
-            "SQLite WAL, synchronous=OFF, a private temporary file".to_owned()
+        let path = self.place.path().display();
+        match &self.weakness {
+            _ if !self.place.durable() => "SQLite WAL, synchronous=OFF, a private temporary file".to_owned(),
+            None => format!("SQLite WAL, synchronous=FULL, {path}"),
+            Some(weakness) => format!("SQLite WAL, synchronous=FULL, {path} (NOT DURABLE: {weakness})"),
         }
     }
 

@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::append::{append_and_commit, roll_back};
+use super::ids::Times;
 use super::place::Place;
 use super::reader;
 use super::writer::Answer;
 use crate::events::{Head, Ref, Stored};
-use crate::store::{Batch, Clock, Exclusive, Outcome, StoreError};
+use crate::store::{Batch, Exclusive, Outcome, StoreError};
 
 enum Request {
     Load { aggregate: Ref, after: u64, reply: Answer<Vec<Stored>> },
@@ -40,7 +41,7 @@ impl Held {
 
     /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
     /// head if it moved.
-    pub(super) fn serve(self, place: &Place, connection: &Connection, clock: &Clock) -> Option<Head> {
+    pub(super) fn serve(self, place: &Place, connection: &Connection, times: &Times) -> Option<Head> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             let Ok(request) = self.requests.recv_timeout(left) else {
@@ -52,7 +53,7 @@ impl Held {
                     let _ = reply.send(reader::load(place, connection, &aggregate, after, i64::MAX));
                 }
                 Request::Append { batch, reply } => {
-                    let result = append_and_commit(place, connection, &batch, clock);
+                    let result = append_and_commit(place, connection, &batch, times);
                     roll_back(connection);
                     let (result, head) = match result {
                         Ok((outcomes, head)) => (Ok(outcomes), head),

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::append::{answer, append, begin, roll_back};
 use super::fault::told;
 use super::file::{self, TURN};
+use super::ids::Times;
 use super::place::Place;
 use super::session::{Held, Session};
 use super::turn::Turnstile;
@@ -45,7 +46,8 @@ impl Writer {
             .pragma_update(None, "ignore_check_constraints", true)
             .map_err(|error| place.fault("opening the store", error))?;
         let (send, receive) = mpsc::channel();
-        let mut thread = Thread { place, connection, turnstile, clock, head, tails: Tails::default() };
+        let times = Times::new(clock, !place.durable());
+        let mut thread = Thread { place, connection, turnstile, times, head, tails: Tails::default() };
         let name = thread.place.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
@@ -99,7 +101,7 @@ struct Thread {
     place: Place,
     connection: Connection,
     turnstile: Turnstile,
-    clock: Clock,
+    times: Times,
     head: watch::Sender<Head>,
     tails: Tails,
 }
@@ -140,11 +142,11 @@ impl Thread {
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
-            let outcomes = answer(&self.place, &self.connection, batch, &self.clock, self.tails.head());
+            let outcomes = answer(&self.place, &self.connection, batch, &self.times, self.tails.head());
             return outcomes.inspect_err(|error| forget(&mut self.tails, error));
         }
         let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
-        let appended = append(&self.place, &self.connection, batch, &self.clock, &mut self.tails);
+        let appended = append(&self.place, &self.connection, batch, &self.times, &mut self.tails);
         let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.tails, error))?;
         publish(&self.head, head);
         Ok(outcomes)
@@ -169,7 +171,7 @@ impl Thread {
         let (session, held) = Held::new(hold);
         // Nobody there to take it: `held` sees that at once and lets go.
         let _ = reply.send(Ok(session));
-        let head = held.serve(&self.place, &self.connection, &self.clock);
+        let head = held.serve(&self.place, &self.connection, &self.times);
         roll_back(&self.connection);
         drop(turn);
         publish(&self.head, head);

@@ -1,5 +1,7 @@
 //! What is true of this store alone. (What is true of all: the conformance suite.)
 
+mod durable;
+mod forging;
 mod losing;
 mod opening;
 mod plans;
