@@ -229,6 +229,14 @@ impl App {
         self.start(store, true).await
     }
 
+    /// Makes a store on PostgreSQL, or brings its schema to this version, as its owner: see [`crate::store::upgrade`].
+    #[cfg(all(feature = "postgres", feature = "cli"))]
+    pub(crate) async fn upgrade(&self, url: &str) -> Result<Option<crate::store::Upgraded>, OpenError> {
+        self.check()?;
+        let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true };
+        Ok(crate::store::upgrade(url, options).await?)
+    }
+
     /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;

@@ -49,16 +49,22 @@ use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{Origin, Ref};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
+use crate::store::shown;
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 /// An application about to be opened on the store that `--store` names: a subcommand of its own first looks at what it
 /// was asked, and opens it only if that makes sense, so that a mistake makes no store.
-#[derive(Debug)]
 pub struct Opening {
     app: App,
     url: String,
     opened: Arc<OnceLock<Annals>>,
+}
+
+impl std::fmt::Debug for Opening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opening").field("app", &self.app).field("url", &shown(&self.url)).finish_non_exhaustive()
+    }
 }
 
 impl Opening {
@@ -82,10 +88,10 @@ pub(crate) struct Subcommand {
 }
 
 /// Where the store is.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 struct StoreArgs {
     /// The store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
-    #[arg(long, env = "ANNALS_STORE", value_name = "URL")]
+    #[arg(long, env = "ANNALS_STORE", hide_env_values = true, value_name = "URL")]
     store: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl std::fmt::Debug for OpenOptions {
 /// What a store answers when it cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL names no kind of store.
+    /// The URL, shown without its password, names no kind of store.
     #[error("`{0}` names no store: write sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE")]
     UnknownUrl(String),
     /// The store is not there, and was not to be made.
@@ -97,6 +97,13 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// No store is named by this URL, which may hold a password.
+    pub(crate) fn unknown_url(url: &str) -> Self {
+        Self::UnknownUrl(super::shown(url))
+    }
 }
 
 /// Which events a reader wants.

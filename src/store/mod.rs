@@ -15,7 +15,7 @@
 //! - `clock`: how far ahead a clock may be
 //! - `ids`: event ids that rise whatever the clock does
 //! - `tails`: what a writer knows of the log without looking
-//! - `open`: from a URL to a store
+//! - `open`: from a URL to a store; `url`: URLs as messages show them
 //! - `sqlite`: the store on an embedded file
 //! - `postgres`: the store that several processes share
 //! - `conformance`: the suite that every store passes
@@ -39,6 +39,7 @@ mod shares;
 pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod tails;
+mod url;
 mod views;
 mod vitals;
 
@@ -49,9 +50,10 @@ pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, dige
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;
 #[cfg(feature = "postgres")]
-pub use postgres::{Migrated, migrate};
+pub use postgres::{Migrated, Upgraded, grant, migrate, upgrade};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
+pub(crate) use url::shown;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
 #[cfg(feature = "http")]
 pub(crate) use vitals::Histogram;

@@ -19,5 +19,5 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, Sto
         return Ok(Arc::new(super::postgres::PostgresStore::open(url, options).await?));
     }
     let _ = options;
-    Err(StoreError::UnknownUrl(url.to_owned()))
+    Err(StoreError::unknown_url(url))
 }

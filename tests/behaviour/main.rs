@@ -8,5 +8,6 @@ mod guarantees;
 mod lineage;
 mod pipeline;
 mod reading;
+mod roles;
 mod soundness;
 mod trail;

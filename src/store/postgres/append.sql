@@ -5,7 +5,7 @@
 
 -- Why this crate could not read such a row; NULL if it can. `before` is the id of the event before it in the batch.
 -- STABLE SQL without settings: the planner puts the expression in place of the call.
-CREATE FUNCTION {schema}.unreadable(
+CREATE OR REPLACE FUNCTION {schema}.unreadable(
     kind text, id text, sequence bigint, metadata text, event_id uuid, before uuid, occurred timestamptz, digest bytea
 ) RETURNS text LANGUAGE sql STABLE AS $annals$
     SELECT CASE
@@ -345,7 +345,7 @@ $annals$;
 
 -- Nobody else needs it: the append function calls it as its owner.
 REVOKE ALL ON FUNCTION {schema}.unreadable(text, text, bigint, text, uuid, uuid, timestamptz, bytea) FROM PUBLIC;
--- The owner grants EXECUTE to the roles that may append: see `grants`.
+-- The owner grants EXECUTE to the roles that may append: see `migrate --grant`.
 DO $annals$
 BEGIN
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', (

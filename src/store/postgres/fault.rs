@@ -2,11 +2,15 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::owner;
 use super::place::{CONNECT, Place};
 use crate::store::{StoreError, clock};
 
 /// How long an append waits for the lock, as `append.sql` has it.
 pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The codes of Unix for a table of open files that is full: of the system, and of the process.
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
 /// An error of this crate's own making.
 pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
@@ -31,6 +35,8 @@ impl Place {
                 "no connection became free within {CONNECT:?}: the server does not answer, or all connections of this \
                  program are in use by slow queries"
             )),
+            sqlx::Error::Io(failed) if failed.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => self
+                .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => self.unusable(format!(
                 "the server cannot be reached ({error}): see that it runs, and that host and port are right"
             )),
@@ -54,10 +60,14 @@ impl Place {
             "AN001" => format!("{message}: {}", clock::advice(&format!("{}.meta", self.schema()))),
             "AN002" => format!("{message}: run `check`, and have the owner correct the row that it names"),
             "42501" if message.starts_with("annals:") => return None,
-            "42501" => format!(
-                "this user lacks a right ({message}): grant it USAGE on the schema, SELECT on its tables and EXECUTE \
-                 on its functions"
-            ),
+            "42501" => {
+                let user = self.options().get_username();
+                let grants = owner::grants(self, user).join("; ");
+                format!(
+                    "the user `{user}` lacks a right ({message}): as the schema's owner, run `migrate --grant {user}`, or \
+                     {grants}"
+                )
+            }
             "53300" => {
                 format!("the server takes no more connections ({message}): raise max_connections, or use a pooler")
             }

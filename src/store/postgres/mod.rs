@@ -7,13 +7,13 @@
 //! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it
 //! appends: so positions have no gap, and are in commit order, whoever writes.
 //!
-//! An application's role needs no right to write the log's tables: `GRANT USAGE ON SCHEMA`, `GRANT SELECT ON ALL TABLES`
-//! and `GRANT EXECUTE ON ALL FUNCTIONS` in the schema, by the role that made it, let it append and read. For
-//! projections it needs `CREATE` on the schema too.
+//! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
+//! log's tables: [`grant`] gives it what it needs, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
 //!
 //! ## Layout
 //! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
 //! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `lock.sql`, `append.sql`
+//! - `owner`: what only the owner does: migrations, and the rights of an application's role
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
 //! - `reader`, `rows`: what is read; `watch`: noticing what others append
@@ -24,6 +24,7 @@
 mod append;
 mod columns;
 mod fault;
+mod owner;
 mod place;
 mod reader;
 mod rows;
@@ -44,6 +45,7 @@ use jiff::Timestamp;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
 
+pub use self::owner::{Upgraded, grant, upgrade};
 pub use self::takeover::{Migrated, migrate};
 
 use self::place::Place;

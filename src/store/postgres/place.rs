@@ -47,7 +47,7 @@ impl Place {
         let Own { rest, schema, pooler } = Own::of(url).map_err(unusable)?;
         let options: PgConnectOptions = rest.parse().map_err(|_: sqlx::Error| {
             // What is wrong may be said with the password in it.
-            unusable("its URL cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
+            unusable(UNREADABLE.to_owned())
         })?;
         let name = format!(
             "postgres://{}@{}:{}/{}?schema={schema}",
@@ -138,6 +138,37 @@ impl Place {
     }
 }
 
+/// What is said of a URL in which something may be a part of a password.
+const UNREADABLE: &str = "its URL cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, and in a user or \
+     password %40 for `@`, %2F for `/`, %3F for `?`, %23 for `#`";
+
+/// The parameters of a URL that sqlx takes; it ignores all others.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Whether it is a parameter's name, and no part of a password.
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter))
+}
+
 /// An identifier for use in SQL.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -154,6 +185,12 @@ struct Own {
 impl Own {
     fn of(url: &str) -> Result<Self, String> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        // A password that was not escaped would be taken for a database, and shown.
+        let path =
+            address.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+        if url.contains('#') || path.contains('@') || query.contains('@') {
+            return Err(UNREADABLE.to_owned());
+        }
         let mut own = Self { rest: String::new(), schema: "public".to_owned(), pooler: false };
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -163,7 +200,14 @@ impl Own {
                 Some(("pooler", other)) => {
                     return Err(format!("it says `pooler={other}`: write `pooler=transaction`, or leave it out"));
                 }
-                _ => rest.push(pair),
+                Some((name, _)) if PARAMETERS.contains(&name) || name.starts_with("options[") => rest.push(pair),
+                Some((name, _)) if is_word(name) => {
+                    return Err(format!(
+                        "its URL has a parameter `{name}`, which is not known: there are schema, pooler, {}",
+                        PARAMETERS.join(", ")
+                    ));
+                }
+                _ => return Err(UNREADABLE.to_owned()),
             }
         }
         let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
@@ -187,8 +231,8 @@ mod tests {
 
     #[test]
     fn what_sqlx_does_not_know_is_taken_out_of_the_url() {
-        let own = Own::of("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&a=b").unwrap();
-        let rest = "postgres://u@h/d?sslmode=disable&a=b".to_owned();
+        let own = Own::of("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&options[a]=b").unwrap();
+        let rest = "postgres://u@h/d?sslmode=disable&options[a]=b".to_owned();
         assert_eq!(own, Own { rest, schema: "acme".to_owned(), pooler: true });
         let own = Own::of("postgres://u@h/d").unwrap();
         assert_eq!(own, Own { rest: "postgres://u@h/d".to_owned(), schema: "public".to_owned(), pooler: false });
@@ -207,7 +251,23 @@ mod tests {
         let place = Place::parse("postgres://user:s3cret@host:5/data?schema=acme").unwrap();
         assert_eq!(place.name(), "postgres://user@host:5/data?schema=acme");
         assert!(!format!("{place:?}").contains("s3cret"), "{place:?}");
-        let refused = Place::parse("postgres://user:s3cret@host:port/data").unwrap_err();
-        assert!(!format!("{refused:?} {refused}").contains("s3cret"), "{refused:?}");
+        for url in [
+            "postgres://user:s3cret@host:port/data",
+            "postgres://user:5/s3cret@host/data",
+            "postgres://user:5?s3cret@host/data",
+            "postgres://user:5?s3cret=@host/data",
+            "postgres://user:5#s3cret@host/data",
+        ] {
+            let refused = Place::parse(url).unwrap_err();
+            assert!(!format!("{refused:?} {refused}").contains("s3cret"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_refused_by_name() {
+        for name in ["Schema", "schemas", "pool", "connect_timeout"] {
+            let refused = Own::of(&format!("postgres://h/d?{name}=acme")).unwrap_err();
+            assert!(refused.contains(&format!("`{name}`")) && refused.contains("schema, pooler"), "{refused}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
+use super::owner;
 use super::place::Place;
 use crate::store::StoreError;
 
@@ -54,10 +55,7 @@ pub(super) enum State {
 pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<String, StoreError> {
     let mut connection = place.connect().await?;
     let settings = server(place, &mut connection).await?;
-    // In a transaction: behind a pooler two steps of one statement may else run on two connections.
-    let mut look = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
-    let found = inspect(place, &mut look).await?;
-    look.rollback().await.map_err(|error| place.fault(DOING, error))?;
+    let found = look(place, &mut connection).await?;
     let fits = match usable(place, app, found)? {
         Some(version) => version == VERSION,
         None => false,
@@ -70,8 +68,17 @@ pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<St
     Ok(settings)
 }
 
+/// What lies in the schema now.
+pub(super) async fn look(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
+    // In a transaction: behind a pooler two steps of one statement may else run on two connections.
+    let mut look = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
+    let found = inspect(place, &mut look).await?;
+    look.rollback().await.map_err(|error| place.fault(DOING, error))?;
+    Ok(found)
+}
+
 /// The version of this application's store; `None` where there is nothing yet.
-fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreError> {
+pub(super) fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreError> {
     match state {
         State::Empty => Ok(None),
         State::Ours { version, .. } if version > VERSION => {
@@ -93,7 +100,12 @@ fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreEr
 }
 
 /// Brings the schema up to [`VERSION`], in one transaction, one process at a time.
-async fn migrate(place: &Place, connection: &mut PgConnection, app: &str, create: bool) -> Result<(), StoreError> {
+pub(super) async fn migrate(
+    place: &Place,
+    connection: &mut PgConnection,
+    app: &str,
+    create: bool,
+) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
     if create {
         lock(place, &mut transaction).await?;
@@ -104,11 +116,12 @@ async fn migrate(place: &Place, connection: &mut PgConnection, app: &str, create
         None if !create => return Err(StoreError::Missing(place.name().to_owned())),
         Some(found) if !create => {
             return Err(place.unusable(format!(
-                "its schema has version {found}, this program wants {VERSION}: execute a command to bring it up"
+                "its schema has version {found}, this program wants {VERSION}: run `migrate` as its owner"
             )));
         }
         _ => {}
     }
+    owner::may_migrate(place, &mut transaction, version).await?;
     if version.is_none() {
         make_schema(place, &mut transaction).await?;
     }

@@ -2,9 +2,13 @@
 
 use rusqlite::ErrorCode;
 
+use super::cause;
 use super::place::Place;
 use super::turn::NoTurn;
 use crate::store::StoreError;
+
+/// What is being done while a file or a connection is opened, and nothing can have been written.
+pub(super) const OPENING: &str = "opening the store";
 
 /// A database error with advice.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,21 @@ pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
 impl Place {
     /// What SQLite says while `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
+        if doing == OPENING
+            && matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::CannotOpen
+                        | ErrorCode::PermissionDenied
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                )
+            )
+            && let Some(cause) = cause::of(self.path())
+        {
+            return self.unusable(cause);
+        }
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 return StoreError::Busy(super::file::BUSY);

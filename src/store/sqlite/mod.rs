@@ -11,7 +11,7 @@
 //! `shop.db-shm` if a program that died has left them: SQLite would read them into the backup.
 //!
 //! ## Layout
-//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice; `medium`: file systems
+//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice, and its `cause`; `medium`: file systems
 //!   that lose what was synced
 //! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
 //! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
@@ -21,6 +21,7 @@
 //! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
 
 mod append;
+mod cause;
 #[cfg(feature = "postgres")]
 pub(in crate::store) mod copy;
 mod fault;

@@ -69,7 +69,7 @@ impl Places {
         }
         match url.strip_prefix(FILE) {
             Some(path) if !path.is_empty() && !path.ends_with('/') => Ok(Self::at(url, PathBuf::from(path), None)),
-            _ => Err(StoreError::UnknownUrl(url.to_owned())),
+            _ => Err(StoreError::unknown_url(url)),
         }
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use annals_test_postgres::Server;
 
 use super::open_at;
-use crate::store::Store;
 use crate::store::conformance::bench::{batch, commit, committed, log};
 
 /// A crash would lose a commit that was not waited for: the server writes of its own accord only every ten seconds.

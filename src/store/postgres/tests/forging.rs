@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Executor;
 
 use super::Bed;
-use crate::store::Store;
 use crate::store::conformance::bench::{assert_in_order, commit, committed, log};
 
 /// The arguments of a call that appends one event.

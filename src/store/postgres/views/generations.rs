@@ -266,6 +266,28 @@ pub(super) async fn drop_tables(place: &Place, on: &mut PgConnection, instance: 
     Ok(true)
 }
 
+/// The tables of all generations that belong to another role than this.
+pub(in super::super) async fn tables_of_others(
+    place: &Place,
+    on: &mut PgConnection,
+    role: &str,
+) -> Result<Vec<String>> {
+    const TABLES: &str = "SELECT c.relname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind IN ('r', 'p', 'v', 'm') \
+         AND pg_get_userbyid(c.relowner) <> $3 ORDER BY 1";
+    let sql = place.sql(COLUMNS);
+    let found = ask!(place, &sql).fetch_all(&mut *on).await?;
+    let mut tables = Vec::new();
+    for row in &found {
+        let prefix = names::prefix(&generation(row)?.0);
+        for row in ask!(place, TABLES, place.plain_schema(), prefix, role).fetch_all(&mut *on).await? {
+            tables.push(row.try_get(0)?);
+        }
+    }
+    Ok(tables)
+}
+
 pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Generation>> {
     let sql = place.sql(
         "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \

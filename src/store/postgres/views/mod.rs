@@ -43,6 +43,8 @@ use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transactio
 
 const DOING: &str = "working on the views";
 
+pub(super) use self::generations::tables_of_others;
+
 /// What makes the tables, with `{schema}` for the quoted schema.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 /// What gives snapshots their digest.

@@ -18,6 +18,7 @@ pub(super) fn fault(place: &Place, sql: &str, error: sqlx::Error) -> StoreError 
         sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("55P03" | "40P01")) => {
             StoreError::Busy(LOCK_WAIT)
         }
+        sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => place.fault(DOING, error),
         sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) => wrong(sql, error),
         sqlx::Error::Protocol(_) => wrong(sql, error),
         _ => place.fault(DOING, error),

@@ -1,7 +1,6 @@
 //! The machine's clock, and the file system's promise.
 
 use super::{Place, open_at, reason};
-use crate::store::Store;
 use crate::store::conformance::bench::{batch, commit, committed};
 
 /// Behind the store's back, the log's last event is made older than it is: as if the machine's clock had jumped ahead.

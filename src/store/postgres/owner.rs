@@ -1,0 +1,147 @@
+//! The owner of a store, and the role that an application connects as.
+//!
+//! Only the owner changes the schema. An application may connect as another role: it needs the rights that [`grants`]
+//! lists, and with them it cannot change or delete an event. See `SECURITY.md`.
+
+use sqlx::{Connection, Executor, PgConnection, Row};
+
+use super::place::{Place, quoted};
+use super::schema::{self, State, VERSION};
+use super::views;
+use crate::store::{OpenOptions, StoreError};
+
+const DOING: &str = "granting rights";
+
+/// What [`upgrade`] did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Upgraded {
+    /// The version of the schema before; `None` if there was no store.
+    pub from: Option<i64>,
+    /// The version now.
+    pub to: i64,
+}
+
+/// Makes the store, or brings its schema to this program's version, as its owner. `None` if the schema holds the events of
+/// postgres-es: [`migrate`](super::migrate) takes them over.
+///
+/// # Errors
+/// When the schema is another application's or of a newer program, this user may not change it, or the database says no.
+pub async fn upgrade(url: &str, options: OpenOptions) -> Result<Option<Upgraded>, StoreError> {
+    let place = Place::parse(url)?;
+    let mut connection = place.connect().await?;
+    let from = match schema::look(&place, &mut connection).await? {
+        State::PostgresEs => return Ok(None),
+        found => schema::usable(&place, &options.app, found)?,
+    };
+    if from != Some(VERSION) {
+        schema::migrate(&place, &mut connection, &options.app, true).await?;
+    }
+    Ok(Some(Upgraded { from, to: VERSION }))
+}
+
+/// Gives `role` what an application needs, and makes it the owner of the tables of projections; answers the statements
+/// that did so.
+///
+/// # Errors
+/// When there is no store of this program's version, this user is not its owner, or the database says no.
+pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
+    let place = Place::parse(url)?;
+    let mut connection = place.connect().await?;
+    let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
+    schema::lock(&place, &mut transaction).await?;
+    match schema::inspect(&place, &mut transaction).await? {
+        State::Ours { version: VERSION, .. } => {}
+        _ => {
+            return Err(
+                place.unusable("there is no store of this program's version: run `migrate` first".to_owned())
+            );
+        }
+    }
+    let Rights { user, owner, acts_as_owner } = Rights::of(&place, &mut transaction).await?;
+    if !acts_as_owner {
+        return Err(place.unusable(format!("its owner is `{owner}`: grant as that role, this one is `{user}`")));
+    }
+    let mut statements = grants(&place, role);
+    let tables = views::tables_of_others(&place, &mut transaction, role).await;
+    for table in tables.map_err(|error| place.fault(DOING, error))? {
+        let role = quoted(role);
+        statements.push(format!("ALTER TABLE {}.{} OWNER TO {role}", place.schema(), quoted(&table)));
+    }
+    for statement in &statements {
+        transaction.execute(statement.as_str()).await.map_err(|error| match &error {
+            sqlx::Error::Database(said) => {
+                let message = said.message();
+                place.unusable(format!(
+                    "`{statement}` failed ({message}): the role must exist (CREATE ROLE), and this user must be a \
+                     superuser or, to hand tables over, a member of it (GRANT {role} TO {user})"
+                ))
+            }
+            _ => place.fault(DOING, error),
+        })?;
+    }
+    transaction.commit().await.map_err(|error| place.fault(DOING, error))?;
+    Ok(statements)
+}
+
+/// The statements that give a role what an application needs: to append to the log and read it, and to keep projections.
+pub(super) fn grants(place: &Place, role: &str) -> Vec<String> {
+    let role = quoted(role);
+    let statements = [
+        "GRANT USAGE, CREATE ON SCHEMA {schema} TO",
+        "GRANT SELECT ON {schema}.meta, {schema}.events, {schema}.commands TO",
+        "GRANT EXECUTE ON FUNCTION {schema}.hold, {schema}.append TO",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.projections, {schema}.notes, {schema}.leases, \
+         {schema}.aggregate_snapshots TO",
+    ];
+    statements.map(|statement| format!("{} {role}", place.sql(statement))).into()
+}
+
+/// Sees that this user may bring the schema from `version` to this program's; `None`: may make the store.
+pub(super) async fn may_migrate(
+    place: &Place,
+    connection: &mut PgConnection,
+    version: Option<i64>,
+) -> Result<(), StoreError> {
+    if let Some(version) = version {
+        let Rights { user, owner, acts_as_owner } = Rights::of(place, connection).await?;
+        return match acts_as_owner {
+            true => Ok(()),
+            false => Err(place.unusable(format!(
+                "its schema has version {version}, this program wants {VERSION}: run `migrate` as its owner `{owner}`; \
+                 this user is `{user}`"
+            ))),
+        };
+    }
+    const MAY: &str = "SELECT current_user::text, CASE WHEN EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) \
+         THEN has_schema_privilege($1, 'CREATE') ELSE has_database_privilege(current_database(), 'CREATE') END";
+    let asked = sqlx::query(MAY).persistent(false).bind(place.plain_schema()).fetch_one(connection).await;
+    let (user, may): (String, bool) =
+        asked.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?))).map_err(|error| place.fault(DOING, error))?;
+    if may {
+        return Ok(());
+    }
+    Err(place.unusable(format!(
+        "there is no store in it yet, and this user `{user}` may not make one: run `migrate --grant {user}` once as the \
+         role that is to own it"
+    )))
+}
+
+/// Who owns the store, and as whom this program is connected.
+struct Rights {
+    user: String,
+    owner: String,
+    acts_as_owner: bool,
+}
+
+impl Rights {
+    async fn of(place: &Place, connection: &mut PgConnection) -> Result<Self, StoreError> {
+        const ASK: &str = "SELECT current_user::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowner, 'USAGE') \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relname = 'meta'";
+        let asked = sqlx::query(ASK).persistent(false).bind(place.plain_schema()).fetch_one(connection).await;
+        let read = |row: sqlx::postgres::PgRow| {
+            Ok(Self { user: row.try_get(0)?, owner: row.try_get(1)?, acts_as_owner: row.try_get(2)? })
+        };
+        asked.and_then(read).map_err(|error| place.fault(DOING, error))
+    }
+}

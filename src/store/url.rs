@@ -1,0 +1,81 @@
+//! URLs as messages show them: without a password.
+
+/// What hides a part of a URL.
+const HIDDEN: &str = "…";
+
+/// The URL without its user, password and parameters. It may be malformed, and of any scheme: where a part could be a
+/// password, it is hidden.
+pub(crate) fn shown(url: &str) -> String {
+    let is_scheme = |text: &str| {
+        !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+    };
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
+        _ => (String::new(), url),
+    };
+    // A password that was not escaped may hold any of `@`, `/`, `?` and `#`.
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => (format!("{HIDDEN}@"), rest),
+        None => (String::new(), rest),
+    };
+    let (rest, parameters) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], HIDDEN),
+        None => (rest, ""),
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match authority.split_once(':') {
+        // `user:password`, and the host is missing. A port is shown.
+        Some((_, after)) if scheme != "sqlite://" && after.chars().any(|letter| !letter.is_ascii_digit()) => {
+            let file = authority.starts_with("sqlite:") && user.is_empty();
+            if file { format!("{rest}{parameters}") } else { format!("{scheme}{HIDDEN}{}", slash(path)) }
+        }
+        _ => format!("{scheme}{user}{rest}{parameters}"),
+    }
+}
+
+/// That there is more, without what it is.
+fn slash(path: &str) -> &'static str {
+    if path.is_empty() { "" } else { "/…" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown_whatever_the_scheme_and_however_malformed() {
+        for url in [
+            "postgre://alice:s3cret@host/data",
+            "mysql://alice:s3cret@host:3306/data?ssl=on",
+            "postgres:/alice:s3cret@host/data",
+            "postgres:alice:s3cret@host",
+            "alice:s3cret@host/data",
+            "alice:s3cret",
+            "POSTGRES://alice:s3cret@host/data",
+            "postgre://alice:s3cret/data",
+            "postgre://alice:more@s3cret@host",
+            "postgre://alice:x/s3cret@host",
+            "postgre://alice:x?s3cret@host",
+            "postgre://alice:x#s3cret@host",
+            "postgre://host/data?password=s3cret",
+            "postgre://host/data#s3cret",
+            "x y://alice:s3cret@host",
+            "://alice:s3cret@host",
+        ] {
+            assert!(!shown(url).contains("s3cret"), "{url}: {}", shown(url));
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_shown() {
+        for (url, text) in [
+            ("log.db", "log.db"),
+            ("sqlite://shop/log.db", "sqlite://shop/log.db"),
+            ("sqlite:log.db", "sqlite:log.db"),
+            ("mysql://host:3306/data", "mysql://host:3306/data"),
+            ("postgre://alice:s3cret@host:5432/data?schema=a", "postgre://…@host:5432/data…"),
+        ] {
+            assert_eq!(shown(url), text);
+        }
+    }
+}
