@@ -126,8 +126,9 @@ impl App {
     }
 
     /// Records refused commands, and denied commands and reads: as events of the log, under the topic `annals/refusal`
-    /// and with the action `refuse`. Nobody waits for it. Where refusals come faster than they can be recorded, one
-    /// event says how many there were.
+    /// and with the action `refuse`. Nobody waits for it. Of the denials of one actor in ten minutes at most 16 different
+    /// ones are recorded one by one; the others are counted by reason, as are refusals that come faster than they can be
+    /// recorded. A process that is killed loses the counts of its last seconds.
     #[must_use]
     pub fn record_refusals(mut self) -> Self {
         self.gatekeeper.refusals = true;

@@ -4,7 +4,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::output::{self, Format};
-use super::{Open, StoreArgs};
+use super::{Open, StoreArgs, actor};
 use crate::BoxError;
 use crate::app::App;
 use crate::commands::Context;
@@ -25,10 +25,10 @@ pub(super) struct Execute {
     #[arg(value_name = "JSON")]
     body: String,
     /// Who gives the command: a reference like user:alice
-    #[arg(long, env = "ANNALS_ACTOR", value_name = "KIND:ID")]
+    #[arg(long, env = "ANNALS_ACTOR", value_name = "KIND:ID", value_parser = actor)]
     actor: Ref,
     /// For whom the actor acts
-    #[arg(long, value_name = "KIND:ID")]
+    #[arg(long, value_name = "KIND:ID", value_parser = actor)]
     on_behalf_of: Option<Ref>,
     /// What the command belongs to: a request, a ticket
     #[arg(long, value_name = "TEXT")]

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::asking::Asking;
 use super::output::plain;
-use super::{Bar, Open, StoreArgs, caught_up};
+use super::{Bar, Open, StoreArgs, caught_up, stderr};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::projections::audit::AuditLog;
@@ -57,7 +57,10 @@ impl Export {
                 true => self.to_file(export, &annals).await?,
                 false => to_stdout(export).await?,
             };
-            eprintln!("{} events, all that there were at position {}", statement.rows, statement.head.position);
+            stderr::say(format_args!(
+                "{} events, all that there were at position {}",
+                statement.rows, statement.head.position
+            ));
             Ok(())
         })
         .await

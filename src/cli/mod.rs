@@ -6,7 +6,7 @@
 //! - `asking`, `words`: flags that several share: what is asked for, by whom, and the words that it is told in
 //! - `plot`: plots, in a file or on a line
 //! - `output`: formats
-//! - `logs`: what is logged to stderr; `telemetry`: what is told to a collector beside it
+//! - `logs`: what is logged to stderr; `stderr`: lines to stderr, whatever it is; `telemetry`: what is told to a collector beside it
 //! - `progress`: bars on a terminal, plain lines otherwise
 
 mod asking;
@@ -28,6 +28,7 @@ mod progress;
 mod projections;
 #[cfg(feature = "http")]
 mod serve;
+mod stderr;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 mod view;
@@ -46,7 +47,7 @@ use crate::BoxError;
 use crate::app::trail::LineageError;
 use crate::app::{Annals, App, OpenError, Reader, ReaderError};
 use crate::commands::{Context, ExecuteError, Refusal};
-use crate::events::{Origin, Ref};
+use crate::events::{InvalidRef, Origin, Ref};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
 use crate::store::shown;
@@ -95,11 +96,18 @@ struct StoreArgs {
     store: Option<String>,
 }
 
+/// An actor that somebody may act as.
+fn actor(text: &str) -> Result<Ref, InvalidRef> {
+    let actor: Ref = text.parse()?;
+    actor.check_caller()?;
+    Ok(actor)
+}
+
 /// Who reads.
 #[derive(Args, Clone, Debug)]
 struct ReaderArgs {
     /// Who reads: a reference like user:alice. Where reads are recorded, or not everybody may, it has to be said
-    #[arg(long = "as", env = "ANNALS_ACTOR", value_name = "KIND:ID")]
+    #[arg(long = "as", env = "ANNALS_ACTOR", value_name = "KIND:ID", value_parser = actor)]
     reader: Option<Ref>,
 }
 
@@ -204,12 +212,14 @@ impl App {
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }
         };
-        match self.run(matches).await {
+        let done = self.run(matches).await;
+        stderr::flush().await;
+        match done {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads our output has read enough.
             Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {}", output::lines(&output::chain(&*error)));
+                stderr::say(format_args!("error: {}", output::lines(&output::chain(&*error))));
                 if is_denied(&*error) { ExitCode::from(DENIED) } else { ExitCode::FAILURE }
             }
         }
@@ -228,7 +238,7 @@ impl App {
     #[cfg(feature = "telemetry")]
     async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
         let telemetry = telemetry::Telemetry::of(&matches, self.name)?;
-        logs::to_stderr(telemetry.as_ref().map(telemetry::Telemetry::layer));
+        logs::to_stderr(telemetry.as_ref().map(telemetry::Telemetry::layer))?;
         let done = self.dispatch(matches).await;
         if let Some(telemetry) = telemetry {
             telemetry.end().await;
@@ -239,7 +249,7 @@ impl App {
     /// Does what is said, and logs meanwhile.
     #[cfg(not(feature = "telemetry"))]
     async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
-        logs::to_stderr(None);
+        logs::to_stderr(None)?;
         self.dispatch(matches).await
     }
 

@@ -1,9 +1,11 @@
 //! Progress: a bar with rate and time left on a terminal, a plain line now and then otherwise. All of it on stderr.
 
-use std::io::{IsTerminal, stderr};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::stderr;
 
 /// How often a plain line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(2);
@@ -23,7 +25,7 @@ impl Bar {
     #[must_use]
     pub fn new(what: impl Into<String>, total: u64) -> Self {
         let what = what.into();
-        let bar = stderr().is_terminal().then(|| {
+        let bar = std::io::stderr().is_terminal().then(|| {
             let style = "{msg} [{bar:30}] {human_pos}/{human_len} {per_sec} ETA {eta}";
             let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style).with_message(what.clone())
@@ -44,7 +46,7 @@ impl Bar {
                 self.said = Instant::now();
                 let rate = self.rate();
                 let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-                eprintln!("{}: {done} of {total}, {rate:.0}/s, about {left:.0} s left", self.what);
+                stderr::say(format_args!("{}: {done} of {total}, {rate:.0}/s, about {left:.0} s left", self.what));
             }
             None => {}
         }
@@ -56,7 +58,12 @@ impl Bar {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{}: {} in {:.1} s, {rate:.0}/s", self.what, self.done, self.begun.elapsed().as_secs_f64());
+        stderr::say(format_args!(
+            "{}: {} in {:.1} s, {rate:.0}/s",
+            self.what,
+            self.done,
+            self.begun.elapsed().as_secs_f64()
+        ));
     }
 
     fn rate(&self) -> f64 {

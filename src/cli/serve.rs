@@ -37,7 +37,7 @@ pub(super) struct Serve {
     #[arg(long, env = "ANNALS_ISSUER", value_name = "TEXT")]
     issuer: Option<String>,
     /// Without keys: who whoever does not say so is
-    #[arg(long, env = "ANNALS_ACTOR", value_name = "KIND:ID", conflicts_with_all = ["jwks", "secret"])]
+    #[arg(long, env = "ANNALS_ACTOR", value_name = "KIND:ID", value_parser = super::actor, conflicts_with_all = ["jwks", "secret"])]
     actor: Option<Ref>,
     /// How many requests each actor may make in a second [default: any number]
     #[arg(long, env = "ANNALS_RATE", value_name = "N")]

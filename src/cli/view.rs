@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, Format, plain};
-use super::{Open, ReaderArgs, StoreArgs};
+use super::{Open, ReaderArgs, StoreArgs, stderr};
 use crate::BoxError;
 use crate::app::App;
 use crate::projections::{Listing, ViewCursor};
@@ -104,7 +104,7 @@ impl View {
                 }
             };
             if let Some(next) = next {
-                eprintln!("more: --cursor {next}");
+                stderr::say(format_args!("more: --cursor {next}"));
             }
             match self.format {
                 Format::Text => Ok(()),

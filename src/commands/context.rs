@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::{ExecuteError, own};
 use crate::events::{Metadata, Origin, Ref};
 
 /// Everything about a command that is not the command: above all, who gives it. There is none without an actor.
@@ -76,7 +77,8 @@ impl Context {
 
     /// The command's id. The same id again has no second effect, and gets the first receipt again; so a caller
     /// that lost an answer asks again with the id it used. It stands for this command by this actor: another's is
-    /// refused. Without one, every execution gets an id of its own.
+    /// refused. Without one, every execution gets an id of its own. Ids of version 8 that begin with `616e6c73` are kept for
+    /// the crate's own records.
     #[must_use]
     pub fn command_id(mut self, id: Uuid) -> Self {
         self.command_id = Some(id);
@@ -132,6 +134,22 @@ impl Context {
     /// A command of the crate's own about what this actor did, in the same circumstances.
     pub(crate) fn own(&self, id: Uuid) -> Self {
         Self { command_id: Some(id), occurred_at: None, own: true, ..self.clone() }
+    }
+
+    /// An error if no command can be executed in this context: an actor or principal that cannot be stored or is the
+    /// crate's own, or an id that is kept for the crate's own records.
+    pub(crate) fn check<E>(&self) -> Result<(), ExecuteError<E>> {
+        let Metadata { actor, on_behalf_of, .. } = self.metadata();
+        for party in std::iter::once(actor).chain(on_behalf_of) {
+            match self.own {
+                true => party.check()?,
+                false => party.check_caller()?,
+            }
+        }
+        match self.command_id {
+            Some(id) if !self.own && own::is_reserved(id) => Err(ExecuteError::CommandIdReserved(id)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn is_own(&self) -> bool {

@@ -15,7 +15,7 @@ use super::received::Received;
 use super::scope::{Change, Members};
 use super::{AnyCommand, Context, ExecuteError, Gate, Refusal};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
-use crate::events::{Metadata, Ref};
+use crate::events::Ref;
 use crate::store::{
     Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream, Vitals, count,
 };
@@ -134,11 +134,7 @@ impl Engine {
         command: Box<dyn AnyCommand>,
         context: &Context,
     ) -> Result<Received, ExecuteError<Refusal>> {
-        let Metadata { actor, on_behalf_of, .. } = context.metadata();
-        actor.check()?;
-        if let Some(principal) = on_behalf_of {
-            principal.check()?;
-        }
+        context.check()?;
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());
         let digest = command.digest(&context).map_err(ExecuteError::Body)?;

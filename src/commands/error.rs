@@ -35,6 +35,9 @@ pub enum ExecuteError<E> {
         "command id {0} was used before with another command or body, or by another actor: give each command an id of its own"
     )]
     CommandIdReused(Uuid),
+    /// The id is of the range that is kept for the crate's own records. Nothing was loaded.
+    #[error("command id {0} is of the range that annals keeps for its own records: give a UUID of version 4 or 7")]
+    CommandIdReserved(Uuid),
     /// Other writers were faster every time.
     #[error("the command was decided {attempts} times, and another writer was faster every time: try again")]
     Conflict {
@@ -115,6 +118,7 @@ impl ExecuteError<Refusal> {
             Self::Reference(error) => ExecuteError::Reference(error),
             Self::SameAggregateTwice(aggregate) => ExecuteError::SameAggregateTwice(aggregate),
             Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),
+            Self::CommandIdReserved(id) => ExecuteError::CommandIdReserved(id),
             Self::Conflict { attempts } => ExecuteError::Conflict { attempts },
             Self::OutcomeUnknown { command_id, source } => ExecuteError::OutcomeUnknown { command_id, source },
             Self::NotExecuted => ExecuteError::NotExecuted,

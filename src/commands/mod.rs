@@ -9,6 +9,7 @@
 //! - `gate`: who decides, before anything is loaded, whether a command may come in
 //! - `received`: a command with its id, before anything is asked or loaded
 //! - `known`: whether a command id that a caller gave was used before
+//! - `own`: ids of the crate's own commands, which callers' ids are refused from
 //! - `engine`: load, decide, append, retry
 //! - `pipeline`: many commands in order, without waiting for each
 //! - `cqrs`: commands for cqrs-es's test framework
@@ -22,6 +23,7 @@ mod erased;
 mod error;
 mod gate;
 mod known;
+pub(crate) mod own;
 mod pipeline;
 mod received;
 mod registry;

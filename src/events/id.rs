@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest id, in bytes: what an index of either store takes. Longer names: keep a prefix and hash the rest.
 pub const MAX_ID_BYTES: usize = 1_024;
 
+/// The kind of the crate's own actors, and what its other kinds begin with.
+const OWN: &str = "annals";
+
 /// A text that is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRef {
@@ -33,6 +36,9 @@ pub enum InvalidRef {
         /// Its beginning.
         start: String,
     },
+    /// The kind is one of the crate's own, which no caller can act as.
+    #[error("`{0}` is of a kind that annals keeps for its own actors: name another, like `user:42`")]
+    Reserved(String),
     /// A reference to another kind of thing was given.
     #[error("`{given}` is no reference to a {kind}: write `{kind}:…`")]
     OtherKind {
@@ -128,6 +134,19 @@ impl Ref {
             return Err(InvalidRef::TooLong { bytes: id.len(), start: self.text.chars().take(40).collect() });
         }
         Ok(())
+    }
+
+    /// Whether a caller may act as this: it may be stored, and its kind is not one of the crate's own (`annals`,
+    /// `annals_…`).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_caller(&self) -> Result<(), InvalidRef> {
+        self.check()?;
+        match self.kind().strip_prefix(OWN) {
+            Some(rest) if rest.is_empty() || rest.starts_with('_') => Err(InvalidRef::Reserved(self.text.clone())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -326,5 +345,16 @@ mod tests {
         assert!(format!("user:{}", "x".repeat(MAX_ID_BYTES)).parse::<Ref>().is_ok());
         let error = format!("user:{}", "x".repeat(MAX_ID_BYTES + 1)).parse::<Ref>().unwrap_err();
         assert!(error.to_string().contains("1025 bytes"), "{error}");
+    }
+
+    #[test]
+    fn nobody_acts_as_a_kind_of_the_crates_own() {
+        for own in ["annals:recorder", "annals_trail:2026-01-31", "annals_x:1"] {
+            let reference: Ref = own.parse().expect("what lies in a log can be read");
+            assert_eq!(reference.check_caller(), Err(InvalidRef::Reserved(own.to_owned())));
+        }
+        for other in ["user:annals", "annalsx:1", "annals-x:1", "user:annals:recorder"] {
+            assert_eq!(other.parse::<Ref>().unwrap().check_caller(), Ok(()), "{other}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! [`Asker`]: who is asking, and reading as that.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{Extensions, HeaderMap, Uri, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{Problem, Shared};
@@ -42,16 +42,16 @@ enum Who {
 
 impl Asker {
     pub(super) fn new(shared: &Shared, parts: &Parts, actor: Option<Ref>, known_until: Option<Instant>) -> Self {
-        let host = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip().to_string());
+        let host = client_of(&parts.extensions).map(|client| client.to_string());
         let correlation = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
         let who = match actor {
             None => Who::Unknown { host, correlation },
             Some(actor) => {
-                let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.0.path());
+                let path = path_of(&parts.extensions, &parts.uri);
                 let context = Context::by(actor).origin(Origin {
                     host,
                     method: Some(parts.method.as_str().to_owned()),
-                    path: Some(shortened(path).to_owned()),
+                    path: Some(path.to_owned()),
                     format: format_of(&parts.headers),
                 });
                 Who::Known(match correlation {
@@ -78,10 +78,10 @@ impl Asker {
     }
 
     /// By what its requests are counted: who it is, or the address where that is not known.
-    pub(super) fn key(&self) -> String {
+    pub(super) fn key(&self) -> &str {
         match &self.who {
-            Who::Known(context) => context.actor().as_str().to_owned(),
-            Who::Unknown { host, .. } => host.clone().unwrap_or_default(),
+            Who::Known(context) => context.actor().as_str(),
+            Who::Unknown { host, .. } => host.as_deref().unwrap_or_default(),
         }
     }
 
@@ -181,6 +181,16 @@ impl FromRequestParts<Shared> for Asker {
             || Problem::internal(&std::io::Error::other("a route without authentication wants to know who asks"));
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
+}
+
+/// The address that a request came from.
+pub(super) fn client_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
+}
+
+/// The path that was asked for, also where the router is mounted below it; of a long one, the beginning.
+pub(super) fn path_of<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a str {
+    shortened(extensions.get::<OriginalUri>().map_or(uri.path(), |uri| uri.0.path()))
 }
 
 /// The beginning of a path, if it is long.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
 
 use super::api::{Jobs, Schemas};
-use super::limits::Limits;
+use super::limits::{Limits, Places};
 use super::operations::{self, Traffic};
 use super::standing::{Guard, standing};
 use super::{Authentication, Problem, live, openapi, page};
@@ -81,8 +80,8 @@ impl Door {
         self
     }
 
-    /// How many requests may be under way at a time, streams and downloads not counted: 1,024, unless it is said. More
-    /// are turned away.
+    /// How many requests may be under way at a time, streams and downloads not counted: 1,024, unless it is said. One actor
+    /// may have a quarter of them, so that nobody keeps all others out. More are turned away.
     pub fn at_most(mut self, requests: usize) -> Self {
         self.limits.requests = requests;
         self
@@ -106,7 +105,7 @@ impl Door {
         let shared = Shared(Arc::new(Inner {
             schemas: Schemas::new(&self.annals),
             traffic: Traffic::default(),
-            exports: Arc::new(Semaphore::new(EXPORTS)),
+            exports: Places::new("exports", EXPORTS),
             rebuilds: Jobs::default(),
             checks: Jobs::default(),
             door: self,
@@ -144,7 +143,7 @@ struct Inner {
     door: Door,
     schemas: Schemas,
     traffic: Traffic,
-    exports: Arc<Semaphore>,
+    exports: Places,
     rebuilds: Jobs<Progress>,
     checks: Jobs<CheckReport>,
 }
@@ -202,8 +201,8 @@ impl Shared {
     }
 
     /// Room for exports.
-    pub(super) fn exports(&self) -> Arc<Semaphore> {
-        self.0.exports.clone()
+    pub(super) fn exports(&self) -> &Places {
+        &self.0.exports
     }
 
     pub(super) fn rebuilds(&self) -> &Jobs<Progress> {

@@ -38,6 +38,9 @@ impl From<ExecuteError<Refusal>> for Problem {
             ExecuteError::CommandIdReused(id) => {
                 unprocessable("command-id-reused", "the id is another command's").with("command_id", json!(id))
             }
+            ExecuteError::CommandIdReserved(id) => {
+                unprocessable("command-id-reserved", "the id is kept for own records").with("command_id", json!(id))
+            }
             ExecuteError::Conflict { .. } => conflict(words),
             ExecuteError::OutcomeUnknown { command_id, source } => {
                 tracing::warn!(%command_id, error = %in_words(&**source), "the outcome of a command is not known");

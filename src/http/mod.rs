@@ -37,7 +37,8 @@
 //! - `openapi`: what there is, in OpenAPI 3.1, and a page to try it
 //! - `operations`: for those who keep the program running: health, numbers of the process
 //! - `schemas`: the schemas of what is written as text
-//! - `serving`: [`serve`], a listener served with bounds; `silent`: connections that have not asked for anything yet
+//! - `serving`: [`serve`], a listener served with bounds; `silent`: connections that have not asked for anything yet;
+//!   `paced`: clients that read too slowly
 //! - `api`: the routes for programs
 //! - `standing`: what stands before each route; `trace`: a span and a count for each request
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
@@ -52,6 +53,7 @@ mod live;
 mod mapping;
 mod openapi;
 mod operations;
+mod paced;
 mod page;
 mod params;
 mod problem;

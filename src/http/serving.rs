@@ -16,10 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::live::Closing;
+use super::paced::{Pace, Paced};
 use super::silent::{FirstWord, Silent};
 
 /// How many connections are open at a time; more wait in the system's queue.
@@ -28,8 +28,9 @@ const CONNECTIONS: usize = 4_096;
 /// How long a client may take to send the head of a request: of a half-open connection nothing is left after that.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How long a client may take none of what is written to it. Who follows, and is slower, is told so before.
-const TAKEN: Duration = Duration::from_secs(60);
+/// How fast a client has to read what is written to it: a kilobyte a second. A follower that is slow ends before that, with
+/// a reason and a cursor.
+const PACE: Pace = Pace { bytes: 60 * 1_024, within: Duration::from_secs(60) };
 
 /// How long requests under way may take once it was said that it is over.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,8 +39,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// are answered are given ten seconds. What follows the log is told, and ends.
 ///
 /// At most 4,096 connections are open at a time. One that has not sent the head of a request in ten seconds is closed, or
-/// sooner, when there is no room for who comes after it; as is one that has taken nothing of what was written to it in a
-/// minute.
+/// sooner, when there is no room for who comes after it; as is one that reads less than 60 KiB of what is written to it for
+/// each minute that the server waits for it.
 ///
 /// # Errors
 /// When the listener fails for good.
@@ -125,9 +126,8 @@ fn one(
         request.extensions_mut().insert(what_follows.clone());
         router.clone().oneshot(request)
     });
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(TAKEN));
-    let serving = connection.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
+    let stream = Paced::new(stream, PACE);
+    let serving = connection.serve_connection(TokioIo::new(stream), service).with_upgrades();
     async move {
         let mut serving = pin!(serving);
         let ended = tokio::select! {

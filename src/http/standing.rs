@@ -13,9 +13,9 @@ use tower::{Layer, Service, layer::layer_fn, service_fn};
 use tracing::Instrument;
 
 use super::authentication::admitted;
-use super::limits::{Bounds, Room};
+use super::limits::{Bounds, Place};
 use super::trace::Observed;
-use super::{Asker, Problem, Shared, page};
+use super::{Problem, Shared, page};
 
 /// Who comes through to a route.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub(super) fn standing(
     layer_fn(move |mut route: Route| {
         let (shared, guard) = (shared.clone(), guard.clone());
         service_fn(move |request: Request| {
-            let observed = Observed::begin(&request);
+            let observed = Observed::begin(&shared, &request);
             let page = page::is_preferred(&request).then(|| shared.clone());
             let begun = observed.span().in_scope(|| {
                 catch_unwind(AssertUnwindSafe(|| {
@@ -101,19 +101,19 @@ impl<S> Answering for S where
 
 impl Guard {
     /// The request, with who asks beside it, and its room.
-    fn let_in(&self, shared: &Shared, request: Request) -> Result<(Option<Room>, Request), Problem> {
+    fn let_in(&self, shared: &Shared, request: Request) -> Result<(Option<Place>, Request), Problem> {
         match self {
             Self::Open => Ok((None, request)),
-            Self::Unbounded => Ok((None, admitted(shared, request)?)),
+            Self::Unbounded => Ok((None, admitted(shared, request)?.1)),
             Self::Bounded(bounds) => {
-                let request = admitted(shared, request)?;
-                Ok((Some(bounds.room_for(request.extensions().get::<Asker>())?), request))
+                let (asker, request) = admitted(shared, request)?;
+                Ok((Some(bounds.room_for(&asker)?), request))
             }
         }
     }
 }
 
-async fn answered(room: Option<Room>, answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
+async fn answered(room: Option<Place>, answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
     match room {
         Some(room) => room.until_it_begins(answering).await.into_response(),
         None => answering.await.into_response(),

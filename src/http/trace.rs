@@ -8,7 +8,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use super::Shared;
-use super::asker::trace_of;
+use super::asker::{client_of, path_of, trace_of};
 
 /// A request, followed to the beginning of its answer. What it does is a child of its span: the command, and by that the
 /// append.
@@ -20,9 +20,9 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn begin(request: &Request) -> Self {
+    pub(super) fn begin(shared: &Shared, request: &Request) -> Self {
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let span = span_of(request, route(matched.as_ref()));
+        let span = span_of(shared.name(), request, route(matched.as_ref()));
         Self { began: Instant::now(), method: request.method().clone(), matched, span }
     }
 
@@ -47,7 +47,8 @@ fn route(matched: Option<&MatchedPath>) -> &str {
     matched.map_or("none", MatchedPath::as_str)
 }
 
-fn span_of(request: &Request, route: &str) -> Span {
+/// The request's span says by whom it was answered, from where and for what it came, and, at the end, the status.
+fn span_of(server: &str, request: &Request, route: &str) -> Span {
     let method = request.method().as_str();
     let trace = request.headers().get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
     let span = tracing::info_span!(
@@ -55,7 +56,10 @@ fn span_of(request: &Request, route: &str) -> Span {
         otel.name = %format_args!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = Empty,
+        server,
+        client = client_of(request.extensions()).map(tracing::field::display),
         method,
+        path = path_of(request.extensions(), request.uri()),
         route,
         trace,
         actor = Empty,

@@ -59,6 +59,23 @@ impl Handle for RecordRefusal {
     }
 }
 
+/// Record how often more was denied
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "annals_record_denials")]
+pub(super) struct RecordDenials {
+    #[on(Trail)]
+    pub trail: TrailId,
+    pub reason: String,
+    pub denials: u64,
+}
+
+impl Handle for RecordDenials {
+    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+        let Self { reason, denials, .. } = self.clone();
+        Ok(vec![RefusalEvent::Repeated { reason, denials }.into()])
+    }
+}
+
 /// Record how many refusals there was no time for
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_overflow")]

@@ -115,6 +115,14 @@ pub enum RefusalEvent {
         /// Why.
         reason: String,
     },
+    /// The authoriser denied the actor more than is recorded one by one: commands and reads.
+    #[event(refuse, "{actor} was denied more, {denials} times: {reason}")]
+    Repeated {
+        /// Why.
+        reason: String,
+        /// How often, since the last record of this kind.
+        denials: u64,
+    },
     /// Refusals came faster than they could be recorded.
     #[event(refuse, "{refusals} refusals came too fast to be recorded one by one")]
     Overflowed {
@@ -146,6 +154,7 @@ mod tests {
                 "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: AskedFor, format: String, head: u64",
                 "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
+                "annals_refusal.repeated 1 refuse reason: String, denials: u64",
                 "annals_refusal.overflowed 1 refuse refusals: u64",
             ]
         );

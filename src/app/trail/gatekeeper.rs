@@ -52,6 +52,10 @@ impl Gatekeeper {
         read: &Read<'_>,
         record: bool,
     ) -> Result<(), Refused> {
+        for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
+            // Nothing is recorded of it: the record would be of the name that is refused.
+            party.check_caller().map_err(|error| Refused::Denied(Denial::because(error.to_string())))?;
+        }
         if let Err(denial) = self.decide(context, ask).await {
             self.record_refusal(context, read.what, read.of, denial.reason(), true);
             return Err(Refused::Denied(denial));

@@ -7,12 +7,14 @@
 //! ## Layout
 //! - `events`: [`ReadEvent`], [`RefusalEvent`], and the aggregate that they happen to
 //! - `commands`: what records them
+//! - `denials`: merges the denials of one actor
 //! - `recorder`: the queue in front of that, and the task behind it
 //! - `gatekeeper`: asks the application's authoriser, and hands the recorder what is to be recorded
 //! - `witness`: the same for those who read the audit log
 //! - `lineage`: who saw a thing before it left: [`Departure`], [`Sighting`]
 
 mod commands;
+mod denials;
 mod events;
 mod gatekeeper;
 mod lineage;

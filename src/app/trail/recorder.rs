@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::TrailId;
-use super::commands::{RecordOverflow, RecordRead, RecordRefusal};
-use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal};
+use super::commands::{RecordDenials, RecordOverflow, RecordRead, RecordRefusal};
+use super::denials::{Count, Denials, Merged, window_of};
+use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, own};
 use crate::events::Ref;
 use crate::projections::audit::{AskedFor, Leaving};
 use crate::store::Clock;
@@ -30,6 +32,9 @@ pub(super) const WINDOW: i64 = 10 * 60;
 /// The longest text of a record, in characters.
 const LONGEST: usize = 1_000;
 
+/// How often it is looked for counts of denials that are to be recorded.
+const COUNTS: Duration = Duration::from_millis(500);
+
 /// How long to wait before a record is tried again, and how often it is tried while the application closes.
 const PAUSE: Duration = Duration::from_millis(200);
 const LAST_TRIES: u32 = 5;
@@ -46,6 +51,7 @@ pub(in crate::app) struct Recorder {
 struct Shared {
     /// Reads that were queued, by command id.
     reads: Cache<Uuid, ()>,
+    denials: Denials,
     /// Refusals for which there was no room.
     overflow: AtomicU64,
     closing: std::sync::atomic::AtomicBool,
@@ -83,6 +89,7 @@ impl Recorder {
         let (sender, receiver) = mpsc::channel(WAITING);
         let shared = Shared {
             reads: Cache::new(REMEMBERED),
+            denials: Denials::default(),
             overflow: AtomicU64::new(0),
             closing: std::sync::atomic::AtomicBool::new(false),
         };
@@ -100,26 +107,23 @@ impl Recorder {
     /// Records that the context's actor reads something, once in ten minutes for the same words, in whatever process. It
     /// returns when that is queued; when something is exported, once it is durable.
     pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), Closed> {
-        let now = (self.clock)().as_second();
-        let begin = now - now.rem_euclid(WINDOW);
-        let metadata = context.metadata();
-        let principal = metadata.on_behalf_of.as_ref().map_or("", Ref::as_str);
-        let left = read.leaves.map(|leaving| (leaving.format.clone(), leaving.head.position));
-        let left_as = left.as_ref().map(|(format, head)| format!("{format} {head}")).unwrap_or_default();
-        let parts = [metadata.actor.as_str(), principal, read.what, &left_as, &begin.to_string()];
-        let name: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-        if left.is_none() && self.shared.reads.contains_key(&id) {
+        let begin = window_of((self.clock)().as_second());
+        let waits = read.leaves.is_some();
+        let command = RecordRead {
+            trail: TrailId::of(Timestamp::from_second(begin).unwrap_or_default()),
+            what: shortened(read.what),
+            of: read.of.to_vec(),
+            asked: bounded(&read.asked),
+            left: read.leaves.map(|leaving| (leaving.format.clone(), leaving.head.position)),
+        };
+        let id = id_of(&command, context, &begin.to_be_bytes());
+        if !waits && self.shared.reads.contains_key(&id) {
             return Ok(());
         }
         let queue = self.queue().ok_or(Closed)?;
         // First room, then the mark: whoever stops waiting leaves no mark behind.
         let room = queue.reserve().await.map_err(|_| Closed)?;
-        let waits = left.is_some();
         if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
-            let trail = TrailId::of(Timestamp::from_second(begin).unwrap_or_default());
-            let (what, of, asked) = (shortened(read.what), read.of.to_vec(), bounded(&read.asked));
-            let command = RecordRead { trail, what, of, asked, left };
             let (done, recorded) = oneshot::channel();
             let (make, done) = (Box::new(move || Box::new(command.clone()) as _), waits.then_some(done));
             room.send(Record { make, context: context.own(id), done });
@@ -130,15 +134,29 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records a refusal, or counts it if there is no room. It waits for nothing.
+    /// Records a refusal, or counts it: a denial that the actor met before in this window, and whatever there is no room
+    /// for. It waits for nothing.
     pub(in crate::app) fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
-        let trail = TrailId::of((self.clock)());
+        let now = (self.clock)();
+        let trail = TrailId::of(now);
         let command =
             RecordRefusal { trail, what: shortened(what), on: on.to_vec(), reason: shortened(reason), denied };
-        // The same command, refused again under its id for the same reason, is the same refusal.
-        let id = match context.id() {
-            Some(id) => Uuid::new_v5(&id, format!("{denied} {reason}").as_bytes()),
-            None => Uuid::now_v7(),
+        let id = match (denied, context.id()) {
+            (true, _) => {
+                let begin = window_of(now.as_second());
+                let digest = digest_of(&command, context);
+                match self.shared.denials.merge(context, digest, &command.reason, begin) {
+                    Merged::First => own::id_of(&digest, &begin.to_be_bytes()),
+                    Merged::Counted => return,
+                    Merged::TooManyActors => {
+                        self.shared.overflow.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            }
+            // The same command, refused again under its id for the same reason, is the same refusal.
+            (false, Some(id)) => id_of(&command, context, id.as_bytes()),
+            (false, None) => own::fresh_id(),
         };
         let make = Box::new(move || Box::new(command.clone()) as _);
         let record = Record { make, context: context.own(id), done: None };
@@ -175,7 +193,9 @@ impl Task {
     async fn run(self, mut queue: mpsc::Receiver<Record>) {
         let mut records = Vec::new();
         loop {
-            let many = queue.recv_many(&mut records, WAITING).await;
+            // Counts of denials do not come through the queue.
+            let received = tokio::time::timeout(COUNTS, queue.recv_many(&mut records, WAITING)).await;
+            let ended = received.is_ok_and(|many| many == 0);
             let mut together = Vec::new();
             for record in records.drain(..) {
                 // Before an export there is all that was read before it.
@@ -189,30 +209,47 @@ impl Task {
                 }
             }
             futures::future::join_all(together).await;
-            let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
-            if refusals > 0 {
-                let command = RecordOverflow { trail: TrailId::of((self.clock)()), refusals };
-                let recorder = Context::by(Ref::unchecked("annals", "recorder")).own(Uuid::now_v7());
-                let make = Box::new(move || Box::new(command.clone()) as _);
-                self.append(Record { make, context: recorder, done: None }).await;
-            }
-            if many == 0 {
+            self.append_counts(ended).await;
+            if ended {
                 return;
             }
         }
     }
 
+    /// Appends the counts of what is not recorded one by one.
+    async fn append_counts(&self, all: bool) {
+        let trail = || TrailId::of((self.clock)());
+        for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
+            let command = RecordDenials { trail: trail(), reason, denials };
+            let make = Box::new(move || Box::new(command.clone()) as _);
+            self.append(Record { make, context: context.own(own::fresh_id()), done: None }).await;
+        }
+        let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
+        if refusals > 0 {
+            let command = RecordOverflow { trail: trail(), refusals };
+            let recorder = Context::by(Ref::unchecked("annals", "recorder")).own(own::fresh_id());
+            let make = Box::new(move || Box::new(command.clone()) as _);
+            self.append(Record { make, context: recorder, done: None }).await;
+        }
+    }
+
     /// Until it is appended, or cannot be.
-    async fn append(&self, record: Record) {
+    async fn append(&self, mut record: Record) {
         let mut tries = 0;
         loop {
             let Some(engine) = self.engine.upgrade() else { return };
             let error = match engine.execute((record.make)(), &record.context).await {
-                // Another process recorded the same read.
-                Ok(_) | Err(ExecuteError::CommandIdReused(_)) => {
+                // Another process may have recorded the same.
+                Ok(_) => {
                     // Who does not wait any more need not be told.
                     let _ = record.done.map(|done| done.send(()));
                     return;
+                }
+                // Not the same: an id is made of all that its record says. Nothing may keep a record out of the log.
+                Err(ExecuteError::CommandIdReused(id)) => {
+                    tracing::error!(command_id = %id, "another command has the id of a record; it gets a new id");
+                    record.context = record.context.own(own::fresh_id());
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -231,6 +268,19 @@ impl Task {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// The digest of all that a record says, and of whose it is.
+fn digest_of(command: &dyn AnyCommand, context: &Context) -> [u8; 32] {
+    command.digest(context).unwrap_or_else(|error| {
+        tracing::error!(%error, "a record cannot be written as JSON");
+        [0; 32]
+    })
+}
+
+/// The id of a record: equal records of one window, or of one command, are one.
+fn id_of(command: &dyn AnyCommand, context: &Context, more: &[u8]) -> Uuid {
+    own::id_of(&digest_of(command, context), more)
 }
 
 /// Whether it may be otherwise the next time.

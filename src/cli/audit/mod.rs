@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use self::rows::{Format, Rows};
 use super::asking::Asking;
-use super::{Open, StoreArgs, caught_up};
+use super::{Open, StoreArgs, caught_up, stderr};
 use crate::BoxError;
 use crate::app::{Annals, App};
 use crate::projections::audit::AuditLog;
@@ -85,7 +85,7 @@ impl Audit {
         }
         rows.end()?;
         if let Some(next) = cursor {
-            eprintln!("there is more: --cursor {next}");
+            stderr::say(format_args!("there is more: --cursor {next}"));
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub(super) fn json(request: Request, largest: usize) -> Result<Body, Problem> {
 }
 
 /// All of a body.
-pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
+pub(in crate::http) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
     let mut reading = pin!(to_bytes(body, largest));
     let read = match futures::poll!(&mut reading) {
         // As a rule it came with the head: no clock is set for it, nor room for one kept.

@@ -58,8 +58,8 @@ async fn export(
     Params(Wanted { format }, asked, words): Params<Wanted, Asked, Words>,
 ) -> Result<Response, Problem> {
     at_most("limit", asked.limit, MOST)?;
-    let room = shared.exports().try_acquire_owned();
-    let room = room.map_err(|_| Problem::unavailable("too many exports are under way: try again"))?;
+    let room = shared.exports().take(&asker)?;
+    let who = asker.key().to_owned();
     let presenter = words.of(shared.annals().presenter())?;
     let export = asked.of(asker.format(format.as_str()).audit()?).export(format);
     let export = export.source(format!("/{}", shared.name()));
@@ -78,7 +78,7 @@ async fn export(
         });
     };
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(pump(first, reader, exporting, sender));
+    tokio::spawn(pump(who, first, reader, exporting, sender));
     let name = format!("attachment; filename=\"audit.{}\"", extension(format));
     let headers = [(header::CONTENT_TYPE, content_type(format).to_owned()), (header::CONTENT_DISPOSITION, name)];
     let body = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
@@ -88,6 +88,7 @@ async fn export(
 /// Hands on what is written, as fast as the client takes it. An export that breaks off ends in an error: so the client
 /// is cut off too, and does not take the part for the whole.
 async fn pump(
+    who: String,
     first: Bytes,
     mut reader: DuplexStream,
     exporting: Exporting,
@@ -96,8 +97,16 @@ async fn pump(
     let mut next = Some(first);
     while let Some(chunk) = next {
         let taken = tokio::time::timeout(PATIENCE, sender.send(Ok(chunk))).await;
-        // The client has hung up, or takes nothing: the export finds that nobody reads, and ends.
-        let Ok(Ok(())) = taken else { return };
+        // The export finds that nobody reads, and ends.
+        match taken {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                return tracing::info!(actor = who, "an export was cut: its client is gone, or reads too slowly");
+            }
+            Err(_) => {
+                return tracing::warn!(actor = who, "an export was cut: its client read nothing for {PATIENCE:?}");
+            }
+        }
         next = self::chunk(&mut reader).await.unwrap_or_default();
     }
     let error: crate::BoxError = match exporting.await {

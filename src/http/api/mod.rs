@@ -23,6 +23,7 @@ use std::fmt::Display;
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
+pub(super) use self::body::read;
 pub(super) use self::jobs::{Job, Jobs};
 pub(super) use self::log::{CHECK, checking};
 pub(super) use self::projections::{Wanted, rebuilding};

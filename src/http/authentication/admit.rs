@@ -17,18 +17,19 @@ pub(in crate::http) const COOKIE: &str = "annals_token";
 /// Says who asks where nobody has to prove it.
 const ACTOR: &str = "annals-actor";
 
-/// The request, with who asks beside it.
-pub(in crate::http) fn admitted(shared: &Shared, request: Request) -> Result<Request, Problem> {
+/// Who asks, and the request with that beside it.
+pub(in crate::http) fn admitted(shared: &Shared, request: Request) -> Result<(Asker, Request), Problem> {
     let (mut parts, body) = request.into_parts();
     readable(&parts)?;
     let (actor, left) = who(&shared.authentication().0, &parts)?;
     if let Some(actor) = &actor {
+        actor.check_caller().map_err(|error| Problem::malformed(error.to_string()))?;
         tracing::Span::current().record("actor", actor.as_str());
     }
     let known_until = left.map(|left| Instant::now() + left);
     let asker = Asker::new(shared, &parts, actor, known_until);
-    parts.extensions.insert(asker);
-    Ok(Request::from_parts(parts, body))
+    parts.extensions.insert(asker.clone());
+    Ok((asker, Request::from_parts(parts, body)))
 }
 
 /// An error if the address holds what no store takes.

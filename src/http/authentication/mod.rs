@@ -14,7 +14,7 @@ mod site;
 use self::bearer::{Bearer, Verified};
 pub use self::keys::{KeyError, Keys};
 pub(super) use admit::{COOKIE, admitted};
-pub(super) use site::{host, is_loopback, name_of, same_site};
+pub(super) use site::{host, is_loopback, same_site};
 
 use crate::events::Ref;
 
@@ -56,10 +56,11 @@ impl Authentication {
     /// that nobody becomes a `service:…` by calling himself one.
     ///
     /// # Panics
-    /// When it is no kind.
+    /// When it is no kind, or one of the crate's own (`annals`, `annals_…`).
     #[must_use]
     pub fn subjects_are(mut self, kind: &str) -> Self {
-        assert!(Ref::new(kind, "x").is_ok(), "`{kind}` is no kind: write lower-case letters, like `user`");
+        let subject = Ref::new(kind, "x").and_then(|subject| subject.check_caller());
+        assert!(subject.is_ok(), "subjects cannot be of the kind `{kind}`: write lower-case letters, like `user`");
         if let How::Bearer(bearer) = &mut self.0 {
             bearer.kind = kind.to_owned();
         }

@@ -3,6 +3,8 @@
 //! A browser asks on behalf of any page that is open in it. Another site's page must not write with somebody's cookie,
 //! open a WebSocket, or, where nobody needs a token, reach this machine by a name that was pointed at it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 
 use crate::http::Problem;
@@ -39,8 +41,7 @@ fn foreign() -> Problem {
 
 /// An error unless this machine was asked by a name of its own.
 pub(super) fn own_name(parts: &Parts) -> Result<(), Problem> {
-    let name = host(parts).map(name_of).unwrap_or_default();
-    match is_loopback(name) {
+    match host(parts).is_some_and(is_loopback) {
         true => Ok(()),
         false => Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -51,16 +52,60 @@ pub(super) fn own_name(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
-/// Without the port.
-pub(in crate::http) fn name_of(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
+/// Whether a host, with or without a port, is a name of this machine itself: `localhost`, `127.0.0.1:8080`, `[::1]:8080`.
+/// It is so only if all of it is understood.
+pub(in crate::http) fn is_loopback(host: &str) -> bool {
+    let (own, rest) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, rest)) = rest.split_once(']') else { return false };
+            (address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()), rest)
+        }
+        None => {
+            let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let address = name.parse::<Ipv4Addr>();
+            (name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()), rest)
+        }
+    };
+    let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    own && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
 }
 
-/// Whether it is a name of this machine itself.
-pub(in crate::http) fn is_loopback(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_of_this_machine_only_if_all_of_it_is_understood() {
+        for own in
+            ["localhost", "LocalHost:80", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:8080", "[::1]:", "localhost:"]
+        {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "",
+            ":80",
+            "[::1].evil",
+            "[::1].evil:80",
+            "[::1]evil",
+            "[::1]:80.evil",
+            "[::1",
+            "[127.0.0.1]",
+            "[localhost]",
+            "[::1%25lo]",
+            "::1",
+            "::1:80",
+            "localhost.evil",
+            "localhost:80.evil",
+            "localhost:80:evil",
+            "localhost@evil",
+            "127.0.0.1.evil",
+            "127.0.0.1:80@evil",
+            "127.1",
+            "0.0.0.0",
+            "10.0.0.1",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

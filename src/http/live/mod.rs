@@ -38,14 +38,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use tokio::sync::Semaphore;
 
 use self::counts::Counts;
 use self::follower::Follower;
 use self::hub::Hub;
 use self::step::{Ending, Reason, Step, Steps};
 use self::teller::{Asking, Teller};
-use super::limits::Bounds;
+use super::limits::{Bounds, Places};
 use super::{Asker, Problem, Shared};
 use crate::projections::audit::{Asked, Cursor};
 use crate::projections::presenter::Words;
@@ -59,13 +58,13 @@ struct Live {
     bounds: Bounds,
     hub: Arc<Hub>,
     counts: Arc<Counts>,
-    /// Room for WebSockets: the server does not count what was upgraded.
-    sessions: Arc<Semaphore>,
+    /// Room for streams and WebSockets: the server does not count what was upgraded.
+    open: Places,
     pace: Pace,
 }
 
-/// How many WebSockets are open at a time.
-const SESSIONS: usize = 4_096;
+/// How many streams and WebSockets are open at a time.
+const OPEN: usize = 4_096;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +85,8 @@ impl Default for Pace {
 pub(super) fn routes(shared: &Shared, bounds: Bounds) -> Router<Shared> {
     let annals = shared.annals();
     let (hub, counts) = (Hub::new(annals.clone()), Counts::new(annals.clone()));
-    let sessions = Arc::new(Semaphore::new(SESSIONS));
-    let live = Live { shared: shared.clone(), bounds, hub, counts, sessions, pace: shared.pace() };
+    let open = Places::new("streams", OPEN);
+    let live = Live { shared: shared.clone(), bounds, hub, counts, open, pace: shared.pace() };
     Router::new()
         .route("/live", get(rpc::upgrade))
         .route("/live/audit", get(sse::audit))

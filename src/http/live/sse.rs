@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, Reason, Step, Steps};
+use crate::http::limits::Place;
 use crate::http::operations::Follower as Counted;
 use crate::http::{At, Params};
 use crate::projections::Bound;
@@ -53,8 +54,9 @@ pub(super) async fn audit(
     Params(mut asked, After { after }, words): Params<Asked, After, Words>,
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
+    let room = live.open.take(&asker)?;
     let steps = live.audit(&asker.format("event-stream"), &asked, words, closing).await?;
-    Ok(events(steps, &live))
+    Ok(events(steps, &live, room))
 }
 
 /// The numbers of a topic: as they are, then each change.
@@ -68,8 +70,9 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     let cursor = last_event_id(&headers)?.or(after);
     let asking = Asking { topic, from: window.from, until: window.until };
+    let room = live.open.take(&asker)?;
     let steps = live.metric(&asker.format("event-stream"), asking, cursor, closing).await?;
-    Ok(events(steps, &live))
+    Ok(events(steps, &live, room))
 }
 
 /// The same, of all there is.
@@ -90,9 +93,9 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     Ok(Some(id.parse::<Cursor>().map_err(Problem::from)?))
 }
 
-fn events(steps: Steps, live: &Live) -> Response {
+fn events(steps: Steps, live: &Live, room: Place) -> Response {
     let counted = live.shared.traffic().follower("sse");
-    let line = Line { steps, pace: live.pace, last: None, given: None, _counted: counted };
+    let line = Line { steps, pace: live.pace, last: None, given: None, _counted: (counted, room) };
     let body = Body::from_stream(stream::unfold(Some(line), Line::next));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -109,7 +112,7 @@ struct Line {
     last: Option<Cursor>,
     /// When something was given that the client had to take.
     given: Option<Instant>,
-    _counted: Counted,
+    _counted: (Counted, Place),
 }
 
 impl Line {

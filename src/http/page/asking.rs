@@ -1,11 +1,12 @@
 //! [`Asking`]: somebody who asks for a page of the feed; [`Ordering`]: somebody who has pressed a button at a projection.
 
-use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use super::address::Address;
 use super::site::Site;
+use crate::http::api::read;
 use crate::http::{Asker, Problem, Shared};
 
 /// Somebody who asks for a page, and what for.
@@ -49,8 +50,7 @@ impl FromRequest<Shared> for Ordering {
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Asking { site, asker, shared, .. } = Asking::from_request_parts(&mut parts, shared).await?;
-        let form = RawForm::from_request(Request::from_parts(parts, body), &shared).await;
-        let RawForm(form) = form.map_err(|error| Problem::malformed(error.body_text()))?;
+        let form = read(body, shared.largest_body()).await?;
         let form = Address::parse(std::str::from_utf8(&form).ok());
         let none = || Problem::malformed("which projection? `name` says it");
         let name = form.get("name").map(str::to_owned).ok_or_else(none)?;

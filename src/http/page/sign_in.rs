@@ -1,6 +1,7 @@
 //! How a browser gets a token: somebody pastes it, and a cookie that no script can read holds it.
 
-use axum::extract::{RawForm, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
@@ -10,8 +11,12 @@ use super::address::Address;
 use super::sent;
 use super::site::{Section, Site};
 use super::words::given;
-use crate::http::authentication::{COOKIE, host, is_loopback, name_of, same_site};
+use crate::http::api::read;
+use crate::http::authentication::{COOKIE, host, is_loopback, same_site};
 use crate::http::{Problem, Shared};
+
+/// The longest form that is taken, in bytes: more than a token has.
+const LONGEST: usize = 64 * 1_024;
 
 pub(super) async fn show(State(shared): State<Shared>) -> Response {
     let site = Site::of(&shared);
@@ -31,12 +36,9 @@ pub(super) fn form(site: &Site, why: Option<&str>) -> Markup {
     }
 }
 
-pub(super) async fn sign_in(
-    State(shared): State<Shared>,
-    parts: Parts,
-    RawForm(form): RawForm,
-) -> Result<Response, Problem> {
+pub(super) async fn sign_in(State(shared): State<Shared>, parts: Parts, body: Body) -> Result<Response, Problem> {
     same_site(&parts)?;
+    let form = read(body, LONGEST).await?;
     let address = Address::parse(std::str::from_utf8(&form).ok());
     let token = address.get("token").unwrap_or_default().trim().to_owned();
     let sound = token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=+/".contains(&b));
@@ -55,7 +57,7 @@ pub(super) async fn sign_out(State(shared): State<Shared>, parts: Parts) -> Resu
 fn home(shared: &Shared, parts: &Parts, token: &str, more: &str) -> Response {
     let site = Site::of(shared);
     // Off this machine a token goes over TLS or not at all.
-    let secure = if host(parts).map(name_of).is_some_and(is_loopback) { "" } else { "; Secure" };
+    let secure = if host(parts).is_some_and(is_loopback) { "" } else { "; Secure" };
     let path = if site.base.is_empty() { "/" } else { &site.base };
     let cookie = format!("{COOKIE}={token}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}");
     let cookie = HeaderValue::from_str(&cookie).ok().map(|cookie| (header::SET_COOKIE, cookie));

@@ -58,8 +58,7 @@ pub(super) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| no_websocket(&rejection))?;
-    let room = live.sessions.clone().try_acquire_owned();
-    let room = room.map_err(|_| Problem::unavailable("too many connections are open: try again later"))?;
+    let room = live.open.take(&asker)?;
     let asker = asker.format("json-rpc");
     // Up to twice as much is read, so that what is too long can be answered.
     let upgrade = upgrade.max_message_size(2 * LONGEST).max_frame_size(2 * LONGEST);

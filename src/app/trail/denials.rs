@@ -1,0 +1,186 @@
+//! [`Denials`]: denials of one actor, merged within a window, so that a flood of them leaves few events.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::recorder::WINDOW;
+use crate::commands::Context;
+use crate::events::Ref;
+
+/// How many different denials of one actor are recorded one by one in a window. Further ones are counted by reason.
+const DISTINCT: usize = 16;
+
+/// How many reasons are counted apart for one actor. The text of a reason may hold what the actor asked for.
+const REASONS: usize = 16;
+
+/// The reason under which all others are counted.
+const OTHER_REASONS: &str = "various reasons";
+
+/// How many actors are remembered.
+const ACTORS: usize = 10_000;
+
+/// After how long the first count is recorded; each further one of the same window after twice as long as the last.
+const FIRST_COUNT: Duration = Duration::from_secs(1);
+
+/// The actor, and the principal that it acts for.
+type Who = (Ref, Option<Ref>);
+
+#[derive(Default)]
+pub(super) struct Denials(Mutex<HashMap<Who, Window>>);
+
+/// The denials of one actor in one window.
+struct Window {
+    begin: i64,
+    /// The digests of those that are recorded one by one.
+    recorded: HashSet<[u8; 32]>,
+    /// The others, by reason, since the last count was recorded.
+    counted: BTreeMap<String, u64>,
+    /// Of the last one that was counted.
+    context: Context,
+    /// When the count is to be recorded, if there is one, and how long after that the next one.
+    due: Instant,
+    pause: Duration,
+}
+
+/// What becomes of a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// It is the first of its kind: to be recorded.
+    First,
+    /// It was counted.
+    Counted,
+    /// More actors are denied than are remembered.
+    TooManyActors,
+}
+
+/// A count that is to be recorded.
+pub(super) struct Count {
+    pub context: Context,
+    pub reason: String,
+    pub denials: u64,
+}
+
+impl Denials {
+    /// Takes in a denial whose record has this digest, in the window that began at `begin`.
+    pub(super) fn merge(&self, context: &Context, digest: [u8; 32], reason: &str, begin: i64) -> Merged {
+        let mut actors = self.lock();
+        let who = (context.actor().clone(), context.metadata().on_behalf_of.clone());
+        if !actors.contains_key(&who) && actors.len() >= ACTORS {
+            actors.retain(|_, window| window.begin >= begin || !window.counted.is_empty());
+            if actors.len() >= ACTORS {
+                return Merged::TooManyActors;
+            }
+        }
+        let window = actors.entry(who).or_insert_with(|| Window::new(begin, context));
+        if window.begin != begin {
+            let counted = std::mem::take(&mut window.counted);
+            // What the last window counted is not recorded yet, and is so with the next count.
+            *window = Window { counted, ..Window::new(begin, context) };
+        }
+        if !window.recorded.contains(&digest) && window.recorded.len() < DISTINCT {
+            window.recorded.insert(digest);
+            return Merged::First;
+        }
+        if window.counted.is_empty() {
+            window.due = Instant::now() + window.pause;
+            window.pause *= 2;
+        }
+        window.context = context.clone();
+        let known = window.counted.contains_key(reason) || window.counted.len() < REASONS;
+        let reason = if known { reason } else { OTHER_REASONS };
+        *window.counted.entry(reason.to_owned()).or_default() += 1;
+        Merged::Counted
+    }
+
+    /// The counts that are to be recorded by now; all of them at the end.
+    pub(super) fn due(&self, now: Instant, all: bool) -> Vec<Count> {
+        let mut due = Vec::new();
+        for window in self.lock().values_mut().filter(|window| all || window.due <= now) {
+            let counted = std::mem::take(&mut window.counted);
+            let count = |(reason, denials)| Count { context: window.context.clone(), reason, denials };
+            due.extend(counted.into_iter().map(count));
+        }
+        due
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Who, Window>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn new(begin: i64, context: &Context) -> Self {
+        Self {
+            begin,
+            recorded: HashSet::new(),
+            counted: BTreeMap::new(),
+            context: context.clone(),
+            due: Instant::now(),
+            pause: FIRST_COUNT,
+        }
+    }
+}
+
+/// The window that holds this second.
+pub(super) fn window_of(second: i64) -> i64 {
+    second - second.rem_euclid(WINDOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(id: &str) -> Context {
+        Context::by(Ref::unchecked("user", id))
+    }
+
+    /// A flood of one actor, each denial of another thing and for another reason, is a few records and a few counts.
+    #[test]
+    fn a_flood_of_different_denials_is_few_records_and_few_counts() {
+        let denials = Denials::default();
+        let mallory = by("mallory");
+        let merged: Vec<Merged> = (0..5_000u64)
+            .map(|n| {
+                let mut digest = [0; 32];
+                digest[..8].copy_from_slice(&n.to_be_bytes());
+                denials.merge(&mallory, digest, &format!("no {n}"), 0)
+            })
+            .collect();
+        assert_eq!(merged.iter().filter(|merged| **merged == Merged::First).count(), DISTINCT);
+        assert!(denials.due(Instant::now(), false).is_empty(), "a count is recorded after a while");
+        let counts = denials.due(Instant::now() + FIRST_COUNT, false);
+        assert_eq!(counts.len(), REASONS + 1);
+        assert_eq!(counts.iter().map(|count| count.denials).sum::<u64>(), 5_000 - DISTINCT as u64);
+        assert!(denials.due(Instant::now(), true).is_empty(), "each is counted once");
+        assert_eq!(denials.merge(&mallory, [9; 32], "no", 600), Merged::First, "a later window");
+        assert_eq!(denials.merge(&by("eve"), [9; 32], "no", 0), Merged::First, "another actor");
+    }
+
+    /// Counts of one window come less and less often; none is lost when the window ends.
+    #[test]
+    fn counts_come_less_often_and_outlive_their_window() {
+        let denials = Denials::default();
+        let mallory = by("mallory");
+        let one = |begin| denials.merge(&mallory, [1; 32], "no", begin);
+        assert_eq!((one(0), one(0)), (Merged::First, Merged::Counted));
+        assert_eq!(denials.due(Instant::now() + FIRST_COUNT, false).len(), 1);
+        assert_eq!(one(0), Merged::Counted);
+        assert!(denials.due(Instant::now() + FIRST_COUNT, false).is_empty());
+        assert_eq!((one(600), one(600)), (Merged::First, Merged::Counted));
+        let counts = denials.due(Instant::now(), true);
+        assert_eq!(counts.iter().map(|count| count.denials).sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn more_actors_than_are_remembered_are_said_and_old_ones_are_forgotten() {
+        let denials = Denials::default();
+        for n in 0..ACTORS {
+            assert_eq!(denials.merge(&by(&n.to_string()), [1; 32], "no", 0), Merged::First);
+        }
+        assert_eq!(denials.merge(&by("x"), [1; 32], "no", 0), Merged::TooManyActors);
+        assert_eq!(denials.merge(&by("x"), [1; 32], "no", 600), Merged::First);
+    }
+}
