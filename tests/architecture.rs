@@ -82,3 +82,46 @@ fn no_file_grows_past_400_lines() {
         assert!(lines <= 400, "{} has {lines} lines", file.display());
     }
 }
+
+/// Mission P25: what draws, serves or prints for people comes only with the features that ask for it.
+#[test]
+fn the_core_has_no_dependency_for_pages_plots_or_terminals() {
+    let tree = |features: &str| {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let arguments = ["tree", "-p", "annals", "-e", "normal", "--prefix", "none", "--format", "{p}"];
+        let mut command = std::process::Command::new(cargo);
+        command.args(arguments).args(["--locked", "--offline", "--no-default-features", "--features", features]);
+        let ended = command.current_dir(src().join("..")).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let text = String::from_utf8(ended.stdout).unwrap();
+        text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    const FOR_PEOPLE: [&str; 10] = [
+        "axum",
+        "clap",
+        "font8x8",
+        "hyper",
+        "indicatif",
+        "maud",
+        "plotters",
+        "tower",
+        "tracing-subscriber",
+        "utoipa",
+    ];
+    for core in ["", "sqlite", "postgres", "sqlite,postgres,export"] {
+        let crates = tree(core);
+        assert!(crates.contains(&"serde".to_owned()), "{crates:?}");
+        for name in FOR_PEOPLE {
+            assert!(!crates.contains(&name.to_owned()), "features `{core}` bring {name}");
+        }
+        for name in &crates {
+            let draws =
+                ["web-sys", "js-sys", "image", "cytoscape", "d3", "egui", "iced", "wgpu", "petgraph", "ratatui"];
+            assert!(!draws.contains(&name.as_str()), "features `{core}` bring {name}");
+        }
+    }
+    let whole = tree("cli,http,sqlite,postgres");
+    for name in FOR_PEOPLE {
+        assert!(whole.contains(&name.to_owned()), "{name} is no dependency any more: take it from this list");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use annals::app::{Ask, Denial, ReaderError};
+use annals::app::{Ask, Denial};
 use annals::commands::{Envelope, ExecuteError};
 use annals::events::Action;
 use annals::prelude::*;
@@ -23,13 +23,11 @@ annals_test_postgres::both_stores! {
     nothing_is_recorded_unless_the_application_asks_for_it,
     refused_commands_are_in_the_audit_log_with_the_reason,
     refusals_are_found_like_anything_else,
-    denied_reads_read_nothing_and_are_recorded,
     who_may_not_any_more_gets_no_further_rows,
-    refusals_that_come_too_fast_are_counted_and_none_is_lost,
 }
 
 /// All of a topic, once everything that is queued was recorded: the application is closed and opened again.
-async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> {
+pub async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> {
     annals.close().await;
     let annals = app().open(url).await.expect("it opens again");
     let head = annals.store().head().await.unwrap();
@@ -38,7 +36,7 @@ async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> 
     rows
 }
 
-fn sentences(rows: &[AuditRow]) -> Vec<&str> {
+pub fn sentences(rows: &[AuditRow]) -> Vec<&str> {
     rows.iter().map(|row| row.sentence.as_str()).collect()
 }
 
@@ -200,75 +198,6 @@ async fn refusals_are_found_like_anything_else(place: &Place) {
     annals.close().await;
 }
 
-fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
-    if let Ask::Command { name, .. } = ask {
-        assert!(!name.starts_with("annals_"), "what the crate records is asked about");
-        assert_ne!(*name, "close_accounts", "an authoriser with a fault");
-    }
-    match context.actor().id() {
-        "mallory" => Err(Denial::because("mallory may nothing")),
-        _ => Ok(()),
-    }
-}
-
-/// Mission A9: a denial precedes state. The account's history cannot be read: who may, hears of it; who may not, does not.
-#[tokio::test]
-async fn a_denial_comes_before_anything_is_loaded_and_is_recorded() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = &format!("sqlite://{}", directory.path().join("log.db").display());
-    let annals = app().open(url).await.unwrap();
-    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
-    annals.close().await;
-    let edit = rusqlite::Connection::open(directory.path().join("log.db")).unwrap();
-    let triggers: Vec<String> = {
-        let mut names = edit.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").unwrap();
-        names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
-    for trigger in triggers {
-        edit.execute_batch(&format!("DROP TRIGGER \"{trigger}\"")).unwrap();
-    }
-    edit.execute("UPDATE events SET event_type = 'account.melted'", []).unwrap();
-    drop(edit);
-
-    let annals = app().authorise(not_mallory).record_refusals().open(url).await.unwrap();
-    let loaded = annals.execute(deposit("a", 1), &by("alice")).await.unwrap_err();
-    assert!(matches!(loaded, ExecuteError::Load(_)), "{loaded}");
-    let denied = annals.execute(deposit("a", 1), &by("mallory")).await.unwrap_err();
-    assert!(matches!(&denied, ExecuteError::Denied { reason } if reason == "mallory may nothing"), "{denied}");
-    annals.close().await;
-    let annals = app().open(url).await.unwrap();
-    let recorded = annals.events(1, 10).await.unwrap().events;
-    let types: Vec<_> = recorded.iter().map(|event| (event.event_type.as_str(), event.payload.as_str())).collect();
-    let payload = r#"{"what":"deposit on account:a","on":["account:a"],"reason":"mallory may nothing"}"#;
-    assert_eq!(types, [("annals_refusal.denied", payload)]);
-    annals.close().await;
-}
-
-/// Mission A9, D18: reads are denied, and the denial recorded, like commands.
-async fn denied_reads_read_nothing_and_are_recorded(place: &Place) {
-    let url = place.url();
-    let annals = app().authorise(not_mallory).record_refusals().record_reads().open(url).await.unwrap();
-    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
-    let mallory = annals.read_as(&by("mallory"));
-    let denied = |error| matches!(error, ReaderError::Denied(_));
-    assert!(denied(mallory.view::<Balance>(&account("a")).await.unwrap_err()));
-    assert!(denied(mallory.views::<Balance>().page(1, None).await.unwrap_err()));
-    assert!(denied(mallory.json_view("balance", None).await.unwrap_err()));
-    assert!(denied(mallory.metric("bank").await.unwrap_err()));
-    let error = mallory.audit().topic("bank").page().await.unwrap_err();
-    assert!(matches!(error, AuditError::Denied { .. }), "{error}");
-    let error = mallory.audit().follow().next().await.unwrap().unwrap_err();
-    assert!(matches!(error, AuditError::Denied { .. }), "{error}");
-    let broken = CloseAccounts { accounts: vec![account("a")] };
-    let error = annals.execute(broken, &by("alice")).await.unwrap_err();
-    assert!(matches!(&error, ExecuteError::Denied { reason } if reason == "the authoriser failed"), "{error}");
-    let rows = after_closing(annals, url, "annals").await;
-    let said = sentences(&rows);
-    assert_eq!(said.len(), 7, "{said:?}");
-    assert!(said.contains(&"user:mallory was denied the audit log: topic bank: mallory may nothing"), "{said:?}");
-    assert!(rows.iter().all(|row| row.event_type == "annals_refusal.denied"), "{said:?}");
-}
-
 /// What is revoked ends what is followed.
 async fn who_may_not_any_more_gets_no_further_rows(place: &Place) {
     let may = Arc::new(AtomicBool::new(true));
@@ -287,30 +216,6 @@ async fn who_may_not_any_more_gets_no_further_rows(place: &Place) {
     assert!(matches!(error, AuditError::Denied { .. }), "{error}");
     assert!(stream.next().await.is_none());
     annals.close().await;
-}
-
-/// X5: nobody waits for a record; where there is no room for more, they are counted and the count is recorded.
-async fn refusals_that_come_too_fast_are_counted_and_none_is_lost(place: &Place) {
-    let url = place.url();
-    let annals = app().authorise(not_mallory).record_refusals().open(url).await.unwrap();
-    let wait = Duration::from_secs(8);
-    let lock = annals.store().exclusive(wait, wait).await.unwrap();
-    for _ in 0..4_000 {
-        let denied = tokio::time::timeout(wait, annals.execute(deposit("a", 1), &by("mallory"))).await.unwrap();
-        assert!(matches!(denied, Err(ExecuteError::Denied { .. })));
-    }
-    drop(lock);
-    let rows = after_closing(annals, url, "annals/refusal").await;
-    let denied = rows.iter().filter(|row| row.event_type == "annals_refusal.denied").count() as u64;
-    let overflowed = rows.iter().filter(|row| row.event_type == "annals_refusal.overflowed");
-    let counted: u64 = overflowed
-        .map(|row| {
-            let payload: serde_json::Value = serde_json::from_str(row.payload.get()).unwrap();
-            payload["refusals"].as_u64().unwrap()
-        })
-        .sum();
-    assert!(denied >= 1_024 && counted > 0, "{denied} and {counted}");
-    assert_eq!(denied + counted, 4_000);
 }
 
 /// Names of this crate's own are not to be had.

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::bank::app;
+use crate::bank::{app, by, deposit};
 use crate::served::{Served, answer};
 
 fn anybody() -> Authentication {
@@ -40,31 +40,110 @@ async fn who_asks_too_often_waits_and_the_others_do_not() {
     served.stop().await;
 }
 
-/// A client that sends half of a body holds its place, until it has had its time.
+/// Sends half of a body as this user, and waits.
+async fn half_a_body(served: &Served, path: &str, who: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nAnnals-Actor: user:{who}\r\n");
+    let kind = if path.starts_with("/commands") { "json" } else { "x-www-form-urlencoded" };
+    let body = format!("Content-Type: application/{kind}\r\nContent-Length: 100\r\n\r\n{{");
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    stream
+}
+
+async fn status_of(stream: &mut TcpStream) -> String {
+    let mut answer = [0; 12];
+    tokio::time::timeout(Duration::from_secs(40), stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8(answer.to_vec()).unwrap()
+}
+
+/// A client that sends half of a body holds its place, until it has had its time. It holds no more than its share.
 #[tokio::test]
-async fn more_requests_than_there_is_room_for_are_turned_away_and_slow_ones_given_up() {
+async fn one_actor_has_a_share_of_the_room_and_slow_requests_are_given_up() {
     let place = Place::sqlite();
-    let served = Served::with(app(), &place, |door| door.authentication(anybody()).at_most(2)).await;
+    let served = Served::with(app(), &place, |door| door.authentication(anybody()).at_most(8)).await;
+    let ask = async |who: &str| {
+        answer(served.request(Method::GET, "/commands").header("Annals-Actor", format!("user:{who}"))).await
+    };
     let mut slow = Vec::new();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(served.address).await.unwrap();
-        let head = "POST /commands/deposit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-        stream.write_all(format!("{head}Content-Length: 100\r\n\r\n{{").as_bytes()).await.unwrap();
-        slow.push(stream);
+    // Whatever is sent, four at once: two are taken in.
+    for _ in 0..4 {
+        slow.push(half_a_body(&served, "/commands/deposit", "greedy").await);
     }
     let began = Instant::now();
-    while served.get("/commands").await.status == 200 {
-        assert!(began.elapsed() < Duration::from_secs(8), "two are under way: a third is too many");
+    while ask("greedy").await.status == 200 {
+        assert!(began.elapsed() < Duration::from_secs(8), "two are under way: a third is more than its share");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    served.get("/commands").await.problem(503, "unavailable");
-    assert_eq!(served.get("/healthz").await.status, 200, "health has room always");
-    for mut stream in slow {
-        let mut answer = [0; 12];
-        tokio::time::timeout(Duration::from_secs(40), stream.read_exact(&mut answer)).await.unwrap().unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 408");
+    let detail = ask("greedy").await.problem(429, "too-many");
+    assert!(detail.contains("2 requests"), "{detail}");
+    for _ in 0..20 {
+        assert_eq!(ask("modest").await.status, 200, "another actor is not kept out");
     }
-    assert_eq!(served.get("/commands").await.status, 200);
+    for who in ["b", "c", "d"] {
+        for path in ["/commands/deposit", "/upkeep/rebuild"] {
+            slow.push(half_a_body(&served, path, who).await);
+        }
+    }
+    while ask("modest").await.status == 200 {
+        assert!(began.elapsed() < Duration::from_secs(9), "eight are under way: one more is too many");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ask("modest").await.problem(503, "unavailable");
+    assert_eq!(served.get("/healthz").await.status, 200, "health has room always");
+    let mut given_up = 0;
+    for stream in &mut slow {
+        given_up += usize::from(status_of(stream).await == "HTTP/1.1 408");
+    }
+    assert_eq!(given_up, 8, "the other two were too many at once");
+    assert_eq!(ask("greedy").await.status, 200, "what was given up makes room");
+    served.stop().await;
+}
+
+/// The form that anybody may send is read with the same patience: else it would hold a connection for good.
+#[tokio::test]
+async fn a_form_that_does_not_come_is_given_up_too() {
+    let place = Place::sqlite();
+    let served = Served::with(app(), &place, |door| door.authentication(anybody())).await;
+    for path in ["/sign-in", "/upkeep/rebuild"] {
+        let mut stream = half_a_body(&served, path, "slow").await;
+        assert_eq!(status_of(&mut stream).await, "HTTP/1.1 408", "{path}");
+    }
+    served.stop().await;
+}
+
+/// Exports whose clients read nothing: one actor's keep nobody else's out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_actor_has_a_share_of_the_exports() {
+    let place = Place::sqlite();
+    let served = Served::with(app(), &place, |door| door.authentication(anybody())).await;
+    // More than all buffers between the two of them hold.
+    for _ in 0..100 {
+        let context = by("alice").correlation("x".repeat(150 * 1_024));
+        served.annals.execute(deposit("a", 1), &context).await.unwrap();
+    }
+    let export = |who: &str| {
+        served.request(Method::GET, "/audit/export?format=jsonl").header("Annals-Actor", format!("user:{who}"))
+    };
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let response = export("greedy").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        unread.push(response);
+    }
+    let detail = answer(export("greedy")).await.problem(429, "too-many");
+    assert!(detail.contains("4 exports"), "{detail}");
+    let modest = export("modest").send().await.unwrap();
+    assert_eq!(modest.status(), 200, "another actor is not kept out");
+    drop((modest, unread));
+    let began = Instant::now();
+    loop {
+        let response = export("greedy").send().await.unwrap();
+        if response.status() == 200 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "a client that is gone makes room");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     served.stop().await;
 }
 

@@ -69,7 +69,29 @@ async fn without_authentication_it_is_said_who_asks_and_only_this_machine_may() 
     assert_eq!(answer(as_bob.json(&body)).await.status, 200);
     let nobody = served.request(Method::POST, "/commands/deposit").header("Annals-Actor", "bob");
     answer(nobody.json(&body)).await.problem(400, "malformed");
-    for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "10.0.0.1"] {
+    for own in ["annals:recorder", "annals_trail:2026-01-31"] {
+        for path in ["/commands/deposit", "/audit"] {
+            let method = if path == "/audit" { Method::GET } else { Method::POST };
+            let recorder = served.request(method, path).header("Annals-Actor", own).json(&body);
+            assert!(answer(recorder).await.problem(400, "malformed").contains(own));
+        }
+    }
+    // An id of version 8 with the mark of own records.
+    let reserved = "616e6c73-0000-8000-8000-000000000000";
+    let request = served.request(Method::POST, "/commands/deposit").header("Idempotency-Key", reserved);
+    let request = request.header("Annals-Actor", "user:bob").json(&body);
+    assert!(answer(request).await.problem(422, "command-id-reserved").contains(reserved));
+    for host in [
+        "[::1].evil",
+        "[::1].evil:80",
+        "[::1",
+        "localhost:80@evil",
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "",
+        "10.0.0.1",
+    ] {
         let rebound = served.request(Method::GET, "/audit").header("Host", host);
         answer(rebound).await.problem(421, "misdirected");
     }

@@ -14,7 +14,15 @@ use crate::bank::app;
 const ARGUMENTS: &str = "ANNALS_TEST_SERVE";
 
 /// What this environment may say of all that is looked at here.
-const SAID: [&str; 8] = [
+const SAID: [&str; 16] = [
+    "ANNALS_ACTOR",
+    "ANNALS_AUDIENCE",
+    "ANNALS_ISSUER",
+    "ANNALS_JWKS",
+    "ANNALS_LISTEN",
+    "ANNALS_RATE",
+    "ANNALS_SECRET_FILE",
+    "ANNALS_STORE",
     "ANNALS_LOG",
     "ANNALS_LOG_FORMAT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -30,7 +38,8 @@ pub struct Process {
     child: Child,
     pub url: String,
     out: JoinHandle<Vec<String>>,
-    err: JoinHandle<Vec<String>>,
+    /// None where stderr goes elsewhere.
+    err: Option<JoinHandle<Vec<String>>>,
 }
 
 /// It has ended.
@@ -46,18 +55,29 @@ pub struct Ended {
 impl Process {
     /// What starts it. Whoever asks is user:alice.
     pub fn command(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-        let all = ["bank", "serve", "--listen", "127.0.0.1:0", "--actor", "user:alice", "--store", place.url()];
+        let all = ["serve", "--listen", "127.0.0.1:0", "--actor", "user:alice", "--store", place.url()];
+        let arguments: Vec<&str> = all.iter().chain(arguments).copied().collect();
+        Self::bank(&arguments, environment)
+    }
+
+    /// `bank`, with these arguments and nothing else.
+    pub fn bank(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "process::serves", "--nocapture", "--include-ignored"]);
         SAID.iter().for_each(|name| _ = command.env_remove(name));
-        let arguments: Vec<&str> = all.iter().chain(arguments).copied().collect();
+        let arguments: Vec<&str> = std::iter::once(&"bank").chain(arguments).copied().collect();
         command.env(ARGUMENTS, arguments.join("\n")).envs(environment.iter().copied());
         command
     }
 
     pub fn serve(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Self::command(place, arguments, environment);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start(Self::command(place, arguments, environment), Stdio::piped())
+    }
+
+    /// Starts a command that serves, with this as its stderr.
+    pub fn start(mut command: Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        drop(command);
         let (say, said) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let out = std::thread::spawn(move || {
@@ -73,8 +93,10 @@ impl Process {
             let own = |line: &String| line.is_empty() || line.starts_with("running ") || line.starts_with("test ");
             lines.filter(|line| !own(line)).collect()
         });
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let err = std::thread::spawn(move || stderr.lines().map(Result::unwrap).collect());
+        let err = child.stderr.take().map(|stderr| {
+            let stderr = BufReader::new(stderr);
+            std::thread::spawn(move || stderr.lines().map(Result::unwrap).collect())
+        });
         let url = said.recv_timeout(Duration::from_secs(60)).expect("it serves");
         Self { child, url, out, err }
     }
@@ -87,15 +109,30 @@ impl Process {
         kinds.filter(|kind| kind.to_string_lossy().starts_with("socket:")).count()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As a supervisor stops it.
     pub async fn stop(self) -> Ended {
+        let id = self.id().to_string();
+        self.stop_by(&["-TERM", &id]).await
+    }
+
+    /// By `kill` with these arguments.
+    pub async fn stop_by(self, kill: &[&str]) -> Ended {
         let Self { mut child, out, err, .. } = self;
         let began = Instant::now();
-        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let told = Command::new("kill").args(kill).status().unwrap();
         assert!(told.success());
         let ended = tokio::task::spawn_blocking(move || {
             let status = child.wait().unwrap();
-            Ended { status, took: began.elapsed(), out: out.join().unwrap(), err: err.join().unwrap() }
+            Ended {
+                status,
+                took: began.elapsed(),
+                out: out.join().unwrap(),
+                err: err.map(|err| err.join().unwrap()).unwrap_or_default(),
+            }
         });
         tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it stops").unwrap()
     }

@@ -27,7 +27,7 @@ fn other_rsa() -> EncodingKey {
     EncodingKey::from_rsa_pem(include_bytes!("keys/other_rsa.pem")).unwrap()
 }
 
-fn ec() -> EncodingKey {
+pub fn ec() -> EncodingKey {
     EncodingKey::from_ec_pem(include_bytes!("keys/ec.pem")).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Jwk {
     jwk
 }
 
-fn jwks() -> String {
+pub fn jwks() -> String {
     let keys = vec![
         jwk(&rsa(), Algorithm::RS256, "rsa"),
         jwk(&ec(), Algorithm::ES256, "ec"),
@@ -60,7 +60,7 @@ fn claims() -> Value {
 }
 
 /// The claims, with these changed; null takes one away.
-fn but(change: &Value) -> Value {
+pub fn but(change: &Value) -> Value {
     let mut claims = claims();
     for (name, value) in change.as_object().unwrap() {
         match value {
@@ -71,7 +71,7 @@ fn but(change: &Value) -> Value {
     claims
 }
 
-fn token(algorithm: Algorithm, id: Option<&str>, claims: &Value, key: &EncodingKey) -> String {
+pub fn token(algorithm: Algorithm, id: Option<&str>, claims: &Value, key: &EncodingKey) -> String {
     let header = Header { kid: id.map(str::to_owned), ..Header::new(algorithm) };
     encode(&header, claims, key).unwrap()
 }

@@ -8,6 +8,7 @@
 //! - `resuming`: cursors, and how streams begin and end
 //! - `metrics`: the accumulated value first, then each change
 //! - `protocol`: JSON-RPC as its specification says; frames out of protocol
+//! - `ending`: what a connection leaves behind
 //! - `asking`: who may ask, and what is recorded of it
 //! - `processes`: one process writes, another is followed
 //! - `python`: the same from Python
@@ -17,6 +18,7 @@ mod asking;
 #[path = "../behaviour/bank.rs"]
 mod bank;
 mod conformance;
+mod ending;
 mod metrics;
 mod processes;
 mod protocol;

@@ -67,7 +67,7 @@ impl Denials {
     /// Takes in a denial whose record has this digest, in the window that began at `begin`.
     pub(super) fn merge(&self, context: &Context, digest: [u8; 32], reason: &str, begin: i64) -> Merged {
         let mut actors = self.lock();
-        let who = (context.actor().clone(), context.metadata().on_behalf_of.clone());
+        let who = who(context);
         if !actors.contains_key(&who) && actors.len() >= ACTORS {
             actors.retain(|_, window| window.begin >= begin || !window.counted.is_empty());
             if actors.len() >= ACTORS {
@@ -84,15 +84,15 @@ impl Denials {
             window.recorded.insert(digest);
             return Merged::First;
         }
-        if window.counted.is_empty() {
-            window.due = Instant::now() + window.pause;
-            window.pause *= 2;
-        }
-        window.context = context.clone();
-        let known = window.counted.contains_key(reason) || window.counted.len() < REASONS;
-        let reason = if known { reason } else { OTHER_REASONS };
-        *window.counted.entry(reason.to_owned()).or_default() += 1;
+        window.count(context, reason);
         Merged::Counted
+    }
+
+    /// Counts a denial that is recorded already.
+    pub(super) fn count(&self, context: &Context, reason: &str) {
+        if let Some(window) = self.lock().get_mut(&who(context)) {
+            window.count(context, reason);
+        }
     }
 
     /// The counts that are to be recorded by now; all of them at the end.
@@ -122,6 +122,21 @@ impl Window {
             pause: FIRST_COUNT,
         }
     }
+
+    fn count(&mut self, context: &Context, reason: &str) {
+        if self.counted.is_empty() {
+            self.due = Instant::now() + self.pause;
+            self.pause *= 2;
+        }
+        self.context = context.clone();
+        let known = self.counted.contains_key(reason) || self.counted.len() < REASONS;
+        let reason = if known { reason } else { OTHER_REASONS };
+        *self.counted.entry(reason.to_owned()).or_default() += 1;
+    }
+}
+
+fn who(context: &Context) -> Who {
+    (context.actor().clone(), context.metadata().on_behalf_of.clone())
 }
 
 /// The window that holds this second.

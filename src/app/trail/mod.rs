@@ -19,6 +19,8 @@ mod events;
 mod gatekeeper;
 mod lineage;
 mod recorder;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 pub use events::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};

@@ -64,6 +64,8 @@ pub(in crate::app) struct Closed;
 struct Record {
     make: Box<dyn Fn() -> Box<dyn AnyCommand> + Send>,
     context: Context,
+    /// The reason, if it is a denial, which is counted where another process has recorded the same.
+    denied: Option<String>,
     /// Who waits until it is durable.
     done: Option<oneshot::Sender<()>>,
 }
@@ -126,7 +128,7 @@ impl Recorder {
         if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
             let (done, recorded) = oneshot::channel();
             let (make, done) = (Box::new(move || Box::new(command.clone()) as _), waits.then_some(done));
-            room.send(Record { make, context: context.own(id), done });
+            room.send(Record { make, context: context.own(id), denied: None, done });
             if waits {
                 return recorded.await.map_err(|_| Closed);
             }
@@ -158,8 +160,9 @@ impl Recorder {
             (false, Some(id)) => id_of(&command, context, id.as_bytes()),
             (false, None) => own::fresh_id(),
         };
+        let denied = denied.then(|| command.reason.clone());
         let make = Box::new(move || Box::new(command.clone()) as _);
-        let record = Record { make, context: context.own(id), done: None };
+        let record = Record { make, context: context.own(id), denied, done: None };
         if self.queue().is_none_or(|queue| queue.try_send(record).is_err()) {
             self.shared.overflow.fetch_add(1, Ordering::Relaxed);
         }
@@ -222,14 +225,14 @@ impl Task {
         for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
             let command = RecordDenials { trail: trail(), reason, denials };
             let make = Box::new(move || Box::new(command.clone()) as _);
-            self.append(Record { make, context: context.own(own::fresh_id()), done: None }).await;
+            self.append(Record { make, context: context.own(own::fresh_id()), denied: None, done: None }).await;
         }
         let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
         if refusals > 0 {
             let command = RecordOverflow { trail: trail(), refusals };
             let recorder = Context::by(Ref::unchecked("annals", "recorder")).own(own::fresh_id());
             let make = Box::new(move || Box::new(command.clone()) as _);
-            self.append(Record { make, context: recorder, done: None }).await;
+            self.append(Record { make, context: recorder, denied: None, done: None }).await;
         }
     }
 
@@ -239,8 +242,11 @@ impl Task {
         loop {
             let Some(engine) = self.engine.upgrade() else { return };
             let error = match engine.execute((record.make)(), &record.context).await {
-                // Another process may have recorded the same.
-                Ok(_) => {
+                // Where it was recorded before, another process was faster, or an answer was lost.
+                Ok(receipt) => {
+                    if let Some(reason) = record.denied.filter(|_| receipt.repeated && tries == 0) {
+                        self.shared.denials.count(&record.context, &reason);
+                    }
                     // Who does not wait any more need not be told.
                     let _ = record.done.map(|done| done.send(()));
                     return;

@@ -1,0 +1,62 @@
+//! Records, whatever has their ids already.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::commands::RecordDenials;
+use super::recorder::Recorder;
+use super::{Read, TrailId};
+use crate::commands::{Context, Engine};
+use crate::events::{Ref, Stored};
+use crate::projections::audit::AskedFor;
+use crate::projections::fixture::stores::{empty, on_postgres_too};
+use crate::store::{Clock, Interest, OpenOptions, Store};
+
+fn by(id: &str) -> Context {
+    Context::by(Ref::unchecked("user", id))
+}
+
+/// What is in the log once bob's read is recorded in a store in which mallory's command has this id.
+async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
+    let clock: Clock = Arc::new(|| "2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap());
+    let options = OpenOptions { app: "trail".to_owned(), clock: clock.clone(), create: true };
+    let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
+    let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None));
+    if let Some(id) = in_the_way {
+        let other = RecordDenials { trail: TrailId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
+        engine.execute(Box::new(other), &by("mallory").own(id)).await.unwrap();
+    }
+    let (recorder, behind) = Recorder::new(clock);
+    recorder.start(behind, &engine);
+    let of = [Ref::unchecked("projection", "balance")];
+    let read = Read { what: "balance", of: &of, asked: AskedFor::new(), leaves: None };
+    recorder.read(&by("bob"), &read).await.unwrap();
+    recorder.close().await;
+    let events = store.read(0, 10, &Interest::All).await.unwrap().events;
+    engine.close().await;
+    store.close().await;
+    events
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Callers cannot have such an id; what was in the log before could.
+#[test]
+fn what_has_the_id_of_a_record_does_not_keep_it_out_of_the_log() {
+    runtime().block_on(async {
+        let [read] = &read_with(None).await[..] else { panic!("one record") };
+        let id = read.command_id;
+        let [other, recorded] = &read_with(Some(id)).await[..] else { panic!("the read is not recorded") };
+        assert_eq!((other.command_id, other.event_type.as_str()), (id, "annals_refusal.repeated"));
+        assert_eq!(recorded.event_type, "annals_read.viewed");
+        assert_eq!(recorded.payload, read.payload);
+        assert_ne!(recorded.command_id, id);
+        assert_eq!(recorded.metadata().unwrap().actor.as_str(), "user:bob");
+    });
+}
+
+on_postgres_too! { what_has_the_id_of_a_record_does_not_keep_it_out_of_the_log }

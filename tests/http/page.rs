@@ -1,0 +1,84 @@
+//! What the page records, and what a browser loads for it.
+
+use std::collections::BTreeSet;
+
+use annals_test_postgres::Place;
+use regex::Regex;
+use reqwest::Method;
+
+use crate::bank::{self, app};
+use crate::served::{Served, answer};
+
+annals_test_postgres::both_stores! { each_page_that_shows_something_of_the_log_is_recorded_as_a_read }
+
+/// Mission D16: whoever looks at a page reads, like who asks for JSON, and it is recorded where that was.
+async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: &Place) {
+    let shows = [
+        ("/", "the audit log"),
+        ("/history?of=account:a", "account:a"),
+        ("/refusals", "refuse"),
+        ("/rows?after=0", "the audit log"),
+        ("/numbers", "the numbers of "),
+    ];
+    let shows_nothing = ["/upkeep", "/upkeep/now", "/verify", "/verify/now", "/sign-in", "/try"];
+    let served = Served::alice(app().record_reads(), place).await;
+    served.deposit("a", 1).await;
+    let paths = shows.iter().map(|(path, _)| *path).chain(shows_nothing);
+    for (n, path) in paths.enumerate() {
+        // Each as somebody else: the same question of the same actor is one record.
+        let look = served.request(Method::GET, path).header("Accept", "text/html");
+        let answer = answer(look.header("Annals-Actor", format!("user:{n}"))).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    let url = place.url();
+    served.stop().await;
+    let annals = app().open(url).await.unwrap();
+    let mut reads = bank::log(&annals).await;
+    reads.retain(|event| event.event_type == "annals_read.viewed");
+    for (n, (path, what)) in shows.iter().enumerate() {
+        let actor = format!("user:{n}");
+        let by = |event: &&annals::events::Stored| event.metadata().unwrap().actor.as_str() == actor;
+        let of: Vec<_> = reads.iter().filter(by).collect();
+        let payloads: Vec<&str> = of.iter().map(|event| event.payload.as_str()).collect();
+        assert!(payloads.iter().any(|payload| payload.contains(what)), "{path}: {payloads:?}");
+        for event in of {
+            let origin = event.metadata().unwrap().origin.unwrap();
+            assert_eq!(origin.path.as_deref(), Some(path.split('?').next().unwrap()));
+            assert_eq!((origin.method.as_deref(), origin.host.as_deref()), (Some("GET"), Some("127.0.0.1")));
+        }
+    }
+    let readers: BTreeSet<String> =
+        reads.iter().map(|event| event.metadata().unwrap().actor.id().to_owned()).collect();
+    assert_eq!(readers.len(), shows.len(), "{readers:?}");
+    annals.close().await;
+}
+
+/// Mission P25: all that a browser loads beside the HTML is under 280 kB, and comes from here.
+#[tokio::test]
+async fn all_that_a_browser_loads_is_under_280_kb_and_comes_from_the_same_server() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    served.deposit("a", 1).await;
+    let names = Regex::new(r#"<(?:script|link|img|iframe|source)[^>]*?(?:src|href)="?([^"\s>]+)"#).unwrap();
+    let mut loaded = BTreeSet::new();
+    for path in ["/", "/history?of=account:a", "/refusals", "/numbers", "/upkeep", "/verify", "/sign-in", "/try"] {
+        let page = answer(served.request(Method::GET, path).header("Accept", "text/html")).await;
+        assert_eq!(page.status, 200, "{path}");
+        let base = reqwest::Url::parse(&served.url(path)).unwrap();
+        for name in names.captures_iter(&page.text) {
+            // What is written into the page itself is not loaded.
+            loaded.extend(base.join(&name[1]).ok().filter(|url| url.scheme() != "data"));
+        }
+    }
+    assert!(loaded.iter().any(|url| url.path().ends_with(".js")), "{loaded:?}");
+    assert!(loaded.iter().any(|url| url.path().ends_with(".css")), "{loaded:?}");
+    let mut bytes = 0;
+    for url in &loaded {
+        assert_eq!(url.authority(), served.address.to_string(), "{url}");
+        let file = served.client.get(url.clone()).send().await.unwrap();
+        assert_eq!(file.status(), 200, "{url}");
+        bytes += file.bytes().await.unwrap().len();
+    }
+    assert!((1..280_000).contains(&bytes), "{bytes} bytes: {loaded:?}");
+    served.stop().await;
+}
