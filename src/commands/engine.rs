@@ -18,6 +18,7 @@ use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::Ref;
 use crate::store::{
     Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream, Vitals, count,
+    is_projecting,
 };
 
 /// So often a command is decided optimistically; then once more, while nobody else may write.
@@ -134,6 +135,9 @@ impl Engine {
         command: Box<dyn AnyCommand>,
         context: &Context,
     ) -> Result<Received, ExecuteError<Refusal>> {
+        if is_projecting() {
+            return Err(ExecuteError::InProjection(command.name()));
+        }
         context.check()?;
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, (self.clock)());

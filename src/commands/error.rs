@@ -38,6 +38,11 @@ pub enum ExecuteError<E> {
     /// The id is of the range that is kept for the crate's own records. Nothing was loaded.
     #[error("command id {0} is of the range that annals keeps for its own records: give a UUID of version 4 or 7")]
     CommandIdReserved(Uuid),
+    /// A projection executed it: a projection records what happened and decides nothing.
+    #[error(
+        "the command `{0}` was executed by a projection, which only records: execute commands outside of projections"
+    )]
+    InProjection(&'static str),
     /// Other writers were faster every time.
     #[error("the command was decided {attempts} times, and another writer was faster every time: try again")]
     Conflict {
@@ -119,6 +124,7 @@ impl ExecuteError<Refusal> {
             Self::SameAggregateTwice(aggregate) => ExecuteError::SameAggregateTwice(aggregate),
             Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),
             Self::CommandIdReserved(id) => ExecuteError::CommandIdReserved(id),
+            Self::InProjection(command) => ExecuteError::InProjection(command),
             Self::Conflict { attempts } => ExecuteError::Conflict { attempts },
             Self::OutcomeUnknown { command_id, source } => ExecuteError::OutcomeUnknown { command_id, source },
             Self::NotExecuted => ExecuteError::NotExecuted,

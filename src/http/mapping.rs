@@ -48,7 +48,8 @@ impl From<ExecuteError<Refusal>> for Problem {
             }
             ExecuteError::NotExecuted => Self::unavailable(words),
             ExecuteError::Store(source) => of_store(source),
-            ExecuteError::Load(_)
+            ExecuteError::InProjection(_)
+            | ExecuteError::Load(_)
             | ExecuteError::Panicked(_)
             | ExecuteError::Unstorable(_)
             | ExecuteError::Body(_) => Self::internal(&error),
@@ -100,6 +101,10 @@ impl From<ReadError> for Problem {
                 Self::unavailable(error.to_string())
             }
             ReadError::Diverged(_) => conflict(error.to_string()),
+            ReadError::LogDiverged { .. } => {
+                let title = "a projection does not belong to the log";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "log-diverged", title, error.to_string())
+            }
             ReadError::Invalid(_) => Self::malformed(error.to_string()),
             ReadError::Store(error) => of_store(error),
             ReadError::Document { .. } => Self::internal(&error),

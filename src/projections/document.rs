@@ -13,8 +13,8 @@ use crate::events::{Event, Id, Recorded, Ref};
 
 /// A view of an application's own: one JSON document for each key, folded from events.
 ///
-/// The document is data alone: it can be written and read as JSON, so it cannot hold anything that executes commands.
-/// A view records and never decides. Its maps should be ordered (`BTreeMap`), so that a rebuild gives the same bytes.
+/// The document is data alone, written and read as JSON. A view records and never decides: a command that it executes is
+/// refused with [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection). Its maps should be ordered (`BTreeMap`), so that a rebuild gives the same bytes.
 ///
 /// What it makes of an event, [`On`] says. [`Documents`](super::Documents) makes a projection of it.
 ///

@@ -17,6 +17,9 @@ pub(super) const TABLE: &str = "documents";
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
 const DECODED_AT_ONCE: usize = 1_024;
 
+/// Changes with the table of documents.
+const LAYOUT: &str = "keys and fields of any length;";
+
 /// The projection of a document view: a table `documents (key, body)`, with a column for each field.
 ///
 /// A batch reads each document that it touches once, folds in memory, and writes each once. It stands on the public
@@ -63,6 +66,7 @@ impl<V: DocumentView> Projection for Documents<V> {
     /// one more builds a view of its own, because one that does not may have gone past such events (guarantee 22).
     fn version(&self) -> u64 {
         let mut hash = Sha256::new();
+        hash.update(LAYOUT);
         for field in V::FIELDS {
             hash.update(format!("{:?};", field.info()));
         }

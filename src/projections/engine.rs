@@ -11,7 +11,7 @@ use super::leader::{Leader, Owner, Terms};
 use super::reader::{self, SHARED_PAGES};
 use super::rebuild::{self, Rebuild, RebuildError, Selection, Skips};
 use super::runner::Runner;
-use super::status::{ProjectionState, ProjectionStatus};
+use super::status::{ProjectionState, ProjectionStatus, Stop};
 use super::tracked::{Core, Standing, Tracked};
 use super::write::set_up;
 use super::{Projection, ProjectionError, ReadError, Reading, letters};
@@ -154,6 +154,10 @@ impl Projections {
                 && let Some(stop) = tracked.noted(&*core.views).await?
             {
                 standing = Standing::Stopped(stop);
+            }
+            let told = matches!(&standing, Standing::Stopped(stop) if stop.diverged);
+            if !told && let Some(lost) = tracked.diverged(core).await? {
+                standing = Standing::Stopped(Stop::log_diverged(name, tracked.instance().generation, lost, lost));
             }
             let (_, version) = tracked.key();
             let leads = |generation: &&Generation| {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use super::stored::indexed;
 use crate::events::Id;
 use crate::store::{Cell, Dialect};
 
 /// What kind of values a field has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// Text, ordered by its bytes.
+    /// Text, ordered by its first 1,024 bytes.
     Text,
     /// Whole numbers.
     Number,
@@ -97,7 +98,7 @@ impl<V> Field<V> {
 
     pub(super) fn cell(&self, document: &V) -> Cell {
         match self.of {
-            Of::Text(of) => of(document).map_or(Cell::Null, Cell::Text),
+            Of::Text(of) => of(document).map_or(Cell::Null, |text| Cell::from(&*indexed(&text))),
             Of::Number(of) => of(document).map_or(Cell::Null, Cell::Integer),
         }
     }

@@ -1,10 +1,12 @@
 //! [`Fold`]: a projection's events folded in memory, ahead of its tables.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 
 use super::ProjectionError;
+use super::stored::indexed;
 use crate::events::Stored;
 use crate::store::Transaction;
 
@@ -25,7 +27,19 @@ pub enum Ground {
     Anew,
 }
 
-/// The keys that a [`Fold`] takes events in for.
+/// How the empty key is named where no key at all is an empty text.
+pub(super) const EMPTY_KEY: &str = "\u{1}the empty key";
+
+/// How a key is named in [`Keys`] and in the table of dead letters: as an index takes it, and never by an empty text.
+pub(super) fn key_name(key: &str) -> Cow<'_, str> {
+    match key {
+        "" => Cow::Borrowed(EMPTY_KEY),
+        key => indexed(key),
+    }
+}
+
+/// The keys that a [`Fold`] takes events in for. Ask [`contain`](Self::contain): the sets hold names of keys, which differ
+/// from the keys where those are long.
 #[derive(Clone, Copy, Debug)]
 pub enum Keys<'a> {
     /// All.
@@ -42,8 +56,8 @@ impl Keys<'_> {
     pub fn contain(&self, key: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Only(keys) => keys.contains(key),
-            Self::Without(keys) => !keys.contains(key),
+            Self::Only(keys) => keys.contains(&*key_name(key)),
+            Self::Without(keys) => !keys.contains(&*key_name(key)),
         }
     }
 }

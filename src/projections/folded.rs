@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::documents::{TABLE, upsert};
 use super::fold::{Fold, Ground, Keys};
+use super::stored::{self, indexed};
 use super::{DocumentView, EventSet, ProjectionError, ViewKey};
 use crate::events::Stored;
 use crate::store::{Cell, Row, Transaction};
@@ -119,11 +120,12 @@ impl<V: DocumentView> Fold for Folded<V> {
     async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let keys = std::mem::take(&mut self.missing);
         let sql = format!("SELECT body FROM {} WHERE key = $1", transaction.table(TABLE));
-        let rows = keys.iter().map(|key| vec![Cell::from(key.key_text().into_owned())]).collect();
+        let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(&key.key_text()))]).collect();
         for (key, found) in keys.into_iter().zip(transaction.query_many(&sql, rows).await?) {
             let Some(body) = found.first().and_then(|row| row.first()) else { continue };
-            let body = body.text().unwrap_or_default();
-            let document = serde_json::from_str(body)
+            let stored_key = indexed(&key.key_text()).into_owned();
+            let (_, body) = stored::document(stored_key, body.text().unwrap_or_default().to_owned());
+            let document = serde_json::from_str(&body)
                 .map_err(|source| ProjectionError::Document { key: key.key_text().into_owned(), source })?;
             self.bytes += IN_MEMORY * body.len();
             self.documents.insert(key, Slot { document: Some(document), stored: true, changed: false });
@@ -155,7 +157,7 @@ impl<V: DocumentView> Fold for Folded<V> {
         let mut deleted: Vec<Row> = Vec::new();
         let (mut bytes, mut sample) = (0, 0);
         for (key, slot) in self.documents.iter_mut().filter(|(_, slot)| slot.changed) {
-            let key = key.key_text().into_owned();
+            let key = key.key_text();
             match &slot.document {
                 Some(document) => {
                     let body = serde_json::to_string(document).map_err(|error| {
@@ -165,9 +167,10 @@ impl<V: DocumentView> Fold for Folded<V> {
                     })?;
                     (bytes, sample) = (bytes + body.len(), sample + 1);
                     let fields = V::FIELDS.iter().map(|field| field.cell(document));
-                    written.push([Cell::Text(key), Cell::Text(body)].into_iter().chain(fields).collect());
+                    let row = [Cell::from(&*indexed(&key)), Cell::Text(stored::body(&key, body))];
+                    written.push(row.into_iter().chain(fields).collect());
                 }
-                None if slot.stored => deleted.push(vec![Cell::Text(key)]),
+                None if slot.stored => deleted.push(vec![Cell::from(&*indexed(&key))]),
                 None => {}
             }
             (slot.stored, slot.changed) = (slot.document.is_some(), false);

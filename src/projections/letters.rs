@@ -5,14 +5,15 @@
 //! is kept under them stays as it was before. In a projection without keys the event alone is left out.
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::fold::{Ground, Keys};
+use super::fold::{EMPTY_KEY, Ground, Keys, key_name};
 use super::{Projection, ProjectionError};
 use crate::events::Stored;
-use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot, project_at_once};
 
 const TABLE: &str = "dead_letters";
 const COLUMNS: &str = "position, key, event_type, error, attempts, since";
@@ -28,7 +29,8 @@ pub struct DeadLetter {
     pub position: u64,
     /// Its type.
     pub event_type: String,
-    /// The key that it is missing under; none in a projection without keys, and where its keys cannot be told.
+    /// The key that it is missing under; none in a projection without keys, and where its keys cannot be told. Of a key of
+    /// more than 1,024 bytes the beginning and its SHA-256.
     pub key: Option<String>,
     /// What the projection said of it; nothing, if it only queues behind one of the same key.
     pub error: Option<String>,
@@ -42,7 +44,7 @@ impl DeadLetter {
     fn row(&self) -> Row {
         vec![
             self.position.into(),
-            self.key.clone().unwrap_or_default().into(),
+            self.key.as_deref().map(key_name).unwrap_or_default().into_owned().into(),
             self.event_type.as_str().into(),
             self.error.clone().map_or(Cell::Null, Cell::from),
             u64::from(self.attempts).into(),
@@ -55,7 +57,9 @@ impl DeadLetter {
         let number = |index: usize| row.get(index).and_then(Cell::integer);
         Some(Self {
             position: number(0)?.try_into().ok()?,
-            key: text(1).filter(|key| !key.is_empty()),
+            key: text(1)
+                .filter(|key| !key.is_empty())
+                .map(|key| if key == EMPTY_KEY { String::new() } else { key }),
             event_type: text(2)?,
             error: text(3),
             attempts: number(4)?.try_into().ok()?,
@@ -91,7 +95,9 @@ impl DeadLetter {
             attempts,
             since,
         };
-        match projection.keys(stored) {
+        // What fails may be the projection's way to tell keys.
+        let keys = catch_unwind(AssertUnwindSafe(|| project_at_once(|| projection.keys(stored))));
+        match keys.unwrap_or(Ok(None)) {
             Ok(Some(keys)) if !keys.is_empty() => keys.into_iter().map(|key| letter(Some(key))).collect(),
             _ => vec![letter(None)],
         }
@@ -129,7 +135,7 @@ pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreE
 /// Whether anything was left out under this key.
 pub(super) async fn are_left_out(key: &str, snapshot: &mut dyn ViewSnapshot) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} WHERE key = $1 LIMIT 1", snapshot.table(TABLE));
-    Ok(!snapshot.query(&sql, vec![key.into()]).await?.is_empty())
+    Ok(!snapshot.query(&sql, vec![Cell::from(&*key_name(key))]).await?.is_empty())
 }
 
 pub(super) async fn add(letters: &[DeadLetter], transaction: &mut dyn Transaction) -> Result<(), StoreError> {
@@ -143,7 +149,7 @@ pub(super) async fn add(letters: &[DeadLetter], transaction: &mut dyn Transactio
     transaction.execute_many(&sql, letters.iter().map(DeadLetter::row).collect()).await
 }
 
-/// Forgets what was left out under this key.
+/// Forgets what was left out under the key of this name.
 pub(super) async fn forget(key: &str, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
     let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE));
     transaction.execute(&sql, vec![key.into()]).await.map(drop)
@@ -155,7 +161,7 @@ pub(super) async fn forget_event(position: u64, transaction: &mut dyn Transactio
     transaction.execute(&sql, vec![position.into()]).await.map(drop)
 }
 
-/// The positions of the events that wait under this key, in order.
+/// The positions of the events that wait under the key of this name, in order.
 pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Result<Vec<u64>, StoreError> {
     let sql = format!("SELECT position FROM {} WHERE key = $1 ORDER BY position", transaction.table(TABLE));
     let rows = transaction.query(&sql, vec![key.into()]).await?;
@@ -163,7 +169,7 @@ pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Res
     Ok(positions.filter_map(|position| u64::try_from(position).ok()).collect())
 }
 
-/// The keys behind which events queue.
+/// The names of the keys behind which events queue.
 pub(super) async fn parked(transaction: &mut dyn Transaction) -> Result<HashSet<String>, StoreError> {
     let sql = format!("SELECT DISTINCT key FROM {} WHERE key <> ''", transaction.table(TABLE));
     let rows = transaction.query(&sql, Vec::new()).await?;
@@ -188,7 +194,7 @@ pub(super) fn queue(
     }
     for stored in events {
         let keys: HashSet<String> = projection.keys(stored)?.unwrap_or_default().into_iter().collect();
-        let behind = keys.into_iter().filter(|key| parked.contains(key));
+        let behind = keys.into_iter().filter(|key| parked.contains(&*key_name(key)));
         letters.extend(behind.map(|key| DeadLetter::queued(stored, key)));
     }
     Ok(letters)

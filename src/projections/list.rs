@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::documents::TABLE;
 use super::query::{Wait, parse, text};
+use super::stored;
 use super::{DocumentView, FieldInfo, FieldKind, FieldValue, QueryError, ReadError, Reading, ViewKey};
 use crate::events::Head;
 use crate::store::{Cell, Row};
@@ -147,7 +148,8 @@ impl Listing {
     /// The value as its field keeps it: on a command line numbers are text.
     fn value(reading: &Reading, field: FieldInfo, value: &FieldValue) -> Result<Cell, ReadError> {
         match (field.kind, &value.0) {
-            (FieldKind::Text, Cell::Text(_)) | (FieldKind::Number, Cell::Integer(_)) => Ok(value.0.clone()),
+            (FieldKind::Text, Cell::Text(text)) => Ok(Cell::from(&*stored::indexed(text))),
+            (FieldKind::Number, Cell::Integer(_)) => Ok(value.0.clone()),
             (FieldKind::Number, Cell::Text(text)) if text.parse::<i64>().is_ok() => {
                 Ok(Cell::Integer(text.parse().unwrap_or_default()))
             }
@@ -189,7 +191,8 @@ impl Listing {
             return Err(ReadError::Invalid(QueryError::OtherCursor.to_string()));
         }
         let begin = self.cursor.as_ref().map(|cursor| (cursor.key.as_str(), cursor.value.as_ref()));
-        match (&order, begin.or(after.map(|key| (key, None)))) {
+        let after = after.map(stored::indexed);
+        match (&order, begin.or(after.as_deref().map(|key| (key, None)))) {
             (None, Some((key, _))) => conditions.push(format!("key {beyond} {}", place(key.into()))),
             (Some(field), Some((key, Some(value)))) => {
                 let (value, key) = (place(value.clone()), place(key.into()));
@@ -226,7 +229,7 @@ impl Listing {
         });
         let documents = rows.into_iter().filter_map(|row| {
             let mut cells = row.into_iter().map(text);
-            Some((cells.next()?, cells.next()?))
+            Some(stored::document(cells.next()?, cells.next()?))
         });
         Ok(ViewPage { documents: documents.collect(), at: snapshot.head(), more, next })
     }

@@ -4,6 +4,7 @@
 //! - `projection`: the [`Projection`] trait and [`EventBatch`]
 //! - `document`, `event_set`: [`DocumentView`], JSON documents by key, and the events they are made of
 //! - `documents`: [`Documents`], the projection that keeps them, with its [`Field`]s; `folded`: documents in memory
+//! - `stored`: how keys and fields of any text and length are stored
 //! - `fold`: [`Fold`], a projection's events folded in memory
 //! - `query`: reading a document; `list`: many, by their fields; `watched`: one, live
 //! - `reading`: [`Reading`], how any projection is read
@@ -49,6 +50,7 @@ mod rebuild;
 mod repair;
 mod runner;
 mod status;
+mod stored;
 mod tracked;
 mod watched;
 mod write;

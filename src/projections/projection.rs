@@ -54,8 +54,10 @@ pub enum ProjectionError {
 /// Something made from the log. Its tables and its checkpoint are written in one transaction, so every event counts
 /// exactly once; deleting it all and running it again gives the same.
 ///
-/// It has no way to execute a command: a projection records and never decides. It keeps no state of its own between
-/// batches: what it needs it reads through the transaction.
+/// A projection records and never decides: a command that its code executes is refused with
+/// [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection), whichever way it came by the application.
+/// Only a task that it spawns is not noticed: spawn none. It keeps no state of its own between batches: what it needs it
+/// reads through the transaction.
 #[async_trait]
 pub trait Projection: Send + Sync + 'static {
     /// Its name: `roster`. Unique in an application.

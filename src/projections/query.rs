@@ -1,5 +1,6 @@
 //! Reading documents: one by its key, typed; any as plain JSON by the view's name.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -11,10 +12,11 @@ use serde_json::Value;
 
 use super::documents::TABLE;
 use super::letters;
+use super::stored;
 use super::watched::{self, Watched};
 use super::{DocumentView, Listing, ReadError, Reading, ViewKey, ViewPage};
 use crate::events::Head;
-use crate::store::{Cell, ViewSnapshot};
+use crate::store::{Cell, Row, ViewSnapshot};
 
 /// How long a read waits for the write that it is to see, unless it says otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -203,9 +205,20 @@ pub(super) fn parse<D: serde::de::DeserializeOwned>(
 }
 
 async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<String>, ReadError> {
-    let sql = format!("SELECT body FROM {} WHERE key = $1", snapshot.table(TABLE));
-    let rows = snapshot.query(&sql, vec![Cell::from(key)]).await?;
-    Ok(rows.into_iter().flatten().next().map(text))
+    let table = snapshot.table(TABLE);
+    let (sql, keys): (_, Row) = match stored::indexed(key) {
+        Cow::Borrowed(key) => (format!("SELECT key, body FROM {table} WHERE key = $1"), vec![key.into()]),
+        // A projection of an application's own may store it whole.
+        Cow::Owned(indexed) => {
+            (format!("SELECT key, body FROM {table} WHERE key IN ($1, $2)"), vec![indexed.into(), key.into()])
+        }
+    };
+    let rows = snapshot.query(&sql, keys).await?;
+    let mut found = rows.into_iter().filter_map(|row| {
+        let mut cells = row.into_iter().map(text);
+        Some(stored::document(cells.next()?, cells.next()?))
+    });
+    Ok(found.find(|(found, _)| found == key).map(|(_, body)| body))
 }
 
 pub(super) fn text(cell: Cell) -> String {

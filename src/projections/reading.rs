@@ -64,12 +64,25 @@ pub enum ReadError {
         /// What was waited for.
         wanted: u64,
     },
-    /// The log does not hold the event that a receipt or cursor names.
+    /// The log does not hold the event that a receipt or cursor names, or that a reader has seen.
     #[error(
         "the log does not hold event {} at position {}: the receipt or cursor is of another store, or an older \
          backup was restored", .0.event_id, .0.position
     )]
     Diverged(Head),
+    /// The log does not hold the event that the projection's checkpoint names: the projection was made from another
+    /// history of the log, and nothing is read from it.
+    #[error(
+        "the projection `{name}` does not belong to this log: it was made up to event {} at position {}, which the log \
+         does not hold (was an older backup restored?). Rebuild it: `projections rebuild {name}`",
+        .head.event_id, .head.position
+    )]
+    LogDiverged {
+        /// The projection's name.
+        name: String,
+        /// Its checkpoint.
+        head: Head,
+    },
     /// The database says no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -160,6 +173,28 @@ impl Reading {
         Ok(keys.zip(key).is_none_or(|(keys, key)| keys.iter().any(|own| own == key)))
     }
 
+    /// The events at these positions, in the order of the log. A projection was read up to `head`: an error unless the
+    /// log still holds that event, so that what a projection says of a position is never joined to another history.
+    ///
+    /// # Errors
+    /// [`ReadError::LogDiverged`]; when the log cannot be read.
+    pub(crate) async fn events(&self, positions: &[u64], head: Head) -> Result<Vec<Stored>, ReadError> {
+        let mut places = positions.to_vec();
+        places.push(head.position);
+        places.sort_unstable();
+        places.dedup();
+        let mut events = self.core.store.at(&places).await?;
+        if head.position > 0 && !events.iter().any(|stored| stored.head() == head) {
+            return Err(self.log_diverged(head));
+        }
+        events.retain(|stored| stored.position != head.position || positions.contains(&head.position));
+        Ok(events)
+    }
+
+    fn log_diverged(&self, head: Head) -> ReadError {
+        ReadError::LogDiverged { name: self.name().to_owned(), head }
+    }
+
     /// Whether the log holds this event at this position.
     pub(super) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
         self.core.holds(head).await
@@ -174,8 +209,8 @@ impl Reading {
     /// Waits until it has taken in the log up to `with`: a receipt's place, so that what is read next holds that write.
     ///
     /// # Errors
-    /// At once when the projection has stopped before that, or the log does not hold `with`; [`ReadError::Late`] at
-    /// the deadline.
+    /// At once when the projection has stopped before that, or the log does not hold `with`, or not the event that the
+    /// projection was made up to ([`ReadError::LogDiverged`]); [`ReadError::Late`] at the deadline.
     pub async fn caught_up(&self, with: Head, deadline: Option<Duration>) -> Result<(), ReadError> {
         let mut progress = self.tracked.progress();
         let mut standing = self.tracked.standing();
@@ -192,9 +227,16 @@ impl Reading {
         }
         let waiting = async {
             loop {
-                let reached = progress.borrow_and_update().position >= with.position;
+                let known = *progress.borrow_and_update();
+                let reached = known.position >= with.position;
                 self.stopped(&mut standing, reached).await?;
-                if reached {
+                // A checkpoint beyond `with` holds it only if both are of this log; and what nobody runs here may have
+                // been made from another.
+                let doubtful = if reached { known != with } else { matches!(*standing.borrow(), Standing::Away) };
+                if doubtful && let Some(head) = self.tracked.diverged(&self.core).await? {
+                    return Err(self.log_diverged(head));
+                }
+                if reached && self.tracked.head().position >= with.position {
                     return Ok(());
                 }
                 tokio::select! {
@@ -228,7 +270,8 @@ impl Reading {
             _ => None,
         };
         match stop {
-            Some(stop) if !reached || stop.diverged => {
+            Some(stop) if stop.diverged => Err(self.log_diverged(stop.at)),
+            Some(stop) if !reached => {
                 Err(ReadError::Stopped { name: self.name().to_owned(), reason: stop.to_string() })
             }
             _ => Ok(()),
@@ -240,12 +283,25 @@ impl Reading {
         self.core.closed().await;
     }
 
-    /// What it holds, as of one moment.
+    /// What it holds, as of one moment. Its checkpoint is compared with the log: what was made from another history of
+    /// the log, as after an older backup was restored, is not read.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`ReadError::LogDiverged`]; when the store cannot be read.
     pub async fn snapshot(&self) -> Result<Box<dyn ViewSnapshot>, ReadError> {
-        Ok(self.core.views.read(self.name(), self.tracked.projection.version()).await?)
+        self.snapshot_after(Head::default()).await
+    }
+
+    /// The same for a reader that goes on after `seen`: an error if the log does not hold that event any more.
+    pub(super) async fn snapshot_after(&self, seen: Head) -> Result<Box<dyn ViewSnapshot>, ReadError> {
+        let snapshot = self.core.views.read(self.name(), self.tracked.projection.version()).await?;
+        // After the snapshot was taken: the log is not behind it.
+        let head = snapshot.head();
+        match self.core.missing(&[head, seen]).await? {
+            None => Ok(snapshot),
+            Some(lost) if lost == head => Err(self.log_diverged(head)),
+            Some(lost) => Err(ReadError::Diverged(lost)),
+        }
     }
 }
 

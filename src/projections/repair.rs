@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::fold::{Ground, Keys};
+use super::fold::{EMPTY_KEY, Ground, Keys};
 use super::leader::waiting_for;
 use super::letters::{self, DeadLetter};
 use super::status::in_words;
@@ -126,9 +126,10 @@ impl Projections {
             return Ok(left_out.len() as u64);
         }
         let mut taken: BTreeSet<u64> = BTreeSet::new();
-        let keys: BTreeSet<&String> = left_out.iter().filter_map(|letter| letter.key.as_ref()).collect();
+        let keys: BTreeSet<&str> = left_out.iter().filter_map(|letter| letter.key.as_deref()).collect();
         for key in keys {
-            taken.extend(self.replay_key(tracked, key).await?);
+            // Letters that were read have the names of their keys, but for the empty one.
+            taken.extend(self.replay_key(tracked, if key.is_empty() { EMPTY_KEY } else { key }).await?);
         }
         for letter in left_out.iter().filter(|letter| letter.key.is_none()) {
             self.replay_event(tracked, letter.position).await?;

@@ -87,6 +87,25 @@ pub struct Stop {
     pub(super) generation: u64,
 }
 
+impl Stop {
+    /// The log does not hold `seen`, which the projection was made up to; its checkpoint is `at`.
+    pub(super) fn log_diverged(name: &str, generation: u64, seen: Head, at: Head) -> Self {
+        let Head { position, event_id } = seen;
+        Self {
+            reason: format!(
+                "the log has diverged: it does not hold event {event_id} at position {position}, which the projection \
+                 was made from (was an older backup restored?). Build it anew: `projections rebuild {name}`"
+            ),
+            position: None,
+            attempts: 1,
+            since: Timestamp::now(),
+            diverged: true,
+            at,
+            generation,
+        }
+    }
+}
+
 impl ProjectionStatus {
     /// Whether it stopped.
     #[must_use]

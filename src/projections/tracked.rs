@@ -29,11 +29,20 @@ pub(super) struct Core {
 impl Core {
     /// Whether the log holds this event at this position.
     pub async fn holds(&self, head: Head) -> Result<bool, StoreError> {
-        if head.position == 0 {
-            return Ok(head.event_id.is_nil());
-        }
-        let found = self.store.at(&[head.position]).await?;
-        Ok(found.first().is_some_and(|stored| stored.event_id == head.event_id))
+        Ok(self.missing(&[head]).await?.is_none())
+    }
+
+    /// The first of these events that the log does not hold at its position. One read of the log, however many there are.
+    pub async fn missing(&self, heads: &[Head]) -> Result<Option<Head>, StoreError> {
+        let mut positions: Vec<u64> = heads.iter().map(|head| head.position).filter(|at| *at > 0).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        let found = if positions.is_empty() { Vec::new() } else { self.store.at(&positions).await? };
+        let held = |head: &Head| match head.position {
+            0 => head.event_id.is_nil(),
+            _ => found.iter().any(|stored| stored.head() == *head),
+        };
+        Ok(heads.iter().find(|head| !held(head)).copied())
     }
 
     /// Returns when the application closes.
@@ -244,6 +253,17 @@ impl Tracked {
             }
         }
         Ok(())
+    }
+
+    /// Compares the checkpoint that this process knows with the log, and if the log does not hold it, the one in the
+    /// database. Returns the checkpoint if the log holds neither: the projection was made from another log.
+    pub async fn diverged(&self, core: &Core) -> Result<Option<Head>, StoreError> {
+        if core.holds(self.head()).await? {
+            return Ok(None);
+        }
+        let (instance, head) = core.views.live(self.name(), self.projection.version()).await?;
+        self.publish_anew(&instance, head);
+        Ok((!core.holds(head).await?).then_some(head))
     }
 
     /// Why it stands, as any process noted it; `None` if that is history.

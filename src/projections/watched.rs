@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::query::parse;
 use super::{DocumentView, EventSet, ReadError, Reading, ViewKey};
 use crate::events::{Head, Stored};
-use crate::store::StoreError;
+use crate::store::{StoreError, project_at_once};
 
 /// How many events are read at a time.
 const PAGE: usize = 1_000;
@@ -100,13 +100,14 @@ impl<V: DocumentView> Watching<V> {
         let Some(event) = decoded else { return Ok(false) };
         let document = &mut self.document;
         let key = &self.key;
-        let folded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let fold = || {
             let found = V::Events::keys(&event).into_iter().find(|touched| touched.key_text() == *key);
             if let Some(touched) = &found {
                 V::Events::apply(document, touched, &event);
             }
             found.is_some()
-        }));
+        };
+        let folded = std::panic::catch_unwind(AssertUnwindSafe(|| project_at_once(fold)));
         if !folded.map_err(|_| invalid("the view panicked".to_owned()))? {
             return Ok(false);
         }

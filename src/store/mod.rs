@@ -9,6 +9,7 @@
 //! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
 //! - `shares`: who leads which projection, shared out evenly
 //! - `queue`: the group commit: one queue and one writer a process, above any store
+//! - `projecting`: whether a task is inside a projection
 //! - `vitals`: numbers of the process that writes
 //! - `chain`: a running SHA-256 over events
 //! - `check`: finds edits made around the triggers
@@ -33,6 +34,7 @@ mod log;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod projecting;
 mod queue;
 mod shares;
 #[cfg(feature = "sqlite")]
@@ -51,6 +53,7 @@ pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snaps
 pub use open::open;
 #[cfg(feature = "postgres")]
 pub use postgres::{Migrated, Upgraded, grant, migrate, upgrade};
+pub(crate) use projecting::{is_projecting, project, project_at_once};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
 pub(crate) use url::shown;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use annals::app::trail::{Departure, LineageError};
 use annals::app::{Ask, Denial, ReaderError};
+use annals::events::Head;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery};
 use annals::projections::export::{ExportError, Format, Statement};
@@ -16,6 +17,7 @@ use crate::bank::*;
 annals_test_postgres::both_stores! {
     who_saw_it_before_it_left_is_known,
     what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told,
+    what_was_read_after_an_export_is_not_counted_as_seen_before_it,
     the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile,
     an_export_is_one_record_that_is_durable_before_anything_leaves,
     an_export_that_is_denied_leaves_nothing_and_no_departure,
@@ -124,6 +126,36 @@ async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: 
     let departures = annals.lineage(&thing("a")).await.unwrap();
     let seen = |name: &str| departures[1].seen_by.iter().any(|seen| seen.actor.id() == name);
     assert!(["bob", "heidi", "carol"].into_iter().all(seen) && !seen("mallory"), "{departures:?}");
+    annals.close().await;
+}
+
+/// Mission X11: a question that was asked before the export had nothing of the thing in its answer then; under the same
+/// record it had later.
+async fn what_was_read_after_an_export_is_not_counted_as_seen_before_it(place: &Place) {
+    let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let annals = app().clock(move || noon).record_reads().open(place.url()).await.unwrap();
+    let reader = |name| annals.read_as(&by(name));
+    let first = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
+    let bob = async |after: Head| reader("bob").audit().from(4).after(after).page().await.unwrap().rows.len();
+    assert_eq!(bob(first.head).await, 0, "position 2 is his record");
+    let at = annals.store().head().await.unwrap();
+    exported(reader("eve").audit().after(at), Format::Csv).await.unwrap();
+    let second = annals.execute(deposit("a", 6), &by("alice")).await.unwrap();
+    assert_eq!((second.head.position, bob(second.head).await), (4, 1), "the same question, and now it is there");
+    reader("carol").view::<Balance>(&account("a")).after(second).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    exported(reader("judy").audit().after(at), Format::Jsonl).await.unwrap();
+    let at = annals.store().head().await.unwrap();
+    annals.audit().after(at).limit(1).page().await.unwrap();
+
+    let departures = annals.lineage(&thing("a")).await.unwrap();
+    let log = "the audit log";
+    let before_judy = vec![
+        format!("bob {log}: from 4 x1"),
+        "carol account:a in balance by name x1".to_owned(),
+        format!("eve {log} x1"),
+    ];
+    assert_eq!(told(&departures), [("eve", vec![]), ("judy", before_judy)]);
     annals.close().await;
 }
 

@@ -1,4 +1,4 @@
-//! Mission P23: a view that issues a command does not compile: a document cannot hold the application, and is handed none.
+//! Mission P23: a view is handed no application, and a document that keeps one is no JSON. See `behaviour/recording.rs`.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@
 //! - `protocol`: JSON-RPC as its specification says; frames out of protocol
 //! - `ending`: what a connection leaves behind
 //! - `asking`: who may ask, and what is recorded of it
+//! - `restored`: the log is put back to an older state
 //! - `processes`: one process writes, another is followed
 //! - `python`: the same from Python
 
@@ -20,9 +21,12 @@ mod bank;
 mod conformance;
 mod ending;
 mod metrics;
+#[path = "../behaviour/older.rs"]
+mod older;
 mod processes;
 mod protocol;
 mod python;
+mod restored;
 mod resuming;
 mod rpc;
 mod server;

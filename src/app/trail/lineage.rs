@@ -10,7 +10,7 @@ use super::recorder::WINDOW;
 use super::{ReadEvent, Trail};
 use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
-use crate::events::{DecodeError, Event, Recorded, Ref, Stored};
+use crate::events::{DecodeError, Event, Head, Recorded, Ref, Stored};
 use crate::projections::ProjectionError;
 use crate::projections::audit::{AskedFor, AuditError, AuditLog, AuditRow, lets_through};
 use crate::projections::metrics::Metrics;
@@ -128,9 +128,16 @@ fn decode(position: u64) -> impl Fn(DecodeError) -> LineageError {
 }
 
 async fn events(annals: &Annals, rows: &[AuditRow]) -> Result<Vec<Stored>, LineageError> {
-    let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
-    positions.sort_unstable();
-    Ok(annals.store().at(&positions).await?)
+    let mut heads: Vec<Head> =
+        rows.iter().map(|row| Head { position: row.position, event_id: row.event_id }).collect();
+    heads.sort_unstable_by_key(|head| head.position);
+    let positions: Vec<u64> = heads.iter().map(|head| head.position).collect();
+    let events = annals.store().at(&positions).await?;
+    // The log may have been put back to an older state since the rows were made.
+    match heads.iter().find(|head| !events.iter().any(|stored| stored.head() == **head)) {
+        Some(lost) => Err(StoreError::Diverged(*lost).into()),
+        None => Ok(events),
+    }
 }
 
 fn access(stored: &Stored, thing: &Ref) -> Result<Access, DecodeError> {

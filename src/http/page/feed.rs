@@ -18,6 +18,7 @@ use crate::http::{Problem, Shared};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
 use crate::projections::presenter::plain;
+use crate::store::StoreError;
 
 /// How many rows a page has.
 const ROWS: u64 = 50;
@@ -65,16 +66,24 @@ pub(super) async fn history(asking: Asking) -> Result<Response, Problem> {
 pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
     let after = asking.address.get("after").and_then(|after| after.parse::<u64>().ok());
     let after = after.ok_or_else(|| Problem::malformed("since which position? `after` says it"))?;
+    if let Some(event_id) = asking.address.get("id").and_then(|id| id.parse().ok()) {
+        // The rows that are shown may be of a log that was put back to an older state since.
+        let shown = Head { position: after, event_id };
+        let found = asking.shared.annals().store().at(&[after]).await?;
+        if after > 0 && !found.iter().any(|stored| stored.head() == shown) {
+            return Err(StoreError::Diverged(shown).into());
+        }
+    }
     let mut question = asking.question(About::Everything)?;
     // Who follows hears of an event before the audit log has it.
     let head = asking.shared.annals().store().head().await?;
     question.query = question.query.after(head).within(PATIENCE);
-    let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, _, Option<Cursor>, _) =
+    let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, Option<Head>, Option<Cursor>, _) =
         (vec![], None, None, true);
     for _ in 0..LOOKS {
         let query = question.query.clone().limit(ROWS);
         let page = cursor.into_iter().fold(query, |query, cursor| query.cursor(cursor)).page().await?;
-        last.get_or_insert(page.head.position);
+        last.get_or_insert(page.head);
         rows.extend(page.rows.into_iter().filter(|row| row.position > after));
         cursor = page.next.filter(|next| next.last().position > after);
         if cursor.is_none() || rows.len() >= NEW {
@@ -83,8 +92,9 @@ pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
         }
     }
     let told = tell(&asking.presenter(), rows).await?;
+    let last = last.unwrap_or_default();
     let list = html! {
-        ol data-last=(last.unwrap_or(after)) data-gap=[gap.then_some("1")] {
+        ol data-last=(last.position) data-id=(last.event_id) data-gap=[gap.then_some("1")] {
             @for told in &told { (event(&asking.site, &question.filters, told)) }
         }
     };
@@ -139,6 +149,7 @@ async fn show(asking: &Asking, about: About) -> Result<Response, Problem> {
                 div.sheet {
                     ol #feed aria-label="Events"
                         data-last=(head.position)
+                        data-id=(head.event_id)
                         data-rows=[question.is_live().then(|| format!("{}/rows{}", site.base, question.filters.open_suffix()))]
                         data-bell=[question.is_live().then(|| bell(site, &question))]
                         data-after=[cursor]

@@ -107,7 +107,7 @@ async fn count_numbers(
     let [actors, actions, event_types] = [actors, actions, event_types].map(sorted);
     let places: Vec<u64> = [&actors, &actions, &event_types].into_iter().flatten().map(|(_, at)| *at).collect();
     let mut named = HashMap::new();
-    for stored in plan.reading.log().at(&places).await? {
+    for stored in plan.reading.events(&places, head).await? {
         let known = plan.reading.types().of(&stored);
         let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
         let named_by = named_by.map_err(|source| AuditError::Decode { position: stored.position, source })?;

@@ -44,6 +44,7 @@ fn rows(plan: Result<Plan, QueryError>, live: bool) -> Rows {
                 plan,
                 live,
                 place: None,
+                seen: Head::default(),
                 buffer: VecDeque::new(),
                 ended: false,
             };
@@ -60,6 +61,8 @@ struct Tail {
     moves: Moves,
     /// None before the first page.
     place: Option<Place>,
+    /// Up to where the log was when the last page was read: what follows has to be of the same log.
+    seen: Head,
     buffer: VecDeque<AuditRow>,
     ended: bool,
 }
@@ -94,8 +97,9 @@ impl Tail {
             None => self.plan.begin().await?,
         };
         self.moves.note();
-        let mut snapshot = self.plan.reading.snapshot().await?;
+        let mut snapshot = self.plan.reading.snapshot_after(self.seen).await?;
         let page = read_page(&self.plan, &mut place, &mut *snapshot, self.remaining.min(CHUNK)).await?;
+        self.seen = page.head;
         drop(snapshot);
         if self.place.is_some() && !page.rows.is_empty() {
             self.plan.tell(&page.rows).await?;

@@ -167,7 +167,7 @@ async fn read(plan: &Plan, positions: &[u64], head: Head) -> Result<Vec<AuditRow
     if positions.is_empty() {
         return Ok(Vec::new());
     }
-    let events = plan.reading.log().at(positions).await?;
+    let events = plan.reading.events(positions, head).await?;
     let mut events: HashMap<u64, _> = events.into_iter().map(|event| (event.position, event)).collect();
     let (types, texts) = (plan.reading.types(), &plan.filters.texts);
     let mut rows = Vec::new();

@@ -126,7 +126,8 @@ impl Export {
             }
             for row in &rows {
                 let at = positions.binary_search(&row.position).unwrap_or(usize::MAX);
-                let Some((known, described)) = facts.get(at) else {
+                let same = events.get(at).is_some_and(|stored| stored.event_id == row.event_id);
+                let Some((known, described)) = facts.get(at).filter(|_| same) else {
                     return Err(crate::store::StoreError::Diverged(head).into());
                 };
                 let item = Item { row, known, described, told: told.get(at) };

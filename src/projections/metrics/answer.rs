@@ -40,7 +40,7 @@ pub(super) struct Window {
 impl Plan {
     pub(super) async fn read(&self) -> Result<Metric, MetricError> {
         self.wait().await?;
-        self.now().await
+        self.now(Head::default()).await
     }
 
     /// Until the metrics hold the caller's own write.
@@ -51,8 +51,9 @@ impl Plan {
         Ok(())
     }
 
-    async fn now(&self) -> Result<Metric, MetricError> {
-        let mut snapshot = self.reading.snapshot().await?;
+    /// The metric for a reader that has seen the log up to `seen`.
+    async fn now(&self, seen: Head) -> Result<Metric, MetricError> {
+        let mut snapshot = self.reading.snapshot_after(seen).await?;
         self.read_in(&mut *snapshot).await
     }
 
@@ -190,9 +191,9 @@ impl Watcher {
     async fn next(&mut self) -> Result<Option<Metric>, MetricError> {
         while !self.ended {
             self.moves.note();
-            let metric = match self.last {
+            let metric = match &self.last {
                 None => self.plan.read().await?,
-                Some(_) => self.plan.now().await?,
+                Some(last) => self.plan.now(last.head).await?,
             };
             let (head, rolling) = (metric.head, metric.rates != Rates::default());
             if self.last.as_ref().is_none_or(|last| !last.counts_like(&metric)) {

@@ -7,7 +7,7 @@ use super::pass::{Passed, page_size, read};
 use super::report::Report;
 use super::{Progress, RebuildError, Skips};
 use crate::events::{Head, Stored};
-use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
+use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys, key_name};
 use crate::projections::letters::{self, DeadLetter};
 use crate::projections::tracked::{Core, Tracked};
 use crate::projections::write::{Apart, caught, gather, set_up, step, take_apart};
@@ -47,7 +47,12 @@ impl Build {
         let (name, version) = tracked.key();
         let mut snapshot = views.read(&name, version).await.map_err(failed)?;
         let left_out = letters::skips(letters::all(&mut *snapshot).await.map_err(failed)?);
+        let head = snapshot.head();
         drop(snapshot);
+        if skips == Skips::Keep && !left_out.is_empty() && !core.holds(head).await.map_err(failed)? {
+            // At these positions the log may hold other events now: which are to be left out, a person decides.
+            return Err(RebuildError::Skips { name, events: left_out.len() });
+        }
         let keeps_none = skips != Skips::Keep;
         let skips = match skips {
             Skips::Refuse if !left_out.is_empty() => {
@@ -147,7 +152,8 @@ impl Build {
         let error = letter.error.clone().unwrap_or_default();
         let projection = &*self.tracked.projection;
         let letters = DeadLetter::of_event(projection, stored, &error, letter.attempts, letter.since);
-        self.parked.extend(letters.iter().filter_map(|letter| letter.key.clone()));
+        let keys = letters.iter().filter_map(|letter| letter.key.as_deref());
+        self.parked.extend(keys.map(|key| key_name(key).into_owned()));
         self.letters.extend(letters);
     }
 

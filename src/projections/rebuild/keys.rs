@@ -8,7 +8,8 @@ use super::pass::{page_size, read};
 use super::report::Report;
 use super::{Progress, RebuildError};
 use crate::events::{Head, Stored};
-use crate::projections::fold::{Ground, Keys};
+use crate::projections::fold::{Ground, Keys, key_name};
+use crate::projections::stored::indexed;
 use crate::projections::tracked::{Core, Tracked};
 use crate::projections::write::caught;
 use crate::projections::{ProjectionError, documents, letters};
@@ -83,6 +84,7 @@ impl KeyBuild {
         let Some(mut fold) = self.tracked.projection.fold(Ground::Anew) else {
             return Err(RebuildError::NoKeys(name));
         };
+        let names: HashSet<String> = keys.iter().map(|key| key_name(key).into_owned()).collect();
         let tracked = self.tracked.clone();
         let mut gate = None;
         let mut at = Head::default();
@@ -91,7 +93,7 @@ impl KeyBuild {
                 gate = Some(tracked.gate.lock().await);
             }
             let (instance, head) = self.live().await?;
-            let gather = |events: &[Stored]| fold.gather(events, Keys::Only(keys));
+            let gather = |events: &[Stored]| fold.gather(events, Keys::Only(&names));
             self.each_page(&mut at, head, gather).await.map_err(|error| match error {
                 RebuildError::Failed { source: source @ ProjectionError::Panicked(_), name } => {
                     RebuildError::Event { name, position: fold.position(), source }
@@ -105,11 +107,11 @@ impl KeyBuild {
                 let replace = async {
                     if tracked.projection.documents() {
                         let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(documents::TABLE));
-                        let rows = keys.iter().map(|key| vec![Cell::from(key.as_str())]).collect();
+                        let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(key))]).collect();
                         transaction.execute_many(&sql, rows).await?;
                     }
                     fold.write(&mut *transaction).await?;
-                    for key in keys {
+                    for key in &names {
                         letters::forget(key, &mut *transaction).await?;
                     }
                     Ok(transaction.commit().await?)

@@ -287,20 +287,8 @@ impl Runner {
     }
 
     fn diverged(&self) -> Halt {
-        let Head { position, event_id } = self.seen;
-        Halt::Stop(Stop {
-            reason: format!(
-                "the log has diverged: it does not hold event {event_id} at position {position}, which the projection \
-                 was made from (was an older backup restored?). Build it anew: `projections rebuild {}`",
-                self.tracked.name()
-            ),
-            position: None,
-            attempts: 1,
-            since: Timestamp::now(),
-            diverged: true,
-            at: self.stored,
-            generation: self.instance.generation,
-        })
+        let generation = self.instance.generation;
+        Halt::Stop(Stop::log_diverged(self.tracked.name(), generation, self.seen, self.stored))
     }
 
     /// Says that it stopped, and waits until it may try again.

@@ -24,6 +24,9 @@ pub struct TestLog {
     pub begun: Arc<AtomicU32>,
     /// How many events were read.
     pub read: AtomicU64,
+    /// How often it was asked for events at positions, and how many events that brought.
+    pub looked_up: AtomicU64,
+    pub found: AtomicU64,
     /// How many of the next commits fail, although some of them are done.
     pub doubtful: Arc<AtomicU32>,
 }
@@ -36,6 +39,8 @@ impl TestLog {
             real,
             begun: Arc::default(),
             read: AtomicU64::new(0),
+            looked_up: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             doubtful: Arc::default(),
         })
     }
@@ -114,7 +119,11 @@ impl Store for TestLog {
     }
 
     async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
-        Ok(self.events().iter().filter(|stored| positions.contains(&stored.position)).cloned().collect())
+        let found: Vec<Stored> =
+            self.events().iter().filter(|stored| positions.contains(&stored.position)).cloned().collect();
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
+        self.found.fetch_add(found.len() as u64, Ordering::Relaxed);
+        Ok(found)
     }
 
     async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {

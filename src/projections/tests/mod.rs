@@ -9,7 +9,9 @@ mod letters;
 mod lists;
 mod log;
 mod once;
+mod pages;
 mod rebuild;
+mod texts;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +27,9 @@ use uuid::Uuid;
 use super::leader::Terms;
 use super::*;
 use crate::events::{Event as _, Head, Id as _, Recorded, Ref, Stored, Types};
-use crate::store::{Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, Stream, Transaction};
+use crate::store::{
+    Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, Stream, Transaction, ViewSnapshot,
+};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(String);
@@ -270,7 +274,7 @@ pub fn comet() -> Happening {
     happening("sky:night".parse().unwrap(), &RareEvent::Comet)
 }
 
-fn happening<E: crate::events::Event>(on: Ref, event: &E) -> Happening {
+pub fn happening<E: crate::events::Event>(on: Ref, event: &E) -> Happening {
     let declaration = event.declaration();
     (on, NewEvent::new(declaration.event_type, declaration.version_text(), event.encode().unwrap()))
 }
@@ -345,7 +349,10 @@ pub async fn whole(store: &Arc<dyn Store>) -> Vec<Stored> {
 
 /// The bodies of a view, byte for byte.
 pub async fn bytes(reading: &Reading) -> Vec<(String, String)> {
-    let mut snapshot = reading.snapshot().await.unwrap();
+    bodies(&mut *reading.snapshot().await.unwrap()).await
+}
+
+pub async fn bodies(snapshot: &mut dyn ViewSnapshot) -> Vec<(String, String)> {
     let sql = format!("SELECT key, body FROM {} ORDER BY key", snapshot.table("documents"));
     let rows = snapshot.query(&sql, vec![]).await.unwrap();
     rows.iter().map(|row| (row[0].text().unwrap().to_owned(), row[1].text().unwrap().to_owned())).collect()

@@ -67,8 +67,9 @@ const MOST = 500;
 function follow(feed) {
   const { rows, bell } = feed.dataset;
   const [state, pause] = [find("#live"), find("#pause")];
-  let [last, after, stream, timer, delay] = [Number(feed.dataset.last), feed.dataset.after, null, null, 1000];
-  let [paused, waiting, untold, reading, again] = [false, 0, 0, false, false];
+  let [last, id, after] = [Number(feed.dataset.last), feed.dataset.id, feed.dataset.after];
+  let [stream, timer, delay] = [null, null, 1000];
+  let [paused, waiting, untold, reading, again, other] = [false, 0, 0, false, false, false];
 
   function show(name, words) {
     state.dataset.state = name;
@@ -76,7 +77,8 @@ function follow(feed) {
   }
 
   function showStream() {
-    if (paused) show("paused", waiting ? `Paused: ${events(waiting)}` : "Paused");
+    if (other) show("lost", "The log was restored: reload");
+    else if (paused) show("paused", waiting ? `Paused: ${events(waiting)}` : "Paused");
     else if (stream && stream.readyState === EventSource.OPEN) show("live", "Live");
     else show("lost", "Reconnecting…");
   }
@@ -86,7 +88,7 @@ function follow(feed) {
     template.innerHTML = text;
     const list = template.content.firstElementChild;
     const fresh = [...list.children].filter((row) => !document.getElementById(row.id));
-    last = Math.max(last, Number(list.dataset.last));
+    if (Number(list.dataset.last) >= last) [last, id] = [Number(list.dataset.last), list.dataset.id];
     if (fresh.length === 0) return;
     localise(list);
     for (const row of fresh) row.classList.add("fresh");
@@ -107,14 +109,23 @@ function follow(feed) {
     setTimeout(() => { untold = 0; }, 4000);
   }
 
+  // The rows that are shown are of a log that is not there any more: nothing of the new one goes among them.
+  function diverge() {
+    if (!other) tell("The log was put back to an older state. Reload the page.");
+    other = true;
+    close();
+    showStream();
+  }
+
   async function read() {
-    if (paused) return;
+    if (paused || other) return;
     if (reading) { again = true; return; }
     reading = true;
     try {
       do {
         again = false;
-        const answer = await fetch(`${rows}after=${last}`, { headers: { accept: "text/html" } });
+        const answer = await fetch(`${rows}after=${last}&id=${id}`, { headers: { accept: "text/html" } });
+        if (answer.status === 409) return diverge();
         if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
         insert(await answer.text());
         if (again) await new Promise((done) => setTimeout(done, 250));
@@ -132,6 +143,7 @@ function follow(feed) {
   function open() {
     clearTimeout(timer);
     stream?.close();
+    if (other) return;
     stream = new EventSource(after ? `${bell}after=${after}` : bell);
     stream.addEventListener("open", () => { delay = 1000; showStream(); read(); });
     stream.addEventListener("row", (event) => {
@@ -140,10 +152,13 @@ function follow(feed) {
       showStream();
       read();
     });
+    // Whether the log is another than the one that is shown, the server says.
+    stream.addEventListener("end", read);
     stream.addEventListener("error", () => {
       showStream();
       // Cut: the browser opens it again. Refused: it does not, but the server may only be on its way up.
       if (stream.readyState !== EventSource.CLOSED) return;
+      read();
       timer = setTimeout(open, delay);
       delay = Math.min(delay * 2, 30000);
     });

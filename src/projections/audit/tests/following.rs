@@ -56,6 +56,33 @@ async fn stored_events_then_live_ones_come_each_once_and_in_order_while_others_w
     Arc::into_inner(world).unwrap().close().await;
 }
 
+/// Mission P18: among several topics, and beside a stream of its own, one on which nothing happens holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_on_which_nothing_ever_happens_holds_up_none_on_which_something_does() {
+    let world = World::new().await;
+    let mut silent = world.audit().topic("files").follow();
+    let mut both = world.audit().topic("files").topic("projectile").follow();
+    let mut silent_metric = world.metric().topic("files").watch();
+    assert_eq!(silent_metric.next().await.unwrap().unwrap().total, 0);
+    for round in 1..=5 {
+        // The silent one is waited for meanwhile.
+        let waits = timeout(Duration::from_millis(20), silent.next());
+        let acts = world.append(vec![ring("alice"), act("bob", "1", ProjectEvent::Seen)]);
+        assert!(tokio::join!(waits, acts).0.is_err(), "nothing happened there");
+        let row = timeout(Duration::from_secs(10), both.next()).await.expect("the silent topic holds it up");
+        assert_eq!(row.unwrap().unwrap().position, 2 * round);
+    }
+    // Nor is it deaf itself.
+    world.append(vec![act("bob", "1", ProjectEvent::Wrote { path: "a".into() })]).await;
+    for stream in [&mut silent, &mut both] {
+        let row = timeout(Duration::from_secs(10), stream.next()).await.expect("it comes too late");
+        assert_eq!(row.unwrap().unwrap().position, 11);
+    }
+    let metric = timeout(Duration::from_secs(10), silent_metric.next()).await.expect("it comes too late");
+    assert_eq!(metric.unwrap().unwrap().total, 1);
+    world.close().await;
+}
+
 /// Mission P1: what waits for a slow reader is bounded, and all of it comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_gets_all_of_ten_thousand_events() {
@@ -143,6 +170,7 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
 
 crate::projections::fixture::stores::on_postgres_too! {
     stored_events_then_live_ones_come_each_once_and_in_order_while_others_write,
+    a_topic_on_which_nothing_ever_happens_holds_up_none_on_which_something_does,
     a_slow_reader_gets_all_of_ten_thousand_events,
     a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_application,
     a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_happens,

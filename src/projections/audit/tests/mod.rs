@@ -7,6 +7,7 @@ mod model;
 mod plans;
 mod postgres_plans;
 mod racing;
+mod reworded;
 
 use futures::TryStreamExt;
 

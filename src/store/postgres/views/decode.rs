@@ -6,6 +6,7 @@ use sqlx::postgres::{PgRow, PgValueRef};
 use sqlx::{Row as _, TypeInfo, ValueRef};
 use uuid::Uuid;
 
+use super::escape;
 use crate::BoxError;
 use crate::store::{Cell, Row};
 
@@ -24,8 +25,10 @@ fn cell(value: &PgValueRef<'_>) -> Result<Cell, BoxError> {
     let bytes = value.as_bytes()?;
     let kind = value.type_info();
     Ok(match kind.oid().map_or(0, |oid| oid.0) {
-        // text, varchar, character, name, "char", json, unknown, xml
-        25 | 1043 | 1042 | 19 | 18 | 114 | 705 | 142 => text(bytes)?,
+        // text, varchar, character, name, "char", unknown
+        25 | 1043 | 1042 | 19 | 18 | 705 => Cell::Text(escape::unescaped(std::str::from_utf8(bytes)?).into_owned()),
+        // json, xml
+        114 | 142 => text(bytes)?,
         // jsonb: a byte for its version before it
         3802 => text(bytes.get(1..).unwrap_or_default())?,
         20 => Cell::Integer(i64::from_be_bytes(bytes.try_into()?)),

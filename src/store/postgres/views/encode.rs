@@ -6,6 +6,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
+use super::escape;
 use super::types::{Kind, Type};
 use crate::BoxError;
 use crate::store::{Cell, Row};
@@ -32,12 +33,8 @@ struct Misfit {
 fn write(cell: &Cell, wanted: Type, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
     let misfit = |cell| Misfit { cell, wanted: wanted.name };
     match (cell, wanted.kind) {
-        (Cell::Text(text), Kind::Text) => {
-            if text.contains('\0') {
-                return Err("a text with a NUL character: Postgres keeps none (escape it, or keep bytes)".into());
-            }
-            buffer.extend_from_slice(text.as_bytes());
-        }
+        (Cell::Text(text), Kind::Text) => buffer.extend_from_slice(escape::escaped(text).as_bytes()),
+        (Cell::Text(text), Kind::Json) => buffer.extend_from_slice(text.as_bytes()),
         (Cell::Text(text), Kind::Jsonb) => {
             buffer.push(1);
             buffer.extend_from_slice(text.as_bytes());

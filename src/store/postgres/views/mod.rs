@@ -8,11 +8,12 @@
 //! - `names`: what a generation's tables are called
 //! - `stated`: what a statement says of itself; `statement`: running it, for one row of parameters or many; `bulk` writes them anew for many, by their
 //!   `tokens`
-//! - `types`, `encode`, `decode`: cells in and out
+//! - `types`, `encode`, `decode`: cells in and out; `escape`: texts with characters that Postgres does not take
 
 mod bulk;
 mod decode;
 mod encode;
+mod escape;
 mod generations;
 mod leases;
 mod names;

@@ -5,8 +5,10 @@ use sqlx::postgres::types::Oid;
 /// A type of a parameter, by what is sent for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Bytes of text, as they are.
+    /// Bytes of text, [escaped](super::escape).
     Text,
+    /// Bytes of text, as they are.
+    Json,
     /// A byte for the version, then text.
     Jsonb,
     /// A whole number of so many bytes.
@@ -40,7 +42,7 @@ const TYPES: &[Type] = &[
     known(16, 1000, "boolean", Kind::Bool),
     known(17, 1001, "bytea", Kind::Bytes),
     known(2950, 2951, "uuid", Kind::Uuid),
-    known(114, 199, "json", Kind::Text),
+    known(114, 199, "json", Kind::Json),
     known(3802, 3807, "jsonb", Kind::Jsonb),
     known(1043, 1015, "character varying", Kind::Text),
     known(1042, 1014, "character", Kind::Text),
@@ -64,7 +66,7 @@ impl Type {
         match self.kind {
             Kind::Text => matches!(self.name, "text" | "character varying" | "name"),
             Kind::Integer(_) | Kind::Bytes => true,
-            Kind::Jsonb | Kind::Real(_) | Kind::Bool | Kind::Uuid | Kind::Other => false,
+            Kind::Json | Kind::Jsonb | Kind::Real(_) | Kind::Bool | Kind::Uuid | Kind::Other => false,
         }
     }
 }

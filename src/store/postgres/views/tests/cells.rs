@@ -61,7 +61,7 @@ async fn cells_are_bound_as_what_the_statement_wants_and_null_everywhere() {
     let insert = format!("INSERT INTO {table} VALUES ({places})");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let full: Row = vec![
-        "é".into(),
+        "é\0\u{1}\u{1}\0\u{2}".into(),
         Cell::Integer(i64::MIN),
         Cell::Integer(7),
         Cell::Integer(-7),
@@ -95,7 +95,6 @@ async fn what_does_not_fit_is_refused_with_the_parameters_number() {
         ("small, note", vec![Cell::Integer(1), Cell::Integer(1)], "parameter $2: a whole number does not go"),
         ("note, small", vec!["x".into(), "1".into()], "parameter $2: a text does not go"),
         ("note, small", vec!["x".into(), Cell::Integer(40_000)], "parameter $2: out of range"),
-        ("note, small", vec!["a\0b".into(), Cell::Null], "NUL"),
         ("note, exact", vec!["x".into(), Cell::Integer(1)], "cast it"),
         ("note, small", vec!["x".into()], "it names 2 parameters, 1 were given"),
     ] {

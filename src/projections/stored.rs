@@ -1,0 +1,104 @@
+//! How texts are stored where a database indexes them: any text, of any length.
+//!
+//! A row of a Postgres index takes 2,704 bytes at most, and an index of documents holds a field and a key. A text of up to
+//! 1,024 bytes is stored whole; of a longer one its beginning and a SHA-256 of all of it. So two texts are never stored as
+//! one, each is found by all of its characters, and texts are ordered by their first 1,024 bytes.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// The most bytes of a text that are stored whole.
+const WHOLE: usize = 1_024;
+
+/// How many bytes a piece of text takes in an index: Postgres takes no NUL, so the store escapes U+0000 and U+0001.
+fn bytes(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| *byte <= 1).count()
+}
+
+/// The text as an indexed column holds it.
+pub(super) fn indexed(text: &str) -> Cow<'_, str> {
+    if bytes(text) <= WHOLE {
+        return Cow::Borrowed(text);
+    }
+    let (mut end, mut taken) = (0, 0);
+    for (at, character) in text.char_indices() {
+        let after = at + character.len_utf8();
+        taken += bytes(&text[at..after]);
+        if taken > WHOLE {
+            break;
+        }
+        end = after;
+    }
+    let digest = Sha256::digest(text);
+    let digest = digest.iter().map(|byte| format!("{byte:02x}"));
+    // At least 1,021 bytes and 64 more: no text that is stored whole is as long.
+    Cow::Owned(std::iter::once(text[..end].to_owned()).chain(digest).collect())
+}
+
+/// What is stored as the body of a document: its JSON; together with its key, if the column of keys does not hold all of
+/// that.
+pub(super) fn body(key: &str, json: String) -> String {
+    match indexed(key) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(_) => format!("{{\"key\":{},\"document\":{json}}}", serde_json::Value::from(key)),
+    }
+}
+
+#[derive(Deserialize)]
+struct WithKey {
+    key: String,
+    document: Box<RawValue>,
+}
+
+/// The key and the JSON of a document, of what is stored. A projection of an application's own may store a long key whole.
+pub(super) fn document(stored_key: String, stored_body: String) -> (String, String) {
+    if bytes(&stored_key) <= WHOLE {
+        return (stored_key, stored_body);
+    }
+    match serde_json::from_str::<WithKey>(&stored_body) {
+        Ok(WithKey { key, document }) if indexed(&key) == stored_key => (key, document.get().to_owned()),
+        _ => (stored_key, stored_body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_of_any_length_is_indexed_in_few_bytes_by_its_beginning(
+            text in "(?s).{0,40}", other in "(?s).{0,40}", times in 0_usize..200,
+        ) {
+            let (text, other) = (text.repeat(times), other.repeat(times));
+            let (one, two) = (indexed(&text), indexed(&other));
+            prop_assert!(bytes(&one) <= WHOLE + 64);
+            prop_assert_eq!(one == two, text == other);
+            if bytes(&text) <= WHOLE && bytes(&other) <= WHOLE {
+                prop_assert_eq!(one.cmp(&two), text.cmp(&other));
+            }
+        }
+
+        #[test]
+        fn a_document_has_its_key_and_json_back(key in "(?s).{0,40}", times in 0_usize..200) {
+            let (key, json) = (key.repeat(times), "{\"a\": [1]}".to_owned());
+            let stored = body(&key, json.clone());
+            prop_assert_eq!(document(indexed(&key).into_owned(), stored), (key, json));
+        }
+    }
+
+    /// Nobody can type a key that is stored as another's.
+    #[test]
+    fn a_text_that_looks_as_if_it_were_stored_is_another_text() {
+        let long = "ä".repeat(2_000);
+        let alike = indexed(&long).into_owned();
+        assert_ne!(indexed(&alike), alike);
+        let (key, _) = document(indexed(&alike).into_owned(), body(&alike, "1".to_owned()));
+        assert_eq!(key, alike);
+    }
+}

@@ -1,0 +1,66 @@
+//! Texts with characters that Postgres does not take: U+0000 is stored as U+0001 U+0001, and U+0001 as U+0001 U+0002.
+//!
+//! The order of texts by their bytes stays, and two texts stay two.
+
+use std::borrow::Cow;
+
+const NUL: char = '\0';
+const MARK: char = '\u{1}';
+const NUL_AFTER_MARK: char = '\u{1}';
+const MARK_AFTER_MARK: char = '\u{2}';
+
+/// The text as it is stored.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains([NUL, MARK]) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            NUL => escaped.extend([MARK, NUL_AFTER_MARK]),
+            MARK => escaped.extend([MARK, MARK_AFTER_MARK]),
+            other => escaped.push(other),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// The text that is stored so. A mark before anything else was not written by this crate, and stays as it is.
+pub(super) fn unescaped(stored: &str) -> Cow<'_, str> {
+    if !stored.contains(MARK) {
+        return Cow::Borrowed(stored);
+    }
+    let mut text = String::with_capacity(stored.len());
+    let mut characters = stored.chars().peekable();
+    while let Some(character) = characters.next() {
+        let meant = match (character, characters.peek()) {
+            (MARK, Some(&NUL_AFTER_MARK)) => Some(NUL),
+            (MARK, Some(&MARK_AFTER_MARK)) => Some(MARK),
+            _ => None,
+        };
+        if meant.is_some() {
+            characters.next();
+        }
+        text.push(meant.unwrap_or(character));
+    }
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_stored_without_nul_in_its_order_and_comes_back(
+            text in "[\\x00\\x01\\x02ä𝄞]{0,12}", other in "[\\x00\\x01\\x02ä𝄞]{0,12}",
+        ) {
+            let (one, two) = (escaped(&text), escaped(&other));
+            prop_assert!(!one.contains(NUL));
+            prop_assert_eq!(one.cmp(&two), text.cmp(&other));
+            prop_assert_eq!(&unescaped(&one), &text);
+        }
+    }
+}
