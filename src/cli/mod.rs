@@ -344,3 +344,24 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store's URL may hold a password, and help is printed into logs.
+    #[test]
+    fn help_does_not_show_the_value_of_the_variable_that_names_the_store() {
+        let store = StoreArgs::augment_args(clap::Command::new("store"));
+        let shown: Vec<_> = store.get_arguments().filter(|argument| !argument.is_hide_env_values_set()).collect();
+        assert!(shown.is_empty(), "{shown:?}");
+    }
+
+    #[tokio::test]
+    async fn an_opening_does_not_show_a_password() {
+        let url = "postgres://alice:s3cret@host/data".to_owned();
+        let opening = Opening { app: App::new("demo"), url, opened: Arc::default() };
+        let text = format!("{opening:?}");
+        assert!(text.contains("host/data") && !text.contains("s3cret"), "{text}");
+    }
+}

@@ -46,8 +46,8 @@ fn advice(error: &io::Error, directory: &Path) -> String {
              log and its -wal file to a directory that can be written, and open the copy"
         ),
         ErrorKind::PermissionDenied => format!(
-            "this user may not use it ({error}): give it the right to read and write the file and {directory}, where SQLite \
-             keeps a -wal and a -shm file"
+            "this user may not use it ({error}): give it the right to write the directory {directory}, where SQLite keeps \
+             a -wal and a -shm file, and to read the file, and to write that for appending"
         ),
         ErrorKind::NotFound => format!("there is no directory {directory}: make it first"),
         _ => format!("the file or its directory cannot be used ({error})"),
@@ -66,7 +66,7 @@ mod tests {
             (23, "ulimit -n"),
             (28, "make room in /data"),
             (30, "read-only"),
-            (13, "give it the right"),
+            (13, "the right to write the directory /data"),
             (2, "make it first"),
             (5, "cannot be used"),
         ] {

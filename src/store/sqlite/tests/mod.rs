@@ -1,5 +1,6 @@
 //! What is true of this store alone. (What is true of all: the conformance suite.)
 
+mod causes;
 mod clocks;
 mod files;
 mod processes;

@@ -1,0 +1,95 @@
+//! Why a store cannot be opened: each cause with its own advice. Children of the tests have the file systems and limits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Place, open_at, reason};
+use crate::store::conformance::bench::{commit, committed};
+
+/// Runs an ignored test of this module as a process of its own, after these lines of a shell.
+fn child(place: &Place, test: &str, mut command: Command, lines: &str) {
+    let program = std::env::current_exe().unwrap();
+    let run = format!("store::sqlite::tests::causes::{test} --exact --ignored --nocapture");
+    command.args(["-ec", &format!("{lines}; exec '{}' {run}", program.display())]);
+    let output = command.env("ANNALS_TEST_DIRECTORY", place.0.path()).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// A shell that may mount.
+fn mounting() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh"]);
+    command
+}
+
+/// Where a child finds its store.
+fn path() -> Option<PathBuf> {
+    std::env::var_os("ANNALS_TEST_DIRECTORY").map(|directory| Path::new(&directory).join("log.db"))
+}
+
+async fn made(path: &Path) {
+    let store = open_at(path, true).await.unwrap();
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    store.close().await;
+}
+
+/// Where nobody may mount, the test fails and says so.
+#[tokio::test]
+async fn a_full_disk_and_a_read_only_file_system_are_named_when_a_store_is_opened() {
+    let place = Place::new();
+    let lines = format!("mount -t tmpfs -o size=2m annals '{}'", place.0.path().display());
+    child(&place, "on_a_full_disk", mounting(), &lines);
+    child(&place, "on_a_read_only_file_system", mounting(), &lines);
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn on_a_full_disk() {
+    let Some(path) = path() else { return };
+    made(&path).await;
+    let ballast = path.with_extension("ballast");
+    assert!(fs::write(&ballast, vec![1; 4_000_000]).is_err(), "the disk is full");
+    for create in [true, false] {
+        let refused = reason(open_at(&path, create).await);
+        assert!(refused.contains("is full") && refused.contains("make room"), "{refused}");
+    }
+    fs::remove_file(&ballast).unwrap();
+    open_at(&path, false).await.unwrap().close().await;
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn on_a_read_only_file_system() {
+    let Some(path) = path() else { return };
+    made(&path).await;
+    let directory = path.parent().unwrap();
+    let mounted = Command::new("mount").args(["-o", "remount,ro"]).arg(directory).status().unwrap();
+    assert!(mounted.success());
+    for create in [true, false] {
+        let refused = reason(open_at(&path, create).await);
+        assert!(refused.contains("the file system is read-only") && refused.contains("copy"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_open_files_are_named_when_a_store_is_opened() {
+    let place = Place::new();
+    made(&place.log()).await;
+    child(&place, "with_too_many_files", Command::new("sh"), "ulimit -n 100");
+}
+
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn with_too_many_files() {
+    let Some(path) = path() else { return };
+    let mut taken = Vec::new();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        taken.push(file);
+    }
+    let refused = reason(open_at(&path, false).await);
+    assert!(refused.contains("too many files are open") && refused.contains("ulimit -n"), "{refused}");
+    drop(taken);
+    open_at(&path, false).await.unwrap().close().await;
+}
