@@ -15,6 +15,10 @@ impl Fixture for InSchema {
     async fn open(&self, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
         annals::store::open(self.0.url(), options).await
     }
+
+    fn has_its_own_clock(&self) -> bool {
+        true
+    }
 }
 
 annals::store_conformance_tests!(InSchema(Fresh::schema()));

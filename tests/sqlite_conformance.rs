@@ -20,6 +20,10 @@ impl Fixture for InDirectory {
     async fn open(&self, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
         annals::store::open(&format!("sqlite://{}", self.0.path().join("log.db").display()), options).await
     }
+
+    fn has_its_own_clock(&self) -> bool {
+        true
+    }
 }
 
 annals::store_conformance_tests!(InDirectory::new());

@@ -34,6 +34,10 @@ impl Bench {
         self.clock.store(microseconds, Ordering::SeqCst);
     }
 
+    pub(crate) fn has_its_own_clock(&self) -> bool {
+        self.fixture.has_its_own_clock()
+    }
+
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
         self.try_open(APP, true).await.unwrap_or_else(|error| panic!("the store must open: {error:?}"))
     }

@@ -43,6 +43,11 @@ pub trait Fixture: Send + Sync + 'static {
     /// # Errors
     /// What the store's own `open` says: some cases want it refused.
     async fn open(&self, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError>;
+
+    /// Whether the store has a clock of its own, beyond which it records nothing: one that several processes share should.
+    fn has_its_own_clock(&self) -> bool {
+        false
+    }
 }
 
 /// Hands the names of all cases, by module, to a macro.

@@ -125,7 +125,7 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
         let pending: Vec<_> = (0..5)
             .map(|_| {
                 number += 1;
-                let made = commit(number).on(&format!("tally:{number}"), 0, 1).done();
+                let made = commit(number).on(&format!("tally:{number}"), 0, 1).fresh().done();
                 queue.submit(made, || true).unwrap()
             })
             .collect();

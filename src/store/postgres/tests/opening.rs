@@ -158,7 +158,7 @@ async fn what_postgres_cannot_store_is_a_definite_error_and_the_writer_goes_on()
     let store = bed.open().await;
     let bad = commit(1).payload("tally:a", 0, "1.0", "no json");
     let refused = store.append(batch([commit(2).on("tally:b", 0, 1), bad])).await;
-    assert!(matches!(refused, Err(StoreError::Database { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Rejected { .. })), "{refused:?}");
     assert_eq!(store.head().await.unwrap().position, 0);
     let outcomes = append(&*store, [commit(2).on("tally:b", 0, 1)]).await;
     assert!(matches!(outcomes[0], Outcome::Committed(_)));
