@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Problem;
 use super::problem::in_words;
+use crate::aggregates::LoadError;
 use crate::app::ReaderError;
 use crate::commands::{ExecuteError, ParseError, Refusal};
 use crate::projections::audit::AuditError;
@@ -48,8 +49,11 @@ impl From<ExecuteError<Refusal>> for Problem {
             }
             ExecuteError::NotExecuted => Self::unavailable(words),
             ExecuteError::Store(source) => of_store(source),
+            ExecuteError::Load(source) => match source.downcast_ref() {
+                Some(LoadError::Store(source)) => of_store(source),
+                _ => Self::internal(&error),
+            },
             ExecuteError::InProjection(_)
-            | ExecuteError::Load(_)
             | ExecuteError::Panicked(_)
             | ExecuteError::Unstorable(_)
             | ExecuteError::Body(_) => Self::internal(&error),

@@ -193,6 +193,14 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn head(&self) -> Result<Head, StoreError>;
 
+    /// Whether commands can be executed now: the log can be read, and written. Health checks ask this.
+    ///
+    /// # Errors
+    /// Why not. A store that has lost the way to its database looks for it again.
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.head().await.map(drop)
+    }
+
     /// Moves whenever the log has grown, whoever wrote.
     fn watch(&self) -> watch::Receiver<Head>;
 

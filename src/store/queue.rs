@@ -146,6 +146,14 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    /// What was queued is appended; then the writer ends, and lets go of the store.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
+    }
+}
+
 /// Closes the queue when the writer is dropped, as it is with its runtime: else callers would wait for ever.
 struct CloseOnDrop(Arc<Shared>);
 

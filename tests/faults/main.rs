@@ -14,13 +14,19 @@
 //! - `lines`: lost answers and cut connections; `stopping`: a server that is stopped at once, or stands still
 //! - `lost`: lost answers, errors after them, a writer that panics, on every store; `unreliable`: the layer that brings them
 //! - `retries`: an id that was executed before, whatever has changed since
+//! - `failover`: to a standby and back, connections that are frozen or closed while nobody uses them; `balancer`: what
+//!   leads to one server or another
+//! - `tenants`: many stores in one database; `dropping`: applications that are dropped, or outlive their runtime
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
 //! - `holding`: what is open for long, while others write
 
+mod balancer;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
+mod dropping;
+mod failover;
 mod holding;
 mod killing;
 mod leading;
@@ -35,6 +41,7 @@ mod restoring;
 mod retries;
 mod stopping;
 mod switching;
+mod tenants;
 mod unreliable;
 
 /// How often a case is tried: a few times in a short run.

@@ -17,7 +17,7 @@ pub(super) use self::traffic::{Follower, Traffic};
 
 use super::{Problem, Shared};
 
-/// How long the store may take to say where its head is.
+/// How long the store may take to say whether it is ready.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Router<Shared> {
@@ -34,16 +34,16 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The store answers, so that commands can be executed.
+/// Commands can be executed: the store answers, and takes writes.
 async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
     if !shared.annals().is_open() {
         return Err(Problem::unavailable("the store is closed: no command is executed any more"));
     }
-    match tokio::time::timeout(PATIENCE, shared.annals().store().head()).await {
-        Ok(Ok(_)) => Ok("ready\n"),
+    match tokio::time::timeout(PATIENCE, shared.annals().store().ready()).await {
+        Ok(Ok(())) => Ok("ready\n"),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
-            Err(Problem::unavailable("the store does not answer"))
+            Err(Problem::unavailable("the store cannot be used now; why is in the program's log"))
         }
         Err(_) => Err(Problem::unavailable("the store does not answer")),
     }

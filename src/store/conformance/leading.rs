@@ -10,8 +10,8 @@ use super::bench::{Bench, PATIENCE};
 use crate::events::Head;
 use crate::store::{About, Instance, Views};
 
-/// Longer than a case takes.
-const LONG: Duration = Duration::from_secs(600);
+/// Longer than a case takes, and no longer than a term may be.
+const LONG: Duration = Duration::from_secs(45);
 /// Soon over.
 const SHORT: Duration = Duration::from_millis(800);
 /// So often all owners call before the shares must be even.

@@ -22,6 +22,13 @@ impl Place {
         StoreError::Unusable { store: self.name().to_owned(), reason }
     }
 
+    pub(super) fn read_only(&self, message: &str) -> StoreError {
+        self.unusable(format!(
+            "it is read-only ({message}): this is a replica, or default_transaction_read_only is on: name the primary \
+             server, or wait until it is back"
+        ))
+    }
+
     /// What Postgres says while `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
         match &error {
@@ -53,10 +60,7 @@ impl Place {
                 format!("the server refuses the user ({message}): see the URL's user and password")
             }
             "3D000" => format!("{message}: make it with `createdb`, or name another"),
-            "25006" => format!(
-                "it is read-only ({message}): this is a replica, or default_transaction_read_only is on: name the \
-                 primary server"
-            ),
+            "25006" => return Some(self.read_only(message)),
             "AN001" => format!("{message}: {}", clock::advice(&format!("{}.meta", self.schema()))),
             "AN002" => format!("{message}: run `check`, and have the owner correct the row that it names"),
             "42501" if message.starts_with("annals:") => return None,
@@ -108,7 +112,7 @@ fn proves_rollback(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server rolled back and goes on with the connection.
-fn aborts_only_the_transaction(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(super) fn aborts_only_the_transaction(error: &dyn sqlx::error::DatabaseError) -> bool {
     let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     // Shutdown, crash, starting up, the connection itself: whatever severity they come with, they may follow a commit.
     let ending = error.code().is_none_or(|code| code.starts_with("57P") || code.starts_with("08"));
@@ -121,14 +125,14 @@ fn rejects_data(error: &dyn sqlx::error::DatabaseError) -> bool {
     aborts_only_the_transaction(error) && matches!(class.as_deref(), Some("22" | "23" | "54"))
 }
 
-/// Whether the connection was lost, so that another may do better.
+/// Whether the connection was lost, so that another may do better: by shutdown, crash, an idle session's time-out.
 pub(super) fn lost(error: &sqlx::Error) -> bool {
     match error {
         // One that is closed while it is being made is told as a breach of the protocol.
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P01") || code.starts_with("57P02"))
-        }
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
+        }),
         _ => false,
     }
 }

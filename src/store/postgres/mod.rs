@@ -10,27 +10,40 @@
 //! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
 //! log's tables: [`grant`] gives it what it needs, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
 //!
+//! ## Connections
+//!
+//! All stores of a process in one database share its connections: at most 34, however many schemas are open. One that
+//! is closed by the server, that is frozen or that leads to a read-only server is replaced: at once if it was closed;
+//! 15 seconds after it fell silent at the latest; two seconds after a failover if it landed on a standby. A read is then
+//! tried again, a batch is sent again under its ids. Until a batch could be written, `/readyz` says 503.
+//!
 //! ## Layout
 //! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
+//! - `connections`: those of this process, shared by its stores; `transaction`: one on such a connection; `silence`:
+//!   noticing connections that are dead
 //! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `lock.sql`, `append.sql`
 //! - `owner`: what only the owner does: migrations, and the rights of an application's role
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
-//! - `reader`, `rows`: what is read; `watch`: noticing what others append
+//! - `reader`, `rows`: what is read; `watch`: noticing what others append; `listener`: hearing of it
 //! - `upkeep`: integrity and backup; `integrity.sql`: where events and commands contradict each other
 //! - `takeover`: a database of postgres-es made a store
 //! - `views`: checkpoints and the tables of projections
 
 mod append;
 mod columns;
+mod connections;
 mod fault;
+mod listener;
 mod owner;
 mod place;
 mod reader;
 mod rows;
 mod schema;
 mod session;
+mod silence;
 mod takeover;
+mod transaction;
 mod upkeep;
 mod views;
 mod watch;
@@ -106,6 +119,11 @@ impl Store for PostgresStore {
 
     async fn head(&self) -> Result<Head, StoreError> {
         self.reader.head().await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.writer.ready().await?;
+        self.reader.head().await.map(drop)
     }
 
     fn watch(&self) -> channel::Receiver<Head> {

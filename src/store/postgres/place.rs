@@ -1,20 +1,22 @@
 //! Where a store lies: the server, the schema, and what it is called in messages.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::sync::Semaphore;
 
+use super::connections::{Connections, Loan, Origin, Purpose, User};
+use super::listener::Hearing;
+use super::silence;
+use super::transaction::Open;
 use crate::store::StoreError;
 
-/// How long a connection may take to be made, or to become free in the pool.
+/// How long a connection may take to be made, or to become free.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// How many pages of the log are read at once; more wait.
-pub(super) const READERS: u32 = 8;
-/// How many transactions of projections and views are open at once; more wait.
-pub(super) const CONNECTIONS: u32 = 16;
 
-/// A schema of a database, and pools of connections to it.
+/// A schema of a database, and the connections to it, which stores in other schemas use too.
 #[derive(Clone)]
 pub(super) struct Place {
     /// The URL without its password.
@@ -27,9 +29,7 @@ pub(super) struct Place {
     /// Whether a pooler lends out its connections by the transaction: then nothing of a session is kept, such as
     /// prepared statements and LISTEN.
     pooler: bool,
-    options: PgConnectOptions,
-    pool: PgPool,
-    readers: PgPool,
+    user: Arc<User>,
 }
 
 impl std::fmt::Debug for Place {
@@ -57,25 +57,14 @@ impl Place {
             options.get_database().unwrap_or(options.get_username()),
         );
         let mut options = options.application_name("annals").disable_statement_logging();
-        let mut reading = options.clone();
         if pooler {
             // A pooler refuses what it does not know, and prepared statements stay behind on its connections.
             options = options.extra_float_digits(None).statement_cache_capacity(0);
-            reading = options.clone();
         } else {
-            // Plans are made for the tables as they are now: one that was made when they were empty reads them whole.
-            reading = reading.options([("plan_cache_mode", "force_custom_plan")]);
+            options = options.options(silence::settings());
         }
-        let pool = || PgPoolOptions::new().acquire_timeout(CONNECT).test_before_acquire(false);
-        Ok(Self {
-            name,
-            schema: quoted(&schema),
-            plain_schema: schema,
-            pooler,
-            pool: pool().max_connections(CONNECTIONS).connect_lazy_with(options.clone()),
-            readers: pool().max_connections(READERS).connect_lazy_with(reading),
-            options,
-        })
+        let user = User::new(Connections::of(&rest, pooler, options), &schema);
+        Ok(Self { name, schema: quoted(&schema), plain_schema: schema, pooler, user: Arc::new(user) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -104,27 +93,61 @@ impl Place {
     }
 
     pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.options
+        &self.user.connections.options
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
-    /// For what is read of the log.
-    pub(super) fn readers(&self) -> &PgPool {
-        &self.readers
-    }
-
-    /// A connection of its own.
+    /// A connection of its own, beside those that are shared: for what is done once.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         const DOING: &str = "connecting";
-        match tokio::time::timeout(CONNECT, self.options.connect()).await {
+        match tokio::time::timeout(CONNECT, self.options().connect()).await {
             Ok(connected) => connected.map_err(|error| self.fault(DOING, error)),
             Err(_) => Err(self.unusable(format!(
                 "the server does not answer within {CONNECT:?}: see that it runs, and that a firewall lets it be reached"
             ))),
         }
+    }
+
+    /// One of the shared connections.
+    pub(super) async fn lend(&self, purpose: Purpose) -> Result<Loan, sqlx::Error> {
+        self.user.lend(purpose).await
+    }
+
+    /// One of the shared connections, to a server that can be written.
+    pub(super) async fn lend_to_write(&self, purpose: Purpose) -> Result<Loan, StoreError> {
+        let lent = self.lend(purpose).await.map_err(|error| self.fault("connecting", error))?;
+        if lent.is_read_only() {
+            return Err(self.read_only("the server takes no writes"));
+        }
+        Ok(lent)
+    }
+
+    /// A transaction on one of the shared connections.
+    pub(super) async fn begin(&self, purpose: Purpose, begin: &str) -> Result<Open, sqlx::Error> {
+        Open::begin(&self.user, purpose, begin).await
+    }
+
+    /// Waits for what is asked on a shared connection, unless that falls silent: see [`silence`].
+    pub(super) async fn attend<T>(
+        &self,
+        origin: Origin,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        self.user.connections.attend(origin, answer).await.unwrap_or_else(|silent| Err(silent.into()))
+    }
+
+    /// Has connections replaced that are as old as one that is dead.
+    pub(super) fn doubt(&self, origin: Origin) {
+        self.user.connections.doubt(origin);
+    }
+
+    /// How many snapshots of views may be open at once.
+    pub(super) fn snapshots(&self) -> Arc<Semaphore> {
+        self.user.connections.snapshots.clone()
+    }
+
+    /// Hears from other processes that the log has grown; `None` behind a pooler, where nobody can listen.
+    pub(super) fn hear(&self) -> Option<Hearing> {
+        (!self.pooler).then(|| self.user.connections.listener.hear(self.channel()))
     }
 
     /// The channel on which processes tell each other that the log has grown: at most 63 bytes, as Postgres wants it.
@@ -133,8 +156,7 @@ impl Place {
     }
 
     pub(super) async fn close(&self) {
-        self.readers.close().await;
-        self.pool.close().await;
+        self.user.close().await;
     }
 }
 

@@ -7,11 +7,12 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Acquire, PgConnection, Postgres, Row};
+use sqlx::{PgConnection, Postgres, Row};
 use uuid::Uuid;
 
+use super::connections::{Origin, Purpose};
 use super::fault::lost;
-use super::place::{Place, READERS};
+use super::place::Place;
 use super::rows::{self, COLUMNS, COMMAND, Micros, signed, stored, unsigned};
 use crate::events::{Head, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
@@ -19,8 +20,10 @@ use crate::store::{Interest, KnownCommand, Page, StoreError};
 const DOING: &str = "reading the log";
 /// A reader of few event types looks through so many times its page before it asks the index.
 const WINDOW: u64 = 4;
-/// How often a read is begun anew on another connection: as often as there may be dead ones in the pool.
-const ATTEMPTS: u32 = READERS + 2;
+/// How often a read is tried. With the first connection that turns out to be dead, all as old as it are replaced.
+const ATTEMPTS: u32 = 3;
+/// Begins a transaction where a connection is one's own in a transaction alone.
+const BEGIN: &str = "BEGIN READ ONLY";
 
 /// The statements, with the schema's name in them.
 pub(super) struct Reader {
@@ -106,14 +109,30 @@ impl Reader {
         query: Query<'_, Postgres, PgArguments>,
         decode: &impl Fn(&PgRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, Failed> {
-        let mut connection = self.place.readers().acquire().await?;
-        if !self.place.pooler() {
-            return collect(query, &mut connection, decode).await;
+        if self.place.pooler() {
+            let mut open = self.place.begin(Purpose::Log, BEGIN).await?;
+            let origin = open.origin();
+            let decoded = self.attend(origin, collect(query.persistent(false), &mut open, decode)).await?;
+            open.commit().await?;
+            return Ok(decoded);
         }
-        let mut transaction = connection.begin().await?;
-        let decoded = collect(query.persistent(false), &mut transaction, decode).await?;
-        transaction.commit().await?;
+        let mut loan = self.place.lend(Purpose::Log).await?;
+        let origin = loan.origin();
+        let decoded = self.attend(origin, collect(query, &mut loan, decode)).await?;
+        loan.give_back();
         Ok(decoded)
+    }
+
+    /// Waits for rows; a connection that is dead takes those of its age with it.
+    async fn attend<T>(&self, origin: Origin, rows: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+        let attended = self.place.attend(origin, async { Ok(rows.await) }).await;
+        let rows = attended.unwrap_or_else(|silent| Err(silent.into()));
+        if let Err(Failed::Database(error)) = &rows
+            && lost(error)
+        {
+            self.place.doubt(origin);
+        }
+        rows
     }
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgConnection};
+use sqlx::Executor;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::append::{answer, append};
 use super::columns::Columns;
+use super::connections::{Loan, Purpose};
 use super::place::Place;
 use super::reader;
 use super::writer::{ANSWER, DOING, Shared};
@@ -63,8 +64,8 @@ impl Exclusive for Session {
 }
 
 /// A connection in a transaction that has the lock. Should this process stand still, the server ends it.
-async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<PgConnection, StoreError> {
-    let mut connection = place.connect().await?;
+async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<Loan, StoreError> {
+    let mut connection = place.lend_to_write(Purpose::Exclusive).await?;
     let sql = place.sql(&format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT FROM {{schema}}.hold(); \
          SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -87,7 +88,7 @@ fn milliseconds(time: Duration) -> u128 {
 /// The writer's end. Dropping the connection ends the transaction without effect.
 struct Held {
     shared: Arc<Shared>,
-    connection: PgConnection,
+    connection: Loan,
     requests: mpsc::Receiver<Request>,
     hold: Duration,
     until: Instant,
@@ -96,7 +97,7 @@ struct Held {
 impl Held {
     /// Serves the session until it appends, is dropped or its time is over.
     async fn serve(mut self) {
-        self.serve_in_time().await;
+        let committed = self.serve_in_time().await;
         // What came too late was not begun.
         self.requests.close();
         while let Some(request) = self.requests.recv().await {
@@ -105,9 +106,13 @@ impl Held {
                 Request::Append { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
             }
         }
+        if committed {
+            self.connection.give_back();
+        }
     }
 
-    async fn serve_in_time(&mut self) {
+    /// Whether it ended with a commit.
+    async fn serve_in_time(&mut self) -> bool {
         while let Ok(Some(request)) = tokio::time::timeout_at(self.until, self.requests.recv()).await {
             match request {
                 Request::Load { aggregate, after, reply } => {
@@ -117,17 +122,21 @@ impl Held {
                     let over = loaded.is_err();
                     let _ = reply.send(loaded.unwrap_or(Err(StoreError::Busy(self.hold))));
                     if over {
-                        return;
+                        return false;
                     }
                 }
                 Request::Append { batch, reply } => {
                     let appended = tokio::time::timeout(ANSWER, self.append(&batch)).await;
-                    let _ = reply
-                        .send(appended.unwrap_or_else(|elapsed| Err(StoreError::OutcomeUnknown(elapsed.into()))));
-                    return;
+                    let appended =
+                        appended.unwrap_or_else(|elapsed| Err(StoreError::OutcomeUnknown(elapsed.into())));
+                    let committed = appended.is_ok();
+                    // The caller may have gone: its commit stands all the same.
+                    let _ = reply.send(appended);
+                    return committed;
                 }
             }
         }
+        false
     }
 
     /// Appends and commits. Until the commit is sent, nothing can have been written.

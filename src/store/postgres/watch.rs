@@ -1,14 +1,15 @@
 //! Noticing what other processes append: they say so by NOTIFY, and now and then one looks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Executor;
-use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::connections::Purpose;
+use super::listener::{Heard, Hearing};
 use super::place::{Place, quoted};
 use super::reader::Reader;
 use crate::events::Head;
@@ -21,8 +22,6 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(250);
 /// Others are told so often at most, however many batches there are.
 const GAP: Duration = Duration::from_millis(10);
-/// Between two attempts to listen.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What this process has to say to others: that the log has grown.
 #[derive(Clone, Default)]
@@ -35,22 +34,22 @@ impl News {
     }
 }
 
-/// The tasks that hear, look and tell. Dropping this ends them.
-pub(super) struct Watcher(Vec<JoinHandle<()>>);
+/// The tasks that look and tell, and what is heard. Dropping this ends them.
+pub(super) struct Watcher {
+    tasks: Vec<JoinHandle<()>>,
+    _hearing: Option<Hearing>,
+}
 
 impl Watcher {
     pub(super) fn start(place: &Place, reader: Arc<Reader>, head: watch::Sender<Head>, news: News) -> Self {
-        let heard = Arc::new(Heard::default());
-        let mut tasks = vec![tokio::spawn(look(reader, head, heard.clone()))];
-        if !place.pooler() {
-            tasks.push(tokio::spawn(hear(place.clone(), heard)));
-        }
-        tasks.push(tokio::spawn(tell(place.clone(), news)));
-        Self(tasks)
+        let hearing = place.hear();
+        let heard = hearing.as_ref().map(|hearing| hearing.heard.clone()).unwrap_or_default();
+        let tasks = vec![tokio::spawn(look(reader, head, heard)), tokio::spawn(tell(place.clone(), news))];
+        Self { tasks, _hearing: hearing }
     }
 
     pub(super) fn stop(&self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -58,12 +57,6 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-#[derive(Default)]
-struct Heard {
-    something: Notify,
-    hearing: AtomicBool,
 }
 
 /// Looks at the head, whenever something was heard and now and then.
@@ -89,33 +82,6 @@ async fn look(reader: Arc<Reader>, sender: watch::Sender<Head>, heard: Arc<Heard
     }
 }
 
-/// Listens, on a connection of its own, which is made again when it is lost.
-async fn hear(place: Place, heard: Arc<Heard>) {
-    loop {
-        let error = match listen(&place, &heard).await {
-            Ok(()) => continue,
-            Err(error) => error,
-        };
-        heard.hearing.store(false, Ordering::SeqCst);
-        heard.something.notify_one();
-        tracing::debug!(%error, "not told of what others append: looking instead");
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-async fn listen(place: &Place, heard: &Heard) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(place.options().clone());
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(&place.channel()).await?;
-    loop {
-        heard.hearing.store(true, Ordering::SeqCst);
-        heard.something.notify_one();
-        if listener.try_recv().await?.is_none() {
-            return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
-        }
-    }
-}
-
 /// Tells other processes: after the commit and on another connection, because a NOTIFY takes a lock that all
 /// databases of the server share, and once for what was appended in the meantime.
 async fn tell(place: Place, news: News) {
@@ -123,7 +89,11 @@ async fn tell(place: Place, news: News) {
     loop {
         news.0.notified().await;
         // Not told: they look for themselves.
-        let _ = place.pool().execute(sql.as_str()).await;
+        if let Ok(mut loan) = place.lend(Purpose::Views).await
+            && place.attend(loan.origin(), loan.execute(sql.as_str())).await.is_ok()
+        {
+            loan.give_back();
+        }
         tokio::time::sleep(GAP).await;
     }
 }

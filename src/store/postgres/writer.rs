@@ -1,4 +1,4 @@
-//! The one task that writes the log, on a connection of its own.
+//! The one task that writes the log, a batch at a time, on a connection that the pool keeps for appending.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::append::{Appended, answer, append};
 use super::columns::Columns;
-use super::fault::{WAIT, told};
+use super::connections::{Loan, Purpose};
+use super::fault::{WAIT, aborts_only_the_transaction, lost, told};
 use super::place::Place;
 use super::session::Session;
+use super::silence::Silent;
 use super::watch::News;
 use crate::events::Head;
 use crate::store::clock::Skew;
@@ -25,6 +27,8 @@ use crate::store::{Batch, Clock, Outcome, StoreError};
 pub(super) const DOING: &str = "appending";
 /// How long an answer is waited for: longer than the server waits for the lock. Then the connection is given up.
 pub(super) const ANSWER: Duration = WAIT.saturating_mul(2);
+/// How long the server may take to say that it takes writes.
+const READY: Duration = Duration::from_millis(700);
 
 enum Request {
     Append { batch: Batch, reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>> },
@@ -54,7 +58,7 @@ impl Writer {
         let call = super::append::call(&place);
         let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, news });
         let (requests, mut receive) = mpsc::unbounded_channel();
-        let mut task = Task { shared: shared.clone(), connection: None, tails: Tails::default() };
+        let mut task = Task { shared: shared.clone(), tails: Tails::default() };
         let work = async move {
             while let Some(Request::Append { batch, reply }) = receive.recv().await {
                 // The caller may have gone: its commit stands all the same.
@@ -63,10 +67,6 @@ impl Writer {
             receive.close();
             while let Some(Request::Append { reply, .. }) = receive.recv().await {
                 let _ = reply.send(Err(StoreError::Closed));
-            }
-            if let Some(connection) = task.connection.take() {
-                // A farewell: nothing depends on it.
-                let _ = connection.close().await;
             }
         };
         Self { requests, task: Mutex::new(Some(tokio::spawn(work))), shared }
@@ -86,6 +86,30 @@ impl Writer {
         Session::open(self.shared.clone(), wait, hold).await
     }
 
+    /// Whether a batch could be appended now. A connection that leads elsewhere, or nowhere, is replaced.
+    pub(super) async fn ready(&self) -> Result<(), StoreError> {
+        if self.requests.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        let place = &self.shared.place;
+        let mut error = None;
+        for _ in 0..2 {
+            let mut lent = place.lend_to_write(Purpose::Append).await?;
+            let read_only = "SELECT current_setting('transaction_read_only') = 'on'";
+            let asked = tokio::time::timeout(READY, lent.fetch_one(read_only)).await;
+            match asked.unwrap_or_else(|_| Err(Silent.into())).and_then(|row| row.try_get(0)) {
+                Ok(false) => {
+                    lent.give_back();
+                    return Ok(());
+                }
+                Ok(true) => error = Some(place.read_only("the server takes no writes")),
+                Err(other) => error = Some(place.fault(DOING, other)),
+            }
+            place.doubt(lent.origin());
+        }
+        Err(error.unwrap_or(StoreError::Closed))
+    }
+
     /// Finishes what was asked for before.
     pub(super) async fn close(&self) {
         // An error means that it has ended, as it should.
@@ -102,7 +126,6 @@ impl Writer {
 
 struct Task {
     shared: Arc<Shared>,
-    connection: Option<PgConnection>,
     tails: Tails,
 }
 
@@ -123,23 +146,19 @@ impl Task {
         let now = shared.now()?;
         let columns = Columns::of(batch, &self.tails, now);
         let seen = self.tails.head();
-        // Taken: a connection on which something went wrong is not used again.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => shared.place.connect().await?,
-        };
-        let call = call(&shared, &mut connection, &columns, now, seen);
+        // Given back only where nothing is wrong with it.
+        let mut connection = shared.place.lend_to_write(Purpose::Append).await?;
+        let origin = connection.origin();
+        let call = shared.place.attend(origin, call(&shared, &mut connection, &columns, now, seen));
         let row = match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => {
-                if goes_on(&error) {
-                    self.connection = Some(connection);
-                }
+                give_back_after(&shared.place, connection, &error);
                 return Err(shared.place.after_sending(DOING, error));
             }
             Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
         };
-        self.connection = Some(connection);
+        connection.give_back();
         match answer(batch, &columns, &row, seen) {
             Ok(Appended { outcomes, base, head, whole }) => {
                 match head {
@@ -185,17 +204,19 @@ async fn call(
     Ok(row)
 }
 
-/// Whether the connection on which this was said is as good as before.
-fn goes_on(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            // The end of the connection, or a function that was replaced under its prepared call.
-            Some(code) => {
-                !(code.starts_with("57P") || code.starts_with("08") || code == "0A000" || code == "26000")
-            }
-            None => false,
-        },
-        _ => false,
+/// Keeps a connection on which an error was told, if it is as good as before.
+fn give_back_after(place: &Place, connection: Loan, error: &sqlx::Error) {
+    let told = error.as_database_error();
+    let code = told.and_then(|told| told.code());
+    let read_only = code.as_deref() == Some("25006");
+    if lost(error) || read_only {
+        // The address may lead to another server by now: none of the others is believed.
+        place.doubt(connection.origin());
+    }
+    // A function that was replaced under its prepared call.
+    let replaced = matches!(code.as_deref(), Some("0A000" | "26000"));
+    if told.is_some_and(aborts_only_the_transaction) && !read_only && !replaced {
+        connection.give_back();
     }
 }
 

@@ -89,6 +89,31 @@ impl Cluster {
         std::fs::rename(half, data).expect("a folder is renamed");
     }
 
+    /// Makes the data directory a copy of a server that runs on a port, to be started as its standby.
+    pub(crate) fn follow(&self, port: u16) {
+        let mut copy = Programs::get().command("pg_basebackup", &self.folder);
+        copy.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &port.to_string(),
+            "-D",
+            "data",
+            "-R",
+            "-X",
+            "stream",
+        ]);
+        text(copy.args(["-c", "fast", "--no-sync"]).output().expect("pg_basebackup runs"));
+    }
+
+    /// Makes a standby a primary.
+    pub(crate) fn promote(&self) {
+        let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
+        text(pg_ctl.args(["-D", "data", "-w", "promote"]).output().expect("pg_ctl runs"));
+    }
+
     /// Starts the server on a port; `None`: on any that is free. Gives back the port.
     pub(crate) fn start(&self, port: Option<u16>) -> Result<u16, String> {
         let mut failure = String::new();

@@ -33,6 +33,42 @@ impl Server {
         Self { cluster, port }
     }
 
+    /// Starts a standby, which takes over all that this one writes.
+    ///
+    /// # Panics
+    /// As [`Server::own`].
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let cluster = Cluster::own(Vec::new());
+        cluster.follow(self.port);
+        let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, port }
+    }
+
+    /// Makes a standby a primary, which can be written.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn promote(&self) {
+        self.cluster.promote();
+    }
+
+    /// Waits until a standby has all that this server has written.
+    ///
+    /// # Panics
+    /// When that takes more than a minute.
+    pub fn wait_for_standby(&self, standby: &Self) {
+        let at = self.sql("SELECT pg_current_wal_lsn()");
+        let there = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'");
+        for _ in 0..600 {
+            if standby.sql(&there) == "t" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the standby stays behind {at}");
+    }
+
     /// Its database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {

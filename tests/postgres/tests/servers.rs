@@ -52,6 +52,17 @@ fn a_server_is_put_back_to_what_was_saved() {
 }
 
 #[test]
+fn a_standby_has_what_its_primary_wrote_and_can_be_promoted() {
+    let primary = Server::own();
+    let standby = primary.standby();
+    primary.sql("CREATE TABLE t (a int); INSERT INTO t VALUES (7)");
+    primary.wait_for_standby(&standby);
+    assert_eq!(standby.sql("SELECT a, pg_is_in_recovery() FROM t"), "7|t");
+    standby.promote();
+    assert_eq!(standby.sql("INSERT INTO t VALUES (8); SELECT count(*), pg_is_in_recovery() FROM t"), "2|f");
+}
+
+#[test]
 fn a_frozen_server_answers_nobody_until_it_is_thawed() {
     let server = Server::own();
     server.freeze();

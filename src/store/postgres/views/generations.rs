@@ -5,6 +5,7 @@ use sqlx::{Executor, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::super::place::Place;
+use super::leases::LATEST;
 use super::names;
 use crate::events::Head;
 use crate::store::{About, Generation, Instance};
@@ -289,12 +290,12 @@ pub(in super::super) async fn tables_of_others(
 }
 
 pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Generation>> {
-    let sql = place.sql(
+    let sql = place.sql(&format!(
         "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
-         FROM {schema}.projections p LEFT JOIN {schema}.leases l \
-         ON l.name = p.name AND l.version = p.version AND l.leads AND l.until > clock_timestamp() \
+         FROM {{schema}}.projections p LEFT JOIN {{schema}}.leases l ON l.name = p.name AND l.version = p.version \
+         AND l.leads AND l.until BETWEEN clock_timestamp() AND {LATEST} \
          WHERE p.doomed IS NULL ORDER BY p.name, p.version, p.generation",
-    );
+    ));
     let rows = ask!(place, &sql).fetch_all(on).await?;
     let told = rows.iter().map(|row| {
         let (instance, head) = generation(row)?;

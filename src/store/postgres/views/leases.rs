@@ -12,6 +12,10 @@ use crate::store::Shares;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
+/// No lease ends later than this from now: one that does was written when the server's clock was ahead, or by a server
+/// whose clock was, and nobody knows when it would run out. It counts for nothing. ([`Views::lead`](crate::store::Views::lead) takes no longer term.)
+pub(super) const LATEST: &str = "(clock_timestamp() + interval '1 minute')";
+
 /// Renews what `owner` wants, then takes what falls to it and lets go of what is beyond its share.
 pub(super) async fn lead(
     place: &Place,
@@ -22,10 +26,10 @@ pub(super) async fn lead(
 ) -> Result<Vec<(String, u64)>> {
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     let versions: Vec<i64> = wanted.iter().map(|(_, version)| signed(*version)).collect();
-    let clean = place.sql(
-        "DELETE FROM {schema}.leases WHERE until <= clock_timestamp() OR owner = $1 AND (name, version) NOT IN \
-         (SELECT * FROM UNNEST($2::text[], $3::bigint[]))",
-    );
+    let clean = place.sql(&format!(
+        "DELETE FROM {{schema}}.leases WHERE until NOT BETWEEN clock_timestamp() AND {LATEST} \
+         OR owner = $1 AND (name, version) NOT IN (SELECT * FROM UNNEST($2::text[], $3::bigint[]))",
+    ));
     ask!(place, &clean, owner, &names, &versions).execute(&mut *on).await?;
     let renew = place.sql(
         "INSERT INTO {schema}.leases AS l (name, version, owner, leads, until) \
@@ -58,8 +62,9 @@ pub(super) async fn leave(place: &Place, on: &mut PgConnection, owner: Uuid) -> 
 
 /// Whether anybody that is alive wants it.
 pub(super) async fn is_wanted(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<bool> {
-    let sql = place.sql(
-        "SELECT EXISTS (SELECT 1 FROM {schema}.leases WHERE name = $1 AND version = $2 AND until > clock_timestamp())",
-    );
+    let sql = place.sql(&format!(
+        "SELECT EXISTS (SELECT 1 FROM {{schema}}.leases WHERE name = $1 AND version = $2 \
+         AND until BETWEEN clock_timestamp() AND {LATEST})",
+    ));
     ask!(place, &sql, name, signed(version)).fetch_one(on).await?.try_get(0)
 }

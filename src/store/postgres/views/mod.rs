@@ -30,15 +30,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection, PgConnection, Postgres};
-use tokio::sync::Semaphore;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use self::statement::Statements;
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
+use super::connections::{Loan, Origin, Purpose, SNAPSHOTS};
 use super::fault::{lost, told};
-use super::place::{CONNECT, CONNECTIONS, Place};
+use super::place::{CONNECT, Place};
+use super::transaction::Open;
 use crate::events::{Head, Ref};
 use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
 
@@ -54,11 +54,8 @@ pub(super) const SNAPSHOT_DIGESTS: &str = include_str!("snapshots.sql");
 /// How long a statement waits for a lock that another process holds.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How many snapshots of views are open at once, of the connections that there are; more wait.
-const SNAPSHOTS: usize = 12;
-
-/// How often something is begun anew on another connection: as often as there may be dead ones in the pool.
-const ATTEMPTS: u32 = CONNECTIONS + 2;
+/// How often something is begun. With the first connection that turns out to be dead, all as old as it are replaced.
+const ATTEMPTS: u32 = 3;
 
 /// A projection's transaction. A leader that stops in the middle (SIGSTOP, a machine that is put to sleep) loses it, so
 /// that its successor can go on. Plans are made for the tables as they are now, not as they were when they were empty.
@@ -86,14 +83,13 @@ const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annal
 pub(super) struct PostgresViews {
     place: Place,
     statements: Arc<Statements>,
-    snapshots: Arc<Semaphore>,
 }
 
 /// A connection for a statement or two.
 enum Lent {
-    Connection(PoolConnection<Postgres>),
+    Connection(Loan),
     /// Behind a pooler a connection is one's own in a transaction alone.
-    Transaction(sqlx::Transaction<'static, Postgres>),
+    Transaction(Open),
 }
 
 impl Lent {
@@ -103,24 +99,48 @@ impl Lent {
             Self::Transaction(transaction) => transaction,
         }
     }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Connection(connection) => connection.origin(),
+            Self::Transaction(transaction) => transaction.origin(),
+        }
+    }
+
+    /// All was answered: others may use it.
+    fn give_back(self) {
+        match self {
+            Self::Connection(connection) => connection.give_back(),
+            Self::Transaction(transaction) => transaction.let_go(),
+        }
+    }
 }
 
 impl PostgresViews {
     /// The views in this place, whose tables have been made.
     pub(super) fn open(place: Place) -> Self {
         let statements = Arc::new(Statements::new(place.clone()));
-        Self { place, statements, snapshots: Arc::new(Semaphore::new(SNAPSHOTS)) }
+        Self { place, statements }
     }
 
     fn fault(&self, error: sqlx::Error) -> StoreError {
         stated::fault(&self.place, DOING, error)
     }
 
+    /// Waits for what is asked on a connection.
+    async fn on<T>(
+        &self,
+        origin: Origin,
+        asked: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        self.place.attend(origin, asked).await.map_err(|error| self.fault(error))
+    }
+
     /// On another connection if one was lost: nothing has been done on it yet.
-    async fn begin_with(&self, begin: &'static str) -> Result<sqlx::Transaction<'static, Postgres>, StoreError> {
+    async fn begin_with(&self, begin: &'static str) -> Result<Open, StoreError> {
         let mut attempt = 1;
         loop {
-            match self.place.pool().begin_with(begin).await {
+            match self.place.begin(Purpose::Views, begin).await {
                 Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
                 begun => return begun.map_err(|error| self.fault(error)),
             }
@@ -135,45 +155,46 @@ impl PostgresViews {
         }
     }
 
-    /// A connection that answers: a server that was started again leaves dead ones in the pool.
-    async fn alive(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    /// A connection that answers: a server that was started again leaves dead ones behind.
+    async fn alive(&self) -> Result<Loan, sqlx::Error> {
         let mut attempt = 1;
         loop {
-            let mut connection = match self.place.pool().acquire().await {
-                Err(error) if attempt < ATTEMPTS && lost(&error) => {
-                    attempt += 1;
-                    continue;
-                }
-                acquired => acquired?,
+            let tried = async {
+                let mut lent = self.place.lend(Purpose::Views).await?;
+                let origin = lent.origin();
+                let answered = self.place.attend(origin, lent.ping()).await;
+                answered.inspect_err(|_| self.place.doubt(origin)).map(|()| lent)
             };
-            match connection.ping().await {
+            match tried.await {
                 Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
-                answered => return answered.map(|()| connection),
+                tried => return tried,
             }
         }
     }
 
     /// A transaction that no other of its kind runs beside, in any process.
-    async fn alone(&self) -> Result<sqlx::Transaction<'static, Postgres>, StoreError> {
+    async fn alone(&self) -> Result<Open, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let waited = generations::ask!(self.place, ALONE, self.place.plain_schema()).execute(&mut *open).await;
-        waited.map_err(|error| self.fault(error))?;
+        self.on(open.origin(), generations::ask!(self.place, ALONE, self.place.plain_schema()).execute(&mut *open))
+            .await?;
         Ok(open)
     }
 
-    async fn commit(&self, open: sqlx::Transaction<'static, Postgres>) -> Result<(), StoreError> {
+    async fn commit(&self, open: Open) -> Result<(), StoreError> {
         open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
     }
 
     /// Drops the tables of generations that nobody reads any more. What cannot be dropped now is, another time.
     async fn sweep(&self) {
         let swept = async {
-            let doomed = generations::doomed(&self.place, self.lent().await?.connection()).await;
-            for instance in doomed.map_err(|error| self.fault(error))? {
+            let mut lent = self.lent().await?;
+            let doomed = self.on(lent.origin(), generations::doomed(&self.place, lent.connection())).await?;
+            lent.give_back();
+            for instance in doomed {
                 let mut open = self.begin_with(BEGIN_DROP).await?;
-                match generations::drop_tables(&self.place, &mut open, &instance).await {
+                match self.on(open.origin(), generations::drop_tables(&self.place, &mut open, &instance)).await {
                     Ok(true) => self.commit(open).await?,
-                    Ok(false) => {}
+                    Ok(false) => open.let_go(),
                     Err(error) => tracing::warn!(?instance, %error, "its tables are dropped another time"),
                 }
             }
@@ -187,27 +208,30 @@ impl PostgresViews {
     /// The snapshot of an aggregate.
     pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let mut lent = self.lent().await?;
-        states::find(&self.place, lent.connection(), aggregate).await.map_err(|error| self.fault(error))
+        let found = self.on(lent.origin(), states::find(&self.place, lent.connection(), aggregate)).await?;
+        lent.give_back();
+        Ok(found)
     }
 
     /// Keeps a snapshot in place of an older one.
     pub(super) async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let kept = states::keep(&self.place, &mut open, aggregate, &snapshot).await;
-        kept.map_err(|error| self.fault(error))?;
+        self.on(open.origin(), states::keep(&self.place, &mut open, aggregate, &snapshot)).await?;
         self.commit(open).await
     }
 
     /// The aggregates that have a snapshot.
     pub(super) async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         let mut lent = self.lent().await?;
-        states::all(&self.place, lent.connection()).await.map_err(|error| self.fault(error))
+        let all = self.on(lent.origin(), states::all(&self.place, lent.connection())).await?;
+        lent.give_back();
+        Ok(all)
     }
 
     /// Deletes all snapshots.
     pub(super) async fn drop_snapshots(&self) -> Result<u64, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let dropped = states::clear(&self.place, &mut open).await.map_err(|error| self.fault(error))?;
+        let dropped = self.on(open.origin(), states::clear(&self.place, &mut open)).await?;
         self.commit(open).await?;
         Ok(dropped)
     }
@@ -217,22 +241,24 @@ impl PostgresViews {
 impl Views for PostgresViews {
     async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
         let mut lent = self.lent().await?;
-        let found = generations::live(&self.place, lent.connection(), name, version).await;
-        if let Some(live) = found.map_err(|error| self.fault(error))? {
+        let found =
+            self.on(lent.origin(), generations::live(&self.place, lent.connection(), name, version)).await?;
+        lent.give_back();
+        if let Some(live) = found {
             return Ok(live);
         }
-        drop(lent);
         let mut open = self.alone().await?;
-        let made = generations::ensure_live(&self.place, &mut open, name, version).await;
-        let made = made.map_err(|error| self.fault(error))?;
+        let made = self.on(open.origin(), generations::ensure_live(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;
         Ok(made)
     }
 
     async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
         let mut lent = self.lent().await?;
-        let found = generations::checkpoint(&self.place, lent.connection(), instance).await;
-        found.map_err(|error| self.fault(error))
+        let found =
+            self.on(lent.origin(), generations::checkpoint(&self.place, lent.connection(), instance)).await?;
+        lent.give_back();
+        Ok(found)
     }
 
     async fn begin(
@@ -242,8 +268,8 @@ impl Views for PostgresViews {
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let mut open = self.begin_with(BEGIN).await?;
-        let moved = generations::advance(&self.place, &mut open, instance, from, to).await;
-        if !moved.map_err(|error| self.fault(error))? {
+        if !self.on(open.origin(), generations::advance(&self.place, &mut open, instance, from, to)).await? {
+            open.let_go();
             return Ok(None);
         }
         let tables = Tables::of(&self.place, instance);
@@ -252,16 +278,15 @@ impl Views for PostgresViews {
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
         let mut open = self.alone().await?;
-        let made = generations::shadow(&self.place, &mut open, name, version).await;
-        let made = made.map_err(|error| self.fault(error))?;
+        let made = self.on(open.origin(), generations::shadow(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;
         Ok(made)
     }
 
     async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
         let mut open = self.alone().await?;
-        let switched = generations::switch(&self.place, &mut open, shadow).await;
-        if !switched.map_err(|error| self.fault(error))? {
+        if !self.on(open.origin(), generations::switch(&self.place, &mut open, shadow)).await? {
+            open.let_go();
             return Ok(false);
         }
         self.commit(open).await?;
@@ -271,8 +296,8 @@ impl Views for PostgresViews {
 
     async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
         let mut open = self.alone().await?;
-        let doomed = generations::doom(&self.place, &mut open, instance).await;
-        if !doomed.map_err(|error| self.fault(error))? {
+        if !self.on(open.origin(), generations::doom(&self.place, &mut open, instance)).await? {
+            open.let_go();
             let Instance { name, generation, .. } = instance;
             return Err(told(
                 "discarding a generation",
@@ -285,7 +310,7 @@ impl Views for PostgresViews {
     }
 
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
-        let permit = tokio::time::timeout(CONNECT, self.snapshots.clone().acquire_owned()).await;
+        let permit = tokio::time::timeout(CONNECT, self.place.snapshots().acquire_owned()).await;
         let permit = permit.map_err(|_| {
             let waited =
                 format!("for {CONNECT:?} {SNAPSHOTS} snapshots of views were open: let go of some of them");
@@ -294,9 +319,11 @@ impl Views for PostgresViews {
         let permit = permit.map_err(|_| StoreError::Closed)?;
         loop {
             let mut open = self.begin_with(BEGIN_READ).await?;
-            let found = generations::live_to_read(&self.place, &mut open, name, version).await;
-            if let Some((instance, head)) = found.map_err(|error| self.fault(error))? {
+            if let Some((instance, head)) =
+                self.on(open.origin(), generations::live_to_read(&self.place, &mut open, name, version)).await?
+            {
                 return Ok(Box::new(PostgresViewSnapshot {
+                    place: self.place.clone(),
                     statements: self.statements.clone(),
                     tables: Tables::of(&self.place, &instance),
                     head,
@@ -304,22 +331,24 @@ impl Views for PostgresViews {
                     _permit: permit,
                 }));
             }
-            drop(open);
+            open.let_go();
             self.live(name, version).await?;
         }
     }
 
     async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let noted = generations::note(&self.place, &mut open, (name, version, about), note).await;
-        noted.map_err(|error| self.fault(error))?;
+        self.on(open.origin(), generations::note(&self.place, &mut open, (name, version, about), note)).await?;
         self.commit(open).await
     }
 
     async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
         let mut lent = self.lent().await?;
-        let noted = generations::noted(&self.place, lent.connection(), (name, version, about)).await;
-        noted.map_err(|error| self.fault(error))
+        let noted = self
+            .on(lent.origin(), generations::noted(&self.place, lent.connection(), (name, version, about)))
+            .await?;
+        lent.give_back();
+        Ok(noted)
     }
 
     async fn lead(
@@ -329,8 +358,7 @@ impl Views for PostgresViews {
         term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let mut open = self.alone().await?;
-        let leads = leases::lead(&self.place, &mut open, owner, wanted, term).await;
-        let leads = leads.map_err(|error| self.fault(error))?;
+        let leads = self.on(open.origin(), leases::lead(&self.place, &mut open, owner, wanted, term)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(leads)
@@ -338,23 +366,24 @@ impl Views for PostgresViews {
 
     async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
         let mut open = self.alone().await?;
-        leases::leave(&self.place, &mut open, owner).await.map_err(|error| self.fault(error))?;
+        self.on(open.origin(), leases::leave(&self.place, &mut open, owner)).await?;
         self.commit(open).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
         let mut lent = self.lent().await?;
-        generations::all(&self.place, lent.connection()).await.map_err(|error| self.fault(error))
+        let all = self.on(lent.origin(), generations::all(&self.place, lent.connection())).await?;
+        lent.give_back();
+        Ok(all)
     }
 
     async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError> {
         let mut open = self.alone().await?;
-        let wanted = leases::is_wanted(&self.place, &mut open, name, version).await;
-        if wanted.map_err(|error| self.fault(error))? {
+        if self.on(open.origin(), leases::is_wanted(&self.place, &mut open, name, version)).await? {
+            open.let_go();
             return Ok(false);
         }
-        let doomed = generations::doom_all(&self.place, &mut open, name, version).await;
-        doomed.map_err(|error| self.fault(error))?;
+        self.on(open.origin(), generations::doom_all(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(true)

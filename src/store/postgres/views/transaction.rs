@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgConnection, Postgres};
+use sqlx::Executor;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::connections::Origin;
 use super::super::fault::told;
 use super::super::place::{Place, quoted};
+use super::super::transaction::Open;
 use super::statement::Statements;
 use super::{DOING, names};
 use crate::events::Head;
 use crate::store::{Dialect, Instance, Row, StoreError, Transaction, ViewSnapshot};
-
-type Open = sqlx::Transaction<'static, Postgres>;
 
 /// The tables of one generation.
 #[derive(Clone)]
@@ -79,25 +79,27 @@ impl Transaction for PostgresTransaction {
 
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError> {
         let mut open = self.take()?;
-        let result = self.statements.execute(&mut open, sql, &parameters).await;
+        let result =
+            attend(&self.place, open.origin(), self.statements.execute(&mut open, sql, &parameters)).await?;
         self.put(open, result)
     }
 
     async fn execute_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<(), StoreError> {
         let mut open = self.take()?;
-        let result = self.statements.execute_many(&mut open, sql, &rows).await;
+        let result =
+            attend(&self.place, open.origin(), self.statements.execute_many(&mut open, sql, &rows)).await?;
         self.put(open, result)
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let mut open = self.take()?;
-        let result = self.statements.query(&mut open, sql, &parameters).await;
+        let result = attend(&self.place, open.origin(), self.statements.query(&mut open, sql, &parameters)).await?;
         self.put(open, result)
     }
 
     async fn query_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<Vec<Vec<Row>>, StoreError> {
         let mut open = self.take()?;
-        let result = self.statements.query_many(&mut open, sql, &rows).await;
+        let result = attend(&self.place, open.origin(), self.statements.query_many(&mut open, sql, &rows)).await?;
         self.put(open, result)
     }
 
@@ -105,18 +107,30 @@ impl Transaction for PostgresTransaction {
         let mut open = self.take()?;
         if self.doubtful {
             // Postgres answers COMMIT in a failed transaction with a rollback and no error.
-            still_sound(&mut open).await.map_err(|error| self.place.fault(DOING, error))?;
+            let sound = self.place.attend(open.origin(), still_sound(&mut open)).await;
+            sound.map_err(|error| self.place.fault(DOING, error))?;
         }
         open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
     }
 }
 
+/// Waits for a statement. The error is that nothing comes any more: then the connection must not be used again.
+async fn attend<T>(
+    place: &Place,
+    origin: Origin,
+    running: impl Future<Output = Result<T, StoreError>>,
+) -> Result<Result<T, StoreError>, StoreError> {
+    let attended = place.attend(origin, async { Ok(running.await) }).await;
+    attended.map_err(|silent| place.fault(DOING, silent))
+}
+
 /// An error if a statement failed: the transaction holds nothing any more.
-async fn still_sound(open: &mut PgConnection) -> Result<(), sqlx::Error> {
-    open.execute("SELECT 1").await.map(drop)
+async fn still_sound(open: &mut Open) -> Result<(), sqlx::Error> {
+    (**open).execute("SELECT 1").await.map(drop)
 }
 
 pub(super) struct PostgresViewSnapshot {
+    pub(super) place: Place,
     pub(super) statements: Arc<Statements>,
     pub(super) tables: Tables,
     pub(super) head: Head,
@@ -141,8 +155,16 @@ impl ViewSnapshot for PostgresViewSnapshot {
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let mut open = self.open.take().ok_or_else(|| told("reading the views", "the snapshot was given up"))?;
-        let result = self.statements.query(&mut open, sql, &parameters).await;
+        let result = attend(&self.place, open.origin(), self.statements.query(&mut open, sql, &parameters)).await?;
         self.open = Some(open);
         result
+    }
+}
+
+impl Drop for PostgresViewSnapshot {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.let_go();
+        }
     }
 }

@@ -21,7 +21,7 @@ async fn set_up(views: &PostgresViews, instance: &Instance, key: &str) {
 /// Time passes for what is doomed.
 async fn age(schema: &Schema) {
     let sql = "UPDATE {schema}.projections SET doomed = doomed - interval '1 minute'";
-    schema.place().pool().execute(schema.place().sql(sql).as_str()).await.unwrap();
+    schema.run(&schema.place().sql(sql)).await;
 }
 
 /// X3, guarantee 22.

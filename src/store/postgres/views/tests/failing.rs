@@ -34,7 +34,7 @@ async fn a_connection_that_ends_takes_its_transaction_with_it() {
     let mut transaction = open(&views).await;
     let rows = transaction.query("SELECT pg_backend_pid()", vec![]).await.unwrap();
     let end = format!("SELECT pg_terminate_backend({})", rows[0][0].integer().unwrap());
-    schema.place().pool().execute(end.as_str()).await.unwrap();
+    schema.run(&end).await;
     let error = transaction.commit().await.unwrap_err();
     assert!(matches!(error, StoreError::OutcomeUnknown(_)), "{error:?}");
     let since = std::time::Instant::now();
@@ -72,4 +72,40 @@ async fn snapshots_are_so_many_and_no_more_and_leave_room_to_write() {
     open(&views).await.commit().await.unwrap();
     held.pop();
     assert_eq!(views.read("roster", 1).await.unwrap().head(), head(1));
+}
+
+/// The server is asked, and says that it is at work.
+#[tokio::test]
+async fn a_statement_that_takes_long_is_waited_for() {
+    let schema = Schema::new().await;
+    let views = schema.views();
+    let mut transaction = open(&views).await;
+    let slow = 2 * crate::store::postgres::silence::SILENCE.as_secs() + 1;
+    let rows = transaction.query(&format!("SELECT 7::bigint FROM pg_sleep({slow})"), vec![]).await.unwrap();
+    assert_eq!(rows[0][0].integer(), Some(7));
+    transaction.commit().await.unwrap();
+}
+
+/// A server whose clock was ahead: its leases would else hold for years.
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_ahead_counts_for_nothing() {
+    let schema = Schema::new().await;
+    let views = schema.views();
+    let (dead, term) = (Uuid::from_u128(1), Duration::from_secs(5));
+    let wanted = [("roster".to_owned(), 1)];
+    let ahead = async || {
+        let ahead = "UPDATE {schema}.leases SET until = until + interval '10 years'";
+        schema.run(&schema.place().sql(ahead)).await;
+    };
+    views.live("roster", 1).await.unwrap();
+    assert_eq!(views.lead(dead, &wanted, term).await.unwrap(), wanted);
+    let leader = async || views.generations().await.unwrap()[0].leader;
+    assert_eq!(leader().await, Some(dead));
+    assert_eq!(views.lead(Uuid::from_u128(2), &wanted, term).await.unwrap(), [], "it has one");
+    ahead().await;
+    assert_eq!(leader().await, None);
+    assert_eq!(views.lead(Uuid::from_u128(2), &wanted, term).await.unwrap(), wanted);
+    assert!(!views.prune("roster", 1).await.unwrap(), "somebody wants it");
+    ahead().await;
+    assert!(views.prune("roster", 1).await.unwrap());
 }

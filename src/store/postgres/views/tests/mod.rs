@@ -41,11 +41,17 @@ impl Schema {
         let fresh = Fresh::schema();
         let schema = Self { url: format!("{}{also}", fresh.url()), fresh };
         let place = schema.place();
-        place.pool().execute(format!("CREATE SCHEMA {}", place.schema()).as_str()).await.expect("a schema");
+        schema.run(&format!("CREATE SCHEMA {}", place.schema())).await;
         for sql in [SCHEMA, SNAPSHOT_DIGESTS] {
-            place.pool().execute(place.sql(sql).as_str()).await.expect("tables");
+            schema.run(&place.sql(sql)).await;
         }
         schema
+    }
+
+    /// Runs statements on a connection of its own.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = self.place().connect().await.expect("a connection");
+        connection.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     pub fn place(&self) -> Place {
@@ -61,7 +67,7 @@ impl Schema {
         let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind <> 't' ORDER BY 1";
         let asked = sqlx::query_scalar(sql).bind(self.fresh.name()).bind(begin);
-        asked.fetch_all(self.place().pool()).await.expect("names")
+        asked.fetch_all(&mut self.place().connect().await.expect("a connection")).await.expect("names")
     }
 }
 

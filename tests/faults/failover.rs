@@ -1,0 +1,168 @@
+//! Connections that live but cannot serve: failover to a standby and back, frozen lines, idle sessions that the server
+//! ends.
+
+use std::time::{Duration, Instant};
+
+use annals::commands::ExecuteError;
+use annals::prelude::*;
+use annals::projections::ReadError;
+use annals_test_postgres::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use crate::balancer::{Balancer, Lines};
+use crate::bank::*;
+use crate::lines::wait_for;
+use crate::promises::{Answers, assert_kept};
+
+/// The bound that `store::postgres` states for noticing a silent connection, the time to try again on another, and room
+/// for a slow machine.
+const NOTICED: Duration = Duration::from_secs(40);
+
+/// An application's health, as a load balancer asks for it.
+struct Health(std::net::SocketAddr);
+
+impl Health {
+    async fn of(annals: &Annals) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = annals::http::router(annals.clone()).into_router();
+        tokio::spawn(annals::http::serve(listener, router, std::future::pending()));
+        Self(address)
+    }
+
+    /// Whether `/readyz` says 200.
+    async fn is_ready(&self) -> bool {
+        let mut stream = TcpStream::connect(self.0).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.starts_with("HTTP/1.1 200")
+    }
+}
+
+/// What a reader does: the same question again until the projection has come that far.
+async fn balance(annals: &Annals, receipt: &Receipt) -> i64 {
+    let begun = Instant::now();
+    loop {
+        match annals.view::<Balance>(&account("a")).after(receipt).await {
+            Err(ReadError::Late { .. }) if begun.elapsed() < NOTICED => {}
+            read => return read.expect("a view").expect("a balance").cents,
+        }
+    }
+}
+
+/// What a caller does: the same command again until there is an answer.
+async fn until_paid_in(annals: &Annals, cents: i64) -> Receipt {
+    let (context, begun) = (by("alice").command_id(Uuid::new_v4()), Instant::now());
+    loop {
+        match annals.execute(deposit("a", cents), &context).await {
+            Ok(receipt) => return receipt,
+            Err(ExecuteError::Store(_) | ExecuteError::Load(_) | ExecuteError::OutcomeUnknown { .. })
+                if begun.elapsed() < NOTICED => {}
+            Err(error) => panic!("after {:?}: {error}: {error:?}", begun.elapsed()),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_to_a_standby_and_back_is_survived_and_readyz_tells_the_truth() {
+    let first = Server::own();
+    let second = tokio::task::block_in_place(|| first.standby());
+    let balancer = Balancer::before(first.port()).await;
+    let annals = app().open(&balancer.url("bank")).await.unwrap();
+    let health = Health::of(&annals).await;
+    until_paid_in(&annals, 1).await;
+    assert!(health.is_ready().await);
+
+    // The balancer is faster than the promotion: the address leads to a server that can only be read.
+    tokio::task::block_in_place(|| first.wait_for_standby(&second));
+    balancer.switch(second.port(), Lines::Cut);
+    tokio::task::block_in_place(|| first.stop_immediately());
+    assert!(!health.is_ready().await, "nothing can be written");
+    let context = by("alice").command_id(Uuid::new_v4());
+    let refused = annals.execute(deposit("a", 10), &context).await.expect_err("it is read-only");
+    assert!(matches!(refused, ExecuteError::Store(_)), "{refused:?}");
+    assert_eq!(annals.store().head().await.unwrap().position, 1, "what is there can be read");
+    assert!(!health.is_ready().await, "it is still read-only");
+    tokio::task::block_in_place(|| second.promote());
+    wait_for("readiness", async || health.is_ready().await).await;
+    let receipt = annals.execute(deposit("a", 10), &context).await.expect("ready means that it can be written");
+    assert_eq!((receipt.first_position, receipt.repeated), (2, false));
+    assert_eq!(balance(&annals, &receipt).await, 11);
+
+    // And back, without a word to those who are connected.
+    let third = tokio::task::block_in_place(|| second.standby());
+    tokio::task::block_in_place(|| second.wait_for_standby(&third));
+    balancer.switch(third.port(), Lines::Frozen);
+    tokio::task::block_in_place(|| third.promote());
+    let begun = Instant::now();
+    let receipt = until_paid_in(&annals, 100).await;
+    assert_eq!(balance(&annals, &receipt).await, 111);
+    assert!(begun.elapsed() < NOTICED, "{:?}", begun.elapsed());
+    assert!(health.is_ready().await);
+    assert_kept(&annals, &Answers::default()).await;
+    annals.close().await;
+}
+
+/// No RST, no FIN: a firewall that has forgotten a connection says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fall_silent_are_replaced_and_reads_and_writes_go_on() {
+    let server = Server::own();
+    let balancer = Balancer::before(server.port()).await;
+    let annals = app().open(&balancer.url("bank")).await.unwrap();
+    let receipt = until_paid_in(&annals, 1).await;
+    assert_eq!(balance(&annals, &receipt).await, 1);
+    for _ in 0..2 {
+        balancer.all(Lines::Frozen);
+        let begun = Instant::now();
+        let reads = futures::future::join_all((0..12).map(|_| async {
+            assert!(annals.store().head().await.expect("a read").position >= 1);
+            assert!(balance(&annals, &receipt).await >= 1);
+            assert!(!annals.store().views().generations().await.expect("a read").is_empty());
+        }));
+        let all = async { tokio::join!(reads, until_paid_in(&annals, 1)) };
+        tokio::time::timeout(NOTICED, all).await.expect("nobody hangs");
+        eprintln!("silent connections were replaced after {:?}", begun.elapsed());
+    }
+    assert_kept(&annals, &Answers::default()).await;
+    annals.close().await;
+}
+
+/// 57P05: the server ends sessions that nobody uses. The caller has nothing to do with that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_the_server_ends_when_idle_fail_no_read_and_no_command() {
+    let server = Server::with(&["idle_session_timeout=200ms"]);
+    let schema = server.schema();
+    let annals = app().open_without_following(schema.url()).await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let (store, views) = (annals.store(), annals.store().views());
+    for round in 0..12 {
+        // Some are ended, and some are not.
+        tokio::time::sleep(Duration::from_millis(100 + 20 * round)).await;
+        let all = futures::future::join_all((0..6).map(|_| async { store.head().await.map(drop) })).await;
+        all.into_iter().collect::<Result<(), _>>().expect("the log is read");
+        views.generations().await.expect("the views are read");
+        views.read("balance", 1).await.map(drop).expect("a snapshot of a view");
+        until_paid_in(&annals, 1).await;
+    }
+    annals.close().await;
+}
+
+/// Nobody answers: nothing can be executed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_is_not_ready() {
+    let server = Server::own();
+    let schema = server.schema();
+    let annals = app().open(schema.url()).await.unwrap();
+    let health = Health::of(&annals).await;
+    assert!(health.is_ready().await);
+    server.freeze();
+    assert!(!health.is_ready().await);
+    server.thaw();
+    wait_for("readiness", async || health.is_ready().await).await;
+    until_paid_in(&annals, 1).await;
+    annals.close().await;
+}
