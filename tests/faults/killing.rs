@@ -39,8 +39,11 @@ async fn kill_for(place: &Place, rounds: u64) {
         let mut roles = vec![format!("write 0 {}", answers.next(0)), format!("write 1 {}", answers.next(1))];
         roles.extend(followers.iter().map(|follower| format!("{} {}", follower.role, follower.last())));
         roles.push(if round % 2 == 0 { "rebuild" } else { "run" }.to_owned());
-        let processes = roles.iter().map(|role| (Process::start(place.url(), role), random(1_200)));
-        let mut processes: Vec<_> = processes.enumerate().collect();
+        let mut processes: Vec<_> = roles.iter().map(|role| Process::start(place.url(), role)).collect();
+        // The clock starts when each has spoken: so both writers write at once for a while, in every round.
+        processes.iter_mut().for_each(Process::wait_until_it_speaks);
+        let mut processes: Vec<_> =
+            processes.into_iter().map(|process| (process, random(1_200))).enumerate().collect();
         processes.sort_by_key(|(_, (_, moment))| *moment);
         let mut now = 0;
         for (index, (process, moment)) in processes {
@@ -48,7 +51,10 @@ async fn kill_for(place: &Place, rounds: u64) {
             now = moment;
             let said = process.kill();
             match index {
-                0 | 1 => answers.hear(index as u64, &said),
+                0 | 1 => {
+                    assert!(said.iter().any(|line| line.starts_with("ack")), "writer {index} wrote nothing");
+                    answers.hear(index as u64, &said);
+                }
                 2..5 => followers[index - 2].hear(&said),
                 _ => {}
             }

@@ -26,6 +26,7 @@ annals_test_postgres::both_stores!(
     whatever_is_lost_callers_hear_what_the_log_holds,
     a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_outcome_is_unknown,
     when_its_runtime_is_gone_a_command_is_answered,
+    what_is_not_recorded_did_not_happen_and_what_did_not_happen_is_not_recorded,
 );
 
 async fn open_on(place: &Place) -> (Annals, Arc<Unreliable>) {
@@ -237,4 +238,30 @@ async fn when_its_runtime_is_gone_a_command_is_answered(place: &Place) {
     let told = tokio::time::timeout(PATIENCE, annals.execute(deposit("a", 1), &by("alice"))).await;
     let error = told.expect("an answer").unwrap_err();
     assert!(matches!(error, ExecuteError::NotExecuted), "{error:?}");
+}
+
+/// Mission J10, in both directions: the record fails, or the decision does.
+async fn what_is_not_recorded_did_not_happen_and_what_did_not_happen_is_not_recorded(place: &Place) {
+    let (here, store) = open_on(place).await;
+    let head = here.execute(deposit("a", 10), &by("alice")).await.unwrap().head;
+    let transfer = || Transfer { from: account("a"), to: account("b"), cents: 11 };
+    let unchanged = async || {
+        assert_eq!(here.store().head().await.unwrap(), head);
+        let balance = here.view::<Balance>(&account("a")).after(head).await.unwrap();
+        assert_eq!(balance, Some(Balance { cents: 10, events: 1 }));
+        let error = here.execute(transfer(), &by("alice")).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error:?}");
+        assert_eq!(here.store().head().await.unwrap(), head, "a refusal is not recorded here");
+    };
+    store.next([Fault::Fail(unusable())]);
+    let error = here.execute(deposit("a", 5), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Store(_)), "{error:?}");
+    unchanged().await;
+    let error = here.execute(deposit("a", i64::MIN), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Panicked(_)), "{error:?}");
+    unchanged().await;
+    let head = here.execute(deposit("a", 5), &by("alice")).await.unwrap().head;
+    let balance = here.view::<Balance>(&account("a")).after(head).await.unwrap();
+    assert_eq!(balance, Some(Balance { cents: 15, events: 2 }));
+    here.close().await;
 }

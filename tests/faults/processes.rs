@@ -70,9 +70,12 @@ async fn child() {
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
         "pages" => pages(&annals, number(1)).await,
-        "rebuild" => loop {
-            annals.rebuild("balance").unwrap().await.unwrap();
-        },
+        "rebuild" => {
+            say("ready");
+            loop {
+                annals.rebuild("balance").unwrap().await.unwrap();
+            }
+        }
         "switch" => {
             say("ready");
             loop {
@@ -184,6 +187,8 @@ pub struct Process {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
+    /// What was heard before somebody asked for it.
+    heard: Vec<String>,
 }
 
 impl Process {
@@ -206,7 +211,7 @@ impl Process {
                 let _ = send.send(said.to_owned());
             }
         });
-        Self { child, input, lines }
+        Self { child, input, lines, heard: Vec::new() }
     }
 
     /// One that does as it is told, once it can.
@@ -214,6 +219,12 @@ impl Process {
         let server = Self::start(store, "serve");
         assert_eq!(server.hear(), "ready");
         server
+    }
+
+    /// Waits for its first line, and keeps that for [`kill`](Self::kill).
+    pub fn wait_until_it_speaks(&mut self) {
+        let line = self.hear();
+        self.heard.push(line);
     }
 
     /// What it says next.
@@ -252,7 +263,8 @@ impl Process {
         assert_eq!(self.ended(), None, "a process ended before it was killed");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.lines.iter().collect()
+        self.heard.extend(self.lines.iter());
+        std::mem::take(&mut self.heard)
     }
 }
 

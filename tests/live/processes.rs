@@ -7,7 +7,7 @@ use annals::http::Authentication;
 use annals_test_postgres::{Place, both_stores};
 
 use crate::bank::app;
-use crate::conformance::{By, Seen};
+use crate::conformance::{By, Seen, broken_off};
 use crate::in_time;
 use crate::server::Server;
 
@@ -69,11 +69,12 @@ async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(p
             while seen.len() < EVENTS {
                 let last = seen.last().map(|(cursor, _)| cursor.clone());
                 let most = (EVENTS - seen.len()).min(17);
-                // A connection that breaks with its server gives no answer.
-                if let Ok(rows) = tokio::spawn(async move { by.read(at, &[], last.as_deref(), most).await }).await {
-                    seen.extend(rows);
-                } else {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                match tokio::spawn(async move { by.read(at, &[], last.as_deref(), most).await }).await {
+                    Ok(rows) => seen.extend(rows),
+                    Err(error) => {
+                        broken_off(error);
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
                 }
             }
             seen

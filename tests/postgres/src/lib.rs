@@ -25,3 +25,16 @@ mod shared;
 pub use fresh::Fresh;
 pub use place::Place;
 pub use server::Server;
+
+/// Fails a test whose tools are missing, unless `ANNALS_MAY_SKIP` is set: a test that passes because it did nothing proves
+/// nothing.
+///
+/// # Panics
+/// Unless the variable is set.
+pub fn skip(missing: &str) {
+    assert!(
+        std::env::var_os("ANNALS_MAY_SKIP").is_some(),
+        "{missing}: install it (scripts/test does), or set ANNALS_MAY_SKIP=1 to leave such tests out"
+    );
+    eprintln!("skipped: {missing}");
+}

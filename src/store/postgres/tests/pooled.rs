@@ -30,7 +30,7 @@ impl Bouncer {
     fn start(bed: &Bed) -> Option<Self> {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
         let Some(program) = program.into_iter().find(|path| Path::new(path).exists()) else {
-            eprintln!("skipped: there is no pgbouncer here");
+            annals_test_postgres::skip("there is no pgbouncer");
             return None;
         };
         let directory = tempfile::tempdir().unwrap();

@@ -224,8 +224,9 @@ async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
         command
     };
     if !alone(mount.clone()).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this system lets nobody mount a small file system");
-        return;
+        return annals_test_postgres::skip(
+            "this system does not let this user mount a small file system (unshare)",
+        );
     }
     let program = std::env::current_exe().unwrap();
     let run = "store::sqlite::tests::files::in_little_room --exact --ignored --nocapture";

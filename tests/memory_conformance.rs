@@ -1,0 +1,322 @@
+//! Mission X6: a third store, written outside of the crate, runs the suite that every store must pass. Its log is a list
+//! in memory; for the tables of projections it borrows those of an SQLite store.
+#![cfg(all(feature = "conformance", feature = "sqlite"))]
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use annals::events::{Head, Ref, Stored};
+use annals::store::conformance::Fixture;
+use annals::store::{
+    Batch, Commit, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Poison, Receipt, Snapshot, Store,
+    StoreError, Views,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::{OwnedMutexGuard, watch};
+use uuid::Uuid;
+
+struct InMemory {
+    shared: Arc<Shared>,
+    directory: TempDir,
+}
+
+impl InMemory {
+    fn new() -> Self {
+        let (head, _) = watch::channel(Head::default());
+        let shared = Shared { log: Mutex::default(), writing: Arc::default(), head };
+        Self { shared: Arc::new(shared), directory: tempfile::tempdir().expect("a directory") }
+    }
+}
+
+#[async_trait]
+impl Fixture for InMemory {
+    async fn open(&self, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+        let url = format!("sqlite://{}", self.directory.path().join("tables.db").display());
+        {
+            let mut log = self.shared.log.lock().unwrap();
+            match &*log {
+                None if !options.create => return Err(StoreError::Missing("memory:".to_owned())),
+                None => *log = Some(Log { app: options.app.clone(), ..Log::default() }),
+                Some(log) if log.app != options.app => {
+                    let reason = format!("it is of the application {}, not of {}", log.app, options.app);
+                    return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
+                }
+                Some(_) => {}
+            }
+        }
+        let clock = options.clock.clone();
+        let tables = annals::store::open(&url, OpenOptions { create: true, ..options }).await?;
+        Ok(Arc::new(MemoryStore { shared: self.shared.clone(), tables, clock, closed: AtomicBool::new(false) }))
+    }
+}
+
+struct Shared {
+    log: Mutex<Option<Log>>,
+    /// Held by whoever writes.
+    writing: Arc<tokio::sync::Mutex<()>>,
+    head: watch::Sender<Head>,
+}
+
+#[derive(Default)]
+struct Log {
+    app: String,
+    events: Vec<Stored>,
+    commands: HashMap<Uuid, (String, KnownCommand)>,
+    snapshots: HashMap<Ref, Snapshot>,
+}
+
+impl Log {
+    fn head(&self) -> Head {
+        self.events.last().map(Stored::head).unwrap_or_default()
+    }
+
+    fn sequence(&self, aggregate: &Ref) -> u64 {
+        self.events.iter().filter(|event| event.aggregate == *aggregate).count() as u64
+    }
+
+    fn append(&mut self, batch: &Batch, now: Timestamp) -> Vec<Outcome> {
+        let mut poison = Poison::default();
+        let outcomes = batch.commits().iter().map(|commit| {
+            let outcome = self.decide(commit, &poison, now);
+            if outcome.poisons() {
+                poison.add(commit);
+            }
+            outcome
+        });
+        outcomes.collect()
+    }
+
+    fn decide(&mut self, commit: &Commit, poison: &Poison, now: Timestamp) -> Outcome {
+        if let Some((name, known)) = self.commands.get(&commit.command_id()) {
+            return match known.body_digest == *commit.body_digest() && name == commit.command() {
+                true => Outcome::Duplicate(known.receipt),
+                false => Outcome::IdReused,
+            };
+        }
+        let moved = commit.streams().iter().any(|stream| self.sequence(stream.aggregate()) != stream.expected());
+        if poison.hits(commit) || moved {
+            return Outcome::Conflict;
+        }
+        let before = self.head().position;
+        let now = Timestamp::from_microsecond(now.as_microsecond()).expect("a time in range");
+        let recorded_at = self.events.last().map_or(now, |last| last.recorded_at.max(now));
+        for stream in commit.streams() {
+            for ((event, digest), sequence) in
+                stream.events().iter().zip(stream.digests()).zip(stream.expected() + 1..)
+            {
+                self.events.push(Stored {
+                    position: self.head().position + 1,
+                    event_id: next_id(self.head().event_id, now),
+                    aggregate: stream.aggregate().clone(),
+                    sequence,
+                    event_type: event.event_type().to_owned(),
+                    event_version: event.event_version().to_owned(),
+                    payload: event.payload().to_owned(),
+                    metadata: commit.metadata().to_owned(),
+                    command_id: commit.command_id(),
+                    occurred_at: commit.occurred_at().unwrap_or(recorded_at),
+                    recorded_at,
+                    digest: *digest,
+                });
+            }
+        }
+        let head = self.head();
+        let receipt = Receipt {
+            command_id: commit.command_id(),
+            first_position: if head.position > before { before + 1 } else { before },
+            events: head.position - before,
+            head,
+            recorded_at,
+            repeated: false,
+        };
+        if commit.keeps_command() {
+            let known =
+                KnownCommand { body_digest: *commit.body_digest(), receipt: Receipt { repeated: true, ..receipt } };
+            self.commands.insert(commit.command_id(), (commit.command().to_owned(), known));
+        }
+        Outcome::Committed(receipt)
+    }
+}
+
+/// A UUIDv7 of this time, or the one after `previous` if the clock is not beyond that.
+fn next_id(previous: Uuid, now: Timestamp) -> Uuid {
+    let (seconds, nanos) = (now.as_second().max(0) as u64, now.subsec_nanosecond().max(0) as u32);
+    let fresh = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
+    fresh.max(Uuid::from_u128(previous.as_u128() + 1))
+}
+
+struct MemoryStore {
+    shared: Arc<Shared>,
+    tables: Arc<dyn Store>,
+    clock: annals::store::Clock,
+    closed: AtomicBool,
+}
+
+impl MemoryStore {
+    fn read<T>(&self, read: impl FnOnce(&mut Log) -> T) -> Result<T, StoreError> {
+        match (self.closed.load(Ordering::SeqCst), &mut *self.shared.log.lock().unwrap()) {
+            (false, Some(log)) => Ok(read(log)),
+            _ => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl Shared {
+    fn append(&self, batch: &Batch, now: Timestamp) -> Vec<Outcome> {
+        let mut log = self.log.lock().unwrap();
+        let log = log.as_mut().expect("an open log");
+        let outcomes = log.append(batch, now);
+        self.head.send_if_modified(|head| std::mem::replace(head, log.head()) != log.head());
+        outcomes
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.read(|_| ())?;
+        let (shared, clock) = (self.shared.clone(), self.clock.clone());
+        // A task of its own: the caller may stop waiting.
+        let appending = tokio::spawn(async move {
+            let _turn = shared.writing.lock().await;
+            shared.append(&batch, clock())
+        });
+        appending.await.map_err(|error| StoreError::OutcomeUnknown(error.into()))
+    }
+
+    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+        let locking = tokio::time::timeout(wait, self.shared.writing.clone().lock_owned());
+        let turn = Arc::new(Mutex::new(Some(locking.await.map_err(|_| StoreError::Busy(wait))?)));
+        let ends = turn.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(hold).await;
+            drop(ends.lock().unwrap().take());
+        });
+        Ok(Box::new(Session { shared: self.shared.clone(), clock: self.clock.clone(), turn, hold }))
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(|log| log.head())
+    }
+
+    fn watch(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
+    }
+
+    async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        self.read(|log| {
+            let later = log.events.iter().filter(|event| event.position > after);
+            let events: Vec<_> = later.filter(|event| interest.wants(event)).take(limit).cloned().collect();
+            let to = match events.last() {
+                Some(last) if events.len() == limit => last.head(),
+                _ if log.head().position > after => log.head(),
+                _ => Head { position: after, event_id: Uuid::nil() },
+            };
+            Page { events, to }
+        })
+    }
+
+    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.read(|log| log.events.iter().filter(|event| positions.contains(&event.position)).cloned().collect())
+    }
+
+    async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.read(|log| {
+            let of_it = log.events.iter().filter(|event| event.aggregate == *aggregate && event.sequence > after);
+            of_it.take(limit).cloned().collect()
+        })
+    }
+
+    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        let known = |log: &Log, id| log.commands.get(id).map(|(_, known)| known.clone());
+        self.read(|log| ids.iter().map(|id| known(log, id)).collect())
+    }
+
+    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        self.read(|log| log.events.partition_point(|event| event.recorded_at < time) as u64 + 1)
+    }
+
+    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        self.read(|log| log.snapshots.get(aggregate).cloned())
+    }
+
+    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.read(|log| match log.snapshots.get(aggregate) {
+            Some(kept) if kept.shape == snapshot.shape && kept.sequence > snapshot.sequence => {}
+            _ => drop(log.snapshots.insert(aggregate.clone(), snapshot)),
+        })
+    }
+
+    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.read(|log| log.snapshots.keys().cloned().collect())
+    }
+
+    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        self.read(|log| log.snapshots.drain().count() as u64)
+    }
+
+    fn views(&self) -> Arc<dyn Views> {
+        self.tables.views()
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|_| Vec::new())
+    }
+
+    async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        let events = self.read(|log| log.events.clone())?;
+        let text: String = events.iter().map(|event| format!("{}\n", event.payload)).collect();
+        let made = std::fs::File::create_new(to).and_then(|mut file| file.write_all(text.as_bytes()));
+        made.map_err(|error| StoreError::Database { doing: "making a backup", source: error.into() })?;
+        progress(events.len() as u64, events.len() as u64);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "a list in memory, not durable".to_owned()
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.tables.close().await;
+    }
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    clock: annals::store::Clock,
+    turn: Arc<Mutex<Option<OwnedMutexGuard<()>>>>,
+    hold: Duration,
+}
+
+#[async_trait]
+impl Exclusive for Session {
+    async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
+        if self.turn.lock().unwrap().is_none() {
+            return Err(StoreError::Busy(self.hold));
+        }
+        let log = self.shared.log.lock().unwrap();
+        let events = log.iter().flat_map(|log| &log.events);
+        Ok(events.filter(|event| event.aggregate == *aggregate && event.sequence > after).cloned().collect())
+    }
+
+    async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let turn = self.turn.lock().unwrap().take();
+        let _turn = turn.ok_or(StoreError::Busy(self.hold))?;
+        Ok(self.shared.append(&batch, (self.clock)()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.turn.lock().unwrap().take());
+    }
+}
+
+annals::store_conformance_tests!(InMemory::new());
