@@ -98,10 +98,13 @@ async fn an_answer_lost_after_the_commit_is_found_again() {
     let line = Line::new().await;
     for cents in [7, 0, 7] {
         let id = Uuid::new_v4();
-        line.proxy.hold(Way::Down);
+        let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
         let caller = line.annals.clone();
         let call =
             tokio::spawn(async move { caller.execute(deposit("a", cents), &by("alice").command_id(id)).await });
+        line.wait_for_a_backend_at_the_lock().await;
+        line.proxy.hold(Way::Down);
+        drop(lock);
         line.known(id).await;
         let head = line.direct.store().head().await.unwrap();
         line.proxy.cut();
@@ -124,8 +127,11 @@ async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_i
     assert!(first.ask("transfer a b 1").starts_with("ok"), "it has both in its memory");
     let id = Uuid::new_v4();
     let transfer = format!("transfer a b 999 {id}");
-    line.proxy.hold(Way::Down);
+    let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
     first.tell(&transfer);
+    line.wait_for_a_backend_at_the_lock().await;
+    line.proxy.hold(Way::Down);
+    drop(lock);
     line.known(id).await;
     assert_eq!(first.kill(), [""; 0], "it never heard of it");
     line.proxy.cut();
