@@ -16,10 +16,13 @@ use annals::store::{
     StoreError, Views,
 };
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
+
+/// How far ahead of this machine's clock a program's may be.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 1_830);
 
 struct InMemory {
     shared: Arc<Shared>,
@@ -80,7 +83,20 @@ impl Log {
         self.events.iter().filter(|event| event.aggregate == *aggregate).count() as u64
     }
 
-    fn append(&mut self, batch: &Batch, now: Timestamp) -> Vec<Outcome> {
+    fn append(&mut self, batch: &Batch, clock: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+        let now = Timestamp::now();
+        let unknown = |commit: &&Commit| !self.commands.contains_key(&commit.command_id());
+        if clock.duration_since(now) > AHEAD && batch.commits().iter().any(|commit| unknown(&commit)) {
+            let reason = "the program's clock is too far ahead: clock_ahead_days is 1830 here".to_owned();
+            return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
+        }
+        if batch.commits().iter().any(|commit| !batch.may_know(commit) && !unknown(&commit)) {
+            return Err(StoreError::Rejected {
+                doing: "appending",
+                source: "a command id is there already".into(),
+            });
+        }
+        let now = clock.min(now);
         let mut poison = Poison::default();
         let outcomes = batch.commits().iter().map(|commit| {
             let outcome = self.decide(commit, &poison, now);
@@ -89,7 +105,7 @@ impl Log {
             }
             outcome
         });
-        outcomes.collect()
+        Ok(outcomes.collect())
     }
 
     fn decide(&mut self, commit: &Commit, poison: &Poison, now: Timestamp) -> Outcome {
@@ -168,12 +184,12 @@ impl MemoryStore {
 }
 
 impl Shared {
-    fn append(&self, batch: &Batch, now: Timestamp) -> Vec<Outcome> {
+    fn append(&self, batch: &Batch, clock: Timestamp) -> Result<Vec<Outcome>, StoreError> {
         let mut log = self.log.lock().unwrap();
         let log = log.as_mut().expect("an open log");
-        let outcomes = log.append(batch, now);
+        let outcomes = log.append(batch, clock)?;
         self.head.send_if_modified(|head| std::mem::replace(head, log.head()) != log.head());
-        outcomes
+        Ok(outcomes)
     }
 }
 
@@ -187,7 +203,7 @@ impl Store for MemoryStore {
             let _turn = shared.writing.lock().await;
             shared.append(&batch, clock())
         });
-        appending.await.map_err(|error| StoreError::OutcomeUnknown(error.into()))
+        appending.await.unwrap_or_else(|error| Err(StoreError::OutcomeUnknown(error.into())))
     }
 
     async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
@@ -215,7 +231,7 @@ impl Store for MemoryStore {
             let events: Vec<_> = later.filter(|event| interest.wants(event)).take(limit).cloned().collect();
             let to = match events.last() {
                 Some(last) if events.len() == limit => last.head(),
-                _ if log.head().position > after => log.head(),
+                _ if log.head().position >= after => log.head(),
                 _ => Head { position: after, event_id: Uuid::nil() },
             };
             Page { events, to }
@@ -309,7 +325,7 @@ impl Exclusive for Session {
     async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         let turn = self.turn.lock().unwrap().take();
         let _turn = turn.ok_or(StoreError::Busy(self.hold))?;
-        Ok(self.shared.append(&batch, (self.clock)()))
+        self.shared.append(&batch, (self.clock)())
     }
 }
 
