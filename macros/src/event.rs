@@ -180,10 +180,11 @@ fn binding(number: usize) -> Ident {
 fn facts(fields: &[Field]) -> (TokenStream, TokenStream) {
     let bindings: Vec<Ident> = (0..fields.len()).map(binding).collect();
     let members = fields.iter().map(|field| &field.member);
-    let names = fields.iter().map(|field| &field.name);
-    let body = quote!(::core::result::Result::Ok(::std::vec![
-        #((#names, ::annals::serde_json::to_value(#bindings)?)),*
-    ]));
+    let facts = fields.iter().zip(&bindings).map(|(Field { name, written_by, .. }, binding)| match written_by {
+        None => quote!((#name, ::annals::events::payload::fact(#binding)?)),
+        Some(write) => quote!((#name, ::annals::events::payload::fact_or(#binding, |to| #write(#binding, to))?)),
+    });
+    let body = quote!(::core::result::Result::Ok(::std::vec![#(#facts),*]));
     (quote!(#(#members: #bindings),*), body)
 }
 

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Expr, Fields, LitInt, LitStr, Member, Type};
+use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, LitInt, LitStr, Member, Type};
 
 use crate::attributes::{self, OnEnum, OnVariant};
 use crate::errors::Errors;
@@ -47,6 +47,8 @@ pub struct Field {
     pub target: bool,
     /// Whether it is a change.
     pub change: bool,
+    /// The function that writes it in place of its type's own, by a serde attribute.
+    pub written_by: Option<ExprPath>,
 }
 
 /// What a variant says about itself.
@@ -155,6 +157,7 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
             shape: shape::of_field(&field.ty, &field.attrs, &variant.attrs, container),
             target,
             change: shape::is_change(&field.ty),
+            written_by: shape::written_by(&field.attrs),
         });
     }
     fields

@@ -1,9 +1,11 @@
 //! Types and serde attributes as text: what the lock file pins.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, format_ident};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, GenericArgument, Meta, PathArguments, Token, Type};
+use syn::{
+    Attribute, Expr, ExprLit, ExprPath, GenericArgument, Lit, Meta, MetaNameValue, PathArguments, Token, Type,
+};
 
 /// Tokens as text, with a space only where two words meet: the same whatever the compiler or formatter makes of them.
 pub fn text(tokens: impl ToTokens) -> String {
@@ -61,6 +63,22 @@ pub fn serde(attributes: &[Attribute]) -> Vec<Meta> {
         .filter_map(|attribute| attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok())
         .flatten()
         .collect()
+}
+
+/// The function that `serialize_with`, or `with`, says. A path that is none is left to serde.
+pub fn written_by(attributes: &[Attribute]) -> Option<ExprPath> {
+    serde(attributes).iter().find_map(|meta| {
+        let Meta::NameValue(MetaNameValue { path, value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), .. }) =
+            meta
+        else {
+            return None;
+        };
+        let mut function: ExprPath = text.parse().ok()?;
+        if path.is_ident("with") {
+            function.path.segments.push(format_ident!("serialize").into());
+        }
+        (path.is_ident("with") || path.is_ident("serialize_with")).then_some(function)
+    })
 }
 
 /// Whether the type is called `name`, whatever path leads to it.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::events::{Event, Id};
 
 /// A thing that decisions are made about: its state is folded from its events, and holds only what decisions need.
+/// Its JSON must hold all of it: a snapshot is that JSON, so a `#[serde(skip)]` field would come back empty.
 ///
 /// ```
 /// use annals::prelude::*;

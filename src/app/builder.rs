@@ -81,7 +81,14 @@ impl App {
         }
         for kind in C::Scope::kinds() {
             let aggregate_type = kind.aggregate_type();
-            if self.kinds.iter().any(|known| known.aggregate_type() == aggregate_type) {
+            if let Some(known) = self.kinds.iter().find(|known| known.aggregate_type() == aggregate_type) {
+                let (known, this) = (known.0.rust_type(), kind.0.rust_type());
+                if known != this {
+                    self.problem(format!(
+                        "two aggregates have the TYPE `{aggregate_type}`: {} and {}: give one of them another",
+                        known.1, this.1
+                    ));
+                }
                 continue;
             }
             if aggregate_type == Trail::TYPE {
@@ -93,6 +100,13 @@ impl App {
             self.kinds.push(kind);
         }
         self
+    }
+
+    /// Notes what is wrong, once.
+    fn problem(&mut self, problem: String) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Adds a view: documents by key.
@@ -255,6 +269,7 @@ impl App {
         }
         projections.extend(self.projections);
         let Self { registry, locales, clock, gatekeeper, .. } = self;
+        let registry = Arc::new(registry);
         let parts = Parts { types, registry, projections, locales: locales.into(), clock, gatekeeper };
         Annals::start(store, parts, follow).await
     }

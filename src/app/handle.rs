@@ -29,7 +29,7 @@ pub struct Annals(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     types: Arc<Types>,
-    registry: Registry,
+    registry: Arc<Registry>,
     engine: Arc<Engine>,
     gatekeeper: Arc<Gatekeeper>,
     projections: Projections,
@@ -42,7 +42,7 @@ struct Inner {
 /// What an application is made of.
 pub(super) struct Parts {
     pub(super) types: Arc<Types>,
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
@@ -56,7 +56,7 @@ impl Annals {
         let behind = gatekeeper.prepare(&clock);
         let gatekeeper = Arc::new(gatekeeper);
         let gate = gatekeeper.minds_commands().then(|| gatekeeper.clone() as Arc<dyn Gate>);
-        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), gate));
+        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), gate, registry.clone()));
         gatekeeper.start(behind, &engine);
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await

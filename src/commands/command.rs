@@ -20,6 +20,9 @@ pub type EventsOf<C> = <<C as Command>::Scope as Scope>::Events;
 /// One `#[on(A)]` field makes the scope `A`; two or three make a pair or triple, in order; a `Vec<A::Id>` field
 /// makes it a `Vec`. The derive takes the first aggregate's error; `#[command(error = E)]` names another, and
 /// `#[command(name = "…")]` another name than the type's in snake case.
+///
+/// A command id stands for one body. Maps, and arrays whose JSON schema says `uniqueItems` (as those of a `HashSet` or
+/// `BTreeSet` do), are the same body in any order of their items; other arrays are not.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
     label = "cannot be executed",

@@ -13,7 +13,7 @@ use super::erased::Undecided;
 use super::known::KnownIds;
 use super::received::Received;
 use super::scope::{Change, Members};
-use super::{AnyCommand, Context, ExecuteError, Gate, Refusal};
+use super::{AnyCommand, Context, ExecuteError, Gate, Refusal, Registry};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::Ref;
 use crate::store::{
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     known: KnownIds,
     clock: Clock,
     gate: Option<Arc<dyn Gate>>,
+    registry: Arc<Registry>,
     vitals: Arc<Vitals>,
 }
 
@@ -73,7 +74,12 @@ struct Decision {
 }
 
 impl Engine {
-    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock, gate: Option<Arc<dyn Gate>>) -> Self {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        gate: Option<Arc<dyn Gate>>,
+        registry: Arc<Registry>,
+    ) -> Self {
         let vitals = Arc::new(Vitals::default());
         let repository = Repository::new(store.clone(), vitals.clone());
         let cache = repository.cache.clone();
@@ -83,7 +89,7 @@ impl Engine {
         };
         let queue = Queue::start(store.clone(), vitals.clone(), Box::new(forget));
         let known = KnownIds::new(store.clone());
-        Self { store, queue, repository, known, clock, gate, vitals }
+        Self { store, queue, repository, known, clock, gate, registry, vitals }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -129,7 +135,7 @@ impl Engine {
         self.repository.close().await;
     }
 
-    /// Checks who gives a command and for whom, and gives it an id if it has none.
+    /// Checks that a command is registered, who gives it and for whom, and gives it an id if it has none.
     pub(super) fn receive(
         &self,
         command: Box<dyn AnyCommand>,
@@ -137,6 +143,10 @@ impl Engine {
     ) -> Result<Received, ExecuteError<Refusal>> {
         if is_projecting() {
             return Err(ExecuteError::InProjection(command.name()));
+        }
+        // The crate's own commands are not registered, so that nobody gives them from outside.
+        if !context.is_own() {
+            self.registry.admit(&*command)?;
         }
         context.check()?;
         let given_id = context.id().is_some();
@@ -152,7 +162,7 @@ impl Engine {
             let asked = self.admit_command(&received, None).await?;
             let Received { command, context, .. } = &mut received;
             command.prepare(context).await.map_err(|error| ExecuteError::Refused(Refusal(error)))?;
-            let members = checked(&*received.command)?;
+            let members = received.members()?;
             self.admit_command(&received, asked).await?;
             let metadata = serde_json::to_string(received.context.metadata()).map_err(ExecuteError::Body)?;
             Ok((metadata.into(), members))
@@ -373,18 +383,6 @@ impl Prepared {
             },
         })
     }
-}
-
-/// The aggregates of a command: each of them named once, in a way that can be stored.
-fn checked(command: &dyn AnyCommand) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
-    let members = command.members();
-    for (index, (_, aggregate)) in members.iter().enumerate() {
-        aggregate.check()?;
-        if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
-            return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
-        }
-    }
-    Ok(members)
 }
 
 /// 1, 2, 4 … milliseconds, and up to as much again.

@@ -1,10 +1,12 @@
 //! Commands behind a pointer: the engine is compiled once, whatever commands an application has.
 
+use std::any::TypeId;
+
 use futures::future::{BoxFuture, FutureExt};
 use sha2::{Digest, Sha256};
 
 use super::scope::{Change, Members, OutcomeError};
-use super::{Command, Context, Handle, Scope};
+use super::{Command, Context, Handle, Scope, canonical};
 use crate::BoxError;
 use crate::aggregates::Kind;
 use crate::events::{Metadata, Ref};
@@ -20,7 +22,9 @@ pub(crate) enum Undecided {
 /// A command whose type the engine cannot name.
 pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
-    /// SHA-256 of name and body, and of who gives it for whom: what its id stands for.
+    /// Its type in Rust, and what that is called.
+    fn rust_type(&self) -> (TypeId, &'static str);
+    /// SHA-256 of name and body in its canonical form, and of who gives it for whom: what its id stands for.
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
     fn members(&self) -> Vec<(Kind, Ref)>;
     fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>>;
@@ -32,6 +36,10 @@ impl<C: Handle> AnyCommand for C {
         C::NAME
     }
 
+    fn rust_type(&self) -> (TypeId, &'static str) {
+        (TypeId::of::<C>(), std::any::type_name::<C>())
+    }
+
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error> {
         let Metadata { actor, on_behalf_of, .. } = context.metadata();
         let mut hash = Sha256::new();
@@ -40,7 +48,7 @@ impl<C: Handle> AnyCommand for C {
             hash.update(part);
             hash.update([0]);
         }
-        hash.update(serde_json::to_vec(self)?);
+        hash.update(canonical::of::<C>(serde_json::to_string(self)?));
         Ok(hash.finalize().into())
     }
 

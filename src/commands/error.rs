@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::scope::OutcomeError;
 use crate::BoxError;
 use crate::aggregates::LoadError;
-use crate::events::{InvalidRef, Ref};
+use crate::events::{InvalidRef, ReadBackError, Ref};
 use crate::store::StoreError;
 
 /// What comes of a command that did not end with a receipt. `E` is the command's own error.
@@ -69,6 +69,25 @@ pub enum ExecuteError<E> {
     /// The handler answered with something that cannot be stored.
     #[error("what the command decided cannot be stored")]
     Unstorable(#[source] BoxError),
+    /// An event that it decided could not be read back from the log. Nothing was written.
+    #[error("a `{event_type}` cannot be written, because it could not be read back")]
+    ReadBack {
+        /// The event's type.
+        event_type: &'static str,
+        /// What is wrong with it.
+        source: ReadBackError,
+    },
+    /// The application does not list the command. Nothing was loaded.
+    #[error(
+        "the command `{command}` ({rust_type}) is not registered: add `.command::<{rust_type}>()` to the App before it \
+         is opened"
+    )]
+    Unregistered {
+        /// The command's name.
+        command: &'static str,
+        /// Its type in Rust.
+        rust_type: &'static str,
+    },
     /// The command cannot be written as JSON.
     #[error("the command cannot be written as JSON")]
     Body(#[source] serde_json::Error),
@@ -131,6 +150,8 @@ impl ExecuteError<Refusal> {
             Self::Panicked(name) => ExecuteError::Panicked(name),
             Self::Load(error) => ExecuteError::Load(error),
             Self::Unstorable(error) => ExecuteError::Unstorable(error),
+            Self::ReadBack { event_type, source } => ExecuteError::ReadBack { event_type, source },
+            Self::Unregistered { command, rust_type } => ExecuteError::Unregistered { command, rust_type },
             Self::Body(error) => ExecuteError::Body(error),
             Self::Store(error) => ExecuteError::Store(error),
         }
@@ -152,6 +173,7 @@ impl<E> From<OutcomeError> for ExecuteError<E> {
         match error {
             // What a command names, its events name.
             OutcomeError::Target { source, .. } => Self::Reference(source),
+            OutcomeError::ReadBack { event_type, source } => Self::ReadBack { event_type, source },
             other => Self::Unstorable(Box::new(other)),
         }
     }

@@ -4,6 +4,7 @@
 //! - `command`: the [`Command`] and [`Handle`] traits
 //! - `scope`: [`Scope`], which aggregates a command is decided on
 //! - `context`: [`Context`], who asks, for whom, why, when
+//! - `canonical`: the form of a command's body that its digest is made of
 //! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
 //! - `gate`: who decides, before anything is loaded, whether a command may come in
@@ -15,6 +16,7 @@
 //! - `cqrs`: commands for cqrs-es's test framework
 //! - `registry`: commands by name, for callers that have only JSON
 
+mod canonical;
 mod command;
 mod context;
 mod cqrs;
@@ -42,5 +44,5 @@ pub(crate) use gate::Gate;
 pub(crate) use pipeline::execute_all;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
-pub(crate) use scope::Members;
 pub use scope::Scope;
+pub(crate) use scope::{Members, OutcomeError, encode};

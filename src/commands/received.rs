@@ -5,7 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::engine::Executed;
-use super::{AnyCommand, Context, ExecuteError};
+use super::{AnyCommand, Context, ExecuteError, Refusal};
+use crate::aggregates::Kind;
 use crate::events::Ref;
 use crate::store::{Commit, KnownCommand, Stream};
 
@@ -36,6 +37,18 @@ impl Received {
             true => Ok(known.receipt),
             false => Err(ExecuteError::CommandIdReused(self.id)),
         }
+    }
+
+    /// Its aggregates: each of them named once, in a way that can be stored.
+    pub(super) fn members(&self) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
+        let members = self.command.members();
+        for (index, (_, aggregate)) in members.iter().enumerate() {
+            aggregate.check()?;
+            if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
+                return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
+            }
+        }
+        Ok(members)
     }
 
     /// The aggregates that it names.

@@ -1,10 +1,11 @@
 //! Commands by name, for callers that have only JSON: the command line, other programs.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AnyCommand, Command, Handle, ParseError};
+use super::{AnyCommand, Command, ExecuteError, Handle, ParseError, Refusal};
 
 /// A command as it is listed.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -18,7 +19,7 @@ pub struct CommandInfo {
     #[serde(skip)]
     parse: fn(&str) -> Result<Box<dyn AnyCommand>, serde_json::Error>,
     #[serde(skip)]
-    type_name: &'static str,
+    rust_type: (TypeId, &'static str),
 }
 
 /// The commands of an application, by name.
@@ -33,11 +34,20 @@ impl Registry {
             summary: C::SUMMARY,
             schema: schemars::schema_for!(C).to_value(),
             parse: |body| Ok(Box::new(serde_json::from_str::<C>(body)?)),
-            type_name: std::any::type_name::<C>(),
+            rust_type: (TypeId::of::<C>(), std::any::type_name::<C>()),
         };
         match self.0.insert(C::NAME, info) {
-            Some(other) if other.type_name != std::any::type_name::<C>() => Err(other.type_name),
+            Some(CommandInfo { rust_type: (id, name), .. }) if id != TypeId::of::<C>() => Err(name),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a command that was not added: what it writes, no projection knows.
+    pub(crate) fn admit(&self, command: &dyn AnyCommand) -> Result<(), ExecuteError<Refusal>> {
+        let (id, rust_type) = command.rust_type();
+        match self.0.get(command.name()) {
+            Some(info) if info.rust_type.0 == id => Ok(()),
+            _ => Err(ExecuteError::Unregistered { command: command.name(), rust_type }),
         }
     }
 

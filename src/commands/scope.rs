@@ -1,7 +1,7 @@
 //! [`Scope`]: which aggregates a command is decided on, all of them loaded, decided and appended together.
 
 use crate::aggregates::{Aggregate, Kind, Loaded, State};
-use crate::events::{Event, Id, InvalidRef, Ref};
+use crate::events::{Event, Id, InvalidRef, ReadBackError, Ref, read_back};
 use crate::store::NewEvent;
 
 /// The aggregates of a command: `A`, `(A, B)`, `(A, B, C)` or `Vec<A>`. Sealed.
@@ -65,6 +65,14 @@ pub enum OutcomeError {
         /// What serde says.
         source: serde_json::Error,
     },
+    /// It could not be read back as it is.
+    #[error("a `{event_type}` cannot be written, because it could not be read back")]
+    ReadBack {
+        /// The event's type.
+        event_type: &'static str,
+        /// What is wrong with it.
+        source: ReadBackError,
+    },
     /// A target is not a reference that may be stored.
     #[error("a target of a `{event_type}` cannot be stored")]
     Target {
@@ -83,19 +91,22 @@ fn state<A: Aggregate>(states: &Members, index: usize) -> Option<&Loaded<A>> {
     states.0.get(index)?.downcast_ref()
 }
 
+/// An event as the log will hold it, once it is certain that it can be read from there.
+pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
+    let declaration = event.declaration();
+    let (event_type, version) = (declaration.event_type, declaration.version_text());
+    for target in event.targets() {
+        target.check().map_err(|source| OutcomeError::Target { event_type, source })?;
+    }
+    let payload = event.encode().map_err(|source| OutcomeError::Encode { event_type, source })?;
+    read_back(event, &version, &payload).map_err(|source| OutcomeError::ReadBack { event_type, source })?;
+    Ok(NewEvent::new(event_type, version, payload))
+}
+
 fn change<A: Aggregate>(states: &Members, index: usize, events: Vec<A::Event>) -> Result<Change, OutcomeError> {
     let wanted = states.0.len();
     let before = state::<A>(states, index).ok_or(OutcomeError::Shape { given: index + 1, wanted })?;
-    let mut encoded = Vec::with_capacity(events.len());
-    for event in &events {
-        let declaration = event.declaration();
-        let event_type = declaration.event_type;
-        for target in event.targets() {
-            target.check().map_err(|source| OutcomeError::Target { event_type, source })?;
-        }
-        let payload = event.encode().map_err(|source| OutcomeError::Encode { event_type, source })?;
-        encoded.push(NewEvent::new(event_type, declaration.version_text(), payload));
-    }
+    let encoded = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
     if events.is_empty() {
         return Ok(Change { events: encoded, state: states.0[index].clone() });
     }

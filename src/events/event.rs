@@ -260,12 +260,16 @@ pub trait Event: DomainEvent + 'static {
     /// # Errors
     /// When this program cannot read it: see [`DecodeError`].
     fn from_stored(stored: &Stored) -> Result<Self, DecodeError> {
-        let declaration =
-            Self::lookup(&stored.event_type).ok_or_else(|| DecodeError::UnknownType(stored.event_type.clone()))?;
-        let upcast = declaration.current(&stored.event_version, &stored.payload)?;
-        Self::decode(declaration.event_type, upcast.as_deref().unwrap_or(&stored.payload))
-            .map_err(|source| DecodeError::Payload { event_type: stored.event_type.clone(), source })
+        decode_columns(&stored.event_type, &stored.event_version, &stored.payload)
     }
+}
+
+/// The event of these three columns of the log.
+pub(super) fn decode_columns<E: Event>(event_type: &str, version: &str, payload: &str) -> Result<E, DecodeError> {
+    let declaration = E::lookup(event_type).ok_or_else(|| DecodeError::UnknownType(event_type.to_owned()))?;
+    let upcast = declaration.current(version, payload)?;
+    E::decode(declaration.event_type, upcast.as_deref().unwrap_or(payload))
+        .map_err(|source| DecodeError::Payload { event_type: event_type.to_owned(), source })
 }
 
 /// What a field marked `#[event(target)]` may be: an [`Id`](super::Id), a [`Ref`], or `Option` or `Vec` of them.

@@ -11,14 +11,18 @@
 //! - `topic`: [`Topic`] paths and the patterns that make them
 //! - `sentence`: the templates of sentences
 //! - `payload`: an enum variant's content as JSON text, without serde's outer tag
+//! - `json`: JSON text read without building values
+//! - `read_back`: the check before an event is written: it must decode to an equal event
 //! - `record`: [`Stored`], one row of the log, and [`Recorded`], the same with its event decoded
 //! - `types`: [`Types`], the event types that an application knows
 
 mod change;
 mod event;
 mod id;
+pub(crate) mod json;
 #[doc(hidden)]
 pub mod payload;
+mod read_back;
 mod record;
 mod sentence;
 mod topic;
@@ -27,6 +31,8 @@ mod types;
 pub use change::Change;
 pub use event::{Action, Declaration, DecodeError, Event, Field, Target, Upcast};
 pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
+pub use read_back::ReadBackError;
+pub(crate) use read_back::read_back;
 pub use record::{Head, Metadata, Origin, Recorded, Stored};
 pub use sentence::{Sentence, SentencePart, value_text};
 pub use topic::{InvalidTopic, Topic, TopicPattern};

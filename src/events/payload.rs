@@ -8,8 +8,12 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::ser::{self, Impossible, Serialize, Serializer};
+use serde_json::Value;
 
-type JsonSerializer<'a> = &'a mut serde_json::Serializer<Vec<u8>>;
+use super::json;
+
+/// What writes payloads.
+pub type JsonSerializer<'a> = &'a mut serde_json::Serializer<Vec<u8>>;
 
 /// The content of `event`, an enum in serde's default (externally tagged) form. A unit variant is `{}`.
 ///
@@ -19,6 +23,31 @@ pub fn encode<E: Serialize>(event: &E) -> Result<String, serde_json::Error> {
     let mut json = serde_json::Serializer::new(Vec::with_capacity(128));
     event.serialize(Content(&mut json))?;
     String::from_utf8(json.into_inner()).map_err(ser::Error::custom)
+}
+
+/// A field as JSON, for sentences and topics. An integer beyond 64 bits, which a [`Value`] does not hold, is a string of
+/// its digits: such events are not written any more, but may lie in a log.
+///
+/// # Errors
+/// When the field cannot be written as JSON.
+pub fn fact<T: Serialize>(field: &T) -> Result<Value, serde_json::Error> {
+    fact_or(field, |to| field.serialize(to))
+}
+
+/// The same of a field whose serde attribute writes it in another form, which is taken where the field's own fails.
+///
+/// # Errors
+/// When the field cannot be written as JSON either way.
+pub fn fact_or<T: Serialize>(
+    field: &T,
+    write: impl FnOnce(JsonSerializer<'_>) -> Result<(), serde_json::Error>,
+) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(field).or_else(|_| {
+        let mut json = serde_json::Serializer::new(Vec::new());
+        write(&mut json)?;
+        let text = String::from_utf8(json.into_inner()).map_err(ser::Error::custom)?;
+        serde_json::from_str(&json::large_numbers_as_strings(&text))
+    })
 }
 
 /// The variant number `index` of `E` with this content.

@@ -1,5 +1,6 @@
 //! [`Types`]: the event types that an application knows, and what each says about a stored row.
 
+use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -108,6 +109,18 @@ pub enum TypesError {
         /// The aggregate of the other.
         second: &'static str,
     },
+    /// One aggregate type was given events of two Rust types.
+    #[error(
+        "the aggregate type `{aggregate_type}` has two event enums, {first} and {second}: rename one aggregate"
+    )]
+    TwoEnums {
+        /// The aggregate type.
+        aggregate_type: &'static str,
+        /// The enum that was added first.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+    },
 }
 
 /// The event types of an application, by name.
@@ -115,7 +128,14 @@ pub enum TypesError {
 pub struct Types {
     by_name: HashMap<&'static str, Arc<Known>>,
     ordered: BTreeMap<&'static str, Arc<Known>>,
-    roots: Vec<&'static str>,
+    roots: Vec<Root>,
+}
+
+/// An aggregate type, which is a topic root, and the enum of its events.
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    aggregate_type: &'static str,
+    events: (TypeId, &'static str),
 }
 
 impl Types {
@@ -124,10 +144,15 @@ impl Types {
     /// # Errors
     /// When a name is taken.
     pub fn add<E: Event>(&mut self, aggregate_type: &'static str) -> Result<(), TypesError> {
-        if self.roots.contains(&aggregate_type) {
-            return Ok(());
+        let events = (TypeId::of::<E>(), type_name::<E>());
+        if let Some(known) = self.roots.iter().find(|root| root.aggregate_type == aggregate_type) {
+            let (first, second) = (known.events.1, events.1);
+            return match known.events.0 == events.0 {
+                true => Ok(()),
+                false => Err(TypesError::TwoEnums { aggregate_type, first, second }),
+            };
         }
-        self.roots.push(aggregate_type);
+        self.roots.push(Root { aggregate_type, events });
         for declaration in E::declarations() {
             let known = Arc::new(Known {
                 declaration,
@@ -184,7 +209,7 @@ impl Types {
     /// Whether any event can lie at or below this topic: a declared pattern reaches it, or it is an aggregate's root.
     #[must_use]
     pub fn knows_topic(&self, topic: &Topic) -> bool {
-        self.roots.contains(&topic.as_str())
+        self.roots.iter().any(|root| root.aggregate_type == topic.as_str())
             || self.iter().any(|known| known.topics.iter().any(|pattern| pattern.reaches(topic)))
     }
 
@@ -192,7 +217,8 @@ impl Types {
     #[must_use]
     pub fn topic_roots(&self) -> Vec<String> {
         let declared = self.iter().flat_map(|known| known.topics.iter().map(|pattern| pattern.root().to_string()));
-        let mut roots: Vec<String> = declared.chain(self.roots.iter().map(|root| (*root).to_owned())).collect();
+        let mut roots: Vec<String> =
+            declared.chain(self.roots.iter().map(|root| root.aggregate_type.to_owned())).collect();
         roots.sort();
         roots.dedup();
         roots

@@ -47,6 +47,12 @@ impl From<ExecuteError<Refusal>> for Problem {
                 tracing::warn!(%command_id, error = %in_words(&**source), "the outcome of a command is not known");
                 Self::unavailable(words).with("command_id", json!(command_id)).with("outcome", "unknown")
             }
+            // It hangs on what the caller gave, and no retry helps. It is a fault of the application all the same.
+            ExecuteError::ReadBack { .. } => {
+                let words = in_words(&error);
+                tracing::error!(error = %words, "a command decided what cannot be written");
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unwritable", "it cannot be written", words)
+            }
             ExecuteError::NotExecuted => Self::unavailable(words),
             ExecuteError::Store(source) => of_store(source),
             ExecuteError::Load(source) => match source.downcast_ref() {
@@ -56,6 +62,7 @@ impl From<ExecuteError<Refusal>> for Problem {
             ExecuteError::InProjection(_)
             | ExecuteError::Panicked(_)
             | ExecuteError::Unstorable(_)
+            | ExecuteError::Unregistered { .. }
             | ExecuteError::Body(_) => Self::internal(&error),
         }
     }
@@ -191,6 +198,22 @@ impl From<RepairError> for Problem {
             RepairError::Read(error) => error.into(),
             RepairError::Rebuild(error) => error.into(),
             other => conflict(in_words(&other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::ReadBackError;
+
+    #[test]
+    fn an_event_that_cannot_be_read_back_is_told_to_the_caller_who_gave_the_value() {
+        let source = ReadBackError::Number { number: "18446744073709551616".into(), path: "wei".into() };
+        let problem = Problem::from(ExecuteError::<Refusal>::ReadBack { event_type: "probe.weighed", source });
+        assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        for words in ["probe.weighed", "18446744073709551616", "`wei`"] {
+            assert!(problem.detail().contains(words), "{}", problem.detail());
         }
     }
 }

@@ -165,6 +165,10 @@ impl<V: DocumentView> Fold for Folded<V> {
                             format!("document `{key}` cannot be written as JSON: {error}").into(),
                         )
                     })?;
+                    // It would stop the view at a later event, which has nothing to do with it.
+                    if let Err(source) = serde_json::from_str::<V>(&body) {
+                        return Err(ProjectionError::ReadBack { key, source });
+                    }
                     (bytes, sample) = (bytes + body.len(), sample + 1);
                     let fields = V::FIELDS.iter().map(|field| field.cell(document));
                     let row = [Cell::from(&*indexed(&key)), Cell::Text(stored::body(&key, body))];

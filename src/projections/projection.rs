@@ -43,6 +43,17 @@ pub enum ProjectionError {
         /// What serde says.
         source: serde_json::Error,
     },
+    /// A document would not be read again as what its view makes of it.
+    #[error(
+        "the document `{key}` cannot be written, because its JSON cannot be read again: JSON has no NaN and no infinity, \
+         and `Serialize` and `Deserialize` must agree"
+    )]
+    ReadBack {
+        /// The document's key.
+        key: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
     /// The projection panicked.
     #[error("the projection panicked: {0}")]
     Panicked(String),

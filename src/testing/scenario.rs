@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use crate::aggregates::{Aggregate, Kind, State};
-use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Members, Scope, Undecided};
+use crate::commands::{
+    AnyCommand, Command, Context, EventsOf, Handle, Members, OutcomeError, Scope, Undecided, encode,
+};
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
 
@@ -36,12 +38,15 @@ impl Given {
     /// And these have happened to another.
     ///
     /// # Panics
-    /// When the id is not one of the aggregate's.
+    /// When one of them could not lie in a log, because it could not be written or read back.
     #[must_use]
     #[track_caller]
     pub fn and<A: Aggregate>(mut self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
         let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
-        events.into_iter().for_each(|event| loaded.take_in(&event));
+        for event in events {
+            encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", in_words(&error)));
+            loaded.take_in(&event);
+        }
         self.0.push((Ref::unchecked(A::TYPE, &id.text()), std::sync::Arc::new(loaded)));
         self
     }
@@ -49,7 +54,8 @@ impl Given {
     /// When this command is given.
     ///
     /// # Panics
-    /// When the command names an aggregate whose id cannot be read.
+    /// When the command names an aggregate whose id cannot be read, or decides events that cannot be written or could not
+    /// be read back.
     #[track_caller]
     pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
@@ -64,7 +70,7 @@ impl Given {
                 Ok(error) => Err(*error),
                 Err(other) => panic!("{other}"),
             },
-            Err(Undecided::Broken(error)) => panic!("{error}"),
+            Err(Undecided::Broken(error)) => panic!("{}", in_words(&error)),
         };
         When { states, decided }
     }
@@ -83,7 +89,8 @@ impl<C: Command> When<C> {
     /// When others do, or the command is refused.
     #[track_caller]
     pub fn then(self, events: EventsOf<C>) {
-        let wanted = <C::Scope as Scope>::outcome(&self.states, events).unwrap_or_else(|error| panic!("{error}"));
+        let wanted = <C::Scope as Scope>::outcome(&self.states, events);
+        let wanted = wanted.unwrap_or_else(|error| panic!("{}", in_words(&error)));
         let wanted: Vec<Vec<NewEvent>> = wanted.into_iter().map(|change| change.events).collect();
         match self.decided {
             Ok(events) => assert_eq!(events, wanted, "other events followed"),
@@ -117,4 +124,9 @@ impl<C: Command> When<C> {
             Err(error) => assert_eq!(error, reason, "it was refused for another reason"),
         }
     }
+}
+
+fn in_words(error: &OutcomeError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,6 +1,7 @@
 //! What an application can rely on, seen from outside: on an embedded store, through the public interface alone.
 
 mod bank;
+mod bodies;
 mod command_line;
 mod commands;
 mod concurrency;
@@ -10,6 +11,7 @@ mod lineage;
 mod older;
 mod own_records;
 mod pipeline;
+mod readable;
 mod reading;
 mod recording;
 mod restored;

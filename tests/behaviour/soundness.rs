@@ -57,6 +57,74 @@ mod twin {
     }
 }
 
+/// Other aggregates with a TYPE that is taken: one with events of its own, one with the same.
+mod namesakes {
+    use super::*;
+
+    #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[event(name = "stray_dog", on = Dog)]
+    pub enum DogEvent {
+        #[event(create, "{actor} let {stray} in")]
+        In,
+    }
+
+    #[derive(Default, Clone, Serialize, Deserialize)]
+    pub struct Dog;
+
+    #[derive(Default, Clone, Serialize, Deserialize)]
+    pub struct Cat;
+
+    impl Aggregate for Dog {
+        const TYPE: &'static str = "stray";
+        type Id = StrayId;
+        type Event = DogEvent;
+        type Error = std::convert::Infallible;
+        fn apply(&mut self, _: &DogEvent) {}
+    }
+
+    impl Aggregate for Cat {
+        const TYPE: &'static str = "stray";
+        type Id = StrayId;
+        type Event = StrayEvent;
+        type Error = std::convert::Infallible;
+        fn apply(&mut self, _: &StrayEvent) {}
+    }
+
+    #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    pub struct LetBoth {
+        #[on(Dog)]
+        pub dog: StrayId,
+        #[on(Cat)]
+        pub cat: StrayId,
+    }
+
+    impl Handle for LetBoth {
+        fn handle(
+            &self,
+            _: (&Loaded<Dog>, &Loaded<Cat>),
+            _: &Context,
+        ) -> Result<(Vec<DogEvent>, Vec<StrayEvent>), std::convert::Infallible> {
+            Ok((vec![DogEvent::In], Vec::new()))
+        }
+    }
+}
+
+/// Issue 16.5: they would be written into each other's histories.
+#[tokio::test]
+async fn two_aggregates_with_one_type_are_named_and_do_not_open() {
+    let app = || App::new("stray").command::<LetOut>().command::<namesakes::LetBoth>();
+    let unsound = app().check().unwrap_err();
+    for other in ["Dog", "Cat"] {
+        let wrong = format!(
+            "two aggregates have the TYPE `stray`: behaviour::soundness::Stray and \
+             behaviour::soundness::namesakes::{other}: give one of them another"
+        );
+        assert_eq!(unsound.problems.iter().filter(|problem| **problem == wrong).count(), 1, "{unsound}");
+    }
+    let error = app().open("sqlite::memory:").await.unwrap_err();
+    assert!(error.to_string().contains("have the TYPE `stray`"), "{error}");
+}
+
 /// Mission J4, with all that is wrong said at once.
 #[tokio::test]
 async fn an_unsound_application_does_not_open_and_says_all_that_is_wrong() {

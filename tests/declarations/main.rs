@@ -323,8 +323,11 @@ fn a_declaration_pins_the_shape_of_every_field() {
 #[test]
 fn two_aggregates_cannot_share_an_event() {
     let error = types().add::<MemberEvent>("team").unwrap_err();
-    let TypesError::Duplicate { event_type, first, second } = error;
+    let TypesError::Duplicate { event_type, first, second } = error else { panic!("{error}") };
     assert_eq!((event_type.as_str(), first, second), ("project_member.added", "project", "team"));
+    types().add::<ProjectEvent>(Project::TYPE).unwrap();
+    let error = types().add::<MemberEvent>(Project::TYPE).unwrap_err().to_string();
+    assert!(error.contains("`project` has two event enums, ") && error.contains("MemberEvent: rename"), "{error}");
 }
 
 #[test]
