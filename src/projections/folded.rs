@@ -167,7 +167,7 @@ impl<V: DocumentView> Fold for Folded<V> {
                     })?;
                     // It would stop the view at a later event, which has nothing to do with it.
                     if let Err(source) = serde_json::from_str::<V>(&body) {
-                        return Err(ProjectionError::ReadBack { key, source });
+                        return Err(ProjectionError::ReadBack { key: key.into_owned(), source });
                     }
                     (bytes, sample) = (bytes + body.len(), sample + 1);
                     let fields = V::FIELDS.iter().map(|field| field.cell(document));
