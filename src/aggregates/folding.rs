@@ -95,6 +95,11 @@ impl<'a> Folding<'a> {
         let (sequence, event_id, digest) = (self.sequence(), self.event_id, self.chain);
         Ok(Snapshot { sequence, event_id, digest, shape: kind.shape(), state: text })
     }
+
+    /// Whether a state, as JSON text, is the one that was folded here.
+    pub(super) fn is(&self, state: &str) -> Result<bool, serde_json::Error> {
+        Ok(same_json(state, &self.kind.0.snapshot(&self.state)?))
+    }
 }
 
 /// What is known of the page that was read last.

@@ -6,6 +6,7 @@
 //! - `cache`: states kept in memory between commands
 //! - `repository`: cache, then snapshot, then store
 //! - `folding`: a state folded from rows of the log; `keeper`: makes snapshots of such states in the background
+//! - `verify`: compares the stored snapshots with the log
 //! - `cqrs`: [`Cqrs`], the bridge to cqrs-es
 
 mod aggregate;
@@ -17,6 +18,7 @@ mod kind;
 mod repository;
 #[cfg(all(test, feature = "conformance", feature = "sqlite", feature = "postgres"))]
 mod tests;
+mod verify;
 
 pub use aggregate::{Aggregate, Loaded};
 pub(crate) use cache::{Cache, Entry};
@@ -25,3 +27,4 @@ pub use kind::Kind;
 pub(crate) use kind::{AnyAggregate, State};
 use repository::PAGE;
 pub(crate) use repository::{LoadError, Repository, fold};
+pub(crate) use verify::verify_snapshots;

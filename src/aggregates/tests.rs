@@ -6,11 +6,11 @@ use annals_macros::{Event, Id};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Aggregate, Kind, Loaded, Repository, State};
+use super::{Aggregate, Kind, Loaded, Repository, State, verify_snapshots};
 use crate::events::Ref;
 use crate::projections::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
-use crate::store::{Chain, OpenOptions, Snapshot, Store, Vitals, open};
+use crate::store::{Chain, FindingKind, OpenOptions, Snapshot, Store, Vitals, open};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TallyId(String);
@@ -179,6 +179,61 @@ fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_lo
 }
 
 #[test]
+fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        committed(&*store, commit(1).on("tally:a", 0, 600)).await;
+        let right = of_the_log(&*store, &key, 600).await.0;
+        let load = async || {
+            let repository = repository(&store);
+            let state = repository.load(kind, &key).await.unwrap().state;
+            repository.close().await;
+            total(&state)
+        };
+        assert_eq!(load().await, right);
+        let kept = store.snapshot(&key).await.unwrap().unwrap();
+        let verify = async || {
+            let mut found = Vec::new();
+            let count = verify_snapshots(&*store, &[kind], &mut |finding| found.push(finding)).await.unwrap();
+            assert_eq!(count, 1);
+            found
+        };
+        assert_eq!(verify().await, []);
+        let five = r#"{"total":5,"seen":[]}"#.to_owned();
+        for (wrong, about, words) in [
+            (Snapshot { state: five.clone(), ..kept.clone() }, FindingKind::Snapshot, "do not fold to"),
+            (Snapshot { state: "no JSON".to_owned(), ..kept.clone() }, FindingKind::Snapshot, "do not fold to"),
+            (Snapshot { digest: Chain::default(), ..kept.clone() }, FindingKind::Snapshot, "digests differ"),
+            (Snapshot { event_id: uuid::Uuid::nil(), ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
+            (Snapshot { sequence: 599, ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
+            (Snapshot { sequence: 0, ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
+            (
+                Snapshot { sequence: 700, ..kept.clone() },
+                FindingKind::Log,
+                "which has 600 of them: its tail was cut",
+            ),
+            (
+                Snapshot { digest: Chain::default(), shape: "another".to_owned(), ..kept.clone() },
+                FindingKind::Snapshot,
+                "digests differ",
+            ),
+        ] {
+            store.drop_snapshots().await.unwrap();
+            store.keep_snapshot(&key, wrong).await.unwrap();
+            let found = verify().await;
+            assert!(found.len() == 1 && found[0].kind == about && found[0].problem.contains(words), "{found:#?}");
+        }
+        store.drop_snapshots().await.unwrap();
+        store.keep_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
+        assert_eq!(load().await, 5, "the log cannot tell at a load");
+        assert_eq!(store.drop_snapshots().await.unwrap(), 1);
+        assert_eq!(load().await, right);
+        assert_eq!(verify().await, [], "and a right one takes its place");
+        store.close().await;
+    });
+}
+
+#[test]
 fn a_state_that_does_not_restore_is_never_kept() {
     runtime().block_on(async {
         let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Forgetful>());
@@ -200,5 +255,6 @@ stores::on_postgres_too!(
     a_state_decided_on_a_failed_commit_never_becomes_a_snapshot,
     a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile,
     a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_load,
+    a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right,
     a_state_that_does_not_restore_is_never_kept,
 );

@@ -7,6 +7,7 @@ use futures::Stream;
 
 use super::trail::{self, Departure, Gatekeeper, LineageError};
 use super::{OpenError, Reader};
+use crate::aggregates::{Kind, verify_snapshots};
 use crate::commands::{
     Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Gate, Handle, ParseError, Refusal, Registry,
     execute_all,
@@ -20,7 +21,7 @@ use crate::projections::{
     DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
     RebuildError, RepairError, Selection, Skips, Unused, ViewList, ViewQuery,
 };
-use crate::store::{CheckReport, Clock, Interest, Page, Receipt, Store, StoreError};
+use crate::store::{CheckReport, Clock, Interest, LogDigest, Page, Receipt, Store, StoreError};
 
 /// An application, open on a store. Cheap to clone; all clones share one writer and one set of projections.
 #[derive(Clone)]
@@ -29,7 +30,12 @@ pub struct Annals(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     types: Arc<Types>,
+<<<<<<< HEAD
     registry: Arc<Registry>,
+=======
+    kinds: Vec<Kind>,
+    registry: Registry,
+>>>>>>> 645a80b (The check sees rows of commands, what protects the log, checkpoints and snapshots)
     engine: Arc<Engine>,
     gatekeeper: Arc<Gatekeeper>,
     projections: Projections,
@@ -42,7 +48,12 @@ struct Inner {
 /// What an application is made of.
 pub(super) struct Parts {
     pub(super) types: Arc<Types>,
+<<<<<<< HEAD
     pub(super) registry: Arc<Registry>,
+=======
+    pub(super) kinds: Vec<Kind>,
+    pub(super) registry: Registry,
+>>>>>>> 645a80b (The check sees rows of commands, what protects the log, checkpoints and snapshots)
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
@@ -52,7 +63,7 @@ pub(super) struct Parts {
 impl Annals {
     /// `follow`: keep the projections up with the log.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
-        let Parts { types, registry, projections, locales, clock, mut gatekeeper } = parts;
+        let Parts { types, kinds, registry, projections, locales, clock, mut gatekeeper } = parts;
         let behind = gatekeeper.prepare(&clock);
         let gatekeeper = Arc::new(gatekeeper);
         let gate = gatekeeper.minds_commands().then(|| gatekeeper.clone() as Arc<dyn Gate>);
@@ -69,6 +80,7 @@ impl Annals {
         Ok(Self(Arc::new(Inner {
             store,
             types,
+            kinds,
             registry,
             engine,
             gatekeeper,
@@ -314,12 +326,30 @@ impl Annals {
         self.0.projections.prune().await
     }
 
-    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` hears of the position and the head.
+    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` is called with the position reached
+    /// and the head.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn check(&self, mut progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
-        crate::store::check(&*self.0.store, &self.0.types, &mut progress).await
+    pub async fn check(&self, progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
+        self.check_against(None, progress).await
+    }
+
+    /// The same, and compares the log with a digest that an earlier check printed and that was kept elsewhere.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn check_against(
+        &self,
+        kept: Option<LogDigest>,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<CheckReport, StoreError> {
+        let Inner { store, types, kinds, .. } = &*self.0;
+        let mut report = crate::store::check(&**store, types, kept, &mut progress).await?;
+        if report.sees_all() {
+            report.snapshots = verify_snapshots(&**store, kinds, &mut |finding| report.found(finding)).await?;
+        }
+        Ok(report)
     }
 
     /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.

@@ -30,6 +30,17 @@ impl Chain {
         self.link(&[&stored.digest]);
     }
 
+    /// Adds the next event of the log: position (8 bytes), event id (16 bytes), `recorded_at` (microseconds since 1970,
+    /// 8 bytes) and its `digest` column (32 bytes); numbers with the lowest byte first.
+    pub(crate) fn add_row(&mut self, stored: &Stored) {
+        self.link(&[
+            &stored.position.to_le_bytes(),
+            stored.event_id.as_bytes(),
+            &stored.recorded_at.as_microsecond().to_le_bytes(),
+            &stored.digest,
+        ]);
+    }
+
     fn link(&mut self, parts: &[&[u8]]) {
         let mut hash = Sha256::new();
         hash.update(self.0);

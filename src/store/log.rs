@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Chain, Outcome, Receipt, Views};
+use super::{Batch, Chain, Finding, Outcome, Receipt, Views};
 use crate::BoxError;
 use crate::events::{Head, Ref, Stored};
 
@@ -262,11 +262,12 @@ pub trait Store: Send + Sync + 'static {
     /// Where projections keep what they make.
     fn views(&self) -> Arc<dyn Views>;
 
-    /// What the database itself finds wrong with the log: its own integrity check, missing triggers. Empty: nothing.
+    /// What the database itself finds wrong: its own integrity check, rows of commands that contradict events, triggers
+    /// and rights that are not as this crate makes them, and that this reader does not see all. Empty: nothing.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn integrity(&self) -> Result<Vec<String>, StoreError>;
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError>;
 
     /// Copies the log, as of one moment, to a new file; `progress` hears of pages done and in all.
     ///

@@ -12,7 +12,7 @@
 //! - `projecting`: whether a task is inside a projection
 //! - `vitals`: numbers of the process that writes
 //! - `chain`: a running SHA-256 over events
-//! - `check`: finds edits made around the triggers
+//! - `check`: compares the log with itself and with what was made of it
 //! - `clock`: how far ahead a clock may be
 //! - `ids`: event ids that rise whatever the clock does
 //! - `tails`: what a writer knows of the log without looking
@@ -47,7 +47,7 @@ mod vitals;
 
 pub use chain::Chain;
 pub(crate) use check::check;
-pub use check::{CheckReport, Finding};
+pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Poison, Receipt, Stream, digest_of};
 pub use log::{Clock, Exclusive, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError};
 pub use open::open;

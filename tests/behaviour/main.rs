@@ -2,6 +2,7 @@
 
 mod bank;
 mod bodies;
+mod checking;
 mod command_line;
 mod commands;
 mod concurrency;

@@ -138,7 +138,7 @@ impl Store for Unreliable {
         self.inner.views()
     }
 
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.inner.integrity().await
     }
 

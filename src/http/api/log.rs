@@ -141,7 +141,9 @@ async fn events(
 
 /// Verify the log
 ///
-/// Positions, ids, times, sequences, digests, and that every event can be read. One check runs at a time: who asks while
+/// Positions, ids, times, sequences and digests of all events, and that this program can read them; rows of commands;
+/// triggers, constraints, functions and rights in the database; the checkpoints of projections and the snapshots of
+/// aggregates. The report's `digest` is to be kept elsewhere and compared later. One check runs at a time: who asks while
 /// one runs gets that one. A short log is checked when it is answered; else GET says how far it is.
 #[utoipa::path(
     post, path = "/check", tag = "log",

@@ -21,7 +21,7 @@ pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>)
         div.title {
             div {
                 h1 { "Verify the log" }
-                p { "Reads every event and looks for what was changed around the application: gaps, edits, what does not fit." }
+                p { "Reads every event and looks for what was changed around the application: gaps, edits, what no longer protects the log, snapshots that are not what the log says." }
             }
         }
         div data-watch=(site.link("verify/now", &Address::default())) { (state(&site, &shared)) }
@@ -76,10 +76,14 @@ fn findings(report: &CheckReport) -> Markup {
         @if report.is_sound() {
             div.note.good {
                 p { strong { "Nothing is wrong." } " " (read) }
-                p.soft { "Head " code { (report.head.event_id) } }
+                (digest(report))
             }
         } @else {
-            div.note.bad { p { strong { (many(report.findings.len() as u64 + report.more, "finding")) "." } " " (read) } }
+            div.note.bad {
+                p { strong { (many(report.count(), "finding")) "." } " " (read) }
+                @if let Some(verdict) = report.verdict() { p { (given(&verdict)) } }
+                (digest(report))
+            }
             div.sheet.block.scroll tabindex="0" role="region" aria-label="Findings" {
                 table.list {
                     thead { tr { th scope="col" { "Position" } th scope="col" { "What is wrong" } } }
@@ -94,6 +98,17 @@ fn findings(report: &CheckReport) -> Markup {
                 }
                 @if report.findings.len() > LISTED { p.soft { "The first " (LISTED) " are listed: the command " code { "check" } " lists more." } }
             }
+        }
+    }
+}
+
+/// What can be kept elsewhere, and what the check does not show.
+fn digest(report: &CheckReport) -> Markup {
+    html! {
+        @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }
+        details {
+            summary { "What only signed checkpoints could show" }
+            ul { @for what in report.not_covered { li { (what) } } }
         }
     }
 }

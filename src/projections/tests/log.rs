@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Happening;
 use crate::events::{Head, Ref, Stored};
 use crate::store::{
-    About, Batch, Exclusive, Generation, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store,
+    About, Batch, Exclusive, Finding, Generation, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store,
     StoreError, Transaction, ViewSnapshot, Views,
 };
 
@@ -158,7 +158,7 @@ impl Store for TestLog {
         Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
     }
 
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
     }
 

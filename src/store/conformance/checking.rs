@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::bench::{Bench, append, commit, committed};
+use super::bench::{Bench, append, commit, committed, log};
 use crate::events::{Action, Declaration, Event, Ref, Types};
 use crate::store::check::check;
+use crate::store::{FindingKind, LogDigest};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Counted {
@@ -72,7 +74,7 @@ fn types() -> Types {
 /// J9.
 pub(super) async fn a_sound_log_is_found_sound(bench: Bench) {
     let store = bench.open().await;
-    let report = check(&*store, &types(), &mut |_, _| {}).await.expect("a report");
+    let report = check(&*store, &types(), None, &mut |_, _| {}).await.expect("a report");
     assert!(report.is_sound() && report.events == 0, "{report:?}");
     for number in 0..30 {
         let commits = [
@@ -82,11 +84,40 @@ pub(super) async fn a_sound_log_is_found_sound(bench: Bench) {
         append(&*store, commits).await;
     }
     let mut heard = Vec::new();
-    let report = check(&*store, &types(), &mut |at, head| heard.push((at, head))).await.expect("a report");
+    let report = check(&*store, &types(), None, &mut |at, head| heard.push((at, head))).await.expect("a report");
     assert!(report.is_sound(), "{report:#?}");
     assert_eq!((report.events, report.head), (1_710, store.head().await.unwrap()));
     assert_eq!(heard.last(), Some(&(1_710, 1_710)));
     assert!(heard.len() > 1, "progress is heard along the way");
+}
+
+/// Issue 16: what is kept elsewhere covers position, id, time of recording and digest of each event, in order.
+pub(super) async fn the_digest_of_a_log_covers_each_event_in_order(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 3)).await;
+    let checked = async |kept| check(&*store, &types(), kept, &mut |_, _| {}).await.expect("a report");
+    let kept = checked(None).await.digest.expect("a digest");
+    let mut chain = [0; 32];
+    for stored in log(&*store).await {
+        let mut hash = Sha256::new();
+        hash.update(chain);
+        hash.update(stored.position.to_le_bytes());
+        hash.update(stored.event_id.as_bytes());
+        hash.update(stored.recorded_at.as_microsecond().to_le_bytes());
+        hash.update(stored.digest);
+        chain = hash.finalize().into();
+    }
+    assert_eq!((kept.position, kept.digest.as_bytes()), (3, &chain));
+    committed(&*store, commit(2).on("tally:a", 3, 1)).await;
+    let later = checked(Some(kept)).await;
+    assert!(later.is_sound() && later.digest != Some(kept), "the log went on: {later:#?}");
+    assert!(checked(Some(LogDigest::default())).await.is_sound(), "an empty log is the beginning of every log");
+    for wrong in
+        [LogDigest { position: 4, ..kept }, LogDigest { position: 9, ..kept }, LogDigest { position: 0, ..kept }]
+    {
+        let report = checked(Some(wrong)).await;
+        assert_eq!(report.kinds.get(&FindingKind::Log), Some(&1), "{wrong}: {report:#?}");
+    }
 }
 
 /// J9: each that cannot be read is named.
@@ -98,10 +129,17 @@ pub(super) async fn events_that_this_program_cannot_read_are_found(bench: Bench)
     committed(&*store, commit(4).payload("tally:a", 3, "2.0", r#"{"by":1}"#)).await;
     committed(&*store, commit(5).on("tally:a", 4, 1).metadata(r#"{"actor":"user:alice","correlation":5}"#)).await;
     committed(&*store, commit(6).on("other:a", 0, 1)).await;
-    let report = check(&*store, &types(), &mut |_, _| {}).await.expect("a report");
+    committed(&*store, commit(7).payload("tally:a", 5, "0.0", r#"{"by":1}"#)).await;
+    let report = check(&*store, &types(), None, &mut |_, _| {}).await.expect("a report");
     let positions: Vec<_> = report.findings.iter().filter_map(|finding| finding.position).collect();
-    assert_eq!(positions, [2, 3, 4, 5, 6], "{report:#?}");
-    assert_eq!((report.events, report.more), (6, 0));
+    assert_eq!(positions, [2, 3, 4, 5, 6, 7], "{report:#?}");
+    assert_eq!((report.events, report.more), (7, 0));
+    // They are as they were written: it is the program that lacks something.
+    assert!(report.findings.iter().all(|finding| finding.kind == FindingKind::Program), "{report:#?}");
+    let verdict = report.verdict().expect("a verdict");
+    assert!(verdict.contains("this program cannot read") && !verdict.contains("the log is not"), "{verdict}");
+    let upcaster = &report.findings[5].problem;
+    assert!(upcaster.contains("has no upcaster"), "{upcaster}");
     let problem = &report.findings[0].problem;
     assert!(problem.contains("tally.unheard"), "{problem}");
 }

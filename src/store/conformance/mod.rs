@@ -131,6 +131,7 @@ macro_rules! __store_conformance_cases {
             leading: all_generations_are_listed_with_their_leaders,
             leading: a_version_is_pruned_only_when_nobody_leads_it,
             checking: a_sound_log_is_found_sound,
+            checking: the_digest_of_a_log_covers_each_event_in_order,
             checking: events_that_this_program_cannot_read_are_found,
         }
     };

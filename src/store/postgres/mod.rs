@@ -26,7 +26,9 @@
 //! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
 //!   the log locked for one caller
 //! - `reader`, `rows`: what is read; `watch`: noticing what others append; `listener`: hearing of it
-//! - `upkeep`: integrity and backup; `integrity.sql`: where events and commands contradict each other
+//! - `integrity`: what is wrong: `integrity.sql`, where events and commands contradict each other; `protection.sql`, what
+//!   is not as this crate makes it; `functions`: the functions among that
+//! - `upkeep`: backup
 //! - `takeover`: a database of postgres-es made a store
 //! - `views`: checkpoints and the tables of projections
 
@@ -34,6 +36,8 @@ mod append;
 mod columns;
 mod connections;
 mod fault;
+mod functions;
+mod integrity;
 mod listener;
 mod owner;
 mod place;
@@ -67,7 +71,8 @@ use self::views::PostgresViews;
 use self::watch::{News, Watcher};
 use self::writer::Writer;
 use super::{
-    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
+    Views,
 };
 use crate::events::{Head, Ref, Stored};
 
@@ -170,8 +175,8 @@ impl Store for PostgresStore {
         self.views.clone()
     }
 
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
-        upkeep::integrity(&self.place).await
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+        integrity::integrity(&self.place).await
     }
 
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {

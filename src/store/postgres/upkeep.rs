@@ -1,66 +1,13 @@
-//! Backup, and what the database itself finds wrong.
+//! Backup.
 
 use std::path::Path;
 
-use futures::TryStreamExt;
-use sqlx::{Connection, Executor, Row};
+#[cfg(feature = "sqlite")]
+use sqlx::Connection;
 
 use super::place::Place;
 use super::reader::Reader;
-use super::schema::{APPEND, GUARD, LOCK};
 use crate::store::StoreError;
-
-const CHECK: &str = "checking the schema";
-
-/// What is missing of the schema or was changed, and where events and commands disagree.
-pub(super) async fn integrity(place: &Place) -> Result<Vec<String>, StoreError> {
-    let mut connection = place.connect().await?;
-    let mut transaction = connection.begin().await.map_err(|error| place.fault(CHECK, error))?;
-    let mut findings = Vec::new();
-    // One moment for all of it.
-    let snapshot = transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
-    snapshot.map_err(|error| place.fault(CHECK, error))?;
-    let sql = "SELECT proname::text, prosrc, prosecdef FROM pg_catalog.pg_proc p \
-         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1";
-    let rows = sqlx::query(sql).persistent(false).bind(place.plain_schema()).fetch_all(&mut *transaction).await;
-    let mut found = Vec::new();
-    for row in rows.map_err(|error| place.fault(CHECK, error))? {
-        let function =
-            || Ok((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?, row.try_get::<bool, _>(2)?));
-        found.push(function().map_err(|error| place.fault(CHECK, error))?);
-    }
-    for (name, body) in bodies(place) {
-        let same = |(other, text, definer): &&(String, String, bool)| {
-            *other == name && *text == body && *definer == !matches!(name.as_str(), "stay" | "unreadable")
-        };
-        if found.iter().filter(same).count() != 1 || found.iter().filter(|(other, ..)| *other == name).count() != 1
-        {
-            findings.push(format!("the function {name} is missing or was changed"));
-        }
-    }
-    let sql = place.sql(include_str!("integrity.sql"));
-    let mut rows =
-        sqlx::query_scalar::<_, String>(&sql).persistent(false).bind(place.plain_schema()).fetch(&mut *transaction);
-    while let Some(finding) = rows.try_next().await.map_err(|error| place.fault(CHECK, error))? {
-        findings.push(finding);
-    }
-    Ok(findings)
-}
-
-/// The functions that the migrations make, with what is in them.
-fn bodies(place: &Place) -> Vec<(String, String)> {
-    let mut bodies = Vec::new();
-    for file in [GUARD, LOCK, APPEND] {
-        let sql = place.sql(file).replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION");
-        let mut parts = sql.split("$annals$");
-        while let (Some(before), Some(body)) = (parts.next(), parts.next()) {
-            let start = format!("CREATE FUNCTION {}.", place.schema());
-            let name = before.rsplit_once(&start).and_then(|(_, rest)| rest.split('(').next());
-            bodies.extend(name.map(|name| (name.to_owned(), body.to_owned())));
-        }
-    }
-    bodies
-}
 
 /// Writes the log, as of one moment, as a SQLite log: a store that this crate opens.
 #[cfg(feature = "sqlite")]
@@ -87,7 +34,7 @@ pub(super) async fn backup(
     }
 
     let mut connection = place.connect().await?;
-    let mut look = connection.begin().await.map_err(|error| place.fault(CHECK, error))?;
+    let mut look = connection.begin().await.map_err(|error| place.fault("making a backup", error))?;
     let found = inspect(place, &mut look).await?;
     drop(look);
     drop(connection);

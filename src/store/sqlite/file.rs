@@ -200,7 +200,8 @@ fn read_meta(connection: &Connection) -> rusqlite::Result<Option<Meta>> {
     Ok(value("app")?.zip(value("log_id")?).map(|(app, log_id)| Meta { app, log_id }))
 }
 
-/// What this crate put into the file's schema and is not there as it was: tables, indexes and triggers by name.
+/// What is not as this crate makes it, of tables, indexes and triggers by name; and triggers and unique indexes that are
+/// not its own: they may change or refuse rows. An index that only makes a search faster does no harm.
 pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqlite::Result<Vec<String>> {
     const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
     let objects = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
@@ -208,13 +209,18 @@ pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqli
     };
     let made = Connection::open_in_memory()?;
     made.execute_batch(kind.schema)?;
-    let found = objects(connection)?;
+    let (made, found) = (objects(&made)?, objects(connection)?);
     let mut differences = Vec::new();
-    for (name, sql) in objects(&made)? {
-        match found.iter().find(|(other, _)| *other == name) {
+    for (name, sql) in &made {
+        match found.iter().find(|(other, _)| other == name) {
             None => differences.push(format!("the {name} is missing")),
-            Some((_, other)) if *other != sql => differences.push(format!("the {name} was changed")),
+            Some((_, other)) if other != sql => differences.push(format!("the {name} was changed")),
             Some(_) => {}
+        }
+    }
+    for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
+        if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
+            differences.push(format!("there is a {name} that is not this crate's: it may change or refuse rows"));
         }
     }
     Ok(differences)

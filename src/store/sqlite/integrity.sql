@@ -1,19 +1,42 @@
 -- Where events and commands contradict each other; each row is one finding.
 
-SELECT 'event ' || e.position || ' names a command that is not among the commands'
-FROM events e LEFT JOIN commands c ON c.command_id = e.command_id
-WHERE c.command_id IS NULL
+SELECT 'the log holds ' || held.events || ' events, and its last position is ' || held.last
+FROM (SELECT count(*) AS events, coalesce(max(position), 0) AS last FROM events) held
+WHERE held.events <> held.last
 
 UNION ALL
-SELECT 'event ' || e.position || ' lies outside of the range that its command wrote'
-FROM events e JOIN commands c ON c.command_id = e.command_id
-WHERE e.position NOT BETWEEN c.first_position AND c.first_position + c.events - 1
+SELECT 'event ' || position || problem
+FROM (
+    SELECT e.position, CASE
+        WHEN c.command_id IS NULL THEN ' names a command that is not among the commands'
+        WHEN e.position NOT BETWEEN c.first_position AND c.first_position + c.events - 1
+            THEN ' lies outside of the range that its command wrote'
+        WHEN e.recorded_at <> c.recorded_at THEN ' has another time of recording than its command'
+    END AS problem
+    FROM events e LEFT JOIN commands c ON c.command_id = e.command_id
+)
+WHERE problem IS NOT NULL
 
 UNION ALL
-SELECT 'command ' || lower(hex(c.command_id)) || ' wrote ' || c.events || ' events from position '
-    || c.first_position || ', and the last of them is not there as it was'
-FROM commands c LEFT JOIN events e ON e.position = c.head_position
-WHERE c.head_position > 0 AND e.event_id IS NOT c.head_event_id
+SELECT 'command ' || lower(hex(command_id)) || problem
+FROM (
+    SELECT c.command_id, CASE
+        WHEN c.events < 0 OR c.first_position < 0 OR c.head_position < 0 THEN ' holds what no command has'
+        WHEN c.events > 0 AND e.event_id IS NOT c.head_event_id
+            THEN ' wrote ' || c.events || ' events from position ' || c.first_position
+                || ', and the last of them is not there as it was'
+        WHEN c.events > 0 AND (e.command_id <> c.command_id OR c.first_position + c.events - 1 <> c.head_position)
+            THEN ' does not end with its own last event'
+        WHEN c.events = 0 AND c.head_event_id IS NOT
+                CASE c.head_position WHEN 0 THEN zeroblob(16) ELSE e.event_id END
+            THEN ' saw the log up to event ' || c.head_position || ', which is not there as it was'
+        WHEN c.events = 0 AND c.first_position <> c.head_position
+            THEN ' wrote nothing, and says that it began elsewhere than it ended'
+        WHEN c.recorded_at < e.recorded_at THEN ' was recorded before the last event that it saw'
+    END AS problem
+    FROM commands c LEFT JOIN events e ON e.position = c.head_position
+)
+WHERE problem IS NOT NULL
 
 UNION ALL
 SELECT 'the commands wrote ' || c.written || ' events in all, the log holds ' || e.held

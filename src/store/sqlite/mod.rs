@@ -57,7 +57,8 @@ use self::views::SqliteViews;
 use self::watch::Watcher;
 use self::writer::Writer;
 use super::{
-    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
+    Views,
 };
 use crate::events::{Head, Ref, Stored};
 
@@ -186,7 +187,7 @@ impl Store for SqliteStore {
         self.views.clone()
     }
 
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.readers.run(upkeep::integrity).await
     }
 

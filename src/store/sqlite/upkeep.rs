@@ -10,23 +10,28 @@ use rusqlite::backup::{Backup, StepResult};
 use super::fault::told;
 use super::file::{self, LOG};
 use super::place::Place;
-use crate::store::StoreError;
+use crate::store::{Finding, FindingKind, StoreError};
 
 pub(super) const BACKUP: &str = "making a backup";
 /// How many pages are copied between two calls of `progress`.
 const STEP: i32 = 1_000;
 
-/// What `PRAGMA integrity_check` finds, what is missing of the schema, and where events and commands disagree.
-pub(super) fn integrity(place: &Place, connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let check = || -> rusqlite::Result<Vec<String>> {
+/// What `PRAGMA integrity_check` finds, what is not as this crate makes it, and where events and commands disagree.
+pub(super) fn integrity(place: &Place, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
+    let check = || -> rusqlite::Result<Vec<Finding>> {
         let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
             connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
         };
-        let mut findings = texts("PRAGMA integrity_check")?;
-        findings.retain(|finding| finding != "ok");
-        findings.extend(file::schema_differences(connection, &LOG)?);
-        findings.extend(texts(include_str!("integrity.sql"))?);
-        Ok(findings)
+        let findings =
+            |kind, problems: Vec<String>| problems.into_iter().map(move |problem| Finding::new(kind, problem));
+        let mut file = texts("PRAGMA integrity_check")?;
+        file.retain(|finding| finding != "ok");
+        let schema = file::schema_differences(connection, &LOG)?;
+        let rows = texts(include_str!("integrity.sql"))?;
+        Ok(findings(FindingKind::Log, file)
+            .chain(findings(FindingKind::Protection, schema))
+            .chain(findings(FindingKind::Log, rows))
+            .collect())
     };
     check().map_err(|error| place.fault("checking the file", error))
 }

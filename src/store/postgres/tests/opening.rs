@@ -36,7 +36,7 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
         }
         let store = bed.open().await;
         committed(&*store, commit(1).on("tally:a", 0, 2)).await;
-        assert_eq!(store.integrity().await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.integrity().await.unwrap(), []);
         store.views().live("roster", 1).await.unwrap();
         assert_eq!(log(&*open_at(bed.fresh.url(), false).await.unwrap()).await.len(), 2);
     }

@@ -96,7 +96,7 @@ async fn everything_works_behind_a_pooler_in_transaction_mode() {
     let heard = tokio::time::timeout(Duration::from_secs(10), watch.wait_for(|head| head.position == 91)).await;
     heard.unwrap().unwrap();
     assert_eq!(store.commands(&[crate::store::conformance::bench::id(9_999)]).await.unwrap().len(), 1);
-    assert_eq!(store.integrity().await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.integrity().await.unwrap(), []);
     let (instance, at) = store.views().live("roster", 1).await.unwrap();
     let head = store.head().await.unwrap();
     store.views().begin(&instance, at, head).await.unwrap().unwrap().commit().await.unwrap();

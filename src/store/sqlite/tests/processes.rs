@@ -85,7 +85,7 @@ async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answere
         for (position, id) in acknowledged.iter().flatten() {
             assert_eq!(events[position - 1].event_id.to_string(), *id, "what was answered is there");
         }
-        assert_eq!(store.integrity().await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.integrity().await.unwrap(), []);
     }
     assert!(acknowledged.iter().all(|all| all.len() > 50), "each got its turns");
 }

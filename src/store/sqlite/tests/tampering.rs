@@ -1,21 +1,18 @@
 //! J9, guarantee 14: edits by raw SQL are refused, and found where the triggers were taken away for them.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::Place;
 use crate::events::Types;
 use crate::store::check::check;
-use crate::store::conformance::bench::{append, commit, committed, id};
+use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is_shown_as_it_says, filled, found};
+use crate::store::conformance::bench::{commit, committed, id};
 use crate::store::sqlite::file::LOG;
-use crate::store::{CheckReport, Store};
-
-/// Four commits, seven events.
-async fn filled(store: &dyn Store) {
-    committed(store, commit(1).on("tally:a", 0, 2)).await;
-    let outcomes = append(store, [commit(2).on("tally:b", 0, 1), commit(3).on("tally:a", 2, 3)]).await;
-    assert!(!outcomes.iter().any(|outcome| outcome.poisons()));
-    committed(store, commit(4).on("tally:b", 1, 1)).await;
-}
+use crate::store::{FindingKind, Store};
 
 #[tokio::test]
 async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
@@ -47,7 +44,7 @@ async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
         let refused = raw.execute(sql, []).expect_err(sql);
         assert!(refused.to_string().contains("annals:"), "{sql}: {refused}");
     }
-    assert!(sound(&*store).await);
+    assert_eq!(found(&*store, None).await, []);
     assert_eq!(store.head().await.unwrap().position, 7);
 }
 
@@ -71,56 +68,73 @@ fn edit(raw: &Connection, sql: &str) {
     }
 }
 
-async fn report(store: &dyn Store) -> CheckReport {
-    check(store, &Types::default(), &mut |_, _| {}).await.unwrap()
-}
+#[async_trait]
+impl Edited for Place {
+    async fn open(&self) -> Arc<dyn Store> {
+        Place::open(self).await
+    }
 
-/// Findings but for those that say that no event type is known here.
-async fn found(store: &dyn Store) -> Vec<(Option<u64>, String)> {
-    let findings = report(store).await.findings.into_iter();
-    findings
-        .filter(|finding| !finding.problem.contains("is unknown to this program"))
-        .map(|finding| (finding.position, finding.problem))
-        .collect()
-}
+    async fn edit(&self, sql: &str) {
+        edit(&self.raw(), sql);
+    }
 
-async fn sound(store: &dyn Store) -> bool {
-    found(store).await.is_empty()
+    fn bytes(&self, bytes: &[u8]) -> String {
+        format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    fn id(&self, id: Uuid) -> String {
+        self.bytes(id.as_bytes())
+    }
+
+    fn micros(&self, count: i64) -> String {
+        count.to_string()
+    }
+
+    fn table(&self, name: &str) -> String {
+        name.to_owned()
+    }
 }
 
 #[tokio::test]
-async fn every_edit_made_around_the_triggers_is_found_by_the_check() {
-    for (sql, position, words) in [
-        ("UPDATE events SET payload = '{\"by\":2}' WHERE position = 3", Some(3), "digest"),
-        ("UPDATE events SET metadata = '{\"actor\":\"user:mallory\"}' WHERE position = 3", Some(3), "digest"),
-        ("UPDATE events SET event_type = 'tally.other' WHERE position = 3", Some(3), "digest"),
-        ("UPDATE events SET event_version = '2.0' WHERE position = 3", Some(3), "digest"),
-        ("UPDATE events SET aggregate_id = 'c' WHERE position = 7", Some(7), "sequence"),
-        ("UPDATE events SET occurred_at = occurred_at - 1 WHERE position = 3", Some(3), "digest"),
-        ("UPDATE events SET recorded_at = 5, occurred_at = 5 WHERE position = 3", Some(3), "time"),
-        ("UPDATE events SET event_id = zeroblob(16) WHERE position = 3", Some(3), "id"),
-        ("UPDATE events SET digest = zeroblob(32) WHERE position = 3", Some(3), "digest"),
-        ("DELETE FROM events WHERE position = 4", Some(4), "missing"),
-        ("DELETE FROM events WHERE position = 1", Some(1), "missing"),
-        ("DELETE FROM events WHERE position > 5", None, "the last of them is not there"),
-        ("UPDATE events SET position = 9 WHERE position = 7", Some(7), "missing"),
-        ("UPDATE events SET aggregate_id = '' WHERE position = 3", Some(3), "cannot be read"),
-        ("UPDATE events SET payload = CAST(x'ff' AS TEXT) WHERE position = 3", Some(3), "cannot be read"),
-        ("UPDATE events SET recorded_at = 9223372036854775807 WHERE position = 7", Some(7), "cannot be read"),
-        ("DELETE FROM commands WHERE events = 3", None, "not among the commands"),
-        ("UPDATE commands SET first_position = first_position + 1 WHERE events = 3", None, "outside of the range"),
-        ("UPDATE commands SET events = 2 WHERE events = 3", None, "in all"),
-        ("DROP INDEX events_by_type", None, "index events_by_type is missing"),
-    ] {
-        let place = Place::new();
-        let store = place.open().await;
-        filled(&*store).await;
-        assert!(sound(&*store).await);
-        edit(&place.raw(), sql);
-        let findings = found(&*store).await;
-        let named = findings.iter().any(|(at, problem)| *at == position && problem.contains(words));
-        assert!(named, "{sql}: {findings:#?}");
-    }
+async fn each_edit_of_rows_is_found_or_named_as_not_covered() {
+    each_edit_is_shown_as_it_says(Place::new, EDITS).await;
+}
+
+#[tokio::test]
+async fn each_edit_of_this_store_alone_is_found() {
+    const PROTECTION: FindingKind = FindingKind::Protection;
+    let edits = [
+        (
+            "UPDATE events SET payload = CAST(x'ff' AS TEXT) WHERE position = 3",
+            Found(FindingKind::Log, "cannot be read"),
+        ),
+        (
+            "UPDATE events SET recorded_at = 9223372036854775807 WHERE position = 7",
+            Found(FindingKind::Log, "cannot be read"),
+        ),
+        ("DROP INDEX events_by_type", Found(PROTECTION, "index events_by_type is missing")),
+        (
+            "DROP INDEX events_by_type; CREATE INDEX events_by_type ON events (position)",
+            Found(PROTECTION, "index events_by_type was changed"),
+        ),
+        (
+            "CREATE TRIGGER quiet BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
+            Found(PROTECTION, "trigger quiet that is not"),
+        ),
+        (
+            "CREATE TRIGGER also AFTER INSERT ON commands BEGIN DELETE FROM meta; END",
+            Found(PROTECTION, "trigger also that is not"),
+        ),
+        ("CREATE UNIQUE INDEX one ON events (event_id)", Found(PROTECTION, "index one that is not")),
+        ("ALTER TABLE events ADD COLUMN more TEXT", Found(PROTECTION, "table events was changed")),
+        ("ALTER TABLE commands ADD COLUMN more TEXT", Found(PROTECTION, "table commands was changed")),
+    ];
+    each_edit_is_shown_as_it_says(Place::new, &edits).await;
+}
+
+#[tokio::test]
+async fn a_cut_tail_is_shown_by_a_checkpoint() {
+    tests::a_cut_tail_is_shown_by_a_checkpoint(Place::new()).await;
 }
 
 #[tokio::test]
@@ -131,7 +145,7 @@ async fn a_missing_or_changed_trigger_is_found() {
     let raw = place.raw();
     raw.execute_batch("DROP TRIGGER events_stay; DROP TRIGGER events_remain").unwrap();
     raw.execute_batch("CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT 1; END").unwrap();
-    let findings: Vec<String> = found(&*store).await.into_iter().map(|(_, problem)| problem).collect();
+    let findings: Vec<String> = found(&*store, None).await.into_iter().map(|found| found.problem).collect();
     assert_eq!(findings, ["the trigger events_stay is missing", "the trigger events_remain was changed"]);
 }
 
@@ -144,14 +158,14 @@ async fn an_unreadable_row_hides_no_other() {
     let edits = "UPDATE events SET payload = 'x' WHERE position IN (1199, 1201, 2500); \
                  UPDATE events SET aggregate_type = 'Not a kind' WHERE position IN (1200, 1, 2400)";
     edit(&place.raw(), edits);
-    let report = report(&*store).await;
+    let report = check(&*store, &Types::default(), None, &mut |_, _| {}).await.unwrap();
     assert_eq!(report.events, 2_500);
     assert_eq!(
         (report.findings.len(), report.more > 1_000),
         (1_000, true),
         "the others are counted: no type is known"
     );
-    let positions: Vec<_> = found(&*store).await.into_iter().filter_map(|(position, _)| position).collect();
+    let positions: Vec<_> = found(&*store, None).await.into_iter().filter_map(|found| found.position).collect();
     assert_eq!(positions.first(), Some(&1));
     assert_eq!(store.commands(&[id(1)]).await.unwrap()[0].as_ref().unwrap().receipt.events, 2_500);
 }

@@ -21,7 +21,7 @@ use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{Head, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, Exclusive, Instance, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
+    Batch, Exclusive, Finding, Instance, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
     StoreError, Transaction, Views,
 };
 
@@ -138,7 +138,7 @@ impl Store for ViewsAlone {
     fn views(&self) -> Arc<dyn Views> {
         self.0.clone()
     }
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
         no_log!()
     }
     async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {

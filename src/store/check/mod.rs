@@ -1,0 +1,248 @@
+//! Compares the log with itself, with what was made of it, and with what this program would make: finds edits made
+//! around the triggers.
+//!
+//! ## Layout
+//! - `report`: what is found, and what it is about
+
+mod report;
+#[cfg(all(test, feature = "conformance"))]
+pub(super) mod tests;
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
+use super::commit::digest_holds;
+use super::{Chain, Generation, Interest, Store, StoreError};
+use crate::events::{Head, Ref, Stored, Types};
+
+const PAGE: usize = 1_000;
+
+/// Asks the database, reads the log from its first event to the head of now, and looks for what the views' checkpoints
+/// name. `expected` is the digest that the log had up to a position; `progress` is called with the position reached and
+/// the head. It keeps a sequence for each aggregate in memory.
+///
+/// # Errors
+/// When the store cannot be read. What is wrong with the log is no error but a finding.
+pub(crate) async fn check(
+    store: &dyn Store,
+    types: &Types,
+    expected: Option<LogDigest>,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<CheckReport, StoreError> {
+    let head = store.head().await?;
+    let mut check = Check::new(types, head, expected);
+    for finding in store.integrity().await? {
+        check.report.found(finding);
+    }
+    check.compare(0);
+    let mut after = 0;
+    // While an unreadable row is near, rows are read one by one, to have the readable ones before it.
+    let mut singly_to = 0;
+    while after < head.position {
+        let limit = if after < singly_to { 1 } else { PAGE };
+        match store.read(after, limit, &Interest::All).await {
+            Ok(page) => {
+                let events = page.events.iter().take_while(|stored| stored.position <= head.position);
+                events.for_each(|stored| check.event(stored));
+                let Some(last) = page.events.last() else { break };
+                after = last.position.max(after + 1);
+            }
+            Err(StoreError::Corrupt { position, reason }) if position > after => {
+                if limit == 1 || position == after + 1 {
+                    check.unreadable(position, &reason);
+                    after = position;
+                } else {
+                    singly_to = position;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        progress(after.min(head.position), head.position);
+    }
+    check.end();
+    if check.report.sees_all() {
+        checkpoints(store, &mut check.report).await?;
+    }
+    Ok(check.report)
+}
+
+/// What projections have taken in must be in the log.
+async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), StoreError> {
+    for Generation { instance, head, .. } in store.views().generations().await? {
+        if head.position == 0 {
+            continue;
+        }
+        let there = match store.at(&[head.position]).await {
+            Ok(found) => found.first().is_some_and(|stored| stored.head() == head),
+            // That it cannot be read is a finding already.
+            Err(StoreError::Corrupt { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        if !there {
+            let problem = format!(
+                "the projection `{}` has taken in event {} with the id {}, which is not in the log: its tail was cut or \
+                 changed, or an older backup was restored",
+                instance.name, head.position, head.event_id
+            );
+            report.found(Finding { position: Some(head.position), ..Finding::new(FindingKind::Log, problem) });
+        }
+    }
+    Ok(())
+}
+
+struct Check<'a> {
+    types: &'a Types,
+    report: CheckReport,
+    last: Head,
+    recorded_at: Option<Timestamp>,
+    sequences: HashMap<Ref, u64>,
+    /// `None` once a row could not be read.
+    chain: Option<Chain>,
+    expected: Option<LogDigest>,
+}
+
+impl<'a> Check<'a> {
+    fn new(types: &'a Types, head: Head, expected: Option<LogDigest>) -> Self {
+        Self {
+            types,
+            report: CheckReport::new(head),
+            last: Head::default(),
+            recorded_at: None,
+            sequences: HashMap::new(),
+            chain: Some(Chain::default()),
+            expected,
+        }
+    }
+
+    fn log(&mut self, position: u64, problem: impl Into<String>) {
+        self.found(FindingKind::Log, position, problem.into());
+    }
+
+    fn found(&mut self, kind: FindingKind, position: u64, problem: String) {
+        self.report.found(Finding { kind, position: Some(position), problem });
+    }
+
+    fn event(&mut self, stored: &Stored) {
+        let position = stored.position;
+        self.position(position);
+        if stored.event_id <= self.last.event_id {
+            self.log(position, format!("its id {} is not greater than the one before it", stored.event_id));
+        } else if stored.event_id.get_version_num() != 7 {
+            self.log(position, format!("its id {} is no UUID of version 7", stored.event_id));
+        }
+        self.last = stored.head();
+        if self.recorded_at.is_some_and(|before| stored.recorded_at < before) {
+            let time = stored.recorded_at;
+            self.log(position, format!("its time {time} lies before that of the event before it"));
+        }
+        self.recorded_at = Some(stored.recorded_at);
+        let expected = self.sequences.get(&stored.aggregate).copied().unwrap_or(0) + 1;
+        if stored.sequence != expected {
+            let Stored { aggregate, sequence, .. } = stored;
+            self.log(position, format!("it has sequence {sequence} of {aggregate}, {expected} was to come"));
+        }
+        self.sequences.insert(stored.aggregate.clone(), stored.sequence);
+        let as_written = digest_holds(stored);
+        if !as_written {
+            self.log(position, "its digest is not that of its columns: it was changed");
+        }
+        let kind = if as_written { FindingKind::Program } else { FindingKind::Log };
+        self.content(kind, stored);
+        if let Some(chain) = &mut self.chain {
+            chain.add_row(stored);
+        }
+        self.compare(position);
+    }
+
+    /// Compares the running digest with the expected one, if that is of this position.
+    fn compare(&mut self, position: u64) {
+        let Some(LogDigest { digest, .. }) = self.expected.take_if(|expected| expected.position == position) else {
+            return;
+        };
+        match self.chain {
+            Some(chain) if chain == digest => {}
+            Some(chain) => {
+                self.log(
+                    position,
+                    format!("the log up to here has the digest {chain}, not {digest}: it was changed"),
+                );
+            }
+            None => self.log(position, "the log up to here cannot be compared: an event before it cannot be read"),
+        }
+    }
+
+    fn content(&mut self, kind: FindingKind, stored: &Stored) {
+        let position = stored.position;
+        if let Err(error) = stored.metadata() {
+            self.found(kind, position, words(&error));
+        }
+        match self.types.of(stored) {
+            Ok(known) if known.aggregate_type != stored.aggregate.kind() => {
+                let Stored { event_type, aggregate, .. } = stored;
+                let owner = known.aggregate_type;
+                self.found(kind, position, format!("`{event_type}` happens to a {owner}, not to {aggregate}"));
+            }
+            Ok(known) => {
+                if let Err(error) = known.describe(stored) {
+                    self.found(kind, position, words(&error));
+                }
+            }
+            Err(error) => self.found(kind, position, words(&error)),
+        }
+    }
+
+    fn unreadable(&mut self, position: u64, reason: &str) {
+        self.position(position);
+        self.last.position = position;
+        self.chain = None;
+        self.log(position, format!("it cannot be read: {reason}"));
+        self.compare(position);
+    }
+
+    fn position(&mut self, position: u64) {
+        self.report.events += 1;
+        let expected = self.last.position + 1;
+        if position > expected {
+            let missing = position - expected;
+            self.log(expected, format!("{missing} events are missing from here"));
+        } else if position < expected {
+            self.log(position, format!("it comes after position {}", self.last.position));
+        }
+    }
+
+    fn end(&mut self) {
+        let CheckReport { head, events, .. } = self.report;
+        let last = self.last;
+        let problem = if last.position != head.position || events != head.position {
+            let Head { position, .. } = last;
+            format!("the head is at {}, the last event at {position}, and there are {events}", head.position)
+        } else if last.event_id != head.event_id && self.recorded_at.is_some() {
+            format!("the head's id is {}, the last event's {}", head.event_id, last.event_id)
+        } else {
+            String::new()
+        };
+        if !problem.is_empty() {
+            self.report.found(Finding::new(FindingKind::Log, problem));
+        }
+        self.report.digest = self.chain.map(|digest| LogDigest { position: last.position, digest });
+        if let Some(LogDigest { position, .. }) = self.expected {
+            let problem =
+                format!("the log has no event {position}, which it had when the expected digest was made");
+            self.report.found(Finding::new(FindingKind::Log, problem));
+        }
+    }
+}
+
+/// An error with its causes.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
