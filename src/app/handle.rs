@@ -7,7 +7,7 @@ use futures::Stream;
 
 use super::trail::{self, Departure, Gatekeeper, LineageError};
 use super::{OpenError, Reader};
-use crate::aggregates::{Kind, verify_snapshots};
+use crate::aggregates::Kind;
 use crate::commands::{
     Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Gate, Handle, ParseError, Refusal, Registry,
     execute_all,
@@ -21,7 +21,7 @@ use crate::projections::{
     DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
     RebuildError, RepairError, Selection, Skips, Unused, ViewList, ViewQuery,
 };
-use crate::store::{CheckReport, Clock, Interest, LogDigest, Page, Receipt, Store, StoreError};
+use crate::store::{Clock, Interest, Page, Receipt, Store, StoreError};
 
 /// An application, open on a store. Cheap to clone; all clones share one writer and one set of projections.
 #[derive(Clone)]
@@ -326,30 +326,9 @@ impl Annals {
         self.0.projections.prune().await
     }
 
-    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` is called with the position reached
-    /// and the head.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn check(&self, progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
-        self.check_against(None, progress).await
-    }
-
-    /// The same, and compares the log with a digest that an earlier check printed and that was kept elsewhere.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn check_against(
-        &self,
-        kept: Option<LogDigest>,
-        mut progress: impl FnMut(u64, u64) + Send,
-    ) -> Result<CheckReport, StoreError> {
-        let Inner { store, types, kinds, .. } = &*self.0;
-        let mut report = crate::store::check(&**store, types, kept, &mut progress).await?;
-        if report.sees_all() {
-            report.snapshots = verify_snapshots(&**store, kinds, &mut |finding| report.found(finding)).await?;
-        }
-        Ok(report)
+    /// The aggregate types of its commands.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.0.kinds
     }
 
     /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.

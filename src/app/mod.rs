@@ -3,6 +3,7 @@
 //! ## Layout
 //! - `builder`: [`App`], what an application is made of
 //! - `handle`: [`Annals`], an application that is open
+//! - `checking`: the check of its store
 //! - `reader`: [`Reader`], reading as somebody
 //! - `authorise`: [`Authorise`], who may do and read what
 //! - [`trail`]: reads and refusals, recorded as events of the log
@@ -10,6 +11,7 @@
 
 mod authorise;
 mod builder;
+mod checking;
 mod handle;
 mod reader;
 mod soundness;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use annals::events::{Head, Ref, Stored};
 use annals::store::{
-    Batch, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
+    Views,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -1,0 +1,33 @@
+//! The check of an application's store.
+
+use super::Annals;
+use crate::aggregates::verify_snapshots;
+use crate::store::{CheckReport, LogDigest, StoreError};
+
+impl Annals {
+    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` is called with the position reached
+    /// and the head.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn check(&self, progress: impl FnMut(u64, u64) + Send) -> Result<CheckReport, StoreError> {
+        self.check_against(None, progress).await
+    }
+
+    /// The same, and compares the log with a digest that an earlier check printed and that was kept elsewhere.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn check_against(
+        &self,
+        kept: Option<LogDigest>,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<CheckReport, StoreError> {
+        let store = &**self.store();
+        let mut report = crate::store::check(store, self.types(), kept, &mut progress).await?;
+        if report.sees_all() {
+            report.snapshots = verify_snapshots(store, self.kinds(), &mut |finding| report.found(finding)).await?;
+        }
+        Ok(report)
+    }
+}
