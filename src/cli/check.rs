@@ -79,7 +79,9 @@ fn text(report: &CheckReport, dropped_snapshots: Option<u64>) -> Result<(), BoxE
         Some(digest) => output::line(&format!("digest {digest}"))?,
         None => output::line("no digest: an event cannot be read")?,
     }
-    output::line("not covered, as only signed checkpoints can show it:")?;
+    output::line(
+        "not covered (an earlier digest, with --expect, shows changed events; only signed checkpoints could show the rest):",
+    )?;
     for what in report.not_covered {
         output::line(&format!("- {what}"))?;
     }

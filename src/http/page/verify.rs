@@ -107,7 +107,7 @@ fn digest(report: &CheckReport) -> Markup {
     html! {
         @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }
         details {
-            summary { "What only signed checkpoints could show" }
+            summary { "What this check does not cover" }
             ul { @for what in report.not_covered { li { (what) } } }
         }
     }
