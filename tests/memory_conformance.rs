@@ -12,8 +12,8 @@ use std::time::Duration;
 use annals::events::{Head, Ref, Stored};
 use annals::store::conformance::Fixture;
 use annals::store::{
-    Batch, Commit, Exclusive, Interest, KnownCommand, OpenOptions, Outcome, Page, Poison, Receipt, Snapshot, Store,
-    StoreError, Views,
+    Batch, Commit, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Poison, Receipt,
+    Snapshot, Store, StoreError, Views,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -281,7 +281,7 @@ impl Store for MemoryStore {
         self.tables.views()
     }
 
-    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.read(|_| Vec::new())
     }
 
