@@ -268,14 +268,9 @@ impl App {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-<<<<<<< HEAD
-        let Self { registry, locales, clock, gatekeeper, .. } = self;
-        let registry = Arc::new(registry);
-        let parts = Parts { types, registry, projections, locales: locales.into(), clock, gatekeeper };
-=======
         let Self { kinds, registry, locales, clock, gatekeeper, .. } = self;
+        let registry = Arc::new(registry);
         let parts = Parts { types, kinds, registry, projections, locales: locales.into(), clock, gatekeeper };
->>>>>>> 645a80b (The check sees rows of commands, what protects the log, checkpoints and snapshots)
         Annals::start(store, parts, follow).await
     }
 }

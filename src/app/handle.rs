@@ -30,12 +30,8 @@ pub struct Annals(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     types: Arc<Types>,
-<<<<<<< HEAD
-    registry: Arc<Registry>,
-=======
     kinds: Vec<Kind>,
-    registry: Registry,
->>>>>>> 645a80b (The check sees rows of commands, what protects the log, checkpoints and snapshots)
+    registry: Arc<Registry>,
     engine: Arc<Engine>,
     gatekeeper: Arc<Gatekeeper>,
     projections: Projections,
@@ -48,12 +44,8 @@ struct Inner {
 /// What an application is made of.
 pub(super) struct Parts {
     pub(super) types: Arc<Types>,
-<<<<<<< HEAD
-    pub(super) registry: Arc<Registry>,
-=======
     pub(super) kinds: Vec<Kind>,
-    pub(super) registry: Registry,
->>>>>>> 645a80b (The check sees rows of commands, what protects the log, checkpoints and snapshots)
+    pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
