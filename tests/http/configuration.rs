@@ -273,7 +273,7 @@ fn try_each(place: &Place) {
         (good, vec!["events", "--limit", "1", "--format", "json"], "\"cents\":1", "\"cents\":2"),
         (good, vec!["check", "--format", "json"], "\"events\": 2", ""),
         (good, vec!["backup", &copy, "--format", "json"], "copy.db", ""),
-        (bad, vec!["migrate", "--format", "json"], "no database of postgres-es", ""),
+        (bad, vec!["migrate", "--format", "json"], "give --store postgres://", ""),
         (good, vec!["projections", "status", "--format", "json"], "\"balance\"", ""),
         (good, vec!["projections", "rebuild", "--all"], "rebuilt", ""),
         (good, vec!["projections", "rebuild", "balance", "--key", "a", "--format", "json"], "balance", ""),

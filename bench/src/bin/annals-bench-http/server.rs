@@ -67,7 +67,9 @@ impl Place {
 pub async fn serve(store: &str) -> Result<(), BoxError> {
     let annals = bank::app().open(store).await?;
     let trusting = Authentication::trusting(Some("user:client".parse()?));
-    let router = annals::http::router(annals.clone()).authentication(trusting).into_router();
+    // All callers are one actor, which may have a quarter of these.
+    let door = annals::http::router(annals.clone()).authentication(trusting).at_most(4_096);
+    let router = door.into_router();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let mut terminated = signal(SignalKind::terminate())?;
