@@ -247,6 +247,7 @@ fn try_each(place: &Place) {
     try_all(place, filters(&["audit"]), &mut tried);
     try_all(place, filters(&["export", "--format", "jsonl", "--to", "-"]), &mut tried);
     let (good, bad) = (true, false);
+    let wrong = format!("1:{}", "0".repeat(64));
     let runs: Vec<Run<'_>> = vec![
         (good, vec!["audit", "--cursor", &of_rows], "bob", "alice"),
         (good, vec!["audit", "--follow", "--limit", "2"], "bob", ""),
@@ -273,6 +274,9 @@ fn try_each(place: &Place) {
         (good, vec!["events", "--limit", "1", "--format", "json"], "\"cents\":1", "\"cents\":2"),
         (good, vec!["check", "--format", "json"], "\"events\": 2", ""),
         (good, vec!["backup", &copy, "--format", "json"], "copy.db", ""),
+        (good, vec!["check", "--drop-snapshots", "--format", "json"], "\"dropped_snapshots\"", ""),
+        (bad, vec!["check", "--expect", &wrong], "", ""),
+        (bad, vec!["migrate", "--grant", "shop_app"], "give --store postgres://", ""),
         (bad, vec!["migrate", "--format", "json"], "give --store postgres://", ""),
         (good, vec!["projections", "status", "--format", "json"], "\"balance\"", ""),
         (good, vec!["projections", "rebuild", "--all"], "rebuilt", ""),
