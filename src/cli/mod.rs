@@ -50,7 +50,7 @@ use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{InvalidRef, Origin, Ref};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
-use crate::store::shown;
+use crate::store::{shown, shown_in};
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -208,7 +208,14 @@ impl App {
         let matches = match self.command_line().try_get_matches_from(arguments) {
             Ok(matches) => matches,
             Err(error) => {
-                let _ = error.print();
+                let text = error.render().to_string();
+                // An argument that is repeated may be a URL with a password.
+                let hidden = shown_in(&text);
+                if hidden == text {
+                    let _ = error.print();
+                } else {
+                    stderr::say(hidden.trim_end());
+                }
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }
         };

@@ -57,6 +57,8 @@ pub(crate) use projecting::{is_projecting, project, project_at_once};
 pub(crate) use queue::{Answer, Pending, Queue};
 pub(crate) use shares::Shares;
 pub(crate) use url::shown;
+#[cfg(feature = "cli")]
+pub(crate) use url::shown_in;
 pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
 #[cfg(feature = "http")]
 pub(crate) use vitals::Histogram;

@@ -33,6 +33,20 @@ pub(crate) fn shown(url: &str) -> String {
     }
 }
 
+/// A text in which each URL is [`shown`] without its password.
+#[cfg(feature = "cli")]
+pub(crate) fn shown_in(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for word in text.split_inclusive(|letter: char| letter.is_whitespace() || "'\"`".contains(letter)) {
+        let end = word.trim_end_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter)).len();
+        let (url, rest) = word.split_at(end);
+        let is_url = url.contains("://") || url.contains('@');
+        result.push_str(&if is_url { shown(url) } else { url.to_owned() });
+        result.push_str(rest);
+    }
+    result
+}
+
 /// That there is more, without what it is.
 fn slash(path: &str) -> &'static str {
     if path.is_empty() { "" } else { "/…" }
@@ -64,6 +78,14 @@ mod tests {
         ] {
             assert!(!shown(url).contains("s3cret"), "{url}: {}", shown(url));
         }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_text_shows_its_urls_without_passwords_and_all_else_as_it_is() {
+        let text = "error: unexpected argument 'postgres://alice:s3cret@host/data' found\n\nUsage: bank: [--as user:alice]";
+        let hidden = "error: unexpected argument 'postgres://…@host/data' found\n\nUsage: bank: [--as user:alice]";
+        assert_eq!(shown_in(text), hidden);
     }
 
     #[test]
