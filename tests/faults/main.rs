@@ -19,12 +19,16 @@
 //! - `tenants`: many stores in one database; `dropping`: applications that are dropped, or outlive their runtime
 //! - `races`: two processes, one hot aggregate
 //! - `restoring`: an older backup under running programs
+//! - `moving`: a store's files removed and moved under running programs
+//! - `powercut`: power cuts and failing disks, on SQLite; `disk`: a disk that can lose power
 //! - `holding`: what is open for long, while others write
 
 mod balancer;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
+#[cfg(target_os = "linux")]
+mod disk;
 mod dropping;
 mod failover;
 mod holding;
@@ -33,6 +37,10 @@ mod leading;
 mod leases;
 mod lines;
 mod lost;
+#[cfg(unix)]
+mod moving;
+#[cfg(target_os = "linux")]
+mod powercut;
 mod processes;
 mod promises;
 mod proxy;

@@ -66,7 +66,8 @@ async fn child() {
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" | "flood" => write(&annals, number(1), number(2)).await,
+        "write" | "flood" => write(&annals, number(1), number(2)..).await,
+        "sessions" => sessions(annals, &store, number(1)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
         "pages" => pages(&annals, number(1)).await,
@@ -105,17 +106,26 @@ async fn child() {
 }
 
 /// Answers each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
-async fn write(annals: &Annals, writer: u64, from: u64) {
-    let commands = stream::iter((from..).map(|n| envelope(writer, n)));
+async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> + Clone + Send + 'static) {
+    let commands = stream::iter(numbers.clone().map(move |n| envelope(writer, n)));
     let mut answers = std::pin::pin!(annals.execute_all(commands, 32));
-    let mut n = from;
+    let mut numbers = numbers;
     while let Some(answer) = answers.next().await {
+        let n = numbers.next().unwrap();
         match answer {
             Ok(receipt) => say(format!("ack {n} {}", spelled(&receipt))),
             Err(ExecuteError::Refused(_)) => say(format!("refused {n}")),
             Err(error) => panic!("{n}: {error}: {error:?}"),
         }
-        n += 1;
+    }
+}
+
+/// Writes a few commands, closes the store and opens it again, for ever.
+async fn sessions(mut annals: Annals, store: &str, writer: u64) {
+    for session in 0.. {
+        write(&annals, writer, session * 24..(session + 1) * 24).await;
+        annals.close().await;
+        annals = app().open(store).await.unwrap();
     }
 }
 
@@ -194,15 +204,21 @@ pub struct Process {
 impl Process {
     /// Starts one on a store: see `child` for the roles.
     pub fn start(store: &str, role: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_with(store, role, |_| ())
+    }
+
+    /// The same, in a changed environment.
+    pub fn start_with(store: &str, role: &str, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "processes::child", "--nocapture"])
             .env("FAULT_ROLE", role)
             .env("FAULT_STORE", store)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::inherit());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (send, lines) = channel();
         std::thread::spawn(move || {

@@ -1,26 +1,17 @@
 //! Why a database file cannot be opened: SQLite says "unable to open database file" or "disk I/O error" for many causes.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// As much as SQLite needs beside the file for its -shm file, and more than a file system may have left in a block.
 const ROOM: usize = 64 * 1024;
 
-/// The cause and what to do, found by trying what SQLite tried: to open the file, and to write another beside it. `None`
-/// if both can be done now.
+/// The cause and what to do, found by trying what SQLite tried: to write a file beside it. `None` if that can be done now.
+///
+/// The database itself is not opened to try it: closing it would drop the locks that this process has on it.
 pub(super) fn of(path: &Path) -> Option<String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let tried = open(path).and_then(|()| write_beside(directory));
-    tried.err().map(|error| advice(&error, directory))
-}
-
-fn open(path: &Path) -> io::Result<()> {
-    match File::open(path) {
-        // It may have to be made.
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    write_beside(directory).err().map(|error| advice(&error, directory))
 }
 
 fn write_beside(directory: &Path) -> io::Result<()> {

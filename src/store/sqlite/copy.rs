@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::fault::told;
 use super::file::{self, LOG, Meta};
-use super::upkeep::{BACKUP, Part};
+use super::part::Part;
+use super::upkeep::BACKUP;
 use crate::events::Stored;
 use crate::store::{KnownCommand, StoreError};
 
@@ -21,8 +22,8 @@ impl Copy {
     pub(in crate::store) fn begin(to: &Path, app: String, log_id: String) -> Result<Self, StoreError> {
         let part = Part::beside(to)?;
         let begin = || -> rusqlite::Result<Connection> {
-            let mut connection = Connection::open(&part.0)?;
-            file::make(&LOG, &Meta { app, log_id }, &mut connection)?;
+            let connection = Connection::open(part.file())?;
+            file::make(&LOG, &Meta { app, log_id }, &connection)?;
             // One file, and nothing beside it.
             connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "OFF")?;
@@ -94,7 +95,7 @@ impl Copy {
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .and_then(|()| connection.close().map_err(|(_, error)| error))
             .map_err(|error| failed(&to, &error))?;
-        std::fs::File::open(&part.0).and_then(|file| file.sync_all()).map_err(|error| failed(&to, &error))?;
+        std::fs::File::open(part.file()).and_then(|file| file.sync_all()).map_err(|error| failed(&to, &error))?;
         part.take_name(&to)
     }
 }

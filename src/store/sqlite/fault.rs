@@ -78,11 +78,18 @@ impl Place {
         StoreError::Unusable { store: self.name().to_owned(), reason }
     }
 
+    /// The files that a connection has open are not those at their paths any more. `reason` says which.
+    pub(super) fn moved(&self, reason: impl std::fmt::Display) -> StoreError {
+        self.unusable(format!(
+            "{reason} while this program had it open: move the file back, or restart this program to use what is there now"
+        ))
+    }
+
     pub(super) fn no_turn(&self, why: NoTurn, wait: std::time::Duration) -> StoreError {
         match why {
             NoTurn::Waited => StoreError::Busy(wait),
             NoTurn::Io(path, error) => self.unusable(format!(
-                "the lock file {} cannot be used ({error}): give this user the right to write the directory",
+                "the lock file {} cannot be used ({error}): give this user the right to write the file and its directory",
                 path.display()
             )),
         }

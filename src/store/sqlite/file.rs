@@ -1,10 +1,16 @@
 //! Opening the two database files: whose they are, their schema, their settings.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::place::Place;
+use super::access;
+use super::link::{Files, Link};
+use super::place::{Place, beside};
 use super::turn::Turnstile;
 use crate::store::StoreError;
 
@@ -12,6 +18,13 @@ use crate::store::StoreError;
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How long a writer waits for its turn.
 pub(super) const TURN: Duration = Duration::from_secs(30);
+
+/// How often a file that is removed or replaced while it is being opened is tried, and the pause in between.
+const TRIES: u32 = 100;
+/// How often views that cannot be opened are tried: a file that was made anew may have the number of the one before it,
+/// so that it is not seen to be another.
+const VIEWS_TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a database file is for.
 pub(super) struct Kind {
@@ -51,7 +64,7 @@ enum State {
 }
 
 /// A connection that writes, and copies what it wrote to the file whenever that is so many pages.
-pub(super) fn writer(place: &Place, pages: u32) -> Result<Connection, StoreError> {
+pub(super) fn writer(place: &Place, pages: u32) -> Result<Link, StoreError> {
     let connection = connect(place)?;
     let settings = || {
         // 16 MB, measured: SQLite walks its whole table of cached pages at the end of most commits.
@@ -66,22 +79,137 @@ pub(super) fn writer(place: &Place, pages: u32) -> Result<Connection, StoreError
 }
 
 /// A connection that only reads.
-pub(super) fn reader(place: &Place) -> Result<Connection, StoreError> {
+pub(super) fn reader(place: &Place) -> Result<Link, StoreError> {
     let connection = connect(place)?;
     connection.pragma_update(None, "query_only", true).map_err(|error| place.fault("opening the store", error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
-fn connect(place: &Place) -> Result<Connection, StoreError> {
+/// A connection that only reads, to the very files that another connection has open.
+pub(super) fn reader_of(place: &Place, files: &Files) -> Result<Link, StoreError> {
+    let check = || files.check().map_err(|reason| place.moved(reason));
+    check()?;
+    let connection = reader(place);
+    check()?;
+    connection
+}
+
+/// Opens a connection and reads with it, so that it has all its files open.
+fn connect(place: &Place) -> Result<Link, StoreError> {
+    let files =
+        || Files::at(place.path()).map_err(|error| place.unusable(format!("its file is not there: {error}")));
+    let before = files()?;
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(place.path(), flags)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "trusted_schema", false)?;
+        number(&connection, "application_id")?;
         Ok(connection)
     };
-    open().map_err(|error| place.fault("opening the store", error))
+    let connection = open().map_err(|error| place.fault("opening the store", error))?;
+    let link = Link::new(connection, files()?);
+    before.check().map_err(|reason| place.moved(reason))?;
+    Ok(link)
+}
+
+/// Sees to it that there is a file, then opens it. What fails because somebody removes or replaces the file meanwhile is
+/// tried again.
+pub(super) fn settled<T>(
+    place: &Place,
+    create: bool,
+    turnstile: &mut Turnstile,
+    mut open: impl FnMut(&mut Turnstile) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        ensure_file(place, create, turnstile)?;
+        let before = Files::at(place.path());
+        let opened = match &before {
+            Ok(files) => distrust(place, files).and_then(|()| open(turnstile)),
+            Err(error) => Err(place.unusable(format!("its file cannot be looked up: {error}"))),
+        };
+        let moved =
+            before.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |files| files.check().is_err());
+        let most = match opened {
+            Ok(_) | Err(StoreError::Busy(_)) => 1,
+            Err(_) if moved => TRIES,
+            Err(_) if place.path() != place.log() => VIEWS_TRIES,
+            Err(_) => 1,
+        };
+        if tries >= most {
+            return opened;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Makes an empty file if there is none and one is to be made.
+fn ensure_file(place: &Place, create: bool, turnstile: &mut Turnstile) -> Result<(), StoreError> {
+    match fs::metadata(place.path()) {
+        Ok(data) if data.len() > 0 => return Ok(()),
+        _ if !create => return Err(StoreError::Missing(place.name().to_owned())),
+        Ok(_) => return Ok(()),
+        Err(_) => {}
+    }
+    let parent = place.path().parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        return Err(place.unusable(format!("there is no directory {}: make it first", parent.display())));
+    }
+    let cannot = |error: io::Error| {
+        place.unusable(format!(
+            "the file {} cannot be made ({error}): give this user the right to write the directory, and see that there \
+             is room",
+            place.path().display()
+        ))
+    };
+    if place.path() == place.log() {
+        // SQLite would remove what was committed to it.
+        if let Some(left) = left_beside(place) {
+            return Err(place.unusable(format!(
+                "its file is not there, but {} is: move the file back; or remove the other, if no program has the log \
+                 open and it is not needed any more",
+                left.display()
+            )));
+        }
+        return access::create(place.path(), None).map_err(cannot);
+    }
+    // One at a time: what another process makes beside the new file is not taken for that of the old one.
+    let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+    while let Some(left) = left_beside(place) {
+        if !remove_if_there(&left).map_err(cannot)? {
+            break;
+        }
+    }
+    access::create(place.path(), Some(place.log())).map_err(cannot)
+}
+
+/// What a database that is not there any more has left: SQLite would take it for a part of the next one.
+fn left_beside(place: &Place) -> Option<PathBuf> {
+    let beside = ["-wal", "-shm"].map(|suffix| beside(place.path(), suffix));
+    beside.into_iter().find(|path| path.exists() && !place.path().exists())
+}
+
+/// Whether there was such a file.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn distrust(place: &Place, files: &Files) -> Result<(), StoreError> {
+    for path in files.paths() {
+        match access::distrust(path, place.log()) {
+            Ok(None) => {}
+            Ok(Some(reason)) => return Err(place.unusable(reason)),
+            Err(error) => return Err(place.unusable(format!("its owner cannot be looked up: {error}"))),
+        }
+    }
+    Ok(())
 }
 
 /// Makes the file what `kind` says, or sees that it is that already; answers whose it is.
@@ -94,21 +222,8 @@ pub(super) fn prepare(
     create: bool,
     turnstile: &mut Turnstile,
 ) -> Result<Meta, StoreError> {
-    let there = std::fs::metadata(place.path()).is_ok_and(|data| data.len() > 0);
-    if !there {
-        if !create {
-            return Err(StoreError::Missing(place.name().to_owned()));
-        }
-        let parent = place.path().parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-            return Err(place.unusable(format!("there is no directory {}: make it first", parent.display())));
-        }
-    }
     let fault = |error| place.fault("opening the store", error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let flags = if create { flags | OpenFlags::SQLITE_OPEN_CREATE } else { flags };
-    let mut connection = Connection::open_with_flags(place.path(), flags).map_err(fault)?;
-    connection.busy_timeout(BUSY).map_err(fault)?;
+    let connection = connect(place)?;
     if let State::Empty = state(place, kind, &connection)? {
         if !create {
             return Err(StoreError::Missing(place.name().to_owned()));
@@ -116,13 +231,13 @@ pub(super) fn prepare(
         let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
         // Another process may have made it in the meantime.
         if let State::Empty = state(place, kind, &connection)? {
-            make(kind, meta, &mut connection).map_err(fault)?;
+            make(kind, meta, &connection).map_err(fault)?;
         }
     }
     if let State::Older(_) = state(place, kind, &connection)? {
         let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
         if let State::Older(version) = state(place, kind, &connection)? {
-            upgrade(kind, version, &mut connection).map_err(fault)?;
+            upgrade(kind, version, &connection).map_err(fault)?;
         }
     }
     if create && connection.is_readonly(rusqlite::DatabaseName::Main).map_err(fault)? {
@@ -139,6 +254,15 @@ pub(super) fn prepare(
         .ok_or_else(|| place.unusable(format!("its `meta` table does not say whose it is: {}", place.instead())))
 }
 
+/// Whether the file is what `kind` says, as far as its header shows.
+pub(super) fn is_made(kind: &Kind, connection: &Connection) -> bool {
+    number(connection, "application_id").is_ok_and(|found| found == kind.application_id)
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
 /// `FULL`: what is committed survives a loss of power. `NORMAL`: it is whole after one, but may lack its end.
 pub(super) fn synchronous(place: &Place, connection: &Connection, level: &str) -> Result<(), StoreError> {
     let level = if place.durable() { level } else { "OFF" };
@@ -146,10 +270,9 @@ pub(super) fn synchronous(place: &Place, connection: &Connection, level: &str) -
 }
 
 fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, StoreError> {
-    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let read = || {
         let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok((number("application_id")?, number("user_version")?, objects))
+        Ok((number(connection, "application_id")?, number(connection, "user_version")?, objects))
     };
     let (application_id, version, objects) = read().map_err(|error| place.fault("opening the store", error))?;
     if application_id == kind.application_id {
@@ -169,10 +292,10 @@ fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, S
     Err(place.unusable(format!("the file is a SQLite database of another program: {}", place.instead())))
 }
 
-pub(super) fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn make(kind: &Kind, meta: &Meta, connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     transaction.execute_batch(kind.schema)?;
     for (key, value) in [("app", &meta.app), ("log_id", &meta.log_id)] {
         transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
@@ -182,8 +305,8 @@ pub(super) fn make(kind: &Kind, meta: &Meta, connection: &mut Connection) -> rus
     transaction.commit()
 }
 
-fn upgrade(kind: &Kind, version: i64, connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn upgrade(kind: &Kind, version: i64, connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     for (_, sql) in kind.upgrades.iter().filter(|(from, _)| *from >= version) {
         transaction.execute_batch(sql)?;
     }

@@ -1,7 +1,11 @@
 //! The store on an embedded SQLite file.
 //!
 //! The log is one file, the views are another beside it: `shop.db` and `shop.views.db`. The second may be deleted
-//! whenever no program has it open: all in it is made anew from the log.
+//! at any time: all in it is made anew from the log.
+//!
+//! The files are made for the user alone who makes them (mode 0600). To share a store with a group, give the group the
+//! right to write the log: the files beside it follow. While a program has the log open, it must neither be removed nor
+//! replaced: the program notices, and refuses everything until the file is back or the program is started again.
 //!
 //! One thread writes the log, on one connection, one transaction a batch (WAL, `synchronous=FULL`). Several processes
 //! may have the store open: they take turns at `shop.db.lock`. `sqlite::memory:` is a private temporary directory,
@@ -13,13 +17,16 @@
 //! ## Layout
 //! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice, and its `cause`; `medium`: file systems
 //!   that lose what was synced
+//! - `access`: who may use the files; `link`: a connection, and whether its files are still those at their paths
 //! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
 //! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
 //! - `reader`, `rows`: what is read, on connections of the `pool`; `watch`: noticing what others append
-//! - `upkeep`: backup and integrity; `copy`: a log written from the rows of another store
+//! - `upkeep`: backup and integrity; `part`: a backup while it is being written; `copy`: a log written from the rows of
+//!   another store
 //! - `views`: the second file
 //! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
 
+mod access;
 mod append;
 mod cause;
 #[cfg(feature = "postgres")]
@@ -27,7 +34,9 @@ pub(in crate::store) mod copy;
 mod fault;
 mod file;
 mod ids;
+mod link;
 mod medium;
+mod part;
 mod place;
 mod pool;
 mod reader;
@@ -49,7 +58,7 @@ use tempfile::TempDir;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
 
-use self::file::{LOG, Meta, VIEWS};
+use self::file::{LOG, Meta};
 use self::place::{Place, Places};
 use self::pool::{Pool, blocking};
 use self::turn::Turnstile;
@@ -95,31 +104,36 @@ impl SqliteStore {
     }
 
     fn open_blocking(places: Places, options: OpenOptions) -> Result<Self, StoreError> {
-        let Places { log, views, lock, directory } = places;
-        let mut turnstile = Turnstile::new(lock);
+        let Places { log, views, directory } = places;
+        let mut turnstile = Turnstile::at(&log);
         let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
         let create = options.create || directory.is_some();
-        let meta = file::prepare(&log, &LOG, &new, create, &mut turnstile)?;
-        if meta.app != options.app {
-            return Err(log.unusable(format!(
-                "it belongs to the application `{}`, this one is `{}`: name another file",
-                meta.app, options.app
-            )));
-        }
-        let of_views = file::prepare(&views, &VIEWS, &meta, true, &mut turnstile)?;
-        if of_views.log_id != meta.log_id {
-            return Err(views.unusable(format!("it was made from another log: {}", views.instead())));
-        }
+        let (meta, connection) = file::settled(&log, create, &mut turnstile, |turnstile| {
+            let meta = file::prepare(&log, &LOG, &new, create, turnstile)?;
+            if meta.app != options.app {
+                return Err(log.unusable(format!(
+                    "it belongs to the application `{}`, this one is `{}`: name another file",
+                    meta.app, options.app
+                )));
+            }
+            Ok((meta, Writer::connect(&log)?))
+        })?;
         let weakness = if log.durable() { medium::weakness(log.path()) } else { None };
         if let Some(weakness) = &weakness {
             tracing::warn!(store = log.name(), "acknowledged commands may be lost: {weakness}");
         }
-        let readers = Pool::new(log.clone(), READERS);
-        let (head, _) = channel::channel(reader::head(&log, &file::reader(&log)?)?);
+        let views = Arc::new(SqliteViews::open(views, meta)?);
+        // All read the files that the writer has open.
+        let files = connection.files().clone();
+        let (head, _) = channel::channel(reader::head(&log, &connection)?);
         // Nobody else can append to a private store.
-        let watcher = if log.durable() { Some(Watcher::start(log.clone(), head.clone())?) } else { None };
-        let writer = Writer::start(log.clone(), turnstile, options.clock, head.clone())?;
-        let views = Arc::new(SqliteViews::open(views)?);
+        let watcher = match log.durable() {
+            true => Some(Watcher::start(&log, file::reader_of(&log, &files)?, head.clone())?),
+            false => None,
+        };
+        let writer = Writer::start(log.clone(), connection, turnstile, options.clock, head.clone())?;
+        let at = log.clone();
+        let readers = Pool::new(log.clone(), READERS, move || file::reader_of(&at, &files));
         Ok(Self { place: log, weakness, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
     }
 }

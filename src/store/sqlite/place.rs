@@ -14,6 +14,7 @@ const MEMORY: &str = "sqlite::memory:";
 pub(super) struct Place {
     name: String,
     path: PathBuf,
+    log: PathBuf,
     instead: &'static str,
     repair: &'static str,
     durable: bool,
@@ -27,6 +28,11 @@ impl Place {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The log's file, which may be this one: its writers are this file's.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// What to do when it is not what was expected.
@@ -49,8 +55,6 @@ impl Place {
 pub(super) struct Places {
     pub(super) log: Place,
     pub(super) views: Place,
-    /// The lock file; none where no other process can come.
-    pub(super) lock: Option<PathBuf>,
     /// Of a private store: removed with its files when dropped.
     pub(super) directory: Option<TempDir>,
 }
@@ -67,6 +71,15 @@ impl Places {
             let path = directory.path().join("log.db");
             return Ok(Self::at(url, path, Some(directory)));
         }
+        if let Some((_, parameters)) = url.split_once('?') {
+            return Err(StoreError::Unusable {
+                store: url.to_owned(),
+                reason: format!(
+                    "a SQLite URL takes no parameters, and this one has `{parameters}`: write sqlite://FILE.db (rename a \
+                     file that has a `?` in its name)"
+                ),
+            });
+        }
         match url.strip_prefix(FILE) {
             Some(path) if !path.is_empty() && !path.ends_with('/') => Ok(Self::at(url, PathBuf::from(path), None)),
             _ => Err(StoreError::unknown_url(url)),
@@ -81,16 +94,17 @@ impl Places {
         };
         let durable = directory.is_none();
         Self {
-            lock: durable.then(|| beside(&path, ".lock")),
             views: Place {
                 name: if durable { views_path.display().to_string() } else { url.to_owned() },
                 path: views_path,
+                log: path.clone(),
                 instead: "delete it while no program has it open: all in it is made anew from the log",
                 repair: "delete it while no program has it open: all in it is made anew from the log",
                 durable,
             },
             log: Place {
                 name: url.to_owned(),
+                log: path.clone(),
                 path,
                 instead: "name another file",
                 repair: "keep a copy of it and restore a backup",
@@ -101,7 +115,8 @@ impl Places {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path of a file beside another: with a longer name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -112,15 +127,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_log_its_views_and_its_lock() {
+    fn a_url_names_a_log_and_its_views() {
         let places = Places::of("sqlite://shop/log.db").unwrap();
         assert_eq!(places.log.path(), Path::new("shop/log.db"));
         assert_eq!(places.views.path(), Path::new("shop/log.views.db"));
-        assert_eq!(places.lock.unwrap(), Path::new("shop/log.db.lock"));
         let places = Places::of("sqlite:///var/log.1").unwrap();
         assert_eq!(places.views.path(), Path::new("/var/log.1.views.db"));
         for bad in ["sqlite://", "sqlite:log.db", "postgres://log", "log.db", "sqlite://logs/"] {
             assert!(matches!(Places::of(bad), Err(StoreError::UnknownUrl(_))), "{bad}");
+        }
+    }
+
+    /// SQLite's own URLs have parameters: they must not become a part of the file's name.
+    #[test]
+    fn parameters_of_a_url_are_refused_by_name() {
+        for bad in ["sqlite://x.db?mode=rwc", "sqlite://x.db?", "sqlite::memory:?cache=shared"] {
+            let Err(StoreError::Unusable { reason, .. }) = Places::of(bad) else { panic!("{bad} is refused") };
+            let (_, parameters) = bad.split_once('?').unwrap();
+            assert!(reason.contains(&format!("`{parameters}`")), "{reason}");
         }
     }
 

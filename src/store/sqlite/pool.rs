@@ -7,17 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::append::roll_back;
 use super::fault::told;
-use super::file;
+use super::link::Link;
 use super::place::Place;
 use crate::store::StoreError;
 
 /// Connections that are kept when nobody reads.
 const IDLE: usize = 4;
 
+type Connect = Box<dyn Fn() -> Result<Link, StoreError> + Send + Sync>;
+
 /// A pool of reading connections of one file.
 pub(super) struct Pool {
     place: Place,
-    idle: Mutex<Vec<Connection>>,
+    connect: Connect,
+    idle: Mutex<Vec<Link>>,
     slots: Arc<Semaphore>,
     size: u32,
 }
@@ -25,13 +28,19 @@ pub(super) struct Pool {
 /// A connection on loan: it goes back when dropped, without a transaction.
 pub(super) struct Loan {
     pool: Arc<Pool>,
-    connection: Option<Connection>,
+    connection: Option<Link>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Pool {
-    pub(super) fn new(place: Place, size: u32) -> Arc<Self> {
-        Arc::new(Self { place, idle: Mutex::default(), slots: Arc::new(Semaphore::new(size as usize)), size })
+    /// `connect` opens one more connection, or says why the file must not be read.
+    pub(super) fn new(
+        place: Place,
+        size: u32,
+        connect: impl Fn() -> Result<Link, StoreError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(size as usize));
+        Arc::new(Self { place, connect: Box::new(connect), idle: Mutex::default(), slots, size })
     }
 
     /// Runs `read` on a connection of its own, on a thread that may block.
@@ -52,15 +61,15 @@ impl Pool {
         blocking("reading", move || {
             let idle = pool.idle().pop();
             let connection = match idle {
-                Some(connection) => connection,
-                None => file::reader(&pool.place)?,
+                Some(connection) if connection.files().check().is_ok() => connection,
+                _ => (pool.connect)()?,
             };
             read(Loan { pool, connection: Some(connection), _slot: slot })
         })
         .await
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,7 +89,7 @@ impl Pool {
 
 impl Loan {
     pub(super) fn connection(&self) -> Result<&Connection, StoreError> {
-        self.connection.as_ref().ok_or(StoreError::Closed)
+        self.connection.as_deref().ok_or(StoreError::Closed)
     }
 
     pub(super) fn place(&self) -> &Place {

@@ -4,14 +4,14 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::append::{append_and_commit, roll_back};
 use super::ids::Times;
+use super::link::Link;
 use super::place::Place;
 use super::reader;
-use super::writer::Answer;
+use super::writer::{Answer, acknowledge};
 use crate::events::{Head, Ref, Stored};
 use crate::store::{Batch, Exclusive, Outcome, StoreError};
 
@@ -41,7 +41,7 @@ impl Held {
 
     /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
     /// head if it moved.
-    pub(super) fn serve(self, place: &Place, connection: &Connection, times: &Times) -> Option<Head> {
+    pub(super) fn serve(self, place: &Place, connection: &Link, times: &Times) -> Option<Head> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             let Ok(request) = self.requests.recv_timeout(left) else {
@@ -50,10 +50,17 @@ impl Held {
             };
             match request {
                 Request::Load { aggregate, after, reply } => {
-                    let _ = reply.send(reader::load(place, connection, &aggregate, after, i64::MAX));
+                    let checked = connection.files().check().map_err(|reason| place.moved(reason));
+                    let load = |()| reader::load(place, connection, &aggregate, after, i64::MAX);
+                    let _ = reply.send(checked.and_then(load));
                 }
                 Request::Append { batch, reply } => {
-                    let result = append_and_commit(place, connection, &batch, times);
+                    let checked = connection.files().check().map_err(|reason| place.moved(reason));
+                    let result = checked.and_then(|()| {
+                        let appended = append_and_commit(place, connection, &batch, times)?;
+                        acknowledge(place, connection.files())?;
+                        Ok(appended)
+                    });
                     roll_back(connection);
                     let (result, head) = match result {
                         Ok((outcomes, head)) => (Ok(outcomes), head),

@@ -5,12 +5,15 @@
 //! place of the next one, and there for the first; who has just written has to queue there as well. The locks belong
 //! to open files: the system lets go of those of a process that dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use super::access;
+use super::place::{Place, beside};
 
 /// Why there was no turn.
 #[derive(Debug)]
@@ -26,9 +29,22 @@ struct Pair {
     next: File,
 }
 
+struct Paths {
+    write: PathBuf,
+    next: PathBuf,
+    /// Of the log, whose writers may take turns.
+    log: PathBuf,
+}
+
+impl Paths {
+    fn beside(log: &Path) -> Self {
+        Self { write: beside(log, ".lock"), next: beside(log, ".lock-next"), log: log.to_owned() }
+    }
+}
+
 /// The place where turns are taken. A store that no other process can open has none.
 pub(super) struct Turnstile {
-    paths: Option<(PathBuf, PathBuf)>,
+    paths: Option<Paths>,
     pair: Option<Pair>,
 }
 
@@ -36,21 +52,16 @@ pub(super) struct Turnstile {
 pub(super) struct Turn<'a>(&'a mut Turnstile);
 
 impl Turnstile {
-    pub(super) fn new(lock: Option<PathBuf>) -> Self {
-        let paths = lock.map(|path| {
-            let mut next = path.clone().into_os_string();
-            next.push("-next");
-            (path, next.into())
-        });
-        Self { paths, pair: None }
+    pub(super) fn at(place: &Place) -> Self {
+        Self { paths: place.durable().then(|| Paths::beside(place.log())), pair: None }
     }
 
     /// Takes the turn, waiting at most so long.
     pub(super) fn enter(&mut self, wait: Duration) -> Result<Turn<'_>, NoTurn> {
-        let Some((write, next)) = &self.paths else { return Ok(Turn(self)) };
+        let Some(Paths { write, next, log }) = &self.paths else { return Ok(Turn(self)) };
         let pair = match self.pair.take() {
             Some(pair) => pair,
-            None => Pair { write: open(write)?, next: open(next)? },
+            None => Pair { write: open(write, log)?, next: open(next, log)? },
         };
         if !tried(&pair.next, next)? {
             self.pair = Some(wait_for(pair, true, wait, write)?);
@@ -72,14 +83,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn open(path: &Path) -> Result<File, NoTurn> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| NoTurn::Io(path.to_owned(), error))
+fn open(path: &Path, log: &Path) -> Result<File, NoTurn> {
+    access::open_lock(path, log).map_err(|error| NoTurn::Io(path.to_owned(), error))
 }
 
 fn tried(file: &File, path: &Path) -> Result<bool, NoTurn> {
@@ -124,12 +129,17 @@ mod tests {
 
     use super::*;
 
+    fn of(log: &Path) -> Turnstile {
+        Turnstile { paths: Some(Paths::beside(log)), pair: None }
+    }
+
     #[test]
     fn a_turn_that_others_keep_is_not_had_and_is_free_once_they_let_go() {
         let directory = tempfile::tempdir().unwrap();
-        let lock = directory.path().join("log.db.lock");
-        let mut one = Turnstile::new(Some(lock.clone()));
-        let mut other = Turnstile::new(Some(lock));
+        let log = directory.path().join("log.db");
+        std::fs::write(&log, "").unwrap();
+        let mut one = of(&log);
+        let mut other = of(&log);
         let turn = one.enter(Duration::ZERO).unwrap();
         let before = Instant::now();
         assert!(matches!(other.enter(Duration::from_millis(50)), Err(NoTurn::Waited)));
@@ -145,11 +155,12 @@ mod tests {
     #[test]
     fn greedy_writers_take_turns() {
         let directory = tempfile::tempdir().unwrap();
-        let lock = directory.path().join("log.db.lock");
+        let log = directory.path().join("log.db");
+        std::fs::write(&log, "").unwrap();
         let stop = AtomicBool::new(false);
         let counts: Vec<u32> = thread::scope(|scope| {
             let greedy = || {
-                let mut turnstile = Turnstile::new(Some(lock.clone()));
+                let mut turnstile = of(&log);
                 let mut turns = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let turn = turnstile.enter(Duration::from_secs(30)).unwrap();

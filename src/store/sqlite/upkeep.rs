@@ -1,14 +1,13 @@
 //! Backup, and SQLite's own view of the log's health.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::fault::told;
 use super::file::{self, LOG};
+use super::part::Part;
 use super::place::Place;
 use crate::store::{Finding, FindingKind, StoreError};
 
@@ -44,45 +43,8 @@ pub(super) fn backup(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), StoreError> {
     let part = Part::beside(to)?;
-    copy(place, connection, &part.0, progress)?;
+    copy(place, connection, part.file(), progress)?;
     part.take_name(to)
-}
-
-/// A file that is removed when dropped.
-pub(super) struct Part(pub(super) PathBuf);
-
-impl Part {
-    /// A name beside `to`, which must be free.
-    pub(super) fn beside(to: &Path) -> Result<Self, StoreError> {
-        if to.exists() {
-            return Err(taken(to));
-        }
-        let mut part = to.as_os_str().to_owned();
-        part.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
-        Ok(Self(part.into()))
-    }
-
-    pub(super) fn take_name(&self, to: &Path) -> Result<(), StoreError> {
-        match fs::hard_link(&self.0, to) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(to)),
-            // A file system without links: the name was free a moment ago.
-            Err(_) if !to.exists() => fs::rename(&self.0, to)
-                .map_err(|error| StoreError::Database { doing: BACKUP, source: error.into() }),
-            Err(error) => Err(StoreError::Database { doing: BACKUP, source: error.into() }),
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // What remains of a failed backup; after a successful one, its second name.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-fn taken(to: &Path) -> StoreError {
-    told(BACKUP, format!("{} is there already: name a file that is not", to.display()))
 }
 
 fn copy(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::file;
+use super::link::Link;
 use super::place::Place;
 use super::rows;
 use crate::events::Head;
@@ -22,8 +22,7 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(place: Place, head: watch::Sender<Head>) -> Result<Self, StoreError> {
-        let connection = file::reader(&place)?;
+    pub(super) fn start(place: &Place, connection: Link, head: watch::Sender<Head>) -> Result<Self, StoreError> {
         let (stop, stopped) = mpsc::channel();
         let name = place.name().to_owned();
         let look = move || {

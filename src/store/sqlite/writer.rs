@@ -5,13 +5,13 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::append::{answer, append, begin, roll_back};
 use super::fault::told;
 use super::file::{self, TURN};
 use super::ids::Times;
+use super::link::{Files, Link};
 use super::place::Place;
 use super::session::{Held, Session};
 use super::turn::Turnstile;
@@ -31,20 +31,26 @@ enum Request {
 pub(super) struct Writer(Mutex<mpsc::Sender<Request>>);
 
 impl Writer {
-    pub(super) fn start(
-        place: Place,
-        turnstile: Turnstile,
-        clock: Clock,
-        head: watch::Sender<Head>,
-    ) -> Result<Self, StoreError> {
+    /// The connection that a writer needs.
+    pub(super) fn connect(place: &Place) -> Result<Link, StoreError> {
         // Many: a page that many commits change is copied to the file once.
-        let connection = file::writer(&place, 8_000)?;
-        file::synchronous(&place, &connection, "FULL")?;
+        let connection = file::writer(place, 8_000)?;
+        file::synchronous(place, &connection, "FULL")?;
         // They are for those who write around the application. What is appended here has types that keep them, and to be
         // able to undo a statement in which a check calls a function, SQLite would keep a journal for each.
         connection
             .pragma_update(None, "ignore_check_constraints", true)
             .map_err(|error| place.fault("opening the store", error))?;
+        Ok(connection)
+    }
+
+    pub(super) fn start(
+        place: Place,
+        connection: Link,
+        turnstile: Turnstile,
+        clock: Clock,
+        head: watch::Sender<Head>,
+    ) -> Result<Self, StoreError> {
         let (send, receive) = mpsc::channel();
         let times = Times::new(clock, !place.durable());
         let mut thread = Thread { place, connection, turnstile, times, head, tails: Tails::default() };
@@ -99,7 +105,7 @@ impl Writer {
 
 struct Thread {
     place: Place,
-    connection: Connection,
+    connection: Link,
     turnstile: Turnstile,
     times: Times,
     head: watch::Sender<Head>,
@@ -141,13 +147,18 @@ impl Thread {
     }
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        let files = self.connection.files();
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
             let outcomes = answer(&self.place, &self.connection, batch, &self.times, self.tails.head());
-            return outcomes.inspect_err(|error| forget(&mut self.tails, error));
+            let outcomes = outcomes.inspect_err(|error| forget(&mut self.tails, error))?;
+            files.check().map_err(|reason| self.place.moved(reason))?;
+            return Ok(outcomes);
         }
         let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
+        files.check().map_err(|reason| self.place.moved(reason))?;
         let appended = append(&self.place, &self.connection, batch, &self.times, &mut self.tails);
         let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.tails, error))?;
+        acknowledge(&self.place, files)?;
         publish(&self.head, head);
         Ok(outcomes)
     }
@@ -176,6 +187,12 @@ impl Thread {
         drop(turn);
         publish(&self.head, head);
     }
+}
+
+/// Whether what was just committed is in the log that everybody else sees. If the file was removed or replaced since the
+/// commit began, it is not known whether somebody copied it before or after, or puts it back.
+pub(super) fn acknowledge(place: &Place, files: &Files) -> Result<(), StoreError> {
+    files.check().map_err(|reason| StoreError::OutcomeUnknown(place.moved(reason).into()))
 }
 
 /// What is not there any more is said once; the next batch stands on the log as it is now.

@@ -160,6 +160,10 @@ async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     assert_eq!(views.checkpoint(&other).await.unwrap(), None);
 }
 
+fn asks_for_rights(reason: &str) -> bool {
+    reason.contains("the right to") && reason.contains("write")
+}
+
 /// Root may write everything: the child is nobody, where it may read its own program.
 #[tokio::test]
 async fn a_store_that_may_not_be_written_says_what_to_do() {
@@ -200,14 +204,14 @@ async fn as_nobody() {
     let Some(directory) = std::env::var_os("ANNALS_TEST_DIRECTORY") else { return };
     let path = std::path::Path::new(&directory).join("log.db");
     let refused = reason(open_at(&path, true).await);
-    assert!(refused.contains("the right to write"), "{refused}");
+    assert!(asks_for_rights(&refused), "{refused}");
     match open_at(&path, false).await {
         Ok(store) => {
             assert_eq!(store.read(0, 10, &Interest::All).await.unwrap().events.len(), 1);
             let refused = reason(store.append(batch([commit(2).on("tally:a", 1, 1)])).await);
-            assert!(refused.contains("the right to write"), "{refused}");
+            assert!(asks_for_rights(&refused), "{refused}");
         }
-        Err(error) => assert!(reason::<()>(Err(error)).contains("the right to write")),
+        Err(error) => assert!(asks_for_rights(&reason::<()>(Err(error)))),
     }
 }
 

@@ -3,7 +3,9 @@
 mod causes;
 mod clocks;
 mod files;
+mod moved;
 mod processes;
+mod rights;
 mod tampering;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The views file: checkpoints, the tables of projections, snapshots of aggregates.
 //!
 //! ## Layout
+//! - `file`: opening it, and making it anew when somebody has removed it
 //! - `generations`: which generation is read, which is being built; making, switching and dropping them
 //! - `leases`: who leads which projection
 //! - `transaction`: a projection's transaction, and what is read as of one moment
@@ -8,6 +9,7 @@
 //! - `states`: snapshots of aggregates
 //! - `statement`: values in and out
 
+mod file;
 mod generations;
 mod leases;
 mod names;
@@ -23,8 +25,10 @@ use rusqlite::Connection;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use self::file::ViewsFile;
 use self::transaction::{Open, SqliteTransaction, SqliteViewSnapshot};
-use super::file;
+use super::file::Meta;
+use super::link::Link;
 use super::place::Place;
 use super::pool::{Pool, blocking};
 use crate::events::{Head, Ref};
@@ -36,20 +40,20 @@ const READERS: u32 = 64;
 
 /// The views of a [`SqliteStore`](super::SqliteStore).
 pub(super) struct SqliteViews {
-    place: Place,
+    file: Arc<ViewsFile>,
     /// One connection writes; `None` once it is closed.
-    writer: Arc<Mutex<Option<Connection>>>,
+    writer: Arc<Mutex<Option<Link>>>,
     readers: Arc<Pool>,
 }
 
 impl SqliteViews {
-    pub(super) fn open(place: Place) -> Result<Self, StoreError> {
-        // Few: while much is written to the disk at once, the log's commits wait for it.
-        let connection = file::writer(&place, 300)?;
-        // What is lost can be made anew; the checkpoint is lost with it.
-        file::synchronous(&place, &connection, "NORMAL")?;
-        let readers = Pool::new(place.clone(), READERS);
-        Ok(Self { place, writer: Arc::new(Mutex::new(Some(connection))), readers })
+    /// Opens the views of the log that `meta` is of.
+    pub(super) fn open(place: Place, meta: Meta) -> Result<Self, StoreError> {
+        let file = Arc::new(ViewsFile::new(place, meta));
+        let writer = Arc::new(Mutex::new(Some(file.writer()?)));
+        let read = file.clone();
+        let readers = Pool::new(file.place().clone(), READERS, move || read.reader());
+        Ok(Self { file, writer, readers })
     }
 
     /// Does not wait for snapshots that somebody still holds.
@@ -64,13 +68,13 @@ impl SqliteViews {
         work: impl FnOnce(&Connection) -> rusqlite::Result<Option<T>> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
         let guard = self.writer.clone().lock_owned().await;
-        let place = self.place.clone();
+        let file = self.file.clone();
         blocking(DOING, move || {
-            let open = Open::begin(&place, guard)?;
+            let (open, place) = (Open::begin(&file, guard)?, file.place());
             let Some(result) = work(open.connection()?).map_err(|error| place.fault(DOING, error))? else {
                 return Ok(None);
             };
-            open.commit(&place)?;
+            open.commit(place)?;
             Ok(Some(result))
         })
         .await
@@ -132,16 +136,16 @@ impl Views for SqliteViews {
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let guard = self.writer.clone().lock_owned().await;
-        let (place, instance) = (self.place.clone(), instance.clone());
+        let (file, instance) = (self.file.clone(), instance.clone());
         let prefix = names::prefix(&instance);
         let begun = blocking(DOING, move || {
-            let open = Open::begin(&place, guard)?;
+            let open = Open::begin(&file, guard)?;
             let moved = generations::advance(open.connection()?, &instance, from, to)
-                .map_err(|error| place.fault(DOING, error))?;
+                .map_err(|error| file.place().fault(DOING, error))?;
             Ok(moved.then_some(open))
         });
         let Some(open) = begun.await? else { return Ok(None) };
-        Ok(Some(Box::new(SqliteTransaction::new(self.place.clone(), prefix, open))))
+        Ok(Some(Box::new(SqliteTransaction::new(self.file.place().clone(), prefix, open))))
     }
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {

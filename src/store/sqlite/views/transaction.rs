@@ -6,8 +6,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::super::append::roll_back;
 use super::super::fault::told;
+use super::super::link::Link;
 use super::super::place::Place;
 use super::super::pool::{Loan, blocking};
+use super::file::ViewsFile;
 use super::statement::Statement;
 use super::{DOING, generations, names};
 use crate::events::Head;
@@ -17,11 +19,14 @@ use crate::store::{Dialect, Row, StoreError, Transaction, ViewSnapshot};
 const TRIES: u32 = 3;
 
 /// The writing connection with a transaction open: rolled back when dropped, wherever that happens.
-pub(super) struct Open(OwnedMutexGuard<Option<Connection>>);
+pub(super) struct Open(OwnedMutexGuard<Option<Link>>);
 
 impl Open {
-    pub(super) fn begin(place: &Place, guard: OwnedMutexGuard<Option<Connection>>) -> Result<Self, StoreError> {
-        let open = Self(guard);
+    pub(super) fn begin(file: &ViewsFile, mut guard: OwnedMutexGuard<Option<Link>>) -> Result<Self, StoreError> {
+        if let Some(connection) = guard.as_mut().filter(|connection| connection.files().check().is_err()) {
+            *connection = file.writer_again(connection)?;
+        }
+        let (place, open) = (file.place(), Self(guard));
         let connection = open.connection()?;
         roll_back(connection);
         let mut tries = 1;
@@ -36,7 +41,7 @@ impl Open {
     }
 
     pub(super) fn connection(&self) -> Result<&Connection, StoreError> {
-        self.0.as_ref().ok_or(StoreError::Closed)
+        self.0.as_deref().ok_or(StoreError::Closed)
     }
 
     pub(super) fn commit(self, place: &Place) -> Result<(), StoreError> {

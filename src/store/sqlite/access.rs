@@ -1,0 +1,169 @@
+//! Access rights of a store's files: they are made for their owner alone, and refused where a stranger may have put them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// SQLite's locks belong to the process: closing any handle of a database file drops them. While a file is being made,
+/// no other thread may open it.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// Makes an empty file, unless there is one. With `log`: for those who may write the log; else for its owner alone.
+/// A link is never followed.
+pub(super) fn create(path: &Path, log: Option<&Path>) -> io::Result<()> {
+    let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    system::private(&mut options);
+    match options.open(path) {
+        Ok(file) => log.map_or(Ok(()), |log| system::share_with_writers(&file, log)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a lock file, made if it is not there. Whoever can open it can hold up all writers: so only writers can.
+pub(super) fn open_lock(path: &Path, log: &Path) -> io::Result<File> {
+    create(path, Some(log))?;
+    let link = fs::symlink_metadata(path)?;
+    if !link.is_file() {
+        return Err(io::Error::other("it is not a regular file: remove it"));
+    }
+    if let Some(reason) = distrust(path, log)? {
+        return Err(io::Error::other(reason));
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if !system::is_same(&link, &file.metadata()?) {
+        return Err(io::Error::other("it was replaced while it was being opened: see who writes in its directory"));
+    }
+    system::narrow(&file, log)?;
+    Ok(file)
+}
+
+/// Makes a directory for its owner alone, which must not be there.
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    system::private_directory(&mut builder);
+    builder.create(path)
+}
+
+/// Why a file must not be used: another user may have put it there. Where no other user may write the directory, no
+/// owner is refused.
+pub(super) fn distrust(path: &Path, log: &Path) -> io::Result<Option<String>> {
+    system::distrust(path, log)
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+    use std::path::Path;
+
+    pub(super) fn private(options: &mut OpenOptions) {
+        options.mode(0o600);
+    }
+
+    pub(super) fn private_directory(builder: &mut DirBuilder) {
+        builder.mode(0o700);
+    }
+
+    pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    }
+
+    /// Reading and writing for those who may write the log.
+    fn rights_of_writers(log: &Metadata) -> u32 {
+        let of = |write: u32, both: u32| if log.mode() & write != 0 { both } else { 0 };
+        0o600 | of(0o020, 0o060) | of(0o002, 0o006)
+    }
+
+    /// As SQLite does with the -wal and -shm files: what root makes belongs to the log's owner.
+    pub(super) fn share_with_writers(file: &File, log: &Path) -> io::Result<()> {
+        let (log, made) = (fs::metadata(log)?, file.metadata()?);
+        let rights = rights_of_writers(&log);
+        if made.uid() != log.uid() || rights != 0o600 && made.gid() != log.gid() {
+            match fchown(file, Some(log.uid()), Some(log.gid())) {
+                // Only root can give a file away. Another writer then has it, and the log's owner shares it by the group.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                other => other?,
+            }
+        }
+        match rights {
+            0o600 => Ok(()),
+            rights => file.set_permissions(Permissions::from_mode(rights)),
+        }
+    }
+
+    /// Takes rights away that an older release gave to everybody.
+    pub(super) fn narrow(file: &File, log: &Path) -> io::Result<()> {
+        let mode = file.metadata()?.mode() & 0o777;
+        let narrower = mode & rights_of_writers(&fs::metadata(log)?);
+        if narrower == mode {
+            return Ok(());
+        }
+        match file.set_permissions(Permissions::from_mode(narrower)) {
+            // It is another writer's, who does it when he opens it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn distrust(path: &Path, log: &Path) -> io::Result<Option<String>> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = fs::metadata(parent)?;
+        if directory.mode() & 0o022 == 0 {
+            return Ok(None);
+        }
+        let file = match fs::symlink_metadata(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let owner = file.uid();
+        let shared = path != log
+            && fs::symlink_metadata(log)
+                .is_ok_and(|log| owner == log.uid() || log.mode() & 0o020 != 0 && file.gid() == log.gid());
+        if owner == 0 || owner == directory.uid() || shared || owner == this_user()? {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "{} belongs to another user (uid {owner}), and others may write its directory: take that right away, or \
+             give the file to this user with chown",
+            path.display()
+        )))
+    }
+
+    /// The user whose files this process makes.
+    fn this_user() -> io::Result<u32> {
+        Ok(tempfile::tempfile()?.metadata()?.uid())
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn private(_: &mut OpenOptions) {}
+
+    pub(super) fn private_directory(_: &mut DirBuilder) {}
+
+    pub(super) fn is_same(_: &Metadata, _: &Metadata) -> bool {
+        true
+    }
+
+    pub(super) fn share_with_writers(_: &File, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn narrow(_: &File, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn distrust(_: &Path, _: &Path) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,162 @@
+//! The log's files removed or replaced under a program that has them open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Place, open_at, reason};
+use crate::events::Ref;
+use crate::store::conformance::bench::{APP, batch, commit, committed, duplicate, log};
+use crate::store::{OpenOptions, Store, StoreError};
+
+/// The log and the two files that SQLite keeps beside it.
+fn files(place: &Place) -> [PathBuf; 3] {
+    ["log.db", "log.db-wal", "log.db-shm"].map(|name| place.0.path().join(name))
+}
+
+/// What every operation says, none of which may succeed.
+async fn refusals(store: &dyn Store) -> Vec<String> {
+    let key: Ref = "tally:a".parse().unwrap();
+    let mut refusals = vec![
+        reason(store.append(batch([commit(8).on("tally:a", 1, 1)])).await),
+        reason(store.append(batch([commit(9).read("tally:a", 1)])).await),
+        reason(store.head().await),
+        reason(store.load(&key, 0, 9).await),
+        reason(store.integrity().await),
+    ];
+    let mut session = store.exclusive(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
+    refusals.push(reason(session.load(&key, 0).await));
+    refusals.push(reason(session.append(batch([commit(8).on("tally:a", 1, 1)])).await));
+    refusals
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_a_file_of_the_log_is_gone_and_all_is_once_it_is_back() {
+    for victim in 0..3 {
+        let place = Place::new();
+        let store = place.open().await;
+        committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+        let file = &files(&place)[victim];
+        let aside = place.0.path().join("aside");
+        fs::rename(file, &aside).unwrap();
+        for refusal in refusals(&*store).await {
+            let says = format!("{} was removed while this program had it open", file.display());
+            assert!(refusal.contains(&says), "{refusal}");
+            assert!(refusal.contains("restart this program"), "{refusal}");
+        }
+        fs::write(file, "another").unwrap();
+        for refusal in refusals(&*store).await {
+            assert!(refusal.contains("was replaced by another file"), "{refusal}");
+        }
+        fs::rename(&aside, file).unwrap();
+        committed(&*store, commit(2).on("tally:a", 1, 1)).await;
+        assert_eq!(log(&*store).await.len(), 2);
+        store.close().await;
+        assert_eq!(log(&*place.open().await).await.len(), 2);
+    }
+}
+
+/// Nor does the first program, when it ends, take away what the second has acknowledged.
+#[tokio::test]
+async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowledges() {
+    let place = Place::new();
+    let first = place.open().await;
+    committed(&*first, commit(1).on("tally:a", 0, 1)).await;
+    let copy = place.0.path().join("copy.db");
+    first.backup(&copy, Box::new(|_, _| {})).await.unwrap();
+    fs::rename(&copy, place.log()).unwrap();
+    fs::remove_file(&files(&place)[1]).unwrap();
+    fs::remove_file(&files(&place)[2]).unwrap();
+
+    let second = place.open().await;
+    let acknowledged = committed(&*second, commit(2).on("tally:a", 1, 1)).await;
+    assert_eq!(acknowledged.first_position, 2);
+    refusals(&*first).await;
+    first.close().await;
+    assert!(files(&place).iter().all(|file| file.exists()), "they are the second program's");
+    let third = place.open().await;
+    assert_eq!(third.head().await.unwrap(), acknowledged.head);
+    committed(&*second, commit(3).on("tally:a", 2, 1)).await;
+    assert_eq!(third.integrity().await.unwrap(), Vec::<String>::new());
+}
+
+/// SQLite would begin a new log, and remove with the -wal file what was acknowledged.
+#[tokio::test]
+async fn no_new_log_is_begun_beside_the_wal_of_one_that_was_moved_away() {
+    let place = Place::new();
+    let store = place.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    let [file, wal, _] = files(&place);
+    let aside = place.0.path().join("aside");
+    fs::rename(&file, &aside).unwrap();
+    let refused = reason(open_at(&file, true).await);
+    assert!(refused.contains("log.db-wal is: move the file back"), "{refused}");
+    assert!(!file.exists() && wal.exists());
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(log(&*place.open().await).await.len(), 1);
+    committed(&*store, commit(2).on("tally:a", 1, 1)).await;
+}
+
+/// A store whose writer does `work` once while a transaction is open.
+async fn open_with(place: &Place, work: impl FnOnce() + Send + 'static) -> Arc<dyn Store> {
+    let hook: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let clock = {
+        let hook = hook.clone();
+        Arc::new(move || {
+            if let Some(work) = hook.lock().unwrap().take() {
+                work();
+            }
+            jiff::Timestamp::now()
+        })
+    };
+    let options = OpenOptions { app: APP.to_owned(), clock, create: true };
+    let store = crate::store::open(&format!("sqlite://{}", place.log().display()), options).await.unwrap();
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    *hook.lock().unwrap() = Some(Box::new(work));
+    store
+}
+
+fn swap(from: &Path, to: &Path) -> impl FnOnce() + Send + use<> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    move || fs::rename(from, to).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_during_a_commit_leaves_its_outcome_unknown() {
+    let place = Place::new();
+    let aside = place.0.path().join("aside");
+    let store = open_with(&place, swap(&place.log(), &aside)).await;
+    let sent = batch([commit(2).fresh().on("tally:a", 1, 1)]);
+    let lost = store.append(sent.clone()).await;
+    assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
+    // Sent again it is found, although its id is new: a sending of it was lost.
+    fs::rename(&aside, place.log()).unwrap();
+    let receipt = duplicate(store.append(sent.again()).await.unwrap()[0]);
+    assert_eq!((receipt.first_position, log(&*store).await.len()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outcome() {
+    let place = Place::new();
+    let store = open_with(&place, swap(&place.log(), &place.0.path().join("aside"))).await;
+    let session = store.exclusive(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
+    let lost = session.append(batch([commit(2).on("tally:a", 1, 1)])).await;
+    assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
+}
+
+/// A link to the log is followed: its -wal lies beside the file that it leads to.
+#[tokio::test]
+async fn a_log_behind_a_link_is_used_and_a_link_that_leads_elsewhere_is_noticed() {
+    let (place, far) = (Place::new(), Place::new());
+    far.open().await.close().await;
+    std::os::unix::fs::symlink(far.log(), place.log()).unwrap();
+    let store = place.open().await;
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    assert!(files(&far)[1].exists());
+    let other = Place::new();
+    open_at(&other.log(), true).await.unwrap().close().await;
+    fs::remove_file(place.log()).unwrap();
+    std::os::unix::fs::symlink(other.log(), place.log()).unwrap();
+    refusals(&*store).await;
+}

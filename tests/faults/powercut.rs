@@ -1,0 +1,134 @@
+//! Power cuts and failing disks, on SQLite. (A PostgreSQL server that is stopped at once: `stopping`.)
+
+use uuid::Uuid;
+
+use crate::bank::*;
+use crate::disk::{Disk, Fate, Image, Operation, after_power_cut};
+use crate::processes::Process;
+use crate::promises::{Answers, assert_kept};
+use crate::{random, rounds};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// Each unsynced write is kept, lost or torn by chance.
+fn chance() -> Fate {
+    match random(5) {
+        0 | 1 => Fate::Kept,
+        2 | 3 => Fate::Lost,
+        _ => Fate::Torn,
+    }
+}
+
+/// Opens what a power cut left, and looks at all that must hold.
+async fn assert_survived(image: &Image, operations: &[Operation]) {
+    let mut answers = Answers::default();
+    for operation in operations {
+        let acks: Vec<_> = operation.said().into_iter().filter(|line| line.starts_with("ack ")).collect();
+        answers.hear(0, &acks);
+    }
+    let annals = app().open(&image.url()).await.unwrap();
+    assert_kept(&annals, &answers).await;
+    annals.close().await;
+}
+
+/// Missions A11, X2: a process that opens, writes and closes, again and again, until the power is cut: after a word that
+/// it said, or at any moment; all that was not synced is lost, or some of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
+    let disk = Disk::new();
+    let process = disk.start("sessions 0");
+    for _ in 0..100 {
+        process.hear();
+    }
+    process.kill();
+    let operations = disk.operations();
+    let acknowledged = |operation: &Operation| operation.said().iter().any(|line| line.starts_with("ack "));
+    let acks: Vec<usize> = (0..operations.len()).filter(|index| acknowledged(&operations[*index])).collect();
+    assert!(acks.len() > 50, "{}", acks.len());
+    let synced = |operation: &&Operation| matches!(operation, Operation::Sync(name) if name == "store.db");
+    assert!(operations.iter().filter(synced).count() > 1, "the -wal file was copied to the log in between");
+    for round in 0..rounds(8) {
+        let cut = match round % 2 {
+            0 => acks[random(acks.len() as u64) as usize] + 1,
+            _ => random(operations.len() as u64) as usize,
+        };
+        let operations = &operations[..cut];
+        assert_survived(&after_power_cut(operations, || Fate::Lost), operations).await;
+        assert_survived(&after_power_cut(operations, chance), operations).await;
+    }
+}
+
+/// Whether the log in a directory has a command.
+async fn has(url: &str, id: Uuid) -> bool {
+    let annals = app().open_without_following(url).await.unwrap();
+    let known = annals.store().commands(&[id]).await.unwrap()[0].is_some();
+    annals.close().await;
+    known
+}
+
+fn serve(disk: &Disk) -> Process {
+    let server = disk.start("serve");
+    assert_eq!(server.hear(), "ready");
+    server
+}
+
+/// Guarantee 3: the answer to a commit that the disk failed is true, and the next one under its id takes effect once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_the_disk_fails_is_answered_with_the_truth_and_takes_effect_once() {
+    let disk = Disk::new();
+    let mut server = serve(&disk);
+    assert!(server.ask("deposit a 1").starts_with("ok"));
+    let mut expected = 1;
+    for (operation, error, times) in [
+        ("sync", EIO, 1),
+        ("sync", ENOSPC, 2),
+        ("write", EIO, 1),
+        ("write", ENOSPC, 1),
+        ("write", ENOSPC, -1),
+        ("sync", EIO, -1),
+    ] {
+        // A caller's own id, and one that is made for the command.
+        for given in [true, false] {
+            let fault = format!("{operation} {error} {times}");
+            let id = Uuid::new_v4();
+            disk.fail(operation, error, times);
+            let answer = server.ask(&if given { format!("deposit a 10 {id}") } else { "deposit a 10".to_owned() });
+            let exhausted = disk.mend();
+            assert!(times < 0 || exhausted, "{fault}: nothing failed");
+            let unknown = answer.contains("OutcomeUnknown");
+            println!("{fault}: {answer}");
+            assert_eq!(unknown, operation == "sync" && times < 0, "{fault}: {answer}");
+            if answer.starts_with("ok") {
+                expected += 10;
+            } else if given && !unknown {
+                // Also a program that reads all that is in the -wal file, after this one is dead, finds nothing of it.
+                server.kill();
+                assert!(!has(&disk.url(), id).await, "{fault}: {answer}");
+                server = serve(&disk);
+            }
+            if given {
+                let was = answer.starts_with("ok");
+                let answer = server.ask(&format!("deposit a 10 {id}"));
+                assert!(answer.starts_with("ok"), "{fault}: {answer}");
+                expected += if was { 0 } else { 10 };
+            } else if unknown {
+                // Nobody can tell but the log itself.
+                let balance = server.ask("balance a");
+                assert!([expected, expected + 10].iter().any(|cents| balance == format!("balance {cents}")));
+                expected = balance.split(' ').nth(1).unwrap().parse().unwrap();
+            }
+            assert_eq!(server.ask("balance a"), format!("balance {expected}"), "{fault}");
+        }
+    }
+    server.kill();
+    let operations = disk.operations();
+    for luck in [|| Fate::Lost, chance] {
+        let image = after_power_cut(&operations, luck);
+        let annals = app().open(&image.url()).await.unwrap();
+        let log = assert_kept(&annals, &Answers::default()).await;
+        let balances = crate::promises::fold(&log);
+        assert_eq!(balances["a"].cents, expected, "after a power cut");
+        annals.close().await;
+    }
+}
