@@ -62,6 +62,14 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
         let event_type = &variant.own.as_ref()?.event_type;
         Some(quote!(#event_type => ::annals::events::payload::decode(#index, payload)))
     });
+    let shapes = model.variants.iter().zip(0_u32..).filter_map(|(variant, index)| {
+        let event_type = &variant.own.as_ref()?.event_type;
+        let types = variant.fields.iter().map(|field| &field.ty);
+        Some(quote!(#event_type => ::core::option::Option::Some(::annals::events::shape::VariantShape {
+            payload: ::annals::events::shape::of_variant::<Self>(#index),
+            schemas: ::std::vec![#(|| (&::annals::events::shape::Probe::<#types>::new()).schema()),*],
+        })))
+    });
     let decoded_inside = model.variants.iter().filter_map(|variant| {
         let (ident, ty) = (&variant.ident, transparent(variant)?);
         Some(quote! {
@@ -142,6 +150,16 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
 
                 fn targets(&self) -> ::std::vec::Vec<::annals::events::Ref> {
                     match self { #targets }
+                }
+
+                #[allow(unused_imports)]
+                fn shape(event_type: &str) -> ::core::option::Option<::annals::events::shape::VariantShape> {
+                    use ::annals::events::shape::{NoSchema as _, Schema as _};
+                    match event_type {
+                        #(#shapes,)*
+                        _ => ::core::option::Option::None
+                            #(.or_else(|| <#nested as ::annals::events::Event>::shape(event_type)))*,
+                    }
                 }
             }
         };

@@ -7,6 +7,7 @@ use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shape::VariantShape;
 use super::{Ref, Stored};
 use crate::BoxError;
 
@@ -254,6 +255,13 @@ pub trait Event: DomainEvent + 'static {
 
     /// The things that its `target` fields name. (The aggregate itself is always a target.)
     fn targets(&self) -> Vec<Ref>;
+
+    /// The shape of the payload of the variant with this current name: what the lock file pins. None for an event that
+    /// is not derived: the lock file then says that it cannot see its shape.
+    fn shape(event_type: &str) -> Option<VariantShape> {
+        let _ = event_type;
+        None
+    }
 
     /// The event of a stored row: old names and versions are brought up to date first.
     ///

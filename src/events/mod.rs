@@ -13,6 +13,7 @@
 //! - `payload`: an enum variant's content as JSON text, without serde's outer tag
 //! - `json`: JSON text read without building values
 //! - `read_back`: the check before an event is written: it must decode to an equal event
+//! - `shape`: the shape of a type as its `Deserialize` asks for it
 //! - `record`: [`Stored`], one row of the log, and [`Recorded`], the same with its event decoded
 //! - `types`: [`Types`], the event types that an application knows
 
@@ -25,6 +26,8 @@ pub mod payload;
 mod read_back;
 mod record;
 mod sentence;
+#[doc(hidden)]
+pub mod shape;
 mod topic;
 mod types;
 

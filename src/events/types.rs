@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::shape::VariantShape;
 use super::{Declaration, DecodeError, Event, Ref, Sentence, Stored, Topic, TopicPattern};
 
 type Describe = fn(&Stored) -> Result<Described, DecodeError>;
@@ -29,9 +30,15 @@ pub struct Known {
     sentence: Sentence,
     topics: Vec<TopicPattern>,
     describe: Describe,
+    shape: fn(&str) -> Option<VariantShape>,
 }
 
 impl Known {
+    /// The shape of its payload, unless the event is not derived.
+    pub(crate) fn shape(&self) -> Option<VariantShape> {
+        (self.shape)(self.declaration.event_type)
+    }
+
     fn fact(&self, stored: &Stored, facts: &[(&'static str, Value)], name: &str) -> Option<Value> {
         if let Some((_, value)) = facts.iter().find(|(field, _)| *field == name) {
             return Some(value.clone());
@@ -160,6 +167,7 @@ impl Types {
                 sentence: Sentence::parse(declaration.sentence),
                 topics: declaration.topics.iter().map(|topic| TopicPattern::parse(topic)).collect(),
                 describe: describe::<E>,
+                shape: E::shape,
             });
             for name in std::iter::once(&declaration.event_type).chain(declaration.was) {
                 if let Some(other) = self.by_name.insert(name, known.clone()) {

@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::fold::{Fold, Ground, Keys};
 use super::folded::Folded;
-use super::{DocumentView, EventBatch, EventSet, FieldInfo, Projection, ProjectionError, ViewKey};
-use crate::events::Stored;
+use super::{
+    Basis, DocumentView, EventBatch, EventSet, FieldInfo, KeptTable, Projection, ProjectionError, ViewKey,
+};
+use crate::events::{Stored, shape};
 use crate::store::{Dialect, Interest, Transaction};
 
 /// The table of every document view, and of every projection whose [`Projection::documents`] says so.
@@ -63,7 +65,8 @@ impl<V: DocumentView> Projection for Documents<V> {
     }
 
     /// The view's own version, and a fingerprint of its fields and of the event types that it wants: a program that knows
-    /// one more builds a view of its own, because one that does not may have gone past such events (guarantee 22).
+    /// one more has a view of its own, because one that does not may have gone past such events (guarantee 22). It
+    /// copies the older one's documents where it would have made the same.
     fn version(&self) -> u64 {
         let mut hash = Sha256::new();
         hash.update(LAYOUT);
@@ -80,6 +83,15 @@ impl<V: DocumentView> Projection for Documents<V> {
         let [a, b, c, d, ..] = digest;
         // 48 bits: exact in every database's integers, and in JSON for every reader.
         (V::VERSION & 0xffff) << 32 | u64::from(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// The shape of a document is part of the layout: a view may have got a field for the events that it takes in from now
+    /// on, without a version raised for it.
+    fn basis(&self) -> Option<Basis> {
+        let fields: Vec<FieldInfo> = V::FIELDS.iter().map(super::Field::info).collect();
+        let layout = format!("{} {fields:?} {}", V::VERSION, shape::of::<V>());
+        let types = V::Events::names().into_iter().map(|name| (name, String::new())).collect();
+        Some(Basis { layout, types, tables: vec![KeptTable { name: TABLE, key: &["key"] }] })
     }
 
     fn interest(&self) -> Interest {

@@ -14,7 +14,7 @@ use super::runner::Runner;
 use super::status::{ProjectionState, ProjectionStatus, Stop};
 use super::tracked::{Core, Standing, Tracked};
 use super::write::set_up;
-use super::{Projection, ProjectionError, ReadError, Reading, letters};
+use super::{Projection, ProjectionError, ReadError, Reading, adopt, letters};
 use crate::events::Types;
 use crate::store::{Generation, Store, StoreError};
 
@@ -75,6 +75,7 @@ impl Projections {
         let views = store.views();
         let mut all = BTreeMap::new();
         for projection in projections {
+            let projection = adopt::settle(&*store, &*views, projection).await?;
             let name = projection.name().to_owned();
             let (instance, head) = views.live(&name, projection.version()).await?;
             if head.position == 0 && head.event_id.is_nil() {

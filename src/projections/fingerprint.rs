@@ -7,8 +7,9 @@ use crate::events::Types;
 /// A version that changes whenever `layout` (the projection's own tables) or a declaration changes in a way that
 /// shows in what an event is about: its name, old names, version, action, topics, fields, targets, aggregate.
 ///
-/// A projection whose rows are made from declarations answers this as its version, and is built anew by itself when
-/// they change. Sentences are not in it: they are made on read.
+/// A projection whose rows are made from declarations answers this as its version. When they change, it is built again,
+/// unless its [`Basis`](super::Basis) says that the rows would be the same. Sentences are not in it: they are made on
+/// read.
 #[must_use]
 pub fn fingerprint(layout: u64, types: &Types) -> u64 {
     let mut hash = Sha256::new();

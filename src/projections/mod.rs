@@ -18,11 +18,14 @@
 //! - `rebuild`: makes a projection anew beside the live one, then switches
 //! - `repair`: leaving events out and taking them in again, dropping what nobody uses
 //! - `status`: how far each is, and why it stopped
+//! - `basis`: what a projection's rows are made from; `adopt`: going on with what another version of a program made
 //! - `bound`, `question`, `fingerprint`, `moves`: what the built-in ones share
 //! - `export`: the audit log in other formats
 //! - `audit`, `presenter`, `names`, `metrics`: the built-in ones, on the public traits alone
 
+mod adopt;
 pub mod audit;
+mod basis;
 mod bound;
 mod document;
 mod documents;
@@ -60,6 +63,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use basis::{Basis, KeptTable};
 pub use bound::{Bound, InvalidBound};
 pub use document::{DocumentView, On, ViewKey};
 pub use documents::Documents;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{FieldInfo, Fold, Ground};
+use super::{Basis, FieldInfo, Fold, Ground};
 use crate::BoxError;
 use crate::events::{DecodeError, Head, Stored};
 use crate::store::{Interest, StoreError, Transaction};
@@ -77,6 +77,12 @@ pub trait Projection: Send + Sync + 'static {
     /// Raise it when what the projection makes of the log changes: it is then built anew, beside the old one.
     fn version(&self) -> u64 {
         1
+    }
+
+    /// What its rows are made from, if another version of it may go on with them instead of building its own from the
+    /// log: where both would have made the same rows. Without, each version is built by itself.
+    fn basis(&self) -> Option<Basis> {
+        None
     }
 
     /// The events that it wants.

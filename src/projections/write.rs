@@ -40,6 +40,9 @@ pub(super) async fn set_up(
     let mark = format!("INSERT INTO {done} (done) VALUES (1) ON CONFLICT (done) DO NOTHING");
     if transaction.execute(&mark, Vec::new()).await? > 0 {
         letters::set_up(transaction.as_mut()).await?;
+        if let Some(basis) = projection.basis() {
+            basis.set_up(transaction.as_mut()).await?;
+        }
         caught(async { projection.setup(transaction.as_mut()).await }).await?;
         if indexes {
             caught(async { projection.indexes(transaction.as_mut()).await }).await?;

@@ -110,7 +110,7 @@ async fn count_numbers(
     for stored in plan.reading.events(&places, head).await? {
         let known = plan.reading.types().of(&stored);
         let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
-        let named_by = named_by.map_err(|source| AuditError::Decode { position: stored.position, source })?;
+        let named_by = named_by.map_err(|source| AuditError::at_event(stored.position, source))?;
         named.insert(stored.position, named_by);
     }
     let name = |at: &u64| named.get(at).ok_or(AuditError::Store(StoreError::Diverged(head)));

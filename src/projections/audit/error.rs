@@ -1,7 +1,8 @@
 //! [`AuditError`].
 
+use super::AuditLog;
 use crate::events::DecodeError;
-use crate::projections::{QueryError, ReadError};
+use crate::projections::{QueryError, ReadError, Unknown};
 use crate::store::StoreError;
 
 /// Why the audit log does not answer.
@@ -33,6 +34,17 @@ pub enum AuditError {
 }
 
 impl AuditError {
+    /// An event that cannot be read; of an unknown type, a newer program took it in, and can be asked.
+    pub(super) fn at_event(position: u64, source: DecodeError) -> Self {
+        match source {
+            DecodeError::UnknownType(event_type) => {
+                let unknown = Unknown { position, event_type };
+                Self::Read(ReadError::Waiting { name: AuditLog::NAME.to_owned(), unknown })
+            }
+            source => Self::Decode { position, source },
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         matches!(self, Self::Store(StoreError::Closed) | Self::Read(ReadError::Store(StoreError::Closed)))
     }

@@ -8,7 +8,7 @@ use super::folding::{Batch, Folding};
 use super::names::Known;
 use super::tables;
 use crate::events::Types;
-use crate::projections::{EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
+use crate::projections::{Basis, EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
 use crate::store::Transaction;
 
 /// Raise it when the tables change.
@@ -44,6 +44,10 @@ impl Projection for AuditLog {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        Some(Basis::of_all(LAYOUT, &self.types, true))
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {

@@ -66,7 +66,7 @@ impl AuditRow {
     /// [`AuditError::Decode`] when this program cannot read the event.
     pub fn new(types: &Types, stored: Stored) -> Result<Self, AuditError> {
         let position = stored.position;
-        Self::present(types, stored).map_err(|source| AuditError::Decode { position, source })
+        Self::present(types, stored).map_err(|source| AuditError::at_event(position, source))
     }
 
     fn present(types: &Types, stored: Stored) -> Result<Self, DecodeError> {

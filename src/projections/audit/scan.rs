@@ -174,7 +174,7 @@ async fn read(plan: &Plan, positions: &[u64], head: Head) -> Result<Vec<AuditRow
     for position in positions {
         let event = events.remove(position).ok_or(StoreError::Diverged(head))?;
         let said = text::is_said(&event, types, texts);
-        if said.map_err(|source| AuditError::Decode { position: *position, source })? {
+        if said.map_err(|source| AuditError::at_event(*position, source))? {
             rows.push(AuditRow::new(types, event)?);
         }
     }

@@ -8,7 +8,7 @@ use super::completing::take_in;
 use super::folding::Folding;
 use super::names::{self, Gathered, Known};
 use crate::events::Types;
-use crate::projections::{EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
+use crate::projections::{Basis, EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
 use crate::store::{Dialect, Transaction};
 
 /// Raise it when the tables change.
@@ -47,6 +47,10 @@ impl Projection for Metrics {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        Some(Basis::of_all(LAYOUT, &self.types, false))
     }
 
     fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {

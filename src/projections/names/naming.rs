@@ -1,5 +1,7 @@
 //! [`Names`]: the events that name things.
 
+use std::collections::BTreeMap;
+
 use crate::events::{DecodeError, Event, Recorded, Ref, Stored};
 
 /// Events of which some say what a thing is called.
@@ -81,6 +83,14 @@ impl Namings {
     /// All names that the events have in the log.
     pub fn event_types(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().flat_map(|naming| naming.event_types.iter().copied())
+    }
+
+    /// The version of what each event names, by its names in the log.
+    pub(super) fn versions(&self) -> BTreeMap<String, String> {
+        let versions = self.0.iter().flat_map(|naming| {
+            naming.event_types.iter().map(|event_type| ((*event_type).to_owned(), naming.version.to_string()))
+        });
+        versions.collect()
     }
 
     /// What must be the same for the same names to come out, in words.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::Namings;
-use crate::projections::{EventBatch, Projection, ProjectionError};
+use crate::projections::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
 use crate::store::{Cell, Dialect, Interest, Row, Transaction};
 
 /// Raise it when the table changes.
@@ -47,6 +47,11 @@ impl Projection for DisplayNames {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        let tables = vec![KeptTable { name: "names", key: &["reference", "position"] }];
+        Some(Basis { layout: LAYOUT.to_string(), types: self.namings.versions(), tables })
     }
 
     fn interest(&self) -> Interest {

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::{Halt, Runner};
 use crate::events::Head;
-use crate::projections::ProjectionError;
 use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
 use crate::projections::reader::PageSize;
 use crate::projections::tracked::Standing;
 use crate::projections::write::{caught, gather};
+use crate::projections::{ProjectionError, adopt};
 
 /// The most that is read at a time: small enough for a processor's cache.
 const EVENTS: usize = 4_000;
@@ -24,6 +24,9 @@ impl Runner {
     /// again and finds the event.
     pub(super) async fn fill(&mut self) -> Result<(), Halt> {
         if self.stored.position > 0 || self.parked {
+            return Ok(());
+        }
+        if self.take_over().await? {
             return Ok(());
         }
         let Some(mut fold) = self.tracked.projection.fold(Ground::Empty) else { return Ok(()) };
@@ -60,6 +63,18 @@ impl Runner {
                 return Ok(());
             }
         }
+    }
+
+    /// Goes on from the rows of another version, if there are any that fit.
+    async fn take_over(&mut self) -> Result<bool, Halt> {
+        let (core, tracked, instance) = (self.core.clone(), self.tracked.clone(), self.instance.clone());
+        let taken = self.insist(|| async {
+            let _gate = tracked.gate.lock().await;
+            adopt::take_over(&*core.store, &*core.views, &*tracked.projection, &instance).await
+        });
+        let Some(head) = taken.await? else { return Ok(false) };
+        self.arrive(head);
+        Ok(true)
     }
 
     /// False: somebody else moved the checkpoint.

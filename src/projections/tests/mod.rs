@@ -1,6 +1,7 @@
 //! The engine under test: accounts, gates, and a view of both.
 
 mod documents;
+mod editions;
 mod failure;
 mod following;
 mod keys;
@@ -280,6 +281,11 @@ pub fn happening<E: crate::events::Event>(on: Ref, event: &E) -> Happening {
 }
 
 impl Writer {
+    /// The same writer, through another handle of the store.
+    pub fn through(self, store: &Arc<dyn Store>) -> Self {
+        Self { store: store.clone(), ..self }
+    }
+
     pub fn new(store: &Arc<dyn Store>) -> Self {
         Self { store: store.clone(), sequences: Mutex::default() }
     }

@@ -1,0 +1,342 @@
+//! Going on with what another version of a program made: a new version of a projection is filled from the log only if
+//! its rows would differ. For that, each generation keeps the [`Basis`] of its rows.
+//!
+//! Projections of all events are shared: [`settle`] finds the rows to work on. Projections of some event types are
+//! copied: [`take_over`] fills an empty generation from an older version's rows, because a program that does not know an
+//! event type goes past its events (guarantee 22).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::basis::{Basis, Kept};
+use super::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError, letters};
+use crate::events::{Head, Stored};
+use crate::store::{Generation, Instance, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views};
+
+/// How often the basis is written to rows that an older version of this crate made and another process goes on with.
+const ATTEMPTS: u32 = 10;
+
+/// How many rows are copied at a time.
+const COPIED_AT_ONCE: usize = 2_000;
+
+/// Finds the rows that the projection goes on with; answers the projection, under the version that these rows have.
+pub(super) async fn settle(
+    store: &dyn Store,
+    views: &dyn Views,
+    projection: Arc<dyn Projection>,
+) -> Result<Arc<dyn Projection>, StoreError> {
+    let Some(basis) = projection.basis() else { return Ok(projection) };
+    let (name, own) = (projection.name().to_owned(), projection.version());
+    let mut all: Vec<Generation> = views.generations().await?;
+    all.retain(|generation| generation.instance.name == name);
+    let taken: HashSet<u64> = all.iter().map(|generation| generation.instance.version).collect();
+    if !basis.is_shared() {
+        if taken.contains(&own) {
+            complete(store, views, &basis, &name, own).await;
+        }
+        return Ok(projection);
+    }
+    all.retain(|generation| generation.live);
+    all.sort_by_key(|generation| (generation.instance.version != own, std::cmp::Reverse(generation.head.position)));
+    let mut version = None;
+    for Generation { instance, head, .. } in &all {
+        let own = instance.version == own;
+        if own {
+            complete(store, views, &basis, &name, instance.version).await;
+        }
+        let mut snapshot = views.read(&name, instance.version).await?;
+        let fits = match Kept::read(&mut *snapshot).await? {
+            Some(kept) if own || holds(store, *head).await? => {
+                goes_on(store, &basis, &kept, snapshot.head()).await?
+            }
+            Some(_) => false,
+            // It could not be noted what they are made of; their version says it.
+            None => own,
+        };
+        if fits {
+            version = Some(instance.version);
+            break;
+        }
+    }
+    // None of the numbers is one whose rows were made otherwise.
+    let version = version.unwrap_or_else(|| {
+        let mut number = own;
+        while taken.contains(&number) {
+            number = after(number);
+        }
+        number
+    });
+    if version != own {
+        tracing::debug!(projection = name, own, version, "goes on with the rows of another version");
+    }
+    Ok(Arc::new(Shared(Arc::new(Inner { projection, basis, version, recorded: Mutex::default() }))))
+}
+
+/// A version for one that is taken, of 48 bits.
+fn after(version: u64) -> u64 {
+    let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(Sha256::digest(version.to_le_bytes()));
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+async fn holds(store: &dyn Store, head: Head) -> Result<bool, StoreError> {
+    let found = store.at(&[head.position]).await?;
+    Ok(head.position == 0 || found.first().is_some_and(|stored| stored.event_id == head.event_id))
+}
+
+/// Whether the log holds an event of one of these names up to this position: a look-up in the index by type.
+async fn is_in_log<'a>(
+    store: &dyn Store,
+    names: impl Iterator<Item = &'a String>,
+    until: u64,
+) -> Result<bool, StoreError> {
+    let names: Vec<String> = names.cloned().collect();
+    if names.is_empty() || until == 0 {
+        return Ok(false);
+    }
+    let page = store.read(0, 1, &Interest::EventTypes(names)).await?;
+    Ok(page.events.first().is_some_and(|stored| stored.position <= until))
+}
+
+/// Whether this program would have made the same of the log up to `head`. Event types that only others know do not
+/// matter: their events are taken in.
+async fn goes_on(store: &dyn Store, basis: &Basis, kept: &Kept, head: Head) -> Result<bool, StoreError> {
+    let same = |(name, fingerprint)| basis.types.get(name).is_none_or(|own: &String| own == fingerprint);
+    if kept.layout.as_ref() != Some(&basis.layout) || !kept.types.iter().all(same) {
+        return Ok(false);
+    }
+    let unrecorded = basis.types.keys().filter(|name| !kept.types.contains_key(*name));
+    Ok(!is_in_log(store, unrecorded, head.position).await?)
+}
+
+/// Writes the basis where an older version of this crate made the rows: their version says that they are made of
+/// exactly these declarations. Who may only read goes on without.
+async fn complete(store: &dyn Store, views: &dyn Views, basis: &Basis, name: &str, version: u64) {
+    if let Err(error) = write_basis(store, views, basis, name, version).await {
+        tracing::debug!(projection = name, %error, "what its rows are made of could not be noted");
+    }
+}
+
+async fn write_basis(
+    store: &dyn Store,
+    views: &dyn Views,
+    basis: &Basis,
+    name: &str,
+    version: u64,
+) -> Result<(), StoreError> {
+    for _ in 0..ATTEMPTS {
+        let mut snapshot = views.read(name, version).await?;
+        if Kept::read(&mut *snapshot).await?.is_some() {
+            return Ok(());
+        }
+        drop(snapshot);
+        let (instance, head) = views.live(name, version).await?;
+        let mut types = basis.types.clone();
+        if basis.is_shared() {
+            for name in basis.types.keys() {
+                if !is_in_log(store, std::iter::once(name), head.position).await? {
+                    types.remove(name);
+                }
+            }
+        }
+        if let Some(mut transaction) = views.begin(&instance, head, head).await? {
+            basis.keep(&types, &mut *transaction).await?;
+            return transaction.commit().await;
+        }
+    }
+    tracing::debug!(projection = name, "another process moves on too fast to note what its rows are made of");
+    Ok(())
+}
+
+/// A projection of all events, at the rows that it shares with programs that make the same of the log.
+struct Shared(Arc<Inner>);
+
+struct Inner {
+    projection: Arc<dyn Projection>,
+    basis: Basis,
+    version: u64,
+    /// Event types that are known to be recorded, by table: a generation's records do not change.
+    recorded: Mutex<HashMap<String, HashSet<String>>>,
+}
+
+impl Inner {
+    /// Records the types of the events that this transaction takes in.
+    async fn record(
+        &self,
+        types: BTreeSet<&str>,
+        transaction: &mut dyn Transaction,
+    ) -> Result<(), ProjectionError> {
+        let generation = transaction.table("");
+        let lock = || self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = types;
+        if let Some(recorded) = lock().get(&generation) {
+            new.retain(|name| !recorded.contains(*name));
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        // What is recorded only now may be rolled back: it is known from the next batch on.
+        let before = self.basis.record(&new, transaction).await?;
+        lock().entry(generation).or_default().extend(before.into_iter().map(str::to_owned));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Projection for Shared {
+    fn name(&self) -> &str {
+        self.0.projection.name()
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        Some(self.0.basis.clone())
+    }
+
+    fn interest(&self) -> Interest {
+        self.0.projection.interest()
+    }
+
+    fn documents(&self) -> bool {
+        self.0.projection.documents()
+    }
+
+    fn fields(&self) -> Vec<FieldInfo> {
+        self.0.projection.fields()
+    }
+
+    fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {
+        self.0.projection.keys(stored)
+    }
+
+    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
+        let fold = self.0.projection.fold(ground)?;
+        Some(Box::new(Recording { fold, inner: self.0.clone(), types: BTreeSet::new() }))
+    }
+
+    async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        self.0.projection.setup(transaction).await
+    }
+
+    async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        self.0.projection.indexes(transaction).await
+    }
+
+    async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        self.0.record(batch.events.iter().map(|stored| stored.event_type.as_str()).collect(), transaction).await?;
+        self.0.projection.apply(batch, transaction).await
+    }
+}
+
+/// A fold that records the types of what it writes.
+struct Recording {
+    fold: Box<dyn Fold>,
+    inner: Arc<Inner>,
+    types: BTreeSet<String>,
+}
+
+#[async_trait]
+impl Fold for Recording {
+    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError> {
+        for stored in events {
+            if !self.types.contains(&stored.event_type) {
+                self.types.insert(stored.event_type.clone());
+            }
+        }
+        self.fold.gather(events, keys)
+    }
+
+    fn lacks(&self) -> bool {
+        self.fold.lacks()
+    }
+
+    async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        self.fold.load(transaction).await
+    }
+
+    fn fold(&mut self) {
+        self.fold.fold();
+    }
+
+    fn position(&self) -> u64 {
+        self.fold.position()
+    }
+
+    fn bytes(&self) -> usize {
+        self.fold.bytes()
+    }
+
+    async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        self.inner.record(self.types.iter().map(String::as_str).collect(), transaction).await?;
+        self.fold.write(transaction).await
+    }
+}
+
+/// Fills an empty generation with the rows of another version, if this program would have made the same of the log up
+/// to where that is; answers up to where.
+pub(super) async fn take_over(
+    store: &dyn Store,
+    views: &dyn Views,
+    projection: &dyn Projection,
+    instance: &Instance,
+) -> Result<Option<Head>, ProjectionError> {
+    let Some(basis) = projection.basis().filter(|basis| !basis.is_shared()) else { return Ok(None) };
+    let mut others: Vec<Generation> = views.generations().await?;
+    others.retain(|Generation { instance: other, head, live, .. }| {
+        *live && other.name == instance.name && other.version != instance.version && head.position > 0
+    });
+    others.sort_by_key(|generation| std::cmp::Reverse(generation.head.position));
+    for Generation { instance: other, .. } in others {
+        let mut snapshot = views.read(&other.name, other.version).await?;
+        let head = snapshot.head();
+        let Some(kept) = Kept::read(&mut *snapshot).await? else { continue };
+        if !would_be_copied(store, &basis, &kept, head).await? || letters::count(&mut *snapshot).await? > 0 {
+            continue;
+        }
+        let Some(mut transaction) = views.begin(instance, Head::default(), head).await? else { return Ok(None) };
+        for table in &basis.tables {
+            copy(table.name, table.key, &mut *snapshot, &mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        tracing::debug!(projection = other.name, from = other.version, "took over the rows of another version");
+        return Ok(Some(head));
+    }
+    Ok(None)
+}
+
+/// Whether the rows are those that this program would have made of the log up to `head`: they differ in event types of
+/// which it holds no event.
+async fn would_be_copied(store: &dyn Store, basis: &Basis, kept: &Kept, head: Head) -> Result<bool, StoreError> {
+    if kept.layout.as_ref() != Some(&basis.layout) || !holds(store, head).await? {
+        return Ok(false);
+    }
+    let differs = |name: &&String| basis.types.get(*name) != kept.types.get(*name);
+    let names: BTreeSet<&String> = basis.types.keys().chain(kept.types.keys()).filter(differs).collect();
+    Ok(!is_in_log(store, names.into_iter(), head.position).await?)
+}
+
+async fn copy(
+    table: &str,
+    key: &[&str],
+    snapshot: &mut dyn ViewSnapshot,
+    transaction: &mut dyn Transaction,
+) -> Result<(), StoreError> {
+    let (from, into, columns) = (snapshot.table(table), transaction.table(table), key.join(", "));
+    let list = |length: usize| (1..=length).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let mut after: Row = Vec::new();
+    loop {
+        let bound =
+            if after.is_empty() { String::new() } else { format!("WHERE ({columns}) > ({})", list(key.len())) };
+        let sql = format!("SELECT * FROM {from} {bound} ORDER BY {columns} LIMIT {COPIED_AT_ONCE}");
+        let rows = snapshot.query(&sql, after).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last[..key.len()].to_vec();
+        let insert = format!("INSERT INTO {into} VALUES ({})", list(last.len()));
+        transaction.execute_many(&insert, rows).await?;
+    }
+}

@@ -1,0 +1,198 @@
+//! [`Basis`]: what a projection's rows were made from, and the table that keeps it beside the rows.
+//!
+//! A version of a projection is made from declarations, so a program that declares one more event type has another
+//! version. With the basis such a program sees that the rows of an older version are what it would make itself: see
+//! `adopt`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::ProjectionError;
+use crate::events::Types;
+use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot};
+
+/// The table of each generation: the fingerprint of each event type that its rows were made from, by the type's name
+/// in the log; and the layout, under [`LAYOUT`].
+const TABLE: &str = "made_of";
+
+/// No event type has this name.
+const LAYOUT: &str = "";
+
+/// What the rows of a projection depend on, besides the events: see [`Projection::basis`](super::Projection::basis).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// All but the event types: the form of the tables, the projection's own version. Rows of another layout are not
+    /// used.
+    pub layout: String,
+    /// For each name that a wanted event may have in the log, a fingerprint of what the rows of such an event depend on.
+    pub types: BTreeMap<String, String>,
+    /// The tables that hold all that the projection keeps: a newer version copies them. Empty if programs of different
+    /// versions can work on the same rows, because the projection takes in events of every type: one that comes to an
+    /// event type that it does not know waits for one that does.
+    pub tables: Vec<KeptTable>,
+}
+
+/// A table of a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptTable {
+    /// Its name, as in [`Transaction::table`].
+    pub name: &'static str,
+    /// The columns of its primary key: its first columns, in this order.
+    pub key: &'static [&'static str],
+}
+
+impl Basis {
+    /// The basis of a projection of all events: a type's fingerprint covers its name, aggregate, payload version, topics
+    /// and targets, and with `actions` its action. Sentences are not in it: they are made on read.
+    #[must_use]
+    pub fn of_all(layout: u64, types: &Types, actions: bool) -> Self {
+        let mut fingerprints = BTreeMap::new();
+        for known in types.iter() {
+            let declaration = known.declaration;
+            let mut hash = Sha256::new();
+            let mut part = |text: &str| {
+                hash.update((text.len() as u64).to_le_bytes());
+                hash.update(text);
+            };
+            part(known.aggregate_type);
+            part(declaration.event_type);
+            part(&declaration.version_text());
+            part(if actions { declaration.action.as_str() } else { "" });
+            declaration.topics.iter().for_each(|topic| part(topic));
+            part("targets");
+            declaration.fields.iter().filter(|field| field.target).for_each(|field| part(field.name));
+            let fingerprint = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            for name in types.names(declaration.event_type) {
+                fingerprints.insert(name.to_owned(), fingerprint.clone());
+            }
+        }
+        Self { layout: layout.to_string(), types: fingerprints, tables: Vec::new() }
+    }
+
+    /// Whether programs of different versions work on the same rows.
+    pub(super) fn is_shared(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Makes the table in a generation where nothing is taken in yet. Where rows are shared, the event types follow
+    /// when the first event of each is taken in.
+    pub(super) async fn set_up(&self, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+        let none = BTreeMap::new();
+        self.keep(if self.is_shared() { &none } else { &self.types }, transaction).await
+    }
+
+    /// Keeps the layout and the fingerprints of these types.
+    pub(super) async fn keep(
+        &self,
+        types: &BTreeMap<String, String>,
+        transaction: &mut dyn Transaction,
+    ) -> Result<(), StoreError> {
+        make_table(transaction).await?;
+        let layout = (LAYOUT, self.layout.as_str());
+        let types = types.iter().map(|(name, fingerprint)| (name.as_str(), fingerprint.as_str()));
+        insert(std::iter::once(layout).chain(types), transaction).await
+    }
+
+    /// Keeps that events of these types are taken in; answers which of them were kept before.
+    pub(super) async fn record<'a>(
+        &self,
+        names: &BTreeSet<&'a str>,
+        transaction: &mut dyn Transaction,
+    ) -> Result<Vec<&'a str>, ProjectionError> {
+        make_table(transaction).await?;
+        let sql = format!("SELECT event_type, fingerprint FROM {}", transaction.table(TABLE));
+        let kept = Kept::from_rows(transaction.query(&sql, Vec::new()).await?);
+        let (mut before, mut new) = (Vec::new(), Vec::new());
+        for name in names {
+            // What this program does not know, it cannot take in: the projection says so.
+            let Some(own) = self.types.get(*name) else { continue };
+            match kept.types.get(*name) {
+                Some(fingerprint) if fingerprint == own => before.push(*name),
+                Some(_) => {
+                    let error = MadeOtherwise { event_type: (*name).to_owned() };
+                    return Err(ProjectionError::Other(Box::new(error)));
+                }
+                None => new.push((*name, own.as_str())),
+            }
+        }
+        insert(new.into_iter(), transaction).await?;
+        Ok(before)
+    }
+}
+
+/// What the rows of a generation were made from.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The layout, unless it is not known: the rows were made by an older version of this crate.
+    pub layout: Option<String>,
+    /// The event types by their names in the log.
+    pub types: BTreeMap<String, String>,
+}
+
+impl Kept {
+    /// `None`: the generation was made by an older version of this crate, which kept nothing of the kind.
+    pub async fn read(snapshot: &mut dyn ViewSnapshot) -> Result<Option<Self>, StoreError> {
+        let table = snapshot.table(TABLE);
+        let find = match snapshot.dialect() {
+            Dialect::Sqlite => {
+                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND '\"' || replace(name, '\"', '\"\"') || '\"' = $1"
+            }
+            Dialect::Postgres => "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+        };
+        if snapshot.query(find, vec![table.as_str().into()]).await?.is_empty() {
+            return Ok(None);
+        }
+        let rows = snapshot.query(&format!("SELECT event_type, fingerprint FROM {table}"), Vec::new()).await?;
+        Ok(Some(Self::from_rows(rows)))
+    }
+
+    fn from_rows(rows: Vec<Row>) -> Self {
+        let mut kept = Self::default();
+        for row in rows {
+            let [Cell::Text(name), Cell::Text(fingerprint)] = row.as_slice() else { continue };
+            match name.as_str() {
+                LAYOUT => kept.layout = Some(fingerprint.clone()),
+                name => drop(kept.types.insert(name.to_owned(), fingerprint.clone())),
+            }
+        }
+        kept
+    }
+}
+
+async fn make_table(transaction: &mut dyn Transaction) -> Result<(), StoreError> {
+    let text = match transaction.dialect() {
+        Dialect::Sqlite => "TEXT",
+        Dialect::Postgres => "TEXT COLLATE \"C\"",
+    };
+    let table = transaction.table(TABLE);
+    let make = format!(
+        "CREATE TABLE IF NOT EXISTS {table} (event_type {text} NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL)"
+    );
+    transaction.execute(&make, Vec::new()).await.map(drop)
+}
+
+async fn insert(
+    types: impl Iterator<Item = (&str, &str)>,
+    transaction: &mut dyn Transaction,
+) -> Result<(), StoreError> {
+    let rows: Vec<Row> = types.map(|(name, fingerprint)| vec![name.into(), fingerprint.into()]).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let table = transaction.table(TABLE);
+    let insert = format!(
+        "INSERT INTO {table} (event_type, fingerprint) VALUES ($1, $2) ON CONFLICT (event_type) DO NOTHING"
+    );
+    transaction.execute_many(&insert, rows).await
+}
+
+/// Another program took in events of a type that it declares otherwise than this one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another program has taken in events of type `{event_type}`, which it declares otherwise than this program: \
+     restart this program, so that it builds a projection of its own"
+)]
+struct MadeOtherwise {
+    event_type: String,
+}
