@@ -23,7 +23,7 @@ async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let clock: Clock = Arc::new(|| "2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap());
     let options = OpenOptions { app: "trail".to_owned(), clock: clock.clone(), create: true };
     let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
-    let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None));
+    let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None, Arc::default()));
     if let Some(id) = in_the_way {
         let other = RecordDenials { trail: TrailId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
         engine.execute(Box::new(other), &by("mallory").own(id)).await.unwrap();
