@@ -78,7 +78,7 @@ async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowle
     let third = place.open().await;
     assert_eq!(third.head().await.unwrap(), acknowledged.head);
     committed(&*second, commit(3).on("tally:a", 2, 1)).await;
-    assert_eq!(third.integrity().await.unwrap(), Vec::<String>::new());
+    assert_eq!(third.integrity().await.unwrap(), Vec::new());
 }
 
 /// SQLite would begin a new log, and remove with the -wal file what was acknowledged.
