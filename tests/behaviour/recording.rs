@@ -62,7 +62,8 @@ async fn a_projection_that_executes_a_command_is_refused_and_nothing_is_written(
     let annals = app().projection(generous).open(place.url()).await.unwrap();
     holder.set(annals.clone()).unwrap();
     let receipt = annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
-    annals.reading("generous").unwrap().caught_up(receipt.head, None).await.unwrap();
+    let patience = Some(std::time::Duration::from_secs(30));
+    annals.reading("generous").unwrap().caught_up(receipt.head, patience).await.unwrap();
     annals.rebuild("generous").unwrap().await.unwrap();
     assert_eq!(*said.lock().unwrap(), ["[true, true, true]", "[true, true, true]"], "live and in a rebuild");
     assert_eq!(log(&annals).await.len(), 1);
