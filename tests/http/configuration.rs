@@ -79,7 +79,8 @@ fn pay(url: &str) -> RequestBuilder {
 /// Where the store is, where it listens, who whoever asks is, how often, what is logged, where spans go.
 async fn without_keys(by_flag: bool) {
     let place = Place::sqlite();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    // On an address of its own: other tests, on 127.0.0.1, could take the port before the program does.
+    let free = TcpListener::bind("127.0.0.2:0").await.unwrap().local_addr().unwrap().to_string();
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
     let process = serve(
