@@ -2,7 +2,7 @@
 //!
 //! SQLite opens a file by its path once. When the file is then removed or another is put in its place, SQLite goes on
 //! with the one that it has open, which nobody else will ever read. It looks at no path before a commit, so this does:
-//! three calls of `stat`, about two microseconds.
+//! three calls of `stat`, six to seven microseconds on a busy machine.
 
 use std::fs;
 use std::io;
