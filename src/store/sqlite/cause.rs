@@ -1,5 +1,6 @@
 //! Why a database file cannot be opened: SQLite says "unable to open database file" or "disk I/O error" for many causes.
 
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -14,10 +15,12 @@ pub(super) fn of(path: &Path) -> Option<String> {
     write_beside(directory).err().map(|error| advice(&error, directory))
 }
 
+/// With no crate between: it would wrap the error, and what the system said could not be told any more.
 fn write_beside(directory: &Path) -> io::Result<()> {
-    let mut probe = tempfile::Builder::new().prefix(".annals-").tempfile_in(directory)?;
-    probe.write_all(&[0; ROOM])?;
-    probe.as_file().sync_all()
+    let path = directory.join(format!(".annals-{:016x}", fastrand::u64(..)));
+    let mut probe = File::create_new(&path)?;
+    let written = probe.write_all(&[0; ROOM]).and_then(|()| probe.sync_all());
+    written.and(fs::remove_file(&path))
 }
 
 /// The codes of Unix for a table of open files that is full: of the system, and of the process.
@@ -63,6 +66,13 @@ mod tests {
         ] {
             assert!(said(code).contains(words), "{code}: {}", said(code));
         }
+    }
+
+    #[test]
+    fn what_the_system_said_of_the_other_file_is_not_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = write_beside(&directory.path().join("no")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(2));
     }
 
     #[test]
