@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use annals::commands::ExecuteError;
+use annals::http::Authentication;
 use annals::prelude::*;
 use annals::projections::ReadError;
 use annals_test_postgres::Server;
@@ -27,18 +28,29 @@ impl Health {
     async fn of(annals: &Annals) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = annals::http::router(annals.clone()).into_router();
+        let alice = Authentication::trusting(Some("user:alice".parse().unwrap()));
+        let router = annals::http::router(annals.clone()).authentication(alice).into_router();
         tokio::spawn(annals::http::serve(listener, router, std::future::pending()));
         Self(address)
     }
 
-    /// Whether `/readyz` says 200.
-    async fn is_ready(&self) -> bool {
+    /// The answer to a request, with its head.
+    async fn ask(&self, line: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.0).await.unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        answer.starts_with("HTTP/1.1 200")
+        answer
+    }
+
+    /// Whether `/readyz` says 200.
+    async fn is_ready(&self) -> bool {
+        self.ask("GET /readyz", "").await.starts_with("HTTP/1.1 200")
     }
 }
 
@@ -164,5 +176,22 @@ async fn a_server_that_stands_still_is_not_ready() {
     server.thaw();
     wait_for("readiness", async || health.is_ready().await).await;
     until_paid_in(&annals, 1).await;
+    annals.close().await;
+}
+
+/// Nothing is wrong with the program: the caller may try again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_whose_aggregate_cannot_be_loaded_because_the_server_is_gone_is_503() {
+    let server = Server::own();
+    let schema = server.schema();
+    let annals = app().open_without_following(schema.url()).await.unwrap();
+    let health = Health::of(&annals).await;
+    let ask = async || health.ask("POST /commands/deposit", r#"{"account":"a","cents":1}"#).await;
+    server.stop_immediately();
+    let answer = ask().await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    server.start();
+    let answer = ask().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     annals.close().await;
 }
