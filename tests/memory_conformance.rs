@@ -198,6 +198,9 @@ impl Store for MemoryStore {
     async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         self.read(|_| ())?;
         let (shared, clock) = (self.shared.clone(), self.clock.clone());
+        if let Ok(_turn) = shared.writing.try_lock() {
+            return shared.append(&batch, clock());
+        }
         // A task of its own: the caller may stop waiting.
         let appending = tokio::spawn(async move {
             let _turn = shared.writing.lock().await;
@@ -270,7 +273,9 @@ impl Store for MemoryStore {
     }
 
     async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.read(|log| log.snapshots.keys().cloned().collect())
+        let mut aggregates: Vec<Ref> = self.read(|log| log.snapshots.keys().cloned().collect())?;
+        aggregates.sort();
+        Ok(aggregates)
     }
 
     async fn drop_snapshots(&self) -> Result<u64, StoreError> {

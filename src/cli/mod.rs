@@ -209,9 +209,9 @@ impl App {
             Ok(matches) => matches,
             Err(error) => {
                 let text = error.render().to_string();
-                // An argument that is repeated may be a URL with a password.
+                // An argument that is repeated may be a URL with a password. Help goes to stdout; the URLs in it are examples.
                 let hidden = shown_in(&text);
-                if hidden == text {
+                if hidden == text || !error.use_stderr() {
                     let _ = error.print();
                 } else {
                     stderr::say(hidden.trim_end());

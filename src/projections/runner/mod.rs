@@ -210,6 +210,10 @@ impl Runner {
         let (instance, from, parked) = (self.instance.clone(), self.stored, self.parked);
         let result = attempt(&core, || async {
             let _gate = tracked.gate.lock().await;
+            // Another process may have made the generation again, without its tables, in a views file that was removed.
+            if from == Head::default() {
+                set_up(&*core.views, &*tracked.projection, &instance, true).await?;
+            }
             step(&*core.views, &*tracked.projection, &instance, EventBatch { from, to, events }, parked).await
         });
         match result.await {

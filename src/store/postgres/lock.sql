@@ -18,6 +18,8 @@ DROP TABLE {schema}.head;
 -- in through the function alone; `check` recomputes the digests and counts the positions.
 ALTER TABLE {schema}.events
     DROP CONSTRAINT IF EXISTS events_sequence_check,
+    -- As it was called where the table of postgres-es had the name.
+    DROP CONSTRAINT IF EXISTS events_sequence_check1,
     DROP CONSTRAINT IF EXISTS events_position_counts,
     DROP CONSTRAINT IF EXISTS events_digest_length;
 ALTER TABLE {schema}.commands DROP CONSTRAINT IF EXISTS commands_body_digest_check;

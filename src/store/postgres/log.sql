@@ -17,7 +17,7 @@ INSERT INTO {schema}.head DEFAULT VALUES;
 CREATE TABLE {schema}.events (
     aggregate_type text COLLATE "C" NOT NULL,
     aggregate_id   text COLLATE "C" NOT NULL,
-    sequence       bigint NOT NULL CHECK (sequence >= 0),
+    sequence       bigint NOT NULL CONSTRAINT events_sequence_check CHECK (sequence >= 0),
     event_type     text COLLATE "C" NOT NULL,
     event_version  text COLLATE "C" NOT NULL,
     payload        json NOT NULL,        -- `json` keeps the text as given, byte for byte

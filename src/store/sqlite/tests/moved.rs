@@ -99,8 +99,8 @@ async fn no_new_log_is_begun_beside_the_wal_of_one_that_was_moved_away() {
 }
 
 /// A store whose writer does `work` once while a transaction is open.
-async fn open_with(place: &Place, work: impl FnOnce() + Send + 'static) -> Arc<dyn Store> {
-    let hook: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+async fn open_with<F: FnOnce() + Send + 'static>(place: &Place, work: F) -> Arc<dyn Store> {
+    let hook: Arc<Mutex<Option<F>>> = Arc::default();
     let clock = {
         let hook = hook.clone();
         Arc::new(move || {
@@ -113,7 +113,7 @@ async fn open_with(place: &Place, work: impl FnOnce() + Send + 'static) -> Arc<d
     let options = OpenOptions { app: APP.to_owned(), clock, create: true };
     let store = crate::store::open(&format!("sqlite://{}", place.log().display()), options).await.unwrap();
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    *hook.lock().unwrap() = Some(Box::new(work));
+    *hook.lock().unwrap() = Some(work);
     store
 }
 
