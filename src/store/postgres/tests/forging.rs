@@ -82,7 +82,7 @@ async fn the_append_function_refuses_what_no_reader_could_read() {
         ("event_metadata", "ARRAY['{}']", "names no actor"),
         ("event_metadata", "ARRAY['5']", "names no actor"),
         ("event_metadata", "ARRAY['{\"actor\":\"nobody\"}']", "names no actor"),
-        ("event_metadata", "ARRAY['no json']", "json"),
+        ("event_metadata", "ARRAY['no json']", "names no actor"),
         ("event_payload", "ARRAY['no json']", "json"),
         ("event_digest", "ARRAY[''::bytea]", "digest"),
         ("body_digest", "ARRAY[''::bytea]", "digest"),
@@ -186,4 +186,23 @@ async fn nothing_is_appended_after_an_event_whose_time_no_reader_can_read() {
     let refused =
         super::reason(store.append(crate::store::conformance::bench::batch([commit(2).on("tally:a", 1, 1)])).await);
     assert!(refused.contains("no reader could read") && refused.contains("check"), "{refused}");
+}
+
+/// Guarantee 10: Postgres keeps JSON that holds a NUL, and extracts nothing of it.
+#[tokio::test]
+async fn metadata_with_a_nul_anywhere_and_an_actor_of_any_letters_is_appended() {
+    let bed = Bed::new();
+    let store = bed.open().await;
+    let long = "x".repeat(2_000);
+    let texts = [
+        r#"{"actor":"user:\u0001","correlation":"\u0000"}"#.to_owned(),
+        r#"{"actor":"user:\"","correlation":"\u0000"}"#.to_owned(),
+        format!(r#"{{"actor":"user:a","correlation":"{long}\u0000"}}"#),
+        format!(r#"{{"actor":"user:{}","correlation":"\u0000"}}"#, r"\u0000".repeat(1_000)),
+    ];
+    for (metadata, sequence) in texts.iter().zip(0..) {
+        committed(&*store, commit(u128::from(sequence) + 1).metadata(metadata).on("tally:a", sequence, 1)).await;
+    }
+    let kept: Vec<String> = log(&*store).await.into_iter().map(|event| event.metadata).collect();
+    assert_eq!(kept, texts);
 }
