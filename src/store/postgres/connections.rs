@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(240);
 const READ_ONLY: Duration = Duration::from_secs(2);
 /// How long a farewell to the server may take. Nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often a reader's connection that is lost while it is being made is tried again.
+/// How often a connection that is lost while it is being made is tried again.
 const LOST: u32 = 3;
 /// Between two attempts to connect to a server that is being started.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -198,15 +198,15 @@ impl Connections {
         Ok(Line { connection, origin, read_only, made: Instant::now(), schema: schema.clone() })
     }
 
-    /// A new connection. Readers wait for a server that is being started, and try again when the connection is lost while
-    /// it is being made.
+    /// A new connection: one that is lost while it is being made is tried again, since nothing was asked on it. Readers
+    /// wait for a server that is being started.
     async fn connect_in_time(&self, purpose: Purpose, schema: &Arc<str>) -> Result<Line, sqlx::Error> {
         let reads = matches!(purpose, Purpose::Log | Purpose::Views);
         let mut lost_before = 0;
         loop {
             match self.connect(purpose, schema).await {
                 Err(error) if reads && is_starting(&error) => {}
-                Err(error) if reads && lost(&error) && lost_before < LOST => lost_before += 1,
+                Err(error) if lost(&error) && lost_before < LOST => lost_before += 1,
                 connected => return connected,
             }
             tokio::time::sleep(PAUSE).await;
