@@ -21,7 +21,7 @@ const DOING: &str = "reading the log";
 /// A reader of few event types looks through so many times its page before it asks the index.
 const WINDOW: u64 = 4;
 /// How often a read is tried. With the first connection that turns out to be dead, all as old as it are replaced.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 /// Begins a transaction where a connection is one's own in a transaction alone.
 const BEGIN: &str = "BEGIN READ ONLY";
 

@@ -55,7 +55,7 @@ pub(super) const SNAPSHOT_DIGESTS: &str = include_str!("snapshots.sql");
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often something is begun. With the first connection that turns out to be dead, all as old as it are replaced.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 
 /// A projection's transaction. A leader that stops in the middle (SIGSTOP, a machine that is put to sleep) loses it, so
 /// that its successor can go on. Plans are made for the tables as they are now, not as they were when they were empty.
