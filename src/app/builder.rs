@@ -161,6 +161,7 @@ impl App {
     /// `project_member.added` is told by the attribute `added` of the message `project_member`, with the event's facts as
     /// arguments; `roles.from` is `$roles-from`. `nothing` is the word for what is not there, `field-roles` what a changed
     /// field `roles` is called. Whatever is missing or names no field is found by [`check`](Self::check).
+    #[cfg(feature = "translations")]
     #[must_use]
     pub fn locale(mut self, locale: &str, fluent: &str) -> Self {
         self.locales.add(locale, fluent);

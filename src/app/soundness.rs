@@ -50,6 +50,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
              its aggregate"
         ));
     }
+    #[cfg(feature = "translations")]
     problems.extend(presenter::check(&app.locales, &app.types));
     match problems.is_empty() {
         true => Ok(()),

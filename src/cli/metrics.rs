@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{self, Format, plain};
+#[cfg(feature = "plots")]
 use super::plot;
-use super::{Open, ReaderArgs, StoreArgs, caught_up};
+use super::{Open, ReaderArgs, StoreArgs, caught_up, sparkline};
 use crate::BoxError;
 use crate::app::App;
 use crate::projections::metrics::{Asked, Busy, Metrics as Projection, Numbers, Shifts};
@@ -26,6 +27,7 @@ pub(super) struct Metrics {
     #[command(flatten)]
     asked: Asked,
     /// Write a plot to this file: .svg or .png
+    #[cfg(feature = "plots")]
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// How they are printed
@@ -48,6 +50,7 @@ impl Metrics {
                 None => annals.metric(&self.topic),
             };
             let numbers = self.asked.of(query).await?;
+            #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
                 plot::write(&numbers.buckets, file)?;
             }
@@ -71,7 +74,8 @@ fn print(numbers: &Numbers) -> Result<(), BoxError> {
         metric.head.position
     ))?;
     if !numbers.buckets.buckets.is_empty() {
-        let (line, most) = (plot::sparkline(&numbers.buckets.buckets), plot::most(&numbers.buckets.buckets));
+        let (line, most) =
+            (sparkline::sparkline(&numbers.buckets.buckets), sparkline::most(&numbers.buckets.buckets));
         output::line(&format!("  |{line}| at most {most} in each of {}", numbers.buckets.buckets.len()))?;
     }
     for (action, count) in &metric.by_action {

@@ -4,7 +4,7 @@
 //! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`,
 //!   `check`, `backup`, `migrate`, `serve`
 //! - `asking`, `words`: flags that several share: what is asked for, by whom, and the words that it is told in
-//! - `plot`: plots, in a file or on a line
+//! - `plot`: plots in SVG or PNG files (feature `plots`); `sparkline`: one line of bars in the terminal
 //! - `output`: formats
 //! - `logs`: what is logged to stderr; `stderr`: lines to stderr, whatever it is; `telemetry`: what is told to a collector beside it
 //! - `progress`: bars on a terminal, plain lines otherwise
@@ -23,11 +23,13 @@ mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
 mod output;
+#[cfg(feature = "plots")]
 mod plot;
 mod progress;
 mod projections;
 #[cfg(feature = "http")]
 mod serve;
+mod sparkline;
 mod stderr;
 #[cfg(feature = "telemetry")]
 mod telemetry;

@@ -1,4 +1,4 @@
-//! Plots: a file, or a line of the terminal.
+//! Plots in SVG or PNG files.
 
 use std::path::Path;
 
@@ -10,8 +10,9 @@ use plotters::prelude::{
 };
 
 use super::output::plain;
+use super::sparkline::most;
 use crate::BoxError;
-use crate::projections::metrics::{Bucket, Buckets};
+use crate::projections::metrics::Buckets;
 
 const SIZE: (u32, u32) = (960, 360);
 /// Where the bars stand: left, top, right, bottom.
@@ -34,22 +35,6 @@ pub(super) fn write(buckets: &Buckets, file: &Path) -> Result<(), BoxError> {
         Some("png") => draw(buckets, BitMapBackend::new(file, SIZE).into_drawing_area(), Letters::Dots),
         _ => Err(format!("`{}` is no plot: name it .svg or .png", plain(&file.to_string_lossy())).into()),
     }
-}
-
-/// The buckets as a line of bars, and what its highest stands for.
-pub(super) fn sparkline(buckets: &[Bucket]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let most = most(buckets);
-    let bar = |bucket: &Bucket| match bucket.total {
-        0 => ' ',
-        total => BARS[usize::try_from((total * 8 - 1) / most).unwrap_or(7).min(7)],
-    };
-    buckets.iter().map(bar).collect()
-}
-
-/// The most events of a bucket, 1 at least.
-pub(super) fn most(buckets: &[Bucket]) -> u64 {
-    buckets.iter().map(|bucket| bucket.total).max().unwrap_or(0).max(1)
 }
 
 fn draw<B: DrawingBackend>(buckets: &Buckets, area: DrawingArea<B, Shift>, letters: Letters) -> Result<(), BoxError>
@@ -121,6 +106,7 @@ where
 mod tests {
     use super::*;
     use crate::events::Head;
+    use crate::projections::metrics::Bucket;
 
     fn buckets(totals: &[u64]) -> Buckets {
         let time = |n: usize| jiff::Timestamp::from_second(60 * n as i64).unwrap();
@@ -130,13 +116,6 @@ mod tests {
             head: Head::default(),
             buckets: totals.iter().enumerate().map(bucket).collect(),
         }
-    }
-
-    #[test]
-    fn a_sparkline_shows_each_bucket_by_its_share_of_the_most() {
-        assert_eq!(sparkline(&buckets(&[0, 1, 8, 4, 7]).buckets), " ▁█▄▇");
-        assert_eq!(sparkline(&buckets(&[0, 0]).buckets), "  ");
-        assert_eq!(sparkline(&buckets(&[1_000_000, 1]).buckets), "█▁");
     }
 
     #[test]

@@ -101,6 +101,6 @@ schema!(
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some("The format of an export."))
-        .enum_values(Some(Format::ALL.map(Format::as_str)))
+        .enum_values(Some(Format::ALL.iter().map(|format| format.as_str())))
         .build()
 );

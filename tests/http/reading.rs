@@ -72,7 +72,7 @@ async fn filters_counts_and_orders_are_those_of_the_library(place: &Place) {
 async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
     let (served, last) = some(place).await;
     served.get(&format!("/audit?limit=1&{}", after(&last))).await;
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let answer = served.get(&format!("/audit/export?format={format}&target=account:a")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(answer.header("content-disposition").starts_with("attachment; filename=\"audit."));

@@ -4,11 +4,6 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Threads that answer requests at once do not wait for each other when they need memory.
-#[cfg(not(target_env = "msvc"))]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();

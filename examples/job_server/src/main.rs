@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Threads that answer requests at once do not wait for each other when they need memory.
-#[cfg(not(target_env = "msvc"))]
+#[cfg(all(feature = "server", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

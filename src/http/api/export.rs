@@ -130,6 +130,7 @@ fn content_type(format: Format) -> &'static str {
     match format {
         Format::Csv => "text/csv; charset=utf-8",
         Format::Jsonl => "application/jsonl",
+        #[cfg(feature = "cloudevents")]
         Format::CloudEvents => "application/cloudevents-batch+json",
         Format::Ocel => "application/json",
     }
@@ -139,6 +140,8 @@ fn extension(format: Format) -> &'static str {
     match format {
         Format::Csv => "csv",
         Format::Jsonl => "jsonl",
-        Format::CloudEvents | Format::Ocel => "json",
+        #[cfg(feature = "cloudevents")]
+        Format::CloudEvents => "json",
+        Format::Ocel => "json",
     }
 }

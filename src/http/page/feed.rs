@@ -220,7 +220,7 @@ fn tools(site: &Site, question: &Question, language: &str) -> Markup {
             details.download {
                 summary.button { "Download" }
                 ul {
-                    @for format in Format::ALL {
+                    @for &format in Format::ALL {
                         li { a href=(site.link("audit/export", &all.with("format", format))) download { (format_words(format)) } }
                     }
                 }

@@ -4,8 +4,9 @@
 //! - `run`: [`Export`], the builder, and how it runs
 //! - `statement`: [`Statement`], what an export covers; [`Format`], [`ExportError`]
 //! - `encode`: what a format has to do; JSON without marks that act
-//! - `csv`, `jsonl`, `cloudevents`, `ocel`: the formats
+//! - `csv`, `jsonl`, `cloudevents` (with the feature of that name), `ocel`: the formats
 
+#[cfg(feature = "cloudevents")]
 mod cloudevents;
 mod csv;
 mod encode;

@@ -3,6 +3,7 @@
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+#[cfg(feature = "cloudevents")]
 use super::cloudevents::CloudEvents;
 use super::csv::Csv;
 use super::encode::{Encode, Item};
@@ -148,6 +149,7 @@ impl Export {
         match self.format {
             Format::Csv => Box::new(Csv),
             Format::Jsonl => Box::new(Jsonl),
+            #[cfg(feature = "cloudevents")]
             Format::CloudEvents => Box::new(CloudEvents::new(&self.source)),
             Format::Ocel => Box::new(Ocel::default()),
         }

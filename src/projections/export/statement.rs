@@ -21,6 +21,7 @@ pub enum Format {
     /// One JSON object a line, with all there is. The last one has the key `export` alone.
     Jsonl,
     /// CloudEvents 1.0 in their JSON batch format, an event a line. The last one is of the type `annals.export`.
+    #[cfg(feature = "cloudevents")]
     CloudEvents,
     /// An object-centric event log, OCEL 2.0, as JSON: objects are the actors, the aggregates and the targets. Its last key
     /// is `export`. The objects are kept in memory until the end.
@@ -28,15 +29,22 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Csv, Self::Jsonl, Self::CloudEvents, Self::Ocel];
+    /// All formats of this build.
+    pub const ALL: &'static [Self] = &[
+        Self::Csv,
+        Self::Jsonl,
+        #[cfg(feature = "cloudevents")]
+        Self::CloudEvents,
+        Self::Ocel,
+    ];
 
-    /// Its name: `csv`, `jsonl`, `cloudevents` or `ocel`.
+    /// The name: `csv`, `jsonl`, `cloudevents` or `ocel`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            #[cfg(feature = "cloudevents")]
             Self::CloudEvents => "cloudevents",
             Self::Ocel => "ocel",
         }
@@ -53,8 +61,15 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|format| format.as_str() == text);
-        found.ok_or_else(|| format!("`{text}` is no format: write csv, jsonl, cloudevents or ocel"))
+        Self::ALL.iter().copied().find(|format| format.as_str() == text).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|format| format.as_str()).collect();
+            let text = text.escape_debug();
+            if text.to_string() == "cloudevents" {
+                return "this program was built without CloudEvents: build it with the feature `cloudevents`"
+                    .to_owned();
+            }
+            format!("unknown format `{text}`: use one of {}", names.join(", "))
+        })
     }
 }
 

@@ -39,7 +39,7 @@ fn records(csv: &str) -> Vec<Vec<String>> {
 async fn every_format_ends_with_what_it_covers() {
     let annals = story().await;
     let head = annals.store().head().await.unwrap();
-    for format in Format::ALL {
+    for &format in Format::ALL {
         for (query, rows, first, last) in [
             (annals.audit(), 3, Some(1), Some(3)),
             (annals.audit().target("user:2").newest_first(), 1, Some(2), Some(2)),
@@ -222,7 +222,7 @@ impl tokio::io::AsyncWrite for Full {
 #[tokio::test]
 async fn a_writer_that_fails_and_a_question_that_makes_no_sense_are_errors() {
     let annals = story().await;
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let error = annals.audit().export(format).to(&mut Full(10)).await.unwrap_err();
         assert!(matches!(error, ExportError::Write(_)), "{error:?}");
         let error = annals.audit().topic("teem").export(format).to(&mut Vec::new()).await.unwrap_err();
@@ -274,7 +274,7 @@ fn any_text_in_any_field_parses_back_from_every_format() {
         let receipt = annals.execute(told, &context).await.unwrap();
         let query = annals.audit().after(receipt).from(receipt.head.position).until(receipt.head.position + 1);
         let row = query.clone().stream().next().await.unwrap().unwrap();
-        for format in Format::ALL {
+        for &format in Format::ALL {
             let (_, text) = exported(query.clone(), format).await;
             let acts = |c: char| is_active(c) && c != '\n' && !(c == '\r' && format == Format::Csv);
             prop_assert!(!text.contains(acts), "{format}: {text:?}");

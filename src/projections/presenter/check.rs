@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
 
-use super::locale::{Locales, NOTHING_MESSAGE, Translation, arguments, field_message, is_own, message_of};
+use super::locale::Locales;
+use super::translation::{NOTHING_MESSAGE, Translation, arguments, field_message, is_own, message_of};
 use crate::events::{Known, Types};
 
 /// All that is wrong with the languages of an application with these event types: files that cannot be read, messages

@@ -1,99 +1,38 @@
-//! [`Locales`]: the languages that an application ships, each from Fluent files.
+//! [`Locales`]: the languages of sentences.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fluent_bundle::concurrent::FluentBundle;
-use fluent_bundle::types::FluentNumber;
-use fluent_bundle::{FluentArgs, FluentError, FluentResource, FluentValue};
-use serde_json::Value;
-use unic_langid::LanguageIdentifier;
-
-use super::facts::{Fact, Facts, NOTHING, words};
-use super::marks::{self, Mark};
-use super::{Phrase, Piece, PresentError};
-use crate::events::{Declaration, Known};
+use super::facts::{Facts, NOTHING};
+#[cfg(feature = "translations")]
+use super::translation::Translation;
+#[cfg(not(feature = "translations"))]
+use super::untranslated::Translation;
+use super::{Phrase, PresentError};
 
 /// The language of the declarations.
 pub(super) const DECLARED: &str = "en";
 
-/// The message that translates "nothing".
-pub(super) const NOTHING_MESSAGE: &str = "nothing";
-
-/// What the types of this crate's own aggregates begin with: an application need not translate their events.
-const OWN: &str = "annals_";
-
-/// The most that a floating-point number holds exactly.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// The languages that sentences can be told in: English, which the events declare, and those that the application ships.
+/// The languages of sentences: English, which the events declare, and those that the application ships.
 #[derive(Clone, Default)]
 pub struct Locales {
-    shipped: BTreeMap<String, Arc<Translation>>,
-    problems: Vec<String>,
-}
-
-/// One language that the application ships.
-pub(super) struct Translation {
-    pub resources: Vec<Arc<FluentResource>>,
-    bundle: FluentBundle<Arc<FluentResource>>,
+    pub(super) shipped: BTreeMap<String, Arc<Translation>>,
+    #[cfg(feature = "translations")]
+    pub(super) problems: Vec<String>,
 }
 
 /// The language that a reader gets.
 #[derive(Clone)]
 pub(super) enum Language {
     Declared,
-    Shipped { locale: String, translation: Arc<Translation> },
+    #[cfg_attr(not(feature = "translations"), expect(dead_code, reason = "no translation is shipped"))]
+    Shipped {
+        locale: String,
+        translation: Arc<Translation>,
+    },
 }
 
 impl Locales {
-    /// Adds a Fluent file of a language: of several, each says something else.
-    pub fn add(&mut self, locale: &str, fluent: &str) {
-        if let Err(problems) = self.try_add(locale, fluent) {
-            self.problems.extend(problems);
-        }
-    }
-
-    fn try_add(&mut self, locale: &str, fluent: &str) -> Result<(), Vec<String>> {
-        let language: LanguageIdentifier = locale.parse().map_err(|_| {
-            vec![format!("`{}` is no locale: write one like `fr` or `fr-CA`", locale.escape_debug())]
-        })?;
-        let name = language.to_string();
-        if name == DECLARED {
-            return Err(vec![
-                "the locale `en` is what the events declare: change their sentences instead".to_owned(),
-            ]);
-        }
-        let line = |at: usize| 1 + fluent.get(..at.min(fluent.len())).unwrap_or(fluent).matches('\n').count();
-        if let Some(at) = fluent.find(marks::RESERVED) {
-            return Err(vec![format!(
-                "locale {name}, line {}: a private-use character, which is reserved",
-                line(at)
-            )]);
-        }
-        let resource = FluentResource::try_new(fluent.to_owned()).map_err(|(_, errors)| {
-            let problem = |error: &fluent_syntax::parser::ParserError| {
-                format!("locale {name}, line {}: {error}", line(error.pos.start))
-            };
-            errors.iter().map(problem).collect::<Vec<_>>()
-        })?;
-        let mut resources = self.shipped.get(&name).map(|shipped| shipped.resources.clone()).unwrap_or_default();
-        resources.push(Arc::new(resource));
-        let translation = Translation::new(language, resources)
-            .map_err(|errors| errors.iter().map(|error| format!("locale {name}: {error}")).collect::<Vec<_>>())?;
-        self.shipped.insert(name, Arc::new(translation));
-        Ok(())
-    }
-
-    /// What is wrong with the files by themselves.
-    pub(super) fn problems(&self) -> &[String] {
-        &self.problems
-    }
-
-    pub(super) fn shipped(&self) -> impl Iterator<Item = (&str, &Translation)> {
-        self.shipped.iter().map(|(name, translation)| (name.as_str(), &**translation))
-    }
-
     /// The names of all languages, English among them.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
@@ -103,97 +42,18 @@ impl Locales {
         names
     }
 
-    /// The language that serves `asked`: itself, or what it is a variety of (`fr` for `fr-CA`); never another one.
+    /// Finds the language that serves `asked`: itself, or the language that it is a variety of (`fr` for `fr-CA`).
     pub(super) fn find(&self, asked: &str) -> Result<Language, PresentError> {
-        let not_shipped = || PresentError::NotShipped {
+        self.look_up(asked).ok_or_else(|| PresentError::NotShipped {
             asked: asked.escape_debug().to_string(),
             shipped: self.names().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-        };
-        let mut language: LanguageIdentifier = asked.parse().map_err(|_| not_shipped())?;
-        loop {
-            let name = language.to_string();
-            if let Some(translation) = self.shipped.get(&name) {
-                return Ok(Language::Shipped { locale: name, translation: translation.clone() });
-            }
-            if name == DECLARED {
-                return Ok(Language::Declared);
-            }
-            if language.variants().next().is_some() {
-                language.clear_variants();
-            } else if language.region.take().is_none() && language.script.take().is_none() {
-                return Err(not_shipped());
-            }
-        }
+        })
     }
 }
 
 impl std::fmt::Debug for Locales {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Locales").field(&self.names()).finish()
-    }
-}
-
-impl Translation {
-    fn new(language: LanguageIdentifier, resources: Vec<Arc<FluentResource>>) -> Result<Self, Vec<FluentError>> {
-        let mut bundle = FluentBundle::new_concurrent(vec![language]);
-        // Names and values are isolated where they are shown: in HTML.
-        bundle.set_use_isolating(false);
-        bundle.set_formatter(Some(marks::formatter));
-        bundle.add_builtins().map_err(|error| vec![error])?;
-        for resource in &resources {
-            bundle.add_resource(resource.clone())?;
-        }
-        Ok(Self { resources, bundle })
-    }
-
-    /// The words of a message, or of one of its attributes.
-    fn format(&self, id: &str, attribute: Option<&str>, args: &FluentArgs<'_>) -> Result<String, String> {
-        let written = || attribute.map_or(id.to_owned(), |attribute| format!("{id}.{attribute}"));
-        let message = self.bundle.get_message(id);
-        let pattern = message.and_then(|message| match attribute {
-            Some(attribute) => message.get_attribute(attribute).map(|attribute| attribute.value()),
-            None => message.value(),
-        });
-        let pattern = pattern.ok_or_else(|| format!("there is no message `{}`", written()))?;
-        let mut errors = Vec::new();
-        // Not `format_pattern`: it would take the whole for one more text to be marked.
-        let mut text = String::new();
-        let done = self.bundle.write_pattern(&mut text, pattern, Some(args), &mut errors);
-        done.map_err(|error| format!("`{}`: {error}", written()))?;
-        match errors.first() {
-            Some(error) => Err(format!("`{}`: {error}", written())),
-            None => Ok(text),
-        }
-    }
-
-    fn nothing(&self) -> Result<String, String> {
-        self.format(NOTHING_MESSAGE, None, &FluentArgs::new())
-    }
-
-    /// The event's sentence: the same facts as the declared one has, in other words.
-    fn sentence(&self, facts: &Facts<'_>) -> Result<Phrase, String> {
-        let (id, attribute) = message_of(facts.declaration().event_type);
-        if is_own(facts.known) && self.bundle.get_message(id).is_none() {
-            return Ok(facts.declared());
-        }
-        let nothing = self.nothing()?;
-        let mut args = FluentArgs::new();
-        let mut pieces: Vec<Vec<Piece>> = Vec::new();
-        for (argument, name, part) in arguments(facts.declaration(), facts.known.aggregate_type) {
-            let value = match facts.fact(name, part) {
-                None => FluentValue::from("?"),
-                Some(Fact::Value(Value::Number(number))) if exact(&number).is_some() => {
-                    FluentValue::Number(FluentNumber::from(exact(&number).unwrap_or_default()))
-                }
-                Some(Fact::Value(value)) => FluentValue::from(words(&value, &nothing)),
-                Some(things) => {
-                    pieces.push(things.pieces(&nothing));
-                    FluentValue::Custom(Box::new(Mark(pieces.len() - 1)))
-                }
-            };
-            args.set(argument, value);
-        }
-        Ok(Phrase(marks::split(&self.format(id, attribute, &args)?, &pieces)))
     }
 }
 
@@ -212,58 +72,15 @@ impl Language {
         }
     }
 
-    /// What a field is called, and the word for what is not there.
+    /// The label of a field, and the word for a missing value.
     pub(super) fn field(&self, field: &str) -> Result<(String, String), PresentError> {
-        let Self::Shipped { translation, .. } = self else { return Ok((field.to_owned(), NOTHING.to_owned())) };
-        let label = translation.format(&field_message(field), None, &FluentArgs::new());
-        label.and_then(|label| Ok((label, translation.nothing()?))).map_err(|reason| self.failed(reason))
+        match self {
+            Self::Declared => Ok((field.to_owned(), NOTHING.to_owned())),
+            Self::Shipped { translation, .. } => translation.field(field).map_err(|reason| self.failed(reason)),
+        }
     }
 
     fn failed(&self, reason: String) -> PresentError {
         PresentError::Translation { locale: self.locale().to_owned(), reason }
     }
-}
-
-fn exact(number: &serde_json::Number) -> Option<f64> {
-    number.as_f64().filter(|number| number.abs() <= EXACT)
-}
-
-/// Whether an event is this crate's own.
-pub(super) fn is_own(known: &Known) -> bool {
-    known.aggregate_type.starts_with(OWN)
-}
-
-/// Where the translation of an event type is: `project_member.added` is the attribute `added` of `project_member`.
-pub(super) fn message_of(event_type: &str) -> (&str, Option<&str>) {
-    match event_type.split_once('.') {
-        Some((id, attribute)) => (id, Some(attribute)),
-        None => (event_type, None),
-    }
-}
-
-/// The message that says what a changed field is called.
-pub(super) fn field_message(field: &str) -> String {
-    format!("field-{field}")
-}
-
-/// What a sentence of this event can name: the argument in Fluent, the fact, and the part of it.
-pub(super) fn arguments(
-    declaration: &'static Declaration,
-    aggregate_type: &'static str,
-) -> Vec<(String, &'static str, Option<&'static str>)> {
-    // Fluent's names begin with a letter: the first field of a tuple is `field-0`.
-    let named = |name: &str| match name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        true => name.to_owned(),
-        false => format!("field-{name}"),
-    };
-    let mut arguments = vec![("actor".to_owned(), "actor", None), (named(aggregate_type), aggregate_type, None)];
-    for field in declaration.fields {
-        arguments.push((named(field.name), field.name, None));
-        if field.change {
-            for part in ["from", "to"] {
-                arguments.push((format!("{}-{part}", named(field.name)), field.name, Some(part)));
-            }
-        }
-    }
-    arguments
 }

@@ -8,20 +8,28 @@
 //! - `phrase`: [`Phrase`], a sentence in pieces; plain text, Markdown, HTML
 //! - `words`: [`Words`], which words, as flags and addresses say it
 //! - `facts`: what a sentence can name
-//! - `locale`, `marks`: the languages that an application ships, told with Fluent
-//! - `check`: whether they say all that the events say
+//! - `locale`: the languages of sentences
+//! - `translation`, `marks`: languages that an application ships as Fluent files (feature `translations`)
+//! - `untranslated`: in place of `translation` without that feature
+//! - `check`: checks that translations cover all events
 //! - `plain`: [`plain`], text that a terminal can show safely
 
+#[cfg(feature = "translations")]
 mod check;
 mod error;
 mod facts;
 mod locale;
+#[cfg(feature = "translations")]
 mod marks;
 mod phrase;
 mod plain;
 mod presentation;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "translations")]
+mod translation;
+#[cfg(not(feature = "translations"))]
+mod untranslated;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +37,7 @@ use serde_json::Value;
 
 use crate::events::{Action, Declaration, DecodeError, Described, Metadata, Ref, Stored, Topic, Types};
 
+#[cfg(feature = "translations")]
 pub use check::check;
 pub use error::PresentError;
 pub use locale::Locales;

@@ -1,0 +1,28 @@
+//! Stands in for `translation` without the feature `translations`: no language is shipped besides English.
+
+use std::convert::Infallible;
+
+use super::Phrase;
+use super::facts::Facts;
+use super::locale::{DECLARED, Language, Locales};
+
+/// A translation: there is none.
+pub(super) struct Translation(Infallible);
+
+impl Locales {
+    /// English and its varieties (`en-GB`).
+    pub(super) fn look_up(&self, asked: &str) -> Option<Language> {
+        let language = asked.split(['-', '_']).next().unwrap_or(asked);
+        language.eq_ignore_ascii_case(DECLARED).then_some(Language::Declared)
+    }
+}
+
+impl Translation {
+    pub(super) fn field(&self, _: &str) -> Result<(String, String), String> {
+        match self.0 {}
+    }
+
+    pub(super) fn sentence(&self, _: &Facts<'_>) -> Result<Phrase, String> {
+        match self.0 {}
+    }
+}
