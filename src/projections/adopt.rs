@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::basis::{Basis, Kept};
 use super::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError, letters};
 use crate::events::{Head, Stored};
-use crate::store::{Generation, Instance, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views};
+use crate::store::{
+    GenerationId, GenerationInfo, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views,
+};
 
 /// How often the basis is written to rows that an older version of this crate made and another process goes on with.
 const ATTEMPTS: u32 = 10;
@@ -30,9 +32,9 @@ pub(super) async fn settle(
 ) -> Result<Arc<dyn Projection>, StoreError> {
     let Some(basis) = projection.basis() else { return Ok(projection) };
     let (name, own) = (projection.name().to_owned(), projection.version());
-    let mut all: Vec<Generation> = views.generations().await?;
-    all.retain(|generation| generation.instance.name == name);
-    let taken: HashSet<u64> = all.iter().map(|generation| generation.instance.version).collect();
+    let mut all: Vec<GenerationInfo> = views.generations().await?;
+    all.retain(|generation| generation.id.name == name);
+    let taken: HashSet<u64> = all.iter().map(|generation| generation.id.version).collect();
     if !basis.is_shared() {
         if taken.contains(&own) {
             complete(store, views, &basis, &name, own).await;
@@ -40,14 +42,14 @@ pub(super) async fn settle(
         return Ok(projection);
     }
     all.retain(|generation| generation.live);
-    all.sort_by_key(|generation| (generation.instance.version != own, std::cmp::Reverse(generation.head.position)));
+    all.sort_by_key(|generation| (generation.id.version != own, std::cmp::Reverse(generation.head.position)));
     let mut version = None;
-    for Generation { instance, head, .. } in &all {
-        let own = instance.version == own;
+    for GenerationInfo { id: generation_id, head, .. } in &all {
+        let own = generation_id.version == own;
         if own {
-            complete(store, views, &basis, &name, instance.version).await;
+            complete(store, views, &basis, &name, generation_id.version).await;
         }
-        let mut snapshot = views.read(&name, instance.version).await?;
+        let mut snapshot = views.read(&name, generation_id.version).await?;
         let fits = match Kept::read(&mut *snapshot).await? {
             Some(kept) if own || holds(store, *head).await? => {
                 goes_on(store, &basis, &kept, snapshot.head()).await?
@@ -57,7 +59,7 @@ pub(super) async fn settle(
             None => own,
         };
         if fits {
-            version = Some(instance.version);
+            version = Some(generation_id.version);
             break;
         }
     }
@@ -132,7 +134,7 @@ async fn write_basis(
             return Ok(());
         }
         drop(snapshot);
-        let (instance, head) = views.live(name, version).await?;
+        let (generation_id, head) = views.live(name, version).await?;
         let mut types = basis.types.clone();
         if basis.is_shared() {
             for name in basis.types.keys() {
@@ -141,7 +143,7 @@ async fn write_basis(
                 }
             }
         }
-        if let Some(mut transaction) = views.begin(&instance, head, head).await? {
+        if let Some(mut transaction) = views.begin(&generation_id, head, head).await? {
             basis.keep(&types, &mut *transaction).await?;
             return transaction.commit().await;
         }
@@ -283,22 +285,24 @@ pub(super) async fn take_over(
     store: &dyn Store,
     views: &dyn Views,
     projection: &dyn Projection,
-    instance: &Instance,
+    generation_id: &GenerationId,
 ) -> Result<Option<Head>, ProjectionError> {
     let Some(basis) = projection.basis().filter(|basis| !basis.is_shared()) else { return Ok(None) };
-    let mut others: Vec<Generation> = views.generations().await?;
-    others.retain(|Generation { instance: other, head, live, .. }| {
-        *live && other.name == instance.name && other.version != instance.version && head.position > 0
+    let mut others: Vec<GenerationInfo> = views.generations().await?;
+    others.retain(|GenerationInfo { id: other, head, live, .. }| {
+        *live && other.name == generation_id.name && other.version != generation_id.version && head.position > 0
     });
     others.sort_by_key(|generation| std::cmp::Reverse(generation.head.position));
-    for Generation { instance: other, .. } in others {
+    for GenerationInfo { id: other, .. } in others {
         let mut snapshot = views.read(&other.name, other.version).await?;
         let head = snapshot.head();
         let Some(kept) = Kept::read(&mut *snapshot).await? else { continue };
         if !would_be_copied(store, &basis, &kept, head).await? || letters::count(&mut *snapshot).await? > 0 {
             continue;
         }
-        let Some(mut transaction) = views.begin(instance, Head::default(), head).await? else { return Ok(None) };
+        let Some(mut transaction) = views.begin(generation_id, Head::default(), head).await? else {
+            return Ok(None);
+        };
         for table in &basis.tables {
             copy(table.name, table.key, &mut *snapshot, &mut *transaction).await?;
         }

@@ -16,7 +16,7 @@ use super::tracked::{Core, Standing, Tracked};
 use super::write::set_up;
 use super::{Projection, ProjectionError, ReadError, Reading, adopt, letters};
 use crate::events::Types;
-use crate::store::{Generation, Store, StoreError};
+use crate::store::{GenerationInfo, Store, StoreError};
 
 /// How often the checkpoint is read while somebody waits for it: another process may move it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -77,13 +77,13 @@ impl Projections {
         for projection in projections {
             let projection = adopt::settle(&*store, &*views, projection).await?;
             let name = projection.name().to_owned();
-            let (instance, head) = views.live(&name, projection.version()).await?;
+            let (generation_id, head) = views.live(&name, projection.version()).await?;
             if head.position == 0 && head.event_id.is_nil() {
-                set_up(&*views, &*projection, &instance, true)
+                set_up(&*views, &*projection, &generation_id, true)
                     .await
                     .map_err(|source| StartError::Setup { name: name.clone(), source })?;
             }
-            if all.insert(name.clone(), Arc::new(Tracked::new(projection, instance, head))).is_some() {
+            if all.insert(name.clone(), Arc::new(Tracked::new(projection, generation_id, head))).is_some() {
                 return Err(StartError::Twice(name));
             }
         }
@@ -158,11 +158,12 @@ impl Projections {
             }
             let told = matches!(&standing, Standing::Stopped(stop) if stop.diverged);
             if !told && let Some(lost) = tracked.diverged(core).await? {
-                standing = Standing::Stopped(Stop::log_diverged(name, tracked.instance().generation, lost, lost));
+                standing =
+                    Standing::Stopped(Stop::log_diverged(name, tracked.generation_id().generation, lost, lost));
             }
             let (_, version) = tracked.key();
-            let leads = |generation: &&Generation| {
-                (&generation.instance.name, generation.instance.version) == (name, version) && generation.live
+            let leads = |generation: &&GenerationInfo| {
+                (&generation.id.name, generation.id.version) == (name, version) && generation.live
             };
             let position = tracked.head().position;
             let lag = head.saturating_sub(position);
@@ -173,7 +174,7 @@ impl Projections {
                 dead_letters,
                 name: name.clone(),
                 version: tracked.projection.version(),
-                generation: tracked.instance().generation,
+                generation: tracked.generation_id().generation,
                 position,
                 head,
                 lag,
@@ -229,7 +230,7 @@ impl Projections {
         if self.0.running {
             // Without it, what this process led is free when the term is over.
             for owner in self.0.owner.both() {
-                if let Err(error) = self.0.core.views.leave(owner).await {
+                if let Err(error) = self.0.core.views.release_leases(owner).await {
                     tracing::debug!(%error, "the leases could not be given back");
                 }
             }

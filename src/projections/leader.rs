@@ -85,7 +85,7 @@ impl Leader {
                 let others = views.generations().await?.into_iter();
                 let others =
                     others.filter(|generation| generation.leader.is_some_and(|leader| leader != self.owner.runs));
-                others.map(|generation| (generation.instance.name, generation.instance.version)).collect()
+                others.map(|generation| (generation.id.name, generation.id.version)).collect()
             }
         };
         let (mut wanted, mut waiting) = (Vec::with_capacity(self.all.len()), Vec::new());
@@ -105,9 +105,10 @@ impl Leader {
                 wanted.push(key);
             }
         }
-        let led: HashSet<_> = views.lead(self.owner.runs, &wanted, self.terms.term).await?.into_iter().collect();
+        let led: HashSet<_> =
+            views.acquire_leases(self.owner.runs, &wanted, self.terms.term).await?.into_iter().collect();
         if self.waited || !waiting.is_empty() {
-            views.lead(self.owner.waits, &waiting, self.terms.term).await?;
+            views.acquire_leases(self.owner.waits, &waiting, self.terms.term).await?;
             self.waited = !waiting.is_empty();
         }
         self.until = until;

@@ -15,7 +15,7 @@ use super::tracked::Tracked;
 use super::write::caught;
 use super::{Projection, ProjectionError, Projections, ReadError, RebuildError, Selection, Skips};
 use crate::events::Stored;
-use crate::store::{About, Generation, StoreError};
+use crate::store::{GenerationInfo, NoteKind, StoreError};
 
 /// How often a repair is tried while the projection moves on under it.
 const TRIES: usize = 32;
@@ -81,7 +81,7 @@ impl Projections {
     /// Lets a stopped projection try again, whichever process runs it.
     pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
         let tracked = self.tracked(name)?;
-        self.core().views.note(name, tracked.projection.version(), About::Stop, None).await?;
+        self.core().views.set_note(name, tracked.projection.version(), NoteKind::Stop, None).await?;
         tracked.try_again();
         Ok(())
     }
@@ -103,11 +103,11 @@ impl Projections {
         let stored = core.store.at(&[position]).await?.pop().ok_or_else(no_event)?;
         let projection = &*tracked.projection;
         let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
-        let begun = views.begin(&tracked.instance(), stop.at, stored.head()).await?;
+        let begun = views.begin(&tracked.generation_id(), stop.at, stored.head()).await?;
         let mut transaction = begun.ok_or_else(|| RepairError::Moved(name.to_owned()))?;
         letters::add(&left_out, &mut *transaction).await?;
         transaction.commit().await?;
-        views.note(name, version, About::Stop, None).await?;
+        views.set_note(name, version, NoteKind::Stop, None).await?;
         tracked.refresh(views).await?;
         tracked.try_again();
         Ok(left_out)
@@ -145,8 +145,8 @@ impl Projections {
         let only = [key.to_owned()].into();
         for _ in 0..TRIES {
             tracked.refresh(&*core.views).await?;
-            let (instance, head) = (tracked.instance(), tracked.head());
-            let Some(mut transaction) = core.views.begin(&instance, head, head).await? else { continue };
+            let (generation_id, head) = (tracked.generation_id(), tracked.head());
+            let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
             let positions = letters::waiting(key, &mut *transaction).await?;
             let Some(mut fold) = tracked.projection.fold(Ground::Stored) else { break };
             for positions in positions.chunks(AT_ONCE) {
@@ -183,8 +183,8 @@ impl Projections {
         }
         for _ in 0..TRIES {
             tracked.refresh(&*core.views).await?;
-            let (instance, head) = (tracked.instance(), tracked.head());
-            let Some(mut transaction) = core.views.begin(&instance, head, head).await? else { continue };
+            let (generation_id, head) = (tracked.generation_id(), tracked.head());
+            let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
             letters::forget_event(position, &mut *transaction).await?;
             transaction.commit().await?;
             return Ok(());
@@ -197,8 +197,8 @@ impl Projections {
         let core = self.core();
         let mut unused: BTreeMap<(String, u64), Unused> = BTreeMap::new();
         let mut led = BTreeSet::new();
-        for Generation { instance, head, live, leader } in core.views.generations().await? {
-            let key = (instance.name, instance.version);
+        for GenerationInfo { id: generation_id, head, live, leader } in core.views.generations().await? {
+            let key = (generation_id.name, generation_id.version);
             if leader.is_some() {
                 led.insert(key.clone());
             }
@@ -223,8 +223,8 @@ impl Projections {
     /// Whether a process that has come to an event which it does not know reads it still.
     async fn is_waited_for(&self, key: &(String, u64)) -> Result<bool, StoreError> {
         let (views, probe) = (&*self.core().views, Uuid::new_v4());
-        let free = views.lead(probe, &[waiting_for(key)], Duration::from_millis(100)).await?;
-        views.leave(probe).await?;
+        let free = views.acquire_leases(probe, &[waiting_for(key)], Duration::from_millis(100)).await?;
+        views.release_leases(probe).await?;
         Ok(free.is_empty())
     }
 

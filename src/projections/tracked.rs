@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::status::{Stop, Unknown};
 use super::{Progress, Projection};
 use crate::events::{Head, Stored, Types};
-use crate::store::{About, Instance, Interest, Store, StoreError, Views};
+use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
 
 /// The store and the event types.
 pub(super) struct Core {
@@ -70,7 +70,7 @@ pub(super) struct Tracked {
     pub projection: Arc<dyn Projection>,
     pub interest: Interest,
     wanted: Option<HashSet<String>>,
-    instance: Mutex<Instance>,
+    generation_id: Mutex<GenerationId>,
     progress: watch::Sender<Head>,
     standing: watch::Sender<Standing>,
     /// Whether this process is the one that runs it.
@@ -90,7 +90,7 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    pub fn new(projection: Arc<dyn Projection>, instance: Instance, head: Head) -> Self {
+    pub fn new(projection: Arc<dyn Projection>, generation_id: GenerationId, head: Head) -> Self {
         let interest = projection.interest();
         let wanted = match &interest {
             Interest::All => None,
@@ -100,7 +100,7 @@ impl Tracked {
             projection,
             interest,
             wanted,
-            instance: Mutex::new(instance),
+            generation_id: Mutex::new(generation_id),
             progress: watch::Sender::new(head),
             standing: watch::Sender::new(Standing::Away),
             leading: watch::Sender::new(false),
@@ -126,12 +126,12 @@ impl Tracked {
         self.wanted.is_none()
     }
 
-    fn lock_instance(&self) -> MutexGuard<'_, Instance> {
-        self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_instance(&self) -> MutexGuard<'_, GenerationId> {
+        self.generation_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The generation that is read, as far as this process knows.
-    pub fn instance(&self) -> Instance {
+    pub fn generation_id(&self) -> GenerationId {
         self.lock_instance().clone()
     }
 
@@ -148,13 +148,13 @@ impl Tracked {
     }
 
     /// Makes it known that `instance` is at `head`, unless something newer is known.
-    pub fn publish(&self, instance: &Instance, head: Head) {
+    pub fn publish(&self, generation_id: &GenerationId, head: Head) {
         let mut known = self.lock_instance();
-        let newer = instance.generation > known.generation;
-        if instance.generation < known.generation {
+        let newer = generation_id.generation > known.generation;
+        if generation_id.generation < known.generation {
             return;
         }
-        *known = instance.clone();
+        *known = generation_id.clone();
         self.progress.send_if_modified(|current| {
             let moves = newer && *current != head || head.position > current.position;
             if moves {
@@ -165,8 +165,8 @@ impl Tracked {
     }
 
     /// Makes known what was just read from the database, whatever was known before.
-    pub fn publish_anew(&self, instance: &Instance, head: Head) {
-        *self.lock_instance() = instance.clone();
+    pub fn publish_anew(&self, generation_id: &GenerationId, head: Head) {
+        *self.lock_instance() = generation_id.clone();
         self.progress.send_if_modified(|current| std::mem::replace(current, head) != head);
     }
 
@@ -244,12 +244,12 @@ impl Tracked {
 
     /// Reads the checkpoint from the database, where another process may have moved it.
     pub async fn refresh(&self, views: &dyn Views) -> Result<(), StoreError> {
-        let instance = self.instance();
-        match views.checkpoint(&instance).await? {
-            Some(head) => self.publish(&instance, head),
+        let generation_id = self.generation_id();
+        match views.checkpoint(&generation_id).await? {
+            Some(head) => self.publish(&generation_id, head),
             None => {
-                let (instance, head) = views.live(self.name(), self.projection.version()).await?;
-                self.publish(&instance, head);
+                let (generation_id, head) = views.live(self.name(), self.projection.version()).await?;
+                self.publish(&generation_id, head);
             }
         }
         Ok(())
@@ -261,16 +261,16 @@ impl Tracked {
         if core.holds(self.head()).await? {
             return Ok(None);
         }
-        let (instance, head) = core.views.live(self.name(), self.projection.version()).await?;
-        self.publish_anew(&instance, head);
+        let (generation_id, head) = core.views.live(self.name(), self.projection.version()).await?;
+        self.publish_anew(&generation_id, head);
         Ok((!core.holds(head).await?).then_some(head))
     }
 
     /// Why it stands, as any process noted it; `None` if that is history.
     pub async fn noted(&self, views: &dyn Views) -> Result<Option<Stop>, StoreError> {
-        let note = views.noted(self.name(), self.projection.version(), About::Stop).await?;
+        let note = views.note(self.name(), self.projection.version(), NoteKind::Stop).await?;
         let stop: Option<Stop> = note.and_then(|note| serde_json::from_str(&note).ok());
-        let (generation, head) = (self.instance().generation, self.head());
+        let (generation, head) = (self.generation_id().generation, self.head());
         Ok(stop.filter(|stop| stop.generation == generation && stop.at == head))
     }
 }

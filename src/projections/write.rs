@@ -12,7 +12,7 @@ use super::fold::{Fold, Keys};
 use super::tracked::Core;
 use super::{EventBatch, Projection, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
-use crate::store::{Instance, StoreError, Views, project};
+use crate::store::{GenerationId, StoreError, Views, project};
 
 /// How often a step is tried before it is taken apart.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -29,11 +29,11 @@ pub(super) fn back_off(attempt: u32) -> Duration {
 pub(super) async fn set_up(
     views: &dyn Views,
     projection: &dyn Projection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     indexes: bool,
 ) -> Result<(), ProjectionError> {
     let start = Head::default();
-    let Some(mut transaction) = views.begin(instance, start, start).await? else { return Ok(()) };
+    let Some(mut transaction) = views.begin(generation_id, start, start).await? else { return Ok(()) };
     let done = transaction.table("set_up");
     let make = format!("CREATE TABLE IF NOT EXISTS {done} (done BIGINT NOT NULL PRIMARY KEY)");
     transaction.execute(&make, Vec::new()).await?;
@@ -56,7 +56,7 @@ pub(super) async fn set_up(
 pub(super) async fn step(
     views: &dyn Views,
     projection: &dyn Projection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     batch: EventBatch<'_>,
     parked: bool,
 ) -> Result<bool, ProjectionError> {
@@ -65,7 +65,7 @@ pub(super) async fn step(
     if !span.is_disabled() {
         span.record("traces", traces(batch.events));
     }
-    take_step(views, projection, instance, batch, parked).instrument(span).await
+    take_step(views, projection, generation_id, batch, parked).instrument(span).await
 }
 
 /// What the first events belong to: a request is found again in what was projected of it later.
@@ -79,11 +79,11 @@ fn traces(events: &[Stored]) -> String {
 async fn take_step(
     views: &dyn Views,
     projection: &dyn Projection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     batch: EventBatch<'_>,
     parked: bool,
 ) -> Result<bool, ProjectionError> {
-    let Some(mut transaction) = views.begin(instance, batch.from, batch.to).await? else { return Ok(false) };
+    let Some(mut transaction) = views.begin(generation_id, batch.from, batch.to).await? else { return Ok(false) };
     if !batch.events.is_empty() {
         let take = async {
             if parked && letters::take_around(projection, batch.events, transaction.as_mut()).await?.is_some() {
@@ -103,12 +103,12 @@ pub(super) async fn gather(
     events: &[Stored],
     keys: Keys<'_>,
     views: &dyn Views,
-    instance: &Instance,
+    generation_id: &GenerationId,
     at: Head,
 ) -> Result<bool, ProjectionError> {
     fold.gather(events, keys)?;
     if fold.lacks() {
-        let Some(mut transaction) = views.begin(instance, at, at).await? else { return Ok(false) };
+        let Some(mut transaction) = views.begin(generation_id, at, at).await? else { return Ok(false) };
         fold.load(&mut *transaction).await?;
     }
     fold.fold();
@@ -139,7 +139,7 @@ pub(super) enum Apart {
 pub(super) async fn take_apart(
     views: &dyn Views,
     projection: &dyn Projection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     at: &mut Head,
     events: &[Stored],
     to: Head,
@@ -154,7 +154,7 @@ pub(super) async fn take_apart(
             _ => to,
         };
         let batch = EventBatch { from: *at, to: end, events: piece };
-        match step(views, projection, instance, batch, parked).await {
+        match step(views, projection, generation_id, batch, parked).await {
             Ok(true) => {
                 *at = end;
                 rest = after;

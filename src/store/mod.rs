@@ -59,7 +59,7 @@ pub(crate) use shares::Shares;
 pub(crate) use url::shown;
 #[cfg(feature = "cli")]
 pub(crate) use url::shown_in;
-pub use views::{About, Cell, Dialect, Generation, Instance, Row, Transaction, ViewSnapshot, Views};
+pub use views::{Cell, Dialect, GenerationId, GenerationInfo, NoteKind, Row, Transaction, ViewSnapshot, Views};
 #[cfg(feature = "http")]
 pub(crate) use vitals::Histogram;
 pub(crate) use vitals::{Vitals, count};

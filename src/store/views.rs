@@ -83,7 +83,7 @@ impl From<String> for Cell {
 
 /// One generation of one projection: what a rebuild makes anew.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Instance {
+pub struct GenerationId {
     /// The projection's name.
     pub name: String,
     /// The projection's version.
@@ -94,7 +94,7 @@ pub struct Instance {
 
 /// What a note about a projection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum About {
+pub enum NoteKind {
     /// Why it stopped.
     Stop,
     /// How far its rebuild is.
@@ -103,9 +103,9 @@ pub enum About {
 
 /// A generation, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generation {
+pub struct GenerationInfo {
     /// Which one.
-    pub instance: Instance,
+    pub id: GenerationId,
     /// Its checkpoint.
     pub head: Head,
     /// Whether it is the one that is read.
@@ -124,13 +124,13 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError>;
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError>;
 
     /// How far an instance is; `None` when there is no such generation (any more).
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError>;
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError>;
 
     /// Begins a transaction that takes `instance` from one checkpoint to the next; `None` when its checkpoint is not
     /// (any more) at `from`: somebody else moved it, or it was dropped.
@@ -139,7 +139,7 @@ pub trait Views: Send + Sync + 'static {
     /// When the store cannot be used.
     async fn begin(
         &self,
-        instance: &Instance,
+        generation_id: &GenerationId,
         from: Head,
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError>;
@@ -148,20 +148,20 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError>;
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError>;
 
     /// Makes `shadow` the generation that is read, if it is at least as far as the live one, and drops the others
     /// of the same name and version. Answers whether it did.
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError>;
+    async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError>;
 
     /// Drops a generation that is not live, with its tables.
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn discard(&self, instance: &Instance) -> Result<(), StoreError>;
+    async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError>;
 
     /// What the live generation holds, as of one moment.
     ///
@@ -173,13 +173,19 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError>;
+    async fn set_note(
+        &self,
+        name: &str,
+        version: u64,
+        about: NoteKind,
+        note: Option<String>,
+    ) -> Result<(), StoreError>;
 
-    /// The text that [`Views::note`] keeps.
+    /// The text that [`Views::set_note`] keeps.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError>;
+    async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError>;
 
     /// Says that the process `owner` is there and wants to run these projections (name and version); answers which of
     /// them it leads, for `term` from now by the store's own clock. Called again well before that, it renews.
@@ -192,7 +198,7 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn lead(
+    async fn acquire_leases(
         &self,
         owner: Uuid,
         wanted: &[(String, u64)],
@@ -203,14 +209,14 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn leave(&self, owner: Uuid) -> Result<(), StoreError>;
+    async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError>;
 
     /// All generations of all projections and versions, used by this program or not, ordered by name, version and
     /// generation.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn generations(&self) -> Result<Vec<Generation>, StoreError>;
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError>;
 
     /// Drops a version of a projection: all its generations with their tables, its notes and its lease. `false`, and
     /// nothing is dropped, while an owner's lease on it has not run out.

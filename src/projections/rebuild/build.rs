@@ -12,7 +12,7 @@ use crate::projections::letters::{self, DeadLetter};
 use crate::projections::tracked::{Core, Tracked};
 use crate::projections::write::{Apart, caught, gather, set_up, step, take_apart};
 use crate::projections::{EventBatch, ProjectionError};
-use crate::store::{Instance, StoreError, Transaction};
+use crate::store::{GenerationId, StoreError, Transaction};
 
 /// How often the last steps are tried with the live projection held back, before it may go on for a while.
 const LAST_STEPS: usize = 8;
@@ -21,7 +21,7 @@ pub(super) struct Build {
     core: Arc<Core>,
     tracked: Arc<Tracked>,
     report: Report,
-    instance: Instance,
+    generation_id: GenerationId,
     /// The shadow's checkpoint.
     stored: Head,
     /// Up to where the log is folded: at or after `stored`.
@@ -61,32 +61,32 @@ impl Build {
             Skips::Keep => left_out,
             Skips::Refuse | Skips::TakeIn => BTreeMap::new(),
         };
-        let (mut instance, mut at) = views.shadow(&name, version).await.map_err(failed)?;
+        let (mut generation_id, mut at) = views.shadow(&name, version).await.map_err(failed)?;
         let other_skips =
-            at.position > 0 && keeps_none && Self::left_out(&core, &instance, at).await.map_err(failed)?;
+            at.position > 0 && keeps_none && Self::left_out(&core, &generation_id, at).await.map_err(failed)?;
         if other_skips || !core.holds(at).await.map_err(failed)? {
-            views.discard(&instance).await.map_err(failed)?;
-            (instance, at) = views.shadow(&name, version).await.map_err(failed)?;
+            views.discard(&generation_id).await.map_err(failed)?;
+            (generation_id, at) = views.shadow(&name, version).await.map_err(failed)?;
         }
         let projection = &*tracked.projection;
         if at.position == 0 {
-            set_up(&*views, projection, &instance, false)
+            set_up(&*views, projection, &generation_id, false)
                 .await
                 .map_err(|error| RebuildError::failed(&name, error))?;
         }
         let mut parked = HashSet::new();
-        if let Some(mut transaction) = views.begin(&instance, at, at).await.map_err(failed)? {
+        if let Some(mut transaction) = views.begin(&generation_id, at, at).await.map_err(failed)? {
             parked = letters::parked(&mut *transaction).await.map_err(failed)?;
         }
         let fold = projection.fold(if at.position == 0 { Ground::Empty } else { Ground::Stored });
         report.begin(at.position);
         let letters = Vec::new();
-        Ok(Self { core, tracked, report, instance, stored: at, seen: at, fold, skips, parked, letters })
+        Ok(Self { core, tracked, report, generation_id, stored: at, seen: at, fold, skips, parked, letters })
     }
 
     /// Whether an interrupted rebuild that was to keep skips has left any out.
-    async fn left_out(core: &Core, instance: &Instance, at: Head) -> Result<bool, StoreError> {
-        match core.views.begin(instance, at, at).await? {
+    async fn left_out(core: &Core, generation_id: &GenerationId, at: Head) -> Result<bool, StoreError> {
+        match core.views.begin(generation_id, at, at).await? {
             Some(mut transaction) => letters::are_there(&mut *transaction).await,
             None => Ok(false),
         }
@@ -108,7 +108,7 @@ impl Build {
 
     /// Whoever mends what failed wants all of it made by the mended code.
     pub async fn discard(&self) {
-        if let Err(error) = self.core.views.discard(&self.instance).await {
+        if let Err(error) = self.core.views.discard(&self.generation_id).await {
             tracing::debug!(%error, "the tables of a failed rebuild could not be dropped");
         }
     }
@@ -193,14 +193,14 @@ impl Build {
             self.letters.extend(letters::queue(&*self.tracked.projection, events, &self.parked)?);
             keys = Keys::Without(&self.parked);
         }
-        match gather(fold, events, keys, &*self.core.views, &self.instance, self.stored).await? {
+        match gather(fold, events, keys, &*self.core.views, &self.generation_id, self.stored).await? {
             true => Ok(()),
             false => Err(ProjectionError::Other(Box::new(Fenced))),
         }
     }
 
     async fn transaction(&self, to: Head) -> Result<Box<dyn Transaction>, ProjectionError> {
-        let begun = self.core.views.begin(&self.instance, self.stored, to).await?;
+        let begun = self.core.views.begin(&self.generation_id, self.stored, to).await?;
         begun.ok_or_else(|| ProjectionError::Other(Box::new(Fenced)))
     }
 
@@ -241,7 +241,7 @@ impl Build {
             self.letters.clear();
         }
         let batch = EventBatch { from: self.stored, to, events };
-        match step(views, projection, &self.instance, batch, false).await {
+        match step(views, projection, &self.generation_id, batch, false).await {
             Ok(true) => {
                 self.stored = to;
                 return Ok(());
@@ -249,7 +249,7 @@ impl Build {
             Ok(false) => return Err(RebuildError::Elsewhere(name)),
             Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild fails"),
         }
-        match take_apart(views, projection, &self.instance, &mut self.stored, events, to, false).await {
+        match take_apart(views, projection, &self.generation_id, &mut self.stored, events, to, false).await {
             Apart::Passed => Ok(()),
             Apart::Moved => Err(RebuildError::Elsewhere(name)),
             Apart::Failed { position: Some(position), error } => {
@@ -315,9 +315,9 @@ impl Build {
             let batch = EventBatch { from: head, to: lost, events: &[] };
             step(views, &*tracked.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
         }
-        let switched = views.switch(&self.instance).await.map_err(|error| self.failed(error))?;
+        let switched = views.switch(&self.generation_id).await.map_err(|error| self.failed(error))?;
         if switched {
-            tracked.publish_anew(&self.instance, self.stored);
+            tracked.publish_anew(&self.generation_id, self.stored);
             tracked.try_again();
         }
         Ok(switched)

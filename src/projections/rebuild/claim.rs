@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Progress;
 use crate::projections::tracked::{Core, Tracked};
-use crate::store::{About, StoreError};
+use crate::store::{NoteKind, StoreError};
 
 /// How often a rebuild renews its claim and says how far it is.
 pub(super) const RENEW: Duration = Duration::from_secs(1);
@@ -43,27 +43,27 @@ impl Claim {
         if claim.hold().await? {
             return Ok(Some(claim));
         }
-        claim.core.views.leave(claim.owner).await?;
+        claim.core.views.release_leases(claim.owner).await?;
         Ok(None)
     }
 
     /// A rebuild is led like a projection, under a name of its own.
     async fn hold(&self) -> Result<bool, StoreError> {
         let wanted = [(format!("rebuild of {}", self.name), self.version)];
-        Ok(!self.core.views.lead(self.owner, &wanted, TERM).await?.is_empty())
+        Ok(!self.core.views.acquire_leases(self.owner, &wanted, TERM).await?.is_empty())
     }
 
     /// Keeps it, and says how far the rebuild is; false, if another process has it by now.
     pub async fn renew(&self, progress: Progress) -> Result<bool, StoreError> {
         let note = serde_json::to_string(&Note { progress, heard: Timestamp::now() }).ok();
-        self.core.views.note(&self.name, self.version, About::Rebuild, note).await?;
+        self.core.views.set_note(&self.name, self.version, NoteKind::Rebuild, note).await?;
         self.hold().await
     }
 
     /// Lets go of it.
     pub async fn release(&self) -> Result<(), StoreError> {
-        self.core.views.note(&self.name, self.version, About::Rebuild, None).await?;
-        self.core.views.leave(self.owner).await
+        self.core.views.set_note(&self.name, self.version, NoteKind::Rebuild, None).await?;
+        self.core.views.release_leases(self.owner).await
     }
 }
 
@@ -81,7 +81,7 @@ pub(in crate::projections) async fn heard_of(
 /// How far a rebuild by another process is.
 pub(super) async fn noted(core: &Core, tracked: &Tracked) -> Result<Option<Progress>, StoreError> {
     let (name, version) = tracked.key();
-    let note = core.views.noted(&name, version, About::Rebuild).await?;
+    let note = core.views.note(&name, version, NoteKind::Rebuild).await?;
     let note: Option<Note> = note.and_then(|note| serde_json::from_str(&note).ok());
     let fresh = note.filter(|note| Timestamp::now().duration_since(note.heard).abs() < FRESH);
     Ok(fresh.map(|note| note.progress))

@@ -92,7 +92,7 @@ impl KeyBuild {
             if attempt == TRIES {
                 gate = Some(tracked.gate.lock().await);
             }
-            let (instance, head) = self.live().await?;
+            let (generation_id, head) = self.live().await?;
             let gather = |events: &[Stored]| fold.gather(events, Keys::Only(&names));
             self.each_page(&mut at, head, gather).await.map_err(|error| match error {
                 RebuildError::Failed { source: source @ ProjectionError::Panicked(_), name } => {
@@ -101,7 +101,8 @@ impl KeyBuild {
                 error => error,
             })?;
             let failed = |error| RebuildError::failed(&name, error);
-            let begun = self.core.views.begin(&instance, head, head).await.map_err(|error| failed(error.into()))?;
+            let begun =
+                self.core.views.begin(&generation_id, head, head).await.map_err(|error| failed(error.into()))?;
             if let Some(mut transaction) = begun {
                 let touched = fold.bytes() > 0;
                 let replace = async {
@@ -124,12 +125,12 @@ impl KeyBuild {
         Err(RebuildError::failed(&name, ProjectionError::Other(Box::new(Fenced))))
     }
 
-    async fn live(&self) -> Result<(crate::store::Instance, Head), RebuildError> {
+    async fn live(&self) -> Result<(crate::store::GenerationId, Head), RebuildError> {
         let (name, version) = self.tracked.key();
         let live = self.core.views.live(&name, version).await;
-        let (instance, head) = live.map_err(|error| RebuildError::failed(&name, error))?;
+        let (generation_id, head) = live.map_err(|error| RebuildError::failed(&name, error))?;
         match self.core.holds(head).await.map_err(|error| RebuildError::failed(&name, error))? {
-            true => Ok((instance, head)),
+            true => Ok((generation_id, head)),
             false => Err(RebuildError::Diverged { name, head }),
         }
     }

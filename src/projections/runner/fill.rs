@@ -42,7 +42,7 @@ impl Runner {
             size.learn(&page.events);
             for events in page.events.chunks(FOLDED_AT_ONCE) {
                 let views = self.core.views.clone();
-                let folded = gather(&mut *fold, events, Keys::All, &*views, &self.instance, self.stored);
+                let folded = gather(&mut *fold, events, Keys::All, &*views, &self.generation_id, self.stored);
                 match caught(folded).await {
                     Ok(true) => {}
                     Ok(false) => return Err(Halt::Moved),
@@ -67,10 +67,10 @@ impl Runner {
 
     /// Goes on from the rows of another version, if there are any that fit.
     async fn take_over(&mut self) -> Result<bool, Halt> {
-        let (core, tracked, instance) = (self.core.clone(), self.tracked.clone(), self.instance.clone());
+        let (core, tracked, generation_id) = (self.core.clone(), self.tracked.clone(), self.generation_id.clone());
         let taken = self.insist(|| async {
             let _gate = tracked.gate.lock().await;
-            adopt::take_over(&*core.store, &*core.views, &*tracked.projection, &instance).await
+            adopt::take_over(&*core.store, &*core.views, &*tracked.projection, &generation_id).await
         });
         let Some(head) = taken.await? else { return Ok(false) };
         self.arrive(head);
@@ -85,7 +85,7 @@ impl Runner {
         }
         let tracked = self.tracked.clone();
         let _gate = tracked.gate.lock().await;
-        let begun = self.core.views.begin(&self.instance, self.stored, seen).await?;
+        let begun = self.core.views.begin(&self.generation_id, self.stored, seen).await?;
         let Some(mut transaction) = begun else { return Ok(false) };
         caught(async {
             fold.write(&mut *transaction).await?;

@@ -17,7 +17,7 @@ use super::tracked::{Core, Standing, Tracked};
 use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
 use super::{EventBatch, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
-use crate::store::{About, Instance, Page, StoreError};
+use crate::store::{GenerationId, NoteKind, Page, StoreError};
 
 /// The most that is read at a time while catching up.
 const CATCH_UP_EVENTS: usize = 10_000;
@@ -31,7 +31,7 @@ pub(super) struct Runner {
     tracked: Arc<Tracked>,
     pages: broadcast::Receiver<Shared>,
     size: PageSize,
-    instance: Instance,
+    generation_id: GenerationId,
     /// The checkpoint in the database.
     stored: Head,
     /// Up to where no wanted event is missing: at or after `stored`.
@@ -58,14 +58,14 @@ enum Halt {
 
 impl Runner {
     pub fn new(core: Arc<Core>, tracked: Arc<Tracked>, pages: broadcast::Receiver<Shared>) -> Self {
-        let (instance, head) = (tracked.instance(), tracked.head());
+        let (generation_id, head) = (tracked.generation_id(), tracked.head());
         let size = PageSize::new(CATCH_UP_EVENTS, CATCH_UP_BYTES);
         Self {
             core,
             tracked,
             pages,
             size,
-            instance,
+            generation_id,
             stored: head,
             seen: head,
             ahead: None,
@@ -128,22 +128,22 @@ impl Runner {
     async fn reload(&mut self) -> Result<(), Halt> {
         let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
         let (core, tracked) = (self.core.clone(), self.tracked.clone());
-        let (instance, head, parked) = self
+        let (generation_id, head, parked) = self
             .insist(|| async {
-                let (instance, head) = core.views.live(&name, version).await?;
+                let (generation_id, head) = core.views.live(&name, version).await?;
                 if head.position == 0 && head.event_id.is_nil() {
-                    set_up(&*core.views, &*tracked.projection, &instance, true).await?;
+                    set_up(&*core.views, &*tracked.projection, &generation_id, true).await?;
                 }
                 let mut snapshot = core.views.read(&name, version).await?;
                 let parked = letters::count(&mut *snapshot).await? > 0;
-                Ok((instance, head, parked))
+                Ok((generation_id, head, parked))
             })
             .await?;
         // Pages that waited here may be of a log that was put back to an older state since: what follows is read anew.
         self.pages = self.pages.resubscribe();
         self.parked = parked;
-        (self.instance, self.stored, self.seen, self.ahead) = (instance, head, head, None);
-        self.tracked.publish_anew(&self.instance, head);
+        (self.generation_id, self.stored, self.seen, self.ahead) = (generation_id, head, head, None);
+        self.tracked.publish_anew(&self.generation_id, head);
         self.check_seen().await
     }
 
@@ -179,8 +179,8 @@ impl Runner {
             return Ok(());
         }
         // Where log and views lie in one database, an older state of both was put back: then we stand elsewhere.
-        let (core, instance) = (self.core.clone(), self.instance.clone());
-        let stored = self.insist(|| async { Ok(core.views.checkpoint(&instance).await?) }).await?;
+        let (core, generation_id) = (self.core.clone(), self.generation_id.clone());
+        let stored = self.insist(|| async { Ok(core.views.checkpoint(&generation_id).await?) }).await?;
         Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
     }
 
@@ -207,14 +207,14 @@ impl Runner {
     /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
     async fn advance(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
         let (core, tracked) = (self.core.clone(), self.tracked.clone());
-        let (instance, from, parked) = (self.instance.clone(), self.stored, self.parked);
+        let (generation_id, from, parked) = (self.generation_id.clone(), self.stored, self.parked);
         let result = attempt(&core, || async {
             let _gate = tracked.gate.lock().await;
             // Another process may have made the generation again, without its tables, in a views file that was removed.
             if from == Head::default() {
-                set_up(&*core.views, &*tracked.projection, &instance, true).await?;
+                set_up(&*core.views, &*tracked.projection, &generation_id, true).await?;
             }
-            step(&*core.views, &*tracked.projection, &instance, EventBatch { from, to, events }, parked).await
+            step(&*core.views, &*tracked.projection, &generation_id, EventBatch { from, to, events }, parked).await
         });
         match result.await {
             Ok(true) => {}
@@ -225,7 +225,8 @@ impl Runner {
                 let _gate = tracked.gate.lock().await;
                 let mut at = from;
                 let apart =
-                    take_apart(&*core.views, &*tracked.projection, &instance, &mut at, events, to, parked).await;
+                    take_apart(&*core.views, &*tracked.projection, &generation_id, &mut at, events, to, parked)
+                        .await;
                 match apart {
                     Apart::Passed => {}
                     Apart::Moved => return Err(Halt::Moved),
@@ -241,7 +242,7 @@ impl Runner {
             self.noted = self
                 .core
                 .views
-                .note(tracked.name(), tracked.projection.version(), About::Stop, None)
+                .set_note(tracked.name(), tracked.projection.version(), NoteKind::Stop, None)
                 .await
                 .is_err();
         }
@@ -250,7 +251,7 @@ impl Runner {
 
     fn arrive(&mut self, at: Head) {
         (self.stored, self.seen, self.ahead) = (at, at, None);
-        self.tracked.publish(&self.instance, at);
+        self.tracked.publish(&self.generation_id, at);
     }
 
     /// Asks the database again and again, and stops when it keeps failing.
@@ -286,12 +287,12 @@ impl Runner {
             since: Timestamp::now(),
             diverged: matches!(error, ProjectionError::Store(StoreError::Diverged(_))),
             at: self.stored,
-            generation: self.instance.generation,
+            generation: self.generation_id.generation,
         })
     }
 
     fn diverged(&self) -> Halt {
-        let generation = self.instance.generation;
+        let generation = self.generation_id.generation;
         Halt::Stop(Stop::log_diverged(self.tracked.name(), generation, self.seen, self.stored))
     }
 
@@ -300,7 +301,7 @@ impl Runner {
         let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
         tracing::error!(projection = name, "stopped {stop}");
         if let Ok(note) = serde_json::to_string(&stop) {
-            self.noted = self.core.views.note(&name, version, About::Stop, Some(note)).await.is_ok();
+            self.noted = self.core.views.set_note(&name, version, NoteKind::Stop, Some(note)).await.is_ok();
         }
         let here = (stop.generation, stop.at);
         self.tracked.stand(Standing::Stopped(stop));
@@ -311,9 +312,9 @@ impl Runner {
                 () = tokio::time::sleep(LOOK_FOR_HELP) => {}
             }
             let cleared =
-                self.noted && matches!(self.core.views.noted(&name, version, About::Stop).await, Ok(None));
+                self.noted && matches!(self.core.views.note(&name, version, NoteKind::Stop).await, Ok(None));
             let refreshed = self.tracked.refresh(&*self.core.views).await.is_ok();
-            let moved = refreshed && (self.tracked.instance().generation, self.tracked.head()) != here;
+            let moved = refreshed && (self.tracked.generation_id().generation, self.tracked.head()) != here;
             if cleared || moved {
                 break;
             }

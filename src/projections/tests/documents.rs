@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::write::{set_up, step};
 use super::log::TestLog;
 use super::*;
-use crate::store::{Instance, Views};
+use crate::store::{GenerationId, Views};
 
 async fn read(views: &dyn Views, version: u64) -> Vec<(String, String)> {
     let mut snapshot = views.read("balance", version).await.unwrap();
@@ -14,10 +14,10 @@ async fn read(views: &dyn Views, version: u64) -> Vec<(String, String)> {
     rows.iter().map(|row| (row[0].text().unwrap().to_owned(), row[1].text().unwrap().to_owned())).collect()
 }
 
-async fn made(views: &dyn Views, version: u64) -> Instance {
-    let (instance, _) = views.live("balance", version).await.unwrap();
-    set_up(views, &*balances(), &instance, true).await.unwrap();
-    instance
+async fn made(views: &dyn Views, version: u64) -> GenerationId {
+    let (generation_id, _) = views.live("balance", version).await.unwrap();
+    set_up(views, &*balances(), &generation_id, true).await.unwrap();
+    generation_id
 }
 
 /// Mission P21: taken in one by one, in any pieces, or all at once: the same bytes at every position.
@@ -50,9 +50,9 @@ fn incremental_is_batch_at_every_position() {
                 assert_eq!(now, as_bytes(&by_hand(&events[..done])));
 
                 let all_at_once = 1_000_000 * version + done as u64;
-                let instance = made(&*views, all_at_once).await;
+                let generation_id = made(&*views, all_at_once).await;
                 let batch = EventBatch { from: Head::default(), to, events: &events[..done] };
-                assert!(step(&*views, &*balances(), &instance, batch, false).await.unwrap());
+                assert!(step(&*views, &*balances(), &generation_id, batch, false).await.unwrap());
                 assert_eq!(now, read(&*views, all_at_once).await);
             }
         });

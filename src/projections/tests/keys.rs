@@ -7,8 +7,8 @@ use super::*;
 
 /// What a view holds is spoilt by hand, in the place of the live generation.
 async fn spoil(store: &Arc<dyn Store>, projections: &Projections, sql: &str) {
-    let (instance, head) = store.views().live("balance", balances().version()).await.unwrap();
-    let mut transaction = store.views().begin(&instance, head, head).await.unwrap().unwrap();
+    let (generation_id, head) = store.views().live("balance", balances().version()).await.unwrap();
+    let mut transaction = store.views().begin(&generation_id, head, head).await.unwrap().unwrap();
     let sql = sql.replace("documents", &transaction.table("documents"));
     transaction.execute(&sql, vec![]).await.unwrap();
     transaction.commit().await.unwrap();

@@ -90,7 +90,7 @@ async fn what_a_dead_process_led_is_run_by_another_when_its_term_is_over() {
     let directory = tempfile::tempdir().unwrap();
     let store = file(directory.path()).await;
     let wanted = [("balance".to_owned(), balances().version())];
-    let dead = store.views().lead(Uuid::new_v4(), &wanted, Duration::from_secs(1)).await.unwrap();
+    let dead = store.views().acquire_leases(Uuid::new_v4(), &wanted, Duration::from_secs(1)).await.unwrap();
     assert_eq!(dead, wanted);
     let engine = process(&store, vec![balances()]).await;
     let receipt = Writer::new(&store).append(vec![deposit(1, 1)]).await;

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::Happening;
 use crate::events::{Head, Ref, Stored};
 use crate::store::{
-    About, Batch, Exclusive, Finding, Generation, Instance, Interest, KnownCommand, Outcome, Page, Snapshot, Store,
-    StoreError, Transaction, ViewSnapshot, Views,
+    Batch, Exclusive, Finding, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page,
+    Snapshot, Store, StoreError, Transaction, ViewSnapshot, Views,
 };
 
 pub struct TestLog {
@@ -183,63 +183,69 @@ struct TestViews {
 
 #[async_trait]
 impl Views for TestViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         self.real.live(name, version).await
     }
 
-    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
-        self.real.checkpoint(instance).await
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
+        self.real.checkpoint(generation_id).await
     }
 
     async fn begin(
         &self,
-        instance: &Instance,
+        generation_id: &GenerationId,
         from: Head,
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let Some(real) = self.real.begin(instance, from, to).await? else { return Ok(None) };
+        let Some(real) = self.real.begin(generation_id, from, to).await? else { return Ok(None) };
         Ok(Some(Box::new(TestTransaction { real, doubtful: self.doubtful.clone() })))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         self.real.shadow(name, version).await
     }
 
-    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+    async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError> {
         self.real.switch(shadow).await
     }
 
-    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
-        self.real.discard(instance).await
+    async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError> {
+        self.real.discard(generation_id).await
     }
 
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
         self.real.read(name, version).await
     }
 
-    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
-        self.real.note(name, version, about, note).await
+    async fn set_note(
+        &self,
+        name: &str,
+        version: u64,
+        about: NoteKind,
+        note: Option<String>,
+    ) -> Result<(), StoreError> {
+        self.real.set_note(name, version, about, note).await
     }
 
-    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
-        self.real.noted(name, version, about).await
+    async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError> {
+        self.real.note(name, version, about).await
     }
 
-    async fn lead(
+    async fn acquire_leases(
         &self,
         owner: Uuid,
         wanted: &[(String, u64)],
         term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        self.real.lead(owner, wanted, term).await
+        self.real.acquire_leases(owner, wanted, term).await
     }
 
-    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
-        self.real.leave(owner).await
+    async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.real.release_leases(owner).await
     }
 
-    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
         self.real.generations().await
     }
 

@@ -51,7 +51,7 @@ async fn an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then(
     assert_eq!(new.unused().await.unwrap(), std::slice::from_ref(&gone));
     assert_eq!(new.prune().await.unwrap(), [gone]);
     let left: Vec<_> = stores[1].views().generations().await.unwrap();
-    assert_eq!(left.iter().map(|generation| generation.instance.version).collect::<Vec<_>>(), [2]);
+    assert_eq!(left.iter().map(|generation| generation.id.version).collect::<Vec<_>>(), [2]);
     compare(&stores[1], &new).await;
     // Rolled back: the old program builds its view anew.
     let old = engine(&stores[0], vec![balances()]).await;

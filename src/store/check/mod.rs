@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
 use super::commit::digest_holds;
-use super::{Chain, Generation, Interest, Store, StoreError};
+use super::{Chain, GenerationInfo, Interest, Store, StoreError};
 use crate::events::{Head, Ref, Stored, Types};
 
 const PAGE: usize = 1_000;
@@ -70,7 +70,7 @@ pub(crate) async fn check(
 
 /// What projections have taken in must be in the log.
 async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), StoreError> {
-    for Generation { instance, head, .. } in store.views().generations().await? {
+    for GenerationInfo { id: generation_id, head, .. } in store.views().generations().await? {
         if head.position == 0 {
             continue;
         }
@@ -84,7 +84,7 @@ async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), 
             let problem = format!(
                 "the projection `{}` has taken in event {} with the id {}, which is not in the log: its tail was cut or \
                  changed, or an older backup was restored",
-                instance.name, head.position, head.event_id
+                generation_id.name, head.position, head.event_id
             );
             report.found(Finding { position: Some(head.position), ..Finding::new(FindingKind::Log, problem) });
         }

@@ -266,8 +266,8 @@ pub(in crate::store) async fn a_cut_tail_is_shown_by_a_checkpoint(log_of: impl E
     let store = log_of.open().await;
     filled(&*store).await;
     let (views, head) = (store.views(), store.head().await.unwrap());
-    let (instance, from) = views.live("roster", 1).await.unwrap();
-    views.begin(&instance, from, head).await.unwrap().unwrap().commit().await.unwrap();
+    let (generation_id, from) = views.live("roster", 1).await.unwrap();
+    views.begin(&generation_id, from, head).await.unwrap().unwrap().commit().await.unwrap();
     assert_eq!(found(&*store, None).await, []);
     let cut = "DELETE FROM {events} WHERE position = 7; DELETE FROM {commands} WHERE head_position = 7";
     log_of.edit(&written(cut, &log_of, &log(&*store).await)).await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::bench::{Bench, PATIENCE};
 use crate::events::Head;
-use crate::store::{About, Instance, Views};
+use crate::store::{GenerationId, NoteKind, Views};
 
 /// Longer than a case takes, and no longer than a term may be.
 const LONG: Duration = Duration::from_secs(45);
@@ -40,7 +40,7 @@ impl Owners {
     async fn call(&mut self, owner: u128, wanted: &[(String, u64)], term: Duration) -> usize {
         let id = Uuid::from_u128(owner);
         let views = &self.views[owner as usize % 2];
-        let leads = views.lead(id, wanted, term).await.expect("an answer");
+        let leads = views.acquire_leases(id, wanted, term).await.expect("an answer");
         assert!(leads.iter().all(|one| wanted.contains(one)), "{owner} leads what it does not want: {leads:?}");
         for (other, others) in self.leads.iter().filter(|(other, _)| **other != id) {
             let both: Vec<_> = leads.iter().filter(|one| others.contains(one)).collect();
@@ -159,7 +159,7 @@ pub(super) async fn owners_that_call_at_once_wait_for_each_other_and_share_nothi
         tokio::spawn(async move {
             let mut leads = Vec::new();
             for _ in 0..10 {
-                leads = views.lead(Uuid::from_u128(owner), &wanted, LONG).await.expect("an answer");
+                leads = views.acquire_leases(Uuid::from_u128(owner), &wanted, LONG).await.expect("an answer");
             }
             leads
         })
@@ -182,9 +182,9 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
     let moved = views.begin(&roster, Head::default(), at).await.unwrap().expect("the checkpoint is there");
     moved.commit().await.unwrap();
     let owner = Uuid::from_u128(1);
-    views.lead(owner, &[("roster".to_owned(), 2)], LONG).await.unwrap();
+    views.acquire_leases(owner, &[("roster".to_owned(), 2)], LONG).await.unwrap();
     let listed: Vec<_> = others.generations().await.unwrap().into_iter().collect();
-    let told: Vec<_> = listed.iter().map(|one| (&one.instance, one.head, one.live, one.leader)).collect();
+    let told: Vec<_> = listed.iter().map(|one| (&one.id, one.head, one.live, one.leader)).collect();
     assert_eq!(
         told,
         [
@@ -193,7 +193,7 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
             (&shadow, Head::default(), false, Some(owner)),
         ]
     );
-    others.leave(owner).await.unwrap();
+    others.release_leases(owner).await.unwrap();
     assert!(views.generations().await.unwrap().iter().all(|one| one.leader.is_none()));
 }
 
@@ -203,20 +203,23 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
     let owner = Uuid::from_u128(1);
     for version in [1, 2] {
         let (live, _) = views.live("roster", version).await.unwrap();
-        for instance in [live, views.shadow("roster", version).await.unwrap().0] {
-            make(&views, &instance).await.expect("a table");
+        for generation_id in [live, views.shadow("roster", version).await.unwrap().0] {
+            make(&views, &generation_id).await.expect("a table");
         }
-        views.note("roster", version, About::Stop, Some("it stopped".to_owned())).await.unwrap();
-        views.lead(Uuid::from_u128(version.into()), &[("roster".to_owned(), version)], LONG).await.unwrap();
+        views.set_note("roster", version, NoteKind::Stop, Some("it stopped".to_owned())).await.unwrap();
+        views
+            .acquire_leases(Uuid::from_u128(version.into()), &[("roster".to_owned(), version)], LONG)
+            .await
+            .unwrap();
     }
     assert!(!others.prune("roster", 1).await.unwrap(), "it is led");
     assert_eq!(views.generations().await.unwrap().len(), 4);
-    views.leave(owner).await.unwrap();
+    views.release_leases(owner).await.unwrap();
     assert!(others.prune("roster", 1).await.unwrap());
-    let left: Vec<_> = views.generations().await.unwrap().into_iter().map(|one| one.instance.version).collect();
+    let left: Vec<_> = views.generations().await.unwrap().into_iter().map(|one| one.id.version).collect();
     assert_eq!(left, [2, 2]);
-    assert_eq!(views.noted("roster", 1, About::Stop).await.unwrap(), None);
-    assert_eq!(views.noted("roster", 2, About::Stop).await.unwrap().as_deref(), Some("it stopped"));
+    assert_eq!(views.note("roster", 1, NoteKind::Stop).await.unwrap(), None);
+    assert_eq!(views.note("roster", 2, NoteKind::Stop).await.unwrap().as_deref(), Some("it stopped"));
     assert!(others.prune("roster", 1).await.unwrap(), "there is nothing left to drop");
     assert!(others.prune("never heard of", 1).await.unwrap());
     // It can begin anew: its tables are not there any more, or not in the way.
@@ -224,7 +227,7 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
     assert_eq!(at, Head::default());
     make(&views, &live).await.expect("a table");
     // A dead owner's lease does not keep a version for ever.
-    views.lead(owner, &[("roster".to_owned(), 1)], SHORT).await.unwrap();
+    views.acquire_leases(owner, &[("roster".to_owned(), 1)], SHORT).await.unwrap();
     let since = Instant::now();
     while !others.prune("roster", 1).await.unwrap() {
         assert!(since.elapsed() < PATIENCE, "the lease must run out");
@@ -232,8 +235,8 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
     }
 }
 
-async fn make(views: &Arc<dyn Views>, instance: &Instance) -> Result<(), crate::store::StoreError> {
-    let begun = views.begin(instance, Head::default(), Head::default()).await?;
+async fn make(views: &Arc<dyn Views>, generation_id: &GenerationId) -> Result<(), crate::store::StoreError> {
+    let begun = views.begin(generation_id, Head::default(), Head::default()).await?;
     let mut transaction = begun.expect("the checkpoint is there");
     let sql = format!("CREATE TABLE {} (key TEXT)", transaction.table("documents"));
     transaction.execute(&sql, vec![]).await?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::bench::{Bench, aggregate};
 use crate::events::Head;
-use crate::store::{About, Cell, Chain, Instance, Snapshot, Store, Transaction, Views};
+use crate::store::{Cell, Chain, GenerationId, NoteKind, Snapshot, Store, Transaction, Views};
 
 const NIL: Head = Head { position: 0, event_id: Uuid::nil() };
 
@@ -14,13 +14,13 @@ fn head(position: u64) -> Head {
     Head { position, event_id: Uuid::from_u128(position.into()) }
 }
 
-async fn begin(views: &Arc<dyn Views>, instance: &Instance, from: Head, to: Head) -> Box<dyn Transaction> {
-    views.begin(instance, from, to).await.expect("a transaction").expect("the checkpoint is there")
+async fn begin(views: &Arc<dyn Views>, generation_id: &GenerationId, from: Head, to: Head) -> Box<dyn Transaction> {
+    views.begin(generation_id, from, to).await.expect("a transaction").expect("the checkpoint is there")
 }
 
 /// Makes the table of the generation and takes it to 1, with one row.
-async fn set_up(views: &Arc<dyn Views>, instance: &Instance, text: &str) {
-    let mut transaction = begin(views, instance, NIL, head(1)).await;
+async fn set_up(views: &Arc<dyn Views>, generation_id: &GenerationId, text: &str) {
+    let mut transaction = begin(views, generation_id, NIL, head(1)).await;
     let table = transaction.table("documents");
     let sql = format!("CREATE TABLE {table} (key TEXT PRIMARY KEY, number BIGINT)");
     transaction.execute(&sql, vec![]).await.expect("a table");
@@ -43,36 +43,36 @@ async fn keys(views: &Arc<dyn Views>, name: &str) -> (Vec<String>, Head) {
 
 pub(super) async fn a_projection_begins_at_nothing_with_generation_one(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, at) = views.live("roster", 3).await.unwrap();
-    assert_eq!(instance, Instance { name: "roster".to_owned(), version: 3, generation: 1 });
+    let (generation_id, at) = views.live("roster", 3).await.unwrap();
+    assert_eq!(generation_id, GenerationId { name: "roster".to_owned(), version: 3, generation: 1 });
     assert_eq!(at, NIL);
-    assert_eq!(views.live("roster", 3).await.unwrap(), (instance.clone(), NIL));
-    assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(NIL));
-    assert_eq!(views.checkpoint(&Instance { generation: 2, ..instance }).await.unwrap(), None);
+    assert_eq!(views.live("roster", 3).await.unwrap(), (generation_id.clone(), NIL));
+    assert_eq!(views.checkpoint(&generation_id).await.unwrap(), Some(NIL));
+    assert_eq!(views.checkpoint(&GenerationId { generation: 2, ..generation_id }).await.unwrap(), None);
     assert_eq!(views.read("other", 1).await.unwrap().head(), NIL, "reading makes it too");
 }
 
 /// Guarantee 19: exactly once.
 pub(super) async fn effect_and_checkpoint_are_committed_together(bench: Bench) {
     let store = bench.open().await;
-    let (instance, _) = store.views().live("roster", 1).await.unwrap();
-    set_up(&store.views(), &instance, "one").await;
+    let (generation_id, _) = store.views().live("roster", 1).await.unwrap();
+    set_up(&store.views(), &generation_id, "one").await;
     for views in [store.views(), bench.open().await.views()] {
         assert_eq!(keys(&views, "roster").await, (vec!["one".to_owned()], head(1)));
-        assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(head(1)));
+        assert_eq!(views.checkpoint(&generation_id).await.unwrap(), Some(head(1)));
     }
 }
 
 /// Guarantee 19.
 pub(super) async fn a_dropped_transaction_leaves_neither_effect_nor_checkpoint(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    set_up(&views, &instance, "one").await;
-    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &generation_id, "one").await;
+    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
     insert(&mut *transaction, "two").await;
     drop(transaction);
     assert_eq!(keys(&views, "roster").await, (vec!["one".to_owned()], head(1)));
-    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
     insert(&mut *transaction, "two").await;
     transaction.commit().await.unwrap();
     assert_eq!(keys(&views, "roster").await.1, head(2));
@@ -82,21 +82,24 @@ pub(super) async fn a_dropped_transaction_leaves_neither_effect_nor_checkpoint(b
 pub(super) async fn a_checkpoint_that_somebody_else_moved_fences_the_transaction_off(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     let (views, others) = (store.views(), other.views());
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    set_up(&views, &instance, "one").await;
-    begin(&others, &instance, head(1), head(5)).await.commit().await.unwrap();
-    assert!(views.begin(&instance, head(1), head(2)).await.unwrap().is_none(), "another moved it");
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &generation_id, "one").await;
+    begin(&others, &generation_id, head(1), head(5)).await.commit().await.unwrap();
+    assert!(views.begin(&generation_id, head(1), head(2)).await.unwrap().is_none(), "another moved it");
     let diverged = Head { event_id: Uuid::from_u128(99), ..head(5) };
-    assert!(views.begin(&instance, diverged, head(6)).await.unwrap().is_none(), "the position alone is not enough");
-    let gone = Instance { generation: 9, ..instance.clone() };
+    assert!(
+        views.begin(&generation_id, diverged, head(6)).await.unwrap().is_none(),
+        "the position alone is not enough"
+    );
+    let gone = GenerationId { generation: 9, ..generation_id.clone() };
     assert!(views.begin(&gone, NIL, head(1)).await.unwrap().is_none(), "there is no such generation");
-    begin(&views, &instance, head(5), head(6)).await.commit().await.unwrap();
+    begin(&views, &generation_id, head(5), head(6)).await.commit().await.unwrap();
 }
 
 pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    let mut transaction = begin(&views, &instance, NIL, head(1)).await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    let mut transaction = begin(&views, &generation_id, NIL, head(1)).await;
     let table = transaction.table("documents");
     let create = format!("CREATE TABLE {table} (key TEXT PRIMARY KEY, number BIGINT, note TEXT)");
     transaction.execute(&create, vec![]).await.unwrap();
@@ -122,9 +125,9 @@ pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
 
 pub(super) async fn rows_are_written_and_read_in_bulk(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    set_up(&views, &instance, "one").await;
-    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &generation_id, "one").await;
+    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
     let table = transaction.table("documents");
     let rows = (0..500_i64).map(|number| vec![Cell::from(format!("k{number}")), number.into()]).collect();
     let upsert = format!(
@@ -147,14 +150,14 @@ pub(super) async fn rows_are_written_and_read_in_bulk(bench: Bench) {
 
 pub(super) async fn a_failed_statement_is_an_error_that_shows_it(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    let mut transaction = begin(&views, &instance, NIL, head(1)).await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    let mut transaction = begin(&views, &generation_id, NIL, head(1)).await;
     let error = transaction.execute("INSERT INTO nowhere VALUES ($1)", vec!["x".into()]).await.unwrap_err();
     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(source.contains("nowhere"), "{error}: {source}");
     assert!(transaction.execute("SELECT $1", vec![]).await.is_err(), "a parameter is missing");
     drop(transaction);
-    assert_eq!(views.checkpoint(&instance).await.unwrap(), Some(NIL));
+    assert_eq!(views.checkpoint(&generation_id).await.unwrap(), Some(NIL));
     let mut snapshot = views.read("roster", 1).await.unwrap();
     let table = snapshot.table("documents");
     assert!(snapshot.query(&format!("SELECT * FROM {table}"), vec![]).await.is_err(), "there is no such table yet");
@@ -194,7 +197,7 @@ pub(super) async fn a_shadow_behind_the_live_generation_is_not_switched_to(bench
     begin(&views, &shadow, head(1), head(3)).await.commit().await.unwrap();
     assert!(views.switch(&shadow).await.unwrap());
     assert_eq!(keys(&views, "roster").await, (vec!["new".to_owned()], head(3)));
-    let gone = Instance { generation: 9, ..shadow };
+    let gone = GenerationId { generation: 9, ..shadow };
     assert!(!views.switch(&gone).await.unwrap());
 }
 
@@ -228,11 +231,11 @@ pub(super) async fn a_discarded_generation_is_gone_and_the_live_one_cannot_be(be
 /// P14, X9: rows and head belong together.
 pub(super) async fn a_snapshot_of_a_view_is_of_one_moment(bench: Bench) {
     let views = bench.open().await.views();
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    set_up(&views, &instance, "one").await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    set_up(&views, &generation_id, "one").await;
     let mut snapshot = views.read("roster", 1).await.unwrap();
     let sql = format!("SELECT count(*) FROM {}", snapshot.table("documents"));
-    let mut transaction = begin(&views, &instance, head(1), head(2)).await;
+    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
     insert(&mut *transaction, "two").await;
     transaction.commit().await.unwrap();
     assert_eq!(snapshot.query(&sql, vec![]).await.unwrap(), [vec![Cell::Integer(1)]]);
@@ -263,14 +266,14 @@ pub(super) async fn projections_of_any_name_and_version_are_kept_apart(bench: Be
 pub(super) async fn a_note_is_kept_for_every_handle_until_it_is_cleared(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     let (views, others) = (store.views(), other.views());
-    assert_eq!(views.noted("roster", 1, About::Stop).await.unwrap(), None);
+    assert_eq!(views.note("roster", 1, NoteKind::Stop).await.unwrap(), None);
     for note in ["it stopped", "it stopped again"] {
-        views.note("roster", 1, About::Stop, Some(note.to_owned())).await.unwrap();
-        assert_eq!(others.noted("roster", 1, About::Stop).await.unwrap().as_deref(), Some(note));
+        views.set_note("roster", 1, NoteKind::Stop, Some(note.to_owned())).await.unwrap();
+        assert_eq!(others.note("roster", 1, NoteKind::Stop).await.unwrap().as_deref(), Some(note));
     }
-    assert_eq!(others.noted("roster", 2, About::Stop).await.unwrap(), None);
-    others.note("roster", 1, About::Stop, None).await.unwrap();
-    assert_eq!(views.noted("roster", 1, About::Stop).await.unwrap(), None);
+    assert_eq!(others.note("roster", 2, NoteKind::Stop).await.unwrap(), None);
+    others.set_note("roster", 1, NoteKind::Stop, None).await.unwrap();
+    assert_eq!(views.note("roster", 1, NoteKind::Stop).await.unwrap(), None);
 }
 
 /// Design 4.9: a cache of states of the log.

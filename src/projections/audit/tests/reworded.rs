@@ -97,7 +97,7 @@ async fn another_sentence_for_the_same_event_replays_nothing() {
     let store = world.store.clone();
     let generations = async || store.views().generations().await.unwrap();
     world.projections.close().await;
-    let before: Vec<_> = generations().await.into_iter().map(|it| (it.instance, it.head, it.live)).collect();
+    let before: Vec<_> = generations().await.into_iter().map(|it| (it.id, it.head, it.live)).collect();
 
     // Without anybody who would take anything in.
     let types = types::<true>();
@@ -107,7 +107,7 @@ async fn another_sentence_for_the_same_event_replays_nothing() {
     }
     let page = AuditQuery::new(reworded.reading("audit").unwrap()).limit(1).page().await.unwrap();
     assert_eq!(page.rows[0].sentence, "the lamp was lit by user:alice, who had a match");
-    let after: Vec<_> = generations().await.into_iter().map(|it| (it.instance, it.head, it.live)).collect();
+    let after: Vec<_> = generations().await.into_iter().map(|it| (it.id, it.head, it.live)).collect();
     assert_eq!(after, before);
     reworded.close().await;
     store.close().await;

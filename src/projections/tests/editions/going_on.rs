@@ -178,8 +178,8 @@ async fn rows_of_an_older_version_of_this_crate_are_gone_on_with() {
     let forget = async || {
         let store = file(directory.path()).await;
         for generation in store.views().generations().await.unwrap() {
-            let (instance, head) = (generation.instance, generation.head);
-            let mut transaction = store.views().begin(&instance, head, head).await.unwrap().unwrap();
+            let (generation_id, head) = (generation.id, generation.head);
+            let mut transaction = store.views().begin(&generation_id, head, head).await.unwrap().unwrap();
             let drop = format!("DROP TABLE {}", transaction.table("made_of"));
             transaction.execute(&drop, vec![]).await.unwrap();
             transaction.commit().await.unwrap();

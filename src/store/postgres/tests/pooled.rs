@@ -97,10 +97,10 @@ async fn everything_works_behind_a_pooler_in_transaction_mode() {
     heard.unwrap().unwrap();
     assert_eq!(store.commands(&[crate::store::conformance::bench::id(9_999)]).await.unwrap().len(), 1);
     assert_eq!(store.integrity().await.unwrap(), []);
-    let (instance, at) = store.views().live("roster", 1).await.unwrap();
+    let (generation_id, at) = store.views().live("roster", 1).await.unwrap();
     let head = store.head().await.unwrap();
-    store.views().begin(&instance, at, head).await.unwrap().unwrap().commit().await.unwrap();
-    assert_eq!(other.views().checkpoint(&instance).await.unwrap(), Some(head));
+    store.views().begin(&generation_id, at, head).await.unwrap().unwrap().commit().await.unwrap();
+    assert_eq!(other.views().checkpoint(&generation_id).await.unwrap(), Some(head));
     for store in &stores {
         store.close().await;
     }

@@ -8,7 +8,7 @@ use super::super::place::Place;
 use super::leases::LATEST;
 use super::names;
 use crate::events::Head;
-use crate::store::{About, Generation, Instance};
+use crate::store::{GenerationId, GenerationInfo, NoteKind};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -21,13 +21,13 @@ const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM
 /// What readers share, and who drops the tables has alone: a number made from the generation's name.
 const KEY: &str = "hashtextextended(format('annals %s %s %s %s', $1::text, p.name, p.version, p.generation), 0)";
 
-fn generation(row: &PgRow) -> Result<(Instance, Head)> {
-    let instance = Instance {
+fn generation(row: &PgRow) -> Result<(GenerationId, Head)> {
+    let generation_id = GenerationId {
         name: row.try_get(0)?,
         version: unsigned(row.try_get(1)?),
         generation: unsigned(row.try_get(2)?),
     };
-    Ok((instance, Head { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
+    Ok((generation_id, Head { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
 }
 
 /// Every version has its bigint, and back.
@@ -55,7 +55,7 @@ pub(super) async fn live(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<Option<(Instance, Head)>> {
+) -> Result<Option<(GenerationId, Head)>> {
     let sql = place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND live"));
     ask!(place, &sql, name, signed(version)).fetch_optional(on).await?.as_ref().map(generation).transpose()
 }
@@ -66,7 +66,7 @@ pub(super) async fn live_to_read(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<Option<(Instance, Head)>> {
+) -> Result<Option<(GenerationId, Head)>> {
     let sql = place.sql(&format!(
         "SELECT p.name, p.version, p.generation, p.position, p.event_id, pg_advisory_xact_lock_shared({KEY}) \
          FROM {{schema}}.projections p WHERE p.name = $2 AND p.version = $3 AND p.live"
@@ -81,7 +81,7 @@ pub(super) async fn ensure_live(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<(Instance, Head)> {
+) -> Result<(GenerationId, Head)> {
     if let Some(live) = live(place, on, name, version).await? {
         return Ok(live);
     }
@@ -95,7 +95,7 @@ async fn insert(
     name: &str,
     version: u64,
     live: bool,
-) -> Result<(Instance, Head)> {
+) -> Result<(GenerationId, Head)> {
     // The number of a generation whose tables are not yet gone is not given again.
     let sql = place.sql(
         "INSERT INTO {schema}.projections (name, version, generation, live, position, event_id) \
@@ -107,10 +107,14 @@ async fn insert(
     generation(&asked.fetch_one(on).await?)
 }
 
-pub(super) async fn checkpoint(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<Option<Head>> {
+pub(super) async fn checkpoint(
+    place: &Place,
+    on: &mut PgConnection,
+    generation_id: &GenerationId,
+) -> Result<Option<Head>> {
     let sql =
         place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND generation = $3 AND doomed IS NULL"));
-    let Instance { name, version, generation: number } = instance;
+    let GenerationId { name, version, generation: number } = generation_id;
     let found = ask!(place, &sql, name, signed(*version), signed(*number)).fetch_optional(on).await?;
     Ok(found.as_ref().map(generation).transpose()?.map(|(_, head)| head))
 }
@@ -119,7 +123,7 @@ pub(super) async fn checkpoint(place: &Place, on: &mut PgConnection, instance: &
 pub(super) async fn advance(
     place: &Place,
     on: &mut PgConnection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     from: Head,
     to: Head,
 ) -> Result<bool> {
@@ -132,9 +136,9 @@ pub(super) async fn advance(
         &sql,
         signed(to.position),
         to.event_id,
-        &instance.name,
-        signed(instance.version),
-        signed(instance.generation),
+        &generation_id.name,
+        signed(generation_id.version),
+        signed(generation_id.generation),
         signed(from.position),
         from.event_id,
     );
@@ -147,7 +151,7 @@ pub(super) async fn shadow(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<(Instance, Head)> {
+) -> Result<(GenerationId, Head)> {
     ensure_live(place, on, name, version).await?;
     let sql = place.sql(&format!(
         "{COLUMNS} WHERE name = $1 AND version = $2 AND NOT live AND doomed IS NULL ORDER BY generation DESC LIMIT 1"
@@ -159,8 +163,8 @@ pub(super) async fn shadow(
 }
 
 /// False: it is not there, or not as far as the live one.
-pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &Instance) -> Result<bool> {
-    let Instance { name, version, generation: number } = shadow;
+pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &GenerationId) -> Result<bool> {
+    let GenerationId { name, version, generation: number } = shadow;
     // All rows are locked: nobody moves a checkpoint until this is done.
     let sql = place.sql(
         "SELECT generation, position, live FROM {schema}.projections \
@@ -196,15 +200,18 @@ pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &Instan
 }
 
 /// False: it is live.
-pub(super) async fn doom(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<bool> {
-    if live(place, on, &instance.name, instance.version).await?.is_some_and(|(live, _)| live == *instance) {
+pub(super) async fn doom(place: &Place, on: &mut PgConnection, generation_id: &GenerationId) -> Result<bool> {
+    if live(place, on, &generation_id.name, generation_id.version)
+        .await?
+        .is_some_and(|(live, _)| live == *generation_id)
+    {
         return Ok(false);
     }
     let sql = place.sql(
         "UPDATE {schema}.projections SET doomed = clock_timestamp() \
          WHERE name = $1 AND version = $2 AND generation = $3 AND NOT live AND doomed IS NULL",
     );
-    let Instance { name, version, generation: number } = instance;
+    let GenerationId { name, version, generation: number } = generation_id;
     ask!(place, &sql, name, signed(*version), signed(*number)).execute(on).await?;
     Ok(true)
 }
@@ -222,16 +229,20 @@ pub(super) async fn doom_all(place: &Place, on: &mut PgConnection, name: &str, v
 }
 
 /// The generations whose time has come.
-pub(super) async fn doomed(place: &Place, on: &mut PgConnection) -> Result<Vec<Instance>> {
+pub(super) async fn doomed(place: &Place, on: &mut PgConnection) -> Result<Vec<GenerationId>> {
     let sql = place.sql(&format!("{COLUMNS} WHERE doomed <= clock_timestamp() ORDER BY name, version, generation"));
     let rows = ask!(place, &sql).fetch_all(on).await?;
-    rows.iter().map(|row| generation(row).map(|(instance, _)| instance)).collect()
+    rows.iter().map(|row| generation(row).map(|(generation_id, _)| generation_id)).collect()
 }
 
 /// Drops the tables and the row of a generation; false, and nothing is done, while somebody reads it or another drops
 /// it.
-pub(super) async fn drop_tables(place: &Place, on: &mut PgConnection, instance: &Instance) -> Result<bool> {
-    let Instance { name, version, generation: number } = instance;
+pub(super) async fn drop_tables(
+    place: &Place,
+    on: &mut PgConnection,
+    generation_id: &GenerationId,
+) -> Result<bool> {
+    let GenerationId { name, version, generation: number } = generation_id;
     let alone = place.sql(&format!(
         "SELECT pg_try_advisory_xact_lock({KEY}) FROM {{schema}}.projections p \
          WHERE p.name = $2 AND p.version = $3 AND p.generation = $4 AND p.doomed IS NOT NULL"
@@ -244,7 +255,7 @@ pub(super) async fn drop_tables(place: &Place, on: &mut PgConnection, instance: 
     const TABLES: &str = "SELECT c.relname::text, c.relkind::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1";
-    let rows = ask!(place, TABLES, place.plain_schema(), names::prefix(instance)).fetch_all(&mut *on).await?;
+    let rows = ask!(place, TABLES, place.plain_schema(), names::prefix(generation_id)).fetch_all(&mut *on).await?;
     let mut by_kind: [Vec<String>; 3] = Default::default();
     for row in &rows {
         let (table, kind): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -289,7 +300,7 @@ pub(in super::super) async fn tables_of_others(
     Ok(tables)
 }
 
-pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Generation>> {
+pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<GenerationInfo>> {
     let sql = place.sql(&format!(
         "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
          FROM {{schema}}.projections p LEFT JOIN {{schema}}.leases l ON l.name = p.name AND l.version = p.version \
@@ -298,24 +309,24 @@ pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Gene
     ));
     let rows = ask!(place, &sql).fetch_all(on).await?;
     let told = rows.iter().map(|row| {
-        let (instance, head) = generation(row)?;
-        Ok(Generation { instance, head, live: row.try_get(5)?, leader: row.try_get(6)? })
+        let (generation_id, head) = generation(row)?;
+        Ok(GenerationInfo { id: generation_id, head, live: row.try_get(5)?, leader: row.try_get(6)? })
     });
     told.collect()
 }
 
 /// What the column `about` says.
-fn word(about: About) -> &'static str {
+fn word(about: NoteKind) -> &'static str {
     match about {
-        About::Stop => "stop",
-        About::Rebuild => "rebuild",
+        NoteKind::Stop => "stop",
+        NoteKind::Rebuild => "rebuild",
     }
 }
 
-pub(super) async fn note(
+pub(super) async fn set_note(
     place: &Place,
     on: &mut PgConnection,
-    (name, version, about): (&str, u64, About),
+    (name, version, about): (&str, u64, NoteKind),
     note: Option<String>,
 ) -> Result<()> {
     let sql = place.sql(match note {
@@ -330,10 +341,10 @@ pub(super) async fn note(
     ask!(place, &sql, name, signed(version), word(about), note).execute(on).await.map(drop)
 }
 
-pub(super) async fn noted(
+pub(super) async fn note(
     place: &Place,
     on: &mut PgConnection,
-    (name, version, about): (&str, u64, About),
+    (name, version, about): (&str, u64, NoteKind),
 ) -> Result<Option<String>> {
     let sql = place.sql("SELECT note FROM {schema}.notes WHERE name = $1 AND version = $2 AND about = $3");
     let found = ask!(place, &sql, name, signed(version), word(about)).fetch_optional(on).await?;

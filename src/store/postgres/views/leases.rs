@@ -13,11 +13,11 @@ use crate::store::Shares;
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// No lease ends later than this from now: one that does was written when the server's clock was ahead, or by a server
-/// whose clock was, and nobody knows when it would run out. It counts for nothing. ([`Views::lead`](crate::store::Views::lead) takes no longer term.)
+/// whose clock was, and nobody knows when it would run out. It counts for nothing. ([`Views::acquire_leases`](crate::store::Views::acquire_leases) takes no longer term.)
 pub(super) const LATEST: &str = "(clock_timestamp() + interval '1 minute')";
 
 /// Renews what `owner` wants, then takes what falls to it and lets go of what is beyond its share.
-pub(super) async fn lead(
+pub(super) async fn acquire(
     place: &Place,
     on: &mut PgConnection,
     owner: Uuid,
@@ -55,7 +55,7 @@ pub(super) async fn lead(
     Ok(leads)
 }
 
-pub(super) async fn leave(place: &Place, on: &mut PgConnection, owner: Uuid) -> Result<()> {
+pub(super) async fn release(place: &Place, on: &mut PgConnection, owner: Uuid) -> Result<()> {
     let sql = place.sql("DELETE FROM {schema}.leases WHERE owner = $1");
     ask!(place, &sql, owner).execute(on).await.map(drop)
 }

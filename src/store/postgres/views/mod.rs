@@ -40,7 +40,9 @@ use super::fault::{lost, told};
 use super::place::{CONNECT, Place};
 use super::transaction::Open;
 use crate::events::{Head, Ref};
-use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
+use crate::store::{
+    GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
+};
 
 const DOING: &str = "working on the views";
 
@@ -190,12 +192,13 @@ impl PostgresViews {
             let mut lent = self.lent().await?;
             let doomed = self.on(lent.origin(), generations::doomed(&self.place, lent.connection())).await?;
             lent.give_back();
-            for instance in doomed {
+            for generation_id in doomed {
                 let mut open = self.begin_with(BEGIN_DROP).await?;
-                match self.on(open.origin(), generations::drop_tables(&self.place, &mut open, &instance)).await {
+                match self.on(open.origin(), generations::drop_tables(&self.place, &mut open, &generation_id)).await
+                {
                     Ok(true) => self.commit(open).await?,
                     Ok(false) => open.let_go(),
-                    Err(error) => tracing::warn!(?instance, %error, "its tables are dropped another time"),
+                    Err(error) => tracing::warn!(?generation_id, %error, "its tables are dropped another time"),
                 }
             }
             Ok::<_, StoreError>(())
@@ -239,7 +242,7 @@ impl PostgresViews {
 
 #[async_trait]
 impl Views for PostgresViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         let mut lent = self.lent().await?;
         let found =
             self.on(lent.origin(), generations::live(&self.place, lent.connection(), name, version)).await?;
@@ -253,37 +256,37 @@ impl Views for PostgresViews {
         Ok(made)
     }
 
-    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
         let mut lent = self.lent().await?;
         let found =
-            self.on(lent.origin(), generations::checkpoint(&self.place, lent.connection(), instance)).await?;
+            self.on(lent.origin(), generations::checkpoint(&self.place, lent.connection(), generation_id)).await?;
         lent.give_back();
         Ok(found)
     }
 
     async fn begin(
         &self,
-        instance: &Instance,
+        generation_id: &GenerationId,
         from: Head,
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let mut open = self.begin_with(BEGIN).await?;
-        if !self.on(open.origin(), generations::advance(&self.place, &mut open, instance, from, to)).await? {
+        if !self.on(open.origin(), generations::advance(&self.place, &mut open, generation_id, from, to)).await? {
             open.let_go();
             return Ok(None);
         }
-        let tables = Tables::of(&self.place, instance);
+        let tables = Tables::of(&self.place, generation_id);
         Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), self.statements.clone(), tables, open))))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         let mut open = self.alone().await?;
         let made = self.on(open.origin(), generations::shadow(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;
         Ok(made)
     }
 
-    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+    async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError> {
         let mut open = self.alone().await?;
         if !self.on(open.origin(), generations::switch(&self.place, &mut open, shadow)).await? {
             open.let_go();
@@ -294,11 +297,11 @@ impl Views for PostgresViews {
         Ok(true)
     }
 
-    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
+    async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError> {
         let mut open = self.alone().await?;
-        if !self.on(open.origin(), generations::doom(&self.place, &mut open, instance)).await? {
+        if !self.on(open.origin(), generations::doom(&self.place, &mut open, generation_id)).await? {
             open.let_go();
-            let Instance { name, generation, .. } = instance;
+            let GenerationId { name, generation, .. } = generation_id;
             return Err(told(
                 "discarding a generation",
                 format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
@@ -319,13 +322,13 @@ impl Views for PostgresViews {
         let permit = permit.map_err(|_| StoreError::Closed)?;
         loop {
             let mut open = self.begin_with(BEGIN_READ).await?;
-            if let Some((instance, head)) =
+            if let Some((generation_id, head)) =
                 self.on(open.origin(), generations::live_to_read(&self.place, &mut open, name, version)).await?
             {
                 return Ok(Box::new(PostgresViewSnapshot {
                     place: self.place.clone(),
                     statements: self.statements.clone(),
-                    tables: Tables::of(&self.place, &instance),
+                    tables: Tables::of(&self.place, &generation_id),
                     head,
                     open: Some(open),
                     _permit: permit,
@@ -336,41 +339,47 @@ impl Views for PostgresViews {
         }
     }
 
-    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
+    async fn set_note(
+        &self,
+        name: &str,
+        version: u64,
+        about: NoteKind,
+        note: Option<String>,
+    ) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        self.on(open.origin(), generations::note(&self.place, &mut open, (name, version, about), note)).await?;
+        self.on(open.origin(), generations::set_note(&self.place, &mut open, (name, version, about), note)).await?;
         self.commit(open).await
     }
 
-    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
+    async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError> {
         let mut lent = self.lent().await?;
         let noted = self
-            .on(lent.origin(), generations::noted(&self.place, lent.connection(), (name, version, about)))
+            .on(lent.origin(), generations::note(&self.place, lent.connection(), (name, version, about)))
             .await?;
         lent.give_back();
         Ok(noted)
     }
 
-    async fn lead(
+    async fn acquire_leases(
         &self,
         owner: Uuid,
         wanted: &[(String, u64)],
         term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let mut open = self.alone().await?;
-        let leads = self.on(open.origin(), leases::lead(&self.place, &mut open, owner, wanted, term)).await?;
+        let leads = self.on(open.origin(), leases::acquire(&self.place, &mut open, owner, wanted, term)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(leads)
     }
 
-    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
+    async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError> {
         let mut open = self.alone().await?;
-        self.on(open.origin(), leases::leave(&self.place, &mut open, owner)).await?;
+        self.on(open.origin(), leases::release(&self.place, &mut open, owner)).await?;
         self.commit(open).await
     }
 
-    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
         let mut lent = self.lent().await?;
         let all = self.on(lent.origin(), generations::all(&self.place, lent.connection())).await?;
         lent.give_back();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::store::Instance;
+use crate::store::GenerationId;
 
 /// Postgres cuts off what is longer, in bytes, without an error.
 const LONGEST: usize = 63;
@@ -12,8 +12,8 @@ const LONGEST: usize = 63;
 const LONGEST_PREFIX: usize = 44;
 
 /// What the names of all tables of this generation, and of no other, begin with.
-pub(super) fn prefix(instance: &Instance) -> String {
-    let Instance { name, version, generation } = instance;
+pub(super) fn prefix(generation_id: &GenerationId) -> String {
+    let GenerationId { name, version, generation } = generation_id;
     let prefix = format!("{}_v{version}_g{generation}_", readable(name));
     match prefix.len() <= LONGEST_PREFIX {
         true => prefix,
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str, version: u64, generation: u64) -> String {
-        prefix(&Instance { name: name.to_owned(), version, generation })
+        prefix(&GenerationId { name: name.to_owned(), version, generation })
     }
 
     #[test]

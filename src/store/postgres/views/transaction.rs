@@ -13,7 +13,7 @@ use super::super::transaction::Open;
 use super::statement::Statements;
 use super::{DOING, names};
 use crate::events::Head;
-use crate::store::{Dialect, Instance, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{Dialect, GenerationId, Row, StoreError, Transaction, ViewSnapshot};
 
 /// The tables of one generation.
 #[derive(Clone)]
@@ -23,8 +23,8 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn of(place: &Place, instance: &Instance) -> Self {
-        Self { schema: place.schema().to_owned(), prefix: names::prefix(instance) }
+    pub(super) fn of(place: &Place, generation_id: &GenerationId) -> Self {
+        Self { schema: place.schema().to_owned(), prefix: names::prefix(generation_id) }
     }
 
     fn table(&self, table: &str) -> String {

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Place, open_at, reason};
 use crate::events::Head;
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
-use crate::store::{About, Instance, Interest, StoreError};
+use crate::store::{GenerationId, Interest, NoteKind, StoreError};
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_by_its_number() {
@@ -55,12 +55,12 @@ async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
     let place = Place::new();
     let store = place.open().await;
     let head = committed(&*store, commit(1).on("tally:a", 0, 3)).await.head;
-    let (instance, at) = store.views().live("roster", 1).await.unwrap();
-    store.views().begin(&instance, at, head).await.unwrap().unwrap().commit().await.unwrap();
+    let (generation_id, at) = store.views().live("roster", 1).await.unwrap();
+    store.views().begin(&generation_id, at, head).await.unwrap().unwrap().commit().await.unwrap();
     store.close().await;
     fs::remove_file(place.views()).unwrap();
     let store = place.open().await;
-    assert_eq!(store.views().live("roster", 1).await.unwrap(), (instance, Head::default()));
+    assert_eq!(store.views().live("roster", 1).await.unwrap(), (generation_id, Head::default()));
     assert_eq!(store.head().await.unwrap(), head);
 }
 
@@ -105,7 +105,7 @@ async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
     let place = Place::new();
     let store = place.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2)).await;
-    store.views().note("roster", 1, About::Stop, Some("it stopped".to_owned())).await.unwrap();
+    store.views().set_note("roster", 1, NoteKind::Stop, Some("it stopped".to_owned())).await.unwrap();
     store.close().await;
     let raw = rusqlite::Connection::open(place.views()).unwrap();
     raw.execute_batch(
@@ -117,7 +117,7 @@ async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
     .unwrap();
     let store = place.open().await;
     assert_eq!(store.snapshots().await.unwrap(), []);
-    assert_eq!(store.views().noted("roster", 1, About::Stop).await.unwrap().as_deref(), Some("it stopped"));
+    assert_eq!(store.views().note("roster", 1, NoteKind::Stop).await.unwrap().as_deref(), Some("it stopped"));
     let columns = "SELECT group_concat(name) FROM pragma_table_info('snapshots')";
     let columns = |raw: &rusqlite::Connection| raw.query_row(columns, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(columns(&raw), "aggregate_type,aggregate_id,sequence,event_id,digest,shape,state");
@@ -146,9 +146,9 @@ async fn a_memory_store_takes_no_room_once_it_is_closed() {
 async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     let place = Place::new();
     let views = place.open().await.views();
-    let (instance, at) = views.live("roster", 1).await.unwrap();
+    let (generation_id, at) = views.live("roster", 1).await.unwrap();
     let to = Head { position: 1, event_id: uuid::Uuid::from_u128(1) };
-    let mut transaction = views.begin(&instance, at, to).await.unwrap().unwrap();
+    let mut transaction = views.begin(&generation_id, at, to).await.unwrap().unwrap();
     let table = transaction.table("rows");
     let two = format!("CREATE TABLE {table} (a TEXT); CREATE INDEX roster_i ON {table} (a)");
     assert!(format!("{:?}", transaction.execute(&two, vec![]).await).contains("several statements"));
@@ -156,7 +156,7 @@ async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     assert!(format!("{:?}", transaction.execute("COMMIT", vec![]).await).contains("ended the transaction"));
     assert!(transaction.query("SELECT 1", vec![]).await.is_ok(), "it goes on");
     drop(transaction);
-    let other = Instance { name: "other".to_owned(), ..instance };
+    let other = GenerationId { name: "other".to_owned(), ..generation_id };
     assert_eq!(views.checkpoint(&other).await.unwrap(), None);
 }
 

@@ -4,19 +4,19 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{leases, names};
 use crate::events::Head;
-use crate::store::{About, Generation, Instance};
+use crate::store::{GenerationId, GenerationInfo, NoteKind};
 
 const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM projections ";
 
-fn generation(row: &Row<'_>) -> rusqlite::Result<(Instance, Head)> {
-    let instance = Instance { name: row.get(0)?, version: row.get(1)?, generation: row.get(2)? };
-    Ok((instance, Head { position: row.get(3)?, event_id: row.get(4)? }))
+fn generation(row: &Row<'_>) -> rusqlite::Result<(GenerationId, Head)> {
+    let generation_id = GenerationId { name: row.get(0)?, version: row.get(1)?, generation: row.get(2)? };
+    Ok((generation_id, Head { position: row.get(3)?, event_id: row.get(4)? }))
 }
 
-fn insert(connection: &Connection, instance: &Instance, live: bool) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, generation_id: &GenerationId, live: bool) -> rusqlite::Result<()> {
     const INSERT: &str = "INSERT INTO projections (name, version, generation, live, position, event_id) \
          VALUES (?1, ?2, ?3, ?4, 0, ?5)";
-    let Instance { name, version, generation } = instance;
+    let GenerationId { name, version, generation } = generation_id;
     let nil = Head::default().event_id;
     connection.execute(INSERT, params![name, version, generation, live, nil]).map(drop)
 }
@@ -26,7 +26,7 @@ pub(super) fn live(
     connection: &Connection,
     name: &str,
     version: u64,
-) -> rusqlite::Result<Option<(Instance, Head)>> {
+) -> rusqlite::Result<Option<(GenerationId, Head)>> {
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND live");
     connection.prepare_cached(&sql)?.query_row(params![name, version], generation).optional()
 }
@@ -36,17 +36,17 @@ pub(super) fn ensure_live(
     connection: &Connection,
     name: &str,
     version: u64,
-) -> rusqlite::Result<Option<(Instance, Head)>> {
+) -> rusqlite::Result<Option<(GenerationId, Head)>> {
     if let Some(live) = live(connection, name, version)? {
         return Ok(Some(live));
     }
-    insert(connection, &Instance { name: name.to_owned(), version, generation: 1 }, true)?;
+    insert(connection, &GenerationId { name: name.to_owned(), version, generation: 1 }, true)?;
     live(connection, name, version)
 }
 
-pub(super) fn checkpoint(connection: &Connection, instance: &Instance) -> rusqlite::Result<Option<Head>> {
+pub(super) fn checkpoint(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<Option<Head>> {
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND generation = ?3");
-    let Instance { name, version, generation: number } = instance;
+    let GenerationId { name, version, generation: number } = generation_id;
     let found =
         connection.prepare_cached(&sql)?.query_row(params![name, version, number], generation).optional()?;
     Ok(found.map(|(_, head)| head))
@@ -55,13 +55,13 @@ pub(super) fn checkpoint(connection: &Connection, instance: &Instance) -> rusqli
 /// Moves the checkpoint, if it is where the writer believes it is: the fence.
 pub(super) fn advance(
     connection: &Connection,
-    instance: &Instance,
+    generation_id: &GenerationId,
     from: Head,
     to: Head,
 ) -> rusqlite::Result<bool> {
     const ADVANCE: &str = "UPDATE projections SET position = ?1, event_id = ?2 WHERE name = ?3 AND version = ?4 \
          AND generation = ?5 AND position = ?6 AND event_id = ?7";
-    let Instance { name, version, generation } = instance;
+    let GenerationId { name, version, generation } = generation_id;
     let moved = connection.prepare_cached(ADVANCE)?.execute(params![
         to.position,
         to.event_id,
@@ -75,7 +75,7 @@ pub(super) fn advance(
 }
 
 /// What an earlier rebuild left behind, or a new generation.
-pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<(Instance, Head)> {
+pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<(GenerationId, Head)> {
     ensure_live(connection, name, version)?;
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND NOT live ORDER BY generation DESC LIMIT 1");
     if let Some(left) = connection.query_row(&sql, params![name, version], generation).optional()? {
@@ -83,14 +83,14 @@ pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusql
     }
     const NEXT: &str = "SELECT max(generation) + 1 FROM projections WHERE name = ?1 AND version = ?2";
     let generation = connection.query_row(NEXT, params![name, version], |row| row.get(0))?;
-    let instance = Instance { name: name.to_owned(), version, generation };
-    insert(connection, &instance, false)?;
-    Ok((instance, Head::default()))
+    let generation_id = GenerationId { name: name.to_owned(), version, generation };
+    insert(connection, &generation_id, false)?;
+    Ok((generation_id, Head::default()))
 }
 
 /// `None`: it is not there, or not as far as the live one.
-pub(super) fn switch(connection: &Connection, shadow: &Instance) -> rusqlite::Result<Option<()>> {
-    let Instance { name, version, generation } = shadow;
+pub(super) fn switch(connection: &Connection, shadow: &GenerationId) -> rusqlite::Result<Option<()>> {
+    let GenerationId { name, version, generation } = shadow;
     let Some(head) = checkpoint(connection, shadow)? else { return Ok(None) };
     match live(connection, name, *version)? {
         Some((live, _)) if live == *shadow => return Ok(Some(())),
@@ -103,7 +103,7 @@ pub(super) fn switch(connection: &Connection, shadow: &Instance) -> rusqlite::Re
         .query_map(params![name, version, generation], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for other in others {
-        remove(connection, &Instance { generation: other, ..shadow.clone() })?;
+        remove(connection, &GenerationId { generation: other, ..shadow.clone() })?;
     }
     const LIVE: &str = "UPDATE projections SET live = 1 WHERE name = ?1 AND version = ?2 AND generation = ?3";
     connection.execute(LIVE, params![name, version, generation])?;
@@ -111,19 +111,19 @@ pub(super) fn switch(connection: &Connection, shadow: &Instance) -> rusqlite::Re
 }
 
 /// `None`: it is live.
-pub(super) fn discard(connection: &Connection, instance: &Instance) -> rusqlite::Result<Option<()>> {
-    match live(connection, &instance.name, instance.version)? {
-        Some((live, _)) if live == *instance => Ok(None),
-        _ => remove(connection, instance).map(Some),
+pub(super) fn discard(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<Option<()>> {
+    match live(connection, &generation_id.name, generation_id.version)? {
+        Some((live, _)) if live == *generation_id => Ok(None),
+        _ => remove(connection, generation_id).map(Some),
     }
 }
 
 /// Drops the row and all tables of a generation.
-fn remove(connection: &Connection, instance: &Instance) -> rusqlite::Result<()> {
+fn remove(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<()> {
     // Virtual tables first: they take the tables beneath them along.
     const TABLES: &str = "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') \
          AND substr(name, 1, length(?1)) = ?1 ORDER BY type = 'view' DESC, sql LIKE 'CREATE VIRTUAL%' DESC";
-    let prefix = names::prefix(instance);
+    let prefix = names::prefix(generation_id);
     let tables: Vec<(String, String)> = connection
         .prepare_cached(TABLES)?
         .query_map([&prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -131,20 +131,20 @@ fn remove(connection: &Connection, instance: &Instance) -> rusqlite::Result<()> 
     for (table, kind) in tables {
         connection.execute_batch(&format!("DROP {kind} IF EXISTS {}", names::table("", &table)))?;
     }
-    let Instance { name, version, generation } = instance;
+    let GenerationId { name, version, generation } = generation_id;
     const ROW: &str = "DELETE FROM projections WHERE name = ?1 AND version = ?2 AND generation = ?3";
     connection.execute(ROW, params![name, version, generation]).map(drop)
 }
 
 /// All generations of all projections, and who leads each now.
-pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Generation>> {
+pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<GenerationInfo>> {
     const ALL: &str = "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
          FROM projections p LEFT JOIN leases l \
          ON l.name = p.name AND l.version = p.version AND l.leads AND l.until > ?1 AND l.renewed <= ?1 \
          ORDER BY p.name, p.version, p.generation";
     let row = |row: &Row<'_>| {
-        let (instance, head) = generation(row)?;
-        Ok(Generation { instance, head, live: row.get(5)?, leader: row.get(6)? })
+        let (generation_id, head) = generation(row)?;
+        Ok(GenerationInfo { id: generation_id, head, live: row.get(5)?, leader: row.get(6)? })
     };
     connection.prepare_cached(ALL)?.query_map([now], row)?.collect()
 }
@@ -160,7 +160,7 @@ pub(super) fn prune(connection: &Connection, name: &str, version: u64, now: i64)
         .query_map(params![name, version], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for generation in generations {
-        remove(connection, &Instance { name: name.to_owned(), version, generation })?;
+        remove(connection, &GenerationId { name: name.to_owned(), version, generation })?;
     }
     for table in ["notes", "leases"] {
         let sql = format!("DELETE FROM {table} WHERE name = ?1 AND version = ?2");
@@ -169,11 +169,11 @@ pub(super) fn prune(connection: &Connection, name: &str, version: u64, now: i64)
     Ok(Some(()))
 }
 
-pub(super) fn note(
+pub(super) fn set_note(
     connection: &Connection,
     name: &str,
     version: u64,
-    about: About,
+    about: NoteKind,
     note: Option<String>,
 ) -> rusqlite::Result<()> {
     match note {
@@ -191,18 +191,18 @@ pub(super) fn note(
 }
 
 /// What the column `about` says.
-fn word(about: About) -> &'static str {
+fn word(about: NoteKind) -> &'static str {
     match about {
-        About::Stop => "stop",
-        About::Rebuild => "rebuild",
+        NoteKind::Stop => "stop",
+        NoteKind::Rebuild => "rebuild",
     }
 }
 
-pub(super) fn noted(
+pub(super) fn note(
     connection: &Connection,
     name: &str,
     version: u64,
-    about: About,
+    about: NoteKind,
 ) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT note FROM notes WHERE name = ?1 AND version = ?2 AND about = ?3")?

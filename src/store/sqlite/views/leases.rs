@@ -22,7 +22,7 @@ pub(super) fn now() -> i64 {
 }
 
 /// Renews what `owner` wants, then takes what is free and lets go of what is beyond its share.
-pub(super) fn lead(
+pub(super) fn acquire(
     connection: &Connection,
     owner: Uuid,
     wanted: &[Wanted],
@@ -117,7 +117,7 @@ impl Claims {
     }
 }
 
-pub(super) fn leave(connection: &Connection, owner: Uuid) -> rusqlite::Result<()> {
+pub(super) fn release(connection: &Connection, owner: Uuid) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM leases WHERE owner = ?1")?.execute([owner]).map(drop)
 }
 

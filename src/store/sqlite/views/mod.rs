@@ -32,7 +32,9 @@ use super::link::Link;
 use super::place::Place;
 use super::pool::{Pool, blocking};
 use crate::events::{Head, Ref};
-use crate::store::{About, Generation, Instance, Snapshot, StoreError, Transaction, ViewSnapshot, Views};
+use crate::store::{
+    GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
+};
 
 const DOING: &str = "working on the views";
 /// How many reads and snapshots of views are open at once; more wait.
@@ -114,7 +116,7 @@ impl SqliteViews {
 
 #[async_trait]
 impl Views for SqliteViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         let key = name.to_owned();
         if let Some(live) = self.find(move |connection| generations::live(connection, &key, version)).await? {
             return Ok(live);
@@ -124,23 +126,23 @@ impl Views for SqliteViews {
         made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no generation although one was made")))
     }
 
-    async fn checkpoint(&self, instance: &Instance) -> Result<Option<Head>, StoreError> {
-        let instance = instance.clone();
-        self.find(move |connection| generations::checkpoint(connection, &instance)).await
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
+        let generation_id = generation_id.clone();
+        self.find(move |connection| generations::checkpoint(connection, &generation_id)).await
     }
 
     async fn begin(
         &self,
-        instance: &Instance,
+        generation_id: &GenerationId,
         from: Head,
         to: Head,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let guard = self.writer.clone().lock_owned().await;
-        let (file, instance) = (self.file.clone(), instance.clone());
-        let prefix = names::prefix(&instance);
+        let (file, generation_id) = (self.file.clone(), generation_id.clone());
+        let prefix = names::prefix(&generation_id);
         let begun = blocking(DOING, move || {
             let open = Open::begin(&file, guard)?;
-            let moved = generations::advance(open.connection()?, &instance, from, to)
+            let moved = generations::advance(open.connection()?, &generation_id, from, to)
                 .map_err(|error| file.place().fault(DOING, error))?;
             Ok(moved.then_some(open))
         });
@@ -148,23 +150,23 @@ impl Views for SqliteViews {
         Ok(Some(Box::new(SqliteTransaction::new(self.file.place().clone(), prefix, open))))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(Instance, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
         let key = name.to_owned();
         let made = self.write(move |connection| generations::shadow(connection, &key, version).map(Some)).await?;
         made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no shadow although one was made")))
     }
 
-    async fn switch(&self, shadow: &Instance) -> Result<bool, StoreError> {
+    async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError> {
         let shadow = shadow.clone();
         let switched = self.write(move |connection| generations::switch(connection, &shadow)).await?;
         Ok(switched.is_some())
     }
 
-    async fn discard(&self, instance: &Instance) -> Result<(), StoreError> {
-        let discarded = instance.clone();
+    async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError> {
+        let discarded = generation_id.clone();
         let done = self.write(move |connection| generations::discard(connection, &discarded)).await?;
         done.ok_or_else(|| {
-            let Instance { name, generation, .. } = instance;
+            let GenerationId { name, generation, .. } = generation_id;
             super::fault::told(
                 "discarding a generation",
                 format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
@@ -179,19 +181,25 @@ impl Views for SqliteViews {
         Ok(Box::new(snapshot))
     }
 
-    async fn note(&self, name: &str, version: u64, about: About, note: Option<String>) -> Result<(), StoreError> {
+    async fn set_note(
+        &self,
+        name: &str,
+        version: u64,
+        about: NoteKind,
+        note: Option<String>,
+    ) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.write(move |connection| generations::note(connection, &name, version, about, note).map(Some))
+        self.write(move |connection| generations::set_note(connection, &name, version, about, note).map(Some))
             .await
             .map(drop)
     }
 
-    async fn noted(&self, name: &str, version: u64, about: About) -> Result<Option<String>, StoreError> {
+    async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
-        self.find(move |connection| generations::noted(connection, &name, version, about)).await
+        self.find(move |connection| generations::note(connection, &name, version, about)).await
     }
 
-    async fn lead(
+    async fn acquire_leases(
         &self,
         owner: Uuid,
         wanted: &[(String, u64)],
@@ -199,16 +207,16 @@ impl Views for SqliteViews {
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let wanted = wanted.to_vec();
         let led = self
-            .write(move |connection| leases::lead(connection, owner, &wanted, term, leases::now()).map(Some))
+            .write(move |connection| leases::acquire(connection, owner, &wanted, term, leases::now()).map(Some))
             .await?;
         Ok(led.unwrap_or_default())
     }
 
-    async fn leave(&self, owner: Uuid) -> Result<(), StoreError> {
-        self.write(move |connection| leases::leave(connection, owner).map(Some)).await.map(drop)
+    async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.write(move |connection| leases::release(connection, owner).map(Some)).await.map(drop)
     }
 
-    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
         self.find(|connection| generations::all(connection, leases::now())).await
     }
 

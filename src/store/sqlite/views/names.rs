@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::store::Instance;
+use crate::store::GenerationId;
 
 const LONGEST: usize = 48;
 
 /// What the names of all tables of this generation, and of no other, begin with.
-pub(super) fn prefix(instance: &Instance) -> String {
-    format!("{}_v{}_g{}_", readable(&instance.name), instance.version, instance.generation)
+pub(super) fn prefix(generation_id: &GenerationId) -> String {
+    format!("{}_v{}_g{}_", readable(&generation_id.name), generation_id.version, generation_id.generation)
 }
 
 /// The quoted name of a table with this prefix.
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str, generation: u64) -> String {
-        prefix(&Instance { name: name.to_owned(), version: 1, generation })
+        prefix(&GenerationId { name: name.to_owned(), version: 1, generation })
     }
 
     #[test]

@@ -147,8 +147,8 @@ impl SqliteViewSnapshot {
         let connection = loan.connection()?;
         let live = connection.execute_batch("BEGIN").and_then(|()| generations::live(connection, name, version));
         let live = live.map_err(|error| loan.place().fault("reading the views", error))?;
-        let (instance, head) = live.ok_or_else(|| told("reading the views", format!("`{name}` is gone")))?;
-        Ok(Self { prefix: names::prefix(&instance), head, loan: Some(loan) })
+        let (generation_id, head) = live.ok_or_else(|| told("reading the views", format!("`{name}` is gone")))?;
+        Ok(Self { prefix: names::prefix(&generation_id), head, loan: Some(loan) })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::Cell;
 
-async fn set_up(views: &PostgresViews, instance: &Instance, key: &str) {
-    let mut transaction = begin(views, instance, Head::default(), head(1)).await;
+async fn set_up(views: &PostgresViews, generation_id: &GenerationId, key: &str) {
+    let mut transaction = begin(views, generation_id, Head::default(), head(1)).await;
     let (table, view) = (transaction.table("documents"), transaction.table("keys"));
     let index = transaction.index("documents_key");
     for sql in [
@@ -38,13 +38,13 @@ async fn a_reader_of_the_old_generation_is_not_disturbed_and_when_it_is_done_the
     assert!(views.switch(&shadow).await.unwrap());
     age(&schema).await;
     let owner = Uuid::from_u128(1);
-    views.lead(owner, &[], Duration::from_secs(9)).await.unwrap();
+    views.acquire_leases(owner, &[], Duration::from_secs(9)).await.unwrap();
     let sql = format!("SELECT key FROM {}", reader.table("documents"));
     assert_eq!(reader.query(&sql, vec![]).await.unwrap(), [vec![Cell::from("old")]]);
     drop(reader);
     let since = std::time::Instant::now();
     loop {
-        views.lead(owner, &[], Duration::from_secs(9)).await.unwrap();
+        views.acquire_leases(owner, &[], Duration::from_secs(9)).await.unwrap();
         let left = schema.relations("roster_v1_g1_").await;
         if left.is_empty() {
             break;

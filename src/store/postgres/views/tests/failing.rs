@@ -20,11 +20,11 @@ async fn who_waits_for_another_transaction_hears_that_it_is_busy() {
     let schema = Schema::new().await;
     let (views, others) = (schema.views(), schema.views());
     let held = open(&views).await;
-    let (instance, _) = views.live("roster", 1).await.unwrap();
-    let refused = others.begin(&instance, Head::default(), head(2)).await;
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    let refused = others.begin(&generation_id, Head::default(), head(2)).await;
     assert!(matches!(refused, Err(StoreError::Busy(_))), "{:?}", refused.err());
     drop(held);
-    assert!(others.begin(&instance, Head::default(), head(2)).await.unwrap().is_some());
+    assert!(others.begin(&generation_id, Head::default(), head(2)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -98,13 +98,13 @@ async fn a_lease_of_a_clock_that_was_ahead_counts_for_nothing() {
         schema.run(&schema.place().sql(ahead)).await;
     };
     views.live("roster", 1).await.unwrap();
-    assert_eq!(views.lead(dead, &wanted, term).await.unwrap(), wanted);
+    assert_eq!(views.acquire_leases(dead, &wanted, term).await.unwrap(), wanted);
     let leader = async || views.generations().await.unwrap()[0].leader;
     assert_eq!(leader().await, Some(dead));
-    assert_eq!(views.lead(Uuid::from_u128(2), &wanted, term).await.unwrap(), [], "it has one");
+    assert_eq!(views.acquire_leases(Uuid::from_u128(2), &wanted, term).await.unwrap(), [], "it has one");
     ahead().await;
     assert_eq!(leader().await, None);
-    assert_eq!(views.lead(Uuid::from_u128(2), &wanted, term).await.unwrap(), wanted);
+    assert_eq!(views.acquire_leases(Uuid::from_u128(2), &wanted, term).await.unwrap(), wanted);
     assert!(!views.prune("roster", 1).await.unwrap(), "somebody wants it");
     ahead().await;
     assert!(views.prune("roster", 1).await.unwrap());

@@ -21,8 +21,8 @@ use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{Head, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, Exclusive, Finding, Instance, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
-    StoreError, Transaction, Views,
+    Batch, Exclusive, Finding, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot,
+    Store, StoreError, Transaction, Views,
 };
 
 /// A schema of its own, with the tables of the views alone.
@@ -75,14 +75,19 @@ pub fn head(position: u64) -> Head {
     Head { position, event_id: Uuid::from_u128(position.into()) }
 }
 
-pub async fn begin(views: &PostgresViews, instance: &Instance, from: Head, to: Head) -> Box<dyn Transaction> {
-    views.begin(instance, from, to).await.expect("a transaction").expect("the checkpoint is there")
+pub async fn begin(
+    views: &PostgresViews,
+    generation_id: &GenerationId,
+    from: Head,
+    to: Head,
+) -> Box<dyn Transaction> {
+    views.begin(generation_id, from, to).await.expect("a transaction").expect("the checkpoint is there")
 }
 
 /// A transaction from 0 to 1 of a projection that was not there.
 pub async fn open(views: &PostgresViews) -> Box<dyn Transaction> {
-    let (instance, _) = views.live("roster", 1).await.expect("a generation");
-    begin(views, &instance, Head::default(), head(1)).await
+    let (generation_id, _) = views.live("roster", 1).await.expect("a generation");
+    begin(views, &generation_id, Head::default(), head(1)).await
 }
 
 /// A store that has views, and no log.
