@@ -106,10 +106,10 @@ pub(super) async fn who_leaves_lets_go_at_once(bench: Bench) {
     let mut owners = Owners::new(&bench).await;
     let wanted = projections(4);
     assert_eq!(owners.settle(&[1, 2], &wanted).await, [2, 2]);
-    owners.views[0].leave(Uuid::from_u128(1)).await.unwrap();
+    owners.views[0].release_leases(Uuid::from_u128(1)).await.unwrap();
     owners.bury(1);
     assert_eq!(owners.call(2, &wanted, LONG).await, 4);
-    owners.views[0].leave(Uuid::from_u128(1)).await.unwrap();
+    owners.views[0].release_leases(Uuid::from_u128(1)).await.unwrap();
     assert_eq!(owners.call(2, &wanted, LONG).await, 4, "to leave twice takes nothing from another");
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn an_owner_leads_what_it_alone_wants_and_no_projection_is_left
 
     // One wants what is scarce: what only it can lead must not keep the rest from being led.
     for owner in 1..=3 {
-        owners.views[0].leave(Uuid::from_u128(owner)).await.unwrap();
+        owners.views[0].release_leases(Uuid::from_u128(owner)).await.unwrap();
         owners.bury(owner);
     }
     let named = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 7)).collect::<Wanted>();
