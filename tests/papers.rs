@@ -226,6 +226,25 @@ fn links_between_papers_resolve() {
     assert_none(findings, "Mend the link.");
 }
 
+#[test]
+fn the_index_of_decisions_lists_every_record() {
+    let index = fs::read_to_string(root().join("docs/decisions/README.md")).unwrap();
+    let records = files("md").into_iter().filter_map(|(path, text)| {
+        let name = path.strip_prefix("docs/decisions/")?.to_owned();
+        (name != "README.md").then_some((name, text))
+    });
+    let mut findings = Vec::new();
+    for (name, text) in records {
+        if !index.contains(&format!("]({name})")) {
+            findings.push(format!("docs/decisions/README.md: `{name}` is missing"));
+        }
+        if !text.starts_with(&format!("# {}: ", &name[..4])) {
+            findings.push(format!("docs/decisions/{name}: the head is not `# {}: The decision`", &name[..4]));
+        }
+    }
+    assert_none(findings, "One line for each record.");
+}
+
 /// The anchors of a paper's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
