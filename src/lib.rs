@@ -24,12 +24,14 @@ pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod commands;
+mod digest;
 pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod projections;
 pub mod store;
 pub mod testing;
+mod text;
 
 #[doc(hidden)]
 pub use {cqrs_es, schemars, serde, serde_json};

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Aggregate, Loaded};
 use crate::events::json::Node;
 use crate::events::{DecodeError, Event, Id, InvalidRef, Ref, Stored, Types, TypesError};
+use crate::text::hex;
 
 /// A state of some aggregate type: an `Arc<Loaded<A>>` in disguise.
 pub(crate) type State = Arc<dyn Any + Send + Sync>;
@@ -135,7 +136,7 @@ impl<A: Aggregate> AnyAggregate for KindOf<A> {
                 hash.update(field.shape);
             }
         }
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize()[..16])
     }
 }
 

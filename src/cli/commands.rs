@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::output::{self, Format};
 use crate::BoxError;
 use crate::app::App;
-use crate::commands::CommandInfo;
+use crate::commands::{CommandInfo, ParseError};
 
 /// List the commands with their JSON schema
 #[derive(Args)]
@@ -26,8 +26,8 @@ impl Commands {
         let wanted = |info: &&CommandInfo| self.name.as_deref().is_none_or(|name| name == info.name);
         let infos: Vec<&CommandInfo> = app.commands().filter(wanted).collect();
         if let (Some(name), true) = (&self.name, infos.is_empty()) {
-            let known: Vec<&str> = app.commands().map(|info| info.name).collect();
-            return Err(format!("there is no command `{name}`; there are: {}", known.join(", ")).into());
+            let known = app.commands().map(|info| info.name).collect();
+            return Err(ParseError::Unknown { name: name.clone(), known }.into());
         }
         if self.format == Format::Json {
             return output::json(&infos);

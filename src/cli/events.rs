@@ -10,6 +10,7 @@ use super::{Open, StoreArgs};
 use crate::BoxError;
 use crate::app::App;
 use crate::events::{Ref, Stored};
+use crate::text::hex;
 
 const PAGE: usize = 1_000;
 
@@ -94,7 +95,6 @@ fn print(stored: &Stored, format: Format) -> Result<(), BoxError> {
                 Ok(raw) => serde_json::to_value(raw).unwrap_or(Value::Null),
                 Err(_) => Value::from(text),
             };
-            let digest: String = stored.digest.iter().map(|byte| format!("{byte:02x}")).collect();
             let row = json!({
                 "position": stored.position,
                 "event_id": stored.event_id,
@@ -107,7 +107,7 @@ fn print(stored: &Stored, format: Format) -> Result<(), BoxError> {
                 "command_id": stored.command_id,
                 "occurred_at": stored.occurred_at,
                 "recorded_at": stored.recorded_at,
-                "digest": digest,
+                "digest": hex(&stored.digest),
             });
             writeln!(out, "{row}")?;
         }

@@ -53,6 +53,7 @@ use crate::events::{InvalidRef, Origin, Ref};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
 use crate::store::{shown, shown_in};
+use crate::text::error_chain;
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -228,7 +229,7 @@ impl App {
             // Whoever reads our output has read enough.
             Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
             Err(error) => {
-                stderr::say(format_args!("error: {}", output::lines(&output::chain(&*error))));
+                stderr::say(format_args!("error: {}", output::lines(&error_chain(&*error))));
                 if is_denied(&*error) { ExitCode::from(DENIED) } else { ExitCode::FAILURE }
             }
         }

@@ -1,6 +1,5 @@
 //! Formats.
 
-use std::error::Error;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
@@ -16,21 +15,6 @@ pub(super) enum Format {
     Text,
     /// One JSON document.
     Json,
-}
-
-/// An error with what caused it, in one line, each part once.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The lines of a text, with nothing in them that acts on a terminal.

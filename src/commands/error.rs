@@ -9,6 +9,7 @@ use crate::BoxError;
 use crate::aggregates::LoadError;
 use crate::events::{InvalidRef, ReadBackError, Ref};
 use crate::store::StoreError;
+use crate::text::name_list;
 
 /// What comes of a command that did not end with a receipt. `E` is the command's own error.
 ///
@@ -183,7 +184,7 @@ impl<E> From<OutcomeError> for ExecuteError<E> {
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// No command has this name.
-    #[error("there is no command `{name}`; there are: {}", .known.join(", "))]
+    #[error("there is no command `{name}`; the application has: {}", name_list(.known))]
     Unknown {
         /// The name.
         name: String,
@@ -199,7 +200,7 @@ pub enum ParseError {
         source: serde_json::Error,
     },
     /// The body has a field that the command does not.
-    #[error("`{command}` has no field `{field}`; it has: {}", .known.join(", "))]
+    #[error("`{command}` has no field `{field}`; it has: {}", name_list(.known))]
     UnknownField {
         /// The command.
         command: &'static str,

@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::Problem;
-use super::problem::in_words;
 use crate::aggregates::LoadError;
 use crate::app::ReaderError;
 use crate::commands::{ExecuteError, ParseError, Refusal};
@@ -14,6 +13,7 @@ use crate::projections::metrics::MetricError;
 use crate::projections::presenter::PresentError;
 use crate::projections::{QueryError, ReadError, RebuildError, RepairError};
 use crate::store::StoreError;
+use crate::text::error_chain;
 
 fn conflict(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::CONFLICT, "conflict", "it does not fit what is there", detail)
@@ -44,12 +44,12 @@ impl From<ExecuteError<Refusal>> for Problem {
             }
             ExecuteError::Conflict { .. } => conflict(words),
             ExecuteError::OutcomeUnknown { command_id, source } => {
-                tracing::warn!(%command_id, error = %in_words(&**source), "the outcome of a command is not known");
+                tracing::warn!(%command_id, error = %error_chain(&**source), "the outcome of a command is not known");
                 Self::unavailable(words).with("command_id", json!(command_id)).with("outcome", "unknown")
             }
             // It hangs on what the caller gave, and no retry helps. It is a fault of the application all the same.
             ExecuteError::ReadBack { .. } => {
-                let words = in_words(&error);
+                let words = error_chain(&error);
                 tracing::error!(error = %words, "a command decided what cannot be written");
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unwritable", "it cannot be written", words)
             }
@@ -90,7 +90,7 @@ fn of_store(error: &StoreError) -> Problem {
     match error {
         StoreError::Busy(_) | StoreError::Closed => Problem::unavailable(error.to_string()),
         StoreError::OutcomeUnknown(_) | StoreError::Database { .. } | StoreError::Unusable { .. } => {
-            tracing::error!(error = %in_words(error), "the store cannot be used");
+            tracing::error!(error = %error_chain(error), "the store cannot be used");
             Problem::unavailable("the store cannot be used now; why is in the program's log")
         }
         StoreError::Diverged(_) => conflict(error.to_string()),
@@ -187,7 +187,7 @@ impl From<RebuildError> for Problem {
             | RebuildError::Diverged { .. }
             | RebuildError::Cancelled(_) => conflict(error.to_string()),
             RebuildError::NoKeys(_) | RebuildError::Nothing { .. } => Self::malformed(error.to_string()),
-            RebuildError::Event { .. } | RebuildError::Failed { .. } => conflict(in_words(&error)),
+            RebuildError::Event { .. } | RebuildError::Failed { .. } => conflict(error_chain(&error)),
         }
     }
 }
@@ -197,7 +197,7 @@ impl From<RepairError> for Problem {
         match error {
             RepairError::Read(error) => error.into(),
             RepairError::Rebuild(error) => error.into(),
-            other => conflict(in_words(&other)),
+            other => conflict(error_chain(&other)),
         }
     }
 }

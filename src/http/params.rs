@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::Problem;
+use crate::text::name_list;
 
 /// What an address names, decoded.
 #[derive(Clone, Debug)]
@@ -61,10 +62,7 @@ impl<A: DeserializeOwned, B: DeserializeOwned, C: DeserializeOwned> Params<A, B,
         let pairs = pairs(query)?;
         let known: BTreeSet<&str> = names.iter().copied().flatten().copied().collect();
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(name.as_str())) {
-            let known = match known.is_empty() {
-                true => "none".to_owned(),
-                false => known.into_iter().collect::<Vec<_>>().join(", "),
-            };
+            let known = name_list(known);
             return Err(wrong(
                 name,
                 format!("there is no parameter `{}`; there are: {known}", name.escape_debug()),

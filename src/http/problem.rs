@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::text::error_chain;
+
 /// What went wrong: an `application/problem+json` of RFC 9457. `type` is `urn:annals:` and a word for programs, `title`
 /// says the same to people, `detail` what to do about it.
 #[derive(Clone, Debug, Serialize)]
@@ -65,7 +67,7 @@ impl Problem {
 
     /// 500: a fault of this program's. What it was goes to the log, not to who asked.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error = %in_words(error), "a request failed");
+        tracing::error!(error = %error_chain(error), "a request failed");
         let detail = "the program failed; what it was is in its log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the program failed", detail)
     }
@@ -113,18 +115,4 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// An error with what caused it, each part once.
-pub(super) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
-        }
-        source = cause.source();
-    }
-    words
 }

@@ -16,6 +16,7 @@ use super::authentication::admitted;
 use super::limits::{Bounds, Place};
 use super::trace::Observed;
 use super::{Problem, Shared, page};
+use crate::text::panic_message;
 
 /// Who comes through to a route.
 #[derive(Clone)]
@@ -121,7 +122,5 @@ async fn answered(room: Option<Place>, answering: impl Future<Output = Result<Re
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Problem {
-    let words = panic.downcast_ref::<String>().map(String::as_str);
-    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    Problem::internal(&std::io::Error::other(words.to_owned()))
+    Problem::internal(&std::io::Error::other(panic_message(panic).to_owned()))
 }

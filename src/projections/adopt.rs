@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::basis::{Basis, Kept};
 use super::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError, letters};
+use crate::digest::first_48_bits;
 use crate::events::{Head, Stored};
 use crate::store::{
     GenerationId, GenerationInfo, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views,
@@ -79,8 +80,7 @@ pub(super) async fn settle(
 
 /// A version for one that is taken, of 48 bits.
 fn after(version: u64) -> u64 {
-    let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(Sha256::digest(version.to_le_bytes()));
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    first_48_bits(&Sha256::digest(version.to_le_bytes()).into())
 }
 
 async fn holds(store: &dyn Store, head: Head) -> Result<bool, StoreError> {

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
-
 use super::ProjectionError;
+use crate::digest::PartsDigest;
 use crate::events::Types;
 use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot};
+use crate::text::hex;
 
 /// The table of each generation: the fingerprint of each event type that its rows were made from, by the type's name
 /// in the log; and the layout, under [`LAYOUT`].
@@ -50,11 +50,8 @@ impl Basis {
         let mut fingerprints = BTreeMap::new();
         for known in types.iter() {
             let declaration = known.declaration;
-            let mut hash = Sha256::new();
-            let mut part = |text: &str| {
-                hash.update((text.len() as u64).to_le_bytes());
-                hash.update(text);
-            };
+            let mut hash = PartsDigest::default();
+            let mut part = |text: &str| hash.add(text);
             part(known.aggregate_type);
             part(declaration.event_type);
             part(&declaration.version_text());
@@ -62,7 +59,7 @@ impl Basis {
             declaration.topics.iter().for_each(|topic| part(topic));
             part("targets");
             declaration.fields.iter().filter(|field| field.target).for_each(|field| part(field.name));
-            let fingerprint = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let fingerprint = hex(&hash.finish()[..8]);
             for name in types.names(declaration.event_type) {
                 fingerprints.insert(name.to_owned(), fingerprint.clone());
             }

@@ -10,6 +10,7 @@ use super::folded::Folded;
 use super::{
     Basis, DocumentView, EventBatch, EventSet, FieldInfo, KeptTable, Projection, ProjectionError, ViewKey,
 };
+use crate::digest::first_48_bits;
 use crate::events::{Stored, shape};
 use crate::store::{Dialect, Interest, Transaction};
 
@@ -79,10 +80,8 @@ impl<V: DocumentView> Projection for Documents<V> {
             hash.update(name);
             hash.update(";");
         }
-        let digest: [u8; 32] = hash.finalize().into();
-        let [a, b, c, d, ..] = digest;
         // 48 bits: exact in every database's integers, and in JSON for every reader.
-        (V::VERSION & 0xffff) << 32 | u64::from(u32::from_be_bytes([a, b, c, d]))
+        (V::VERSION & 0xffff) << 32 | first_48_bits(&hash.finalize().into()) >> 16
     }
 
     /// The shape of a document is part of the layout: a view may have got a field for the events that it takes in from now

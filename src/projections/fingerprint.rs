@@ -1,7 +1,6 @@
 //! A version made from declarations, for projections whose rows depend on them.
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::{PartsDigest, first_48_bits};
 use crate::events::Types;
 
 /// A version that changes whenever `layout` (the projection's own tables) or a declaration changes in a way that
@@ -12,11 +11,8 @@ use crate::events::Types;
 /// read.
 #[must_use]
 pub fn fingerprint(layout: u64, types: &Types) -> u64 {
-    let mut hash = Sha256::new();
-    let mut part = |text: &str| {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
-    };
+    let mut hash = PartsDigest::default();
+    let mut part = |text: &str| hash.add(text);
     part(&layout.to_string());
     for known in types.iter() {
         let declaration = known.declaration;
@@ -36,8 +32,5 @@ pub fn fingerprint(layout: u64, types: &Types) -> u64 {
             part(field.name);
         }
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let [a, b, c, d, e, f, ..] = digest;
-    // 48 bits: exact in every database's integers, and in JSON for every reader.
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    first_48_bits(&hash.finish())
 }

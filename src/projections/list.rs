@@ -16,6 +16,7 @@ use super::stored;
 use super::{DocumentView, FieldInfo, FieldKind, FieldValue, QueryError, ReadError, Reading, ViewKey};
 use crate::events::Head;
 use crate::store::{Cell, Row};
+use crate::text::{from_hex, hex, name_list};
 
 /// The most documents of a page.
 const LARGEST_PAGE: usize = 10_000;
@@ -62,7 +63,7 @@ impl fmt::Display for ViewCursor {
             key: self.key.as_str().into(),
         };
         let body = serde_json::to_vec(&spelled).map_err(|_| fmt::Error)?;
-        body.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&body))
     }
 }
 
@@ -70,8 +71,7 @@ impl FromStr for ViewCursor {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let body: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+        let body = from_hex(text);
         let spelled: Option<Spelled<'_>> = body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
         let spelled = spelled.ok_or(QueryError::DamagedCursor)?;
         let value = spelled.text.map(|text| Cell::from(&*text)).or(spelled.number.map(Cell::Integer));
@@ -136,8 +136,7 @@ impl Listing {
         if let Some(field) = fields.iter().find(|field| field.name == name) {
             return Ok(*field);
         }
-        let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = name_list(fields.iter().map(|field| field.name));
         let view = reading.name();
         Err(ReadError::Invalid(format!(
             "`{view}` has no field `{}`: declared are {known} (add it to the view's FIELDS)",
@@ -165,7 +164,7 @@ impl Listing {
     /// What makes it this list: all but limit and cursor.
     fn fingerprint(&self) -> String {
         let digest = Sha256::digest(format!("{:?} {:?} {}", self.filters, self.order, self.descending));
-        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest[..4])
     }
 
     /// Reads a page of documents as text.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Bound, InvalidBound};
 use crate::events::{InvalidRef, InvalidTopic, Topic, Types};
+use crate::text::name_list;
 
 /// How long a query waits to read a write of its caller's.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,7 +82,7 @@ pub(crate) fn check_topic(topic: &Topic, types: &Types) -> Result<(), QueryError
     if *topic == Topic::root() || types.knows_topic(topic) {
         return Ok(());
     }
-    let roots = words(&types.topic_roots());
+    let roots = name_list(&types.topic_roots());
     Err(QueryError::UnknownTopic { topic: topic.as_str().escape_debug().to_string(), roots })
 }
 
@@ -97,14 +98,7 @@ pub(crate) fn check_event(event: &str, types: &Types) -> Result<&'static str, Qu
         known = all().map(|name| format!("{}.…", family(&name))).collect();
         known.dedup();
     }
-    Err(QueryError::UnknownEvent { event: event.escape_debug().to_string(), known: words(&known) })
-}
-
-fn words(names: &[String]) -> String {
-    match names {
-        [] => "none yet".to_owned(),
-        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-    }
+    Err(QueryError::UnknownEvent { event: event.escape_debug().to_string(), known: name_list(&known) })
 }
 
 /// Whether the range runs backwards, as far as its bounds alone tell.

@@ -11,6 +11,7 @@ use super::tracked::{Core, Standing, Tracked};
 use super::{FieldInfo, ProjectionError};
 use crate::events::{Head, Stored, Types};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
+use crate::text::name_list;
 
 /// How often a process that does not run the projection looks whether another one has noted that it stopped.
 const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
@@ -26,7 +27,7 @@ pub struct Reading {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The application has no such projection.
-    #[error("there is no projection `{name}`: there are {}", list(.known))]
+    #[error("there is no projection `{name}`: there are {}", name_list(.known))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -99,13 +100,6 @@ pub enum ReadError {
     /// What was asked makes no sense.
     #[error("{0}")]
     Invalid(String),
-}
-
-fn list(known: &[String]) -> String {
-    match known {
-        [] => "none".to_owned(),
-        known => known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-    }
 }
 
 impl From<&Receipt> for Head {

@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::fold::{EMPTY_KEY, Ground, Keys};
 use super::leader::waiting_for;
 use super::letters::{self, DeadLetter};
-use super::status::in_words;
 use super::tracked::Tracked;
 use super::write::caught;
 use super::{Projection, ProjectionError, Projections, ReadError, RebuildError, Selection, Skips};
 use crate::events::Stored;
+use crate::text::error_chain;
 use crate::store::{GenerationInfo, NoteKind, StoreError};
 
 /// How often a repair is tried while the projection moves on under it.
@@ -248,7 +248,7 @@ fn failed(name: &str, position: u64, source: ProjectionError) -> RepairError {
     match source {
         ProjectionError::Store(error) => error.into(),
         source => {
-            tracing::debug!(error = in_words(&source), "a replay fails");
+            tracing::debug!(error = error_chain(&source), "a replay fails");
             RepairError::Event { name: name.to_owned(), position, source }
         }
     }

@@ -1,6 +1,5 @@
 //! How far each projection is, and why one stopped.
 
-use std::error::Error;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -139,18 +138,4 @@ impl fmt::Display for ProjectionState {
             Self::Stopped(stop) => write!(f, "stopped {stop}"),
         }
     }
-}
-
-/// An error with all that it comes from, on one line.
-pub(super) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !words.ends_with(&text) {
-            words = format!("{words}: {text}");
-        }
-        source = cause.source();
-    }
-    words
 }

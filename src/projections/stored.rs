@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::text::hex;
+
 /// The most bytes of a text that are stored whole.
 const WHOLE: usize = 1_024;
 
@@ -32,10 +34,8 @@ pub(super) fn indexed(text: &str) -> Cow<'_, str> {
         }
         end = after;
     }
-    let digest = Sha256::digest(text);
-    let digest = digest.iter().map(|byte| format!("{byte:02x}"));
     // At least 1,021 bytes and 64 more: no text that is stored whole is as long.
-    Cow::Owned(std::iter::once(text[..end].to_owned()).chain(digest).collect())
+    Cow::Owned(format!("{}{}", &text[..end], hex(&Sha256::digest(text))))
 }
 
 /// What is stored as the body of a document: its JSON; together with its key, if the column of keys does not hold all of

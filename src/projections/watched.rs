@@ -9,6 +9,7 @@ use super::query::parse;
 use super::{DocumentView, EventSet, ReadError, Reading, ViewKey};
 use crate::events::{Head, Stored};
 use crate::store::{StoreError, project_at_once};
+use crate::text::error_chain;
 
 /// How many events are read at a time.
 const PAGE: usize = 1_000;
@@ -96,7 +97,7 @@ impl<V: DocumentView> Watching<V> {
     fn take(&mut self, stored: &Stored) -> Result<bool, ReadError> {
         let name = self.reading.name();
         let invalid = |what: String| ReadError::Invalid(format!("`{name}` at event {}: {what}", stored.position));
-        let decoded = V::Events::decode(stored).map_err(|error| invalid(super::status::in_words(&error)))?;
+        let decoded = V::Events::decode(stored).map_err(|error| invalid(error_chain(&error)))?;
         let Some(event) = decoded else { return Ok(false) };
         let document = &mut self.document;
         let key = &self.key;

@@ -12,6 +12,7 @@ use super::fold::{Fold, Keys};
 use super::tracked::Core;
 use super::{EventBatch, Projection, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
+use crate::text::panic_message;
 use crate::store::{GenerationId, StoreError, Views, project};
 
 /// How often a step is tried before it is taken apart.
@@ -117,11 +118,10 @@ pub(super) async fn gather(
 
 /// Runs a projection's code: makes an error of a panic, and has commands refused that it executes.
 pub(super) async fn caught<T>(run: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
-    AssertUnwindSafe(project(run)).catch_unwind().await.unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(ProjectionError::Panicked(words.unwrap_or_else(|| "without a word".to_owned())))
-    })
+    AssertUnwindSafe(project(run))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(ProjectionError::Panicked(panic_message(&*panic).to_owned())))
 }
 
 /// What came of taking a failed batch apart.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::digest::PartsDigest;
 use crate::events::{Head, Ref, Stored};
 
 /// An event on its way to the log: its type, its version, and its payload as JSON text.
@@ -346,11 +346,8 @@ pub fn digest_of(
     command_id: Uuid,
     occurred_at: Option<Timestamp>,
 ) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
+    let mut hash = PartsDigest::default();
+    let mut part = |bytes: &[u8]| hash.add(bytes);
     part(aggregate.kind().as_bytes());
     part(aggregate.id().as_bytes());
     part(&sequence.to_le_bytes());
@@ -363,7 +360,7 @@ pub fn digest_of(
         Some(time) => part(&time.as_microsecond().to_le_bytes()),
         None => part(&[]),
     }
-    hash.finalize().into()
+    hash.finish()
 }
 
 /// Whether the row's digest is that of its columns.

@@ -8,6 +8,7 @@ use crate::commands::{
 };
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
+use crate::text::error_chain;
 
 /// What has happened before.
 #[derive(Clone, Default)]
@@ -44,7 +45,7 @@ impl Given {
     pub fn and<A: Aggregate>(mut self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
         let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
         for event in events {
-            encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", in_words(&error)));
+            encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
             loaded.take_in(&event);
         }
         self.0.push((Ref::unchecked(A::TYPE, &id.text()), std::sync::Arc::new(loaded)));
@@ -70,7 +71,7 @@ impl Given {
                 Ok(error) => Err(*error),
                 Err(other) => panic!("{other}"),
             },
-            Err(Undecided::Broken(error)) => panic!("{}", in_words(&error)),
+            Err(Undecided::Broken(error)) => panic!("{}", error_chain(&error)),
         };
         When { states, decided }
     }
@@ -90,7 +91,7 @@ impl<C: Command> When<C> {
     #[track_caller]
     pub fn then(self, events: EventsOf<C>) {
         let wanted = <C::Scope as Scope>::outcome(&self.states, events);
-        let wanted = wanted.unwrap_or_else(|error| panic!("{}", in_words(&error)));
+        let wanted = wanted.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         let wanted: Vec<Vec<NewEvent>> = wanted.into_iter().map(|change| change.events).collect();
         match self.decided {
             Ok(events) => assert_eq!(events, wanted, "other events followed"),
@@ -124,9 +125,4 @@ impl<C: Command> When<C> {
             Err(error) => assert_eq!(error, reason, "it was refused for another reason"),
         }
     }
-}
-
-fn in_words(error: &OutcomeError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -304,7 +304,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
     let execute = |name: &str, body: &str, words: &str| {
         server.refused(&[&["execute", name, body][..], &by[..]].concat(), words);
     };
-    execute("create_projekt", good, "there is no command `create_projekt`; there are: add_member");
+    execute("create_projekt", good, "there is no command `create_projekt`; the application has: `add_member`");
     execute("create_project", "{", "body of `create_project` is not right");
     execute("create_project", r#"{"project":"9","name":9}"#, "invalid type");
     execute("create_project", r#"{"project":"9"}"#, "missing field `name`");

@@ -9,6 +9,7 @@ use crate::app::Annals;
 use crate::cli::output::{self, Format};
 use crate::cli::{Bar, StoreArgs};
 use crate::projections::{Progress, Rebuild as Task, RebuildError, Selection, Skips};
+use crate::text::error_chain;
 
 /// Make a projection anew from the log, beside the live one, then switch
 #[derive(Args)]
@@ -95,7 +96,7 @@ impl Rebuild {
         match failed.len() {
             0 => Ok(()),
             1 => Err(failed.remove(0).into()),
-            _ => Err(failed.iter().map(|error| output::chain(error)).collect::<Vec<_>>().join("; ").into()),
+            _ => Err(failed.iter().map(|error| error_chain(error)).collect::<Vec<_>>().join("; ").into()),
         }
     }
 }

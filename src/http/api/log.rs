@@ -16,6 +16,7 @@ use super::jobs::Job;
 use crate::events::{Ref, Stored};
 use crate::http::{Asker, Nothing, Params, Problem, Shared};
 use crate::store::CheckReport;
+use crate::text::hex;
 
 /// How many events a page has when nothing is said, and at most.
 const USUAL: usize = 100;
@@ -87,7 +88,7 @@ impl Row {
             command_id: stored.command_id,
             occurred_at: stored.occurred_at,
             recorded_at: stored.recorded_at,
-            digest: stored.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: hex(&stored.digest),
         })
     }
 }

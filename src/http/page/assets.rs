@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::colour::Colour;
+use crate::text::hex;
 
 /// A file.
 pub(super) struct Asset {
@@ -43,8 +44,7 @@ pub(super) fn icon(colour: Colour) -> Asset {
 impl Asset {
     /// Its path: `assets/page-0a1b2c3d.js`.
     pub fn path(&self) -> String {
-        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(&self.body));
-        format!("assets/{}-{a:02x}{b:02x}{c:02x}{d:02x}.{}", self.stem, self.extension)
+        format!("assets/{}-{}.{}", self.stem, hex(&Sha256::digest(&self.body)[..4]), self.extension)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::hex;
+
 /// A colour, written as on the web: `#2d6a9f`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Colour([u8; 3]);
@@ -79,8 +81,7 @@ impl Colour {
 
 impl fmt::Display for Colour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [red, green, blue] = self.0;
-        write!(f, "#{red:02x}{green:02x}{blue:02x}")
+        write!(f, "#{}", hex(&self.0))
     }
 }
 
@@ -88,13 +89,8 @@ impl FromStr for Colour {
     type Err = InvalidColour;
 
     fn from_str(text: &str) -> Result<Self, InvalidColour> {
-        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
-        let number = digits
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let [_, red, green, blue] =
-            number.ok_or_else(|| InvalidColour(text.escape_debug().to_string()))?.to_be_bytes();
-        Ok(Self([red, green, blue]))
+        let bytes = text.strip_prefix('#').and_then(from_hex).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| InvalidColour(text.escape_debug().to_string()))
     }
 }
 

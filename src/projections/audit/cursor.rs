@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::digest::first_bytes;
 use crate::events::Head;
 use crate::projections::QueryError;
+use crate::text::{from_hex, hex};
 
 /// The last row that a reader of one query has seen; what follows it comes next. As text it is of letters and
 /// digits only.
@@ -44,14 +46,13 @@ impl Cursor {
 
 /// Notices what was cut off or mistyped; it is no seal.
 fn check_sum(body: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(body));
-    [a, b, c, d]
+    first_bytes(&Sha256::digest(body).into())
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = self.body();
-        check_sum(&body).iter().chain(&body).try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}{}", hex(&check_sum(&body)), hex(&body))
     }
 }
 
@@ -59,16 +60,8 @@ impl FromStr for Cursor {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        let bytes: Option<Vec<u8>> = text
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| {
-                let pair =
-                    std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
-                u8::from_str_radix(pair, 16).ok()
-            })
-            .collect();
-        let bytes: [u8; 36] = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(QueryError::DamagedCursor)?;
+        let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+        let bytes: [u8; 36] = bytes.ok_or(QueryError::DamagedCursor)?;
         let (sum, body) = bytes.split_at(4);
         let (position, rest) = body.split_at(8);
         let (event_id, query) = rest.split_at(16);

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::{AuditQuery, Question};
+use crate::digest::{PartsDigest, first_bytes};
 use crate::projections::question::check_range;
 use crate::projections::{Bound, QueryError};
 
@@ -25,11 +25,8 @@ impl AuditQuery {
 
     /// What makes it this question: all but limit, cursor and what it waits for.
     pub(super) fn fingerprint(&self) -> [u8; 8] {
-        let mut hash = Sha256::new();
-        let mut part = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        };
+        let mut hash = PartsDigest::default();
+        let mut part = |text: &str| hash.add(text);
         for ((_, column), values) in self.filters.given() {
             part("filter");
             part(column);
@@ -45,8 +42,7 @@ impl AuditQuery {
         for bound in [self.from, self.until] {
             part(&bound.map(|bound| bound.to_string()).unwrap_or_default());
         }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        [a, b, c, d, e, f, g, h]
+        first_bytes(&hash.finish())
     }
 
     /// The question as a witness hears it.

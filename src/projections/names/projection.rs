@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 
 use super::Namings;
+use crate::digest::{PartsDigest, first_48_bits};
 use crate::projections::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
 use crate::store::{Cell, Dialect, Interest, Row, Transaction};
 
@@ -28,14 +28,9 @@ impl DisplayNames {
     /// The names that these events give.
     #[must_use]
     pub fn new(namings: Namings) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(LAYOUT.to_le_bytes());
-        for part in namings.fingerprint() {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(hash.finalize());
-        Self { namings, version: u64::from_be_bytes([0, 0, a, b, c, d, e, f]) }
+        let mut hash = PartsDigest::with_prefix(&LAYOUT.to_le_bytes());
+        namings.fingerprint().into_iter().for_each(|part| hash.add(part));
+        Self { namings, version: first_48_bits(&hash.finish()) }
     }
 }
 

@@ -12,11 +12,12 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::reader::{PageSize, Shared};
-use super::status::{Stop, Unknown, in_words};
+use super::status::{Stop, Unknown};
 use super::tracked::{Core, Standing, Tracked};
 use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
 use super::{EventBatch, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
+use crate::text::error_chain;
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
 
 /// The most that is read at a time while catching up.
@@ -281,7 +282,7 @@ impl Runner {
             _ => {}
         }
         Halt::Stop(Stop {
-            reason: in_words(error),
+            reason: error_chain(error),
             position,
             attempts: ATTEMPTS,
             since: Timestamp::now(),

@@ -16,6 +16,7 @@ pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
 use super::commit::digest_holds;
 use super::{Chain, GenerationInfo, Interest, Store, StoreError};
 use crate::events::{Head, Ref, Stored, Types};
+use crate::text::error_chain;
 
 const PAGE: usize = 1_000;
 
@@ -176,7 +177,7 @@ impl<'a> Check<'a> {
     fn content(&mut self, kind: FindingKind, stored: &Stored) {
         let position = stored.position;
         if let Err(error) = stored.metadata() {
-            self.found(kind, position, words(&error));
+            self.found(kind, position, error_chain(&error));
         }
         match self.types.of(stored) {
             Ok(known) if known.aggregate_type != stored.aggregate.kind() => {
@@ -186,10 +187,10 @@ impl<'a> Check<'a> {
             }
             Ok(known) => {
                 if let Err(error) = known.describe(stored) {
-                    self.found(kind, position, words(&error));
+                    self.found(kind, position, error_chain(&error));
                 }
             }
-            Err(error) => self.found(kind, position, words(&error)),
+            Err(error) => self.found(kind, position, error_chain(&error)),
         }
     }
 
@@ -233,16 +234,4 @@ impl<'a> Check<'a> {
             self.report.found(Finding::new(FindingKind::Log, problem));
         }
     }
-}
-
-/// An error with its causes.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,6 +1,5 @@
 //! The one task that writes the log, a batch at a time, on a connection that the pool keeps for appending.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::events::Head;
 use crate::store::clock::Skew;
 use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Outcome, StoreError};
+use crate::text::panic_message;
 
 pub(super) const DOING: &str = "appending";
 /// How long an answer is waited for: longer than the server waits for the lock. Then the connection is given up.
@@ -134,7 +134,7 @@ impl Task {
     async fn guarded(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         AssertUnwindSafe(self.append(batch)).catch_unwind().await.unwrap_or_else(|panic| {
             self.tails.forget(Head::default());
-            Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", words_of(&*panic)).into()))
+            Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", panic_message(&*panic)).into()))
         })
     }
 
@@ -180,12 +180,6 @@ impl Task {
     }
 }
 
-/// What a panic said.
-fn words_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
-}
-
 /// One round trip; behind a pooler, which may lend another connection to each statement outside of a transaction,
 /// a transaction around it.
 async fn call(
@@ -224,7 +218,7 @@ impl Shared {
     /// The clock's time. Whatever the clock does, the writer answers and goes on.
     pub(super) fn now(&self) -> Result<jiff::Timestamp, StoreError> {
         catch_unwind(AssertUnwindSafe(|| (self.clock)()))
-            .map_err(|panic| told(DOING, format!("the clock panicked: {}", words_of(&*panic))))
+            .map_err(|panic| told(DOING, format!("the clock panicked: {}", panic_message(&*panic))))
     }
 
     /// Lets followers know, here and in other processes. Whoever else tells them may have been faster.

@@ -18,6 +18,7 @@ use super::turn::Turnstile;
 use crate::events::Head;
 use crate::store::tails::Tails;
 use crate::store::{Batch, Clock, Outcome, StoreError};
+use crate::text::panic_message;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -136,12 +137,7 @@ impl Thread {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
             let open = !self.connection.is_autocommit();
             roll_back(&self.connection);
-            let words = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            let words = format!("the writer panicked: {words}");
+            let words = format!("the writer panicked: {}", panic_message(&*panic));
             Err(if open { told("appending", words) } else { StoreError::OutcomeUnknown(words.into()) })
         })
     }

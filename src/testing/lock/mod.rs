@@ -13,6 +13,7 @@ use crate::aggregates::Aggregate;
 use crate::app::App;
 use crate::app::trail::Trail;
 use crate::events::{Known, Ref, Stored, Types, shape};
+use crate::text::error_chain;
 
 /// The format of the lock file. Format 1, without a number, pinned the types of fields by their names alone.
 const FORMAT: u32 = 2;
@@ -215,13 +216,7 @@ fn unreadable(types: &Types, sample: &Sample) -> Option<String> {
         digest: [0; 32],
     };
     let error = known.describe(&stored).err()?;
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        why += &format!(": {error}");
-        source = error.source();
-    }
-    problem(why)
+    problem(error_chain(&error))
 }
 
 fn changed(types: &Types, locked: &BTreeMap<String, Shape>, now: &BTreeMap<String, Shape>) -> Vec<String> {

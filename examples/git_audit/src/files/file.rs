@@ -22,7 +22,7 @@ impl FileId {
         if path.len() <= MAX_ID_BYTES {
             return (Self::new(path), None);
         }
-        let hash: String = Sha256::digest(path).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = format!("{:x}", Sha256::digest(path));
         let room = MAX_ID_BYTES - hash.len() - "//".len();
         let beginning = path[..path.floor_char_boundary(room)].trim_end_matches('/');
         (Self::new(format!("{beginning}//{hash}")), Some(path.to_owned()))

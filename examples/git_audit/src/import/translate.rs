@@ -27,7 +27,7 @@ pub fn actor(email: &[u8]) -> Result<Ref, annals::events::InvalidRef> {
     if email.len() <= MAX_ID_BYTES {
         return Ref::new("user", &email);
     }
-    let hash: String = Sha256::digest(&email).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:x}", Sha256::digest(&email));
     let room = MAX_ID_BYTES - hash.len() - "…".len();
     Ref::new("user", &format!("{}…{hash}", &email[..email.floor_char_boundary(room)]))
 }

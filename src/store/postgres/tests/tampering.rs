@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Bed;
 use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is_shown_as_it_says, filled, found};
 use crate::store::{FindingKind, Store};
+use crate::text::hex;
 
 const PROTECTION: FindingKind = FindingKind::Protection;
 
@@ -57,7 +58,7 @@ impl Edited for Bed {
     }
 
     fn bytes(&self, bytes: &[u8]) -> String {
-        format!("'\\x{}'::bytea", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!("'\\x{}'::bytea", hex(bytes))
     }
 
     fn id(&self, id: Uuid) -> String {

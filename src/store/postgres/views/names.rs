@@ -1,9 +1,6 @@
 //! What a generation's tables are called: `roster_v1_g1_documents`.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
+use crate::digest::short_hash;
 use crate::store::GenerationId;
 
 /// Postgres cuts off what is longer, in bytes, without an error.
@@ -17,14 +14,14 @@ pub(super) fn prefix(generation_id: &GenerationId) -> String {
     let prefix = format!("{}_v{version}_g{generation}_", readable(name));
     match prefix.len() <= LONGEST_PREFIX {
         true => prefix,
-        false => format!("x1{}_g{generation}_", hash(&format!("{version} {name}"))),
+        false => format!("x1{}_g{generation}_", short_hash(&format!("{version} {name}"))),
     }
 }
 
 /// The name, unquoted, of a table or index with this prefix.
 pub(super) fn relation(prefix: &str, name: &str) -> String {
     let full = format!("{prefix}{name}");
-    if full.len() <= LONGEST { full } else { format!("{prefix}x{}", hash(name)) }
+    if full.len() <= LONGEST { full } else { format!("{prefix}x{}", short_hash(name)) }
 }
 
 /// The projection's name, if it is an identifier that cannot be taken for another's prefix; else its hash.
@@ -33,15 +30,7 @@ fn readable(name: &str) -> String {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     // `x0` and `x1` begin hashes, `pg_` what is Postgres's own.
     let like_others = ["x0", "x1", "pg_"].iter().any(|begin| name.starts_with(begin)) || has_version(name);
-    if identifier && !like_others { name.to_owned() } else { format!("x0{}", hash(name)) }
-}
-
-fn hash(name: &str) -> String {
-    Sha256::digest(name).iter().take(8).fold(String::new(), |mut hash, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hash, "{byte:02x}");
-        hash
-    })
+    if identifier && !like_others { name.to_owned() } else { format!("x0{}", short_hash(name)) }
 }
 
 /// Whether it holds something like `_v1`.

@@ -13,6 +13,7 @@ use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is
 use crate::store::conformance::bench::{commit, committed, id};
 use crate::store::sqlite::file::LOG;
 use crate::store::{FindingKind, Store};
+use crate::text::hex;
 
 #[tokio::test]
 async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
@@ -79,7 +80,7 @@ impl Edited for Place {
     }
 
     fn bytes(&self, bytes: &[u8]) -> String {
-        format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!("x'{}'", hex(bytes))
     }
 
     fn id(&self, id: Uuid) -> String {

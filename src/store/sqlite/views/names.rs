@@ -1,9 +1,6 @@
 //! What a generation's tables are called: `roster_v1_g1_documents`.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
+use crate::digest::short_hash;
 use crate::store::GenerationId;
 
 const LONGEST: usize = 48;
@@ -27,11 +24,7 @@ fn readable(name: &str) -> String {
     if identifier && !like_ours {
         return name.to_owned();
     }
-    Sha256::digest(name).iter().take(8).fold("x0".to_owned(), |mut hash, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hash, "{byte:02x}");
-        hash
-    })
+    format!("x0{}", short_hash(name))
 }
 
 /// Whether it holds something like `_v1`.

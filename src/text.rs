@@ -1,0 +1,70 @@
+//! Small text tools: errors with their causes, panic messages, hexadecimal digits, lists of names.
+
+use std::any::Any;
+use std::error::Error;
+
+/// An error and its causes on one line, separated by colons. Many errors repeat their cause in their own text; a cause
+/// that the line already contains is left out.
+pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line
+}
+
+/// The message of a caught panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no panic message")
+}
+
+/// Names in backquotes, separated by commas, or `none`.
+pub(crate) fn name_list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Two hexadecimal digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that [`hex`] wrote, or `None` for any other text.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| Some(digit.to_digit(16)? as u8)).collect();
+    let pairs = digits?;
+    let (pairs, rest) = pairs.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the file cannot be read")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("line 3: {0}")]
+    struct Inner(#[source] std::num::ParseIntError);
+
+    #[test]
+    fn an_error_chain_names_each_cause_once() {
+        let error = Outer(Inner("x".parse::<u8>().unwrap_err()));
+        assert_eq!(error_chain(&error), "the file cannot be read: line 3: invalid digit found in string");
+    }
+
+    #[test]
+    fn hexadecimal_digits_parse_back_and_other_text_does_not() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_hex(&hex(&bytes)), Some(bytes));
+        for text in ["0", "0g", "é0", "+1", " 1"] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+    }
+}
