@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
-use super::trail::{Gatekeeper, Trail, TrailEvent};
 use super::{Annals, Authorise, Unsound, soundness};
 use crate::aggregates::{Aggregate, Kind};
 use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
@@ -31,7 +31,7 @@ pub struct App {
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
-    gatekeeper: Gatekeeper,
+    access_control: AccessControl,
     #[cfg(feature = "cli")]
     pub(crate) subcommands: Vec<crate::cli::Subcommand>,
 }
@@ -55,7 +55,7 @@ impl App {
     pub fn new(name: &'static str) -> Self {
         let mut types = Types::default();
         // Whether it records them or not: they may lie in its log.
-        let added = types.add::<TrailEvent>(Trail::TYPE);
+        let added = types.add::<AccessLogEvent>(AccessLog::TYPE);
         Self {
             name,
             registry: Registry::default(),
@@ -66,7 +66,7 @@ impl App {
             locales: Locales::default(),
             namings: Namings::default(),
             clock: Arc::new(Timestamp::now),
-            gatekeeper: Gatekeeper::default(),
+            access_control: AccessControl::default(),
             #[cfg(feature = "cli")]
             subcommands: Vec::new(),
         }
@@ -91,7 +91,7 @@ impl App {
                 }
                 continue;
             }
-            if aggregate_type == Trail::TYPE {
+            if aggregate_type == AccessLog::TYPE {
                 self.problems.push(format!("`{aggregate_type}` is an aggregate of this crate's own: rename yours"));
             }
             if let Err(error) = kind.0.register(&mut self.types) {
@@ -126,7 +126,7 @@ impl App {
     /// [`Authorise`]. The last one counts.
     #[must_use]
     pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
-        self.gatekeeper.authoriser = Some(Arc::new(authoriser));
+        self.access_control.authoriser = Some(Arc::new(authoriser));
         self
     }
 
@@ -135,7 +135,7 @@ impl App {
     /// [`Annals::close`] returns.
     #[must_use]
     pub fn record_reads(mut self) -> Self {
-        self.gatekeeper.reads = true;
+        self.access_control.reads = true;
         self
     }
 
@@ -145,14 +145,14 @@ impl App {
     /// recorded. A process that is killed loses the counts of its last seconds.
     #[must_use]
     pub fn record_refusals(mut self) -> Self {
-        self.gatekeeper.refusals = true;
+        self.access_control.refusals = true;
         self
     }
 
     /// Whether it matters who reads.
     #[cfg(feature = "cli")]
-    pub(crate) fn minds_readers(&self) -> bool {
-        self.gatekeeper.minds_readers()
+    pub(crate) fn reads_need_actor(&self) -> bool {
+        self.access_control.reads_need_actor()
     }
 
     /// Ships a language besides English, which the events declare: a Fluent file, `include_str!("fr.ftl")`. Several files
@@ -269,9 +269,9 @@ impl App {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-        let Self { kinds, registry, locales, clock, gatekeeper, .. } = self;
+        let Self { kinds, registry, locales, clock, access_control, .. } = self;
         let registry = Arc::new(registry);
-        let parts = Parts { types, kinds, registry, projections, locales: locales.into(), clock, gatekeeper };
+        let parts = Parts { types, kinds, registry, projections, locales: locales.into(), clock, access_control };
         Annals::start(store, parts, follow).await
     }
 }

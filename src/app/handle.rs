@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures::Stream;
 
-use super::trail::{self, Departure, Gatekeeper, LineageError};
+use super::access_log::{self, AccessControl, ExportAccess, LineageError};
 use super::{OpenError, Reader};
 use crate::aggregates::Kind;
 use crate::commands::{
-    Command, CommandInfo, Context, Engine, Envelope, ExecuteError, Gate, Handle, ParseError, Refusal, Registry,
-    execute_all,
+    Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
+    Registry, execute_all,
 };
 use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::{AuditLog, AuditQuery};
@@ -33,7 +33,7 @@ struct Inner {
     kinds: Vec<Kind>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
-    gatekeeper: Arc<Gatekeeper>,
+    access_control: Arc<AccessControl>,
     projections: Projections,
     audit: Reading,
     metrics: Reading,
@@ -49,18 +49,18 @@ pub(super) struct Parts {
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
-    pub(super) gatekeeper: Gatekeeper,
+    pub(super) access_control: AccessControl,
 }
 
 impl Annals {
     /// `follow`: keep the projections up with the log.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
-        let Parts { types, kinds, registry, projections, locales, clock, mut gatekeeper } = parts;
-        let behind = gatekeeper.prepare(&clock);
-        let gatekeeper = Arc::new(gatekeeper);
-        let gate = gatekeeper.minds_commands().then(|| gatekeeper.clone() as Arc<dyn Gate>);
-        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), gate, registry.clone()));
-        gatekeeper.start(behind, &engine);
+        let Parts { types, kinds, registry, projections, locales, clock, mut access_control } = parts;
+        let receiver = access_control.prepare(&clock);
+        let access_control = Arc::new(access_control);
+        let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
+        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), access, registry.clone()));
+        access_control.start(receiver, &engine);
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
@@ -75,7 +75,7 @@ impl Annals {
             kinds,
             registry,
             engine,
-            gatekeeper,
+            access_control,
             projections,
             audit,
             metrics,
@@ -141,7 +141,7 @@ impl Annals {
     /// `annals.read_as(&Context::by(alice)).view::<Roster>(&project).await?`.
     #[must_use]
     pub fn read_as(&self, context: &Context) -> Reader {
-        Reader::new(self.clone(), self.0.gatekeeper.clone(), context.clone())
+        Reader::new(self.clone(), self.0.access_control.clone(), context.clone())
     }
 
     /// Numbers of the write path.
@@ -164,8 +164,8 @@ impl Annals {
 
     /// Whether it matters who reads.
     #[cfg(feature = "http")]
-    pub(crate) fn minds_readers(&self) -> bool {
-        self.0.gatekeeper.minds_readers()
+    pub(crate) fn reads_need_actor(&self) -> bool {
+        self.0.access_control.reads_need_actor()
     }
 
     /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
@@ -197,15 +197,15 @@ impl Annals {
     }
 
     /// Who saw this thing before it left: each recorded export that has something about it, the first first, with those
-    /// who had read it by then. See [`Departure`].
+    /// who had read it by then. See [`ExportAccess`].
     ///
     /// Reads and exports are known only where the application [records](super::App::record_reads) them. To answer, all
     /// these records are read, and the events about the thing as far as need be.
     ///
     /// # Errors
     /// When the audit log or an event cannot be read.
-    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<Departure>, LineageError> {
-        trail::lineage(self, thing).await
+    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
+        access_log::lineage(self, thing).await
     }
 
     /// What events say to people: in English with names as they were known then, or as it is told.
@@ -371,7 +371,7 @@ impl Annals {
     /// Finishes what is under way, answers what was not sent "not executed", stops the projections and lets go of the
     /// store. Every clone is closed with it.
     pub async fn close(&self) {
-        self.0.gatekeeper.close().await;
+        self.0.access_control.close().await;
         self.0.engine.close().await;
         self.0.projections.close().await;
         self.0.store.close().await;

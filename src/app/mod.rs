@@ -6,16 +6,16 @@
 //! - `checking`: the check of its store
 //! - `reader`: [`Reader`], reading as somebody
 //! - `authorise`: [`Authorise`], who may do and read what
-//! - [`trail`]: reads and refusals, recorded as events of the log
+//! - [`access_log`]: reads and refusals, recorded as events of the log
 //! - `soundness`: what must be true of an application before it is opened
 
+pub mod access_log;
 mod authorise;
 mod builder;
 mod checking;
 mod handle;
 mod reader;
 mod soundness;
-pub mod trail;
 
 pub use authorise::{Ask, Authorise, Denial};
 pub use builder::{App, OpenError};

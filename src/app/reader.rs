@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::access_log::{AccessControl, AuditAccessControl, ExportAccess, LineageError, Read, Refused};
 use super::authorise::Ask;
-use super::trail::{AuditWitness, Departure, Gatekeeper, LineageError, Read, Refused};
 use super::{Annals, Denial};
 use crate::commands::Context;
 use crate::events::{Head, Ref, Stored};
@@ -26,7 +26,7 @@ use crate::store::{Page, StoreError};
 #[derive(Clone)]
 pub struct Reader {
     annals: Annals,
-    gatekeeper: Arc<Gatekeeper>,
+    access_control: Arc<AccessControl>,
     context: Context,
 }
 
@@ -51,8 +51,8 @@ impl From<Refused> for ReaderError {
 }
 
 impl Reader {
-    pub(super) fn new(annals: Annals, gatekeeper: Arc<Gatekeeper>, context: Context) -> Self {
-        Self { annals, gatekeeper, context }
+    pub(super) fn new(annals: Annals, access_control: Arc<AccessControl>, context: Context) -> Self {
+        Self { annals, access_control, context }
     }
 
     /// One document of a view, as [`Annals::view`].
@@ -78,8 +78,9 @@ impl Reader {
     /// The audit log, as [`Annals::audit`]. The authoriser is asked, and the read recorded, when the query is run; one
     /// that is followed is asked about again with each page that comes.
     pub fn audit(&self) -> AuditQuery {
-        let witness = AuditWitness { gatekeeper: self.gatekeeper.clone(), context: self.context.clone() };
-        self.annals.audit().witness(Arc::new(witness))
+        let access =
+            AuditAccessControl { access_control: self.access_control.clone(), context: self.context.clone() };
+        self.annals.audit().access(Arc::new(access))
     }
 
     /// The numbers of a topic, as [`Annals::metric`].
@@ -90,8 +91,8 @@ impl Reader {
         let of = [Ref::unchecked("projection", Metrics::NAME)];
         let what = format!("the numbers of `{topic}`");
         let asked = AskedFor::from([("topic".to_owned(), vec![topic.to_owned()])]);
-        let read = Read { what: &what, of: &of, asked, leaves: None };
-        self.gatekeeper.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
+        let read = Read { what: &what, of: &of, asked, export: None };
+        self.access_control.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
         Ok(self.annals.metric(topic))
     }
 
@@ -99,12 +100,12 @@ impl Reader {
     ///
     /// # Errors
     /// When the authoriser denies it, and as [`Annals::lineage`].
-    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<Departure>, LineageError> {
+    pub async fn lineage(&self, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
         let (of, targets) = ([Ref::unchecked("projection", AuditLog::NAME), thing.clone()], [thing.clone()]);
         let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[] };
         let asked = AskedFor::from([("target".to_owned(), vec![thing.to_string()])]);
-        let read = Read { what: &format!("who saw {thing}"), of: &of, asked, leaves: None };
-        self.gatekeeper.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
+        let read = Read { what: &format!("who saw {thing}"), of: &of, asked, export: None };
+        self.access_control.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
         self.annals.lineage(thing).await
     }
 
@@ -141,8 +142,8 @@ impl Reader {
         let of: Vec<Ref> = projection.and_then(|name| Ref::new("projection", name).ok()).into_iter().collect();
         // It shows nothing of what is in the log: no read.
         let ask = Ask::Operate { operation, projection };
-        let read = Read { what: &what, of: &of, asked: AskedFor::new(), leaves: None };
-        Ok(self.gatekeeper.read(&self.context, &ask, &read, false).await?)
+        let read = Read { what: &what, of: &of, asked: AskedFor::new(), export: None };
+        Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
     }
 
     async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), Refused> {
@@ -152,8 +153,8 @@ impl Reader {
             [] => AskedFor::new(),
             targets => [("aggregate".to_owned(), targets.iter().map(Ref::to_string).collect())].into(),
         };
-        let read = Read { what, of: &of, asked, leaves: None };
-        self.gatekeeper.read(&self.context, &ask, &read, true).await
+        let read = Read { what, of: &of, asked, export: None };
+        self.access_control.read(&self.context, &ask, &read, true).await
     }
 
     async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), Refused> {
@@ -166,8 +167,8 @@ impl Reader {
         let of: Vec<Ref> =
             Ref::new("projection", view).into_iter().chain(named.filter(|thing| thing.check().is_ok())).collect();
         let asked = key.map(|key| ("key".to_owned(), vec![key.to_owned()])).into_iter().collect();
-        let read = Read { what: &what, of: &of, asked, leaves: None };
-        self.gatekeeper.read(&self.context, &Ask::View { view, key }, &read, true).await
+        let read = Read { what: &what, of: &of, asked, export: None };
+        self.access_control.read(&self.context, &Ask::View { view, key }, &read, true).await
     }
 }
 

@@ -6,7 +6,7 @@ use super::output::{self, Format, plain};
 use super::{Open, ReaderArgs, StoreArgs, caught_up};
 use crate::BoxError;
 use crate::app::App;
-use crate::app::trail::{Departure, Sighting};
+use crate::app::access_log::{ExportAccess, ReadAccess};
 use crate::events::Ref;
 use crate::projections::audit::AuditLog;
 
@@ -34,21 +34,21 @@ impl Lineage {
         self.reader.check(&app)?;
         app.with(&store, Open::ToRead.flags(), |annals| async move {
             caught_up(&annals, AuditLog::NAME).await?;
-            let departures = match self.reader.of(&annals) {
+            let exports = match self.reader.of(&annals) {
                 Some(reader) => reader.lineage(&self.thing).await?,
                 None => annals.lineage(&self.thing).await?,
             };
             match self.format {
-                Format::Json => output::json(&departures),
-                Format::Text => departures.iter().flat_map(told).try_for_each(|line| output::line(&line)),
+                Format::Json => output::json(&exports),
+                Format::Text => exports.iter().flat_map(told).try_for_each(|line| output::line(&line)),
             }
         })
         .await
     }
 }
 
-fn told(departure: &Departure) -> Vec<String> {
-    let Departure { position, at, actor, on_behalf_of, what, format, head, seen_by } = departure;
+fn told(export: &ExportAccess) -> Vec<String> {
+    let ExportAccess { position, at, actor, on_behalf_of, what, format, head, seen_by } = export;
     let who = who(actor, on_behalf_of.as_ref());
     let mut lines = vec![format!("{position} {at} {who} exported {} as {format}, up to event {head}", plain(what))];
     if seen_by.is_empty() {
@@ -58,8 +58,8 @@ fn told(departure: &Departure) -> Vec<String> {
     lines
 }
 
-fn seen(sighting: &Sighting) -> String {
-    let Sighting { actor, on_behalf_of, what, by_name, position, at, records } = sighting;
+fn seen(read: &ReadAccess) -> String {
+    let ReadAccess { actor, on_behalf_of, what, by_name, position, at, records } = read;
     let by_name = if *by_name { ", by name" } else { "" };
     let again = if *records > 1 { format!(", {records} times") } else { String::new() };
     format!("  {position} {at} {} had read {}{by_name}{again}", who(actor, on_behalf_of.as_ref()), plain(what))

@@ -46,7 +46,7 @@ pub use output::plain;
 pub use progress::Bar;
 
 use crate::BoxError;
-use crate::app::trail::LineageError;
+use crate::app::access_log::LineageError;
 use crate::app::{Annals, App, OpenError, Reader, ReaderError};
 use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{InvalidRef, Origin, Ref};
@@ -117,7 +117,7 @@ struct ReaderArgs {
 impl ReaderArgs {
     /// An error if it has to be said who reads, and is not.
     fn check(&self, app: &App) -> Result<(), BoxError> {
-        match self.reader.is_none() && app.minds_readers() {
+        match self.reader.is_none() && app.reads_need_actor() {
             true => Err("it has to be said who reads: give --as KIND:ID, or set ANNALS_ACTOR".into()),
             false => Ok(()),
         }

@@ -213,7 +213,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::app::trail::{Trail, TrailId};
+    use crate::app::access_log::{AccessLog, AccessLogId};
 
     #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
     enum Colour {
@@ -244,8 +244,8 @@ mod tests {
     /// A command with all that has no order
     #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
     struct Canonical {
-        #[on(Trail)]
-        zebra: TrailId,
+        #[on(AccessLog)]
+        zebra: AccessLogId,
         unordered: Unordered,
         steps: Vec<Step>,
         anything: Value,
@@ -254,8 +254,8 @@ mod tests {
     /// A command whose parts have an order
     #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
     struct Ordered {
-        #[on(Trail)]
-        zebra: TrailId,
+        #[on(AccessLog)]
+        zebra: AccessLogId,
         set: BTreeSet<String>,
         numbers: BTreeSet<i64>,
         map: BTreeMap<String, u8>,
@@ -287,7 +287,7 @@ mod tests {
 
     fn canonical(steps: Vec<Step>) -> String {
         let command = Canonical {
-            zebra: TrailId::new("1"),
+            zebra: AccessLogId::new("1"),
             unordered: unordered(Some(Box::new(unordered(None)))),
             steps,
             anything: serde_json::json!({ "b": [2, 1], "a": null }),
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn what_has_an_order_keeps_it() {
         let command = Ordered {
-            zebra: TrailId::new("1"),
+            zebra: AccessLogId::new("1"),
             set: ["a", "a!", "a\"", "a\\", "b", "é", "\u{1}"].map(str::to_owned).into(),
             numbers: [-1, -10, 2, 10, i64::MAX].into(),
             map: [("10".into(), 1), ("9".into(), 2), ("a!".into(), 3), ("a\"".into(), 4)].into(),

@@ -13,7 +13,7 @@ use super::erased::Undecided;
 use super::known::KnownIds;
 use super::received::Received;
 use super::scope::{Change, Members};
-use super::{AnyCommand, Context, ExecuteError, Gate, Refusal, Registry};
+use super::{AnyCommand, CommandAccess, Context, ExecuteError, Refusal, Registry};
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::Ref;
 use crate::store::{
@@ -36,7 +36,7 @@ pub(crate) struct Engine {
     repository: Repository,
     known: KnownIds,
     clock: Clock,
-    gate: Option<Arc<dyn Gate>>,
+    access: Option<Arc<dyn CommandAccess>>,
     registry: Arc<Registry>,
     vitals: Arc<Vitals>,
 }
@@ -77,7 +77,7 @@ impl Engine {
     pub(crate) fn start(
         store: Arc<dyn Store>,
         clock: Clock,
-        gate: Option<Arc<dyn Gate>>,
+        access: Option<Arc<dyn CommandAccess>>,
         registry: Arc<Registry>,
     ) -> Self {
         let vitals = Arc::new(Vitals::default());
@@ -89,7 +89,7 @@ impl Engine {
         };
         let queue = Queue::start(store.clone(), vitals.clone(), Box::new(forget));
         let known = KnownIds::new(store.clone());
-        Self { store, queue, repository, known, clock, gate, registry, vitals }
+        Self { store, queue, repository, known, clock, access, registry, vitals }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -180,17 +180,17 @@ impl Engine {
         received: &Received,
         asked: Option<Vec<Ref>>,
     ) -> Result<Option<Vec<Ref>>, ExecuteError<Refusal>> {
-        let Some(gate) = self.gate_of(received) else { return Ok(None) };
+        let Some(access) = self.access_for(received) else { return Ok(None) };
         let on = received.references();
         if asked.as_ref() != Some(&on) {
-            let admitted = gate.admit(&received.context, received.command.name(), &on).await;
+            let admitted = access.admit(&received.context, received.command.name(), &on).await;
             admitted.map_err(|reason| ExecuteError::Denied { reason })?;
         }
         Ok(Some(on))
     }
 
-    fn gate_of(&self, received: &Received) -> Option<&Arc<dyn Gate>> {
-        self.gate.as_ref().filter(|_| !received.context.is_own())
+    fn access_for(&self, received: &Received) -> Option<&Arc<dyn CommandAccess>> {
+        self.access.as_ref().filter(|_| !received.context.is_own())
     }
 
     /// Answers a command that does not get as far as being decided. If the caller gave its id, the writer is asked for it
@@ -219,12 +219,12 @@ impl Engine {
     }
 
     fn record(&self, received: &Received, reason: &str, denied: bool) {
-        if let Some(gate) = self.gate_of(received) {
-            gate.refused(&received.context, received.command.name(), &received.references(), reason, denied);
+        if let Some(access) = self.access_for(received) {
+            access.refused(&received.context, received.command.name(), &received.references(), reason, denied);
         }
     }
 
-    /// What is answered; a refusal that stands is told to the gate.
+    /// What is answered; a final refusal is passed to the access control.
     fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
         let landed = prepared.answer(outcome, refusal);
         if let Landed::Done(Err(ExecuteError::Refused(refusal))) = &landed {

@@ -7,7 +7,7 @@
 //! - `canonical`: the form of a command's body that its digest is made of
 //! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
-//! - `gate`: who decides, before anything is loaded, whether a command may come in
+//! - `access`: who decides, before anything is loaded, whether a command may come in
 //! - `received`: a command with its id, before anything is asked or loaded
 //! - `known`: whether a command id that a caller gave was used before
 //! - `own`: ids of the crate's own commands, which callers' ids are refused from
@@ -16,6 +16,7 @@
 //! - `cqrs`: commands for cqrs-es's test framework
 //! - `registry`: commands by name, for callers that have only JSON
 
+mod access;
 mod canonical;
 mod command;
 mod context;
@@ -23,7 +24,6 @@ mod cqrs;
 mod engine;
 mod erased;
 mod error;
-mod gate;
 mod known;
 pub(crate) mod own;
 mod pipeline;
@@ -33,6 +33,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::CommandAccess;
 pub use command::{Command, EventsOf, Handle, ViewOf};
 pub use context::Context;
 pub(crate) use engine::Engine;
@@ -40,7 +41,6 @@ pub(crate) use erased::AnyCommand;
 pub use erased::Envelope;
 pub(crate) use erased::Undecided;
 pub use error::{ExecuteError, ParseError, Refusal};
-pub(crate) use gate::Gate;
 pub(crate) use pipeline::execute_all;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;

@@ -123,7 +123,7 @@ impl Asker {
     /// 401 when it is not known who asks, and it matters.
     pub fn reader(&self) -> Result<Option<Reader>, Problem> {
         match self.actor() {
-            None if !self.annals.minds_readers() => Ok(None),
+            None if !self.annals.reads_need_actor() => Ok(None),
             _ => Ok(Some(self.annals.read_as(&self.context()?))),
         }
     }

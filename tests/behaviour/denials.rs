@@ -12,8 +12,8 @@ use annals_test_postgres::Place;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use crate::access_log::{after_closing, sentences};
 use crate::bank::*;
-use crate::trail::{after_closing, sentences};
 
 annals_test_postgres::both_stores! {
     a_denial_comes_before_prepare_and_before_anything_is_loaded_and_is_recorded,

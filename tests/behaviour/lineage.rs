@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use annals::app::trail::{Departure, LineageError};
+use annals::app::access_log::{ExportAccess, LineageError};
 use annals::app::{Ask, Denial, ReaderError};
 use annals::events::Head;
 use annals::prelude::*;
@@ -35,9 +35,9 @@ async fn exported(query: AuditQuery, format: Format) -> Result<(Statement, Vec<u
 }
 
 /// Who left with it, and who had seen it, in which words and whether by name.
-fn told(departures: &[Departure]) -> Vec<(&str, Vec<String>)> {
-    let seen = |departure: &Departure| {
-        let seen = departure.seen_by.iter().map(|seen| {
+fn told(exports: &[ExportAccess]) -> Vec<(&str, Vec<String>)> {
+    let seen = |export: &ExportAccess| {
+        let seen = export.seen_by.iter().map(|seen| {
             let by_name = if seen.by_name { " by name" } else { "" };
             format!("{} {}{by_name} x{}", seen.actor.id(), seen.what, seen.records)
         });
@@ -45,7 +45,7 @@ fn told(departures: &[Departure]) -> Vec<(&str, Vec<String>)> {
         seen.sort_unstable();
         seen
     };
-    departures.iter().map(|departure| (departure.actor.id(), seen(departure))).collect()
+    exports.iter().map(|export| (export.actor.id(), seen(export))).collect()
 }
 
 async fn with_two_accounts(place: &Place) -> (Annals, Receipt) {
@@ -73,7 +73,7 @@ async fn who_saw_it_before_it_left_is_known(place: &Place) {
 
     let head = annals.store().head().await.unwrap();
     annals.audit().after(head).limit(1).page().await.unwrap();
-    let departures = annals.lineage(&thing("a")).await.unwrap();
+    let exports = annals.lineage(&thing("a")).await.unwrap();
     let (metrics, log) = ("the numbers of `bank`", "the audit log");
     let expected = [
         "bob account:a in balance by name x1".to_owned(),
@@ -82,14 +82,14 @@ async fn who_saw_it_before_it_left_is_known(place: &Place) {
         format!("gina {log}: until 2 x1"),
         format!("ivan {metrics} x1"),
     ];
-    assert_eq!(told(&departures), [("eve", expected.to_vec())]);
-    let Departure { what, format, head, position, seen_by, .. } = &departures[0];
+    assert_eq!(told(&exports), [("eve", expected.to_vec())]);
+    let ExportAccess { what, format, head, position, seen_by, .. } = &exports[0];
     assert_eq!((what.as_str(), format.as_str()), ("the audit log: topic bank", "csv"));
     assert_eq!(*position, annals.store().head().await.unwrap().position);
     assert!(seen_by.iter().all(|seen| seen.position < *position) && *head < *position);
 
     // The other account: other readers, of the same export.
-    let departures = annals.lineage(&thing("b")).await.unwrap();
+    let exports = annals.lineage(&thing("b")).await.unwrap();
     let expected = [
         "carol balance x1".to_owned(),
         "dave account:b in balance by name x1".to_owned(),
@@ -97,10 +97,10 @@ async fn who_saw_it_before_it_left_is_known(place: &Place) {
         format!("hugo {log}: text \"7\", from 2 x1"),
         format!("ivan {metrics} x1"),
     ];
-    assert_eq!(told(&departures), [("eve", expected.to_vec())]);
+    assert_eq!(told(&exports), [("eve", expected.to_vec())]);
     // Somebody who acted has left too, in all that they did.
-    let departures = annals.lineage(&"user:alice".parse().unwrap()).await.unwrap();
-    assert_eq!(departures[0].seen_by.len(), 7, "{departures:?}");
+    let exports = annals.lineage(&"user:alice".parse().unwrap()).await.unwrap();
+    assert_eq!(exports[0].seen_by.len(), 7, "{exports:?}");
     assert_eq!(annals.lineage(&thing("c")).await.unwrap(), []);
     annals.close().await;
 }
@@ -117,15 +117,15 @@ async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: 
     exported(reader("mallory").audit().action(annals::events::Action::Delete), Format::Ocel).await.unwrap();
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
-    let departures = annals.lineage(&thing("a")).await.unwrap();
-    assert_eq!(told(&departures), [("heidi", vec!["bob account:a in balance by name x1".to_owned()])]);
+    let exports = annals.lineage(&thing("a")).await.unwrap();
+    assert_eq!(told(&exports), [("heidi", vec!["bob account:a in balance by name x1".to_owned()])]);
     // Who left with it has seen it, whoever leaves with it next.
     exported(reader("judy").audit(), Format::Csv).await.unwrap();
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
-    let departures = annals.lineage(&thing("a")).await.unwrap();
-    let seen = |name: &str| departures[1].seen_by.iter().any(|seen| seen.actor.id() == name);
-    assert!(["bob", "heidi", "carol"].into_iter().all(seen) && !seen("mallory"), "{departures:?}");
+    let exports = annals.lineage(&thing("a")).await.unwrap();
+    let seen = |name: &str| exports[1].seen_by.iter().any(|seen| seen.actor.id() == name);
+    assert!(["bob", "heidi", "carol"].into_iter().all(seen) && !seen("mallory"), "{exports:?}");
     annals.close().await;
 }
 
@@ -148,14 +148,14 @@ async fn what_was_read_after_an_export_is_not_counted_as_seen_before_it(place: &
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
 
-    let departures = annals.lineage(&thing("a")).await.unwrap();
+    let exports = annals.lineage(&thing("a")).await.unwrap();
     let log = "the audit log";
     let before_judy = vec![
         format!("bob {log}: from 4 x1"),
         "carol account:a in balance by name x1".to_owned(),
         format!("eve {log} x1"),
     ];
-    assert_eq!(told(&departures), [("eve", vec![]), ("judy", before_judy)]);
+    assert_eq!(told(&exports), [("eve", vec![]), ("judy", before_judy)]);
     annals.close().await;
 }
 
@@ -180,8 +180,8 @@ async fn the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile(
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
     for (name, expected) in [("a", 1), ("late", 1), ("later", 0)] {
-        let departures = annals.lineage(&thing(name)).await.unwrap();
-        assert_eq!(departures[0].seen_by.len(), expected, "{name}: {departures:?}");
+        let exports = annals.lineage(&thing(name)).await.unwrap();
+        assert_eq!(exports[0].seen_by.len(), expected, "{name}: {exports:?}");
     }
     annals.close().await;
 }

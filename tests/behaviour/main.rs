@@ -1,5 +1,6 @@
 //! What an application can rely on, seen from outside: on an embedded store, through the public interface alone.
 
+mod access_log;
 mod bank;
 mod bodies;
 mod checking;
@@ -18,4 +19,3 @@ mod recording;
 mod restored;
 mod roles;
 mod soundness;
-mod trail;

@@ -1,6 +1,6 @@
 //! The log was put back to an older state, and the views were not: what projections hold is of a history that is lost.
 
-use annals::app::trail::LineageError;
+use annals::app::access_log::LineageError;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery, AuditRow};
 use annals::projections::export::{ExportError, Format};

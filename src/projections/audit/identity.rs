@@ -45,7 +45,7 @@ impl AuditQuery {
         first_bytes(&hash.finish())
     }
 
-    /// The question as a witness hears it.
+    /// The question as the access control receives it.
     pub(super) fn question(&self) -> Question {
         let bound = |name, bound: Option<Bound>| bound.map(|bound| (name, bound.to_string()));
         let time = |name, time: Option<Timestamp>| time.map(|time| (name, time.to_string()));
@@ -58,6 +58,6 @@ impl AuditQuery {
             said("by occurrence", self.by_occurrence),
             said("newest first", self.newest_first),
         ];
-        Question::new(&self.filters, more.into_iter().flatten().collect(), self.leaves.clone())
+        Question::new(&self.filters, more.into_iter().flatten().collect(), self.export.clone())
     }
 }

@@ -16,10 +16,11 @@
 //! - `cursor`: [`Cursor`], where the next page begins
 //! - `follow`: streams: all pages, or stored and then live
 //! - `sieve`: [`Sieve`], for many who follow and share a reader
-//! - `witness`: [`Witness`], who is told of questions before they are answered; `past`: a question of the past, asked of
+//! - `access`: [`AuditAccess`], who is told of questions before they are answered; `past`: a question of the past, asked of
 //!   one row
 //! - `error`: [`AuditError`]
 
+mod access;
 mod asked;
 mod count;
 mod cursor;
@@ -42,8 +43,8 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
-mod witness;
 
+pub use access::{AskedFor, AuditAccess, ExportTarget, Question};
 pub use asked::{Asked, Time};
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
@@ -54,4 +55,3 @@ pub use projection::AuditLog;
 pub use query::AuditQuery;
 pub use row::AuditRow;
 pub use sieve::Sieve;
-pub use witness::{AskedFor, Leaving, Question, Witness};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::filters::Filters;
 use super::sql::{Moment, Window};
-use super::{AuditError, AuditRow, Cursor, Question, Witness};
+use super::{AuditAccess, AuditError, AuditRow, Cursor, Question};
 use crate::events::Head;
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Clock, StoreError};
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     pub clock: Clock,
     pub fingerprint: [u8; 8],
     /// Who is told of the question, and the question.
-    pub witness: Option<(Arc<dyn Witness>, Question)>,
+    pub access: Option<(Arc<dyn AuditAccess>, Question)>,
 }
 
 /// How far a reader has come.
@@ -57,15 +57,15 @@ impl Plan {
         Cursor::new(last, self.fingerprint)
     }
 
-    /// Tells the witness that somebody asks, or is about to get these rows.
+    /// Tells the access control that somebody asks, or is about to get these rows.
     pub(super) async fn tell(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
-        match &self.witness {
-            Some((witness, question)) => witness.asked(question, rows).await,
+        match &self.access {
+            Some((access, question)) => access.asked(question, rows).await,
             None => Ok(()),
         }
     }
 
-    /// Tells the witness, waits for the caller's own write and looks whether the cursor is of this log.
+    /// Tells the access control, waits for the caller's own write and looks whether the cursor is of this log.
     pub(super) async fn begin(&self) -> Result<Place, AuditError> {
         self.tell(&[]).await?;
         if let Some((head, patience)) = self.after {

@@ -11,7 +11,7 @@ use super::count::count;
 use super::filters::{Filters, MOST_VALUES};
 use super::page::read_page;
 use super::plan::Plan;
-use super::{AuditCount, AuditError, AuditPage, AuditRow, Cursor, Leaving, Witness, follow};
+use super::{AuditAccess, AuditCount, AuditError, AuditPage, AuditRow, Cursor, ExportTarget, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
@@ -53,8 +53,8 @@ pub struct AuditQuery {
     after: Option<Head>,
     patience: Duration,
     clock: Clock,
-    witness: Option<Arc<dyn Witness>>,
-    pub(super) leaves: Option<Leaving>,
+    access: Option<Arc<dyn AuditAccess>>,
+    pub(super) export: Option<ExportTarget>,
     problem: Option<QueryError>,
 }
 
@@ -75,8 +75,8 @@ impl AuditQuery {
             after: None,
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
-            witness: None,
-            leaves: None,
+            access: None,
+            export: None,
             problem: None,
         }
     }
@@ -219,8 +219,8 @@ impl AuditQuery {
     }
 
     /// Tells somebody of the question before it is answered, who may refuse it; and of each further page of a stream.
-    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
-        self.witness = Some(witness);
+    pub fn access(mut self, access: Arc<dyn AuditAccess>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -304,15 +304,15 @@ impl AuditQuery {
     /// The place in the log that an answer would be true at. Nothing is read, so nobody is told.
     #[cfg(feature = "export")]
     pub(crate) async fn head(&self) -> Result<Head, AuditError> {
-        let plan = Self { witness: None, ..self.clone() }.plan()?;
+        let plan = Self { access: None, ..self.clone() }.plan()?;
         plan.begin().await?;
         Ok(plan.reading.snapshot().await?.head())
     }
 
     /// The same question, whose answer leaves.
     #[cfg(feature = "export")]
-    pub(crate) fn leaving(mut self, format: String, head: Head) -> Self {
-        self.leaves = Some(Leaving { format, head });
+    pub(crate) fn exported_to(mut self, format: String, head: Head) -> Self {
+        self.export = Some(ExportTarget { format, head });
         self
     }
 
@@ -356,9 +356,9 @@ impl AuditQuery {
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
         }
-        let witness = self.witness.take().map(|witness| (witness, self.question()));
+        let access = self.access.take().map(|access| (access, self.question()));
         Ok(Plan {
-            witness,
+            access,
             reading: self.reading,
             filters: self.filters,
             from: self.from,

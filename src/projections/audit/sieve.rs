@@ -56,15 +56,15 @@ impl Sieve {
         self.0.cursor(place)
     }
 
-    /// Tells the question's witness that somebody is about to get these rows.
+    /// Tells the access control that somebody is about to get these rows.
     ///
     /// # Errors
-    /// When the witness does not let them have it (any more).
+    /// When the access control does not let them have it (any more).
     pub async fn tell(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
         self.0.tell(rows).await
     }
 
-    /// Whether a cursor that the question was given belongs to this log. The witness is not told.
+    /// Whether a cursor that the question was given belongs to this log. The access control is not asked.
     ///
     /// # Errors
     /// When it does not, or the log cannot be read.

@@ -105,7 +105,7 @@ impl Export {
         encoder.begin(&mut out).map_err(|source| encode(0, self.format, source))?;
         let rows = self
             .query
-            .leaving(self.format.to_string(), head)
+            .exported_to(self.format.to_string(), head)
             .stream()
             .try_filter(|row| std::future::ready(row.position <= head.position));
         let mut chunks = rows.try_chunks(CHUNK).boxed();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::aggregates::Aggregate;
 use crate::app::App;
-use crate::app::trail::Trail;
+use crate::app::access_log::AccessLog;
 use crate::events::{Known, Ref, Stored, Types, shape};
 use crate::text::error_chain;
 
@@ -62,7 +62,7 @@ pub fn shapes(app: &App) -> BTreeMap<String, Shape> {
 
 fn shapes_with(types: &Types, samples: &[Sample]) -> BTreeMap<String, Shape> {
     // What the crate itself records is not the application's to change.
-    let own = types.iter().filter(|known| known.aggregate_type != Trail::TYPE);
+    let own = types.iter().filter(|known| known.aggregate_type != AccessLog::TYPE);
     let shape = |known: &Known| {
         let names = types.names(known.declaration.event_type);
         let sampled = samples.iter().any(|sample| names.contains(&sample.event_type.as_str()));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::recorder::WINDOW;
-use super::{ReadEvent, Trail};
+use super::{AccessLog, ReadEvent};
 use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
 use crate::events::{DecodeError, Event, Head, Recorded, Ref, Stored};
@@ -21,7 +21,7 @@ const CHUNK: usize = 256;
 
 /// One export that a thing was in, and who had seen the thing by then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Departure {
+pub struct ExportAccess {
     /// The position of the export's record: what comes before it in the log came before anything left.
     pub position: u64,
     /// When.
@@ -37,12 +37,12 @@ pub struct Departure {
     /// The position up to which the log was exported.
     pub head: u64,
     /// Who had read it before, the first first.
-    pub seen_by: Vec<Sighting>,
+    pub seen_by: Vec<ReadAccess>,
 }
 
 /// Somebody read what a thing was in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sighting {
+pub struct ReadAccess {
     /// Who.
     pub actor: Ref,
     /// For whom, where that is somebody else.
@@ -108,7 +108,7 @@ struct Access {
     left: Option<(String, u64)>,
 }
 
-pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<Departure>, LineageError> {
+pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
     let records = ReadEvent::declarations();
     let all = records.iter().fold(annals.audit(), |query, declared| query.event(declared.event_type));
     let mut accesses = Vec::new();
@@ -120,7 +120,7 @@ pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<
     }
     let asked: BTreeSet<Asking> = accesses.iter().map(|access| access.asking.clone()).collect();
     let firsts = firsts(annals, thing, asked).await?;
-    Ok(departures(accesses, &firsts))
+    Ok(exports(accesses, &firsts))
 }
 
 fn decode(position: u64) -> impl Fn(DecodeError) -> LineageError {
@@ -173,7 +173,7 @@ async fn firsts(
             && let Some(mut rows) = chunks.try_next().await.map_err(|error| error.1)?
         {
             // That somebody read of the thing is not about the thing.
-            rows.retain(|row| row.aggregate.kind() != Trail::TYPE);
+            rows.retain(|row| row.aggregate.kind() != AccessLog::TYPE);
             let stored: HashMap<u64, Stored> =
                 events(annals, &rows).await?.into_iter().map(|event| (event.position, event)).collect();
             for row in rows {
@@ -210,9 +210,9 @@ impl Asking {
 }
 
 /// The exports that the thing was in, each with those who had read of it before.
-fn departures(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<Departure> {
-    let mut departures = Vec::new();
-    let mut seen: Vec<(Sighting, u64)> = Vec::new();
+fn exports(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<ExportAccess> {
+    let mut exports = Vec::new();
+    let mut seen: Vec<(ReadAccess, u64)> = Vec::new();
     let mut places: HashMap<(Ref, Option<Ref>, String), usize> = HashMap::new();
     for access in accesses {
         let first = firsts.get(&access.asking).copied();
@@ -220,8 +220,8 @@ fn departures(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<De
         if let Some((format, head)) = &left
             && first.is_some_and(|(first, _)| first <= *head)
         {
-            let before = |(sighting, first): &(Sighting, u64)| (*first < position).then(|| sighting.clone());
-            departures.push(Departure {
+            let before = |(read, first): &(ReadAccess, u64)| (*first < position).then(|| read.clone());
+            exports.push(ExportAccess {
                 position,
                 at,
                 actor: actor.clone(),
@@ -244,12 +244,12 @@ fn departures(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<De
         let key = (actor.clone(), on_behalf_of.clone(), what.clone());
         let place = *places.entry(key).or_insert(seen.len());
         match seen.get_mut(place) {
-            Some((sighting, _)) => sighting.records += 1,
+            Some((read, _)) => read.records += 1,
             None => {
                 let from = if by_name { position } else { first.map_or(position, |(first, _)| first) };
-                seen.push((Sighting { actor, on_behalf_of, what, by_name, position, at, records: 1 }, from));
+                seen.push((ReadAccess { actor, on_behalf_of, what, by_name, position, at, records: 1 }, from));
             }
         }
     }
-    departures
+    exports
 }

@@ -6,7 +6,7 @@ use annals_macros::Command;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
+use super::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
 use crate::aggregates::Loaded;
 use crate::commands::{Context, Handle};
 use crate::events::Ref;
@@ -16,8 +16,8 @@ use crate::projections::audit::AskedFor;
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_read")]
 pub(super) struct RecordRead {
-    #[on(Trail)]
-    pub trail: TrailId,
+    #[on(AccessLog)]
+    pub trail: AccessLogId,
     pub what: String,
     pub of: Vec<Ref>,
     pub asked: AskedFor,
@@ -26,7 +26,7 @@ pub(super) struct RecordRead {
 }
 
 impl Handle for RecordRead {
-    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+    fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
         let Self { what, of, asked, left, .. } = self.clone();
         let event = match left {
             None => ReadEvent::Viewed { what, of, asked },
@@ -40,8 +40,8 @@ impl Handle for RecordRead {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_refusal")]
 pub(super) struct RecordRefusal {
-    #[on(Trail)]
-    pub trail: TrailId,
+    #[on(AccessLog)]
+    pub trail: AccessLogId,
     pub what: String,
     pub on: Vec<Ref>,
     pub reason: String,
@@ -49,7 +49,7 @@ pub(super) struct RecordRefusal {
 }
 
 impl Handle for RecordRefusal {
-    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+    fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
         let Self { what, on, reason, denied, .. } = self.clone();
         let event = match denied {
             true => RefusalEvent::Denied { what, on, reason },
@@ -63,14 +63,14 @@ impl Handle for RecordRefusal {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_denials")]
 pub(super) struct RecordDenials {
-    #[on(Trail)]
-    pub trail: TrailId,
+    #[on(AccessLog)]
+    pub trail: AccessLogId,
     pub reason: String,
     pub denials: u64,
 }
 
 impl Handle for RecordDenials {
-    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+    fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
         let Self { reason, denials, .. } = self.clone();
         Ok(vec![RefusalEvent::Repeated { reason, denials }.into()])
     }
@@ -80,13 +80,13 @@ impl Handle for RecordDenials {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_overflow")]
 pub(super) struct RecordOverflow {
-    #[on(Trail)]
-    pub trail: TrailId,
+    #[on(AccessLog)]
+    pub trail: AccessLogId,
     pub refusals: u64,
 }
 
 impl Handle for RecordOverflow {
-    fn handle(&self, _: &Loaded<Trail>, _: &Context) -> Result<Vec<TrailEvent>, Infallible> {
+    fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
         Ok(vec![RefusalEvent::Overflowed { refusals: self.refusals }.into()])
     }
 }

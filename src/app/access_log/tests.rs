@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::commands::RecordDenials;
-use super::recorder::Recorder;
-use super::{Read, TrailId};
+use super::recorder::AccessRecorder;
+use super::{AccessLogId, Read};
 use crate::commands::{Context, Engine};
 use crate::events::{Ref, Stored};
 use crate::projections::audit::AskedFor;
@@ -25,13 +25,13 @@ async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
     let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None, Arc::default()));
     if let Some(id) = in_the_way {
-        let other = RecordDenials { trail: TrailId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
+        let other = RecordDenials { trail: AccessLogId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
         engine.execute(Box::new(other), &by("mallory").own(id)).await.unwrap();
     }
-    let (recorder, behind) = Recorder::new(clock);
-    recorder.start(behind, &engine);
+    let (recorder, receiver) = AccessRecorder::new(clock);
+    recorder.start(receiver, &engine);
     let of = [Ref::unchecked("projection", "balance")];
-    let read = Read { what: "balance", of: &of, asked: AskedFor::new(), leaves: None };
+    let read = Read { what: "balance", of: &of, asked: AskedFor::new(), export: None };
     recorder.read(&by("bob"), &read).await.unwrap();
     recorder.close().await;
     let events = store.read(0, 10, &Interest::All).await.unwrap().events;

@@ -1,4 +1,4 @@
-//! [`Witness`]: who is told of questions before they are answered.
+//! [`AuditAccess`]: who is told of questions before they are answered.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use super::{AuditError, AuditRow};
 use crate::events::{Head, Ref, Topic};
 
 /// Is told what the audit log is asked, before anything is read, and may refuse it. See
-/// [`AuditQuery::witness`](super::AuditQuery::witness).
+/// [`AuditQuery::access`](super::AuditQuery::access).
 #[async_trait]
-pub trait Witness: Send + Sync + 'static {
+pub trait AuditAccess: Send + Sync + 'static {
     /// Somebody asks; or, where `rows` are given, is about to get these as the answer goes on.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub struct Question {
     /// All that is asked for, filter by filter: see [`lets_through`](super::lets_through).
     pub asked: AskedFor,
     /// Where the answer goes, if it does not stay with the one who asks: it is exported.
-    pub leaves: Option<Leaving>,
+    pub export: Option<ExportTarget>,
 }
 
 /// Each filter of a question with its values, in text: `actor`, `target`, `topic`, `from` …
@@ -43,7 +43,7 @@ pub type AskedFor = BTreeMap<String, Vec<String>>;
 
 /// An answer that leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaving {
+pub struct ExportTarget {
     /// In which format.
     pub format: String,
     /// Up to where in the log.
@@ -51,7 +51,7 @@ pub struct Leaving {
 }
 
 impl Question {
-    pub(super) fn new(filters: &Filters, more: Vec<(&str, String)>, leaves: Option<Leaving>) -> Self {
+    pub(super) fn new(filters: &Filters, more: Vec<(&str, String)>, export: Option<ExportTarget>) -> Self {
         let (mut parts, mut asked) = (Vec::new(), AskedFor::new());
         for ((_, column), values) in filters.given() {
             let name = if column == "event_type" { "event" } else { column };
@@ -76,7 +76,7 @@ impl Question {
             targets: filters.targets.iter().chain(&filters.aggregates).cloned().collect(),
             topics: filters.topics.iter().cloned().collect(),
             asked,
-            leaves,
+            export,
         }
     }
 }

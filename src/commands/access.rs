@@ -1,4 +1,4 @@
-//! [`Gate`]: who stands at the door that commands come through.
+//! [`CommandAccess`]: who stands at the door that commands come through.
 
 use futures::future::BoxFuture;
 
@@ -6,7 +6,7 @@ use super::Context;
 use crate::events::Ref;
 
 /// Decides whether a command may come in, and hears of those that were refused.
-pub(crate) trait Gate: Send + Sync {
+pub(crate) trait CommandAccess: Send + Sync {
     /// Whether the command may be executed, before anything is loaded; else why not. It records nothing: a denial counts
     /// only when the log does not know the command's id.
     fn admit<'a>(

@@ -1,34 +1,34 @@
-//! [`AuditWitness`]: who reads the audit log is asked about and recorded like anybody else.
+//! [`AuditAccessControl`]: who reads the audit log is asked about and recorded like anybody else.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Gatekeeper, Read, ReadEvent, Refused};
+use super::{AccessControl, Read, ReadEvent, Refused};
 use crate::app::authorise::Ask;
 use crate::commands::Context;
 use crate::events::{Event, Ref};
-use crate::projections::audit::{AuditError, AuditLog, AuditRow, Question, Witness};
+use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRow, Question};
 use crate::store::StoreError;
 
 /// Asks whether this context's actor may read the audit log, and has it recorded.
-pub(in crate::app) struct AuditWitness {
-    pub gatekeeper: Arc<Gatekeeper>,
+pub(in crate::app) struct AuditAccessControl {
+    pub access_control: Arc<AccessControl>,
     pub context: Context,
 }
 
 #[async_trait]
-impl Witness for AuditWitness {
+impl AuditAccess for AuditAccessControl {
     async fn asked(&self, question: &Question, rows: &[AuditRow]) -> Result<(), AuditError> {
-        let Question { words, actors, targets, topics, asked, leaves, .. } = question;
+        let Question { words, actors, targets, topics, asked, export, .. } = question;
         let ask = Ask::Audit { actors, targets, topics };
         let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
         of.extend(actors.iter().chain(targets).cloned());
         // To see that somebody reads is no reason to record that one reads: it would never end.
         // What is exported is one record, of the moment before anything leaves.
-        let news = rows.is_empty() || leaves.is_none() && !rows.iter().all(is_read);
-        let read = Read { what: words, of: &of, asked: asked.clone(), leaves: leaves.as_ref() };
-        self.gatekeeper.read(&self.context, &ask, &read, news).await.map_err(|refused| match refused {
+        let news = rows.is_empty() || export.is_none() && !rows.iter().all(is_read);
+        let read = Read { what: words, of: &of, asked: asked.clone(), export: export.as_ref() };
+        self.access_control.read(&self.context, &ask, &read, news).await.map_err(|refused| match refused {
             Refused::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
             Refused::Closed => StoreError::Closed.into(),
         })

@@ -1,4 +1,4 @@
-//! [`Gatekeeper`]: asks the authoriser, and has recorded what the application wants recorded.
+//! [`AccessControl`]: asks the authoriser, and has recorded what the application wants recorded.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::recorder::{Behind, Read, Recorder};
+use super::recorder::{AccessRecorder, Read, RecordReceiver};
 use crate::app::authorise::{Ask, Authorise, Denial};
-use crate::commands::{Context, Engine, Gate};
+use crate::commands::{CommandAccess, Context, Engine};
 use crate::events::Ref;
 use crate::store::Clock;
 
 /// What an application wants: who decides, and what is recorded.
 #[derive(Default)]
-pub(in crate::app) struct Gatekeeper {
+pub(in crate::app) struct AccessControl {
     pub authoriser: Option<Arc<dyn Authorise>>,
-    pub recorder: Option<Recorder>,
+    pub recorder: Option<AccessRecorder>,
     pub reads: bool,
     pub refusals: bool,
 }
@@ -30,7 +30,7 @@ pub(in crate::app) enum Refused {
     Closed,
 }
 
-impl Gatekeeper {
+impl AccessControl {
     /// Whether the context's actor may, by the authoriser.
     async fn decide(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
         let Some(authoriser) = &self.authoriser else { return Ok(()) };
@@ -67,30 +67,30 @@ impl Gatekeeper {
     }
 
     /// Whether commands have to be shown to it at all.
-    pub(in crate::app) fn minds_commands(&self) -> bool {
+    pub(in crate::app) fn checks_commands(&self) -> bool {
         self.authoriser.is_some() || self.refusals
     }
 
     /// Whether it matters who reads.
     #[cfg(any(feature = "cli", feature = "http"))]
-    pub(in crate::app) fn minds_readers(&self) -> bool {
+    pub(in crate::app) fn reads_need_actor(&self) -> bool {
         self.reads || self.authoriser.is_some()
     }
 
     /// Makes the recorder, if there is anything to record.
-    pub(in crate::app) fn prepare(&mut self, clock: &Clock) -> Option<Behind> {
+    pub(in crate::app) fn prepare(&mut self, clock: &Clock) -> Option<RecordReceiver> {
         if !self.reads && !self.refusals {
             return None;
         }
-        let (recorder, behind) = Recorder::new(clock.clone());
+        let (recorder, receiver) = AccessRecorder::new(clock.clone());
         self.recorder = Some(recorder);
-        Some(behind)
+        Some(receiver)
     }
 
     /// Has the recorder append what it takes in.
-    pub(in crate::app) fn start(&self, behind: Option<Behind>, engine: &Arc<Engine>) {
-        if let (Some(recorder), Some(behind)) = (&self.recorder, behind) {
-            recorder.start(behind, engine);
+    pub(in crate::app) fn start(&self, receiver: Option<RecordReceiver>, engine: &Arc<Engine>) {
+        if let (Some(recorder), Some(receiver)) = (&self.recorder, receiver) {
+            recorder.start(receiver, engine);
         }
     }
 
@@ -101,7 +101,7 @@ impl Gatekeeper {
     }
 }
 
-impl Gate for Gatekeeper {
+impl CommandAccess for AccessControl {
     fn admit<'a>(
         &'a self,
         context: &'a Context,

@@ -9,23 +9,23 @@
 //! - `commands`: what records them
 //! - `denials`: merges the denials of one actor
 //! - `recorder`: the queue in front of that, and the task behind it
-//! - `gatekeeper`: asks the application's authoriser, and hands the recorder what is to be recorded
-//! - `witness`: the same for those who read the audit log
-//! - `lineage`: who saw a thing before it left: [`Departure`], [`Sighting`]
+//! - `access_control`: asks the application's authoriser, and hands the recorder what is to be recorded
+//! - `audit_access`: the same for those who read the audit log
+//! - `lineage`: who saw a thing before it left: [`ExportAccess`], [`ReadAccess`]
 
+mod access_control;
+mod audit_access;
 mod commands;
 mod denials;
 mod events;
-mod gatekeeper;
 mod lineage;
 mod recorder;
 #[cfg(test)]
 mod tests;
-mod witness;
 
-pub use events::{ReadEvent, RefusalEvent, Trail, TrailEvent, TrailId};
-pub(super) use gatekeeper::{Gatekeeper, Refused};
+pub(super) use access_control::{AccessControl, Refused};
+pub(super) use audit_access::AuditAccessControl;
+pub use events::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
 pub(super) use lineage::lineage;
-pub use lineage::{Departure, LineageError, Sighting};
+pub use lineage::{ExportAccess, LineageError, ReadAccess};
 pub(super) use recorder::Read;
-pub(super) use witness::AuditWitness;

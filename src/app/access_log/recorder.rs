@@ -1,4 +1,4 @@
-//! [`Recorder`]: the queue of what is to be recorded, and the task that records it.
+//! [`AccessRecorder`]: the queue of what is to be recorded, and the task that records it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::TrailId;
+use super::AccessLogId;
 use super::commands::{RecordDenials, RecordOverflow, RecordRead, RecordRefusal};
 use super::denials::{Count, Denials, Merged, window_of};
 use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, own};
 use crate::events::Ref;
-use crate::projections::audit::{AskedFor, Leaving};
+use crate::projections::audit::{AskedFor, ExportTarget};
 use crate::store::Clock;
 
 /// How many records wait. A reader for whose record there is no room waits too; a refusal that finds none is counted.
@@ -41,7 +41,7 @@ const LAST_TRIES: u32 = 5;
 
 /// Takes records in. They are appended by a task of their own, each durably once, and all of them before the application
 /// is closed.
-pub(in crate::app) struct Recorder {
+pub(in crate::app) struct AccessRecorder {
     queue: Mutex<Option<mpsc::Sender<Record>>>,
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -80,14 +80,14 @@ pub(in crate::app) struct Read<'a> {
     /// Filter by filter.
     pub asked: AskedFor,
     /// Where it goes, if it is exported.
-    pub leaves: Option<&'a Leaving>,
+    pub export: Option<&'a ExportTarget>,
 }
 
 /// What records are appended through, once it is there.
-pub(in crate::app) struct Behind(mpsc::Receiver<Record>);
+pub(in crate::app) struct RecordReceiver(mpsc::Receiver<Record>);
 
-impl Recorder {
-    pub(in crate::app) fn new(clock: Clock) -> (Self, Behind) {
+impl AccessRecorder {
+    pub(in crate::app) fn new(clock: Clock) -> (Self, RecordReceiver) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let shared = Shared {
             reads: Cache::new(REMEMBERED),
@@ -96,13 +96,13 @@ impl Recorder {
             closing: std::sync::atomic::AtomicBool::new(false),
         };
         let queue = Mutex::new(Some(sender));
-        (Self { queue, shared: Arc::new(shared), task: Mutex::new(None), clock }, Behind(receiver))
+        (Self { queue, shared: Arc::new(shared), task: Mutex::new(None), clock }, RecordReceiver(receiver))
     }
 
     /// Begins to append.
-    pub(in crate::app) fn start(&self, behind: Behind, engine: &Arc<Engine>) {
+    pub(in crate::app) fn start(&self, receiver: RecordReceiver, engine: &Arc<Engine>) {
         let task = Task { engine: Arc::downgrade(engine), shared: self.shared.clone(), clock: self.clock.clone() };
-        let task = tokio::spawn(task.run(behind.0));
+        let task = tokio::spawn(task.run(receiver.0));
         self.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
@@ -110,13 +110,13 @@ impl Recorder {
     /// returns when that is queued; when something is exported, once it is durable.
     pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), Closed> {
         let begin = window_of((self.clock)().as_second());
-        let waits = read.leaves.is_some();
+        let waits = read.export.is_some();
         let command = RecordRead {
-            trail: TrailId::of(Timestamp::from_second(begin).unwrap_or_default()),
+            trail: AccessLogId::of(Timestamp::from_second(begin).unwrap_or_default()),
             what: shortened(read.what),
             of: read.of.to_vec(),
             asked: bounded(&read.asked),
-            left: read.leaves.map(|leaving| (leaving.format.clone(), leaving.head.position)),
+            left: read.export.map(|target| (target.format.clone(), target.head.position)),
         };
         let id = id_of(&command, context, &begin.to_be_bytes());
         if !waits && self.shared.reads.contains_key(&id) {
@@ -140,7 +140,7 @@ impl Recorder {
     /// for. It waits for nothing.
     pub(in crate::app) fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
         let now = (self.clock)();
-        let trail = TrailId::of(now);
+        let trail = AccessLogId::of(now);
         let command =
             RecordRefusal { trail, what: shortened(what), on: on.to_vec(), reason: shortened(reason), denied };
         let id = match (denied, context.id()) {
@@ -221,7 +221,7 @@ impl Task {
 
     /// Appends the counts of what is not recorded one by one.
     async fn append_counts(&self, all: bool) {
-        let trail = || TrailId::of((self.clock)());
+        let trail = || AccessLogId::of((self.clock)());
         for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
             let command = RecordDenials { trail: trail(), reason, denials };
             let make = Box::new(move || Box::new(command.clone()) as _);

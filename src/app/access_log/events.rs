@@ -16,9 +16,9 @@ use crate::projections::audit::AskedFor;
 /// Which trail: a day, like `2026-01-31`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[id(kind = "annals_trail")]
-pub struct TrailId(String);
+pub struct AccessLogId(String);
 
-impl TrailId {
+impl AccessLogId {
     /// The trail of the day in which this time falls, in UTC.
     #[must_use]
     pub fn of(time: Timestamp) -> Self {
@@ -28,21 +28,21 @@ impl TrailId {
 
 /// Reads and refusals of a day. Nothing is decided on it.
 #[derive(Default, Clone, Debug, Serialize, Deserialize)]
-pub struct Trail {}
+pub struct AccessLog {}
 
-impl Aggregate for Trail {
+impl Aggregate for AccessLog {
     const TYPE: &'static str = "annals_trail";
-    type Id = TrailId;
-    type Event = TrailEvent;
+    type Id = AccessLogId;
+    type Event = AccessLogEvent;
     type Error = Infallible;
 
-    fn apply(&mut self, _: &TrailEvent) {}
+    fn apply(&mut self, _: &AccessLogEvent) {}
 }
 
 /// What can happen to a trail.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[event(name = "annals_trail", on = Trail)]
-pub enum TrailEvent {
+#[event(name = "annals_trail", on = AccessLog)]
+pub enum AccessLogEvent {
     /// Somebody read something.
     #[event(transparent)]
     Read(ReadEvent),
@@ -53,7 +53,7 @@ pub enum TrailEvent {
 
 /// Who read what.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[event(name = "annals_read", topic = "annals/read", on = Trail)]
+#[event(name = "annals_read", topic = "annals/read", on = AccessLog)]
 pub enum ReadEvent {
     /// Somebody asked for something and got an answer: the first time in ten minutes, or goes on following it.
     #[event(view, "{actor} read {what}", version = 2, from(1 = asked_for_all))]
@@ -91,7 +91,7 @@ fn asked_for_all(mut payload: Value) -> Result<Value, BoxError> {
 
 /// Who was refused what, and why.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[event(name = "annals_refusal", topic = "annals/refusal", on = Trail)]
+#[event(name = "annals_refusal", topic = "annals/refusal", on = AccessLog)]
 pub enum RefusalEvent {
     /// A command's handler refused it.
     #[event(refuse, "{actor} was refused {what}: {reason}")]
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_shapes_of_the_trails_events_are_what_lies_in_logs() {
-        let shapes: Vec<String> = TrailEvent::declarations()
+        let shapes: Vec<String> = AccessLogEvent::declarations()
             .iter()
             .map(|declared| {
                 let fields: Vec<String> =
@@ -172,6 +172,6 @@ mod tests {
     #[test]
     fn a_trail_is_of_a_day_in_utc() {
         let time: Timestamp = "2026-01-31T23:30:00-02:00".parse().unwrap();
-        assert_eq!(TrailId::of(time).to_string(), "annals_trail:2026-02-01");
+        assert_eq!(AccessLogId::of(time).to_string(), "annals_trail:2026-02-01");
     }
 }
