@@ -7,11 +7,13 @@ use std::error::Error;
 /// that the line already contains is left out.
 pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
-    for cause in std::iter::successors(error.source(), |error| error.source()) {
+    let mut source = error.source();
+    while let Some(cause) = source {
         let text = cause.to_string();
         if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
+        source = cause.source();
     }
     line
 }

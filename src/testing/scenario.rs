@@ -3,9 +3,7 @@
 use std::fmt::Debug;
 
 use crate::aggregates::{Aggregate, Kind, State};
-use crate::commands::{
-    AnyCommand, Command, Context, EventsOf, Handle, Members, OutcomeError, Scope, Undecided, encode,
-};
+use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Members, Scope, Undecided, encode};
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
 use crate::text::error_chain;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::hex;
+use crate::text::{from_hex, hex};
 
 /// A colour, written as on the web: `#2d6a9f`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
