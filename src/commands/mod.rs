@@ -45,4 +45,4 @@ pub(crate) use pipeline::execute_all;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
 pub use scope::Scope;
-pub(crate) use scope::{Members, OutcomeError, encode};
+pub(crate) use scope::{Members, encode};
