@@ -14,8 +14,8 @@ use super::tracked::Tracked;
 use super::write::caught;
 use super::{Projection, ProjectionError, Projections, ReadError, RebuildError, Selection, Skips};
 use crate::events::Stored;
-use crate::text::error_chain;
 use crate::store::{GenerationInfo, NoteKind, StoreError};
+use crate::text::error_chain;
 
 /// How often a repair is tried while the projection moves on under it.
 const TRIES: usize = 32;

@@ -12,8 +12,8 @@ use super::fold::{Fold, Keys};
 use super::tracked::Core;
 use super::{EventBatch, Projection, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
-use crate::text::panic_message;
 use crate::store::{GenerationId, StoreError, Views, project};
+use crate::text::panic_message;
 
 /// How often a step is tried before it is taken apart.
 pub(super) const ATTEMPTS: u32 = 5;

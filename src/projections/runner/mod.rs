@@ -17,8 +17,8 @@ use super::tracked::{Core, Standing, Tracked};
 use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
 use super::{EventBatch, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
-use crate::text::error_chain;
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
+use crate::text::error_chain;
 
 /// The most that is read at a time while catching up.
 const CATCH_UP_EVENTS: usize = 10_000;
