@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Aggregate, Kind, Loaded, Repository, State, verify_snapshots};
 use crate::events::Ref;
-use crate::projections::fixture::stores;
+use crate::projections::tests::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
 use crate::store::{Chain, FindingKind, OpenOptions, Snapshot, Store, Vitals, open};
 

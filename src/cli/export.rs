@@ -137,7 +137,7 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use crate::commands::{Context, Envelope};
-    use crate::projections::fixture::guild::*;
+    use crate::projections::tests::fixture::guild::*;
 
     /// Ctrl-C leaves no half file.
     #[cfg(unix)]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 
 use super::ProjectionError;
-use super::stored::indexed;
+use super::indexed_text::indexed;
 use crate::events::Stored;
 use crate::store::Transaction;
 

@@ -7,6 +7,9 @@ use crate::BoxError;
 use crate::events::{DecodeError, Head, Stored};
 use crate::store::{Interest, StoreError, Transaction};
 
+/// The table of every document view, and of every projection whose [`Projection::documents`] says so.
+pub(super) const DOCUMENTS: &str = "documents";
+
 /// A piece of the log on its way into a projection.
 ///
 /// It stands for the whole range after `from`, up to and with `to`: events in between that are not in it were not

@@ -11,7 +11,7 @@ use super::{AccessLogId, Read};
 use crate::commands::{Context, Engine};
 use crate::events::{Ref, Stored};
 use crate::projections::audit::AskedFor;
-use crate::projections::fixture::stores::{empty, on_postgres_too};
+use crate::projections::tests::fixture::stores::{empty, on_postgres_too};
 use crate::store::{Clock, Interest, OpenOptions, Store};
 
 fn by(id: &str) -> Context {

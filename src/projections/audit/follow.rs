@@ -12,7 +12,7 @@ use super::plan::{Place, Plan};
 use super::{AuditError, AuditRow};
 use crate::events::Head;
 use crate::projections::QueryError;
-use crate::projections::moves::Moves;
+use crate::projections::engine::progress_waiter::Moves;
 
 /// How many rows are kept for a slow reader.
 const CHUNK: u64 = 256;

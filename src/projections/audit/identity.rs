@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{AuditQuery, Question};
 use crate::digest::{PartsDigest, first_bytes};
-use crate::projections::question::check_range;
+use crate::projections::query_error::check_range;
 use crate::projections::{Bound, QueryError};
 
 impl AuditQuery {

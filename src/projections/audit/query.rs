@@ -13,7 +13,7 @@ use super::page::read_page;
 use super::plan::Plan;
 use super::{AuditAccess, AuditCount, AuditError, AuditPage, AuditRow, Cursor, ExportTarget, follow};
 use crate::events::{Action, Head, Ref, Topic};
-use crate::projections::question::{PATIENCE, check_event, check_range, check_topic};
+use crate::projections::query_error::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Clock, ViewSnapshot};
 

@@ -9,9 +9,9 @@ use crate::app::Annals;
 use crate::commands::Context;
 use crate::events::{Change, Ref};
 use crate::projections::audit::AuditQuery;
-use crate::projections::fixture::guild::*;
-use crate::projections::fixture::places::runtime;
 use crate::projections::presenter::{is_active, plain};
+use crate::projections::tests::fixture::guild::*;
+use crate::projections::tests::fixture::places::runtime;
 
 async fn exported(query: AuditQuery, format: Format) -> (Statement, String) {
     let mut file = Vec::new();
@@ -372,7 +372,7 @@ print(json.dumps([
     annals.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     every_format_ends_with_what_it_covers,
     cloud_events_and_object_centric_events_carry_what_an_event_is_about,
     an_export_speaks_the_language_that_it_is_asked_for,

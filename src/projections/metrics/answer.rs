@@ -11,7 +11,7 @@ use super::names::Kind;
 use super::running::{Running, lengths};
 use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, Head, Topic};
-use crate::projections::moves::Moves;
+use crate::projections::engine::progress_waiter::Moves;
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Clock, StoreError, ViewSnapshot};
 

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::answer::{Plan, watched};
 use super::{Below, Buckets, Busiest, Metric, MetricError, Shifts};
 use crate::events::{Head, Topic};
-use crate::projections::question::{PATIENCE, check_range, check_topic};
+use crate::projections::query_error::{PATIENCE, check_range, check_topic};
 use crate::projections::{Bound, QueryError, Reading};
 use crate::store::{Clock, ViewSnapshot};
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::events::Ref;
-use crate::projections::fixture::guild::*;
+use crate::projections::tests::fixture::guild::*;
 
 /// Missions P20, P21 for names; J6: what is gone keeps its last name.
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn events_that_no_command_brings_about_can_name_nothing() {
     assert!(problems[0].contains("`user.registered` is to name things"), "{problems:?}");
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_thing_has_the_name_of_the_time_and_keeps_its_last,
     many_things_are_named_in_one_go,
 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::app::{Annals, App};
 use crate::events::Change;
-use crate::projections::fixture::guild::*;
-use crate::projections::fixture::places::runtime;
-use crate::projections::fixture::stores;
 use crate::projections::names::AsKnown;
+use crate::projections::tests::fixture::guild::*;
+use crate::projections::tests::fixture::places::runtime;
+use crate::projections::tests::fixture::stores;
 use crate::store::Interest;
 
 async fn log(annals: &Annals) -> Vec<Stored> {
@@ -266,7 +266,7 @@ fn any_text_in_any_place_is_shown_safely_in_every_form() {
     runtime.block_on(annals.close());
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     an_event_is_told_in_english_and_in_french_with_the_names_of_its_time,
     other_words_and_other_languages_build_no_projection_anew,
     any_text_in_any_place_is_shown_safely_in_every_form,

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::write::{set_up, step};
 use super::log::TestLog;
 use super::*;
+use crate::projections::engine::write::{set_up, step};
 use crate::store::{GenerationId, Views};
 
 async fn read(views: &dyn Views, version: u64) -> Vec<(String, String)> {
@@ -141,7 +141,7 @@ async fn a_raised_version_is_built_anew() {
     second.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     incremental_is_batch_at_every_position,
     a_view_takes_in_several_event_enums_and_deletes_what_is_none,
     pages_of_documents_concatenate_to_all_of_them_in_the_order_of_their_keys,

@@ -159,7 +159,7 @@ async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt
     }
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on,
     why_it_stopped_is_kept_until_a_start_with_a_mended_projection,
     another_process_resumes_it,

@@ -218,7 +218,7 @@ async fn unknown_and_double_names_are_errors_that_say_so() {
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_read_after_a_receipt_is_never_stale,
     a_process_that_only_reads_waits_for_the_one_that_runs,
     a_projection_that_wants_little_skips_nothing_and_moves_on,

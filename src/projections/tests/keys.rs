@@ -206,7 +206,7 @@ async fn a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process(
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     one_key_is_made_anew_in_place_while_writers_write,
     what_the_events_of_one_type_of_aggregate_touch_is_made_anew,
     an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_says_so,

@@ -187,7 +187,7 @@ async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that
     assert_eq!(other.prune().await.unwrap().len(), 1, "now nobody uses it");
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     one_process_runs_a_projection_and_the_others_read_it,
     leaders_are_spread_evenly_and_a_closed_process_is_taken_over_from_at_once,
     what_a_dead_process_led_is_run_by_another_when_its_term_is_over,

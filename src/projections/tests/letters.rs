@@ -200,7 +200,7 @@ async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order,
     without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew,
 }

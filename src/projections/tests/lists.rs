@@ -210,7 +210,7 @@ async fn an_event_that_changes_nothing_is_not_told_to_who_watches() {
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     lists_are_filtered_ordered_and_paged_as_by_hand,
     a_filter_goes_by_an_index_before_and_after_a_rebuild,
     an_unknown_field_a_value_of_another_kind_and_anothers_cursor_are_errors_that_say_so,

@@ -3,6 +3,7 @@
 mod documents;
 mod editions;
 mod failure;
+pub(crate) mod fixture;
 mod following;
 mod keys;
 mod leading;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::leader::Terms;
+use super::engine::Terms;
 use super::*;
 use crate::events::{Event as _, Head, Id as _, Recorded, Ref, Stored, Types};
 use crate::store::{
@@ -238,11 +239,11 @@ pub fn options() -> OpenOptions {
 }
 
 pub async fn memory() -> Arc<dyn Store> {
-    crate::store::open(&super::fixture::stores::empty(), options()).await.unwrap()
+    crate::store::open(&fixture::stores::empty(), options()).await.unwrap()
 }
 
 pub async fn file(directory: &std::path::Path) -> Arc<dyn Store> {
-    crate::store::open(&super::fixture::stores::of(directory), options()).await.unwrap()
+    crate::store::open(&fixture::stores::of(directory), options()).await.unwrap()
 }
 
 /// Appends to a store, knowing the sequences that it wrote.

@@ -99,7 +99,7 @@ async fn closing_finishes_the_batch_under_way_and_ends_every_task() {
     assert!(matches!(late, Err(ReadError::Store(crate::store::StoreError::Closed))), "{late:?}");
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     every_event_counts_once_across_failures_panics_and_restarts,
     a_commit_of_unknown_outcome_counts_once,
     two_engines_on_one_store_count_every_event_once,

@@ -74,7 +74,7 @@ async fn what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log() {
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_page_reads_the_log_as_often_for_a_thousand_rows_as_for_one,
     what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log,
 }

@@ -144,7 +144,7 @@ async fn a_running_process_goes_on_in_the_generation_that_another_one_built() {
     projections.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write,
     a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with,
     a_failing_rebuild_names_its_event_and_leaves_what_is_read_untouched,

@@ -306,7 +306,7 @@ async fn a_poison_is_left_out_whatever_its_key_is() {
     store.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     any_text_is_kept_found_listed_and_made_anew_by_every_kind_of_view,
     a_poison_is_left_out_whatever_its_key_is,
 }

@@ -154,7 +154,7 @@ async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
     after.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then,
     a_projection_that_ends_its_transaction_or_runs_two_statements_stops_and_says_so,
     a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version,

@@ -367,7 +367,7 @@ fn a_reference_is_given_as_text_or_as_what_it_is() {
     let _ = takes;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_row_says_all_that_is_known_of_an_event_in_one_order,
     changes_are_typed_and_what_stays_the_same_is_no_change,
     an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone,

@@ -168,7 +168,7 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
     world.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     stored_events_then_live_ones_come_each_once_and_in_order_while_others_write,
     a_topic_on_which_nothing_ever_happens_holds_up_none_on_which_something_does,
     a_slow_reader_gets_all_of_ten_thousand_events,

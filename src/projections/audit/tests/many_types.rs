@@ -150,6 +150,6 @@ async fn a_page_is_a_constant_number_of_statements() {
     world.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_page_is_a_constant_number_of_statements,
 }

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::events::{Action, Change, Ref};
-use crate::projections::fixture::*;
+use crate::projections::tests::fixture::*;
 use crate::projections::{Bound, QueryError, ReadError};
 use crate::store::StoreError;
 

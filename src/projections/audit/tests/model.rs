@@ -9,8 +9,8 @@ use proptest::sample::select;
 
 use super::*;
 use crate::events::{Stored, Topic};
-use crate::projections::fixture::places::*;
 use crate::projections::presenter::{Presented, present};
+use crate::projections::tests::fixture::places::*;
 
 #[derive(Clone, Debug)]
 struct Question {
@@ -277,7 +277,7 @@ async fn pages_are_the_whole_without_repeats_while_others_write() {
     Arc::into_inner(world).unwrap().close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_page,
     a_range_and_the_one_that_begins_where_it_ends_are_one_range,
     pages_are_the_whole_without_repeats_while_others_write,

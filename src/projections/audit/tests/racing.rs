@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::projections::fixture::places::runtime;
+use crate::projections::tests::fixture::places::runtime;
 
 const EVENTS: u64 = 240;
 
@@ -95,6 +95,6 @@ fn readers_that_come_and_go_while_others_write_miss_nothing_and_see_nothing_twic
     });
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     readers_that_come_and_go_while_others_write_miss_nothing_and_see_nothing_twice,
 }

@@ -113,6 +113,6 @@ async fn another_sentence_for_the_same_event_replays_nothing() {
     store.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     another_sentence_for_the_same_event_replays_nothing,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::projections::fixture::stores::on_postgres_too;
+use crate::projections::tests::fixture::stores::on_postgres_too;
 
 on_postgres_too!(the_topics_below_are_those_that_events_have_however_they_are_called);
 

@@ -138,7 +138,7 @@ async fn a_steady_stream_has_its_rate() {
     world.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range,
     a_topic_without_an_event_has_no_busiest_no_buckets_and_no_shifts,
     rolling_rates_decay_and_are_always_numbers,

@@ -15,9 +15,9 @@ use proptest::sample::select;
 
 use super::*;
 use crate::events::{Action, Stored, Topic};
-use crate::projections::fixture::places::*;
-use crate::projections::fixture::*;
 use crate::projections::presenter::present;
+use crate::projections::tests::fixture::places::*;
+use crate::projections::tests::fixture::*;
 use crate::projections::{Bound, QueryError};
 use crate::store::{Cell, ViewSnapshot};
 
@@ -294,7 +294,7 @@ async fn to_wait_for_a_write_has_an_end() {
     world.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_metric_is_what_is_counted_by_hand_over_any_range,
     rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
     rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason,

@@ -59,6 +59,6 @@ async fn a_tenfold_shift_is_flagged_and_what_is_steady_is_not() {
     world.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     a_tenfold_shift_is_flagged_and_what_is_steady_is_not,
 }

@@ -262,7 +262,7 @@ async fn the_first_answer_comes_within_a_second_of_opening() {
     new.close().await;
 }
 
-crate::projections::fixture::stores::on_postgres_too! {
+crate::projections::tests::fixture::stores::on_postgres_too! {
     one_more_event_type_builds_nothing_anew,
     a_reworded_sentence_builds_nothing_anew_and_is_read_at_once,
     a_changed_topic_builds_anew_what_it_feeds_and_nothing_else,

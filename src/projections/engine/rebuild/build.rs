@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::pass::{Passed, page_size, read};
 use super::report::Report;
-use super::{Progress, RebuildError, Skips};
+use super::{RebuildError, Skips};
 use crate::events::{Head, Stored};
+use crate::projections::engine::progress::Progress;
+use crate::projections::engine::tracked::{Core, Tracked};
+use crate::projections::engine::write::{Apart, caught, gather, set_up, step, take_apart};
 use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys, key_name};
 use crate::projections::letters::{self, DeadLetter};
-use crate::projections::tracked::{Core, Tracked};
-use crate::projections::write::{Apart, caught, gather, set_up, step, take_apart};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, StoreError, Transaction};
 
@@ -46,7 +47,7 @@ impl Build {
         let views = core.views.clone();
         let (name, version) = tracked.key();
         let mut snapshot = views.read(&name, version).await.map_err(failed)?;
-        let left_out = letters::skips(letters::all(&mut *snapshot).await.map_err(failed)?);
+        let left_out = dead_letters::skips(dead_letters::all(&mut *snapshot).await.map_err(failed)?);
         let head = snapshot.head();
         drop(snapshot);
         if skips == Skips::Keep && !left_out.is_empty() && !core.holds(head).await.map_err(failed)? {
@@ -76,7 +77,7 @@ impl Build {
         }
         let mut parked = HashSet::new();
         if let Some(mut transaction) = views.begin(&generation_id, at, at).await.map_err(failed)? {
-            parked = letters::parked(&mut *transaction).await.map_err(failed)?;
+            parked = dead_letters::parked(&mut *transaction).await.map_err(failed)?;
         }
         let fold = projection.fold(if at.position == 0 { Ground::Empty } else { Ground::Stored });
         report.begin(at.position);
@@ -87,7 +88,7 @@ impl Build {
     /// Whether an interrupted rebuild that was to keep skips has left any out.
     async fn left_out(core: &Core, generation_id: &GenerationId, at: Head) -> Result<bool, StoreError> {
         match core.views.begin(generation_id, at, at).await? {
-            Some(mut transaction) => letters::are_there(&mut *transaction).await,
+            Some(mut transaction) => dead_letters::are_there(&mut *transaction).await,
             None => Ok(false),
         }
     }
@@ -190,7 +191,7 @@ impl Build {
     async fn fold_in(&mut self, fold: &mut dyn Fold, events: &[Stored]) -> Result<(), ProjectionError> {
         let mut keys = Keys::All;
         if !self.parked.is_empty() {
-            self.letters.extend(letters::queue(&*self.tracked.projection, events, &self.parked)?);
+            self.letters.extend(dead_letters::queue(&*self.tracked.projection, events, &self.parked)?);
             keys = Keys::Without(&self.parked);
         }
         match gather(fold, events, keys, &*self.core.views, &self.generation_id, self.stored).await? {
@@ -221,7 +222,7 @@ impl Build {
         let written = caught(async {
             let mut transaction = self.transaction(self.seen).await?;
             fold.write(&mut *transaction).await?;
-            letters::add(&self.letters, &mut *transaction).await?;
+            dead_letters::add(&self.letters, &mut *transaction).await?;
             Ok(transaction.commit().await?)
         });
         written.await.map_err(|error| self.failed(error))?;
@@ -236,7 +237,7 @@ impl Build {
         let name = self.tracked.name().to_owned();
         if !self.letters.is_empty() {
             let mut transaction = self.transaction(self.stored).await.map_err(|error| self.failed(error))?;
-            letters::add(&self.letters, &mut *transaction).await.map_err(|error| self.failed(error))?;
+            dead_letters::add(&self.letters, &mut *transaction).await.map_err(|error| self.failed(error))?;
             transaction.commit().await.map_err(|error| self.failed(error))?;
             self.letters.clear();
         }

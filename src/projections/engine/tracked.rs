@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::progress::Progress;
 use super::status::{Stop, Unknown};
-use super::{Progress, Projection};
 use crate::events::{Head, Stored, Types};
+use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
 
 /// The store and the event types.

@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::dead_letters;
 use super::reader::{PageSize, Shared};
 use super::status::{Stop, Unknown};
 use super::tracked::{Core, Standing, Tracked};
 use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
-use super::{EventBatch, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
+use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
 use crate::text::error_chain;
 
@@ -136,7 +137,7 @@ impl Runner {
                     set_up(&*core.views, &*tracked.projection, &generation_id, true).await?;
                 }
                 let mut snapshot = core.views.read(&name, version).await?;
-                let parked = letters::count(&mut *snapshot).await? > 0;
+                let parked = dead_letters::count(&mut *snapshot).await? > 0;
                 Ok((generation_id, head, parked))
             })
             .await?;

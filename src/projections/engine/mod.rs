@@ -1,4 +1,31 @@
-//! [`Projections`]: all of an open application's projections.
+//! The engine: keeps all projections of an open application up with the log, and rebuilds and repairs them.
+//!
+//! ## Layout
+//! - `tracked`: what its tasks share: how far each projection is
+//! - `leader`: which projections this process runs, among all processes
+//! - `reader`: one reader that follows the log's head and shares what it reads
+//! - `runner`: keeps one projection up with the log
+//! - `write`: a batch and its checkpoint in one transaction, and what is done when that fails
+//! - `adopt`: going on with what another version of a program made
+//! - `reading`, `progress_waiter`: [`Reading`], how any projection is read; waiting for its progress
+//! - `rebuild`, `progress`: makes a projection anew beside the live one, then switches; how far that is
+//! - `dead_letters`: events that were left out, and those that queue behind them
+//! - `repair`: leaving events out and taking them in again, dropping what nobody uses
+//! - `status`: how far each is, and why it stopped
+
+mod adopt;
+pub(super) mod dead_letters;
+mod leader;
+mod progress;
+pub(super) mod progress_waiter;
+mod reader;
+mod reading;
+mod rebuild;
+mod repair;
+mod runner;
+mod status;
+mod tracked;
+pub(super) mod write;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,14 +34,19 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 
-use super::leader::{Leader, Owner, Terms};
-use super::reader::{self, SHARED_PAGES};
-use super::rebuild::{self, Rebuild, RebuildError, Selection, Skips};
-use super::runner::Runner;
-use super::status::{ProjectionState, ProjectionStatus, Stop};
-use super::tracked::{Core, Standing, Tracked};
-use super::write::set_up;
-use super::{Projection, ProjectionError, ReadError, Reading, adopt, letters};
+pub use self::dead_letters::DeadLetter;
+pub(super) use self::leader::Terms;
+use self::leader::{Leader, Owner};
+pub use self::progress::Progress;
+use self::reader::{self, SHARED_PAGES};
+pub use self::reading::{ReadError, Reading};
+pub use self::rebuild::{Rebuild, RebuildError, Selection, Skips};
+pub use self::repair::{RepairError, Unused};
+use self::runner::Runner;
+pub use self::status::{ProjectionState, ProjectionStatus, Stop, Unknown};
+use self::tracked::{Core, Standing, Tracked};
+use self::write::set_up;
+use super::{Projection, ProjectionError};
 use crate::events::Types;
 use crate::store::{GenerationInfo, Store, StoreError};
 
@@ -168,7 +200,7 @@ impl Projections {
             let position = tracked.head().position;
             let lag = head.saturating_sub(position);
             let mut snapshot = core.views.read(name, version).await?;
-            let dead_letters = letters::count(&mut *snapshot).await?;
+            let dead_letters = dead_letters::count(&mut *snapshot).await?;
             drop(snapshot);
             statuses.push(ProjectionStatus {
                 dead_letters,

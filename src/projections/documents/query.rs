@@ -10,12 +10,12 @@ use std::time::Duration;
 use futures::Stream;
 use serde_json::Value;
 
-use super::documents::TABLE;
-use super::letters;
-use super::stored;
 use super::watched::{self, Watched};
-use super::{DocumentView, Listing, ReadError, Reading, ViewKey, ViewPage};
+use super::{DocumentView, Listing, ViewKey, ViewPage};
 use crate::events::Head;
+use crate::projections::engine::dead_letters;
+use crate::projections::projection::DOCUMENTS;
+use crate::projections::{ReadError, Reading, indexed_text};
 use crate::store::{Cell, Row, ViewSnapshot};
 
 /// How long a read waits for the write that it is to see, unless it says otherwise.
@@ -81,7 +81,7 @@ impl<V: DocumentView> ViewQuery<V> {
         let reading = reading?;
         wait.over(&reading).await?;
         let mut snapshot = reading.snapshot().await?;
-        if letters::are_left_out(&key, &mut *snapshot).await? {
+        if dead_letters::are_left_out(&key, &mut *snapshot).await? {
             return Err(ReadError::Invalid(format!(
                 "events of the key `{key}` were left out of `{name}`: `projections replay {name}`",
                 name = reading.name()
@@ -205,8 +205,8 @@ pub(super) fn parse<D: serde::de::DeserializeOwned>(
 }
 
 async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<String>, ReadError> {
-    let table = snapshot.table(TABLE);
-    let (sql, keys): (_, Row) = match stored::indexed(key) {
+    let table = snapshot.table(DOCUMENTS);
+    let (sql, keys): (_, Row) = match indexed_text::indexed(key) {
         Cow::Borrowed(key) => (format!("SELECT key, body FROM {table} WHERE key = $1"), vec![key.into()]),
         // A projection of an application's own may store it whole.
         Cow::Owned(indexed) => {
@@ -216,7 +216,7 @@ async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<Strin
     let rows = snapshot.query(&sql, keys).await?;
     let mut found = rows.into_iter().filter_map(|row| {
         let mut cells = row.into_iter().map(text);
-        Some(stored::document(cells.next()?, cells.next()?))
+        Some(indexed_text::document(cells.next()?, cells.next()?))
     });
     Ok(found.find(|(found, _)| found == key).map(|(_, body)| body))
 }

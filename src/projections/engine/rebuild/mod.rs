@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -28,26 +27,12 @@ use self::keys::KeyBuild;
 pub use self::keys::Selection;
 use self::pass::Ready;
 use self::report::Report;
-use super::fold::Ground;
+use super::ReadError;
+use super::progress::Progress;
 use super::reader::union;
 use super::tracked::{Core, Tracked};
-use super::{ProjectionError, ReadError};
 use crate::events::Head;
-
-/// How far a rebuild is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Progress {
-    /// Up to where the log is taken in.
-    pub position: u64,
-    /// The log's head.
-    pub head: u64,
-    /// How many events of the log it passes in a second, over the whole of this run.
-    pub events_per_second: f64,
-    /// How long it will take yet, at that rate.
-    #[cfg_attr(feature = "http", schema(value_type = Option<Object>))]
-    pub eta: Option<Duration>,
-}
+use crate::projections::{Ground, ProjectionError};
 
 /// A rebuild did not come to its end. What is read stays as it was.
 #[derive(Debug, thiserror::Error)]

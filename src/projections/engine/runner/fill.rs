@@ -6,11 +6,12 @@ use tokio::time::Instant;
 
 use super::{Halt, Runner};
 use crate::events::Head;
+use crate::projections::ProjectionError;
+use crate::projections::engine::adopt;
+use crate::projections::engine::reader::PageSize;
+use crate::projections::engine::tracked::Standing;
+use crate::projections::engine::write::{caught, gather};
 use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
-use crate::projections::reader::PageSize;
-use crate::projections::tracked::Standing;
-use crate::projections::write::{caught, gather};
-use crate::projections::{ProjectionError, adopt};
 
 /// The most that is read at a time: small enough for a processor's cache.
 const EVENTS: usize = 4_000;

@@ -6,8 +6,9 @@ use futures::{Stream, stream};
 use tokio::sync::watch;
 
 use super::query::parse;
-use super::{DocumentView, EventSet, ReadError, Reading, ViewKey};
+use super::{DocumentView, EventSet, ViewKey};
 use crate::events::{Head, Stored};
+use crate::projections::{ReadError, Reading};
 use crate::store::{StoreError, project_at_once};
 use crate::text::error_chain;
 

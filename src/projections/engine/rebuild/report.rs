@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::Progress;
-use crate::projections::tracked::{Core, Tracked};
+use crate::projections::engine::progress::Progress;
+use crate::projections::engine::tracked::{Core, Tracked};
 use crate::store::StoreError;
 
 /// How often it is told at most: the log's head is looked up for it.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::stored::indexed;
 use crate::events::Id;
+use crate::projections::indexed_text::indexed;
 use crate::store::{Cell, Dialect};
 
 /// What kind of values a field has.

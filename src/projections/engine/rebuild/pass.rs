@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::events::Head;
-use crate::projections::reader::PageSize;
-use crate::projections::tracked::Core;
+use crate::projections::engine::reader::PageSize;
+use crate::projections::engine::tracked::Core;
 use crate::store::{Interest, Page, StoreError};
 
 /// The most events and bytes of a page, where all fold in memory: small enough for a processor's cache.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::fold::{EMPTY_KEY, Ground, Keys};
+use super::dead_letters::{self, DeadLetter};
 use super::leader::waiting_for;
-use super::letters::{self, DeadLetter};
 use super::tracked::Tracked;
 use super::write::caught;
-use super::{Projection, ProjectionError, Projections, ReadError, RebuildError, Selection, Skips};
+use super::{Projections, ReadError, RebuildError, Selection, Skips};
 use crate::events::Stored;
+use crate::projections::fold::{EMPTY_KEY, Ground, Keys};
+use crate::projections::{Projection, ProjectionError};
 use crate::store::{GenerationInfo, NoteKind, StoreError};
 use crate::text::error_chain;
 
@@ -89,7 +90,7 @@ impl Projections {
     /// What the projection left out, in the order of the events.
     pub(crate) async fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, ReadError> {
         let mut snapshot = self.reading(name)?.snapshot().await?;
-        Ok(letters::all(&mut *snapshot).await?)
+        Ok(dead_letters::all(&mut *snapshot).await?)
     }
 
     /// Leaves out the event that the projection has stopped at.
@@ -105,7 +106,7 @@ impl Projections {
         let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
         let begun = views.begin(&tracked.generation_id(), stop.at, stored.head()).await?;
         let mut transaction = begun.ok_or_else(|| RepairError::Moved(name.to_owned()))?;
-        letters::add(&left_out, &mut *transaction).await?;
+        dead_letters::add(&left_out, &mut *transaction).await?;
         transaction.commit().await?;
         views.set_note(name, version, NoteKind::Stop, None).await?;
         tracked.refresh(views).await?;
@@ -147,7 +148,7 @@ impl Projections {
             tracked.refresh(&*core.views).await?;
             let (generation_id, head) = (tracked.generation_id(), tracked.head());
             let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
-            let positions = letters::waiting(key, &mut *transaction).await?;
+            let positions = dead_letters::waiting(key, &mut *transaction).await?;
             let Some(mut fold) = tracked.projection.fold(Ground::Stored) else { break };
             for positions in positions.chunks(AT_ONCE) {
                 let events = core.store.at(positions).await?;
@@ -163,7 +164,7 @@ impl Projections {
             }
             let written = caught(async {
                 fold.write(&mut *transaction).await?;
-                letters::forget(key, &mut *transaction).await?;
+                dead_letters::forget(key, &mut *transaction).await?;
                 Ok(transaction.commit().await?)
             });
             written.await.map_err(|source| failed(name, positions.first().copied().unwrap_or_default(), source))?;
@@ -185,7 +186,7 @@ impl Projections {
             tracked.refresh(&*core.views).await?;
             let (generation_id, head) = (tracked.generation_id(), tracked.head());
             let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
-            letters::forget_event(position, &mut *transaction).await?;
+            dead_letters::forget_event(position, &mut *transaction).await?;
             transaction.commit().await?;
             return Ok(());
         }

@@ -3,16 +3,19 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::RebuildError;
 use super::build::Fenced;
 use super::pass::{page_size, read};
 use super::report::Report;
-use super::{Progress, RebuildError};
 use crate::events::{Head, Stored};
+use crate::projections::ProjectionError;
+use crate::projections::engine::dead_letters;
+use crate::projections::engine::progress::Progress;
+use crate::projections::engine::tracked::{Core, Tracked};
+use crate::projections::engine::write::caught;
 use crate::projections::fold::{Ground, Keys, key_name};
-use crate::projections::stored::indexed;
-use crate::projections::tracked::{Core, Tracked};
-use crate::projections::write::caught;
-use crate::projections::{ProjectionError, documents, letters};
+use crate::projections::indexed_text::indexed;
+use crate::projections::projection::DOCUMENTS;
 use crate::store::Cell;
 
 /// How many keys are made in one pass over the log.
@@ -107,13 +110,13 @@ impl KeyBuild {
                 let touched = fold.bytes() > 0;
                 let replace = async {
                     if tracked.projection.documents() {
-                        let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(documents::TABLE));
+                        let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
                         let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(key))]).collect();
                         transaction.execute_many(&sql, rows).await?;
                     }
                     fold.write(&mut *transaction).await?;
                     for key in &names {
-                        letters::forget(key, &mut *transaction).await?;
+                        dead_letters::forget(key, &mut *transaction).await?;
                     }
                     Ok(transaction.commit().await?)
                 };

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::basis::{Basis, Kept};
-use super::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError, letters};
+use super::dead_letters;
 use crate::digest::first_48_bits;
 use crate::events::{Head, Stored};
+use crate::projections::basis::{Basis, Kept};
+use crate::projections::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError};
 use crate::store::{
     GenerationId, GenerationInfo, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views,
 };
@@ -297,7 +298,7 @@ pub(super) async fn take_over(
         let mut snapshot = views.read(&other.name, other.version).await?;
         let head = snapshot.head();
         let Some(kept) = Kept::read(&mut *snapshot).await? else { continue };
-        if !would_be_copied(store, &basis, &kept, head).await? || letters::count(&mut *snapshot).await? > 0 {
+        if !would_be_copied(store, &basis, &kept, head).await? || dead_letters::count(&mut *snapshot).await? > 0 {
             continue;
         }
         let Some(mut transaction) = views.begin(generation_id, Head::default(), head).await? else {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Progress;
+use super::progress::Progress;
 use crate::events::Head;
 
 /// How one projection stands.

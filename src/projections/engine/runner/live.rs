@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Halt, Runner};
 use crate::events::{Head, Stored};
-use crate::projections::reader::Shared;
+use crate::projections::engine::reader::Shared;
 use crate::store::Page;
 
 /// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.

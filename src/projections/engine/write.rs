@@ -8,10 +8,11 @@ use futures::FutureExt;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::fold::{Fold, Keys};
+use super::dead_letters;
 use super::tracked::Core;
-use super::{EventBatch, Projection, ProjectionError, letters};
 use crate::events::{DecodeError, Head, Stored};
+use crate::projections::fold::{Fold, Keys};
+use crate::projections::{EventBatch, Projection, ProjectionError};
 use crate::store::{GenerationId, StoreError, Views, project};
 use crate::text::panic_message;
 
@@ -27,7 +28,7 @@ pub(super) fn back_off(attempt: u32) -> Duration {
 }
 
 /// Makes the projection's tables where this generation has none yet; `indexes`: also what only readers need.
-pub(super) async fn set_up(
+pub(in crate::projections) async fn set_up(
     views: &dyn Views,
     projection: &dyn Projection,
     generation_id: &GenerationId,
@@ -40,7 +41,7 @@ pub(super) async fn set_up(
     transaction.execute(&make, Vec::new()).await?;
     let mark = format!("INSERT INTO {done} (done) VALUES (1) ON CONFLICT (done) DO NOTHING");
     if transaction.execute(&mark, Vec::new()).await? > 0 {
-        letters::set_up(transaction.as_mut()).await?;
+        dead_letters::set_up(transaction.as_mut()).await?;
         if let Some(basis) = projection.basis() {
             basis.set_up(transaction.as_mut()).await?;
         }
@@ -54,7 +55,7 @@ pub(super) async fn set_up(
 
 /// Takes the projection from one checkpoint to the next, around parked keys if there may be any. False: it was not
 /// there (any more), and nothing was done.
-pub(super) async fn step(
+pub(in crate::projections) async fn step(
     views: &dyn Views,
     projection: &dyn Projection,
     generation_id: &GenerationId,
@@ -87,7 +88,8 @@ async fn take_step(
     let Some(mut transaction) = views.begin(generation_id, batch.from, batch.to).await? else { return Ok(false) };
     if !batch.events.is_empty() {
         let take = async {
-            if parked && letters::take_around(projection, batch.events, transaction.as_mut()).await?.is_some() {
+            if parked && dead_letters::take_around(projection, batch.events, transaction.as_mut()).await?.is_some()
+            {
                 return Ok(());
             }
             projection.apply(batch, transaction.as_mut()).await

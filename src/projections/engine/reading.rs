@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::status::Unknown;
 use super::tracked::{Core, Standing, Tracked};
-use super::{FieldInfo, ProjectionError};
 use crate::events::{Head, Stored, Types};
+use crate::projections::{FieldInfo, ProjectionError};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
 use crate::text::name_list;
 
@@ -190,7 +190,7 @@ impl Reading {
     }
 
     /// Whether the log holds this event at this position.
-    pub(super) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
+    pub(in crate::projections) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
         self.core.holds(head).await
     }
 
@@ -287,7 +287,10 @@ impl Reading {
     }
 
     /// The same for a reader that goes on after `seen`: an error if the log does not hold that event any more.
-    pub(super) async fn snapshot_after(&self, seen: Head) -> Result<Box<dyn ViewSnapshot>, ReadError> {
+    pub(in crate::projections) async fn snapshot_after(
+        &self,
+        seen: Head,
+    ) -> Result<Box<dyn ViewSnapshot>, ReadError> {
         let snapshot = self.core.views.read(self.name(), self.tracked.projection.version()).await?;
         // After the snapshot was taken: the log is not behind it.
         let head = snapshot.head();

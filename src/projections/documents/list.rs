@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::documents::TABLE;
 use super::query::{Wait, parse, text};
-use super::stored;
-use super::{DocumentView, FieldInfo, FieldKind, FieldValue, QueryError, ReadError, Reading, ViewKey};
+use super::{DocumentView, FieldInfo, FieldKind, FieldValue, ViewKey};
 use crate::events::Head;
+use crate::projections::projection::DOCUMENTS;
+use crate::projections::{QueryError, ReadError, Reading, indexed_text};
 use crate::store::{Cell, Row};
 use crate::text::{from_hex, hex, name_list};
 
@@ -147,7 +147,7 @@ impl Listing {
     /// The value as its field keeps it: on a command line numbers are text.
     fn value(reading: &Reading, field: FieldInfo, value: &FieldValue) -> Result<Cell, ReadError> {
         match (field.kind, &value.0) {
-            (FieldKind::Text, Cell::Text(text)) => Ok(Cell::from(&*stored::indexed(text))),
+            (FieldKind::Text, Cell::Text(text)) => Ok(Cell::from(&*indexed_text::indexed(text))),
             (FieldKind::Number, Cell::Integer(_)) => Ok(value.0.clone()),
             (FieldKind::Number, Cell::Text(text)) if text.parse::<i64>().is_ok() => {
                 Ok(Cell::Integer(text.parse().unwrap_or_default()))
@@ -190,7 +190,7 @@ impl Listing {
             return Err(ReadError::Invalid(QueryError::OtherCursor.to_string()));
         }
         let begin = self.cursor.as_ref().map(|cursor| (cursor.key.as_str(), cursor.value.as_ref()));
-        let after = after.map(stored::indexed);
+        let after = after.map(indexed_text::indexed);
         match (&order, begin.or(after.as_deref().map(|key| (key, None)))) {
             (None, Some((key, _))) => conditions.push(format!("key {beyond} {}", place(key.into()))),
             (Some(field), Some((key, Some(value)))) => {
@@ -216,7 +216,7 @@ impl Listing {
             range.insert_str(0, "WHERE ");
         }
         let mut snapshot = reading.snapshot().await?;
-        let table = snapshot.table(TABLE);
+        let table = snapshot.table(DOCUMENTS);
         let sql = format!("SELECT key, body{also} FROM {table} {range} ORDER BY {by} LIMIT $1");
         let mut rows = snapshot.query(&sql, parameters).await?;
         let more = rows.len() > limit;
@@ -228,7 +228,7 @@ impl Listing {
         });
         let documents = rows.into_iter().filter_map(|row| {
             let mut cells = row.into_iter().map(text);
-            Some(stored::document(cells.next()?, cells.next()?))
+            Some(indexed_text::document(cells.next()?, cells.next()?))
         });
         Ok(ViewPage { documents: documents.collect(), at: snapshot.head(), more, next })
     }

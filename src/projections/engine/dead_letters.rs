@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::fold::{EMPTY_KEY, Ground, Keys, key_name};
-use super::{Projection, ProjectionError};
 use crate::events::Stored;
+use crate::projections::fold::{EMPTY_KEY, Ground, Keys, key_name};
+use crate::projections::{Projection, ProjectionError};
 use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot, project_at_once};
 
 const TABLE: &str = "dead_letters";
@@ -133,7 +133,10 @@ pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreE
 }
 
 /// Whether anything was left out under this key.
-pub(super) async fn are_left_out(key: &str, snapshot: &mut dyn ViewSnapshot) -> Result<bool, StoreError> {
+pub(in crate::projections) async fn are_left_out(
+    key: &str,
+    snapshot: &mut dyn ViewSnapshot,
+) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} WHERE key = $1 LIMIT 1", snapshot.table(TABLE));
     Ok(!snapshot.query(&sql, vec![Cell::from(&*key_name(key))]).await?.is_empty())
 }

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Progress;
-use crate::projections::tracked::{Core, Tracked};
+use crate::projections::engine::progress::Progress;
+use crate::projections::engine::tracked::{Core, Tracked};
 use crate::store::{NoteKind, StoreError};
 
 /// How often a rebuild renews its claim and says how far it is.

@@ -1,21 +1,37 @@
-//! [`Documents`]: the projection that keeps the documents of a [`DocumentView`].
+//! Document views: JSON documents by key, made from events and read by key, by field or live.
+//!
+//! ## Layout
+//! - `document`, `event_set`: the [`DocumentView`] trait, and the events that a view is made of
+//! - `field`: [`Field`], what documents can be filtered and ordered by
+//! - `document_buffer`: documents folded in memory
+//! - `query`, `list`, `watched`: reading one document, many documents, and one document live
+
+mod document;
+mod document_buffer;
+mod event_set;
+mod field;
+mod list;
+mod query;
+mod watched;
 
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+pub use self::document::{DocumentView, On, ViewKey};
+use self::document_buffer::Folded;
+pub use self::event_set::{EventSet, OneOf};
+pub use self::field::{Field, FieldInfo, FieldKind, FieldValue};
+pub use self::list::{Listing, ViewCursor, ViewList, ViewPage};
+pub use self::query::{JsonView, ViewQuery};
+pub use self::watched::Watched;
 use super::fold::{Fold, Ground, Keys};
-use super::folded::Folded;
-use super::{
-    Basis, DocumentView, EventBatch, EventSet, FieldInfo, KeptTable, Projection, ProjectionError, ViewKey,
-};
+use super::projection::DOCUMENTS;
+use super::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
 use crate::digest::first_48_bits;
 use crate::events::{Stored, shape};
 use crate::store::{Dialect, Interest, Transaction};
-
-/// The table of every document view, and of every projection whose [`Projection::documents`] says so.
-pub(super) const TABLE: &str = "documents";
 
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
 const DECODED_AT_ONCE: usize = 1_024;
@@ -87,10 +103,10 @@ impl<V: DocumentView> Projection for Documents<V> {
     /// The shape of a document is part of the layout: a view may have got a field for the events that it takes in from now
     /// on, without a version raised for it.
     fn basis(&self) -> Option<Basis> {
-        let fields: Vec<FieldInfo> = V::FIELDS.iter().map(super::Field::info).collect();
+        let fields: Vec<FieldInfo> = V::FIELDS.iter().map(Field::info).collect();
         let layout = format!("{} {fields:?} {}", V::VERSION, shape::of::<V>());
         let types = V::Events::names().into_iter().map(|name| (name, String::new())).collect();
-        Some(Basis { layout, types, tables: vec![KeptTable { name: TABLE, key: &["key"] }] })
+        Some(Basis { layout, types, tables: vec![KeptTable { name: DOCUMENTS, key: &["key"] }] })
     }
 
     fn interest(&self) -> Interest {
@@ -102,7 +118,7 @@ impl<V: DocumentView> Projection for Documents<V> {
     }
 
     fn fields(&self) -> Vec<FieldInfo> {
-        V::FIELDS.iter().map(super::Field::info).collect()
+        V::FIELDS.iter().map(Field::info).collect()
     }
 
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {
@@ -126,7 +142,7 @@ impl<V: DocumentView> Projection for Documents<V> {
         for field in V::FIELDS {
             fields += &format!(", {} {}", field.info().column(), field.info().column_type(dialect));
         }
-        let table = transaction.table(TABLE);
+        let table = transaction.table(DOCUMENTS);
         let sql =
             format!("CREATE TABLE {table} (key {key} NOT NULL PRIMARY KEY, body TEXT NOT NULL{fields}){storage}");
         transaction.execute(&sql, Vec::new()).await?;
@@ -135,7 +151,7 @@ impl<V: DocumentView> Projection for Documents<V> {
 
     async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         for (field, number) in V::FIELDS.iter().zip(1..) {
-            let (index, table) = (transaction.index(&format!("by_field_{number}")), transaction.table(TABLE));
+            let (index, table) = (transaction.index(&format!("by_field_{number}")), transaction.table(DOCUMENTS));
             let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {table} ({}, key)", field.info().column());
             transaction.execute(&sql, Vec::new()).await?;
         }

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 
-use super::documents::{TABLE, upsert};
-use super::fold::{Fold, Ground, Keys};
-use super::stored::{self, indexed};
-use super::{DocumentView, EventSet, ProjectionError, ViewKey};
+use super::upsert;
+use super::{DocumentView, EventSet, ViewKey};
 use crate::events::Stored;
+use crate::projections::ProjectionError;
+use crate::projections::fold::{Fold, Ground, Keys};
+use crate::projections::indexed_text::{self, indexed};
+use crate::projections::projection::DOCUMENTS;
 use crate::store::{Cell, Row, Transaction};
 
 /// The most memory that documents stay in once they are written. Tests see it exceeded.
@@ -119,12 +121,12 @@ impl<V: DocumentView> Fold for Folded<V> {
 
     async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let keys = std::mem::take(&mut self.missing);
-        let sql = format!("SELECT body FROM {} WHERE key = $1", transaction.table(TABLE));
+        let sql = format!("SELECT body FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
         let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(&key.key_text()))]).collect();
         for (key, found) in keys.into_iter().zip(transaction.query_many(&sql, rows).await?) {
             let Some(body) = found.first().and_then(|row| row.first()) else { continue };
             let stored_key = indexed(&key.key_text()).into_owned();
-            let (_, body) = stored::document(stored_key, body.text().unwrap_or_default().to_owned());
+            let (_, body) = indexed_text::document(stored_key, body.text().unwrap_or_default().to_owned());
             let document = serde_json::from_str(&body)
                 .map_err(|source| ProjectionError::Document { key: key.key_text().into_owned(), source })?;
             self.bytes += IN_MEMORY * body.len();
@@ -171,7 +173,7 @@ impl<V: DocumentView> Fold for Folded<V> {
                     }
                     (bytes, sample) = (bytes + body.len(), sample + 1);
                     let fields = V::FIELDS.iter().map(|field| field.cell(document));
-                    let row = [Cell::from(&*indexed(&key)), Cell::Text(stored::body(&key, body))];
+                    let row = [Cell::from(&*indexed(&key)), Cell::Text(indexed_text::body(&key, body))];
                     written.push(row.into_iter().chain(fields).collect());
                 }
                 None if slot.stored => deleted.push(vec![Cell::from(&*indexed(&key))]),
@@ -182,10 +184,10 @@ impl<V: DocumentView> Fold for Folded<V> {
         // In the order of the keys: the table is filled from left to right.
         written.sort_unstable_by(|one, other| one[0].text().cmp(&other[0].text()));
         if !written.is_empty() {
-            transaction.execute_many(&upsert::<V>(&transaction.table(TABLE)), written).await?;
+            transaction.execute_many(&upsert::<V>(&transaction.table(DOCUMENTS)), written).await?;
         }
         if !deleted.is_empty() {
-            let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE));
+            let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
             transaction.execute_many(&sql, deleted).await?;
         }
         self.settle(bytes, sample);
