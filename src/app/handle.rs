@@ -19,7 +19,7 @@ use crate::projections::names::DisplayNames;
 use crate::projections::presenter::{Locales, Presenter};
 use crate::projections::{
     DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
-    RebuildError, RepairError, Selection, Skips, Unused, ViewList, ViewQuery,
+    RebuildError, RepairError, Selection, SkipPolicy, UnusedVersion, ViewList, ViewQuery,
 };
 use crate::store::{Clock, Interest, Page, Receipt, Store, StoreError};
 
@@ -248,12 +248,12 @@ impl Annals {
     ///
     /// # Errors
     /// As [`Annals::rebuild`].
-    pub fn rebuild_with(&self, projection: &str, skips: Skips) -> Result<Rebuild, RebuildError> {
+    pub fn rebuild_with(&self, projection: &str, skips: SkipPolicy) -> Result<Rebuild, RebuildError> {
         self.0.projections.rebuild_with(projection, skips)
     }
 
     /// Makes all projections anew, each as [`Annals::rebuild`] does, in one pass over the log; by name.
-    pub fn rebuild_all(&self, skips: Skips) -> Vec<(String, Result<Rebuild, RebuildError>)> {
+    pub fn rebuild_all(&self, skips: SkipPolicy) -> Vec<(String, Result<Rebuild, RebuildError>)> {
         self.0.projections.rebuild_all(skips)
     }
 
@@ -305,7 +305,7 @@ impl Annals {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn unused(&self) -> Result<Vec<Unused>, ReadError> {
+    pub async fn unused(&self) -> Result<Vec<UnusedVersion>, ReadError> {
         self.0.projections.unused().await
     }
 
@@ -314,7 +314,7 @@ impl Annals {
     ///
     /// # Errors
     /// When the store cannot be used.
-    pub async fn prune(&self) -> Result<Vec<Unused>, ReadError> {
+    pub async fn prune(&self) -> Result<Vec<UnusedVersion>, ReadError> {
         self.0.projections.prune().await
     }
 

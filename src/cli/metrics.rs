@@ -10,22 +10,22 @@ use super::plot;
 use super::{Open, ReaderArgs, StoreArgs, caught_up, sparkline};
 use crate::BoxError;
 use crate::app::App;
-use crate::projections::metrics::{Asked, Busy, Metrics as Projection, Numbers, Shifts};
+use crate::projections::metrics::{Anomalies, Busy, MetricQueryParams, MetricReport, Metrics as Projection};
 
 /// Count what happened in a topic and below it, in all and by the minute, hour and day
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  metrics project/member\n  metrics / --from 2026-01-01T00:00:00Z --format json\n  \
-    metrics project --plot project.svg --slices 200\n  metrics / --from 2026-05-01 --until 2026-06-01 --shifts 1d\n\n\
+    metrics project --plot project.svg --slices 200\n  metrics / --from 2026-05-01 --until 2026-06-01 --anomalies 1d\n\n\
     `/` is the topic above all others. Bounds are positions, event ids or times with a zone; --from is inclusive, \
     --until exclusive. The rolling averages forget: an event counts less and less as minutes, hours and days go by. A \
-    shift is a slice of time in which the topic, or somebody in it, did far more or less than in the 30 slices before."
+    anomaly is a slice of time in which the topic, or somebody in it, did far more or less than in the 30 slices before."
 )]
 pub(super) struct Metrics {
     /// The topic: a path like project/member
     topic: String,
     #[command(flatten)]
-    asked: Asked,
+    asked: MetricQueryParams,
     /// Write a plot to this file: .svg or .png
     #[cfg(feature = "plots")]
     #[arg(long, value_name = "FILE")]
@@ -63,7 +63,7 @@ impl Metrics {
     }
 }
 
-fn print(numbers: &Numbers) -> Result<(), BoxError> {
+fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     let metric = &numbers.metric;
     output::line(&format!(
         "{} events in {} from {} until {} (true at position {})",
@@ -101,8 +101,8 @@ fn print(numbers: &Numbers) -> Result<(), BoxError> {
         print_busiest("actors", busiest.distinct_actors, &busiest.actors)?;
         print_busiest("targets", busiest.distinct_targets, &busiest.targets)?;
     }
-    match &numbers.shifts {
-        Some(shifts) => print_shifts(shifts),
+    match &numbers.anomalies {
+        Some(anomalies) => print_anomalies(anomalies),
         None => Ok(()),
     }
 }
@@ -114,18 +114,18 @@ fn print_busiest(what: &str, distinct: u64, busiest: &[Busy]) -> Result<(), BoxE
         .try_for_each(|busy| output::line(&format!("    {:<40} {}", plain(busy.reference.as_str()), busy.events)))
 }
 
-fn print_shifts(shifts: &Shifts) -> Result<(), BoxError> {
-    output::line(&format!("{} shifts in {} slices", shifts.shifts.len(), shifts.slices))?;
-    shifts.shifts.iter().try_for_each(|shift| {
-        let whose = shift.actor.as_ref().map_or("all", |actor| actor.as_str());
+fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
+    output::line(&format!("{} anomalies in {} slices", anomalies.anomalies.len(), anomalies.slices))?;
+    anomalies.anomalies.iter().try_for_each(|anomaly| {
+        let whose = anomaly.actor.as_ref().map_or("all", |actor| actor.as_str());
         output::line(&format!(
             "    {} {:<32} {} where {} is usual (score {:+.1}, by {} slices)",
-            shift.from,
+            anomaly.from,
             plain(whose),
-            shift.count,
-            shift.usual,
-            shift.score,
-            shift.past
+            anomaly.count,
+            anomaly.usual,
+            anomaly.score,
+            anomaly.past
         ))
     })
 }

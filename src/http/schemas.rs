@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, 
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::events::{Action, Ref, Topic};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
 use crate::projections::export::Format;
@@ -17,7 +17,7 @@ use crate::projections::presenter::Naming;
 
 /// What parameters refer to: nothing else puts it into the document.
 #[derive(OpenApi)]
-#[openapi(components(schemas(Action, Bound, Cursor, Format, Naming, Ref, Time, Topic, Width)))]
+#[openapi(components(schemas(Action, RangeBound, Cursor, Format, Naming, Ref, Time, Topic, Width)))]
 pub(super) struct OfParameters;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
@@ -60,8 +60,8 @@ schema!(
 );
 // Any of them, not one: a format says what is meant, and does not tell one text from another.
 schema!(
-    Bound,
-    "Bound",
+    RangeBound,
+    "RangeBound",
     AnyOfBuilder::new()
         .description(Some("A place in the log: a position, an event id, a time with its zone, or a date."))
         .item(text("A position.", "^[0-9]{1,18}$", "120"))

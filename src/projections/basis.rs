@@ -99,7 +99,7 @@ impl Basis {
     ) -> Result<Vec<&'a str>, ProjectionError> {
         make_table(transaction).await?;
         let sql = format!("SELECT event_type, fingerprint FROM {}", transaction.table(TABLE));
-        let kept = Kept::from_rows(transaction.query(&sql, Vec::new()).await?);
+        let kept = StoredBasis::from_rows(transaction.query(&sql, Vec::new()).await?);
         let (mut before, mut new) = (Vec::new(), Vec::new());
         for name in names {
             // What this program does not know, it cannot take in: the projection says so.
@@ -120,14 +120,14 @@ impl Basis {
 
 /// What the rows of a generation were made from.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct StoredBasis {
     /// The layout, unless it is not known: the rows were made by an older version of this crate.
     pub layout: Option<String>,
     /// The event types by their names in the log.
     pub types: BTreeMap<String, String>,
 }
 
-impl Kept {
+impl StoredBasis {
     /// `None`: the generation was made by an older version of this crate, which kept nothing of the kind.
     pub async fn read(snapshot: &mut dyn ViewSnapshot) -> Result<Option<Self>, StoreError> {
         let table = snapshot.table(TABLE);

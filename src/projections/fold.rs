@@ -18,19 +18,19 @@ pub(super) const FOLDED_AT_ONCE: usize = 1_024;
 
 /// What a [`Fold`] stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub enum FoldBase {
     /// Empty tables: there is nothing to load.
     Empty,
     /// What is stored: it loads what it touches.
-    Stored,
+    Load,
     /// Nothing, whatever is stored: it loads nothing, and what it does not make again is deleted.
-    Anew,
+    Replace,
 }
 
 /// How the empty key is named where no key at all is an empty text.
 pub(super) const EMPTY_KEY: &str = "\u{1}the empty key";
 
-/// How a key is named in [`Keys`] and in the table of dead letters: as an index takes it, and never by an empty text.
+/// How a key is named in [`KeyFilter`] and in the table of dead letters: as an index takes it, and never by an empty text.
 pub(super) fn key_name(key: &str) -> Cow<'_, str> {
     match key {
         "" => Cow::Borrowed(EMPTY_KEY),
@@ -41,7 +41,7 @@ pub(super) fn key_name(key: &str) -> Cow<'_, str> {
 /// The keys that a [`Fold`] takes events in for. Ask [`contain`](Self::contain): the sets hold names of keys, which differ
 /// from the keys where those are long.
 #[derive(Clone, Copy, Debug)]
-pub enum Keys<'a> {
+pub enum KeyFilter<'a> {
     /// All.
     All,
     /// These alone.
@@ -50,7 +50,7 @@ pub enum Keys<'a> {
     Without(&'a HashSet<String>),
 }
 
-impl Keys<'_> {
+impl KeyFilter<'_> {
     /// Whether this key is one of them.
     #[must_use]
     pub fn contain(&self, key: &str) -> bool {
@@ -73,7 +73,7 @@ pub trait Fold: Send + Sync {
     ///
     /// # Errors
     /// When an event cannot be read.
-    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError>;
+    fn gather(&mut self, events: &[Stored], keys: KeyFilter<'_>) -> Result<(), ProjectionError>;
 
     /// Whether it has to load anything before it can fold what it gathered: never, unless it says so.
     fn lacks(&self) -> bool {

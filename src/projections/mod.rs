@@ -36,10 +36,10 @@ pub use documents::{
 pub(crate) use engine::Projections;
 pub use engine::{
     DeadLetter, Progress, ProjectionState, ProjectionStatus, ReadError, Reading, Rebuild, RebuildError,
-    RepairError, Selection, Skips, StartError, Stop, Unknown, Unused,
+    RepairError, Selection, SkipPolicy, StartError, StopInfo, UnknownEvent, UnusedVersion,
 };
 pub use fingerprint::fingerprint;
-pub use fold::{Fold, Ground, Keys};
+pub use fold::{Fold, FoldBase, KeyFilter};
 pub use projection::{EventBatch, Projection, ProjectionError};
 pub use query_error::QueryError;
-pub use range_bound::{Bound, InvalidBound};
+pub use range_bound::{InvalidRangeBound, RangeBound};

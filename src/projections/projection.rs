@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Basis, FieldInfo, Fold, Ground};
+use super::{Basis, FieldInfo, Fold, FoldBase};
 use crate::BoxError;
 use crate::events::{DecodeError, Head, Stored};
 use crate::store::{Interest, StoreError, Transaction};
@@ -116,8 +116,8 @@ pub trait Projection: Send + Sync + 'static {
 
     /// What folds its events in memory, if it can. Needed for what [`keys`](Self::keys) makes possible; makes rebuilds
     /// quick.
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        let _ = ground;
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        let _ = base;
         None
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bound, InvalidBound};
+use super::{InvalidRangeBound, RangeBound};
 use crate::events::{InvalidRef, InvalidTopic, Topic, Types};
 use crate::text::name_list;
 
@@ -20,7 +20,7 @@ pub enum QueryError {
     Topic(#[from] InvalidTopic),
     /// A bound is malformed.
     #[error(transparent)]
-    Bound(#[from] InvalidBound),
+    Bound(#[from] InvalidRangeBound),
     /// No event of this application can lie at or below the topic.
     #[error("no event has the topic `{topic}` or one below it: the topics begin with {roots}")]
     UnknownTopic {
@@ -54,9 +54,9 @@ pub enum QueryError {
     #[error("the range ends at {until}, before it begins at {from}: swap them")]
     EndBeforeStart {
         /// Where it begins.
-        from: Bound,
+        from: RangeBound,
         /// Where it ends.
-        until: Bound,
+        until: RangeBound,
     },
     /// A cursor is no cursor.
     #[error("the cursor is damaged: give it as it came, or begin without one")]
@@ -102,7 +102,7 @@ pub(crate) fn check_event(event: &str, types: &Types) -> Result<&'static str, Qu
 }
 
 /// Whether the range runs backwards, as far as its bounds alone tell.
-pub(crate) fn check_range(from: Option<Bound>, until: Option<Bound>) -> Result<(), QueryError> {
+pub(crate) fn check_range(from: Option<RangeBound>, until: Option<RangeBound>) -> Result<(), QueryError> {
     match (from, until) {
         (Some(from), Some(until)) if from.is_after(&until) => Err(QueryError::EndBeforeStart { from, until }),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! [`Bound`]: a place in the log where a range begins or ends.
+//! [`RangeBound`]: a place in the log where a range begins or ends.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,14 +20,14 @@ const PROBES: u64 = 64;
 /// event at or after it. Hence `[a, b)` and `[b, c)` together are `[a, c)`, also for several events of one instant.
 ///
 /// ```
-/// use annals::projections::Bound;
-/// assert_eq!("120".parse(), Ok(Bound::Position(120)));
-/// assert_eq!("2026-01-31".parse::<Bound>(), "2026-01-31T00:00:00Z".parse());
-/// assert!("2026-01-31T10:00:00".parse::<Bound>().is_err(), "a time needs its zone");
+/// use annals::projections::RangeBound;
+/// assert_eq!("120".parse(), Ok(RangeBound::Position(120)));
+/// assert_eq!("2026-01-31".parse::<RangeBound>(), "2026-01-31T00:00:00Z".parse());
+/// assert!("2026-01-31T10:00:00".parse::<RangeBound>().is_err(), "a time needs its zone");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Bound {
+pub enum RangeBound {
     /// The event at this position.
     Position(u64),
     /// The event with this id, or the first with a greater one.
@@ -38,7 +38,7 @@ pub enum Bound {
 
 /// A text that is no bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBound {
+pub enum InvalidRangeBound {
     /// A time of day without a zone means another instant in every place.
     #[error("`{0}` has no zone: write it with one, like `{0}Z` (UTC) or `{0}+02:00`")]
     NoZone(String),
@@ -49,7 +49,7 @@ pub enum InvalidBound {
     Malformed(String),
 }
 
-impl Bound {
+impl RangeBound {
     /// The position of the first event at or after this bound; one past the head, if there is none yet.
     ///
     /// # Errors
@@ -105,10 +105,10 @@ async fn position_of(id: Uuid, log: &dyn Store) -> Result<u64, StoreError> {
     Ok(low)
 }
 
-impl FromStr for Bound {
-    type Err = InvalidBound;
+impl FromStr for RangeBound {
+    type Err = InvalidRangeBound;
 
-    fn from_str(text: &str) -> Result<Self, InvalidBound> {
+    fn from_str(text: &str) -> Result<Self, InvalidRangeBound> {
         if let Ok(position) = text.parse() {
             return Ok(Self::Position(position));
         }
@@ -124,45 +124,45 @@ impl FromStr for Bound {
             return Ok(Self::Time(midnight.timestamp()));
         }
         match text.parse::<jiff::civil::DateTime>() {
-            Ok(_) => Err(InvalidBound::NoZone(text.to_owned())),
-            Err(_) => Err(InvalidBound::Malformed(text.escape_debug().to_string())),
+            Ok(_) => Err(InvalidRangeBound::NoZone(text.to_owned())),
+            Err(_) => Err(InvalidRangeBound::Malformed(text.escape_debug().to_string())),
         }
     }
 }
 
-impl TryFrom<String> for Bound {
-    type Error = InvalidBound;
+impl TryFrom<String> for RangeBound {
+    type Error = InvalidRangeBound;
 
-    fn try_from(text: String) -> Result<Self, InvalidBound> {
+    fn try_from(text: String) -> Result<Self, InvalidRangeBound> {
         text.parse()
     }
 }
 
-impl From<Bound> for String {
-    fn from(bound: Bound) -> Self {
+impl From<RangeBound> for String {
+    fn from(bound: RangeBound) -> Self {
         bound.to_string()
     }
 }
 
-impl From<u64> for Bound {
+impl From<u64> for RangeBound {
     fn from(position: u64) -> Self {
         Self::Position(position)
     }
 }
 
-impl From<Uuid> for Bound {
+impl From<Uuid> for RangeBound {
     fn from(id: Uuid) -> Self {
         Self::Id(id)
     }
 }
 
-impl From<Timestamp> for Bound {
+impl From<Timestamp> for RangeBound {
     fn from(time: Timestamp) -> Self {
         Self::Time(time)
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for RangeBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Position(position) => position.fmt(f),
@@ -178,25 +178,28 @@ mod tests {
 
     #[test]
     fn a_bound_is_a_position_an_id_a_time_with_zone_or_a_date() {
-        let parse = |text: &str| text.parse::<Bound>();
+        let parse = |text: &str| text.parse::<RangeBound>();
         let id = Uuid::now_v7();
-        assert_eq!(parse("7"), Ok(Bound::Position(7)));
-        assert_eq!(parse(&id.to_string()), Ok(Bound::Id(id)));
+        assert_eq!(parse("7"), Ok(RangeBound::Position(7)));
+        assert_eq!(parse(&id.to_string()), Ok(RangeBound::Id(id)));
         assert_eq!(parse("2026-01-31"), parse("2026-01-31T01:00:00+01:00"));
         for bare in ["2026-01-31T10:00:00", "2026-01-31 10:00"] {
-            assert!(matches!(parse(bare), Err(InvalidBound::NoZone(_))), "{bare}");
+            assert!(matches!(parse(bare), Err(InvalidRangeBound::NoZone(_))), "{bare}");
         }
         for bad in ["", "-1", "yesterday", "2026-02-30", "\u{1b}[2J"] {
             let error = parse(bad).unwrap_err();
-            assert!(matches!(error, InvalidBound::Malformed(_)) && !error.to_string().contains('\u{1b}'), "{bad}");
+            assert!(
+                matches!(error, InvalidRangeBound::Malformed(_)) && !error.to_string().contains('\u{1b}'),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_bound_is_written_as_it_is_read() {
-        for bound in [Bound::Position(9), Bound::Id(Uuid::now_v7()), Bound::Time(Timestamp::now())] {
+        for bound in [RangeBound::Position(9), RangeBound::Id(Uuid::now_v7()), RangeBound::Time(Timestamp::now())] {
             assert_eq!(bound.to_string().parse(), Ok(bound));
-            assert_eq!(serde_json::from_str::<Bound>(&serde_json::to_string(&bound).unwrap()).unwrap(), bound);
+            assert_eq!(serde_json::from_str::<RangeBound>(&serde_json::to_string(&bound).unwrap()).unwrap(), bound);
         }
     }
 
@@ -204,7 +207,7 @@ mod tests {
     fn an_id_is_over_with_the_millisecond_after_its_own() {
         let id = Uuid::now_v7();
         let millis = i64::try_from(id.as_u128() >> 80).unwrap();
-        assert_eq!(Bound::Id(id).over_after(), Timestamp::from_millisecond(millis + 1).ok());
-        assert_eq!(Bound::Id(Uuid::max()).over_after(), None);
+        assert_eq!(RangeBound::Id(id).over_after(), Timestamp::from_millisecond(millis + 1).ok());
+        assert_eq!(RangeBound::Id(Uuid::max()).over_after(), None);
     }
 }

@@ -5,7 +5,7 @@ use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery, AuditRow};
 use annals::projections::export::{ExportError, Format};
 use annals::projections::metrics::MetricError;
-use annals::projections::{ProjectionState, ReadError, RepairError, Selection, Skips};
+use annals::projections::{ProjectionState, ReadError, RepairError, Selection, SkipPolicy};
 use annals::store::StoreError;
 use annals_test_postgres::Place;
 use futures::{StreamExt, TryStreamExt};
@@ -51,7 +51,7 @@ async fn nothing_is_read(annals: &Annals) {
     is_lost("a metric", of_metric(metric().await));
     is_lost("a metric, live", of_metric(metric().watch().next().await.unwrap()));
     is_lost("busiest", of_metric(metric().busiest(3).await));
-    is_lost("below", of_metric(metric().below(3).await));
+    is_lost("below", of_metric(metric().child_topics(3).await));
     is_lost("buckets", of_metric(metric().buckets(3).await));
     is_lost("a document", annals.view::<Balance>(&account("a")).await);
     is_lost("a document, live", annals.view::<Balance>(&account("a")).watch().await.map(drop));
@@ -113,7 +113,7 @@ async fn what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt
 
         let annals = open(place).await;
         nothing_is_read(&annals).await;
-        for (name, rebuild) in annals.rebuild_all(Skips::Refuse) {
+        for (name, rebuild) in annals.rebuild_all(SkipPolicy::Refuse) {
             rebuild.unwrap_or_else(|error| panic!("{name}: {error}")).await.unwrap();
         }
         let receipt = annals.execute(deposit("c", 1), &by("carol")).await.unwrap();
@@ -127,7 +127,7 @@ async fn what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt
         annals.close().await;
         older.put_back(place);
         let again = app().open_without_following(place.url()).await.unwrap();
-        for (_, rebuild) in again.rebuild_all(Skips::Refuse) {
+        for (_, rebuild) in again.rebuild_all(SkipPolicy::Refuse) {
             rebuild.unwrap().await.unwrap();
         }
         again.close().await;
@@ -165,7 +165,7 @@ async fn what_is_open_when_the_log_is_put_back_ends_with_the_reason(place: &Plac
     for cents in 0..6 {
         other.execute(deposit("b", 10 + cents), &by("bob")).await.unwrap();
     }
-    for (_, rebuild) in other.rebuild_all(Skips::Refuse) {
+    for (_, rebuild) in other.rebuild_all(SkipPolicy::Refuse) {
         rebuild.unwrap().await.unwrap();
     }
     let (rows, bound) =

@@ -261,7 +261,7 @@ fn try_each(place: &Place) {
         (good, vec!["metrics", "bank", "--until", "2", "--format", "json"], "\"total\": 1", ""),
         (good, vec!["metrics", "bank", "--busiest", "0", "--format", "json"], "\"busiest\": null", ""),
         (good, vec!["metrics", "bank", "--slices", "3", "--format", "json"], "\"total\": 2", ""),
-        (good, vec!["metrics", "bank", "--shifts", "1h", "--format", "json"], "\"slices\":", ""),
+        (good, vec!["metrics", "bank", "--anomalies", "1h", "--format", "json"], "\"slices\":", ""),
         (good, vec!["metrics", "bank", "--plot", &plot, "--as", "user:eve"], "bank", ""),
         (good, vec!["lineage", "account:a", "--format", "json", "--as", "user:eve"], "[", ""),
         (good, vec!["view", "balance", "--limit", "1"], "--cursor", "\"cents\":2"),

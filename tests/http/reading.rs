@@ -99,9 +99,9 @@ async fn numbers_are_those_of_the_library(place: &Place) {
     assert_eq!(served.get("/metrics/").await.json()["total"], 13);
     assert_eq!(served.get("/metrics/bank?from=3&until=5").await.json()["total"], 2);
     assert_eq!(served.get("/metrics/bank%2Faccount?busiest=0").await.json()["busiest"], Value::Null);
-    assert!(served.get("/metrics/bank?shifts=1h").await.json()["shifts"]["slices"].is_u64());
+    assert!(served.get("/metrics/bank?anomalies=1h").await.json()["anomalies"]["slices"].is_u64());
     assert!(served.get("/metrics/shop").await.problem(400, "malformed").contains("bank"));
-    served.get("/metrics/bank?shifts=0s").await.problem(400, "malformed");
+    served.get("/metrics/bank?anomalies=0s").await.problem(400, "malformed");
     served.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! The log is put back to an older state under a server: what is asked and what is open says so.
 
-use annals::projections::Skips;
+use annals::projections::SkipPolicy;
 use annals_test_postgres::{Place, both_stores};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ async fn over_http_a_lost_history_is_answered_by_nobody_and_open_streams_end(pla
     let cursor = lost["cursor"].as_str().unwrap();
     assert_eq!(Sse::ask(&server.url("/live/audit"), Some(cursor)).await.status(), 409);
 
-    for (_, rebuild) in other.rebuild_all(Skips::Refuse) {
+    for (_, rebuild) in other.rebuild_all(SkipPolicy::Refuse) {
         rebuild.unwrap().await.unwrap();
     }
     let rows: Value = get(&server, "/audit?actor=user:alice").await.json().await.unwrap();

@@ -61,8 +61,8 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
                 let until = annals.metric(&topic(n)).await?.until;
                 // The last whole minute of the log in slices of a second.
                 let from = until - SignedDuration::from_secs(61);
-                let query = whole(n).from(annals::projections::Bound::Time(from));
-                Ok(query.shifts(SignedDuration::from_secs(1)).await?)
+                let query = whole(n).from(annals::projections::RangeBound::Time(from));
+                Ok(query.anomalies(SignedDuration::from_secs(1)).await?)
             })
             .await?,
         );

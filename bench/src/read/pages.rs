@@ -2,7 +2,7 @@
 
 use annals::events::Action;
 use annals::prelude::*;
-use annals::projections::Bound;
+use annals::projections::RangeBound;
 use annals::projections::audit::{AuditQuery, AuditRow, Cursor};
 use annals_bench_driver::BoxError;
 use jiff::{SignedDuration, Timestamp};
@@ -51,7 +51,7 @@ fn user(query: AuditQuery, n: u64) -> AuditQuery {
 fn window(query: AuditQuery, n: u64, log: &Log) -> AuditQuery {
     let whole = log.end.duration_since(log.begin);
     let begin = log.begin + whole / 1_000 * i32::try_from(n % 900).unwrap_or(0);
-    query.from(Bound::Time(begin)).until(Bound::Time(begin + whole / 10))
+    query.from(RangeBound::Time(begin)).until(RangeBound::Time(begin + whole / 10))
 }
 
 const CASES: [(&str, Ask); 26] = [

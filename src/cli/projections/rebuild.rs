@@ -8,7 +8,7 @@ use crate::BoxError;
 use crate::app::Annals;
 use crate::cli::output::{self, Format};
 use crate::cli::{Bar, StoreArgs};
-use crate::projections::{Progress, Rebuild as Task, RebuildError, Selection, Skips};
+use crate::projections::{Progress, Rebuild as Task, RebuildError, Selection, SkipPolicy};
 use crate::text::error_chain;
 
 /// Make a projection anew from the log, beside the live one, then switch
@@ -43,7 +43,7 @@ pub(super) struct Rebuild {
 
 impl Rebuild {
     fn begin(&self, annals: &Annals) -> Result<Vec<Task>, RebuildError> {
-        let skips = if self.keep_skips { Skips::Keep } else { Skips::Refuse };
+        let skips = if self.keep_skips { SkipPolicy::Keep } else { SkipPolicy::Refuse };
         let Some(name) = &self.name else {
             return annals.rebuild_all(skips).into_iter().map(|(_, begun)| begun).collect();
         };

@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 
 use super::{After, at_most};
 use crate::http::{Asker, At, Params, Problem, Shared};
-use crate::projections::metrics::{Asked, MetricQuery, Numbers};
+use crate::projections::metrics::{MetricQuery, MetricQueryParams, MetricReport};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(all)).routes(routes!(of_topic))
@@ -14,27 +14,35 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// The numbers of all events
 #[utoipa::path(
-    get, path = "/metrics/", tag = "metrics", params(Asked, After), responses((status = OK, body = Numbers))
+    get, path = "/metrics/", tag = "metrics", params(MetricQueryParams, After), responses((status = OK, body = MetricReport))
 )]
-async fn all(asker: Asker, Params(asked, after, _): Params<Asked, After>) -> Result<Json<Numbers>, Problem> {
+async fn all(
+    asker: Asker,
+    Params(asked, after, _): Params<MetricQueryParams, After>,
+) -> Result<Json<MetricReport>, Problem> {
     numbers(asker, "", &asked, after).await
 }
 
 /// The numbers of a topic and of what is below it
 #[utoipa::path(
     get, path = "/metrics/{*topic}", tag = "metrics",
-    params(("topic" = String, Path, description = "A path like project/member"), Asked, After),
-    responses((status = OK, body = Numbers))
+    params(("topic" = String, Path, description = "A path like project/member"), MetricQueryParams, After),
+    responses((status = OK, body = MetricReport))
 )]
 async fn of_topic(
     asker: Asker,
     At(topic): At<String>,
-    Params(asked, after, _): Params<Asked, After>,
-) -> Result<Json<Numbers>, Problem> {
+    Params(asked, after, _): Params<MetricQueryParams, After>,
+) -> Result<Json<MetricReport>, Problem> {
     numbers(asker, &topic, &asked, after).await
 }
 
-async fn numbers(asker: Asker, topic: &str, asked: &Asked, after: After) -> Result<Json<Numbers>, Problem> {
+async fn numbers(
+    asker: Asker,
+    topic: &str,
+    asked: &MetricQueryParams,
+    after: After,
+) -> Result<Json<MetricReport>, Problem> {
     at_most("slices", asked.slices, 1_000)?;
     at_most("busiest", asked.busiest, 1_000)?;
     let query = asker.metric(topic).await?;

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::jobs::Job;
 use crate::app::Annals;
 use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
-use crate::projections::{DeadLetter, Progress, ProjectionStatus, Rebuild, Selection, Skips};
+use crate::projections::{DeadLetter, Progress, ProjectionStatus, Rebuild, Selection, SkipPolicy};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -70,7 +70,7 @@ fn standing(shared: &Shared, status: ProjectionStatus) -> Standing {
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(in crate::http) struct Wanted {
-    /// What becomes of events that were left out: refuse (it does not begin), keep (left out again), take_in
+    /// What becomes of events that were left out: refuse (it does not begin), keep (left out again), replay (applied)
     #[param(inline)]
     skips: Option<Left>,
     /// Only this key of a view
@@ -84,7 +84,7 @@ pub(in crate::http) struct Wanted {
 enum Left {
     Refuse,
     Keep,
-    TakeIn,
+    Replay,
 }
 
 /// Make a projection anew
@@ -141,9 +141,9 @@ pub(in crate::http) async fn rebuilding(
 fn begun(shared: &Shared, name: &str, wanted: &Wanted) -> Result<Rebuild, Problem> {
     let annals = shared.annals();
     let skips = match wanted.skips {
-        None | Some(Left::Refuse) => Skips::Refuse,
-        Some(Left::Keep) => Skips::Keep,
-        Some(Left::TakeIn) => Skips::TakeIn,
+        None | Some(Left::Refuse) => SkipPolicy::Refuse,
+        Some(Left::Keep) => SkipPolicy::Keep,
+        Some(Left::Replay) => SkipPolicy::Replay,
     };
     Ok(match (&wanted.key, &wanted.aggregate_type, wanted.skips) {
         (None, None, _) => annals.rebuild_with(name, skips)?,

@@ -20,7 +20,7 @@ use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, 
 use crate::http::limits::Place;
 use crate::http::operations::Follower as Counted;
 use crate::http::{At, Params};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::presenter::Words;
 
 /// What comes first: after how many milliseconds a browser that lost its connection comes back.
@@ -41,8 +41,8 @@ pub(super) struct After {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Window {
-    from: Option<Bound>,
-    until: Option<Bound>,
+    from: Option<RangeBound>,
+    until: Option<RangeBound>,
 }
 
 /// Rows of the audit log: stored, then live.

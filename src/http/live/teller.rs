@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::counts::{Counts, Seen};
 use super::{Asker, Closing, Ending, Problem, Reason, Step, Steps};
 use crate::events::Head;
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::audit::{AuditQuery, Cursor, Sieve};
 use crate::projections::metrics::{Metric, MetricQuery};
 
@@ -21,9 +21,9 @@ pub(super) struct Asking {
     /// The topic; empty: all there is.
     pub topic: String,
     /// From here on.
-    pub from: Option<Bound>,
+    pub from: Option<RangeBound>,
     /// Up to here.
-    pub until: Option<Bound>,
+    pub until: Option<RangeBound>,
 }
 
 impl Asking {

@@ -155,7 +155,7 @@ async fn what_stays_open_is_as_the_document_says() {
     // The words are those of the questions that are answered at once.
     for (open, closed, left_out) in [
         ("/live/audit", "/audit", ["after"].as_slice()),
-        ("/live/metrics/{topic}", "/metrics/{topic}", &["after", "busiest", "slices", "shifts"]),
+        ("/live/metrics/{topic}", "/metrics/{topic}", &["after", "busiest", "slices", "anomalies"]),
     ] {
         let names = |path: &str| -> Vec<String> {
             let parameters = api.of(path)["parameters"].as_array().expect(path).iter();

@@ -115,7 +115,7 @@ async fn below(shared: &Shared, question: &Question) -> Result<Vec<Topic>, Probl
         [("topic", topic)] => topic,
         _ => return Ok(Vec::new()),
     };
-    Ok(shared.annals().metric(topic).below(TOPICS).await?.topics)
+    Ok(shared.annals().metric(topic).child_topics(TOPICS).await?.topics)
 }
 
 async fn show(asking: &Asking, about: About) -> Result<Response, Problem> {

@@ -7,7 +7,7 @@ use super::question::Question;
 use super::site::Site;
 use super::words::{given, utc};
 use crate::events::{Action, Topic, Types};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::audit::AuditCount;
 use crate::projections::presenter::plain;
 
@@ -79,8 +79,8 @@ fn hidden(question: &Question) -> Markup {
 
 /// A field for a time; for a position or an id, where that is what was asked for.
 fn moment(name: &str, words: &str, asked: &str) -> Markup {
-    let time = match asked.parse::<Bound>() {
-        Ok(Bound::Time(time)) => Some(time),
+    let time = match asked.parse::<RangeBound>() {
+        Ok(RangeBound::Time(time)) => Some(time),
         _ => None,
     };
     html! {
@@ -137,8 +137,8 @@ pub(super) fn chips(site: &Site, question: &Question) -> Markup {
 fn words(name: &str, value: &str) -> Markup {
     let label =
         super::address::FILTERS.iter().find(|(filter, _)| *filter == name).map_or(name, |(_, label)| *label);
-    let time = match value.parse::<Bound>() {
-        Ok(Bound::Time(time)) if name.ends_with("from") || name.ends_with("until") => Some(time),
+    let time = match value.parse::<RangeBound>() {
+        Ok(RangeBound::Time(time)) if name.ends_with("from") || name.ends_with("until") => Some(time),
         _ => None,
     };
     html! {

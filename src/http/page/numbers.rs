@@ -12,8 +12,8 @@ use super::site::{Section, Site};
 use super::words::{crumbs, many, number, rate, reference, time, utc};
 use crate::events::Topic;
 use crate::http::{Asker, Problem, Shared};
-use crate::projections::Bound;
-use crate::projections::metrics::{Busiest, Busy, Metric, MetricQuery, Shift, Shifts};
+use crate::projections::RangeBound;
+use crate::projections::metrics::{Anomalies, Anomaly, Busiest, Busy, Metric, MetricQuery};
 
 /// The windows that one can choose: what they are called, how long they are, in how many slices they are drawn, and how
 /// wide the slices are in which a change of behaviour is looked for.
@@ -30,7 +30,7 @@ const WIDTHS: [i64; 7] = [60, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 30 * 86
 /// How many slices of that width there are to be, at most.
 const SLICES: i64 = 240;
 const BUSIEST: usize = 10;
-const SHIFTS: usize = 50;
+const ANOMALIES: usize = 50;
 
 pub(super) async fn show(
     site: Site,
@@ -51,9 +51,9 @@ pub(super) async fn show(
     let metric = query.clone().await?;
     let buckets = query.clone().buckets(window.slices).await?;
     let busiest = query.clone().busiest(BUSIEST).await?;
-    let shifts = shifts(&query, &metric, window.width).await?;
+    let anomalies = anomalies(&query, &metric, window.width).await?;
     let odd = |from: Timestamp, until: Timestamp| {
-        shifts.shifts.iter().any(|shift| shift.from < until && from < shift.until)
+        anomalies.anomalies.iter().any(|anomaly| anomaly.from < until && from < anomaly.until)
     };
     let events = |from: Timestamp, until: Timestamp| {
         let kept = Address::default().with("from", from).with("until", until);
@@ -80,7 +80,7 @@ pub(super) async fn show(
                 (busy(&site, "To what most was done", busiest.distinct_targets, &busiest.targets, metric.total))
                 (kinds(&site, &metric))
             }
-            (unusual(&site, &shifts, window.width_for(&metric)))
+            (unusual(&site, &anomalies, window.width_for(&metric)))
         }
     };
     Ok(sent(site.page(Section::Numbers, "Numbers", &content)))
@@ -88,8 +88,8 @@ pub(super) async fn show(
 
 /// The range that is asked for.
 struct Window {
-    from: Option<Bound>,
-    until: Option<Bound>,
+    from: Option<RangeBound>,
+    until: Option<RangeBound>,
     slices: usize,
     /// In seconds, where the window says it.
     width: Option<i64>,
@@ -99,14 +99,20 @@ struct Window {
 impl Window {
     /// `now` is what the application's clock says.
     fn of(asked: &Address, now: Timestamp) -> Result<Self, Problem> {
-        let bound = |name| asked.get(name).map(str::parse::<Bound>).transpose();
-        let malformed = |error: crate::projections::InvalidBound| Problem::malformed(error.to_string());
+        let bound = |name| asked.get(name).map(str::parse::<RangeBound>).transpose();
+        let malformed = |error: crate::projections::InvalidRangeBound| Problem::malformed(error.to_string());
         let (from, until) = (bound("from").map_err(malformed)?, bound("until").map_err(malformed)?);
         let last = WINDOWS.into_iter().find(|(name, ..)| asked.get("last") == Some(name));
         Ok(match last {
             Some((_, _, length, slices, width)) => {
                 let begin = now.checked_sub(SignedDuration::from_secs(length)).unwrap_or(Timestamp::MIN);
-                Self { from: Some(Bound::Time(begin)), until: None, slices, width: Some(width), is_stated: true }
+                Self {
+                    from: Some(RangeBound::Time(begin)),
+                    until: None,
+                    slices,
+                    width: Some(width),
+                    is_stated: true,
+                }
             }
             None => Self { from, until, slices: 60, width: None, is_stated: from.is_some() || until.is_some() },
         })
@@ -120,9 +126,9 @@ impl Window {
     }
 }
 
-async fn shifts(query: &MetricQuery, metric: &Metric, width: Option<i64>) -> Result<Shifts, Problem> {
+async fn anomalies(query: &MetricQuery, metric: &Metric, width: Option<i64>) -> Result<Anomalies, Problem> {
     let window = Window { from: None, until: None, slices: 0, width, is_stated: false };
-    Ok(query.clone().shifts(SignedDuration::from_secs(window.width_for(metric))).await?)
+    Ok(query.clone().anomalies(SignedDuration::from_secs(window.width_for(metric))).await?)
 }
 
 fn with_topic(asked: Address, topic: &Topic) -> Address {
@@ -199,41 +205,41 @@ fn kinds(site: &Site, metric: &Metric) -> Markup {
     }
 }
 
-fn unusual(site: &Site, shifts: &Shifts, width: i64) -> Markup {
+fn unusual(site: &Site, anomalies: &Anomalies, width: i64) -> Markup {
     let wide = match width {
         width if width % 86_400 == 0 => many((width / 86_400).unsigned_abs(), "day"),
         width if width % 3_600 == 0 => many((width / 3_600).unsigned_abs(), "hour"),
         width => many((width / 60).unsigned_abs(), "minute"),
     };
-    let mut found: Vec<&Shift> = shifts.shifts.iter().collect();
+    let mut found: Vec<&Anomaly> = anomalies.anomalies.iter().collect();
     found.reverse();
     html! {
         section.block.sheet {
             h2 { "Changes of behaviour" }
-            p.soft { "Slices of " (wide) " in which the topic, or somebody in it, did far more or less than in the 30 before. " (many(shifts.slices, "slice")) " were looked at." }
+            p.soft { "Slices of " (wide) " in which the topic, or somebody in it, did far more or less than in the 30 before. " (many(anomalies.slices, "slice")) " were looked at." }
             @if found.is_empty() { p { "Nothing unusual." } } @else {
                 div.scroll {
                     table.list {
                         thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th.number scope="col" { "Events" } th.number scope="col" { "Usually" } th scope="col" { "Change" } } }
-                        tbody { @for shift in found.iter().take(SHIFTS) { (shifted(site, &shifts.topic, shift)) } }
+                        tbody { @for anomaly in found.iter().take(ANOMALIES) { (anomaly_row(site, &anomalies.topic, anomaly)) } }
                     }
                 }
-                @if found.len() > SHIFTS { p.soft { "and " (number((found.len() - SHIFTS) as u64)) " earlier ones" } }
+                @if found.len() > ANOMALIES { p.soft { "and " (number((found.len() - ANOMALIES) as u64)) " earlier ones" } }
             }
         }
     }
 }
 
-fn shifted(site: &Site, topic: &Topic, shift: &Shift) -> Markup {
-    let slice = with_topic(Address::default().with("from", shift.from).with("until", shift.until), topic);
-    let slice = shift.actor.iter().fold(slice, |slice, actor| slice.with("actor", actor));
+fn anomaly_row(site: &Site, topic: &Topic, anomaly: &Anomaly) -> Markup {
+    let slice = with_topic(Address::default().with("from", anomaly.from).with("until", anomaly.until), topic);
+    let slice = anomaly.actor.iter().fold(slice, |slice, actor| slice.with("actor", actor));
     html! {
         tr {
-            td { a href=(site.link("", &slice)) title={ "until " (utc(shift.until, "%Y-%m-%d %H:%M UTC")) } { (time(shift.from, "minute")) } }
-            td { @if let Some(actor) = &shift.actor { (reference(site, actor)) } @else { "everybody" } }
-            td.number { (number(shift.count)) }
-            td.number { (rate(shift.usual)) }
-            td { @if shift.score > 0.0 { "↑ far more" } @else { "↓ far less" } " " span.soft.number { "(" (format!("{:+.1}", shift.score)) ")" } }
+            td { a href=(site.link("", &slice)) title={ "until " (utc(anomaly.until, "%Y-%m-%d %H:%M UTC")) } { (time(anomaly.from, "minute")) } }
+            td { @if let Some(actor) = &anomaly.actor { (reference(site, actor)) } @else { "everybody" } }
+            td.number { (number(anomaly.count)) }
+            td.number { (rate(anomaly.usual)) }
+            td { @if anomaly.score > 0.0 { "↑ far more" } @else { "↓ far less" } " " span.soft.number { "(" (format!("{:+.1}", anomaly.score)) ")" } }
         }
     }
 }

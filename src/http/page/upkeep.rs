@@ -12,7 +12,7 @@ use super::words::{given, many, number, time};
 use crate::http::api::{Job, Wanted, rebuilding};
 use crate::http::{Asker, Problem, Shared};
 use crate::projections::presenter::plain;
-use crate::projections::{Progress, ProjectionState, ProjectionStatus, Stop};
+use crate::projections::{Progress, ProjectionState, ProjectionStatus, StopInfo};
 
 pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
     let list = list(&site, &asker, &shared).await?;
@@ -148,7 +148,7 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
     }
 }
 
-fn stopped(site: &Site, stop: &Stop) -> Markup {
+fn stopped(site: &Site, stop: &StopInfo) -> Markup {
     html! {
         div.full.note.bad {
             p {

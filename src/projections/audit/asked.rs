@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuditQuery, Cursor};
 use crate::events::{Action, Ref};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 
 /// A question to the audit log, in the words that flags and addresses share: the same as [`AuditQuery`] has.
 ///
@@ -55,11 +55,11 @@ pub struct Asked {
     /// Only what was recorded at or after this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<Bound>,
+    pub from: Option<RangeBound>,
     /// Only what was recorded before this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Bound>,
+    pub until: Option<RangeBound>,
     /// Only what happened at or after this time, whenever it was recorded
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,8 +128,8 @@ impl std::str::FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<Bound>() {
-            Ok(Bound::Time(time)) => Ok(Self(time)),
+        match text.parse::<RangeBound>() {
+            Ok(RangeBound::Time(time)) => Ok(Self(time)),
             Ok(_) => {
                 Err("what happened is found by its time: write one with its zone (2026-01-31T10:00:00Z)".to_owned())
             }

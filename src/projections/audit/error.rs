@@ -2,7 +2,7 @@
 
 use super::AuditLog;
 use crate::events::DecodeError;
-use crate::projections::{QueryError, ReadError, Unknown};
+use crate::projections::{QueryError, ReadError, UnknownEvent};
 use crate::store::StoreError;
 
 /// Why the audit log does not answer.
@@ -38,7 +38,7 @@ impl AuditError {
     pub(super) fn at_event(position: u64, source: DecodeError) -> Self {
         match source {
             DecodeError::UnknownType(event_type) => {
-                let unknown = Unknown { position, event_type };
+                let unknown = UnknownEvent { position, event_type };
                 Self::Read(ReadError::Waiting { name: AuditLog::NAME.to_owned(), unknown })
             }
             source => Self::Decode { position, source },

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::names::{Known, Names};
 use super::tables::{self, PLACES};
 use crate::events::{DecodeError, Stored, Types};
-use crate::projections::{Fold, Keys, ProjectionError};
+use crate::projections::{Fold, KeyFilter, ProjectionError};
 use crate::store::{Cell, StoreError, Transaction};
 
 /// About what an event takes in memory until it is written, all in all.
@@ -117,7 +117,7 @@ impl Folding {
 
 #[async_trait]
 impl Fold for Folding {
-    fn gather(&mut self, events: &[Stored], _: Keys<'_>) -> Result<(), ProjectionError> {
+    fn gather(&mut self, events: &[Stored], _: KeyFilter<'_>) -> Result<(), ProjectionError> {
         for stored in events {
             self.position = stored.position;
             self.batch.take_in(&self.types, stored)?;

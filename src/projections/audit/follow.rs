@@ -12,7 +12,7 @@ use super::plan::{Place, Plan};
 use super::{AuditError, AuditRow};
 use crate::events::Head;
 use crate::projections::QueryError;
-use crate::projections::engine::progress_waiter::Moves;
+use crate::projections::engine::progress_waiter::ProgressWaiter;
 
 /// How many rows are kept for a slow reader.
 const CHUNK: u64 = 256;
@@ -40,7 +40,7 @@ fn rows(plan: Result<Plan, QueryError>, live: bool) -> Rows {
         Ok(plan) => {
             let tail = Tail {
                 remaining: plan.limit.unwrap_or(u64::MAX),
-                moves: Moves::of(&plan.reading),
+                progress: ProgressWaiter::new(&plan.reading),
                 plan,
                 live,
                 place: None,
@@ -58,7 +58,7 @@ struct Tail {
     plan: Plan,
     live: bool,
     remaining: u64,
-    moves: Moves,
+    progress: ProgressWaiter,
     /// None before the first page.
     place: Option<Place>,
     /// Up to where the log was when the last page was read: what follows has to be of the same log.
@@ -96,7 +96,7 @@ impl Tail {
             Some(place) => place,
             None => self.plan.begin().await?,
         };
-        self.moves.note();
+        self.progress.note();
         let mut snapshot = self.plan.reading.snapshot_after(self.seen).await?;
         let page = read_page(&self.plan, &mut place, &mut *snapshot, self.remaining.min(CHUNK)).await?;
         self.seen = page.head;
@@ -133,7 +133,7 @@ impl Tail {
     async fn wait(&mut self, seen: Head) -> Result<(), AuditError> {
         let ticking = self.plan.until.and_then(|until| until.over_after()).is_some();
         tokio::select! {
-            moved = self.moves.beyond(&self.plan.reading, seen) => self.ended = !moved?,
+            moved = self.progress.beyond(&self.plan.reading, seen) => self.ended = !moved?,
             () = tokio::time::sleep(TICK), if ticking => {}
         }
         Ok(())

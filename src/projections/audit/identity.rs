@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use super::{AuditQuery, Question};
 use crate::digest::{PartsDigest, first_bytes};
 use crate::projections::query_error::check_range;
-use crate::projections::{Bound, QueryError};
+use crate::projections::{QueryError, RangeBound};
 
 impl AuditQuery {
     /// The times of occurrence that are wanted, in microseconds.
     pub(super) fn occurred(&self) -> Result<Option<Range<i64>>, QueryError> {
         let (from, until) = (self.occurred_from, self.occurred_until);
-        check_range(from.map(Bound::Time), until.map(Bound::Time))?;
+        check_range(from.map(RangeBound::Time), until.map(RangeBound::Time))?;
         if from.is_none() && until.is_none() {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl AuditQuery {
 
     /// The question as the access control receives it.
     pub(super) fn question(&self) -> Question {
-        let bound = |name, bound: Option<Bound>| bound.map(|bound| (name, bound.to_string()));
+        let bound = |name, bound: Option<RangeBound>| bound.map(|bound| (name, bound.to_string()));
         let time = |name, time: Option<Timestamp>| time.map(|time| (name, time.to_string()));
         let said = |name, said: bool| said.then(|| (name, String::new()));
         let more = [

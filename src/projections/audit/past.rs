@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{AskedFor, AuditRow, text};
 use crate::events::{Ref, Topic, Types};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 
 /// Whether a question with these filters ([`Question::asked`](super::Question::asked)) has this row in its answer. A filter
 /// that is not known, or whose values cannot be read any more, keeps nothing away.
@@ -36,10 +36,10 @@ pub fn lets_through(asked: &AskedFor, row: &AuditRow, types: &Types) -> bool {
     })
 }
 
-fn is_reached(bound: Bound, row: &AuditRow) -> bool {
+fn is_reached(bound: RangeBound, row: &AuditRow) -> bool {
     match bound {
-        Bound::Position(position) => row.position >= position,
-        Bound::Id(id) => row.event_id >= id,
-        Bound::Time(time) => row.recorded_at >= time,
+        RangeBound::Position(position) => row.position >= position,
+        RangeBound::Id(id) => row.event_id >= id,
+        RangeBound::Time(time) => row.recorded_at >= time,
     }
 }

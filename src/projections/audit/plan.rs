@@ -10,7 +10,7 @@ use super::filters::Filters;
 use super::sql::{Moment, Window};
 use super::{AuditAccess, AuditError, AuditRow, Cursor, Question};
 use crate::events::Head;
-use crate::projections::{Bound, QueryError, Reading};
+use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError};
 
 const USUAL_ROWS: u64 = 50;
@@ -20,8 +20,8 @@ const MOST_ROWS: u64 = 1_000;
 pub(super) struct Plan {
     pub reading: Reading,
     pub filters: Filters,
-    pub from: Option<Bound>,
-    pub until: Option<Bound>,
+    pub from: Option<RangeBound>,
+    pub until: Option<RangeBound>,
     /// Times of occurrence, in microseconds.
     pub occurred: Option<Range<i64>>,
     pub by_occurrence: bool,
@@ -100,7 +100,8 @@ impl Plan {
         if let Some(until) = self.until {
             let bound = until.position(log).await?;
             // At the head it is certain, for a position; else an event must be there to say it.
-            place.over = bound <= head || matches!(until, Bound::Position(end) if end <= head.saturating_add(1));
+            place.over =
+                bound <= head || matches!(until, RangeBound::Position(end) if end <= head.saturating_add(1));
             if let Some(from) = self.from.filter(|_| bound <= head && start > bound) {
                 return Err(QueryError::EndBeforeStart { from, until }.into());
             }

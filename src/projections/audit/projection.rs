@@ -8,7 +8,7 @@ use super::folding::{Batch, Folding};
 use super::names::Known;
 use super::tables;
 use crate::events::Types;
-use crate::projections::{Basis, EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
+use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
 use crate::store::Transaction;
 
 /// Raise it when the tables change.
@@ -64,7 +64,7 @@ impl Projection for AuditLog {
         Ok(taken.write(&mut Known::default(), transaction).await?)
     }
 
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        (ground == Ground::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        (base == FoldBase::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
     }
 }

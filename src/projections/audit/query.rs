@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::{AuditAccess, AuditCount, AuditError, AuditPage, AuditRow, Cursor, ExportTarget, follow};
 use crate::events::{Action, Head, Ref, Topic};
 use crate::projections::query_error::{PATIENCE, check_event, check_range, check_topic};
-use crate::projections::{Bound, QueryError, Reading};
+use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, ViewSnapshot};
 
 /// A question to the audit log.
@@ -42,8 +42,8 @@ use crate::store::{Clock, ViewSnapshot};
 pub struct AuditQuery {
     reading: Reading,
     pub(super) filters: Filters,
-    pub(super) from: Option<Bound>,
-    pub(super) until: Option<Bound>,
+    pub(super) from: Option<RangeBound>,
+    pub(super) until: Option<RangeBound>,
     pub(super) occurred_from: Option<Timestamp>,
     pub(super) occurred_until: Option<Timestamp>,
     pub(super) by_occurrence: bool,
@@ -146,13 +146,13 @@ impl AuditQuery {
     }
 
     /// Events from here on, with the one here.
-    pub fn from(mut self, bound: impl Into<Bound>) -> Self {
+    pub fn from(mut self, bound: impl Into<RangeBound>) -> Self {
         self.from = Some(bound.into());
         self
     }
 
     /// Events up to here, without the one here.
-    pub fn until(mut self, bound: impl Into<Bound>) -> Self {
+    pub fn until(mut self, bound: impl Into<RangeBound>) -> Self {
         self.until = Some(bound.into());
         self
     }
@@ -318,7 +318,7 @@ impl AuditQuery {
 
     /// What an export needs to know of it: how it is read, and its range.
     #[cfg(feature = "export")]
-    pub(crate) fn parts(&self) -> (&Reading, Option<Bound>, Option<Bound>) {
+    pub(crate) fn parts(&self) -> (&Reading, Option<RangeBound>, Option<RangeBound>) {
         (&self.reading, self.from, self.until)
     }
 

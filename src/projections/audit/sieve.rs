@@ -4,7 +4,7 @@ use super::plan::{Plan, moment_of};
 use super::text;
 use super::{AuditError, AuditQuery, AuditRow, Cursor};
 use crate::events::{Head, Ref, Topic};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 
 /// What a question to the audit log lets through, of rows that come from elsewhere: many who follow can share one reader
 /// of the log, and each sieves for itself. [`AuditQuery::sieve`] makes one.
@@ -74,11 +74,11 @@ impl Sieve {
 }
 
 /// Whether the row is at the bound or after it.
-fn reaches(row: &AuditRow, bound: Bound) -> bool {
+fn reaches(row: &AuditRow, bound: RangeBound) -> bool {
     match bound {
-        Bound::Position(position) => row.position >= position,
-        Bound::Id(id) => row.event_id >= id,
-        Bound::Time(time) => row.recorded_at >= time,
+        RangeBound::Position(position) => row.position >= position,
+        RangeBound::Id(id) => row.event_id >= id,
+        RangeBound::Time(time) => row.recorded_at >= time,
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Folded`]: the documents of a view, in memory.
+//! [`DocumentBuffer`]: the documents of a view, in memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use super::upsert;
 use super::{DocumentView, EventSet, ViewKey};
 use crate::events::Stored;
 use crate::projections::ProjectionError;
-use crate::projections::fold::{Fold, Ground, Keys};
+use crate::projections::fold::{Fold, FoldBase, KeyFilter};
 use crate::projections::indexed_text::{self, indexed};
 use crate::projections::projection::DOCUMENTS;
 use crate::store::{Cell, Row, Transaction};
@@ -31,9 +31,9 @@ struct Slot<V> {
 type Decoded<V> = <<V as DocumentView>::Events as EventSet<V>>::Decoded;
 
 /// Documents as typed values: read from the table at most once, folded, and written as text once.
-pub(super) struct Folded<V: DocumentView> {
+pub(super) struct DocumentBuffer<V: DocumentView> {
     documents: HashMap<V::Key, Slot<V>>,
-    ground: Ground,
+    base: FoldBase,
     /// Whether what is not here is not in the table either.
     complete: bool,
     missing: Vec<V::Key>,
@@ -42,12 +42,12 @@ pub(super) struct Folded<V: DocumentView> {
     bytes: usize,
 }
 
-impl<V: DocumentView> Folded<V> {
-    pub fn new(ground: Ground) -> Self {
+impl<V: DocumentView> DocumentBuffer<V> {
+    pub fn new(base: FoldBase) -> Self {
         Self {
             documents: HashMap::new(),
-            ground,
-            complete: ground != Ground::Stored,
+            base,
+            complete: base != FoldBase::Load,
             missing: Vec::new(),
             gathered: Vec::new(),
             position: 0,
@@ -60,8 +60,8 @@ impl<V: DocumentView> Folded<V> {
     }
 
     /// Each key once, and only those that are wanted.
-    fn sift(found: &mut Vec<V::Key>, keys: Keys<'_>) {
-        if !matches!(keys, Keys::All) {
+    fn sift(found: &mut Vec<V::Key>, keys: KeyFilter<'_>) {
+        if !matches!(keys, KeyFilter::All) {
             found.retain(|key| keys.contain(&key.key_text()));
         }
         if found.len() > 1 {
@@ -77,8 +77,8 @@ impl<V: DocumentView> Folded<V> {
 }
 
 #[async_trait]
-impl<V: DocumentView> Fold for Folded<V> {
-    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError> {
+impl<V: DocumentView> Fold for DocumentBuffer<V> {
+    fn gather(&mut self, events: &[Stored], keys: KeyFilter<'_>) -> Result<(), ProjectionError> {
         for stored in events {
             self.position = stored.position;
             let event = V::Events::decode(stored)
@@ -100,7 +100,7 @@ impl<V: DocumentView> Fold for Folded<V> {
                 self.gathered.push((stored.position, event, touched));
                 continue;
             }
-            let stored = self.ground == Ground::Anew;
+            let stored = self.base == FoldBase::Replace;
             for key in touched {
                 if let Some(slot) = self.documents.get_mut(&key) {
                     Self::apply(slot, &key, &event);
@@ -195,7 +195,7 @@ impl<V: DocumentView> Fold for Folded<V> {
     }
 }
 
-impl<V: DocumentView> Folded<V> {
+impl<V: DocumentView> DocumentBuffer<V> {
     /// Now that all is written: keeps the documents in memory if they are small enough.
     fn settle(&mut self, bytes: usize, documents: usize) {
         let slots: usize = self.documents.len() * (SLOT_BYTES + size_of::<(V::Key, Slot<V>)>());
@@ -205,7 +205,7 @@ impl<V: DocumentView> Folded<V> {
             self.documents = HashMap::new();
             self.bytes = 0;
             self.complete = false;
-            self.ground = Ground::Stored;
+            self.base = FoldBase::Load;
         }
     }
 }

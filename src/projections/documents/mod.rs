@@ -20,13 +20,13 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 pub use self::document::{DocumentView, On, ViewKey};
-use self::document_buffer::Folded;
+use self::document_buffer::DocumentBuffer;
 pub use self::event_set::{EventSet, OneOf};
 pub use self::field::{Field, FieldInfo, FieldKind, FieldValue};
 pub use self::list::{Listing, ViewCursor, ViewList, ViewPage};
 pub use self::query::{JsonView, ViewQuery};
 pub use self::watched::Watched;
-use super::fold::{Fold, Ground, Keys};
+use super::fold::{Fold, FoldBase, KeyFilter};
 use super::projection::DOCUMENTS;
 use super::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
 use crate::digest::first_48_bits;
@@ -128,8 +128,8 @@ impl<V: DocumentView> Projection for Documents<V> {
         Ok(Some(keys.iter().map(|key| key.key_text().into_owned()).collect()))
     }
 
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        Some(Box::new(Folded::<V>::new(ground)))
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        Some(Box::new(DocumentBuffer::<V>::new(base)))
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -159,10 +159,10 @@ impl<V: DocumentView> Projection for Documents<V> {
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let ground = if batch.from.position == 0 { Ground::Empty } else { Ground::Stored };
-        let mut folded = Folded::<V>::new(ground);
+        let base = if batch.from.position == 0 { FoldBase::Empty } else { FoldBase::Load };
+        let mut folded = DocumentBuffer::<V>::new(base);
         for events in batch.events.chunks(DECODED_AT_ONCE) {
-            folded.gather(events, Keys::All)?;
+            folded.gather(events, KeyFilter::All)?;
             if folded.lacks() {
                 folded.load(transaction).await?;
             }

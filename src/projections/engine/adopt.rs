@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use super::dead_letters;
 use crate::digest::first_48_bits;
 use crate::events::{Head, Stored};
-use crate::projections::basis::{Basis, Kept};
-use crate::projections::{EventBatch, FieldInfo, Fold, Ground, Keys, Projection, ProjectionError};
+use crate::projections::basis::{Basis, StoredBasis};
+use crate::projections::{EventBatch, FieldInfo, Fold, FoldBase, KeyFilter, Projection, ProjectionError};
 use crate::store::{
     GenerationId, GenerationInfo, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views,
 };
@@ -52,7 +52,7 @@ pub(super) async fn settle(
             complete(store, views, &basis, &name, generation_id.version).await;
         }
         let mut snapshot = views.read(&name, generation_id.version).await?;
-        let fits = match Kept::read(&mut *snapshot).await? {
+        let fits = match StoredBasis::read(&mut *snapshot).await? {
             Some(kept) if own || holds(store, *head).await? => {
                 goes_on(store, &basis, &kept, snapshot.head()).await?
             }
@@ -76,7 +76,7 @@ pub(super) async fn settle(
     if version != own {
         tracing::debug!(projection = name, own, version, "goes on with the rows of another version");
     }
-    Ok(Arc::new(Shared(Arc::new(Inner { projection, basis, version, recorded: Mutex::default() }))))
+    Ok(Arc::new(SharedProjection(Arc::new(Inner { projection, basis, version, recorded: Mutex::default() }))))
 }
 
 /// A version for one that is taken, of 48 bits.
@@ -105,7 +105,7 @@ async fn is_in_log<'a>(
 
 /// Whether this program would have made the same of the log up to `head`. Event types that only others know do not
 /// matter: their events are taken in.
-async fn goes_on(store: &dyn Store, basis: &Basis, kept: &Kept, head: Head) -> Result<bool, StoreError> {
+async fn goes_on(store: &dyn Store, basis: &Basis, kept: &StoredBasis, head: Head) -> Result<bool, StoreError> {
     let same = |(name, fingerprint)| basis.types.get(name).is_none_or(|own: &String| own == fingerprint);
     if kept.layout.as_ref() != Some(&basis.layout) || !kept.types.iter().all(same) {
         return Ok(false);
@@ -131,7 +131,7 @@ async fn write_basis(
 ) -> Result<(), StoreError> {
     for _ in 0..ATTEMPTS {
         let mut snapshot = views.read(name, version).await?;
-        if Kept::read(&mut *snapshot).await?.is_some() {
+        if StoredBasis::read(&mut *snapshot).await?.is_some() {
             return Ok(());
         }
         drop(snapshot);
@@ -154,7 +154,7 @@ async fn write_basis(
 }
 
 /// A projection of all events, at the rows that it shares with programs that make the same of the log.
-struct Shared(Arc<Inner>);
+struct SharedProjection(Arc<Inner>);
 
 struct Inner {
     projection: Arc<dyn Projection>,
@@ -188,7 +188,7 @@ impl Inner {
 }
 
 #[async_trait]
-impl Projection for Shared {
+impl Projection for SharedProjection {
     fn name(&self) -> &str {
         self.0.projection.name()
     }
@@ -217,9 +217,9 @@ impl Projection for Shared {
         self.0.projection.keys(stored)
     }
 
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        let fold = self.0.projection.fold(ground)?;
-        Some(Box::new(Recording { fold, inner: self.0.clone(), types: BTreeSet::new() }))
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        let fold = self.0.projection.fold(base)?;
+        Some(Box::new(RecordingFold { fold, inner: self.0.clone(), types: BTreeSet::new() }))
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -237,15 +237,15 @@ impl Projection for Shared {
 }
 
 /// A fold that records the types of what it writes.
-struct Recording {
+struct RecordingFold {
     fold: Box<dyn Fold>,
     inner: Arc<Inner>,
     types: BTreeSet<String>,
 }
 
 #[async_trait]
-impl Fold for Recording {
-    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError> {
+impl Fold for RecordingFold {
+    fn gather(&mut self, events: &[Stored], keys: KeyFilter<'_>) -> Result<(), ProjectionError> {
         for stored in events {
             if !self.types.contains(&stored.event_type) {
                 self.types.insert(stored.event_type.clone());
@@ -297,7 +297,7 @@ pub(super) async fn take_over(
     for GenerationInfo { id: other, .. } in others {
         let mut snapshot = views.read(&other.name, other.version).await?;
         let head = snapshot.head();
-        let Some(kept) = Kept::read(&mut *snapshot).await? else { continue };
+        let Some(kept) = StoredBasis::read(&mut *snapshot).await? else { continue };
         if !would_be_copied(store, &basis, &kept, head).await? || dead_letters::count(&mut *snapshot).await? > 0 {
             continue;
         }
@@ -316,7 +316,12 @@ pub(super) async fn take_over(
 
 /// Whether the rows are those that this program would have made of the log up to `head`: they differ in event types of
 /// which it holds no event.
-async fn would_be_copied(store: &dyn Store, basis: &Basis, kept: &Kept, head: Head) -> Result<bool, StoreError> {
+async fn would_be_copied(
+    store: &dyn Store,
+    basis: &Basis,
+    kept: &StoredBasis,
+    head: Head,
+) -> Result<bool, StoreError> {
     if kept.layout.as_ref() != Some(&basis.layout) || !holds(store, head).await? {
         return Ok(false);
     }

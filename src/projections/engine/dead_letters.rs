@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::events::Stored;
-use crate::projections::fold::{EMPTY_KEY, Ground, Keys, key_name};
+use crate::projections::fold::{EMPTY_KEY, FoldBase, KeyFilter, key_name};
 use crate::projections::{Projection, ProjectionError};
 use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot, project_at_once};
 
@@ -211,9 +211,9 @@ pub(super) async fn take_around(
     transaction: &mut dyn Transaction,
 ) -> Result<Option<()>, ProjectionError> {
     let parked = parked(transaction).await?;
-    let Some(mut fold) = projection.fold(Ground::Stored).filter(|_| !parked.is_empty()) else { return Ok(None) };
+    let Some(mut fold) = projection.fold(FoldBase::Load).filter(|_| !parked.is_empty()) else { return Ok(None) };
     for events in events.chunks(AT_ONCE) {
-        fold.gather(events, Keys::Without(&parked))?;
+        fold.gather(events, KeyFilter::Without(&parked))?;
         if fold.lacks() {
             fold.load(transaction).await?;
         }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::tracked::{Core, Standing, Tracked};
+use super::handle::{EngineContext, ProjectionHandle, RunState};
 use crate::store::StoreError;
 
 /// How leases are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct LeaseTerms {
     /// How long a lease holds: so long nobody runs what a process led that died.
     pub term: Duration,
     /// How often it is renewed: three times in a term, so that one late or failed call costs no lease.
@@ -24,7 +24,7 @@ pub(crate) struct Terms {
     pub settle: Duration,
 }
 
-impl Default for Terms {
+impl Default for LeaseTerms {
     fn default() -> Self {
         Self { term: Duration::from_secs(5), renew: Duration::from_millis(1_500), settle: Duration::from_secs(5) }
     }
@@ -32,14 +32,14 @@ impl Default for Terms {
 
 /// As what a process is known to the others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owner {
+pub(super) struct LeaseOwner {
     /// Of what it runs, or would run.
     runs: Uuid,
     /// Of what it reads and cannot run: see [`waiting_for`].
     waits: Uuid,
 }
 
-impl Owner {
+impl LeaseOwner {
     pub fn new() -> Self {
         Self { runs: Uuid::new_v4(), waits: Uuid::new_v4() }
     }
@@ -56,10 +56,10 @@ pub(super) fn waiting_for((name, version): &(String, u64)) -> (String, u64) {
 
 /// One process among those that keep projections up with the log.
 pub(super) struct Leader {
-    core: Arc<Core>,
-    all: Vec<Arc<Tracked>>,
-    owner: Owner,
-    terms: Terms,
+    context: Arc<EngineContext>,
+    all: Vec<Arc<ProjectionHandle>>,
+    owner: LeaseOwner,
+    terms: LeaseTerms,
     since: Instant,
     /// Until when the leases hold that it was told of last.
     until: Instant,
@@ -68,17 +68,22 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub fn new(core: Arc<Core>, all: Vec<Arc<Tracked>>, owner: Owner, terms: Terms) -> Self {
+    pub fn new(
+        context: Arc<EngineContext>,
+        all: Vec<Arc<ProjectionHandle>>,
+        owner: LeaseOwner,
+        terms: LeaseTerms,
+    ) -> Self {
         let now = Instant::now();
-        Self { core, all, owner, terms, since: now, until: now, waited: false }
+        Self { context, all, owner, terms, since: now, until: now, waited: false }
     }
 
     /// Asks which projections this process leads, and lets their runners know.
     pub async fn call(&mut self) -> Result<(), StoreError> {
-        let views = &*self.core.views;
+        let views = &*self.context.views;
         let until = Instant::now() + self.terms.term;
         let settled = self.since.elapsed() >= self.terms.settle;
-        let careful = !settled || self.all.iter().any(|tracked| tracked.yielded().is_some());
+        let careful = !settled || self.all.iter().any(|handle| handle.yielded().is_some());
         let taken: HashSet<(String, u64)> = match careful {
             false => HashSet::new(),
             true => {
@@ -89,17 +94,17 @@ impl Leader {
             }
         };
         let (mut wanted, mut waiting) = (Vec::with_capacity(self.all.len()), Vec::new());
-        for tracked in &self.all {
-            let key = tracked.key();
-            if let Some(position) = tracked.yielded() {
-                tracked.refresh(views).await?;
-                if tracked.head().position < position {
+        for handle in &self.all {
+            let key = handle.key();
+            if let Some(position) = handle.yielded() {
+                handle.refresh(views).await?;
+                if handle.head().position < position {
                     // Whoever leads it now knows the event; else it waits for one that does.
-                    tracked.wait_elsewhere(taken.contains(&key));
+                    handle.wait_elsewhere(taken.contains(&key));
                     waiting.push(waiting_for(&key));
                     continue;
                 }
-                tracked.stand(Standing::Away);
+                handle.set_run_state(RunState::Away);
             }
             if settled || !taken.contains(&key) {
                 wanted.push(key);
@@ -112,8 +117,8 @@ impl Leader {
             self.waited = !waiting.is_empty();
         }
         self.until = until;
-        for tracked in &self.all {
-            tracked.lead(led.contains(&tracked.key()));
+        for handle in &self.all {
+            handle.lead(led.contains(&handle.key()));
         }
         Ok(())
     }
@@ -122,14 +127,14 @@ impl Leader {
     pub async fn run(mut self) {
         loop {
             tokio::select! {
-                () = self.core.closed() => return,
+                () = self.context.closed() => return,
                 () = tokio::time::sleep(self.terms.renew) => {}
-                () = self.core.yielded.notified() => {}
+                () = self.context.yielded.notified() => {}
             }
             // However long the call takes: what was led is so no longer than its term.
-            let (core, all, until) = (self.core.clone(), self.all.clone(), self.until);
+            let (context, all, until) = (self.context.clone(), self.all.clone(), self.until);
             let called = tokio::select! {
-                () = core.closed() => return,
+                () = context.closed() => return,
                 called = async {
                     tokio::select! {
                         biased;
@@ -144,15 +149,15 @@ impl Leader {
                 Err(error) => tracing::warn!(%error, "it could not be asked which projections this process leads"),
             }
             if Instant::now() >= self.until {
-                all.iter().for_each(|tracked| tracked.lead(false));
+                all.iter().for_each(|handle| handle.lead(false));
             }
         }
     }
 }
 
 /// Lets all runners stop when their leases have run out; does not return.
-async fn expire(all: &[Arc<Tracked>], until: Instant) {
+async fn expire(all: &[Arc<ProjectionHandle>], until: Instant) {
     tokio::time::sleep_until(until).await;
-    all.iter().for_each(|tracked| tracked.lead(false));
+    all.iter().for_each(|handle| handle.lead(false));
     std::future::pending().await
 }

@@ -1,7 +1,7 @@
 //! The engine: keeps all projections of an open application up with the log, and rebuilds and repairs them.
 //!
 //! ## Layout
-//! - `tracked`: what its tasks share: how far each projection is
+//! - `handle`: what its tasks share: how far each projection is
 //! - `leader`: which projections this process runs, among all processes
 //! - `reader`: one reader that follows the log's head and shares what it reads
 //! - `runner`: keeps one projection up with the log
@@ -15,6 +15,7 @@
 
 mod adopt;
 pub(super) mod dead_letters;
+mod handle;
 mod leader;
 mod progress;
 pub(super) mod progress_waiter;
@@ -24,7 +25,6 @@ mod rebuild;
 mod repair;
 mod runner;
 mod status;
-mod tracked;
 pub(super) mod write;
 
 use std::collections::BTreeMap;
@@ -35,16 +35,16 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 
 pub use self::dead_letters::DeadLetter;
-pub(super) use self::leader::Terms;
-use self::leader::{Leader, Owner};
+use self::handle::{EngineContext, ProjectionHandle, RunState};
+pub(super) use self::leader::LeaseTerms;
+use self::leader::{Leader, LeaseOwner};
 pub use self::progress::Progress;
-use self::reader::{self, SHARED_PAGES};
+use self::reader::SHARED_PAGES;
 pub use self::reading::{ReadError, Reading};
-pub use self::rebuild::{Rebuild, RebuildError, Selection, Skips};
-pub use self::repair::{RepairError, Unused};
+pub use self::rebuild::{Rebuild, RebuildError, Selection, SkipPolicy};
+pub use self::repair::{RepairError, UnusedVersion};
 use self::runner::Runner;
-pub use self::status::{ProjectionState, ProjectionStatus, Stop, Unknown};
-use self::tracked::{Core, Standing, Tracked};
+pub use self::status::{ProjectionState, ProjectionStatus, StopInfo, UnknownEvent};
 use self::write::set_up;
 use super::{Projection, ProjectionError};
 use crate::events::Types;
@@ -77,10 +77,10 @@ pub enum StartError {
 pub(crate) struct Projections(Arc<Inner>);
 
 struct Inner {
-    core: Arc<Core>,
-    all: BTreeMap<String, Arc<Tracked>>,
+    context: Arc<EngineContext>,
+    all: BTreeMap<String, Arc<ProjectionHandle>>,
     closing: watch::Sender<bool>,
-    owner: Owner,
+    owner: LeaseOwner,
     running: bool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -93,7 +93,7 @@ impl Projections {
         projections: Vec<Arc<dyn Projection>>,
         run: bool,
     ) -> Result<Self, StartError> {
-        Self::start_on(store, types, projections, run.then(Terms::default)).await
+        Self::start_on(store, types, projections, run.then(LeaseTerms::default)).await
     }
 
     /// The same, on leases of these terms; without, it only reads.
@@ -101,7 +101,7 @@ impl Projections {
         store: Arc<dyn Store>,
         types: Arc<Types>,
         projections: Vec<Arc<dyn Projection>>,
-        terms: Option<Terms>,
+        terms: Option<LeaseTerms>,
     ) -> Result<Self, StartError> {
         let (closing, closed) = watch::channel(false);
         let views = store.views();
@@ -115,12 +115,13 @@ impl Projections {
                     .await
                     .map_err(|source| StartError::Setup { name: name.clone(), source })?;
             }
-            if all.insert(name.clone(), Arc::new(Tracked::new(projection, generation_id, head))).is_some() {
+            if all.insert(name.clone(), Arc::new(ProjectionHandle::new(projection, generation_id, head))).is_some()
+            {
                 return Err(StartError::Twice(name));
             }
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let core = Arc::new(Core {
+        let context = Arc::new(EngineContext {
             store,
             views,
             types,
@@ -129,33 +130,33 @@ impl Projections {
             awaited: Notify::new(),
             turns: Semaphore::new((cores / 2).max(1)),
         });
-        let owner = Owner::new();
-        let mut tasks = vec![tokio::spawn(look(core.clone(), all.values().cloned().collect()))];
+        let owner = LeaseOwner::new();
+        let mut tasks = vec![tokio::spawn(look(context.clone(), all.values().cloned().collect()))];
         if let Some(terms) = terms.filter(|_| !all.is_empty()) {
-            let interest = reader::union(all.values().map(|tracked| &tracked.interest));
+            let interest = reader::union(all.values().map(|handle| &handle.interest));
             let (pages, _) = broadcast::channel(SHARED_PAGES);
-            for tracked in all.values() {
-                tasks.push(tokio::spawn(Runner::new(core.clone(), tracked.clone(), pages.subscribe()).run()));
+            for handle in all.values() {
+                tasks.push(tokio::spawn(Runner::new(context.clone(), handle.clone(), pages.subscribe()).run()));
             }
-            let head = core.store.head().await?;
-            tasks.push(tokio::spawn(reader::follow(core.clone(), interest, head, pages)));
-            let mut leader = Leader::new(core.clone(), all.values().cloned().collect(), owner, terms);
+            let head = context.store.head().await?;
+            tasks.push(tokio::spawn(reader::follow(context.clone(), interest, head, pages)));
+            let mut leader = Leader::new(context.clone(), all.values().cloned().collect(), owner, terms);
             leader.call().await?;
             tasks.push(tokio::spawn(leader.run()));
         }
         let running = terms.is_some();
-        Ok(Self(Arc::new(Inner { core, all, closing, owner, running, tasks: Mutex::new(tasks) })))
+        Ok(Self(Arc::new(Inner { context, all, closing, owner, running, tasks: Mutex::new(tasks) })))
     }
 
-    pub(super) fn core(&self) -> &Arc<Core> {
-        &self.0.core
+    fn context(&self) -> &Arc<EngineContext> {
+        &self.0.context
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Tracked> {
-        self.0.all.values().map(|tracked| &**tracked)
+    fn all(&self) -> impl Iterator<Item = &ProjectionHandle> {
+        self.0.all.values().map(|handle| &**handle)
     }
 
-    pub(super) fn tracked(&self, name: &str) -> Result<&Arc<Tracked>, ReadError> {
+    pub(super) fn handle(&self, name: &str) -> Result<&Arc<ProjectionHandle>, ReadError> {
         self.0.all.get(name).ok_or_else(|| ReadError::Unknown {
             name: name.to_owned(),
             known: self.0.all.keys().cloned().collect(),
@@ -164,61 +165,61 @@ impl Projections {
 
     /// How each is read.
     pub(crate) fn readings(&self) -> impl Iterator<Item = Reading> {
-        self.0.all.values().map(|tracked| Reading::new(self.0.core.clone(), tracked.clone()))
+        self.0.all.values().map(|handle| Reading::new(self.0.context.clone(), handle.clone()))
     }
 
     /// What reads the projection `name`.
     pub(crate) fn reading(&self, name: &str) -> Result<Reading, ReadError> {
-        Ok(Reading::new(self.0.core.clone(), self.tracked(name)?.clone()))
+        Ok(Reading::new(self.0.context.clone(), self.handle(name)?.clone()))
     }
 
     /// How each stands, ordered by name.
     pub(crate) async fn statuses(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
-        let Inner { core, all, .. } = &*self.0;
-        let head = core.store.head().await?.position;
-        let generations = core.views.generations().await?;
+        let Inner { context, all, .. } = &*self.0;
+        let head = context.store.head().await?.position;
+        let generations = context.views.generations().await?;
         let mut statuses = Vec::with_capacity(all.len());
-        for (name, tracked) in all {
+        for (name, handle) in all {
             // What wants no events writes its checkpoint when asked, or in its own time.
-            tracked.ask_for(head);
-            tracked.refresh(&*core.views).await?;
-            let mut standing = tracked.standing().borrow().clone();
-            if let Standing::Away = standing
-                && let Some(stop) = tracked.noted(&*core.views).await?
+            handle.ask_for(head);
+            handle.refresh(&*context.views).await?;
+            let mut run_state = handle.run_state().borrow().clone();
+            if let RunState::Away = run_state
+                && let Some(stop) = handle.noted(&*context.views).await?
             {
-                standing = Standing::Stopped(stop);
+                run_state = RunState::Stopped(stop);
             }
-            let told = matches!(&standing, Standing::Stopped(stop) if stop.diverged);
-            if !told && let Some(lost) = tracked.diverged(core).await? {
-                standing =
-                    Standing::Stopped(Stop::log_diverged(name, tracked.generation_id().generation, lost, lost));
+            let told = matches!(&run_state, RunState::Stopped(stop) if stop.diverged);
+            if !told && let Some(lost) = handle.diverged(context).await? {
+                run_state =
+                    RunState::Stopped(StopInfo::log_diverged(name, handle.generation_id().generation, lost, lost));
             }
-            let (_, version) = tracked.key();
+            let (_, version) = handle.key();
             let leads = |generation: &&GenerationInfo| {
                 (&generation.id.name, generation.id.version) == (name, version) && generation.live
             };
-            let position = tracked.head().position;
+            let position = handle.head().position;
             let lag = head.saturating_sub(position);
-            let mut snapshot = core.views.read(name, version).await?;
+            let mut snapshot = context.views.read(name, version).await?;
             let dead_letters = dead_letters::count(&mut *snapshot).await?;
             drop(snapshot);
             statuses.push(ProjectionStatus {
                 dead_letters,
                 name: name.clone(),
-                version: tracked.projection.version(),
-                generation: tracked.generation_id().generation,
+                version: handle.projection.version(),
+                generation: handle.generation_id().generation,
                 position,
                 head,
                 lag,
                 leader: generations.iter().find(leads).and_then(|generation| generation.leader),
-                state: match standing {
-                    Standing::Stopped(stop) => ProjectionState::Stopped(stop),
-                    Standing::Waiting(unknown) => ProjectionState::Waiting(unknown),
-                    Standing::Live => ProjectionState::Live,
-                    Standing::Away if lag == 0 => ProjectionState::Live,
-                    Standing::Away | Standing::CatchingUp => ProjectionState::CatchingUp,
+                state: match run_state {
+                    RunState::Stopped(stop) => ProjectionState::Stopped(stop),
+                    RunState::Waiting(unknown) => ProjectionState::Waiting(unknown),
+                    RunState::Live => ProjectionState::Live,
+                    RunState::Away if lag == 0 => ProjectionState::Live,
+                    RunState::Away | RunState::CatchingUp => ProjectionState::CatchingUp,
                 },
-                rebuild: rebuild::heard_of(core, tracked).await?,
+                rebuild: rebuild::heard_of(context, handle).await?,
             });
         }
         Ok(statuses)
@@ -226,25 +227,25 @@ impl Projections {
 
     /// Makes the projection anew beside the live one, then switches.
     pub(crate) fn rebuild(&self, name: &str) -> Result<Rebuild, RebuildError> {
-        self.rebuild_with(name, Skips::Refuse)
+        self.rebuild_with(name, SkipPolicy::Refuse)
     }
 
     /// The same, with what was left out of the live one.
-    pub(crate) fn rebuild_with(&self, name: &str, skips: Skips) -> Result<Rebuild, RebuildError> {
-        let tracked = self.tracked(name).map_err(RebuildError::Unknown)?;
-        let mut begun = rebuild::start(&self.0.core, vec![tracked.clone()], skips);
+    pub(crate) fn rebuild_with(&self, name: &str, skips: SkipPolicy) -> Result<Rebuild, RebuildError> {
+        let handle = self.handle(name).map_err(RebuildError::Unknown)?;
+        let mut begun = rebuild::start(&self.0.context, vec![handle.clone()], skips);
         begun.pop().map_or_else(|| Err(RebuildError::Cancelled(name.to_owned())), |(_, rebuild)| rebuild)
     }
 
     /// Makes all of them anew, in one pass over the log.
-    pub(crate) fn rebuild_all(&self, skips: Skips) -> Vec<(String, Result<Rebuild, RebuildError>)> {
-        rebuild::start(&self.0.core, self.0.all.values().cloned().collect(), skips)
+    pub(crate) fn rebuild_all(&self, skips: SkipPolicy) -> Vec<(String, Result<Rebuild, RebuildError>)> {
+        rebuild::start(&self.0.context, self.0.all.values().cloned().collect(), skips)
     }
 
     /// Makes some keys of it anew, in place.
     pub(crate) fn rebuild_keys(&self, name: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
-        let tracked = self.tracked(name).map_err(RebuildError::Unknown)?;
-        rebuild::start_keys(&self.0.core, tracked.clone(), selection)
+        let handle = self.handle(name).map_err(RebuildError::Unknown)?;
+        rebuild::start_keys(&self.0.context, handle.clone(), selection)
     }
 
     /// Finishes the batches under way and ends everything; a rebuild is cancelled, and can be gone on with.
@@ -255,14 +256,14 @@ impl Projections {
             // A task that panicked has ended too.
             let _ = task.await;
         }
-        for tracked in self.0.all.values() {
-            // The sender is there as long as `tracked` is.
-            let _ = tracked.rebuild.subscribe().wait_for(Option::is_none).await;
+        for handle in self.0.all.values() {
+            // The sender is there as long as `handle` is.
+            let _ = handle.rebuild.subscribe().wait_for(Option::is_none).await;
         }
         if self.0.running {
             // Without it, what this process led is free when the term is over.
             for owner in self.0.owner.both() {
-                if let Err(error) = self.0.core.views.release_leases(owner).await {
+                if let Err(error) = self.0.context.views.release_leases(owner).await {
                     tracing::debug!(%error, "the leases could not be given back");
                 }
             }
@@ -271,14 +272,14 @@ impl Projections {
 }
 
 /// Reads the checkpoints of projections that somebody waits for.
-async fn look(core: Arc<Core>, all: Vec<Arc<Tracked>>) {
+async fn look(context: Arc<EngineContext>, all: Vec<Arc<ProjectionHandle>>) {
     loop {
         tokio::select! {
-            () = core.closed() => return,
+            () = context.closed() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        for tracked in all.iter().filter(|tracked| tracked.is_watched()) {
-            match tracked.refresh(&*core.views).await {
+        for handle in all.iter().filter(|handle| handle.is_watched()) {
+            match handle.refresh(&*context.views).await {
                 Err(StoreError::Closed) => return,
                 Err(error) => tracing::debug!(%error, "a checkpoint could not be read"),
                 Ok(()) => {}

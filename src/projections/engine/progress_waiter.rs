@@ -1,4 +1,4 @@
-//! [`Moves`]: waiting for a projection to take in more.
+//! [`ProgressWaiter`]: waiting for a projection to take in more.
 
 use tokio::sync::watch;
 
@@ -6,15 +6,15 @@ use super::{ReadError, Reading};
 use crate::events::Head;
 
 /// What a live reader of a projection waits on.
-pub(crate) struct Moves {
+pub(crate) struct ProgressWaiter {
     /// Where the log is, whoever wrote.
     log: watch::Receiver<Head>,
     /// Where the projection is.
     progress: watch::Receiver<Head>,
 }
 
-impl Moves {
-    pub(crate) fn of(reading: &Reading) -> Self {
+impl ProgressWaiter {
+    pub(crate) fn new(reading: &Reading) -> Self {
         Self { log: reading.log().watch(), progress: reading.progress() }
     }
 

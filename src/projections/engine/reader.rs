@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::tracked::Core;
+use super::handle::EngineContext;
 use crate::events::{Head, Stored};
 use crate::store::{Interest, Page, StoreError};
 
@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// What the reader shares.
 #[derive(Clone)]
-pub(super) enum Shared {
+pub(super) enum SharedPage {
     /// The log after `from`, up to the page's own end.
     Page { from: Head, page: Arc<Page> },
     /// The log is not what it was: read for yourself.
@@ -77,12 +77,17 @@ pub(super) fn union<'a>(interests: impl Iterator<Item = &'a Interest>) -> Intere
 }
 
 /// Follows the log from `at` until the application closes.
-pub(super) async fn follow(core: Arc<Core>, interest: Interest, mut at: Head, pages: broadcast::Sender<Shared>) {
-    let mut grown = core.store.watch();
+pub(super) async fn follow(
+    context: Arc<EngineContext>,
+    interest: Interest,
+    mut at: Head,
+    pages: broadcast::Sender<SharedPage>,
+) {
+    let mut grown = context.store.watch();
     let mut failures = 0;
     loop {
         grown.borrow_and_update();
-        let pause = match share(&core, &interest, &mut at, &pages).await {
+        let pause = match share(&context, &interest, &mut at, &pages).await {
             Ok(()) => {
                 failures = 0;
                 None
@@ -96,13 +101,13 @@ pub(super) async fn follow(core: Arc<Core>, interest: Interest, mut at: Head, pa
         };
         let next = Instant::now() + PACE;
         tokio::select! {
-            () = core.closed() => return,
+            () = context.closed() => return,
             changed = grown.changed(), if pause.is_none() => if changed.is_err() { return },
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
         }
         tokio::select! {
-            () = core.closed() => return,
-            () = core.awaited.notified() => {}
+            () = context.closed() => return,
+            () = context.awaited.notified() => {}
             () = tokio::time::sleep_until(next) => {}
         }
     }
@@ -110,17 +115,17 @@ pub(super) async fn follow(core: Arc<Core>, interest: Interest, mut at: Head, pa
 
 /// Shares all that is new.
 async fn share(
-    core: &Core,
+    context: &EngineContext,
     interest: &Interest,
     at: &mut Head,
-    pages: &broadcast::Sender<Shared>,
+    pages: &broadcast::Sender<SharedPage>,
 ) -> Result<(), StoreError> {
     loop {
-        let page = core.store.read(at.position, SHARED_EVENTS, interest).await?;
+        let page = context.store.read(at.position, SHARED_EVENTS, interest).await?;
         // Looked at after the page was read: a page that follows another event than ours is not shared.
-        if !core.holds(*at).await? {
-            *at = core.store.head().await?;
-            let _ = pages.send(Shared::Gap);
+        if !context.holds(*at).await? {
+            *at = context.store.head().await?;
+            let _ = pages.send(SharedPage::Gap);
             return Ok(());
         }
         if page.to.position <= at.position {
@@ -129,7 +134,7 @@ async fn share(
         let full = page.events.len() >= SHARED_EVENTS;
         let from = std::mem::replace(at, page.to);
         // Without a receiver there is nobody to tell.
-        let _ = pages.send(Shared::Page { from, page: Arc::new(page) });
+        let _ = pages.send(SharedPage::Page { from, page: Arc::new(page) });
         if !full {
             return Ok(());
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::status::Unknown;
-use super::tracked::{Core, Standing, Tracked};
+use super::handle::{EngineContext, ProjectionHandle, RunState};
+use super::status::UnknownEvent;
 use crate::events::{Head, Stored, Types};
 use crate::projections::{FieldInfo, ProjectionError};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
@@ -19,8 +19,8 @@ const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
 /// One projection of an open application, to be read. The built-in ones are read through it too.
 #[derive(Clone)]
 pub struct Reading {
-    core: Arc<Core>,
-    tracked: Arc<Tracked>,
+    context: Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
 }
 
 /// A projection cannot be read.
@@ -51,7 +51,7 @@ pub enum ReadError {
         /// Its name.
         name: String,
         /// The event.
-        unknown: Unknown,
+        unknown: UnknownEvent,
     },
     /// The projection was not as far as was asked, in the time given.
     #[error("after {waited:?} the projection `{name}` is at event {position}, not yet at {wanted}: try again")]
@@ -115,44 +115,44 @@ impl From<Receipt> for Head {
 }
 
 impl Reading {
-    pub(super) fn new(core: Arc<Core>, tracked: Arc<Tracked>) -> Self {
-        Self { core, tracked }
+    pub(super) fn new(context: Arc<EngineContext>, handle: Arc<ProjectionHandle>) -> Self {
+        Self { context, handle }
     }
 
     /// The projection's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.tracked.name()
+        self.handle.name()
     }
 
     /// The log that it is made from.
     #[must_use]
     pub fn log(&self) -> &Arc<dyn Store> {
-        &self.core.store
+        &self.context.store
     }
 
     /// The event types that the application knows.
     #[must_use]
     pub fn types(&self) -> &Arc<Types> {
-        &self.core.types
+        &self.context.types
     }
 
     /// Whether it keeps JSON documents by key.
     #[must_use]
     pub fn documents(&self) -> bool {
-        self.tracked.projection.documents()
+        self.handle.projection.documents()
     }
 
     /// The fields that its documents can be listed by.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldInfo> {
-        self.tracked.projection.fields()
+        self.handle.projection.fields()
     }
 
     /// The events that it wants.
     #[must_use]
     pub fn interest(&self) -> &Interest {
-        &self.tracked.interest
+        &self.handle.interest
     }
 
     /// Whether this event is in what it keeps: under this key, if there is one and it keeps things by key.
@@ -160,10 +160,10 @@ impl Reading {
     /// # Errors
     /// When the event cannot be read.
     pub(crate) fn takes_in(&self, stored: &Stored, key: Option<&str>) -> Result<bool, ProjectionError> {
-        if !self.tracked.wants(stored) {
+        if !self.handle.wants(stored) {
             return Ok(false);
         }
-        let keys = self.tracked.projection.keys(stored)?;
+        let keys = self.handle.projection.keys(stored)?;
         Ok(keys.zip(key).is_none_or(|(keys, key)| keys.iter().any(|own| own == key)))
     }
 
@@ -177,7 +177,7 @@ impl Reading {
         places.push(head.position);
         places.sort_unstable();
         places.dedup();
-        let mut events = self.core.store.at(&places).await?;
+        let mut events = self.context.store.at(&places).await?;
         if head.position > 0 && !events.iter().any(|stored| stored.head() == head) {
             return Err(self.log_diverged(head));
         }
@@ -191,13 +191,13 @@ impl Reading {
 
     /// Whether the log holds this event at this position.
     pub(in crate::projections) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
-        self.core.holds(head).await
+        self.context.holds(head).await
     }
 
     /// Up to where it has taken in the log: now, and each time it moves on, whichever process moves it.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Head> {
-        self.tracked.progress()
+        self.handle.progress()
     }
 
     /// Waits until it has taken in the log up to `with`: a receipt's place, so that what is read next holds that write.
@@ -206,38 +206,38 @@ impl Reading {
     /// At once when the projection has stopped before that, or the log does not hold `with`, or not the event that the
     /// projection was made up to ([`ReadError::LogDiverged`]); [`ReadError::Late`] at the deadline.
     pub async fn caught_up(&self, with: Head, deadline: Option<Duration>) -> Result<(), ReadError> {
-        let mut progress = self.tracked.progress();
-        let mut standing = self.tracked.standing();
+        let mut progress = self.handle.progress();
+        let mut run_state = self.handle.run_state();
         if with == *progress.borrow_and_update() {
             return Ok(());
         }
-        if !self.core.holds(with).await? {
+        if !self.context.holds(with).await? {
             return Err(ReadError::Diverged(with));
         }
-        self.tracked.ask_for(with.position);
+        self.handle.ask_for(with.position);
         if progress.borrow_and_update().position < with.position {
-            self.core.awaited.notify_one();
-            self.tracked.refresh(&*self.core.views).await?;
+            self.context.awaited.notify_one();
+            self.handle.refresh(&*self.context.views).await?;
         }
         let waiting = async {
             loop {
                 let known = *progress.borrow_and_update();
                 let reached = known.position >= with.position;
-                self.stopped(&mut standing, reached).await?;
+                self.stopped(&mut run_state, reached).await?;
                 // A checkpoint beyond `with` holds it only if both are of this log; and what nobody runs here may have
                 // been made from another.
-                let doubtful = if reached { known != with } else { matches!(*standing.borrow(), Standing::Away) };
-                if doubtful && let Some(head) = self.tracked.diverged(&self.core).await? {
+                let doubtful = if reached { known != with } else { matches!(*run_state.borrow(), RunState::Away) };
+                if doubtful && let Some(head) = self.handle.diverged(&self.context).await? {
                     return Err(self.log_diverged(head));
                 }
-                if reached && self.tracked.head().position >= with.position {
+                if reached && self.handle.head().position >= with.position {
                     return Ok(());
                 }
                 tokio::select! {
                     _ = progress.changed() => {}
-                    _ = standing.changed() => {}
+                    _ = run_state.changed() => {}
                     () = tokio::time::sleep(LOOK_FOR_NOTES) => {}
-                    () = self.core.closed() => return Err(StoreError::Closed.into()),
+                    () = self.context.closed() => return Err(StoreError::Closed.into()),
                 }
             }
         };
@@ -246,19 +246,19 @@ impl Reading {
             Err(ReadError::Late {
                 name: self.name().to_owned(),
                 waited: deadline,
-                position: self.tracked.head().position,
+                position: self.handle.head().position,
                 wanted: with.position,
             })
         })
     }
 
     /// An error if the projection stands still, unless it is where it is wanted and rightly so.
-    async fn stopped(&self, standing: &mut watch::Receiver<Standing>, reached: bool) -> Result<(), ReadError> {
-        let standing = standing.borrow_and_update().clone();
-        let stop = match standing {
-            Standing::Stopped(stop) => Some(stop),
-            Standing::Away if !reached => self.tracked.noted(&*self.core.views).await?,
-            Standing::Waiting(unknown) if !reached => {
+    async fn stopped(&self, run_state: &mut watch::Receiver<RunState>, reached: bool) -> Result<(), ReadError> {
+        let run_state = run_state.borrow_and_update().clone();
+        let stop = match run_state {
+            RunState::Stopped(stop) => Some(stop),
+            RunState::Away if !reached => self.handle.noted(&*self.context.views).await?,
+            RunState::Waiting(unknown) if !reached => {
                 return Err(ReadError::Waiting { name: self.name().to_owned(), unknown });
             }
             _ => None,
@@ -274,7 +274,7 @@ impl Reading {
 
     /// Returns when the application closes: what follows the log ends then.
     pub async fn closed(&self) {
-        self.core.closed().await;
+        self.context.closed().await;
     }
 
     /// What it holds, as of one moment. Its checkpoint is compared with the log: what was made from another history of
@@ -291,10 +291,10 @@ impl Reading {
         &self,
         seen: Head,
     ) -> Result<Box<dyn ViewSnapshot>, ReadError> {
-        let snapshot = self.core.views.read(self.name(), self.tracked.projection.version()).await?;
+        let snapshot = self.context.views.read(self.name(), self.handle.projection.version()).await?;
         // After the snapshot was taken: the log is not behind it.
         let head = snapshot.head();
-        match self.core.missing(&[head, seen]).await? {
+        match self.context.missing(&[head, seen]).await? {
             None => Ok(snapshot),
             Some(lost) if lost == head => Err(self.log_diverged(head)),
             Some(lost) => Err(ReadError::Diverged(lost)),
@@ -304,6 +304,6 @@ impl Reading {
 
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("name", &self.name()).field("head", &self.tracked.head()).finish()
+        f.debug_struct("Reading").field("name", &self.name()).field("head", &self.handle.head()).finish()
     }
 }

@@ -8,12 +8,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::dead_letters::{self, DeadLetter};
+use super::handle::ProjectionHandle;
 use super::leader::waiting_for;
-use super::tracked::Tracked;
-use super::write::caught;
-use super::{Projections, ReadError, RebuildError, Selection, Skips};
+use super::write::guarded;
+use super::{Projections, ReadError, RebuildError, Selection, SkipPolicy};
 use crate::events::Stored;
-use crate::projections::fold::{EMPTY_KEY, Ground, Keys};
+use crate::projections::fold::{EMPTY_KEY, FoldBase, KeyFilter};
 use crate::projections::{Projection, ProjectionError};
 use crate::store::{GenerationInfo, NoteKind, StoreError};
 use crate::text::error_chain;
@@ -67,7 +67,7 @@ impl From<StoreError> for RepairError {
 
 /// A version of a projection that no program uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unused {
+pub struct UnusedVersion {
     /// The projection's name.
     pub name: String,
     /// Its version.
@@ -81,9 +81,9 @@ pub struct Unused {
 impl Projections {
     /// Lets a stopped projection try again, whichever process runs it.
     pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
-        let tracked = self.tracked(name)?;
-        self.core().views.set_note(name, tracked.projection.version(), NoteKind::Stop, None).await?;
-        tracked.try_again();
+        let handle = self.handle(name)?;
+        self.context().views.set_note(name, handle.projection.version(), NoteKind::Stop, None).await?;
+        handle.try_again();
         Ok(())
     }
 
@@ -95,45 +95,45 @@ impl Projections {
 
     /// Leaves out the event that the projection has stopped at.
     pub(crate) async fn skip(&self, name: &str) -> Result<Vec<DeadLetter>, RepairError> {
-        let (core, tracked) = (self.core(), self.tracked(name)?);
-        let (views, version) = (&*core.views, tracked.projection.version());
-        tracked.refresh(views).await?;
-        let stop = tracked.noted(views).await?.ok_or_else(|| RepairError::NotStopped(name.to_owned()))?;
+        let (context, handle) = (self.context(), self.handle(name)?);
+        let (views, version) = (&*context.views, handle.projection.version());
+        handle.refresh(views).await?;
+        let stop = handle.noted(views).await?.ok_or_else(|| RepairError::NotStopped(name.to_owned()))?;
         let no_event = || RepairError::NoEvent { name: name.to_owned(), reason: stop.reason.clone() };
         let position = stop.position.filter(|_| !stop.diverged).ok_or_else(no_event)?;
-        let stored = core.store.at(&[position]).await?.pop().ok_or_else(no_event)?;
-        let projection = &*tracked.projection;
+        let stored = context.store.at(&[position]).await?.pop().ok_or_else(no_event)?;
+        let projection = &*handle.projection;
         let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
-        let begun = views.begin(&tracked.generation_id(), stop.at, stored.head()).await?;
+        let begun = views.begin(&handle.generation_id(), stop.at, stored.head()).await?;
         let mut transaction = begun.ok_or_else(|| RepairError::Moved(name.to_owned()))?;
         dead_letters::add(&left_out, &mut *transaction).await?;
         transaction.commit().await?;
         views.set_note(name, version, NoteKind::Stop, None).await?;
-        tracked.refresh(views).await?;
-        tracked.try_again();
+        handle.refresh(views).await?;
+        handle.try_again();
         Ok(left_out)
     }
 
     /// Takes in what was left out, in order: key by key, or, in a projection without keys, by making it anew. Answers how
     /// many events that were.
     pub(crate) async fn replay(&self, name: &str) -> Result<u64, RepairError> {
-        let tracked = self.tracked(name)?;
+        let handle = self.handle(name)?;
         let left_out = self.dead_letters(name).await?;
         if left_out.is_empty() {
             return Ok(0);
         }
-        if tracked.projection.fold(Ground::Stored).is_none() {
-            self.rebuild_with(name, Skips::TakeIn)?.await?;
+        if handle.projection.fold(FoldBase::Load).is_none() {
+            self.rebuild_with(name, SkipPolicy::Replay)?.await?;
             return Ok(left_out.len() as u64);
         }
         let mut taken: BTreeSet<u64> = BTreeSet::new();
         let keys: BTreeSet<&str> = left_out.iter().filter_map(|letter| letter.key.as_deref()).collect();
         for key in keys {
             // Letters that were read have the names of their keys, but for the empty one.
-            taken.extend(self.replay_key(tracked, if key.is_empty() { EMPTY_KEY } else { key }).await?);
+            taken.extend(self.replay_key(handle, if key.is_empty() { EMPTY_KEY } else { key }).await?);
         }
         for letter in left_out.iter().filter(|letter| letter.key.is_none()) {
-            self.replay_event(tracked, letter.position).await?;
+            self.replay_event(handle, letter.position).await?;
             taken.insert(letter.position);
         }
         Ok(taken.len() as u64)
@@ -141,19 +141,19 @@ impl Projections {
 
     /// Folds what queued under a key onto what is kept there, in a transaction that goes nowhere: nobody else moves the
     /// projection meanwhile.
-    async fn replay_key(&self, tracked: &Tracked, key: &str) -> Result<Vec<u64>, RepairError> {
-        let (core, name) = (self.core(), tracked.name());
+    async fn replay_key(&self, handle: &ProjectionHandle, key: &str) -> Result<Vec<u64>, RepairError> {
+        let (context, name) = (self.context(), handle.name());
         let only = [key.to_owned()].into();
         for _ in 0..TRIES {
-            tracked.refresh(&*core.views).await?;
-            let (generation_id, head) = (tracked.generation_id(), tracked.head());
-            let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
+            handle.refresh(&*context.views).await?;
+            let (generation_id, head) = (handle.generation_id(), handle.head());
+            let Some(mut transaction) = context.views.begin(&generation_id, head, head).await? else { continue };
             let positions = dead_letters::waiting(key, &mut *transaction).await?;
-            let Some(mut fold) = tracked.projection.fold(Ground::Stored) else { break };
+            let Some(mut fold) = handle.projection.fold(FoldBase::Load) else { break };
             for positions in positions.chunks(AT_ONCE) {
-                let events = core.store.at(positions).await?;
-                let taken = caught(async {
-                    fold.gather(&events, Keys::Only(&only))?;
+                let events = context.store.at(positions).await?;
+                let taken = guarded(async {
+                    fold.gather(&events, KeyFilter::Only(&only))?;
                     if fold.lacks() {
                         fold.load(&mut *transaction).await?;
                     }
@@ -162,7 +162,7 @@ impl Projections {
                 });
                 taken.await.map_err(|source| failed(name, fold.position(), source))?;
             }
-            let written = caught(async {
+            let written = guarded(async {
                 fold.write(&mut *transaction).await?;
                 dead_letters::forget(key, &mut *transaction).await?;
                 Ok(transaction.commit().await?)
@@ -175,17 +175,17 @@ impl Projections {
 
     /// Makes anew the keys of an event of which the keys could not be told when it was left out: later events of
     /// theirs have been taken in since.
-    async fn replay_event(&self, tracked: &Tracked, position: u64) -> Result<(), RepairError> {
-        let (core, name) = (self.core(), tracked.name());
-        if let Some(stored) = core.store.at(&[position]).await?.first() {
-            for key in keys_of(&*tracked.projection, stored).map_err(|source| failed(name, position, source))? {
+    async fn replay_event(&self, handle: &ProjectionHandle, position: u64) -> Result<(), RepairError> {
+        let (context, name) = (self.context(), handle.name());
+        if let Some(stored) = context.store.at(&[position]).await?.first() {
+            for key in keys_of(&*handle.projection, stored).map_err(|source| failed(name, position, source))? {
                 self.rebuild_keys(name, Selection::Key(key))?.await?;
             }
         }
         for _ in 0..TRIES {
-            tracked.refresh(&*core.views).await?;
-            let (generation_id, head) = (tracked.generation_id(), tracked.head());
-            let Some(mut transaction) = core.views.begin(&generation_id, head, head).await? else { continue };
+            handle.refresh(&*context.views).await?;
+            let (generation_id, head) = (handle.generation_id(), handle.head());
+            let Some(mut transaction) = context.views.begin(&generation_id, head, head).await? else { continue };
             dead_letters::forget_event(position, &mut *transaction).await?;
             transaction.commit().await?;
             return Ok(());
@@ -194,23 +194,23 @@ impl Projections {
     }
 
     /// The versions of projections that neither this program declares nor any process that is there uses.
-    pub(crate) async fn unused(&self) -> Result<Vec<Unused>, ReadError> {
-        let core = self.core();
-        let mut unused: BTreeMap<(String, u64), Unused> = BTreeMap::new();
+    pub(crate) async fn unused(&self) -> Result<Vec<UnusedVersion>, ReadError> {
+        let context = self.context();
+        let mut unused: BTreeMap<(String, u64), UnusedVersion> = BTreeMap::new();
         let mut led = BTreeSet::new();
-        for GenerationInfo { id: generation_id, head, live, leader } in core.views.generations().await? {
+        for GenerationInfo { id: generation_id, head, live, leader } in context.views.generations().await? {
             let key = (generation_id.name, generation_id.version);
             if leader.is_some() {
                 led.insert(key.clone());
             }
             let (name, version) = key.clone();
-            let known = unused.entry(key).or_insert(Unused { name, version, generations: 0, position: 0 });
+            let known = unused.entry(key).or_insert(UnusedVersion { name, version, generations: 0, position: 0 });
             known.generations += 1;
             if live {
                 known.position = head.position;
             }
         }
-        let declared: BTreeSet<(String, u64)> = self.all().map(Tracked::key).collect();
+        let declared: BTreeSet<(String, u64)> = self.all().map(ProjectionHandle::key).collect();
         unused.retain(|key, _| !led.contains(key) && !declared.contains(key));
         let mut found = Vec::new();
         for (key, version) in unused {
@@ -223,17 +223,17 @@ impl Projections {
 
     /// Whether a process that has come to an event which it does not know reads it still.
     async fn is_waited_for(&self, key: &(String, u64)) -> Result<bool, StoreError> {
-        let (views, probe) = (&*self.core().views, Uuid::new_v4());
+        let (views, probe) = (&*self.context().views, Uuid::new_v4());
         let free = views.acquire_leases(probe, &[waiting_for(key)], Duration::from_millis(100)).await?;
         views.release_leases(probe).await?;
         Ok(free.is_empty())
     }
 
     /// Drops what [`unused`](Self::unused) finds; answers what was dropped: a program may have come in between.
-    pub(crate) async fn prune(&self) -> Result<Vec<Unused>, ReadError> {
+    pub(crate) async fn prune(&self) -> Result<Vec<UnusedVersion>, ReadError> {
         let mut pruned = Vec::new();
         for unused in self.unused().await? {
-            if self.core().views.prune(&unused.name, unused.version).await? {
+            if self.context().views.prune(&unused.name, unused.version).await? {
                 pruned.push(unused);
             }
         }

@@ -48,15 +48,15 @@ pub enum ProjectionState {
     CatchingUp,
     /// It has come to an event that this program does not know, and no program that does runs it now. It is no failure:
     /// it goes on when one is started.
-    Waiting(Unknown),
+    Waiting(UnknownEvent),
     /// It failed, and stays where it is until it is resumed, rebuilt or started again.
-    Stopped(Stop),
+    Stopped(StopInfo),
 }
 
 /// An event that this program does not know: a newer one wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Unknown {
+pub struct UnknownEvent {
     /// Its position.
     #[serde(rename = "event")]
     pub position: u64,
@@ -67,7 +67,7 @@ pub struct Unknown {
 /// Why and where a projection stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Stop {
+pub struct StopInfo {
     /// What went wrong, and what to do.
     pub reason: String,
     /// The event that it cannot take in, if it is one event.
@@ -81,12 +81,12 @@ pub struct Stop {
     pub diverged: bool,
     /// Where it was: elsewhere, this is history.
     #[serde(rename = "stopped_at")]
-    pub(super) at: Head,
+    pub(in crate::projections) at: Head,
     #[serde(rename = "stopped_generation")]
     pub(super) generation: u64,
 }
 
-impl Stop {
+impl StopInfo {
     /// The log does not hold `seen`, which the projection was made up to; its checkpoint is `at`.
     pub(super) fn log_diverged(name: &str, generation: u64, seen: Head, at: Head) -> Self {
         let Head { position, event_id } = seen;
@@ -113,14 +113,14 @@ impl ProjectionStatus {
     }
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { position, event_type } = self;
         write!(f, "before event {position} for a program that knows the event type `{event_type}`")
     }
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for StopInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
             Some(position) => write!(f, "at event {position}: {}", self.reason),

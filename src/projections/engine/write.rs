@@ -9,9 +9,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::dead_letters;
-use super::tracked::Core;
+use super::handle::EngineContext;
 use crate::events::{DecodeError, Head, Stored};
-use crate::projections::fold::{Fold, Keys};
+use crate::projections::fold::{Fold, KeyFilter};
 use crate::projections::{EventBatch, Projection, ProjectionError};
 use crate::store::{GenerationId, StoreError, Views, project};
 use crate::text::panic_message;
@@ -45,9 +45,9 @@ pub(in crate::projections) async fn set_up(
         if let Some(basis) = projection.basis() {
             basis.set_up(transaction.as_mut()).await?;
         }
-        caught(async { projection.setup(transaction.as_mut()).await }).await?;
+        guarded(async { projection.setup(transaction.as_mut()).await }).await?;
         if indexes {
-            caught(async { projection.indexes(transaction.as_mut()).await }).await?;
+            guarded(async { projection.indexes(transaction.as_mut()).await }).await?;
         }
     }
     Ok(transaction.commit().await?)
@@ -94,7 +94,7 @@ async fn take_step(
             }
             projection.apply(batch, transaction.as_mut()).await
         };
-        caught(take).await?;
+        guarded(take).await?;
     }
     transaction.commit().await?;
     Ok(true)
@@ -104,7 +104,7 @@ async fn take_step(
 pub(super) async fn gather(
     fold: &mut dyn Fold,
     events: &[Stored],
-    keys: Keys<'_>,
+    keys: KeyFilter<'_>,
     views: &dyn Views,
     generation_id: &GenerationId,
     at: Head,
@@ -119,7 +119,9 @@ pub(super) async fn gather(
 }
 
 /// Runs a projection's code: makes an error of a panic, and has commands refused that it executes.
-pub(super) async fn caught<T>(run: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+pub(super) async fn guarded<T>(
+    run: impl Future<Output = Result<T, ProjectionError>>,
+) -> Result<T, ProjectionError> {
     AssertUnwindSafe(project(run))
         .catch_unwind()
         .await
@@ -127,7 +129,7 @@ pub(super) async fn caught<T>(run: impl Future<Output = Result<T, ProjectionErro
 }
 
 /// What came of taking a failed batch apart.
-pub(super) enum Apart {
+pub(super) enum Bisected {
     /// In smaller pieces it went through.
     Passed,
     /// Somebody else moved the checkpoint.
@@ -138,7 +140,7 @@ pub(super) enum Apart {
 
 /// Finds the event that a failed batch fails on: in halves, down to one event at a time. What comes before it is
 /// taken in, and `at` says up to where.
-pub(super) async fn take_apart(
+pub(super) async fn bisect(
     views: &dyn Views,
     projection: &dyn Projection,
     generation_id: &GenerationId,
@@ -146,7 +148,7 @@ pub(super) async fn take_apart(
     events: &[Stored],
     to: Head,
     parked: bool,
-) -> Apart {
+) -> Bisected {
     let mut rest = events;
     let mut size = events.len().div_ceil(2);
     loop {
@@ -161,16 +163,16 @@ pub(super) async fn take_apart(
                 *at = end;
                 rest = after;
                 if rest.is_empty() {
-                    return Apart::Passed;
+                    return Bisected::Passed;
                 }
                 size = size.min(rest.len().div_ceil(2));
             }
-            Ok(false) => return Apart::Moved,
+            Ok(false) => return Bisected::Moved,
             Err(error @ ProjectionError::Store(StoreError::Closed)) => {
-                return Apart::Failed { position: None, error };
+                return Bisected::Failed { position: None, error };
             }
             Err(error) if piece.len() <= 1 => {
-                return Apart::Failed { position: piece.first().map(|stored| stored.position), error };
+                return Bisected::Failed { position: piece.first().map(|stored| stored.position), error };
             }
             Err(_) => size = piece.len() / 2,
         }
@@ -178,7 +180,10 @@ pub(super) async fn take_apart(
 }
 
 /// Tries a number of times, waiting longer each time. `Err(None)`: the application or its store closes.
-pub(super) async fn attempt<T, F>(core: &Core, mut run: impl FnMut() -> F) -> Result<T, Option<ProjectionError>>
+pub(super) async fn retry<T, F>(
+    context: &EngineContext,
+    mut run: impl FnMut() -> F,
+) -> Result<T, Option<ProjectionError>>
 where
     F: Future<Output = Result<T, ProjectionError>>,
 {
@@ -199,7 +204,7 @@ where
             }
         }
         tokio::select! {
-            () = core.closed() => return Err(None),
+            () = context.closed() => return Err(None),
             () = tokio::time::sleep(back_off(attempts.max(1))) => {}
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{DecodeError, Head};
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::audit::AuditError;
 use crate::projections::presenter::PresentError;
 use crate::store::StoreError;
@@ -79,9 +79,9 @@ pub struct Statement {
     /// The format.
     pub format: Format,
     /// Where the range that was asked for begins, if it was said.
-    pub from: Option<Bound>,
+    pub from: Option<RangeBound>,
     /// Where it ends, if it was said.
-    pub until: Option<Bound>,
+    pub until: Option<RangeBound>,
     /// How many events there are.
     pub rows: u64,
     /// The lowest position among them.

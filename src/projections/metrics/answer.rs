@@ -6,13 +6,13 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ledger::Ledger;
+use super::block_reader::BlockReader;
 use super::names::Kind;
-use super::running::{Running, lengths};
+use super::prefix_sums::{PrefixSums, lengths};
 use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, Head, Topic};
-use crate::projections::engine::progress_waiter::Moves;
-use crate::projections::{Bound, QueryError, Reading};
+use crate::projections::engine::progress_waiter::ProgressWaiter;
+use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError, ViewSnapshot};
 
 /// How often rolling counts are looked at: they fall with time alone.
@@ -22,8 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Plan {
     pub reading: Reading,
     pub topic: Topic,
-    pub from: Option<Bound>,
-    pub until: Option<Bound>,
+    pub from: Option<RangeBound>,
+    pub until: Option<RangeBound>,
     pub after: Option<(Head, Duration)>,
     pub clock: Clock,
 }
@@ -62,18 +62,18 @@ impl Plan {
         // Bounds are looked up after the snapshot was taken: the log is not behind it.
         let window = self.window(head).await?;
         let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
-        let mut ledger = Ledger::of(&self.topic, snapshot).await?;
+        let mut reader = BlockReader::of(&self.topic, snapshot).await?;
         let mut bounds = vec![window.end, window.start];
-        let lately = ledger.places(&begins).await?;
+        let lately = reader.places(&begins).await?;
         bounds.extend(lately.into_iter().map(|bound| bound.clamp(window.start, window.end)));
-        let numbers = ledger.before(&bounds).await?;
+        let numbers = reader.before(&bounds).await?;
         let [end, start, minute, hour, day] = numbers.as_slice() else {
             return Err(StoreError::Diverged(head).into());
         };
         let from = self.begin(&window, end).await?;
         let mut metric = self.metric(head, from, window.until, end, [start, minute, hour, day]);
         let types = end.since(start);
-        let names = ledger.names(Kind::Type, types.keys().copied()).await?;
+        let names = reader.names(Kind::Type, types.keys().copied()).await?;
         for (number, count) in types {
             let known = names.get(&number).and_then(|name| self.reading.types().get(name));
             if let (Some(name), Some(known)) = (names.get(&number), known) {
@@ -86,7 +86,7 @@ impl Plan {
 
     /// When the window begins, at last: with the topic's first event, if nothing else was said. `end` are the running
     /// numbers at the window's end.
-    pub(super) async fn begin(&self, window: &Window, end: &Running) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) async fn begin(&self, window: &Window, end: &PrefixSums) -> Result<Option<Timestamp>, StoreError> {
         match (window.from, end.first()) {
             (None, Some(first)) => self.time_of(first).await,
             (from, _) => Ok(from),
@@ -120,12 +120,12 @@ impl Plan {
         let now = (self.clock)().max(self.time_of(head.position).await?.unwrap_or(Timestamp::MIN));
         let until = match self.until {
             None => now,
-            Some(Bound::Time(time)) => time.min(now),
+            Some(RangeBound::Time(time)) => time.min(now),
             Some(_) => self.time_of(end).await?.unwrap_or(now),
         };
         let from = match self.from {
             None => None,
-            Some(Bound::Time(time)) => Some(time),
+            Some(RangeBound::Time(time)) => Some(time),
             Some(_) => Some(self.time_of(start).await?.unwrap_or(until)),
         };
         Ok(Window { start, end, from, until })
@@ -136,14 +136,14 @@ impl Plan {
         head: Head,
         from: Option<Timestamp>,
         until: Timestamp,
-        end: &Running,
-        [start, minute, hour, day]: [&Running; 4],
+        end: &PrefixSums,
+        [start, minute, hour, day]: [&PrefixSums; 4],
     ) -> Metric {
         let total = end.total().saturating_sub(start.total());
         let length = from.map_or(SignedDuration::ZERO, |from| until.duration_since(from)).as_secs_f64();
         let per =
             |unit: SignedDuration| if length > 0.0 { total as f64 * unit.as_secs_f64() / length } else { 0.0 };
-        let lately = |since: &Running| end.total().saturating_sub(since.total());
+        let lately = |since: &PrefixSums| end.total().saturating_sub(since.total());
         let [per_minute, per_hour, per_day] = lengths().map(per);
         let [rolling_minute, rolling_hour, rolling_day] = end.rolling(start, until);
         Metric {
@@ -166,7 +166,7 @@ impl Plan {
 /// The metric, and again whenever its counts have changed.
 pub(super) fn watched(plan: Result<Plan, QueryError>) -> BoxStream<'static, Result<Metric, MetricError>> {
     let watcher = match plan {
-        Ok(plan) => Watcher { moves: Moves::of(&plan.reading), plan, last: None, ended: false },
+        Ok(plan) => Watcher { progress: ProgressWaiter::new(&plan.reading), plan, last: None, ended: false },
         Err(problem) => return stream::iter([Err(problem.into())]).boxed(),
     };
     stream::unfold(watcher, async |mut watcher| match watcher.next().await {
@@ -182,7 +182,7 @@ pub(super) fn watched(plan: Result<Plan, QueryError>) -> BoxStream<'static, Resu
 
 struct Watcher {
     plan: Plan,
-    moves: Moves,
+    progress: ProgressWaiter,
     last: Option<Metric>,
     ended: bool,
 }
@@ -190,7 +190,7 @@ struct Watcher {
 impl Watcher {
     async fn next(&mut self) -> Result<Option<Metric>, MetricError> {
         while !self.ended {
-            self.moves.note();
+            self.progress.note();
             let metric = match &self.last {
                 None => self.plan.read().await?,
                 Some(last) => self.plan.now(last.head).await?,
@@ -201,7 +201,7 @@ impl Watcher {
                 return Ok(Some(metric));
             }
             tokio::select! {
-                moved = self.moves.beyond(&self.plan.reading, head) => self.ended = !moved?,
+                moved = self.progress.beyond(&self.plan.reading, head) => self.ended = !moved?,
                 () = tokio::time::sleep(TICK), if rolling => {}
             }
         }

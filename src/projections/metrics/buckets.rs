@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::Plan;
-use super::ledger::Ledger;
+use super::block_reader::BlockReader;
 use crate::events::{Head, Topic};
 use crate::store::StoreError;
 
@@ -42,8 +42,8 @@ impl Plan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
-        let numbers = ledger.before(&[window.start, window.end]).await?;
+        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let numbers = reader.before(&[window.start, window.end]).await?;
         let [first, last] = numbers.as_slice() else { return Err(StoreError::Diverged(head).into()) };
         let mut buckets = Buckets { topic: self.topic.clone(), head, buckets: Vec::new() };
         let Some(from) = self.begin(&window, last).await? else { return Ok(buckets) };
@@ -54,10 +54,10 @@ impl Plan {
             from.checked_add(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)))
         };
         let edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
-        let inner = ledger.places(&edges[1..slices]).await?;
+        let inner = reader.places(&edges[1..slices]).await?;
         let bounds: Vec<u64> = inner.into_iter().map(|bound| bound.clamp(window.start, window.end)).collect();
         let mut totals = vec![first.total()];
-        totals.extend(ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()));
+        totals.extend(reader.before(&bounds).await?.iter().map(|numbers| numbers.total()));
         totals.push(last.total());
         for (edges, totals) in edges.windows(2).zip(totals.windows(2)) {
             if let ([from, until], [before, after]) = (edges, totals) {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::Plan;
-use super::crowd::Share;
-use super::ledger::{Ledger, Who};
+use super::block_reader::{BlockReader, Who};
+use super::frequency_table::Share;
 use super::names::Kind;
 use crate::events::{Head, Ref, Topic};
 use crate::store::StoreError;
@@ -49,13 +49,13 @@ impl Plan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
-        let end = ledger.before(&[window.end]).await?;
+        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let end = reader.before(&[window.end]).await?;
         let end = end.first().ok_or(StoreError::Diverged(head))?;
         let range = window.start..window.end;
         let range = std::slice::from_ref(&range);
-        let actors = ledger.crowds(range, Who::Actors).await?.pop().unwrap_or_default();
-        let targets = ledger.crowds(range, Who::Targets).await?.pop().unwrap_or_default();
+        let actors = reader.frequencies(range, Who::Actors).await?.pop().unwrap_or_default();
+        let targets = reader.frequencies(range, Who::Targets).await?.pop().unwrap_or_default();
         Ok(Busiest {
             topic: self.topic.clone(),
             head,
@@ -63,27 +63,27 @@ impl Plan {
             until: window.until,
             distinct_actors: actors.len() as u64,
             distinct_targets: targets.len() as u64,
-            actors: top(actors, most, Kind::Actor, &mut ledger).await?,
-            targets: top(targets, most, Kind::Target, &mut ledger).await?,
+            actors: top(actors, most, Kind::Actor, &mut reader).await?,
+            targets: top(targets, most, Kind::Target, &mut reader).await?,
         })
     }
 }
 
 /// Those that occur most; of those that occur as often, who came first in the log: that one has the smaller number.
 async fn top(
-    mut crowd: Vec<Share>,
+    mut frequencies: Vec<Share>,
     most: usize,
     kind: Kind,
-    ledger: &mut Ledger<'_>,
+    reader: &mut BlockReader<'_>,
 ) -> Result<Vec<Busy>, MetricError> {
     let busier = |one: &Share, other: &Share| other.1.cmp(&one.1).then(one.0.cmp(&other.0));
     // Only as many are put in order as are asked for.
-    if most > 0 && most < crowd.len() {
-        crowd.select_nth_unstable_by(most - 1, busier);
+    if most > 0 && most < frequencies.len() {
+        frequencies.select_nth_unstable_by(most - 1, busier);
     }
-    crowd.truncate(most);
-    crowd.sort_unstable_by(busier);
-    let names = ledger.names(kind, crowd.iter().map(|(who, _)| *who)).await?;
+    frequencies.truncate(most);
+    frequencies.sort_unstable_by(busier);
+    let names = reader.names(kind, frequencies.iter().map(|(who, _)| *who)).await?;
     let busy = |(who, events): Share| Some(Busy { reference: names.get(&who)?.parse().ok()?, events });
-    Ok(crowd.into_iter().filter_map(busy).collect())
+    Ok(frequencies.into_iter().filter_map(busy).collect())
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::completing::take_in;
+use super::block_closing::take_in;
 use super::names::{Gathered, Known};
 use crate::events::{Stored, Types};
-use crate::projections::{Fold, Keys, ProjectionError};
+use crate::projections::{Fold, KeyFilter, ProjectionError};
 use crate::store::Transaction;
 
 /// About what an event takes in memory until it is written, all in all.
@@ -29,7 +29,7 @@ impl Folding {
 
 #[async_trait]
 impl Fold for Folding {
-    fn gather(&mut self, events: &[Stored], _: Keys<'_>) -> Result<(), ProjectionError> {
+    fn gather(&mut self, events: &[Stored], _: KeyFilter<'_>) -> Result<(), ProjectionError> {
         for stored in events {
             self.position = stored.position;
             self.gathered.gather(&self.types, stored)?;

@@ -1,44 +1,44 @@
 //! Metrics: how many events of a topic, and of all below it, over any range of the log.
 //!
 //! ## Layout
-//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `completing`, of each block of events; `names`, once;
+//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `block_closing`, of each block of events; `names`, once;
 //!   `bytes`, how; `folding`, much at once
 //! - `blocks`: the log cut into blocks, and ranges of it into as few as can be
-//! - `running`: the running numbers of a topic
+//! - `prefix_sums`: the running numbers of a topic
 //! - `query`: [`MetricQuery`], the builder
-//! - `metric`, `answer`: [`Metric`], how it is read and watched, by `ledger`
-//! - `crowd`: who occurs how often
+//! - `metric`, `answer`: [`Metric`], how it is read and watched, by `block_reader`
+//! - `frequency_table`: who occurs how often
 //! - `busiest`: [`Busiest`], who did most, and to what most was done
-//! - `below`: [`Below`], the topics one step below
+//! - `child_topics`: [`ChildTopics`], the topics one step below
 //! - `buckets`: [`Buckets`], the window in slices, for a plot
-//! - `shifts`: [`Shifts`], rates far from their own past
+//! - `anomalies`: [`Anomalies`], rates far from their own past
 
+mod anomalies;
 mod answer;
-mod asked;
-mod below;
+mod block_closing;
+mod block_reader;
 mod blocks;
 mod buckets;
 mod busiest;
 mod bytes;
-mod completing;
-mod crowd;
+mod child_topics;
 mod entry;
 mod folding;
-mod ledger;
+mod frequency_table;
 mod metric;
 mod names;
+mod params;
+mod prefix_sums;
 mod projection;
 mod query;
-mod running;
-mod shifts;
 #[cfg(test)]
 mod tests;
 
-pub use asked::{Asked, Numbers, Width};
-pub use below::Below;
+pub use anomalies::{Anomalies, Anomaly};
 pub use buckets::{Bucket, Buckets};
 pub use busiest::{Busiest, Busy};
+pub use child_topics::ChildTopics;
 pub use metric::{Metric, MetricError, Rates, Rolling};
+pub use params::{MetricQueryParams, MetricReport, Width};
 pub use projection::Metrics;
 pub use query::MetricQuery;
-pub use shifts::{Shift, Shifts};

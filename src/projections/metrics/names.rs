@@ -196,7 +196,7 @@ pub(super) async fn find(
 }
 
 /// The topics one step below this one: the first so many that came in the log.
-pub(super) async fn below(
+pub(super) async fn child_topics(
     topic: &Topic,
     most: usize,
     snapshot: &mut dyn ViewSnapshot,

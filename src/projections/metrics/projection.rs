@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::completing::take_in;
+use super::block_closing::take_in;
 use super::folding::Folding;
 use super::names::{self, Gathered, Known};
 use crate::events::Types;
-use crate::projections::{Basis, EventBatch, Fold, Ground, Projection, ProjectionError, fingerprint};
+use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
 use crate::store::{Dialect, Transaction};
 
 /// Raise it when the tables change.
@@ -53,8 +53,8 @@ impl Projection for Metrics {
         Some(Basis::of_all(LAYOUT, &self.types, false))
     }
 
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        (ground == Ground::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        (base == FoldBase::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {

@@ -10,19 +10,19 @@ use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Plan, watched};
-use super::{Below, Buckets, Busiest, Metric, MetricError, Shifts};
+use super::{Anomalies, Buckets, Busiest, ChildTopics, Metric, MetricError};
 use crate::events::{Head, Topic};
 use crate::projections::query_error::{PATIENCE, check_range, check_topic};
-use crate::projections::{Bound, QueryError, Reading};
+use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, ViewSnapshot};
 
 /// A question to the metrics; await it.
 ///
 /// ```
 /// use annals::projections::metrics::{MetricError, MetricQuery};
-/// use annals::projections::{Bound, Reading};
+/// use annals::projections::{RangeBound, Reading};
 ///
-/// async fn busy(metrics: Reading, since: Bound) -> Result<bool, MetricError> {
+/// async fn busy(metrics: Reading, since: RangeBound) -> Result<bool, MetricError> {
 ///     let metric = MetricQuery::new(metrics).topic("project/member").from(since).await?;
 ///     Ok(metric.per_hour > 10.0 || metric.rates.last_minute > 5)
 /// }
@@ -32,8 +32,8 @@ use crate::store::{Clock, ViewSnapshot};
 pub struct MetricQuery {
     reading: Reading,
     topic: Result<Topic, QueryError>,
-    from: Option<Bound>,
-    until: Option<Bound>,
+    from: Option<RangeBound>,
+    until: Option<RangeBound>,
     after: Option<Head>,
     patience: Duration,
     clock: Clock,
@@ -54,19 +54,19 @@ impl MetricQuery {
     }
 
     /// From here on, with the event here.
-    pub fn from(mut self, bound: impl Into<Bound>) -> Self {
+    pub fn from(mut self, bound: impl Into<RangeBound>) -> Self {
         self.from = Some(bound.into());
         self
     }
 
     /// Up to here, without the event here.
-    pub fn until(mut self, bound: impl Into<Bound>) -> Self {
+    pub fn until(mut self, bound: impl Into<RangeBound>) -> Self {
         self.until = Some(bound.into());
         self
     }
 
     /// From `from`, with the event there, up to `until`, without the event there.
-    pub fn between(self, from: impl Into<Bound>, until: impl Into<Bound>) -> Self {
+    pub fn between(self, from: impl Into<RangeBound>, until: impl Into<RangeBound>) -> Self {
         self.from(from).until(until)
     }
 
@@ -120,8 +120,8 @@ impl MetricQuery {
     ///
     /// # Errors
     /// When the question cannot be answered or the metrics cannot be read.
-    pub async fn below(self, most: usize) -> Result<Below, MetricError> {
-        self.plan()?.below(most).await
+    pub async fn child_topics(self, most: usize) -> Result<ChildTopics, MetricError> {
+        self.plan()?.child_topics(most).await
     }
 
     /// The window in so many slices of time of the same width, 1,000 at most: for a plot.
@@ -133,12 +133,12 @@ impl MetricQuery {
     }
 
     /// The slices of time of this width, whole ones in the window, in which the topic, or an actor in it, did far more or
-    /// less than in the slices before. See [`Shifts`].
+    /// less than in the slices before. See [`Anomalies`].
     ///
     /// # Errors
     /// When the question cannot be answered, the window has too many slices, or the metrics cannot be read.
-    pub async fn shifts(self, width: SignedDuration) -> Result<Shifts, MetricError> {
-        self.plan()?.shifts(width).await
+    pub async fn anomalies(self, width: SignedDuration) -> Result<Anomalies, MetricError> {
+        self.plan()?.anomalies(width).await
     }
 
     fn plan(self) -> Result<Plan, QueryError> {

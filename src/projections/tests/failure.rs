@@ -14,11 +14,11 @@ fn fails_at(bad: u64, broken: Arc<AtomicBool>, fault: Fault) -> Arc<Flaky> {
     })
 }
 
-async fn stop(projections: &Projections) -> Stop {
+async fn stop(projections: &Projections) -> StopInfo {
     stop_after(projections, jiff::Timestamp::UNIX_EPOCH).await
 }
 
-async fn stop_after(projections: &Projections, time: jiff::Timestamp) -> Stop {
+async fn stop_after(projections: &Projections, time: jiff::Timestamp) -> StopInfo {
     for _ in 0..1_000 {
         match projections.statuses().await.unwrap().remove(0).state {
             ProjectionState::Stopped(stop) if stop.since > time => return stop,

@@ -113,7 +113,7 @@ async fn all_are_rebuilt_in_one_pass_over_the_log() {
         reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(60))).await.unwrap();
     }
     let before = log.read.load(Ordering::Relaxed);
-    for (name, begun) in projections.rebuild_all(Skips::Refuse) {
+    for (name, begun) in projections.rebuild_all(SkipPolicy::Refuse) {
         let progress = begun.unwrap().await.unwrap();
         assert_eq!(progress.position, 20_000, "{name}");
     }

@@ -3,9 +3,9 @@
 use super::*;
 
 /// Short enough to wait for.
-fn terms() -> Terms {
+fn terms() -> LeaseTerms {
     let [term, renew, settle] = [600, 100, 150].map(Duration::from_millis);
-    Terms { term, renew, settle }
+    LeaseTerms { term, renew, settle }
 }
 
 async fn process(store: &Arc<dyn Store>, projections: Vec<Arc<dyn Projection>>) -> Projections {
@@ -111,7 +111,7 @@ async fn two_that_both_believe_to_lead_count_every_event_once() {
     let writer = Writer::new(&stores[0]);
     for round in 0..100 {
         for engine in &engines {
-            engine.tracked("balance").unwrap().lead(true);
+            engine.handle("balance").unwrap().lead(true);
         }
         writer.append(medley(round, 5)).await;
     }

@@ -1,5 +1,6 @@
 //! The engine under test: accounts, gates, and a view of both.
 
+mod dead_letters;
 mod documents;
 mod editions;
 mod failure;
@@ -7,7 +8,6 @@ pub(crate) mod fixture;
 mod following;
 mod keys;
 mod leading;
-mod letters;
 mod lists;
 mod log;
 mod once;
@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::engine::Terms;
+use super::engine::LeaseTerms;
 use super::*;
 use crate::events::{Event as _, Head, Id as _, Recorded, Ref, Stored, Types};
 use crate::store::{

@@ -127,7 +127,7 @@ fn text() -> impl Strategy<Value = String> {
         piece.repeat(times.min(9_000 / bytes).max(1)) + &end
     });
     let alike = (1_015_usize..1_030, "[\\x00\\x01äa]{0,3}").prop_map(|(length, end)| "x".repeat(length) + &end);
-    let as_stored = long.clone().prop_map(|text| crate::projections::stored::indexed(&text).into_owned());
+    let as_stored = long.clone().prop_map(|text| crate::projections::indexed_text::indexed(&text).into_owned());
     // Of no pattern, so that Postgres cannot compress it until an index takes it.
     let random = vec(any::<char>(), 1_500..2_500).prop_map(String::from_iter);
     prop_oneof![2 => piece, 2 => long, 2 => random, 1 => alike, 1 => as_stored]
@@ -220,7 +220,7 @@ fn any_text_is_kept_found_listed_and_made_anew_by_every_kind_of_view() {
             for (key, _) in notes.iter().step_by(9) {
                 projections.rebuild_keys("notes", Selection::Key(key.clone())).unwrap().await.unwrap();
             }
-            for (_, rebuild) in projections.rebuild_all(Skips::Refuse) {
+            for (_, rebuild) in projections.rebuild_all(SkipPolicy::Refuse) {
                 rebuild.unwrap().await.unwrap();
             }
             holds(&projections, &expected).await;
@@ -260,7 +260,7 @@ async fn note(projections: &Projections, key: &str) -> Option<Note> {
 async fn a_poison_is_left_out_whatever_its_key_is() {
     let _alone = ALONE.lock().await;
     let long = "k\0".repeat(4_000);
-    let as_stored = crate::projections::stored::indexed(&long).into_owned();
+    let as_stored = crate::projections::indexed_text::indexed(&long).into_owned();
     for key in ["plain", "", "a\0b\u{1}", &long, &as_stored, "ä'\"%"] {
         BROKEN.store(true, Ordering::Relaxed);
         let store = memory().await;
@@ -276,7 +276,7 @@ async fn a_poison_is_left_out_whatever_its_key_is() {
         assert_eq!(projections.dead_letters("notes").await.unwrap().len(), 2, "what came later queues");
         let watched = ViewQuery::<Note>::new(projections.reading("notes"), &key.to_owned()).watch().await;
         assert!(watched.is_err(), "it says that something is missing under the key");
-        projections.rebuild_with("notes", Skips::Keep).unwrap().await.unwrap();
+        projections.rebuild_with("notes", SkipPolicy::Keep).unwrap().await.unwrap();
         writer.append(vec![noted(key, "four"), noted("other", "y")]).await;
         settled(&store, &projections).await;
         assert_eq!(note(&projections, key).await.unwrap().times, 1);

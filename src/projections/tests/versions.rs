@@ -47,7 +47,8 @@ async fn an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then(
     old.close().await;
 
     let head = stores[0].head().await.unwrap().position;
-    let gone = Unused { name: "balance".to_owned(), version: balances().version(), generations: 1, position: head };
+    let gone =
+        UnusedVersion { name: "balance".to_owned(), version: balances().version(), generations: 1, position: head };
     assert_eq!(new.unused().await.unwrap(), std::slice::from_ref(&gone));
     assert_eq!(new.prune().await.unwrap(), [gone]);
     let left: Vec<_> = stores[1].views().generations().await.unwrap();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::{Asked, Asker, Asking, Closing, Cursor, Live, Problem, Steps};
 use super::code::Fault;
-use crate::projections::Bound;
+use crate::projections::RangeBound;
 use crate::projections::presenter::Words;
 
 /// All that can be called.
@@ -37,8 +37,8 @@ struct Execute {
 #[serde(default, deny_unknown_fields)]
 struct SubscribeMetric {
     topic: String,
-    from: Option<Bound>,
-    until: Option<Bound>,
+    from: Option<RangeBound>,
+    until: Option<RangeBound>,
     cursor: Option<Cursor>,
 }
 

@@ -137,7 +137,7 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
         (audit().text("a").cursor(other), "of another query"),
         (audit().occurred_from(before_the_log(9)).cursor(other), "of another query"),
         (audit().from(7).until(6), "swap them"),
-        (audit().from(7).until(BEGIN.parse::<Bound>().unwrap()), "swap them"),
+        (audit().from(7).until(BEGIN.parse::<RangeBound>().unwrap()), "swap them"),
         (audit().actor("user:alice").cursor(other), "of another query"),
         (audit().newest_first().cursor(other), "of another query"),
         (audit().until(19).cursor(other), "of another query"),

@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use super::*;
 use crate::events::{Action, Change, Ref};
 use crate::projections::tests::fixture::*;
-use crate::projections::{Bound, QueryError, ReadError};
+use crate::projections::{QueryError, RangeBound, ReadError};
 use crate::store::StoreError;
 
 fn user(name: &str) -> UserId {

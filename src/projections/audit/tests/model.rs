@@ -127,7 +127,7 @@ impl Question {
 
     /// What the answer must be; none if the range runs backwards.
     fn expected(&self, log: &[Stored], types: &crate::events::Types) -> Option<Vec<u64>> {
-        let first = |bound: Bound| {
+        let first = |bound: RangeBound| {
             log.iter()
                 .find(|stored| Place::is_reached_by(bound, stored))
                 .map_or(EVENTS + 1, |stored| stored.position)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::pass::{Passed, page_size, read};
 use super::report::Report;
-use super::{RebuildError, Skips};
+use super::{RebuildError, SkipPolicy};
 use crate::events::{Head, Stored};
+use crate::projections::engine::dead_letters::{self, DeadLetter};
+use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
-use crate::projections::engine::tracked::{Core, Tracked};
-use crate::projections::engine::write::{Apart, caught, gather, set_up, step, take_apart};
-use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys, key_name};
-use crate::projections::letters::{self, DeadLetter};
+use crate::projections::engine::write::{Bisected, bisect, gather, guarded, set_up, step};
+use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, FoldBase, KeyFilter, key_name};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, StoreError, Transaction};
 
@@ -19,8 +19,8 @@ use crate::store::{GenerationId, StoreError, Transaction};
 const LAST_STEPS: usize = 8;
 
 pub(super) struct Build {
-    core: Arc<Core>,
-    tracked: Arc<Tracked>,
+    context: Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
     report: Report,
     generation_id: GenerationId,
     /// The shadow's checkpoint.
@@ -31,45 +31,45 @@ pub(super) struct Build {
     /// What the live generation left out, and this one is to leave out too.
     skips: BTreeMap<u64, DeadLetter>,
     parked: HashSet<String>,
-    letters: Vec<DeadLetter>,
+    dead_letters: Vec<DeadLetter>,
 }
 
 impl Build {
     /// Takes up the tables of an interrupted rebuild, if the log still holds what they were made from, or makes new
     /// ones.
     pub async fn begin(
-        core: Arc<Core>,
-        tracked: Arc<Tracked>,
+        context: Arc<EngineContext>,
+        handle: Arc<ProjectionHandle>,
         report: Report,
-        skips: Skips,
+        skips: SkipPolicy,
     ) -> Result<Self, RebuildError> {
-        let failed = |error| RebuildError::failed(tracked.name(), error);
-        let views = core.views.clone();
-        let (name, version) = tracked.key();
+        let failed = |error| RebuildError::failed(handle.name(), error);
+        let views = context.views.clone();
+        let (name, version) = handle.key();
         let mut snapshot = views.read(&name, version).await.map_err(failed)?;
         let left_out = dead_letters::skips(dead_letters::all(&mut *snapshot).await.map_err(failed)?);
         let head = snapshot.head();
         drop(snapshot);
-        if skips == Skips::Keep && !left_out.is_empty() && !core.holds(head).await.map_err(failed)? {
+        if skips == SkipPolicy::Keep && !left_out.is_empty() && !context.holds(head).await.map_err(failed)? {
             // At these positions the log may hold other events now: which are to be left out, a person decides.
             return Err(RebuildError::Skips { name, events: left_out.len() });
         }
-        let keeps_none = skips != Skips::Keep;
+        let keeps_none = skips != SkipPolicy::Keep;
         let skips = match skips {
-            Skips::Refuse if !left_out.is_empty() => {
+            SkipPolicy::Refuse if !left_out.is_empty() => {
                 return Err(RebuildError::Skips { name, events: left_out.len() });
             }
-            Skips::Keep => left_out,
-            Skips::Refuse | Skips::TakeIn => BTreeMap::new(),
+            SkipPolicy::Keep => left_out,
+            SkipPolicy::Refuse | SkipPolicy::Replay => BTreeMap::new(),
         };
         let (mut generation_id, mut at) = views.shadow(&name, version).await.map_err(failed)?;
         let other_skips =
-            at.position > 0 && keeps_none && Self::left_out(&core, &generation_id, at).await.map_err(failed)?;
-        if other_skips || !core.holds(at).await.map_err(failed)? {
+            at.position > 0 && keeps_none && Self::left_out(&context, &generation_id, at).await.map_err(failed)?;
+        if other_skips || !context.holds(at).await.map_err(failed)? {
             views.discard(&generation_id).await.map_err(failed)?;
             (generation_id, at) = views.shadow(&name, version).await.map_err(failed)?;
         }
-        let projection = &*tracked.projection;
+        let projection = &*handle.projection;
         if at.position == 0 {
             set_up(&*views, projection, &generation_id, false)
                 .await
@@ -79,15 +79,15 @@ impl Build {
         if let Some(mut transaction) = views.begin(&generation_id, at, at).await.map_err(failed)? {
             parked = dead_letters::parked(&mut *transaction).await.map_err(failed)?;
         }
-        let fold = projection.fold(if at.position == 0 { Ground::Empty } else { Ground::Stored });
+        let fold = projection.fold(if at.position == 0 { FoldBase::Empty } else { FoldBase::Load });
         report.begin(at.position);
-        let letters = Vec::new();
-        Ok(Self { core, tracked, report, generation_id, stored: at, seen: at, fold, skips, parked, letters })
+        let dead_letters = Vec::new();
+        Ok(Self { context, handle, report, generation_id, stored: at, seen: at, fold, skips, parked, dead_letters })
     }
 
     /// Whether an interrupted rebuild that was to keep skips has left any out.
-    async fn left_out(core: &Core, generation_id: &GenerationId, at: Head) -> Result<bool, StoreError> {
-        match core.views.begin(generation_id, at, at).await? {
+    async fn left_out(context: &EngineContext, generation_id: &GenerationId, at: Head) -> Result<bool, StoreError> {
+        match context.views.begin(generation_id, at, at).await? {
             Some(mut transaction) => dead_letters::are_there(&mut *transaction).await,
             None => Ok(false),
         }
@@ -104,12 +104,12 @@ impl Build {
     }
 
     fn failed(&self, error: impl Into<ProjectionError>) -> RebuildError {
-        RebuildError::failed(self.tracked.name(), error)
+        RebuildError::failed(self.handle.name(), error)
     }
 
     /// Whoever mends what failed wants all of it made by the mended code.
     pub async fn discard(&self) {
-        if let Err(error) = self.core.views.discard(&self.generation_id).await {
+        if let Err(error) = self.context.views.discard(&self.generation_id).await {
             tracing::debug!(%error, "the tables of a failed rebuild could not be dropped");
         }
     }
@@ -118,7 +118,7 @@ impl Build {
     pub async fn hear(&mut self, passed: Passed) -> Result<(), RebuildError> {
         match passed {
             Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
-            Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.tracked.name().to_owned(), head }),
+            Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.handle.name().to_owned(), head }),
         }
     }
 
@@ -128,13 +128,13 @@ impl Build {
             return Ok(());
         }
         let events = &events[events.partition_point(|stored| stored.position <= self.seen.position)..];
-        if alone || events.iter().all(|stored| self.tracked.wants(stored)) {
+        if alone || events.iter().all(|stored| self.handle.wants(stored)) {
             self.take_wanted(events, to).await?;
         } else {
-            let wanted: Vec<Stored> = events.iter().filter(|stored| self.tracked.wants(stored)).cloned().collect();
+            let wanted: Vec<Stored> = events.iter().filter(|stored| self.handle.wants(stored)).cloned().collect();
             self.take_wanted(&wanted, to).await?;
         }
-        self.report.at(self.seen.position, &self.core).await.map_err(|error| self.failed(error))?;
+        self.report.at(self.seen.position, &self.context).await.map_err(|error| self.failed(error))?;
         Ok(())
     }
 
@@ -151,18 +151,18 @@ impl Build {
     fn leave_out(&mut self, stored: &Stored) {
         let Some(letter) = self.skips.get(&stored.position) else { return };
         let error = letter.error.clone().unwrap_or_default();
-        let projection = &*self.tracked.projection;
+        let projection = &*self.handle.projection;
         let letters = DeadLetter::of_event(projection, stored, &error, letter.attempts, letter.since);
         let keys = letters.iter().filter_map(|letter| letter.key.as_deref());
         self.parked.extend(keys.map(|key| key_name(key).into_owned()));
-        self.letters.extend(letters);
+        self.dead_letters.extend(letters);
     }
 
     /// Takes in events of which none is left out; they stand for the log up to `to`, if more do not follow.
     async fn take_run(&mut self, events: &[Stored], to: Option<Head>) -> Result<(), RebuildError> {
         if let Some(mut fold) = self.fold.take() {
             for events in events.chunks(FOLDED_AT_ONCE) {
-                let folded = caught(self.fold_in(&mut *fold, events)).await;
+                let folded = guarded(self.fold_in(&mut *fold, events)).await;
                 if let Err(source) = folded {
                     return Err(self.at_event(fold.position(), source));
                 }
@@ -189,19 +189,19 @@ impl Build {
     }
 
     async fn fold_in(&mut self, fold: &mut dyn Fold, events: &[Stored]) -> Result<(), ProjectionError> {
-        let mut keys = Keys::All;
+        let mut keys = KeyFilter::All;
         if !self.parked.is_empty() {
-            self.letters.extend(dead_letters::queue(&*self.tracked.projection, events, &self.parked)?);
-            keys = Keys::Without(&self.parked);
+            self.dead_letters.extend(dead_letters::queue(&*self.handle.projection, events, &self.parked)?);
+            keys = KeyFilter::Without(&self.parked);
         }
-        match gather(fold, events, keys, &*self.core.views, &self.generation_id, self.stored).await? {
+        match gather(fold, events, keys, &*self.context.views, &self.generation_id, self.stored).await? {
             true => Ok(()),
             false => Err(ProjectionError::Other(Box::new(Fenced))),
         }
     }
 
     async fn transaction(&self, to: Head) -> Result<Box<dyn Transaction>, ProjectionError> {
-        let begun = self.core.views.begin(&self.generation_id, self.stored, to).await?;
+        let begun = self.context.views.begin(&self.generation_id, self.stored, to).await?;
         begun.ok_or_else(|| ProjectionError::Other(Box::new(Fenced)))
     }
 
@@ -209,7 +209,7 @@ impl Build {
     fn at_event(&self, position: u64, source: ProjectionError) -> RebuildError {
         match source {
             ProjectionError::Store(_) | ProjectionError::Other(_) => self.failed(source),
-            source => RebuildError::Event { name: self.tracked.name().to_owned(), position, source },
+            source => RebuildError::Event { name: self.handle.name().to_owned(), position, source },
         }
     }
 
@@ -219,27 +219,27 @@ impl Build {
             return Ok(());
         }
         let Some(mut fold) = self.fold.take() else { return Ok(()) };
-        let written = caught(async {
+        let written = guarded(async {
             let mut transaction = self.transaction(self.seen).await?;
             fold.write(&mut *transaction).await?;
-            dead_letters::add(&self.letters, &mut *transaction).await?;
+            dead_letters::add(&self.dead_letters, &mut *transaction).await?;
             Ok(transaction.commit().await?)
         });
         written.await.map_err(|error| self.failed(error))?;
         self.fold = Some(fold);
-        self.letters.clear();
+        self.dead_letters.clear();
         self.stored = self.seen;
         Ok(())
     }
 
     async fn write_run(&mut self, events: &[Stored], to: Head) -> Result<(), RebuildError> {
-        let (views, projection) = (&*self.core.views, &*self.tracked.projection);
-        let name = self.tracked.name().to_owned();
-        if !self.letters.is_empty() {
+        let (views, projection) = (&*self.context.views, &*self.handle.projection);
+        let name = self.handle.name().to_owned();
+        if !self.dead_letters.is_empty() {
             let mut transaction = self.transaction(self.stored).await.map_err(|error| self.failed(error))?;
-            dead_letters::add(&self.letters, &mut *transaction).await.map_err(|error| self.failed(error))?;
+            dead_letters::add(&self.dead_letters, &mut *transaction).await.map_err(|error| self.failed(error))?;
             transaction.commit().await.map_err(|error| self.failed(error))?;
-            self.letters.clear();
+            self.dead_letters.clear();
         }
         let batch = EventBatch { from: self.stored, to, events };
         match step(views, projection, &self.generation_id, batch, false).await {
@@ -250,13 +250,13 @@ impl Build {
             Ok(false) => return Err(RebuildError::Elsewhere(name)),
             Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild fails"),
         }
-        match take_apart(views, projection, &self.generation_id, &mut self.stored, events, to, false).await {
-            Apart::Passed => Ok(()),
-            Apart::Moved => Err(RebuildError::Elsewhere(name)),
-            Apart::Failed { position: Some(position), error } => {
+        match bisect(views, projection, &self.generation_id, &mut self.stored, events, to, false).await {
+            Bisected::Passed => Ok(()),
+            Bisected::Moved => Err(RebuildError::Elsewhere(name)),
+            Bisected::Failed { position: Some(position), error } => {
                 Err(RebuildError::Event { name, position, source: error })
             }
-            Apart::Failed { position: None, error } => Err(self.failed(error)),
+            Bisected::Failed { position: None, error } => Err(self.failed(error)),
         }
     }
 
@@ -265,10 +265,10 @@ impl Build {
         let mut size = page_size(self.light());
         loop {
             let limit = size.limit();
-            let page = read(&self.core, self.seen, limit, &self.tracked.interest).await;
+            let page = read(&self.context, self.seen, limit, &self.handle.interest).await;
             let page = page
                 .map_err(|error| self.failed(error))?
-                .ok_or_else(|| RebuildError::Diverged { name: self.tracked.name().to_owned(), head: self.seen })?;
+                .ok_or_else(|| RebuildError::Diverged { name: self.handle.name().to_owned(), head: self.seen })?;
             size.learn(&page.events);
             self.take(&page.events, page.to, true).await?;
             if page.events.len() < limit {
@@ -284,8 +284,8 @@ impl Build {
         loop {
             self.catch_up().await?;
             // Near the head: hold the live one back for the last steps, so that it cannot run away.
-            let tracked = self.tracked.clone();
-            let _gate = tracked.gate.lock().await;
+            let handle = self.handle.clone();
+            let _write_lock = handle.write_lock.lock().await;
             for _ in 0..LAST_STEPS {
                 self.catch_up().await?;
                 if self.switch().await? {
@@ -296,9 +296,9 @@ impl Build {
     }
 
     async fn index(&self) -> Result<(), RebuildError> {
-        let made = caught(async {
+        let made = guarded(async {
             let mut transaction = self.transaction(self.stored).await?;
-            self.tracked.projection.indexes(&mut *transaction).await?;
+            self.handle.projection.indexes(&mut *transaction).await?;
             Ok(transaction.commit().await?)
         });
         made.await.map_err(|error| self.failed(error))
@@ -306,26 +306,26 @@ impl Build {
 
     /// Makes the new generation the one that is read, unless the live one is further.
     async fn switch(&self) -> Result<bool, RebuildError> {
-        let (views, tracked) = (&*self.core.views, &self.tracked);
-        let (name, version) = tracked.key();
+        let (views, handle) = (&*self.context.views, &self.handle);
+        let (name, version) = handle.key();
         let (live, head) = views.live(&name, version).await.map_err(|error| self.failed(error))?;
         if head.position > self.stored.position && !self.holds(head).await? {
             // The live one was made from another log and is no measure. At position 0, with an id that is not the
             // empty log's, it is still known to be that by whoever reads it.
             let lost = Head { position: 0, event_id: head.event_id };
             let batch = EventBatch { from: head, to: lost, events: &[] };
-            step(views, &*tracked.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
+            step(views, &*handle.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
         }
         let switched = views.switch(&self.generation_id).await.map_err(|error| self.failed(error))?;
         if switched {
-            tracked.publish_anew(&self.generation_id, self.stored);
-            tracked.try_again();
+            handle.publish_anew(&self.generation_id, self.stored);
+            handle.try_again();
         }
         Ok(switched)
     }
 
     async fn holds(&self, head: Head) -> Result<bool, RebuildError> {
-        self.core.holds(head).await.map_err(|error| self.failed(error))
+        self.context.holds(head).await.map_err(|error| self.failed(error))
     }
 }
 

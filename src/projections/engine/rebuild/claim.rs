@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
-use crate::projections::engine::tracked::{Core, Tracked};
 use crate::store::{NoteKind, StoreError};
 
 /// How often a rebuild renews its claim and says how far it is.
@@ -29,7 +29,7 @@ struct Note {
 
 /// The right to rebuild a projection, until it is not renewed.
 pub(super) struct Claim {
-    core: Arc<Core>,
+    context: Arc<EngineContext>,
     name: String,
     version: u64,
     owner: Uuid,
@@ -37,51 +37,54 @@ pub(super) struct Claim {
 
 impl Claim {
     /// `None`: another process has it.
-    pub async fn take(core: &Arc<Core>, tracked: &Tracked) -> Result<Option<Self>, StoreError> {
-        let (name, version) = tracked.key();
-        let claim = Self { core: core.clone(), name, version, owner: Uuid::new_v4() };
+    pub async fn take(context: &Arc<EngineContext>, handle: &ProjectionHandle) -> Result<Option<Self>, StoreError> {
+        let (name, version) = handle.key();
+        let claim = Self { context: context.clone(), name, version, owner: Uuid::new_v4() };
         if claim.hold().await? {
             return Ok(Some(claim));
         }
-        claim.core.views.release_leases(claim.owner).await?;
+        claim.context.views.release_leases(claim.owner).await?;
         Ok(None)
     }
 
     /// A rebuild is led like a projection, under a name of its own.
     async fn hold(&self) -> Result<bool, StoreError> {
         let wanted = [(format!("rebuild of {}", self.name), self.version)];
-        Ok(!self.core.views.acquire_leases(self.owner, &wanted, TERM).await?.is_empty())
+        Ok(!self.context.views.acquire_leases(self.owner, &wanted, TERM).await?.is_empty())
     }
 
     /// Keeps it, and says how far the rebuild is; false, if another process has it by now.
     pub async fn renew(&self, progress: Progress) -> Result<bool, StoreError> {
         let note = serde_json::to_string(&Note { progress, heard: Timestamp::now() }).ok();
-        self.core.views.set_note(&self.name, self.version, NoteKind::Rebuild, note).await?;
+        self.context.views.set_note(&self.name, self.version, NoteKind::Rebuild, note).await?;
         self.hold().await
     }
 
     /// Lets go of it.
     pub async fn release(&self) -> Result<(), StoreError> {
-        self.core.views.set_note(&self.name, self.version, NoteKind::Rebuild, None).await?;
-        self.core.views.release_leases(self.owner).await
+        self.context.views.set_note(&self.name, self.version, NoteKind::Rebuild, None).await?;
+        self.context.views.release_leases(self.owner).await
     }
 }
 
 /// How far a rebuild by any process is, if there is one.
 pub(in crate::projections) async fn heard_of(
-    core: &Core,
-    tracked: &Tracked,
+    context: &EngineContext,
+    handle: &ProjectionHandle,
 ) -> Result<Option<Progress>, StoreError> {
-    if let Some(progress) = *tracked.rebuild.borrow() {
+    if let Some(progress) = *handle.rebuild.borrow() {
         return Ok(Some(progress));
     }
-    noted(core, tracked).await
+    noted(context, handle).await
 }
 
 /// How far a rebuild by another process is.
-pub(super) async fn noted(core: &Core, tracked: &Tracked) -> Result<Option<Progress>, StoreError> {
-    let (name, version) = tracked.key();
-    let note = core.views.note(&name, version, NoteKind::Rebuild).await?;
+pub(super) async fn noted(
+    context: &EngineContext,
+    handle: &ProjectionHandle,
+) -> Result<Option<Progress>, StoreError> {
+    let (name, version) = handle.key();
+    let note = context.views.note(&name, version, NoteKind::Rebuild).await?;
     let note: Option<Note> = note.and_then(|note| serde_json::from_str(&note).ok());
     let fresh = note.filter(|note| Timestamp::now().duration_since(note.heard).abs() < FRESH);
     Ok(fresh.map(|note| note.progress))

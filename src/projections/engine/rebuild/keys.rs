@@ -10,10 +10,10 @@ use super::report::Report;
 use crate::events::{Head, Stored};
 use crate::projections::ProjectionError;
 use crate::projections::engine::dead_letters;
+use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
-use crate::projections::engine::tracked::{Core, Tracked};
-use crate::projections::engine::write::caught;
-use crate::projections::fold::{Ground, Keys, key_name};
+use crate::projections::engine::write::guarded;
+use crate::projections::fold::{FoldBase, KeyFilter, key_name};
 use crate::projections::indexed_text::indexed;
 use crate::projections::projection::DOCUMENTS;
 use crate::store::Cell;
@@ -34,15 +34,15 @@ pub enum Selection {
 }
 
 pub(super) struct KeyBuild {
-    pub core: Arc<Core>,
-    pub tracked: Arc<Tracked>,
+    pub context: Arc<EngineContext>,
+    pub handle: Arc<ProjectionHandle>,
     pub report: Report,
 }
 
 impl KeyBuild {
     pub async fn run(mut self, selection: &Selection) -> Result<Progress, RebuildError> {
-        let name = self.tracked.name().to_owned();
-        if self.tracked.projection.fold(Ground::Anew).is_none() {
+        let name = self.handle.name().to_owned();
+        if self.handle.projection.fold(FoldBase::Replace).is_none() {
             return Err(RebuildError::NoKeys(name));
         }
         let keys: Vec<String> = match selection {
@@ -66,12 +66,12 @@ impl KeyBuild {
 
     /// The keys that the events of a type of aggregate touch.
     async fn touched_by(&mut self, aggregate: &str) -> Result<BTreeSet<String>, RebuildError> {
-        let (tracked, mut keys) = (self.tracked.clone(), BTreeSet::new());
+        let (handle, mut keys) = (self.handle.clone(), BTreeSet::new());
         let mut at = Head::default();
         let end = self.live().await?.1;
         self.each_page(&mut at, end, |events| {
             for stored in events.iter().filter(|stored| stored.aggregate.kind() == aggregate) {
-                keys.extend(tracked.projection.keys(stored)?.unwrap_or_default());
+                keys.extend(handle.projection.keys(stored)?.unwrap_or_default());
             }
             Ok(())
         })
@@ -83,20 +83,20 @@ impl KeyBuild {
     /// that goes from there to the same place: nobody else moves it meanwhile. Answers also whether any event touches
     /// them.
     async fn rebuild(&mut self, keys: &HashSet<String>) -> Result<(Head, bool), RebuildError> {
-        let name = self.tracked.name().to_owned();
-        let Some(mut fold) = self.tracked.projection.fold(Ground::Anew) else {
+        let name = self.handle.name().to_owned();
+        let Some(mut fold) = self.handle.projection.fold(FoldBase::Replace) else {
             return Err(RebuildError::NoKeys(name));
         };
         let names: HashSet<String> = keys.iter().map(|key| key_name(key).into_owned()).collect();
-        let tracked = self.tracked.clone();
-        let mut gate = None;
+        let handle = self.handle.clone();
+        let mut write_lock = None;
         let mut at = Head::default();
         for attempt in 0.. {
             if attempt == TRIES {
-                gate = Some(tracked.gate.lock().await);
+                write_lock = Some(handle.write_lock.lock().await);
             }
             let (generation_id, head) = self.live().await?;
-            let gather = |events: &[Stored]| fold.gather(events, Keys::Only(&names));
+            let gather = |events: &[Stored]| fold.gather(events, KeyFilter::Only(&names));
             self.each_page(&mut at, head, gather).await.map_err(|error| match error {
                 RebuildError::Failed { source: source @ ProjectionError::Panicked(_), name } => {
                     RebuildError::Event { name, position: fold.position(), source }
@@ -105,11 +105,11 @@ impl KeyBuild {
             })?;
             let failed = |error| RebuildError::failed(&name, error);
             let begun =
-                self.core.views.begin(&generation_id, head, head).await.map_err(|error| failed(error.into()))?;
+                self.context.views.begin(&generation_id, head, head).await.map_err(|error| failed(error.into()))?;
             if let Some(mut transaction) = begun {
                 let touched = fold.bytes() > 0;
                 let replace = async {
-                    if tracked.projection.documents() {
+                    if handle.projection.documents() {
                         let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
                         let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(key))]).collect();
                         transaction.execute_many(&sql, rows).await?;
@@ -120,19 +120,19 @@ impl KeyBuild {
                     }
                     Ok(transaction.commit().await?)
                 };
-                caught(replace).await.map_err(failed)?;
+                guarded(replace).await.map_err(failed)?;
                 return Ok((head, touched));
             }
         }
-        drop(gate);
+        drop(write_lock);
         Err(RebuildError::failed(&name, ProjectionError::Other(Box::new(Fenced))))
     }
 
     async fn live(&self) -> Result<(crate::store::GenerationId, Head), RebuildError> {
-        let (name, version) = self.tracked.key();
-        let live = self.core.views.live(&name, version).await;
+        let (name, version) = self.handle.key();
+        let live = self.context.views.live(&name, version).await;
         let (generation_id, head) = live.map_err(|error| RebuildError::failed(&name, error))?;
-        match self.core.holds(head).await.map_err(|error| RebuildError::failed(&name, error))? {
+        match self.context.holds(head).await.map_err(|error| RebuildError::failed(&name, error))? {
             true => Ok((generation_id, head)),
             false => Err(RebuildError::Diverged { name, head }),
         }
@@ -145,15 +145,15 @@ impl KeyBuild {
         end: Head,
         mut take: impl FnMut(&[Stored]) -> Result<(), ProjectionError>,
     ) -> Result<(), RebuildError> {
-        let name = self.tracked.name().to_owned();
+        let name = self.handle.name().to_owned();
         let mut size = page_size(true);
         while at.position < end.position {
-            let page = read(&self.core, *at, size.limit(), &self.tracked.interest).await;
+            let page = read(&self.context, *at, size.limit(), &self.handle.interest).await;
             let page = page.map_err(|error| RebuildError::failed(&name, error))?;
             let page = page.ok_or_else(|| RebuildError::Diverged { name: name.clone(), head: *at })?;
             size.learn(&page.events);
             let wanted = page.events.partition_point(|stored| stored.position <= end.position);
-            let taken = caught(async { take(&page.events[..wanted]) }).await;
+            let taken = guarded(async { take(&page.events[..wanted]) }).await;
             taken.map_err(|source| match source {
                 ProjectionError::Decode { position, source } => {
                     let source = ProjectionError::Decode { position, source };
@@ -162,7 +162,7 @@ impl KeyBuild {
                 source => RebuildError::failed(&name, source),
             })?;
             *at = if page.to.position < end.position { page.to } else { end };
-            self.report.at(at.position, &self.core).await.map_err(|error| RebuildError::failed(&name, error))?;
+            self.report.at(at.position, &self.context).await.map_err(|error| RebuildError::failed(&name, error))?;
             tokio::task::yield_now().await;
         }
         Ok(())

@@ -15,7 +15,6 @@ mod report;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -28,11 +27,11 @@ pub use self::keys::Selection;
 use self::pass::Ready;
 use self::report::Report;
 use super::ReadError;
+use super::handle::{EngineContext, ProjectionHandle};
 use super::progress::Progress;
 use super::reader::union;
-use super::tracked::{Core, Tracked};
 use crate::events::Head;
-use crate::projections::{Ground, ProjectionError};
+use crate::projections::{FoldBase, ProjectionError};
 
 /// A rebuild did not come to its end. What is read stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -119,14 +118,14 @@ fn so_far(elsewhere: bool, progress: Option<Progress>) -> String {
 
 /// What a rebuild does about events that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Skips {
+pub enum SkipPolicy {
     /// It does not begin while there are any.
     #[default]
     Refuse,
     /// They are left out again.
     Keep,
     /// They are taken in: what failed then may not fail any more.
-    TakeIn,
+    Replay,
 }
 
 /// A rebuild under way. It is a future: its end is the rebuild's. Dropped, the rebuild is cancelled, and what is read
@@ -180,18 +179,18 @@ impl Drop for Rebuild {
 
 /// Starts rebuilds of tasks of their own that share one pass over the log. What cannot begin is an error at once.
 pub(super) fn start(
-    core: &Arc<Core>,
-    all: Vec<Arc<Tracked>>,
-    skips: Skips,
+    context: &Arc<EngineContext>,
+    all: Vec<Arc<ProjectionHandle>>,
+    skips: SkipPolicy,
 ) -> Vec<(String, Result<Rebuild, RebuildError>)> {
-    let light = all.iter().all(|tracked| tracked.projection.fold(Ground::Empty).is_some());
-    let interest = union(all.iter().map(|tracked| &tracked.interest));
+    let light = all.iter().all(|handle| handle.projection.fold(FoldBase::Empty).is_some());
+    let interest = union(all.iter().map(|handle| &handle.interest));
     let mut joining = Vec::with_capacity(all.len());
     let rebuilds = all
         .into_iter()
-        .map(|tracked| {
-            let name = tracked.name().to_owned();
-            let begun = begin(core, tracked, |run| {
+        .map(|handle| {
+            let name = handle.name().to_owned();
+            let begun = begin(context, handle, |run| {
                 let (join, joined) = oneshot::channel();
                 joining.push(joined);
                 run.whole(skips, join, pass::pages_ahead(light))
@@ -199,27 +198,31 @@ pub(super) fn start(
             (name, begun)
         })
         .collect();
-    tokio::spawn(pass::pass(core.clone(), interest, joining, pass::page_size(light)));
+    tokio::spawn(pass::pass(context.clone(), interest, joining, pass::page_size(light)));
     rebuilds
 }
 
 /// Starts making some keys anew.
 pub(super) fn start_keys(
-    core: &Arc<Core>,
-    tracked: Arc<Tracked>,
+    context: &Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
     selection: Selection,
 ) -> Result<Rebuild, RebuildError> {
-    begin(core, tracked, |run| run.keys(selection))
+    begin(context, handle, |run| run.keys(selection))
 }
 
 /// Spawns the task of a rebuild, unless this process runs one of the same projection.
-fn begin<F>(core: &Arc<Core>, tracked: Arc<Tracked>, run: impl FnOnce(Run) -> F) -> Result<Rebuild, RebuildError>
+fn begin<F>(
+    context: &Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
+    run: impl FnOnce(Run) -> F,
+) -> Result<Rebuild, RebuildError>
 where
     F: Future<Output = Result<Progress, RebuildError>> + Send + 'static,
 {
-    let name = tracked.name().to_owned();
+    let name = handle.name().to_owned();
     let mut running = None;
-    tracked.rebuild.send_if_modified(|rebuild| {
+    handle.rebuild.send_if_modified(|rebuild| {
         running = *rebuild;
         rebuild.get_or_insert_default();
         running.is_none()
@@ -229,8 +232,8 @@ where
     }
     let (sender, progress) = watch::channel(Progress::default());
     let (cancel, cancelled) = watch::channel(false);
-    let busy = Busy(tracked.clone());
-    let task = run(Run { core: core.clone(), tracked, sender, progress: progress.clone(), cancelled });
+    let busy = Busy(handle.clone());
+    let task = run(Run { context: context.clone(), handle, sender, progress: progress.clone(), cancelled });
     let task = tokio::spawn(async move {
         let result = task.await;
         drop(busy);
@@ -240,7 +243,7 @@ where
 }
 
 /// While it is there, this process rebuilds the projection.
-struct Busy(Arc<Tracked>);
+struct Busy(Arc<ProjectionHandle>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -250,8 +253,8 @@ impl Drop for Busy {
 
 /// What a rebuild's task works with.
 struct Run {
-    core: Arc<Core>,
-    tracked: Arc<Tracked>,
+    context: Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
     sender: watch::Sender<Progress>,
     progress: watch::Receiver<Progress>,
     cancelled: watch::Receiver<bool>,
@@ -261,14 +264,14 @@ impl Run {
     /// Makes the whole projection anew.
     async fn whole(
         self,
-        skips: Skips,
+        skips: SkipPolicy,
         join: oneshot::Sender<Ready>,
         ahead: usize,
     ) -> Result<Progress, RebuildError> {
-        let (core, tracked) = (self.core.clone(), self.tracked.clone());
-        let report = Report::new(tracked.clone(), self.sender.clone());
+        let (context, handle) = (self.context.clone(), self.handle.clone());
+        let report = Report::new(handle.clone(), self.sender.clone());
         self.claimed(async {
-            let mut build = Build::begin(core, tracked, report, skips).await?;
+            let mut build = Build::begin(context, handle, report, skips).await?;
             let (pages, mut passed) = mpsc::channel(ahead);
             // Without the pass, it reads for itself.
             let _ = join.send(Ready { from: build.at(), pages });
@@ -295,8 +298,8 @@ impl Run {
 
     /// Makes some keys anew.
     async fn keys(self, selection: Selection) -> Result<Progress, RebuildError> {
-        let report = Report::new(self.tracked.clone(), self.sender.clone());
-        let build = KeyBuild { core: self.core.clone(), tracked: self.tracked.clone(), report };
+        let report = Report::new(self.handle.clone(), self.sender.clone());
+        let build = KeyBuild { context: self.context.clone(), handle: self.handle.clone(), report };
         self.claimed(build.run(&selection)).await
     }
 
@@ -305,10 +308,10 @@ impl Run {
         &self,
         work: impl Future<Output = Result<Progress, RebuildError>>,
     ) -> Result<Progress, RebuildError> {
-        let name = self.tracked.name();
-        let claim = Claim::take(&self.core, &self.tracked).await;
+        let name = self.handle.name();
+        let claim = Claim::take(&self.context, &self.handle).await;
         let Some(claim) = claim.map_err(|error| RebuildError::failed(name, error))? else {
-            let heard = claim::noted(&self.core, &self.tracked).await;
+            let heard = claim::noted(&self.context, &self.handle).await;
             let progress = heard.map_err(|error| RebuildError::failed(name, error))?;
             return Err(RebuildError::Running { name: name.to_owned(), elsewhere: true, progress });
         };
@@ -321,7 +324,7 @@ impl Run {
             biased;
             // An error means that the handle was dropped.
             _ = cancelled.wait_for(|cancelled| *cancelled) => Err(RebuildError::Cancelled(name.to_owned())),
-            () = self.core.closed() => Err(RebuildError::Cancelled(name.to_owned())),
+            () = self.context.closed() => Err(RebuildError::Cancelled(name.to_owned())),
             result = work => result,
             _ = keeping.join_next() => Err(RebuildError::Elsewhere(name.to_owned())),
         };

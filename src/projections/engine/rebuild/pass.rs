@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::events::Head;
+use crate::projections::engine::handle::EngineContext;
 use crate::projections::engine::reader::PageSize;
-use crate::projections::engine::tracked::Core;
 use crate::store::{Interest, Page, StoreError};
 
 /// The most events and bytes of a page, where all fold in memory: small enough for a processor's cache.
@@ -48,7 +48,7 @@ const AT_ONCE: usize = 2;
 /// Reads the log once, from where the furthest back of them is, and hands each page to all. Ends at a page that is not
 /// full, or when nobody listens any more; what went wrong with the store, each finds out by itself then.
 pub(super) async fn pass(
-    core: Arc<Core>,
+    context: Arc<EngineContext>,
     interest: Interest,
     joining: Vec<oneshot::Receiver<Ready>>,
     size: PageSize,
@@ -62,7 +62,7 @@ pub(super) async fn pass(
     let Some(from) = ready.iter().map(|ready| ready.from).min_by_key(|from| from.position) else { return };
     let alone = asked == 1;
     let mut listening: Vec<mpsc::Sender<Passed>> = ready.into_iter().map(|ready| ready.pages).collect();
-    let mut pages = Pages { core, interest, size, at: from, dense: false, ahead: VecDeque::new() };
+    let mut pages = Pages { context, interest, size, at: from, dense: false, ahead: VecDeque::new() };
     while !listening.is_empty() {
         let (page, full) = match pages.next().await {
             Ok(Some((page, full))) => (Arc::new(page), full),
@@ -94,7 +94,7 @@ pub(super) async fn pass(
 /// Page after page of the log. While one is read, the next one is too: positions have no gap, so a page of which every
 /// event is wanted ends where it is known to.
 struct Pages {
-    core: Arc<Core>,
+    context: Arc<EngineContext>,
     interest: Interest,
     size: PageSize,
     at: Head,
@@ -124,14 +124,14 @@ impl Pages {
         let at_once = if self.dense { AT_ONCE } else { 1 };
         while self.ahead.len() < at_once {
             let after = self.ahead.back().map_or(self.at.position, |last| last.end);
-            let (core, interest, limit) = (self.core.clone(), self.interest.clone(), self.size.limit());
-            let read = tokio::spawn(async move { core.store.read(after, limit, &interest).await });
+            let (context, interest, limit) = (self.context.clone(), self.interest.clone(), self.size.limit());
+            let read = tokio::spawn(async move { context.store.read(after, limit, &interest).await });
             self.ahead.push_back(Ahead { limit, end: after.saturating_add(limit as u64), read });
         }
         let Some(mut first) = self.ahead.pop_front() else { return Ok(None) };
         let page = (&mut first.read).await.unwrap_or(Err(StoreError::Closed))?;
         // Looked at after the page was read, so that the page follows the event that we stand on.
-        if !self.core.holds(self.at).await? {
+        if !self.context.holds(self.at).await? {
             return Ok(None);
         }
         let full = page.events.len() >= first.limit;
@@ -147,12 +147,12 @@ impl Pages {
 
 /// A page after this event; `None`, if the log does not hold that any more.
 pub(super) async fn read(
-    core: &Core,
+    context: &EngineContext,
     after: Head,
     limit: usize,
     interest: &Interest,
 ) -> Result<Option<Page>, StoreError> {
-    let page = core.store.read(after.position, limit, interest).await?;
+    let page = context.store.read(after.position, limit, interest).await?;
     // Looked at after the page was read, so that the page follows the event that we stand on.
-    Ok(core.holds(after).await?.then_some(page))
+    Ok(context.holds(after).await?.then_some(page))
 }

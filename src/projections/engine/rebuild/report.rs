@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
-use crate::projections::engine::tracked::{Core, Tracked};
 use crate::store::StoreError;
 
 /// How often it is told at most: the log's head is looked up for it.
@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Tells those who hold the [`Rebuild`](super::Rebuild), and who asks for the status.
 pub(super) struct Report {
-    tracked: Arc<Tracked>,
+    handle: Arc<ProjectionHandle>,
     progress: watch::Sender<Progress>,
     since: Instant,
     told: Option<Instant>,
@@ -23,8 +23,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub fn new(tracked: Arc<Tracked>, progress: watch::Sender<Progress>) -> Self {
-        Self { tracked, progress, since: Instant::now(), told: None, from: AtomicU64::new(0) }
+    pub fn new(handle: Arc<ProjectionHandle>, progress: watch::Sender<Progress>) -> Self {
+        Self { handle, progress, since: Instant::now(), told: None, from: AtomicU64::new(0) }
     }
 
     /// Where it begins: what an interrupted rebuild had done is not counted in the rate.
@@ -33,12 +33,12 @@ impl Report {
     }
 
     /// It has come to this position.
-    pub async fn at(&mut self, position: u64, core: &Core) -> Result<(), StoreError> {
+    pub async fn at(&mut self, position: u64, context: &EngineContext) -> Result<(), StoreError> {
         if self.told.is_some_and(|told| told.elapsed() < EVERY) {
             return Ok(());
         }
         self.told = Some(Instant::now());
-        let head = core.store.head().await?.position;
+        let head = context.store.head().await?.position;
         self.tell(position, head);
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Report {
         let eta = Duration::try_from_secs_f64(left / events_per_second).ok();
         let progress = Progress { position, head: head.max(position), events_per_second, eta };
         self.progress.send_replace(progress);
-        self.tracked.rebuild.send_replace(Some(progress));
+        self.handle.rebuild.send_replace(Some(progress));
         progress
     }
 }

@@ -8,10 +8,10 @@ use super::{Halt, Runner};
 use crate::events::Head;
 use crate::projections::ProjectionError;
 use crate::projections::engine::adopt;
+use crate::projections::engine::handle::RunState;
 use crate::projections::engine::reader::PageSize;
-use crate::projections::engine::tracked::Standing;
-use crate::projections::engine::write::{caught, gather};
-use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, Ground, Keys};
+use crate::projections::engine::write::{gather, guarded};
+use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, FoldBase, KeyFilter};
 
 /// The most that is read at a time: small enough for a processor's cache.
 const EVENTS: usize = 4_000;
@@ -30,7 +30,7 @@ impl Runner {
         if self.take_over().await? {
             return Ok(());
         }
-        let Some(mut fold) = self.tracked.projection.fold(Ground::Empty) else { return Ok(()) };
+        let Some(mut fold) = self.handle.projection.fold(FoldBase::Empty) else { return Ok(()) };
         let mut size = PageSize::new(EVENTS, BYTES);
         let mut written = Instant::now();
         loop {
@@ -38,13 +38,13 @@ impl Runner {
             let page = self.read(limit).await?;
             let full = page.events.len() >= limit;
             if full {
-                self.tracked.stand(Standing::CatchingUp);
+                self.handle.set_run_state(RunState::CatchingUp);
             }
             size.learn(&page.events);
             for events in page.events.chunks(FOLDED_AT_ONCE) {
-                let views = self.core.views.clone();
-                let folded = gather(&mut *fold, events, Keys::All, &*views, &self.generation_id, self.stored);
-                match caught(folded).await {
+                let views = self.context.views.clone();
+                let folded = gather(&mut *fold, events, KeyFilter::All, &*views, &self.generation_id, self.stored);
+                match guarded(folded).await {
                     Ok(true) => {}
                     Ok(false) => return Err(Halt::Moved),
                     Err(error) => return self.give_up(&error),
@@ -68,10 +68,11 @@ impl Runner {
 
     /// Goes on from the rows of another version, if there are any that fit.
     async fn take_over(&mut self) -> Result<bool, Halt> {
-        let (core, tracked, generation_id) = (self.core.clone(), self.tracked.clone(), self.generation_id.clone());
-        let taken = self.insist(|| async {
-            let _gate = tracked.gate.lock().await;
-            adopt::take_over(&*core.store, &*core.views, &*tracked.projection, &generation_id).await
+        let (context, handle, generation_id) =
+            (self.context.clone(), self.handle.clone(), self.generation_id.clone());
+        let taken = self.with_retries(|| async {
+            let _write_lock = handle.write_lock.lock().await;
+            adopt::take_over(&*context.store, &*context.views, &*handle.projection, &generation_id).await
         });
         let Some(head) = taken.await? else { return Ok(false) };
         self.arrive(head);
@@ -84,11 +85,11 @@ impl Runner {
         if seen == self.stored {
             return Ok(true);
         }
-        let tracked = self.tracked.clone();
-        let _gate = tracked.gate.lock().await;
-        let begun = self.core.views.begin(&self.generation_id, self.stored, seen).await?;
+        let handle = self.handle.clone();
+        let _write_lock = handle.write_lock.lock().await;
+        let begun = self.context.views.begin(&self.generation_id, self.stored, seen).await?;
         let Some(mut transaction) = begun else { return Ok(false) };
-        caught(async {
+        guarded(async {
             fold.write(&mut *transaction).await?;
             Ok(transaction.commit().await?)
         })
@@ -99,7 +100,7 @@ impl Runner {
 
     /// Goes back to what is written.
     fn give_up(&mut self, error: &ProjectionError) -> Result<(), Halt> {
-        tracing::debug!(projection = self.tracked.name(), %error, "folding in memory fails");
+        tracing::debug!(projection = self.handle.name(), %error, "folding in memory fails");
         self.seen = self.stored;
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Halt, Runner};
 use crate::events::{Head, Stored};
-use crate::projections::engine::reader::Shared;
+use crate::projections::engine::reader::SharedPage;
 use crate::store::Page;
 
 /// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.
@@ -23,24 +23,24 @@ impl Runner {
     /// Takes pages from the shared reader; returns when it has to read for itself.
     pub(super) async fn keep_up(&mut self) -> Result<(), Halt> {
         loop {
-            if self.tracked.is_asked_beyond(self.stored.position) {
+            if self.handle.is_asked_beyond(self.stored.position) {
                 self.write_checkpoint().await?;
             }
             let due = self.ahead.map(|since| since + COALESCE);
             tokio::select! {
                 biased;
-                () = self.core.closed() => {
+                () = self.context.closed() => {
                     self.write_checkpoint().await?;
                     return Err(Halt::Closed);
                 }
-                () = self.tracked.nudge.notified() => {}
+                () = self.handle.nudge.notified() => {}
                 shared = self.pages.recv() => match shared {
-                    Ok(Shared::Page { from, page }) => {
+                    Ok(SharedPage::Page { from, page }) => {
                         if from.position > self.seen.position || !self.take_shared(from, page).await? {
                             return Ok(());
                         }
                     }
-                    Ok(Shared::Gap) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Ok(SharedPage::Gap) | Err(RecvError::Lagged(_)) => return Ok(()),
                     Err(RecvError::Closed) => return Err(Halt::Closed),
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -62,15 +62,15 @@ impl Runner {
         if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
             return self.check_seen().await.map(|()| true);
         }
-        let core = self.core.clone();
-        let _turn = timeout(TURN, core.turns.acquire()).await;
+        let context = self.context.clone();
+        let _turn = timeout(TURN, context.turns.acquire()).await;
         let (waiting, whole) = self.waiting(&page);
         let to = waiting.last().unwrap_or(&page).to;
-        let events: Cow<'_, [Stored]> = match waiting.is_empty() && self.tracked.wants_all() {
+        let events: Cow<'_, [Stored]> = match waiting.is_empty() && self.handle.wants_all() {
             true => Cow::Borrowed(&page.events[start..]),
             false => {
                 let events = page.events[start..].iter().chain(waiting.iter().flat_map(|page| &page.events));
-                events.filter(|stored| self.tracked.wants(stored)).cloned().collect()
+                events.filter(|stored| self.handle.wants(stored)).cloned().collect()
             }
         };
         self.size.learn(&events);
@@ -84,7 +84,7 @@ impl Runner {
         let (mut waiting, mut to, mut events) = (Vec::new(), first.to, first.events.len());
         while events < self.size.limit() {
             match self.pages.try_recv() {
-                Ok(Shared::Page { from, page }) if from == to => {
+                Ok(SharedPage::Page { from, page }) if from == to => {
                     to = page.to;
                     events += page.events.len();
                     waiting.push(page);

@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::dead_letters;
-use super::reader::{PageSize, Shared};
-use super::status::{Stop, Unknown};
-use super::tracked::{Core, Standing, Tracked};
-use super::write::{ATTEMPTS, Apart, attempt, set_up, step, take_apart};
+use super::handle::{EngineContext, ProjectionHandle, RunState};
+use super::reader::{PageSize, SharedPage};
+use super::status::{StopInfo, UnknownEvent};
+use super::write::{ATTEMPTS, Bisected, bisect, retry, set_up, step};
 use crate::events::{DecodeError, Head, Stored};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
@@ -29,9 +29,9 @@ const CATCH_UP_BYTES: usize = 8 << 20;
 const LOOK_FOR_HELP: Duration = Duration::from_secs(1);
 
 pub(super) struct Runner {
-    core: Arc<Core>,
-    tracked: Arc<Tracked>,
-    pages: broadcast::Receiver<Shared>,
+    context: Arc<EngineContext>,
+    handle: Arc<ProjectionHandle>,
+    pages: broadcast::Receiver<SharedPage>,
     size: PageSize,
     generation_id: GenerationId,
     /// The checkpoint in the database.
@@ -54,17 +54,21 @@ enum Halt {
     /// Another process leads.
     Lost,
     /// This program does not know an event.
-    Unknown(Unknown),
-    Stop(Stop),
+    Unknown(UnknownEvent),
+    Stop(StopInfo),
 }
 
 impl Runner {
-    pub fn new(core: Arc<Core>, tracked: Arc<Tracked>, pages: broadcast::Receiver<Shared>) -> Self {
-        let (generation_id, head) = (tracked.generation_id(), tracked.head());
+    pub fn new(
+        context: Arc<EngineContext>,
+        handle: Arc<ProjectionHandle>,
+        pages: broadcast::Receiver<SharedPage>,
+    ) -> Self {
+        let (generation_id, head) = (handle.generation_id(), handle.head());
         let size = PageSize::new(CATCH_UP_EVENTS, CATCH_UP_BYTES);
         Self {
-            core,
-            tracked,
+            context,
+            handle,
             pages,
             size,
             generation_id,
@@ -78,12 +82,12 @@ impl Runner {
 
     /// Runs until the application closes.
     pub async fn run(mut self) {
-        let (core, mut leading) = (self.core.clone(), self.tracked.leading());
+        let (context, mut leading) = (self.context.clone(), self.handle.leading());
         loop {
             tokio::select! {
-                () = core.closed() => return,
-                // The sender is there as long as `tracked` is.
-                _ = leading.wait_for(|leads| *leads) => self.tracked.stand(Standing::CatchingUp),
+                () = context.closed() => return,
+                // The sender is there as long as `handle` is.
+                _ = leading.wait_for(|leads| *leads) => self.handle.set_run_state(RunState::CatchingUp),
             }
             // Left in the middle of a transaction, that is rolled back.
             let halt = tokio::select! {
@@ -92,7 +96,7 @@ impl Runner {
             };
             let halt = match halt {
                 Halt::Stop(stop) => tokio::select! {
-                    halt = self.stand_still(stop) => halt,
+                    halt = self.wait_until_resumed(stop) => halt,
                     _ = leading.wait_for(|leads| !*leads) => Halt::Lost,
                 },
                 halt => halt,
@@ -100,11 +104,11 @@ impl Runner {
             match halt {
                 Halt::Closed => return,
                 Halt::Moved | Halt::Stop(_) => {}
-                Halt::Lost => self.tracked.stand(Standing::Away),
+                Halt::Lost => self.handle.set_run_state(RunState::Away),
                 Halt::Unknown(unknown) => {
-                    tracing::warn!(projection = self.tracked.name(), "waiting {unknown}");
-                    self.tracked.yield_before(unknown);
-                    core.yielded.notify_one();
+                    tracing::warn!(projection = self.handle.name(), "waiting {unknown}");
+                    self.handle.yield_before(unknown);
+                    context.yielded.notify_one();
                 }
             }
         }
@@ -117,7 +121,7 @@ impl Runner {
             self.fill().await?;
             loop {
                 self.catch_up().await?;
-                self.tracked.stand(Standing::Live);
+                self.handle.set_run_state(RunState::Live);
                 self.keep_up().await?;
             }
         }
@@ -128,15 +132,15 @@ impl Runner {
 
     /// Reads the live generation and its checkpoint from the database.
     async fn reload(&mut self) -> Result<(), Halt> {
-        let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
-        let (core, tracked) = (self.core.clone(), self.tracked.clone());
+        let (name, version) = (self.handle.name().to_owned(), self.handle.projection.version());
+        let (context, handle) = (self.context.clone(), self.handle.clone());
         let (generation_id, head, parked) = self
-            .insist(|| async {
-                let (generation_id, head) = core.views.live(&name, version).await?;
+            .with_retries(|| async {
+                let (generation_id, head) = context.views.live(&name, version).await?;
                 if head.position == 0 && head.event_id.is_nil() {
-                    set_up(&*core.views, &*tracked.projection, &generation_id, true).await?;
+                    set_up(&*context.views, &*handle.projection, &generation_id, true).await?;
                 }
-                let mut snapshot = core.views.read(&name, version).await?;
+                let mut snapshot = context.views.read(&name, version).await?;
                 let parked = dead_letters::count(&mut *snapshot).await? > 0;
                 Ok((generation_id, head, parked))
             })
@@ -145,7 +149,7 @@ impl Runner {
         self.pages = self.pages.resubscribe();
         self.parked = parked;
         (self.generation_id, self.stored, self.seen, self.ahead) = (generation_id, head, head, None);
-        self.tracked.publish_anew(&self.generation_id, head);
+        self.handle.publish_anew(&self.generation_id, head);
         self.check_seen().await
     }
 
@@ -156,7 +160,7 @@ impl Runner {
             let page = self.read(limit).await?;
             let full = page.events.len() >= limit;
             if full {
-                self.tracked.stand(Standing::CatchingUp);
+                self.handle.set_run_state(RunState::CatchingUp);
             }
             self.size.learn(&page.events);
             self.take(&page.events, page.to).await?;
@@ -167,8 +171,9 @@ impl Runner {
     }
 
     async fn read(&mut self, limit: usize) -> Result<Page, Halt> {
-        let (core, tracked, after) = (self.core.clone(), self.tracked.clone(), self.seen.position);
-        let page = self.insist(|| async { Ok(core.store.read(after, limit, &tracked.interest).await?) }).await?;
+        let (context, handle, after) = (self.context.clone(), self.handle.clone(), self.seen.position);
+        let page =
+            self.with_retries(|| async { Ok(context.store.read(after, limit, &handle.interest).await?) }).await?;
         // Looked at after the page was read, so that the page follows the event that we stand on.
         self.check_seen().await?;
         Ok(page)
@@ -176,13 +181,13 @@ impl Runner {
 
     /// Stops where the log does not hold the event that it was at, if that is what the database says as well.
     async fn check_seen(&mut self) -> Result<(), Halt> {
-        let (core, seen) = (self.core.clone(), self.seen);
-        if self.insist(|| async { Ok(core.holds(seen).await?) }).await? {
+        let (context, seen) = (self.context.clone(), self.seen);
+        if self.with_retries(|| async { Ok(context.holds(seen).await?) }).await? {
             return Ok(());
         }
         // Where log and views lie in one database, an older state of both was put back: then we stand elsewhere.
-        let (core, generation_id) = (self.core.clone(), self.generation_id.clone());
-        let stored = self.insist(|| async { Ok(core.views.checkpoint(&generation_id).await?) }).await?;
+        let (context, generation_id) = (self.context.clone(), self.generation_id.clone());
+        let stored = self.with_retries(|| async { Ok(context.views.checkpoint(&generation_id).await?) }).await?;
         Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
     }
 
@@ -208,31 +213,31 @@ impl Runner {
 
     /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
     async fn advance(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
-        let (core, tracked) = (self.core.clone(), self.tracked.clone());
+        let (context, handle) = (self.context.clone(), self.handle.clone());
         let (generation_id, from, parked) = (self.generation_id.clone(), self.stored, self.parked);
-        let result = attempt(&core, || async {
-            let _gate = tracked.gate.lock().await;
+        let result = retry(&context, || async {
+            let _write_lock = handle.write_lock.lock().await;
             // Another process may have made the generation again, without its tables, in a views file that was removed.
             if from == Head::default() {
-                set_up(&*core.views, &*tracked.projection, &generation_id, true).await?;
+                set_up(&*context.views, &*handle.projection, &generation_id, true).await?;
             }
-            step(&*core.views, &*tracked.projection, &generation_id, EventBatch { from, to, events }, parked).await
+            step(&*context.views, &*handle.projection, &generation_id, EventBatch { from, to, events }, parked)
+                .await
         });
         match result.await {
             Ok(true) => {}
             Ok(false) => return Err(Halt::Moved),
             Err(None) => return Err(Halt::Closed),
             Err(Some(error)) => {
-                tracing::warn!(projection = tracked.name(), %error, "a batch fails; looking for the event");
-                let _gate = tracked.gate.lock().await;
+                tracing::warn!(projection = handle.name(), %error, "a batch fails; looking for the event");
+                let _write_lock = handle.write_lock.lock().await;
                 let mut at = from;
                 let apart =
-                    take_apart(&*core.views, &*tracked.projection, &generation_id, &mut at, events, to, parked)
-                        .await;
+                    bisect(&*context.views, &*handle.projection, &generation_id, &mut at, events, to, parked).await;
                 match apart {
-                    Apart::Passed => {}
-                    Apart::Moved => return Err(Halt::Moved),
-                    Apart::Failed { position, error } => {
+                    Bisected::Passed => {}
+                    Bisected::Moved => return Err(Halt::Moved),
+                    Bisected::Failed { position, error } => {
                         self.arrive(at);
                         return Err(self.stop(position, &error));
                     }
@@ -242,9 +247,9 @@ impl Runner {
         self.arrive(to);
         if self.noted {
             self.noted = self
-                .core
+                .context
                 .views
-                .set_note(tracked.name(), tracked.projection.version(), NoteKind::Stop, None)
+                .set_note(handle.name(), handle.projection.version(), NoteKind::Stop, None)
                 .await
                 .is_err();
         }
@@ -253,16 +258,16 @@ impl Runner {
 
     fn arrive(&mut self, at: Head) {
         (self.stored, self.seen, self.ahead) = (at, at, None);
-        self.tracked.publish(&self.generation_id, at);
+        self.handle.publish(&self.generation_id, at);
     }
 
     /// Asks the database again and again, and stops when it keeps failing.
-    async fn insist<T, F>(&mut self, ask: impl FnMut() -> F) -> Result<T, Halt>
+    async fn with_retries<T, F>(&mut self, ask: impl FnMut() -> F) -> Result<T, Halt>
     where
         F: Future<Output = Result<T, ProjectionError>>,
     {
-        let core = self.core.clone();
-        attempt(&core, ask).await.map_err(|error| match error {
+        let context = self.context.clone();
+        retry(&context, ask).await.map_err(|error| match error {
             None => Halt::Closed,
             Some(error) => {
                 let position = match &error {
@@ -278,11 +283,11 @@ impl Runner {
         match error {
             ProjectionError::Store(StoreError::Closed) => return Halt::Closed,
             ProjectionError::Decode { position, source: DecodeError::UnknownType(event_type) } => {
-                return Halt::Unknown(Unknown { position: *position, event_type: event_type.clone() });
+                return Halt::Unknown(UnknownEvent { position: *position, event_type: event_type.clone() });
             }
             _ => {}
         }
-        Halt::Stop(Stop {
+        Halt::Stop(StopInfo {
             reason: error_chain(error),
             position,
             attempts: ATTEMPTS,
@@ -295,33 +300,33 @@ impl Runner {
 
     fn diverged(&self) -> Halt {
         let generation = self.generation_id.generation;
-        Halt::Stop(Stop::log_diverged(self.tracked.name(), generation, self.seen, self.stored))
+        Halt::Stop(StopInfo::log_diverged(self.handle.name(), generation, self.seen, self.stored))
     }
 
     /// Says that it stopped, and waits until it may try again.
-    async fn stand_still(&mut self, stop: Stop) -> Halt {
-        let (name, version) = (self.tracked.name().to_owned(), self.tracked.projection.version());
+    async fn wait_until_resumed(&mut self, stop: StopInfo) -> Halt {
+        let (name, version) = (self.handle.name().to_owned(), self.handle.projection.version());
         tracing::error!(projection = name, "stopped {stop}");
         if let Ok(note) = serde_json::to_string(&stop) {
-            self.noted = self.core.views.set_note(&name, version, NoteKind::Stop, Some(note)).await.is_ok();
+            self.noted = self.context.views.set_note(&name, version, NoteKind::Stop, Some(note)).await.is_ok();
         }
         let here = (stop.generation, stop.at);
-        self.tracked.stand(Standing::Stopped(stop));
+        self.handle.set_run_state(RunState::Stopped(stop));
         loop {
             tokio::select! {
-                () = self.core.closed() => return Halt::Closed,
-                () = self.tracked.resume.notified() => break,
+                () = self.context.closed() => return Halt::Closed,
+                () = self.handle.resume.notified() => break,
                 () = tokio::time::sleep(LOOK_FOR_HELP) => {}
             }
             let cleared =
-                self.noted && matches!(self.core.views.note(&name, version, NoteKind::Stop).await, Ok(None));
-            let refreshed = self.tracked.refresh(&*self.core.views).await.is_ok();
-            let moved = refreshed && (self.tracked.generation_id().generation, self.tracked.head()) != here;
+                self.noted && matches!(self.context.views.note(&name, version, NoteKind::Stop).await, Ok(None));
+            let refreshed = self.handle.refresh(&*self.context.views).await.is_ok();
+            let moved = refreshed && (self.handle.generation_id().generation, self.handle.head()) != here;
             if cleared || moved {
                 break;
             }
         }
-        self.tracked.stand(Standing::CatchingUp);
+        self.handle.set_run_state(RunState::CatchingUp);
         Halt::Moved
     }
 }

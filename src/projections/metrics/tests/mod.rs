@@ -1,8 +1,8 @@
 //! The metrics on a real store.
 
-mod below;
-mod crowds;
-mod shifts;
+mod anomalies;
+mod child_topics;
+mod frequencies;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::events::{Action, Stored, Topic};
 use crate::projections::presenter::present;
 use crate::projections::tests::fixture::places::*;
 use crate::projections::tests::fixture::*;
-use crate::projections::{Bound, QueryError};
+use crate::projections::{QueryError, RangeBound};
 use crate::store::{Cell, ViewSnapshot};
 
 const TABLES: &[&str] = &["names", "entries", "blocks", "running", "crowds"];
@@ -28,10 +28,17 @@ fn seconds(seconds: i64) -> SignedDuration {
 }
 
 /// The metric, counted by hand.
-fn by_hand(log: &[Stored], topic: &str, from: Option<Bound>, until: Option<Bound>, now: Timestamp) -> Metric {
+fn by_hand(
+    log: &[Stored],
+    topic: &str,
+    from: Option<RangeBound>,
+    until: Option<RangeBound>,
+    now: Timestamp,
+) -> Metric {
     let types = types();
     let topic: Topic = topic.parse().unwrap();
-    let reached = |bound: Option<Bound>, stored: &Stored| bound.is_some_and(|at| Place::is_reached_by(at, stored));
+    let reached =
+        |bound: Option<RangeBound>, stored: &Stored| bound.is_some_and(|at| Place::is_reached_by(at, stored));
     let within: Vec<&Stored> = log
         .iter()
         .filter(|stored| from.is_none() || reached(from, stored))
@@ -54,12 +61,12 @@ fn by_hand(log: &[Stored], topic: &str, from: Option<Bound>, until: Option<Bound
     let at = |bound| log.iter().find(|stored| reached(Some(bound), stored)).map(|stored| stored.recorded_at);
     metric.until = match until {
         None => now,
-        Some(Bound::Time(time)) => time.min(now),
+        Some(RangeBound::Time(time)) => time.min(now),
         Some(bound) => at(bound).unwrap_or(now),
     };
     metric.from = match from {
         None => None,
-        Some(Bound::Time(time)) => Some(time),
+        Some(RangeBound::Time(time)) => Some(time),
         Some(bound) => Some(at(bound).unwrap_or(metric.until)),
     };
     for stored in within {
@@ -95,7 +102,7 @@ fn topics() -> impl Strategy<Value = &'static str> {
     )
 }
 
-fn ask(world: &World, topic: &str, from: Option<Bound>, until: Option<Bound>) -> MetricQuery {
+fn ask(world: &World, topic: &str, from: Option<RangeBound>, until: Option<RangeBound>) -> MetricQuery {
     let query = world.metric().topic(topic);
     let query = from.into_iter().fold(query, |query, from| query.from(from));
     until.into_iter().fold(query, |query, until| query.until(until))
@@ -273,7 +280,7 @@ async fn a_count_is_a_search_at_each_end_of_its_range() {
     let world = World::new().await;
     world.append((0..600).map(any_act).collect()).await;
     let mut snapshot: Box<dyn ViewSnapshot> = world.settled("metrics").await.snapshot().await.unwrap();
-    let (sql, parameters) = super::ledger::last_blocks(1, &[0, 3, 9].into(), &*snapshot);
+    let (sql, parameters) = super::block_reader::last_blocks(1, &[0, 3, 9].into(), &*snapshot);
     let steps = snapshot.query(&format!("EXPLAIN QUERY PLAN {sql}"), parameters).await.unwrap();
     let plan: Vec<&str> = steps.iter().filter_map(|step| step.last().and_then(Cell::text)).collect();
     assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (topic=? AND block<?)")), "{plan:#?}");

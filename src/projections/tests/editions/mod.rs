@@ -191,8 +191,8 @@ impl Projection for Counted {
         self.0.keys(stored)
     }
 
-    fn fold(&self, ground: Ground) -> Option<Box<dyn Fold>> {
-        Some(Box::new(CountedFold(self.0.fold(ground)?, self.1.clone())))
+    fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
+        Some(Box::new(CountedFold(self.0.fold(base)?, self.1.clone())))
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -213,7 +213,7 @@ struct CountedFold(Box<dyn Fold>, Arc<AtomicU64>);
 
 #[async_trait]
 impl Fold for CountedFold {
-    fn gather(&mut self, events: &[Stored], keys: Keys<'_>) -> Result<(), ProjectionError> {
+    fn gather(&mut self, events: &[Stored], keys: KeyFilter<'_>) -> Result<(), ProjectionError> {
         self.1.fetch_add(events.len() as u64, Ordering::Relaxed);
         self.0.gather(events, keys)
     }
@@ -371,7 +371,7 @@ async fn first(directory: &std::path::Path, bulbs: u64) -> Writer {
 /// Builds all anew, and says that nothing is different then.
 async fn is_as_if_built_anew(program: &Program) {
     let answers = program.answers().await;
-    for (_, rebuild) in program.projections.rebuild_all(Skips::Refuse) {
+    for (_, rebuild) in program.projections.rebuild_all(SkipPolicy::Refuse) {
         rebuild.unwrap().await.unwrap();
     }
     for (now, before) in program.answers().await.iter().zip(&answers) {

@@ -12,20 +12,24 @@ async fn minute(world: &World, acts: &[(&str, u64)]) {
     world.pass(seconds(60));
 }
 
-fn found(shifts: &Shifts) -> Vec<(Option<&str>, u64)> {
-    shifts.shifts.iter().map(|shift| (shift.actor.as_ref().map(|actor| actor.as_str()), shift.count)).collect()
+fn found(anomalies: &Anomalies) -> Vec<(Option<&str>, u64)> {
+    anomalies
+        .anomalies
+        .iter()
+        .map(|anomaly| (anomaly.actor.as_ref().map(|actor| actor.as_str()), anomaly.count))
+        .collect()
 }
 
-/// Mission D20: a planted tenfold shift is flagged, with its numbers; a steady fixture is silent; history can be asked
+/// Mission D20: a planted tenfold change is flagged, with its numbers; a steady fixture is silent; history can be asked
 /// again, in any pieces, and says the same.
 #[tokio::test]
-async fn a_tenfold_shift_is_flagged_and_what_is_steady_is_not() {
+async fn a_tenfold_change_is_flagged_and_what_is_steady_is_not() {
     let world = World::new().await;
     for n in 0..40 {
         minute(&world, &[("alice", 10 + n % 3), ("bob", 4 + n % 2), ("carol", u64::from(n > 35))]).await;
     }
     world.settled("metrics").await;
-    let all = async || world.metric().topic("bell").shifts(seconds(60)).await.unwrap();
+    let all = async || world.metric().topic("bell").anomalies(seconds(60)).await.unwrap();
     let steady = all().await;
     assert_eq!((found(&steady), steady.slices), (vec![], 40));
 
@@ -35,30 +39,30 @@ async fn a_tenfold_shift_is_flagged_and_what_is_steady_is_not() {
     }
     minute(&world, &[("alice", 0), ("bob", 4)]).await;
     world.settled("metrics").await;
-    let shifts = all().await;
+    let anomalies = all().await;
     let expected = [(None, 140), (Some("user:bob"), 40), (Some("user:alice"), 0)];
-    assert_eq!(found(&shifts), expected, "dave has no past to be far from");
-    let bob = &shifts.shifts[1];
+    assert_eq!(found(&anomalies), expected, "dave has no past to be far from");
+    let bob = &anomalies.anomalies[1];
     assert_eq!((bob.usual, bob.past, bob.from), (4.5, 30, BEGIN.parse::<Timestamp>().unwrap() + seconds(40 * 60)));
-    assert!(bob.score > 4.0 && shifts.shifts[2].score < -4.0);
-    assert_eq!((shifts.slices, shifts.head), (52, world.log().await.last().unwrap().head()));
+    assert!(bob.score > 4.0 && anomalies.anomalies[2].score < -4.0);
+    assert_eq!((anomalies.slices, anomalies.head), (52, world.log().await.last().unwrap().head()));
 
-    // Asked again in pieces, and after all was built anew.
+    // Queried again in pieces, and after a rebuild.
     world.projections.rebuild("metrics").unwrap().await.unwrap();
     let begin: Timestamp = BEGIN.parse().unwrap();
     let mut pieces = Vec::new();
     for (from, until) in [(0, 35), (35, 41), (41, 45), (45, 52)] {
         let piece = world.metric().topic("bell").between(begin + seconds(from * 60), begin + seconds(until * 60));
-        pieces.extend(piece.shifts(seconds(60)).await.unwrap().shifts);
+        pieces.extend(piece.anomalies(seconds(60)).await.unwrap().anomalies);
     }
-    assert_eq!(pieces, shifts.shifts);
+    assert_eq!(pieces, anomalies.anomalies);
     // What is not over yet is not judged.
     world.append((0..500).map(|_| ring("alice")).collect()).await;
     world.settled("metrics").await;
-    assert_eq!(all().await.shifts, shifts.shifts);
+    assert_eq!(all().await.anomalies, anomalies.anomalies);
     world.close().await;
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_tenfold_shift_is_flagged_and_what_is_steady_is_not,
+    a_tenfold_change_is_flagged_and_what_is_steady_is_not,
 }

@@ -1,4 +1,4 @@
-//! [`Running`]: the running numbers of a topic.
+//! [`PrefixSums`]: the running numbers of a topic.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(super) const WINDOWS: [i64; 3] = [60_000_000, 3_600_000_000, 86_400_000_000]
 
 /// All events of a topic up to some place, in numbers. What lies between two places is the difference.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Running {
+pub(super) struct PrefixSums {
     /// The position of the first event.
     first: u64,
     /// When the last one was recorded, in microseconds.
@@ -23,7 +23,7 @@ pub(super) struct Running {
     types: BTreeMap<u32, u64>,
 }
 
-impl Running {
+impl PrefixSums {
     /// Takes in an event.
     pub fn take_in(&mut self, entry: &Entry) {
         if self.first == 0 {

@@ -1,4 +1,4 @@
-//! [`Below`]: the topics one step below another that the log has.
+//! [`ChildTopics`]: the topics one step below another that the log has.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::events::{Head, Topic};
 
 /// The topics one step below another that have events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Below {
+pub struct ChildTopics {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that it is true at.
@@ -20,16 +20,16 @@ pub struct Below {
 }
 
 impl Plan {
-    pub(super) async fn below(&self, most: usize) -> Result<Below, MetricError> {
+    pub(super) async fn child_topics(&self, most: usize) -> Result<ChildTopics, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         // One more tells whether these are all.
-        let mut found = names::below(&self.topic, most.saturating_add(1), &mut *snapshot).await?;
+        let mut found = names::child_topics(&self.topic, most.saturating_add(1), &mut *snapshot).await?;
         let complete = found.len() <= most;
         found.truncate(most);
         found.sort_unstable();
         let topics = found.iter().filter_map(|topic| topic.parse().ok()).collect();
-        Ok(Below { topic: self.topic.clone(), head, topics, complete })
+        Ok(ChildTopics { topic: self.topic.clone(), head, topics, complete })
     }
 }

@@ -1,4 +1,4 @@
-//! [`Ledger`]: the numbers of one topic, read from a snapshot of the metrics.
+//! [`BlockReader`]: the numbers of one topic, read from a snapshot of the metrics.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde::de::Error as _;
 
 use super::blocks::{self, Pieces};
-use super::crowd::{Crowd, Share};
 use super::entry::{self, Columns, Entry, ROOT};
+use super::frequency_table::{FrequencyTable, Share};
 use super::names::{self, Kind};
-use super::running::Running;
+use super::prefix_sums::PrefixSums;
 use crate::events::Topic;
 use crate::projections::ReadError;
 use crate::projections::metrics::Metrics;
@@ -20,7 +20,7 @@ use crate::store::{Cell, Row, ViewSnapshot};
 const AT_ONCE: usize = 64;
 
 /// One topic's numbers.
-pub(super) struct Ledger<'a> {
+pub(super) struct BlockReader<'a> {
     /// Its number; none, if it has no event.
     topic: Option<u32>,
     snapshot: &'a mut dyn ViewSnapshot,
@@ -28,7 +28,7 @@ pub(super) struct Ledger<'a> {
     loose: Option<Vec<Entry>>,
 }
 
-/// Which crowd is wanted.
+/// Whose frequencies are wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
     Actors,
@@ -49,16 +49,16 @@ impl Who {
         Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
     }
 
-    fn of(self, entry: &Entry, crowd: &mut Crowd) {
+    fn of(self, entry: &Entry, frequencies: &mut FrequencyTable) {
         match self {
-            Self::Actors => crowd.count(entry.actor, 1),
-            Self::Targets => entry.targets.iter().for_each(|target| crowd.count(*target, 1)),
+            Self::Actors => frequencies.count(entry.actor, 1),
+            Self::Targets => entry.targets.iter().for_each(|target| frequencies.count(*target, 1)),
         }
     }
 }
 
-impl<'a> Ledger<'a> {
-    /// The ledger of a topic.
+impl<'a> BlockReader<'a> {
+    /// The reader of a topic.
     pub async fn of(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
         let number = match topic.as_str() {
             "" => Some(ROOT),
@@ -77,8 +77,8 @@ impl<'a> Ledger<'a> {
     }
 
     /// The running numbers before each of these positions: one search and one block of entries each.
-    pub async fn before(&mut self, bounds: &[u64]) -> Result<Vec<Running>, ReadError> {
-        let mut numbers = vec![Running::default(); bounds.len()];
+    pub async fn before(&mut self, bounds: &[u64]) -> Result<Vec<PrefixSums>, ReadError> {
+        let mut numbers = vec![PrefixSums::default(); bounds.len()];
         let Some(topic) = self.topic else { return Ok(numbers) };
         let mut order: Vec<usize> = (0..bounds.len()).collect();
         order.sort_unstable_by_key(|n| bounds[*n]);
@@ -110,10 +110,10 @@ impl<'a> Ledger<'a> {
     }
 
     /// How often each actor, or each target, occurs in each of these ranges.
-    pub async fn crowds(&mut self, ranges: &[Range<u64>], who: Who) -> Result<Vec<Vec<Share>>, ReadError> {
-        let mut crowds = Vec::with_capacity(ranges.len());
+    pub async fn frequencies(&mut self, ranges: &[Range<u64>], who: Who) -> Result<Vec<Vec<Share>>, ReadError> {
+        let mut frequencies = Vec::with_capacity(ranges.len());
         let Some(topic) = self.topic else { return Ok(vec![Vec::new(); ranges.len()]) };
-        let mut crowd = Crowd::default();
+        let mut table = FrequencyTable::default();
         for some in ranges.chunks(AT_ONCE) {
             let pieces: Vec<Pieces> = some.iter().map(Pieces::of).collect();
             let mut whole = self.whole_blocks(topic, &pieces, who).await?;
@@ -123,23 +123,23 @@ impl<'a> Ledger<'a> {
                 .await?;
             for (pieces, whole) in pieces.iter().zip(&mut whole) {
                 for bytes in whole.drain(..) {
-                    crowd.count_all(&bytes).ok_or_else(unreadable)?;
+                    table.count_all(&bytes).ok_or_else(unreadable)?;
                 }
                 for edge in &pieces.edges {
                     for block in blocks::of(edge.start)..=blocks::of(edge.end - 1) {
                         let wanted = who.columns(topic);
                         self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
                             if edge.contains(&entry.position) && entry.is_of(topic) {
-                                who.of(entry, &mut crowd);
+                                who.of(entry, &mut table);
                             }
                             entry.position < edge.end
                         })?;
                     }
                 }
-                crowds.push(crowd.take());
+                frequencies.push(table.take());
             }
         }
-        Ok(crowds)
+        Ok(frequencies)
     }
 
     /// For each of these times the position of the first event that was recorded then or later, as of the snapshot.
@@ -182,12 +182,16 @@ impl<'a> Ledger<'a> {
     }
 
     /// The running numbers before each of these blocks.
-    async fn last_blocks(&mut self, topic: u32, begun: &BTreeSet<u64>) -> Result<HashMap<u64, Running>, ReadError> {
+    async fn last_blocks(
+        &mut self,
+        topic: u32,
+        begun: &BTreeSet<u64>,
+    ) -> Result<HashMap<u64, PrefixSums>, ReadError> {
         let (sql, parameters) = last_blocks(topic, begun, self.snapshot);
         let mut running = HashMap::with_capacity(begun.len());
         for row in self.snapshot.query(&sql, parameters).await? {
             if let (Some(block), Some(Cell::Bytes(bytes))) = (number(row.first()), row.get(1)) {
-                running.insert(block, Running::decode(bytes).ok_or_else(unreadable)?);
+                running.insert(block, PrefixSums::decode(bytes).ok_or_else(unreadable)?);
             }
         }
         Ok(running)
@@ -244,7 +248,7 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// The crowds of the whole blocks of each range.
+    /// The frequencies of the whole blocks of each range.
     async fn whole_blocks(
         &mut self,
         topic: u32,

@@ -45,7 +45,7 @@ async fn the_topics_below_are_those_that_events_have_however_they_are_called() {
             .map(String::as_str)
             .collect();
         for most in [1, 3, 100] {
-            let below = world.metric().topic(topic).after(receipt).below(most).await.unwrap();
+            let below = world.metric().topic(topic).after(receipt).child_topics(most).await.unwrap();
             let found: Vec<&str> = below.topics.iter().map(Topic::as_str).collect();
             let mut first = expected[..expected.len().min(most)].to_vec();
             first.sort_unstable();

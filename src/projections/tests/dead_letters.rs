@@ -117,7 +117,7 @@ async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
     let refused = projections.rebuild("balance").unwrap().await.unwrap_err();
     assert!(matches!(refused, RebuildError::Skips { events: 1, .. }), "{refused}");
     assert!(refused.to_string().contains("--keep-skips"), "{refused}");
-    projections.rebuild_with("balance", Skips::Keep).unwrap().await.unwrap();
+    projections.rebuild_with("balance", SkipPolicy::Keep).unwrap().await.unwrap();
     let kept = settled(&store, &projections).await;
     assert_eq!(kept, without(&whole(&store).await, &parked));
     let again: Vec<u64> =
@@ -189,7 +189,7 @@ async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
     reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
     assert_eq!(seen(&projections).await, [1, 2, 4, 5, 6]);
     assert!(matches!(projections.rebuild("count").unwrap().await, Err(RebuildError::Skips { .. })));
-    projections.rebuild_with("count", Skips::Keep).unwrap().await.unwrap();
+    projections.rebuild_with("count", SkipPolicy::Keep).unwrap().await.unwrap();
     assert_eq!(seen(&projections).await, [1, 2, 4, 5, 6]);
     assert!(matches!(projections.replay("count").await, Err(RepairError::Rebuild(RebuildError::Event { .. }))));
     assert_eq!(seen(&projections).await, [1, 2, 4, 5, 6]);

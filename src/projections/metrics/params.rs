@@ -1,10 +1,10 @@
-//! [`Asked`]: a question to the metrics in words, and [`Numbers`], all that there is to say.
+//! [`MetricQueryParams`]: a question to the metrics in words, and [`MetricReport`], all that there is to say.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{Buckets, Busiest, Metric, MetricError, MetricQuery, Shifts};
-use crate::projections::Bound;
+use super::{Anomalies, Buckets, Busiest, Metric, MetricError, MetricQuery};
+use crate::projections::RangeBound;
 
 /// How many of the busiest, and how many slices, when nothing is said.
 const BUSIEST: usize = 5;
@@ -16,15 +16,15 @@ const SLICES: usize = 60;
 #[cfg_attr(feature = "http", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "http", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
-pub struct Asked {
+pub struct MetricQueryParams {
     /// Only what was recorded at or after this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<Bound>,
+    pub from: Option<RangeBound>,
     /// Only what was recorded before this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Bound>,
+    pub until: Option<RangeBound>,
     /// How many of the busiest actors and targets; 0 leaves them out [default: 5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[cfg_attr(feature = "http", param(maximum = 1000))]
@@ -38,13 +38,13 @@ pub struct Asked {
     /// Look for changes of behaviour in slices of time as wide as this: 15m, 1h, 1d
     #[cfg_attr(feature = "cli", arg(long, value_name = "WIDTH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shifts: Option<Width>,
+    pub anomalies: Option<Width>,
 }
 
 /// All there is to say, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Numbers {
+pub struct MetricReport {
     /// The counts.
     #[serde(flatten)]
     pub metric: Metric,
@@ -53,27 +53,27 @@ pub struct Numbers {
     /// The window in slices.
     pub buckets: Buckets,
     /// Changes of behaviour, if they were asked for.
-    pub shifts: Option<Shifts>,
+    pub anomalies: Option<Anomalies>,
 }
 
-impl Asked {
+impl MetricQueryParams {
     /// Asks it of `query`.
     ///
     /// # Errors
     /// As for [`MetricQuery`].
-    pub async fn of(&self, query: MetricQuery) -> Result<Numbers, MetricError> {
+    pub async fn of(&self, query: MetricQuery) -> Result<MetricReport, MetricError> {
         let query = self.from.into_iter().fold(query, MetricQuery::from);
         let query = self.until.into_iter().fold(query, MetricQuery::until);
         let busiest = match self.busiest.unwrap_or(BUSIEST) {
             0 => None,
             most => Some(query.clone().busiest(most).await?),
         };
-        let shifts = match self.shifts {
+        let anomalies = match self.anomalies {
             None => None,
-            Some(width) => Some(query.clone().shifts(width.0).await?),
+            Some(width) => Some(query.clone().anomalies(width.0).await?),
         };
         let buckets = query.clone().buckets(self.slices.unwrap_or(SLICES)).await?;
-        Ok(Numbers { metric: query.await?, busiest, buckets, shifts })
+        Ok(MetricReport { metric: query.await?, busiest, buckets, anomalies })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who occurs how often: [`Share`]s, in the order of their numbers, as bytes, and added up in a [`Crowd`].
+//! Who occurs how often: [`Share`]s, in the order of their numbers, as bytes, and added up in a [`FrequencyTable`].
 
 use super::bytes::{Bytes, put};
 
@@ -33,13 +33,13 @@ pub(super) fn decode(bytes: &[u8], mut share: impl FnMut(u32, u64)) -> Option<()
 
 /// Adds up how often each occurs. Numbers are handed out one by one, so that a list of them all is short.
 #[derive(Debug, Default)]
-pub(super) struct Crowd {
+pub(super) struct FrequencyTable {
     often: Vec<u64>,
     /// Those that occur.
     there: Vec<u32>,
 }
 
-impl Crowd {
+impl FrequencyTable {
     pub fn count(&mut self, who: u32, more: u64) {
         let place = who as usize;
         if place >= self.often.len() {
@@ -78,17 +78,17 @@ mod tests {
         fn shares_are_read_as_they_were_written_and_add_up(
             some in prop::collection::vec(prop::collection::btree_map(1..5_000_u32, 1..300_u64, 0..40), 0..8),
         ) {
-            let (mut crowd, mut expected) = (Crowd::default(), BTreeMap::new());
+            let (mut frequencies, mut expected) = (FrequencyTable::default(), BTreeMap::new());
             for _ in 0..2 {
                 for shares in &some {
                     let bytes = encode(shares.clone());
                     let mut read = Vec::new();
                     prop_assert!(decode(&bytes, |who, often| read.push((who, often))).is_some());
                     prop_assert_eq!(read, shares.clone().into_iter().collect::<Vec<_>>());
-                    crowd.count_all(&bytes);
+                    frequencies.count_all(&bytes);
                     shares.iter().for_each(|(who, often)| *expected.entry(*who).or_default() += often);
                 }
-                let mut taken = crowd.take();
+                let mut taken = frequencies.take();
                 taken.sort_unstable();
                 prop_assert_eq!(taken, std::mem::take(&mut expected).into_iter().collect::<Vec<_>>());
             }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::blocks::{self, FAN, LEVELS};
-use super::crowd::{self, Crowd, Share};
 use super::entry::{self, Columns, Entry};
-use super::running::Running;
+use super::frequency_table::{self, FrequencyTable, Share};
+use super::prefix_sums::PrefixSums;
 use crate::projections::ProjectionError;
 use crate::store::{Cell, Row, Transaction};
 
@@ -72,7 +72,7 @@ async fn complete(
     transaction: &mut dyn Transaction,
 ) -> Result<(), ProjectionError> {
     let mut running = last_numbers(full.start, entries, transaction).await?;
-    let (mut packed, mut numbers, mut crowds): (Vec<Row>, Vec<Row>, Vec<Row>) = Default::default();
+    let (mut packed, mut numbers, mut frequencies): (Vec<Row>, Vec<Row>, Vec<Row>) = Default::default();
     for block in full {
         let end = blocks::positions(0, block).end;
         let within;
@@ -94,13 +94,13 @@ async fn complete(
                 numbers.push(vec![topic_cell(topic), block.into(), Cell::Bytes(running.encode())]);
             }
             let targets = targets.remove(&topic).unwrap_or_default();
-            crowds.push(crowd_row(topic, 0, block, actors, targets));
+            frequencies.push(frequency_row(topic, 0, block, actors, targets));
         }
     }
     for (table, columns, rows) in [
         ("blocks", "$1, $2, $3", packed),
         ("running", "$1, $2, $3", numbers),
-        ("crowds", "$1, $2, $3, $4, $5", crowds),
+        ("crowds", "$1, $2, $3, $4, $5", frequencies),
     ] {
         let insert = format!("INSERT INTO {} VALUES ({columns})", transaction.table(table));
         transaction.execute_many(&insert, rows).await?;
@@ -125,7 +125,7 @@ async fn last_numbers(
     block: u64,
     entries: &[Entry],
     transaction: &mut dyn Transaction,
-) -> Result<HashMap<u32, Running>, ProjectionError> {
+) -> Result<HashMap<u32, PrefixSums>, ProjectionError> {
     if block == 0 {
         return Ok(HashMap::new());
     }
@@ -138,7 +138,8 @@ async fn last_numbers(
     let mut numbers = HashMap::with_capacity(topics.len());
     for (topic, rows) in topics.into_iter().zip(found) {
         if let Some(row) = rows.first() {
-            numbers.insert(topic, Running::decode(bytes(row.first())?).ok_or_else(|| damaged("running numbers"))?);
+            numbers
+                .insert(topic, PrefixSums::decode(bytes(row.first())?).ok_or_else(|| damaged("running numbers"))?);
         }
     }
     Ok(numbers)
@@ -154,29 +155,29 @@ async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Resu
     let mut topics: BTreeMap<i64, Vec<[Cell; 2]>> = BTreeMap::new();
     for row in transaction.query(&sql, below).await? {
         let Ok([Cell::Integer(topic), actors, targets]) = <[Cell; 3]>::try_from(row) else {
-            return Err(damaged("crowds"));
+            return Err(damaged("frequencies"));
         };
         topics.entry(topic).or_default().push([actors, targets]);
     }
-    let (mut rows, mut crowd) = (Vec::with_capacity(topics.len()), Crowd::default());
+    let (mut rows, mut frequencies) = (Vec::with_capacity(topics.len()), FrequencyTable::default());
     for (topic, below) in topics {
         let mut all = |who: usize| {
             for cells in &below {
-                crowd.count_all(bytes(cells.get(who))?).ok_or_else(|| damaged("crowds"))?;
+                frequencies.count_all(bytes(cells.get(who))?).ok_or_else(|| damaged("frequencies"))?;
             }
-            let mut shares = crowd.take();
+            let mut shares = frequencies.take();
             shares.sort_unstable();
             Ok::<_, ProjectionError>(shares)
         };
-        let topic = u32::try_from(topic).map_err(|_| damaged("crowds"))?;
-        rows.push(crowd_row(topic, level, block, all(0)?, all(1)?));
+        let topic = u32::try_from(topic).map_err(|_| damaged("frequencies"))?;
+        rows.push(frequency_row(topic, level, block, all(0)?, all(1)?));
     }
     let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5)", transaction.table("crowds"));
     Ok(transaction.execute_many(&insert, rows).await?)
 }
 
-fn crowd_row(topic: u32, level: u32, block: u64, actors: Vec<Share>, targets: Vec<Share>) -> Row {
-    let shares = |shares| Cell::Bytes(crowd::encode(shares));
+fn frequency_row(topic: u32, level: u32, block: u64, actors: Vec<Share>, targets: Vec<Share>) -> Row {
+    let shares = |shares| Cell::Bytes(frequency_table::encode(shares));
     vec![topic_cell(topic), u64::from(level).into(), block.into(), shares(actors), shares(targets)]
 }
 

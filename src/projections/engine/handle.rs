@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::progress::Progress;
-use super::status::{Stop, Unknown};
+use super::status::{StopInfo, UnknownEvent};
 use crate::events::{Head, Stored, Types};
 use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
 
 /// The store and the event types.
-pub(super) struct Core {
+pub(in crate::projections) struct EngineContext {
     pub store: Arc<dyn Store>,
     pub views: Arc<dyn Views>,
     pub types: Arc<Types>,
@@ -27,7 +27,7 @@ pub(super) struct Core {
     pub turns: Semaphore,
 }
 
-impl Core {
+impl EngineContext {
     /// Whether the log holds this event at this position.
     pub async fn holds(&self, head: Head) -> Result<bool, StoreError> {
         Ok(self.missing(&[head]).await?.is_none())
@@ -56,28 +56,28 @@ impl Core {
 
 /// What this process knows of how a projection goes on.
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(in crate::projections) enum RunState {
     CatchingUp,
     Live,
-    Stopped(Stop),
+    Stopped(StopInfo),
     /// It came to an event that this program does not know, and nobody who does is there.
-    Waiting(Unknown),
+    Waiting(UnknownEvent),
     /// Another process runs it, or none.
     Away,
 }
 
 /// One projection in this process.
-pub(super) struct Tracked {
+pub(in crate::projections) struct ProjectionHandle {
     pub projection: Arc<dyn Projection>,
     pub interest: Interest,
     wanted: Option<HashSet<String>>,
     generation_id: Mutex<GenerationId>,
     progress: watch::Sender<Head>,
-    standing: watch::Sender<Standing>,
+    run_state: watch::Sender<RunState>,
     /// Whether this process is the one that runs it.
     leading: watch::Sender<bool>,
     /// The event before which this program had to leave it to others.
-    yielded: Mutex<Option<Unknown>>,
+    yielded: Mutex<Option<UnknownEvent>>,
     /// The furthest position that anybody has waited for.
     awaited: AtomicU64,
     /// Somebody waits for a checkpoint.
@@ -85,12 +85,12 @@ pub(super) struct Tracked {
     /// A stopped projection is to try again.
     pub resume: Notify,
     /// Held while a batch is written to the live generation; a rebuild holds it for its last steps.
-    pub gate: tokio::sync::Mutex<()>,
+    pub write_lock: tokio::sync::Mutex<()>,
     /// How far a rebuild is, while there is one.
     pub rebuild: watch::Sender<Option<Progress>>,
 }
 
-impl Tracked {
+impl ProjectionHandle {
     pub fn new(projection: Arc<dyn Projection>, generation_id: GenerationId, head: Head) -> Self {
         let interest = projection.interest();
         let wanted = match &interest {
@@ -103,13 +103,13 @@ impl Tracked {
             wanted,
             generation_id: Mutex::new(generation_id),
             progress: watch::Sender::new(head),
-            standing: watch::Sender::new(Standing::Away),
+            run_state: watch::Sender::new(RunState::Away),
             leading: watch::Sender::new(false),
             yielded: Mutex::new(None),
             awaited: AtomicU64::new(0),
             nudge: Notify::new(),
             resume: Notify::new(),
-            gate: tokio::sync::Mutex::new(()),
+            write_lock: tokio::sync::Mutex::new(()),
             rebuild: watch::Sender::new(None),
         }
     }
@@ -171,19 +171,19 @@ impl Tracked {
         self.progress.send_if_modified(|current| std::mem::replace(current, head) != head);
     }
 
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn run_state(&self) -> watch::Receiver<RunState> {
+        self.run_state.subscribe()
     }
 
-    pub fn stand(&self, standing: Standing) {
-        if !matches!(standing, Standing::Waiting(_)) {
+    pub fn set_run_state(&self, run_state: RunState) {
+        if !matches!(run_state, RunState::Waiting(_)) {
             let head = self.head().position;
             let mut yielded = self.yielded.lock().unwrap_or_else(PoisonError::into_inner);
             if yielded.as_ref().is_some_and(|unknown| head >= unknown.position) {
                 *yielded = None;
             }
         }
-        self.standing.send_replace(standing);
+        self.run_state.send_replace(run_state);
     }
 
     /// Name and version: what leases are for.
@@ -198,16 +198,16 @@ impl Tracked {
     /// Says whether this process runs it.
     pub fn lead(&self, leads: bool) {
         let changed = self.leading.send_if_modified(|now| std::mem::replace(now, leads) != leads);
-        if changed && leads && matches!(&*self.standing.borrow(), Standing::Away) {
+        if changed && leads && matches!(&*self.run_state.borrow(), RunState::Away) {
             // What was noted of earlier runs counts no more.
-            self.stand(Standing::CatchingUp);
+            self.set_run_state(RunState::CatchingUp);
         }
     }
 
     /// Leaves it to programs that know the event.
-    pub fn yield_before(&self, unknown: Unknown) {
+    pub fn yield_before(&self, unknown: UnknownEvent) {
         *self.yielded.lock().unwrap_or_else(PoisonError::into_inner) = Some(unknown.clone());
-        self.stand(Standing::Waiting(unknown));
+        self.set_run_state(RunState::Waiting(unknown));
         self.lead(false);
     }
 
@@ -220,14 +220,14 @@ impl Tracked {
     pub fn wait_elsewhere(&self, led: bool) {
         let unknown = self.yielded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match unknown {
-            Some(unknown) if !led => self.stand(Standing::Waiting(unknown)),
-            _ => self.stand(Standing::Away),
+            Some(unknown) if !led => self.set_run_state(RunState::Waiting(unknown)),
+            _ => self.set_run_state(RunState::Away),
         }
     }
 
     /// Lets it try again, if it has stopped.
     pub fn try_again(&self) {
-        if matches!(&*self.standing.borrow(), Standing::Stopped(_)) {
+        if matches!(&*self.run_state.borrow(), RunState::Stopped(_)) {
             self.resume.notify_one();
         }
     }
@@ -258,19 +258,19 @@ impl Tracked {
 
     /// Compares the checkpoint that this process knows with the log, and if the log does not hold it, the one in the
     /// database. Returns the checkpoint if the log holds neither: the projection was made from another log.
-    pub async fn diverged(&self, core: &Core) -> Result<Option<Head>, StoreError> {
-        if core.holds(self.head()).await? {
+    pub async fn diverged(&self, context: &EngineContext) -> Result<Option<Head>, StoreError> {
+        if context.holds(self.head()).await? {
             return Ok(None);
         }
-        let (generation_id, head) = core.views.live(self.name(), self.projection.version()).await?;
+        let (generation_id, head) = context.views.live(self.name(), self.projection.version()).await?;
         self.publish_anew(&generation_id, head);
-        Ok((!core.holds(head).await?).then_some(head))
+        Ok((!context.holds(head).await?).then_some(head))
     }
 
     /// Why it stands, as any process noted it; `None` if that is history.
-    pub async fn noted(&self, views: &dyn Views) -> Result<Option<Stop>, StoreError> {
+    pub async fn noted(&self, views: &dyn Views) -> Result<Option<StopInfo>, StoreError> {
         let note = views.note(self.name(), self.projection.version(), NoteKind::Stop).await?;
-        let stop: Option<Stop> = note.and_then(|note| serde_json::from_str(&note).ok());
+        let stop: Option<StopInfo> = note.and_then(|note| serde_json::from_str(&note).ok());
         let (generation, head) = (self.generation_id().generation, self.head());
         Ok(stop.filter(|stop| stop.generation == generation && stop.at == head))
     }

@@ -71,18 +71,18 @@ fn the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range() {
 }
 
 #[tokio::test]
-async fn a_topic_without_an_event_has_no_busiest_no_buckets_and_no_shifts() {
+async fn a_topic_without_an_event_has_no_busiest_no_buckets_and_no_anomalies() {
     let world = World::new().await;
     let query = || world.metric().topic("bell");
     let busiest = query().busiest(5).await.unwrap();
     assert_eq!((busiest.distinct_actors, busiest.actors, busiest.from), (0, vec![], None));
     assert_eq!(query().buckets(5).await.unwrap().buckets, []);
-    assert_eq!(query().shifts(seconds(60)).await.unwrap().shifts, []);
-    assert!(matches!(query().shifts(seconds(0)).await, Err(MetricError::NoWidth)));
+    assert_eq!(query().anomalies(seconds(60)).await.unwrap().anomalies, []);
+    assert!(matches!(query().anomalies(seconds(0)).await, Err(MetricError::NoWidth)));
     world.append(vec![ring("alice")]).await;
     world.pass(seconds(3_600));
     world.settled("metrics").await;
-    let error = query().shifts(seconds(1)).await.unwrap_err();
+    let error = query().anomalies(seconds(1)).await.unwrap_err();
     assert!(error.to_string().contains("3600 slices"), "{error}");
     world.close().await;
 }
@@ -140,7 +140,7 @@ async fn a_steady_stream_has_its_rate() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range,
-    a_topic_without_an_event_has_no_busiest_no_buckets_and_no_shifts,
+    a_topic_without_an_event_has_no_busiest_no_buckets_and_no_anomalies,
     rolling_rates_decay_and_are_always_numbers,
     a_steady_stream_has_its_rate,
 }

@@ -1,4 +1,4 @@
-//! [`Shifts`]: rates that are far from their own past.
+//! [`Anomalies`]: rates that are far from their own past.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::Plan;
-use super::ledger::{Ledger, Who};
+use super::block_reader::{BlockReader, Who};
 use super::names::Kind;
 use crate::events::{Head, Ref, Topic};
 
@@ -37,7 +37,7 @@ const MOST: u64 = 1_000;
 /// ask for slices of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Shifts {
+pub struct Anomalies {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that they are true at.
@@ -49,13 +49,13 @@ pub struct Shifts {
     /// How many slices were judged.
     pub slices: u64,
     /// Those that are far off, in the order of time: the topic's, then its actors'.
-    pub shifts: Vec<Shift>,
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// A slice in which a rate was far from its own past.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Shift {
+pub struct Anomaly {
     /// Whose rate: an actor's, or that of the whole topic.
     pub actor: Option<Ref>,
     /// When the slice begins.
@@ -73,20 +73,20 @@ pub struct Shift {
 }
 
 impl Plan {
-    pub(super) async fn shifts(&self, width: SignedDuration) -> Result<Shifts, MetricError> {
+    pub(super) async fn anomalies(&self, width: SignedDuration) -> Result<Anomalies, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut ledger = Ledger::of(&self.topic, &mut *snapshot).await?;
-        let end = ledger.before(&[window.end]).await?.pop().unwrap_or_default();
-        let mut answer = Shifts {
+        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let end = reader.before(&[window.end]).await?.pop().unwrap_or_default();
+        let mut answer = Anomalies {
             topic: self.topic.clone(),
             head,
             from: None,
             until: window.until,
             slices: 0,
-            shifts: Vec::new(),
+            anomalies: Vec::new(),
         };
         let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX);
         if width < 1_000_000 {
@@ -108,39 +108,39 @@ impl Plan {
         (answer.from, answer.until) = (time(first), time(last).unwrap_or(window.until));
         let begins: Vec<Timestamp> =
             (first - PAST as i64..=last).map(|slice| time(slice).unwrap_or(Timestamp::MIN)).collect();
-        let bounds = ledger.places(&begins).await?;
+        let bounds = reader.places(&begins).await?;
         let slice_of = |n: usize| first - PAST as i64 + n as i64;
-        let flagged = |counts: &[u64]| -> Vec<Shift> {
+        let flagged = |counts: &[u64]| -> Vec<Anomaly> {
             let judged = (PAST..counts.len()).filter_map(|n| {
                 let (usual, score, past) = judge(&counts[n - PAST..n], counts[n])?;
                 let (from, until) = (time(slice_of(n))?, time(slice_of(n + 1))?);
-                Some(Shift { actor: None, from, until, count: counts[n], usual, score, past })
+                Some(Anomaly { actor: None, from, until, count: counts[n], usual, score, past })
             });
             judged.collect()
         };
-        let totals: Vec<u64> = ledger.before(&bounds).await?.iter().map(|numbers| numbers.total()).collect();
+        let totals: Vec<u64> = reader.before(&bounds).await?.iter().map(|numbers| numbers.total()).collect();
         let totals: Vec<u64> = totals.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-        answer.shifts = flagged(&totals);
+        answer.anomalies = flagged(&totals);
         let ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1].max(pair[0])).collect();
-        let crowds = ledger.crowds(&ranges, Who::Actors).await?;
+        let frequencies = reader.frequencies(&ranges, Who::Actors).await?;
         let mut actors: HashMap<u32, Vec<u64>> = HashMap::new();
-        for (n, crowd) in crowds.into_iter().enumerate() {
-            for (actor, count) in crowd {
+        for (n, frequencies) in frequencies.into_iter().enumerate() {
+            for (actor, count) in frequencies {
                 let counts = actors.entry(actor).or_insert_with(|| vec![0; ranges.len()]);
                 counts[n] = count;
             }
         }
-        let mut odd: Vec<(u32, Vec<Shift>)> =
+        let mut odd: Vec<(u32, Vec<Anomaly>)> =
             actors.iter().map(|(actor, counts)| (*actor, flagged(counts))).collect();
-        odd.retain(|(_, shifts)| !shifts.is_empty());
-        let names = ledger.names(Kind::Actor, odd.iter().map(|(actor, _)| *actor)).await?;
-        for (actor, shifts) in odd {
+        odd.retain(|(_, anomalies)| !anomalies.is_empty());
+        let names = reader.names(Kind::Actor, odd.iter().map(|(actor, _)| *actor)).await?;
+        for (actor, anomalies) in odd {
             if let Some(actor) = names.get(&actor).and_then(|name| name.parse::<Ref>().ok()) {
-                let of_actor = |shift| Shift { actor: Some(actor.clone()), ..shift };
-                answer.shifts.extend(shifts.into_iter().map(of_actor));
+                let of_actor = |anomaly| Anomaly { actor: Some(actor.clone()), ..anomaly };
+                answer.anomalies.extend(anomalies.into_iter().map(of_actor));
             }
         }
-        answer.shifts.sort_by(|one, other| one.from.cmp(&other.from).then_with(|| one.actor.cmp(&other.actor)));
+        answer.anomalies.sort_by(|one, other| one.from.cmp(&other.from).then_with(|| one.actor.cmp(&other.actor)));
         Ok(answer)
     }
 }
