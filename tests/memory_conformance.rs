@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annals::events::{Head, Ref, Stored};
+use annals::events::{LogPosition, Ref, Stored};
 use annals::store::conformance::Fixture;
 use annals::store::{
-    Batch, Commit, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Poison, Receipt,
-    Snapshot, Store, StoreError, Views,
+    Batch, Commit, ConflictSet, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Snapshot,
+    Store, StoreError, Views, WriteLock,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -31,7 +31,7 @@ struct InMemory {
 
 impl InMemory {
     fn new() -> Self {
-        let (head, _) = watch::channel(Head::default());
+        let (head, _) = watch::channel(LogPosition::default());
         let shared = Shared { log: Mutex::default(), writing: Arc::default(), head };
         Self { shared: Arc::new(shared), directory: tempfile::tempdir().expect("a directory") }
     }
@@ -63,7 +63,7 @@ struct Shared {
     log: Mutex<Option<Log>>,
     /// Held by whoever writes.
     writing: Arc<tokio::sync::Mutex<()>>,
-    head: watch::Sender<Head>,
+    head: watch::Sender<LogPosition>,
 }
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ struct Log {
 }
 
 impl Log {
-    fn head(&self) -> Head {
+    fn head(&self) -> LogPosition {
         self.events.last().map(Stored::head).unwrap_or_default()
     }
 
@@ -90,25 +90,25 @@ impl Log {
             let reason = "the program's clock is too far ahead: clock_ahead_days is 1830 here".to_owned();
             return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
         }
-        if batch.commits().iter().any(|commit| !batch.may_know(commit) && !unknown(&commit)) {
+        if batch.commits().iter().any(|commit| !batch.may_be_stored(commit) && !unknown(&commit)) {
             return Err(StoreError::Rejected {
                 doing: "appending",
                 source: "a command id is there already".into(),
             });
         }
         let now = clock.min(now);
-        let mut poison = Poison::default();
+        let mut conflicts = ConflictSet::default();
         let outcomes = batch.commits().iter().map(|commit| {
-            let outcome = self.decide(commit, &poison, now);
-            if outcome.poisons() {
-                poison.add(commit);
+            let outcome = self.decide(commit, &conflicts, now);
+            if !outcome.is_committed() {
+                conflicts.add(commit);
             }
             outcome
         });
         Ok(outcomes.collect())
     }
 
-    fn decide(&mut self, commit: &Commit, poison: &Poison, now: Timestamp) -> Outcome {
+    fn decide(&mut self, commit: &Commit, conflicts: &ConflictSet, now: Timestamp) -> Outcome {
         if let Some((name, known)) = self.commands.get(&commit.command_id()) {
             return match known.body_digest == *commit.body_digest() && name == commit.command() {
                 true => Outcome::Duplicate(known.receipt),
@@ -116,7 +116,7 @@ impl Log {
             };
         }
         let moved = commit.streams().iter().any(|stream| self.sequence(stream.aggregate()) != stream.expected());
-        if poison.hits(commit) || moved {
+        if conflicts.affects(commit) || moved {
             return Outcome::Conflict;
         }
         let before = self.head().position;
@@ -209,7 +209,7 @@ impl Store for MemoryStore {
         appending.await.unwrap_or_else(|error| Err(StoreError::OutcomeUnknown(error.into())))
     }
 
-    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
         let locking = tokio::time::timeout(wait, self.shared.writing.clone().lock_owned());
         let turn = Arc::new(Mutex::new(Some(locking.await.map_err(|_| StoreError::Busy(wait))?)));
         let ends = turn.clone();
@@ -220,11 +220,11 @@ impl Store for MemoryStore {
         Ok(Box::new(Session { shared: self.shared.clone(), clock: self.clock.clone(), turn, hold }))
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         self.read(|log| log.head())
     }
 
-    fn watch(&self) -> watch::Receiver<Head> {
+    fn watch(&self) -> watch::Receiver<LogPosition> {
         self.shared.head.subscribe()
     }
 
@@ -235,13 +235,13 @@ impl Store for MemoryStore {
             let to = match events.last() {
                 Some(last) if events.len() == limit => last.head(),
                 _ if log.head().position >= after => log.head(),
-                _ => Head { position: after, event_id: Uuid::nil() },
+                _ => LogPosition { position: after, event_id: Uuid::nil() },
             };
             Page { events, to }
         })
     }
 
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         self.read(|log| log.events.iter().filter(|event| positions.contains(&event.position)).cloned().collect())
     }
 
@@ -252,7 +252,7 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let known = |log: &Log, id| log.commands.get(id).map(|(_, known)| known.clone());
         self.read(|log| ids.iter().map(|id| known(log, id)).collect())
     }
@@ -261,24 +261,24 @@ impl Store for MemoryStore {
         self.read(|log| log.events.partition_point(|event| event.recorded_at < time) as u64 + 1)
     }
 
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         self.read(|log| log.snapshots.get(aggregate).cloned())
     }
 
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         self.read(|log| match log.snapshots.get(aggregate) {
             Some(kept) if kept.shape == snapshot.shape && kept.sequence > snapshot.sequence => {}
             _ => drop(log.snapshots.insert(aggregate.clone(), snapshot)),
         })
     }
 
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         let mut aggregates: Vec<Ref> = self.read(|log| log.snapshots.keys().cloned().collect())?;
         aggregates.sort();
         Ok(aggregates)
     }
 
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         self.read(|log| log.snapshots.drain().count() as u64)
     }
 
@@ -286,7 +286,7 @@ impl Store for MemoryStore {
         self.tables.views()
     }
 
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.read(|_| Vec::new())
     }
 
@@ -317,7 +317,7 @@ struct Session {
 }
 
 #[async_trait]
-impl Exclusive for Session {
+impl WriteLock for Session {
     async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
         if self.turn.lock().unwrap().is_none() {
             return Err(StoreError::Busy(self.hold));

@@ -184,7 +184,7 @@ async fn a_database_of_postgres_es_is_taken_over_read_and_gone_on_with() {
     let alice = Context::by("user:alice".parse::<Ref>().expect("a reference"));
     let receipt = annals.execute(double, &alice).await.expect("a receipt");
     assert_eq!((receipt.first_position, receipt.events), (9, 1));
-    let last = annals.store().at(&[9]).await.expect("an event").remove(0);
+    let last = annals.store().read_at(&[9]).await.expect("an event").remove(0);
     assert_eq!((last.sequence, last.payload.as_str()), (5, r#"{"cents":6,"note":"doubled"}"#));
     let report = annals.check(|_, _| {}).await.expect("a report");
     assert!(report.is_sound(), "{report:#?}");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Kind, LoadError, PAGE, State, fold};
 use crate::events::{Ref, Stored};
-use crate::store::{Chain, Snapshot, Store, StoreError};
+use crate::store::{HashChain, Snapshot, Store, StoreError};
 
 /// A state and the rows that it was folded from. Whatever was decided and not yet committed never gets in here.
 pub(super) struct Folding<'a> {
@@ -17,7 +17,7 @@ pub(super) struct Folding<'a> {
     /// The id of the last event.
     event_id: Uuid,
     /// Over all events from the first one on.
-    chain: Chain,
+    chain: HashChain,
     /// How many events were folded here: those of the snapshot do not count.
     pub(super) folded: u64,
 }
@@ -35,7 +35,7 @@ impl<'a> Folding<'a> {
     /// The state before the first event.
     pub(super) fn fresh(kind: Kind, aggregate: &'a Ref) -> Result<Self, LoadError> {
         let state = kind.0.fresh(aggregate)?;
-        Ok(Self { kind, aggregate, state, event_id: Uuid::nil(), chain: Chain::default(), folded: 0 })
+        Ok(Self { kind, aggregate, state, event_id: Uuid::nil(), chain: HashChain::default(), folded: 0 })
     }
 
     /// The state of the stored snapshot and a page of events after it. `None` if there is no snapshot that this program
@@ -45,7 +45,7 @@ impl<'a> Folding<'a> {
         kind: Kind,
         aggregate: &'a Ref,
     ) -> Result<Option<(Self, Page)>, LoadError> {
-        let Some(snapshot) = store.snapshot(aggregate).await? else { return Ok(None) };
+        let Some(snapshot) = store.load_snapshot(aggregate).await? else { return Ok(None) };
         let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| snapshot.shape == kind.0.shape()) else {
             return Ok(None);
         };

@@ -122,7 +122,7 @@ async fn keep(store: &dyn Store, kind: Kind, aggregate: &Ref, sequence: u64) -> 
         folding.take(&events)?;
     }
     if folding.folded > 0 && folding.sequence() >= PAGE as u64 {
-        store.keep_snapshot(aggregate, folding.snapshot()?).await?;
+        store.save_snapshot(aggregate, folding.snapshot()?).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::folding::Folding;
 use super::keeper::Keeper;
 use super::{AnyAggregate, Cache, Entry, Kind, State};
 use crate::events::{DecodeError, InvalidRef, Ref};
-use crate::store::{Store, StoreError, Vitals, count};
+use crate::store::{Store, StoreError, WriteMetrics, increment};
 
 /// How many states are kept in memory.
 const CACHED: u64 = 100_000;
@@ -30,24 +30,24 @@ pub(crate) enum LoadError {
 
 pub(crate) struct Repository {
     store: Arc<dyn Store>,
-    vitals: Arc<Vitals>,
+    write_metrics: Arc<WriteMetrics>,
     pub(crate) cache: Arc<Cache>,
     keeper: Keeper,
 }
 
 impl Repository {
-    pub(crate) fn new(store: Arc<dyn Store>, vitals: Arc<Vitals>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>) -> Self {
         let keeper = Keeper::new(store.clone());
-        Self { store, vitals, cache: Arc::new(Cache::new(CACHED)), keeper }
+        Self { store, write_metrics, cache: Arc::new(Cache::new(CACHED)), keeper }
     }
 
     /// The state to decide on: a cached one may still be on its way to the log.
     pub(crate) async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<Entry, LoadError> {
         if let Some(entry) = self.cache.get(aggregate) {
-            count(&self.vitals.hits);
+            increment(&self.write_metrics.hits);
             return Ok(entry);
         }
-        count(&self.vitals.misses);
+        increment(&self.write_metrics.misses);
         let state = self.stored(kind, aggregate).await?;
         Ok(self.cache.put_read(aggregate, state))
     }

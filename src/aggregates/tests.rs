@@ -10,7 +10,7 @@ use super::{Aggregate, Kind, Loaded, Repository, State, verify_snapshots};
 use crate::events::Ref;
 use crate::projections::tests::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
-use crate::store::{Chain, FindingKind, OpenOptions, Snapshot, Store, Vitals, open};
+use crate::store::{FindingKind, HashChain, OpenOptions, Snapshot, Store, WriteMetrics, open};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TallyId(String);
@@ -68,7 +68,7 @@ async fn store() -> Arc<dyn Store> {
 }
 
 fn repository(store: &Arc<dyn Store>) -> Repository {
-    Repository::new(store.clone(), Arc::new(Vitals::default()))
+    Repository::new(store.clone(), Arc::new(WriteMetrics::default()))
 }
 
 fn total(state: &State) -> u64 {
@@ -76,8 +76,8 @@ fn total(state: &State) -> u64 {
 }
 
 /// The total of the first events, and the chain over them: from the log alone.
-async fn of_the_log(store: &dyn Store, key: &Ref, sequence: u64) -> (u64, Chain) {
-    let (mut state, mut chain) = (Tally::default(), Chain::default());
+async fn of_the_log(store: &dyn Store, key: &Ref, sequence: u64) -> (u64, HashChain) {
+    let (mut state, mut chain) = (Tally::default(), HashChain::default());
     for stored in store.load(key, 0, usize::try_from(sequence).unwrap()).await.unwrap() {
         chain.add_content(&stored);
         state.apply(&crate::events::Event::from_stored(&stored).unwrap());
@@ -112,12 +112,12 @@ fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
 
         repository.keep(kind, &key, 255, 256);
         repository.close().await;
-        assert_eq!(store.snapshot(&key).await.unwrap(), None, "the log has 255 events");
+        assert_eq!(store.load_snapshot(&key).await.unwrap(), None, "the log has 255 events");
 
         committed(&*store, commit(2).payload("tally:a", 255, "1.0", r#"{"by":1}"#)).await;
         repository.keep(kind, &key, 255, 256);
         repository.close().await;
-        let snapshot = store.snapshot(&key).await.unwrap().unwrap();
+        let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
         assert_eq!(snapshot.sequence, 256);
         is_of_the_log(&*store, &key, &snapshot).await;
         let fresh = self::repository(&store).load(kind, &key).await.unwrap().state;
@@ -134,12 +134,12 @@ fn a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile() {
         for number in 0..40 {
             committed(&*store, commit(number).on("tally:a", number as u64 * 40, 40)).await;
             repository.keep(kind, &key, number as u64 * 40, number as u64 * 40 + 40);
-            if let Some(snapshot) = store.snapshot(&key).await.unwrap() {
+            if let Some(snapshot) = store.load_snapshot(&key).await.unwrap() {
                 is_of_the_log(&*store, &key, &snapshot).await;
             }
         }
         repository.close().await;
-        let snapshot = store.snapshot(&key).await.unwrap().unwrap();
+        let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
         assert!(snapshot.sequence >= 1_536, "the last one that was due is there: {}", snapshot.sequence);
         is_of_the_log(&*store, &key, &snapshot).await;
         store.close().await;
@@ -160,7 +160,7 @@ fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_lo
             total(&state)
         };
         assert_eq!(load().await, right);
-        let kept = store.snapshot(&key).await.unwrap().expect("a load of many events leaves a snapshot");
+        let kept = store.load_snapshot(&key).await.unwrap().expect("a load of many events leaves a snapshot");
         is_of_the_log(&*store, &key, &kept).await;
         let lie = Snapshot { state: r#"{"total":5,"seen":[]}"#.to_owned(), ..kept.clone() };
         for wrong in [
@@ -170,8 +170,8 @@ fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_lo
             Snapshot { sequence: 0, shape: "another".to_owned(), ..lie.clone() },
             Snapshot { state: "no JSON".to_owned(), ..kept.clone() },
         ] {
-            store.drop_snapshots().await.unwrap();
-            store.keep_snapshot(&key, wrong.clone()).await.unwrap();
+            store.delete_snapshots().await.unwrap();
+            store.save_snapshot(&key, wrong.clone()).await.unwrap();
             assert_eq!(load().await, right, "{wrong:?}");
         }
         store.close().await;
@@ -191,7 +191,7 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
             total(&state)
         };
         assert_eq!(load().await, right);
-        let kept = store.snapshot(&key).await.unwrap().unwrap();
+        let kept = store.load_snapshot(&key).await.unwrap().unwrap();
         let verify = async || {
             let mut found = Vec::new();
             let count = verify_snapshots(&*store, &[kind], &mut |finding| found.push(finding)).await.unwrap();
@@ -203,7 +203,7 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
         for (wrong, about, words) in [
             (Snapshot { state: five.clone(), ..kept.clone() }, FindingKind::Snapshot, "do not fold to"),
             (Snapshot { state: "no JSON".to_owned(), ..kept.clone() }, FindingKind::Snapshot, "do not fold to"),
-            (Snapshot { digest: Chain::default(), ..kept.clone() }, FindingKind::Snapshot, "digests differ"),
+            (Snapshot { digest: HashChain::default(), ..kept.clone() }, FindingKind::Snapshot, "digests differ"),
             (Snapshot { event_id: uuid::Uuid::nil(), ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
             (Snapshot { sequence: 599, ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
             (Snapshot { sequence: 0, ..kept.clone() }, FindingKind::Snapshot, "as its last event"),
@@ -213,20 +213,20 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
                 "which has 600 of them: its tail was cut",
             ),
             (
-                Snapshot { digest: Chain::default(), shape: "another".to_owned(), ..kept.clone() },
+                Snapshot { digest: HashChain::default(), shape: "another".to_owned(), ..kept.clone() },
                 FindingKind::Snapshot,
                 "digests differ",
             ),
         ] {
-            store.drop_snapshots().await.unwrap();
-            store.keep_snapshot(&key, wrong).await.unwrap();
+            store.delete_snapshots().await.unwrap();
+            store.save_snapshot(&key, wrong).await.unwrap();
             let found = verify().await;
             assert!(found.len() == 1 && found[0].kind == about && found[0].problem.contains(words), "{found:#?}");
         }
-        store.drop_snapshots().await.unwrap();
-        store.keep_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
+        store.delete_snapshots().await.unwrap();
+        store.save_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
         assert_eq!(load().await, 5, "the log cannot tell at a load");
-        assert_eq!(store.drop_snapshots().await.unwrap(), 1);
+        assert_eq!(store.delete_snapshots().await.unwrap(), 1);
         assert_eq!(load().await, right);
         assert_eq!(verify().await, [], "and a right one takes its place");
         store.close().await;
@@ -245,7 +245,7 @@ fn a_state_that_does_not_restore_is_never_kept() {
             assert_eq!(state.downcast_ref::<Loaded<Forgetful>>().unwrap().total, sum);
             repository.keep(kind, &key, 255, 256);
             repository.close().await;
-            assert_eq!(store.snapshot(&key).await.unwrap(), None);
+            assert_eq!(store.load_snapshot(&key).await.unwrap(), None);
         }
         store.close().await;
     });

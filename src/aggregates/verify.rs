@@ -3,7 +3,7 @@
 use super::folding::Folding;
 use super::{Kind, LoadError, PAGE};
 use crate::events::Ref;
-use crate::store::{Chain, Finding, FindingKind, Snapshot, Store, StoreError};
+use crate::store::{Finding, FindingKind, HashChain, Snapshot, Store, StoreError};
 
 /// Verifies every snapshot: that the log has its events, that its digest is theirs and, where one of `kinds` made it, that
 /// its state is what they fold to. Reads all events of the aggregates that have one. Returns how many there were.
@@ -16,9 +16,9 @@ pub(crate) async fn verify_snapshots(
     found: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<u64, StoreError> {
     let mut count = 0;
-    for aggregate in store.snapshots().await? {
+    for aggregate in store.list_snapshots().await? {
         // Between the two looks another process may have dropped it.
-        let Some(snapshot) = store.snapshot(&aggregate).await? else { continue };
+        let Some(snapshot) = store.load_snapshot(&aggregate).await? else { continue };
         count += 1;
         let kind = kinds.iter().find(|kind| kind.aggregate_type() == aggregate.kind());
         let kind = kind.filter(|kind| kind.0.shape() == snapshot.shape).copied();
@@ -46,7 +46,7 @@ async fn verify(
     snapshot: &Snapshot,
 ) -> Result<Option<(FindingKind, String)>, StoreError> {
     let mut folding = kind.and_then(|kind| Folding::fresh(kind, aggregate).ok());
-    let (mut chain, mut sequence, mut event_id) = (Chain::default(), 0, None);
+    let (mut chain, mut sequence, mut event_id) = (HashChain::default(), 0, None);
     while sequence < snapshot.sequence {
         let limit = usize::try_from(snapshot.sequence - sequence).unwrap_or(PAGE).min(PAGE);
         let events = store.load(aggregate, sequence, limit).await?;

@@ -146,8 +146,8 @@ impl Annals {
 
     /// Numbers of the write path.
     #[cfg(feature = "http")]
-    pub(crate) fn vitals(&self) -> &crate::store::Vitals {
-        self.0.engine.vitals()
+    pub(crate) fn write_metrics(&self) -> &crate::store::WriteMetrics {
+        self.0.engine.write_metrics()
     }
 
     /// Whether commands are still executed.

@@ -12,7 +12,7 @@ use super::access_log::{AccessControl, AuditAccessControl, ExportAccess, Lineage
 use super::authorise::Ask;
 use super::{Annals, Denial};
 use crate::commands::Context;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::audit::{AskedFor, AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
@@ -189,7 +189,7 @@ pub struct ReadView<V: DocumentView> {
 
 impl<V: DocumentView> ReadView<V> {
     /// The answer holds everything up to here: a receipt's write, above all.
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
+    pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.query = self.query.after(place);
         self
     }
@@ -224,7 +224,7 @@ pub struct ReadViews<V: DocumentView> {
 
 impl<V: DocumentView> ReadViews<V> {
     /// The answer holds everything up to here: a receipt's write, above all.
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
+    pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.list = self.list.after(place);
         self
     }

@@ -6,7 +6,7 @@ use super::StoreArgs;
 use super::output::{self, Format, plain};
 use crate::BoxError;
 use crate::app::App;
-use crate::store::{Migrated, Upgraded, grant, shown};
+use crate::store::{Migrated, Upgraded, grant, redact_url};
 
 /// Make a PostgreSQL store, bring it to this program's version, or take over the events that postgres-es wrote
 #[derive(Args)]
@@ -42,7 +42,7 @@ impl Migrate {
     pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
         let url = app.url(&self.store);
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            let url = shown(&url);
+            let url = redact_url(&url);
             return Err(format!("`{url}` is not on PostgreSQL: give --store postgres://HOST/DATABASE").into());
         }
         let upgraded = app.upgrade(&url).await?;

@@ -52,7 +52,7 @@ use crate::commands::{Context, ExecuteError, Refusal};
 use crate::events::{InvalidRef, Origin, Ref};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
-use crate::store::{shown, shown_in};
+use crate::store::{redact_url, redact_urls};
 use crate::text::error_chain;
 
 type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
@@ -67,7 +67,10 @@ pub struct Opening {
 
 impl std::fmt::Debug for Opening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening").field("app", &self.app).field("url", &shown(&self.url)).finish_non_exhaustive()
+        f.debug_struct("Opening")
+            .field("app", &self.app)
+            .field("url", &redact_url(&self.url))
+            .finish_non_exhaustive()
     }
 }
 
@@ -213,7 +216,7 @@ impl App {
             Err(error) => {
                 let text = error.render().to_string();
                 // An argument that is repeated may be a URL with a password. Help goes to stdout; the URLs in it are examples.
-                let hidden = shown_in(&text);
+                let hidden = redact_urls(&text);
                 if hidden == text || !error.use_stderr() {
                     let _ = error.print();
                 } else {

@@ -105,7 +105,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Head;
+    use crate::events::LogPosition;
     use crate::projections::metrics::Bucket;
 
     fn buckets(totals: &[u64]) -> Buckets {
@@ -113,7 +113,7 @@ mod tests {
         let bucket = |(n, total): (usize, &u64)| Bucket { from: time(n), until: time(n + 1), total: *total };
         Buckets {
             topic: "a<script>&".parse().unwrap(),
-            head: Head::default(),
+            head: LogPosition::default(),
             buckets: totals.iter().enumerate().map(bucket).collect(),
         }
     }

@@ -17,8 +17,8 @@ use super::{AnyCommand, CommandAccess, Context, ExecuteError, Refusal, Registry}
 use crate::aggregates::{Entry, Kind, Repository, State, fold};
 use crate::events::Ref;
 use crate::store::{
-    Answer, Clock, Commit, Outcome, Pending, Poison, Queue, Receipt, Store, StoreError, Stream, Vitals, count,
-    is_projecting,
+    Clock, Commit, CommitAnswer, CommitQueue, ConflictSet, Outcome, PendingAnswer, Receipt, Store, StoreError,
+    StreamAppend, WriteMetrics, increment, is_projecting,
 };
 
 /// So often a command is decided optimistically; then once more, while nobody else may write.
@@ -32,13 +32,13 @@ pub(super) type Executed = Result<Receipt, ExecuteError<Refusal>>;
 /// The write path of one process on one store.
 pub(crate) struct Engine {
     pub(super) store: Arc<dyn Store>,
-    pub(super) queue: Queue,
+    pub(super) queue: CommitQueue,
     repository: Repository,
     known: KnownIds,
     clock: Clock,
     access: Option<Arc<dyn CommandAccess>>,
     registry: Arc<Registry>,
-    vitals: Arc<Vitals>,
+    write_metrics: Arc<WriteMetrics>,
 }
 
 /// A command ready to be decided: admitted and prepared.
@@ -53,15 +53,15 @@ pub(super) type Preparing = ControlFlow<Executed, Prepared>;
 
 /// A decided command on its way to the log.
 pub(super) struct InFlight {
-    pending: Pending,
+    pending: PendingAnswer,
     /// The log's answer, once it is there.
-    answer: Option<Answer>,
+    answer: Option<CommitAnswer>,
     refusal: Option<Refusal>,
     after: Vec<(u64, State)>,
 }
 
 /// What came of a command that was on its way.
-pub(super) enum Landed {
+pub(super) enum Completion {
     Done(Executed),
     Conflict,
 }
@@ -80,16 +80,16 @@ impl Engine {
         access: Option<Arc<dyn CommandAccess>>,
         registry: Arc<Registry>,
     ) -> Self {
-        let vitals = Arc::new(Vitals::default());
-        let repository = Repository::new(store.clone(), vitals.clone());
+        let write_metrics = Arc::new(WriteMetrics::default());
+        let repository = Repository::new(store.clone(), write_metrics.clone());
         let cache = repository.cache.clone();
-        let forget = move |poison: &Poison| match poison.is_everything() {
+        let forget = move |conflicts: &ConflictSet| match conflicts.is_all() {
             true => cache.forget_all(),
-            false => poison.aggregates().for_each(|aggregate| cache.forget(aggregate)),
+            false => conflicts.aggregates().for_each(|aggregate| cache.forget(aggregate)),
         };
-        let queue = Queue::start(store.clone(), vitals.clone(), Box::new(forget));
+        let queue = CommitQueue::start(store.clone(), write_metrics.clone(), Box::new(forget));
         let known = KnownIds::new(store.clone());
-        Self { store, queue, repository, known, clock, access, registry, vitals }
+        Self { store, queue, repository, known, clock, access, registry, write_metrics }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -109,18 +109,18 @@ impl Engine {
             }
         };
         let executed = executing.instrument(span).await;
-        count(match &executed {
-            Ok(_) => &self.vitals.executed,
-            Err(ExecuteError::Refused(_) | ExecuteError::Denied { .. }) => &self.vitals.refused,
-            Err(_) => &self.vitals.failed,
+        increment(match &executed {
+            Ok(_) => &self.write_metrics.executed,
+            Err(ExecuteError::Refused(_) | ExecuteError::Denied { .. }) => &self.write_metrics.refused,
+            Err(_) => &self.write_metrics.failed,
         });
         executed
     }
 
     /// Numbers of the write path.
     #[cfg(feature = "http")]
-    pub(crate) fn vitals(&self) -> &Vitals {
-        &self.vitals
+    pub(crate) fn write_metrics(&self) -> &WriteMetrics {
+        &self.write_metrics
     }
 
     /// Whether commands are still executed.
@@ -200,14 +200,14 @@ impl Engine {
             let pending = self.queue.submit(received.question(), || true);
             let answer = match pending {
                 Some(mut pending) => answer_to(&mut pending).await,
-                None => Answer::NotExecuted,
+                None => CommitAnswer::NotExecuted,
             };
             match answer {
-                Answer::Outcome(Outcome::Duplicate(receipt)) => return Ok(receipt),
-                Answer::Outcome(Outcome::IdReused) => return Err(ExecuteError::CommandIdReused(received.id)),
-                Answer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
-                Answer::Failed(error) => return Err(ExecuteError::store(received.id, error)),
-                Answer::NotExecuted => return Err(ExecuteError::NotExecuted),
+                CommitAnswer::Outcome(Outcome::Duplicate(receipt)) => return Ok(receipt),
+                CommitAnswer::Outcome(Outcome::IdReused) => return Err(ExecuteError::CommandIdReused(received.id)),
+                CommitAnswer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
+                CommitAnswer::Failed(error) => return Err(ExecuteError::store(received.id, error)),
+                CommitAnswer::NotExecuted => return Err(ExecuteError::NotExecuted),
             }
         }
         match &error {
@@ -225,12 +225,12 @@ impl Engine {
     }
 
     /// What is answered; a final refusal is passed to the access control.
-    fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
-        let landed = prepared.answer(outcome, refusal);
-        if let Landed::Done(Err(ExecuteError::Refused(refusal))) = &landed {
+    fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Completion {
+        let completion = prepared.answer(outcome, refusal);
+        if let Completion::Done(Err(ExecuteError::Refused(refusal))) = &completion {
             self.record(&prepared.received, &refusal.to_string(), false);
         }
-        landed
+        completion
     }
 
     /// Decides until the log agrees: optimistically first, then under the log's lock.
@@ -240,10 +240,10 @@ impl Engine {
                 tokio::time::sleep(jitter(attempt)).await;
             }
             let in_flight = self.submit(prepared, None).await?;
-            if let Landed::Done(result) = self.land(prepared, in_flight).await {
+            if let Completion::Done(result) = self.complete(prepared, in_flight).await {
                 return result;
             }
-            count(&self.vitals.conflicts);
+            increment(&self.write_metrics.conflicts);
         }
         self.run_alone(prepared).await
     }
@@ -252,7 +252,7 @@ impl Engine {
     pub(super) async fn submit(
         &self,
         prepared: &Prepared,
-        chain: Option<u64>,
+        order_group: Option<u64>,
     ) -> Result<InFlight, ExecuteError<Refusal>> {
         loop {
             let mut entries = Vec::with_capacity(prepared.members.len());
@@ -260,7 +260,7 @@ impl Engine {
                 entries.push(self.repository.load(*kind, aggregate).await?);
             }
             let states = Members(entries.iter().map(|entry| entry.state.clone()).collect());
-            let Decision { commit, refusal, after } = prepared.decide(&states, chain)?;
+            let Decision { commit, refusal, after } = prepared.decide(&states, order_group)?;
             let admit = || self.admit(prepared, &entries, &after);
             if let Some(pending) = self.queue.submit(commit, admit) {
                 return Ok(InFlight { pending, answer: None, refusal, after });
@@ -287,15 +287,15 @@ impl Engine {
     }
 
     /// Waits for the log's answer.
-    pub(super) async fn land(&self, prepared: &Prepared, mut in_flight: InFlight) -> Landed {
+    pub(super) async fn complete(&self, prepared: &Prepared, mut in_flight: InFlight) -> Completion {
         in_flight.ready().await;
         let InFlight { answer, refusal, after, .. } = in_flight;
         let outcome = match answer {
-            Some(Answer::Outcome(outcome)) => outcome,
-            Some(Answer::Failed(error)) => {
-                return Landed::Done(Err(ExecuteError::store(prepared.received.id, error)));
+            Some(CommitAnswer::Outcome(outcome)) => outcome,
+            Some(CommitAnswer::Failed(error)) => {
+                return Completion::Done(Err(ExecuteError::store(prepared.received.id, error)));
             }
-            Some(Answer::NotExecuted) | None => return Landed::Done(Err(ExecuteError::NotExecuted)),
+            Some(CommitAnswer::NotExecuted) | None => return Completion::Done(Err(ExecuteError::NotExecuted)),
         };
         if matches!(outcome, Outcome::Committed(_)) {
             for ((kind, aggregate), (before, state)) in prepared.members.iter().zip(&after) {
@@ -312,7 +312,7 @@ impl Engine {
         for (kind, aggregate) in &prepared.members {
             states.push(self.repository.stored(*kind, aggregate).await?);
         }
-        let mut log = self.store.exclusive(LOCK_WAIT, LOCK_HOLD).await.map_err(store)?;
+        let mut log = self.store.write_lock(LOCK_WAIT, LOCK_HOLD).await.map_err(store)?;
         for ((kind, aggregate), state) in prepared.members.iter().zip(&mut states) {
             let newer = log.load(aggregate, kind.0.sequence(state)).await.map_err(store)?;
             fold(kind.0, aggregate, state, &newer)?;
@@ -325,8 +325,8 @@ impl Engine {
         });
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
         match self.answer(prepared, outcome, decision.refusal) {
-            Landed::Done(result) => result,
-            Landed::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
+            Completion::Done(result) => result,
+            Completion::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
         }
     }
 }
@@ -341,14 +341,14 @@ impl InFlight {
 }
 
 /// Waits for the log's answer.
-async fn answer_to(pending: &mut Pending) -> Answer {
+async fn answer_to(pending: &mut PendingAnswer) -> CommitAnswer {
     pending.await.unwrap_or_else(|_| {
-        Answer::Failed(Arc::new(StoreError::OutcomeUnknown("the writer ended before it answered".into())))
+        CommitAnswer::Failed(Arc::new(StoreError::OutcomeUnknown("the writer ended before it answered".into())))
     })
 }
 
 impl Prepared {
-    fn decide(&self, states: &Members, chain: Option<u64>) -> Result<Decision, ExecuteError<Refusal>> {
+    fn decide(&self, states: &Members, order_group: Option<u64>) -> Result<Decision, ExecuteError<Refusal>> {
         let Received { command, context, given_id, .. } = &self.received;
         let decided = catch_unwind(AssertUnwindSafe(|| command.decide(states, context)))
             .map_err(|_| ExecuteError::Panicked(command.name()))?;
@@ -364,17 +364,17 @@ impl Prepared {
             let Change { events, state: next } =
                 changes.next().unwrap_or_else(|| Change { events: Vec::new(), state: state.clone() });
             let sequence = kind.0.sequence(state);
-            streams.push(Stream::new(aggregate.clone(), sequence, events));
+            streams.push(StreamAppend::new(aggregate.clone(), sequence, events));
             after.push((sequence, next));
         }
         let keep = *given_id && refusal.is_none();
-        let commit = self.received.commit(self.metadata.clone(), streams, keep, chain);
+        let commit = self.received.commit(self.metadata.clone(), streams, keep, order_group);
         Ok(Decision { commit, refusal, after })
     }
 
-    fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Landed {
-        Landed::Done(match outcome {
-            Outcome::Conflict => return Landed::Conflict,
+    fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Completion {
+        Completion::Done(match outcome {
+            Outcome::Conflict => return Completion::Conflict,
             Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.received.id)),
             Outcome::Duplicate(receipt) => Ok(receipt),
             Outcome::Committed(receipt) => match refusal {

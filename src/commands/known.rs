@@ -64,7 +64,7 @@ impl Running {
     async fn run(mut self) {
         while let Some(batch) = self.next() {
             let ids: Vec<Uuid> = batch.iter().map(|(id, _)| *id).collect();
-            let found = self.shared.store.commands(&ids).await.map_err(Arc::new);
+            let found = self.shared.store.find_commands(&ids).await.map_err(Arc::new);
             for (index, (_, reply)) in batch.into_iter().enumerate() {
                 let found = found.as_ref().map(|known| known.get(index).cloned().flatten()).map_err(Arc::clone);
                 // The caller may have gone.

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, Stream, StreamExt};
 
-use super::engine::{Executed, InFlight, Landed, Prepared};
+use super::engine::{Completion, Executed, InFlight, Prepared};
 use super::received::Received;
 use super::{Engine, Envelope, ExecuteError};
 
-static CHAINS: AtomicU64 = AtomicU64::new(1);
+static ORDER_GROUPS: AtomicU64 = AtomicU64::new(1);
 
 /// A command that was taken from the input.
 enum Slot {
@@ -24,7 +24,7 @@ enum Slot {
     /// To be decided.
     Waiting(Box<Prepared>),
     /// Decided, on its way to the log.
-    Flying(Box<Prepared>, InFlight),
+    InFlight(Box<Prepared>, InFlight),
 }
 
 struct Pipeline<S> {
@@ -32,7 +32,7 @@ struct Pipeline<S> {
     input: S,
     ended: bool,
     window: usize,
-    chain: u64,
+    order_group: u64,
     /// Commands in order: flying ones first, then waiting ones; answered ones anywhere.
     slots: VecDeque<Slot>,
 }
@@ -48,7 +48,7 @@ where
         input: input.ready_chunks(window),
         ended: false,
         window,
-        chain: CHAINS.fetch_add(1, Ordering::Relaxed),
+        order_group: ORDER_GROUPS.fetch_add(1, Ordering::Relaxed),
         slots: VecDeque::new(),
     };
     stream::unfold(pipeline, |mut pipeline| async move {
@@ -60,16 +60,16 @@ where
 impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
     async fn next(&mut self) -> Option<Executed> {
         loop {
-            self.take_off().await;
+            self.submit_waiting().await;
             let full = self.slots.len() >= self.window;
             let Some(front) = self.slots.front_mut() else {
                 if self.ended {
                     return None;
                 }
-                self.take_in().await;
+                self.read_input().await;
                 continue;
             };
-            if let Slot::Flying(_, in_flight) = front {
+            if let Slot::InFlight(_, in_flight) = front {
                 if self.ended || full {
                     in_flight.ready().await;
                 } else {
@@ -83,13 +83,13 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
                     }
                 }
             }
-            if let Some(executed) = self.land_front().await {
+            if let Some(executed) = self.complete_front().await {
                 return Some(executed);
             }
         }
     }
 
-    async fn take_in(&mut self) {
+    async fn read_input(&mut self) {
         let chunk = self.input.next().await;
         self.take(chunk).await;
     }
@@ -105,7 +105,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
         let given: Vec<_> = received.iter().flatten().filter_map(Received::callers_id).collect();
         let known = match given.is_empty() {
             true => Ok(Vec::new()),
-            false => self.engine.store.commands(&given).await.map_err(Arc::new),
+            false => self.engine.store.find_commands(&given).await.map_err(Arc::new),
         };
         let mut known = known.map(Vec::into_iter);
         for received in received {
@@ -132,7 +132,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
     }
 
     /// Decides and sends what waits, in order.
-    async fn take_off(&mut self) {
+    async fn submit_waiting(&mut self) {
         for index in 0..self.slots.len() {
             let Slot::Waiting(_) = &self.slots[index] else { continue };
             let Slot::Waiting(prepared) =
@@ -140,25 +140,25 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
             else {
                 continue;
             };
-            self.slots[index] = match self.engine.submit(&prepared, Some(self.chain)).await {
-                Ok(in_flight) => Slot::Flying(prepared, in_flight),
+            self.slots[index] = match self.engine.submit(&prepared, Some(self.order_group)).await {
+                Ok(in_flight) => Slot::InFlight(prepared, in_flight),
                 Err(error) => Slot::Done(Err(error)),
             };
         }
     }
 
     /// The first command's answer; `None` when it has to be asked for again.
-    async fn land_front(&mut self) -> Option<Executed> {
+    async fn complete_front(&mut self) -> Option<Executed> {
         match self.slots.pop_front()? {
             Slot::Done(executed) => Some(executed),
             Slot::Waiting(prepared) => {
                 self.slots.push_front(Slot::Waiting(prepared));
                 None
             }
-            Slot::Flying(prepared, in_flight) => match self.engine.land(&prepared, in_flight).await {
-                Landed::Done(executed) => Some(executed),
-                Landed::Conflict => {
-                    self.ground().await;
+            Slot::InFlight(prepared, in_flight) => match self.engine.complete(&prepared, in_flight).await {
+                Completion::Done(executed) => Some(executed),
+                Completion::Conflict => {
+                    self.drain().await;
                     Some(self.engine.run(&prepared).await)
                 }
             },
@@ -166,23 +166,23 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
     }
 
     /// After a conflict: everything behind it has failed too, or was answered; a new chain begins.
-    async fn ground(&mut self) {
+    async fn drain(&mut self) {
         for slot in &mut self.slots {
             *slot = match std::mem::replace(slot, Slot::Done(Err(ExecuteError::NotExecuted))) {
-                Slot::Flying(prepared, in_flight) => match self.engine.land(&prepared, in_flight).await {
-                    Landed::Done(executed) => Slot::Done(executed),
-                    Landed::Conflict => Slot::Waiting(prepared),
+                Slot::InFlight(prepared, in_flight) => match self.engine.complete(&prepared, in_flight).await {
+                    Completion::Done(executed) => Slot::Done(executed),
+                    Completion::Conflict => Slot::Waiting(prepared),
                 },
                 other => other,
             };
         }
-        self.engine.queue.end_chain(self.chain);
-        self.chain = CHAINS.fetch_add(1, Ordering::Relaxed);
+        self.engine.queue.end_order_group(self.order_group);
+        self.order_group = ORDER_GROUPS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl<S> Drop for Pipeline<S> {
     fn drop(&mut self) {
-        self.engine.queue.end_chain(self.chain);
+        self.engine.queue.end_order_group(self.order_group);
     }
 }

@@ -8,7 +8,7 @@ use super::engine::Executed;
 use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::Kind;
 use crate::events::Ref;
-use crate::store::{Commit, KnownCommand, Stream};
+use crate::store::{Commit, KnownCommand, StreamAppend};
 
 /// A command as it came, with its id: nothing has been asked or loaded yet.
 pub(super) struct Received {
@@ -64,9 +64,9 @@ impl Received {
     pub(super) fn commit(
         &self,
         metadata: Arc<str>,
-        streams: Vec<Stream>,
+        streams: Vec<StreamAppend>,
         keep: bool,
-        chain: Option<u64>,
+        order_group: Option<u64>,
     ) -> Commit {
         let commit = Commit::new(
             self.id,
@@ -76,7 +76,7 @@ impl Received {
             self.context.happened_at(),
             streams,
             keep,
-            chain,
+            order_group,
         );
         if self.given_id { commit } else { commit.fresh() }
     }

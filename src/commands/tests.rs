@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::prelude::*;
-use crate::store::{Batch, Commit, NewEvent, Outcome, Stream};
+use crate::store::{Batch, Commit, NewEvent, Outcome, StreamAppend};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct TillId(String);
@@ -82,7 +82,7 @@ fn clerk() -> Context {
 /// What another process appends.
 fn from_elsewhere(expected: u64, cents: i64) -> Batch {
     let event = NewEvent::new("till.filled", "1.0", format!("{{\"cents\":{cents}}}"));
-    let stream = Stream::new(Ref::unchecked("till", "front"), expected, vec![event]);
+    let stream = StreamAppend::new(Ref::unchecked("till", "front"), expected, vec![event]);
     let metadata = r#"{"actor":"user:elsewhere"}"#.into();
     let commit = Commit::new(Uuid::now_v7(), "fill".into(), [0; 32], metadata, None, vec![stream], false, None);
     Batch::new(vec![commit])
@@ -104,7 +104,7 @@ async fn what_was_decided_on_a_state_that_never_was_does_not_get_in_by_luck() {
     assert!(matches!(outcomes[..], [Outcome::Committed(_)]));
 
     let wait = Duration::from_secs(5);
-    let mut elsewhere = annals.store().exclusive(wait, wait).await.expect("the log's lock");
+    let mut elsewhere = annals.store().write_lock(wait, wait).await.expect("the log's lock");
     assert_eq!(elsewhere.load(&till().reference(), 0).await.expect("one event").len(), 1);
     let take = tokio::spawn({
         let annals = annals.clone();

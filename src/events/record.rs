@@ -14,7 +14,7 @@ use super::{DecodeError, Event, Ref};
 /// noticed: the same position then has another id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct Head {
+pub struct LogPosition {
     /// The position of the last event: 0 in an empty log.
     pub position: u64,
     /// Its id: nil in an empty log.
@@ -99,8 +99,8 @@ impl Stored {
 
     /// The place of this event in the log.
     #[must_use]
-    pub fn head(&self) -> Head {
-        Head { position: self.position, event_id: self.event_id }
+    pub fn head(&self) -> LogPosition {
+        LogPosition { position: self.position, event_id: self.event_id }
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Basis, FieldInfo, Fold, FoldBase};
 use crate::BoxError;
-use crate::events::{DecodeError, Head, Stored};
+use crate::events::{DecodeError, LogPosition, Stored};
 use crate::store::{Interest, StoreError, Transaction};
 
 /// The table of every document view, and of every projection whose [`Projection::documents`] says so.
@@ -17,9 +17,9 @@ pub(super) const DOCUMENTS: &str = "documents";
 #[derive(Clone, Copy, Debug)]
 pub struct EventBatch<'a> {
     /// Up to where the projection was.
-    pub from: Head,
+    pub from: LogPosition,
     /// Up to where it will be.
-    pub to: Head,
+    pub to: LogPosition,
     /// The wanted events in between, in order.
     pub events: &'a [Stored],
 }

@@ -93,7 +93,7 @@ async fn position_of(id: Uuid, log: &dyn Store) -> Result<u64, StoreError> {
     while low < high {
         let step = (high - low).div_ceil(PROBES);
         let probes: Vec<u64> = (0..PROBES).map(|n| low + n * step).take_while(|at| *at < high).collect();
-        for event in log.at(&probes).await? {
+        for event in log.read_at(&probes).await? {
             if event.event_id < id {
                 low = event.position + 1;
             } else {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::digest::PartsDigest;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 
 /// An event on its way to the log: its type, its version, and its payload as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +49,14 @@ impl NewEvent {
 
 /// One aggregate of a commit: the sequence it was decided on, and the events that follow (none, if it was only read).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
+pub struct StreamAppend {
     aggregate: Ref,
     expected: u64,
     events: Vec<NewEvent>,
     digests: Vec<[u8; 32]>,
 }
 
-impl Stream {
+impl StreamAppend {
     pub(crate) fn new(aggregate: Ref, expected: u64, events: Vec<NewEvent>) -> Self {
         Self { aggregate, expected, events, digests: Vec::new() }
     }
@@ -94,9 +94,9 @@ pub struct Commit {
     body_digest: [u8; 32],
     metadata: Arc<str>,
     occurred_at: Option<Timestamp>,
-    streams: Vec<Stream>,
+    streams: Vec<StreamAppend>,
     keep: bool,
-    chain: Option<u64>,
+    order_group: Option<u64>,
     fresh: bool,
     bytes: usize,
 }
@@ -110,9 +110,9 @@ impl Commit {
         body_digest: [u8; 32],
         metadata: Arc<str>,
         occurred_at: Option<Timestamp>,
-        mut streams: Vec<Stream>,
+        mut streams: Vec<StreamAppend>,
         keep: bool,
-        chain: Option<u64>,
+        order_group: Option<u64>,
     ) -> Self {
         let occurred_at = occurred_at.map(micros);
         let mut bytes = 0;
@@ -129,7 +129,18 @@ impl Commit {
                 .collect();
         }
         let keep = keep || streams.iter().any(|stream| !stream.events.is_empty());
-        Self { command_id, command, body_digest, metadata, occurred_at, streams, keep, chain, fresh: false, bytes }
+        Self {
+            command_id,
+            command,
+            body_digest,
+            metadata,
+            occurred_at,
+            streams,
+            keep,
+            order_group,
+            fresh: false,
+            bytes,
+        }
     }
 
     /// The command's id.
@@ -164,7 +175,7 @@ impl Commit {
 
     /// The aggregates that it names: those it writes and those it only read.
     #[must_use]
-    pub fn streams(&self) -> &[Stream] {
+    pub fn streams(&self) -> &[StreamAppend] {
         &self.streams
     }
 
@@ -186,8 +197,8 @@ impl Commit {
         self.bytes
     }
 
-    pub(crate) fn chain(&self) -> Option<u64> {
-        self.chain
+    pub(crate) fn order_group(&self) -> Option<u64> {
+        self.order_group
     }
 
     /// Its id was made for it just now, by chance: nobody has used it before.
@@ -223,7 +234,7 @@ impl Batch {
     /// Whether the commit's id may be in the log: else there is no need to look for it. It is new when it was made for
     /// this commit and the batch was never sent before; the constraint on command ids stands all the same.
     #[must_use]
-    pub fn may_know(&self, commit: &Commit) -> bool {
+    pub fn may_be_stored(&self, commit: &Commit) -> bool {
         self.sent || !commit.fresh
     }
 
@@ -233,7 +244,7 @@ impl Batch {
     }
 
     /// The same batch, of which a sending was lost: it may be in the log.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn resent(&self) -> Self {
         Self { commits: self.commits.clone(), sent: true }
     }
 }
@@ -249,7 +260,7 @@ pub struct Receipt {
     /// How many events it appended.
     pub events: u64,
     /// The place of its last event (of the log's head then, if it had none): what to wait for to read this write.
-    pub head: Head,
+    pub head: LogPosition,
     /// When it was recorded.
     pub recorded_at: Timestamp,
     /// Whether the id was in the log before this answer: by an earlier execution under it, or, for an id that the caller
@@ -283,45 +294,45 @@ impl Outcome {
 /// A store that appends commit by commit keeps one for each batch: without it, a later commit's sequence could fit
 /// by luck on a state that never was.
 #[derive(Clone, Debug, Default)]
-pub struct Poison {
+pub struct ConflictSet {
     everything: bool,
     aggregates: HashSet<Ref>,
-    chains: HashSet<u64>,
+    order_groups: HashSet<u64>,
 }
 
-impl Poison {
+impl ConflictSet {
     /// Whether `commit` was decided on something that failed.
     #[must_use]
-    pub fn hits(&self, commit: &Commit) -> bool {
+    pub fn affects(&self, commit: &Commit) -> bool {
         self.everything
-            || commit.chain.is_some_and(|chain| self.chains.contains(&chain))
+            || commit.order_group.is_some_and(|order_group| self.order_groups.contains(&order_group))
             || commit.streams.iter().any(|stream| self.aggregates.contains(&stream.aggregate))
     }
 
     /// Notes that `commit` failed.
     pub fn add(&mut self, commit: &Commit) {
-        self.chains.extend(commit.chain);
+        self.order_groups.extend(commit.order_group);
         self.aggregates.extend(commit.streams.iter().map(|stream| stream.aggregate.clone()));
     }
 
     /// Whether nothing failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.everything && self.aggregates.is_empty() && self.chains.is_empty()
+        !self.everything && self.aggregates.is_empty() && self.order_groups.is_empty()
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.everything |= other.everything;
         self.aggregates.extend(other.aggregates);
-        self.chains.extend(other.chains);
+        self.order_groups.extend(other.order_groups);
     }
 
     /// The log is not the one that was decided on: whatever is in memory fails.
-    pub(crate) fn add_everything(&mut self) {
+    pub(crate) fn add_all(&mut self) {
         self.everything = true;
     }
 
-    pub(crate) fn is_everything(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.everything
     }
 

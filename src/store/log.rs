@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Chain, Finding, Outcome, Receipt, Views};
+use super::{Batch, Finding, HashChain, Outcome, Receipt, Views};
 use crate::BoxError;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 
 /// Tells the time. Tests give their own: see `annals::testing::Clock`.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -66,7 +66,7 @@ pub enum StoreError {
     Busy(Duration),
     /// The store does not have, at a position, the event that it had.
     #[error("the log has changed under this program: event {} is not {} any more (was a backup restored?)", .0.position, .0.event_id)]
-    Diverged(Head),
+    Diverged(LogPosition),
     /// The store was closed. Nothing was written.
     #[error("the store is closed")]
     Closed,
@@ -102,7 +102,7 @@ pub enum StoreError {
 impl StoreError {
     /// No store is named by this URL, which may hold a password.
     pub(crate) fn unknown_url(url: &str) -> Self {
-        Self::UnknownUrl(super::shown(url))
+        Self::UnknownUrl(super::redact_url(url))
     }
 }
 
@@ -133,7 +133,7 @@ pub struct Page {
     /// The wanted events, in order.
     pub events: Vec<Stored>,
     /// No wanted event up to here is missing. Equal to where the page begins when nothing is new.
-    pub to: Head,
+    pub to: LogPosition,
 }
 
 /// What the store knows of a command id.
@@ -152,8 +152,8 @@ pub struct Snapshot {
     pub sequence: u64,
     /// The id of that event. A snapshot counts only while the log has it: a restored backup may not.
     pub event_id: Uuid,
-    /// The [`Chain`] over the digests of the events from 1 to `sequence`.
-    pub digest: Chain,
+    /// The [`HashChain`] over the digests of the events from 1 to `sequence`.
+    pub digest: HashChain,
     /// What shape of state it is: another shape is ignored.
     pub shape: String,
     /// The state, as JSON text.
@@ -170,7 +170,7 @@ pub trait Store: Send + Sync + 'static {
     /// For each commit in turn, on what the log then holds, earlier commits of the batch included:
     /// 1. its command id is known: `Duplicate` or `IdReused`;
     /// 2. it names an aggregate, or belongs to a chain, of an earlier commit of the batch that was not committed
-    ///    ([`Poison`](super::Poison)): `Conflict`;
+    ///    ([`ConflictSet`](super::ConflictSet)): `Conflict`;
     /// 3. an aggregate's last sequence is not the expected one: `Conflict`;
     /// 4. else its events get the next positions, ids and times, and it is `Committed`.
     ///
@@ -185,13 +185,13 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Busy`] when it could not be had in time.
-    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError>;
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError>;
 
     /// The last event.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn head(&self) -> Result<Head, StoreError>;
+    async fn head(&self) -> Result<LogPosition, StoreError>;
 
     /// Whether commands can be executed now: the log can be read, and written. Health checks ask this.
     ///
@@ -202,7 +202,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Moves whenever the log has grown, whoever wrote.
-    fn watch(&self) -> watch::Receiver<Head>;
+    fn watch(&self) -> watch::Receiver<LogPosition>;
 
     /// At most `limit` wanted events after the position `after`, in order, and how far the page stands for the log:
     /// the head as it was before the events were read, or the last event if the page is full.
@@ -215,7 +215,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError>;
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError>;
 
     /// At most `limit` events of one aggregate after a sequence, in order.
     ///
@@ -227,7 +227,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError>;
+    async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError>;
 
     /// The first position recorded at or after `time`; one past the head, if there is none.
     ///
@@ -239,25 +239,25 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError>;
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError>;
 
     /// Keeps a state, in place of an older one.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError>;
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError>;
 
     /// The aggregates that have a snapshot.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError>;
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError>;
 
     /// Deletes all snapshots, and returns how many there were. They are a cache: new ones are made from the log.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn drop_snapshots(&self) -> Result<u64, StoreError>;
+    async fn delete_snapshots(&self) -> Result<u64, StoreError>;
 
     /// Where projections keep what they make.
     fn views(&self) -> Arc<dyn Views>;
@@ -267,7 +267,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError>;
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError>;
 
     /// Copies the log, as of one moment, to a new file; `progress` hears of pages done and in all.
     ///
@@ -284,7 +284,7 @@ pub trait Store: Send + Sync + 'static {
 
 /// The log, locked against all other writers.
 #[async_trait]
-pub trait Exclusive: Send {
+pub trait WriteLock: Send {
     /// The events of an aggregate after a sequence, as of now.
     ///
     /// # Errors

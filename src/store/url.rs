@@ -5,7 +5,7 @@ const HIDDEN: &str = "…";
 
 /// The URL without its user, password and parameters. It may be malformed, and of any scheme: where a part could be a
 /// password, it is hidden.
-pub(crate) fn shown(url: &str) -> String {
+pub(crate) fn redact_url(url: &str) -> String {
     let is_scheme = |text: &str| {
         !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
     };
@@ -33,15 +33,15 @@ pub(crate) fn shown(url: &str) -> String {
     }
 }
 
-/// A text in which each URL is [`shown`] without its password.
+/// A text in which each URL is [`redact_url`] without its password.
 #[cfg(feature = "cli")]
-pub(crate) fn shown_in(text: &str) -> String {
+pub(crate) fn redact_urls(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for word in text.split_inclusive(|letter: char| letter.is_whitespace() || "'\"`".contains(letter)) {
         let end = word.trim_end_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter)).len();
         let (url, rest) = word.split_at(end);
         let is_url = url.contains("://") || url.contains('@');
-        result.push_str(&if is_url { shown(url) } else { url.to_owned() });
+        result.push_str(&if is_url { redact_url(url) } else { url.to_owned() });
         result.push_str(rest);
     }
     result
@@ -76,7 +76,7 @@ mod tests {
             "x y://alice:s3cret@host",
             "://alice:s3cret@host",
         ] {
-            assert!(!shown(url).contains("s3cret"), "{url}: {}", shown(url));
+            assert!(!redact_url(url).contains("s3cret"), "{url}: {}", redact_url(url));
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
     fn a_text_shows_its_urls_without_passwords_and_all_else_as_it_is() {
         let text = "error: unexpected argument 'postgres://alice:s3cret@host/data' found\n\nUsage: bank: [--as user:alice]";
         let hidden = "error: unexpected argument 'postgres://…@host/data' found\n\nUsage: bank: [--as user:alice]";
-        assert_eq!(shown_in(text), hidden);
+        assert_eq!(redact_urls(text), hidden);
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
             ("mysql://host:3306/data", "mysql://host:3306/data"),
             ("postgre://alice:s3cret@host:5432/data?schema=a", "postgre://…@host:5432/data…"),
         ] {
-            assert_eq!(shown(url), text);
+            assert_eq!(redact_url(url), text);
         }
     }
 }

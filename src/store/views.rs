@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::events::Head;
+use crate::events::LogPosition;
 
 /// The SQL that a database speaks. Placeholders are `$1`, `$2`, … in either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub struct GenerationInfo {
     /// Which one.
     pub id: GenerationId,
     /// Its checkpoint.
-    pub head: Head,
+    pub head: LogPosition,
     /// Whether it is the one that is read.
     pub live: bool,
     /// Who leads its projection now, if anybody does.
@@ -124,13 +124,13 @@ pub trait Views: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError>;
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError>;
 
     /// How far an instance is; `None` when there is no such generation (any more).
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError>;
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError>;
 
     /// Begins a transaction that takes `instance` from one checkpoint to the next; `None` when its checkpoint is not
     /// (any more) at `from`: somebody else moved it, or it was dropped.
@@ -140,15 +140,15 @@ pub trait Views: Send + Sync + 'static {
     async fn begin(
         &self,
         generation_id: &GenerationId,
-        from: Head,
-        to: Head,
+        from: LogPosition,
+        to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError>;
 
     /// A new generation at 0 for a rebuild, or the one that an earlier rebuild left behind.
     ///
     /// # Errors
     /// When the store cannot be used.
-    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError>;
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError>;
 
     /// Makes `shadow` the generation that is read, if it is at least as far as the live one, and drops the others
     /// of the same name and version. Answers whether it did.
@@ -276,7 +276,7 @@ pub trait ViewSnapshot: Send {
     fn dialect(&self) -> Dialect;
 
     /// The place in the log that it is true at.
-    fn head(&self) -> Head;
+    fn head(&self) -> LogPosition;
 
     /// The name, for use in SQL, of the live generation's own table `table`.
     fn table(&self, table: &str) -> String;

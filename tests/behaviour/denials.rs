@@ -193,7 +193,7 @@ async fn denials_of_more_actors_than_can_be_recorded_are_counted_and_none_is_los
     let nobody = |_: &Context, _: &Ask<'_>| Err(Denial::because("nobody may"));
     let annals = app().authorise(nobody).record_refusals().open(url).await.unwrap();
     let wait = Duration::from_secs(8);
-    let lock = annals.store().exclusive(wait, wait).await.unwrap();
+    let lock = annals.store().write_lock(wait, wait).await.unwrap();
     for n in 0..4_000 {
         let context = by(&n.to_string());
         let denied = tokio::time::timeout(wait, annals.execute(deposit("a", 1), &context)).await.unwrap();

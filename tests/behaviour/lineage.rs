@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use annals::app::access_log::{ExportAccess, LineageError};
 use annals::app::{Ask, Denial, ReaderError};
-use annals::events::Head;
+use annals::events::LogPosition;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery};
 use annals::projections::export::{ExportError, Format, Statement};
@@ -136,7 +136,8 @@ async fn what_was_read_after_an_export_is_not_counted_as_seen_before_it(place: &
     let annals = app().clock(move || noon).record_reads().open(place.url()).await.unwrap();
     let reader = |name| annals.read_as(&by(name));
     let first = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
-    let bob = async |after: Head| reader("bob").audit().from(4).after(after).page().await.unwrap().rows.len();
+    let bob =
+        async |after: LogPosition| reader("bob").audit().from(4).after(after).page().await.unwrap().rows.len();
     assert_eq!(bob(first.head).await, 0, "position 2 is his record");
     let at = annals.store().head().await.unwrap();
     exported(reader("eve").audit().after(at), Format::Csv).await.unwrap();

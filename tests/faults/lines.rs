@@ -39,7 +39,7 @@ impl Line {
 
     /// Waits until the store knows of a command.
     async fn known(&self, id: Uuid) {
-        wait_for("the commit", async || self.direct.store().commands(&[id]).await.unwrap()[0].is_some()).await;
+        wait_for("the commit", async || self.direct.store().find_commands(&[id]).await.unwrap()[0].is_some()).await;
     }
 
     /// The backends of this store's programs that wait for a lock, as a condition on `pg_stat_activity`.
@@ -98,7 +98,7 @@ async fn an_answer_lost_after_the_commit_is_found_again() {
     let line = Line::new().await;
     for cents in [7, 0, 7] {
         let id = Uuid::new_v4();
-        let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+        let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
         let caller = line.annals.clone();
         let call =
             tokio::spawn(async move { caller.execute(deposit("a", cents), &by("alice").command_id(id)).await });
@@ -127,7 +127,7 @@ async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_i
     assert!(first.ask("transfer a b 1").starts_with("ok"), "it has both in its memory");
     let id = Uuid::new_v4();
     let transfer = format!("transfer a b 999 {id}");
-    let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+    let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
     first.tell(&transfer);
     line.wait_for_a_backend_at_the_lock().await;
     line.proxy.hold(Way::Down);
@@ -150,7 +150,7 @@ async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_i
 async fn a_call_that_waits_at_the_lock_when_the_line_is_cut_counts_once() {
     let line = Line::new().await;
     for _ in 0..rounds(2) {
-        let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+        let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
         let caller = line.annals.clone();
         let call = tokio::spawn(async move { caller.execute(deposit("a", 1), &by("alice")).await });
         line.wait_for_a_backend_at_the_lock().await;
@@ -167,7 +167,7 @@ async fn a_call_that_waits_at_the_lock_when_the_line_is_cut_counts_once() {
 async fn a_backend_terminated_while_it_waits_for_the_lock_is_no_failure_for_the_caller() {
     let line = Line::new().await;
     for _ in 0..rounds(2) {
-        let lock = line.direct.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+        let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
         let caller = line.annals.clone();
         let call = tokio::spawn(async move { caller.execute(deposit("a", 1), &by("alice")).await });
         line.wait_for_a_backend_at_the_lock().await;

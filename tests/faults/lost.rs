@@ -130,7 +130,7 @@ async fn the_halves_of_a_batch_whose_answer_was_lost_are_looked_for(place: &Plac
     let (here, store) = open_on(place).await;
     let rejected = || StoreError::Rejected { doing: "appending", source: "one of them".into() };
     let holder = open(place).await;
-    let lock = holder.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+    let lock = holder.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
     // The first one waits for the lock; the others become one batch behind it.
     store.next([Fault::Nothing, Fault::LoseAnswer, Fault::Fail(rejected())]);
     let mut deposits = Vec::new();
@@ -181,9 +181,9 @@ async fn whatever_is_lost_callers_hear_what_the_log_holds(place: &Place) {
         if random(3) == 0 {
             there.execute(deposit(["a", "b", "c"][random(3) as usize], 1), &by("bank")).await.unwrap();
         }
-        let before = there.store().commands(&[id]).await.unwrap().remove(0);
+        let before = there.store().find_commands(&[id]).await.unwrap().remove(0);
         let told = here.execute(transfer, &by("alice").command_id(id)).await;
-        let known = there.store().commands(&[id]).await.unwrap().remove(0);
+        let known = there.store().find_commands(&[id]).await.unwrap().remove(0);
         match (told, known) {
             (Ok(receipt), Some(known)) => {
                 assert_eq!(Receipt { repeated: true, ..receipt }, known.receipt, "round {round}");

@@ -62,7 +62,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
 /// Whether the log in a directory has a command.
 async fn has(url: &str, id: Uuid) -> bool {
     let annals = app().open_without_following(url).await.unwrap();
-    let known = annals.store().commands(&[id]).await.unwrap()[0].is_some();
+    let known = annals.store().find_commands(&[id]).await.unwrap()[0].is_some();
     annals.close().await;
     known
 }

@@ -50,7 +50,7 @@ async fn what_was_decided_on_a_commit_that_failed_never_fits_by_luck(place: &Pla
         here.execute(deposit("hot", 1), &by("alice")).await.unwrap();
         assert!(there.ask("transfer hot elsewhere 1000").starts_with("refused"));
 
-        let lock = holder.store().exclusive(PATIENCE, PATIENCE).await.unwrap();
+        let lock = holder.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
         there.tell("transfer hot elsewhere 60");
         tokio::time::sleep(Duration::from_millis(400)).await;
         let caller = here.clone();

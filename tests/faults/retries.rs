@@ -118,7 +118,7 @@ async fn a_command_on_its_way_to_the_log_is_not_denied_under_its_own_id(place: &
     let annals = app_with(&denies).open_on(store.clone()).await.unwrap();
     let other = Unreliable::open(place.url()).await;
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
-    let lock = annals::store::Store::exclusive(&*other, PATIENCE, PATIENCE).await.unwrap();
+    let lock = annals::store::Store::write_lock(&*other, PATIENCE, PATIENCE).await.unwrap();
     let context = by("alice").command_id(Uuid::new_v4());
     let run = |annals: Annals, context: Context| {
         tokio::spawn(async move { annals.execute(deposit("a", 1), &context).await })

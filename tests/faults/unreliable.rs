@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annals::events::{Head, Ref, Stored};
+use annals::events::{LogPosition, Ref, Stored};
 use annals::store::{
-    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
-    Views,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    WriteLock,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -84,22 +84,22 @@ impl Store for Unreliable {
         }
     }
 
-    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         match self.blind.load(Ordering::SeqCst) {
             true => Ok(vec![None; ids.len()]),
-            false => self.inner.commands(ids).await,
+            false => self.inner.find_commands(ids).await,
         }
     }
 
-    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
-        self.inner.exclusive(wait, hold).await
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
+        self.inner.write_lock(wait, hold).await
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         self.inner.head().await
     }
 
-    fn watch(&self) -> watch::Receiver<Head> {
+    fn watch(&self) -> watch::Receiver<LogPosition> {
         self.inner.watch()
     }
 
@@ -107,8 +107,8 @@ impl Store for Unreliable {
         self.inner.read(after, limit, interest).await
     }
 
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
-        self.inner.at(positions).await
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.inner.read_at(positions).await
     }
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
@@ -119,28 +119,28 @@ impl Store for Unreliable {
         self.inner.position_at(time).await
     }
 
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.snapshot(aggregate).await
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.load_snapshot(aggregate).await
     }
 
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.inner.keep_snapshot(aggregate, snapshot).await
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.inner.save_snapshot(aggregate, snapshot).await
     }
 
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.inner.snapshots().await
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.inner.list_snapshots().await
     }
 
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
-        self.inner.drop_snapshots().await
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        self.inner.delete_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {
         self.inner.views()
     }
 
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        self.inner.integrity().await
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
+        self.inner.check_integrity().await
     }
 
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {

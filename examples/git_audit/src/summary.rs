@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 
 use annals::BoxError;
 use annals::cli::plain;
-use annals::events::Head;
+use annals::events::LogPosition;
 use annals::prelude::*;
 use annals::projections::audit::AuditLog;
 
@@ -44,7 +44,7 @@ pub async fn print(annals: &Annals) -> Result<(), BoxError> {
 }
 
 /// The latest sentences, newest first, each with the time at which it happened.
-async fn latest(annals: &Annals, head: Head) -> Result<Vec<String>, BoxError> {
+async fn latest(annals: &Annals, head: LogPosition) -> Result<Vec<String>, BoxError> {
     annals.reading(AuditLog::NAME)?.caught_up(head, None).await?;
     let page = annals.audit().newest_first().limit(MOST).page().await?;
     Ok(page.rows.iter().map(|row| format!("{} {}", row.occurred_at, row.sentence)).collect())
@@ -53,7 +53,7 @@ async fn latest(annals: &Annals, head: Head) -> Result<Vec<String>, BoxError> {
 /// The documents with the highest counts, highest first. However many there are, a few are in memory.
 async fn most<V: DocumentView>(
     annals: &Annals,
-    head: Head,
+    head: LogPosition,
     count: impl Fn(&V) -> u64,
 ) -> Result<Vec<(u64, V::Key)>, BoxError>
 where

@@ -10,7 +10,7 @@ use super::recorder::WINDOW;
 use super::{AccessLog, ReadEvent};
 use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
-use crate::events::{DecodeError, Event, Head, Recorded, Ref, Stored};
+use crate::events::{DecodeError, Event, LogPosition, Recorded, Ref, Stored};
 use crate::projections::ProjectionError;
 use crate::projections::audit::{AskedFor, AuditError, AuditLog, AuditRow, lets_through};
 use crate::projections::metrics::Metrics;
@@ -128,11 +128,11 @@ fn decode(position: u64) -> impl Fn(DecodeError) -> LineageError {
 }
 
 async fn events(annals: &Annals, rows: &[AuditRow]) -> Result<Vec<Stored>, LineageError> {
-    let mut heads: Vec<Head> =
-        rows.iter().map(|row| Head { position: row.position, event_id: row.event_id }).collect();
+    let mut heads: Vec<LogPosition> =
+        rows.iter().map(|row| LogPosition { position: row.position, event_id: row.event_id }).collect();
     heads.sort_unstable_by_key(|head| head.position);
     let positions: Vec<u64> = heads.iter().map(|head| head.position).collect();
-    let events = annals.store().at(&positions).await?;
+    let events = annals.store().read_at(&positions).await?;
     // The log may have been put back to an older state since the rows were made.
     match heads.iter().find(|head| !events.iter().any(|stored| stored.head() == **head)) {
         Some(lost) => Err(StoreError::Diverged(*lost).into()),

@@ -30,7 +30,7 @@ pub(super) use self::projections::{Wanted, rebuilding};
 pub(super) use self::schemas::Schemas;
 
 use super::{Problem, Shared};
-use crate::events::Head;
+use crate::events::LogPosition;
 
 /// All of them. Who asks is known to them.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -65,22 +65,22 @@ pub(super) struct After {
 }
 
 impl After {
-    pub fn head(self) -> Option<Head> {
+    pub fn head(self) -> Option<LogPosition> {
         self.after.map(|place| place.0)
     }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Place(Head);
+struct Place(LogPosition);
 
 impl TryFrom<String> for Place {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let place = text
-            .split_once(':')
-            .and_then(|(position, id)| Some(Head { position: position.parse().ok()?, event_id: id.parse().ok()? }));
+        let place = text.split_once(':').and_then(|(position, id)| {
+            Some(LogPosition { position: position.parse().ok()?, event_id: id.parse().ok()? })
+        });
         place.map(Self).ok_or_else(|| "write the receipt's head: its position, a colon, its event_id".to_owned())
     }
 }

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{After, at_most};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
 use crate::projections::{FieldKind, Listing, ViewCursor};
 
@@ -42,7 +42,7 @@ struct Documents {
     /// Where the next page begins, if there are more.
     next: Option<String>,
     /// The place in the log that they are true at.
-    head: Head,
+    head: LogPosition,
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,20 +1,20 @@
 //! [`Batch`]: rows that were made once, for all who want them.
 
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::audit::AuditRow;
 
 /// Rows of a stretch of the log, and each as JSON.
 pub(super) struct Batch {
     /// It stands for what comes after this place,
-    pub from: Head,
+    pub from: LogPosition,
     /// up to this one.
-    pub to: Head,
+    pub to: LogPosition,
     pub rows: Vec<AuditRow>,
     texts: Vec<String>,
 }
 
 impl Batch {
-    pub(super) fn new(from: Head, to: Head, rows: Vec<AuditRow>) -> Result<Self, serde_json::Error> {
+    pub(super) fn new(from: LogPosition, to: LogPosition, rows: Vec<AuditRow>) -> Result<Self, serde_json::Error> {
         let texts = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         Ok(Self { from, to, rows, texts })
     }
@@ -32,6 +32,6 @@ impl Batch {
 }
 
 /// The place of a row in the log.
-pub(super) fn place_of(row: &AuditRow) -> Head {
-    Head { position: row.position, event_id: row.event_id }
+pub(super) fn place_of(row: &AuditRow) -> LogPosition {
+    LogPosition { position: row.position, event_id: row.event_id }
 }

@@ -10,7 +10,7 @@ use super::batch::{Batch, place_of};
 use super::hub::{Hub, Subscription};
 use super::step::Rows;
 use super::{Closing, Ending, Reason, Step, Steps};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::http::Problem;
 use crate::projections::audit::{Asked, AuditError, AuditLog, AuditQuery, AuditRow, Cursor, Sieve};
 use crate::projections::presenter::{PresentError, Words};
@@ -33,7 +33,7 @@ pub(super) struct Follower {
     /// How many rows may still come.
     left: u64,
     /// The last place that was looked at.
-    place: Head,
+    place: LogPosition,
     /// What was read when it was opened.
     first: Option<Rows>,
     stage: Stage,
@@ -191,7 +191,7 @@ impl Follower {
     }
 
     /// All of these rows, in the words that were asked for.
-    async fn choose(&mut self, from: Head, to: Head, mut rows: Vec<AuditRow>) -> Result<News, Stop> {
+    async fn choose(&mut self, from: LogPosition, to: LogPosition, mut rows: Vec<AuditRow>) -> Result<News, Stop> {
         if let Some(words) = &self.words {
             words.tell(self.hub.annals().presenter(), &mut rows).await?;
         }

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 use super::batch::Batch;
 use crate::BoxError;
 use crate::app::Annals;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::audit::{AuditError, AuditLog, AuditRow};
 use crate::store::{Interest, StoreError};
 
@@ -32,14 +32,14 @@ pub(super) struct Hub {
 struct Sharing {
     batches: broadcast::Sender<Arc<Batch>>,
     /// Up to where batches were shared.
-    at: Head,
+    at: LogPosition,
 }
 
 /// What somebody gets who follows.
 pub(super) struct Subscription {
     pub batches: broadcast::Receiver<Arc<Batch>>,
     /// What comes after this place comes as batches.
-    pub at: Head,
+    pub at: LogPosition,
 }
 
 impl Hub {
@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Until nobody follows, the application closes, or rows cannot be made: then each reads for himself, and sees why.
-    async fn run(self: Arc<Self>, batches: broadcast::Sender<Arc<Batch>>, mut at: Head) {
+    async fn run(self: Arc<Self>, batches: broadcast::Sender<Arc<Batch>>, mut at: LogPosition) {
         let mut grown = self.annals.store().watch();
         let mut most = ROWS / 16;
         let Ok(reading) = self.annals.reading(AuditLog::NAME) else { return self.end() };
@@ -95,7 +95,7 @@ impl Hub {
     }
 
     /// Shares all that is new; learns by it how many rows make a batch.
-    async fn share(&self, at: &mut Head, most: &mut usize) -> Result<(), BoxError> {
+    async fn share(&self, at: &mut LogPosition, most: &mut usize) -> Result<(), BoxError> {
         let store = self.annals.store();
         loop {
             // With the last one that is known: it has to be there still.

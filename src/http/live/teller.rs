@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::counts::{Counts, Seen};
 use super::{Asker, Closing, Ending, Problem, Reason, Step, Steps};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::RangeBound;
 use crate::projections::audit::{AuditQuery, Cursor, Sieve};
 use crate::projections::metrics::{Metric, MetricQuery};
@@ -122,6 +122,6 @@ impl Teller {
     }
 
     fn cursor(&self) -> Option<Cursor> {
-        Some(self.last.head).filter(|head| *head != Head::default()).map(|head| self.rows.cursor(head))
+        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor(head))
     }
 }

@@ -48,7 +48,7 @@ async fn standings(annals: &Annals) -> Result<Vec<(ProjectionStatus, f64)>, Prob
     let mut next: Vec<u64> = all.iter().filter(|one| one.lag > 0).map(|one| one.position + 1).collect();
     next.sort_unstable();
     next.dedup();
-    let waiting = annals.store().at(&next).await?;
+    let waiting = annals.store().read_at(&next).await?;
     let now = Timestamp::now();
     let seconds = |one: &ProjectionStatus| {
         let first = waiting.iter().find(|event| one.lag > 0 && event.position == one.position + 1);
@@ -72,23 +72,29 @@ impl fmt::Debug for Numbers {
 
 impl Collector for Numbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let vitals = self.annals.vitals();
+        let write_metrics = self.annals.write_metrics();
         let seconds = Some(&Unit::Seconds);
         histogram(
             &mut encoder,
             "append_duration",
             "How long the store took to append a batch",
             seconds,
-            &vitals.appends,
+            &write_metrics.appends,
         )?;
-        histogram(&mut encoder, "append_batch_commits", "How many commits a batch had", None, &vitals.batches)?;
+        histogram(
+            &mut encoder,
+            "append_batch_commits",
+            "How many commits a batch had",
+            None,
+            &write_metrics.batches,
+        )?;
         for (name, help, counter) in [
-            ("commands_executed", "Commands executed, and answered with a receipt", &vitals.executed),
-            ("commands_refused", "Commands refused or denied", &vitals.refused),
-            ("commands_failed", "Commands that failed", &vitals.failed),
-            ("conflicts", "Decisions that another writer overtook", &vitals.conflicts),
-            ("state_cache_hits", "Decisions on a state in memory", &vitals.hits),
-            ("state_cache_misses", "Decisions on a state that had to be loaded", &vitals.misses),
+            ("commands_executed", "Commands executed, and answered with a receipt", &write_metrics.executed),
+            ("commands_refused", "Commands refused or denied", &write_metrics.refused),
+            ("commands_failed", "Commands that failed", &write_metrics.failed),
+            ("conflicts", "Decisions that another writer overtook", &write_metrics.conflicts),
+            ("state_cache_hits", "Decisions on a state in memory", &write_metrics.hits),
+            ("state_cache_misses", "Decisions on a state that had to be loaded", &write_metrics.misses),
         ] {
             count(&mut encoder, name, help, counter)?;
         }

@@ -13,7 +13,7 @@ use super::question::{About, Question};
 use super::sent;
 use super::site::Site;
 use super::words::{given, number};
-use crate::events::{Head, Ref, Topic};
+use crate::events::{LogPosition, Ref, Topic};
 use crate::http::{Problem, Shared};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
@@ -68,8 +68,8 @@ pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
     let after = after.ok_or_else(|| Problem::malformed("since which position? `after` says it"))?;
     if let Some(event_id) = asking.address.get("id").and_then(|id| id.parse().ok()) {
         // The rows that are shown may be of a log that was put back to an older state since.
-        let shown = Head { position: after, event_id };
-        let found = asking.shared.annals().store().at(&[after]).await?;
+        let shown = LogPosition { position: after, event_id };
+        let found = asking.shared.annals().store().read_at(&[after]).await?;
         if after > 0 && !found.iter().any(|stored| stored.head() == shown) {
             return Err(StoreError::Diverged(shown).into());
         }
@@ -78,7 +78,7 @@ pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
     // Who follows hears of an event before the audit log has it.
     let head = asking.shared.annals().store().head().await?;
     question.query = question.query.after(head).within(PATIENCE);
-    let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, Option<Head>, Option<Cursor>, _) =
+    let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, Option<LogPosition>, Option<Cursor>, _) =
         (vec![], None, None, true);
     for _ in 0..LOOKS {
         let query = question.query.clone().limit(ROWS);
@@ -196,8 +196,8 @@ fn bell(site: &Site, question: &Question) -> String {
 }
 
 /// From where on there is something new: a cursor, so that it is the same question whenever it is asked.
-async fn at(shared: &Shared, question: &Question, head: Head) -> Result<Option<Cursor>, Problem> {
-    let Some(stored) = shared.annals().store().at(&[head.position]).await?.pop() else { return Ok(None) };
+async fn at(shared: &Shared, question: &Question, head: LogPosition) -> Result<Option<Cursor>, Problem> {
+    let Some(stored) = shared.annals().store().read_at(&[head.position]).await?.pop() else { return Ok(None) };
     let newest = AuditRow::new(shared.annals().types(), stored)?;
     Ok(Some(question.query.clone().oldest_first().cursor_after(&newest)?))
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::filters::Filters;
 use super::{AuditError, AuditRow};
-use crate::events::{Head, Ref, Topic};
+use crate::events::{LogPosition, Ref, Topic};
 
 /// Is told what the audit log is asked, before anything is read, and may refuse it. See
 /// [`AuditQuery::access`](super::AuditQuery::access).
@@ -47,7 +47,7 @@ pub struct ExportTarget {
     /// In which format.
     pub format: String,
     /// Up to where in the log.
-    pub head: Head,
+    pub head: LogPosition,
 }
 
 impl Question {

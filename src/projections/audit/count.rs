@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::plan::{Place, Plan};
 use super::sql::Sql;
 use super::{AuditError, scan};
-use crate::events::{Action, Head, Ref};
+use crate::events::{Action, LogPosition, Ref};
 use crate::store::{Cell, StoreError, ViewSnapshot};
 
 /// How many events are looked at when nothing is said, and at most.
@@ -42,7 +42,7 @@ pub struct AuditCount {
     /// The types of the events, most first: a hundred at most.
     pub event_types: Vec<Facet<String>>,
     /// The place in the log that the numbers are true at.
-    pub head: Head,
+    pub head: LogPosition,
 }
 
 /// How many of the events have this value.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::digest::first_bytes;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::QueryError;
 use crate::text::{from_hex, hex};
 
@@ -20,18 +20,18 @@ use crate::text::{from_hex, hex};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cursor {
-    last: Head,
+    last: LogPosition,
     query: [u8; 8],
 }
 
 impl Cursor {
-    pub(super) fn new(last: Head, query: [u8; 8]) -> Self {
+    pub(super) fn new(last: LogPosition, query: [u8; 8]) -> Self {
         Self { last, query }
     }
 
     /// The event after which the next page begins.
     #[must_use]
-    pub fn last(&self) -> Head {
+    pub fn last(&self) -> LogPosition {
         self.last
     }
 
@@ -70,7 +70,7 @@ impl FromStr for Cursor {
         }
         let damaged = |_| QueryError::DamagedCursor;
         Ok(Self {
-            last: Head {
+            last: LogPosition {
                 position: u64::from_be_bytes(position.try_into().map_err(damaged)?),
                 event_id: Uuid::from_bytes(event_id.try_into().map_err(damaged)?),
             },
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_no_other_text_is_one() {
-        let cursor = Cursor::new(Head { position: 7, event_id: Uuid::now_v7() }, [3; 8]);
+        let cursor = Cursor::new(LogPosition { position: 7, event_id: Uuid::now_v7() }, [3; 8]);
         let text = cursor.to_string();
         assert_eq!(text.parse(), Ok(cursor));
         assert_eq!(text.len(), 72);

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::page::read_page;
 use super::plan::{Place, Plan};
 use super::{AuditError, AuditRow};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::QueryError;
 use crate::projections::engine::progress_waiter::ProgressWaiter;
 
@@ -44,7 +44,7 @@ fn rows(plan: Result<Plan, QueryError>, live: bool) -> Rows {
                 plan,
                 live,
                 place: None,
-                seen: Head::default(),
+                seen: LogPosition::default(),
                 buffer: VecDeque::new(),
                 ended: false,
             };
@@ -62,7 +62,7 @@ struct Tail {
     /// None before the first page.
     place: Option<Place>,
     /// Up to where the log was when the last page was read: what follows has to be of the same log.
-    seen: Head,
+    seen: LogPosition,
     buffer: VecDeque<AuditRow>,
     ended: bool,
 }
@@ -121,7 +121,7 @@ impl Tail {
     }
 
     /// Whether the time of the range's end has passed, and the audit log holds all that the log had then.
-    async fn over_by_now(&self, seen: Head) -> Result<bool, AuditError> {
+    async fn over_by_now(&self, seen: LogPosition) -> Result<bool, AuditError> {
         let Some(end) = self.plan.until.and_then(|until| until.over_after()) else { return Ok(false) };
         if (self.plan.clock)().duration_since(end) < GRACE {
             return Ok(false);
@@ -130,7 +130,7 @@ impl Tail {
     }
 
     /// Until the audit log has moved beyond `seen`, or a range may have ended, or all is over.
-    async fn wait(&mut self, seen: Head) -> Result<(), AuditError> {
+    async fn wait(&mut self, seen: LogPosition) -> Result<(), AuditError> {
         let ticking = self.plan.until.and_then(|until| until.over_after()).is_some();
         tokio::select! {
             moved = self.progress.beyond(&self.plan.reading, seen) => self.ended = !moved?,

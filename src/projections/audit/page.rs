@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::plan::{Place, Plan};
 use super::scan::{self, Scan};
 use super::{AuditError, AuditRow, Cursor};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{StoreError, ViewSnapshot};
 
 /// A page of the audit log.
@@ -17,7 +17,7 @@ pub struct AuditPage {
     /// Where the next page begins, if there may be more.
     pub next: Option<Cursor>,
     /// The place in the log that the page is true at.
-    pub head: Head,
+    pub head: LogPosition,
 }
 
 /// The next page of at most `rows` rows. It moves `place`: to the last event that was looked at, or, if it was the last
@@ -38,7 +38,7 @@ pub(super) async fn read_page(
     let next = match last.filter(|_| !exhausted) {
         None => None,
         Some((_, position)) => Some(plan.cursor(match rows.last() {
-            Some(row) if row.position == position => Head { position, event_id: row.event_id },
+            Some(row) if row.position == position => LogPosition { position, event_id: row.event_id },
             _ => head_at(plan, position, head).await?,
         })),
     };
@@ -46,7 +46,7 @@ pub(super) async fn read_page(
 }
 
 /// The id of the event that was looked at last, though it is no row of the page.
-async fn head_at(plan: &Plan, position: u64, head: Head) -> Result<Head, AuditError> {
-    let event = plan.reading.log().at(&[position]).await?.pop();
+async fn head_at(plan: &Plan, position: u64, head: LogPosition) -> Result<LogPosition, AuditError> {
+    let event = plan.reading.log().read_at(&[position]).await?.pop();
     Ok(event.ok_or(StoreError::Diverged(head))?.head())
 }

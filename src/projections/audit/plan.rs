@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::filters::Filters;
 use super::sql::{Moment, Window};
 use super::{AuditAccess, AuditError, AuditRow, Cursor, Question};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError};
 
@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub newest_first: bool,
     pub limit: Option<u64>,
     pub cursor: Option<Cursor>,
-    pub after: Option<(Head, Duration)>,
+    pub after: Option<(LogPosition, Duration)>,
     pub clock: Clock,
     pub fingerprint: [u8; 8],
     /// Who is told of the question, and the question.
@@ -53,7 +53,7 @@ impl Plan {
         self.limit.unwrap_or(USUAL_ROWS).min(MOST_ROWS)
     }
 
-    pub(super) fn cursor(&self, last: Head) -> Cursor {
+    pub(super) fn cursor(&self, last: LogPosition) -> Cursor {
         Cursor::new(last, self.fingerprint)
     }
 
@@ -78,7 +78,7 @@ impl Plan {
     pub(super) async fn last(&self) -> Result<Option<Moment>, AuditError> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let last = cursor.last();
-        let event = self.reading.log().at(&[last.position]).await?.pop();
+        let event = self.reading.log().read_at(&[last.position]).await?.pop();
         match event.filter(|event| event.head() == last) {
             Some(event) => Ok(Some(moment(event.occurred_at, event.position))),
             None => Err(StoreError::Diverged(last).into()),

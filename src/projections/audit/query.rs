@@ -12,7 +12,7 @@ use super::filters::{Filters, MOST_VALUES};
 use super::page::read_page;
 use super::plan::Plan;
 use super::{AuditAccess, AuditCount, AuditError, AuditPage, AuditRow, Cursor, ExportTarget, follow};
-use crate::events::{Action, Head, Ref, Topic};
+use crate::events::{Action, LogPosition, Ref, Topic};
 use crate::projections::query_error::{PATIENCE, check_event, check_range, check_topic};
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, ViewSnapshot};
@@ -50,7 +50,7 @@ pub struct AuditQuery {
     pub(super) newest_first: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
-    after: Option<Head>,
+    after: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
     access: Option<Arc<dyn AuditAccess>>,
@@ -201,7 +201,7 @@ impl AuditQuery {
     }
 
     /// Waits until the audit log holds this write (a receipt), so that the answer does.
-    pub fn after(mut self, write: impl Into<Head>) -> Self {
+    pub fn after(mut self, write: impl Into<LogPosition>) -> Self {
         self.after = Some(write.into());
         self
     }
@@ -230,7 +230,7 @@ impl AuditQuery {
     /// What is wrong with the question.
     pub fn cursor_after(&self, row: &AuditRow) -> Result<Cursor, AuditError> {
         let plan = self.clone().plan()?;
-        Ok(plan.cursor(Head { position: row.position, event_id: row.event_id }))
+        Ok(plan.cursor(LogPosition { position: row.position, event_id: row.event_id }))
     }
 
     /// One page: [`limit`](Self::limit) rows, 50 when there is none, never more than 1,000.
@@ -303,7 +303,7 @@ impl AuditQuery {
 
     /// The place in the log that an answer would be true at. Nothing is read, so nobody is told.
     #[cfg(feature = "export")]
-    pub(crate) async fn head(&self) -> Result<Head, AuditError> {
+    pub(crate) async fn head(&self) -> Result<LogPosition, AuditError> {
         let plan = Self { access: None, ..self.clone() }.plan()?;
         plan.begin().await?;
         Ok(plan.reading.snapshot().await?.head())
@@ -311,7 +311,7 @@ impl AuditQuery {
 
     /// The same question, whose answer leaves.
     #[cfg(feature = "export")]
-    pub(crate) fn exported_to(mut self, format: String, head: Head) -> Self {
+    pub(crate) fn exported_to(mut self, format: String, head: LogPosition) -> Self {
         self.export = Some(ExportTarget { format, head });
         self
     }

@@ -10,7 +10,7 @@ use super::plan::{Place, Plan, moment_of};
 use super::sql::{Driver, Moment, RARE, SCALE, Sql, Window};
 use super::text;
 use super::{AuditError, AuditRow};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{Cell, StoreError, ViewSnapshot};
 
 /// How many candidates each round looks at, where some have to be sifted out by the audit log's own tables.
@@ -163,7 +163,7 @@ pub(super) async fn driver(
 }
 
 /// The rows at these positions, in this order: those that say what is looked for.
-async fn read(plan: &Plan, positions: &[u64], head: Head) -> Result<Vec<AuditRow>, AuditError> {
+async fn read(plan: &Plan, positions: &[u64], head: LogPosition) -> Result<Vec<AuditRow>, AuditError> {
     if positions.is_empty() {
         return Ok(Vec::new());
     }

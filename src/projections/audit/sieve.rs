@@ -3,7 +3,7 @@
 use super::plan::{Plan, moment_of};
 use super::text;
 use super::{AuditError, AuditQuery, AuditRow, Cursor};
-use crate::events::{Head, Ref, Topic};
+use crate::events::{LogPosition, Ref, Topic};
 use crate::projections::RangeBound;
 
 /// What a question to the audit log lets through, of rows that come from elsewhere: many who follow can share one reader
@@ -52,7 +52,7 @@ impl Sieve {
 
     /// The cursor of the question that goes on after this place: a row's, or any other that was looked at.
     #[must_use]
-    pub fn cursor(&self, place: Head) -> Cursor {
+    pub fn cursor(&self, place: LogPosition) -> Cursor {
         self.0.cursor(place)
     }
 

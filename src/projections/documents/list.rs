@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::query::{Wait, parse, text};
 use super::{DocumentView, FieldInfo, FieldKind, FieldValue, ViewKey};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::projection::DOCUMENTS;
 use crate::projections::{QueryError, ReadError, Reading, indexed_text};
 use crate::store::{Cell, Row};
@@ -30,7 +30,7 @@ pub struct ViewPage<K, D> {
     /// The documents with their keys.
     pub documents: Vec<(K, D)>,
     /// The place in the log that they are true at.
-    pub at: Head,
+    pub at: LogPosition,
     /// Whether there are more.
     pub more: bool,
     /// Where the next page begins, if there are more: see [`ViewList::cursor`].
@@ -281,7 +281,7 @@ impl<V: DocumentView> ViewList<V> {
     }
 
     /// The answer holds everything up to here: a receipt's write, above all.
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
+    pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::watched::{self, Watched};
 use super::{DocumentView, Listing, ViewKey, ViewPage};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::engine::dead_letters;
 use crate::projections::projection::DOCUMENTS;
 use crate::projections::{ReadError, Reading, indexed_text};
@@ -24,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// What a read waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    pub after: Option<Head>,
+    pub after: Option<LogPosition>,
     pub within: Duration,
 }
 
@@ -56,7 +56,7 @@ impl<V: DocumentView> ViewQuery<V> {
     }
 
     /// The answer holds everything up to here: a receipt's write, above all.
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
+    pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }
@@ -135,7 +135,7 @@ impl JsonView {
 
     /// The answer holds everything up to here: a receipt's write, above all.
     #[must_use]
-    pub fn after(mut self, place: impl Into<Head>) -> Self {
+    pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }

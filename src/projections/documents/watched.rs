@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::query::parse;
 use super::{DocumentView, EventSet, ViewKey};
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::projections::{ReadError, Reading};
 use crate::store::{StoreError, project_at_once};
 use crate::text::error_chain;
@@ -21,7 +21,7 @@ pub struct Watched<V> {
     /// The document; `None` while there is none.
     pub document: Option<V>,
     /// The place in the log that it is true at: that of the event that changed it.
-    pub at: Head,
+    pub at: LogPosition,
 }
 
 struct Watching<V> {
@@ -30,11 +30,11 @@ struct Watching<V> {
     document: Option<V>,
     /// What was told last.
     told: Option<String>,
-    at: Head,
-    grown: watch::Receiver<Head>,
+    at: LogPosition,
+    grown: watch::Receiver<LogPosition>,
     page: std::vec::IntoIter<Stored>,
     /// Up to where the page stands for the log.
-    to: Head,
+    to: LogPosition,
 }
 
 /// The document as it was read at `at`, then as each event makes it.
@@ -42,7 +42,7 @@ pub(super) fn watch<V: DocumentView>(
     reading: Reading,
     key: String,
     body: Option<String>,
-    at: Head,
+    at: LogPosition,
 ) -> impl Stream<Item = Result<Watched<V>, ReadError>> + Send {
     let grown = reading.log().watch();
     let watching =

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::dead_letters;
 use crate::digest::first_48_bits;
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::projections::basis::{Basis, StoredBasis};
 use crate::projections::{EventBatch, FieldInfo, Fold, FoldBase, KeyFilter, Projection, ProjectionError};
 use crate::store::{
@@ -84,8 +84,8 @@ fn after(version: u64) -> u64 {
     first_48_bits(&Sha256::digest(version.to_le_bytes()).into())
 }
 
-async fn holds(store: &dyn Store, head: Head) -> Result<bool, StoreError> {
-    let found = store.at(&[head.position]).await?;
+async fn holds(store: &dyn Store, head: LogPosition) -> Result<bool, StoreError> {
+    let found = store.read_at(&[head.position]).await?;
     Ok(head.position == 0 || found.first().is_some_and(|stored| stored.event_id == head.event_id))
 }
 
@@ -105,7 +105,12 @@ async fn is_in_log<'a>(
 
 /// Whether this program would have made the same of the log up to `head`. Event types that only others know do not
 /// matter: their events are taken in.
-async fn goes_on(store: &dyn Store, basis: &Basis, kept: &StoredBasis, head: Head) -> Result<bool, StoreError> {
+async fn goes_on(
+    store: &dyn Store,
+    basis: &Basis,
+    kept: &StoredBasis,
+    head: LogPosition,
+) -> Result<bool, StoreError> {
     let same = |(name, fingerprint)| basis.types.get(name).is_none_or(|own: &String| own == fingerprint);
     if kept.layout.as_ref() != Some(&basis.layout) || !kept.types.iter().all(same) {
         return Ok(false);
@@ -287,7 +292,7 @@ pub(super) async fn take_over(
     views: &dyn Views,
     projection: &dyn Projection,
     generation_id: &GenerationId,
-) -> Result<Option<Head>, ProjectionError> {
+) -> Result<Option<LogPosition>, ProjectionError> {
     let Some(basis) = projection.basis().filter(|basis| !basis.is_shared()) else { return Ok(None) };
     let mut others: Vec<GenerationInfo> = views.generations().await?;
     others.retain(|GenerationInfo { id: other, head, live, .. }| {
@@ -301,7 +306,7 @@ pub(super) async fn take_over(
         if !would_be_copied(store, &basis, &kept, head).await? || dead_letters::count(&mut *snapshot).await? > 0 {
             continue;
         }
-        let Some(mut transaction) = views.begin(generation_id, Head::default(), head).await? else {
+        let Some(mut transaction) = views.begin(generation_id, LogPosition::default(), head).await? else {
             return Ok(None);
         };
         for table in &basis.tables {
@@ -320,7 +325,7 @@ async fn would_be_copied(
     store: &dyn Store,
     basis: &Basis,
     kept: &StoredBasis,
-    head: Head,
+    head: LogPosition,
 ) -> Result<bool, StoreError> {
     if kept.layout.as_ref() != Some(&basis.layout) || !holds(store, head).await? {
         return Ok(false);

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::progress::Progress;
 use super::status::{StopInfo, UnknownEvent};
-use crate::events::{Head, Stored, Types};
+use crate::events::{LogPosition, Stored, Types};
 use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
 
@@ -29,17 +29,17 @@ pub(in crate::projections) struct EngineContext {
 
 impl EngineContext {
     /// Whether the log holds this event at this position.
-    pub async fn holds(&self, head: Head) -> Result<bool, StoreError> {
+    pub async fn holds(&self, head: LogPosition) -> Result<bool, StoreError> {
         Ok(self.missing(&[head]).await?.is_none())
     }
 
     /// The first of these events that the log does not hold at its position. One read of the log, however many there are.
-    pub async fn missing(&self, heads: &[Head]) -> Result<Option<Head>, StoreError> {
+    pub async fn missing(&self, heads: &[LogPosition]) -> Result<Option<LogPosition>, StoreError> {
         let mut positions: Vec<u64> = heads.iter().map(|head| head.position).filter(|at| *at > 0).collect();
         positions.sort_unstable();
         positions.dedup();
-        let found = if positions.is_empty() { Vec::new() } else { self.store.at(&positions).await? };
-        let held = |head: &Head| match head.position {
+        let found = if positions.is_empty() { Vec::new() } else { self.store.read_at(&positions).await? };
+        let held = |head: &LogPosition| match head.position {
             0 => head.event_id.is_nil(),
             _ => found.iter().any(|stored| stored.head() == *head),
         };
@@ -72,7 +72,7 @@ pub(in crate::projections) struct ProjectionHandle {
     pub interest: Interest,
     wanted: Option<HashSet<String>>,
     generation_id: Mutex<GenerationId>,
-    progress: watch::Sender<Head>,
+    progress: watch::Sender<LogPosition>,
     run_state: watch::Sender<RunState>,
     /// Whether this process is the one that runs it.
     leading: watch::Sender<bool>,
@@ -91,7 +91,7 @@ pub(in crate::projections) struct ProjectionHandle {
 }
 
 impl ProjectionHandle {
-    pub fn new(projection: Arc<dyn Projection>, generation_id: GenerationId, head: Head) -> Self {
+    pub fn new(projection: Arc<dyn Projection>, generation_id: GenerationId, head: LogPosition) -> Self {
         let interest = projection.interest();
         let wanted = match &interest {
             Interest::All => None,
@@ -136,11 +136,11 @@ impl ProjectionHandle {
         self.lock_instance().clone()
     }
 
-    pub fn head(&self) -> Head {
+    pub fn head(&self) -> LogPosition {
         *self.progress.borrow()
     }
 
-    pub fn progress(&self) -> watch::Receiver<Head> {
+    pub fn progress(&self) -> watch::Receiver<LogPosition> {
         self.progress.subscribe()
     }
 
@@ -149,7 +149,7 @@ impl ProjectionHandle {
     }
 
     /// Makes it known that `instance` is at `head`, unless something newer is known.
-    pub fn publish(&self, generation_id: &GenerationId, head: Head) {
+    pub fn publish(&self, generation_id: &GenerationId, head: LogPosition) {
         let mut known = self.lock_instance();
         let newer = generation_id.generation > known.generation;
         if generation_id.generation < known.generation {
@@ -166,7 +166,7 @@ impl ProjectionHandle {
     }
 
     /// Makes known what was just read from the database, whatever was known before.
-    pub fn publish_anew(&self, generation_id: &GenerationId, head: Head) {
+    pub fn publish_anew(&self, generation_id: &GenerationId, head: LogPosition) {
         *self.lock_instance() = generation_id.clone();
         self.progress.send_if_modified(|current| std::mem::replace(current, head) != head);
     }
@@ -258,7 +258,7 @@ impl ProjectionHandle {
 
     /// Compares the checkpoint that this process knows with the log, and if the log does not hold it, the one in the
     /// database. Returns the checkpoint if the log holds neither: the projection was made from another log.
-    pub async fn diverged(&self, context: &EngineContext) -> Result<Option<Head>, StoreError> {
+    pub async fn diverged(&self, context: &EngineContext) -> Result<Option<LogPosition>, StoreError> {
         if context.holds(self.head()).await? {
             return Ok(None);
         }

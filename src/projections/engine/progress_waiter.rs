@@ -3,14 +3,14 @@
 use tokio::sync::watch;
 
 use super::{ReadError, Reading};
-use crate::events::Head;
+use crate::events::LogPosition;
 
 /// What a live reader of a projection waits on.
 pub(crate) struct ProgressWaiter {
     /// Where the log is, whoever wrote.
-    log: watch::Receiver<Head>,
+    log: watch::Receiver<LogPosition>,
     /// Where the projection is.
-    progress: watch::Receiver<Head>,
+    progress: watch::Receiver<LogPosition>,
 }
 
 impl ProgressWaiter {
@@ -26,7 +26,7 @@ impl ProgressWaiter {
 
     /// Waits until the projection may be beyond `seen`; false when the application closes. A projection that stands
     /// still for good is an error.
-    pub(crate) async fn beyond(&mut self, reading: &Reading, seen: Head) -> Result<bool, ReadError> {
+    pub(crate) async fn beyond(&mut self, reading: &Reading, seen: LogPosition) -> Result<bool, ReadError> {
         let log = *self.log.borrow_and_update();
         let behind = log.position > seen.position;
         tokio::select! {

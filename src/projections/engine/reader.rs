@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::handle::EngineContext;
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::store::{Interest, Page, StoreError};
 
 /// How many shared pages are kept for a projection that is slower; beyond it, it reads for itself.
@@ -24,7 +24,7 @@ const PACE: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub(super) enum SharedPage {
     /// The log after `from`, up to the page's own end.
-    Page { from: Head, page: Arc<Page> },
+    Page { from: LogPosition, page: Arc<Page> },
     /// The log is not what it was: read for yourself.
     Gap,
 }
@@ -80,7 +80,7 @@ pub(super) fn union<'a>(interests: impl Iterator<Item = &'a Interest>) -> Intere
 pub(super) async fn follow(
     context: Arc<EngineContext>,
     interest: Interest,
-    mut at: Head,
+    mut at: LogPosition,
     pages: broadcast::Sender<SharedPage>,
 ) {
     let mut grown = context.store.watch();
@@ -117,7 +117,7 @@ pub(super) async fn follow(
 async fn share(
     context: &EngineContext,
     interest: &Interest,
-    at: &mut Head,
+    at: &mut LogPosition,
     pages: &broadcast::Sender<SharedPage>,
 ) -> Result<(), StoreError> {
     loop {

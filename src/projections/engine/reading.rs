@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::handle::{EngineContext, ProjectionHandle, RunState};
 use super::status::UnknownEvent;
-use crate::events::{Head, Stored, Types};
+use crate::events::{LogPosition, Stored, Types};
 use crate::projections::{FieldInfo, ProjectionError};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
 use crate::text::name_list;
@@ -70,7 +70,7 @@ pub enum ReadError {
         "the log does not hold event {} at position {}: the receipt or cursor is of another store, or an older \
          backup was restored", .0.event_id, .0.position
     )]
-    Diverged(Head),
+    Diverged(LogPosition),
     /// The log does not hold the event that the projection's checkpoint names: the projection was made from another
     /// history of the log, and nothing is read from it.
     #[error(
@@ -82,7 +82,7 @@ pub enum ReadError {
         /// The projection's name.
         name: String,
         /// Its checkpoint.
-        head: Head,
+        head: LogPosition,
     },
     /// The database says no.
     #[error(transparent)]
@@ -102,13 +102,13 @@ pub enum ReadError {
     Invalid(String),
 }
 
-impl From<&Receipt> for Head {
+impl From<&Receipt> for LogPosition {
     fn from(receipt: &Receipt) -> Self {
         receipt.head
     }
 }
 
-impl From<Receipt> for Head {
+impl From<Receipt> for LogPosition {
     fn from(receipt: Receipt) -> Self {
         receipt.head
     }
@@ -172,12 +172,12 @@ impl Reading {
     ///
     /// # Errors
     /// [`ReadError::LogDiverged`]; when the log cannot be read.
-    pub(crate) async fn events(&self, positions: &[u64], head: Head) -> Result<Vec<Stored>, ReadError> {
+    pub(crate) async fn events(&self, positions: &[u64], head: LogPosition) -> Result<Vec<Stored>, ReadError> {
         let mut places = positions.to_vec();
         places.push(head.position);
         places.sort_unstable();
         places.dedup();
-        let mut events = self.context.store.at(&places).await?;
+        let mut events = self.context.store.read_at(&places).await?;
         if head.position > 0 && !events.iter().any(|stored| stored.head() == head) {
             return Err(self.log_diverged(head));
         }
@@ -185,18 +185,18 @@ impl Reading {
         Ok(events)
     }
 
-    fn log_diverged(&self, head: Head) -> ReadError {
+    fn log_diverged(&self, head: LogPosition) -> ReadError {
         ReadError::LogDiverged { name: self.name().to_owned(), head }
     }
 
     /// Whether the log holds this event at this position.
-    pub(in crate::projections) async fn holds(&self, head: Head) -> Result<bool, StoreError> {
+    pub(in crate::projections) async fn holds(&self, head: LogPosition) -> Result<bool, StoreError> {
         self.context.holds(head).await
     }
 
     /// Up to where it has taken in the log: now, and each time it moves on, whichever process moves it.
     #[must_use]
-    pub fn progress(&self) -> watch::Receiver<Head> {
+    pub fn progress(&self) -> watch::Receiver<LogPosition> {
         self.handle.progress()
     }
 
@@ -205,7 +205,7 @@ impl Reading {
     /// # Errors
     /// At once when the projection has stopped before that, or the log does not hold `with`, or not the event that the
     /// projection was made up to ([`ReadError::LogDiverged`]); [`ReadError::Late`] at the deadline.
-    pub async fn caught_up(&self, with: Head, deadline: Option<Duration>) -> Result<(), ReadError> {
+    pub async fn caught_up(&self, with: LogPosition, deadline: Option<Duration>) -> Result<(), ReadError> {
         let mut progress = self.handle.progress();
         let mut run_state = self.handle.run_state();
         if with == *progress.borrow_and_update() {
@@ -283,13 +283,13 @@ impl Reading {
     /// # Errors
     /// [`ReadError::LogDiverged`]; when the store cannot be read.
     pub async fn snapshot(&self) -> Result<Box<dyn ViewSnapshot>, ReadError> {
-        self.snapshot_after(Head::default()).await
+        self.snapshot_after(LogPosition::default()).await
     }
 
     /// The same for a reader that goes on after `seen`: an error if the log does not hold that event any more.
     pub(in crate::projections) async fn snapshot_after(
         &self,
-        seen: Head,
+        seen: LogPosition,
     ) -> Result<Box<dyn ViewSnapshot>, ReadError> {
         let snapshot = self.context.views.read(self.name(), self.handle.projection.version()).await?;
         // After the snapshot was taken: the log is not behind it.

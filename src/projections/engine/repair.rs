@@ -101,7 +101,7 @@ impl Projections {
         let stop = handle.noted(views).await?.ok_or_else(|| RepairError::NotStopped(name.to_owned()))?;
         let no_event = || RepairError::NoEvent { name: name.to_owned(), reason: stop.reason.clone() };
         let position = stop.position.filter(|_| !stop.diverged).ok_or_else(no_event)?;
-        let stored = context.store.at(&[position]).await?.pop().ok_or_else(no_event)?;
+        let stored = context.store.read_at(&[position]).await?.pop().ok_or_else(no_event)?;
         let projection = &*handle.projection;
         let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
         let begun = views.begin(&handle.generation_id(), stop.at, stored.head()).await?;
@@ -151,7 +151,7 @@ impl Projections {
             let positions = dead_letters::waiting(key, &mut *transaction).await?;
             let Some(mut fold) = handle.projection.fold(FoldBase::Load) else { break };
             for positions in positions.chunks(AT_ONCE) {
-                let events = context.store.at(positions).await?;
+                let events = context.store.read_at(positions).await?;
                 let taken = guarded(async {
                     fold.gather(&events, KeyFilter::Only(&only))?;
                     if fold.lacks() {
@@ -177,7 +177,7 @@ impl Projections {
     /// theirs have been taken in since.
     async fn replay_event(&self, handle: &ProjectionHandle, position: u64) -> Result<(), RepairError> {
         let (context, name) = (self.context(), handle.name());
-        if let Some(stored) = context.store.at(&[position]).await?.first() {
+        if let Some(stored) = context.store.read_at(&[position]).await?.first() {
             for key in keys_of(&*handle.projection, stored).map_err(|source| failed(name, position, source))? {
                 self.rebuild_keys(name, Selection::Key(key))?.await?;
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::progress::Progress;
-use crate::events::Head;
+use crate::events::LogPosition;
 
 /// How one projection stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,15 +81,15 @@ pub struct StopInfo {
     pub diverged: bool,
     /// Where it was: elsewhere, this is history.
     #[serde(rename = "stopped_at")]
-    pub(in crate::projections) at: Head,
+    pub(in crate::projections) at: LogPosition,
     #[serde(rename = "stopped_generation")]
     pub(super) generation: u64,
 }
 
 impl StopInfo {
     /// The log does not hold `seen`, which the projection was made up to; its checkpoint is `at`.
-    pub(super) fn log_diverged(name: &str, generation: u64, seen: Head, at: Head) -> Self {
-        let Head { position, event_id } = seen;
+    pub(super) fn log_diverged(name: &str, generation: u64, seen: LogPosition, at: LogPosition) -> Self {
+        let LogPosition { position, event_id } = seen;
         Self {
             reason: format!(
                 "the log has diverged: it does not hold event {event_id} at position {position}, which the projection \

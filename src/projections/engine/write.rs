@@ -10,7 +10,7 @@ use tracing::field::Empty;
 
 use super::dead_letters;
 use super::handle::EngineContext;
-use crate::events::{DecodeError, Head, Stored};
+use crate::events::{DecodeError, LogPosition, Stored};
 use crate::projections::fold::{Fold, KeyFilter};
 use crate::projections::{EventBatch, Projection, ProjectionError};
 use crate::store::{GenerationId, StoreError, Views, project};
@@ -34,7 +34,7 @@ pub(in crate::projections) async fn set_up(
     generation_id: &GenerationId,
     indexes: bool,
 ) -> Result<(), ProjectionError> {
-    let start = Head::default();
+    let start = LogPosition::default();
     let Some(mut transaction) = views.begin(generation_id, start, start).await? else { return Ok(()) };
     let done = transaction.table("set_up");
     let make = format!("CREATE TABLE IF NOT EXISTS {done} (done BIGINT NOT NULL PRIMARY KEY)");
@@ -107,7 +107,7 @@ pub(super) async fn gather(
     keys: KeyFilter<'_>,
     views: &dyn Views,
     generation_id: &GenerationId,
-    at: Head,
+    at: LogPosition,
 ) -> Result<bool, ProjectionError> {
     fold.gather(events, keys)?;
     if fold.lacks() {
@@ -144,9 +144,9 @@ pub(super) async fn bisect(
     views: &dyn Views,
     projection: &dyn Projection,
     generation_id: &GenerationId,
-    at: &mut Head,
+    at: &mut LogPosition,
     events: &[Stored],
-    to: Head,
+    to: LogPosition,
     parked: bool,
 ) -> Bisected {
     let mut rest = events;

@@ -10,7 +10,7 @@ use super::encode::{Encode, Item};
 use super::jsonl::Jsonl;
 use super::ocel::Ocel;
 use super::{ExportError, Format, Statement};
-use crate::events::{Described, Head, Known};
+use crate::events::{Described, Known, LogPosition};
 use crate::projections::audit::{AuditQuery, AuditRow};
 use crate::projections::presenter::{Presentation, Presenter};
 
@@ -113,7 +113,7 @@ impl Export {
             let rows: Vec<AuditRow> = chunk.map_err(|error| error.1)?;
             let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
             positions.sort_unstable();
-            let events = log.at(&positions).await?;
+            let events = log.read_at(&positions).await?;
             let mut told: Vec<Presentation> = match &self.presenter {
                 Some(presenter) => presenter.present(&events).await?,
                 None => Vec::new(),
@@ -164,7 +164,7 @@ impl Statement {
     }
 }
 
-fn report(progress: &mut Option<OnProgress>, statement: &Statement, position: u64, head: Head) {
+fn report(progress: &mut Option<OnProgress>, statement: &Statement, position: u64, head: LogPosition) {
     if let Some(progress) = progress {
         progress(ExportProgress { rows: statement.rows, position, head: head.position });
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::{DecodeError, Head};
+use crate::events::{DecodeError, LogPosition};
 use crate::projections::RangeBound;
 use crate::projections::audit::AuditError;
 use crate::projections::presenter::PresentError;
@@ -89,7 +89,7 @@ pub struct Statement {
     /// The highest position among them.
     pub last: Option<u64>,
     /// The place in the log that it is true at: of what was asked for, all up to here is there, and nothing after it.
-    pub head: Head,
+    pub head: LogPosition,
     /// The language of the sentences.
     pub locale: String,
 }

@@ -10,7 +10,7 @@ use super::MetricError;
 use super::answer::Plan;
 use super::block_reader::{BlockReader, Who};
 use super::names::Kind;
-use crate::events::{Head, Ref, Topic};
+use crate::events::{LogPosition, Ref, Topic};
 
 /// How many slices before a slice are its past.
 const PAST: usize = 30;
@@ -41,7 +41,7 @@ pub struct Anomalies {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that they are true at.
-    pub head: Head,
+    pub head: LogPosition,
     /// When the first slice that was judged begins; none if there was nothing to judge.
     pub from: Option<Timestamp>,
     /// When the last one ends.

@@ -10,7 +10,7 @@ use super::block_reader::BlockReader;
 use super::names::Kind;
 use super::prefix_sums::{PrefixSums, lengths};
 use super::{Metric, MetricError, Rates, Rolling};
-use crate::events::{Action, Head, Topic};
+use crate::events::{Action, LogPosition, Topic};
 use crate::projections::engine::progress_waiter::ProgressWaiter;
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError, ViewSnapshot};
@@ -24,7 +24,7 @@ pub(super) struct Plan {
     pub topic: Topic,
     pub from: Option<RangeBound>,
     pub until: Option<RangeBound>,
-    pub after: Option<(Head, Duration)>,
+    pub after: Option<(LogPosition, Duration)>,
     pub clock: Clock,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Window {
 impl Plan {
     pub(super) async fn read(&self) -> Result<Metric, MetricError> {
         self.wait().await?;
-        self.now(Head::default()).await
+        self.now(LogPosition::default()).await
     }
 
     /// Until the metrics hold the caller's own write.
@@ -52,7 +52,7 @@ impl Plan {
     }
 
     /// The metric for a reader that has seen the log up to `seen`.
-    async fn now(&self, seen: Head) -> Result<Metric, MetricError> {
+    async fn now(&self, seen: LogPosition) -> Result<Metric, MetricError> {
         let mut snapshot = self.reading.snapshot_after(seen).await?;
         self.read_in(&mut *snapshot).await
     }
@@ -94,10 +94,10 @@ impl Plan {
     }
 
     pub(super) async fn time_of(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.reading.log().at(&[position]).await?.first().map(|event| event.recorded_at))
+        Ok(self.reading.log().read_at(&[position]).await?.first().map(|event| event.recorded_at))
     }
 
-    pub(super) async fn window(&self, head: Head) -> Result<Window, MetricError> {
+    pub(super) async fn window(&self, head: LogPosition) -> Result<Window, MetricError> {
         let log = &**self.reading.log();
         let after_head = head.position.saturating_add(1);
         let start = match self.from {
@@ -133,7 +133,7 @@ impl Plan {
 
     fn metric(
         &self,
-        head: Head,
+        head: LogPosition,
         from: Option<Timestamp>,
         until: Timestamp,
         end: &PrefixSums,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::MetricError;
 use super::answer::Plan;
 use super::block_reader::BlockReader;
-use crate::events::{Head, Topic};
+use crate::events::{LogPosition, Topic};
 use crate::store::StoreError;
 
 /// The most slices.
@@ -19,7 +19,7 @@ pub struct Buckets {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that they are true at.
-    pub head: Head,
+    pub head: LogPosition,
     /// The slices, one after the other; none, if there is no event to begin with.
     pub buckets: Vec<Bucket>,
 }

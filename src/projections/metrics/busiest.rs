@@ -8,7 +8,7 @@ use super::answer::Plan;
 use super::block_reader::{BlockReader, Who};
 use super::frequency_table::Share;
 use super::names::Kind;
-use crate::events::{Head, Ref, Topic};
+use crate::events::{LogPosition, Ref, Topic};
 use crate::store::StoreError;
 
 /// The actors and targets of a topic and of all below it, over a window.
@@ -18,7 +18,7 @@ pub struct Busiest {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that it is true at.
-    pub head: Head,
+    pub head: LogPosition,
     /// When the window begins: as stated, or with the topic's first event; none if it has no event.
     pub from: Option<Timestamp>,
     /// When the window ends: as stated, but not after now.

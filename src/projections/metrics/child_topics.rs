@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Plan;
 use super::{MetricError, names};
-use crate::events::{Head, Topic};
+use crate::events::{LogPosition, Topic};
 
 /// The topics one step below another that have events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct ChildTopics {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that it is true at.
-    pub head: Head,
+    pub head: LogPosition,
     /// The topics below it, in the order of their names; if these are not all, those that came first in the log.
     pub topics: Vec<Topic>,
     /// Whether these are all.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Action, Head, Topic};
+use crate::events::{Action, LogPosition, Topic};
 use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
 
@@ -16,7 +16,7 @@ pub struct Metric {
     /// The topic.
     pub topic: Topic,
     /// The place in the log that the metric is true at.
-    pub head: Head,
+    pub head: LogPosition,
     /// When the window begins: as stated, or with the topic's first event; none if it has no event.
     pub from: Option<Timestamp>,
     /// When the window ends: as stated, but not after now.

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Plan, watched};
 use super::{Anomalies, Buckets, Busiest, ChildTopics, Metric, MetricError};
-use crate::events::{Head, Topic};
+use crate::events::{LogPosition, Topic};
 use crate::projections::query_error::{PATIENCE, check_range, check_topic};
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, ViewSnapshot};
@@ -34,7 +34,7 @@ pub struct MetricQuery {
     topic: Result<Topic, QueryError>,
     from: Option<RangeBound>,
     until: Option<RangeBound>,
-    after: Option<Head>,
+    after: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
 }
@@ -71,7 +71,7 @@ impl MetricQuery {
     }
 
     /// Waits until the metrics hold this write (a receipt), so that the answer does.
-    pub fn after(mut self, write: impl Into<Head>) -> Self {
+    pub fn after(mut self, write: impl Into<LogPosition>) -> Self {
         self.after = Some(write.into());
         self
     }

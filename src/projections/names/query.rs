@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::events::{Head, Ref};
+use crate::events::{LogPosition, Ref};
 use crate::projections::{ReadError, Reading};
 use crate::store::{Cell, ViewSnapshot};
 
@@ -53,7 +53,7 @@ impl NameQuery {
     ///
     /// # Errors
     /// When the names cannot be read, or are not that far in half a minute.
-    pub async fn after(self, with: Head) -> Result<Found, ReadError> {
+    pub async fn after(self, with: LogPosition) -> Result<Found, ReadError> {
         self.names.caught_up(with, Some(PATIENCE)).await?;
         let mut snapshot = self.names.snapshot().await?;
         let wanted: Vec<(Ref, u64)> = self.wanted.into_iter().collect();

@@ -121,7 +121,7 @@ impl Presenter {
     /// # Errors
     /// As [`present`](Self::present), and when the log cannot be read.
     pub async fn present_at(&self, positions: &[u64]) -> Result<Vec<Presentation>, PresentError> {
-        let events = self.log.at(positions).await?;
+        let events = self.log.read_at(positions).await?;
         self.present(&events).await
     }
 

@@ -37,7 +37,7 @@ fn incremental_is_batch_at_every_position() {
             let events = whole(&log).await;
             let version = versions.fetch_add(1, Ordering::Relaxed);
             let incremental = made(&*views, version).await;
-            let mut from = Head::default();
+            let mut from = LogPosition::default();
             let mut done = 0;
             for piece in pieces {
                 let piece = &events[done..done + piece];
@@ -51,7 +51,7 @@ fn incremental_is_batch_at_every_position() {
 
                 let all_at_once = 1_000_000 * version + done as u64;
                 let generation_id = made(&*views, all_at_once).await;
-                let batch = EventBatch { from: Head::default(), to, events: &events[..done] };
+                let batch = EventBatch { from: LogPosition::default(), to, events: &events[..done] };
                 assert!(step(&*views, &*balances(), &generation_id, batch, false).await.unwrap());
                 assert_eq!(now, read(&*views, all_at_once).await);
             }

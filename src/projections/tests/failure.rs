@@ -145,7 +145,7 @@ async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt
         // The place that it is at itself was given out when the log still held it.
         if restart {
             assert!(matches!(
-                reading.caught_up(Head { event_id: Uuid::nil(), ..lost }, None).await,
+                reading.caught_up(LogPosition { event_id: Uuid::nil(), ..lost }, None).await,
                 Err(ReadError::Diverged(_))
             ));
         }

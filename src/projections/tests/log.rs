@@ -11,15 +11,15 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Happening;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{
-    Batch, Exclusive, Finding, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page,
-    Snapshot, Store, StoreError, Transaction, ViewSnapshot, Views,
+    Batch, Finding, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page, Snapshot, Store,
+    StoreError, Transaction, ViewSnapshot, Views, WriteLock,
 };
 
 pub struct TestLog {
     events: Mutex<Vec<Stored>>,
-    head: watch::Sender<Head>,
+    head: watch::Sender<LogPosition>,
     real: Arc<dyn Store>,
     pub begun: Arc<AtomicU32>,
     /// How many events were read.
@@ -35,7 +35,7 @@ impl TestLog {
     pub fn new(real: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             events: Mutex::default(),
-            head: watch::Sender::new(Head::default()),
+            head: watch::Sender::new(LogPosition::default()),
             real,
             begun: Arc::default(),
             read: AtomicU64::new(0),
@@ -49,11 +49,11 @@ impl TestLog {
         self.events.lock().unwrap()
     }
 
-    fn last(&self) -> Head {
+    fn last(&self) -> LogPosition {
         self.events().last().map(Stored::head).unwrap_or_default()
     }
 
-    pub fn push(&self, happenings: Vec<Happening>) -> Head {
+    pub fn push(&self, happenings: Vec<Happening>) -> LogPosition {
         for (aggregate, event) in happenings {
             let position = self.last().position + 1;
             self.events().push(Stored {
@@ -88,15 +88,15 @@ impl Store for TestLog {
         Err(StoreError::Closed)
     }
 
-    async fn exclusive(&self, _: Duration, _: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+    async fn write_lock(&self, _: Duration, _: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         Ok(self.last())
     }
 
-    fn watch(&self) -> watch::Receiver<Head> {
+    fn watch(&self) -> watch::Receiver<LogPosition> {
         self.head.subscribe()
     }
 
@@ -113,12 +113,12 @@ impl Store for TestLog {
                 .last()
                 .filter(|last| last.position > after)
                 .map(Stored::head)
-                .unwrap_or(Head { position: after, event_id: Uuid::nil() }),
+                .unwrap_or(LogPosition { position: after, event_id: Uuid::nil() }),
         };
         Ok(Page { events: wanted, to: bound })
     }
 
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let found: Vec<Stored> =
             self.events().iter().filter(|stored| positions.contains(&stored.position)).cloned().collect();
         self.looked_up.fetch_add(1, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl Store for TestLog {
         Err(StoreError::Closed)
     }
 
-    async fn commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    async fn find_commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -138,19 +138,19 @@ impl Store for TestLog {
         Err(StoreError::Closed)
     }
 
-    async fn snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
+    async fn load_snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn keep_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
+    async fn save_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -158,7 +158,7 @@ impl Store for TestLog {
         Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
     }
 
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -183,26 +183,26 @@ struct TestViews {
 
 #[async_trait]
 impl Views for TestViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         self.real.live(name, version).await
     }
 
-    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError> {
         self.real.checkpoint(generation_id).await
     }
 
     async fn begin(
         &self,
         generation_id: &GenerationId,
-        from: Head,
-        to: Head,
+        from: LogPosition,
+        to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         let Some(real) = self.real.begin(generation_id, from, to).await? else { return Ok(None) };
         Ok(Some(Box::new(TestTransaction { real, doubtful: self.doubtful.clone() })))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         self.real.shadow(name, version).await
     }
 

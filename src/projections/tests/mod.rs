@@ -28,9 +28,10 @@ use uuid::Uuid;
 
 use super::engine::LeaseTerms;
 use super::*;
-use crate::events::{Event as _, Head, Id as _, Recorded, Ref, Stored, Types};
+use crate::events::{Event as _, Id as _, LogPosition, Recorded, Ref, Stored, Types};
 use crate::store::{
-    Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, Stream, Transaction, ViewSnapshot,
+    Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StreamAppend, Transaction,
+    ViewSnapshot,
 };
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -296,7 +297,7 @@ impl Writer {
         let commits = happenings.into_iter().map(|(on, event)| {
             let mut sequences = self.sequences.lock().unwrap();
             let sequence = sequences.entry(on.clone()).or_default();
-            let stream = Stream::new(on, *sequence, vec![event]);
+            let stream = StreamAppend::new(on, *sequence, vec![event]);
             *sequence += 1;
             let metadata = Arc::from(r#"{"actor":"user:tester"}"#);
             Commit::new(Uuid::new_v4(), "test".to_owned(), [0; 32], metadata, None, vec![stream], false, None)

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
 use super::commit::digest_holds;
-use super::{Chain, GenerationInfo, Interest, Store, StoreError};
-use crate::events::{Head, Ref, Stored, Types};
+use super::{GenerationInfo, HashChain, Interest, Store, StoreError};
+use crate::events::{LogPosition, Ref, Stored, Types};
 use crate::text::error_chain;
 
 const PAGE: usize = 1_000;
@@ -34,7 +34,7 @@ pub(crate) async fn check(
 ) -> Result<CheckReport, StoreError> {
     let head = store.head().await?;
     let mut check = Check::new(types, head, expected);
-    for finding in store.integrity().await? {
+    for finding in store.check_integrity().await? {
         check.report.found(finding);
     }
     check.compare(0);
@@ -75,7 +75,7 @@ async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), 
         if head.position == 0 {
             continue;
         }
-        let there = match store.at(&[head.position]).await {
+        let there = match store.read_at(&[head.position]).await {
             Ok(found) => found.first().is_some_and(|stored| stored.head() == head),
             // That it cannot be read is a finding already.
             Err(StoreError::Corrupt { .. }) => true,
@@ -96,23 +96,23 @@ async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), 
 struct Check<'a> {
     types: &'a Types,
     report: CheckReport,
-    last: Head,
+    last: LogPosition,
     recorded_at: Option<Timestamp>,
     sequences: HashMap<Ref, u64>,
     /// `None` once a row could not be read.
-    chain: Option<Chain>,
+    chain: Option<HashChain>,
     expected: Option<LogDigest>,
 }
 
 impl<'a> Check<'a> {
-    fn new(types: &'a Types, head: Head, expected: Option<LogDigest>) -> Self {
+    fn new(types: &'a Types, head: LogPosition, expected: Option<LogDigest>) -> Self {
         Self {
             types,
             report: CheckReport::new(head),
-            last: Head::default(),
+            last: LogPosition::default(),
             recorded_at: None,
             sequences: HashMap::new(),
-            chain: Some(Chain::default()),
+            chain: Some(HashChain::default()),
             expected,
         }
     }
@@ -217,7 +217,7 @@ impl<'a> Check<'a> {
         let CheckReport { head, events, .. } = self.report;
         let last = self.last;
         let problem = if last.position != head.position || events != head.position {
-            let Head { position, .. } = last;
+            let LogPosition { position, .. } = last;
             format!("the head is at {}, the last event at {position}, and there are {events}", head.position)
         } else if last.event_id != head.event_id && self.recorded_at.is_some() {
             format!("the head's id is {}, the last event's {}", head.event_id, last.event_id)

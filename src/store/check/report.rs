@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::events::Head;
-use crate::store::Chain;
+use crate::events::LogPosition;
+use crate::store::HashChain;
 
 /// How many findings are kept; the others are counted.
 const KEPT: usize = 1_000;
@@ -76,7 +76,7 @@ impl fmt::Display for Finding {
 }
 
 /// The digest of a log up to a position: a running SHA-256 over position, event id, `recorded_at` and digest of each
-/// event, in order (see [`Chain`]). As text: `POSITION:DIGEST`.
+/// event, in order (see [`HashChain`]). As text: `POSITION:DIGEST`.
 ///
 /// The digest of an event covers its aggregate, sequence, type, version, payload, metadata, command id, and the time it
 /// happened where that was given (else it is `recorded_at`). So two equal log digests mean the same events, with the
@@ -86,7 +86,7 @@ pub struct LogDigest {
     /// The position of the last event in it.
     pub position: u64,
     /// The running digest.
-    pub digest: Chain,
+    pub digest: HashChain,
 }
 
 impl fmt::Display for LogDigest {
@@ -120,7 +120,7 @@ pub struct CheckReport {
     /// How many events were read.
     pub events: u64,
     /// The head up to which the log was checked.
-    pub head: Head,
+    pub head: LogPosition,
     /// The digest of the log up to that head, as POSITION:DIGEST: kept elsewhere, it shows later whether the log up to
     /// there is still the same. Nothing when a row could not be read.
     #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
@@ -141,7 +141,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    pub(super) fn new(head: Head) -> Self {
+    pub(super) fn new(head: LogPosition) -> Self {
         Self {
             events: 0,
             head,

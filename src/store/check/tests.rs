@@ -176,7 +176,7 @@ pub(in crate::store) const EDITS: &[(&str, Shown)] = &[
 pub(in crate::store) async fn filled(store: &dyn Store) {
     committed(store, commit(1).on("tally:a", 0, 2)).await;
     let outcomes = append(store, [commit(2).on("tally:b", 0, 1), commit(3).on("tally:a", 2, 3)]).await;
-    assert!(!outcomes.iter().any(|outcome| outcome.poisons()));
+    assert!(outcomes.iter().all(Outcome::is_committed));
     committed(store, commit(4).on("tally:b", 1, 1)).await;
     committed(store, commit(5).read("tally:b", 2).keep()).await;
 }
@@ -280,7 +280,7 @@ pub(in crate::store) async fn a_cut_tail_is_shown_by_a_checkpoint(log_of: impl E
 
 #[test]
 fn a_digest_is_read_as_it_is_printed() {
-    let digest = LogDigest { position: 7, digest: crate::store::Chain::from_bytes([0xa5; 32]) };
+    let digest = LogDigest { position: 7, digest: crate::store::HashChain::from_bytes([0xa5; 32]) };
     assert_eq!(digest.to_string().parse(), Ok(digest));
     for wrong in ["", "7", "7:", "x:00", "7:zz", &format!("7:{}", "é".repeat(32))] {
         assert!(wrong.parse::<LogDigest>().is_err(), "{wrong}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bench::{Bench, append, assert_in_order, batch, commit, committed, duplicate, id, log, receipt, time};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::commit::digest_holds;
 use crate::store::{Outcome, Receipt};
 
@@ -129,13 +129,13 @@ pub(super) async fn a_known_command_id_is_answered_before_sequences_are_looked_a
 pub(super) async fn a_commit_without_events_keeps_its_id_if_it_is_to_and_gets_the_head_of_then(bench: Bench) {
     let store = bench.open().await;
     let empty = committed(&*store, commit(1).read("tally:a", 0).keep()).await;
-    assert_eq!((empty.first_position, empty.events, empty.head), (0, 0, Head::default()));
+    assert_eq!((empty.first_position, empty.events, empty.head), (0, 0, LogPosition::default()));
     let written = committed(&*store, commit(2).on("tally:a", 0, 3)).await;
     let kept = committed(&*store, commit(3).read("tally:a", 3).keep()).await;
     assert_eq!((kept.first_position, kept.events, kept.head), (3, 0, written.head));
     let refused = committed(&*store, commit(4).read("tally:a", 3)).await;
     assert_eq!((refused.events, refused.head), (0, written.head));
-    let known = store.commands(&[id(1), id(3), id(4)]).await.unwrap();
+    let known = store.find_commands(&[id(1), id(3), id(4)]).await.unwrap();
     assert_eq!(known.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(log(&*store).await.len(), 3, "none of them is an event");
 }

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::Fixture;
 use crate::events::{Ref, Stored};
-use crate::store::{Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StoreError, Stream};
+use crate::store::{
+    Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StoreError, StreamAppend,
+};
 
 pub(crate) const APP: &str = "conformance";
 /// 2025-01-01T00:00:00Z.
@@ -70,9 +72,9 @@ pub(crate) struct Make {
     body: String,
     metadata: String,
     occurred_at: Option<Timestamp>,
-    streams: Vec<Stream>,
+    streams: Vec<StreamAppend>,
     keep: bool,
-    chain: Option<u64>,
+    order_group: Option<u64>,
     fresh: bool,
 }
 
@@ -86,7 +88,7 @@ pub(crate) fn commit(number: u128) -> Make {
         occurred_at: None,
         streams: Vec::new(),
         keep: false,
-        chain: None,
+        order_group: None,
         fresh: false,
     }
 }
@@ -104,14 +106,14 @@ impl Make {
             NewEvent::new(*event_type, "1.0", format!(r#"{{"by":{index}}}"#))
         };
         let events = types.iter().enumerate().map(payload).collect();
-        self.streams.push(Stream::new(aggregate(name), expected, events));
+        self.streams.push(StreamAppend::new(aggregate(name), expected, events));
         self
     }
 
     /// One event with this payload.
     pub(crate) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
         let event = NewEvent::new("tally.counted", version, payload.to_owned());
-        self.streams.push(Stream::new(aggregate(name), expected, vec![event]));
+        self.streams.push(StreamAppend::new(aggregate(name), expected, vec![event]));
         self
     }
 
@@ -145,8 +147,8 @@ impl Make {
         self
     }
 
-    pub(crate) fn chain(mut self, chain: u64) -> Self {
-        self.chain = Some(chain);
+    pub(crate) fn order_group(mut self, order_group: u64) -> Self {
+        self.order_group = Some(order_group);
         self
     }
 
@@ -159,8 +161,8 @@ impl Make {
     pub(crate) fn done(self) -> Commit {
         let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
         let command = self.command.to_owned();
-        let Self { id, metadata, occurred_at, streams, keep, chain, fresh, .. } = self;
-        let commit = Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, chain);
+        let Self { id, metadata, occurred_at, streams, keep, order_group, fresh, .. } = self;
+        let commit = Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, order_group);
         if fresh { commit.fresh() } else { commit }
     }
 }

@@ -76,17 +76,17 @@ pub(super) async fn a_duplicate_and_a_reused_id_fail_what_follows_on_them(bench:
 }
 
 /// Guarantee 5, for commits that are chained without naming one aggregate.
-pub(super) async fn a_chain_fails_from_its_first_failure_on(bench: Bench) {
+pub(super) async fn an_order_group_fails_from_its_first_failure_on(bench: Bench) {
     let store = bench.open().await;
     let outcomes = append(
         &*store,
         [
-            commit(1).on("tally:a", 0, 1).chain(7),
-            commit(2).on("tally:b", 9, 1).chain(7),
-            commit(3).on("tally:c", 0, 1).chain(7),
-            commit(4).on("tally:c", 0, 1).chain(8),
-            commit(5).on("tally:d", 0, 1).chain(8),
-            commit(6).on("tally:e", 0, 1).chain(9),
+            commit(1).on("tally:a", 0, 1).order_group(7),
+            commit(2).on("tally:b", 9, 1).order_group(7),
+            commit(3).on("tally:c", 0, 1).order_group(7),
+            commit(4).on("tally:c", 0, 1).order_group(8),
+            commit(5).on("tally:d", 0, 1).order_group(8),
+            commit(6).on("tally:e", 0, 1).order_group(9),
             commit(7).on("tally:f", 0, 1),
         ],
     )
@@ -97,10 +97,10 @@ pub(super) async fn a_chain_fails_from_its_first_failure_on(bench: Bench) {
     receipt(outcomes[6]);
 }
 
-pub(super) async fn poison_ends_with_its_batch(bench: Bench) {
+pub(super) async fn conflicts_end_with_their_batch(bench: Bench) {
     let store = bench.open().await;
-    append(&*store, [commit(1).on("tally:a", 5, 1).chain(7)]).await;
-    committed(&*store, commit(2).on("tally:a", 0, 1).chain(7)).await;
+    append(&*store, [commit(1).on("tally:a", 5, 1).order_group(7)]).await;
+    committed(&*store, commit(2).on("tally:a", 0, 1).order_group(7)).await;
 }
 
 /// A batch with one bad commit answers that one with its error, and the others commit.
@@ -113,7 +113,7 @@ pub(super) async fn a_failed_commit_leaves_nothing_behind(bench: Bench) {
     .await;
     assert_eq!(outcomes[1], Outcome::Conflict);
     assert_eq!(receipt(outcomes[2]).first_position, receipt(outcomes[0]).first_position + 1, "no gap");
-    assert_eq!(store.commands(&[id(2)]).await.unwrap(), [None], "its id is free");
+    assert_eq!(store.find_commands(&[id(2)]).await.unwrap(), [None], "its id is free");
     let again = committed(&*store, commit(2).on("tally:b", 0, 2)).await;
     assert_eq!(again.first_position, 3);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::bench::{Bench, PATIENCE};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{GenerationId, NoteKind, Views};
 
 /// Longer than a case takes, and no longer than a term may be.
@@ -178,8 +178,8 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
     let (roster, _) = views.live("roster", 2).await.unwrap();
     let (shadow, _) = views.shadow("roster", 2).await.unwrap();
     let (audit, _) = views.live("audit", 1).await.unwrap();
-    let at = Head { position: 5, event_id: Uuid::from_u128(5) };
-    let moved = views.begin(&roster, Head::default(), at).await.unwrap().expect("the checkpoint is there");
+    let at = LogPosition { position: 5, event_id: Uuid::from_u128(5) };
+    let moved = views.begin(&roster, LogPosition::default(), at).await.unwrap().expect("the checkpoint is there");
     moved.commit().await.unwrap();
     let owner = Uuid::from_u128(1);
     views.acquire_leases(owner, &[("roster".to_owned(), 2)], LONG).await.unwrap();
@@ -188,9 +188,9 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
     assert_eq!(
         told,
         [
-            (&audit, Head::default(), true, None),
+            (&audit, LogPosition::default(), true, None),
             (&roster, at, true, Some(owner)),
-            (&shadow, Head::default(), false, Some(owner)),
+            (&shadow, LogPosition::default(), false, Some(owner)),
         ]
     );
     others.release_leases(owner).await.unwrap();
@@ -224,7 +224,7 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
     assert!(others.prune("never heard of", 1).await.unwrap());
     // It can begin anew: its tables are not there any more, or not in the way.
     let (live, at) = views.live("roster", 1).await.unwrap();
-    assert_eq!(at, Head::default());
+    assert_eq!(at, LogPosition::default());
     make(&views, &live).await.expect("a table");
     // A dead owner's lease does not keep a version for ever.
     views.acquire_leases(owner, &[("roster".to_owned(), 1)], SHORT).await.unwrap();
@@ -236,7 +236,7 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
 }
 
 async fn make(views: &Arc<dyn Views>, generation_id: &GenerationId) -> Result<(), crate::store::StoreError> {
-    let begun = views.begin(generation_id, Head::default(), Head::default()).await?;
+    let begun = views.begin(generation_id, LogPosition::default(), LogPosition::default()).await?;
     let mut transaction = begun.expect("the checkpoint is there");
     let sql = format!("CREATE TABLE {} (key TEXT)", transaction.table("documents"));
     transaction.execute(&sql, vec![]).await?;

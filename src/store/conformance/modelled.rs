@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::bench::{Bench, Make, append, assert_in_order, commit, log};
-use crate::store::{Outcome, Poison, Store};
+use crate::store::{ConflictSet, Outcome, Store};
 
 const AGGREGATES: u8 = 4;
 
@@ -20,7 +20,7 @@ struct Plan {
     /// Aggregate, how far off the expected sequence is, how many events.
     streams: Vec<(u8, i8, u8)>,
     keep: bool,
-    chain: Option<u64>,
+    order_group: Option<u64>,
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -31,9 +31,10 @@ fn plan() -> impl Strategy<Value = Plan> {
         streams.dedup_by_key(|stream| stream.0);
         streams
     });
-    let chain = prop::option::weighted(0.2, 0..2_u64);
-    (0..u8::MAX, prop::bool::weighted(0.1), streams, any::<bool>(), chain)
-        .prop_map(|(id, other_body, streams, keep, chain)| Plan { id, other_body, streams, keep, chain })
+    let order_group = prop::option::weighted(0.2, 0..2_u64);
+    (0..u8::MAX, prop::bool::weighted(0.1), streams, any::<bool>(), order_group).prop_map(
+        |(id, other_body, streams, keep, order_group)| Plan { id, other_body, streams, keep, order_group },
+    )
 }
 
 /// What a store must know, as simply as can be.
@@ -63,27 +64,27 @@ impl Model {
             made = made.on(&format!("tally:{}", stream.0), self.expected(stream), stream.2.into());
         }
         made = if plan.keep { made.keep() } else { made };
-        match plan.chain {
-            Some(chain) => made.chain(chain),
+        match plan.order_group {
+            Some(order_group) => made.order_group(order_group),
             None => made,
         }
     }
 
-    fn append(&mut self, plan: &Plan, decided_on: &Self, poison: &mut Poison) -> Expected {
+    fn append(&mut self, plan: &Plan, decided_on: &Self, conflicts: &mut ConflictSet) -> Expected {
         let commit = decided_on.make(plan).done();
-        let outcome = self.outcome(plan, decided_on, poison.hits(&commit));
+        let outcome = self.outcome(plan, decided_on, conflicts.affects(&commit));
         if !matches!(outcome, Expected::Committed(_)) {
-            poison.add(&commit);
+            conflicts.add(&commit);
         }
         outcome
     }
 
-    fn outcome(&mut self, plan: &Plan, decided_on: &Self, poisoned: bool) -> Expected {
+    fn outcome(&mut self, plan: &Plan, decided_on: &Self, dependent: bool) -> Expected {
         if let Some(other_body) = self.commands.get(&plan.id) {
             return if *other_body == plan.other_body { Expected::Duplicate } else { Expected::IdReused };
         }
         let moved = |stream: &(u8, i8, u8)| decided_on.expected(stream) != self.sequences[usize::from(stream.0)];
-        if poisoned || plan.streams.iter().any(moved) {
+        if dependent || plan.streams.iter().any(moved) {
             return Expected::Conflict;
         }
         let mut written = 0;
@@ -116,7 +117,7 @@ pub(super) async fn appending_agrees_with_a_list_in_memory(bench: Bench) {
 async fn agree(store: &Arc<dyn Store>, model: &mut Model, plans: &[Plan]) -> Result<(), TestCaseError> {
     let before = model.clone();
     let outcomes = append(&**store, plans.iter().map(|plan| before.make(plan))).await;
-    let mut poison = Poison::default();
+    let mut conflicts = ConflictSet::default();
     for (plan, outcome) in plans.iter().zip(&outcomes) {
         let found = match outcome {
             Outcome::Committed(receipt) => Expected::Committed(receipt.events),
@@ -124,7 +125,7 @@ async fn agree(store: &Arc<dyn Store>, model: &mut Model, plans: &[Plan]) -> Res
             Outcome::IdReused => Expected::IdReused,
             Outcome::Conflict => Expected::Conflict,
         };
-        prop_assert_eq!(found, model.append(plan, &before, &mut poison));
+        prop_assert_eq!(found, model.append(plan, &before, &mut conflicts));
     }
     let events = log(&**store).await;
     prop_assert_eq!(events.len() as u64, model.events);

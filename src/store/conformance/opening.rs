@@ -73,5 +73,5 @@ pub(super) async fn a_store_says_what_it_is_and_finds_itself_sound(bench: Bench)
     committed(&*store, commit(1).on("tally:a", 0, 3)).await;
     committed(&*store, commit(2).read("tally:a", 3).keep()).await;
     assert!(!store.describe().is_empty());
-    assert_eq!(store.integrity().await.unwrap(), []);
+    assert_eq!(store.check_integrity().await.unwrap(), []);
 }

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::bench::{Bench, aggregate};
-use crate::events::Head;
-use crate::store::{Cell, Chain, GenerationId, NoteKind, Snapshot, Store, Transaction, Views};
+use crate::events::LogPosition;
+use crate::store::{Cell, GenerationId, HashChain, NoteKind, Snapshot, Store, Transaction, Views};
 
-const NIL: Head = Head { position: 0, event_id: Uuid::nil() };
+const NIL: LogPosition = LogPosition { position: 0, event_id: Uuid::nil() };
 
-fn head(position: u64) -> Head {
-    Head { position, event_id: Uuid::from_u128(position.into()) }
+fn head(position: u64) -> LogPosition {
+    LogPosition { position, event_id: Uuid::from_u128(position.into()) }
 }
 
-async fn begin(views: &Arc<dyn Views>, generation_id: &GenerationId, from: Head, to: Head) -> Box<dyn Transaction> {
+async fn begin(
+    views: &Arc<dyn Views>,
+    generation_id: &GenerationId,
+    from: LogPosition,
+    to: LogPosition,
+) -> Box<dyn Transaction> {
     views.begin(generation_id, from, to).await.expect("a transaction").expect("the checkpoint is there")
 }
 
@@ -34,7 +39,7 @@ async fn insert(transaction: &mut dyn Transaction, text: &str) {
 }
 
 /// The keys of the live generation, and its head.
-async fn keys(views: &Arc<dyn Views>, name: &str) -> (Vec<String>, Head) {
+async fn keys(views: &Arc<dyn Views>, name: &str) -> (Vec<String>, LogPosition) {
     let mut snapshot = views.read(name, 1).await.expect("a snapshot");
     let sql = format!("SELECT key FROM {} ORDER BY key", snapshot.table("documents"));
     let rows = snapshot.query(&sql, vec![]).await.expect("rows");
@@ -86,7 +91,7 @@ pub(super) async fn a_checkpoint_that_somebody_else_moved_fences_the_transaction
     set_up(&views, &generation_id, "one").await;
     begin(&others, &generation_id, head(1), head(5)).await.commit().await.unwrap();
     assert!(views.begin(&generation_id, head(1), head(2)).await.unwrap().is_none(), "another moved it");
-    let diverged = Head { event_id: Uuid::from_u128(99), ..head(5) };
+    let diverged = LogPosition { event_id: Uuid::from_u128(99), ..head(5) };
     assert!(
         views.begin(&generation_id, diverged, head(6)).await.unwrap().is_none(),
         "the position alone is not enough"
@@ -283,25 +288,25 @@ pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes(b
     let state = |sequence: u64, shape: &str| Snapshot {
         sequence,
         event_id: Uuid::from_u128(sequence.into()),
-        digest: Chain::from_bytes([sequence.to_le_bytes()[0]; 32]),
+        digest: HashChain::from_bytes([sequence.to_le_bytes()[0]; 32]),
         shape: shape.to_owned(),
         state: format!("[{sequence}]"),
     };
-    let kept = async |store: &dyn Store| store.snapshot(&key).await.unwrap();
-    store.keep_snapshot(&key, state(5, "x")).await.unwrap();
+    let kept = async |store: &dyn Store| store.load_snapshot(&key).await.unwrap();
+    store.save_snapshot(&key, state(5, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(5, "x")));
-    store.keep_snapshot(&key, state(3, "x")).await.unwrap();
+    store.save_snapshot(&key, state(3, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(5, "x")), "an older one does not come in its place");
-    store.keep_snapshot(&key, state(9, "x")).await.unwrap();
+    store.save_snapshot(&key, state(9, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(9, "x")));
-    store.keep_snapshot(&key, state(8, "y")).await.unwrap();
+    store.save_snapshot(&key, state(8, "y")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(8, "y")), "one of another shape does");
     let other = aggregate("tally:b");
-    assert_eq!(store.snapshot(&other).await.unwrap(), None);
-    store.keep_snapshot(&other, state(1, "x")).await.unwrap();
+    assert_eq!(store.load_snapshot(&other).await.unwrap(), None);
+    store.save_snapshot(&other, state(1, "x")).await.unwrap();
     let store = bench.open().await;
     assert_eq!(kept(&*store).await, Some(state(8, "y")));
-    assert_eq!(store.snapshots().await.unwrap(), [key.clone(), other]);
-    assert_eq!(store.drop_snapshots().await.unwrap(), 2);
-    assert_eq!((kept(&*store).await, store.snapshots().await.unwrap()), (None, vec![]));
+    assert_eq!(store.list_snapshots().await.unwrap(), [key.clone(), other]);
+    assert_eq!(store.delete_snapshots().await.unwrap(), 2);
+    assert_eq!((kept(&*store).await, store.list_snapshots().await.unwrap()), (None, vec![]));
 }

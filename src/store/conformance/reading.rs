@@ -1,7 +1,7 @@
 //! Pages, loads and look-ups.
 
 use super::bench::{Bench, aggregate, append, commit, committed, id, log};
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::store::{Interest, Store};
 
 fn positions(events: &[Stored]) -> Vec<u64> {
@@ -25,14 +25,14 @@ async fn mixed(store: &dyn Store, commits: u64) {
 
 pub(super) async fn an_empty_log_has_nothing_and_a_nil_head(bench: Bench) {
     let store = bench.open().await;
-    assert_eq!(store.head().await.unwrap(), Head::default());
-    assert_eq!(*store.watch().borrow(), Head::default());
+    assert_eq!(store.head().await.unwrap(), LogPosition::default());
+    assert_eq!(*store.watch().borrow(), LogPosition::default());
     let page = store.read(0, 10, &Interest::All).await.unwrap();
-    assert_eq!((page.events.len(), page.to), (0, Head::default()));
-    assert_eq!(store.at(&[0, 1]).await.unwrap(), []);
+    assert_eq!((page.events.len(), page.to), (0, LogPosition::default()));
+    assert_eq!(store.read_at(&[0, 1]).await.unwrap(), []);
     assert_eq!(store.load(&aggregate("tally:a"), 0, 10).await.unwrap(), []);
-    assert_eq!(store.commands(&[id(1)]).await.unwrap(), [None]);
-    assert_eq!(store.snapshot(&aggregate("tally:a")).await.unwrap(), None);
+    assert_eq!(store.find_commands(&[id(1)]).await.unwrap(), [None]);
+    assert_eq!(store.load_snapshot(&aggregate("tally:a")).await.unwrap(), None);
 }
 
 /// P12: no event twice, none missing, whatever the page's size.
@@ -119,10 +119,10 @@ pub(super) async fn a_reader_of_few_event_types_skips_none_while_others_write(be
 pub(super) async fn events_are_found_by_position(bench: Bench) {
     let store = bench.open().await;
     mixed(&*store, 2).await;
-    let found = store.at(&[20, 3, 3, 0, 21, 1, u64::MAX]).await.unwrap();
+    let found = store.read_at(&[20, 3, 3, 0, 21, 1, u64::MAX]).await.unwrap();
     assert_eq!(positions(&found), [1, 3, 20]);
     assert_eq!(found[1], log(&*store).await[2]);
-    assert_eq!(store.at(&[]).await.unwrap(), []);
+    assert_eq!(store.read_at(&[]).await.unwrap(), []);
 }
 
 pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Bench) {
@@ -167,7 +167,7 @@ pub(super) async fn commands_are_found_by_id_in_the_order_asked_for(bench: Bench
     let store = bench.open().await;
     let one = committed(&*store, commit(1).on("tally:a", 0, 2)).await;
     let two = committed(&*store, commit(2).on("tally:a", 2, 1)).await;
-    let known = store.commands(&[id(2), id(9), id(1), id(2)]).await.unwrap();
+    let known = store.find_commands(&[id(2), id(9), id(1), id(2)]).await.unwrap();
     let receipts: Vec<_> = known.iter().map(|known| known.as_ref().map(|known| known.receipt.head)).collect();
     assert_eq!(receipts, [Some(two.head), None, Some(one.head), Some(two.head)]);
     let known = known[0].clone().expect("it is known");

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::bench::{
     Bench, PATIENCE, aggregate, append, assert_in_order, batch, commit, committed, duplicate, log, receipt,
 };
-use crate::store::{Exclusive, Outcome, Store, StoreError};
+use crate::store::{Outcome, Store, StoreError, WriteLock};
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn exclusive(store: &dyn Store) -> Box<dyn Exclusive> {
-    store.exclusive(PATIENCE, PATIENCE).await.expect("an exclusive session")
+async fn write_lock(store: &dyn Store) -> Box<dyn WriteLock> {
+    store.write_lock(PATIENCE, PATIENCE).await.expect("an exclusive session")
 }
 
 /// X1: by construction, over several writers; each decides again after a conflict and gets through.
@@ -68,7 +68,7 @@ pub(super) async fn a_batch_that_is_sent_again_is_looked_for(bench: Bench) {
     let store = bench.open().await;
     let first = batch([commit(1).fresh().on("tally:a", 0, 1), commit(2).fresh().on("tally:a", 1, 1)]);
     let told = store.append(first.clone()).await.expect("an answered batch");
-    let again = store.append(first.again()).await.expect("an answered batch");
+    let again = store.append(first.resent()).await.expect("an answered batch");
     for (told, again) in told.iter().zip(&again) {
         assert_eq!(duplicate(*again).head, receipt(*told).head);
     }
@@ -96,9 +96,9 @@ pub(super) async fn a_follower_hears_of_what_any_handle_appends(bench: Bench) {
 }
 
 /// Guarantee 6: the last attempt of a hot aggregate.
-pub(super) async fn an_exclusive_session_shuts_out_all_other_writers_until_it_appends(bench: Bench) {
+pub(super) async fn a_write_lock_shuts_out_all_other_writers_until_it_appends(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
-    let session = exclusive(&*store).await;
+    let session = write_lock(&*store).await;
     let mut waiting = Vec::new();
     for (number, handle) in [(10, &store), (11, &other)] {
         let handle = Arc::clone(handle);
@@ -118,10 +118,10 @@ pub(super) async fn an_exclusive_session_shuts_out_all_other_writers_until_it_ap
 }
 
 /// Guarantee 6.
-pub(super) async fn an_exclusive_session_loads_what_is_in_the_log_now(bench: Bench) {
+pub(super) async fn a_write_lock_loads_what_is_in_the_log_now(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     committed(&*other, commit(1).on("tally:a", 0, 3)).await;
-    let mut session = exclusive(&*store).await;
+    let mut session = write_lock(&*store).await;
     let events = session.load(&aggregate("tally:a"), 1).await.expect("a load");
     assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [2, 3]);
     assert!(session.load(&aggregate("tally:b"), 0).await.expect("a load").is_empty());
@@ -129,19 +129,19 @@ pub(super) async fn an_exclusive_session_loads_what_is_in_the_log_now(bench: Ben
 }
 
 /// Guarantee 6.
-pub(super) async fn a_dropped_exclusive_session_writes_nothing_and_lets_go(bench: Bench) {
+pub(super) async fn a_dropped_write_lock_writes_nothing_and_lets_go(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     for number in 0..3 {
-        drop(exclusive(&*store).await);
+        drop(write_lock(&*store).await);
         committed(&*other, commit(number.into()).on("tally:a", number, 1)).await;
     }
     assert_eq!(store.head().await.unwrap().position, 3);
 }
 
 /// Guarantee 6: with a bound on its time.
-pub(super) async fn an_exclusive_session_ends_when_its_time_is_over(bench: Bench) {
+pub(super) async fn a_write_lock_ends_when_its_time_is_over(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
-    let mut session = store.exclusive(PATIENCE, SHORT).await.expect("an exclusive session");
+    let mut session = store.write_lock(PATIENCE, SHORT).await.expect("an exclusive session");
     let waiting = {
         let other = Arc::clone(&other);
         tokio::spawn(async move { append(&*other, [commit(1).on("tally:a", 0, 1)]).await[0] })
@@ -156,14 +156,14 @@ pub(super) async fn an_exclusive_session_ends_when_its_time_is_over(bench: Bench
 /// Guarantee 6: and on the wait for it.
 pub(super) async fn who_waits_too_long_for_an_exclusive_session_hears_that_it_is_busy(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
-    let session = exclusive(&*store).await;
+    let session = write_lock(&*store).await;
     for handle in [&store, &other] {
-        let refused = tokio::time::timeout(PATIENCE / 3, handle.exclusive(SHORT, SHORT)).await.expect("an answer");
+        let refused = tokio::time::timeout(PATIENCE / 3, handle.write_lock(SHORT, SHORT)).await.expect("an answer");
         assert!(matches!(refused, Err(StoreError::Busy(_))), "somebody else has it");
     }
     drop(session);
     for handle in [&store, &other] {
-        drop(handle.exclusive(PATIENCE, SHORT).await.expect("it is free"));
+        drop(handle.write_lock(PATIENCE, SHORT).await.expect("it is free"));
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn who_waits_too_long_for_an_exclusive_session_hears_that_it_is
 pub(super) async fn a_duplicate_in_an_exclusive_session_is_answered_like_any(bench: Bench) {
     let store = bench.open().await;
     let first = committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    let session = exclusive(&*store).await;
+    let session = write_lock(&*store).await;
     let outcomes = session.append(batch([commit(1).on("tally:a", 0, 1), commit(2).on("tally:a", 1, 1)])).await;
     let outcomes = outcomes.expect("an answer");
     assert_eq!(duplicate(outcomes[0]).head, first.head);

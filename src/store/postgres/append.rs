@@ -10,7 +10,7 @@ use super::columns::{Columns, PARAMETERS};
 use super::place::Place;
 use super::rows::{Micros, unsigned};
 use super::writer::Shared;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{Batch, Commit, Outcome, Receipt, StoreError};
 
 /// The call, as it is prepared.
@@ -23,9 +23,9 @@ pub(super) fn call(place: &Place) -> String {
 pub(super) struct Appended {
     pub(super) outcomes: Vec<Outcome>,
     /// The log before it.
-    pub(super) base: Head,
+    pub(super) base: LogPosition,
     /// The last event that it appended, if it did.
-    pub(super) head: Option<Head>,
+    pub(super) head: Option<LogPosition>,
     /// Whether all of it was.
     pub(super) whole: bool,
 }
@@ -36,7 +36,7 @@ pub(super) async fn append(
     connection: &mut PgConnection,
     columns: &Columns<'_>,
     now: jiff::Timestamp,
-    seen: Head,
+    seen: LogPosition,
 ) -> Result<PgRow, sqlx::Error> {
     let query = sqlx::query(&shared.call).persistent(!shared.place.pooler());
     let row = columns.bind(query, seen, now).fetch_one(connection).await?;
@@ -53,7 +53,7 @@ pub(super) fn answer(
     batch: &Batch,
     columns: &Columns<'_>,
     row: &PgRow,
-    seen: Head,
+    seen: LogPosition,
 ) -> Result<Appended, StoreError> {
     let read = |error: sqlx::Error| StoreError::OutcomeUnknown(error.into());
     if row.try_get("diverged").map_err(read)? {
@@ -65,7 +65,7 @@ pub(super) fn answer(
 
 /// The function's results: see `append.sql`.
 struct Answer<'i> {
-    base: Head,
+    base: LogPosition,
     recorded: Micros,
     event_ids: Cow<'i, [Uuid]>,
     outcomes: Option<Vec<i32>>,
@@ -96,7 +96,7 @@ impl<'i> Answer<'i> {
             None => Known::default(),
         };
         Ok(Self {
-            base: Head { position: unsigned(row.try_get("base")?), event_id: row.try_get("base_id")? },
+            base: LogPosition { position: unsigned(row.try_get("base")?), event_id: row.try_get("base_id")? },
             recorded: row.try_get("recorded")?,
             event_ids: row.try_get::<Option<Vec<Uuid>>, _>("event_ids")?.map_or(Cow::Borrowed(ids), Cow::Owned),
             outcomes,
@@ -126,7 +126,7 @@ impl<'i> Answer<'i> {
     }
 
     /// The receipt of a commit that stands, after `head`.
-    fn receipt(&self, commit: &Commit, head: &mut Head) -> Receipt {
+    fn receipt(&self, commit: &Commit, head: &mut LogPosition) -> Receipt {
         let events = commit.event_count() as u64;
         let first_position = head.position + u64::from(events > 0);
         if events > 0 {
@@ -151,7 +151,10 @@ impl Known {
             command_id,
             first_position: unsigned((*self.first.get(index)?)?),
             events: unsigned((*self.events.get(index)?)?),
-            head: Head { position: unsigned((*self.head.get(index)?)?), event_id: (*self.head_id.get(index)?)? },
+            head: LogPosition {
+                position: unsigned((*self.head.get(index)?)?),
+                event_id: (*self.head_id.get(index)?)?,
+            },
             recorded_at: (*self.recorded.get(index)?)?.time(),
             repeated: true,
         })

@@ -8,9 +8,9 @@ use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::rows::{Micros, signed};
-use crate::events::{Head, Ref};
-use crate::store::ids::next_id;
-use crate::store::tails::Tails;
+use crate::events::{LogPosition, Ref};
+use crate::store::event_ids::next_id;
+use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Commit};
 
 /// The parameters of the append function, but for the clock and what the writer saw: see `append.sql`.
@@ -83,16 +83,16 @@ struct Numbers<'b> {
 
 impl<'b> Columns<'b> {
     /// With what the writer knows of the log; the events' ids are of this time, or follow on the last that it knows.
-    pub(super) fn of(batch: &'b Batch, tails: &Tails, now: jiff::Timestamp) -> Self {
-        let new_ids = !batch.commits().iter().any(|commit| batch.may_know(commit));
+    pub(super) fn of(batch: &'b Batch, sequences: &SequenceCache, now: jiff::Timestamp) -> Self {
+        let new_ids = !batch.commits().iter().any(|commit| batch.may_be_stored(commit));
         let mut columns = Self { plain: true, new_ids, all_sure: true, ..Self::default() };
         let mut numbers = Numbers::default();
         for (commit, number) in batch.commits().iter().zip(1..) {
-            columns.commit(commit, number, &mut numbers, tails);
+            columns.commit(commit, number, &mut numbers, sequences);
         }
         columns.chains = numbers.chains.len().try_into().unwrap_or(i32::MAX);
         let next = |id: &Uuid| Some(next_id(*id, now));
-        columns.ids = std::iter::successors(Some(next_id(tails.head().event_id, now)), next)
+        columns.ids = std::iter::successors(Some(next_id(sequences.head().event_id, now)), next)
             .take(columns.events.types.len())
             .collect();
         columns
@@ -103,7 +103,7 @@ impl<'b> Columns<'b> {
         &self.ids
     }
 
-    fn commit(&mut self, commit: &'b Commit, number: i32, numbers: &mut Numbers<'b>, tails: &Tails) {
+    fn commit(&mut self, commit: &'b Commit, number: i32, numbers: &mut Numbers<'b>, sequences: &SequenceCache) {
         self.writes |= commit.keeps_command();
         let commits = &mut self.commits;
         commits.ids.push(commit.command_id());
@@ -114,7 +114,7 @@ impl<'b> Columns<'b> {
         commits.till.push(long(self.events.types.len() + commit.event_count()));
         commits.streams.push(short(commit.streams().len()));
         let next = short(numbers.chains.len()) + 1;
-        commits.chains.push(commit.chain().map_or(0, |chain| *numbers.chains.entry(chain).or_insert(next)));
+        commits.chains.push(commit.order_group().map_or(0, |chain| *numbers.chains.entry(chain).or_insert(next)));
         let twin = numbers.commands.insert(commit.command_id(), number).unwrap_or(0);
         self.plain &= twin == 0;
         commits.twins.push(twin);
@@ -126,7 +126,7 @@ impl<'b> Columns<'b> {
                 self.aggregates.kinds.push(stream.aggregate().kind());
                 self.aggregates.ids.push(stream.aggregate().id());
                 self.aggregates.last.push(signed(stream.expected()));
-                let sure = tails.hold(stream.aggregate(), stream.expected());
+                let sure = sequences.matches(stream.aggregate(), stream.expected());
                 self.aggregates.sure.push(sure);
                 self.all_sure &= sure;
                 (next, stream.expected())
@@ -144,7 +144,7 @@ impl<'b> Columns<'b> {
     pub(super) fn bind<'q>(
         &'q self,
         query: Query<'q, Postgres, PgArguments>,
-        seen: Head,
+        seen: LogPosition,
         now: jiff::Timestamp,
     ) -> Query<'q, Postgres, PgArguments> {
         let query = query.bind(self.writes).bind(signed(seen.position)).bind(seen.event_id);
@@ -169,7 +169,7 @@ impl<'b> Columns<'b> {
 pub(super) const PARAMETERS: usize = 36;
 
 impl<'b> Events<'b> {
-    fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::Stream) {
+    fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::StreamAppend) {
         let mut sequence = signed(stream.expected());
         for (event, digest) in stream.events().iter().zip(stream.digests()) {
             sequence += 1;

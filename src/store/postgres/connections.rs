@@ -46,11 +46,11 @@ pub(super) enum Purpose {
     /// Appending batches.
     Append,
     /// Holding the log's lock for one caller.
-    Exclusive,
+    WriteLock,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Log, Self::Views, Self::Append, Self::Exclusive];
+    const ALL: [Self; 4] = [Self::Log, Self::Views, Self::Append, Self::WriteLock];
 
     /// How many connections it has at most.
     pub(super) const fn most(self) -> usize {
@@ -58,7 +58,7 @@ impl Purpose {
             Self::Log => 8,
             Self::Views => 16,
             Self::Append => 6,
-            Self::Exclusive => 3,
+            Self::WriteLock => 3,
         }
     }
 }
@@ -185,7 +185,7 @@ impl Connections {
         let generation = self.generation.load(Ordering::SeqCst);
         let options = match purpose {
             Purpose::Log | Purpose::Views => &self.reading,
-            Purpose::Append | Purpose::Exclusive => &self.options,
+            Purpose::Append | Purpose::WriteLock => &self.options,
         };
         let mut connection = options.connect().await?;
         let (mut backend, mut read_only) = (None, false);

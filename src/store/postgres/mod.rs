@@ -44,13 +44,13 @@ mod place;
 mod reader;
 mod rows;
 mod schema;
-mod session;
 mod silence;
 mod takeover;
 mod transaction;
 mod upkeep;
 mod views;
 mod watch;
+mod write_lock;
 mod writer;
 
 use std::path::Path;
@@ -71,10 +71,10 @@ use self::views::PostgresViews;
 use self::watch::{News, Watcher};
 use self::writer::Writer;
 use super::{
-    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
-    Views,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    WriteLock,
 };
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 
 /// A store in a PostgreSQL schema.
 pub struct PostgresStore {
@@ -82,7 +82,7 @@ pub struct PostgresStore {
     settings: String,
     writer: Writer,
     reader: Arc<Reader>,
-    head: channel::Sender<Head>,
+    head: channel::Sender<LogPosition>,
     watcher: Watcher,
     views: Arc<PostgresViews>,
 }
@@ -118,11 +118,11 @@ impl Store for PostgresStore {
         self.writer.append(batch).await
     }
 
-    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
-        Ok(Box::new(self.writer.exclusive(wait, hold).await?))
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
+        Ok(Box::new(self.writer.write_lock(wait, hold).await?))
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         self.reader.head().await
     }
 
@@ -131,7 +131,7 @@ impl Store for PostgresStore {
         self.reader.head().await.map(drop)
     }
 
-    fn watch(&self) -> channel::Receiver<Head> {
+    fn watch(&self) -> channel::Receiver<LogPosition> {
         self.head.subscribe()
     }
 
@@ -139,43 +139,43 @@ impl Store for PostgresStore {
         self.reader.read(after, limit, interest).await
     }
 
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
-        self.reader.at(positions).await
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.reader.read_at(positions).await
     }
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.reader.load(aggregate, after, limit).await
     }
 
-    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
-        self.reader.commands(ids).await
+    async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+        self.reader.find_commands(ids).await
     }
 
     async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.reader.position_at(time).await
     }
 
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.views.snapshot(aggregate).await
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        self.views.load_snapshot(aggregate).await
     }
 
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.views.keep_snapshot(aggregate, snapshot).await
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.views.save_snapshot(aggregate, snapshot).await
     }
 
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.views.snapshots().await
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.views.list_snapshots().await
     }
 
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
-        self.views.drop_snapshots().await
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        self.views.delete_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {
         self.views.clone()
     }
 
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         integrity::integrity(&self.place).await
     }
 

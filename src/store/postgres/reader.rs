@@ -14,7 +14,7 @@ use super::connections::{Origin, Purpose};
 use super::fault::lost;
 use super::place::Place;
 use super::rows::{self, COLUMNS, COMMAND, Micros, signed, stored, unsigned};
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
 
 const DOING: &str = "reading the log";
@@ -135,7 +135,7 @@ impl Reader {
         rows
     }
 
-    pub(super) async fn head(&self) -> Result<Head, StoreError> {
+    pub(super) async fn head(&self) -> Result<LogPosition, StoreError> {
         let rows = self.fetch(
             || sqlx::query(&self.head).bind(0_i64),
             |row| rows::head(row).map_err(|error| self.place.fault(DOING, error)),
@@ -192,7 +192,7 @@ impl Reader {
         Ok(Page { events, to })
     }
 
-    pub(super) async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+    pub(super) async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let positions: Vec<i64> = positions.iter().filter_map(|position| i64::try_from(*position).ok()).collect();
         self.fetch(|| sqlx::query(&self.at).bind(&positions), stored).await
     }
@@ -205,7 +205,7 @@ impl Reader {
         self.fetch(query, stored).await
     }
 
-    pub(super) async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    pub(super) async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let known = self.fetch(|| sqlx::query(&self.commands).bind(ids), |row| rows::known(&self.place, row));
         let known: HashMap<Uuid, KnownCommand> =
             known.await?.into_iter().map(|known| (known.receipt.command_id, known)).collect();

@@ -9,7 +9,7 @@ use sqlx::{Decode, Encode, Postgres, Row, Type};
 use uuid::Uuid;
 
 use super::place::Place;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{KnownCommand, Receipt, StoreError};
 
 /// 2000-01-01, from where Postgres counts, in microseconds since 1970.
@@ -131,8 +131,8 @@ impl<'r> Columns<'r> {
 }
 
 /// The head, of a row of `position` and `event_id`.
-pub(super) fn head(row: &PgRow) -> Result<Head, sqlx::Error> {
-    Ok(Head { position: unsigned(row.try_get(0)?), event_id: row.try_get(1)? })
+pub(super) fn head(row: &PgRow) -> Result<LogPosition, sqlx::Error> {
+    Ok(LogPosition { position: unsigned(row.try_get(0)?), event_id: row.try_get(1)? })
 }
 
 /// The columns of a command, in the order in which [`known`] reads them.
@@ -147,7 +147,7 @@ pub(super) fn known(place: &Place, row: &PgRow) -> Result<KnownCommand, StoreErr
             command_id,
             first_position: unsigned(row.try_get(2)?),
             events: unsigned(row.try_get(3)?),
-            head: Head { position: unsigned(row.try_get(4)?), event_id: row.try_get(5)? },
+            head: LogPosition { position: unsigned(row.try_get(4)?), event_id: row.try_get(5)? },
             recorded_at: row.try_get::<Micros, _>(6)?.time(),
             repeated: true,
         };

@@ -12,7 +12,7 @@ use super::connections::Purpose;
 use super::listener::{Heard, Hearing};
 use super::place::{Place, quoted};
 use super::reader::Reader;
-use crate::events::Head;
+use crate::events::LogPosition;
 
 /// While it hears, it looks so often all the same: a message may have been lost with a connection.
 const HEARING: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(place: &Place, reader: Arc<Reader>, head: watch::Sender<Head>, news: News) -> Self {
+    pub(super) fn start(place: &Place, reader: Arc<Reader>, head: watch::Sender<LogPosition>, news: News) -> Self {
         let hearing = place.hear();
         let heard = hearing.as_ref().map(|hearing| hearing.heard.clone()).unwrap_or_default();
         let tasks = vec![tokio::spawn(look(reader, head, heard)), tokio::spawn(tell(place.clone(), news))];
@@ -60,7 +60,7 @@ impl Drop for Watcher {
 }
 
 /// Looks at the head, whenever something was heard and now and then.
-async fn look(reader: Arc<Reader>, sender: watch::Sender<Head>, heard: Arc<Heard>) {
+async fn look(reader: Arc<Reader>, sender: watch::Sender<LogPosition>, heard: Arc<Heard>) {
     let mut pause = SHORTEST;
     loop {
         let hearing = heard.hearing.load(Ordering::SeqCst);

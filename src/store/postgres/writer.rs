@@ -15,12 +15,12 @@ use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::fault::{WAIT, aborts_only_the_transaction, lost, told};
 use super::place::Place;
-use super::session::Session;
 use super::silence::Silent;
 use super::watch::News;
-use crate::events::Head;
+use super::write_lock::WriteLockClient;
+use crate::events::LogPosition;
 use crate::store::clock::Skew;
-use crate::store::tails::Tails;
+use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 use crate::text::panic_message;
 
@@ -49,16 +49,16 @@ pub(super) struct Shared {
     pub(super) call: String,
     clock: Clock,
     pub(super) skew: Skew,
-    head: watch::Sender<Head>,
+    head: watch::Sender<LogPosition>,
     news: News,
 }
 
 impl Writer {
-    pub(super) fn start(place: Place, clock: Clock, head: watch::Sender<Head>, news: News) -> Self {
+    pub(super) fn start(place: Place, clock: Clock, head: watch::Sender<LogPosition>, news: News) -> Self {
         let call = super::append::call(&place);
         let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, news });
         let (requests, mut receive) = mpsc::unbounded_channel();
-        let mut task = Task { shared: shared.clone(), tails: Tails::default() };
+        let mut task = Task { shared: shared.clone(), sequences: SequenceCache::default() };
         let work = async move {
             while let Some(Request::Append { batch, reply }) = receive.recv().await {
                 // The caller may have gone: its commit stands all the same.
@@ -79,11 +79,11 @@ impl Writer {
         answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
     }
 
-    pub(super) async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Session, StoreError> {
+    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockClient, StoreError> {
         if self.requests.is_closed() {
             return Err(StoreError::Closed);
         }
-        Session::open(self.shared.clone(), wait, hold).await
+        WriteLockClient::open(self.shared.clone(), wait, hold).await
     }
 
     /// Whether a batch could be appended now. A connection that leads elsewhere, or nowhere, is replaced.
@@ -126,14 +126,14 @@ impl Writer {
 
 struct Task {
     shared: Arc<Shared>,
-    tails: Tails,
+    sequences: SequenceCache,
 }
 
 impl Task {
     /// A panic is answered as a lost answer, and the task goes on: without it, nothing would ever be appended again.
     async fn guarded(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         AssertUnwindSafe(self.append(batch)).catch_unwind().await.unwrap_or_else(|panic| {
-            self.tails.forget(Head::default());
+            self.sequences.forget(LogPosition::default());
             Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", panic_message(&*panic)).into()))
         })
     }
@@ -144,8 +144,8 @@ impl Task {
         }
         let shared = self.shared.clone();
         let now = shared.now()?;
-        let columns = Columns::of(batch, &self.tails, now);
-        let seen = self.tails.head();
+        let columns = Columns::of(batch, &self.sequences, now);
+        let seen = self.sequences.head();
         // Given back only where nothing is wrong with it.
         let mut connection = shared.place.lend_to_write(Purpose::Append).await?;
         let origin = connection.origin();
@@ -162,8 +162,8 @@ impl Task {
         match answer(batch, &columns, &row, seen) {
             Ok(Appended { outcomes, base, head, whole }) => {
                 match head {
-                    Some(head) if whole => self.tails.append(base, batch, head),
-                    Some(head) => self.tails.forget(head),
+                    Some(head) if whole => self.sequences.append(base, batch, head),
+                    Some(head) => self.sequences.forget(head),
                     None => {}
                 }
                 shared.publish(head);
@@ -172,7 +172,7 @@ impl Task {
             Err(error) => {
                 if matches!(error, StoreError::Diverged(_)) {
                     // Said once; the next batch stands on the log as it is now.
-                    self.tails.forget(Head::default());
+                    self.sequences.forget(LogPosition::default());
                 }
                 Err(error)
             }
@@ -187,7 +187,7 @@ async fn call(
     connection: &mut PgConnection,
     columns: &Columns<'_>,
     now: jiff::Timestamp,
-    seen: Head,
+    seen: LogPosition,
 ) -> Result<PgRow, sqlx::Error> {
     if !shared.place.pooler() {
         return append(shared, connection, columns, now, seen).await;
@@ -222,7 +222,7 @@ impl Shared {
     }
 
     /// Lets followers know, here and in other processes. Whoever else tells them may have been faster.
-    pub(super) fn publish(&self, head: Option<Head>) {
+    pub(super) fn publish(&self, head: Option<LogPosition>) {
         let Some(new) = head else { return };
         self.head.send_if_modified(|old| {
             let grown = new.position > old.position;

@@ -8,10 +8,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::ids::{Now, Tail, Times};
 use super::place::Place;
 use super::rows::{self, time};
-use crate::events::{Head, Ref};
+use crate::events::{LogPosition, Ref};
 use crate::store::clock;
-use crate::store::tails::Tails;
-use crate::store::{Batch, Commit, Outcome, Poison, Receipt, StoreError};
+use crate::store::sequence_cache::SequenceCache;
+use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, StoreError};
 
 const DOING: &str = "appending";
 
@@ -24,20 +24,20 @@ const EVENT: &str =
     "INSERT OR ROLLBACK INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const COMMAND: &str = "INSERT OR ROLLBACK INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// Begins, appends and commits: the outcomes, and the head if it moved. What `tails` saw last must still be there; then
+/// Begins, appends and commits: the outcomes, and the head if it moved. What `sequences` saw last must still be there; then
 /// they know of the batch too. On an error nothing was written, unless the error says that this is not known.
 pub(super) fn append(
     place: &Place,
     connection: &Connection,
     batch: &Batch,
     times: &Times,
-    tails: &mut Tails,
-) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
+    sequences: &mut SequenceCache,
+) -> Result<(Vec<Outcome>, Option<LogPosition>), StoreError> {
     begin(place, connection, "BEGIN IMMEDIATE")?;
-    let (outcomes, base, head) = write(place, connection, batch, times, Some(tails))?;
+    let (outcomes, base, head) = write(place, connection, batch, times, Some(sequences))?;
     match head {
-        Some(head) if !outcomes.iter().any(Outcome::poisons) => tails.append(base, batch, head),
-        Some(head) => tails.forget(head),
+        Some(head) if outcomes.iter().all(Outcome::is_committed) => sequences.append(base, batch, head),
+        Some(head) => sequences.forget(head),
         None => {}
     }
     Ok((outcomes, head))
@@ -49,7 +49,7 @@ pub(super) fn answer(
     connection: &Connection,
     batch: &Batch,
     times: &Times,
-    seen: Head,
+    seen: LogPosition,
 ) -> Result<Vec<Outcome>, StoreError> {
     begin(place, connection, "BEGIN")?;
     still_there(place, connection, seen)?;
@@ -66,7 +66,7 @@ pub(super) fn begin(place: &Place, connection: &Connection, sql: &str) -> Result
 
 /// Whether the log still holds the event that this writer saw last. If it does not (an older backup was put in its
 /// place), nothing that was decided in memory stands on anything.
-fn still_there(place: &Place, connection: &Connection, seen: Head) -> Result<(), StoreError> {
+fn still_there(place: &Place, connection: &Connection, seen: LogPosition) -> Result<(), StoreError> {
     if seen.position == 0 {
         return Ok(());
     }
@@ -96,7 +96,7 @@ pub(super) fn append_and_commit(
     connection: &Connection,
     batch: &Batch,
     times: &Times,
-) -> Result<(Vec<Outcome>, Option<Head>), StoreError> {
+) -> Result<(Vec<Outcome>, Option<LogPosition>), StoreError> {
     write(place, connection, batch, times, None).map(|(outcomes, _, head)| (outcomes, head))
 }
 
@@ -106,18 +106,18 @@ fn write(
     connection: &Connection,
     batch: &Batch,
     times: &Times,
-    tails: Option<&Tails>,
-) -> Result<(Vec<Outcome>, Head, Option<Head>), StoreError> {
+    sequences: Option<&SequenceCache>,
+) -> Result<(Vec<Outcome>, LogPosition, Option<LogPosition>), StoreError> {
     let appended = || {
-        let mut append = Append::new(connection, tails)?;
+        let mut append = Append::new(connection, sequences)?;
         let before = append.tail.head;
-        if tails.is_some_and(|tails| tails.head() != before) {
-            append.tails = None;
-            still_there(place, connection, tails.map(Tails::head).unwrap_or_default())?;
+        if sequences.is_some_and(|sequences| sequences.head() != before) {
+            append.sequences = None;
+            still_there(place, connection, sequences.map(SequenceCache::head).unwrap_or_default())?;
         }
         let mut outcomes = Vec::with_capacity(batch.commits().len());
         for commit in batch.commits() {
-            outcomes.push(append.commit(commit, batch.may_know(commit), times)?);
+            outcomes.push(append.commit(commit, batch.may_be_stored(commit), times)?);
         }
         Ok((outcomes, before, (append.tail.head != before).then_some(append.tail.head)))
     };
@@ -177,9 +177,9 @@ struct Append<'c> {
     connection: &'c Connection,
     tail: Tail,
     /// What is known of the aggregates' last sequences before the batch, and what it has written since.
-    tails: Option<&'c Tails>,
+    sequences: Option<&'c SequenceCache>,
     written: HashMap<&'c Ref, u64>,
-    poison: Poison,
+    conflicts: ConflictSet,
     known: CachedStatement<'c>,
     sequence: CachedStatement<'c>,
     event: CachedStatement<'c>,
@@ -187,20 +187,20 @@ struct Append<'c> {
 }
 
 impl<'c> Append<'c> {
-    fn new(connection: &'c Connection, tails: Option<&'c Tails>) -> rusqlite::Result<Self> {
+    fn new(connection: &'c Connection, sequences: Option<&'c SequenceCache>) -> rusqlite::Result<Self> {
         let tail = connection
             .prepare_cached(TAIL)?
             .query_row([], |row| {
-                let head = Head { position: row.get(0)?, event_id: row.get(1)? };
+                let head = LogPosition { position: row.get(0)?, event_id: row.get(1)? };
                 Ok(Tail { head, recorded_at: row.get(2)? })
             })
             .optional()?;
         Ok(Self {
             connection,
             tail: tail.unwrap_or_default(),
-            tails,
+            sequences,
             written: HashMap::new(),
-            poison: Poison::default(),
+            conflicts: ConflictSet::default(),
             known: connection.prepare_cached(rows::SELECT_COMMAND)?,
             sequence: connection.prepare_cached(SEQUENCE)?,
             event: connection.prepare_cached(EVENT)?,
@@ -208,20 +208,20 @@ impl<'c> Append<'c> {
         })
     }
 
-    fn commit(&mut self, commit: &'c Commit, may_know: bool, times: &Times) -> Result<Outcome, Halt> {
-        let outcome = self.decide(commit, may_know, times)?;
-        if outcome.poisons() {
-            self.poison.add(commit);
+    fn commit(&mut self, commit: &'c Commit, may_be_stored: bool, times: &Times) -> Result<Outcome, Halt> {
+        let outcome = self.decide(commit, may_be_stored, times)?;
+        if !outcome.is_committed() {
+            self.conflicts.add(commit);
         }
         Ok(outcome)
     }
 
-    fn decide(&mut self, commit: &'c Commit, may_know: bool, times: &Times) -> Result<Outcome, Halt> {
-        if may_know && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
+    fn decide(&mut self, commit: &'c Commit, may_be_stored: bool, times: &Times) -> Result<Outcome, Halt> {
+        if may_be_stored && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
             let same = known.body_digest == *commit.body_digest() && command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
         }
-        if self.poison.hits(commit) || self.moved(commit)? {
+        if self.conflicts.affects(commit) || self.moved(commit)? {
             return Ok(Outcome::Conflict);
         }
         let now = times.now();
@@ -274,7 +274,7 @@ impl<'c> Append<'c> {
             let (aggregate, expected) = (stream.aggregate(), stream.expected());
             let stands = match self.written.get(aggregate) {
                 Some(last) => *last == expected,
-                None if self.tails.is_some_and(|tails| tails.hold(aggregate, expected)) => true,
+                None if self.sequences.is_some_and(|sequences| sequences.matches(aggregate, expected)) => true,
                 None => {
                     let mut rows = self.sequence.query([aggregate.kind(), aggregate.id()])?;
                     rows.next()?.map_or(Ok(0), |row| row.get::<_, u64>(0))? == expected

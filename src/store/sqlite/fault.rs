@@ -3,8 +3,8 @@
 use rusqlite::ErrorCode;
 
 use super::cause;
+use super::file_lock::FileLockError;
 use super::place::Place;
-use super::turn::NoTurn;
 use crate::store::StoreError;
 
 /// What is being done while a file or a connection is opened, and nothing can have been written.
@@ -85,10 +85,10 @@ impl Place {
         ))
     }
 
-    pub(super) fn no_turn(&self, why: NoTurn, wait: std::time::Duration) -> StoreError {
+    pub(super) fn lock_error(&self, why: FileLockError, wait: std::time::Duration) -> StoreError {
         match why {
-            NoTurn::Waited => StoreError::Busy(wait),
-            NoTurn::Io(path, error) => self.unusable(format!(
+            FileLockError::TimedOut => StoreError::Busy(wait),
+            FileLockError::Io(path, error) => self.unusable(format!(
                 "the lock file {} cannot be used ({error}): give this user the right to write the file and its directory",
                 path.display()
             )),

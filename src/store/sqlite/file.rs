@@ -9,15 +9,15 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::access;
+use super::file_lock::FairFileLock;
 use super::link::{Files, Link};
 use super::place::{Place, beside};
-use super::turn::Turnstile;
 use crate::store::StoreError;
 
 /// How long a connection waits for SQLite's own lock: only a program that knows no turns keeps it for long.
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How long a writer waits for its turn.
-pub(super) const TURN: Duration = Duration::from_secs(30);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// How often a file that is removed or replaced while it is being opened is tried, and the pause in between.
 const TRIES: u32 = 100;
@@ -119,16 +119,16 @@ fn connect(place: &Place) -> Result<Link, StoreError> {
 pub(super) fn settled<T>(
     place: &Place,
     create: bool,
-    turnstile: &mut Turnstile,
-    mut open: impl FnMut(&mut Turnstile) -> Result<T, StoreError>,
+    file_lock: &mut FairFileLock,
+    mut open: impl FnMut(&mut FairFileLock) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        ensure_file(place, create, turnstile)?;
+        ensure_file(place, create, file_lock)?;
         let before = Files::at(place.path());
         let opened = match &before {
-            Ok(files) => distrust(place, files).and_then(|()| open(turnstile)),
+            Ok(files) => distrust(place, files).and_then(|()| open(file_lock)),
             Err(error) => Err(place.unusable(format!("its file cannot be looked up: {error}"))),
         };
         let moved =
@@ -147,7 +147,7 @@ pub(super) fn settled<T>(
 }
 
 /// Makes an empty file if there is none and one is to be made.
-fn ensure_file(place: &Place, create: bool, turnstile: &mut Turnstile) -> Result<(), StoreError> {
+fn ensure_file(place: &Place, create: bool, file_lock: &mut FairFileLock) -> Result<(), StoreError> {
     match fs::metadata(place.path()) {
         Ok(data) if data.len() > 0 => return Ok(()),
         _ if !create => return Err(StoreError::Missing(place.name().to_owned())),
@@ -177,7 +177,7 @@ fn ensure_file(place: &Place, create: bool, turnstile: &mut Turnstile) -> Result
         return access::create(place.path(), None).map_err(cannot);
     }
     // One at a time: what another process makes beside the new file is not taken for that of the old one.
-    let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+    let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
     while let Some(left) = left_beside(place) {
         if !remove_if_there(&left).map_err(cannot)? {
             break;
@@ -220,7 +220,7 @@ pub(super) fn prepare(
     kind: &Kind,
     meta: &Meta,
     create: bool,
-    turnstile: &mut Turnstile,
+    file_lock: &mut FairFileLock,
 ) -> Result<Meta, StoreError> {
     let fault = |error| place.fault("opening the store", error);
     let connection = connect(place)?;
@@ -228,14 +228,14 @@ pub(super) fn prepare(
         if !create {
             return Err(StoreError::Missing(place.name().to_owned()));
         }
-        let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
         // Another process may have made it in the meantime.
         if let State::Empty = state(place, kind, &connection)? {
             make(kind, meta, &connection).map_err(fault)?;
         }
     }
     if let State::Older(_) = state(place, kind, &connection)? {
-        let _turn = turnstile.enter(TURN).map_err(|why| place.no_turn(why, TURN))?;
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
         if let State::Older(version) = state(place, kind, &connection)? {
             upgrade(kind, version, &connection).map_err(fault)?;
         }

@@ -2,10 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::Clock;
 use crate::store::clock::{self, Skew};
-use crate::store::ids::next_id;
+use crate::store::event_ids::next_id;
 
 /// The application's clock, bounded by the machine's.
 pub(super) struct Times {
@@ -75,7 +75,7 @@ impl Times {
 /// The end of the log, as the append moves it on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tail {
-    pub(super) head: Head,
+    pub(super) head: LogPosition,
     /// Microseconds since 1970.
     pub(super) recorded_at: i64,
 }
@@ -89,7 +89,7 @@ impl Tail {
 
     /// Goes on to the next event, recorded at `time`.
     pub(super) fn advance(&mut self, time: i64, clock: Timestamp) {
-        self.head = Head { position: self.head.position + 1, event_id: next_id(self.head.event_id, clock) };
+        self.head = LogPosition { position: self.head.position + 1, event_id: next_id(self.head.event_id, clock) };
         self.recorded_at = time;
     }
 }

@@ -33,6 +33,7 @@ mod cause;
 pub(in crate::store) mod copy;
 mod fault;
 mod file;
+mod file_lock;
 mod ids;
 mod link;
 mod medium;
@@ -41,11 +42,10 @@ mod place;
 mod pool;
 mod reader;
 mod rows;
-mod session;
-mod turn;
 mod upkeep;
 mod views;
 mod watch;
+mod write_lock;
 mod writer;
 
 use std::path::Path;
@@ -59,17 +59,17 @@ use tokio::sync::watch as channel;
 use uuid::Uuid;
 
 use self::file::{LOG, Meta};
+use self::file_lock::FairFileLock;
 use self::place::{Place, Places};
 use self::pool::{Pool, blocking};
-use self::turn::Turnstile;
 use self::views::SqliteViews;
 use self::watch::Watcher;
 use self::writer::Writer;
 use super::{
-    Batch, Exclusive, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError,
-    Views,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
+    WriteLock,
 };
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 
 /// How many pages are read at once; more wait.
 const READERS: u32 = 8;
@@ -82,7 +82,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Pool>,
     views: Arc<SqliteViews>,
-    head: channel::Sender<Head>,
+    head: channel::Sender<LogPosition>,
     watcher: Option<Watcher>,
     directory: Mutex<Option<TempDir>>,
 }
@@ -105,11 +105,11 @@ impl SqliteStore {
 
     fn open_blocking(places: Places, options: OpenOptions) -> Result<Self, StoreError> {
         let Places { log, views, directory } = places;
-        let mut turnstile = Turnstile::at(&log);
+        let mut file_lock = FairFileLock::at(&log);
         let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
         let create = options.create || directory.is_some();
-        let (meta, connection) = file::settled(&log, create, &mut turnstile, |turnstile| {
-            let meta = file::prepare(&log, &LOG, &new, create, turnstile)?;
+        let (meta, connection) = file::settled(&log, create, &mut file_lock, |file_lock| {
+            let meta = file::prepare(&log, &LOG, &new, create, file_lock)?;
             if meta.app != options.app {
                 return Err(log.unusable(format!(
                     "it belongs to the application `{}`, this one is `{}`: name another file",
@@ -131,7 +131,7 @@ impl SqliteStore {
             true => Some(Watcher::start(&log, file::reader_of(&log, &files)?, head.clone())?),
             false => None,
         };
-        let writer = Writer::start(log.clone(), connection, turnstile, options.clock, head.clone())?;
+        let writer = Writer::start(log.clone(), connection, file_lock, options.clock, head.clone())?;
         let at = log.clone();
         let readers = Pool::new(log.clone(), READERS, move || file::reader_of(&at, &files));
         Ok(Self { place: log, weakness, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
@@ -144,15 +144,15 @@ impl Store for SqliteStore {
         self.writer.append(batch).await
     }
 
-    async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
-        Ok(Box::new(self.writer.exclusive(wait, hold).await?))
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
+        Ok(Box::new(self.writer.write_lock(wait, hold).await?))
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         self.readers.run(reader::head).await
     }
 
-    fn watch(&self) -> channel::Receiver<Head> {
+    fn watch(&self) -> channel::Receiver<LogPosition> {
         self.head.subscribe()
     }
 
@@ -161,7 +161,7 @@ impl Store for SqliteStore {
         self.readers.run(move |place, connection| reader::read(place, connection, after, limit, &interest)).await
     }
 
-    async fn at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let positions = positions.to_vec();
         self.readers.run(move |place, connection| reader::at(place, connection, positions)).await
     }
@@ -172,7 +172,7 @@ impl Store for SqliteStore {
         self.readers.run(move |place, connection| reader::load(place, connection, &aggregate, after, limit)).await
     }
 
-    async fn commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let ids = ids.to_vec();
         self.readers.run(move |place, connection| reader::commands(place, connection, &ids)).await
     }
@@ -181,27 +181,27 @@ impl Store for SqliteStore {
         self.readers.run(move |place, connection| reader::position_at(place, connection, time)).await
     }
 
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.views.snapshot(aggregate).await
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        self.views.load_snapshot(aggregate).await
     }
 
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.views.keep_snapshot(aggregate, snapshot).await
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.views.save_snapshot(aggregate, snapshot).await
     }
 
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.views.snapshots().await
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.views.list_snapshots().await
     }
 
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
-        self.views.drop_snapshots().await
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        self.views.delete_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {
         self.views.clone()
     }
 
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.readers.run(upkeep::integrity).await
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::append::roll_back;
 use super::place::Place;
 use super::rows::{self, select_events};
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
 
 const DOING: &str = "reading the log";
@@ -31,7 +31,7 @@ fn in_snapshot<T>(
     result
 }
 
-pub(super) fn head(place: &Place, connection: &Connection) -> Result<Head, StoreError> {
+pub(super) fn head(place: &Place, connection: &Connection) -> Result<LogPosition, StoreError> {
     rows::head(connection).map_err(|error| place.fault(DOING, error))
 }
 
@@ -72,7 +72,7 @@ fn few(
     connection: &Connection,
     after: u64,
     limit: usize,
-    head: Head,
+    head: LogPosition,
     types: &[String],
     events: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Params, Row};
 use uuid::Uuid;
 
 use super::place::Place;
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{KnownCommand, Receipt, StoreError};
 
 /// The columns of an event, in the order in which [`stored`] reads them.
@@ -64,13 +64,13 @@ pub(super) fn wanted_events(
 }
 
 /// The last event.
-pub(super) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<Head> {
+pub(super) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<LogPosition> {
     let mut statement =
         connection.prepare_cached("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")?;
     let mut rows = statement.query([])?;
     match rows.next()? {
-        Some(row) => Ok(Head { position: row.get(0)?, event_id: row.get(1)? }),
-        None => Ok(Head::default()),
+        Some(row) => Ok(LogPosition { position: row.get(0)?, event_id: row.get(1)? }),
+        None => Ok(LogPosition::default()),
     }
 }
 
@@ -149,7 +149,7 @@ pub(super) fn known(
         command_id,
         first_position: row.get(1)?,
         events: row.get(2)?,
-        head: Head { position: row.get(3)?, event_id: row.get(4)? },
+        head: LogPosition { position: row.get(3)?, event_id: row.get(4)? },
         recorded_at: time(row.get(5)?),
         repeated: true,
     };

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::link::Link;
 use super::place::Place;
 use super::rows;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::StoreError;
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -22,7 +22,11 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(place: &Place, connection: Link, head: watch::Sender<Head>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        place: &Place,
+        connection: Link,
+        head: watch::Sender<LogPosition>,
+    ) -> Result<Self, StoreError> {
         let (stop, stopped) = mpsc::channel();
         let name = place.name().to_owned();
         let look = move || {
@@ -65,7 +69,7 @@ fn version(connection: &Connection) -> Option<i64> {
 }
 
 /// Reads the head while nobody else can tell it, so that what was read first is told first.
-fn refresh(connection: &Connection, sender: &watch::Sender<Head>) {
+fn refresh(connection: &Connection, sender: &watch::Sender<LogPosition>) {
     sender.send_if_modified(|old| match rows::head(connection) {
         Ok(new) if new != *old => {
             *old = new;

@@ -9,14 +9,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::append::{answer, append, begin, roll_back};
 use super::fault::told;
-use super::file::{self, TURN};
+use super::file::{self, LOCK_WAIT};
+use super::file_lock::FairFileLock;
 use super::ids::Times;
 use super::link::{Files, Link};
 use super::place::Place;
-use super::session::{Held, Session};
-use super::turn::Turnstile;
-use crate::events::Head;
-use crate::store::tails::Tails;
+use super::write_lock::{WriteLockClient, WriteLockServer};
+use crate::events::LogPosition;
+use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 use crate::text::panic_message;
 
@@ -24,7 +24,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Request {
     Append { batch: Batch, reply: Answer<Vec<Outcome>> },
-    Exclusive { until: Instant, wait: Duration, hold: Duration, reply: Answer<Session> },
+    WriteLock { until: Instant, wait: Duration, hold: Duration, reply: Answer<WriteLockClient> },
     Close { reply: oneshot::Sender<()> },
 }
 
@@ -48,13 +48,13 @@ impl Writer {
     pub(super) fn start(
         place: Place,
         connection: Link,
-        turnstile: Turnstile,
+        file_lock: FairFileLock,
         clock: Clock,
-        head: watch::Sender<Head>,
+        head: watch::Sender<LogPosition>,
     ) -> Result<Self, StoreError> {
         let (send, receive) = mpsc::channel();
         let times = Times::new(clock, !place.durable());
-        let mut thread = Thread { place, connection, turnstile, times, head, tails: Tails::default() };
+        let mut thread = Thread { place, connection, file_lock, times, head, sequences: SequenceCache::default() };
         let name = thread.place.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
@@ -86,9 +86,9 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    pub(super) async fn exclusive(&self, wait: Duration, hold: Duration) -> Result<Session, StoreError> {
+    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockClient, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Exclusive { until: Instant::now() + wait, wait, hold, reply })?;
+        self.send(Request::WriteLock { until: Instant::now() + wait, wait, hold, reply })?;
         match tokio::time::timeout(wait + Duration::from_millis(100), answer).await {
             Ok(answer) => answer.unwrap_or(Err(StoreError::Closed)),
             Err(_) => Err(StoreError::Busy(wait)),
@@ -107,10 +107,10 @@ impl Writer {
 struct Thread {
     place: Place,
     connection: Link,
-    turnstile: Turnstile,
+    file_lock: FairFileLock,
     times: Times,
-    head: watch::Sender<Head>,
-    tails: Tails,
+    head: watch::Sender<LogPosition>,
+    sequences: SequenceCache,
 }
 
 impl Thread {
@@ -121,10 +121,10 @@ impl Thread {
                 // The caller may have gone: its commit stands all the same.
                 let _ = reply.send(result);
             }
-            Request::Exclusive { until, wait, hold, reply } => {
+            Request::WriteLock { until, wait, hold, reply } => {
                 // Its own answers go through the session; what remains here is that nobody panics out of the thread.
                 let _ = self.guarded(|thread| {
-                    thread.exclusive(until, wait, hold, reply);
+                    thread.write_lock(until, wait, hold, reply);
                     Ok(())
                 });
             }
@@ -145,29 +145,29 @@ impl Thread {
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let files = self.connection.files();
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
-            let outcomes = answer(&self.place, &self.connection, batch, &self.times, self.tails.head());
-            let outcomes = outcomes.inspect_err(|error| forget(&mut self.tails, error))?;
+            let outcomes = answer(&self.place, &self.connection, batch, &self.times, self.sequences.head());
+            let outcomes = outcomes.inspect_err(|error| forget(&mut self.sequences, error))?;
             files.check().map_err(|reason| self.place.moved(reason))?;
             return Ok(outcomes);
         }
-        let _turn = self.turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
+        let _guard = self.file_lock.lock(LOCK_WAIT).map_err(|why| self.place.lock_error(why, LOCK_WAIT))?;
         files.check().map_err(|reason| self.place.moved(reason))?;
-        let appended = append(&self.place, &self.connection, batch, &self.times, &mut self.tails);
-        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.tails, error))?;
+        let appended = append(&self.place, &self.connection, batch, &self.times, &mut self.sequences);
+        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.sequences, error))?;
         acknowledge(&self.place, files)?;
         publish(&self.head, head);
         Ok(outcomes)
     }
 
-    fn exclusive(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Answer<Session>) {
+    fn write_lock(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Answer<WriteLockClient>) {
         if reply.is_closed() {
             return;
         }
         let left = until.saturating_duration_since(Instant::now());
-        let turn = match self.turnstile.enter(left) {
-            Ok(turn) => turn,
+        let guard = match self.file_lock.lock(left) {
+            Ok(guard) => guard,
             Err(why) => {
-                let _ = reply.send(Err(self.place.no_turn(why, wait)));
+                let _ = reply.send(Err(self.place.lock_error(why, wait)));
                 return;
             }
         };
@@ -175,12 +175,12 @@ impl Thread {
             let _ = reply.send(Err(error));
             return;
         }
-        let (session, held) = Held::new(hold);
+        let (session, held) = WriteLockServer::new(hold);
         // Nobody there to take it: `held` sees that at once and lets go.
         let _ = reply.send(Ok(session));
         let head = held.serve(&self.place, &self.connection, &self.times);
         roll_back(&self.connection);
-        drop(turn);
+        drop(guard);
         publish(&self.head, head);
     }
 }
@@ -192,14 +192,14 @@ pub(super) fn acknowledge(place: &Place, files: &Files) -> Result<(), StoreError
 }
 
 /// What is not there any more is said once; the next batch stands on the log as it is now.
-fn forget(tails: &mut Tails, error: &StoreError) {
+fn forget(sequences: &mut SequenceCache, error: &StoreError) {
     if matches!(error, StoreError::Diverged(_)) {
-        tails.forget(Head::default());
+        sequences.forget(LogPosition::default());
     }
 }
 
 /// Lets followers know. Whoever else tells them may have been faster.
-fn publish(sender: &watch::Sender<Head>, head: Option<Head>) {
+fn publish(sender: &watch::Sender<LogPosition>, head: Option<LogPosition>) {
     if let Some(new) = head {
         sender.send_if_modified(|old| {
             let grown = new.position > old.position;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::audit::AuditLog;
 
 /// Missions A1, A5
@@ -179,16 +179,16 @@ async fn a_forged_cursor_is_noticed_or_harmless() {
     world.append((0..9).map(any_act).collect()).await;
     world.settled("audit").await;
     let genuine = world.audit().limit(2).page().await.unwrap().next.unwrap();
-    let Head { position, event_id } = genuine.last();
+    let LogPosition { position, event_id } = genuine.last();
     for position in [0, position - 1, position + 1, 10, 1 << 40, u64::MAX] {
-        let forged = Cursor::new(Head { position, event_id }, genuine.query());
+        let forged = Cursor::new(LogPosition { position, event_id }, genuine.query());
         let forged: Cursor = forged.to_string().parse().unwrap();
         for query in [world.audit(), world.audit().limit(7)] {
             let error = query.cursor(forged).page().await.unwrap_err();
             assert!(matches!(error, AuditError::Store(StoreError::Diverged(_))), "{position}: {error}");
         }
     }
-    let another = Head { position: 5, event_id: world.log().await[4].event_id };
+    let another = LogPosition { position: 5, event_id: world.log().await[4].event_id };
     let page = world.audit().cursor(Cursor::new(another, genuine.query())).page().await.unwrap();
     assert_eq!(positions(&page.rows), [6, 7, 8, 9]);
     world.close().await;

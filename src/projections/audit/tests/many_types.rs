@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::*;
-use crate::events::{Declaration, Event, Field, Head, Types};
+use crate::events::{Declaration, Event, Field, LogPosition, Types};
 use crate::store::{Dialect, Row, ViewSnapshot};
 
 pub const TYPES: usize = 500;
@@ -109,7 +109,7 @@ impl ViewSnapshot for Counting {
         self.0.dialect()
     }
 
-    fn head(&self) -> Head {
+    fn head(&self) -> LogPosition {
         self.0.head()
     }
 

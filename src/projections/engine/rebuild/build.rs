@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pass::{Passed, page_size, read};
 use super::report::Report;
 use super::{RebuildError, SkipPolicy};
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::projections::engine::dead_letters::{self, DeadLetter};
 use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
@@ -24,9 +24,9 @@ pub(super) struct Build {
     report: Report,
     generation_id: GenerationId,
     /// The shadow's checkpoint.
-    stored: Head,
+    stored: LogPosition,
     /// Up to where the log is folded: at or after `stored`.
-    seen: Head,
+    seen: LogPosition,
     fold: Option<Box<dyn Fold>>,
     /// What the live generation left out, and this one is to leave out too.
     skips: BTreeMap<u64, DeadLetter>,
@@ -86,7 +86,11 @@ impl Build {
     }
 
     /// Whether an interrupted rebuild that was to keep skips has left any out.
-    async fn left_out(context: &EngineContext, generation_id: &GenerationId, at: Head) -> Result<bool, StoreError> {
+    async fn left_out(
+        context: &EngineContext,
+        generation_id: &GenerationId,
+        at: LogPosition,
+    ) -> Result<bool, StoreError> {
         match context.views.begin(generation_id, at, at).await? {
             Some(mut transaction) => dead_letters::are_there(&mut *transaction).await,
             None => Ok(false),
@@ -94,7 +98,7 @@ impl Build {
     }
 
     /// Up to where the log is taken in.
-    pub fn at(&self) -> Head {
+    pub fn at(&self) -> LogPosition {
         self.stored
     }
 
@@ -123,7 +127,7 @@ impl Build {
     }
 
     /// Takes in what is new and wanted of these events; `alone`: all of them are wanted.
-    async fn take(&mut self, events: &[Stored], to: Head, alone: bool) -> Result<(), RebuildError> {
+    async fn take(&mut self, events: &[Stored], to: LogPosition, alone: bool) -> Result<(), RebuildError> {
         if to.position <= self.seen.position {
             return Ok(());
         }
@@ -138,7 +142,7 @@ impl Build {
         Ok(())
     }
 
-    async fn take_wanted(&mut self, mut events: &[Stored], to: Head) -> Result<(), RebuildError> {
+    async fn take_wanted(&mut self, mut events: &[Stored], to: LogPosition) -> Result<(), RebuildError> {
         while let Some(at) = events.iter().position(|stored| self.skips.contains_key(&stored.position)) {
             self.take_run(&events[..at], None).await?;
             self.leave_out(&events[at]);
@@ -159,7 +163,7 @@ impl Build {
     }
 
     /// Takes in events of which none is left out; they stand for the log up to `to`, if more do not follow.
-    async fn take_run(&mut self, events: &[Stored], to: Option<Head>) -> Result<(), RebuildError> {
+    async fn take_run(&mut self, events: &[Stored], to: Option<LogPosition>) -> Result<(), RebuildError> {
         if let Some(mut fold) = self.fold.take() {
             for events in events.chunks(FOLDED_AT_ONCE) {
                 let folded = guarded(self.fold_in(&mut *fold, events)).await;
@@ -200,7 +204,7 @@ impl Build {
         }
     }
 
-    async fn transaction(&self, to: Head) -> Result<Box<dyn Transaction>, ProjectionError> {
+    async fn transaction(&self, to: LogPosition) -> Result<Box<dyn Transaction>, ProjectionError> {
         let begun = self.context.views.begin(&self.generation_id, self.stored, to).await?;
         begun.ok_or_else(|| ProjectionError::Other(Box::new(Fenced)))
     }
@@ -232,7 +236,7 @@ impl Build {
         Ok(())
     }
 
-    async fn write_run(&mut self, events: &[Stored], to: Head) -> Result<(), RebuildError> {
+    async fn write_run(&mut self, events: &[Stored], to: LogPosition) -> Result<(), RebuildError> {
         let (views, projection) = (&*self.context.views, &*self.handle.projection);
         let name = self.handle.name().to_owned();
         if !self.dead_letters.is_empty() {
@@ -312,7 +316,7 @@ impl Build {
         if head.position > self.stored.position && !self.holds(head).await? {
             // The live one was made from another log and is no measure. At position 0, with an id that is not the
             // empty log's, it is still known to be that by whoever reads it.
-            let lost = Head { position: 0, event_id: head.event_id };
+            let lost = LogPosition { position: 0, event_id: head.event_id };
             let batch = EventBatch { from: head, to: lost, events: &[] };
             step(views, &*handle.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
         }
@@ -324,7 +328,7 @@ impl Build {
         Ok(switched)
     }
 
-    async fn holds(&self, head: Head) -> Result<bool, RebuildError> {
+    async fn holds(&self, head: LogPosition) -> Result<bool, RebuildError> {
         self.context.holds(head).await.map_err(|error| self.failed(error))
     }
 }

@@ -7,7 +7,7 @@ use super::RebuildError;
 use super::build::Fenced;
 use super::pass::{page_size, read};
 use super::report::Report;
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::projections::ProjectionError;
 use crate::projections::engine::dead_letters;
 use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
@@ -52,7 +52,7 @@ impl KeyBuild {
         if keys.is_empty() {
             return Err(RebuildError::Nothing { name, what: selection.to_string() });
         }
-        let mut head = Head::default();
+        let mut head = LogPosition::default();
         for keys in keys.chunks(KEYS_AT_ONCE) {
             let keys: HashSet<String> = keys.iter().cloned().collect();
             let (at, touched) = self.rebuild(&keys).await?;
@@ -67,7 +67,7 @@ impl KeyBuild {
     /// The keys that the events of a type of aggregate touch.
     async fn touched_by(&mut self, aggregate: &str) -> Result<BTreeSet<String>, RebuildError> {
         let (handle, mut keys) = (self.handle.clone(), BTreeSet::new());
-        let mut at = Head::default();
+        let mut at = LogPosition::default();
         let end = self.live().await?.1;
         self.each_page(&mut at, end, |events| {
             for stored in events.iter().filter(|stored| stored.aggregate.kind() == aggregate) {
@@ -82,7 +82,7 @@ impl KeyBuild {
     /// Folds these keys up to where the live projection is, and replaces what it holds under them, in a transaction
     /// that goes from there to the same place: nobody else moves it meanwhile. Answers also whether any event touches
     /// them.
-    async fn rebuild(&mut self, keys: &HashSet<String>) -> Result<(Head, bool), RebuildError> {
+    async fn rebuild(&mut self, keys: &HashSet<String>) -> Result<(LogPosition, bool), RebuildError> {
         let name = self.handle.name().to_owned();
         let Some(mut fold) = self.handle.projection.fold(FoldBase::Replace) else {
             return Err(RebuildError::NoKeys(name));
@@ -90,7 +90,7 @@ impl KeyBuild {
         let names: HashSet<String> = keys.iter().map(|key| key_name(key).into_owned()).collect();
         let handle = self.handle.clone();
         let mut write_lock = None;
-        let mut at = Head::default();
+        let mut at = LogPosition::default();
         for attempt in 0.. {
             if attempt == TRIES {
                 write_lock = Some(handle.write_lock.lock().await);
@@ -128,7 +128,7 @@ impl KeyBuild {
         Err(RebuildError::failed(&name, ProjectionError::Other(Box::new(Fenced))))
     }
 
-    async fn live(&self) -> Result<(crate::store::GenerationId, Head), RebuildError> {
+    async fn live(&self) -> Result<(crate::store::GenerationId, LogPosition), RebuildError> {
         let (name, version) = self.handle.key();
         let live = self.context.views.live(&name, version).await;
         let (generation_id, head) = live.map_err(|error| RebuildError::failed(&name, error))?;
@@ -141,8 +141,8 @@ impl KeyBuild {
     /// Reads the wanted events after `at`, up to and with `end`.
     async fn each_page(
         &mut self,
-        at: &mut Head,
-        end: Head,
+        at: &mut LogPosition,
+        end: LogPosition,
         mut take: impl FnMut(&[Stored]) -> Result<(), ProjectionError>,
     ) -> Result<(), RebuildError> {
         let name = self.handle.name().to_owned();

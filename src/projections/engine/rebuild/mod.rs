@@ -30,7 +30,7 @@ use super::ReadError;
 use super::handle::{EngineContext, ProjectionHandle};
 use super::progress::Progress;
 use super::reader::union;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::{FoldBase, ProjectionError};
 
 /// A rebuild did not come to its end. What is read stays as it was.
@@ -98,7 +98,7 @@ pub enum RebuildError {
         /// The projection.
         name: String,
         /// What the log held before.
-        head: Head,
+        head: LogPosition,
     },
     /// Another process rebuilds it too, and went on with this rebuild's tables.
     #[error("another process rebuilds `{0}` too: leave it to that one, or end it and start again")]

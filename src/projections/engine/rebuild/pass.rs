@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::engine::handle::EngineContext;
 use crate::projections::engine::reader::PageSize;
 use crate::store::{Interest, Page, StoreError};
@@ -22,12 +22,12 @@ pub(super) enum Passed {
     /// A page; `alone`: of what this one wants and nothing else.
     Page { page: Arc<Page>, alone: bool },
     /// The log does not hold this event any more.
-    Diverged(Head),
+    Diverged(LogPosition),
 }
 
 /// A rebuild that is ready to take in the log from here on.
 pub(super) struct Ready {
-    pub from: Head,
+    pub from: LogPosition,
     pub pages: mpsc::Sender<Passed>,
 }
 
@@ -97,7 +97,7 @@ struct Pages {
     context: Arc<EngineContext>,
     interest: Interest,
     size: PageSize,
-    at: Head,
+    at: LogPosition,
     /// Whether the last page ended where the next one was taken to begin.
     dense: bool,
     /// Being read, in order; the first of them begins at `at`.
@@ -148,7 +148,7 @@ impl Pages {
 /// A page after this event; `None`, if the log does not hold that any more.
 pub(super) async fn read(
     context: &EngineContext,
-    after: Head,
+    after: LogPosition,
     limit: usize,
     interest: &Interest,
 ) -> Result<Option<Page>, StoreError> {

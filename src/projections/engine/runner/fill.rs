@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Halt, Runner};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::projections::ProjectionError;
 use crate::projections::engine::adopt;
 use crate::projections::engine::handle::RunState;
@@ -81,7 +81,7 @@ impl Runner {
 
     /// False: somebody else moved the checkpoint.
     async fn write_folded(&mut self, fold: &mut dyn Fold) -> Result<bool, ProjectionError> {
-        let seen: Head = self.seen;
+        let seen: LogPosition = self.seen;
         if seen == self.stored {
             return Ok(true);
         }

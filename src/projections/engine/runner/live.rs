@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, timeout};
 
 use super::{Halt, Runner};
-use crate::events::{Head, Stored};
+use crate::events::{LogPosition, Stored};
 use crate::projections::engine::reader::SharedPage;
 use crate::store::Page;
 
@@ -52,12 +52,12 @@ impl Runner {
 
     /// Takes a page, and in the same step what waits behind it: a step costs about as much however much it takes in, so
     /// that who is behind has less to do for each event. False: it has to read for itself.
-    async fn take_shared(&mut self, from: Head, page: Arc<Page>) -> Result<bool, Halt> {
+    async fn take_shared(&mut self, from: LogPosition, page: Arc<Page>) -> Result<bool, Halt> {
         let seen = self.seen;
         if page.to.position <= seen.position {
             return Ok(true);
         }
-        let other = |event: Head| event.position == seen.position && event.event_id != seen.event_id;
+        let other = |event: LogPosition| event.position == seen.position && event.event_id != seen.event_id;
         let start = page.events.partition_point(|stored| stored.position <= seen.position);
         if other(from) || page.events[..start].last().is_some_and(|stored| other(stored.head())) {
             return self.check_seen().await.map(|()| true);

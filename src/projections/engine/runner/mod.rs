@@ -16,7 +16,7 @@ use super::handle::{EngineContext, ProjectionHandle, RunState};
 use super::reader::{PageSize, SharedPage};
 use super::status::{StopInfo, UnknownEvent};
 use super::write::{ATTEMPTS, Bisected, bisect, retry, set_up, step};
-use crate::events::{DecodeError, Head, Stored};
+use crate::events::{DecodeError, LogPosition, Stored};
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
 use crate::text::error_chain;
@@ -35,9 +35,9 @@ pub(super) struct Runner {
     size: PageSize,
     generation_id: GenerationId,
     /// The checkpoint in the database.
-    stored: Head,
+    stored: LogPosition,
     /// Up to where no wanted event is missing: at or after `stored`.
-    seen: Head,
+    seen: LogPosition,
     /// Since when `seen` has been ahead of `stored`.
     ahead: Option<Instant>,
     /// A note in the database says that it stopped.
@@ -192,7 +192,7 @@ impl Runner {
     }
 
     /// Takes in events, or remembers that there were none.
-    async fn take(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
+    async fn take(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
         if to.position <= self.seen.position {
             return Ok(());
         }
@@ -212,13 +212,13 @@ impl Runner {
     }
 
     /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
-    async fn advance(&mut self, events: &[Stored], to: Head) -> Result<(), Halt> {
+    async fn advance(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
         let (context, handle) = (self.context.clone(), self.handle.clone());
         let (generation_id, from, parked) = (self.generation_id.clone(), self.stored, self.parked);
         let result = retry(&context, || async {
             let _write_lock = handle.write_lock.lock().await;
             // Another process may have made the generation again, without its tables, in a views file that was removed.
-            if from == Head::default() {
+            if from == LogPosition::default() {
                 set_up(&*context.views, &*handle.projection, &generation_id, true).await?;
             }
             step(&*context.views, &*handle.projection, &generation_id, EventBatch { from, to, events }, parked)
@@ -256,7 +256,7 @@ impl Runner {
         Ok(())
     }
 
-    fn arrive(&mut self, at: Head) {
+    fn arrive(&mut self, at: LogPosition) {
         (self.stored, self.seen, self.ahead) = (at, at, None);
         self.handle.publish(&self.generation_id, at);
     }

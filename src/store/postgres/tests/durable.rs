@@ -16,7 +16,7 @@ async fn survives_a_crash(server: &Server, url: &str, number: u64, exclusive: bo
     let commit = commit(number.into()).on("tally:a", number - 1, 1);
     if exclusive {
         let second = Duration::from_secs(5);
-        let session = store.exclusive(second, second).await.unwrap();
+        let session = store.write_lock(second, second).await.unwrap();
         session.append(batch([commit])).await.unwrap();
     } else {
         committed(&*store, commit).await;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Bed, open_at, until};
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
-use crate::store::{Answer, Outcome, Queue, StoreError};
+use crate::store::{CommitAnswer, CommitQueue, Outcome, StoreError};
 
 /// When a proxy cuts a connection that carries an append.
 const NEVER: u8 = 0;
@@ -118,7 +118,7 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
     let bed = Bed::new();
     let proxy = Proxy::start(bed.address()).await;
     let store = open_at(&bed.url(bed.user(), &proxy.address), true).await.unwrap();
-    let queue = Queue::start(store.clone(), Arc::default(), Box::new(|_| {}));
+    let queue = CommitQueue::start(store.clone(), Arc::default(), Box::new(|_| {}));
     let mut number = 0;
     for cut in [BEFORE_THE_CALL, AFTER_THE_CALL, BEFORE_THE_REPLY] {
         proxy.cut(cut);
@@ -131,7 +131,7 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
             .collect();
         for pending in pending {
             match pending.await.unwrap() {
-                Answer::Outcome(Outcome::Committed(receipt)) => assert!(!receipt.repeated),
+                CommitAnswer::Outcome(Outcome::Committed(receipt)) => assert!(!receipt.repeated),
                 other => panic!("{cut}: {other:?}"),
             }
         }
@@ -166,10 +166,10 @@ async fn a_server_that_cannot_be_reached_after_a_lost_answer_is_no_definite_fail
         carried.iter().for_each(tokio::task::JoinHandle::abort);
     });
     let store = open_at(&bed.url(bed.user(), &address), true).await.unwrap();
-    let queue = Queue::start(store, Arc::default(), Box::new(|_| {}));
+    let queue = CommitQueue::start(store, Arc::default(), Box::new(|_| {}));
     let pending = queue.submit(commit(1).on("tally:a", 0, 1).done(), || true).unwrap();
     match pending.await.unwrap() {
-        Answer::Failed(error) => assert!(matches!(*error, StoreError::OutcomeUnknown(_)), "{error:?}"),
+        CommitAnswer::Failed(error) => assert!(matches!(*error, StoreError::OutcomeUnknown(_)), "{error:?}"),
         other => panic!("{other:?}"),
     }
     carrier.await.unwrap();
@@ -181,8 +181,8 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     let bed = Bed::new();
     let (store, other) = (bed.open().await, bed.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    let session = other.exclusive(Duration::from_secs(10), Duration::from_secs(30)).await.unwrap();
-    let queue = Queue::start(store.clone(), Arc::default(), Box::new(|_| {}));
+    let session = other.write_lock(Duration::from_secs(10), Duration::from_secs(30)).await.unwrap();
+    let queue = CommitQueue::start(store.clone(), Arc::default(), Box::new(|_| {}));
     let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), || true).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",
@@ -193,7 +193,7 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     until("it waits anew", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
     drop(session);
     match pending.await.unwrap() {
-        Answer::Outcome(Outcome::Committed(receipt)) => assert_eq!(receipt.head.position, 2),
+        CommitAnswer::Outcome(Outcome::Committed(receipt)) => assert_eq!(receipt.head.position, 2),
         other => panic!("{other:?}"),
     }
     queue.close().await;

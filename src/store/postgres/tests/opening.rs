@@ -36,7 +36,7 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
         }
         let store = bed.open().await;
         committed(&*store, commit(1).on("tally:a", 0, 2)).await;
-        assert_eq!(store.integrity().await.unwrap(), []);
+        assert_eq!(store.check_integrity().await.unwrap(), []);
         store.views().live("roster", 1).await.unwrap();
         assert_eq!(log(&*open_at(bed.fresh.url(), false).await.unwrap()).await.len(), 2);
     }
@@ -54,7 +54,7 @@ async fn snapshots_of_version_4_are_dropped_and_a_program_of_then_keeps_none_any
                 ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state";
     bed.run(keep).await;
     let store = bed.open().await;
-    assert_eq!(store.snapshots().await.unwrap(), []);
+    assert_eq!(store.list_snapshots().await.unwrap(), []);
     let refused = raw.execute(bed.place.sql(keep).as_str()).await.map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("digest"), "{refused}");
 }

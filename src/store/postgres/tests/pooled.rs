@@ -89,14 +89,14 @@ async fn everything_works_behind_a_pooler_in_transaction_mode() {
     let [store, other, _] = &stores;
     assert_eq!(log(&**store).await.len(), 90);
     duplicate(append(&**store, [commit(5).on("tally:0", 5, 1)]).await[0]);
-    let session = store.exclusive(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
+    let session = store.write_lock(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
     let outcomes = session.append(batch([commit(9_999).on("tally:x", 0, 1)])).await.unwrap();
     assert!(matches!(outcomes[0], Outcome::Committed(_)));
     let mut watch = other.watch();
     let heard = tokio::time::timeout(Duration::from_secs(10), watch.wait_for(|head| head.position == 91)).await;
     heard.unwrap().unwrap();
-    assert_eq!(store.commands(&[crate::store::conformance::bench::id(9_999)]).await.unwrap().len(), 1);
-    assert_eq!(store.integrity().await.unwrap(), []);
+    assert_eq!(store.find_commands(&[crate::store::conformance::bench::id(9_999)]).await.unwrap().len(), 1);
+    assert_eq!(store.check_integrity().await.unwrap(), []);
     let (generation_id, at) = store.views().live("roster", 1).await.unwrap();
     let head = store.head().await.unwrap();
     store.views().begin(&generation_id, at, head).await.unwrap().unwrap().commit().await.unwrap();

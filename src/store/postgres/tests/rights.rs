@@ -21,7 +21,7 @@ async fn a_role_that_may_execute_appends_although_it_may_not_insert() {
     let outcomes = append(&*store, [commit(2).on("tally:a", 1, 1)]).await;
     assert!(matches!(outcomes[0], Outcome::Committed(_)), "{outcomes:?}");
     let second = std::time::Duration::from_secs(5);
-    let session = store.exclusive(second, second).await.unwrap();
+    let session = store.write_lock(second, second).await.unwrap();
     assert!(session.append(batch([commit(3).on("tally:a", 2, 1)])).await.is_ok());
     assert_eq!(log(&*store).await.len(), 3);
     let place = crate::store::postgres::place::Place::parse(&url).unwrap();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::place::Place;
 use super::leases::LATEST;
 use super::names;
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{GenerationId, GenerationInfo, NoteKind};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -21,13 +21,13 @@ const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM
 /// What readers share, and who drops the tables has alone: a number made from the generation's name.
 const KEY: &str = "hashtextextended(format('annals %s %s %s %s', $1::text, p.name, p.version, p.generation), 0)";
 
-fn generation(row: &PgRow) -> Result<(GenerationId, Head)> {
+fn generation(row: &PgRow) -> Result<(GenerationId, LogPosition)> {
     let generation_id = GenerationId {
         name: row.try_get(0)?,
         version: unsigned(row.try_get(1)?),
         generation: unsigned(row.try_get(2)?),
     };
-    Ok((generation_id, Head { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
+    Ok((generation_id, LogPosition { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
 }
 
 /// Every version has its bigint, and back.
@@ -55,7 +55,7 @@ pub(super) async fn live(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<Option<(GenerationId, Head)>> {
+) -> Result<Option<(GenerationId, LogPosition)>> {
     let sql = place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND live"));
     ask!(place, &sql, name, signed(version)).fetch_optional(on).await?.as_ref().map(generation).transpose()
 }
@@ -66,7 +66,7 @@ pub(super) async fn live_to_read(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<Option<(GenerationId, Head)>> {
+) -> Result<Option<(GenerationId, LogPosition)>> {
     let sql = place.sql(&format!(
         "SELECT p.name, p.version, p.generation, p.position, p.event_id, pg_advisory_xact_lock_shared({KEY}) \
          FROM {{schema}}.projections p WHERE p.name = $2 AND p.version = $3 AND p.live"
@@ -81,7 +81,7 @@ pub(super) async fn ensure_live(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<(GenerationId, Head)> {
+) -> Result<(GenerationId, LogPosition)> {
     if let Some(live) = live(place, on, name, version).await? {
         return Ok(live);
     }
@@ -95,7 +95,7 @@ async fn insert(
     name: &str,
     version: u64,
     live: bool,
-) -> Result<(GenerationId, Head)> {
+) -> Result<(GenerationId, LogPosition)> {
     // The number of a generation whose tables are not yet gone is not given again.
     let sql = place.sql(
         "INSERT INTO {schema}.projections (name, version, generation, live, position, event_id) \
@@ -111,7 +111,7 @@ pub(super) async fn checkpoint(
     place: &Place,
     on: &mut PgConnection,
     generation_id: &GenerationId,
-) -> Result<Option<Head>> {
+) -> Result<Option<LogPosition>> {
     let sql =
         place.sql(&format!("{COLUMNS} WHERE name = $1 AND version = $2 AND generation = $3 AND doomed IS NULL"));
     let GenerationId { name, version, generation: number } = generation_id;
@@ -124,8 +124,8 @@ pub(super) async fn advance(
     place: &Place,
     on: &mut PgConnection,
     generation_id: &GenerationId,
-    from: Head,
-    to: Head,
+    from: LogPosition,
+    to: LogPosition,
 ) -> Result<bool> {
     let sql = place.sql(
         "UPDATE {schema}.projections SET position = $1, event_id = $2 WHERE name = $3 AND version = $4 \
@@ -151,7 +151,7 @@ pub(super) async fn shadow(
     on: &mut PgConnection,
     name: &str,
     version: u64,
-) -> Result<(GenerationId, Head)> {
+) -> Result<(GenerationId, LogPosition)> {
     ensure_live(place, on, name, version).await?;
     let sql = place.sql(&format!(
         "{COLUMNS} WHERE name = $1 AND version = $2 AND NOT live AND doomed IS NULL ORDER BY generation DESC LIMIT 1"

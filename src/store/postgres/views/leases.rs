@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::place::Place;
 use super::generations::{ask, signed, unsigned};
-use crate::store::Shares;
+use crate::store::LeaseAssignment;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -40,11 +40,11 @@ pub(super) async fn acquire(
     ask!(place, &renew, owner, &names, &versions, term.as_secs_f64()).execute(&mut *on).await?;
 
     let all = place.sql("SELECT name, version, owner, leads FROM {schema}.leases");
-    let mut shares = Shares::default();
+    let mut assignment = LeaseAssignment::default();
     for row in ask!(place, &all).fetch_all(&mut *on).await? {
-        shares.add(row.try_get(2)?, (row.try_get(0)?, unsigned(row.try_get(1)?)), row.try_get(3)?);
+        assignment.add(row.try_get(2)?, (row.try_get(0)?, unsigned(row.try_get(1)?)), row.try_get(3)?);
     }
-    let leads: Vec<(String, u64)> = shares.of(owner).into_iter().collect();
+    let leads: Vec<(String, u64)> = assignment.for_owner(owner).into_iter().collect();
     let names: Vec<&str> = leads.iter().map(|(name, _)| name.as_str()).collect();
     let versions: Vec<i64> = leads.iter().map(|(_, version)| signed(*version)).collect();
     let write = place.sql(

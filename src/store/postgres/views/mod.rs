@@ -39,7 +39,7 @@ use super::connections::{Loan, Origin, Purpose, SNAPSHOTS};
 use super::fault::{lost, told};
 use super::place::{CONNECT, Place};
 use super::transaction::Open;
-use crate::events::{Head, Ref};
+use crate::events::{LogPosition, Ref};
 use crate::store::{
     GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
 };
@@ -209,7 +209,7 @@ impl PostgresViews {
     }
 
     /// The snapshot of an aggregate.
-    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+    pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let mut lent = self.lent().await?;
         let found = self.on(lent.origin(), states::find(&self.place, lent.connection(), aggregate)).await?;
         lent.give_back();
@@ -217,14 +217,14 @@ impl PostgresViews {
     }
 
     /// Keeps a snapshot in place of an older one.
-    pub(super) async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+    pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
         self.on(open.origin(), states::keep(&self.place, &mut open, aggregate, &snapshot)).await?;
         self.commit(open).await
     }
 
     /// The aggregates that have a snapshot.
-    pub(super) async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+    pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         let mut lent = self.lent().await?;
         let all = self.on(lent.origin(), states::all(&self.place, lent.connection())).await?;
         lent.give_back();
@@ -232,7 +232,7 @@ impl PostgresViews {
     }
 
     /// Deletes all snapshots.
-    pub(super) async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+    pub(super) async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
         let dropped = self.on(open.origin(), states::clear(&self.place, &mut open)).await?;
         self.commit(open).await?;
@@ -242,7 +242,7 @@ impl PostgresViews {
 
 #[async_trait]
 impl Views for PostgresViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         let mut lent = self.lent().await?;
         let found =
             self.on(lent.origin(), generations::live(&self.place, lent.connection(), name, version)).await?;
@@ -256,7 +256,7 @@ impl Views for PostgresViews {
         Ok(made)
     }
 
-    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError> {
         let mut lent = self.lent().await?;
         let found =
             self.on(lent.origin(), generations::checkpoint(&self.place, lent.connection(), generation_id)).await?;
@@ -267,8 +267,8 @@ impl Views for PostgresViews {
     async fn begin(
         &self,
         generation_id: &GenerationId,
-        from: Head,
-        to: Head,
+        from: LogPosition,
+        to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let mut open = self.begin_with(BEGIN).await?;
         if !self.on(open.origin(), generations::advance(&self.place, &mut open, generation_id, from, to)).await? {
@@ -279,7 +279,7 @@ impl Views for PostgresViews {
         Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), self.statements.clone(), tables, open))))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         let mut open = self.alone().await?;
         let made = self.on(open.origin(), generations::shadow(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use super::super::place::Place;
 use super::generations::{ask, signed, unsigned};
 use crate::events::Ref;
-use crate::store::{Chain, Snapshot};
+use crate::store::{HashChain, Snapshot};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -21,7 +21,7 @@ pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) 
         Ok(Snapshot {
             sequence: unsigned(row.try_get(0)?),
             event_id: row.try_get(1)?,
-            digest: Chain::from_bytes(digest.map_err(|error| sqlx::Error::Decode(error.into()))?),
+            digest: HashChain::from_bytes(digest.map_err(|error| sqlx::Error::Decode(error.into()))?),
             shape: row.try_get(3)?,
             state: row.try_get(4)?,
         })

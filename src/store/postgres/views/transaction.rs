@@ -12,7 +12,7 @@ use super::super::place::{Place, quoted};
 use super::super::transaction::Open;
 use super::statement::Statements;
 use super::{DOING, names};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{Dialect, GenerationId, Row, StoreError, Transaction, ViewSnapshot};
 
 /// The tables of one generation.
@@ -133,7 +133,7 @@ pub(super) struct PostgresViewSnapshot {
     pub(super) place: Place,
     pub(super) statements: Arc<Statements>,
     pub(super) tables: Tables,
-    pub(super) head: Head,
+    pub(super) head: LogPosition,
     pub(super) open: Option<Open>,
     /// One of those that may be open at once.
     pub(super) _permit: OwnedSemaphorePermit,
@@ -145,7 +145,7 @@ impl ViewSnapshot for PostgresViewSnapshot {
         Dialect::Postgres
     }
 
-    fn head(&self) -> Head {
+    fn head(&self) -> LogPosition {
         self.head
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::{Place, open_at, reason};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
 use crate::store::{GenerationId, Interest, NoteKind, StoreError};
 
@@ -60,7 +60,7 @@ async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
     store.close().await;
     fs::remove_file(place.views()).unwrap();
     let store = place.open().await;
-    assert_eq!(store.views().live("roster", 1).await.unwrap(), (generation_id, Head::default()));
+    assert_eq!(store.views().live("roster", 1).await.unwrap(), (generation_id, LogPosition::default()));
     assert_eq!(store.head().await.unwrap(), head);
 }
 
@@ -116,7 +116,7 @@ async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
     )
     .unwrap();
     let store = place.open().await;
-    assert_eq!(store.snapshots().await.unwrap(), []);
+    assert_eq!(store.list_snapshots().await.unwrap(), []);
     assert_eq!(store.views().note("roster", 1, NoteKind::Stop).await.unwrap().as_deref(), Some("it stopped"));
     let columns = "SELECT group_concat(name) FROM pragma_table_info('snapshots')";
     let columns = |raw: &rusqlite::Connection| raw.query_row(columns, [], |row| row.get::<_, String>(0)).unwrap();
@@ -147,7 +147,7 @@ async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     let place = Place::new();
     let views = place.open().await.views();
     let (generation_id, at) = views.live("roster", 1).await.unwrap();
-    let to = Head { position: 1, event_id: uuid::Uuid::from_u128(1) };
+    let to = LogPosition { position: 1, event_id: uuid::Uuid::from_u128(1) };
     let mut transaction = views.begin(&generation_id, at, to).await.unwrap().unwrap();
     let table = transaction.table("rows");
     let two = format!("CREATE TABLE {table} (a TEXT); CREATE INDEX roster_i ON {table} (a)");
@@ -253,7 +253,7 @@ async fn in_little_room() {
     while refused.is_none() {
         let next = commit(sequence.into()).payload("tally:a", sequence, "1.0", &text);
         match store.append(batch([next])).await {
-            Ok(outcomes) if !outcomes[0].poisons() => sequence += 1,
+            Ok(outcomes) if outcomes[0].is_committed() => sequence += 1,
             Ok(other) => panic!("{other:?}"),
             Err(error) => refused = Some(error),
         }
@@ -265,7 +265,7 @@ async fn in_little_room() {
     assert_eq!(store.head().await.unwrap().position, sequence, "nothing of it is there");
     fs::remove_file(&ballast).unwrap();
     let outcomes = append(&*store, [commit(sequence.into()).payload("tally:a", sequence, "1.0", &text)]).await;
-    assert!(!outcomes[0].poisons(), "with room it goes on");
+    assert!(outcomes[0].is_committed(), "with room it goes on");
     store.close().await;
     let events = log(&*open_at(&path, false).await.unwrap()).await;
     assert_eq!(events.len() as u64, sequence + 1);

@@ -23,9 +23,9 @@ async fn refusals(store: &dyn Store) -> Vec<String> {
         reason(store.append(batch([commit(9).read("tally:a", 1)])).await),
         reason(store.head().await),
         reason(store.load(&key, 0, 9).await),
-        reason(store.integrity().await),
+        reason(store.check_integrity().await),
     ];
-    let mut session = store.exclusive(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
+    let mut session = store.write_lock(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
     refusals.push(reason(session.load(&key, 0).await));
     refusals.push(reason(session.append(batch([commit(8).on("tally:a", 1, 1)])).await));
     refusals
@@ -140,7 +140,7 @@ async fn a_log_that_is_removed_during_a_commit_leaves_its_outcome_unknown() {
 async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outcome() {
     let place = Place::new();
     let store = open_with(&place, swap(&place.log(), &place.0.path().join("aside"))).await;
-    let session = store.exclusive(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
+    let session = store.write_lock(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
     let lost = session.append(batch([commit(2).on("tally:a", 1, 1)])).await;
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
 }

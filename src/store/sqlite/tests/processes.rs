@@ -85,7 +85,7 @@ async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answere
         for (position, id) in acknowledged.iter().flatten() {
             assert_eq!(events[position - 1].event_id.to_string(), *id, "what was answered is there");
         }
-        assert_eq!(store.integrity().await.unwrap(), []);
+        assert_eq!(store.check_integrity().await.unwrap(), []);
     }
     assert!(acknowledged.iter().all(|all| all.len() > 50), "each got its turns");
 }
@@ -106,7 +106,7 @@ async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() 
     raw.execute_batch("ROLLBACK").unwrap();
     let store = waiting.await.unwrap();
     let refusal = store.append(batch([commit(2).read("tally:a", 1)])).await.unwrap();
-    assert!(!refusal[0].poisons());
+    assert!(refusal[0].is_committed());
 }
 
 /// A batch that writes nothing waits for nobody's turn.
@@ -115,7 +115,7 @@ async fn a_refusal_is_answered_while_another_process_holds_the_turn() {
     let place = Place::new();
     let (store, other) = (place.open().await, place.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    let session = other.exclusive(Duration::from_secs(5), Duration::from_secs(20)).await.unwrap();
+    let session = other.write_lock(Duration::from_secs(5), Duration::from_secs(20)).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(5), append(&*store, [commit(2).read("tally:a", 1)]));
     assert!(!answer.await.unwrap()[0].poisons());
     drop(session);

@@ -168,5 +168,5 @@ async fn an_unreadable_row_hides_no_other() {
     );
     let positions: Vec<_> = found(&*store, None).await.into_iter().filter_map(|found| found.position).collect();
     assert_eq!(positions.first(), Some(&1));
-    assert_eq!(store.commands(&[id(1)]).await.unwrap()[0].as_ref().unwrap().receipt.events, 2_500);
+    assert_eq!(store.find_commands(&[id(1)]).await.unwrap()[0].as_ref().unwrap().receipt.events, 2_500);
 }

@@ -1,9 +1,9 @@
 //! Opening the views file, and making it anew when somebody has removed or replaced it: all in it comes from the log.
 
-use super::super::file::{self, Meta, TURN, VIEWS};
+use super::super::file::{self, LOCK_WAIT, Meta, VIEWS};
+use super::super::file_lock::FairFileLock;
 use super::super::link::Link;
 use super::super::place::Place;
-use super::super::turn::Turnstile;
 use crate::store::StoreError;
 
 /// The views file of one log.
@@ -23,8 +23,8 @@ impl ViewsFile {
 
     /// Runs `connect` once the file is there and is the views of this log.
     fn open(&self, connect: impl Fn() -> Result<Link, StoreError>) -> Result<Link, StoreError> {
-        file::settled(&self.place, true, &mut Turnstile::at(&self.place), |turnstile| {
-            let found = file::prepare(&self.place, &VIEWS, &self.meta, true, turnstile)?;
+        file::settled(&self.place, true, &mut FairFileLock::at(&self.place), |file_lock| {
+            let found = file::prepare(&self.place, &VIEWS, &self.meta, true, file_lock)?;
             if found.log_id != self.meta.log_id {
                 let instead = self.place.instead();
                 return Err(self.place.unusable(format!("it was made from another log: {instead}")));
@@ -60,9 +60,9 @@ impl ViewsFile {
     /// Removes a database file that has lost its -wal or -shm file. SQLite would go on with the -shm file that this
     /// process has open for it, beside a -wal file of another content.
     fn remove_remains(&self, lost: &Link) -> Result<(), StoreError> {
-        let mut turnstile = Turnstile::at(&self.place);
+        let mut file_lock = FairFileLock::at(&self.place);
         // Another process may be at the same.
-        let _turn = turnstile.enter(TURN).map_err(|why| self.place.no_turn(why, TURN))?;
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| self.place.lock_error(why, LOCK_WAIT))?;
         if !lost.files().has_database() {
             return Ok(());
         }

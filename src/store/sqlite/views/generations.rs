@@ -3,21 +3,21 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{leases, names};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{GenerationId, GenerationInfo, NoteKind};
 
 const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM projections ";
 
-fn generation(row: &Row<'_>) -> rusqlite::Result<(GenerationId, Head)> {
+fn generation(row: &Row<'_>) -> rusqlite::Result<(GenerationId, LogPosition)> {
     let generation_id = GenerationId { name: row.get(0)?, version: row.get(1)?, generation: row.get(2)? };
-    Ok((generation_id, Head { position: row.get(3)?, event_id: row.get(4)? }))
+    Ok((generation_id, LogPosition { position: row.get(3)?, event_id: row.get(4)? }))
 }
 
 fn insert(connection: &Connection, generation_id: &GenerationId, live: bool) -> rusqlite::Result<()> {
     const INSERT: &str = "INSERT INTO projections (name, version, generation, live, position, event_id) \
          VALUES (?1, ?2, ?3, ?4, 0, ?5)";
     let GenerationId { name, version, generation } = generation_id;
-    let nil = Head::default().event_id;
+    let nil = LogPosition::default().event_id;
     connection.execute(INSERT, params![name, version, generation, live, nil]).map(drop)
 }
 
@@ -26,7 +26,7 @@ pub(super) fn live(
     connection: &Connection,
     name: &str,
     version: u64,
-) -> rusqlite::Result<Option<(GenerationId, Head)>> {
+) -> rusqlite::Result<Option<(GenerationId, LogPosition)>> {
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND live");
     connection.prepare_cached(&sql)?.query_row(params![name, version], generation).optional()
 }
@@ -36,7 +36,7 @@ pub(super) fn ensure_live(
     connection: &Connection,
     name: &str,
     version: u64,
-) -> rusqlite::Result<Option<(GenerationId, Head)>> {
+) -> rusqlite::Result<Option<(GenerationId, LogPosition)>> {
     if let Some(live) = live(connection, name, version)? {
         return Ok(Some(live));
     }
@@ -44,7 +44,10 @@ pub(super) fn ensure_live(
     live(connection, name, version)
 }
 
-pub(super) fn checkpoint(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<Option<Head>> {
+pub(super) fn checkpoint(
+    connection: &Connection,
+    generation_id: &GenerationId,
+) -> rusqlite::Result<Option<LogPosition>> {
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND generation = ?3");
     let GenerationId { name, version, generation: number } = generation_id;
     let found =
@@ -56,8 +59,8 @@ pub(super) fn checkpoint(connection: &Connection, generation_id: &GenerationId) 
 pub(super) fn advance(
     connection: &Connection,
     generation_id: &GenerationId,
-    from: Head,
-    to: Head,
+    from: LogPosition,
+    to: LogPosition,
 ) -> rusqlite::Result<bool> {
     const ADVANCE: &str = "UPDATE projections SET position = ?1, event_id = ?2 WHERE name = ?3 AND version = ?4 \
          AND generation = ?5 AND position = ?6 AND event_id = ?7";
@@ -75,7 +78,11 @@ pub(super) fn advance(
 }
 
 /// What an earlier rebuild left behind, or a new generation.
-pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusqlite::Result<(GenerationId, Head)> {
+pub(super) fn shadow(
+    connection: &Connection,
+    name: &str,
+    version: u64,
+) -> rusqlite::Result<(GenerationId, LogPosition)> {
     ensure_live(connection, name, version)?;
     let sql = format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND NOT live ORDER BY generation DESC LIMIT 1");
     if let Some(left) = connection.query_row(&sql, params![name, version], generation).optional()? {
@@ -85,7 +92,7 @@ pub(super) fn shadow(connection: &Connection, name: &str, version: u64) -> rusql
     let generation = connection.query_row(NEXT, params![name, version], |row| row.get(0))?;
     let generation_id = GenerationId { name: name.to_owned(), version, generation };
     insert(connection, &generation_id, false)?;
-    Ok((generation_id, Head::default()))
+    Ok((generation_id, LogPosition::default()))
 }
 
 /// `None`: it is not there, or not as far as the live one.

@@ -31,7 +31,7 @@ use super::file::Meta;
 use super::link::Link;
 use super::place::Place;
 use super::pool::{Pool, blocking};
-use crate::events::{Head, Ref};
+use crate::events::{LogPosition, Ref};
 use crate::store::{
     GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
 };
@@ -92,31 +92,31 @@ impl SqliteViews {
     }
 
     /// The snapshot of an aggregate.
-    pub(super) async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+    pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let aggregate = aggregate.clone();
         self.find(move |connection| states::find(connection, &aggregate)).await
     }
 
     /// Keeps a snapshot in place of an older one.
-    pub(super) async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+    pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let aggregate = aggregate.clone();
         self.write(move |connection| states::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
     }
 
     /// The aggregates that have a snapshot.
-    pub(super) async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+    pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         self.find(states::all).await
     }
 
     /// Deletes all snapshots.
-    pub(super) async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+    pub(super) async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         Ok(self.write(|connection| states::clear(connection).map(Some)).await?.unwrap_or_default())
     }
 }
 
 #[async_trait]
 impl Views for SqliteViews {
-    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         let key = name.to_owned();
         if let Some(live) = self.find(move |connection| generations::live(connection, &key, version)).await? {
             return Ok(live);
@@ -126,7 +126,7 @@ impl Views for SqliteViews {
         made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no generation although one was made")))
     }
 
-    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<Head>, StoreError> {
+    async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError> {
         let generation_id = generation_id.clone();
         self.find(move |connection| generations::checkpoint(connection, &generation_id)).await
     }
@@ -134,8 +134,8 @@ impl Views for SqliteViews {
     async fn begin(
         &self,
         generation_id: &GenerationId,
-        from: Head,
-        to: Head,
+        from: LogPosition,
+        to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let guard = self.writer.clone().lock_owned().await;
         let (file, generation_id) = (self.file.clone(), generation_id.clone());
@@ -150,7 +150,7 @@ impl Views for SqliteViews {
         Ok(Some(Box::new(SqliteTransaction::new(self.file.place().clone(), prefix, open))))
     }
 
-    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, Head), StoreError> {
+    async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         let key = name.to_owned();
         let made = self.write(move |connection| generations::shadow(connection, &key, version).map(Some)).await?;
         made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no shadow although one was made")))

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::events::Ref;
-use crate::store::{Chain, Snapshot};
+use crate::store::{HashChain, Snapshot};
 
 /// The snapshot of an aggregate.
 pub(super) fn find(connection: &Connection, aggregate: &Ref) -> Result<Option<Snapshot>> {
@@ -14,7 +14,7 @@ pub(super) fn find(connection: &Connection, aggregate: &Ref) -> Result<Option<Sn
         Ok(Snapshot {
             sequence: row.get(0)?,
             event_id: row.get(1)?,
-            digest: Chain::from_bytes(row.get(2)?),
+            digest: HashChain::from_bytes(row.get(2)?),
             shape: row.get(3)?,
             state: row.get(4)?,
         })

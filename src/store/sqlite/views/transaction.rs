@@ -12,7 +12,7 @@ use super::super::pool::{Loan, blocking};
 use super::file::ViewsFile;
 use super::statement::Statement;
 use super::{DOING, generations, names};
-use crate::events::Head;
+use crate::events::LogPosition;
 use crate::store::{Dialect, Row, StoreError, Transaction, ViewSnapshot};
 
 /// How often a transaction waits for another process's, each time as long as a connection waits for a lock.
@@ -138,7 +138,7 @@ impl Transaction for SqliteTransaction {
 
 pub(super) struct SqliteViewSnapshot {
     prefix: String,
-    head: Head,
+    head: LogPosition,
     loan: Option<Loan>,
 }
 
@@ -158,7 +158,7 @@ impl ViewSnapshot for SqliteViewSnapshot {
         Dialect::Sqlite
     }
 
-    fn head(&self) -> Head {
+    fn head(&self) -> LogPosition {
         self.head
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::Cell;
 
 async fn set_up(views: &PostgresViews, generation_id: &GenerationId, key: &str) {
-    let mut transaction = begin(views, generation_id, Head::default(), head(1)).await;
+    let mut transaction = begin(views, generation_id, LogPosition::default(), head(1)).await;
     let (table, view) = (transaction.table("documents"), transaction.table("keys"));
     let index = transaction.index("documents_key");
     for sql in [

@@ -11,7 +11,7 @@ async fn a_transaction_with_a_failed_statement_does_not_seem_to_commit() {
     let mut transaction = open(&views).await;
     transaction.execute("SELECT 1 / $1", vec![0_i64.into()]).await.unwrap_err();
     transaction.commit().await.unwrap_err();
-    assert_eq!(views.live("roster", 1).await.unwrap().1, Head::default());
+    assert_eq!(views.live("roster", 1).await.unwrap().1, LogPosition::default());
 }
 
 /// Guarantee 19: a leader that stands still in the middle of a transaction.
@@ -21,10 +21,10 @@ async fn who_waits_for_another_transaction_hears_that_it_is_busy() {
     let (views, others) = (schema.views(), schema.views());
     let held = open(&views).await;
     let (generation_id, _) = views.live("roster", 1).await.unwrap();
-    let refused = others.begin(&generation_id, Head::default(), head(2)).await;
+    let refused = others.begin(&generation_id, LogPosition::default(), head(2)).await;
     assert!(matches!(refused, Err(StoreError::Busy(_))), "{:?}", refused.err());
     drop(held);
-    assert!(others.begin(&generation_id, Head::default(), head(2)).await.unwrap().is_some());
+    assert!(others.begin(&generation_id, LogPosition::default(), head(2)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_connection_that_ends_takes_its_transaction_with_it() {
     let since = std::time::Instant::now();
     loop {
         match views.live("roster", 1).await {
-            Ok((_, at)) => break assert_eq!(at, Head::default(), "the checkpoint tells"),
+            Ok((_, at)) => break assert_eq!(at, LogPosition::default(), "the checkpoint tells"),
             Err(error) => assert!(since.elapsed() < Duration::from_secs(30), "{error:?}"),
         }
     }
@@ -56,7 +56,7 @@ async fn a_statement_that_nobody_waits_for_any_more_gives_the_transaction_up() {
     assert!(tokio::time::timeout(Duration::from_millis(100), slow).await.is_err());
     transaction.execute("SELECT 1", vec![]).await.unwrap_err();
     transaction.commit().await.unwrap_err();
-    assert_eq!(views.live("roster", 1).await.unwrap().1, Head::default());
+    assert_eq!(views.live("roster", 1).await.unwrap().1, LogPosition::default());
 }
 
 #[tokio::test]

@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use super::super::place::Place;
 use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
-use crate::events::{Head, Ref, Stored};
+use crate::events::{LogPosition, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, Exclusive, Finding, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot,
-    Store, StoreError, Transaction, Views,
+    Batch, Finding, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
+    StoreError, Transaction, Views, WriteLock,
 };
 
 /// A schema of its own, with the tables of the views alone.
@@ -71,15 +71,15 @@ impl Schema {
     }
 }
 
-pub fn head(position: u64) -> Head {
-    Head { position, event_id: Uuid::from_u128(position.into()) }
+pub fn head(position: u64) -> LogPosition {
+    LogPosition { position, event_id: Uuid::from_u128(position.into()) }
 }
 
 pub async fn begin(
     views: &PostgresViews,
     generation_id: &GenerationId,
-    from: Head,
-    to: Head,
+    from: LogPosition,
+    to: LogPosition,
 ) -> Box<dyn Transaction> {
     views.begin(generation_id, from, to).await.expect("a transaction").expect("the checkpoint is there")
 }
@@ -87,7 +87,7 @@ pub async fn begin(
 /// A transaction from 0 to 1 of a projection that was not there.
 pub async fn open(views: &PostgresViews) -> Box<dyn Transaction> {
     let (generation_id, _) = views.live("roster", 1).await.expect("a generation");
-    begin(views, &generation_id, Head::default(), head(1)).await
+    begin(views, &generation_id, LogPosition::default(), head(1)).await
 }
 
 /// A store that has views, and no log.
@@ -104,46 +104,46 @@ impl Store for ViewsAlone {
     async fn append(&self, _: Batch) -> Result<Vec<Outcome>, StoreError> {
         no_log!()
     }
-    async fn exclusive(&self, _: Duration, _: Duration) -> Result<Box<dyn Exclusive>, StoreError> {
+    async fn write_lock(&self, _: Duration, _: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
         no_log!()
     }
-    async fn head(&self) -> Result<Head, StoreError> {
+    async fn head(&self) -> Result<LogPosition, StoreError> {
         no_log!()
     }
-    fn watch(&self) -> watch::Receiver<Head> {
+    fn watch(&self) -> watch::Receiver<LogPosition> {
         no_log!()
     }
     async fn read(&self, _: u64, _: usize, _: &Interest) -> Result<Page, StoreError> {
         no_log!()
     }
-    async fn at(&self, _: &[u64]) -> Result<Vec<Stored>, StoreError> {
+    async fn read_at(&self, _: &[u64]) -> Result<Vec<Stored>, StoreError> {
         no_log!()
     }
     async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {
         no_log!()
     }
-    async fn commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
+    async fn find_commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         no_log!()
     }
     async fn position_at(&self, _: Timestamp) -> Result<u64, StoreError> {
         no_log!()
     }
-    async fn snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         self.0.snapshot(aggregate).await
     }
-    async fn keep_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.0.keep_snapshot(aggregate, snapshot).await
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.0.save_snapshot(aggregate, snapshot).await
     }
-    async fn snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         self.0.snapshots().await
     }
-    async fn drop_snapshots(&self) -> Result<u64, StoreError> {
-        self.0.drop_snapshots().await
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        self.0.delete_snapshots().await
     }
     fn views(&self) -> Arc<dyn Views> {
         self.0.clone()
     }
-    async fn integrity(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         no_log!()
     }
     async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! [`Chain`]: a running SHA-256 over events in order.
+//! [`HashChain`]: a running SHA-256 over events in order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use crate::text::{from_hex, hex};
 /// A running SHA-256: each link is the digest of the link before it and of the next event. Before the first event it is
 /// 32 zero bytes. Two equal chains were made of the same events in the same order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Chain([u8; 32]);
+pub struct HashChain([u8; 32]);
 
-impl Chain {
+impl HashChain {
     /// The chain with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -50,14 +50,14 @@ impl Chain {
     }
 }
 
-impl fmt::Display for Chain {
+impl fmt::Display for HashChain {
     /// 64 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
     }
 }
 
-impl FromStr for Chain {
+impl FromStr for HashChain {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -67,7 +67,7 @@ impl FromStr for Chain {
     }
 }
 
-impl serde::Serialize for Chain {
+impl serde::Serialize for HashChain {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -10,12 +10,12 @@ type Key = (String, u64);
 /// What the owners that are alive want and lead. A store reads it, and writes it back, in one transaction that keeps
 /// other owners out.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shares {
+pub(crate) struct LeaseAssignment {
     wanted: BTreeMap<Key, BTreeSet<Uuid>>,
     leads: BTreeMap<Key, Uuid>,
 }
 
-impl Shares {
+impl LeaseAssignment {
     /// `owner` is alive and wants to run this; `leads`: it does.
     pub(crate) fn add(&mut self, owner: Uuid, key: Key, leads: bool) {
         if leads {
@@ -29,7 +29,7 @@ impl Shares {
     /// A free projection goes to the one of its owners that leads the fewest; `owner` takes those that fall to it, and
     /// leaves the others to those that they fall to, who will call. It then lets go of one as long as that makes two
     /// shares more even. So none that anybody wants is left alone, and even shares stay as they are.
-    pub(crate) fn of(&self, owner: Uuid) -> BTreeSet<Key> {
+    pub(crate) fn for_owner(&self, owner: Uuid) -> BTreeSet<Key> {
         let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
         for leader in self.leads.values() {
             *counts.entry(*leader).or_default() += 1;

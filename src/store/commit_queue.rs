@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use tracing::Instrument;
 
-use super::vitals::Vitals;
-use super::{Batch, Commit, Outcome, Poison, Receipt, Store, StoreError};
+use super::write_metrics::WriteMetrics;
+use super::{Batch, Commit, ConflictSet, Outcome, Receipt, Store, StoreError};
 
 /// A batch holds at most so many commits …
 const BATCH_COMMITS: usize = 512;
@@ -28,7 +28,7 @@ const UNKNOWN_RETRIES: u32 = 8;
 
 /// What a caller hears of its commit.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum CommitAnswer {
     /// The store's answer.
     Outcome(Outcome),
     /// The store could not do it: whether anything was written, the error says.
@@ -38,14 +38,14 @@ pub(crate) enum Answer {
 }
 
 /// A commit's answer to come.
-pub(crate) type Pending = oneshot::Receiver<Answer>;
+pub(crate) type PendingAnswer = oneshot::Receiver<CommitAnswer>;
 
 /// Told, under the queue's lock, what was poisoned.
-type OnPoison = Box<dyn Fn(&Poison) + Send + Sync>;
+type OnConflict = Box<dyn Fn(&ConflictSet) + Send + Sync>;
 
 struct Queued {
     commit: Commit,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<CommitAnswer>,
     /// Of the command: what appends it follows from it.
     span: tracing::Span,
 }
@@ -61,7 +61,7 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     wake: Notify,
-    on_poison: OnPoison,
+    on_conflict: OnConflict,
 }
 
 impl Shared {
@@ -77,22 +77,22 @@ impl Shared {
             std::mem::take(&mut state.commits)
         };
         for queued in unsent {
-            let _ = queued.answer.send(Answer::NotExecuted);
+            let _ = queued.answer.send(CommitAnswer::NotExecuted);
         }
     }
 }
 
 /// One process's queue to one store.
-pub(crate) struct Queue {
+pub(crate) struct CommitQueue {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Queue {
-    /// Starts the writer. `on_poison` must forget the states of what was poisoned.
-    pub(crate) fn start(store: Arc<dyn Store>, vitals: Arc<Vitals>, on_poison: OnPoison) -> Self {
-        let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_poison });
-        let writer = tokio::spawn(keep_writing(store, vitals, shared.clone()));
+impl CommitQueue {
+    /// Starts the writer. `on_conflict` must forget the states of what was poisoned.
+    pub(crate) fn start(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>, on_conflict: OnConflict) -> Self {
+        let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_conflict });
+        let writer = tokio::spawn(supervise_writer(store, write_metrics, shared.clone()));
         Self { shared, writer: Mutex::new(Some(writer)) }
     }
 
@@ -105,13 +105,13 @@ impl Queue {
 
     /// Queues a commit, if `admit` says, under the lock, that what it was decided on still stands; `admit` then also
     /// notes the states that follow from it. `None`: it does not stand, decide again.
-    pub(crate) fn submit(&self, commit: Commit, admit: impl FnOnce() -> bool) -> Option<Pending> {
+    pub(crate) fn submit(&self, commit: Commit, admit: impl FnOnce() -> bool) -> Option<PendingAnswer> {
         let (answer, pending) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.closed {
-            let _ = answer.send(Answer::NotExecuted);
-        } else if commit.chain().is_some_and(|chain| state.dead.contains(&chain)) {
-            let _ = answer.send(Answer::Outcome(Outcome::Conflict));
+            let _ = answer.send(CommitAnswer::NotExecuted);
+        } else if commit.order_group().is_some_and(|order_group| state.dead.contains(&order_group)) {
+            let _ = answer.send(CommitAnswer::Outcome(Outcome::Conflict));
         } else if admit() {
             state.commits.push_back(Queued { commit, answer, span: tracing::Span::current() });
             drop(state);
@@ -129,8 +129,8 @@ impl Queue {
     }
 
     /// Forgets a chain that is at its end.
-    pub(crate) fn end_chain(&self, chain: u64) {
-        self.shared.lock().dead.remove(&chain);
+    pub(crate) fn end_order_group(&self, order_group: u64) {
+        self.shared.lock().dead.remove(&order_group);
     }
 
     /// Finishes the batch under way and answers everything behind it "not executed".
@@ -146,7 +146,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for CommitQueue {
     /// What was queued is appended; then the writer ends, and lets go of the store.
     fn drop(&mut self) {
         self.shared.lock().closed = true;
@@ -167,18 +167,18 @@ impl Drop for CloseOnDrop {
 ///
 /// The callers of the batch under way hear that its outcome is unknown, because their answers are dropped. What was
 /// decided on it fails as a conflict, and is decided again on what the log holds.
-async fn keep_writing(store: Arc<dyn Store>, vitals: Arc<Vitals>, shared: Arc<Shared>) {
+async fn supervise_writer(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>, shared: Arc<Shared>) {
     let _close = CloseOnDrop(shared.clone());
-    while AssertUnwindSafe(write(&*store, &vitals, &shared)).catch_unwind().await.is_err() {
-        let mut poison = Poison::default();
-        poison.add_everything();
-        spread(&shared, &[], poison);
+    while AssertUnwindSafe(write(&*store, &write_metrics, &shared)).catch_unwind().await.is_err() {
+        let mut conflicts = ConflictSet::default();
+        conflicts.add_all();
+        fail_dependents(&shared, &[], conflicts);
         // The log line may be what panicked.
         let _ = catch_unwind(|| tracing::error!("the writer panicked: it is started again"));
     }
 }
 
-async fn write(store: &dyn Store, vitals: &Vitals, shared: &Shared) {
+async fn write(store: &dyn Store, write_metrics: &WriteMetrics, shared: &Shared) {
     loop {
         // Let the callers that were just answered queue their next commits: the batch then holds them all.
         tokio::task::yield_now().await;
@@ -193,10 +193,10 @@ async fn write(store: &dyn Store, vitals: &Vitals, shared: &Shared) {
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
             let batch = Batch::new(commits);
             let began = Instant::now();
-            let (outcomes, poison) = append(store, &batch).instrument(span).await;
-            vitals.appended(batch.commits().len(), began.elapsed());
-            if !poison.is_empty() {
-                spread(shared, batch.commits(), poison);
+            let (outcomes, conflicts) = append(store, &batch).instrument(span).await;
+            write_metrics.appended(batch.commits().len(), began.elapsed());
+            if !conflicts.is_empty() {
+                fail_dependents(shared, batch.commits(), conflicts);
             }
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 let _ = answer.send(outcome);
@@ -234,76 +234,77 @@ fn next_batch(state: &mut State) -> Vec<Queued> {
 }
 
 /// Fails every queued commit that was decided on a failed one, and has their aggregates forgotten.
-fn spread(shared: &Shared, failed: &[Commit], mut poison: Poison) {
+fn fail_dependents(shared: &Shared, failed: &[Commit], mut conflicts: ConflictSet) {
     let mut state = shared.lock();
     let (hit, kept): (VecDeque<_>, VecDeque<_>) =
         std::mem::take(&mut state.commits).into_iter().partition(|queued| {
-            let hit = poison.hits(&queued.commit);
+            let hit = conflicts.affects(&queued.commit);
             if hit {
-                poison.add(&queued.commit);
+                conflicts.add(&queued.commit);
             }
             hit
         });
     state.commits = kept;
     let chains = failed.iter().chain(hit.iter().map(|queued| &queued.commit));
-    let dead: Vec<u64> = chains.filter(|commit| poison.hits(commit)).filter_map(Commit::chain).collect();
+    let dead: Vec<u64> =
+        chains.filter(|commit| conflicts.affects(commit)).filter_map(Commit::order_group).collect();
     state.dead.extend(dead);
-    (shared.on_poison)(&poison);
+    (shared.on_conflict)(&conflicts);
     for queued in hit {
-        let _ = queued.answer.send(Answer::Outcome(Outcome::Conflict));
+        let _ = queued.answer.send(CommitAnswer::Outcome(Outcome::Conflict));
     }
 }
 
 /// Appends commits, answers each, and says what was poisoned.
-async fn append(store: &dyn Store, batch: &Batch) -> (Vec<Answer>, Poison) {
+async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswer>, ConflictSet) {
     let commits = batch.commits();
-    let mut poison = Poison::default();
-    let answers = match send(store, batch).await {
+    let mut conflicts = ConflictSet::default();
+    let answers = match append_until_answered(store, batch).await {
         Ok(outcomes) => {
             for (commit, outcome) in commits.iter().zip(&outcomes) {
-                if outcome.poisons() {
-                    poison.add(commit);
+                if !outcome.is_committed() {
+                    conflicts.add(commit);
                 }
             }
-            outcomes.into_iter().map(Answer::Outcome).collect()
+            outcomes.into_iter().map(CommitAnswer::Outcome).collect()
         }
         // One commit may have spoilt it for the others: try the halves, the later one without what fell with the first.
         Err(Failure { error: StoreError::Rejected { .. } | StoreError::Database { .. }, sent })
             if commits.len() > 1 =>
         {
-            let part = |commits: Vec<Commit>| if sent { Batch::new(commits).again() } else { Batch::new(commits) };
+            let part = |commits: Vec<Commit>| if sent { Batch::new(commits).resent() } else { Batch::new(commits) };
             let (first, second) = commits.split_at(commits.len() / 2);
-            let (mut answers, first_poison) = Box::pin(append(store, &part(first.to_vec()))).await;
-            poison = first_poison;
+            let (mut answers, first_conflicts) = Box::pin(append(store, &part(first.to_vec()))).await;
+            conflicts = first_conflicts;
             let mut fallen = vec![false; second.len()];
             let mut standing = Vec::with_capacity(second.len());
             for (commit, fallen) in second.iter().zip(&mut fallen) {
-                *fallen = poison.hits(commit);
+                *fallen = conflicts.affects(commit);
                 if *fallen {
-                    poison.add(commit);
+                    conflicts.add(commit);
                 } else {
                     standing.push(commit.clone());
                 }
             }
-            let (standing, second_poison) = Box::pin(append(store, &part(standing))).await;
-            poison.merge(second_poison);
+            let (standing, second_conflicts) = Box::pin(append(store, &part(standing))).await;
+            conflicts.merge(second_conflicts);
             let mut standing = standing.into_iter();
             answers.extend(fallen.into_iter().map(|fallen| match fallen {
-                true => Answer::Outcome(Outcome::Conflict),
-                false => standing.next().unwrap_or(Answer::Outcome(Outcome::Conflict)),
+                true => CommitAnswer::Outcome(Outcome::Conflict),
+                false => standing.next().unwrap_or(CommitAnswer::Outcome(Outcome::Conflict)),
             }));
             answers
         }
         Err(Failure { error, .. }) => {
             if diverged(&error) {
-                poison.add_everything();
+                conflicts.add_all();
             }
             let error = Arc::new(error);
-            commits.iter().for_each(|commit| poison.add(commit));
-            commits.iter().map(|_| Answer::Failed(error.clone())).collect()
+            commits.iter().for_each(|commit| conflicts.add(commit));
+            commits.iter().map(|_| CommitAnswer::Failed(error.clone())).collect()
         }
     };
-    (answers, poison)
+    (answers, conflicts)
 }
 
 /// Why a batch has no outcomes.
@@ -318,14 +319,14 @@ struct Failure {
 /// Once an answer was lost, only an answer about this very batch ends the doubt: outcomes, or that its data are
 /// rejected, which the store finds after it has looked for the ids. Any other error of a later sending (no connection, a
 /// full disk, a balancer that says no) says nothing of the lost one.
-async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure> {
+async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure> {
     let mut batch = batch.clone();
     let mut lost = 0;
     loop {
         let error = match store.append(batch.clone()).await {
             Ok(outcomes) => {
                 let settled = batch.commits().iter().zip(outcomes);
-                return Ok(settled.map(|(commit, outcome)| settle(&batch, commit, outcome)).collect());
+                return Ok(settled.map(|(commit, outcome)| resolve_duplicate(&batch, commit, outcome)).collect());
             }
             Err(error) => error,
         };
@@ -344,13 +345,13 @@ async fn send(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure>
         tracing::warn!(%error, "the answer to a batch was lost: sending it again");
         tokio::time::sleep(Duration::from_millis(20 << lost)).await;
         lost += 1;
-        batch = batch.again();
+        batch = batch.resent();
     }
 }
 
 /// An id that was made for this commit can only be in the log by an earlier sending of the same batch. An id that a
 /// caller gave may have been there before: it stays a duplicate, and poisons what was decided on a second effect.
-fn settle(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcome {
+fn resolve_duplicate(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Duplicate(receipt) if batch.was_sent() && commit.is_fresh() => {
             Outcome::Committed(Receipt { repeated: false, ..receipt })

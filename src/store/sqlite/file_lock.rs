@@ -17,9 +17,9 @@ use super::place::{Place, beside};
 
 /// Why there was no turn.
 #[derive(Debug)]
-pub(super) enum NoTurn {
+pub(super) enum FileLockError {
     /// Others kept it all the time.
-    Waited,
+    TimedOut,
     /// The lock files cannot be used.
     Io(PathBuf, io::Error),
 }
@@ -43,22 +43,22 @@ impl Paths {
 }
 
 /// The place where turns are taken. A store that no other process can open has none.
-pub(super) struct Turnstile {
+pub(super) struct FairFileLock {
     paths: Option<Paths>,
     pair: Option<Pair>,
 }
 
 /// The turn; dropping it ends it.
-pub(super) struct Turn<'a>(&'a mut Turnstile);
+pub(super) struct FileLockGuard<'a>(&'a mut FairFileLock);
 
-impl Turnstile {
+impl FairFileLock {
     pub(super) fn at(place: &Place) -> Self {
         Self { paths: place.durable().then(|| Paths::beside(place.log())), pair: None }
     }
 
     /// Takes the turn, waiting at most so long.
-    pub(super) fn enter(&mut self, wait: Duration) -> Result<Turn<'_>, NoTurn> {
-        let Some(Paths { write, next, log }) = &self.paths else { return Ok(Turn(self)) };
+    pub(super) fn lock(&mut self, wait: Duration) -> Result<FileLockGuard<'_>, FileLockError> {
+        let Some(Paths { write, next, log }) = &self.paths else { return Ok(FileLockGuard(self)) };
         let pair = match self.pair.take() {
             Some(pair) => pair,
             None => Pair { write: open(write, log)?, next: open(next, log)? },
@@ -66,16 +66,16 @@ impl Turnstile {
         if !tried(&pair.next, next)? {
             self.pair = Some(wait_for(pair, true, wait, write)?);
         } else if tried(&pair.write, write)? {
-            pair.next.unlock().map_err(|error| NoTurn::Io(next.clone(), error))?;
+            pair.next.unlock().map_err(|error| FileLockError::Io(next.clone(), error))?;
             self.pair = Some(pair);
         } else {
             self.pair = Some(wait_for(pair, false, wait, write)?);
         }
-        Ok(Turn(self))
+        Ok(FileLockGuard(self))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FileLockGuard<'_> {
     fn drop(&mut self) {
         if self.0.pair.as_ref().is_some_and(|pair| pair.write.unlock().is_err()) {
             self.0.pair = None;
@@ -83,21 +83,21 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn open(path: &Path, log: &Path) -> Result<File, NoTurn> {
-    access::open_lock(path, log).map_err(|error| NoTurn::Io(path.to_owned(), error))
+fn open(path: &Path, log: &Path) -> Result<File, FileLockError> {
+    access::open_lock(path, log).map_err(|error| FileLockError::Io(path.to_owned(), error))
 }
 
-fn tried(file: &File, path: &Path) -> Result<bool, NoTurn> {
+fn tried(file: &File, path: &Path) -> Result<bool, FileLockError> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(NoTurn::Io(path.to_owned(), error)),
+        Err(TryLockError::Error(error)) => Err(FileLockError::Io(path.to_owned(), error)),
     }
 }
 
 /// Waits on a thread of its own, since waiting for a file lock has no time-out. If the wait is over first, the thread
 /// drops the files, and the locks with them, as soon as it gets them.
-fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pair, NoTurn> {
+fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pair, FileLockError> {
     let (send, receive) = mpsc::sync_channel(1);
     let waiter = move || {
         let locked = || {
@@ -112,13 +112,13 @@ fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pa
         let _ = send.send(result);
     };
     thread::Builder::new()
-        .name("annals-turn".into())
+        .name("annals-file-lock".into())
         .spawn(waiter)
-        .map_err(|error| NoTurn::Io(path.to_owned(), error))?;
+        .map_err(|error| FileLockError::Io(path.to_owned(), error))?;
     match receive.recv_timeout(wait) {
         Ok(Ok(pair)) => Ok(pair),
-        Ok(Err(error)) => Err(NoTurn::Io(path.to_owned(), error)),
-        Err(_) => Err(NoTurn::Waited),
+        Ok(Err(error)) => Err(FileLockError::Io(path.to_owned(), error)),
+        Err(_) => Err(FileLockError::TimedOut),
     }
 }
 
@@ -129,8 +129,8 @@ mod tests {
 
     use super::*;
 
-    fn of(log: &Path) -> Turnstile {
-        Turnstile { paths: Some(Paths::beside(log)), pair: None }
+    fn of(log: &Path) -> FairFileLock {
+        FairFileLock { paths: Some(Paths::beside(log)), pair: None }
     }
 
     #[test]
@@ -140,14 +140,14 @@ mod tests {
         std::fs::write(&log, "").unwrap();
         let mut one = of(&log);
         let mut other = of(&log);
-        let turn = one.enter(Duration::ZERO).unwrap();
+        let guard = one.lock(Duration::ZERO).unwrap();
         let before = Instant::now();
-        assert!(matches!(other.enter(Duration::from_millis(50)), Err(NoTurn::Waited)));
+        assert!(matches!(other.lock(Duration::from_millis(50)), Err(FileLockError::TimedOut)));
         assert!(before.elapsed() >= Duration::from_millis(50));
-        drop(turn);
+        drop(guard);
         // The abandoned wait gets the lock and lets go of it.
-        drop(other.enter(Duration::from_secs(10)).unwrap());
-        drop(one.enter(Duration::from_secs(10)).unwrap());
+        drop(other.lock(Duration::from_secs(10)).unwrap());
+        drop(one.lock(Duration::from_secs(10)).unwrap());
     }
 
     /// Each of three has to do all the time. Where the one that has just written may go first again, one of them gets
@@ -160,13 +160,13 @@ mod tests {
         let stop = AtomicBool::new(false);
         let counts: Vec<u32> = thread::scope(|scope| {
             let greedy = || {
-                let mut turnstile = of(&log);
+                let mut file_lock = of(&log);
                 let mut turns = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let turn = turnstile.enter(Duration::from_secs(30)).unwrap();
+                    let guard = file_lock.lock(Duration::from_secs(30)).unwrap();
                     thread::sleep(Duration::from_millis(1));
                     turns += 1;
-                    drop(turn);
+                    drop(guard);
                 }
                 turns
             };

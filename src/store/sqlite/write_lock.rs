@@ -12,8 +12,8 @@ use super::link::Link;
 use super::place::Place;
 use super::reader;
 use super::writer::{Answer, acknowledge};
-use crate::events::{Head, Ref, Stored};
-use crate::store::{Batch, Exclusive, Outcome, StoreError};
+use crate::events::{LogPosition, Ref, Stored};
+use crate::store::{Batch, Outcome, StoreError, WriteLock};
 
 enum Request {
     Load { aggregate: Ref, after: u64, reply: Answer<Vec<Stored>> },
@@ -21,27 +21,27 @@ enum Request {
 }
 
 /// The caller's end. Dropping it lets go of the lock.
-pub(super) struct Session {
+pub(super) struct WriteLockClient {
     requests: mpsc::Sender<Request>,
     hold: Duration,
 }
 
 /// The writer's end.
-pub(super) struct Held {
+pub(super) struct WriteLockServer {
     requests: mpsc::Receiver<Request>,
     until: Instant,
     hold: Duration,
 }
 
-impl Held {
-    pub(super) fn new(hold: Duration) -> (Session, Self) {
+impl WriteLockServer {
+    pub(super) fn new(hold: Duration) -> (WriteLockClient, Self) {
         let (send, receive) = mpsc::channel();
-        (Session { requests: send, hold }, Self { requests: receive, until: Instant::now() + hold, hold })
+        (WriteLockClient { requests: send, hold }, Self { requests: receive, until: Instant::now() + hold, hold })
     }
 
     /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
     /// head if it moved.
-    pub(super) fn serve(self, place: &Place, connection: &Link, times: &Times) -> Option<Head> {
+    pub(super) fn serve(self, place: &Place, connection: &Link, times: &Times) -> Option<LogPosition> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             let Ok(request) = self.requests.recv_timeout(left) else {
@@ -84,7 +84,7 @@ impl Held {
     }
 }
 
-impl Session {
+impl WriteLockClient {
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).map_err(|_| StoreError::Busy(self.hold))?;
@@ -94,7 +94,7 @@ impl Session {
 }
 
 #[async_trait]
-impl Exclusive for Session {
+impl WriteLock for WriteLockClient {
     async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
         let aggregate = aggregate.clone();
         self.ask(|reply| Request::Load { aggregate, after, reply }).await

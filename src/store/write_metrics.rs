@@ -1,4 +1,4 @@
-//! [`Vitals`]: numbers of the process that writes, for those who keep it running. They begin at 0 with each start.
+//! [`WriteMetrics`]: numbers of the process that writes, for those who keep it running. They begin at 0 with each start.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(crate) const COMMITS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0
 
 /// Numbers of the write path of one process.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct WriteMetrics {
     /// How long the store took to append a batch.
     pub appends: Histogram,
     /// How many commits a batch had.
@@ -27,7 +27,7 @@ pub(crate) struct Vitals {
     pub failed: AtomicU64,
 }
 
-impl Default for Vitals {
+impl Default for WriteMetrics {
     fn default() -> Self {
         let zero = AtomicU64::default;
         Self {
@@ -43,7 +43,7 @@ impl Default for Vitals {
     }
 }
 
-impl Vitals {
+impl WriteMetrics {
     /// A batch was appended, or was not.
     pub fn appended(&self, commits: usize, took: Duration) {
         self.appends.observe(took.as_secs_f64());
@@ -52,7 +52,7 @@ impl Vitals {
 }
 
 /// One more.
-pub(crate) fn count(counter: &AtomicU64) {
+pub(crate) fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 

@@ -14,9 +14,9 @@ use super::connections::{Loan, Purpose};
 use super::place::Place;
 use super::reader;
 use super::writer::{ANSWER, DOING, Shared};
-use crate::events::{Head, Ref, Stored};
-use crate::store::tails::Tails;
-use crate::store::{Batch, Exclusive, Outcome, StoreError};
+use crate::events::{LogPosition, Ref, Stored};
+use crate::store::sequence_cache::SequenceCache;
+use crate::store::{Batch, Outcome, StoreError, WriteLock};
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -26,19 +26,19 @@ enum Request {
 }
 
 /// The caller's end. Dropping it lets go of the lock.
-pub(super) struct Session {
+pub(super) struct WriteLockClient {
     requests: mpsc::Sender<Request>,
     hold: Duration,
 }
 
-impl Session {
+impl WriteLockClient {
     /// Waits for the lock and starts the other end.
     pub(super) async fn open(shared: Arc<Shared>, wait: Duration, hold: Duration) -> Result<Self, StoreError> {
         // The server gives up the wait by itself; this is for one that does not answer.
         let locked = tokio::time::timeout(wait + Duration::from_secs(1), lock(&shared.place, wait, hold));
         let connection = locked.await.unwrap_or(Err(StoreError::Busy(wait)))?;
         let (requests, receive) = mpsc::channel(1);
-        let held = Held { shared, connection, requests: receive, hold, until: Instant::now() + hold };
+        let held = WriteLockServer { shared, connection, requests: receive, hold, until: Instant::now() + hold };
         tokio::spawn(held.serve());
         Ok(Self { requests, hold })
     }
@@ -52,7 +52,7 @@ impl Session {
 }
 
 #[async_trait]
-impl Exclusive for Session {
+impl WriteLock for WriteLockClient {
     async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
         let aggregate = aggregate.clone();
         self.ask(|reply| Request::Load { aggregate, after, reply }).await
@@ -65,7 +65,7 @@ impl Exclusive for Session {
 
 /// A connection in a transaction that has the lock. Should this process stand still, the server ends it.
 async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<Loan, StoreError> {
-    let mut connection = place.lend_to_write(Purpose::Exclusive).await?;
+    let mut connection = place.lend_to_write(Purpose::WriteLock).await?;
     let sql = place.sql(&format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT FROM {{schema}}.hold(); \
          SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -86,7 +86,7 @@ fn milliseconds(time: Duration) -> u128 {
 }
 
 /// The writer's end. Dropping the connection ends the transaction without effect.
-struct Held {
+struct WriteLockServer {
     shared: Arc<Shared>,
     connection: Loan,
     requests: mpsc::Receiver<Request>,
@@ -94,7 +94,7 @@ struct Held {
     until: Instant,
 }
 
-impl Held {
+impl WriteLockServer {
     /// Serves the session until it appends, is dropped or its time is over.
     async fn serve(mut self) {
         let committed = self.serve_in_time().await;
@@ -143,12 +143,12 @@ impl Held {
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let Self { shared, connection, hold, until, .. } = self;
         let now = shared.now()?;
-        let columns = Columns::of(batch, &Tails::default(), now);
-        let row = append(shared, connection, &columns, now, Head::default()).await.map_err(|error| {
+        let columns = Columns::of(batch, &SequenceCache::default(), now);
+        let row = append(shared, connection, &columns, now, LogPosition::default()).await.map_err(|error| {
             let over = Instant::now() >= *until;
             if over { StoreError::Busy(*hold) } else { shared.place.fault(DOING, error) }
         })?;
-        let appended = answer(batch, &columns, &row, Head::default())?;
+        let appended = answer(batch, &columns, &row, LogPosition::default())?;
         let committed = connection.execute("COMMIT").await;
         committed.map_err(|error| shared.place.after_sending(DOING, error))?;
         shared.publish(appended.head);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Batch;
-use crate::events::{Head, Ref};
+use crate::events::{LogPosition, Ref};
 
 /// So many aggregates are kept in mind.
 const MOST: usize = 16_384;
@@ -11,24 +11,24 @@ const MOST: usize = 16_384;
 /// The last event that a writer appended, and the last sequences of the aggregates that it appended to before it, as
 /// they were then. As long as that event is the end of the log, nobody else has written: they hold.
 #[derive(Debug, Default)]
-pub(crate) struct Tails {
-    head: Head,
+pub(crate) struct SequenceCache {
+    head: LogPosition,
     sequences: HashMap<Ref, u64>,
 }
 
-impl Tails {
+impl SequenceCache {
     /// The last event that was appended here: it must still be in the log.
-    pub(crate) fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> LogPosition {
         self.head
     }
 
     /// Whether the aggregate's last sequence is this, if the log ends with [`head`](Self::head).
-    pub(crate) fn hold(&self, aggregate: &Ref, sequence: u64) -> bool {
+    pub(crate) fn matches(&self, aggregate: &Ref, sequence: u64) -> bool {
         self.sequences.get(aggregate) == Some(&sequence)
     }
 
     /// A batch was appended whole, after `base`.
-    pub(crate) fn append(&mut self, base: Head, batch: &Batch, head: Head) {
+    pub(crate) fn append(&mut self, base: LogPosition, batch: &Batch, head: LogPosition) {
         if base != self.head || self.sequences.len() >= MOST {
             self.sequences.clear();
         }
@@ -43,7 +43,7 @@ impl Tails {
     }
 
     /// Nothing is known but where the log ended.
-    pub(crate) fn forget(&mut self, head: Head) {
+    pub(crate) fn forget(&mut self, head: LogPosition) {
         self.head = head;
         self.sequences.clear();
     }
