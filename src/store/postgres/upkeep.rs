@@ -19,7 +19,7 @@ pub(super) async fn backup(
 ) -> Result<(), StoreError> {
     use super::schema::{State, inspect};
     use crate::store::Interest;
-    use crate::store::sqlite::copy::Copy;
+    use crate::store::sqlite::backup_writer::BackupWriter;
 
     /// Rows of a page.
     const PAGE: usize = 5_000;
@@ -43,7 +43,7 @@ pub(super) async fn backup(
     };
     let head = reader.head().await?;
     let target = to.to_owned();
-    let begun = tokio::task::spawn_blocking(move || Copy::begin(&target, app, log_id));
+    let begun = tokio::task::spawn_blocking(move || BackupWriter::begin(&target, app, log_id));
     let mut copy = begun.await.map_err(|error| super::fault::told("making a backup", error.to_string()))??;
     let mut after = 0;
     while after < head.position {
@@ -51,7 +51,7 @@ pub(super) async fn backup(
         page.events.retain(|event| event.position <= head.position);
         let Some(last) = page.events.last() else { break };
         after = last.position;
-        copy = write(copy, page.events, Copy::events).await?;
+        copy = write(copy, page.events, BackupWriter::events).await?;
         progress(after.min(head.position - 1), head.position);
     }
     let mut last = None;
@@ -59,7 +59,7 @@ pub(super) async fn backup(
         let commands = reader.commands_after(last, head.position, PAGE).await?;
         let Some((known, _)) = commands.last() else { break };
         last = Some(known.receipt.command_id);
-        copy = write(copy, commands, Copy::commands).await?;
+        copy = write(copy, commands, BackupWriter::commands).await?;
     }
     let finished = tokio::task::spawn_blocking(move || copy.finish());
     finished.await.map_err(|error| super::fault::told("making a backup", error.to_string()))??;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::ids::{Now, Tail, Times};
-use super::place::Place;
+use super::location::FileLocation;
+use super::log_end::{BoundedClock, ClockReading, LogEnd};
 use super::rows::{self, time};
 use crate::events::{LogPosition, Ref};
 use crate::store::clock;
@@ -15,7 +15,7 @@ use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, StoreError};
 
 const DOING: &str = "appending";
 
-const TAIL: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+const LOG_END: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY position DESC LIMIT 1";
 const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
@@ -27,14 +27,14 @@ const COMMAND: &str = "INSERT OR ROLLBACK INTO commands VALUES (?1, ?2, ?3, ?4, 
 /// Begins, appends and commits: the outcomes, and the head if it moved. What `sequences` saw last must still be there; then
 /// they know of the batch too. On an error nothing was written, unless the error says that this is not known.
 pub(super) fn append(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     batch: &Batch,
-    times: &Times,
+    clock: &BoundedClock,
     sequences: &mut SequenceCache,
 ) -> Result<(Vec<Outcome>, Option<LogPosition>), StoreError> {
-    begin(place, connection, "BEGIN IMMEDIATE")?;
-    let (outcomes, base, head) = write(place, connection, batch, times, Some(sequences))?;
+    begin(location, connection, "BEGIN IMMEDIATE")?;
+    let (outcomes, base, head) = write(location, connection, batch, clock, Some(sequences))?;
     match head {
         Some(head) if outcomes.iter().all(Outcome::is_committed) => sequences.append(base, batch, head),
         Some(head) => sequences.forget(head),
@@ -45,28 +45,28 @@ pub(super) fn append(
 
 /// Answers a batch that writes nothing: from one snapshot, without anybody's turn.
 pub(super) fn answer(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     batch: &Batch,
-    times: &Times,
+    clock: &BoundedClock,
     seen: LogPosition,
 ) -> Result<Vec<Outcome>, StoreError> {
-    begin(place, connection, "BEGIN")?;
-    still_there(place, connection, seen)?;
-    append_and_commit(place, connection, batch, times).map(|(outcomes, _)| outcomes)
+    begin(location, connection, "BEGIN")?;
+    check_last_seen(location, connection, seen)?;
+    append_and_commit(location, connection, batch, clock).map(|(outcomes, _)| outcomes)
 }
 
-pub(super) fn begin(place: &Place, connection: &Connection, sql: &str) -> Result<(), StoreError> {
+pub(super) fn begin(location: &FileLocation, connection: &Connection, sql: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached(sql)
         .and_then(|mut begin| begin.execute([]))
-        .map_err(|error| place.fault(DOING, error))?;
+        .map_err(|error| location.fault(DOING, error))?;
     Ok(())
 }
 
 /// Whether the log still holds the event that this writer saw last. If it does not (an older backup was put in its
 /// place), nothing that was decided in memory stands on anything.
-fn still_there(place: &Place, connection: &Connection, seen: LogPosition) -> Result<(), StoreError> {
+fn check_last_seen(location: &FileLocation, connection: &Connection, seen: LogPosition) -> Result<(), StoreError> {
     if seen.position == 0 {
         return Ok(());
     }
@@ -77,7 +77,7 @@ fn still_there(place: &Place, connection: &Connection, seen: LogPosition) -> Res
         Ok(event_id) if event_id == Some(seen.event_id) => Ok(()),
         found => {
             roll_back(connection);
-            Err(found.map_or_else(|error| place.fault(DOING, error), |_| StoreError::Diverged(seen)))
+            Err(found.map_or_else(|error| location.fault(DOING, error), |_| StoreError::Diverged(seen)))
         }
     }
 }
@@ -92,43 +92,43 @@ pub(super) fn roll_back(connection: &Connection) {
 
 /// Appends in the transaction that is open, and commits it.
 pub(super) fn append_and_commit(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     batch: &Batch,
-    times: &Times,
+    clock: &BoundedClock,
 ) -> Result<(Vec<Outcome>, Option<LogPosition>), StoreError> {
-    write(place, connection, batch, times, None).map(|(outcomes, _, head)| (outcomes, head))
+    write(location, connection, batch, clock, None).map(|(outcomes, _, head)| (outcomes, head))
 }
 
 /// The outcomes, the head before, and the head if it moved.
 fn write(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     batch: &Batch,
-    times: &Times,
+    clock: &BoundedClock,
     sequences: Option<&SequenceCache>,
 ) -> Result<(Vec<Outcome>, LogPosition, Option<LogPosition>), StoreError> {
     let appended = || {
         let mut append = Append::new(connection, sequences)?;
-        let before = append.tail.head;
+        let before = append.end.head;
         if sequences.is_some_and(|sequences| sequences.head() != before) {
             append.sequences = None;
-            still_there(place, connection, sequences.map(SequenceCache::head).unwrap_or_default())?;
+            check_last_seen(location, connection, sequences.map(SequenceCache::head).unwrap_or_default())?;
         }
         let mut outcomes = Vec::with_capacity(batch.commits().len());
         for commit in batch.commits() {
-            outcomes.push(append.commit(commit, batch.may_be_stored(commit), times)?);
+            outcomes.push(append.commit(commit, batch.may_be_stored(commit), clock)?);
         }
-        Ok((outcomes, before, (append.tail.head != before).then_some(append.tail.head)))
+        Ok((outcomes, before, (append.end.head != before).then_some(append.end.head)))
     };
     let done = match appended() {
         Ok(done) => done,
         Err(halt) => {
             roll_back(connection);
             return Err(match halt {
-                Halt::Sqlite(error) => place.fault(DOING, error),
-                Halt::Clock(reason) => place.unusable(reason),
-                Halt::Store(error) => error,
+                AppendError::Sqlite(error) => location.fault(DOING, error),
+                AppendError::Clock(reason) => location.unusable(reason),
+                AppendError::Store(error) => error,
             });
         }
     };
@@ -137,37 +137,37 @@ fn write(
         Err(error) => {
             let open = !connection.is_autocommit();
             roll_back(connection);
-            Err(after_commit(place, error, open))
+            Err(after_commit(location, error, open))
         }
     }
 }
 
 /// What a failed COMMIT means. While SQLite itself refuses (busy, full), nothing was written; when the file system
 /// failed, the log may hold the commit after a restart.
-fn after_commit(place: &Place, error: rusqlite::Error, open: bool) -> StoreError {
+fn after_commit(location: &FileLocation, error: rusqlite::Error, open: bool) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
     match error.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly) if open => place.fault(DOING, error),
-        Some(DiskFull) => place.fault(DOING, error),
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly) if open => location.fault(DOING, error),
+        Some(DiskFull) => location.fault(DOING, error),
         _ => StoreError::OutcomeUnknown(error.into()),
     }
 }
 
 /// Why a batch is not appended.
-enum Halt {
+enum AppendError {
     Sqlite(rusqlite::Error),
     /// A clock is too far ahead: what to do.
     Clock(String),
     Store(StoreError),
 }
 
-impl From<rusqlite::Error> for Halt {
+impl From<rusqlite::Error> for AppendError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<StoreError> for Halt {
+impl From<StoreError> for AppendError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -175,7 +175,7 @@ impl From<StoreError> for Halt {
 
 struct Append<'c> {
     connection: &'c Connection,
-    tail: Tail,
+    end: LogEnd,
     /// What is known of the aggregates' last sequences before the batch, and what it has written since.
     sequences: Option<&'c SequenceCache>,
     written: HashMap<&'c Ref, u64>,
@@ -188,16 +188,16 @@ struct Append<'c> {
 
 impl<'c> Append<'c> {
     fn new(connection: &'c Connection, sequences: Option<&'c SequenceCache>) -> rusqlite::Result<Self> {
-        let tail = connection
-            .prepare_cached(TAIL)?
+        let end = connection
+            .prepare_cached(LOG_END)?
             .query_row([], |row| {
                 let head = LogPosition { position: row.get(0)?, event_id: row.get(1)? };
-                Ok(Tail { head, recorded_at: row.get(2)? })
+                Ok(LogEnd { head, recorded_at: row.get(2)? })
             })
             .optional()?;
         Ok(Self {
             connection,
-            tail: tail.unwrap_or_default(),
+            end: end.unwrap_or_default(),
             sequences,
             written: HashMap::new(),
             conflicts: ConflictSet::default(),
@@ -208,15 +208,25 @@ impl<'c> Append<'c> {
         })
     }
 
-    fn commit(&mut self, commit: &'c Commit, may_be_stored: bool, times: &Times) -> Result<Outcome, Halt> {
-        let outcome = self.decide(commit, may_be_stored, times)?;
+    fn commit(
+        &mut self,
+        commit: &'c Commit,
+        may_be_stored: bool,
+        clock: &BoundedClock,
+    ) -> Result<Outcome, AppendError> {
+        let outcome = self.decide(commit, may_be_stored, clock)?;
         if !outcome.is_committed() {
             self.conflicts.add(commit);
         }
         Ok(outcome)
     }
 
-    fn decide(&mut self, commit: &'c Commit, may_be_stored: bool, times: &Times) -> Result<Outcome, Halt> {
+    fn decide(
+        &mut self,
+        commit: &'c Commit,
+        may_be_stored: bool,
+        clock: &BoundedClock,
+    ) -> Result<Outcome, AppendError> {
         if may_be_stored && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
             let same = known.body_digest == *commit.body_digest() && command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
@@ -224,16 +234,16 @@ impl<'c> Append<'c> {
         if self.conflicts.affects(commit) || self.moved(commit)? {
             return Ok(Outcome::Conflict);
         }
-        let now = times.now();
+        let now = clock.now();
         if commit.keeps_command() {
-            self.check(times, now)?;
+            self.check(clock, now)?;
         }
         let now = now.time();
-        let recorded_at = self.tail.time(now);
+        let recorded_at = self.end.time(now);
         let events = commit.event_count() as u64;
-        let first_position = self.tail.head.position + u64::from(events > 0);
+        let first_position = self.end.head.position + u64::from(events > 0);
         self.insert_events(commit, recorded_at, now)?;
-        let head = self.tail.head;
+        let head = self.end.head;
         if commit.keeps_command() {
             self.command.execute(params![
                 commit.command_id(),
@@ -257,15 +267,15 @@ impl<'c> Append<'c> {
     }
 
     /// Sees that no clock is too far ahead to record an event.
-    fn check(&self, times: &Times, now: Now) -> Result<(), Halt> {
+    fn check(&self, clock: &BoundedClock, now: ClockReading) -> Result<(), AppendError> {
         const LIMIT: &str = "SELECT value FROM meta WHERE key = ?1";
         let days = || {
             let value = self.connection.query_row(LIMIT, [clock::KEY], |row| row.get::<_, String>(0)).optional()?;
             Ok::<_, rusqlite::Error>(value.and_then(|days| days.parse::<u32>().ok()).map(i64::from))
         };
-        match times.check(now, &self.tail, days)? {
+        match clock.check(now, &self.end, days)? {
             None => Ok(()),
-            Some(reason) => Err(Halt::Clock(reason)),
+            Some(reason) => Err(AppendError::Clock(reason)),
         }
     }
 
@@ -294,10 +304,10 @@ impl<'c> Append<'c> {
             let mut sequence = stream.expected();
             for (event, digest) in stream.events().iter().zip(stream.digests()) {
                 sequence += 1;
-                self.tail.advance(recorded_at, now);
+                self.end.advance(recorded_at, now);
                 self.event.execute(params![
-                    self.tail.head.position,
-                    self.tail.head.event_id,
+                    self.end.head.position,
+                    self.end.head.event_id,
                     aggregate.kind(),
                     aggregate.id(),
                     sequence,

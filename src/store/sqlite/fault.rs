@@ -2,9 +2,9 @@
 
 use rusqlite::ErrorCode;
 
-use super::cause;
 use super::file_lock::FileLockError;
-use super::place::Place;
+use super::location::FileLocation;
+use super::open_failure;
 use crate::store::StoreError;
 
 /// What is being done while a file or a connection is opened, and nothing can have been written.
@@ -23,7 +23,7 @@ pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
     StoreError::Database { doing, source: what.into().into() }
 }
 
-impl Place {
+impl FileLocation {
     /// What SQLite says while `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
         if doing == OPENING
@@ -37,13 +37,13 @@ impl Place {
                         | ErrorCode::SystemIoFailure
                 )
             )
-            && let Some(cause) = cause::of(self.path())
+            && let Some(cause) = open_failure::find_cause(self.path())
         {
             return self.unusable(cause);
         }
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                return StoreError::Busy(super::file::BUSY);
+                return StoreError::Busy(super::database_file::BUSY_TIMEOUT);
             }
             Some(ErrorCode::ReadOnly) => {
                 return self.unusable(format!(

@@ -12,8 +12,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::access;
-use super::place::{Place, beside};
+use super::location::{FileLocation, beside};
+use super::permissions;
 
 /// Why there was no turn.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub(super) struct FairFileLock {
 pub(super) struct FileLockGuard<'a>(&'a mut FairFileLock);
 
 impl FairFileLock {
-    pub(super) fn at(place: &Place) -> Self {
-        Self { paths: place.durable().then(|| Paths::beside(place.log())), pair: None }
+    pub(super) fn at(location: &FileLocation) -> Self {
+        Self { paths: location.durable().then(|| Paths::beside(location.log())), pair: None }
     }
 
     /// Takes the turn, waiting at most so long.
@@ -84,7 +84,7 @@ impl Drop for FileLockGuard<'_> {
 }
 
 fn open(path: &Path, log: &Path) -> Result<File, FileLockError> {
-    access::open_lock(path, log).map_err(|error| FileLockError::Io(path.to_owned(), error))
+    permissions::open_lock(path, log).map_err(|error| FileLockError::Io(path.to_owned(), error))
 }
 
 fn tried(file: &File, path: &Path) -> Result<bool, FileLockError> {

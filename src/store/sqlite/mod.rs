@@ -26,23 +26,23 @@
 //! - `views`: the second file
 //! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
 
-mod access;
 mod append;
-mod cause;
 #[cfg(feature = "postgres")]
-pub(in crate::store) mod copy;
+pub(in crate::store) mod backup_writer;
+mod database_file;
+mod durability;
 mod fault;
-mod file;
+mod file_connection;
 mod file_lock;
-mod ids;
-mod link;
-mod medium;
-mod part;
-mod place;
+mod location;
+mod log_end;
+mod maintenance;
+mod open_failure;
+mod partial_backup;
+mod permissions;
 mod pool;
 mod reader;
 mod rows;
-mod upkeep;
 mod views;
 mod watch;
 mod write_lock;
@@ -58,9 +58,9 @@ use tempfile::TempDir;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
 
-use self::file::{LOG, Meta};
+use self::database_file::{LOG, Meta};
 use self::file_lock::FairFileLock;
-use self::place::{Place, Places};
+use self::location::{FileLocation, StoreLocations};
 use self::pool::{Pool, blocking};
 use self::views::SqliteViews;
 use self::watch::Watcher;
@@ -76,9 +76,9 @@ const READERS: u32 = 8;
 
 /// A store on an embedded SQLite file.
 pub struct SqliteStore {
-    place: Place,
+    location: FileLocation,
     /// Why what was acknowledged may be lost although it was synced.
-    weakness: Option<String>,
+    risk: Option<String>,
     writer: Writer,
     readers: Arc<Pool>,
     views: Arc<SqliteViews>,
@@ -89,7 +89,7 @@ pub struct SqliteStore {
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
@@ -99,17 +99,17 @@ impl SqliteStore {
     /// # Errors
     /// When the file is not there and is not to be made, is not a store, is another application's, or cannot be used.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let places = Places::of(url)?;
-        blocking("opening the store", move || Self::open_blocking(places, options)).await
+        let locations = StoreLocations::from_url(url)?;
+        blocking("opening the store", move || Self::open_blocking(locations, options)).await
     }
 
-    fn open_blocking(places: Places, options: OpenOptions) -> Result<Self, StoreError> {
-        let Places { log, views, directory } = places;
+    fn open_blocking(locations: StoreLocations, options: OpenOptions) -> Result<Self, StoreError> {
+        let StoreLocations { log, views, directory } = locations;
         let mut file_lock = FairFileLock::at(&log);
         let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
         let create = options.create || directory.is_some();
-        let (meta, connection) = file::settled(&log, create, &mut file_lock, |file_lock| {
-            let meta = file::prepare(&log, &LOG, &new, create, file_lock)?;
+        let (meta, connection) = database_file::open_with_retry(&log, create, &mut file_lock, |file_lock| {
+            let meta = database_file::prepare(&log, &LOG, &new, create, file_lock)?;
             if meta.app != options.app {
                 return Err(log.unusable(format!(
                     "it belongs to the application `{}`, this one is `{}`: name another file",
@@ -118,9 +118,9 @@ impl SqliteStore {
             }
             Ok((meta, Writer::connect(&log)?))
         })?;
-        let weakness = if log.durable() { medium::weakness(log.path()) } else { None };
-        if let Some(weakness) = &weakness {
-            tracing::warn!(store = log.name(), "acknowledged commands may be lost: {weakness}");
+        let risk = if log.durable() { durability::risk(log.path()) } else { None };
+        if let Some(risk) = &risk {
+            tracing::warn!(store = log.name(), "acknowledged commands may be lost: {risk}");
         }
         let views = Arc::new(SqliteViews::open(views, meta)?);
         // All read the files that the writer has open.
@@ -128,13 +128,13 @@ impl SqliteStore {
         let (head, _) = channel::channel(reader::head(&log, &connection)?);
         // Nobody else can append to a private store.
         let watcher = match log.durable() {
-            true => Some(Watcher::start(&log, file::reader_of(&log, &files)?, head.clone())?),
+            true => Some(Watcher::start(&log, database_file::reader_of(&log, &files)?, head.clone())?),
             false => None,
         };
         let writer = Writer::start(log.clone(), connection, file_lock, options.clock, head.clone())?;
         let at = log.clone();
-        let readers = Pool::new(log.clone(), READERS, move || file::reader_of(&at, &files));
-        Ok(Self { place: log, weakness, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
+        let readers = Pool::new(log.clone(), READERS, move || database_file::reader_of(&at, &files));
+        Ok(Self { location: log, risk, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
     }
 }
 
@@ -158,27 +158,31 @@ impl Store for SqliteStore {
 
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
         let interest = interest.clone();
-        self.readers.run(move |place, connection| reader::read(place, connection, after, limit, &interest)).await
+        self.readers
+            .run(move |location, connection| reader::read(location, connection, after, limit, &interest))
+            .await
     }
 
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let positions = positions.to_vec();
-        self.readers.run(move |place, connection| reader::at(place, connection, positions)).await
+        self.readers.run(move |location, connection| reader::at(location, connection, positions)).await
     }
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         let aggregate = aggregate.clone();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.readers.run(move |place, connection| reader::load(place, connection, &aggregate, after, limit)).await
+        self.readers
+            .run(move |location, connection| reader::load(location, connection, &aggregate, after, limit))
+            .await
     }
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let ids = ids.to_vec();
-        self.readers.run(move |place, connection| reader::commands(place, connection, &ids)).await
+        self.readers.run(move |location, connection| reader::commands(location, connection, &ids)).await
     }
 
     async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        self.readers.run(move |place, connection| reader::position_at(place, connection, time)).await
+        self.readers.run(move |location, connection| reader::position_at(location, connection, time)).await
     }
 
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
@@ -202,20 +206,22 @@ impl Store for SqliteStore {
     }
 
     async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        self.readers.run(upkeep::integrity).await
+        self.readers.run(maintenance::integrity).await
     }
 
     async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         let to = to.to_owned();
-        self.readers.run(move |place, connection| upkeep::backup(place, connection, &to, &mut progress)).await
+        self.readers
+            .run(move |location, connection| maintenance::backup(location, connection, &to, &mut progress))
+            .await
     }
 
     fn describe(&self) -> String {
-        let path = self.place.path().display();
-        match &self.weakness {
-            _ if !self.place.durable() => "SQLite WAL, synchronous=OFF, a private temporary file".to_owned(),
+        let path = self.location.path().display();
+        match &self.risk {
+            _ if !self.location.durable() => "SQLite WAL, synchronous=OFF, a private temporary file".to_owned(),
             None => format!("SQLite WAL, synchronous=FULL, {path}"),
-            Some(weakness) => format!("SQLite WAL, synchronous=FULL, {path} (NOT DURABLE: {weakness})"),
+            Some(risk) => format!("SQLite WAL, synchronous=FULL, {path} (NOT DURABLE: {risk})"),
         }
     }
 

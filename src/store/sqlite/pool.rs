@@ -7,20 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::append::roll_back;
 use super::fault::told;
-use super::link::Link;
-use super::place::Place;
+use super::file_connection::FileConnection;
+use super::location::FileLocation;
 use crate::store::StoreError;
 
 /// Connections that are kept when nobody reads.
 const IDLE: usize = 4;
 
-type Connect = Box<dyn Fn() -> Result<Link, StoreError> + Send + Sync>;
+type Connect = Box<dyn Fn() -> Result<FileConnection, StoreError> + Send + Sync>;
 
 /// A pool of reading connections of one file.
 pub(super) struct Pool {
-    place: Place,
+    location: FileLocation,
     connect: Connect,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<FileConnection>>,
     slots: Arc<Semaphore>,
     size: u32,
 }
@@ -28,27 +28,27 @@ pub(super) struct Pool {
 /// A connection on loan: it goes back when dropped, without a transaction.
 pub(super) struct Loan {
     pool: Arc<Pool>,
-    connection: Option<Link>,
+    connection: Option<FileConnection>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Pool {
     /// `connect` opens one more connection, or says why the file must not be read.
     pub(super) fn new(
-        place: Place,
+        location: FileLocation,
         size: u32,
-        connect: impl Fn() -> Result<Link, StoreError> + Send + Sync + 'static,
+        connect: impl Fn() -> Result<FileConnection, StoreError> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(size as usize));
-        Arc::new(Self { place, connect: Box::new(connect), idle: Mutex::default(), slots, size })
+        Arc::new(Self { location, connect: Box::new(connect), idle: Mutex::default(), slots, size })
     }
 
     /// Runs `read` on a connection of its own, on a thread that may block.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Place, &Connection) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&FileLocation, &Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.with_loan(|loan| read(&loan.pool.place, loan.connection()?)).await
+        self.with_loan(|loan| read(&loan.pool.location, loan.connection()?)).await
     }
 
     /// Runs `read` with a connection that it may keep.
@@ -69,7 +69,7 @@ impl Pool {
         .await
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<FileConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,8 +92,8 @@ impl Loan {
         self.connection.as_deref().ok_or(StoreError::Closed)
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.pool.place
+    pub(super) fn location(&self) -> &FileLocation {
+        &self.pool.location
     }
 }
 

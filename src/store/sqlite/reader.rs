@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::append::roll_back;
-use super::place::Place;
+use super::location::FileLocation;
 use super::rows::{self, select_events};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
@@ -18,33 +18,33 @@ const WINDOW: u64 = 4;
 
 /// Runs `read` on one snapshot.
 fn in_snapshot<T>(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     read: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     connection
         .prepare_cached("BEGIN")
         .and_then(|mut begin| begin.execute([]))
-        .map_err(|error| place.fault(DOING, error))?;
+        .map_err(|error| location.fault(DOING, error))?;
     let result = read();
     roll_back(connection);
     result
 }
 
-pub(super) fn head(place: &Place, connection: &Connection) -> Result<LogPosition, StoreError> {
-    rows::head(connection).map_err(|error| place.fault(DOING, error))
+pub(super) fn head(location: &FileLocation, connection: &Connection) -> Result<LogPosition, StoreError> {
+    rows::head(connection).map_err(|error| location.fault(DOING, error))
 }
 
 pub(super) fn read(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     after: u64,
     limit: usize,
     interest: &Interest,
 ) -> Result<Page, StoreError> {
     let limit = limit.max(1);
-    in_snapshot(place, connection, || {
-        let head = head(place, connection)?;
+    in_snapshot(location, connection, || {
+        let head = head(location, connection)?;
         if head.position <= after {
             return Ok(Page { events: Vec::new(), to: head });
         }
@@ -52,10 +52,10 @@ pub(super) fn read(
         match interest {
             Interest::All => {
                 const ALL: &str = select_events!("WHERE position > ?1 ORDER BY position LIMIT ?2");
-                let mut statement = connection.prepare_cached(ALL).map_err(|error| place.fault(DOING, error))?;
-                rows::events(place, &mut statement, params![after, limit], &mut events)?;
+                let mut statement = connection.prepare_cached(ALL).map_err(|error| location.fault(DOING, error))?;
+                rows::events(location, &mut statement, params![after, limit], &mut events)?;
             }
-            Interest::EventTypes(types) => few(place, connection, after, limit, head, types, &mut events)?,
+            Interest::EventTypes(types) => few(location, connection, after, limit, head, types, &mut events)?,
         }
         let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
         Ok(Page { events, to })
@@ -68,7 +68,7 @@ const FAR: &str = "SELECT position FROM events WHERE event_type = ?1 AND positio
 
 /// Some types only: near by looking at each event, further on by the index, which costs a little for each type.
 fn few(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     after: u64,
     limit: usize,
@@ -77,11 +77,11 @@ fn few(
     events: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
     const NEAR: &str = select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position");
-    let fault = |error| place.fault(DOING, error);
+    let fault = |error| location.fault(DOING, error);
     let window = after.saturating_add(WINDOW.saturating_mul(limit as u64)).min(head.position);
     let wanted: HashSet<&str> = types.iter().map(String::as_str).collect();
     let mut near = connection.prepare_cached(NEAR).map_err(fault)?;
-    rows::wanted_events(place, &mut near, params![after, window], &wanted, limit, events)?;
+    rows::wanted_events(location, &mut near, params![after, window], &wanted, limit, events)?;
     let left = limit.saturating_sub(events.len());
     if left == 0 || window >= head.position {
         return Ok(());
@@ -98,40 +98,40 @@ fn few(
         positions.dedup();
         positions.truncate(left);
     }
-    by_position(place, connection, &positions, events)
+    by_position(location, connection, &positions, events)
 }
 
 fn by_position(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     positions: &[u64],
     events: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
     const ONE: &str = select_events!("WHERE position = ?1");
-    let mut statement = connection.prepare_cached(ONE).map_err(|error| place.fault(DOING, error))?;
+    let mut statement = connection.prepare_cached(ONE).map_err(|error| location.fault(DOING, error))?;
     for position in positions {
-        rows::events(place, &mut statement, [position], events)?;
+        rows::events(location, &mut statement, [position], events)?;
     }
     Ok(())
 }
 
 pub(super) fn at(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     mut positions: Vec<u64>,
 ) -> Result<Vec<Stored>, StoreError> {
     positions.retain(|position| i64::try_from(*position).is_ok());
     positions.sort_unstable();
     positions.dedup();
-    in_snapshot(place, connection, || {
+    in_snapshot(location, connection, || {
         let mut events = Vec::with_capacity(positions.len());
-        by_position(place, connection, &positions, &mut events)?;
+        by_position(location, connection, &positions, &mut events)?;
         Ok(events)
     })
 }
 
 pub(super) fn load(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     aggregate: &Ref,
     after: u64,
@@ -140,14 +140,14 @@ pub(super) fn load(
     const LOAD: &str = select_events!(
         "WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4"
     );
-    let mut statement = connection.prepare_cached(LOAD).map_err(|error| place.fault(DOING, error))?;
+    let mut statement = connection.prepare_cached(LOAD).map_err(|error| location.fault(DOING, error))?;
     let mut events = Vec::new();
-    rows::events(place, &mut statement, params![aggregate.kind(), aggregate.id(), after, limit], &mut events)?;
+    rows::events(location, &mut statement, params![aggregate.kind(), aggregate.id(), after, limit], &mut events)?;
     Ok(events)
 }
 
 pub(super) fn commands(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     ids: &[Uuid],
 ) -> Result<Vec<Option<KnownCommand>>, StoreError> {
@@ -156,14 +156,18 @@ pub(super) fn commands(
         ids.iter().map(|id| Ok(rows::known(&mut statement, *id)?.map(|(known, _)| known))).collect()
     };
     let read: Result<_, rusqlite::Error> = read();
-    read.map_err(|error| place.fault("reading commands", error))
+    read.map_err(|error| location.fault("reading commands", error))
 }
 
 /// Bisects: times never decrease with the position.
-pub(super) fn position_at(place: &Place, connection: &Connection, time: Timestamp) -> Result<u64, StoreError> {
+pub(super) fn position_at(
+    location: &FileLocation,
+    connection: &Connection,
+    time: Timestamp,
+) -> Result<u64, StoreError> {
     // The first whole microsecond that is not before it.
     let time = i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
-    in_snapshot(place, connection, || {
+    in_snapshot(location, connection, || {
         let bisect = || {
             let mut statement = connection.prepare_cached("SELECT recorded_at FROM events WHERE position = ?1")?;
             let (mut low, mut high) = (1, rows::head(connection)?.position + 1);
@@ -174,7 +178,7 @@ pub(super) fn position_at(place: &Place, connection: &Connection, time: Timestam
             }
             Ok(low)
         };
-        bisect().map_err(|error: rusqlite::Error| place.fault(DOING, error))
+        bisect().map_err(|error: rusqlite::Error| location.fault(DOING, error))
     })
 }
 
@@ -186,7 +190,7 @@ mod tests {
     #[test]
     fn a_rare_type_is_found_by_its_index_alone() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(super::super::file::LOG.schema).unwrap();
+        connection.execute_batch(super::super::database_file::LOG.schema).unwrap();
         for _ in 0..2 {
             let plan: String = connection
                 .query_row(&format!("EXPLAIN QUERY PLAN {FAR}"), params!["rare.comet", 1, 9, 5], |row| row.get(3))

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Params, Row};
 use uuid::Uuid;
 
-use super::place::Place;
+use super::location::FileLocation;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{KnownCommand, Receipt, StoreError};
 
@@ -25,14 +25,14 @@ pub(super) use select_events;
 
 /// Runs a query of events to its end.
 pub(super) fn events(
-    place: &Place,
+    location: &FileLocation,
     statement: &mut CachedStatement<'_>,
     parameters: impl Params,
     into: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
     const DOING: &str = "reading events";
-    let mut rows = statement.query(parameters).map_err(|error| place.fault(DOING, error))?;
-    while let Some(row) = rows.next().map_err(|error| place.fault(DOING, error))? {
+    let mut rows = statement.query(parameters).map_err(|error| location.fault(DOING, error))?;
+    while let Some(row) = rows.next().map_err(|error| location.fault(DOING, error))? {
         into.push(stored(row)?);
     }
     Ok(())
@@ -41,7 +41,7 @@ pub(super) fn events(
 /// Runs a query of events until `limit` of them have one of these types. That they are picked here, and not by SQLite,
 /// saves a look-up in a table of its own for each row: a tenth of what reading them costs.
 pub(super) fn wanted_events(
-    place: &Place,
+    location: &FileLocation,
     statement: &mut CachedStatement<'_>,
     parameters: impl Params,
     wanted: &HashSet<&str>,
@@ -49,9 +49,9 @@ pub(super) fn wanted_events(
     into: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
     const DOING: &str = "reading events";
-    let mut rows = statement.query(parameters).map_err(|error| place.fault(DOING, error))?;
+    let mut rows = statement.query(parameters).map_err(|error| location.fault(DOING, error))?;
     while into.len() < limit {
-        let Some(row) = rows.next().map_err(|error| place.fault(DOING, error))? else { break };
+        let Some(row) = rows.next().map_err(|error| location.fault(DOING, error))? else { break };
         let event_type = row.get_ref(5).ok().and_then(|value| value.as_str().ok());
         // Many in a row are of one type.
         let as_before = into.last().is_some_and(|last| Some(last.event_type.as_str()) == event_type);

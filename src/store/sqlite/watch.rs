@@ -7,8 +7,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::link::Link;
-use super::place::Place;
+use super::file_connection::FileConnection;
+use super::location::FileLocation;
 use super::rows;
 use crate::events::LogPosition;
 use crate::store::StoreError;
@@ -23,12 +23,12 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn start(
-        place: &Place,
-        connection: Link,
+        location: &FileLocation,
+        connection: FileConnection,
         head: watch::Sender<LogPosition>,
     ) -> Result<Self, StoreError> {
         let (stop, stopped) = mpsc::channel();
-        let name = place.name().to_owned();
+        let name = location.name().to_owned();
         let look = move || {
             let mut seen = version(&connection);
             refresh(&connection, &head);

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::append::{append_and_commit, roll_back};
-use super::ids::Times;
-use super::link::Link;
-use super::place::Place;
+use super::file_connection::FileConnection;
+use super::location::FileLocation;
+use super::log_end::BoundedClock;
 use super::reader;
-use super::writer::{Answer, acknowledge};
+use super::writer::{Answer, check_files_after_commit};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Batch, Outcome, StoreError, WriteLock};
 
@@ -41,7 +41,12 @@ impl WriteLockServer {
 
     /// Serves the session in the open transaction until it appends, is dropped or its time is over; answers the
     /// head if it moved.
-    pub(super) fn serve(self, place: &Place, connection: &Link, times: &Times) -> Option<LogPosition> {
+    pub(super) fn serve(
+        self,
+        location: &FileLocation,
+        connection: &FileConnection,
+        clock: &BoundedClock,
+    ) -> Option<LogPosition> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             let Ok(request) = self.requests.recv_timeout(left) else {
@@ -50,15 +55,15 @@ impl WriteLockServer {
             };
             match request {
                 Request::Load { aggregate, after, reply } => {
-                    let checked = connection.files().check().map_err(|reason| place.moved(reason));
-                    let load = |()| reader::load(place, connection, &aggregate, after, i64::MAX);
+                    let checked = connection.files().check().map_err(|reason| location.moved(reason));
+                    let load = |()| reader::load(location, connection, &aggregate, after, i64::MAX);
                     let _ = reply.send(checked.and_then(load));
                 }
                 Request::Append { batch, reply } => {
-                    let checked = connection.files().check().map_err(|reason| place.moved(reason));
+                    let checked = connection.files().check().map_err(|reason| location.moved(reason));
                     let result = checked.and_then(|()| {
-                        let appended = append_and_commit(place, connection, &batch, times)?;
-                        acknowledge(place, connection.files())?;
+                        let appended = append_and_commit(location, connection, &batch, clock)?;
+                        check_files_after_commit(location, connection.files())?;
                         Ok(appended)
                     });
                     roll_back(connection);

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::append::{answer, append, begin, roll_back};
+use super::database_file::{self, LOCK_WAIT};
 use super::fault::told;
-use super::file::{self, LOCK_WAIT};
+use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
-use super::ids::Times;
-use super::link::{Files, Link};
-use super::place::Place;
+use super::location::FileLocation;
+use super::log_end::BoundedClock;
 use super::write_lock::{WriteLockClient, WriteLockServer};
 use crate::events::LogPosition;
 use crate::store::sequence_cache::SequenceCache;
@@ -33,29 +33,30 @@ pub(super) struct Writer(Mutex<mpsc::Sender<Request>>);
 
 impl Writer {
     /// The connection that a writer needs.
-    pub(super) fn connect(place: &Place) -> Result<Link, StoreError> {
+    pub(super) fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
         // Many: a page that many commits change is copied to the file once.
-        let connection = file::writer(place, 8_000)?;
-        file::synchronous(place, &connection, "FULL")?;
+        let connection = database_file::writer(location, 8_000)?;
+        database_file::synchronous(location, &connection, "FULL")?;
         // They are for those who write around the application. What is appended here has types that keep them, and to be
         // able to undo a statement in which a check calls a function, SQLite would keep a journal for each.
         connection
             .pragma_update(None, "ignore_check_constraints", true)
-            .map_err(|error| place.fault("opening the store", error))?;
+            .map_err(|error| location.fault("opening the store", error))?;
         Ok(connection)
     }
 
     pub(super) fn start(
-        place: Place,
-        connection: Link,
+        location: FileLocation,
+        connection: FileConnection,
         file_lock: FairFileLock,
         clock: Clock,
         head: watch::Sender<LogPosition>,
     ) -> Result<Self, StoreError> {
         let (send, receive) = mpsc::channel();
-        let times = Times::new(clock, !place.durable());
-        let mut thread = Thread { place, connection, file_lock, times, head, sequences: SequenceCache::default() };
-        let name = thread.place.name().to_owned();
+        let clock = BoundedClock::new(clock, !location.durable());
+        let mut thread =
+            Thread { location, connection, file_lock, clock, head, sequences: SequenceCache::default() };
+        let name = thread.location.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
                 if let Request::Close { reply } = request {
@@ -105,10 +106,10 @@ impl Writer {
 }
 
 struct Thread {
-    place: Place,
-    connection: Link,
+    location: FileLocation,
+    connection: FileConnection,
     file_lock: FairFileLock,
-    times: Times,
+    clock: BoundedClock,
     head: watch::Sender<LogPosition>,
     sequences: SequenceCache,
 }
@@ -145,16 +146,16 @@ impl Thread {
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let files = self.connection.files();
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
-            let outcomes = answer(&self.place, &self.connection, batch, &self.times, self.sequences.head());
+            let outcomes = answer(&self.location, &self.connection, batch, &self.clock, self.sequences.head());
             let outcomes = outcomes.inspect_err(|error| forget(&mut self.sequences, error))?;
-            files.check().map_err(|reason| self.place.moved(reason))?;
+            files.check().map_err(|reason| self.location.moved(reason))?;
             return Ok(outcomes);
         }
-        let _guard = self.file_lock.lock(LOCK_WAIT).map_err(|why| self.place.lock_error(why, LOCK_WAIT))?;
-        files.check().map_err(|reason| self.place.moved(reason))?;
-        let appended = append(&self.place, &self.connection, batch, &self.times, &mut self.sequences);
+        let _guard = self.file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
+        files.check().map_err(|reason| self.location.moved(reason))?;
+        let appended = append(&self.location, &self.connection, batch, &self.clock, &mut self.sequences);
         let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.sequences, error))?;
-        acknowledge(&self.place, files)?;
+        check_files_after_commit(&self.location, files)?;
         publish(&self.head, head);
         Ok(outcomes)
     }
@@ -167,18 +168,18 @@ impl Thread {
         let guard = match self.file_lock.lock(left) {
             Ok(guard) => guard,
             Err(why) => {
-                let _ = reply.send(Err(self.place.lock_error(why, wait)));
+                let _ = reply.send(Err(self.location.lock_error(why, wait)));
                 return;
             }
         };
-        if let Err(error) = begin(&self.place, &self.connection, "BEGIN IMMEDIATE") {
+        if let Err(error) = begin(&self.location, &self.connection, "BEGIN IMMEDIATE") {
             let _ = reply.send(Err(error));
             return;
         }
         let (session, held) = WriteLockServer::new(hold);
         // Nobody there to take it: `held` sees that at once and lets go.
         let _ = reply.send(Ok(session));
-        let head = held.serve(&self.place, &self.connection, &self.times);
+        let head = held.serve(&self.location, &self.connection, &self.clock);
         roll_back(&self.connection);
         drop(guard);
         publish(&self.head, head);
@@ -187,8 +188,8 @@ impl Thread {
 
 /// Whether what was just committed is in the log that everybody else sees. If the file was removed or replaced since the
 /// commit began, it is not known whether somebody copied it before or after, or puts it back.
-pub(super) fn acknowledge(place: &Place, files: &Files) -> Result<(), StoreError> {
-    files.check().map_err(|reason| StoreError::OutcomeUnknown(place.moved(reason).into()))
+pub(super) fn check_files_after_commit(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
+    files.check().map_err(|reason| StoreError::OutcomeUnknown(location.moved(reason).into()))
 }
 
 /// What is not there any more is said once; the next batch stands on the log as it is now.

@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Place, open_at, reason};
+use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{commit, committed};
 
 /// Runs an ignored test of this module as a process of its own, after these lines of a shell.
-fn child(place: &Place, test: &str, mut command: Command, lines: &str) {
+fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
     let program = std::env::current_exe().unwrap();
     let run = format!("store::sqlite::tests::causes::{test} --exact --ignored --nocapture");
     command.args(["-ec", &format!("{lines}; exec '{}' {run}", program.display())]);
-    let output = command.env("ANNALS_TEST_DIRECTORY", place.0.path()).output().unwrap();
+    let output = command.env("ANNALS_TEST_DIRECTORY", dir.0.path()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
@@ -38,10 +38,10 @@ async fn made(path: &Path) {
 /// Where nobody may mount, the test fails and says so.
 #[tokio::test]
 async fn a_full_disk_and_a_read_only_file_system_are_named_when_a_store_is_opened() {
-    let place = Place::new();
-    let lines = format!("mount -t tmpfs -o size=2m annals '{}'", place.0.path().display());
-    child(&place, "on_a_full_disk", mounting(), &lines);
-    child(&place, "on_a_read_only_file_system", mounting(), &lines);
+    let dir = TestDirectory::new();
+    let lines = format!("mount -t tmpfs -o size=2m annals '{}'", dir.0.path().display());
+    child(&dir, "on_a_full_disk", mounting(), &lines);
+    child(&dir, "on_a_read_only_file_system", mounting(), &lines);
 }
 
 #[tokio::test]
@@ -75,9 +75,9 @@ async fn on_a_read_only_file_system() {
 
 #[tokio::test]
 async fn too_many_open_files_are_named_when_a_store_is_opened() {
-    let place = Place::new();
-    made(&place.log()).await;
-    child(&place, "with_too_many_files", Command::new("sh"), "ulimit -n 100");
+    let dir = TestDirectory::new();
+    made(&dir.log()).await;
+    child(&dir, "with_too_many_files", Command::new("sh"), "ulimit -n 100");
 }
 
 #[tokio::test]

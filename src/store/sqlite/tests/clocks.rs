@@ -1,11 +1,11 @@
 //! The machine's clock, and the file system's promise.
 
-use super::{Place, open_at, reason};
+use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{batch, commit, committed};
 
 /// Behind the store's back, the log's last event is made older than it is: as if the machine's clock had jumped ahead.
-fn age(place: &Place, days: i64) {
-    let raw = place.raw();
+fn age(dir: &TestDirectory, days: i64) {
+    let raw = dir.raw();
     let older = format!(
         "DROP TRIGGER events_stay; UPDATE events SET recorded_at = recorded_at - {days} * 86400000000; \
          CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'annals: events are never changed'); END"
@@ -15,15 +15,15 @@ fn age(place: &Place, days: i64) {
 
 #[tokio::test]
 async fn a_machine_whose_clock_is_years_ahead_of_the_log_appends_nothing_until_it_is_allowed() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    age(&place, 3_653);
+    age(&dir, 3_653);
     let refused = reason(store.append(batch([commit(2).on("tally:a", 1, 1)])).await);
     assert!(refused.contains("the clock of the machine says") && refused.contains("clock_ahead_days"), "{refused}");
     assert_eq!(store.head().await.unwrap().position, 1);
     let (_, statement) = refused.split_once("with: ").unwrap();
-    place.raw().execute_batch(statement).unwrap();
+    dir.raw().execute_batch(statement).unwrap();
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
 }
 
@@ -31,10 +31,10 @@ async fn a_machine_whose_clock_is_years_ahead_of_the_log_appends_nothing_until_i
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_log_in_memory_is_described_as_one_that_is_not_durable() {
-    let place = Place(tempfile::tempdir_in("/dev/shm").unwrap());
-    let words = place.open().await.describe();
+    let dir = TestDirectory(tempfile::tempdir_in("/dev/shm").unwrap());
+    let words = dir.open().await.describe();
     assert!(words.contains("NOT DURABLE: tmpfs"), "{words}");
-    let place = Place(tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap());
-    let words = open_at(&place.log(), true).await.unwrap().describe();
+    let dir = TestDirectory(tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap());
+    let words = open_at(&dir.log(), true).await.unwrap().describe();
     assert!(!words.contains("NOT DURABLE"), "{words}");
 }

@@ -1,98 +1,95 @@
-//! Files that are not what they should be.
+//! FileIdentities that are not what they should be.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::{Place, open_at, reason};
+use super::{TestDirectory, open_at, reason};
 use crate::events::LogPosition;
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
 use crate::store::{GenerationId, Interest, NoteKind, StoreError};
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_by_its_number() {
-    let place = Place::new();
-    place.open().await.close().await;
-    place.raw().pragma_update(None, "user_version", 7).unwrap();
-    let refused = open_at(&place.log(), true).await.map(|_| ());
+    let dir = TestDirectory::new();
+    dir.open().await.close().await;
+    dir.raw().pragma_update(None, "user_version", 7).unwrap();
+    let refused = open_at(&dir.log(), true).await.map(|_| ());
     assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 1 })), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
-    let place = Place::new();
-    place.raw().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
-    let before = fs::read(place.log()).unwrap();
-    assert!(reason(open_at(&place.log(), true).await).contains("another program: name another file"));
-    assert_eq!(fs::read(place.log()).unwrap(), before);
+    let dir = TestDirectory::new();
+    dir.raw().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
+    let before = fs::read(dir.log()).unwrap();
+    assert!(reason(open_at(&dir.log(), true).await).contains("another program: name another file"));
+    assert_eq!(fs::read(dir.log()).unwrap(), before);
 
-    let place = Place::new();
-    fs::write(place.log(), "just a text, of some length, that is no database at all".repeat(20)).unwrap();
-    assert!(reason(open_at(&place.log(), true).await).contains("no SQLite database"));
-    assert!(!place.views().exists(), "nothing is made beside it");
+    let dir = TestDirectory::new();
+    fs::write(dir.log(), "just a text, of some length, that is no database at all".repeat(20)).unwrap();
+    assert!(reason(open_at(&dir.log(), true).await).contains("no SQLite database"));
+    assert!(!dir.views().exists(), "nothing is made beside it");
 
-    let place = Place::new();
-    fs::write(place.log(), "").unwrap();
+    let dir = TestDirectory::new();
+    fs::write(dir.log(), "").unwrap();
     assert!(
-        matches!(open_at(&place.log(), false).await, Err(StoreError::Missing(_))),
+        matches!(open_at(&dir.log(), false).await, Err(StoreError::Missing(_))),
         "an empty file holds no store"
     );
-    place.open().await;
+    dir.open().await;
 }
 
 #[tokio::test]
 async fn a_directory_that_is_not_there_is_asked_for() {
-    let place = Place::new();
-    let path = place.0.path().join("shop/log.db");
+    let dir = TestDirectory::new();
+    let path = dir.0.path().join("shop/log.db");
     assert!(reason(open_at(&path, true).await).contains("make it first"));
     assert!(matches!(open_at(&path, false).await, Err(StoreError::Missing(_))));
-    assert!(open_at(place.0.path(), true).await.is_err(), "a directory is no file");
+    assert!(open_at(dir.0.path(), true).await.is_err(), "a directory is no file");
 }
 
 /// Guarantee 18: disposable.
 #[tokio::test]
 async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     let head = committed(&*store, commit(1).on("tally:a", 0, 3)).await.head;
     let (generation_id, at) = store.views().live("roster", 1).await.unwrap();
     store.views().begin(&generation_id, at, head).await.unwrap().unwrap().commit().await.unwrap();
     store.close().await;
-    fs::remove_file(place.views()).unwrap();
-    let store = place.open().await;
+    fs::remove_file(dir.views()).unwrap();
+    let store = dir.open().await;
     assert_eq!(store.views().live("roster", 1).await.unwrap(), (generation_id, LogPosition::default()));
     assert_eq!(store.head().await.unwrap(), head);
 }
 
 #[tokio::test]
 async fn a_views_file_that_is_damaged_or_of_another_log_is_to_be_deleted() {
-    let (place, other) = (Place::new(), Place::new());
-    place.open().await.close().await;
+    let (dir, other) = (TestDirectory::new(), TestDirectory::new());
+    dir.open().await.close().await;
     other.open().await.close().await;
-    fs::copy(other.views(), place.views()).unwrap();
-    assert!(reason(open_at(&place.log(), true).await).contains("another log: delete it"));
-    fs::write(place.views(), "no database".repeat(1_000)).unwrap();
-    assert!(reason(open_at(&place.log(), true).await).contains("delete it"));
+    fs::copy(other.views(), dir.views()).unwrap();
+    assert!(reason(open_at(&dir.log(), true).await).contains("another log: delete it"));
+    fs::write(dir.views(), "no database".repeat(1_000)).unwrap();
+    assert!(reason(open_at(&dir.log(), true).await).contains("delete it"));
 }
 
 /// Guarantee 16: the place of a lost tail is given to another event. (A snapshot of the tail: see `aggregates::tests`.)
 #[tokio::test]
 async fn a_backup_is_a_store_and_its_log_goes_on_with_other_events() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2)).await;
-    let copy = place.0.path().join("copy.db");
+    let copy = dir.0.path().join("copy.db");
     store.backup(&copy, Box::new(|_, _| {})).await.unwrap();
     let backed_up = log(&*store).await;
     let lost = committed(&*store, commit(2).on("tally:a", 2, 2)).await;
     store.close().await;
-    assert!(
-        !place.0.path().join("log.db-wal").exists(),
-        "closing leaves nothing that a restored log would take in"
-    );
+    assert!(!dir.0.path().join("log.db-wal").exists(), "closing leaves nothing that a restored log would take in");
 
-    fs::rename(&copy, place.log()).unwrap();
-    let store = place.open().await;
+    fs::rename(&copy, dir.log()).unwrap();
+    let store = dir.open().await;
     assert_eq!(log(&*store).await, backed_up);
     let other = committed(&*store, commit(3).on("tally:a", 2, 2)).await;
     assert_eq!(other.head.position, lost.head.position);
@@ -102,12 +99,12 @@ async fn a_backup_is_a_store_and_its_log_goes_on_with_other_events() {
 /// Issue 16: a snapshot of version 2 may hold a state that never was, so none of them is kept; what the projections made is.
 #[tokio::test]
 async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2)).await;
     store.views().set_note("roster", 1, NoteKind::Stop, Some("it stopped".to_owned())).await.unwrap();
     store.close().await;
-    let raw = rusqlite::Connection::open(place.views()).unwrap();
+    let raw = rusqlite::Connection::open(dir.views()).unwrap();
     raw.execute_batch(
         "DROP TABLE snapshots; CREATE TABLE snapshots (aggregate_type TEXT NOT NULL, aggregate_id TEXT NOT NULL, \
          sequence INTEGER NOT NULL, event_id BLOB NOT NULL, shape TEXT NOT NULL, state TEXT NOT NULL, \
@@ -115,13 +112,13 @@ async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
          INSERT INTO snapshots VALUES ('tally', 'a', 2, zeroblob(16), 'x', '{}'); PRAGMA user_version = 2",
     )
     .unwrap();
-    let store = place.open().await;
+    let store = dir.open().await;
     assert_eq!(store.list_snapshots().await.unwrap(), []);
     assert_eq!(store.views().note("roster", 1, NoteKind::Stop).await.unwrap().as_deref(), Some("it stopped"));
     let columns = "SELECT group_concat(name) FROM pragma_table_info('snapshots')";
     let columns = |raw: &rusqlite::Connection| raw.query_row(columns, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(columns(&raw), "aggregate_type,aggregate_id,sequence,event_id,digest,shape,state");
-    let fresh = Place::new();
+    let fresh = TestDirectory::new();
     fresh.open().await.close().await;
     assert_eq!(columns(&raw), columns(&rusqlite::Connection::open(fresh.views()).unwrap()));
 }
@@ -134,7 +131,7 @@ async fn a_memory_store_takes_no_room_once_it_is_closed() {
         create: false,
     };
     let store = crate::store::sqlite::SqliteStore::open("sqlite::memory:", options).await.unwrap();
-    let directory = store.place.path().parent().unwrap().to_owned();
+    let directory = store.location.path().parent().unwrap().to_owned();
     let store: Box<dyn crate::store::Store> = Box::new(store);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     assert!(directory.exists());
@@ -144,8 +141,8 @@ async fn a_memory_store_takes_no_room_once_it_is_closed() {
 
 #[tokio::test]
 async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
-    let place = Place::new();
-    let views = place.open().await.views();
+    let dir = TestDirectory::new();
+    let views = dir.open().await.views();
     let (generation_id, at) = views.live("roster", 1).await.unwrap();
     let to = LogPosition { position: 1, event_id: uuid::Uuid::from_u128(1) };
     let mut transaction = views.begin(&generation_id, at, to).await.unwrap().unwrap();
@@ -167,25 +164,25 @@ fn asks_for_rights(reason: &str) -> bool {
 /// Root may write everything: the child is nobody, where it may read its own program.
 #[tokio::test]
 async fn a_store_that_may_not_be_written_says_what_to_do() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     store.close().await;
     let set = |path: &std::path::Path, mode: u32| {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     };
-    let program = place.0.path().join("program");
+    let program = dir.0.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     set(&program, 0o755);
     for (directory, file) in [(0o777, 0o444), (0o555, 0o444)] {
-        for path in [place.log(), place.views()] {
+        for path in [dir.log(), dir.views()] {
             set(&path, file);
         }
-        set(place.0.path(), directory);
+        set(dir.0.path(), directory);
         let mut command = Command::new(&program);
         command.args(["store::sqlite::tests::files::as_nobody", "--exact", "--ignored", "--nocapture"]);
-        command.env("ANNALS_TEST_DIRECTORY", place.0.path()).current_dir("/");
-        if place.raw().execute_batch("BEGIN IMMEDIATE").is_ok() {
+        command.env("ANNALS_TEST_DIRECTORY", dir.0.path()).current_dir("/");
+        if dir.raw().execute_batch("BEGIN IMMEDIATE").is_ok() {
             // The rights do not bind this user: root.
             command.uid(65_534).gid(65_534);
         }
@@ -194,7 +191,7 @@ async fn a_store_that_may_not_be_written_says_what_to_do() {
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{directory:o} {file:o}: {text}");
         assert!(text.contains("1 passed"), "{text}");
-        set(place.0.path(), 0o777);
+        set(dir.0.path(), 0o777);
     }
 }
 
@@ -218,13 +215,13 @@ async fn as_nobody() {
 /// A small file system of the child's own is filled up.
 #[tokio::test]
 async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
-    let place = Place::new();
-    let path = place.0.path().display();
+    let dir = TestDirectory::new();
+    let path = dir.0.path().display();
     let mount = format!("mount -t tmpfs -o size=4m annals '{path}'");
     let alone = |script: String| {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", &script]);
-        command.env("ANNALS_TEST_DIRECTORY", place.0.path());
+        command.env("ANNALS_TEST_DIRECTORY", dir.0.path());
         command
     };
     if !alone(mount.clone()).output().is_ok_and(|output| output.status.success()) {

@@ -18,9 +18,9 @@ use crate::store::conformance::bench::APP;
 use crate::store::{OpenOptions, Store, StoreError, open};
 
 /// A directory for one log.
-struct Place(TempDir);
+struct TestDirectory(TempDir);
 
-impl Place {
+impl TestDirectory {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }

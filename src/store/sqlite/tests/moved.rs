@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Place, open_at, reason};
+use super::{TestDirectory, open_at, reason};
 use crate::events::Ref;
 use crate::store::conformance::bench::{APP, batch, commit, committed, duplicate, log};
 use crate::store::{OpenOptions, Store, StoreError};
 
 /// The log and the two files that SQLite keeps beside it.
-fn files(place: &Place) -> [PathBuf; 3] {
-    ["log.db", "log.db-wal", "log.db-shm"].map(|name| place.0.path().join(name))
+fn files(dir: &TestDirectory) -> [PathBuf; 3] {
+    ["log.db", "log.db-wal", "log.db-shm"].map(|name| dir.0.path().join(name))
 }
 
 /// What every operation says, none of which may succeed.
@@ -34,11 +34,11 @@ async fn refusals(store: &dyn Store) -> Vec<String> {
 #[tokio::test]
 async fn nothing_is_acknowledged_once_a_file_of_the_log_is_gone_and_all_is_once_it_is_back() {
     for victim in 0..3 {
-        let place = Place::new();
-        let store = place.open().await;
+        let dir = TestDirectory::new();
+        let store = dir.open().await;
         committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-        let file = &files(&place)[victim];
-        let aside = place.0.path().join("aside");
+        let file = &files(&dir)[victim];
+        let aside = dir.0.path().join("aside");
         fs::rename(file, &aside).unwrap();
         for refusal in refusals(&*store).await {
             let says = format!("{} was removed while this program had it open", file.display());
@@ -53,29 +53,29 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_gone_and_all_is_once_
         committed(&*store, commit(2).on("tally:a", 1, 1)).await;
         assert_eq!(log(&*store).await.len(), 2);
         store.close().await;
-        assert_eq!(log(&*place.open().await).await.len(), 2);
+        assert_eq!(log(&*dir.open().await).await.len(), 2);
     }
 }
 
 /// Nor does the first program, when it ends, take away what the second has acknowledged.
 #[tokio::test]
 async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowledges() {
-    let place = Place::new();
-    let first = place.open().await;
+    let dir = TestDirectory::new();
+    let first = dir.open().await;
     committed(&*first, commit(1).on("tally:a", 0, 1)).await;
-    let copy = place.0.path().join("copy.db");
+    let copy = dir.0.path().join("copy.db");
     first.backup(&copy, Box::new(|_, _| {})).await.unwrap();
-    fs::rename(&copy, place.log()).unwrap();
-    fs::remove_file(&files(&place)[1]).unwrap();
-    fs::remove_file(&files(&place)[2]).unwrap();
+    fs::rename(&copy, dir.log()).unwrap();
+    fs::remove_file(&files(&dir)[1]).unwrap();
+    fs::remove_file(&files(&dir)[2]).unwrap();
 
-    let second = place.open().await;
+    let second = dir.open().await;
     let acknowledged = committed(&*second, commit(2).on("tally:a", 1, 1)).await;
     assert_eq!(acknowledged.first_position, 2);
     refusals(&*first).await;
     first.close().await;
-    assert!(files(&place).iter().all(|file| file.exists()), "they are the second program's");
-    let third = place.open().await;
+    assert!(files(&dir).iter().all(|file| file.exists()), "they are the second program's");
+    let third = dir.open().await;
     assert_eq!(third.head().await.unwrap(), acknowledged.head);
     committed(&*second, commit(3).on("tally:a", 2, 1)).await;
     assert_eq!(third.integrity().await.unwrap(), Vec::new());
@@ -84,22 +84,22 @@ async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowle
 /// SQLite would begin a new log, and remove with the -wal file what was acknowledged.
 #[tokio::test]
 async fn no_new_log_is_begun_beside_the_wal_of_one_that_was_moved_away() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
-    let [file, wal, _] = files(&place);
-    let aside = place.0.path().join("aside");
+    let [file, wal, _] = files(&dir);
+    let aside = dir.0.path().join("aside");
     fs::rename(&file, &aside).unwrap();
     let refused = reason(open_at(&file, true).await);
     assert!(refused.contains("log.db-wal is: move the file back"), "{refused}");
     assert!(!file.exists() && wal.exists());
     fs::rename(&aside, &file).unwrap();
-    assert_eq!(log(&*place.open().await).await.len(), 1);
+    assert_eq!(log(&*dir.open().await).await.len(), 1);
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
 }
 
 /// A store whose writer does `work` once while a transaction is open.
-async fn open_with<F: FnOnce() + Send + 'static>(place: &Place, work: F) -> Arc<dyn Store> {
+async fn open_with<F: FnOnce() + Send + 'static>(dir: &TestDirectory, work: F) -> Arc<dyn Store> {
     let hook: Arc<Mutex<Option<F>>> = Arc::default();
     let clock = {
         let hook = hook.clone();
@@ -111,7 +111,7 @@ async fn open_with<F: FnOnce() + Send + 'static>(place: &Place, work: F) -> Arc<
         })
     };
     let options = OpenOptions { app: APP.to_owned(), clock, create: true };
-    let store = crate::store::open(&format!("sqlite://{}", place.log().display()), options).await.unwrap();
+    let store = crate::store::open(&format!("sqlite://{}", dir.log().display()), options).await.unwrap();
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     *hook.lock().unwrap() = Some(work);
     store
@@ -124,22 +124,22 @@ fn swap(from: &Path, to: &Path) -> impl FnOnce() + Send + use<> {
 
 #[tokio::test]
 async fn a_log_that_is_removed_during_a_commit_leaves_its_outcome_unknown() {
-    let place = Place::new();
-    let aside = place.0.path().join("aside");
-    let store = open_with(&place, swap(&place.log(), &aside)).await;
+    let dir = TestDirectory::new();
+    let aside = dir.0.path().join("aside");
+    let store = open_with(&dir, swap(&dir.log(), &aside)).await;
     let sent = batch([commit(2).fresh().on("tally:a", 1, 1)]);
     let lost = store.append(sent.clone()).await;
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
     // Sent again it is found, although its id is new: a sending of it was lost.
-    fs::rename(&aside, place.log()).unwrap();
+    fs::rename(&aside, dir.log()).unwrap();
     let receipt = duplicate(store.append(sent.again()).await.unwrap()[0]);
     assert_eq!((receipt.first_position, log(&*store).await.len()), (2, 2));
 }
 
 #[tokio::test]
 async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outcome() {
-    let place = Place::new();
-    let store = open_with(&place, swap(&place.log(), &place.0.path().join("aside"))).await;
+    let dir = TestDirectory::new();
+    let store = open_with(&dir, swap(&dir.log(), &dir.0.path().join("aside"))).await;
     let session = store.write_lock(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
     let lost = session.append(batch([commit(2).on("tally:a", 1, 1)])).await;
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
@@ -148,15 +148,15 @@ async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outco
 /// A link to the log is followed: its -wal lies beside the file that it leads to.
 #[tokio::test]
 async fn a_log_behind_a_link_is_used_and_a_link_that_leads_elsewhere_is_noticed() {
-    let (place, far) = (Place::new(), Place::new());
+    let (dir, far) = (TestDirectory::new(), TestDirectory::new());
     far.open().await.close().await;
-    std::os::unix::fs::symlink(far.log(), place.log()).unwrap();
-    let store = place.open().await;
+    std::os::unix::fs::symlink(far.log(), dir.log()).unwrap();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     assert!(files(&far)[1].exists());
-    let other = Place::new();
+    let other = TestDirectory::new();
     open_at(&other.log(), true).await.unwrap().close().await;
-    fs::remove_file(place.log()).unwrap();
-    std::os::unix::fs::symlink(other.log(), place.log()).unwrap();
+    fs::remove_file(dir.log()).unwrap();
+    std::os::unix::fs::symlink(other.log(), dir.log()).unwrap();
     refusals(&*store).await;
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{Place, open_at};
+use super::{TestDirectory, open_at};
 use crate::store::conformance::bench::{aggregate, append, assert_in_order, batch, commit, committed, log};
 use crate::store::{Outcome, StoreError};
 
 /// Starts a process that appends to `name` until it is killed, writing a line for each receipt.
-fn writer(place: &Place, name: &str) -> Child {
+fn writer(dir: &TestDirectory, name: &str) -> Child {
     let test = "store::sqlite::tests::processes::writes_until_it_is_killed";
     Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored", "--nocapture"])
-        .env("ANNALS_TEST_LOG", place.log())
+        .env("ANNALS_TEST_LOG", dir.log())
         .env("ANNALS_TEST_NAME", name)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -63,13 +63,13 @@ fn receipts(child: &mut Child) -> Vec<(usize, String)> {
 /// X1, A11: kill -9 at any moment: no gap, nothing that was answered is lost, no half commit, no starved process.
 #[tokio::test]
 async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answered() {
-    let place = Place::new();
+    let dir = TestDirectory::new();
     let mut acknowledged = [Vec::new(), Vec::new()];
     for round in 0..5 {
-        let mut children = [writer(&place, "tally:one"), writer(&place, "tally:two")];
+        let mut children = [writer(&dir, "tally:one"), writer(&dir, "tally:two")];
         tokio::time::sleep(Duration::from_millis(400 + round * 73)).await;
         // A third process, this one, gets its turn as well.
-        let store = place.open().await;
+        let store = dir.open().await;
         committed(&*store, commit(round.into()).on(&format!("tally:{round}"), 0, 1)).await;
         for child in &mut children {
             child.kill().unwrap();
@@ -93,9 +93,9 @@ async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answere
 /// Guarantee 18: a program that knows no turns holds SQLite's own lock for a moment.
 #[tokio::test]
 async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() {
-    let place = Place::new();
-    let store = place.open().await;
-    let raw = place.raw();
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
+    let raw = dir.raw();
     raw.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waiting = tokio::spawn(async move {
         committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -112,8 +112,8 @@ async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() 
 /// A batch that writes nothing waits for nobody's turn.
 #[tokio::test]
 async fn a_refusal_is_answered_while_another_process_holds_the_turn() {
-    let place = Place::new();
-    let (store, other) = (place.open().await, place.open().await);
+    let dir = TestDirectory::new();
+    let (store, other) = (dir.open().await, dir.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let session = other.write_lock(Duration::from_secs(5), Duration::from_secs(20)).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(5), append(&*store, [commit(2).read("tally:a", 1)]));
@@ -124,7 +124,7 @@ async fn a_refusal_is_answered_while_another_process_holds_the_turn() {
 /// Whatever the clock does, the writer answers and goes on.
 #[tokio::test]
 async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
-    let place = Place::new();
+    let dir = TestDirectory::new();
     let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let clock = {
         let broken = broken.clone();
@@ -134,7 +134,7 @@ async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
         })
     };
     let options = crate::store::OpenOptions { app: "x".to_owned(), clock, create: true };
-    let url = format!("sqlite://{}", place.log().display());
+    let url = format!("sqlite://{}", dir.log().display());
     let store = crate::store::open(&url, options).await.unwrap();
     match store.append(batch([commit(1).on("tally:a", 0, 1)])).await {
         Err(StoreError::Database { source, .. }) => assert!(source.to_string().contains("stands still")),

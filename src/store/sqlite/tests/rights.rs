@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use super::super::access::distrust;
-use super::{Place, open_at, reason};
+use super::super::permissions::distrust;
+use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{batch, commit, committed};
 
 fn mode(path: &Path) -> u32 {
@@ -17,8 +17,8 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// All files of a directory, by name.
-fn names(place: &Place) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(place.0.path())
+fn names(dir: &TestDirectory) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir.0.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -28,11 +28,11 @@ fn names(place: &Place) -> Vec<String> {
 
 #[tokio::test]
 async fn all_files_of_a_store_and_its_backup_are_for_their_owner_alone() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     store.views().live("roster", 1).await.unwrap();
-    store.backup(&place.0.path().join("copy.db"), Box::new(|_, _| {})).await.unwrap();
+    store.backup(&dir.0.path().join("copy.db"), Box::new(|_, _| {})).await.unwrap();
     let expected = [
         "copy.db",
         "log.db",
@@ -44,26 +44,26 @@ async fn all_files_of_a_store_and_its_backup_are_for_their_owner_alone() {
         "log.views.db-shm",
         "log.views.db-wal",
     ];
-    assert_eq!(names(&place), expected);
+    assert_eq!(names(&dir), expected);
     for name in expected {
-        assert_eq!(mode(&place.0.path().join(name)), 0o600, "{name}");
+        assert_eq!(mode(&dir.0.path().join(name)), 0o600, "{name}");
     }
 }
 
 /// As SQLite has it for the -wal and -shm files.
 #[tokio::test]
 async fn those_who_may_write_the_log_may_write_what_lies_beside_it() {
-    let place = Place::new();
-    place.open().await.close().await;
-    let lock = place.0.path().join("log.db.lock");
+    let dir = TestDirectory::new();
+    dir.open().await.close().await;
+    let lock = dir.0.path().join("log.db.lock");
     for (log, beside) in [(0o660, 0o660), (0o644, 0o600), (0o640, 0o600)] {
-        set_mode(&place.log(), log);
-        fs::remove_file(place.views()).unwrap();
+        set_mode(&dir.log(), log);
+        fs::remove_file(dir.views()).unwrap();
         fs::remove_file(&lock).unwrap();
-        let store = place.open().await;
+        let store = dir.open().await;
         append_one(&*store).await;
         store.close().await;
-        assert_eq!((mode(&lock), mode(&place.views())), (beside, beside), "{log:o}");
+        assert_eq!((mode(&lock), mode(&dir.views())), (beside, beside), "{log:o}");
     }
 }
 
@@ -75,22 +75,22 @@ async fn append_one(store: &dyn crate::store::Store) {
 /// Earlier releases made them so: whoever may open a lock file may lock it, and then nobody writes.
 #[tokio::test]
 async fn a_lock_file_that_everybody_may_open_is_closed_to_them() {
-    let place = Place::new();
-    place.open().await.close().await;
-    let locks = ["log.db.lock", "log.db.lock-next"].map(|name| place.0.path().join(name));
+    let dir = TestDirectory::new();
+    dir.open().await.close().await;
+    let locks = ["log.db.lock", "log.db.lock-next"].map(|name| dir.0.path().join(name));
     locks.iter().for_each(|lock| set_mode(lock, 0o644));
-    append_one(&*place.open().await).await;
+    append_one(&*dir.open().await).await;
     assert_eq!(locks.map(|lock| mode(&lock)), [0o600, 0o600]);
 }
 
 #[tokio::test]
 async fn a_link_in_the_place_of_a_lock_is_not_followed() {
-    let place = Place::new();
-    place.open().await.close().await;
-    let (lock, elsewhere) = (place.0.path().join("log.db.lock"), place.0.path().join("elsewhere"));
+    let dir = TestDirectory::new();
+    dir.open().await.close().await;
+    let (lock, elsewhere) = (dir.0.path().join("log.db.lock"), dir.0.path().join("elsewhere"));
     fs::remove_file(&lock).unwrap();
     symlink(&elsewhere, &lock).unwrap();
-    let store = place.open().await;
+    let store = dir.open().await;
     let refused = reason(store.append(batch([commit(1).on("tally:a", 0, 1)])).await);
     assert!(refused.contains("log.db.lock") && refused.contains("remove it"), "{refused}");
     assert!(!elsewhere.exists(), "nothing is made where a link leads");
@@ -102,22 +102,22 @@ async fn a_link_in_the_place_of_a_lock_is_not_followed() {
 #[tokio::test]
 async fn files_of_a_stranger_are_refused_where_strangers_may_put_them() {
     const STRANGER: u32 = 12_345;
-    let place = Place::new();
-    place.open().await.close().await;
-    let files = [place.log(), place.views(), place.0.path().join("log.db.lock"), place.0.path().join("log.db-wal")];
+    let dir = TestDirectory::new();
+    dir.open().await.close().await;
+    let files = [dir.log(), dir.views(), dir.0.path().join("log.db.lock"), dir.0.path().join("log.db-wal")];
     fs::write(&files[3], "").unwrap();
     let root = chown(&files[3], Some(STRANGER), Some(STRANGER)).is_ok();
-    let own = fs::metadata(place.0.path()).unwrap();
+    let own = fs::metadata(dir.0.path()).unwrap();
     for file in &files {
         for (mode, refused) in [(0o777, root), (0o775, root), (0o755, false)] {
-            set_mode(place.0.path(), mode);
+            set_mode(dir.0.path(), mode);
             if root {
                 chown(file, Some(STRANGER), Some(STRANGER)).unwrap();
             }
-            let found = distrust(file, &place.log()).unwrap();
+            let found = distrust(file, &dir.log()).unwrap();
             assert_eq!(found.is_some(), refused, "{} in {mode:o}: {found:?}", file.display());
             if refused && mode == 0o777 {
-                let appended = match open_at(&place.log(), true).await {
+                let appended = match open_at(&dir.log(), true).await {
                     Ok(store) => store.append(batch([commit(1).on("tally:a", 0, 1)])).await.map(drop),
                     Err(error) => Err(error),
                 };
@@ -128,15 +128,15 @@ async fn files_of_a_stranger_are_refused_where_strangers_may_put_them() {
         chown(file, Some(own.uid()), Some(own.gid())).unwrap();
     }
     fs::remove_file(&files[3]).unwrap();
-    set_mode(place.0.path(), 0o777);
-    append_one(&*place.open().await).await;
+    set_mode(dir.0.path(), 0o777);
+    append_one(&*dir.open().await).await;
 }
 
 #[tokio::test]
 async fn what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_not() {
-    let place = Place::new();
-    let store = place.open().await;
-    let part = |digit: &str| place.0.path().join(format!("old.db.{}.part", digit.repeat(32)));
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
+    let part = |digit: &str| dir.0.path().join(format!("old.db.{}.part", digit.repeat(32)));
     for digit in ["a", "b", "c"] {
         fs::create_dir(part(digit)).unwrap();
     }
@@ -146,8 +146,8 @@ async fn what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_n
     }
     let under_way = fs::File::open(part("b").join("annals-backup.lock")).unwrap();
     under_way.lock().unwrap();
-    let copy = place.0.path().join("copy.db");
-    let inside = place.0.path().to_owned();
+    let copy = dir.0.path().join("copy.db");
+    let inside = dir.0.path().to_owned();
     let look = move |_, _| {
         let is_part = |name: &str| name.starts_with("copy.db.") && name.ends_with(".part");
         let parts = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap());
@@ -156,11 +156,11 @@ async fn what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_n
         assert_eq!(mode(&mine[0].path()), 0o700, "nobody else looks into it");
     };
     store.backup(&copy, Box::new(look)).await.unwrap();
-    let left: Vec<_> = names(&place).into_iter().filter(|name| name.ends_with(".part")).collect();
+    let left: Vec<_> = names(&dir).into_iter().filter(|name| name.ends_with(".part")).collect();
     assert_eq!(left, [part("b").file_name().unwrap().to_str().unwrap()]);
     let refused = store.backup(&copy, Box::new(|_, _| {})).await.unwrap_err();
     assert!(format!("{refused:?}").contains("is there already"), "{refused:?}");
     drop(under_way);
-    store.backup(&place.0.path().join("next.db"), Box::new(|_, _| {})).await.unwrap();
-    assert!(!names(&place).iter().any(|name| name.ends_with(".part")));
+    store.backup(&dir.0.path().join("next.db"), Box::new(|_, _| {})).await.unwrap();
+    assert!(!names(&dir).iter().any(|name| name.ends_with(".part")));
 }

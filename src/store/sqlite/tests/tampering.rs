@@ -6,19 +6,19 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::Place;
+use super::TestDirectory;
 use crate::events::Types;
 use crate::store::check::check;
 use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is_shown_as_it_says, filled, found};
 use crate::store::conformance::bench::{commit, committed, id};
-use crate::store::sqlite::file::LOG;
+use crate::store::sqlite::database_file::LOG;
 use crate::store::{FindingKind, Store};
 use crate::text::hex;
 
 #[tokio::test]
 async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     filled(&*store).await;
     let copy = "SELECT position, zeroblob(16), aggregate_type, aggregate_id, sequence, event_type, event_version, \
                 '{}', metadata, command_id, occurred_at, recorded_at, digest FROM events WHERE position = 3";
@@ -26,7 +26,7 @@ async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
         let changed = copy.replacen(what, with, 1);
         format!("INSERT OR REPLACE INTO events {changed}")
     };
-    let raw = place.raw();
+    let raw = dir.raw();
     for sql in [
         "UPDATE events SET payload = '{}' WHERE position = 3",
         "UPDATE OR REPLACE events SET position = 1 WHERE position = 3",
@@ -70,9 +70,9 @@ fn edit(raw: &Connection, sql: &str) {
 }
 
 #[async_trait]
-impl Edited for Place {
+impl Edited for TestDirectory {
     async fn open(&self) -> Arc<dyn Store> {
-        Place::open(self).await
+        TestDirectory::open(self).await
     }
 
     async fn edit(&self, sql: &str) {
@@ -98,7 +98,7 @@ impl Edited for Place {
 
 #[tokio::test]
 async fn each_edit_of_rows_is_found_or_named_as_not_covered() {
-    each_edit_is_shown_as_it_says(Place::new, EDITS).await;
+    each_edit_is_shown_as_it_says(TestDirectory::new, EDITS).await;
 }
 
 #[tokio::test]
@@ -130,20 +130,20 @@ async fn each_edit_of_this_store_alone_is_found() {
         ("ALTER TABLE events ADD COLUMN more TEXT", Found(PROTECTION, "table events was changed")),
         ("ALTER TABLE commands ADD COLUMN more TEXT", Found(PROTECTION, "table commands was changed")),
     ];
-    each_edit_is_shown_as_it_says(Place::new, &edits).await;
+    each_edit_is_shown_as_it_says(TestDirectory::new, &edits).await;
 }
 
 #[tokio::test]
 async fn a_cut_tail_is_shown_by_a_checkpoint() {
-    tests::a_cut_tail_is_shown_by_a_checkpoint(Place::new()).await;
+    tests::a_cut_tail_is_shown_by_a_checkpoint(TestDirectory::new()).await;
 }
 
 #[tokio::test]
 async fn a_missing_or_changed_trigger_is_found() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     filled(&*store).await;
-    let raw = place.raw();
+    let raw = dir.raw();
     raw.execute_batch("DROP TRIGGER events_stay; DROP TRIGGER events_remain").unwrap();
     raw.execute_batch("CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT 1; END").unwrap();
     let findings: Vec<String> = found(&*store, None).await.into_iter().map(|found| found.problem).collect();
@@ -153,12 +153,12 @@ async fn a_missing_or_changed_trigger_is_found() {
 /// Around a row that cannot be read, all others are looked at, and each once.
 #[tokio::test]
 async fn an_unreadable_row_hides_no_other() {
-    let place = Place::new();
-    let store = place.open().await;
+    let dir = TestDirectory::new();
+    let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2_500)).await;
     let edits = "UPDATE events SET payload = 'x' WHERE position IN (1199, 1201, 2500); \
                  UPDATE events SET aggregate_type = 'Not a kind' WHERE position IN (1200, 1, 2400)";
-    edit(&place.raw(), edits);
+    edit(&dir.raw(), edits);
     let report = check(&*store, &Types::default(), None, &mut |_, _| {}).await.unwrap();
     assert_eq!(report.events, 2_500);
     assert_eq!(

@@ -1,75 +1,75 @@
 //! Opening the views file, and making it anew when somebody has removed or replaced it: all in it comes from the log.
 
-use super::super::file::{self, LOCK_WAIT, Meta, VIEWS};
+use super::super::database_file::{self, LOCK_WAIT, Meta, VIEWS};
+use super::super::file_connection::FileConnection;
 use super::super::file_lock::FairFileLock;
-use super::super::link::Link;
-use super::super::place::Place;
+use super::super::location::FileLocation;
 use crate::store::StoreError;
 
 /// The views file of one log.
 pub(super) struct ViewsFile {
-    place: Place,
+    location: FileLocation,
     meta: Meta,
 }
 
 impl ViewsFile {
-    pub(super) fn new(place: Place, meta: Meta) -> Self {
-        Self { place, meta }
+    pub(super) fn new(location: FileLocation, meta: Meta) -> Self {
+        Self { location, meta }
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn location(&self) -> &FileLocation {
+        &self.location
     }
 
     /// Runs `connect` once the file is there and is the views of this log.
-    fn open(&self, connect: impl Fn() -> Result<Link, StoreError>) -> Result<Link, StoreError> {
-        file::settled(&self.place, true, &mut FairFileLock::at(&self.place), |file_lock| {
-            let found = file::prepare(&self.place, &VIEWS, &self.meta, true, file_lock)?;
+    fn open(&self, connect: impl Fn() -> Result<FileConnection, StoreError>) -> Result<FileConnection, StoreError> {
+        database_file::open_with_retry(&self.location, true, &mut FairFileLock::at(&self.location), |file_lock| {
+            let found = database_file::prepare(&self.location, &VIEWS, &self.meta, true, file_lock)?;
             if found.log_id != self.meta.log_id {
-                let instead = self.place.instead();
-                return Err(self.place.unusable(format!("it was made from another log: {instead}")));
+                let instead = self.location.instead();
+                return Err(self.location.unusable(format!("it was made from another log: {instead}")));
             }
             connect()
         })
     }
 
-    pub(super) fn writer(&self) -> Result<Link, StoreError> {
+    pub(super) fn writer(&self) -> Result<FileConnection, StoreError> {
         self.open(|| {
             // Few: while much is written to the disk at once, the log's commits wait for it.
-            let connection = file::writer(&self.place, 300)?;
+            let connection = database_file::writer(&self.location, 300)?;
             // What is lost can be made anew; the checkpoint is lost with it.
-            file::synchronous(&self.place, &connection, "NORMAL")?;
+            database_file::synchronous(&self.location, &connection, "NORMAL")?;
             Ok(connection)
         })
     }
 
-    pub(super) fn reader(&self) -> Result<Link, StoreError> {
-        match file::reader(&self.place) {
-            Ok(connection) if file::is_made(&VIEWS, &connection) => Ok(connection),
-            _ => self.open(|| file::reader(&self.place)),
+    pub(super) fn reader(&self) -> Result<FileConnection, StoreError> {
+        match database_file::reader(&self.location) {
+            Ok(connection) if database_file::is_made(&VIEWS, &connection) => Ok(connection),
+            _ => self.open(|| database_file::reader(&self.location)),
         }
     }
 
     /// A writing connection in place of one whose files are not at their paths any more.
-    pub(super) fn writer_again(&self, lost: &Link) -> Result<Link, StoreError> {
-        tracing::warn!(file = %self.place.path().display(), "the views file was removed or replaced: it is made anew");
+    pub(super) fn writer_again(&self, lost: &FileConnection) -> Result<FileConnection, StoreError> {
+        tracing::warn!(file = %self.location.path().display(), "the views file was removed or replaced: it is made anew");
         self.remove_remains(lost)?;
         self.writer()
     }
 
     /// Removes a database file that has lost its -wal or -shm file. SQLite would go on with the -shm file that this
     /// process has open for it, beside a -wal file of another content.
-    fn remove_remains(&self, lost: &Link) -> Result<(), StoreError> {
-        let mut file_lock = FairFileLock::at(&self.place);
+    fn remove_remains(&self, lost: &FileConnection) -> Result<(), StoreError> {
+        let mut file_lock = FairFileLock::at(&self.location);
         // Another process may be at the same.
-        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| self.place.lock_error(why, LOCK_WAIT))?;
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
         if !lost.files().has_database() {
             return Ok(());
         }
         for path in lost.files().paths() {
-            file::remove_if_there(path).map_err(|error| {
+            database_file::remove_if_there(path).map_err(|error| {
                 let path = path.display();
-                self.place.unusable(format!("{path} cannot be removed ({error}): remove it"))
+                self.location.unusable(format!("{path} cannot be removed ({error}): remove it"))
             })?;
         }
         Ok(())

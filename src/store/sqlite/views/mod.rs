@@ -27,9 +27,9 @@ use uuid::Uuid;
 
 use self::file::ViewsFile;
 use self::transaction::{Open, SqliteTransaction, SqliteViewSnapshot};
-use super::file::Meta;
-use super::link::Link;
-use super::place::Place;
+use super::database_file::Meta;
+use super::file_connection::FileConnection;
+use super::location::FileLocation;
 use super::pool::{Pool, blocking};
 use crate::events::{LogPosition, Ref};
 use crate::store::{
@@ -44,17 +44,17 @@ const READERS: u32 = 64;
 pub(super) struct SqliteViews {
     file: Arc<ViewsFile>,
     /// One connection writes; `None` once it is closed.
-    writer: Arc<Mutex<Option<Link>>>,
+    writer: Arc<Mutex<Option<FileConnection>>>,
     readers: Arc<Pool>,
 }
 
 impl SqliteViews {
     /// Opens the views of the log that `meta` is of.
-    pub(super) fn open(place: Place, meta: Meta) -> Result<Self, StoreError> {
-        let file = Arc::new(ViewsFile::new(place, meta));
+    pub(super) fn open(location: FileLocation, meta: Meta) -> Result<Self, StoreError> {
+        let file = Arc::new(ViewsFile::new(location, meta));
         let writer = Arc::new(Mutex::new(Some(file.writer()?)));
         let read = file.clone();
-        let readers = Pool::new(file.place().clone(), READERS, move || read.reader());
+        let readers = Pool::new(file.location().clone(), READERS, move || read.reader());
         Ok(Self { file, writer, readers })
     }
 
@@ -72,11 +72,11 @@ impl SqliteViews {
         let guard = self.writer.clone().lock_owned().await;
         let file = self.file.clone();
         blocking(DOING, move || {
-            let (open, place) = (Open::begin(&file, guard)?, file.place());
-            let Some(result) = work(open.connection()?).map_err(|error| place.fault(DOING, error))? else {
+            let (open, location) = (Open::begin(&file, guard)?, file.location());
+            let Some(result) = work(open.connection()?).map_err(|error| location.fault(DOING, error))? else {
                 return Ok(None);
             };
-            open.commit(place)?;
+            open.commit(location)?;
             Ok(Some(result))
         })
         .await
@@ -87,7 +87,9 @@ impl SqliteViews {
         find: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.readers
-            .run(move |place, connection| find(connection).map_err(|error| place.fault("reading the views", error)))
+            .run(move |location, connection| {
+                find(connection).map_err(|error| location.fault("reading the views", error))
+            })
             .await
     }
 
@@ -143,11 +145,11 @@ impl Views for SqliteViews {
         let begun = blocking(DOING, move || {
             let open = Open::begin(&file, guard)?;
             let moved = generations::advance(open.connection()?, &generation_id, from, to)
-                .map_err(|error| file.place().fault(DOING, error))?;
+                .map_err(|error| file.location().fault(DOING, error))?;
             Ok(moved.then_some(open))
         });
         let Some(open) = begun.await? else { return Ok(None) };
-        Ok(Some(Box::new(SqliteTransaction::new(self.file.place().clone(), prefix, open))))
+        Ok(Some(Box::new(SqliteTransaction::new(self.file.location().clone(), prefix, open))))
     }
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {

@@ -6,10 +6,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::super::append::roll_back;
 use super::super::fault::told;
-use super::super::link::Link;
-use super::super::place::Place;
+use super::super::file_connection::FileConnection;
+use super::super::location::FileLocation;
 use super::super::pool::{Loan, blocking};
-use super::file::ViewsFile;
+use super::database_file::ViewsFile;
 use super::statement::Statement;
 use super::{DOING, generations, names};
 use crate::events::LogPosition;
@@ -19,19 +19,22 @@ use crate::store::{Dialect, Row, StoreError, Transaction, ViewSnapshot};
 const TRIES: u32 = 3;
 
 /// The writing connection with a transaction open: rolled back when dropped, wherever that happens.
-pub(super) struct Open(OwnedMutexGuard<Option<Link>>);
+pub(super) struct Open(OwnedMutexGuard<Option<FileConnection>>);
 
 impl Open {
-    pub(super) fn begin(file: &ViewsFile, mut guard: OwnedMutexGuard<Option<Link>>) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        file: &ViewsFile,
+        mut guard: OwnedMutexGuard<Option<FileConnection>>,
+    ) -> Result<Self, StoreError> {
         if let Some(connection) = guard.as_mut().filter(|connection| connection.files().check().is_err()) {
             *connection = file.writer_again(connection)?;
         }
-        let (place, open) = (file.place(), Self(guard));
+        let (location, open) = (file.location(), Self(guard));
         let connection = open.connection()?;
         roll_back(connection);
         let mut tries = 1;
         loop {
-            match connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| place.fault(DOING, error)) {
+            match connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| location.fault(DOING, error)) {
                 Ok(()) => return Ok(open),
                 Err(StoreError::Busy(_)) if tries < TRIES => tries += 1,
                 Err(StoreError::Busy(wait)) => return Err(StoreError::Busy(wait * tries)),
@@ -44,8 +47,8 @@ impl Open {
         self.0.as_deref().ok_or(StoreError::Closed)
     }
 
-    pub(super) fn commit(self, place: &Place) -> Result<(), StoreError> {
-        self.connection()?.execute_batch("COMMIT").map_err(|error| place.fault(DOING, error))
+    pub(super) fn commit(self, location: &FileLocation) -> Result<(), StoreError> {
+        self.connection()?.execute_batch("COMMIT").map_err(|error| location.fault(DOING, error))
     }
 }
 
@@ -58,15 +61,15 @@ impl Drop for Open {
 }
 
 pub(super) struct SqliteTransaction {
-    place: Place,
+    location: FileLocation,
     prefix: String,
     /// Away while a statement runs; gone for good if its caller stopped waiting for it.
     open: Option<Open>,
 }
 
 impl SqliteTransaction {
-    pub(super) fn new(place: Place, prefix: String, open: Open) -> Self {
-        Self { place, prefix, open: Some(open) }
+    pub(super) fn new(location: FileLocation, prefix: String, open: Open) -> Self {
+        Self { location, prefix, open: Some(open) }
     }
 
     async fn run<T: Send + 'static>(
@@ -131,8 +134,8 @@ impl Transaction for SqliteTransaction {
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let open = self.open.take().ok_or_else(|| told(DOING, "the transaction was given up"))?;
-        let place = self.place.clone();
-        blocking(DOING, move || open.commit(&place)).await
+        let location = self.location.clone();
+        blocking(DOING, move || open.commit(&location)).await
     }
 }
 
@@ -146,7 +149,7 @@ impl SqliteViewSnapshot {
     pub(super) fn begin(loan: Loan, name: &str, version: u64) -> Result<Self, StoreError> {
         let connection = loan.connection()?;
         let live = connection.execute_batch("BEGIN").and_then(|()| generations::live(connection, name, version));
-        let live = live.map_err(|error| loan.place().fault("reading the views", error))?;
+        let live = live.map_err(|error| loan.location().fault("reading the views", error))?;
         let (generation_id, head) = live.ok_or_else(|| told("reading the views", format!("`{name}` is gone")))?;
         Ok(Self { prefix: names::prefix(&generation_id), head, loan: Some(loan) })
     }

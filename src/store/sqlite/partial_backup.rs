@@ -8,10 +8,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::access;
 use super::fault::told;
-use super::place::beside;
-use super::upkeep::BACKUP;
+use super::location::beside;
+use super::maintenance::BACKUP;
+use super::permissions;
 use crate::store::StoreError;
 
 const SUFFIX: &str = ".part";
@@ -21,13 +21,13 @@ const FILE: &str = "copy.db";
 const TRIES: u32 = 5;
 
 /// A place for the file, removed when dropped.
-pub(super) struct Part {
+pub(super) struct PartialBackup {
     directory: PathBuf,
     file: PathBuf,
     _lock: File,
 }
 
-impl Part {
+impl PartialBackup {
     /// A place beside `to`, whose name must be free.
     pub(super) fn beside(to: &Path) -> Result<Self, StoreError> {
         if to.exists() {
@@ -53,14 +53,14 @@ impl Part {
 
     fn make(to: &Path) -> io::Result<Self> {
         let directory = beside(to, &format!(".{}{SUFFIX}", uuid::Uuid::new_v4().simple()));
-        access::create_directory(&directory)?;
+        permissions::create_directory(&directory)?;
         let lock_path = directory.join(LOCK);
         let lock = File::create_new(&lock_path)?;
         lock.lock()?;
         let part = Self { file: directory.join(FILE), directory, _lock: lock };
         // Removed by another backup before it was locked: NotFound.
         fs::metadata(lock_path)?;
-        access::create(&part.file, None)?;
+        permissions::create(&part.file, None)?;
         Ok(part)
     }
 
@@ -82,7 +82,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialBackup {
     fn drop(&mut self) {
         // What remains of a failed backup; after a successful one, the file's second name. What cannot be removed now, the
         // next backup tries to remove again.

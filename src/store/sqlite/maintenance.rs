@@ -5,10 +5,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::database_file::{self, LOG};
 use super::fault::told;
-use super::file::{self, LOG};
-use super::part::Part;
-use super::place::Place;
+use super::location::FileLocation;
+use super::partial_backup::PartialBackup;
 use crate::store::{Finding, FindingKind, StoreError};
 
 pub(super) const BACKUP: &str = "making a backup";
@@ -16,7 +16,7 @@ pub(super) const BACKUP: &str = "making a backup";
 const STEP: i32 = 1_000;
 
 /// What `PRAGMA integrity_check` finds, what is not as this crate makes it, and where events and commands disagree.
-pub(super) fn integrity(place: &Place, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
+pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
     let check = || -> rusqlite::Result<Vec<Finding>> {
         let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
             connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
@@ -25,35 +25,35 @@ pub(super) fn integrity(place: &Place, connection: &Connection) -> Result<Vec<Fi
             |kind, problems: Vec<String>| problems.into_iter().map(move |problem| Finding::new(kind, problem));
         let mut file = texts("PRAGMA integrity_check")?;
         file.retain(|finding| finding != "ok");
-        let schema = file::schema_differences(connection, &LOG)?;
+        let schema = database_file::schema_differences(connection, &LOG)?;
         let rows = texts(include_str!("integrity.sql"))?;
         Ok(findings(FindingKind::Log, file)
             .chain(findings(FindingKind::Protection, schema))
             .chain(findings(FindingKind::Log, rows))
             .collect())
     };
-    check().map_err(|error| place.fault("checking the file", error))
+    check().map_err(|error| location.fault("checking the file", error))
 }
 
 /// Copies the log as of now. The copy has its name only when it is whole, and never takes that of another file.
 pub(super) fn backup(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), StoreError> {
-    let part = Part::beside(to)?;
-    copy(place, connection, part.file(), progress)?;
+    let part = PartialBackup::beside(to)?;
+    copy(location, connection, part.file(), progress)?;
     part.take_name(to)
 }
 
 fn copy(
-    place: &Place,
+    location: &FileLocation,
     connection: &Connection,
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), StoreError> {
-    let source = |error| place.fault(BACKUP, error);
+    let source = |error| location.fault(BACKUP, error);
     let target = |error: rusqlite::Error| {
         told(
             BACKUP,

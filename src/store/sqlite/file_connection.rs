@@ -13,19 +13,19 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::place::beside;
+use super::location::beside;
 
 /// Device and inode.
 type Identity = (u64, u64);
 
 /// A database file with its -wal and its -shm, and which files those paths named at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Files {
+pub(super) struct FileIdentities {
     paths: Arc<[PathBuf; 3]>,
     found: [Option<Identity>; 3],
 }
 
-impl Files {
+impl FileIdentities {
     /// The files that are there now.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         // SQLite follows a link to the database, and keeps the other two beside the file that it leads to.
@@ -81,23 +81,23 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
 }
 
 /// A connection of which it is known which files it has open.
-pub(super) struct Link {
+pub(super) struct FileConnection {
     connection: Connection,
-    files: Files,
+    files: FileIdentities,
 }
 
-impl Link {
+impl FileConnection {
     /// `connection` must have read: only then are all its files open.
-    pub(super) fn new(connection: Connection, files: Files) -> Self {
+    pub(super) fn new(connection: Connection, files: FileIdentities) -> Self {
         Self { connection, files }
     }
 
-    pub(super) fn files(&self) -> &Files {
+    pub(super) fn files(&self) -> &FileIdentities {
         &self.files
     }
 }
 
-impl Deref for Link {
+impl Deref for FileConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -105,7 +105,7 @@ impl Deref for Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for FileConnection {
     fn drop(&mut self) {
         // The last connection to a file removes the -wal by its path: that of the file which lies there now.
         if self.files.check().is_err() {

@@ -8,7 +8,7 @@ use crate::store::clock::{self, Skew};
 use crate::store::event_ids::next_id;
 
 /// The application's clock, bounded by the machine's.
-pub(super) struct Times {
+pub(super) struct BoundedClock {
     clock: Clock,
     /// Nobody else appends to a private store: its clock may say anything.
     private: bool,
@@ -17,43 +17,43 @@ pub(super) struct Times {
 
 /// One reading of the clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
+pub(super) struct ClockReading {
     /// What the application's clock says.
     said: Timestamp,
     /// What the machine's clock says.
     own: Timestamp,
 }
 
-impl Now {
+impl ClockReading {
     /// The earlier of the two.
     pub(super) fn time(self) -> Timestamp {
         self.said.min(self.own)
     }
 }
 
-impl Times {
+impl BoundedClock {
     pub(super) fn new(clock: Clock, private: bool) -> Self {
         Self { clock, private, skew: Skew::default() }
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(super) fn now(&self) -> ClockReading {
         let said = (self.clock)();
-        Now { said, own: if self.private { said } else { Timestamp::now() } }
+        ClockReading { said, own: if self.private { said } else { Timestamp::now() } }
     }
 
     /// Sees that an event can be recorded now; answers why not. `days` looks the operator's limit up.
     pub(super) fn check<E>(
         &self,
-        now: Now,
-        tail: &Tail,
+        now: ClockReading,
+        end: &LogEnd,
         days: impl FnOnce() -> Result<Option<i64>, E>,
     ) -> Result<Option<String>, E> {
-        let Now { said, own } = now;
+        let ClockReading { said, own } = now;
         if self.private {
             return Ok(None);
         }
-        let last = match Timestamp::from_microsecond(tail.recorded_at) {
-            Ok(last) if tail.head.position > 0 => last,
+        let last = match Timestamp::from_microsecond(end.recorded_at) {
+            Ok(last) if end.head.position > 0 => last,
             Ok(_) => own,
             Err(error) => return Ok(Some(format!("the time of its last event cannot be read ({error})"))),
         };
@@ -74,13 +74,13 @@ impl Times {
 
 /// The end of the log, as the append moves it on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tail {
+pub(super) struct LogEnd {
     pub(super) head: LogPosition,
     /// Microseconds since 1970.
     pub(super) recorded_at: i64,
 }
 
-impl Tail {
+impl LogEnd {
     /// The time of what is recorded now: the clock's, or that of the last event if the clock is behind it.
     pub(super) fn time(&self, clock: Timestamp) -> i64 {
         let now = clock.as_microsecond();

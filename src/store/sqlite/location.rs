@@ -11,7 +11,7 @@ const MEMORY: &str = "sqlite::memory:";
 
 /// A database file of a store, and how it is spoken of.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct FileLocation {
     name: String,
     path: PathBuf,
     log: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Place {
     durable: bool,
 }
 
-impl Place {
+impl FileLocation {
     /// The URL, or the file's name.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -52,16 +52,16 @@ impl Place {
 }
 
 /// The files of a store.
-pub(super) struct Places {
-    pub(super) log: Place,
-    pub(super) views: Place,
+pub(super) struct StoreLocations {
+    pub(super) log: FileLocation,
+    pub(super) views: FileLocation,
     /// Of a private store: removed with its files when dropped.
     pub(super) directory: Option<TempDir>,
 }
 
-impl Places {
+impl StoreLocations {
     /// The files that a URL names.
-    pub(super) fn of(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn from_url(url: &str) -> Result<Self, StoreError> {
         if url == MEMORY {
             let directory =
                 tempfile::Builder::new().prefix("annals-").tempdir().map_err(|error| StoreError::Unusable {
@@ -94,7 +94,7 @@ impl Places {
         };
         let durable = directory.is_none();
         Self {
-            views: Place {
+            views: FileLocation {
                 name: if durable { views_path.display().to_string() } else { url.to_owned() },
                 path: views_path,
                 log: path.clone(),
@@ -102,7 +102,7 @@ impl Places {
                 repair: "delete it while no program has it open: all in it is made anew from the log",
                 durable,
             },
-            log: Place {
+            log: FileLocation {
                 name: url.to_owned(),
                 log: path.clone(),
                 path,
@@ -128,13 +128,13 @@ mod tests {
 
     #[test]
     fn a_url_names_a_log_and_its_views() {
-        let places = Places::of("sqlite://shop/log.db").unwrap();
-        assert_eq!(places.log.path(), Path::new("shop/log.db"));
-        assert_eq!(places.views.path(), Path::new("shop/log.views.db"));
-        let places = Places::of("sqlite:///var/log.1").unwrap();
-        assert_eq!(places.views.path(), Path::new("/var/log.1.views.db"));
+        let locations = StoreLocations::from_url("sqlite://shop/log.db").unwrap();
+        assert_eq!(locations.log.path(), Path::new("shop/log.db"));
+        assert_eq!(locations.views.path(), Path::new("shop/log.views.db"));
+        let locations = StoreLocations::from_url("sqlite:///var/log.1").unwrap();
+        assert_eq!(locations.views.path(), Path::new("/var/log.1.views.db"));
         for bad in ["sqlite://", "sqlite:log.db", "postgres://log", "log.db", "sqlite://logs/"] {
-            assert!(matches!(Places::of(bad), Err(StoreError::UnknownUrl(_))), "{bad}");
+            assert!(matches!(StoreLocations::from_url(bad), Err(StoreError::UnknownUrl(_))), "{bad}");
         }
     }
 
@@ -142,7 +142,9 @@ mod tests {
     #[test]
     fn parameters_of_a_url_are_refused_by_name() {
         for bad in ["sqlite://x.db?mode=rwc", "sqlite://x.db?", "sqlite::memory:?cache=shared"] {
-            let Err(StoreError::Unusable { reason, .. }) = Places::of(bad) else { panic!("{bad} is refused") };
+            let Err(StoreError::Unusable { reason, .. }) = StoreLocations::from_url(bad) else {
+                panic!("{bad} is refused")
+            };
             let (_, parameters) = bad.split_once('?').unwrap();
             assert!(reason.contains(&format!("`{parameters}`")), "{reason}");
         }
@@ -150,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_memory_store_is_a_private_directory_that_goes_away() {
-        let one = Places::of(MEMORY).unwrap();
-        let other = Places::of(MEMORY).unwrap();
+        let one = StoreLocations::from_url(MEMORY).unwrap();
+        let other = StoreLocations::from_url(MEMORY).unwrap();
         assert_ne!(one.log.path(), other.log.path());
         let directory = one.directory.as_ref().unwrap().path().to_owned();
         assert!(directory.is_dir());

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::access;
+use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
-use super::link::{Files, Link};
-use super::place::{Place, beside};
+use super::location::{FileLocation, beside};
+use super::permissions;
 use crate::store::StoreError;
 
 /// How long a connection waits for SQLite's own lock: only a program that knows no turns keeps it for long.
-pub(super) const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for its turn.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
 
@@ -64,8 +64,8 @@ enum State {
 }
 
 /// A connection that writes, and copies what it wrote to the file whenever that is so many pages.
-pub(super) fn writer(place: &Place, pages: u32) -> Result<Link, StoreError> {
-    let connection = connect(place)?;
+pub(super) fn writer(location: &FileLocation, pages: u32) -> Result<FileConnection, StoreError> {
+    let connection = connect(location)?;
     let settings = || {
         // 16 MB, measured: SQLite walks its whole table of cached pages at the end of most commits.
         connection.pragma_update(None, "cache_size", -16_384)?;
@@ -74,50 +74,54 @@ pub(super) fn writer(place: &Place, pages: u32) -> Result<Link, StoreError> {
         connection.set_prepared_statement_cache_capacity(128);
         Ok(())
     };
-    settings().map_err(|error| place.fault("opening the store", error))?;
+    settings().map_err(|error| location.fault("opening the store", error))?;
     Ok(connection)
 }
 
 /// A connection that only reads.
-pub(super) fn reader(place: &Place) -> Result<Link, StoreError> {
-    let connection = connect(place)?;
-    connection.pragma_update(None, "query_only", true).map_err(|error| place.fault("opening the store", error))?;
+pub(super) fn reader(location: &FileLocation) -> Result<FileConnection, StoreError> {
+    let connection = connect(location)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(|error| location.fault("opening the store", error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
 /// A connection that only reads, to the very files that another connection has open.
-pub(super) fn reader_of(place: &Place, files: &Files) -> Result<Link, StoreError> {
-    let check = || files.check().map_err(|reason| place.moved(reason));
+pub(super) fn reader_of(location: &FileLocation, files: &FileIdentities) -> Result<FileConnection, StoreError> {
+    let check = || files.check().map_err(|reason| location.moved(reason));
     check()?;
-    let connection = reader(place);
+    let connection = reader(location);
     check()?;
     connection
 }
 
 /// Opens a connection and reads with it, so that it has all its files open.
-fn connect(place: &Place) -> Result<Link, StoreError> {
-    let files =
-        || Files::at(place.path()).map_err(|error| place.unusable(format!("its file is not there: {error}")));
+fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
+    let files = || {
+        FileIdentities::at(location.path())
+            .map_err(|error| location.unusable(format!("its file is not there: {error}")))
+    };
     let before = files()?;
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(place.path(), flags)?;
-        connection.busy_timeout(BUSY)?;
+        let connection = Connection::open_with_flags(location.path(), flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         number(&connection, "application_id")?;
         Ok(connection)
     };
-    let connection = open().map_err(|error| place.fault("opening the store", error))?;
-    let link = Link::new(connection, files()?);
-    before.check().map_err(|reason| place.moved(reason))?;
-    Ok(link)
+    let connection = open().map_err(|error| location.fault("opening the store", error))?;
+    let connection = FileConnection::new(connection, files()?);
+    before.check().map_err(|reason| location.moved(reason))?;
+    Ok(connection)
 }
 
 /// Sees to it that there is a file, then opens it. What fails because somebody removes or replaces the file meanwhile is
 /// tried again.
-pub(super) fn settled<T>(
-    place: &Place,
+pub(super) fn open_with_retry<T>(
+    location: &FileLocation,
     create: bool,
     file_lock: &mut FairFileLock,
     mut open: impl FnMut(&mut FairFileLock) -> Result<T, StoreError>,
@@ -125,18 +129,18 @@ pub(super) fn settled<T>(
     let mut tries = 0;
     loop {
         tries += 1;
-        ensure_file(place, create, file_lock)?;
-        let before = Files::at(place.path());
+        ensure_file(location, create, file_lock)?;
+        let before = FileIdentities::at(location.path());
         let opened = match &before {
-            Ok(files) => distrust(place, files).and_then(|()| open(file_lock)),
-            Err(error) => Err(place.unusable(format!("its file cannot be looked up: {error}"))),
+            Ok(files) => distrust(location, files).and_then(|()| open(file_lock)),
+            Err(error) => Err(location.unusable(format!("its file cannot be looked up: {error}"))),
         };
         let moved =
             before.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |files| files.check().is_err());
         let most = match opened {
             Ok(_) | Err(StoreError::Busy(_)) => 1,
             Err(_) if moved => TRIES,
-            Err(_) if place.path() != place.log() => VIEWS_TRIES,
+            Err(_) if location.path() != location.log() => VIEWS_TRIES,
             Err(_) => 1,
         };
         if tries >= most {
@@ -147,49 +151,49 @@ pub(super) fn settled<T>(
 }
 
 /// Makes an empty file if there is none and one is to be made.
-fn ensure_file(place: &Place, create: bool, file_lock: &mut FairFileLock) -> Result<(), StoreError> {
-    match fs::metadata(place.path()) {
+fn ensure_file(location: &FileLocation, create: bool, file_lock: &mut FairFileLock) -> Result<(), StoreError> {
+    match fs::metadata(location.path()) {
         Ok(data) if data.len() > 0 => return Ok(()),
-        _ if !create => return Err(StoreError::Missing(place.name().to_owned())),
+        _ if !create => return Err(StoreError::Missing(location.name().to_owned())),
         Ok(_) => return Ok(()),
         Err(_) => {}
     }
-    let parent = place.path().parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = location.path().parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-        return Err(place.unusable(format!("there is no directory {}: make it first", parent.display())));
+        return Err(location.unusable(format!("there is no directory {}: make it first", parent.display())));
     }
     let cannot = |error: io::Error| {
-        place.unusable(format!(
+        location.unusable(format!(
             "the file {} cannot be made ({error}): give this user the right to write the directory, and see that there \
              is room",
-            place.path().display()
+            location.path().display()
         ))
     };
-    if place.path() == place.log() {
+    if location.path() == location.log() {
         // SQLite would remove what was committed to it.
-        if let Some(left) = left_beside(place) {
-            return Err(place.unusable(format!(
+        if let Some(left) = left_beside(location) {
+            return Err(location.unusable(format!(
                 "its file is not there, but {} is: move the file back; or remove the other, if no program has the log \
                  open and it is not needed any more",
                 left.display()
             )));
         }
-        return access::create(place.path(), None).map_err(cannot);
+        return permissions::create(location.path(), None).map_err(cannot);
     }
     // One at a time: what another process makes beside the new file is not taken for that of the old one.
-    let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
-    while let Some(left) = left_beside(place) {
+    let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| location.lock_error(why, LOCK_WAIT))?;
+    while let Some(left) = left_beside(location) {
         if !remove_if_there(&left).map_err(cannot)? {
             break;
         }
     }
-    access::create(place.path(), Some(place.log())).map_err(cannot)
+    permissions::create(location.path(), Some(location.log())).map_err(cannot)
 }
 
 /// What a database that is not there any more has left: SQLite would take it for a part of the next one.
-fn left_beside(place: &Place) -> Option<PathBuf> {
-    let beside = ["-wal", "-shm"].map(|suffix| beside(place.path(), suffix));
-    beside.into_iter().find(|path| path.exists() && !place.path().exists())
+fn left_beside(location: &FileLocation) -> Option<PathBuf> {
+    let beside = ["-wal", "-shm"].map(|suffix| beside(location.path(), suffix));
+    beside.into_iter().find(|path| path.exists() && !location.path().exists())
 }
 
 /// Whether there was such a file.
@@ -201,12 +205,12 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn distrust(place: &Place, files: &Files) -> Result<(), StoreError> {
+fn distrust(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
     for path in files.paths() {
-        match access::distrust(path, place.log()) {
+        match permissions::distrust(path, location.log()) {
             Ok(None) => {}
-            Ok(Some(reason)) => return Err(place.unusable(reason)),
-            Err(error) => return Err(place.unusable(format!("its owner cannot be looked up: {error}"))),
+            Ok(Some(reason)) => return Err(location.unusable(reason)),
+            Err(error) => return Err(location.unusable(format!("its owner cannot be looked up: {error}"))),
         }
     }
     Ok(())
@@ -216,42 +220,42 @@ fn distrust(place: &Place, files: &Files) -> Result<(), StoreError> {
 ///
 /// `synchronous` is set on each writing connection, with [`synchronous`].
 pub(super) fn prepare(
-    place: &Place,
+    location: &FileLocation,
     kind: &Kind,
     meta: &Meta,
     create: bool,
     file_lock: &mut FairFileLock,
 ) -> Result<Meta, StoreError> {
-    let fault = |error| place.fault("opening the store", error);
-    let connection = connect(place)?;
-    if let State::Empty = state(place, kind, &connection)? {
+    let fault = |error| location.fault("opening the store", error);
+    let connection = connect(location)?;
+    if let State::Empty = state(location, kind, &connection)? {
         if !create {
-            return Err(StoreError::Missing(place.name().to_owned()));
+            return Err(StoreError::Missing(location.name().to_owned()));
         }
-        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| location.lock_error(why, LOCK_WAIT))?;
         // Another process may have made it in the meantime.
-        if let State::Empty = state(place, kind, &connection)? {
+        if let State::Empty = state(location, kind, &connection)? {
             make(kind, meta, &connection).map_err(fault)?;
         }
     }
-    if let State::Older(_) = state(place, kind, &connection)? {
-        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| place.lock_error(why, LOCK_WAIT))?;
-        if let State::Older(version) = state(place, kind, &connection)? {
+    if let State::Older(_) = state(location, kind, &connection)? {
+        let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| location.lock_error(why, LOCK_WAIT))?;
+        if let State::Older(version) = state(location, kind, &connection)? {
             upgrade(kind, version, &connection).map_err(fault)?;
         }
     }
     if create && connection.is_readonly(rusqlite::DatabaseName::Main).map_err(fault)? {
-        return Err(place.unusable(
+        return Err(location.unusable(
             "the file is read-only: give this user the right to write the file and its directory".to_owned(),
         ));
     }
-    if place.durable() {
+    if location.durable() {
         // Also what a loss of power left behind is then whole before anything is read.
         connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
     }
-    read_meta(&connection)
-        .map_err(fault)?
-        .ok_or_else(|| place.unusable(format!("its `meta` table does not say whose it is: {}", place.instead())))
+    read_meta(&connection).map_err(fault)?.ok_or_else(|| {
+        location.unusable(format!("its `meta` table does not say whose it is: {}", location.instead()))
+    })
 }
 
 /// Whether the file is what `kind` says, as far as its header shows.
@@ -264,24 +268,24 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
 }
 
 /// `FULL`: what is committed survives a loss of power. `NORMAL`: it is whole after one, but may lack its end.
-pub(super) fn synchronous(place: &Place, connection: &Connection, level: &str) -> Result<(), StoreError> {
-    let level = if place.durable() { level } else { "OFF" };
-    connection.pragma_update(None, "synchronous", level).map_err(|error| place.fault("opening the store", error))
+pub(super) fn synchronous(location: &FileLocation, connection: &Connection, level: &str) -> Result<(), StoreError> {
+    let level = if location.durable() { level } else { "OFF" };
+    connection.pragma_update(None, "synchronous", level).map_err(|error| location.fault("opening the store", error))
 }
 
-fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, StoreError> {
+fn state(location: &FileLocation, kind: &Kind, connection: &Connection) -> Result<State, StoreError> {
     let read = || {
         let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         Ok((number(connection, "application_id")?, number(connection, "user_version")?, objects))
     };
-    let (application_id, version, objects) = read().map_err(|error| place.fault("opening the store", error))?;
+    let (application_id, version, objects) = read().map_err(|error| location.fault("opening the store", error))?;
     if application_id == kind.application_id {
         return match version {
             found if found > kind.version => Err(StoreError::Newer { found, known: kind.version }),
             found if kind.upgrades.iter().any(|(from, _)| *from == found) => Ok(State::Older(found)),
-            found if found < kind.version => Err(place.unusable(format!(
+            found if found < kind.version => Err(location.unusable(format!(
                 "its schema version is {found}, which no release ever wrote: {}",
-                place.repair()
+                location.repair()
             ))),
             _ => Ok(State::Ours),
         };
@@ -289,7 +293,7 @@ fn state(place: &Place, kind: &Kind, connection: &Connection) -> Result<State, S
     if application_id == 0 && version == 0 && objects == 0 {
         return Ok(State::Empty);
     }
-    Err(place.unusable(format!("the file is a SQLite database of another program: {}", place.instead())))
+    Err(location.unusable(format!("the file is a SQLite database of another program: {}", location.instead())))
 }
 
 pub(super) fn make(kind: &Kind, meta: &Meta, connection: &Connection) -> rusqlite::Result<()> {

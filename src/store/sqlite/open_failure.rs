@@ -10,7 +10,7 @@ const ROOM: usize = 64 * 1024;
 /// The cause and what to do, found by trying what SQLite tried: to write a file beside it. `None` if that can be done now.
 ///
 /// The database itself is not opened to try it: closing it would drop the locks that this process has on it.
-pub(super) fn of(path: &Path) -> Option<String> {
+pub(super) fn find_cause(path: &Path) -> Option<String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     write_beside(directory).err().map(|error| advice(&error, directory))
 }
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn a_directory_that_can_be_written_is_no_cause_and_nothing_stays_in_it() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(of(&directory.path().join("log.db")), None);
+        assert_eq!(find_cause(&directory.path().join("log.db")), None);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-        assert!(of(&directory.path().join("no/log.db")).unwrap().contains("make it first"));
+        assert!(find_cause(&directory.path().join("no/log.db")).unwrap().contains("make it first"));
     }
 }

@@ -4,26 +4,26 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
+use super::database_file::{self, LOG, Meta};
 use super::fault::told;
-use super::file::{self, LOG, Meta};
-use super::part::Part;
-use super::upkeep::BACKUP;
+use super::maintenance::BACKUP;
+use super::partial_backup::PartialBackup;
 use crate::events::Stored;
 use crate::store::{KnownCommand, StoreError};
 
 /// A file that has its name only when it is whole.
-pub(in crate::store) struct Copy {
+pub(in crate::store) struct BackupWriter {
     to: PathBuf,
-    part: Part,
+    part: PartialBackup,
     connection: Connection,
 }
 
-impl Copy {
+impl BackupWriter {
     pub(in crate::store) fn begin(to: &Path, app: String, log_id: String) -> Result<Self, StoreError> {
-        let part = Part::beside(to)?;
+        let part = PartialBackup::beside(to)?;
         let begin = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(part.file())?;
-            file::make(&LOG, &Meta { app, log_id }, &connection)?;
+            database_file::make(&LOG, &Meta { app, log_id }, &connection)?;
             // One file, and nothing beside it.
             connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "OFF")?;

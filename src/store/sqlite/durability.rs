@@ -5,24 +5,24 @@ use std::path::Path;
 /// Why a file in the directory of `path` may be lost although it was synced; `None` if nothing is known against it.
 /// Known on Linux alone.
 #[cfg(target_os = "linux")]
-pub(super) fn weakness(path: &Path) -> Option<String> {
+pub(super) fn risk(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
 
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     // Of the directory: on an overlay, a file has the device of its layer.
     let device = std::fs::metadata(parent.unwrap_or(Path::new("."))).ok()?.dev();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    weakness_of(&mounts, device)
+    risk_of(&mounts, device)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn weakness(_: &Path) -> Option<String> {
+pub(super) fn risk(_: &Path) -> Option<String> {
     None
 }
 
 /// The same, by the lines of `/proc/self/mountinfo`: see proc(5).
 #[cfg(target_os = "linux")]
-fn weakness_of(mounts: &str, device: u64) -> Option<String> {
+fn risk_of(mounts: &str, device: u64) -> Option<String> {
     let major = (device >> 8 & 0xfff) | (device >> 32 & !0xfff);
     let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
     let number = format!("{major}:{minor}");
@@ -55,7 +55,7 @@ mod tests {
             32 22 0:41 / /good rw - overlay overlay rw,lowerdir=/a\n\
             33 22 8:300 / /fast rw - ext4 /dev/sda rw,nobarrier\n";
         let device = |major: u64, minor: u64| major << 8 | minor & 0xff | (minor & 0xfff_ff00) << 12;
-        let found = |major, minor| weakness_of(mounts, device(major, minor));
+        let found = |major, minor| risk_of(mounts, device(major, minor));
         assert_eq!(found(254, 0), None);
         assert_eq!(found(0, 41), None);
         assert_eq!(found(9, 9), None);
