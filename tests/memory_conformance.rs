@@ -1,5 +1,5 @@
-//! Mission X6: a third store, written outside of the crate, runs the suite that every store must pass. Its log is a list
-//! in memory; for the tables of projections it borrows those of an SQLite store.
+//! Mission X6: a third store, written outside of the crate, passes the conformance suite. Its log is a list in memory;
+//! for the tables of projections it borrows those of an SQLite store. See `docs/guide/writing-a-store.md`.
 #![cfg(all(feature = "conformance", feature = "sqlite"))]
 
 use std::collections::HashMap;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use annals::events::{LogPosition, Ref, Stored};
 use annals::store::conformance::Fixture;
 use annals::store::{
-    Batch, Commit, ConflictSet, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Snapshot,
-    Store, StoreError, Views, WriteLock,
+    Batch, Commit, ConflictSet, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Snapshot, Store,
+    StoreError, Views, WriteLock,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
-/// How far ahead of this machine's clock a program's may be.
+/// The most that a program's clock may be ahead of this machine's.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 1_830);
 
 struct InMemory {
@@ -47,7 +47,7 @@ impl Fixture for InMemory {
                 None if !options.create => return Err(StoreError::Missing("memory:".to_owned())),
                 None => *log = Some(Log { app: options.app.clone(), ..Log::default() }),
                 Some(log) if log.app != options.app => {
-                    let reason = format!("it is of the application {}, not of {}", log.app, options.app);
+                    let reason = format!("it belongs to the application {}, not to {}", log.app, options.app);
                     return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
                 }
                 Some(_) => {}
@@ -61,7 +61,7 @@ impl Fixture for InMemory {
 
 struct Shared {
     log: Mutex<Option<Log>>,
-    /// Held by whoever writes.
+    /// Locked during an append, and by a write lock.
     writing: Arc<tokio::sync::Mutex<()>>,
     head: watch::Sender<LogPosition>,
 }
@@ -87,13 +87,15 @@ impl Log {
         let now = Timestamp::now();
         let unknown = |commit: &&Commit| !self.commands.contains_key(&commit.command_id());
         if clock.duration_since(now) > AHEAD && batch.commits().iter().any(|commit| unknown(&commit)) {
-            let reason = "the program's clock is too far ahead: clock_ahead_days is 1830 here".to_owned();
+            let reason =
+                "the program's clock is more than 1830 days ahead: set the clock (clock_ahead_days is 1830 here)"
+                    .to_owned();
             return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
         }
         if batch.commits().iter().any(|commit| !batch.may_be_stored(commit) && !unknown(&commit)) {
             return Err(StoreError::Rejected {
                 doing: "appending",
-                source: "a command id is there already".into(),
+                source: "the command id exists already".into(),
             });
         }
         let now = clock.min(now);
@@ -160,7 +162,7 @@ impl Log {
     }
 }
 
-/// A UUIDv7 of this time, or the one after `previous` if the clock is not beyond that.
+/// Returns a UUIDv7 of this time, or the id after `previous` if that is greater.
 fn next_id(previous: Uuid, now: Timestamp) -> Uuid {
     let (seconds, nanos) = (now.as_second().max(0) as u64, now.subsec_nanosecond().max(0) as u32);
     let fresh = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
@@ -197,27 +199,19 @@ impl Shared {
 impl Store for MemoryStore {
     async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         self.read(|_| ())?;
-        let (shared, clock) = (self.shared.clone(), self.clock.clone());
-        if let Ok(_turn) = shared.writing.try_lock() {
-            return shared.append(&batch, clock());
-        }
-        // A task of its own: the caller may stop waiting.
-        let appending = tokio::spawn(async move {
-            let _turn = shared.writing.lock().await;
-            shared.append(&batch, clock())
-        });
-        appending.await.unwrap_or_else(|error| Err(StoreError::OutcomeUnknown(error.into())))
+        let _guard = self.shared.writing.lock().await;
+        self.shared.append(&batch, (self.clock)())
     }
 
     async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
         let locking = tokio::time::timeout(wait, self.shared.writing.clone().lock_owned());
-        let turn = Arc::new(Mutex::new(Some(locking.await.map_err(|_| StoreError::Busy(wait))?)));
-        let ends = turn.clone();
+        let guard = Arc::new(Mutex::new(Some(locking.await.map_err(|_| StoreError::Busy(wait))?)));
+        let expiring = guard.clone();
         tokio::spawn(async move {
             tokio::time::sleep(hold).await;
-            drop(ends.lock().unwrap().take());
+            drop(expiring.lock().unwrap().take());
         });
-        Ok(Box::new(Session { shared: self.shared.clone(), clock: self.clock.clone(), turn, hold }))
+        Ok(Box::new(HeldLock { shared: self.shared.clone(), clock: self.clock.clone(), guard, hold }))
     }
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
@@ -247,18 +241,14 @@ impl Store for MemoryStore {
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.read(|log| {
-            let of_it = log.events.iter().filter(|event| event.aggregate == *aggregate && event.sequence > after);
-            of_it.take(limit).cloned().collect()
+            let own = log.events.iter().filter(|event| event.aggregate == *aggregate && event.sequence > after);
+            own.take(limit).cloned().collect()
         })
     }
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let known = |log: &Log, id| log.commands.get(id).map(|(_, known)| known.clone());
         self.read(|log| ids.iter().map(|id| known(log, id)).collect())
-    }
-
-    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        self.read(|log| log.events.partition_point(|event| event.recorded_at < time) as u64 + 1)
     }
 
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
@@ -286,10 +276,6 @@ impl Store for MemoryStore {
         self.tables.views()
     }
 
-    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        self.read(|_| Vec::new())
-    }
-
     async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         let events = self.read(|log| log.events.clone())?;
         let text: String = events.iter().map(|event| format!("{}\n", event.payload)).collect();
@@ -309,17 +295,17 @@ impl Store for MemoryStore {
     }
 }
 
-struct Session {
+struct HeldLock {
     shared: Arc<Shared>,
     clock: annals::store::Clock,
-    turn: Arc<Mutex<Option<OwnedMutexGuard<()>>>>,
+    guard: Arc<Mutex<Option<OwnedMutexGuard<()>>>>,
     hold: Duration,
 }
 
 #[async_trait]
-impl WriteLock for Session {
+impl WriteLock for HeldLock {
     async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
-        if self.turn.lock().unwrap().is_none() {
+        if self.guard.lock().unwrap().is_none() {
             return Err(StoreError::Busy(self.hold));
         }
         let log = self.shared.log.lock().unwrap();
@@ -328,15 +314,15 @@ impl WriteLock for Session {
     }
 
     async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        let turn = self.turn.lock().unwrap().take();
-        let _turn = turn.ok_or(StoreError::Busy(self.hold))?;
+        let guard = self.guard.lock().unwrap().take();
+        let _guard = guard.ok_or(StoreError::Busy(self.hold))?;
         self.shared.append(&batch, (self.clock)())
     }
 }
 
-impl Drop for Session {
+impl Drop for HeldLock {
     fn drop(&mut self) {
-        drop(self.turn.lock().unwrap().take());
+        drop(self.guard.lock().unwrap().take());
     }
 }
 

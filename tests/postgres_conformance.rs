@@ -1,5 +1,4 @@
-//! Mission X6: the Postgres store passes the suite that every store must pass, run the way a store of another crate
-//! runs it.
+//! Mission X6: the PostgreSQL store passes the conformance suite, run like a store of another crate.
 #![cfg(all(feature = "conformance", feature = "postgres"))]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A database of postgres-es: written by stock cqrs-es, taken over by `migrate`, read and gone on with.
+//! A database of postgres-es: written by cqrs-es, taken over by `migrate`, then read and appended to.
 #![cfg(feature = "postgres")]
 #![allow(missing_docs, reason = "an application of a test")]
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 
-/// The application as it was.
+/// The application on cqrs-es.
 mod stock {
     use cqrs_es::event_sink::EventSink;
     use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Aggregate for BankAccount {
     }
 }
 
-/// Pays in as much as is there.
+/// Pays in the present balance.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Double {
     #[on(BankAccount)]
@@ -120,7 +120,7 @@ fn app() -> App {
     App::new("bank").command::<Double>()
 }
 
-/// A schema with the tables that postgres-es tells its users to make, and a pool that finds them.
+/// Creates a schema with the tables of postgres-es's documentation, and a pool for it.
 async fn stock_database(fresh: &Fresh) -> PgPool {
     let (server, schema) = fresh.url().split_once("schema=").expect("a schema");
     let options: PgConnectOptions = server.trim_end_matches(['?', '&']).parse().expect("a URL");
@@ -137,8 +137,8 @@ async fn stock_database(fresh: &Fresh) -> PgPool {
     pool
 }
 
-/// Deposits in turns, so that no aggregate's events lie together.
-async fn written_by_stock(fresh: &Fresh) -> PgPool {
+/// Deposits to the accounts alternately, so that no aggregate's events are consecutive.
+async fn write_with_cqrs_es(fresh: &Fresh) -> PgPool {
     let pool = stock_database(fresh).await;
     let cqrs = postgres_es::postgres_cqrs::<stock::Account>(pool.clone(), Vec::new(), ());
     for id in ["b", "a"] {
@@ -156,11 +156,11 @@ fn options() -> OpenOptions {
     OpenOptions { app: "bank".to_owned(), clock: Arc::new(jiff::Timestamp::now), create: true }
 }
 
-/// Written by stock postgres-es, migrated, read, gone on with, and found sound.
+/// A database written by postgres-es is migrated, read, appended to, and passes the check.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_of_postgres_es_is_taken_over_read_and_gone_on_with() {
+async fn a_database_of_postgres_es_is_taken_over_read_and_appended_to() {
     let fresh = Fresh::schema();
-    let pool = written_by_stock(&fresh).await;
+    let pool = write_with_cqrs_es(&fresh).await;
     let refused = app().open(fresh.url()).await.map(|_| ()).expect_err("it is postgres-es's").to_string();
     assert!(refused.contains("run `migrate`"), "{refused}");
 
@@ -173,8 +173,8 @@ async fn a_database_of_postgres_es_is_taken_over_read_and_gone_on_with() {
     let events = annals.store().read(0, 100, &annals::store::Interest::All).await.expect("the log").events;
     let order: Vec<_> = events.iter().map(|event| (event.aggregate.id().to_owned(), event.sequence)).collect();
     let expected: Vec<_> = (1..=4).flat_map(|sequence| ["b", "a"].map(|id| (id.to_owned(), sequence))).collect();
-    assert_eq!(order, expected, "in the order in which they were written");
-    // As postgres-es had put it there: it binds jsonb, and so writes JSON in its own way.
+    assert_eq!(order, expected, "in the order of writing");
+    // As postgres-es has stored it: it binds jsonb, which normalises JSON.
     assert_eq!(
         events[2].payload, r#"{"note": "täglich \"x\"", "cents": 1}"#,
         "what is in the variant, byte for byte"
@@ -194,14 +194,14 @@ async fn a_database_of_postgres_es_is_taken_over_read_and_gone_on_with() {
     assert!(again.contains("nothing is to be done"), "{again}");
     let old: i64 =
         sqlx::query_scalar("SELECT count(*) FROM postgres_es_events").fetch_one(&pool).await.expect("rows");
-    assert_eq!(old, 8, "the old rows are there");
+    assert_eq!(old, 8, "the old rows are kept");
 }
 
-/// Rows that were moved tell nothing: the sequences do.
+/// The physical order of moved rows is no evidence of the order of writing: the sequences are.
 #[tokio::test]
-async fn where_the_table_contradicts_the_sequences_aggregates_follow_on_each_other() {
+async fn where_row_order_contradicts_sequences_aggregates_are_taken_over_one_after_another() {
     let fresh = Fresh::schema();
-    let pool = written_by_stock(&fresh).await;
+    let pool = write_with_cqrs_es(&fresh).await;
     pool.execute("UPDATE events SET metadata = '{\"moved\":\"yes\"}' WHERE sequence = 1")
         .await
         .expect("moved rows");
@@ -219,7 +219,7 @@ async fn where_the_table_contradicts_the_sequences_aggregates_follow_on_each_oth
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_over_is_named_and_left_as_it_is() {
+async fn a_database_that_cannot_be_taken_over_is_named_and_not_changed() {
     for (spoil, words) in [
         (
             "UPDATE events SET payload = '{\"type\":\"opened\",\"by\":1}' WHERE sequence = 2",
@@ -230,7 +230,7 @@ async fn what_cannot_be_taken_over_is_named_and_left_as_it_is() {
         ("DROP TABLE events", "no table `events`"),
     ] {
         let fresh = Fresh::schema();
-        let pool = written_by_stock(&fresh).await;
+        let pool = write_with_cqrs_es(&fresh).await;
         pool.execute(spoil).await.expect("a spoilt table");
         let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class \
              WHERE relnamespace = current_schema()::regnamespace";
@@ -240,6 +240,6 @@ async fn what_cannot_be_taken_over_is_named_and_left_as_it_is() {
             other => panic!("{spoil}: {other:?}"),
         }
         let after: String = sqlx::query_scalar(tables).fetch_one(&pool).await.expect("names");
-        assert_eq!(before, after, "{spoil}: nothing was made or renamed");
+        assert_eq!(before, after, "{spoil}: no table was created or renamed");
     }
 }

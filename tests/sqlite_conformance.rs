@@ -1,4 +1,4 @@
-//! Mission X6: the SQLite store passes the suite that every store must pass, run the way a store of another crate runs it.
+//! Mission X6: the SQLite store passes the conformance suite, run like a store of another crate.
 #![cfg(all(feature = "conformance", feature = "sqlite"))]
 
 use std::sync::Arc;

@@ -9,10 +9,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{Store, StoreError};
-
-/// How many events one round of a search by id looks at.
-const PROBES: u64 = 64;
+use crate::store::{Store, StoreError, bisect};
 
 /// Where a range of the log begins (inclusive) or ends (exclusive).
 ///
@@ -57,8 +54,8 @@ impl RangeBound {
     pub async fn position(&self, log: &dyn Store) -> Result<u64, StoreError> {
         match self {
             Self::Position(position) => Ok((*position).max(1)),
-            Self::Time(time) => log.position_at(*time).await,
-            Self::Id(id) => position_of(*id, log).await,
+            Self::Time(time) => bisect(log, |event| event.recorded_at < *time).await,
+            Self::Id(id) => bisect(log, |event| event.event_id < *id).await,
         }
     }
 
@@ -85,24 +82,6 @@ impl RangeBound {
             _ => false,
         }
     }
-}
-
-/// Ids rise with positions: each round looks at evenly spaced events and goes on between two of them.
-async fn position_of(id: Uuid, log: &dyn Store) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (1, log.head().await?.position + 1);
-    while low < high {
-        let step = (high - low).div_ceil(PROBES);
-        let probes: Vec<u64> = (0..PROBES).map(|n| low + n * step).take_while(|at| *at < high).collect();
-        for event in log.read_at(&probes).await? {
-            if event.event_id < id {
-                low = event.position + 1;
-            } else {
-                high = event.position;
-                break;
-            }
-        }
-    }
-    Ok(low)
 }
 
 impl FromStr for RangeBound {

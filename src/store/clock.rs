@@ -1,43 +1,44 @@
-//! Clocks that are wrong: how far ahead one may be, and a warning for the operator.
+//! Limits for clocks that are ahead, and a warning for the operator.
 //!
-//! `recorded_at` never decreases, so one process whose clock is ahead would hold the time of all later events. A store
-//! therefore has a clock of its own (the server's on PostgreSQL, the machine's on SQLite): the application's clock counts
-//! only while it is behind that. Where it is more than [`DAYS`] ahead, or the store's own clock is that far ahead of the
-//! last event, nothing is appended.
+//! `recorded_at` never decreases, so one process whose clock is ahead would shift the time of all later events. A store
+//! therefore has a clock of its own (the server's on PostgreSQL, the machine's on SQLite), and the application's clock
+//! counts only while it is behind that. If it is more than [`DAYS`] ahead, or the store's own clock is that far ahead
+//! of the last event, nothing is appended.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How far ahead a clock may be, in days, unless `meta` says otherwise under [`KEY`]. `append.sql` has the same number.
+/// The most days that a clock may be ahead, unless `meta` has another number under [`KEY`]. `append.sql` has the same
+/// number.
 #[cfg(feature = "sqlite")]
 pub(super) const DAYS: i64 = 1_830;
 
-/// The key in `meta` under which an operator sets another limit.
+/// The key in `meta` for another limit, set by an operator.
 pub(super) const KEY: &str = "clock_ahead_days";
 
-/// Two clocks of one system may be this far apart without a warning: also as long as an append waits for its turn.
+/// The difference between two clocks that causes no warning. An append may wait for the lock this long.
 const APART: SignedDuration = SignedDuration::from_secs(60);
 
-/// The pause between two warnings.
+/// The minimum time between two warnings.
 const QUIET: Duration = Duration::from_secs(600);
 
-/// What an operator does about a clock that is too far ahead. `meta` is the table, as SQL names it.
+/// Returns the advice for a clock that is too far ahead. `meta` is the table's name in SQL.
 pub(super) fn advice(meta: &str) -> String {
     format!(
-        "nothing was written. Set the clock right. If it is right, allow more days (here 4000) with: \
+        "nothing was written. Correct the clock. If it is correct, allow more days (here 4000) with: \
          INSERT INTO {meta} (key, value) VALUES ('{KEY}', '4000') ON CONFLICT (key) DO UPDATE SET value = excluded.value"
     )
 }
 
-/// Compares the application's clock with what is recorded, and warns now and then.
+/// Compares the application's clock with recorded times, and warns at most every ten minutes.
 #[derive(Debug, Default)]
 pub(super) struct Skew(Mutex<Option<Instant>>);
 
 impl Skew {
-    /// `clock` is what the application's clock said, `recorded` what the store recorded in its place.
-    pub(super) fn look(&self, clock: Timestamp, recorded: Timestamp) {
+    /// Compares a time of the application's clock with the time that the store recorded instead.
+    pub(super) fn compare(&self, clock: Timestamp, recorded: Timestamp) {
         let ahead = clock.duration_since(recorded);
         if ahead.abs() <= APART || !self.due() {
             return;
@@ -56,7 +57,7 @@ impl Skew {
         }
     }
 
-    /// Whether the last warning is long ago.
+    /// Returns whether the last warning was long enough ago.
     fn due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= QUIET);

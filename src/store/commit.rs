@@ -1,4 +1,5 @@
-//! What is appended, and what came of it.
+//! [`Batch`], [`Commit`], [`StreamAppend`] and [`NewEvent`]: the input of an append; [`Outcome`] and [`Receipt`]: its
+//! result.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::digest::PartsDigest;
 use crate::events::{LogPosition, Ref, Stored};
 
-/// An event on its way to the log: its type, its version, and its payload as JSON text.
+/// A new event: its type, its version, and its payload as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
     event_type: Cow<'static, str>,
@@ -28,26 +29,27 @@ impl NewEvent {
         Self { event_type: event_type.into(), event_version: event_version.into(), payload }
     }
 
-    /// `project_member.added`.
+    /// The type's name, such as `project_member.added`.
     #[must_use]
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
-    /// `1.0`.
+    /// The type's version, such as `1.0`.
     #[must_use]
     pub fn event_version(&self) -> &str {
         &self.event_version
     }
 
-    /// JSON text, to be stored byte for byte.
+    /// The payload as JSON text, stored byte for byte.
     #[must_use]
     pub fn payload(&self) -> &str {
         &self.payload
     }
 }
 
-/// One aggregate of a commit: the sequence it was decided on, and the events that follow (none, if it was only read).
+/// One aggregate of a commit: the sequence on which the command was decided, and the new events (none if the aggregate
+/// was only read).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamAppend {
     aggregate: Ref,
@@ -61,19 +63,19 @@ impl StreamAppend {
         Self { aggregate, expected, events, digests: Vec::new() }
     }
 
-    /// Which aggregate.
+    /// The aggregate's reference.
     #[must_use]
     pub fn aggregate(&self) -> &Ref {
         &self.aggregate
     }
 
-    /// The sequence of its last event when the command was decided: it must still be that.
+    /// The sequence of the aggregate's last event when the command was decided. It must not have changed.
     #[must_use]
     pub fn expected(&self) -> u64 {
         self.expected
     }
 
-    /// The new events, in order: they get the sequences `expected + 1`, `expected + 2`, …
+    /// The new events, in order. They get the sequences `expected + 1`, `expected + 2`, …
     #[must_use]
     pub fn events(&self) -> &[NewEvent] {
         &self.events
@@ -86,7 +88,7 @@ impl StreamAppend {
     }
 }
 
-/// All that one command does: appended whole or not at all.
+/// The effect of one command: appended as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     command_id: Uuid,
@@ -102,7 +104,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// `keep`: whether the command id is kept although nothing happened (a caller's id, and no refusal).
+    /// `keep`: whether the command id is recorded even without events (an id that the caller gave, and no refusal).
     #[allow(clippy::too_many_arguments, reason = "the columns of the record, given once")]
     pub(crate) fn new(
         command_id: Uuid,
@@ -155,53 +157,55 @@ impl Commit {
         &self.command
     }
 
-    /// SHA-256 of the command's name and body, and of who gave it: the same id with another is refused.
+    /// SHA-256 of the command's name, body and actor: the same id with another digest is refused.
     #[must_use]
     pub fn body_digest(&self) -> &[u8; 32] {
         &self.body_digest
     }
 
-    /// The metadata of every event in it, as JSON text, to be stored byte for byte.
+    /// The metadata of each of its events as JSON text, stored byte for byte.
     #[must_use]
     pub fn metadata(&self) -> &str {
         &self.metadata
     }
 
-    /// When it happened, in whole microseconds, where that was given; else it is `recorded_at`.
+    /// The time of occurrence in whole microseconds, if it was given; otherwise it is `recorded_at`.
     #[must_use]
     pub fn occurred_at(&self) -> Option<Timestamp> {
         self.occurred_at
     }
 
-    /// The aggregates that it names: those it writes and those it only read.
+    /// The aggregates that it names: those that it writes and those that it only read.
     #[must_use]
     pub fn streams(&self) -> &[StreamAppend] {
         &self.streams
     }
 
-    /// Whether a `commands` row is written: always with events; without, for a caller's id that was not refused.
+    /// Returns whether a `commands` row is written: for every commit with events, and for one without events if the
+    /// caller gave the id and the command was not refused.
     #[must_use]
     pub fn keeps_command(&self) -> bool {
         self.keep
     }
 
-    /// How many events it appends.
+    /// The number of its events.
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.streams.iter().map(|stream| stream.events.len()).sum()
     }
 
-    /// About how many bytes it appends.
+    /// The approximate number of bytes that it appends.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// The group of commits that must be committed in their order: after a failure, the later ones fail too.
     pub(crate) fn order_group(&self) -> Option<u64> {
         self.order_group
     }
 
-    /// Its id was made for it just now, by chance: nobody has used it before.
+    /// Marks the command id as newly generated: no earlier command can have it.
     pub(crate) fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }
@@ -211,7 +215,7 @@ impl Commit {
     }
 }
 
-/// Commits in the order in which they were decided, to be appended in one transaction. Only this crate makes one.
+/// Commits in the order in which they were decided, appended in one transaction. Only this crate can construct one.
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -231,68 +235,71 @@ impl Batch {
         &self.commits
     }
 
-    /// Whether the commit's id may be in the log: else there is no need to look for it. It is new when it was made for
-    /// this commit and the batch was never sent before; the constraint on command ids stands all the same.
+    /// Returns whether the commit's id may be in the log: if not, the store need not look it up. An id is new when it
+    /// was generated for this commit and the batch is sent for the first time. The unique constraint on command ids
+    /// applies in any case.
     #[must_use]
     pub fn may_be_stored(&self, commit: &Commit) -> bool {
         self.sent || !commit.fresh
     }
 
-    /// Whether an earlier sending of it was lost.
+    /// Returns whether the batch was sent before and its answer was lost.
     pub(crate) fn was_sent(&self) -> bool {
         self.sent
     }
 
-    /// The same batch, of which a sending was lost: it may be in the log.
+    /// Returns the same batch for another attempt: after a lost answer it may be in the log.
     pub(crate) fn resent(&self) -> Self {
         Self { commits: self.commits.clone(), sent: true }
     }
 }
 
-/// What a command got: where its events lie. The same command id gets the same receipt again.
+/// The positions of a command's events in the log. The same command id gets the same receipt again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// The command's id.
     pub command_id: Uuid,
-    /// The position of its first event; the log's head then, if it had none.
+    /// The position of its first event; the log's head at that time, if it had none.
     pub first_position: u64,
-    /// How many events it appended.
+    /// The number of its events.
     pub events: u64,
-    /// The place of its last event (of the log's head then, if it had none): what to wait for to read this write.
+    /// The position of its last event, or of the log's head at that time if it had none: wait for it to read this
+    /// write.
     pub head: LogPosition,
-    /// When it was recorded.
+    /// The time at which it was recorded.
     pub recorded_at: Timestamp,
-    /// Whether the id was in the log before this answer: by an earlier execution under it, or, for an id that the caller
-    /// gave, by this one when its first answer was lost on the way from the database.
+    /// Whether the id was in the log before this answer: from an earlier execution with the same id, or, for an id that
+    /// the caller gave, from this execution if the database's first answer was lost.
     pub repeated: bool,
 }
 
-/// What came of one commit of a batch.
+/// The outcome of one commit of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the log, durably. (For a commit without events: what it was decided on still holds.)
+    /// The commit is in the log, durably. (For a commit without events: its expected sequences are still right.)
     Committed(Receipt),
-    /// Its command id was there already, with the same body: here is the first receipt.
+    /// The command id was in the log already, with the same body: the first receipt.
     Duplicate(Receipt),
-    /// Its command id was there already, with another name or body.
+    /// The command id was in the log already, with another name, body or actor.
     IdReused,
-    /// An aggregate has moved on, or an earlier commit that this one builds on failed: decide again.
+    /// An aggregate has newer events, or an earlier commit that this one depends on failed: decide again.
     Conflict,
 }
 
 impl Outcome {
-    /// Whether later commits that name the same aggregates were decided on a state that never was.
+    /// Returns whether the commit is in the log by this append.
     #[must_use]
-    pub fn poisons(&self) -> bool {
-        !matches!(self, Self::Committed(_))
+    pub fn is_committed(&self) -> bool {
+        matches!(self, Self::Committed(_))
     }
 }
 
-/// The aggregates that a failed commit named: every later commit that names one of them fails too, transitively.
+/// The aggregates and order groups of failed commits: every later commit that names one of them fails too,
+/// transitively.
 ///
-/// A store that appends commit by commit keeps one for each batch: without it, a later commit's sequence could fit
-/// by luck on a state that never was.
+/// A store that appends commit by commit keeps one set for each batch. Without it, a later commit's expected sequence
+/// could match by chance, although the commit was decided on a state that never existed.
 #[derive(Clone, Debug, Default)]
 pub struct ConflictSet {
     everything: bool,
@@ -301,7 +308,7 @@ pub struct ConflictSet {
 }
 
 impl ConflictSet {
-    /// Whether `commit` was decided on something that failed.
+    /// Returns whether `commit` depends on a failed commit.
     #[must_use]
     pub fn affects(&self, commit: &Commit) -> bool {
         self.everything
@@ -309,13 +316,13 @@ impl ConflictSet {
             || commit.streams.iter().any(|stream| self.aggregates.contains(&stream.aggregate))
     }
 
-    /// Notes that `commit` failed.
+    /// Adds the aggregates and the order group of a failed commit.
     pub fn add(&mut self, commit: &Commit) {
         self.order_groups.extend(commit.order_group);
         self.aggregates.extend(commit.streams.iter().map(|stream| stream.aggregate.clone()));
     }
 
-    /// Whether nothing failed.
+    /// Returns whether no commit failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.everything && self.aggregates.is_empty() && self.order_groups.is_empty()
@@ -327,7 +334,7 @@ impl ConflictSet {
         self.order_groups.extend(other.order_groups);
     }
 
-    /// The log is not the one that was decided on: whatever is in memory fails.
+    /// Marks every commit as dependent: the log is not the one on which they were decided.
     pub(crate) fn add_all(&mut self) {
         self.everything = true;
     }
@@ -341,13 +348,13 @@ impl ConflictSet {
     }
 }
 
-/// A time in whole microseconds, as the log keeps it.
+/// Truncates a time to whole microseconds, as the log stores it.
 pub(crate) fn micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-/// SHA-256 over what the writer gave: aggregate type and id, sequence, event type and version, payload, metadata,
-/// command id and, where given, the time it happened (microseconds); every part with its length before it.
+/// Returns the digest of an event: SHA-256 over aggregate type and id, sequence, event type and version, payload,
+/// metadata, command id and, if given, the time of occurrence (microseconds), each part preceded by its length.
 #[must_use]
 pub fn digest_of(
     aggregate: &Ref,
@@ -374,7 +381,7 @@ pub fn digest_of(
     hash.finish()
 }
 
-/// Whether the row's digest is that of its columns.
+/// Returns whether the row's digest matches its columns.
 pub(crate) fn digest_holds(stored: &Stored) -> bool {
     let event = NewEvent::new(stored.event_type.clone(), stored.event_version.clone(), stored.payload.clone());
     let digest = |occurred_at| {

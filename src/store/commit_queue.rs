@@ -1,9 +1,9 @@
-//! The group commit: commits from all callers queue to one writer, which appends a batch at a time.
+//! Group commit: one queue for all callers of the process, and one writer task that appends a batch at a time.
 //!
-//! While a batch is being flushed the next one fills. A caller is answered when its commit is durable, never before;
-//! a commit that was queued is the writer's, whatever becomes of the caller. When one fails, every queued commit
-//! that was decided on it fails with it, and the caches are told, under the lock that admits new ones: so no commit
-//! decided on a state that never was can get in.
+//! While the store appends a batch, the next one fills. A caller gets its answer when its commit is durable, never
+//! before. The writer task owns a queued commit: a caller that stops waiting cancels nothing. When a commit fails,
+//! every queued commit that depends on it fails too, and the state cache drops its aggregates, under the lock that
+//! admits new commits: no commit that was decided on a state that never existed can be queued.
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,42 +19,42 @@ use tracing::Instrument;
 use super::write_metrics::WriteMetrics;
 use super::{Batch, Commit, ConflictSet, Outcome, Receipt, Store, StoreError};
 
-/// A batch holds at most so many commits …
+/// The most commits of a batch.
 const BATCH_COMMITS: usize = 512;
-/// … and, from the second on, at most so many bytes.
+/// The most bytes of a batch, from its second commit on.
 const BATCH_BYTES: usize = 4 << 20;
-/// How often a batch whose outcome is unknown is sent again, with the same command ids.
+/// How often a batch whose outcome is unknown is appended again, with the same command ids.
 const UNKNOWN_RETRIES: u32 = 8;
 
-/// What a caller hears of its commit.
+/// The answer to a queued commit.
 #[derive(Debug)]
 pub(crate) enum CommitAnswer {
-    /// The store's answer.
+    /// The store's outcome.
     Outcome(Outcome),
-    /// The store could not do it: whether anything was written, the error says.
+    /// The store failed. The error says whether anything may have been written.
     Failed(Arc<StoreError>),
-    /// The queue was closed before it was sent.
+    /// The queue was closed before the commit was appended.
     NotExecuted,
 }
 
-/// A commit's answer to come.
+/// The answer to a queued commit, once there is one.
 pub(crate) type PendingAnswer = oneshot::Receiver<CommitAnswer>;
 
-/// Told, under the queue's lock, what was poisoned.
+/// Called under the queue's lock with the aggregates of failed commits.
 type OnConflict = Box<dyn Fn(&ConflictSet) + Send + Sync>;
 
 struct Queued {
     commit: Commit,
     answer: oneshot::Sender<CommitAnswer>,
-    /// Of the command: what appends it follows from it.
+    /// The command's span: the span of the append follows from it.
     span: tracing::Span,
 }
 
 #[derive(Default)]
 struct State {
     commits: VecDeque<Queued>,
-    /// Chains of which a commit failed: nothing more of them is taken.
-    dead: HashSet<u64>,
+    /// Order groups with a failed commit: no more commits of theirs are admitted.
+    failed_groups: HashSet<u64>,
     closed: bool,
 }
 
@@ -69,7 +69,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits no more commits, and answers those that were not sent.
+    /// Admits no more commits, and answers those that were not appended.
     fn close(&self) {
         let unsent = {
             let mut state = self.lock();
@@ -82,35 +82,35 @@ impl Shared {
     }
 }
 
-/// One process's queue to one store.
+/// The queue of one process for one store.
 pub(crate) struct CommitQueue {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl CommitQueue {
-    /// Starts the writer. `on_conflict` must forget the states of what was poisoned.
+    /// Starts the writer task. `on_conflict` must drop the cached states of these aggregates.
     pub(crate) fn start(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>, on_conflict: OnConflict) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), on_conflict });
         let writer = tokio::spawn(supervise_writer(store, write_metrics, shared.clone()));
         Self { shared, writer: Mutex::new(Some(writer)) }
     }
 
-    /// Whether commits are still appended: no longer after [`close`](Self::close), nor once the runtime is gone on which
-    /// the queue was started.
+    /// Returns whether commits are still appended: not after [`close`](Self::close), nor after the end of the runtime
+    /// on which the queue was started.
     #[cfg(feature = "http")]
     pub(crate) fn is_open(&self) -> bool {
         !self.shared.lock().closed
     }
 
-    /// Queues a commit, if `admit` says, under the lock, that what it was decided on still stands; `admit` then also
-    /// notes the states that follow from it. `None`: it does not stand, decide again.
+    /// Queues a commit if `admit`, called under the lock, confirms the states on which it was decided; `admit` then
+    /// also caches the new states. `None`: a state has changed, decide again.
     pub(crate) fn submit(&self, commit: Commit, admit: impl FnOnce() -> bool) -> Option<PendingAnswer> {
         let (answer, pending) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.closed {
             let _ = answer.send(CommitAnswer::NotExecuted);
-        } else if commit.order_group().is_some_and(|order_group| state.dead.contains(&order_group)) {
+        } else if commit.order_group().is_some_and(|order_group| state.failed_groups.contains(&order_group)) {
             let _ = answer.send(CommitAnswer::Outcome(Outcome::Conflict));
         } else if admit() {
             state.commits.push_back(Queued { commit, answer, span: tracing::Span::current() });
@@ -122,18 +122,18 @@ impl CommitQueue {
         Some(pending)
     }
 
-    /// Runs `f` under the lock that admits commits.
+    /// Calls `f` under the lock that admits commits.
     pub(crate) fn locked<T>(&self, f: impl FnOnce() -> T) -> T {
         let _state = self.shared.lock();
         f()
     }
 
-    /// Forgets a chain that is at its end.
+    /// Forgets an order group that has ended.
     pub(crate) fn end_order_group(&self, order_group: u64) {
-        self.shared.lock().dead.remove(&order_group);
+        self.shared.lock().failed_groups.remove(&order_group);
     }
 
-    /// Finishes the batch under way and answers everything behind it "not executed".
+    /// Waits for the batch that is being appended, and answers every later commit with `NotExecuted`.
     pub(crate) async fn close(&self) {
         self.shared.close();
         self.shared.wake.notify_one();
@@ -141,20 +141,20 @@ impl CommitQueue {
         if let Some(writer) = writer
             && let Err(error) = writer.await
         {
-            tracing::error!(%error, "the writer did not end well");
+            tracing::error!(%error, "the writer task ended with an error");
         }
     }
 }
 
 impl Drop for CommitQueue {
-    /// What was queued is appended; then the writer ends, and lets go of the store.
+    /// The writer task appends the queued commits, then ends and drops the store.
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.wake.notify_one();
     }
 }
 
-/// Closes the queue when the writer is dropped, as it is with its runtime: else callers would wait for ever.
+/// Closes the queue when the writer task is dropped together with its runtime: otherwise callers would wait for ever.
 struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
@@ -165,22 +165,22 @@ impl Drop for CloseOnDrop {
 
 /// Runs the writer, and starts it again when it panics (in the store, or in the program's own tracing subscriber).
 ///
-/// The callers of the batch under way hear that its outcome is unknown, because their answers are dropped. What was
-/// decided on it fails as a conflict, and is decided again on what the log holds.
+/// The callers of the batch that was being appended get an unknown outcome, because their answers are dropped. Every
+/// queued commit fails as a conflict, and is decided again on the log.
 async fn supervise_writer(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>, shared: Arc<Shared>) {
     let _close = CloseOnDrop(shared.clone());
     while AssertUnwindSafe(write(&*store, &write_metrics, &shared)).catch_unwind().await.is_err() {
         let mut conflicts = ConflictSet::default();
         conflicts.add_all();
         fail_dependents(&shared, &[], conflicts);
-        // The log line may be what panicked.
-        let _ = catch_unwind(|| tracing::error!("the writer panicked: it is started again"));
+        // Writing the log line may be the cause of the panic.
+        let _ = catch_unwind(|| tracing::error!("the writer task panicked: it is started again"));
     }
 }
 
 async fn write(store: &dyn Store, write_metrics: &WriteMetrics, shared: &Shared) {
     loop {
-        // Let the callers that were just answered queue their next commits: the batch then holds them all.
+        // Callers that were just answered queue their next commits first, so that one batch has them all.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         loop {
@@ -210,7 +210,7 @@ async fn write(store: &dyn Store, write_metrics: &WriteMetrics, shared: &Shared)
     }
 }
 
-/// What appends one command is part of it; what appends several follows from each of them.
+/// The span of a batch: a child of its command's span; for several commands, one that follows from each of theirs.
 fn span_of(batch: &[Queued]) -> tracing::Span {
     if let [only] = batch {
         return tracing::info_span!(parent: &only.span, "append", commits = 1);
@@ -233,29 +233,29 @@ fn next_batch(state: &mut State) -> Vec<Queued> {
     state.commits.drain(..count).collect()
 }
 
-/// Fails every queued commit that was decided on a failed one, and has their aggregates forgotten.
+/// Fails every queued commit that depends on a failed one, and drops the cached states of their aggregates.
 fn fail_dependents(shared: &Shared, failed: &[Commit], mut conflicts: ConflictSet) {
     let mut state = shared.lock();
-    let (hit, kept): (VecDeque<_>, VecDeque<_>) =
+    let (dependent, kept): (VecDeque<_>, VecDeque<_>) =
         std::mem::take(&mut state.commits).into_iter().partition(|queued| {
-            let hit = conflicts.affects(&queued.commit);
-            if hit {
+            let depends = conflicts.affects(&queued.commit);
+            if depends {
                 conflicts.add(&queued.commit);
             }
-            hit
+            depends
         });
     state.commits = kept;
-    let chains = failed.iter().chain(hit.iter().map(|queued| &queued.commit));
-    let dead: Vec<u64> =
-        chains.filter(|commit| conflicts.affects(commit)).filter_map(Commit::order_group).collect();
-    state.dead.extend(dead);
+    let all_failed = failed.iter().chain(dependent.iter().map(|queued| &queued.commit));
+    let failed_groups: Vec<u64> =
+        all_failed.filter(|commit| conflicts.affects(commit)).filter_map(Commit::order_group).collect();
+    state.failed_groups.extend(failed_groups);
     (shared.on_conflict)(&conflicts);
-    for queued in hit {
+    for queued in dependent {
         let _ = queued.answer.send(CommitAnswer::Outcome(Outcome::Conflict));
     }
 }
 
-/// Appends commits, answers each, and says what was poisoned.
+/// Appends a batch. Returns an answer for each commit, and the conflicts of those that failed.
 async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswer>, ConflictSet) {
     let commits = batch.commits();
     let mut conflicts = ConflictSet::default();
@@ -268,7 +268,7 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswer>, Conflic
             }
             outcomes.into_iter().map(CommitAnswer::Outcome).collect()
         }
-        // One commit may have spoilt it for the others: try the halves, the later one without what fell with the first.
+        // One commit may be at fault: append the halves, the second one without commits that depend on failed ones.
         Err(Failure { error: StoreError::Rejected { .. } | StoreError::Database { .. }, sent })
             if commits.len() > 1 =>
         {
@@ -276,22 +276,22 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswer>, Conflic
             let (first, second) = commits.split_at(commits.len() / 2);
             let (mut answers, first_conflicts) = Box::pin(append(store, &part(first.to_vec()))).await;
             conflicts = first_conflicts;
-            let mut fallen = vec![false; second.len()];
-            let mut standing = Vec::with_capacity(second.len());
-            for (commit, fallen) in second.iter().zip(&mut fallen) {
-                *fallen = conflicts.affects(commit);
-                if *fallen {
+            let mut dependent = vec![false; second.len()];
+            let mut independent = Vec::with_capacity(second.len());
+            for (commit, dependent) in second.iter().zip(&mut dependent) {
+                *dependent = conflicts.affects(commit);
+                if *dependent {
                     conflicts.add(commit);
                 } else {
-                    standing.push(commit.clone());
+                    independent.push(commit.clone());
                 }
             }
-            let (standing, second_conflicts) = Box::pin(append(store, &part(standing))).await;
+            let (others, second_conflicts) = Box::pin(append(store, &part(independent))).await;
             conflicts.merge(second_conflicts);
-            let mut standing = standing.into_iter();
-            answers.extend(fallen.into_iter().map(|fallen| match fallen {
+            let mut others = others.into_iter();
+            answers.extend(dependent.into_iter().map(|dependent| match dependent {
                 true => CommitAnswer::Outcome(Outcome::Conflict),
-                false => standing.next().unwrap_or(CommitAnswer::Outcome(Outcome::Conflict)),
+                false => others.next().unwrap_or(CommitAnswer::Outcome(Outcome::Conflict)),
             }));
             answers
         }
@@ -307,34 +307,34 @@ async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswer>, Conflic
     (answers, conflicts)
 }
 
-/// Why a batch has no outcomes.
+/// The reason why a batch has no outcomes.
 struct Failure {
     error: StoreError,
-    /// Whether a sending was lost: what is sent of it again must be looked for in the log.
+    /// Whether an answer was lost: further attempts must look up the command ids.
     sent: bool,
 }
 
-/// Sends a batch until the store has answered: a lost answer may follow a commit, and the command ids tell.
+/// Appends a batch until the store has answered. After a lost answer the batch may be in the log: its command ids tell.
 ///
-/// Once an answer was lost, only an answer about this very batch ends the doubt: outcomes, or that its data are
-/// rejected, which the store finds after it has looked for the ids. Any other error of a later sending (no connection, a
-/// full disk, a balancer that says no) says nothing of the lost one.
+/// After a lost answer, only an answer about this batch settles it: outcomes, or a rejection of its data, which the
+/// store gives after it has looked up the ids. Any other error of a later attempt (no connection, a full disk, a
+/// refusing balancer) does not say whether the lost attempt was committed.
 async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure> {
     let mut batch = batch.clone();
     let mut lost = 0;
     loop {
         let error = match store.append(batch.clone()).await {
             Ok(outcomes) => {
-                let settled = batch.commits().iter().zip(outcomes);
-                return Ok(settled.map(|(commit, outcome)| resolve_duplicate(&batch, commit, outcome)).collect());
+                let outcomes = batch.commits().iter().zip(outcomes);
+                return Ok(outcomes.map(|(commit, outcome)| resolve_duplicate(&batch, commit, outcome)).collect());
             }
             Err(error) => error,
         };
-        let in_doubt = lost > 0 || matches!(error, StoreError::OutcomeUnknown(_));
-        if !in_doubt || matches!(error, StoreError::Rejected { .. }) {
+        let unsettled = lost > 0 || matches!(error, StoreError::OutcomeUnknown(_));
+        if !unsettled || matches!(error, StoreError::Rejected { .. }) {
             return Err(Failure { error, sent: batch.was_sent() });
         }
-        // On a log that has changed, nothing of the batch may be tried: its sequences could fit by luck.
+        // On a log that was replaced, no commit of the batch may be tried: its sequences could match by chance.
         if lost == UNKNOWN_RETRIES || matches!(error, StoreError::Closed | StoreError::Diverged(_)) {
             let error = match error {
                 unknown @ StoreError::OutcomeUnknown(_) => unknown,
@@ -342,15 +342,16 @@ async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<O
             };
             return Err(Failure { error, sent: true });
         }
-        tracing::warn!(%error, "the answer to a batch was lost: sending it again");
+        tracing::warn!(%error, "the answer to a batch was lost: appending it again");
         tokio::time::sleep(Duration::from_millis(20 << lost)).await;
         lost += 1;
         batch = batch.resent();
     }
 }
 
-/// An id that was made for this commit can only be in the log by an earlier sending of the same batch. An id that a
-/// caller gave may have been there before: it stays a duplicate, and poisons what was decided on a second effect.
+/// Turns a duplicate into a commit if the id was generated for it: it can only be in the log from an earlier attempt of
+/// the same batch. An id that a caller gave may be older: it remains a duplicate, and commits that depend on a second
+/// effect fail.
 fn resolve_duplicate(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Duplicate(receipt) if batch.was_sent() && commit.is_fresh() => {
@@ -360,7 +361,7 @@ fn resolve_duplicate(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcom
     }
 }
 
-/// Whether the log is not the one that the writer knew.
+/// Returns whether the log was replaced.
 fn diverged(error: &StoreError) -> bool {
     match error {
         StoreError::Diverged(_) => true,

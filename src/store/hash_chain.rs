@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use crate::events::Stored;
 use crate::text::{from_hex, hex};
 
-/// A running SHA-256: each link is the digest of the link before it and of the next event. Before the first event it is
-/// 32 zero bytes. Two equal chains were made of the same events in the same order.
+/// A running SHA-256: each link is the digest of the previous link and the next event. Before the first event it is 32
+/// zero bytes. Equal chains cover the same events in the same order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HashChain([u8; 32]);
 
 impl HashChain {
-    /// The chain with these bytes.
+    /// Returns the chain with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -26,7 +26,7 @@ impl HashChain {
         &self.0
     }
 
-    /// Adds the next event of an aggregate: its `digest` column, which covers what the writer gave.
+    /// Adds the next event of an aggregate: its `digest` column, which covers the writer's columns.
     pub(crate) fn add_content(&mut self, stored: &Stored) {
         self.link(&[&stored.digest]);
     }

@@ -1,4 +1,4 @@
-//! Who leads which projection, among the processes that want to run it: shared out evenly, whatever the store.
+//! [`LeaseAssignment`]: assigns the leases of projections evenly to the processes that want them, for every store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use uuid::Uuid;
 /// A projection's name and version.
 type Key = (String, u64);
 
-/// What the owners that are alive want and lead. A store reads it, and writes it back, in one transaction that keeps
-/// other owners out.
+/// The projections that each live owner wants and leads. A store reads and writes them in one transaction, which
+/// excludes other owners.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeaseAssignment {
     wanted: BTreeMap<Key, BTreeSet<Uuid>>,
@@ -16,7 +16,7 @@ pub(crate) struct LeaseAssignment {
 }
 
 impl LeaseAssignment {
-    /// `owner` is alive and wants to run this; `leads`: it does.
+    /// Adds a live owner that wants to run a projection; `leads`: whether it leads it now.
     pub(crate) fn add(&mut self, owner: Uuid, key: Key, leads: bool) {
         if leads {
             self.leads.insert(key.clone(), owner);
@@ -24,11 +24,12 @@ impl LeaseAssignment {
         self.wanted.entry(key).or_default().insert(owner);
     }
 
-    /// What `owner` leads from now on.
+    /// Returns the projections that `owner` leads from now on.
     ///
-    /// A free projection goes to the one of its owners that leads the fewest; `owner` takes those that fall to it, and
-    /// leaves the others to those that they fall to, who will call. It then lets go of one as long as that makes two
-    /// shares more even. So none that anybody wants is left alone, and even shares stay as they are.
+    /// A free projection is assigned to the owner that leads the fewest of those that want it. `owner` acquires those
+    /// that are assigned to it; another owner acquires its own at its next call. `owner` then releases one projection
+    /// at a time while that makes two shares more even. So every wanted projection gets a leader, and even shares do
+    /// not change.
     pub(crate) fn for_owner(&self, owner: Uuid) -> BTreeSet<Key> {
         let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
         for leader in self.leads.values() {
@@ -39,7 +40,7 @@ impl LeaseAssignment {
             self.leads.iter().filter(|(_, leader)| **leader == owner).map(|(key, _)| key.clone()).collect();
 
         let mut free: Vec<_> = self.wanted.iter().filter(|(key, _)| !self.leads.contains_key(*key)).collect();
-        // Who has the least choice comes first.
+        // The projections with the fewest owners to choose from come first.
         free.sort_by_key(|(_, owners)| owners.len());
         for (key, owners) in free {
             let fewest = owners.iter().min_by_key(|other| (count(&counts, **other), **other != owner));

@@ -13,18 +13,18 @@ use super::{Batch, Finding, HashChain, Outcome, Receipt, Views};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 
-/// Tells the time. Tests give their own: see `annals::testing::Clock`.
+/// A function that returns the current time. Tests pass their own: see `annals::testing::Clock`.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone)]
 pub struct OpenOptions {
-    /// The name of the application, kept in the store: another application's store is refused.
+    /// The application's name, saved in the store: the store of another application is refused.
     pub app: String,
-    /// The clock of `recorded_at` and of event ids, while it is behind the store's own clock: the server's, or the
-    /// machine's.
+    /// The clock for `recorded_at` and event ids. Where it is ahead of the store's own clock (the database server's, or
+    /// this machine's), the store's clock counts.
     pub clock: Clock,
-    /// Whether the store is made when it is not there. Commands that only read do not make one.
+    /// Whether a missing store is created. Commands that only read do not create one.
     pub create: bool,
 }
 
@@ -34,90 +34,96 @@ impl std::fmt::Debug for OpenOptions {
     }
 }
 
-/// What a store answers when it cannot do what it was asked.
+/// An error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL, shown without its password, names no kind of store.
-    #[error("`{0}` names no store: write sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE")]
+    /// The URL, shown without its password, has no known scheme.
+    #[error("`{0}` is not the URL of a store: write sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE")]
     UnknownUrl(String),
-    /// The store is not there, and was not to be made.
-    #[error("there is no store at `{0}`: execute a command to make one, or name another with --store")]
+    /// The store does not exist, and was not to be created.
+    #[error("there is no store at `{0}`: execute a command to create it, or name another store with --store")]
     Missing(String),
     /// The store cannot be opened or used.
     #[error("the store `{store}` cannot be used: {reason}")]
     Unusable {
         /// Its URL.
         store: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// The store was made by a newer version of this crate.
-    #[error("the store has schema version {found}, this program knows {known}: use a newer program")]
+    /// The store was created by a newer version of this crate.
+    #[error("the store has schema version {found}, but this program supports at most {known}: use a newer program")]
     Newer {
         /// The store's schema version.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// Another process kept the store to itself for too long. Nothing was written.
+    /// Another writer held the lock for too long. Nothing was written.
     #[error(
-        "another process has held the store's write lock for {0:?}; nothing was written: try again, or see who holds it"
+        "the store's write lock was not free within {0:?}; nothing was written: try again, or find the process that holds it"
     )]
     Busy(Duration),
-    /// The store does not have, at a position, the event that it had.
-    #[error("the log has changed under this program: event {} is not {} any more (was a backup restored?)", .0.position, .0.event_id)]
+    /// The log no longer has the event that it had at a position.
+    #[error("the log was replaced while this program used it: event {} is no longer {} (was a backup restored?)", .0.position, .0.event_id)]
     Diverged(LogPosition),
     /// The store was closed. Nothing was written.
     #[error("the store is closed")]
     Closed,
     /// The transaction may or may not have been committed.
-    #[error("it is not known whether the store committed")]
+    #[error("it is unknown whether the store committed the transaction")]
     OutcomeUnknown(#[source] BoxError),
-    /// The database rejects the data of this very batch, after it has looked for the command ids. Nothing was written.
+    /// The database rejects the data of this batch, after it has looked up the command ids. Nothing was written.
     #[error("{doing} failed: the database rejects the data")]
     Rejected {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the database says.
+        /// The database's error.
         source: BoxError,
     },
-    /// The database says no. Nothing was written.
+    /// The database refuses the operation. Nothing was written.
     #[error("{doing} failed")]
     Database {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the database says.
+        /// The database's error.
         source: BoxError,
     },
-    /// A row does not hold what this crate writes.
+    /// A row that this crate cannot have written.
     #[error("row {position} of the log cannot be read: {reason}")]
     Corrupt {
         /// Its position.
         position: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// No store is named by this URL, which may hold a password.
+    /// Returns a [`Database`](Self::Database) error for a failure that this crate detected.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) fn failed(doing: &'static str, reason: impl Into<String>) -> Self {
+        Self::Database { doing, source: reason.into().into() }
+    }
+
+    /// Returns [`UnknownUrl`](Self::UnknownUrl) without the password that the URL may contain.
     pub(crate) fn unknown_url(url: &str) -> Self {
         Self::UnknownUrl(super::redact_url(url))
     }
 }
 
-/// Which events a reader wants.
+/// The events that a reader wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Interest {
     /// All of them.
     #[default]
     All,
-    /// Those with one of these names in the log (old names are names too).
+    /// Events with one of these type names in the log, old names included.
     EventTypes(Vec<String>),
 }
 
 impl Interest {
-    /// Whether it takes in this event.
+    /// Returns whether the event is wanted.
     #[must_use]
     pub fn wants(&self, stored: &Stored) -> bool {
         match self {
@@ -127,173 +133,227 @@ impl Interest {
     }
 }
 
-/// A piece of the log: the wanted events after a position, and how far it stands for the log.
+/// The wanted events after a position, and the position up to which they are complete.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The wanted events, in order.
     pub events: Vec<Stored>,
-    /// No wanted event up to here is missing. Equal to where the page begins when nothing is new.
+    /// No wanted event up to here is missing. Where the page begins, if there are no new events.
     pub to: LogPosition,
 }
 
-/// What the store knows of a command id.
+/// The record of a command id in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCommand {
-    /// SHA-256 of the name, body and actor that the id came with.
+    /// SHA-256 of the command's name, body and actor.
     pub body_digest: [u8; 32],
-    /// Its receipt, marked as repeated.
+    /// The command's receipt, marked as repeated.
     pub receipt: Receipt,
 }
 
-/// A cached state of an aggregate: its first events, as the log has them, folded.
+/// A cached state of an aggregate: the fold of its first events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The sequence of the last event in it.
     pub sequence: u64,
-    /// The id of that event. A snapshot counts only while the log has it: a restored backup may not.
+    /// The id of that event. A snapshot is used only while the log has that event: a restored backup may not.
     pub event_id: Uuid,
     /// The [`HashChain`] over the digests of the events from 1 to `sequence`.
     pub digest: HashChain,
-    /// What shape of state it is: another shape is ignored.
+    /// The shape of the state: a snapshot of another shape is ignored.
     pub shape: String,
     /// The state, as JSON text.
     pub state: String,
 }
 
-/// An ordered, immutable log of events. The conformance suite says what each method must keep.
+/// An ordered, immutable log of events.
 ///
-/// An outside crate may implement it, but cannot append to it: a [`Batch`] is made in this crate alone.
+/// Another crate may implement it, and proves it with the [conformance suite](super::conformance). It needs nine
+/// methods, a [`WriteLock`] and [`Views`]; the other methods have defaults. The guide "Writing a store"
+/// (`docs/guide/writing-a-store.md`) has the list of rules. Only this crate makes a [`Batch`], so every event comes
+/// from a command.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Appends the batch in one transaction and answers each commit, in order, once that is durable.
+    /// Appends the batch in one transaction and returns the outcome of each commit, in order, once that is durable.
     ///
-    /// For each commit in turn, on what the log then holds, earlier commits of the batch included:
+    /// For each commit in turn, on the log as earlier commits of the batch leave it:
     /// 1. its command id is known: `Duplicate` or `IdReused`;
-    /// 2. it names an aggregate, or belongs to a chain, of an earlier commit of the batch that was not committed
+    /// 2. it names an aggregate, or belongs to an order group, of an earlier commit of the batch that was not committed
     ///    ([`ConflictSet`](super::ConflictSet)): `Conflict`;
-    /// 3. an aggregate's last sequence is not the expected one: `Conflict`;
-    /// 4. else its events get the next positions, ids and times, and it is `Committed`.
+    /// 3. the last sequence of an aggregate is not the expected one: `Conflict`;
+    /// 4. otherwise its events get the next positions, ids and times, and it is `Committed`.
     ///
-    /// The last event that was appended through this handle must still be in the log: else [`StoreError::Diverged`], once.
+    /// The last event that was appended through this handle must still be in the log: otherwise
+    /// [`StoreError::Diverged`], once.
+    ///
+    /// One task calls this, and awaits each call to its end before the next: a store needs no queue of its own.
     ///
     /// # Errors
-    /// Nothing of the batch was written, unless the error is [`StoreError::OutcomeUnknown`].
+    /// Nothing of the batch was written, unless the error is [`StoreError::OutcomeUnknown`]: then this crate sends the
+    /// same batch again. [`StoreError::Rejected`] says that the data of the batch are at fault; the command ids were looked
+    /// up first, so that the error also settles an earlier sending whose outcome was unknown.
     async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
 
     /// Locks the log against all other writers, of this and of other processes, for at most `hold`, waiting at most
-    /// `wait` for it. Dropping it lets go.
+    /// `wait`. Dropping the lock releases it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when it could not be had in time.
+    /// [`StoreError::Busy`] when the lock was not free in time.
     async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError>;
 
-    /// The last event.
+    /// Returns the position of the last event.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn head(&self) -> Result<LogPosition, StoreError>;
 
-    /// Whether commands can be executed now: the log can be read, and written. Health checks ask this.
+    /// Checks that commands can be executed now: that the log can be read and written. Health checks call this.
     ///
     /// # Errors
-    /// Why not. A store that has lost the way to its database looks for it again.
+    /// Why not. A store that has lost its connection to the database connects again.
     async fn ready(&self) -> Result<(), StoreError> {
         self.head().await.map(drop)
     }
 
-    /// Moves whenever the log has grown, whoever wrote.
+    /// Returns a channel that changes whenever the log has grown, in this or in another process.
     fn watch(&self) -> watch::Receiver<LogPosition>;
 
-    /// At most `limit` wanted events after the position `after`, in order, and how far the page stands for the log:
-    /// the head as it was before the events were read, or the last event if the page is full.
+    /// Returns at most `limit` wanted events after the position `after`, in order, and the position up to which the
+    /// page is complete: the head as it was before the events were read, or the last event if the page is full.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError>;
 
-    /// The events at these positions, in order of position; those that are not there are left out.
+    /// Returns the events at these positions, in order of position; positions without an event are left out.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError>;
 
-    /// At most `limit` events of one aggregate after a sequence, in order.
+    /// Returns at most `limit` events of one aggregate after a sequence, in order.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
-    /// What is known of these command ids, in their order.
+    /// Looks up command ids; the answers are in their order.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError>;
 
-    /// The first position recorded at or after `time`; one past the head, if there is none.
+    /// Returns the newest snapshot of an aggregate, as it was saved. By default there are none.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError>;
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        let _ = aggregate;
+        Ok(None)
+    }
 
-    /// The newest cached state of an aggregate, as it was kept.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError>;
-
-    /// Keeps a state, in place of an older one.
+    /// Saves a snapshot in place of an older one. Snapshots are a cache: by default nothing is saved.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError>;
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        let _ = (aggregate, snapshot);
+        Ok(())
+    }
 
-    /// The aggregates that have a snapshot.
+    /// Returns the aggregates that have a snapshot.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError>;
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        Ok(Vec::new())
+    }
 
-    /// Deletes all snapshots, and returns how many there were. They are a cache: new ones are made from the log.
+    /// Deletes all snapshots and returns their number. New ones are made from the log.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn delete_snapshots(&self) -> Result<u64, StoreError>;
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
-    /// Where projections keep what they make.
+    /// Returns the tables and checkpoints of projections.
     fn views(&self) -> Arc<dyn Views>;
 
-    /// What the database itself finds wrong: its own integrity check, rows of commands that contradict events, triggers
-    /// and rights that are not as this crate makes them, and that this reader does not see all. Empty: nothing.
+    /// Returns the faults that the database itself finds: its own integrity check, command rows that contradict events,
+    /// triggers and rights that this crate did not make, and rows that this reader cannot see. Empty: no fault.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError>;
+    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
+    }
 
-    /// Copies the log, as of one moment, to a new file; `progress` hears of pages done and in all.
+    /// Copies the log, as of one moment, to a new file; `progress` gets the pages done and their total number.
     ///
     /// # Errors
-    /// When the file is there already or cannot be written.
-    async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError>;
+    /// When the file exists already or cannot be written, or the store has no backup of its own.
+    async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
+        let _ = (to, progress);
+        let reason = "it makes no backups: use the backup tool of its database".to_owned();
+        Err(StoreError::Unusable { store: self.describe(), reason })
+    }
 
-    /// Durability and place, in words: `SQLite WAL, synchronous=FULL, job_server.db`.
+    /// Describes durability and location: `SQLite WAL, synchronous=FULL, job_server.db`.
     fn describe(&self) -> String;
 
-    /// Finishes what is under way and lets go of files and connections.
+    /// Waits for running operations and closes files and connections. Later calls return [`StoreError::Closed`].
     async fn close(&self);
 }
 
-/// The log, locked against all other writers.
+/// A lock of the log against all other writers.
 #[async_trait]
 pub trait WriteLock: Send {
-    /// The events of an aggregate after a sequence, as of now.
+    /// Returns the events of an aggregate after a sequence, as of now.
     ///
     /// # Errors
-    /// When the store cannot be read, or the lock's time is over.
+    /// [`StoreError::Busy`] when the lock has expired, or when the store cannot be read.
     async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError>;
 
-    /// Appends and lets go: see [`Store::append`].
+    /// Appends like [`Store::append`], and releases the lock.
     ///
     /// # Errors
-    /// See [`Store::append`]; [`StoreError::Busy`] when the lock's time is over.
+    /// See [`Store::append`]; [`StoreError::Busy`] when the lock has expired.
     async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
+}
+
+/// How many events one round of [`bisect`] reads.
+const PROBES: u64 = 64;
+
+/// Returns the position of the first event for which `is_before` is false; one past the head if there is none. All
+/// events for which it is true must precede the others, as for a bound on ids or on `recorded_at`.
+pub(crate) async fn bisect(log: &dyn Store, is_before: impl Fn(&Stored) -> bool) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (1, log.head().await?.position + 1);
+    while low < high {
+        let step = (high - low).div_ceil(PROBES);
+        let probes: Vec<u64> = (0..PROBES).map(|n| low + n * step).take_while(|probe| *probe < high).collect();
+        for event in log.read_at(&probes).await? {
+            if is_before(&event) {
+                low = event.position + 1;
+            } else {
+                high = event.position;
+                break;
+            }
+        }
+    }
+    Ok(low)
+}
+
+/// Publishes a new head to [`Store::watch`]. A position that is not higher than the last one published is ignored:
+/// another task may have published a later head already.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn publish(sender: &watch::Sender<LogPosition>, head: Option<LogPosition>) {
+    let Some(new) = head else { return };
+    sender.send_if_modified(|old| {
+        let grown = new.position > old.position;
+        if grown {
+            *old = new;
+        }
+        grown
+    });
 }

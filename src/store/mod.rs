@@ -1,25 +1,22 @@
-//! The store: an ordered, immutable log, and room for what projections make of it.
+//! The store: an ordered, immutable log of events, and the tables of projections.
 //!
-//! A store is anything that implements [`Store`] and passes the [`conformance`] suite. Appending goes through a
-//! [`Batch`], which only this crate can make: the one door to the log is a command.
+//! A store is a type that implements [`Store`] and passes the [`conformance`] suite. It appends a [`Batch`], which only
+//! this crate can construct: every event comes from a command.
 //!
 //! ## Layout
-//! - `commit`: what is appended: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`]; and its [`Outcome`]
-//! - `log`: the [`Store`] trait, [`StoreError`]
-//! - `views`: the [`Views`] trait: where projections keep their tables and checkpoints
-//! - `shares`: who leads which projection, shared out evenly
-//! - `queue`: the group commit: one queue and one writer a process, above any store
-//! - `projecting`: whether a task is inside a projection
-//! - `write_metrics`: numbers of the process that writes
-//! - `chain`: a running SHA-256 over events
-//! - `check`: compares the log with itself and with what was made of it
-//! - `clock`: how far ahead a clock may be
-//! - `ids`: event ids that rise whatever the clock does
-//! - `sequences`: what a writer knows of the log without looking
-//! - `open`: from a URL to a store; `url`: URLs as messages show them
-//! - `sqlite`: the store on an embedded file
-//! - `postgres`: the store that several processes share
-//! - `conformance`: the suite that every store passes
+//! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `views`: the [`Views`] trait for tables and checkpoints of projections
+//! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
+//! - `commit_queue`: group commit: one queue and one writer task in each process, for any store
+//! - `sqlite`, `postgres`: the two stores
+//! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
+//! - `open`: opens the store of a URL
+//! - `url`: URLs in messages
+//! - `hash_chain`: a running SHA-256 over events
+//! - `check`: checks the log, and compares it with what projections made of it
+//! - `projecting`: marks a projection's own code
+//! - `write_metrics`: counters of the write path
+//! - `conformance`: the test suite that every store passes
 
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -43,6 +40,8 @@ mod sequence_cache;
 pub mod sqlite;
 mod url;
 mod views;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod write_lock;
 mod write_metrics;
 
 pub(crate) use check::check;
@@ -51,6 +50,7 @@ pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamA
 pub(crate) use commit_queue::{CommitAnswer, CommitQueue, PendingAnswer};
 pub use hash_chain::HashChain;
 pub(crate) use lease_assignment::LeaseAssignment;
+pub(crate) use log::bisect;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub use open::open;
 #[cfg(feature = "postgres")]

@@ -1,14 +1,14 @@
-//! From a URL to a store.
+//! [`open`]: opens the store of a URL.
 
 use std::sync::Arc;
 
 use super::{OpenOptions, Store, StoreError};
 
-/// Opens the store that a URL names: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db`, or `sqlite::memory:` for one that
-/// goes away when it is closed; `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`.
+/// Opens the store of a URL: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db`, or `sqlite::memory:` for a private
+/// store that is deleted when it is closed; `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`.
 ///
 /// # Errors
-/// When the URL names no kind of store that this program has, or the store cannot be opened.
+/// When this program has no store for the URL's scheme, or the store cannot be opened.
 pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {

@@ -1,4 +1,4 @@
-//! Whether a task is inside a projection: what runs there records, and executes no commands.
+//! Marks a projection's own code: it must not execute commands.
 
 use std::future::Future;
 
@@ -6,17 +6,17 @@ tokio::task_local! {
     static PROJECTING: ();
 }
 
-/// Runs a projection's own code.
+/// Runs a projection's own asynchronous code.
 pub(crate) async fn project<T>(code: impl Future<Output = T>) -> T {
     PROJECTING.scope((), code).await
 }
 
-/// The same for code that does not wait.
+/// Runs a projection's own synchronous code.
 pub(crate) fn project_at_once<T>(code: impl FnOnce() -> T) -> T {
     PROJECTING.sync_scope((), code)
 }
 
-/// Whether a projection's code runs now. Another task that it spawned is not seen.
+/// Returns whether a projection's code is running in this task. Tasks that it spawned are not detected.
 pub(crate) fn is_projecting() -> bool {
     PROJECTING.try_with(|()| ()).is_ok()
 }

@@ -1,15 +1,15 @@
-//! What a writer knows of the log without looking.
+//! [`SequenceCache`]: the last sequences of aggregates, as the writer knows them.
 
 use std::collections::HashMap;
 
-use super::Batch;
+use super::{Batch, StoreError};
 use crate::events::{LogPosition, Ref};
 
-/// So many aggregates are kept in mind.
+/// The most aggregates in the cache.
 const MOST: usize = 16_384;
 
-/// The last event that a writer appended, and the last sequences of the aggregates that it appended to before it, as
-/// they were then. As long as that event is the end of the log, nobody else has written: they hold.
+/// The last event that a writer appended, and the last sequences of the aggregates to which it appended. While that
+/// event is the head of the log, no other writer has appended, and the sequences are valid.
 #[derive(Debug, Default)]
 pub(crate) struct SequenceCache {
     head: LogPosition,
@@ -17,18 +17,34 @@ pub(crate) struct SequenceCache {
 }
 
 impl SequenceCache {
-    /// The last event that was appended here: it must still be in the log.
+    /// The last event that this writer appended. It must still be in the log.
     pub(crate) fn head(&self) -> LogPosition {
         self.head
     }
 
-    /// Whether the aggregate's last sequence is this, if the log ends with [`head`](Self::head).
+    /// Returns whether this is the aggregate's last sequence, provided that [`head`](Self::head) is the log's head.
     pub(crate) fn matches(&self, aggregate: &Ref, sequence: u64) -> bool {
         self.sequences.get(aggregate) == Some(&sequence)
     }
 
-    /// A batch was appended whole, after `base`.
-    pub(crate) fn append(&mut self, base: LogPosition, batch: &Batch, head: LogPosition) {
+    /// Records an append after `base`: the sequences of a complete batch, otherwise only the new head.
+    pub(crate) fn record(&mut self, base: LogPosition, batch: &Batch, head: Option<LogPosition>, complete: bool) {
+        match head {
+            Some(head) if complete => self.append(base, batch, head),
+            Some(head) => self.forget(head),
+            None => {}
+        }
+    }
+
+    /// Drops everything after [`StoreError::Diverged`]: the error is returned once, and the next batch is appended to the
+    /// present log.
+    pub(crate) fn after_error(&mut self, error: &StoreError) {
+        if matches!(error, StoreError::Diverged(_)) {
+            self.forget(LogPosition::default());
+        }
+    }
+
+    fn append(&mut self, base: LogPosition, batch: &Batch, head: LogPosition) {
         if base != self.head || self.sequences.len() >= MOST {
             self.sequences.clear();
         }
@@ -42,7 +58,7 @@ impl SequenceCache {
         }
     }
 
-    /// Nothing is known but where the log ended.
+    /// Drops all sequences; the last appended event is `head`.
     pub(crate) fn forget(&mut self, head: LogPosition) {
         self.head = head;
         self.sequences.clear();

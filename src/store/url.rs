@@ -1,10 +1,10 @@
-//! URLs as messages show them: without a password.
+//! URLs in messages: without passwords.
 
-/// What hides a part of a URL.
+/// Replaces a hidden part of a URL.
 const HIDDEN: &str = "…";
 
-/// The URL without its user, password and parameters. It may be malformed, and of any scheme: where a part could be a
-/// password, it is hidden.
+/// Returns the URL without its user, password and parameters. The URL may be malformed and of any scheme: every part
+/// that could be a password is hidden.
 pub(crate) fn redact_url(url: &str) -> String {
     let is_scheme = |text: &str| {
         !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
@@ -13,7 +13,7 @@ pub(crate) fn redact_url(url: &str) -> String {
         Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
         _ => (String::new(), url),
     };
-    // A password that was not escaped may hold any of `@`, `/`, `?` and `#`.
+    // A password that was not escaped may contain any of `@`, `/`, `?` and `#`.
     let (user, rest) = match rest.rsplit_once('@') {
         Some((_, rest)) => (format!("{HIDDEN}@"), rest),
         None => (String::new(), rest),
@@ -24,7 +24,7 @@ pub(crate) fn redact_url(url: &str) -> String {
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     match authority.split_once(':') {
-        // `user:password`, and the host is missing. A port is shown.
+        // `user:password` without a host. A port is shown.
         Some((_, after)) if scheme != "sqlite://" && after.chars().any(|letter| !letter.is_ascii_digit()) => {
             let file = authority.starts_with("sqlite:") && user.is_empty();
             if file { format!("{rest}{parameters}") } else { format!("{scheme}{HIDDEN}{}", slash(path)) }
@@ -33,7 +33,7 @@ pub(crate) fn redact_url(url: &str) -> String {
     }
 }
 
-/// A text in which each URL is [`redact_url`] without its password.
+/// Returns the text with [`redact_url`] applied to each URL in it.
 #[cfg(feature = "cli")]
 pub(crate) fn redact_urls(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
@@ -47,7 +47,7 @@ pub(crate) fn redact_urls(text: &str) -> String {
     result
 }
 
-/// That there is more, without what it is.
+/// Shows that there is a path, without its content.
 fn slash(path: &str) -> &'static str {
     if path.is_empty() { "" } else { "/…" }
 }
@@ -82,14 +82,14 @@ mod tests {
 
     #[cfg(feature = "cli")]
     #[test]
-    fn a_text_shows_its_urls_without_passwords_and_all_else_as_it_is() {
+    fn a_text_is_unchanged_except_for_the_passwords_of_its_urls() {
         let text = "error: unexpected argument 'postgres://alice:s3cret@host/data' found\n\nUsage: bank: [--as user:alice]";
         let hidden = "error: unexpected argument 'postgres://…@host/data' found\n\nUsage: bank: [--as user:alice]";
         assert_eq!(redact_urls(text), hidden);
     }
 
     #[test]
-    fn what_is_no_secret_is_shown() {
+    fn parts_that_are_no_secret_are_shown() {
         for (url, text) in [
             ("log.db", "log.db"),
             ("sqlite://shop/log.db", "sqlite://shop/log.db"),

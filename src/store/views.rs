@@ -26,8 +26,8 @@ pub enum Cell {
     Integer(i64),
     /// A floating-point number.
     Real(f64),
-    /// Any text. Postgres takes no U+0000 in it: there SQL sees U+0000 as U+0001 U+0001, and U+0001 as U+0001 U+0002, which
-    /// keeps their order; what comes back is as it was.
+    /// Any text. Postgres takes no U+0000 in it: there SQL sees U+0000 as U+0001 U+0001, and U+0001 as U+0001 U+0002,
+    /// which keeps their order; what comes back is as it was.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),

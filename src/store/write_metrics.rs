@@ -1,27 +1,27 @@
-//! [`WriteMetrics`]: numbers of the process that writes, for those who keep it running. They begin at 0 with each start.
+//! [`WriteMetrics`]: counters of the write path of this process, for operators. They start at 0 with the process.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The upper bounds of the durations that are counted apart, in seconds.
+/// The upper bounds of the buckets of durations, in seconds.
 pub(crate) const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The upper bounds of the sizes of batches that are counted apart.
+/// The upper bounds of the buckets of batch sizes, in commits.
 pub(crate) const COMMITS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Numbers of the write path of one process.
+/// Counters and histograms of the write path.
 #[derive(Debug)]
 pub(crate) struct WriteMetrics {
-    /// How long the store took to append a batch.
+    /// The duration of appending a batch.
     pub appends: Histogram,
-    /// How many commits a batch had.
+    /// The number of commits of a batch.
     pub batches: Histogram,
-    /// Decisions on a state in memory, and on one that had to be loaded.
+    /// Decisions on a cached state, and on one that was loaded.
     pub hits: AtomicU64,
     pub misses: AtomicU64,
-    /// Decisions that another writer overtook.
+    /// Decisions that failed with a conflict.
     pub conflicts: AtomicU64,
-    /// Commands that were executed, refused, and answered with an error.
+    /// Commands that were executed, refused, and failed with an error.
     pub executed: AtomicU64,
     pub refused: AtomicU64,
     pub failed: AtomicU64,
@@ -44,25 +44,25 @@ impl Default for WriteMetrics {
 }
 
 impl WriteMetrics {
-    /// A batch was appended, or was not.
+    /// Records an attempt to append a batch.
     pub fn appended(&self, commits: usize, took: Duration) {
         self.appends.observe(took.as_secs_f64());
         self.batches.observe(commits as f64);
     }
 }
 
-/// One more.
+/// Adds 1 to a counter.
 pub(crate) fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// Values counted by size.
+/// A histogram.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     bounds: &'static [f64],
-    /// One more than bounds: the last is of what is beyond them.
+    /// One more than bounds: the last bucket has the values above all of them.
     counts: Vec<AtomicU64>,
-    /// The sum, in millionths.
+    /// The sum of all values, in millionths.
     sum: AtomicU64,
 }
 
@@ -81,7 +81,7 @@ impl Histogram {
         self.sum.fetch_add((value * 1e6) as u64, Relaxed);
     }
 
-    /// The sum, how many there were, and how many up to each bound but beyond the one before.
+    /// Returns the sum, the number of values, and the number of each bucket with its upper bound.
     #[cfg(feature = "http")]
     pub fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);

@@ -166,5 +166,5 @@ fn registering_an_aggregate_creates_its_topic_root() {
 #[tokio::test]
 async fn a_store_url_of_an_unknown_kind_is_refused() {
     let error = bank::app().open("mysql://x").await.unwrap_err();
-    assert!(error.to_string().contains("names no store"), "{error}");
+    assert!(error.to_string().contains("is not the URL of a store"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! A load balancer: an address that leads to one server, then to another.
+//! A load balancer: one address, whose server can be changed.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,17 +6,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What becomes of the connections that are there.
+/// The state of the existing connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
     Carried,
-    /// They are closed.
+    /// The connections are closed.
     Cut,
-    /// They stay open, and nothing goes through them any more.
+    /// The connections stay open, and no byte passes.
     Frozen,
 }
 
-/// Listens on a port of its own, for the server at another.
+/// Listens on its own port and forwards to a server's port.
 pub struct Balancer {
     port: u16,
     state: Arc<Mutex<State>>,
@@ -46,20 +46,20 @@ impl Balancer {
         Self { port, state, accepting }
     }
 
-    /// The URL of a schema.
+    /// Returns the URL of a schema.
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}", self.port)
     }
 
-    /// Leads new connections to the server at another port.
+    /// Forwards new connections to the server at another port.
     pub fn switch(&self, server: u16, lines: Lines) {
         let mut state = self.state.lock().unwrap();
         state.server = server;
-        // Those that are there keep the receiver of the old sender, which stays as it is left.
+        // Existing connections keep the receiver of the old sender, whose last value remains.
         std::mem::replace(&mut state.lines, watch::Sender::new(Lines::Carried)).send_replace(lines);
     }
 
-    /// Lets all connections that are there be as said.
+    /// Changes the state of all existing connections.
     pub fn all(&self, lines: Lines) {
         let server = self.state.lock().unwrap().server;
         self.switch(server, lines);
@@ -77,7 +77,7 @@ async fn carry(mut program: TcpStream, server: u16, mut lines: watch::Receiver<L
     let _ = (program.set_nodelay(true), server.set_nodelay(true));
     let said = tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut program, &mut server) => return,
-        // What was said last is seen, also when its sender is gone.
+        // The last value is read even when its sender is dropped.
         said = lines.wait_for(|lines| *lines != Lines::Carried) => said.map(|lines| *lines),
     };
     if said.is_ok_and(|said| said == Lines::Frozen) {

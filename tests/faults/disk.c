@@ -1,8 +1,8 @@
-/* Between a process and its disk: records in order all that it writes to the files of one directory, all that it has
- * synced, and what it has said; fails writes and syncs on demand. Loaded with LD_PRELOAD, see `disk.rs`.
+/* Records, in order, the writes of a process to the files of one directory, its syncs, and its output; fails writes and
+ * syncs on demand. Loaded with LD_PRELOAD, see `disk.rs`.
  *
- * A record: the operation, the lengths of name and data, an offset, the name, the data; numbers as this machine has them.
- * On demand: the file DISK_FAULT holds an operation (`write` or `sync`), an error number and how often, -1 for ever. */
+ * A record: the operation, the lengths of name and data, an offset, the name, the data; numbers in this machine's byte order.
+ * On demand: the file DISK_FAULT has an operation (`write` or `sync`), an error number and a count, -1 for ever. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,7 +49,7 @@ static void record(char operation, const char *name, uint64_t offset, const void
     if (writev(trace, parts, 3) != (ssize_t)(sizeof head + head.name + size)) abort();
 }
 
-/* The name of a file of the directory (`.`: of the directory itself), or none. What lies in a -shm file is never kept. */
+/* The name of a file of the directory (`.`: of the directory itself), or none. The content of a -shm file is never kept. */
 static const char *name_of(const char *path) {
     size_t length = strlen(directory), all = strlen(path);
     if (strncmp(path, directory, length)) return NULL;
@@ -69,7 +69,7 @@ static const char *name_of_file(int file, char *path, size_t size) {
     return name_of(path);
 }
 
-/* The error that an operation on the log's -wal file is to have now, or 0. */
+/* Returns the error for this operation on the log's -wal file, or 0. */
 static int error_of(const char *operation, const char *name) {
     if (!fault || strcmp(name, "store.db-wal")) return 0;
     int file = real_open(fault, O_RDWR | O_CLOEXEC);
@@ -100,7 +100,7 @@ static ssize_t put(int file, const void *data, size_t size, off64_t at, int seek
     pthread_mutex_lock(&lock);
     if (seek) at = lseek(file, 0, SEEK_CUR);
     int error = error_of("write", name);
-    /* What fails leaves a part of it behind. */
+    /* A failed write leaves a part of its data. */
     ssize_t done = error ? real_pwrite(file, data, size / 2, at)
                          : seek ? real_write(file, data, size) : real_pwrite(file, data, size, at);
     if (done > 0) record('W', name, at, data, done);
@@ -116,7 +116,7 @@ ssize_t write(int file, const void *data, size_t size) { return put(file, data, 
 ssize_t pwrite(int file, const void *data, size_t size, off_t at) { return put(file, data, size, at, 0); }
 ssize_t pwrite64(int file, const void *data, size_t size, off64_t at) { return put(file, data, size, at, 0); }
 
-/* A name is there from the moment on at which its file was made, before anything is written to it. */
+/* A name exists from the creation of its file, before any write. */
 static int made(int file, int flags) {
     char path[4096];
     const char *name = file < 0 || !(flags & O_CREAT) ? NULL : name_of_file(file, path, sizeof path);

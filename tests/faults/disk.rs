@@ -1,7 +1,7 @@
-//! A disk that can lose power: what a process wrote to its store, and what is left of it after a power cut.
+//! A disk that can lose power: the writes of a process to its store, and the files after a power cut.
 //!
-//! `disk.c`, loaded into the process, records every write and every sync in order. What was not synced may be lost, in
-//! whole, in part, and in any order; a name is kept once its directory was synced.
+//! `disk.c`, loaded into the process, records every write and every sync in order. Unsynced writes may be lost
+//! completely or partly, in any order; a file name is durable once its directory was synced.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     (directory, library)
 });
 
-/// The files of a store on a disk that is watched.
+/// The files of a store on a recorded disk.
 pub struct Disk {
     directory: TempDir,
     beside: TempDir,
@@ -64,14 +64,14 @@ impl Disk {
         std::fs::write(self.fault(), format!("{operation} {error} {times}")).unwrap();
     }
 
-    /// Ends the failing; answers whether it ever failed as often as it should.
+    /// Ends the fault. Returns whether it failed as often as requested.
     pub fn mend(&self) -> bool {
         let left = std::fs::read_to_string(self.fault()).unwrap();
         std::fs::remove_file(self.fault()).unwrap();
         left.split_whitespace().nth(2) == Some("0")
     }
 
-    /// All that was recorded so far.
+    /// Returns all operations recorded so far.
     pub fn operations(&self) -> Vec<Operation> {
         let trace = std::fs::read(self.trace()).unwrap();
         let mut rest = trace.as_slice();
@@ -79,7 +79,7 @@ impl Disk {
         while rest.len() >= 32 {
             let number = |index: usize| u64::from_ne_bytes(rest[index * 8..index * 8 + 8].try_into().unwrap());
             let (kind, name, size, at) = (number(0) as u8, number(1) as usize, number(2) as usize, number(3));
-            // Killed while it recorded.
+            // The process was killed while it wrote a record.
             let Some(body) = rest.get(32..32 + name + size) else { break };
             let text = || String::from_utf8(body[..name].to_vec()).unwrap();
             let data = || body[name..].to_vec();
@@ -116,14 +116,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// What the process said in it, line by line.
+    /// Returns the lines that the process printed.
     pub fn said(&self) -> Vec<String> {
         let Self::Said(text) = self else { return Vec::new() };
         text.lines().filter_map(|line| Some(line.split_once("> ")?.1.to_owned())).collect()
     }
 }
 
-/// Of which writes it is known that they are kept.
+/// The writes that are durable.
 #[derive(Clone, Default)]
 struct Content {
     kept: Vec<u8>,
@@ -141,7 +141,7 @@ impl Content {
         }
     }
 
-    /// What is on the disk when `luck` decides for each change whether it got there.
+    /// Returns the content of the disk; `luck` decides for each change whether it was written.
     fn settle(&mut self, luck: &mut dyn FnMut() -> Fate) {
         for change in std::mem::take(&mut self.unsynced) {
             match (luck(), change) {
@@ -156,7 +156,7 @@ impl Content {
     }
 }
 
-/// What becomes of a write that was not synced.
+/// The fate of an unsynced write.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Fate {
     Kept,
@@ -164,7 +164,7 @@ pub enum Fate {
     Torn,
 }
 
-/// The files as they are after a power cut behind `operations`. The fate of what was not synced is decided by `luck`.
+/// Returns the files after a power cut following `operations`. `luck` decides the fate of unsynced writes.
 pub fn after_power_cut(operations: &[Operation], mut luck: impl FnMut() -> Fate) -> Image {
     let mut contents: Vec<Content> = Vec::new();
     let (mut named, mut kept_names): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
@@ -182,7 +182,7 @@ pub fn after_power_cut(operations: &[Operation], mut luck: impl FnMut() -> Fate)
                 let synced = named.get(name.as_str()).map(|index| &mut contents[*index]);
                 synced.into_iter().for_each(|content| content.settle(&mut || Fate::Kept));
             }
-            // The system takes what it could not write for written: it does not try again.
+            // The system marks a page that it failed to write as written: it does not try again.
             Operation::FailedSync(name) => {
                 let failed = named.get(name.as_str()).map(|index| &mut contents[*index]);
                 failed.into_iter().for_each(|content| content.settle(&mut luck));
@@ -205,7 +205,7 @@ pub fn after_power_cut(operations: &[Operation], mut luck: impl FnMut() -> Fate)
     Image(directory)
 }
 
-/// The files that are left.
+/// The files after a power cut.
 pub struct Image(TempDir);
 
 impl Image {

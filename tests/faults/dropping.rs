@@ -1,4 +1,4 @@
-//! Applications that are dropped without a word, and applications whose runtime is gone.
+//! Applications that are dropped without `close`, and applications whose runtime has ended.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::bank::*;
 use crate::lines::wait_for;
 use crate::processes::PATIENCE;
 
-/// How many threads of this process have a name that begins so.
+/// Returns the number of threads of this process with this name prefix.
 fn threads(begin: &str) -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
     names.filter(|name| name.starts_with(begin)).count()
 }
 
-/// How many files of a directory are open in this process.
+/// Returns the number of files of a directory that this process has open.
 fn files(directory: &str) -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let paths = open.filter_map(|file| std::fs::read_link(file.path()).ok());
@@ -32,21 +32,21 @@ async fn use_it(url: &str) -> Annals {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_application_that_is_dropped_leaves_no_threads_and_no_files() {
+async fn a_dropped_application_leaves_no_threads_and_no_files() {
     let place = Place::sqlite();
     let directory = place.url().trim_start_matches("sqlite://").rsplit_once('/').unwrap().0.to_owned();
     let annals = use_it(place.url()).await;
     let clone = annals.clone();
     assert!(threads("annals-") > 0 && files(&directory) > 0);
     drop(annals);
-    clone.execute(deposit("a", 1), &by("alice")).await.expect("a clone is as good");
+    clone.execute(deposit("a", 1), &by("alice")).await.expect("a clone");
     drop(clone);
     wait_for("the end of all threads", async || threads("annals-") == 0).await;
     wait_for("the end of all files", async || files(&directory) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_application_that_is_dropped_leaves_no_connections() {
+async fn a_dropped_application_leaves_no_connections() {
     let database = Fresh::database();
     let annals = use_it(database.url()).await;
     let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'annals' \
@@ -60,7 +60,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-fn an_application_whose_runtime_is_gone_still_answers(place: &Place) {
+fn an_application_without_its_runtime_still_answers(place: &Place) {
     let first = runtime();
     let annals = first.block_on(open(place));
     first.block_on(annals.execute(deposit("a", 1), &by("alice"))).unwrap();
@@ -76,7 +76,7 @@ fn an_application_whose_runtime_is_gone_still_answers(place: &Place) {
         let read = tokio::time::timeout(PATIENCE, annals.store().head()).await.expect("an answer");
         assert_eq!(read.expect("the store itself can be read").position, 1);
         assert!(annals.store().views().generations().await.is_ok());
-        tokio::time::timeout(PATIENCE, annals.close()).await.expect("it can be closed");
+        tokio::time::timeout(PATIENCE, annals.close()).await.expect("a closed application");
     });
 }
 
@@ -85,11 +85,11 @@ mod without_its_runtime {
 
     #[test]
     fn sqlite() {
-        an_application_whose_runtime_is_gone_still_answers(&Place::sqlite());
+        an_application_without_its_runtime_still_answers(&Place::sqlite());
     }
 
     #[test]
     fn postgres() {
-        an_application_whose_runtime_is_gone_still_answers(&Place::postgres());
+        an_application_without_its_runtime_still_answers(&Place::postgres());
     }
 }

@@ -1,4 +1,4 @@
-//! What is open for long, while others write.
+//! Long snapshots and readers while others write.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use crate::bank::*;
 use crate::promises::{Answers, assert_kept};
 use crate::rounds;
 
-/// How long: a few seconds, a minute in a long run.
+/// Returns the duration: a few seconds, or a minute in a long run.
 fn seconds() -> u64 {
     if rounds(0) >= 10 { 60 } else { 4 }
 }
 
-/// Commands a second, written without pause for a time.
+/// Returns the commands executed in a second, measured without pauses for a time.
 async fn rate(annals: &annals::prelude::Annals, time: Duration) -> f64 {
     let begun = Instant::now();
     let mut done = 0;
@@ -29,7 +29,7 @@ async fn rate(annals: &annals::prelude::Annals, time: Duration) -> f64 {
     f64::from(done) / begun.elapsed().as_secs_f64()
 }
 
-/// A session that holds a snapshot.
+/// Opens a session that holds a snapshot.
 struct Holder(Child);
 
 impl Drop for Holder {
@@ -39,9 +39,9 @@ impl Drop for Holder {
     }
 }
 
-/// Guarantee 8: an old snapshot keeps dead rows alive; a row that each batch rewrites would slow down with each.
+/// Guarantee 8: an old snapshot keeps dead rows; a row rewritten by each batch would become slower with each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_held_for_long_on_postgres_neither_fails_nor_slows_the_writers() {
+async fn a_long_snapshot_on_postgres_neither_fails_nor_slows_the_writers() {
     let place = Place::postgres();
     let annals = open(&place).await;
     let warm = rate(&annals, Duration::from_secs(1)).await;
@@ -56,7 +56,7 @@ async fn a_snapshot_held_for_long_on_postgres_neither_fails_nor_slows_the_writer
     let last = rate(&annals, Duration::from_secs(seconds() / 4)).await;
     drop(holder);
     eprintln!("commands a second before {warm:.0}, at first {first:.0}, at last {last:.0}");
-    // A rewritten row fell to a third in a minute; a busy machine may halve anything.
+    // A rewritten row fell to a third in a minute; a busy machine may halve any rate.
     assert!(
         last > warm / 4.0 && last > first / 4.0,
         "{warm:.0}, then {first:.0}, then {last:.0} commands a second"
@@ -65,9 +65,9 @@ async fn a_snapshot_held_for_long_on_postgres_neither_fails_nor_slows_the_writer
     annals.close().await;
 }
 
-/// Guarantee 18: a reader of another program keeps SQLite's WAL from being begun anew; afterwards it is.
+/// Guarantee 18: a reader of another program prevents SQLite from restarting its WAL; afterwards it is restarted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_held_for_long_on_sqlite_neither_fails_the_writers_nor_leaves_its_wal_behind() {
+async fn a_long_reader_on_sqlite_neither_fails_the_writers_nor_leaves_a_long_wal() {
     let place = Place::sqlite();
     let annals = open(&place).await;
     rate(&annals, Duration::from_secs(1)).await;

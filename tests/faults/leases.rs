@@ -1,4 +1,4 @@
-//! The leases, around annals: what time would do to them, at once.
+//! Changes leases directly in the database, as time would.
 
 use annals_test_postgres::{Fresh, Place};
 use rusqlite::Connection;
@@ -23,10 +23,10 @@ impl<'p> Leases<'p> {
         }
     }
 
-    /// Who leads the balances, and until when.
+    /// Returns the leader of the balances, and the end of its lease.
     pub fn leader(&self) -> (String, String) {
         const LED: &str = "WHERE name = 'balance' AND leads";
-        let told = match self {
+        let found = match self {
             Self::Sqlite(connection) => {
                 let sql = format!("SELECT hex(owner) || ' ' || until FROM leases {LED}");
                 connection.query_row(&sql, [], |row| row.get(0)).unwrap()
@@ -35,7 +35,7 @@ impl<'p> Leases<'p> {
                 schema.sql(&format!("SELECT owner || ' ' || until FROM {}.leases {LED}", schema.name()))
             }
         };
-        let (owner, until) = told.split_once(' ').unwrap();
+        let (owner, until) = found.split_once(' ').unwrap();
         (owner.to_owned(), until.to_owned())
     }
 
@@ -48,7 +48,7 @@ impl<'p> Leases<'p> {
         }
     }
 
-    /// Its term is over.
+    /// Expires an owner's lease.
     pub fn end(&self, owner: &str) {
         self.run(
             &format!("UPDATE leases SET until = 0 WHERE owner = X'{owner}'"),
@@ -56,12 +56,12 @@ impl<'p> Leases<'p> {
         );
     }
 
-    /// All terms are over: who is dead leads nothing and rebuilds nothing, who lives asks again.
+    /// Expires all leases: dead owners lead and rebuild nothing, live ones acquire again.
     pub fn end_all(&self) {
         self.run("UPDATE leases SET until = 0", "UPDATE leases SET until = '2000-01-01'");
     }
 
-    /// It leads the balances, instead of who does now.
+    /// Makes an owner the leader of the balances, instead of the present one.
     pub fn give(&self, owner: &str) {
         self.run(
             &format!(

@@ -1,4 +1,4 @@
-//! Lost answers and cut connections: the line to the server goes, at any moment of a write.
+//! Lost answers and cut connections, at any moment of a write.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::promises::{Answers, assert_kept};
 use crate::proxy::{Proxy, Way};
 use crate::{random, rounds};
 
-/// A store, and a program that reaches it over a line that can be cut.
+/// A store, and a program that uses it through a connection that can be cut.
 struct Line {
     place: Place,
     proxy: Proxy,
-    /// On the store without a detour.
+    /// Uses the store directly.
     direct: Annals,
-    /// Over the line.
+    /// Uses the store through the proxy.
     annals: Annals,
 }
 
@@ -37,12 +37,12 @@ impl Line {
         self.place.schema().unwrap()
     }
 
-    /// Waits until the store knows of a command.
+    /// Waits until a command is in the store.
     async fn known(&self, id: Uuid) {
         wait_for("the commit", async || self.direct.store().find_commands(&[id]).await.unwrap()[0].is_some()).await;
     }
 
-    /// The backends of this store's programs that wait for a lock, as a condition on `pg_stat_activity`.
+    /// Returns a condition on `pg_stat_activity` for this store's backends that wait for a lock.
     fn waiting(&self) -> String {
         format!("wait_event_type = 'Lock' AND query LIKE '%{}%' AND pid <> pg_backend_pid()", self.schema().name())
     }
@@ -61,25 +61,25 @@ impl Line {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub async fn wait_for(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !so().await {
-        assert!(begun.elapsed() < PATIENCE, "{what} never came");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Missions X2, A11, guarantee 3: before the call, in it, in its answer.
+/// Missions X2 and A11, Guarantee 3: before the call, during it, and during its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_cut_at_any_byte_of_a_write_leaves_one_effect_and_the_right_answer() {
+async fn a_connection_cut_at_any_byte_of_a_write_leaves_one_effect_and_the_right_answer() {
     let line = Line::new().await;
     for round in 0..8 * rounds(5) {
         let (way, most) = if round % 2 == 0 { (Way::Up, 2_000) } else { (Way::Down, 400) };
         let bytes = if round < 4 { 0 } else { random(most) };
         let (cuts, before) = (line.proxy.cuts(), line.direct.store().head().await.unwrap().position);
         line.proxy.cut_after(way, bytes);
-        // Until it is cut: a write may be over before so many bytes have gone.
+        // Until the cut: a write may end before this many bytes have passed.
         while line.proxy.cuts() == cuts {
             let context = by("alice").command_id(Uuid::new_v4());
             let receipt = line.annals.execute(deposit("a", 1), &context).await;
@@ -92,9 +92,9 @@ async fn a_line_cut_at_any_byte_of_a_write_leaves_one_effect_and_the_right_answe
     line.end().await;
 }
 
-/// Mission X2: committed, and nobody heard of it; with events and without.
+/// Mission X2: committed, and the answer is lost; with events and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_lost_after_the_commit_is_found_again() {
+async fn an_answer_lost_after_the_commit_is_found_by_its_id() {
     let line = Line::new().await;
     for cents in [7, 0, 7] {
         let id = Uuid::new_v4();
@@ -119,12 +119,12 @@ async fn an_answer_lost_after_the_commit_is_found_again() {
     line.end().await;
 }
 
-/// Guarantees 1 and 2: the process that lost its answer is gone, and another one asks again.
+/// Guarantees 1 and 2: the process whose answer was lost is killed, and another one retries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_it_would_now_be_refused() {
+async fn a_retry_after_a_killed_process_gets_the_receipt_even_if_it_would_now_be_refused() {
     let line = Line::new().await;
     let mut first = Process::server(&line.proxy.url(line.place.url()));
-    assert!(first.ask("transfer a b 1").starts_with("ok"), "it has both in its memory");
+    assert!(first.ask("transfer a b 1").starts_with("ok"), "both aggregates are cached");
     let id = Uuid::new_v4();
     let transfer = format!("transfer a b 999 {id}");
     let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
@@ -133,11 +133,11 @@ async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_i
     line.proxy.hold(Way::Down);
     drop(lock);
     line.known(id).await;
-    assert_eq!(first.kill(), [""; 0], "it never heard of it");
+    assert_eq!(first.kill(), [""; 0], "it never got the answer");
     line.proxy.cut();
 
     let mut second = Process::server(line.place.url());
-    assert!(second.ask("transfer a b 1").starts_with("refused"), "there is nothing left");
+    assert!(second.ask("transfer a b 1").starts_with("refused"), "the account is empty");
     let answer = second.ask(&transfer);
     assert!(answer.starts_with("ok 4 2 ") && answer.ends_with("true"), "{answer}");
     assert!(second.ask(&format!("transfer a b 998 {id}")).contains("CommandIdReused"));
@@ -145,9 +145,9 @@ async fn a_command_whose_answer_died_with_its_process_is_asked_for_again_where_i
     line.end().await;
 }
 
-/// Guarantee 3: the server still has the call when the line is cut, and the same call comes again.
+/// Guarantee 3: the server still has the call when the connection is cut, and the same call comes again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_waits_at_the_lock_when_the_line_is_cut_counts_once() {
+async fn a_call_that_waits_for_the_lock_when_the_connection_is_cut_takes_effect_once() {
     let line = Line::new().await;
     for _ in 0..rounds(2) {
         let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_call_that_waits_at_the_lock_when_the_line_is_cut_counts_once() {
 
 /// Guarantee 3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_terminated_while_it_waits_for_the_lock_is_no_failure_for_the_caller() {
+async fn a_backend_terminated_while_it_waits_for_the_lock_fails_no_caller() {
     let line = Line::new().await;
     for _ in 0..rounds(2) {
         let lock = line.direct.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
@@ -181,9 +181,9 @@ async fn a_backend_terminated_while_it_waits_for_the_lock_is_no_failure_for_the_
     line.end().await;
 }
 
-/// Guarantee 3: a server that cannot be reached is an error that is true, and then all is well again.
+/// Guarantee 3: an unreachable server is a true error, and later calls succeed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_server_cannot_be_reached_callers_hear_what_is_true() {
+async fn while_the_server_is_unreachable_callers_get_true_answers() {
     let line = Line::new().await;
     line.proxy.refuse(true);
     line.proxy.cut();
@@ -201,9 +201,9 @@ async fn while_the_server_cannot_be_reached_callers_hear_what_is_true() {
     line.end().await;
 }
 
-/// Mission A11: a writer dies at any byte of what it sends or is sent.
+/// Mission A11: a writer is killed at any byte that it sends or receives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_killed_at_any_byte_of_a_write_loses_nothing_and_doubles_nothing() {
+async fn a_writer_killed_at_any_byte_of_a_write_loses_and_repeats_no_event() {
     let place = Place::postgres();
     open(&place).await.close().await;
     let mut answers = Answers::default();
@@ -211,16 +211,16 @@ async fn a_writer_killed_at_any_byte_of_a_write_loses_nothing_and_doubles_nothin
         let proxy = Proxy::before(place.url());
         let (way, most) = if round % 2 == 0 { (Way::Up, 100_000) } else { (Way::Down, 30_000) };
         let writer = Process::start(&proxy.url(place.url()), &format!("write 0 {}", answers.next(0)));
-        let first = writer.hear();
+        let first = writer.next_line();
         proxy.cut_after(way, random(most));
         assert!(proxy.wait_for_cuts(1, PATIENCE), "it stopped writing");
         let mut said = vec![first];
         said.extend(writer.kill());
-        answers.hear(0, &said);
+        answers.add(0, &said);
         drop(proxy);
         let annals = open(&place).await;
         assert_kept(&annals, &answers).await;
         annals.close().await;
     }
-    assert!(answers.count() > 0, "nobody wrote");
+    assert!(answers.count() > 0, "no writer wrote");
 }

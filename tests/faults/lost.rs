@@ -1,5 +1,5 @@
-//! Lost answers, errors after them, and a writer that panics: what callers hear is true, and no state that never was
-//! stays in memory. The same on every store: the faults come from a layer around it.
+//! Lost answers, errors after them, and a writer that panics: every answer is true, and no state that never existed
+//! stays in the cache. The same on every store: a wrapper around the store injects the faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::unreliable::{Fault, Unreliable};
 use crate::{random, rounds};
 
 annals_test_postgres::both_stores!(
-    a_known_id_stays_known_when_its_answer_is_lost_and_nothing_decided_on_a_second_effect_gets_in,
-    a_refusal_under_an_executed_id_is_its_receipt_also_when_the_answer_is_lost,
-    after_a_lost_answer_only_an_answer_about_the_batch_ends_the_doubt,
-    after_a_lost_answer_no_error_of_the_store_reads_as_not_executed,
-    a_log_that_changed_after_a_lost_answer_is_not_written_to_by_luck,
-    the_halves_of_a_batch_whose_answer_was_lost_are_looked_for,
-    whatever_is_lost_callers_hear_what_the_log_holds,
-    a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_outcome_is_unknown,
-    when_its_runtime_is_gone_a_command_is_answered,
-    what_is_not_recorded_did_not_happen_and_what_did_not_happen_is_not_recorded,
+    a_known_id_whose_answer_is_lost_stays_a_duplicate_and_fails_dependent_commits,
+    a_refused_retry_of_an_executed_id_gets_its_receipt_even_after_a_lost_answer,
+    after_a_lost_answer_only_an_answer_about_the_batch_settles_it,
+    after_a_lost_answer_no_error_means_not_executed,
+    a_log_replaced_after_a_lost_answer_is_not_written_by_chance,
+    the_halves_of_a_batch_whose_answer_was_lost_are_looked_up,
+    answers_agree_with_the_log_whatever_is_lost,
+    a_writer_that_panics_is_started_again_and_its_callers_get_an_unknown_outcome,
+    a_command_is_answered_after_the_end_of_its_runtime,
+    a_decision_and_its_record_succeed_or_fail_together,
 );
 
 async fn open_on(place: &Place) -> (Annals, Arc<Unreliable>) {
@@ -42,20 +42,18 @@ fn unusable() -> StoreError {
     StoreError::Unusable { store: "here".to_owned(), reason: "the server cannot be reached".to_owned() }
 }
 
-/// Guarantee 5. The id was used before, by somebody else's process; its answer is lost here, and it is no own first sending.
-async fn a_known_id_stays_known_when_its_answer_is_lost_and_nothing_decided_on_a_second_effect_gets_in(
-    place: &Place,
-) {
+/// Guarantee 5: another process has used the id before; here its answer is lost, and this is not its first use.
+async fn a_known_id_whose_answer_is_lost_stays_a_duplicate_and_fails_dependent_commits(place: &Place) {
     let (here, store) = open_on(place).await;
     let there = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     there.execute(deposit("a", 50), &context).await.unwrap();
     here.execute(deposit("a", 100), &by("alice")).await.unwrap();
-    // In memory here: 150 at sequence 2.
+    // The cache has 150 at sequence 2.
     store.blind(true);
     store.next([Fault::LoseCall]);
     let receipt = here.execute(deposit("a", 50), &context).await.unwrap();
-    assert!(store.is_done() && receipt.repeated, "it had its effect before: {receipt:?}");
+    assert!(store.is_done() && receipt.repeated, "it took effect before: {receipt:?}");
     // A second effect would be 200 at sequence 3. Another process brings the log to sequence 3, with 151.
     there.execute(deposit("a", 1), &by("bob")).await.unwrap();
     let transfer = Transfer { from: account("a"), to: account("b"), cents: 180 };
@@ -66,8 +64,8 @@ async fn a_known_id_stays_known_when_its_answer_is_lost_and_nothing_decided_on_a
     here.close().await;
 }
 
-/// Guarantee 1: the handler refuses what was executed; the id tells.
-async fn a_refusal_under_an_executed_id_is_its_receipt_also_when_the_answer_is_lost(place: &Place) {
+/// Guarantee 1: the handler would refuse an executed command; its id tells.
+async fn a_refused_retry_of_an_executed_id_gets_its_receipt_even_after_a_lost_answer(place: &Place) {
     let (here, store) = open_on(place).await;
     here.execute(deposit("a", 100), &by("alice")).await.unwrap();
     let transfer = || Transfer { from: account("a"), to: account("b"), cents: 100 };
@@ -80,8 +78,8 @@ async fn a_refusal_under_an_executed_id_is_its_receipt_also_when_the_answer_is_l
     here.close().await;
 }
 
-/// Guarantee 3: what is said of another connection says nothing of the lost one.
-async fn after_a_lost_answer_only_an_answer_about_the_batch_ends_the_doubt(place: &Place) {
+/// Guarantee 3: an error of another connection does not settle a lost answer.
+async fn after_a_lost_answer_only_an_answer_about_the_batch_settles_it(place: &Place) {
     let (here, store) = open_on(place).await;
     for first in [Fault::LoseAnswer, Fault::LoseCall] {
         let before = here.store().head().await.unwrap().position;
@@ -90,13 +88,13 @@ async fn after_a_lost_answer_only_an_answer_about_the_batch_ends_the_doubt(place
         let receipt = here.execute(deposit("a", 1), &by("alice")).await.unwrap();
         assert!(store.is_done());
         assert_eq!((receipt.first_position, receipt.events, receipt.repeated), (before + 1, 1, false));
-        assert_eq!(here.store().head().await.unwrap().position, before + 1, "it had one effect");
+        assert_eq!(here.store().head().await.unwrap().position, before + 1, "one effect");
     }
     here.close().await;
 }
 
-/// Guarantee 3: the sending that was lost was committed, and the store never answers again.
-async fn after_a_lost_answer_no_error_of_the_store_reads_as_not_executed(place: &Place) {
+/// Guarantee 3: the batch was committed, its answer was lost, and the store never answers again.
+async fn after_a_lost_answer_no_error_means_not_executed(place: &Place) {
     let (here, store) = open_on(place).await;
     let kinds: [fn() -> StoreError; 4] =
         [|| database("FATAL: 57P03"), unusable, || StoreError::Busy(PATIENCE), || StoreError::Closed];
@@ -113,8 +111,8 @@ async fn after_a_lost_answer_no_error_of_the_store_reads_as_not_executed(place: 
     here.close().await;
 }
 
-/// Guarantees 3 and 16: sequences may fit by luck on another history.
-async fn a_log_that_changed_after_a_lost_answer_is_not_written_to_by_luck(place: &Place) {
+/// Guarantees 3 and 16: sequences may match by chance on another history.
+async fn a_log_replaced_after_a_lost_answer_is_not_written_by_chance(place: &Place) {
     let (here, store) = open_on(place).await;
     let head = here.execute(deposit("a", 1), &by("alice")).await.unwrap().head;
     store.next([Fault::LoseCall, Fault::Fail(StoreError::Diverged(head))]);
@@ -126,12 +124,12 @@ async fn a_log_that_changed_after_a_lost_answer_is_not_written_to_by_luck(place:
 }
 
 /// Guarantees 3 and 10: a batch that is bisected after a lost answer may be in the log already.
-async fn the_halves_of_a_batch_whose_answer_was_lost_are_looked_for(place: &Place) {
+async fn the_halves_of_a_batch_whose_answer_was_lost_are_looked_up(place: &Place) {
     let (here, store) = open_on(place).await;
     let rejected = || StoreError::Rejected { doing: "appending", source: "one of them".into() };
     let holder = open(place).await;
     let lock = holder.store().write_lock(PATIENCE, PATIENCE).await.unwrap();
-    // The first one waits for the lock; the others become one batch behind it.
+    // The first command waits for the lock; the others become one batch behind it.
     store.next([Fault::Nothing, Fault::LoseAnswer, Fault::Fail(rejected())]);
     let mut deposits = Vec::new();
     for n in 0..9 {
@@ -145,13 +143,13 @@ async fn the_halves_of_a_batch_whose_answer_was_lost_are_looked_for(place: &Plac
         assert_eq!((receipt.events, receipt.repeated), (1, false));
     }
     assert!(store.is_done());
-    assert_eq!(assert_kept(&here, &Answers::default()).await.len(), 9, "each had one effect");
+    assert_eq!(assert_kept(&here, &Answers::default()).await.len(), 9, "one effect each");
     holder.close().await;
     here.close().await;
 }
 
-/// Missions X2, A11: at random, from two handles, with ids that are used again.
-async fn whatever_is_lost_callers_hear_what_the_log_holds(place: &Place) {
+/// Missions X2 and A11: at random, from two handles, with repeated ids.
+async fn answers_agree_with_the_log_whatever_is_lost(place: &Place) {
     let (here, store) = open_on(place).await;
     let there = open(place).await;
     for name in ["a", "b", "c"] {
@@ -182,18 +180,18 @@ async fn whatever_is_lost_callers_hear_what_the_log_holds(place: &Place) {
             there.execute(deposit(["a", "b", "c"][random(3) as usize], 1), &by("bank")).await.unwrap();
         }
         let before = there.store().find_commands(&[id]).await.unwrap().remove(0);
-        let told = here.execute(transfer, &by("alice").command_id(id)).await;
+        let answered = here.execute(transfer, &by("alice").command_id(id)).await;
         let known = there.store().find_commands(&[id]).await.unwrap().remove(0);
-        match (told, known) {
+        match (answered, known) {
             (Ok(receipt), Some(known)) => {
                 assert_eq!(Receipt { repeated: true, ..receipt }, known.receipt, "round {round}");
                 assert!(before.is_none() || receipt.repeated, "round {round}: the id was used before");
             }
             (Err(ExecuteError::Refused(_)), None) => {}
-            (told, known) => panic!("round {round}: told {told:?}, and the log holds {known:?}"),
+            (answered, known) => panic!("round {round}: the answer is {answered:?}, and the log has {known:?}"),
         }
-        assert!(store.is_done(), "round {round}: a sending was lost and not repeated");
-        // What is in memory here is what the log holds: all of it can be sent, and not a cent more.
+        assert!(store.is_done(), "round {round}: a lost batch was not repeated");
+        // The cache agrees with the log: the whole balance can be transferred, and not a cent more.
         let held = fold(&log(&there).await);
         let cents = held[name(from).text().as_ref()].cents;
         let all = Transfer { from: name(from), to: account("aside"), cents: cents + 1 };
@@ -205,15 +203,15 @@ async fn whatever_is_lost_callers_hear_what_the_log_holds(place: &Place) {
     here.close().await;
 }
 
-/// Guarantee 4: everything depends on the one writer.
-async fn a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_outcome_is_unknown(place: &Place) {
+/// Guarantee 4: all commits depend on the one writer task.
+async fn a_writer_that_panics_is_started_again_and_its_callers_get_an_unknown_outcome(place: &Place) {
     let (here, store) = open_on(place).await;
     here.execute(deposit("a", 1), &by("alice")).await.unwrap();
     for _ in 0..3 {
         store.next([Fault::Panic]);
         let context = by("alice").command_id(Uuid::new_v4());
-        let told = tokio::time::timeout(PATIENCE, here.execute(deposit("a", 1), &context)).await;
-        let error = told.expect("an answer").unwrap_err();
+        let answered = tokio::time::timeout(PATIENCE, here.execute(deposit("a", 1), &context)).await;
+        let error = answered.expect("an answer").unwrap_err();
         assert!(matches!(error, ExecuteError::OutcomeUnknown { .. }), "{error:?}");
         let again = tokio::time::timeout(PATIENCE, here.execute(deposit("a", 1), &context)).await;
         assert!(!again.expect("a writer").unwrap().repeated);
@@ -222,8 +220,8 @@ async fn a_writer_that_panics_is_started_again_and_its_callers_hear_that_the_out
     here.close().await;
 }
 
-/// Guarantee 4: a queue without a writer answers.
-async fn when_its_runtime_is_gone_a_command_is_answered(place: &Place) {
+/// Guarantee 4: a queue without a writer task answers.
+async fn a_command_is_answered_after_the_end_of_its_runtime(place: &Place) {
     let url = place.url().to_owned();
     let opened = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -232,16 +230,16 @@ async fn when_its_runtime_is_gone_a_command_is_answered(place: &Place) {
             annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
             annals
         })
-        // The runtime ends here, with everything that ran on it.
+        // The runtime ends here, with all its tasks.
     });
     let annals = tokio::task::block_in_place(|| opened.join().unwrap());
-    let told = tokio::time::timeout(PATIENCE, annals.execute(deposit("a", 1), &by("alice"))).await;
-    let error = told.expect("an answer").unwrap_err();
+    let answered = tokio::time::timeout(PATIENCE, annals.execute(deposit("a", 1), &by("alice"))).await;
+    let error = answered.expect("an answer").unwrap_err();
     assert!(matches!(error, ExecuteError::NotExecuted), "{error:?}");
 }
 
-/// Mission J10, in both directions: the record fails, or the decision does.
-async fn what_is_not_recorded_did_not_happen_and_what_did_not_happen_is_not_recorded(place: &Place) {
+/// Mission J10: the record fails, or the decision fails.
+async fn a_decision_and_its_record_succeed_or_fail_together(place: &Place) {
     let (here, store) = open_on(place).await;
     let head = here.execute(deposit("a", 10), &by("alice")).await.unwrap().head;
     let transfer = || Transfer { from: account("a"), to: account("b"), cents: 11 };

@@ -1,4 +1,4 @@
-//! A store's files removed and moved under running programs, on SQLite.
+//! Files of an SQLite store are removed and moved under running programs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,17 +29,17 @@ fn remove(path: &Path) {
     }
 }
 
-/// Guarantee 3: the commit is in the log, its answer is lost, and so it is sent again, found by its id although that was
-/// made for it, and answered as what it is. Without the mark of a batch that was sent before, it takes effect twice.
+/// Guarantee 3: the commit is in the log and its answer is lost, so the batch is appended again: the store finds the
+/// generated id, and the caller gets its receipt. Without the mark of a resent batch, it would take effect twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_whose_log_is_away_for_a_moment_takes_effect_once() {
+async fn a_command_whose_log_is_missing_for_a_moment_takes_effect_once() {
     let directory = TempDir::new().unwrap();
     let (log, aside) = (file(&directory, "store.db"), file(&directory, "aside.db"));
     let armed = Arc::new(AtomicBool::new(false));
     let clock = {
         let armed = armed.clone();
         move || {
-            // In the middle of a transaction.
+            // The transaction is open.
             if std::thread::current().name() == Some("annals-writer") && armed.swap(false, Ordering::SeqCst) {
                 std::fs::rename(&log, &aside).unwrap();
                 let (log, aside) = (log.clone(), aside.clone());
@@ -57,7 +57,7 @@ async fn a_command_whose_log_is_away_for_a_moment_takes_effect_once() {
         armed.store(true, Ordering::SeqCst);
         let before = annals.store().head().await.unwrap().position;
         let receipt = annals.execute(deposit("a", 10), &by("alice")).await.unwrap();
-        assert!(!armed.load(Ordering::SeqCst), "it was away");
+        assert!(!armed.load(Ordering::SeqCst), "the log was missing");
         assert_eq!((receipt.first_position, receipt.repeated), (before + 1, false));
         assert_eq!(annals.store().head().await.unwrap().position, before + 1, "it took effect twice");
     }
@@ -65,14 +65,14 @@ async fn a_command_whose_log_is_away_for_a_moment_takes_effect_once() {
     annals.close().await;
 }
 
-/// All in it is made from the log: two programs go on, whatever is removed of it.
+/// The views are rebuilt from the log: two programs continue, whichever of the files is removed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_views_file_that_is_removed_under_running_programs_is_made_anew() {
+async fn a_views_file_removed_under_running_programs_is_rebuilt() {
     let directory = TempDir::new().unwrap();
     let here = app().open(&url(&directory)).await.unwrap();
     let mut there = Process::server(&url(&directory));
     for round in 1..=rounds(8) {
-        // One of the three, or all.
+        // One of the three files, or all.
         let removed = match round % 4 {
             0 => &VIEWS[..],
             one => &VIEWS[one as usize - 1..one as usize],

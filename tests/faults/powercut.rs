@@ -1,4 +1,4 @@
-//! Power cuts and failing disks, on SQLite. (A PostgreSQL server that is stopped at once: `stopping`.)
+//! Power cuts and failing disks, on SQLite. (`stopping` has a PostgreSQL server that is stopped at once.)
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::{random, rounds};
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// Each unsynced write is kept, lost or torn by chance.
+/// Each unsynced write is kept, lost or torn at random.
 fn chance() -> Fate {
     match random(5) {
         0 | 1 => Fate::Kept,
@@ -20,26 +20,26 @@ fn chance() -> Fate {
     }
 }
 
-/// Opens what a power cut left, and looks at all that must hold.
+/// Opens the files after a power cut, and checks all guarantees.
 async fn assert_survived(image: &Image, operations: &[Operation]) {
     let mut answers = Answers::default();
     for operation in operations {
         let acks: Vec<_> = operation.said().into_iter().filter(|line| line.starts_with("ack ")).collect();
-        answers.hear(0, &acks);
+        answers.add(0, &acks);
     }
     let annals = app().open(&image.url()).await.unwrap();
     assert_kept(&annals, &answers).await;
     annals.close().await;
 }
 
-/// Missions A11, X2: a process that opens, writes and closes, again and again, until the power is cut: after a word that
-/// it said, or at any moment; all that was not synced is lost, or some of it.
+/// Missions A11 and X2: a process opens, writes and closes repeatedly until the power is cut, after a line that it
+/// printed or at any moment; all unsynced writes are lost, or some of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
+async fn a_power_cut_at_any_moment_loses_no_acknowledged_commit() {
     let disk = Disk::new();
     let process = disk.start("sessions 0");
     for _ in 0..100 {
-        process.hear();
+        process.next_line();
     }
     process.kill();
     let operations = disk.operations();
@@ -59,7 +59,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
     }
 }
 
-/// Whether the log in a directory has a command.
+/// Returns whether the log in a directory has a command.
 async fn has(url: &str, id: Uuid) -> bool {
     let annals = app().open_without_following(url).await.unwrap();
     let known = annals.store().find_commands(&[id]).await.unwrap()[0].is_some();
@@ -69,13 +69,13 @@ async fn has(url: &str, id: Uuid) -> bool {
 
 fn serve(disk: &Disk) -> Process {
     let server = disk.start("serve");
-    assert_eq!(server.hear(), "ready");
+    assert_eq!(server.next_line(), "ready");
     server
 }
 
-/// Guarantee 3: the answer to a commit that the disk failed is true, and the next one under its id takes effect once.
+/// Guarantee 3: the answer to a commit that failed on the disk is true, and a retry with its id takes effect once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_the_disk_fails_is_answered_with_the_truth_and_takes_effect_once() {
+async fn a_commit_that_fails_on_the_disk_gets_a_true_answer_and_its_retry_takes_effect_once() {
     let disk = Disk::new();
     let mut server = serve(&disk);
     assert!(server.ask("deposit a 1").starts_with("ok"));
@@ -88,7 +88,7 @@ async fn a_commit_that_the_disk_fails_is_answered_with_the_truth_and_takes_effec
         ("write", ENOSPC, -1),
         ("sync", EIO, -1),
     ] {
-        // A caller's own id, and one that is made for the command.
+        // An id from the caller, and a generated one.
         for given in [true, false] {
             let fault = format!("{operation} {error} {times}");
             let id = Uuid::new_v4();
@@ -102,7 +102,7 @@ async fn a_commit_that_the_disk_fails_is_answered_with_the_truth_and_takes_effec
             if answer.starts_with("ok") {
                 expected += 10;
             } else if given && !unknown {
-                // Also a program that reads all that is in the -wal file, after this one is dead, finds nothing of it.
+                // A program that reads the whole -wal file after this one is killed finds no part of it either.
                 server.kill();
                 assert!(!has(&disk.url(), id).await, "{fault}: {answer}");
                 server = serve(&disk);
@@ -113,7 +113,7 @@ async fn a_commit_that_the_disk_fails_is_answered_with_the_truth_and_takes_effec
                 assert!(answer.starts_with("ok"), "{fault}: {answer}");
                 expected += if was { 0 } else { 10 };
             } else if unknown {
-                // Nobody can tell but the log itself.
+                // Only the log shows the outcome.
                 let balance = server.ask("balance a");
                 assert!([expected, expected + 10].iter().any(|cents| balance == format!("balance {cents}")));
                 expected = balance.split(' ').nth(1).unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! This program started again, to write, follow, rebuild, or do as it is told, until it is killed.
+//! This program as a child process that writes, follows, rebuilds or serves commands until it is killed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -14,15 +14,16 @@ use uuid::Uuid;
 
 use crate::bank::*;
 
-/// No wait for a process is longer: then something hangs.
+/// The longest wait for a process: after that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The id of the `n`th command of a writer: the same in every round, so that a killed writer's commands are tried again.
+/// Returns the id of the `n`th command of a writer: the same in every round, so that a killed writer's commands are
+/// retried.
 pub fn id(writer: u64, n: u64) -> Uuid {
     Uuid::from_u128(1 << 127 | u128::from(writer) << 64 | u128::from(n))
 }
 
-/// The `n`th command of a writer: a payment, or a transfer between two of five accounts.
+/// Returns the `n`th command of a writer: a payment, or a transfer between two of five accounts.
 pub fn envelope(writer: u64, n: u64) -> Envelope {
     let context = by(&format!("writer{writer}")).command_id(id(writer, n));
     let name = |n: u64| (n % 5).to_string();
@@ -35,27 +36,27 @@ pub fn envelope(writer: u64, n: u64) -> Envelope {
     }
 }
 
-/// Whether the `n`th command is a payment.
+/// Returns whether the `n`th command is a payment.
 pub fn is_deposit(n: u64) -> bool {
     n.is_multiple_of(4)
 }
 
-/// Says a line to the process that started this one. The test harness writes words of its own, without the mark.
+/// Prints a line for the parent process. Lines of the test harness have no mark.
 fn say(line: impl std::fmt::Display) {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "> {line}").and_then(|()| output.flush()).expect("somebody listens");
+    writeln!(output, "> {line}").and_then(|()| output.flush()).expect("an open pipe");
 }
 
-/// Not a test of its own: what a process does that the others start.
+/// Not a test: the code of the child processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(role) = std::env::var("FAULT_ROLE") else { return };
-    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let (lines, mut received) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
-            let _ = line.map(|line| told.send(line));
+            let _ = line.map(|line| lines.send(line));
         }
-        // Whoever started this is gone.
+        // The parent process has ended.
         std::process::exit(0);
     });
     let words: Vec<&str> = role.split(' ').collect();
@@ -82,7 +83,7 @@ async fn child() {
             loop {
                 match annals.rebuild("balance").unwrap().await {
                     Ok(progress) => say(format!("switched {}", progress.position)),
-                    // Another process is at it, or one was that is dead now.
+                    // Another process rebuilds it, or one that was killed did.
                     Err(RebuildError::Running { .. } | RebuildError::Elsewhere(_)) => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
@@ -92,7 +93,7 @@ async fn child() {
         }
         "serve" => {
             say("ready");
-            while let Some(line) = tells.recv().await {
+            while let Some(line) = received.recv().await {
                 say(serve(&annals, &line).await);
             }
         }
@@ -100,12 +101,12 @@ async fn child() {
             say("ready");
             std::future::pending().await
         }
-        other => panic!("{other} is no role"),
+        other => panic!("unknown role {other}"),
     }
-    panic!("it came to an end by itself");
+    panic!("the child ended by itself");
 }
 
-/// Answers each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
+/// Prints the answer to each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
 async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> + Clone + Send + 'static) {
     let commands = stream::iter(numbers.clone().map(move |n| envelope(writer, n)));
     let mut answers = std::pin::pin!(annals.execute_all(commands, 32));
@@ -140,7 +141,7 @@ async fn follow<E: std::fmt::Debug>(
 async fn pages(annals: &Annals, mut after: u64) {
     let mut watch = annals.store().watch();
     loop {
-        // A server that is stopped and started again is no end of the log.
+        // A restart of the server is not the end of the log.
         let Ok(page) = annals.events(after, 100).await else { continue };
         page.events.iter().for_each(|event| say(format!("saw {}", event.position)));
         after = page.to.position;
@@ -154,8 +155,8 @@ fn spelled(receipt: &Receipt) -> String {
     format!("{} {} {} {}", receipt.first_position, receipt.events, receipt.head.event_id, receipt.repeated)
 }
 
-/// Executes `deposit ACCOUNT CENTS [ID]`, `transfer FROM TO CENTS [ID]`; tells `head`, and what it has of an account
-/// in its view: `balance ACCOUNT`.
+/// Executes `deposit ACCOUNT CENTS [ID]` and `transfer FROM TO CENTS [ID]`; returns `head`, and the balance of an
+/// account in the view for `balance ACCOUNT`.
 async fn serve(annals: &Annals, line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let cents = |index: usize| words[index].parse::<i64>().unwrap();
@@ -178,7 +179,7 @@ async fn serve(annals: &Annals, line: &str) -> String {
             };
         }
         "head" => return format!("head {}", annals.store().head().await.unwrap().position),
-        other => panic!("{other} is nothing that can be asked"),
+        other => panic!("unknown request {other}"),
     };
     match executed {
         Ok(receipt) => format!("ok {}", spelled(&receipt)),
@@ -187,27 +188,27 @@ async fn serve(annals: &Annals, line: &str) -> String {
     }
 }
 
-/// The views of a store in a file.
+/// Returns the views file of an SQLite store.
 pub fn views_file(place: &annals_test_postgres::Place) -> PathBuf {
     place.url().replace("sqlite://", "").replace("store.db", "store.views.db").into()
 }
 
-/// A process that was started here.
+/// A child process.
 pub struct Process {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
-    /// What was heard before somebody asked for it.
-    heard: Vec<String>,
+    /// Lines that were received and not returned yet.
+    received: Vec<String>,
 }
 
 impl Process {
-    /// Starts one on a store: see `child` for the roles.
+    /// Starts a child on a store: see `child` for the roles.
     pub fn start(store: &str, role: &str) -> Self {
         Self::start_with(store, role, |_| ())
     }
 
-    /// The same, in a changed environment.
+    /// Starts a child with a changed environment.
     pub fn start_with(store: &str, role: &str, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -227,29 +228,29 @@ impl Process {
                 let _ = send.send(said.to_owned());
             }
         });
-        Self { child, input, lines, heard: Vec::new() }
+        Self { child, input, lines, received: Vec::new() }
     }
 
-    /// One that does as it is told, once it can.
+    /// Starts a child that serves commands, and waits until it is ready.
     pub fn server(store: &str) -> Self {
         let server = Self::start(store, "serve");
-        assert_eq!(server.hear(), "ready");
+        assert_eq!(server.next_line(), "ready");
         server
     }
 
-    /// Waits for its first line, and keeps that for [`kill`](Self::kill).
+    /// Waits for its first line, and keeps the line for [`kill`](Self::kill).
     pub fn wait_until_it_speaks(&mut self) {
-        let line = self.hear();
-        self.heard.push(line);
+        let line = self.next_line();
+        self.received.push(line);
     }
 
-    /// What it says next.
-    pub fn hear(&self) -> String {
-        tokio::task::block_in_place(|| self.lines.recv_timeout(PATIENCE)).expect("the process speaks")
+    /// Returns its next line.
+    pub fn next_line(&self) -> String {
+        tokio::task::block_in_place(|| self.lines.recv_timeout(PATIENCE)).expect("a line from the process")
     }
 
-    /// What it says within a time.
-    pub fn hear_within(&self, time: Duration) -> Option<String> {
+    /// Returns its next line within a time.
+    pub fn line_within(&self, time: Duration) -> Option<String> {
         tokio::task::block_in_place(|| self.lines.recv_timeout(time)).ok()
     }
 
@@ -257,10 +258,10 @@ impl Process {
         writeln!(self.input, "{line}").unwrap();
     }
 
-    /// Tells it something and gives back what it says to that.
+    /// Sends a line and returns the answer.
     pub fn ask(&mut self, line: &str) -> String {
         self.tell(line);
-        self.hear()
+        self.next_line()
     }
 
     /// Sends a signal: `-STOP`, `-CONT`.
@@ -269,18 +270,18 @@ impl Process {
         assert!(done.success());
     }
 
-    /// Whether it has come to an end by itself.
+    /// Returns its exit status if it has ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Kills it with -9 and gives back all that it had said and nobody had heard.
+    /// Kills it with -9 and returns the lines that were not received yet.
     pub fn kill(mut self) -> Vec<String> {
         assert_eq!(self.ended(), None, "a process ended before it was killed");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.heard.extend(self.lines.iter());
-        std::mem::take(&mut self.heard)
+        self.received.extend(self.lines.iter());
+        std::mem::take(&mut self.received)
     }
 }
 

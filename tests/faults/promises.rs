@@ -1,4 +1,4 @@
-//! What must hold of a log, its followers and its views, whatever happened.
+//! The guarantees of a log, its followers and its views.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,11 +9,11 @@ use uuid::Uuid;
 use crate::bank::*;
 use crate::processes::{id, is_deposit};
 
-/// What writers were told: of each command, by writer and number, where it lies in the log.
+/// The answers to writers: the position of each command, by writer and number.
 #[derive(Default)]
 pub struct Answers {
     acknowledged: HashMap<(u64, u64), Acknowledged>,
-    /// The number of each writer's next command that has no answer yet.
+    /// The number of each writer's first command without an answer.
     next: HashMap<u64, u64>,
 }
 
@@ -24,7 +24,7 @@ struct Acknowledged {
 }
 
 impl Answers {
-    /// Where a writer begins: with a few commands again that were answered already.
+    /// Returns the number at which a writer begins: a few answered commands are repeated.
     pub fn next(&self, writer: u64) -> u64 {
         self.next.get(&writer).copied().unwrap_or(0).saturating_sub(3)
     }
@@ -33,8 +33,8 @@ impl Answers {
         self.acknowledged.len()
     }
 
-    /// Takes in what a writer said.
-    pub fn hear(&mut self, writer: u64, said: &[String]) {
+    /// Adds the lines of a writer.
+    pub fn add(&mut self, writer: u64, said: &[String]) {
         for line in said {
             let words: Vec<&str> = line.split(' ').collect();
             let n: u64 = words[1].parse().unwrap();
@@ -42,43 +42,46 @@ impl Answers {
             if words[0] == "ack" {
                 let number = |index: usize| words[index].parse::<u64>().unwrap();
                 let (first, events) = (number(2), number(3));
-                let told = Acknowledged { first, events, last_id: words[4].parse().unwrap() };
-                if let Some(before) = self.acknowledged.insert((writer, n), told) {
-                    assert_eq!(before.first, first, "a second receipt is the first one");
-                    assert_eq!(words[5], "true", "a second receipt says so");
+                let answered = Acknowledged { first, events, last_id: words[4].parse().unwrap() };
+                if let Some(before) = self.acknowledged.insert((writer, n), answered) {
+                    assert_eq!(before.first, first, "a repeated receipt equals the first one");
+                    assert_eq!(words[5], "true", "a repeated receipt is marked");
                 }
             }
         }
     }
 
-    /// Missions X1, X2, A11: every acknowledged command is there once, as its receipt says; no other one is there twice
-    /// or in part.
+    /// Missions X1, X2 and A11: every acknowledged command is in the log once, at its receipt's position; no other
+    /// command is there twice or partly.
     fn hold(&self, log: &[Stored]) {
-        for ((writer, n), told) in &self.acknowledged {
-            let events = &log[told.first as usize - 1..(told.first + told.events) as usize - 1];
-            assert!(events.iter().all(|event| event.command_id == id(*writer, *n)), "{n} of {writer} is elsewhere");
-            assert_eq!(events.last().map(|event| event.event_id), Some(told.last_id));
+        for ((writer, n), answered) in &self.acknowledged {
+            let events = &log[answered.first as usize - 1..(answered.first + answered.events) as usize - 1];
+            assert!(
+                events.iter().all(|event| event.command_id == id(*writer, *n)),
+                "{n} of {writer} is at another position"
+            );
+            assert_eq!(events.last().map(|event| event.event_id), Some(answered.last_id));
         }
         let mut seen = HashSet::new();
         for command in log.chunk_by(|a, b| a.command_id == b.command_id) {
             let command_id = command[0].command_id;
-            assert!(seen.insert(command_id), "{command_id} is there twice");
+            assert!(seen.insert(command_id), "{command_id} is in the log twice");
             let (known, n) = command_id.as_u64_pair();
             if known >> 63 == 1 && command[0].metadata.contains("writer") {
-                assert_eq!(command.len(), if is_deposit(n) { 1 } else { 2 }, "{command_id} is there in part");
+                assert_eq!(command.len(), if is_deposit(n) { 1 } else { 2 }, "{command_id} is in the log partly");
             }
         }
     }
 }
 
-/// What each account holds.
+/// The balance of each account.
 pub fn fold(log: &[Stored]) -> BTreeMap<String, Balance> {
     let mut balances: BTreeMap<String, Balance> = BTreeMap::new();
     log.iter().for_each(|stored| fold_on(&mut balances, stored));
     balances
 }
 
-/// Takes in one more event.
+/// Applies one event.
 pub fn fold_on(balances: &mut BTreeMap<String, Balance>, stored: &Stored) {
     let event = Recorded::<AccountEvent>::from_stored(stored).unwrap();
     let balance = balances.entry(stored.aggregate.id().to_owned()).or_default();
@@ -88,10 +91,10 @@ pub fn fold_on(balances: &mut BTreeMap<String, Balance>, stored: &Stored) {
         AccountEvent::Sent { cents, .. } => balance.cents -= cents,
         AccountEvent::Opened | AccountEvent::Closed => {}
     }
-    assert!(balance.cents >= 0, "event {} was decided on a state that never was", stored.position);
+    assert!(balance.cents >= 0, "event {} was decided on a state that never existed", stored.position);
 }
 
-/// Looks at all that must hold of a store that nobody writes to. Gives back the log.
+/// Checks all guarantees of a store without writers. Returns the log.
 pub async fn assert_kept(annals: &Annals, answers: &Answers) -> Vec<Stored> {
     let log = log(annals).await;
     let mut sequences = HashMap::new();
@@ -106,14 +109,14 @@ pub async fn assert_kept(annals: &Annals, answers: &Answers) -> Vec<Stored> {
     }
     answers.hold(&log);
 
-    // Mission X13: what was sent was received, and all of it was paid in.
+    // Mission X13: every transfer is complete, and the total equals all payments.
     let balances = fold(&log);
     let paid = |event: &Stored| match AccountEvent::from_stored(event).unwrap() {
         AccountEvent::Deposited { cents } => cents,
         _ => 0,
     };
     let sum: i64 = balances.values().map(|balance| balance.cents).sum();
-    assert_eq!(sum, log.iter().map(paid).sum::<i64>(), "money came from nowhere, or went there");
+    assert_eq!(sum, log.iter().map(paid).sum::<i64>(), "the total of the balances differs from all payments");
 
     // Projections equal a fold of the log.
     let head = annals.store().head().await.unwrap();
@@ -130,7 +133,7 @@ pub async fn assert_kept(annals: &Annals, answers: &Answers) -> Vec<Stored> {
     log
 }
 
-/// What a follower saw, from round to round.
+/// The events that a follower received over all rounds.
 pub struct Follower {
     pub role: &'static str,
     wants: fn(&Stored) -> bool,
@@ -146,16 +149,16 @@ impl Follower {
         Self { role: "deposits", wants: |event| event.event_type == "account.deposited", seen: Vec::new() }
     }
 
-    /// The last position that it saw.
+    /// Returns the last position that it received.
     pub fn last(&self) -> u64 {
         self.seen.last().copied().unwrap_or(0)
     }
 
-    pub fn hear(&mut self, said: &[String]) {
+    pub fn add(&mut self, said: &[String]) {
         self.seen.extend(said.iter().map(|line| line.strip_prefix("saw ").unwrap().parse::<u64>().unwrap()));
     }
 
-    /// Mission X1: it has skipped nothing and seen nothing twice, and nothing that is not there.
+    /// Mission X1: it has received each event exactly once, and no other.
     pub fn assert_followed(&self, log: &[Stored]) {
         let wanted = log.iter().filter(|event| (self.wants)(event)).map(|event| event.position);
         let wanted: Vec<u64> = wanted.take_while(|position| *position <= self.last()).collect();

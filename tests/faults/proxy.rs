@@ -1,4 +1,4 @@
-//! Between a program and its server: holds what is sent, cuts the line, counts bytes until it does.
+//! A proxy between a program and its server: delays bytes, and cuts connections, also after a number of bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::processes::PATIENCE;
 
-/// Which way.
+/// A direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// From the program to the server.
@@ -16,7 +16,7 @@ pub enum Way {
     Down,
 }
 
-/// A line that can be cut. Dropping it cuts it for good.
+/// The proxy. Dropping it cuts all connections.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -33,16 +33,16 @@ struct State {
     /// Both ends of each connection.
     open: Vec<(TcpStream, TcpStream)>,
     held: Option<Way>,
-    /// After so many more bytes this way the line is cut.
+    /// The connections are cut after this many more bytes in each direction.
     fuse: Option<(Way, u64)>,
     cuts: u64,
-    /// Connections are closed as soon as they are made.
+    /// New connections are closed at once.
     refusing: bool,
     over: bool,
 }
 
 impl Proxy {
-    /// Listens on a port of its own for the server that a URL names.
+    /// Listens on its own port for the server of a URL.
     pub fn before(url: &str) -> Self {
         let (_, address, _) = parts(url);
         let server = if address.contains(':') { address.to_owned() } else { format!("{address}:5432") };
@@ -75,18 +75,18 @@ impl Proxy {
         Self { port, shared }
     }
 
-    /// The same URL through this.
+    /// Returns the URL through this proxy.
     pub fn url(&self, url: &str) -> String {
         let (before, _, after) = parts(url);
         format!("{before}127.0.0.1:{}{after}", self.port)
     }
 
-    /// Keeps back all that is sent one way.
+    /// Holds back all bytes in one direction.
     pub fn hold(&self, way: Way) {
         self.shared.lock().held = Some(way);
     }
 
-    /// Cuts all connections: what was kept back is lost. New ones are carried.
+    /// Cuts all connections: bytes that were held back are lost. New connections are forwarded.
     pub fn cut(&self) {
         let mut state = self.shared.lock();
         state.cut();
@@ -94,22 +94,22 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Cuts all connections as soon as so many more bytes have gone that way, over all of them.
+    /// Cuts all connections after this many more bytes in that direction, summed over all of them.
     pub fn cut_after(&self, way: Way, bytes: u64) {
         self.shared.lock().fuse = Some((way, bytes));
     }
 
-    /// Refuses new connections, or carries them again.
+    /// Refuses new connections, or forwards them again.
     pub fn refuse(&self, refusing: bool) {
         self.shared.lock().refusing = refusing;
     }
 
-    /// How often it was cut.
+    /// Returns the number of cuts.
     pub fn cuts(&self) -> u64 {
         self.shared.lock().cuts
     }
 
-    /// Waits until it was cut so often, or for so long. Whether it was.
+    /// Waits for this many cuts, at most for a time. Returns whether they happened.
     pub fn wait_for_cuts(&self, cuts: u64, time: Duration) -> bool {
         let waiting = || {
             let state = self.shared.lock();
@@ -128,7 +128,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.cut();
-        // The listening thread sees that it is over.
+        // The listening thread detects the end.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -159,7 +159,7 @@ impl Shared {
                 count = count.min(usize::try_from(*left).unwrap());
                 *left -= count as u64;
                 if *left == 0 {
-                    // What goes through last is on its way before the line is cut.
+                    // The last bytes are forwarded before the cut.
                     let _ = to.write_all(&buffer[..count]);
                     state.cut();
                     self.changed.notify_all();
@@ -185,7 +185,7 @@ impl State {
     }
 }
 
-/// What is before a URL's host and port, these, and what is behind them.
+/// Splits a URL into the text before host and port, these two, and the text after them.
 fn parts(url: &str) -> (&str, &str, &str) {
     let scheme = url.find("://").expect("a URL") + 3;
     let end = url[scheme..].find(['/', '?']).map_or(url.len(), |at| scheme + at);

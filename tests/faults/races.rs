@@ -16,33 +16,33 @@ use crate::promises::{Answers, assert_kept};
 use crate::rounds;
 
 annals_test_postgres::both_stores!(
-    a_refusal_on_what_another_process_has_changed_does_not_stand,
-    what_was_decided_on_a_commit_that_failed_never_fits_by_luck,
-    a_command_that_another_process_always_overtakes_gets_through_in_the_end,
+    a_refusal_on_an_outdated_state_is_decided_again,
+    a_commit_that_depends_on_a_failed_one_never_matches_by_chance,
+    a_command_that_always_conflicts_succeeds_under_the_write_lock,
     one_id_used_by_two_processes_at_once_takes_effect_once,
 );
 
-/// Guarantee 1: a refusal is the log's answer too, not a cache's; and so is what follows from what is no more.
-async fn a_refusal_on_what_another_process_has_changed_does_not_stand(place: &Place) {
+/// Guarantee 1: a refusal is an answer of the log, not of a cache; so is a command on an outdated state.
+async fn a_refusal_on_an_outdated_state_is_decided_again(place: &Place) {
     let here = open(place).await;
     let mut there = Process::server(place.url());
     assert!(there.ask("deposit a 10").starts_with("ok"));
     here.execute(deposit("a", 100), &by("alice")).await.unwrap();
-    assert!(there.ask("transfer a b 50").starts_with("ok"), "it knew of 10 only");
+    assert!(there.ask("transfer a b 50").starts_with("ok"), "its cache had only 10");
     let transfer = Transfer { from: account("a"), to: account("b"), cents: 60 };
     here.execute(transfer, &by("alice")).await.unwrap();
-    assert!(there.ask("transfer a b 50").starts_with("refused"), "it knew of 60");
+    assert!(there.ask("transfer a b 50").starts_with("refused"), "its cache had 60");
     assert_kept(&here, &Answers::default()).await;
     here.close().await;
 }
 
-/// Guarantee 5, design 4.6: the second of two commits under way fits the log by its number after the first one failed.
-/// The lock is held until another process waits for it, behind it the first commit, and the second in the queue.
-async fn what_was_decided_on_a_commit_that_failed_never_fits_by_luck(place: &Place) {
+/// Guarantee 5: the second of two commits in flight matches the log by its sequence after the first one has failed. The
+/// lock is held until another process waits for it, with the first commit behind it and the second in the queue.
+async fn a_commit_that_depends_on_a_failed_one_never_matches_by_chance(place: &Place) {
     let (here, holder) = (open(place).await, open(place).await);
     let mut there = Process::server(place.url());
     for _ in 0..rounds(3) {
-        // Whatever was left is 100 now, in both caches.
+        // The balance is 100 now, in both caches.
         let before = log(&here).await;
         let left = crate::promises::fold(&before).get("hot").map_or(0, |balance| balance.cents);
         here.execute(deposit("hot", 100 - left), &by("alice")).await.unwrap();
@@ -57,26 +57,26 @@ async fn what_was_decided_on_a_commit_that_failed_never_fits_by_luck(place: &Pla
         let first = tokio::spawn(async move { caller.execute(deposit("hot", 50), &by("alice")).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         let caller = here.clone();
-        // To an account that nobody else touches: nothing but the hot one can tell that it stands on nothing.
+        // To an account that no other command uses: only the hot one shows that the decision was outdated.
         let transfer = Transfer { from: account("hot"), to: account("aside"), cents: 120 };
         let second = tokio::spawn(async move { caller.execute(transfer, &by("alice")).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         drop(lock);
 
-        assert!(there.hear().starts_with("ok"));
+        assert!(there.next_line().starts_with("ok"));
         first.await.unwrap().unwrap();
         let error = second.await.unwrap().expect_err("there never were 120 to send");
         assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
         let log = log(&here).await;
         let ends: Vec<_> = log[log.len() - 3..].iter().map(|event| event.event_type.as_str()).collect();
-        assert_eq!(ends, ["account.sent", "account.received", "account.deposited"], "the trap was not laid");
+        assert_eq!(ends, ["account.sent", "account.received", "account.deposited"], "the race did not happen");
     }
     assert_kept(&here, &Answers::default()).await;
     holder.close().await;
     here.close().await;
 }
 
-/// Who writes to an account in between, each time that somebody decides on it.
+/// A process that writes to an account during each decision on it.
 static RIVALS: LazyLock<Mutex<HashMap<AccountId, Rival>>> = LazyLock::new(Mutex::default);
 
 struct Rival {
@@ -85,7 +85,7 @@ struct Rival {
     shut_out: u32,
 }
 
-/// A payment of one cent, while a rival always pays in too.
+/// A payment of one cent, during which a rival always pays in too.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Contested {
     #[on(Account)]
@@ -98,8 +98,8 @@ impl Handle for Contested {
         let rival = rivals.get_mut(&self.account).unwrap();
         rival.decisions += 1;
         rival.process.tell(&format!("deposit {} 1", self.account.text()));
-        // Under the log's lock the rival has to wait.
-        match rival.process.hear_within(Duration::from_secs(2)) {
+        // Under the write lock the rival waits.
+        match rival.process.line_within(Duration::from_secs(2)) {
             Some(answer) => assert!(answer.starts_with("ok"), "{answer}"),
             None => rival.shut_out += 1,
         }
@@ -107,23 +107,23 @@ impl Handle for Contested {
     }
 }
 
-/// Guarantee 6: the last attempt is decided while nobody else may write.
-async fn a_command_that_another_process_always_overtakes_gets_through_in_the_end(place: &Place) {
+/// Guarantee 6: the last attempt is decided under the write lock.
+async fn a_command_that_always_conflicts_succeeds_under_the_write_lock(place: &Place) {
     let annals = app().command::<Contested>().open(place.url()).await.unwrap();
     let contested = account(&Uuid::new_v4().simple().to_string());
     let rival = Rival { process: Process::server(place.url()), decisions: 0, shut_out: 0 };
     RIVALS.lock().unwrap().insert(contested.clone(), rival);
     annals.execute(Contested { account: contested.clone() }, &by("alice")).await.unwrap();
     let rival = RIVALS.lock().unwrap().remove(&contested).unwrap();
-    assert_eq!(rival.shut_out, 1, "it was decided with the log to itself, in the end");
-    assert!(rival.decisions > 2, "it was overtaken before");
-    assert!(rival.process.hear().starts_with("ok"), "who was shut out gets through afterwards");
+    assert_eq!(rival.shut_out, 1, "the last attempt held the write lock");
+    assert!(rival.decisions > 2, "earlier attempts had conflicts");
+    assert!(rival.process.next_line().starts_with("ok"), "the rival succeeds afterwards");
     let log = assert_kept(&annals, &Answers::default()).await;
     assert_eq!(log.len() as u32, rival.decisions + 1);
     annals.close().await;
 }
 
-/// Guarantee 2, over processes.
+/// Guarantee 2, with two processes.
 async fn one_id_used_by_two_processes_at_once_takes_effect_once(place: &Place) {
     let here = open(place).await;
     let mut there = Process::server(place.url());
@@ -131,7 +131,7 @@ async fn one_id_used_by_two_processes_at_once_takes_effect_once(place: &Place) {
         let id = Uuid::new_v4();
         there.tell(&format!("deposit a 5 {id}"));
         let receipt = here.execute(deposit("a", 5), &by("server").command_id(id)).await.unwrap();
-        let answer = there.hear();
+        let answer = there.next_line();
         let words: Vec<&str> = answer.split(' ').collect();
         assert_eq!((words[0], words[1]), ("ok", receipt.first_position.to_string().as_str()));
         assert_ne!(words[4], receipt.repeated.to_string(), "one of them was the first");

@@ -1,4 +1,4 @@
-//! An older backup under running programs, written on beyond the old head.
+//! An older backup is restored under running programs, and the log grows beyond its old head.
 
 use annals::prelude::*;
 use annals_test_postgres::Server;
@@ -7,10 +7,10 @@ use crate::bank::*;
 use crate::processes::Process;
 use crate::promises::{Answers, assert_kept};
 
-/// Guarantee 16, on SQLite in `behaviour`: what a program has in memory stands on nothing. It is told once, and decides
-/// on the log as it is from then on; its projections go on with what was restored.
+/// Guarantee 16 (for SQLite: `behaviour`): the cached states of a program are outdated. It reports the error once, and
+/// then decides on the restored log; its projections continue on that log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_put_back_to_an_older_state_under_running_programs_is_noticed_by_each() {
+async fn each_running_program_detects_a_restored_older_database() {
     let server = Server::own();
     let schema = server.schema();
     let url = schema.url();
@@ -20,7 +20,7 @@ async fn a_database_put_back_to_an_older_state_under_running_programs_is_noticed
     first.close().await;
     server.save();
 
-    // Two running programs: each has written, and has in memory what will be gone.
+    // Two running programs: each has written, and has cached states that will be lost.
     let (mut one, mut two) = (Process::server(url), Process::server(url));
     assert!(one.ask("deposit a 1000").starts_with("ok 2 "));
     assert!(two.ask("deposit a 1000").starts_with("ok 3 "));
@@ -31,7 +31,7 @@ async fn a_database_put_back_to_an_older_state_under_running_programs_is_noticed
         other.execute(deposit("a", cents), &by("bob")).await.unwrap();
     }
 
-    // By its sequence a transfer might fit: they believe that there are 2,001, and there are 15.
+    // The sequence of a transfer could match: their caches have 2,001, the log has 15.
     for program in [&mut one, &mut two] {
         let mut answer = program.ask("transfer a b 500");
         assert!(answer.starts_with("error") && answer.contains("Diverged"), "{answer}");

@@ -1,4 +1,4 @@
-//! A command id that was used before: whatever has changed since, the caller hears what came of it.
+//! A command id that was used before: the caller gets its outcome, whatever has changed since.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,10 @@ use crate::unreliable::Unreliable;
 
 annals_test_postgres::both_stores!(
     an_executed_command_is_not_denied_afterwards,
-    an_executed_command_is_answered_while_the_service_that_it_asked_is_down,
-    in_a_stream_of_commands_an_executed_one_is_answered_too,
-    a_command_on_its_way_to_the_log_is_not_denied_under_its_own_id,
-    another_actor_or_another_body_under_a_known_id_is_refused_before_anything_is_asked,
+    an_executed_command_is_answered_while_its_service_is_down,
+    an_executed_command_in_a_stream_is_answered_too,
+    a_command_in_flight_is_not_denied_under_its_own_id,
+    another_actor_or_body_under_a_known_id_is_refused_before_any_check,
 );
 
 /// The services that are down, by name.
@@ -49,7 +49,7 @@ impl Handle for Appraise {
     }
 }
 
-/// An application whose authoriser denies every command as soon as it is told to, and that records refusals.
+/// An application that records refusals, and whose authoriser denies every command once `denies` is set.
 fn app_with(denies: &Arc<AtomicBool>) -> App {
     let denies = denies.clone();
     let authorise = move |_: &Context, ask: &Ask<'_>| match ask {
@@ -64,7 +64,7 @@ async fn open(place: &Place) -> (Annals, Arc<AtomicBool>) {
     (app_with(&denies).open(place.url()).await.unwrap(), denies)
 }
 
-/// Closes the application, and says how many refusals its log holds.
+/// Closes the application, and returns the number of refusals in its log.
 async fn refusals(annals: &Annals, place: &Place) -> usize {
     annals.close().await;
     let again = app_with(&Arc::default()).open(place.url()).await.unwrap();
@@ -82,10 +82,10 @@ async fn an_executed_command_is_not_denied_afterwards(place: &Place) {
     assert_eq!(again, Receipt { repeated: true, ..first });
     let other = annals.execute(deposit("a", 1), &by("alice").command_id(Uuid::new_v4())).await.unwrap_err();
     assert!(matches!(other, ExecuteError::Denied { .. }), "{other:?}");
-    assert_eq!(refusals(&annals, place).await, 1, "only what was denied is recorded as denied");
+    assert_eq!(refusals(&annals, place).await, 1, "only the denied command is recorded");
 }
 
-async fn an_executed_command_is_answered_while_the_service_that_it_asked_is_down(place: &Place) {
+async fn an_executed_command_is_answered_while_its_service_is_down(place: &Place) {
     let (annals, _) = open(place).await;
     let appraise = Appraise { account: account("a"), service: Uuid::new_v4().to_string() };
     let context = by("alice").command_id(Uuid::new_v4());
@@ -98,21 +98,21 @@ async fn an_executed_command_is_answered_while_the_service_that_it_asked_is_down
     assert_eq!(refusals(&annals, place).await, 1);
 }
 
-async fn in_a_stream_of_commands_an_executed_one_is_answered_too(place: &Place) {
+async fn an_executed_command_in_a_stream_is_answered_too(place: &Place) {
     let (annals, denies) = open(place).await;
     let contexts: Vec<_> = (0..3).map(|_| by("alice").command_id(Uuid::new_v4())).collect();
     let first = annals.execute(deposit("a", 1), &contexts[1]).await.unwrap();
     denies.store(true, Ordering::SeqCst);
     let commands = contexts.iter().map(|context| Envelope::new(deposit("a", 1), context.clone()));
-    let told: Vec<_> = annals.execute_all(futures::stream::iter(commands), 8).collect().await;
-    assert!(matches!(told[0], Err(ExecuteError::Denied { .. })), "{:?}", told[0]);
-    assert_eq!(*told[1].as_ref().unwrap(), Receipt { repeated: true, ..first });
-    assert!(matches!(told[2], Err(ExecuteError::Denied { .. })), "{:?}", told[2]);
+    let answered: Vec<_> = annals.execute_all(futures::stream::iter(commands), 8).collect().await;
+    assert!(matches!(answered[0], Err(ExecuteError::Denied { .. })), "{:?}", answered[0]);
+    assert_eq!(*answered[1].as_ref().unwrap(), Receipt { repeated: true, ..first });
+    assert!(matches!(answered[2], Err(ExecuteError::Denied { .. })), "{:?}", answered[2]);
     assert_eq!(refusals(&annals, place).await, 2);
 }
 
-/// Guarantees 1 and 2: the first use of the id is not in the log yet when the second one is denied.
-async fn a_command_on_its_way_to_the_log_is_not_denied_under_its_own_id(place: &Place) {
+/// Guarantees 1 and 2: the first command is not in the log yet when the second one with its id is denied.
+async fn a_command_in_flight_is_not_denied_under_its_own_id(place: &Place) {
     let store = Unreliable::open(place.url()).await;
     let denies = Arc::new(AtomicBool::new(false));
     let annals = app_with(&denies).open_on(store.clone()).await.unwrap();
@@ -128,14 +128,14 @@ async fn a_command_on_its_way_to_the_log_is_not_denied_under_its_own_id(place: &
     denies.store(true, Ordering::SeqCst);
     let second = run(annals.clone(), context);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!second.is_finished(), "it waits for what the log says of the first");
+    assert!(!second.is_finished(), "it waits for the outcome of the first");
     drop(lock);
     let first = first.await.unwrap().unwrap();
     assert_eq!(second.await.unwrap().unwrap(), Receipt { repeated: true, ..first });
     assert_eq!(refusals(&annals, place).await, 0);
 }
 
-async fn another_actor_or_another_body_under_a_known_id_is_refused_before_anything_is_asked(place: &Place) {
+async fn another_actor_or_body_under_a_known_id_is_refused_before_any_check(place: &Place) {
     let (annals, denies) = open(place).await;
     let id = Uuid::new_v4();
     annals.execute(deposit("a", 1), &by("alice").command_id(id)).await.unwrap();

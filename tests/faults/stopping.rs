@@ -1,4 +1,4 @@
-//! A server that is stopped at once, or stands still, under load.
+//! A server that is stopped at once, or frozen, under load.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use crate::rounds;
 
 const CALLERS: usize = 16;
 
-/// What callers were told, by command id.
+/// The answers to callers, by command id.
 #[derive(Default)]
-struct Told {
+struct Answered {
     done: HashMap<Uuid, Receipt>,
     refused: Vec<Uuid>,
-    /// Nothing was written, they were told.
+    /// The commands answered as not executed.
     failed: Vec<Uuid>,
     unknown: u32,
 }
 
-/// Callers that transfer between five accounts without pause, until they are told to stop. One that is told that it
-/// is not known whether its command was executed asks again; one that is told that it was not lets it be.
-fn load(annals: &Annals, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Told>> {
+/// Starts callers that transfer between five accounts without pause until `stop` is set. A caller retries after an
+/// unknown outcome, and does not retry after "not executed".
+fn load(annals: &Annals, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Answered>> {
     let call = |caller: usize| {
         let (annals, stop) = (annals.clone(), stop.clone());
         async move {
-            let mut told = Told::default();
+            let mut answered = Answered::default();
             for step in 0.. {
                 let id = Uuid::now_v7();
                 let (from, to) = ((caller + step) % 5, (caller + step + 1 + step % 4) % 5);
@@ -44,14 +44,14 @@ fn load(annals: &Annals, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Told>> {
                 let context = by(&format!("caller{caller}")).command_id(id);
                 loop {
                     match annals.execute(transfer.clone(), &context).await {
-                        Ok(receipt) => drop(told.done.insert(id, receipt)),
-                        Err(ExecuteError::Refused(_)) => told.refused.push(id),
+                        Ok(receipt) => drop(answered.done.insert(id, receipt)),
+                        Err(ExecuteError::Refused(_)) => answered.refused.push(id),
                         Err(ExecuteError::OutcomeUnknown { .. }) => {
-                            told.unknown += 1;
+                            answered.unknown += 1;
                             continue;
                         }
                         Err(ExecuteError::Store(_) | ExecuteError::Load(_)) => {
-                            told.failed.push(id);
+                            answered.failed.push(id);
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }
                         Err(error) => panic!("{error}: {error:?}"),
@@ -62,36 +62,36 @@ fn load(annals: &Annals, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Told>> {
                     break;
                 }
             }
-            told
+            answered
         }
     };
     (0..CALLERS).map(|caller| tokio::spawn(call(caller))).collect()
 }
 
-/// Looks at every answer, and at all that must hold.
-async fn assert_told_the_truth(annals: &Annals, callers: Vec<JoinHandle<Told>>) -> Told {
-    let mut all = Told::default();
+/// Checks every answer, and all guarantees.
+async fn assert_answers_are_true(annals: &Annals, callers: Vec<JoinHandle<Answered>>) -> Answered {
+    let mut all = Answered::default();
     for caller in callers {
-        let told = caller.await.unwrap();
-        all.done.extend(told.done);
-        all.refused.extend(told.refused);
-        all.failed.extend(told.failed);
-        all.unknown += told.unknown;
+        let answered = caller.await.unwrap();
+        all.done.extend(answered.done);
+        all.refused.extend(answered.refused);
+        all.failed.extend(answered.failed);
+        all.unknown += answered.unknown;
     }
     let log = assert_kept(annals, &Answers::default()).await;
     let mut there: HashMap<Uuid, Vec<u64>> = HashMap::new();
     log.iter().for_each(|event| there.entry(event.command_id).or_default().push(event.position));
     for (id, receipt) in &all.done {
         let expected = [receipt.first_position, receipt.first_position + 1];
-        assert_eq!(there.get(id).map(Vec::as_slice), Some(&expected[..]), "{id} was said to be there");
+        assert_eq!(there.get(id).map(Vec::as_slice), Some(&expected[..]), "{id} was answered as executed");
     }
     for id in all.refused.iter().chain(&all.failed) {
-        assert_eq!(there.get(id), None, "{id} was said not to be there");
+        assert_eq!(there.get(id), None, "{id} was answered as not executed");
     }
     all
 }
 
-/// A store on a server of its own, with money on five accounts.
+/// Opens a store on its own server, with money on five accounts.
 async fn on(server: &Server) -> (annals_test_postgres::Fresh, Annals) {
     let schema = server.schema();
     let annals = app().open(schema.url()).await.unwrap();
@@ -101,7 +101,7 @@ async fn on(server: &Server) -> (annals_test_postgres::Fresh, Annals) {
     (schema, annals)
 }
 
-/// Waits until callers get on again.
+/// Waits until callers make progress again.
 async fn wait_for_progress(annals: &Annals) {
     let from = wait_for_head(annals).await;
     wait_for("an append", async || annals.store().head().await.is_ok_and(|head| head.position > from + 100)).await;
@@ -118,14 +118,14 @@ async fn wait_for_head(annals: &Annals) -> u64 {
     head
 }
 
-/// Missions X1, X2, A11, guarantee 3: no commit is lost, none is there twice, and nobody is told a falsehood.
+/// Missions X1, X2 and A11, Guarantee 3: no commit is lost or repeated, and every answer is true.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_tells_everybody_the_truth() {
+async fn a_database_stopped_under_load_keeps_acknowledged_commits_and_every_answer_is_true() {
     let server = Server::own();
     let (schema, annals) = on(&server).await;
     let mut follower = Follower::of_all("pages");
     let follows = Process::start(schema.url(), "pages 0");
-    let mut seen = vec![follows.hear()];
+    let mut seen = vec![follows.next_line()];
     let stop = Arc::new(AtomicBool::new(false));
     let callers = load(&annals, &stop);
     for round in 0..rounds(3) {
@@ -137,22 +137,22 @@ async fn a_database_stopped_at_once_under_load_keeps_what_it_acknowledged_and_te
         wait_for_progress(&annals).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let told = assert_told_the_truth(&annals, callers).await;
-    assert!(told.done.len() > 100);
+    let answered = assert_answers_are_true(&annals, callers).await;
+    assert!(answered.done.len() > 100);
     let head = annals.store().head().await.unwrap().position;
     while seen.last() != Some(&format!("saw {head}")) {
-        seen.push(follows.hear());
+        seen.push(follows.next_line());
     }
-    follower.hear(&seen);
+    follower.add(&seen);
     follower.assert_followed(&log(&annals).await);
     assert!(annals.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
     annals.close().await;
     follows.kill();
 }
 
-/// Guarantee 3: the connection is there, and nobody answers.
+/// Guarantee 3: the connection is open, and the server does not answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stands_still_for_seconds_fails_nobody() {
+async fn a_server_frozen_for_seconds_fails_no_caller() {
     let server = Server::own();
     let (_schema, annals) = on(&server).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -165,7 +165,7 @@ async fn a_server_that_stands_still_for_seconds_fails_nobody() {
         wait_for_progress(&annals).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let told = assert_told_the_truth(&annals, callers).await;
-    assert_eq!((told.failed.len(), told.unknown), (0, 0));
+    let answered = assert_answers_are_true(&annals, callers).await;
+    assert_eq!((answered.failed.len(), answered.unknown), (0, 0));
     annals.close().await;
 }

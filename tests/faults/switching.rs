@@ -1,5 +1,5 @@
-//! kill -9 around a switch: while projections follow, catch up, are made anew, and in the middle of the switch itself.
-//! Meanwhile somebody reads, who never sees anything but a fold of the log, and never goes back.
+//! kill -9 around a switch: while projections follow, catch up and rebuild, and in the middle of the switch itself.
+//! Meanwhile a reader always gets a fold of the log, and its position never decreases.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ use crate::promises::{Answers, assert_kept, fold_on};
 use crate::{random, rounds};
 
 annals_test_postgres::both_stores!(
-    processes_killed_around_a_switch_leave_a_view_that_is_a_fold_of_the_log,
-    a_process_killed_in_the_middle_of_a_switch_has_switched_nothing,
+    processes_killed_around_a_switch_leave_a_view_equal_to_a_fold_of_the_log,
+    a_process_killed_in_the_middle_of_a_switch_has_not_switched,
 );
 
-/// Missions X3, P20, P21, A2, guarantees 19 and 22: a writer whose events nobody follows at first, one process that then
-/// catches up and follows, two that rebuild and switch without end: each killed at a moment of its own.
-async fn processes_killed_around_a_switch_leave_a_view_that_is_a_fold_of_the_log(first: &Place) {
+/// Missions X3, P20, P21 and A2, Guarantees 19 and 22: a writer, at first without followers, one process that catches
+/// up and follows, and two that rebuild and switch without end; each is killed at a random moment.
+async fn processes_killed_around_a_switch_leave_a_view_equal_to_a_fold_of_the_log(first: &Place) {
     in_stores(first, rounds(4), kill_around_switches).await;
 }
 
@@ -39,13 +39,13 @@ async fn kill_around_switches(place: &Place, rounds: u64) {
     for round in 0..rounds {
         let observer = Observer::start(place).await;
         let writer = Process::start(place.url(), &format!("flood 0 {}", answers.next(0)));
-        let wrote = writer.hear();
+        let wrote = writer.next_line();
         tokio::time::sleep(Duration::from_millis(random(400))).await;
         let others = ["run", "switch", "switch"].map(|role| Process::start(place.url(), role));
-        others.iter().for_each(|process| assert_eq!(process.hear(), "ready"));
+        others.iter().for_each(|process| assert_eq!(process.next_line(), "ready"));
         if round % 2 == 0 {
-            // In every other round they have switched before, and do so again and again.
-            let switched = |process: &Process| process.hear_within(Duration::from_millis(1)).is_some();
+            // In every other round they have switched before the kill, repeatedly.
+            let switched = |process: &Process| process.line_within(Duration::from_millis(1)).is_some();
             wait_for("a switch", async || others.iter().any(switched)).await;
         }
         let mut doomed: Vec<_> = others.into_iter().map(|process| (process, random(1_500))).collect();
@@ -55,11 +55,11 @@ async fn kill_around_switches(place: &Place, rounds: u64) {
             tokio::time::sleep(Duration::from_millis(moment - now)).await;
             now = moment;
             process.kill();
-            // What the dead one led or rebuilt is free, as it would be in a few seconds.
+            // The leases of the killed process become free, as they would in a few seconds.
             leases.end_all();
         }
-        answers.hear(0, &[wrote]);
-        answers.hear(0, &writer.kill());
+        answers.add(0, &[wrote]);
+        answers.add(0, &writer.kill());
         let seen = observer.stop().await;
         let annals = open(place).await;
         let log = assert_kept(&annals, &answers).await;
@@ -68,10 +68,10 @@ async fn kill_around_switches(place: &Place, rounds: u64) {
     }
 }
 
-/// Mission X3, guarantee 22: the switch is one transaction. It is held in its middle, where the old generation is given
-/// up already and the new one is not yet read; there its process is killed. All the while the old one is read, and the
-/// log is written.
-async fn a_process_killed_in_the_middle_of_a_switch_has_switched_nothing(place: &Place) {
+/// Mission X3, Guarantee 22: the switch is one transaction. It is held in its middle, after the old generation has
+/// ceased to be live and before the new one is; there its process is killed. Meanwhile the old generation is read, and
+/// the log is written.
+async fn a_process_killed_in_the_middle_of_a_switch_has_not_switched(place: &Place) {
     let here = app().open_without_following(place.url()).await.unwrap();
     let runs = open(place).await;
     for name in ["a", "b", "c"] {
@@ -83,20 +83,20 @@ async fn a_process_killed_in_the_middle_of_a_switch_has_switched_nothing(place: 
         let observer = Observer::start(place).await;
         let held = HeldSwitch::of(place);
         let switcher = Process::start(place.url(), "switch");
-        assert_eq!(switcher.hear(), "ready");
+        assert_eq!(switcher.next_line(), "ready");
         held.wait_for_one().await;
         runs.execute(deposit("a", 1), &by("alice")).await.unwrap();
-        assert_eq!(read(&here).await, (log.len() as u64, as_read(&log)), "the old one is read");
+        assert_eq!(read(&here).await, (log.len() as u64, as_read(&log)), "the old generation is read");
         tokio::time::sleep(Duration::from_millis(random(200))).await;
         assert_eq!(switcher.kill(), [""; 0], "it had not switched");
         held.end();
         let log = assert_kept(&runs, &Answers::default()).await;
         observer.stop().await.assert_true(&log);
         assert_eq!(generation(&here).await, before);
-        // Another process goes on with what it left.
+        // Another process continues the rebuild.
         let switcher = Process::start(place.url(), "switch");
-        assert_eq!(switcher.hear(), "ready");
-        assert!(switcher.hear().starts_with("switched"));
+        assert_eq!(switcher.next_line(), "ready");
+        assert!(switcher.next_line().starts_with("switched"));
         switcher.kill();
         assert_kept(&runs, &Answers::default()).await;
         assert!(generation(&here).await > before);
@@ -112,7 +112,7 @@ async fn generation(annals: &Annals) -> u64 {
 
 type Documents = BTreeMap<String, Balance>;
 
-/// What is read of the view, and up to where it says that it is true.
+/// Reads the view, and the position of its data.
 async fn read(annals: &Annals) -> (u64, Documents) {
     let mut snapshot = annals.reading("balance").unwrap().snapshot().await.unwrap();
     let sql = format!("SELECT key, body FROM {}", snapshot.table("documents"));
@@ -128,7 +128,7 @@ fn as_read(log: &[Stored]) -> Documents {
     balances
 }
 
-/// Somebody who reads without a pause.
+/// A reader without pauses.
 struct Observer {
     stop: Arc<AtomicBool>,
     reads: JoinHandle<Seen>,
@@ -164,19 +164,20 @@ impl Observer {
 }
 
 impl Seen {
-    /// Each read was a fold of the log up to where it said, and none went back behind the one before it.
+    /// Asserts that each read was a fold of the log up to its position, and that positions never decreased.
     fn assert_true(&self, log: &[Stored]) {
         let (mut at, mut balances) = (0, Documents::new());
         for (position, documents) in &self.0 {
-            assert!(*position >= at, "what is read went back from event {at} to {position}");
+            assert!(*position >= at, "the position of a read decreased from {at} to {position}");
             log[at as usize..*position as usize].iter().for_each(|stored| fold_on(&mut balances, stored));
             at = *position;
-            assert_eq!(documents, &balances, "what was read at event {at} is not a fold of the log");
+            assert_eq!(documents, &balances, "the documents read at event {at} are not a fold of the log");
         }
     }
 }
 
-/// Holds every switch in its middle, by a trigger: the old generation is not live any more, the new one is about to be.
+/// Holds every switch in its middle by a trigger: the old generation is no longer live, and the new one is not live
+/// yet.
 enum HeldSwitch<'p> {
     Sqlite(PathBuf),
     Postgres(&'p Fresh),
@@ -186,7 +187,7 @@ impl<'p> HeldSwitch<'p> {
     fn of(place: &'p Place) -> Self {
         let Some(schema) = place.schema() else {
             let held = Self::Sqlite(views_file(place));
-            // Counting to a thousand millions takes longer than anybody waits here.
+            // Counting to a billion takes longer than the test waits.
             held.sqlite(
                 "CREATE TABLE held (n INTEGER);
                  WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2000)
@@ -214,10 +215,10 @@ impl<'p> HeldSwitch<'p> {
         connection.execute_batch(sql).unwrap();
     }
 
-    /// Waits until somebody stands in the middle of a switch.
+    /// Waits until a process is in the middle of a switch.
     async fn wait_for_one(&self) {
         match self {
-            // Nothing else has the file's lock for so long.
+            // No other operation holds the file's lock for that long.
             Self::Sqlite(views) => {
                 let connection = Connection::open(views).unwrap();
                 connection.busy_timeout(Duration::ZERO).unwrap();
@@ -241,7 +242,7 @@ impl<'p> HeldSwitch<'p> {
         format!("wait_event = 'PgSleep' AND query LIKE '%{}%' AND pid <> pg_backend_pid()", schema.name())
     }
 
-    /// Lets go: the server looks after its client only when the trigger is done.
+    /// Releases the switch: the server checks its client only after the trigger.
     fn end(self) {
         self.sqlite("DROP TRIGGER held; DROP TABLE held");
         let Self::Postgres(schema) = self else { return };

@@ -1,4 +1,4 @@
-//! A store that loses answers, fails and panics as a script says, around one that does not.
+//! A wrapper around a store that loses answers, fails and panics according to a script.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -16,13 +16,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// What happens to one call of `append`.
+/// The fault of one call of `append`.
 pub enum Fault {
-    /// None.
+    /// No fault.
     Nothing,
-    /// It is appended, and the answer is lost.
+    /// The batch is appended, and the answer is lost.
     LoseAnswer,
-    /// It is lost before it is appended.
+    /// The call is lost before the append.
     LoseCall,
     /// The store fails without appending.
     Fail(StoreError),
@@ -30,11 +30,11 @@ pub enum Fault {
     Panic,
 }
 
-/// A store with a script of faults for its next calls of `append`. Without one, it is as good as the store inside.
+/// A store with a script of faults for its next calls of `append`. Without a script it behaves like the inner store.
 pub struct Unreliable {
     inner: Arc<dyn Store>,
     script: Mutex<VecDeque<Fault>>,
-    /// Command ids are not found when they are looked up, as if they came into the log just afterwards.
+    /// Look-ups do not find command ids, as if these were appended just afterwards.
     blind: AtomicBool,
 }
 
@@ -53,12 +53,12 @@ impl Unreliable {
         self.blind.store(blind, Ordering::SeqCst);
     }
 
-    /// Forgets what is left of the script.
+    /// Drops the rest of the script.
     pub fn recover(&self) {
         self.script.lock().unwrap().clear();
     }
 
-    /// Whether all of the script has happened.
+    /// Returns whether the whole script has been used.
     pub fn is_done(&self) -> bool {
         self.script.lock().unwrap().is_empty()
     }
@@ -113,10 +113,6 @@ impl Store for Unreliable {
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.inner.load(aggregate, after, limit).await
-    }
-
-    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        self.inner.position_at(time).await
     }
 
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {

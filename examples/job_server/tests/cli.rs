@@ -346,7 +346,7 @@ fn a_store_that_cannot_be_used_is_said_clearly() {
         let body = r#"{"project":"9","name":"N"}"#;
         server.run(&["execute", "create_project", body, "--actor", "user:a", "--store", store])
     };
-    assert!(create("mysql://x").err.contains("names no store"));
+    assert!(create("mysql://x").err.contains("is not the URL of a store"));
     assert!(!create("sqlite://no/such/folder/x.db").ok);
     std::fs::write(server.path().join("text.db"), "this is no database, and longer than a header is".repeat(9))
         .unwrap();

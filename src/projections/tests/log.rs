@@ -1,6 +1,5 @@
 //! A log that a test can bend: truncated like a restored backup, or failing on purpose; its views are real ones.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,8 +12,8 @@ use uuid::Uuid;
 use super::Happening;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{
-    Batch, Finding, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page, Snapshot, Store,
-    StoreError, Transaction, ViewSnapshot, Views, WriteLock,
+    Batch, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page, Store, StoreError,
+    Transaction, ViewSnapshot, Views, WriteLock,
 };
 
 pub struct TestLog {
@@ -134,36 +133,8 @@ impl Store for TestLog {
         Err(StoreError::Closed)
     }
 
-    async fn position_at(&self, _: Timestamp) -> Result<u64, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    async fn load_snapshot(&self, _: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    async fn save_snapshot(&self, _: &Ref, _: Snapshot) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        Err(StoreError::Closed)
-    }
-
     fn views(&self) -> Arc<dyn Views> {
         Arc::new(TestViews { real: self.real.views(), begun: self.begun.clone(), doubtful: self.doubtful.clone() })
-    }
-
-    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
     }
 
     fn describe(&self) -> String {

@@ -1,8 +1,8 @@
-//! Compares the log with itself, with what was made of it, and with what this program would make: finds edits made
-//! around the triggers.
+//! Checks the log for consistency, and compares it with checkpoints and with this program's event types: finds edits
+//! that bypassed the triggers.
 //!
 //! ## Layout
-//! - `report`: what is found, and what it is about
+//! - `report`: the findings and their kinds
 
 mod report;
 #[cfg(all(test, feature = "conformance"))]
@@ -20,12 +20,12 @@ use crate::text::error_chain;
 
 const PAGE: usize = 1_000;
 
-/// Asks the database, reads the log from its first event to the head of now, and looks for what the views' checkpoints
-/// name. `expected` is the digest that the log had up to a position; `progress` is called with the position reached and
-/// the head. It keeps a sequence for each aggregate in memory.
+/// Runs the database's own check, reads the log up to its present head, and looks up the events of the views'
+/// checkpoints. `expected` is the digest of the log up to a position, from an earlier check; `progress` is called with
+/// the present position and the head. Memory: one sequence for each aggregate.
 ///
 /// # Errors
-/// When the store cannot be read. What is wrong with the log is no error but a finding.
+/// When the store cannot be read. A fault of the log is not an error but a finding.
 pub(crate) async fn check(
     store: &dyn Store,
     types: &Types,
@@ -39,7 +39,7 @@ pub(crate) async fn check(
     }
     check.compare(0);
     let mut after = 0;
-    // While an unreadable row is near, rows are read one by one, to have the readable ones before it.
+    // Near an unreadable row, rows are read one by one, so that the readable ones before it are checked.
     let mut singly_to = 0;
     while after < head.position {
         let limit = if after < singly_to { 1 } else { PAGE };
@@ -69,7 +69,7 @@ pub(crate) async fn check(
     Ok(check.report)
 }
 
-/// What projections have taken in must be in the log.
+/// Checks that the events of all checkpoints are in the log.
 async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), StoreError> {
     for GenerationInfo { id: generation_id, head, .. } in store.views().generations().await? {
         if head.position == 0 {
@@ -77,13 +77,13 @@ async fn checkpoints(store: &dyn Store, report: &mut CheckReport) -> Result<(), 
         }
         let there = match store.read_at(&[head.position]).await {
             Ok(found) => found.first().is_some_and(|stored| stored.head() == head),
-            // That it cannot be read is a finding already.
+            // The unreadable row is a finding already.
             Err(StoreError::Corrupt { .. }) => true,
             Err(error) => return Err(error),
         };
         if !there {
             let problem = format!(
-                "the projection `{}` has taken in event {} with the id {}, which is not in the log: its tail was cut or \
+                "the projection `{}` has processed event {} with the id {}, which is not in the log: its tail was cut or \
                  changed, or an older backup was restored",
                 generation_id.name, head.position, head.event_id
             );
@@ -157,7 +157,7 @@ impl<'a> Check<'a> {
         self.compare(position);
     }
 
-    /// Compares the running digest with the expected one, if that is of this position.
+    /// Compares the running digest with the expected one at its position.
     fn compare(&mut self, position: u64) {
         let Some(LogDigest { digest, .. }) = self.expected.take_if(|expected| expected.position == position) else {
             return;

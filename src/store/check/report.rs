@@ -1,4 +1,4 @@
-//! [`CheckReport`]: what a check found.
+//! [`CheckReport`]: the findings of a check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,11 @@ use std::str::FromStr;
 use crate::events::LogPosition;
 use crate::store::HashChain;
 
-/// How many findings are kept; the others are counted.
+/// The most findings in a report; further ones are counted.
 const KEPT: usize = 1_000;
 
-/// What no check of the store alone can show: whoever may change every table can make all of it agree again.
+/// The faults that no check of the store alone can find: a user who can change all tables can make them consistent
+/// again.
 const NOT_COVERED: &[&str] = &[
     "events, with their command rows, that were rewritten or added at the end with digests made again",
     "a tail that was cut from events, command rows, views and snapshots alike",
@@ -18,20 +19,20 @@ const NOT_COVERED: &[&str] = &[
     "the command name and body digest of a command row, and rows of commands without events that were removed or added",
 ];
 
-/// What a finding is about.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
-    /// Not all of the log could be seen, so other findings may be wrong and others be missing.
+    /// Parts of the log could not be read, so other findings may be wrong or missing.
     Unseen,
-    /// The events, or the rows of their commands, are not as they were written.
+    /// Events, or the rows of their commands, differ from those that were written.
     Log,
-    /// What protects the log is not as this program makes it: triggers, constraints, functions, rights.
+    /// The protection of the log differs from this program's: triggers, constraints, functions, rights.
     Protection,
-    /// A snapshot of an aggregate is not what the log says.
+    /// A snapshot of an aggregate differs from the fold of its events.
     Snapshot,
-    /// Events are as they were written, and this program cannot read them: a type or an upcaster is missing.
+    /// Events are as they were written, but this program cannot decode them: a type or an upcaster is missing.
     Program,
 }
 
@@ -47,20 +48,20 @@ impl FindingKind {
     }
 }
 
-/// Something that is not as it should be.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Finding {
-    /// What it is about.
+    /// Its kind.
     pub kind: FindingKind,
-    /// The position it was noticed at, if at one.
+    /// The position at which it was found, if there is one.
     pub position: Option<u64>,
-    /// What is wrong.
+    /// A description of the fault.
     pub problem: String,
 }
 
 impl Finding {
-    /// A finding at no position.
+    /// Returns a finding without a position.
     pub fn new(kind: FindingKind, problem: impl Into<String>) -> Self {
         Self { kind, position: None, problem: problem.into() }
     }
@@ -78,12 +79,12 @@ impl fmt::Display for Finding {
 /// The digest of a log up to a position: a running SHA-256 over position, event id, `recorded_at` and digest of each
 /// event, in order (see [`HashChain`]). As text: `POSITION:DIGEST`.
 ///
-/// The digest of an event covers its aggregate, sequence, type, version, payload, metadata, command id, and the time it
-/// happened where that was given (else it is `recorded_at`). So two equal log digests mean the same events, with the
-/// same ids and times. They say nothing of the rows of commands, of views and of snapshots.
+/// The digest of an event covers its aggregate, sequence, type, version, payload, metadata, command id, and
+/// `occurred_at` if it was given (otherwise it is `recorded_at`). So equal log digests mean the same events, with the
+/// same ids and times. They do not cover the rows of commands, views and snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogDigest {
-    /// The position of the last event in it.
+    /// The position of its last event.
     pub position: u64,
     /// The running digest.
     pub digest: HashChain,
@@ -113,29 +114,29 @@ impl serde::Serialize for LogDigest {
     }
 }
 
-/// What a check of the whole log found.
+/// The result of checking the whole log.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct CheckReport {
-    /// How many events were read.
+    /// The number of events read.
     pub events: u64,
     /// The head up to which the log was checked.
     pub head: LogPosition,
-    /// The digest of the log up to that head, as POSITION:DIGEST: kept elsewhere, it shows later whether the log up to
-    /// there is still the same. Nothing when a row could not be read.
+    /// The digest of the log up to that head, as POSITION:DIGEST. Saved elsewhere, it shows later whether the log up to
+    /// there is unchanged. `None` when a row could not be read.
     #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
     pub digest: Option<LogDigest>,
-    /// How many snapshots of aggregates were compared with the log.
+    /// The number of snapshots of aggregates that were compared with the log.
     pub snapshots: u64,
-    /// What is wrong, in the order in which it was found: the first 1,000.
+    /// The first 1,000 findings, in the order of finding.
     pub findings: Vec<Finding>,
-    /// How many more there are.
+    /// The number of further findings.
     pub more: u64,
-    /// How many findings there are of each kind.
+    /// The number of findings of each kind.
     #[cfg_attr(feature = "http", schema(value_type = std::collections::HashMap<String, u64>))]
     pub kinds: BTreeMap<FindingKind, u64>,
-    /// What no check of the store alone can show. A digest that was kept elsewhere shows what concerns events; signed
-    /// checkpoints would show the rest.
+    /// The faults that no check of the store alone can find. A digest that was saved elsewhere finds those of events;
+    /// signed checkpoints would find the rest.
     #[cfg_attr(feature = "http", schema(value_type = Vec<String>))]
     pub not_covered: &'static [&'static str],
 }
@@ -154,19 +155,19 @@ impl CheckReport {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no findings.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.kinds.is_empty()
     }
 
-    /// How many findings there are.
+    /// Returns the number of findings.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.kinds.values().sum()
     }
 
-    /// What the findings mean, in one sentence; nothing when nothing is wrong.
+    /// Returns the meaning of the findings in one sentence; `None` without findings.
     #[must_use]
     pub fn verdict(&self) -> Option<String> {
         let each = self.kinds.iter().map(|(kind, count)| format!("{} ({count})", kind.verdict()));

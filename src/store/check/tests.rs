@@ -1,4 +1,5 @@
-//! Edits of a log by SQL, as the owner of it: each is found, or only by a digest that was kept elsewhere, or not covered.
+//! Edits of a log by SQL with the owner's rights: each is found, or found only with a digest that was saved elsewhere,
+//! or not covered.
 
 use std::sync::Arc;
 
@@ -8,27 +9,27 @@ use uuid::Uuid;
 use super::{CheckReport, FindingKind, LogDigest, check};
 use crate::events::{Stored, Types};
 use crate::store::conformance::bench::{append, commit, committed, log};
-use crate::store::{NewEvent, Store, digest_of};
+use crate::store::{NewEvent, Outcome, Store, digest_of};
 
-/// What shows an edit.
+/// The way in which an edit is detected.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) enum Shown {
-    /// A finding of this kind with these words.
+    /// By a finding of this kind with this text.
     Found(FindingKind, &'static str),
-    /// Nothing but the digest of before, kept elsewhere.
+    /// Only by the digest from before the edit, saved elsewhere.
     ByDigest,
-    /// Nothing: it needs a signed checkpoint.
+    /// Not at all: detection needs a signed checkpoint.
     NotCovered,
 }
 use Shown::{ByDigest, Found, NotCovered};
 
 const LOG: FindingKind = FindingKind::Log;
 
-/// A log that may be edited by SQL.
+/// A log that can be edited by SQL.
 #[async_trait]
 pub(in crate::store) trait Edited {
     async fn open(&self) -> Arc<dyn Store>;
-    /// Runs statements with the triggers out of the way.
+    /// Runs statements without the triggers.
     async fn edit(&self, sql: &str);
     fn bytes(&self, bytes: &[u8]) -> String;
     fn id(&self, id: Uuid) -> String;
@@ -36,9 +37,9 @@ pub(in crate::store) trait Edited {
     fn table(&self, name: &str) -> String;
 }
 
-/// Edits of rows that are written alike on both stores.
+/// Edits of rows with the same SQL on both stores.
 pub(in crate::store) const EDITS: &[(&str, Shown)] = &[
-    // What the digest of an event covers.
+    // Columns that the digest of an event covers.
     ("UPDATE {events} SET payload = '{\"by\":2}' WHERE position = 3", Found(LOG, "digest")),
     ("UPDATE {events} SET metadata = '{\"actor\":\"user:eve\"}' WHERE position = 3", Found(LOG, "digest")),
     ("UPDATE {events} SET event_type = 'tally.other' WHERE position = 3", Found(LOG, "digest")),
@@ -96,7 +97,7 @@ pub(in crate::store) const EDITS: &[(&str, Shown)] = &[
     ("UPDATE {events} SET position = 9 WHERE position = 7", Found(LOG, "missing")),
     ("UPDATE {events} SET position = 0 WHERE position = 1", Found(LOG, "missing")),
     ("UPDATE {events} SET aggregate_id = '' WHERE position = 3", Found(LOG, "cannot be read")),
-    // Events that go and come.
+    // Deleted and inserted events.
     ("DELETE FROM {events} WHERE position = 4", Found(LOG, "missing")),
     ("DELETE FROM {events} WHERE position = 1", Found(LOG, "missing")),
     ("DELETE FROM {events}", Found(LOG, "the last of them is not there")),
@@ -113,7 +114,7 @@ pub(in crate::store) const EDITS: &[(&str, Shown)] = &[
       WHERE position = 7",
         Found(LOG, "digest"),
     ),
-    // With a digest that was made again.
+    // With a recomputed digest.
     ("UPDATE {events} SET payload = '{\"by\":2}', digest = {forged7} WHERE position = 7", ByDigest),
     (
         "INSERT INTO {events} (position, event_id, aggregate_type, aggregate_id, sequence, event_type, event_version, \
@@ -172,7 +173,7 @@ pub(in crate::store) const EDITS: &[(&str, Shown)] = &[
     ),
 ];
 
-/// Four commits with seven events, and a fifth that keeps its id and wrote nothing.
+/// Four commits with seven events, and a fifth without events that keeps its id.
 pub(in crate::store) async fn filled(store: &dyn Store) {
     committed(store, commit(1).on("tally:a", 0, 2)).await;
     let outcomes = append(store, [commit(2).on("tally:b", 0, 1), commit(3).on("tally:a", 2, 3)]).await;
@@ -181,7 +182,7 @@ pub(in crate::store) async fn filled(store: &dyn Store) {
     committed(store, commit(5).read("tally:b", 2).keep()).await;
 }
 
-/// The report but for findings that say that this program knows no event type.
+/// The findings, except that this program knows no event type.
 pub(in crate::store) async fn found(store: &dyn Store, kept: Option<LogDigest>) -> Vec<super::Finding> {
     let CheckReport { findings, .. } = check(store, &Types::default(), kept, &mut |_, _| {}).await.unwrap();
     findings.into_iter().filter(|finding| !finding.problem.contains("is unknown to this program")).collect()
@@ -191,7 +192,7 @@ pub(in crate::store) async fn digest(store: &dyn Store) -> Option<LogDigest> {
     check(store, &Types::default(), None, &mut |_, _| {}).await.unwrap().digest
 }
 
-/// A digest like the writer's own.
+/// A digest computed like the writer's.
 fn forged(stored: &Stored, sequence: u64, command_id: Uuid) -> [u8; 32] {
     let event = NewEvent::new(stored.event_type.clone(), stored.event_version.clone(), r#"{"by":2}"#.to_owned());
     digest_of(&stored.aggregate, sequence, &event, &stored.metadata, command_id, None)
@@ -229,8 +230,8 @@ fn written(sql: &str, log: &dyn Edited, events: &[Stored]) -> String {
     sql
 }
 
-/// Makes each edit on a log of its own, and sees what the check shows.
-pub(in crate::store) async fn each_edit_is_shown_as_it_says<L: Edited>(
+/// Makes each edit on a log of its own, and compares the findings of the check.
+pub(in crate::store) async fn each_edit_is_detected_as_listed<L: Edited>(
     make: impl Fn() -> L,
     edits: &[(&str, Shown)],
 ) {
@@ -261,8 +262,8 @@ pub(in crate::store) async fn each_edit_is_shown_as_it_says<L: Edited>(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A tail that was cut from events and commands alike is shown by what a projection has taken in.
-pub(in crate::store) async fn a_cut_tail_is_shown_by_a_checkpoint(log_of: impl Edited) {
+/// A tail that was cut from events and commands alike is detected by a projection's checkpoint.
+pub(in crate::store) async fn a_cut_tail_is_detected_by_a_checkpoint(log_of: impl Edited) {
     let store = log_of.open().await;
     filled(&*store).await;
     let (views, head) = (store.views(), store.head().await.unwrap());
@@ -274,12 +275,12 @@ pub(in crate::store) async fn a_cut_tail_is_shown_by_a_checkpoint(log_of: impl E
     let findings = found(&*store, None).await;
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!((findings[0].kind, findings[0].position), (LOG, Some(7)));
-    assert!(findings[0].problem.contains("`roster` has taken in event 7"), "{findings:#?}");
+    assert!(findings[0].problem.contains("`roster` has processed event 7"), "{findings:#?}");
     store.close().await;
 }
 
 #[test]
-fn a_digest_is_read_as_it_is_printed() {
+fn a_digest_is_parsed_as_it_is_printed() {
     let digest = LogDigest { position: 7, digest: crate::store::HashChain::from_bytes([0xa5; 32]) };
     assert_eq!(digest.to_string().parse(), Ok(digest));
     for wrong in ["", "7", "7:", "x:00", "7:zz", &format!("7:{}", "é".repeat(32))] {

@@ -1,14 +1,14 @@
-//! What a commit does, and what its command id gets the second time.
+//! Commits, and repeated command ids.
 
 use std::sync::Arc;
 
-use super::bench::{Bench, append, assert_in_order, batch, commit, committed, duplicate, id, log, receipt, time};
+use super::bench::{Bench, append, assert_in_order, commit, committed, duplicate, id, log, receipt, time};
 use crate::events::LogPosition;
 use crate::store::commit::digest_holds;
-use crate::store::{Outcome, Receipt};
+use crate::store::{CommitAnswer, CommitQueue, Outcome, Receipt};
 
-/// X1: positions 1, 2, 3 … in commit order; sequences by aggregate.
-pub(super) async fn positions_follow_without_a_gap_and_aggregates_count_for_themselves(bench: Bench) {
+/// Mission X1: positions 1, 2, 3 … in commit order; sequences by aggregate.
+pub(super) async fn positions_have_no_gap_and_sequences_count_by_aggregate(bench: Bench) {
     let store = bench.open().await;
     let one = committed(&*store, commit(1).on("tally:a", 0, 2)).await;
     let outcomes = append(&*store, [commit(2).on("tally:b", 0, 1), commit(3).on("tally:a", 2, 3)]).await;
@@ -31,8 +31,8 @@ pub(super) async fn positions_follow_without_a_gap_and_aggregates_count_for_them
     }
 }
 
-/// Guarantee 14: bytes as given.
-pub(super) async fn what_was_given_is_read_back_byte_for_byte_and_its_digest_holds(bench: Bench) {
+/// Guarantee 14: bytes are stored as given.
+pub(super) async fn events_are_read_back_byte_for_byte_with_a_matching_digest(bench: Bench) {
     let store = bench.open().await;
     let payload = "{ \"b\" : 1.50,\n\"a\":\"ä \\u0000 \\\"'; DROP TABLE events\" , \"a\":2}";
     let metadata = r#"{ "actor":"user:o'neill", "correlation":"日本" }"#;
@@ -45,23 +45,23 @@ pub(super) async fn what_was_given_is_read_back_byte_for_byte_and_its_digest_hol
     assert_eq!(stored.aggregate.as_str(), aggregate);
     assert_eq!((stored.event_type.as_str(), stored.event_version.as_str()), ("tally.counted", "7.0"));
     assert_eq!((stored.command_id, stored.occurred_at), (id(1), time(-1)));
-    assert!(digest_holds(&stored), "the digest is of what was given");
+    assert!(digest_holds(&stored), "the digest is that of the given columns");
 }
 
-/// X13, guarantee 4 of the write path: all of it or nothing.
-pub(super) async fn a_commit_over_several_aggregates_is_there_whole_or_not_at_all(bench: Bench) {
+/// Mission X13: all of it or nothing.
+pub(super) async fn a_commit_over_several_aggregates_is_appended_as_a_whole_or_not_at_all(bench: Bench) {
     let store = bench.open().await;
     let both = committed(&*store, commit(1).on("tally:a", 0, 1).on("tally:b", 0, 2)).await;
     assert_eq!((both.first_position, both.events), (1, 3));
     let outcomes = append(&*store, [commit(2).on("tally:a", 1, 1).on("tally:b", 1, 1)]).await;
-    assert_eq!(outcomes, [Outcome::Conflict], "one of the two has moved");
+    assert_eq!(outcomes, [Outcome::Conflict], "one of the two has newer events");
     let events = log(&*store).await;
     assert_eq!(events.len(), 3, "nothing of it was written: {events:#?}");
     assert!(events.iter().all(|event| event.command_id == id(1)));
 }
 
-/// `Store::append`: each commit on what the log then holds.
-pub(super) async fn commits_of_one_batch_see_those_before_them(bench: Bench) {
+/// `Store::append`: each commit is decided on the log as earlier ones leave it.
+pub(super) async fn commits_of_a_batch_see_earlier_commits_of_the_batch(bench: Bench) {
     let store = bench.open().await;
     let commits = (0..50).map(|number| commit(number.into()).on("tally:a", number, 1));
     for outcome in append(&*store, commits).await {
@@ -71,12 +71,12 @@ pub(super) async fn commits_of_one_batch_see_those_before_them(bench: Bench) {
     assert_eq!(store.head().await.unwrap().position, 50);
 }
 
-pub(super) async fn an_empty_batch_is_answered_with_nothing(bench: Bench) {
+pub(super) async fn an_empty_batch_has_no_outcomes(bench: Bench) {
     let store = bench.open().await;
     assert_eq!(append(&*store, []).await, []);
 }
 
-/// X2, guarantee 2: one effect, the first receipt, also after a restart and for a commit without events.
+/// Mission X2, Guarantee 2: one effect and the first receipt, also after a restart and for a commit without events.
 pub(super) async fn a_known_command_id_gets_its_first_receipt_again(bench: Bench) {
     let store = bench.open().await;
     let write = || commit(1).on("tally:a", 0, 2).on("tally:b", 0, 1);
@@ -96,7 +96,7 @@ pub(super) async fn a_known_command_id_gets_its_first_receipt_again(bench: Bench
     }
 }
 
-/// X2: the same id twice in flight.
+/// Mission X2: the same id twice in flight.
 pub(super) async fn a_command_id_used_twice_in_one_batch_takes_effect_once(bench: Bench) {
     let store = bench.open().await;
     let outcomes = append(&*store, [commit(1).on("tally:a", 0, 1), commit(1).on("tally:a", 0, 1)]).await;
@@ -116,8 +116,8 @@ pub(super) async fn a_command_id_with_another_name_or_body_is_refused(bench: Ben
     assert_eq!(log(&*store).await.len(), 1);
 }
 
-/// Guarantee 1: the id first, then the sequences, also for a refusal.
-pub(super) async fn a_known_command_id_is_answered_before_sequences_are_looked_at(bench: Bench) {
+/// Guarantee 1: the id is checked before the sequences, also for a refusal.
+pub(super) async fn a_known_command_id_is_answered_before_sequences_are_checked(bench: Bench) {
     let store = bench.open().await;
     let first = committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     for retry in [commit(1).on("tally:a", 0, 1), commit(1).on("tally:a", 7, 1), commit(1).read("tally:a", 1)] {
@@ -125,8 +125,8 @@ pub(super) async fn a_known_command_id_is_answered_before_sequences_are_looked_a
     }
 }
 
-/// Guarantees 1 and 2: a no-op under a caller's id leaves a row, a refusal none.
-pub(super) async fn a_commit_without_events_keeps_its_id_if_it_is_to_and_gets_the_head_of_then(bench: Bench) {
+/// Guarantees 1 and 2: a no-op with a caller's id leaves a row, a refusal does not.
+pub(super) async fn a_commit_without_events_may_keep_its_id_and_gets_the_head_as_its_position(bench: Bench) {
     let store = bench.open().await;
     let empty = committed(&*store, commit(1).read("tally:a", 0).keep()).await;
     assert_eq!((empty.first_position, empty.events, empty.head), (0, 0, LogPosition::default()));
@@ -140,15 +140,19 @@ pub(super) async fn a_commit_without_events_keeps_its_id_if_it_is_to_and_gets_th
     assert_eq!(log(&*store).await.len(), 3, "none of them is an event");
 }
 
-/// Guarantee 4: the writer owns a queued commit.
-pub(super) async fn a_caller_who_stops_waiting_cancels_nothing(bench: Bench) {
+/// Guarantee 4: the queue's writer task owns a queued commit.
+pub(super) async fn a_caller_that_stops_waiting_cancels_nothing(bench: Bench) {
     let store = bench.open().await;
+    let queue = CommitQueue::start(store, Arc::default(), Box::new(|_| {}));
+    let submit = |number: u64| {
+        let made = commit(number.into()).on("tally:a", number, 1).done();
+        queue.submit(made, || true).expect("an open queue")
+    };
     for number in 0..20 {
-        let store = Arc::clone(&store);
-        let append = async move { store.append(batch([commit(number.into()).on("tally:a", number, 1)])).await };
-        // Polled once, then dropped.
-        let _ = futures::FutureExt::now_or_never(append);
+        drop(submit(number));
     }
-    let last = committed(&*store, commit(20).on("tally:a", 20, 1)).await;
-    assert_eq!(last.head.position, 21);
+    match submit(20).await.expect("an answer") {
+        CommitAnswer::Outcome(outcome) => assert_eq!(receipt(outcome).head.position, 21),
+        other => panic!("the last commit is {other:?}"),
+    }
 }

@@ -1,4 +1,4 @@
-//! What the cases are written with.
+//! [`Bench`], commits and assertions for the cases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,10 +17,10 @@ use crate::store::{
 pub(crate) const APP: &str = "conformance";
 /// 2025-01-01T00:00:00Z.
 pub(crate) const START: i64 = 1_735_689_600_000_000;
-/// Longer than anything should take on a busy machine.
+/// A timeout longer than any step on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A fresh log and a clock that stands until it is set.
+/// A new log, and a clock that changes only when it is set.
 pub(crate) struct Bench {
     fixture: Box<dyn Fixture>,
     clock: Arc<AtomicI64>,
@@ -51,12 +51,12 @@ impl Bench {
     }
 }
 
-/// Microseconds since 1970.
+/// Returns the time of these microseconds since 1970.
 pub(crate) fn time(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).expect("a time in range")
 }
 
-/// The command id of this number.
+/// Returns the command id for a number.
 pub(crate) fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number)
 }
@@ -65,7 +65,7 @@ pub(crate) fn aggregate(text: &str) -> Ref {
     text.parse().expect("a reference")
 }
 
-/// A commit in the making.
+/// A builder of a commit.
 pub(crate) struct Make {
     id: Uuid,
     command: &'static str,
@@ -78,7 +78,7 @@ pub(crate) struct Make {
     fresh: bool,
 }
 
-/// The commit of this number: its command id and its body.
+/// Begins a commit whose number gives its command id and its body.
 pub(crate) fn commit(number: u128) -> Make {
     Make {
         id: id(number),
@@ -94,13 +94,13 @@ pub(crate) fn commit(number: u128) -> Make {
 }
 
 impl Make {
-    /// Writes so many events to an aggregate expected to be at this sequence.
+    /// Writes events to an aggregate that is expected at a sequence.
     pub(crate) fn on(self, aggregate: &str, expected: u64, events: usize) -> Self {
         let types = vec!["tally.counted"; events];
         self.events(aggregate, expected, &types)
     }
 
-    /// The same, with these event types.
+    /// Writes events of these types.
     pub(crate) fn events(mut self, name: &str, expected: u64, types: &[&'static str]) -> Self {
         let payload = |(index, event_type): (usize, &&'static str)| {
             NewEvent::new(*event_type, "1.0", format!(r#"{{"by":{index}}}"#))
@@ -110,14 +110,14 @@ impl Make {
         self
     }
 
-    /// One event with this payload.
+    /// Writes one event with this payload.
     pub(crate) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
         let event = NewEvent::new("tally.counted", version, payload.to_owned());
         self.streams.push(StreamAppend::new(aggregate(name), expected, vec![event]));
         self
     }
 
-    /// Decided on this aggregate without writing to it.
+    /// Reads an aggregate without writing to it.
     pub(crate) fn read(self, aggregate: &str, expected: u64) -> Self {
         self.on(aggregate, expected, 0)
     }
@@ -152,7 +152,7 @@ impl Make {
         self
     }
 
-    /// Its id is told to be new.
+    /// Marks its id as newly generated.
     pub(crate) fn fresh(mut self) -> Self {
         self.fresh = true;
         self
@@ -171,37 +171,37 @@ pub(crate) fn batch(commits: impl IntoIterator<Item = Make>) -> Batch {
     Batch::new(commits.into_iter().map(Make::done).collect())
 }
 
-/// Appends them in one batch.
+/// Appends commits in one batch.
 pub(crate) async fn append(store: &dyn Store, commits: impl IntoIterator<Item = Make>) -> Vec<Outcome> {
     let batch = batch(commits);
     let count = batch.commits().len();
     let outcomes = store.append(batch).await.expect("an answered batch");
-    assert_eq!(outcomes.len(), count, "every commit of a batch is answered");
+    assert_eq!(outcomes.len(), count, "every commit of a batch has an outcome");
     outcomes
 }
 
-/// Appends one that must be committed.
+/// Appends a commit that must succeed.
 pub(crate) async fn committed(store: &dyn Store, commit: Make) -> Receipt {
     receipt(append(store, [commit]).await[0])
 }
 
-/// The receipt of a commit that must have been committed.
+/// Returns the receipt of a commit that must have succeeded.
 pub(crate) fn receipt(outcome: Outcome) -> Receipt {
     match outcome {
         Outcome::Committed(receipt) => receipt,
-        other => panic!("it must be committed, it was {other:?}"),
+        other => panic!("expected a commit, got {other:?}"),
     }
 }
 
-/// The receipt of a commit that must be a duplicate.
+/// Returns the receipt of a commit that must be a duplicate.
 pub(crate) fn duplicate(outcome: Outcome) -> Receipt {
     match outcome {
         Outcome::Duplicate(receipt) => receipt,
-        other => panic!("it must be a duplicate, it was {other:?}"),
+        other => panic!("expected a duplicate, got {other:?}"),
     }
 }
 
-/// The whole log.
+/// Reads the whole log.
 pub(crate) async fn log(store: &dyn Store) -> Vec<Stored> {
     let mut events: Vec<Stored> = Vec::new();
     loop {
@@ -214,7 +214,7 @@ pub(crate) async fn log(store: &dyn Store) -> Vec<Stored> {
     }
 }
 
-/// That positions, ids, times and sequences are as they must be.
+/// Asserts that positions and sequences have no gap, and that ids and times increase.
 pub(crate) fn assert_in_order(events: &[Stored]) {
     let mut sequences = std::collections::HashMap::new();
     for (index, stored) in events.iter().enumerate() {
@@ -224,7 +224,7 @@ pub(crate) fn assert_in_order(events: &[Stored]) {
         assert_eq!(stored.sequence, *sequence, "sequences of {} have no gap", stored.aggregate);
     }
     for pair in events.windows(2) {
-        assert!(pair[0].event_id < pair[1].event_id, "ids rise: {pair:#?}");
-        assert!(pair[0].recorded_at <= pair[1].recorded_at, "times never go back: {pair:#?}");
+        assert!(pair[0].event_id < pair[1].event_id, "ids increase: {pair:#?}");
+        assert!(pair[0].recorded_at <= pair[1].recorded_at, "times never decrease: {pair:#?}");
     }
 }

@@ -71,8 +71,8 @@ fn types() -> Types {
     types
 }
 
-/// J9.
-pub(super) async fn a_sound_log_is_found_sound(bench: Bench) {
+/// Mission J9.
+pub(super) async fn an_intact_log_passes_the_check(bench: Bench) {
     let store = bench.open().await;
     let report = check(&*store, &types(), None, &mut |_, _| {}).await.expect("a report");
     assert!(report.is_sound() && report.events == 0, "{report:?}");
@@ -83,15 +83,15 @@ pub(super) async fn a_sound_log_is_found_sound(bench: Bench) {
         ];
         append(&*store, commits).await;
     }
-    let mut heard = Vec::new();
-    let report = check(&*store, &types(), None, &mut |at, head| heard.push((at, head))).await.expect("a report");
+    let mut received = Vec::new();
+    let report = check(&*store, &types(), None, &mut |at, head| received.push((at, head))).await.expect("a report");
     assert!(report.is_sound(), "{report:#?}");
     assert_eq!((report.events, report.head), (1_710, store.head().await.unwrap()));
-    assert_eq!(heard.last(), Some(&(1_710, 1_710)));
-    assert!(heard.len() > 1, "progress is heard along the way");
+    assert_eq!(received.last(), Some(&(1_710, 1_710)));
+    assert!(received.len() > 1, "progress is reported along the way");
 }
 
-/// Issue 16: what is kept elsewhere covers position, id, time of recording and digest of each event, in order.
+/// A digest that was saved elsewhere covers the position, id, time of recording and digest of each event, in order.
 pub(super) async fn the_digest_of_a_log_covers_each_event_in_order(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 3)).await;
@@ -110,8 +110,8 @@ pub(super) async fn the_digest_of_a_log_covers_each_event_in_order(bench: Bench)
     assert_eq!((kept.position, kept.digest.as_bytes()), (3, &chain));
     committed(&*store, commit(2).on("tally:a", 3, 1)).await;
     let later = checked(Some(kept)).await;
-    assert!(later.is_sound() && later.digest != Some(kept), "the log went on: {later:#?}");
-    assert!(checked(Some(LogDigest::default())).await.is_sound(), "an empty log is the beginning of every log");
+    assert!(later.is_sound() && later.digest != Some(kept), "the log has more events: {later:#?}");
+    assert!(checked(Some(LogDigest::default())).await.is_sound(), "the digest of an empty log matches every log");
     for wrong in
         [LogDigest { position: 4, ..kept }, LogDigest { position: 9, ..kept }, LogDigest { position: 0, ..kept }]
     {
@@ -120,8 +120,8 @@ pub(super) async fn the_digest_of_a_log_covers_each_event_in_order(bench: Bench)
     }
 }
 
-/// J9: each that cannot be read is named.
-pub(super) async fn events_that_this_program_cannot_read_are_found(bench: Bench) {
+/// Mission J9: each event that cannot be decoded is reported.
+pub(super) async fn events_that_this_program_cannot_decode_are_reported(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     committed(&*store, commit(2).events("tally:a", 1, &["tally.unheard"])).await;
@@ -134,7 +134,7 @@ pub(super) async fn events_that_this_program_cannot_read_are_found(bench: Bench)
     let positions: Vec<_> = report.findings.iter().filter_map(|finding| finding.position).collect();
     assert_eq!(positions, [2, 3, 4, 5, 6, 7], "{report:#?}");
     assert_eq!((report.events, report.more), (7, 0));
-    // They are as they were written: it is the program that lacks something.
+    // The events are as they were written: the program lacks a declaration.
     assert!(report.findings.iter().all(|finding| finding.kind == FindingKind::Program), "{report:#?}");
     let verdict = report.verdict().expect("a verdict");
     assert!(verdict.contains("this program cannot read") && !verdict.contains("the log is not"), "{verdict}");

@@ -1,9 +1,9 @@
-//! Conflicts, and what they take with them.
+//! Conflicts and dependent commits.
 
 use super::bench::{Bench, append, commit, committed, duplicate, id, log, receipt};
 use crate::store::Outcome;
 
-/// `Store::append`, 3. A unique index alone would not notice one that is too high.
+/// `Store::append`, rule 3. A unique index alone would not detect a sequence that is too high.
 pub(super) async fn an_expected_sequence_that_is_too_low_or_too_high_is_a_conflict(bench: Bench) {
     let store = bench.open().await;
     assert_eq!(append(&*store, [commit(1).on("tally:a", 1, 1)]).await, [Outcome::Conflict]);
@@ -14,8 +14,8 @@ pub(super) async fn an_expected_sequence_that_is_too_low_or_too_high_is_a_confli
     assert_eq!(log(&*store).await.len(), 2);
 }
 
-/// X13: what a decision was made on, and did not write to, must still hold.
-pub(super) async fn an_aggregate_that_was_only_read_is_looked_at_too(bench: Bench) {
+/// Mission X13: the sequence of an aggregate that was only read must not have changed.
+pub(super) async fn the_sequence_of_an_aggregate_that_was_only_read_is_checked_too(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let outcomes = append(&*store, [commit(2).read("tally:a", 0).on("tally:b", 0, 1)]).await;
@@ -23,8 +23,8 @@ pub(super) async fn an_aggregate_that_was_only_read_is_looked_at_too(bench: Benc
     committed(&*store, commit(3).read("tally:a", 1).on("tally:b", 0, 1)).await;
 }
 
-/// Guarantee 1: a stale refusal does not stand.
-pub(super) async fn a_refusal_on_a_state_that_has_moved_is_a_conflict(bench: Bench) {
+/// Guarantee 1: an outdated refusal is not returned.
+pub(super) async fn a_refusal_on_an_outdated_state_is_a_conflict(bench: Bench) {
     let store = bench.open().await;
     let other = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -33,8 +33,8 @@ pub(super) async fn a_refusal_on_a_state_that_has_moved_is_a_conflict(bench: Ben
     committed(&*store, commit(3).read("tally:a", 2)).await;
 }
 
-/// Guarantee 5: a later sequence may fit by luck on a state that never was.
-pub(super) async fn a_failed_commit_fails_all_that_name_its_aggregates_and_theirs_in_turn(bench: Bench) {
+/// Guarantee 5: a later sequence may match by chance on a state that never existed.
+pub(super) async fn a_failed_commit_fails_dependent_commits_transitively(bench: Bench) {
     let store = bench.open().await;
     let outcomes = append(
         &*store,
@@ -48,15 +48,15 @@ pub(super) async fn a_failed_commit_fails_all_that_name_its_aggregates_and_their
         ],
     )
     .await;
-    assert_eq!(outcomes[..3], [Outcome::Conflict; 3], "each fits, and none may stand");
+    assert_eq!(outcomes[..3], [Outcome::Conflict; 3], "each sequence matches, and none may be committed");
     receipt(outcomes[3]);
     assert_eq!(outcomes[4], Outcome::Conflict, "a refusal too");
     receipt(outcomes[5]);
     assert_eq!(log(&*store).await.len(), 2);
 }
 
-/// Guarantee 5: what was decided on a duplicate was decided on a second effect that there is not.
-pub(super) async fn a_duplicate_and_a_reused_id_fail_what_follows_on_them(bench: Bench) {
+/// Guarantee 5: a commit that depends on a duplicate was decided on a second effect that does not exist.
+pub(super) async fn a_duplicate_and_a_reused_id_fail_dependent_commits(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let outcomes = append(
@@ -75,7 +75,7 @@ pub(super) async fn a_duplicate_and_a_reused_id_fail_what_follows_on_them(bench:
     receipt(outcomes[4]);
 }
 
-/// Guarantee 5, for commits that are chained without naming one aggregate.
+/// Guarantee 5, for commits of one order group without a common aggregate.
 pub(super) async fn an_order_group_fails_from_its_first_failure_on(bench: Bench) {
     let store = bench.open().await;
     let outcomes = append(
@@ -92,7 +92,7 @@ pub(super) async fn an_order_group_fails_from_its_first_failure_on(bench: Bench)
     )
     .await;
     receipt(outcomes[0]);
-    assert_eq!(outcomes[1..5], [Outcome::Conflict; 4], "8 fails by the aggregate that 7 named");
+    assert_eq!(outcomes[1..5], [Outcome::Conflict; 4], "group 8 fails by the aggregate of group 7");
     receipt(outcomes[5]);
     receipt(outcomes[6]);
 }
@@ -103,7 +103,7 @@ pub(super) async fn conflicts_end_with_their_batch(bench: Bench) {
     committed(&*store, commit(2).on("tally:a", 0, 1).order_group(7)).await;
 }
 
-/// A batch with one bad commit answers that one with its error, and the others commit.
+/// One failed commit of a batch does not affect independent ones.
 pub(super) async fn a_failed_commit_leaves_nothing_behind(bench: Bench) {
     let store = bench.open().await;
     let outcomes = append(
@@ -113,7 +113,7 @@ pub(super) async fn a_failed_commit_leaves_nothing_behind(bench: Bench) {
     .await;
     assert_eq!(outcomes[1], Outcome::Conflict);
     assert_eq!(receipt(outcomes[2]).first_position, receipt(outcomes[0]).first_position + 1, "no gap");
-    assert_eq!(store.find_commands(&[id(2)]).await.unwrap(), [None], "its id is free");
+    assert_eq!(store.find_commands(&[id(2)]).await.unwrap(), [None], "its id can be used again");
     let again = committed(&*store, commit(2).on("tally:b", 0, 2)).await;
     assert_eq!(again.first_position, 3);
 }

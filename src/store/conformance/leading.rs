@@ -1,4 +1,4 @@
-//! Several processes share the projections out among themselves.
+//! Leases: several processes share the projections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::bench::{Bench, PATIENCE};
 use crate::events::LogPosition;
 use crate::store::{GenerationId, NoteKind, Views};
 
-/// Longer than a case takes, and no longer than a term may be.
+/// A term longer than a case takes, and at most the longest allowed.
 const LONG: Duration = Duration::from_secs(45);
-/// Soon over.
+/// A short term.
 const SHORT: Duration = Duration::from_millis(800);
-/// So often all owners call before the shares must be even.
+/// The rounds of calls after which the shares must be even.
 const ROUNDS: usize = 6;
 
 type Wanted = Vec<(String, u64)>;
@@ -23,20 +23,20 @@ fn projections(count: usize) -> Wanted {
     (0..count).map(|n| (format!("p{n}"), 1)).collect()
 }
 
-/// The processes, and what each led when it last called.
+/// The processes, and the projections that each led at its last call.
 struct Owners {
     views: Vec<Arc<dyn Views>>,
     leads: BTreeMap<Uuid, Wanted>,
 }
 
 impl Owners {
-    /// On two handles.
+    /// Opens two handles.
     async fn new(bench: &Bench) -> Self {
         let views = vec![bench.open().await.views(), bench.open().await.views()];
         Self { views, leads: BTreeMap::new() }
     }
 
-    /// Calls, and looks that nobody leads what another does.
+    /// Calls, and asserts that no two owners lead one projection.
     async fn call(&mut self, owner: u128, wanted: &[(String, u64)], term: Duration) -> usize {
         let id = Uuid::from_u128(owner);
         let views = &self.views[owner as usize % 2];
@@ -52,7 +52,7 @@ impl Owners {
         count
     }
 
-    /// All of them call until each has had its turns; answers how many each leads.
+    /// All owners call in several rounds. Returns the number of projections that each leads.
     async fn settle(&mut self, owners: &[u128], wanted: &[(String, u64)]) -> Vec<usize> {
         let mut counts = Vec::new();
         for _ in 0..ROUNDS {
@@ -64,45 +64,49 @@ impl Owners {
         counts
     }
 
-    /// Forgets what a dead owner led.
+    /// Removes a dead owner from the record.
     fn bury(&mut self, owner: u128) {
         self.leads.remove(&Uuid::from_u128(owner));
     }
 }
 
 /// Guarantee 19: leadership is a lease.
-pub(super) async fn owners_share_the_projections_out_evenly_and_never_one_between_two(bench: Bench) {
+pub(super) async fn owners_get_even_shares_and_each_projection_has_one_leader(bench: Bench) {
     let mut owners = Owners::new(&bench).await;
     let wanted = projections(9);
-    assert_eq!(owners.call(1, &wanted, LONG).await, 9, "who is alone leads all");
-    assert_eq!(owners.call(2, &wanted, LONG).await, 0, "what is led is not free");
+    assert_eq!(owners.call(1, &wanted, LONG).await, 9, "a single owner leads all");
+    assert_eq!(owners.call(2, &wanted, LONG).await, 0, "a leased projection is not free");
     assert_eq!(owners.settle(&[1, 2, 3], &wanted).await, [3, 3, 3]);
     let before = owners.leads.clone();
     assert_eq!(owners.settle(&[3, 1, 2], &wanted).await, [3, 3, 3]);
-    assert_eq!(owners.leads, before, "what is shared out evenly stays where it is");
+    assert_eq!(owners.leads, before, "even shares do not change");
     let mut five = owners.settle(&[1, 2, 3], &projections(5)).await;
     five.sort_unstable();
-    assert_eq!(five, [1, 2, 2], "what is wanted no more is let go of");
+    assert_eq!(five, [1, 2, 2], "projections that are no longer wanted are released");
 }
 
 /// Guarantee 19.
-pub(super) async fn what_a_dead_owner_led_is_free_after_its_term_and_not_before(bench: Bench) {
+pub(super) async fn leases_of_a_dead_owner_become_free_after_their_term_and_not_before(bench: Bench) {
     let mut owners = Owners::new(&bench).await;
     let wanted = projections(9);
     owners.settle(&[1, 2, 3], &wanted).await;
-    assert_eq!(owners.settle(&[1, 2], &wanted).await, [3, 3], "it may only be slow");
+    assert_eq!(owners.settle(&[1, 2], &wanted).await, [3, 3], "a live owner keeps its share");
     assert_eq!(owners.call(3, &wanted, SHORT).await, 3, "this was its last call");
     owners.bury(3);
     let since = Instant::now();
     while owners.call(1, &wanted, LONG).await + owners.call(2, &wanted, LONG).await < 9 {
-        assert!(since.elapsed() < PATIENCE, "the others must lead what the dead one led: {:?}", owners.leads);
+        assert!(
+            since.elapsed() < PATIENCE,
+            "the other owners must lead the dead owner's projections: {:?}",
+            owners.leads
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(owners.call(3, &wanted, LONG).await, 0, "it comes back with nothing");
+    assert_eq!(owners.call(3, &wanted, LONG).await, 0, "the owner has no lease when it comes back");
     assert_eq!(owners.settle(&[1, 2, 3], &wanted).await, [3, 3, 3], "and gets its share");
 }
 
-pub(super) async fn who_leaves_lets_go_at_once(bench: Bench) {
+pub(super) async fn an_owner_that_leaves_releases_its_leases_at_once(bench: Bench) {
     let mut owners = Owners::new(&bench).await;
     let wanted = projections(4);
     assert_eq!(owners.settle(&[1, 2], &wanted).await, [2, 2]);
@@ -110,11 +114,11 @@ pub(super) async fn who_leaves_lets_go_at_once(bench: Bench) {
     owners.bury(1);
     assert_eq!(owners.call(2, &wanted, LONG).await, 4);
     owners.views[0].release_leases(Uuid::from_u128(1)).await.unwrap();
-    assert_eq!(owners.call(2, &wanted, LONG).await, 4, "to leave twice takes nothing from another");
+    assert_eq!(owners.call(2, &wanted, LONG).await, 4, "leaving twice does not affect another owner");
 }
 
-/// A deploy: the new program wants versions that the old one does not know.
-pub(super) async fn an_owner_leads_what_it_alone_wants_and_no_projection_is_left_alone(bench: Bench) {
+/// A deployment: the new program wants versions that the old one does not have.
+pub(super) async fn every_wanted_projection_gets_a_leader_that_wants_it(bench: Bench) {
     let mut owners = Owners::new(&bench).await;
     let old = projections(6);
     let mut new = projections(4);
@@ -131,7 +135,7 @@ pub(super) async fn an_owner_leads_what_it_alone_wants_and_no_projection_is_left
     let of_the_new = &owners.leads[&Uuid::from_u128(3)];
     assert!(new[4..].iter().all(|one| of_the_new.contains(one)), "{of_the_new:?}");
 
-    // One wants what is scarce: what only it can lead must not keep the rest from being led.
+    // One owner is the only one for some projections: the others must still get leaders.
     for owner in 1..=3 {
         owners.views[0].release_leases(Uuid::from_u128(owner)).await.unwrap();
         owners.bury(owner);
@@ -151,7 +155,7 @@ pub(super) async fn an_owner_leads_what_it_alone_wants_and_no_projection_is_left
     }
 }
 
-pub(super) async fn owners_that_call_at_once_wait_for_each_other_and_share_nothing(bench: Bench) {
+pub(super) async fn concurrent_owners_never_share_a_projection(bench: Bench) {
     let views = [bench.open().await.views(), bench.open().await.views()];
     let wanted = projections(12);
     let calls = (1..=6_u128).map(|owner| {
@@ -172,7 +176,7 @@ pub(super) async fn owners_that_call_at_once_wait_for_each_other_and_share_nothi
     assert_eq!(distinct.len(), led.len(), "two lead one: {led:?}");
 }
 
-/// What every process may see of all projections, of this program and others.
+/// Every process lists the projections of all programs.
 pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) {
     let (views, others) = (bench.open().await.views(), bench.open().await.views());
     let (roster, _) = views.live("roster", 2).await.unwrap();
@@ -197,8 +201,8 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
     assert!(views.generations().await.unwrap().iter().all(|one| one.leader.is_none()));
 }
 
-/// An old version goes when nobody leads it any more, with all that it had; others stay.
-pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) {
+/// An old version without a lease is dropped with its tables; other versions are kept.
+pub(super) async fn a_version_is_pruned_only_without_a_lease(bench: Bench) {
     let (views, others) = (bench.open().await.views(), bench.open().await.views());
     let owner = Uuid::from_u128(1);
     for version in [1, 2] {
@@ -212,7 +216,7 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
             .await
             .unwrap();
     }
-    assert!(!others.prune("roster", 1).await.unwrap(), "it is led");
+    assert!(!others.prune("roster", 1).await.unwrap(), "it has a lease");
     assert_eq!(views.generations().await.unwrap().len(), 4);
     views.release_leases(owner).await.unwrap();
     assert!(others.prune("roster", 1).await.unwrap());
@@ -220,17 +224,17 @@ pub(super) async fn a_version_is_pruned_only_when_nobody_leads_it(bench: Bench) 
     assert_eq!(left, [2, 2]);
     assert_eq!(views.note("roster", 1, NoteKind::Stop).await.unwrap(), None);
     assert_eq!(views.note("roster", 2, NoteKind::Stop).await.unwrap().as_deref(), Some("it stopped"));
-    assert!(others.prune("roster", 1).await.unwrap(), "there is nothing left to drop");
+    assert!(others.prune("roster", 1).await.unwrap(), "pruning again drops nothing");
     assert!(others.prune("never heard of", 1).await.unwrap());
-    // It can begin anew: its tables are not there any more, or not in the way.
+    // The version can be created again: its old tables are gone or do not collide.
     let (live, at) = views.live("roster", 1).await.unwrap();
     assert_eq!(at, LogPosition::default());
     make(&views, &live).await.expect("a table");
-    // A dead owner's lease does not keep a version for ever.
+    // The lease of a dead owner expires.
     views.acquire_leases(owner, &[("roster".to_owned(), 1)], SHORT).await.unwrap();
     let since = Instant::now();
     while !others.prune("roster", 1).await.unwrap() {
-        assert!(since.elapsed() < PATIENCE, "the lease must run out");
+        assert!(since.elapsed() < PATIENCE, "the lease must expire");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Appending, against a list in memory.
+//! Appending, compared with a model in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::store::{ConflictSet, Outcome, Store};
 
 const AGGREGATES: u8 = 4;
 
-/// One commit: its id (few, so that they are used again), its body, what it names, and whether it is kept.
+/// One commit: its id (one of few, so that ids repeat), its body, its aggregates, and whether its id is kept.
 #[derive(Clone, Debug)]
 struct Plan {
     id: u8,
     other_body: bool,
-    /// Aggregate, how far off the expected sequence is, how many events.
+    /// Aggregate, error of the expected sequence, number of events.
     streams: Vec<(u8, i8, u8)>,
     keep: bool,
     order_group: Option<u64>,
@@ -37,7 +37,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// What a store must know, as simply as can be.
+/// The state of a store, as simple as possible.
 #[derive(Clone, Default)]
 struct Model {
     commands: HashMap<u8, bool>,
@@ -100,12 +100,12 @@ impl Model {
     }
 }
 
-/// Guarantees 1, 2, 5: the order of the rules at `Store::append`.
+/// Guarantees 1, 2 and 5: the order of the rules of `Store::append`.
 pub(super) async fn appending_agrees_with_a_list_in_memory(bench: Bench) {
     let store = bench.open().await;
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let mut model = Model::default();
-    // Each batch goes on with the log that the last one left.
+    // Each batch is appended to the log of the previous ones.
     for _ in 0..150 {
         let tree = prop::collection::vec(plan(), 1..8).new_tree(&mut runner).expect("a plan");
         let plans = tree.current();
@@ -113,7 +113,7 @@ pub(super) async fn appending_agrees_with_a_list_in_memory(bench: Bench) {
     }
 }
 
-/// One batch, decided on what the log held before it.
+/// One batch, decided on the log before it.
 async fn agree(store: &Arc<dyn Store>, model: &mut Model, plans: &[Plan]) -> Result<(), TestCaseError> {
     let before = model.clone();
     let outcomes = append(&**store, plans.iter().map(|plan| before.make(plan))).await;

@@ -3,24 +3,24 @@
 use super::bench::{APP, Bench, batch, commit, committed, log};
 use crate::store::{Interest, StoreError};
 
-/// D5: history after a restart.
+/// Mission D5: history after a restart.
 pub(super) async fn a_log_is_the_same_after_a_restart(bench: Bench) {
     let store = bench.open().await;
     let head = committed(&*store, commit(1).on("tally:a", 0, 3)).await.head;
     let before = log(&*store).await;
     store.close().await;
-    let store = bench.try_open(APP, false).await.expect("the store is there");
+    let store = bench.try_open(APP, false).await.expect("an existing store");
     assert_eq!(log(&*store).await, before);
     assert_eq!(store.head().await.unwrap(), head);
     assert_eq!(*store.watch().borrow(), head);
     committed(&*store, commit(2).on("tally:a", 3, 1)).await;
 }
 
-pub(super) async fn a_store_that_is_not_there_is_missed_unless_it_may_be_made(bench: Bench) {
+pub(super) async fn a_missing_store_is_an_error_unless_it_may_be_created(bench: Bench) {
     let missing = bench.try_open(APP, false).await.map(|_| ());
     assert!(matches!(missing, Err(StoreError::Missing(_))), "{missing:?}");
     let missing = bench.try_open(APP, false).await.map(|_| ());
-    assert!(matches!(missing, Err(StoreError::Missing(_))), "the first look did not make it");
+    assert!(matches!(missing, Err(StoreError::Missing(_))), "the first attempt did not create it");
     bench.open().await;
 }
 
@@ -29,14 +29,14 @@ pub(super) async fn another_applications_store_is_refused(bench: Bench) {
     let refused = bench.try_open("another", true).await.map(|_| ());
     match refused {
         Err(StoreError::Unusable { reason, .. }) => {
-            assert!(reason.contains(APP) && reason.contains("another"), "it says whose it is: {reason}");
+            assert!(reason.contains(APP) && reason.contains("another"), "the error names the owner: {reason}");
         }
         other => panic!("it must be refused: {other:?}"),
     }
 }
 
-/// What was answered is there; what is asked later is not begun.
-pub(super) async fn a_closed_store_says_so(bench: Bench) {
+/// Answered commits are in the log; later calls have no effect.
+pub(super) async fn a_closed_store_refuses_appends(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     store.close().await;
@@ -48,27 +48,27 @@ pub(super) async fn a_closed_store_says_so(bench: Bench) {
     assert_eq!(log(&*bench.open().await).await.len(), 1);
 }
 
-pub(super) async fn a_backup_never_takes_the_place_of_a_file(bench: Bench) {
+pub(super) async fn a_backup_never_replaces_a_file(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 100)).await;
     let directory = std::env::temp_dir().join(format!("annals-backup-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&directory).expect("a directory");
     let to = directory.join("copy");
-    let (send, heard) = std::sync::mpsc::channel();
+    let (send, received) = std::sync::mpsc::channel();
     let progress = Box::new(move |done, all| send.send((done, all)).expect("a listener"));
     store.backup(&to, progress).await.expect("a backup");
-    let (done, all) = heard.iter().last().expect("progress");
-    assert!(done == all && all > 0, "at the end all is done: {done} of {all}");
+    let (done, all) = received.iter().last().expect("progress");
+    assert!(done == all && all > 0, "the last progress is complete: {done} of {all}");
     let length = std::fs::metadata(&to).expect("the copy").len();
     assert!(length > 0);
     let refused = store.backup(&to, Box::new(|_, _| {})).await;
-    assert!(refused.is_err(), "the name is taken");
+    assert!(refused.is_err(), "the file exists");
     assert_eq!(std::fs::metadata(&to).expect("the copy").len(), length);
-    assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 1, "nothing else is left");
-    std::fs::remove_dir_all(&directory).expect("to tidy up");
+    assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 1, "no other file is left");
+    std::fs::remove_dir_all(&directory).expect("to remove the directory");
 }
 
-pub(super) async fn a_store_says_what_it_is_and_finds_itself_sound(bench: Bench) {
+pub(super) async fn a_store_describes_itself_and_passes_its_integrity_check(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 3)).await;
     committed(&*store, commit(2).read("tally:a", 3).keep()).await;

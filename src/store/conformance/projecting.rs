@@ -46,7 +46,7 @@ async fn keys(views: &Arc<dyn Views>, name: &str) -> (Vec<String>, LogPosition) 
     (rows.iter().filter_map(|row| row[0].text().map(str::to_owned)).collect(), snapshot.head())
 }
 
-pub(super) async fn a_projection_begins_at_nothing_with_generation_one(bench: Bench) {
+pub(super) async fn a_projection_begins_at_position_zero_with_generation_one(bench: Bench) {
     let views = bench.open().await.views();
     let (generation_id, at) = views.live("roster", 3).await.unwrap();
     assert_eq!(generation_id, GenerationId { name: "roster".to_owned(), version: 3, generation: 1 });
@@ -84,7 +84,7 @@ pub(super) async fn a_dropped_transaction_leaves_neither_effect_nor_checkpoint(b
 }
 
 /// Guarantees 16 and 19: the fence.
-pub(super) async fn a_checkpoint_that_somebody_else_moved_fences_the_transaction_off(bench: Bench) {
+pub(super) async fn a_checkpoint_moved_by_another_process_fences_off_the_transaction(bench: Bench) {
     let (store, other) = (bench.open().await, bench.open().await);
     let (views, others) = (store.views(), other.views());
     let (generation_id, _) = views.live("roster", 1).await.unwrap();
@@ -153,7 +153,7 @@ pub(super) async fn rows_are_written_and_read_in_bulk(bench: Bench) {
     assert_eq!(keys(&views, "roster").await.0.len(), 501);
 }
 
-pub(super) async fn a_failed_statement_is_an_error_that_shows_it(bench: Bench) {
+pub(super) async fn the_error_of_a_failed_statement_contains_it(bench: Bench) {
     let views = bench.open().await.views();
     let (generation_id, _) = views.live("roster", 1).await.unwrap();
     let mut transaction = begin(&views, &generation_id, NIL, head(1)).await;
@@ -169,7 +169,7 @@ pub(super) async fn a_failed_statement_is_an_error_that_shows_it(bench: Bench) {
 }
 
 /// X3, guarantee 22.
-pub(super) async fn a_shadow_is_built_beside_the_live_generation_and_switched_to(bench: Bench) {
+pub(super) async fn a_rebuild_is_made_beside_the_live_generation_and_then_switched(bench: Bench) {
     let views = bench.open().await.views();
     let (live, _) = views.live("roster", 1).await.unwrap();
     set_up(&views, &live, "old").await;
@@ -190,7 +190,7 @@ pub(super) async fn a_shadow_is_built_beside_the_live_generation_and_switched_to
 }
 
 /// X3, guarantee 22: shadow >= live.
-pub(super) async fn a_shadow_behind_the_live_generation_is_not_switched_to(bench: Bench) {
+pub(super) async fn a_rebuild_behind_the_live_generation_is_not_switched(bench: Bench) {
     let views = bench.open().await.views();
     let (live, _) = views.live("roster", 1).await.unwrap();
     set_up(&views, &live, "old").await;
@@ -207,7 +207,7 @@ pub(super) async fn a_shadow_behind_the_live_generation_is_not_switched_to(bench
 }
 
 /// X3: a crash resumes.
-pub(super) async fn a_rebuild_takes_up_the_shadow_left_behind(bench: Bench) {
+pub(super) async fn a_rebuild_continues_an_abandoned_one(bench: Bench) {
     let store = bench.open().await;
     let (shadow, _) = store.views().shadow("roster", 1).await.unwrap();
     set_up(&store.views(), &shadow, "new").await;
@@ -217,7 +217,7 @@ pub(super) async fn a_rebuild_takes_up_the_shadow_left_behind(bench: Bench) {
 }
 
 /// X3: cancel leaves the old one untouched.
-pub(super) async fn a_discarded_generation_is_gone_and_the_live_one_cannot_be(bench: Bench) {
+pub(super) async fn a_discarded_generation_is_deleted_and_the_live_one_cannot_be_discarded(bench: Bench) {
     let views = bench.open().await.views();
     let (live, _) = views.live("roster", 1).await.unwrap();
     set_up(&views, &live, "old").await;
@@ -250,7 +250,7 @@ pub(super) async fn a_snapshot_of_a_view_is_of_one_moment(bench: Bench) {
     assert_eq!(keys(&views, "roster").await.0.len(), 2);
 }
 
-pub(super) async fn projections_of_any_name_and_version_are_kept_apart(bench: Bench) {
+pub(super) async fn projections_of_any_name_and_version_are_separate(bench: Bench) {
     let views = bench.open().await.views();
     let names = ["roster", "Roster", "roster-2", "roster_v1_g1", "o'neill \"; DROP", "日本", "roster_v1", ""];
     for name in names {
@@ -282,7 +282,7 @@ pub(super) async fn a_note_is_kept_for_every_handle_until_it_is_cleared(bench: B
 }
 
 /// Design 4.9: a cache of states of the log.
-pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_comes(bench: Bench) {
+pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_is_saved(bench: Bench) {
     let store = bench.open().await;
     let key = aggregate("tally:a");
     let state = |sequence: u64, shape: &str| Snapshot {

@@ -12,7 +12,7 @@ fn only(types: &[&str]) -> Interest {
     Interest::EventTypes(types.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// `commits` commits of `rare` among many of `common`, 10 events each.
+/// Appends commits of 10 events: few of type `rare` among many of `common`.
 async fn mixed(store: &dyn Store, commits: u64) {
     for number in 0..commits {
         let mut types = ["tally.common"; 10];
@@ -23,7 +23,7 @@ async fn mixed(store: &dyn Store, commits: u64) {
     }
 }
 
-pub(super) async fn an_empty_log_has_nothing_and_a_nil_head(bench: Bench) {
+pub(super) async fn an_empty_log_has_no_events_and_a_nil_head(bench: Bench) {
     let store = bench.open().await;
     assert_eq!(store.head().await.unwrap(), LogPosition::default());
     assert_eq!(*store.watch().borrow(), LogPosition::default());
@@ -35,7 +35,7 @@ pub(super) async fn an_empty_log_has_nothing_and_a_nil_head(bench: Bench) {
     assert_eq!(store.load_snapshot(&aggregate("tally:a")).await.unwrap(), None);
 }
 
-/// P12: no event twice, none missing, whatever the page's size.
+/// Mission P12: no event twice and none missing, for every page size.
 pub(super) async fn pages_concatenate_to_the_whole_log(bench: Bench) {
     let store = bench.open().await;
     mixed(&*store, 5).await;
@@ -46,7 +46,11 @@ pub(super) async fn pages_concatenate_to_the_whole_log(bench: Bench) {
             let page = store.read(after, limit, &Interest::All).await.unwrap();
             assert!(page.events.len() <= limit);
             let last = page.events.last().map(Stored::head);
-            assert_eq!(page.to, last.unwrap_or(whole[49].head()), "a page says how far it stands for the log");
+            assert_eq!(
+                page.to,
+                last.unwrap_or(whole[49].head()),
+                "a page has the position up to which it is complete"
+            );
             if page.events.is_empty() {
                 break;
             }
@@ -58,7 +62,7 @@ pub(super) async fn pages_concatenate_to_the_whole_log(bench: Bench) {
 }
 
 /// Guarantee 21.
-pub(super) async fn a_reader_of_few_event_types_gets_them_all_and_how_far_it_is(bench: Bench) {
+pub(super) async fn a_reader_of_few_event_types_gets_all_of_them_and_its_position(bench: Bench) {
     let store = bench.open().await;
     mixed(&*store, 100).await;
     let whole = log(&*store).await;
@@ -80,9 +84,13 @@ pub(super) async fn a_reader_of_few_event_types_gets_them_all_and_how_far_it_is(
             let page = store.read(after, limit, &interest).await.unwrap();
             assert!(page.events.len() <= limit);
             if page.events.len() < limit {
-                assert_eq!(page.to, head, "nothing more is wanted up to the head");
+                assert_eq!(page.to, head, "no further event is wanted up to the head");
             } else {
-                assert_eq!(page.to, page.events[limit - 1].head(), "after a full page more may be wanted");
+                assert_eq!(
+                    page.to,
+                    page.events[limit - 1].head(),
+                    "after a full page further events may be wanted"
+                );
             }
             after = page.to.position;
             read.extend(page.events);
@@ -91,8 +99,8 @@ pub(super) async fn a_reader_of_few_event_types_gets_them_all_and_how_far_it_is(
     }
 }
 
-/// Guarantee 21: an event committed between head and page is not skipped for good.
-pub(super) async fn a_reader_of_few_event_types_skips_none_while_others_write(bench: Bench) {
+/// Guarantee 21: an event committed between reading the head and the page is not skipped.
+pub(super) async fn a_reader_of_few_event_types_skips_none_during_appends(bench: Bench) {
     let store = bench.open().await;
     let other = bench.open().await;
     let writer = tokio::spawn(async move {
@@ -142,7 +150,7 @@ pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Be
 }
 
 /// Guarantee 12: names are compared byte by byte.
-pub(super) async fn aggregates_of_similar_names_are_kept_apart(bench: Bench) {
+pub(super) async fn aggregates_with_similar_names_are_separate(bench: Bench) {
     let store = bench.open().await;
     let names = [
         "tally:a/b",
@@ -163,7 +171,7 @@ pub(super) async fn aggregates_of_similar_names_are_kept_apart(bench: Bench) {
     }
 }
 
-pub(super) async fn commands_are_found_by_id_in_the_order_asked_for(bench: Bench) {
+pub(super) async fn commands_are_found_by_id_in_the_given_order(bench: Bench) {
     let store = bench.open().await;
     let one = committed(&*store, commit(1).on("tally:a", 0, 2)).await;
     let two = committed(&*store, commit(2).on("tally:a", 2, 1)).await;

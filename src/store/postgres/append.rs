@@ -43,7 +43,7 @@ pub(super) async fn append(
     if columns.writes
         && let Some(recorded) = row.try_get::<Option<Micros>, _>("recorded")?
     {
-        shared.skew.look(now, recorded.time());
+        shared.skew.compare(now, recorded.time());
     }
     Ok(row)
 }
@@ -112,7 +112,7 @@ impl<'i> Answer<'i> {
                 0 => Outcome::Committed(self.receipt(commit, &mut head)),
                 1 => self.known.receipt(index, commit.command_id()).map_or(Outcome::Conflict, Outcome::Duplicate),
                 2 => Outcome::IdReused,
-                4 => twin(&commits[..index], &outcomes, commit),
+                4 => duplicate_in_batch(&commits[..index], &outcomes, commit),
                 _ => Outcome::Conflict,
             };
             outcomes.push(outcome);
@@ -161,8 +161,8 @@ impl Known {
     }
 }
 
-/// What a commit gets whose id an earlier one of the batch has taken.
-fn twin(earlier: &[Commit], outcomes: &[Outcome], commit: &Commit) -> Outcome {
+/// Returns the outcome of a commit whose command id an earlier commit of the batch has.
+fn duplicate_in_batch(earlier: &[Commit], outcomes: &[Outcome], commit: &Commit) -> Outcome {
     let taken = earlier.iter().zip(outcomes).find_map(|(other, outcome)| match outcome {
         Outcome::Committed(receipt) if other.command_id() == commit.command_id() && other.keeps_command() => {
             Some((other, *receipt))

@@ -241,7 +241,8 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// One store among those that use the connections. Closed or dropped, it gets no more; the last one closes what is idle.
+/// One store among those that use the connections. Closed or dropped, it gets no more; the last one closes what is
+/// idle.
 pub(super) struct User {
     pub(super) connections: Arc<Connections>,
     schema: Arc<str>,

@@ -12,11 +12,6 @@ pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// The codes of Unix for a table of open files that is full: of the system, and of the process.
 const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
-/// An error of this crate's own making.
-pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
-    StoreError::Database { doing, source: what.into().into() }
-}
-
 impl Place {
     pub(super) fn unusable(&self, reason: String) -> StoreError {
         StoreError::Unusable { store: self.name().to_owned(), reason }

@@ -7,15 +7,16 @@
 //! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it
 //! appends: so positions have no gap, and are in commit order, whoever writes.
 //!
-//! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
-//! log's tables: [`grant`] gives it what it needs, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
+//! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write
+//! the log's tables: [`grant`] gives it what it needs, as `migrate --grant ROLE` does on the command line. See
+//! `SECURITY.md`.
 //!
 //! ## Connections
 //!
 //! All stores of a process in one database share its connections: at most 34, however many schemas are open. One that
 //! is closed by the server, that is frozen or that leads to a read-only server is replaced: at once if it was closed;
-//! 15 seconds after it fell silent at the latest; two seconds after a failover if it landed on a standby. A read is then
-//! tried again, a batch is sent again under its ids. Until a batch could be written, `/readyz` says 503.
+//! 15 seconds after it fell silent at the latest; two seconds after a failover if it landed on a standby. A read is
+//! then tried again, a batch is sent again under its ids. Until a batch could be written, `/readyz` says 503.
 //!
 //! ## Layout
 //! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
@@ -58,7 +59,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ impl PostgresStore {
         let reader = Arc::new(Reader::new(place.clone()));
         let (head, _) = channel::channel(reader.head().await?);
         let news = News::default();
-        let writer = Writer::start(place.clone(), options.clock, head.clone(), news.clone());
+        let writer = Writer::new(place.clone(), options.clock, head.clone(), news.clone());
         let watcher = Watcher::start(&place, reader.clone(), head.clone(), news);
         let views = Arc::new(PostgresViews::open(place.clone()));
         Ok(Self { place, settings, writer, reader, head, watcher, views })
@@ -115,7 +115,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        self.writer.append(batch).await
+        self.writer.append(&batch).await
     }
 
     async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<Box<dyn WriteLock>, StoreError> {
@@ -149,10 +149,6 @@ impl Store for PostgresStore {
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         self.reader.find_commands(ids).await
-    }
-
-    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        self.reader.position_at(time).await
     }
 
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {

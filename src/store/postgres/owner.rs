@@ -21,8 +21,8 @@ pub struct Upgraded {
     pub to: i64,
 }
 
-/// Makes the store, or brings its schema to this program's version, as its owner. `None` if the schema holds the events of
-/// postgres-es: [`migrate`](super::migrate) takes them over.
+/// Makes the store, or brings its schema to this program's version, as its owner. `None` if the schema holds the events
+/// of postgres-es: [`migrate`](super::migrate) takes them over.
 ///
 /// # Errors
 /// When the schema is another application's or of a newer program, this user may not change it, or the database says no.
@@ -83,7 +83,8 @@ pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
     Ok(statements)
 }
 
-/// The statements that give a role what an application needs: to append to the log and read it, and to keep projections.
+/// The statements that give a role what an application needs: to append to the log and read it, and to keep
+/// projections.
 pub(super) fn grants(place: &Place, role: &str) -> Vec<String> {
     let role = quoted(role);
     let statements = [

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
@@ -13,7 +12,7 @@ use uuid::Uuid;
 use super::connections::{Origin, Purpose};
 use super::fault::lost;
 use super::place::Place;
-use super::rows::{self, COLUMNS, COMMAND, Micros, signed, stored, unsigned};
+use super::rows::{self, COLUMNS, COMMAND, signed, stored};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
 
@@ -35,7 +34,6 @@ pub(super) struct Reader {
     at: String,
     load: String,
     commands: String,
-    position_at: String,
     commands_after: String,
 }
 
@@ -44,8 +42,8 @@ impl Reader {
         let sql = |sql: &str| place.sql(sql);
         let events = |rest: &str| place.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
         Self {
-            // With a parameter: else its plan would be made once, and would read the whole table for good where that was
-            // tiny at the time.
+            // With a parameter: else its plan would be made once, and would read the whole table for good where that
+            // was tiny at the time.
             head: sql(
                 "SELECT position, event_id FROM {schema}.events WHERE position > $1 ORDER BY position DESC LIMIT 1",
             ),
@@ -65,17 +63,6 @@ impl Reader {
             at: events("WHERE position = ANY ($1) ORDER BY position"),
             load: load(&place),
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
-            // Bisects: times never decrease with the position.
-            position_at: sql("WITH RECURSIVE bisect (low, high) AS ( \
-                     SELECT 1::bigint, coalesce((SELECT max(position) FROM {schema}.events), 0) + 1 \
-                     UNION ALL \
-                     SELECT CASE WHEN e.recorded_at >= $1 THEN b.low ELSE b.middle + 1 END, \
-                            CASE WHEN e.recorded_at >= $1 THEN b.middle ELSE b.high END \
-                     FROM (SELECT low, high, low + (high - low) / 2 AS middle FROM bisect WHERE low < high) b \
-                     LEFT JOIN LATERAL ( \
-                         SELECT recorded_at FROM {schema}.events WHERE position = b.middle LIMIT 1 \
-                     ) e ON true \
-                 ) SELECT low FROM bisect WHERE low >= high LIMIT 1"),
             commands_after: sql(&format!(
                 "SELECT {COMMAND}, command FROM {{schema}}.commands \
                  WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
@@ -210,13 +197,6 @@ impl Reader {
         let known: HashMap<Uuid, KnownCommand> =
             known.await?.into_iter().map(|known| (known.receipt.command_id, known)).collect();
         Ok(ids.iter().map(|id| known.get(id).cloned()).collect())
-    }
-
-    pub(super) async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        let time = Micros::not_before(time);
-        let decode = |row: &PgRow| row.try_get(0).map_err(|error| self.place.fault(DOING, error));
-        let found = self.fetch(|| sqlx::query(&self.position_at).bind(time), decode).await?;
-        Ok(found.first().copied().map_or(1, unsigned))
     }
 
     /// Commands by id, with their names, that saw no more than the log up to `position`.

@@ -15,9 +15,6 @@ use crate::store::{KnownCommand, Receipt, StoreError};
 /// 2000-01-01, from where Postgres counts, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// The first time that Postgres knows, in the same.
-const FIRST: i64 = -210_866_803_200_000_000;
-
 /// A `timestamptz`: microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Micros(pub(super) i64);
@@ -25,12 +22,6 @@ pub(super) struct Micros(pub(super) i64);
 impl Micros {
     pub(super) fn of(time: Timestamp) -> Self {
         Self(time.as_microsecond())
-    }
-
-    /// The first whole microsecond that is not before `time`; the first that Postgres knows, for one before that.
-    pub(super) fn not_before(time: Timestamp) -> Self {
-        let microseconds = -(-time.as_nanosecond()).div_euclid(1_000);
-        Self(i64::try_from(microseconds).unwrap_or(i64::MAX).max(FIRST))
     }
 
     /// One out of range (somebody else wrote it) becomes the nearest in range.

@@ -6,8 +6,8 @@
 //! same time has passed. If not, or if that is not answered within [`CONNECT`], the connection is given up: 15 seconds
 //! after it fell silent at the latest. A statement that takes long for good reasons takes as long as it needs.
 //!
-//! The server looks after its own ends, by `tcp_keepalives_idle` and `tcp_user_timeout`: one that cannot get rid of an answer
-//! ends after [`UNTAKEN`], with its locks.
+//! The server looks after its own ends, by `tcp_keepalives_idle` and `tcp_user_timeout`: one that cannot get rid of an
+//! answer ends after [`UNTAKEN`], with its locks.
 //!
 //! Behind a pooler nobody knows which of the server's processes it is: there an answer may take [`POOLED`].
 

@@ -25,12 +25,12 @@ pub(super) async fn backup(
     const PAGE: usize = 5_000;
 
     async fn write<T: Send + 'static>(
-        mut copy: Copy,
+        mut copy: BackupWriter,
         rows: Vec<T>,
-        add: fn(&mut Copy, &[T]) -> Result<(), StoreError>,
-    ) -> Result<Copy, StoreError> {
+        add: fn(&mut BackupWriter, &[T]) -> Result<(), StoreError>,
+    ) -> Result<BackupWriter, StoreError> {
         let written = tokio::task::spawn_blocking(move || add(&mut copy, &rows).map(|()| copy));
-        written.await.map_err(|error| super::fault::told("making a backup", error.to_string()))?
+        written.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))?
     }
 
     let mut connection = place.connect().await?;
@@ -44,7 +44,7 @@ pub(super) async fn backup(
     let head = reader.head().await?;
     let target = to.to_owned();
     let begun = tokio::task::spawn_blocking(move || BackupWriter::begin(&target, app, log_id));
-    let mut copy = begun.await.map_err(|error| super::fault::told("making a backup", error.to_string()))??;
+    let mut copy = begun.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))??;
     let mut after = 0;
     while after < head.position {
         let mut page = reader.read(after, PAGE, &Interest::All).await?;
@@ -62,7 +62,7 @@ pub(super) async fn backup(
         copy = write(copy, commands, BackupWriter::commands).await?;
     }
     let finished = tokio::task::spawn_blocking(move || copy.finish());
-    finished.await.map_err(|error| super::fault::told("making a backup", error.to_string()))??;
+    finished.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))??;
     progress(head.position, head.position);
     Ok(())
 }

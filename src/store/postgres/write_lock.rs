@@ -1,11 +1,10 @@
-//! The log, locked against all other writers: both ends of the session.
+//! A write lock: the transaction that holds it, and the task that serves the caller's requests in it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::Executor;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::append::{answer, append};
@@ -14,56 +13,27 @@ use super::connections::{Loan, Purpose};
 use super::place::Place;
 use super::reader;
 use super::writer::{ANSWER, DOING, Shared};
-use crate::events::{LogPosition, Ref, Stored};
+use crate::events::LogPosition;
 use crate::store::sequence_cache::SequenceCache;
-use crate::store::{Batch, Outcome, StoreError, WriteLock};
+use crate::store::write_lock::{LockRequest, WriteLockHandle};
+use crate::store::{Batch, Outcome, StoreError};
 
-type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
-enum Request {
-    Load { aggregate: Ref, after: u64, reply: Answer<Vec<Stored>> },
-    Append { batch: Batch, reply: Answer<Vec<Outcome>> },
-}
-
-/// The caller's end. Dropping it lets go of the lock.
-pub(super) struct WriteLockClient {
-    requests: mpsc::Sender<Request>,
+/// Waits for the lock, starts the task that holds it and returns the caller's end.
+pub(super) async fn acquire(
+    shared: Arc<Shared>,
+    wait: Duration,
     hold: Duration,
+) -> Result<WriteLockHandle, StoreError> {
+    // The server ends the wait itself; this limit is for a server that does not answer.
+    let locked = tokio::time::timeout(wait + Duration::from_secs(1), lock(&shared.place, wait, hold));
+    let connection = locked.await.unwrap_or(Err(StoreError::Busy(wait)))?;
+    let (sender, requests) = mpsc::unbounded_channel();
+    let held = HeldLock { shared, connection, requests, hold, until: Instant::now() + hold };
+    tokio::spawn(held.serve());
+    Ok(WriteLockHandle::new(hold, move |request| sender.send(request).is_ok()))
 }
 
-impl WriteLockClient {
-    /// Waits for the lock and starts the other end.
-    pub(super) async fn open(shared: Arc<Shared>, wait: Duration, hold: Duration) -> Result<Self, StoreError> {
-        // The server gives up the wait by itself; this is for one that does not answer.
-        let locked = tokio::time::timeout(wait + Duration::from_secs(1), lock(&shared.place, wait, hold));
-        let connection = locked.await.unwrap_or(Err(StoreError::Busy(wait)))?;
-        let (requests, receive) = mpsc::channel(1);
-        let held = WriteLockServer { shared, connection, requests: receive, hold, until: Instant::now() + hold };
-        tokio::spawn(held.serve());
-        Ok(Self { requests, hold })
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.map_err(|_| StoreError::Busy(self.hold))?;
-        // The other end answers everything, unless it panicked or its runtime was shut down: perhaps in mid-append.
-        answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
-    }
-}
-
-#[async_trait]
-impl WriteLock for WriteLockClient {
-    async fn load(&mut self, aggregate: &Ref, after: u64) -> Result<Vec<Stored>, StoreError> {
-        let aggregate = aggregate.clone();
-        self.ask(|reply| Request::Load { aggregate, after, reply }).await
-    }
-
-    async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        self.ask(|reply| Request::Append { batch, reply }).await
-    }
-}
-
-/// A connection in a transaction that has the lock. Should this process stand still, the server ends it.
+/// Returns a connection in a transaction that holds the lock. If this process stops running, the server ends it.
 async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<Loan, StoreError> {
     let mut connection = place.lend_to_write(Purpose::WriteLock).await?;
     let sql = place.sql(&format!(
@@ -85,37 +55,34 @@ fn milliseconds(time: Duration) -> u128 {
     time.as_millis().clamp(1, i32::MAX as u128)
 }
 
-/// The writer's end. Dropping the connection ends the transaction without effect.
-struct WriteLockServer {
+/// The task's end. Dropping the connection rolls the transaction back.
+struct HeldLock {
     shared: Arc<Shared>,
     connection: Loan,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::UnboundedReceiver<LockRequest>,
     hold: Duration,
     until: Instant,
 }
 
-impl WriteLockServer {
-    /// Serves the session until it appends, is dropped or its time is over.
+impl HeldLock {
+    /// Serves requests until the caller appends, drops its handle, or its time is over.
     async fn serve(mut self) {
         let committed = self.serve_in_time().await;
-        // What came too late was not begun.
+        // Later requests have no effect.
         self.requests.close();
         while let Some(request) = self.requests.recv().await {
-            match request {
-                Request::Load { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
-                Request::Append { reply, .. } => drop(reply.send(Err(StoreError::Busy(self.hold)))),
-            }
+            request.expired(self.hold);
         }
         if committed {
             self.connection.give_back();
         }
     }
 
-    /// Whether it ended with a commit.
+    /// Returns whether the transaction was committed.
     async fn serve_in_time(&mut self) -> bool {
         while let Ok(Some(request)) = tokio::time::timeout_at(self.until, self.requests.recv()).await {
             match request {
-                Request::Load { aggregate, after, reply } => {
+                LockRequest::Load { aggregate, after, reply } => {
                     let loading =
                         reader::load_on(&self.shared.place, &mut self.connection, &aggregate, after, usize::MAX);
                     let loaded = tokio::time::timeout_at(self.until, loading).await;
@@ -125,12 +92,12 @@ impl WriteLockServer {
                         return false;
                     }
                 }
-                Request::Append { batch, reply } => {
+                LockRequest::Append { batch, reply } => {
                     let appended = tokio::time::timeout(ANSWER, self.append(&batch)).await;
                     let appended =
                         appended.unwrap_or_else(|elapsed| Err(StoreError::OutcomeUnknown(elapsed.into())));
                     let committed = appended.is_ok();
-                    // The caller may have gone: its commit stands all the same.
+                    // The commit is in the log even if the caller no longer waits.
                     let _ = reply.send(appended);
                     return committed;
                 }
@@ -139,7 +106,7 @@ impl WriteLockServer {
         false
     }
 
-    /// Appends and commits. Until the commit is sent, nothing can have been written.
+    /// Appends and commits. Before COMMIT is sent, nothing can have been written.
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let Self { shared, connection, hold, until, .. } = self;
         let now = shared.now()?;

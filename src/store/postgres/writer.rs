@@ -1,26 +1,28 @@
-//! The one task that writes the log, a batch at a time, on a connection that the pool keeps for appending.
+//! [`Writer`]: appends one batch at a time, on a connection that the pool keeps for appending.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, PgConnection, Row};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Mutex, watch};
 
 use super::append::{Appended, answer, append};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
-use super::fault::{WAIT, aborts_only_the_transaction, lost, told};
+use super::fault::{WAIT, aborts_only_the_transaction, lost};
 use super::place::Place;
 use super::silence::Silent;
 use super::watch::News;
-use super::write_lock::WriteLockClient;
+use super::write_lock;
 use crate::events::LogPosition;
 use crate::store::clock::Skew;
+use crate::store::log::publish;
 use crate::store::sequence_cache::SequenceCache;
+use crate::store::write_lock::WriteLockHandle;
 use crate::store::{Batch, Clock, Outcome, StoreError};
 use crate::text::panic_message;
 
@@ -30,19 +32,15 @@ pub(super) const ANSWER: Duration = WAIT.saturating_mul(2);
 /// How long the server may take to say that it takes writes.
 const READY: Duration = Duration::from_millis(700);
 
-enum Request {
-    Append { batch: Batch, reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>> },
-    Close,
-}
-
-/// What the rest of the store has of the writer: its queue. Dropping it ends the task.
+/// Appends batches, one at a time.
 pub(super) struct Writer {
-    requests: mpsc::UnboundedSender<Request>,
-    task: Mutex<Option<JoinHandle<()>>>,
     shared: Arc<Shared>,
+    /// Locked while a batch is appended.
+    sequences: Mutex<SequenceCache>,
+    closed: AtomicBool,
 }
 
-/// What the writer and the exclusive sessions have in common.
+/// What the writer and the held write locks use in common.
 pub(super) struct Shared {
     pub(super) place: Place,
     /// The call of the append function.
@@ -54,43 +52,31 @@ pub(super) struct Shared {
 }
 
 impl Writer {
-    pub(super) fn start(place: Place, clock: Clock, head: watch::Sender<LogPosition>, news: News) -> Self {
+    pub(super) fn new(place: Place, clock: Clock, head: watch::Sender<LogPosition>, news: News) -> Self {
         let call = super::append::call(&place);
         let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, news });
-        let (requests, mut receive) = mpsc::unbounded_channel();
-        let mut task = Task { shared: shared.clone(), sequences: SequenceCache::default() };
-        let work = async move {
-            while let Some(Request::Append { batch, reply }) = receive.recv().await {
-                // The caller may have gone: its commit stands all the same.
-                let _ = reply.send(task.guarded(&batch).await);
-            }
-            receive.close();
-            while let Some(Request::Append { reply, .. }) = receive.recv().await {
-                let _ = reply.send(Err(StoreError::Closed));
-            }
-        };
-        Self { requests, task: Mutex::new(Some(tokio::spawn(work))), shared }
+        Self { shared, sequences: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
-    pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Append { batch, reply }).map_err(|_| StoreError::Closed)?;
-        // The task answers everything, unless its runtime is shut down: perhaps in the middle of this batch.
-        answer.await.unwrap_or_else(|gone| Err(StoreError::OutcomeUnknown(gone.into())))
+    /// Appends a batch after those before it. A panic is answered like a lost answer: the caller sends the batch again.
+    pub(super) async fn append(&self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        let mut sequences = self.sequences.lock().await;
+        self.check_open()?;
+        let appending = AssertUnwindSafe(self.append_after(batch, &mut sequences)).catch_unwind().await;
+        appending.unwrap_or_else(|panic| {
+            sequences.forget(LogPosition::default());
+            Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", panic_message(&*panic)).into()))
+        })
     }
 
-    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockClient, StoreError> {
-        if self.requests.is_closed() {
-            return Err(StoreError::Closed);
-        }
-        WriteLockClient::open(self.shared.clone(), wait, hold).await
+    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockHandle, StoreError> {
+        self.check_open()?;
+        write_lock::acquire(self.shared.clone(), wait, hold).await
     }
 
     /// Whether a batch could be appended now. A connection that leads elsewhere, or nowhere, is replaced.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        if self.requests.is_closed() {
-            return Err(StoreError::Closed);
-        }
+        self.check_open()?;
         let place = &self.shared.place;
         let mut error = None;
         for _ in 0..2 {
@@ -110,46 +96,28 @@ impl Writer {
         Err(error.unwrap_or(StoreError::Closed))
     }
 
-    /// Finishes what was asked for before.
+    /// Waits for the batches that are being appended, then refuses every other.
     pub(super) async fn close(&self) {
-        // An error means that it has ended, as it should.
-        let _ = self.requests.send(Request::Close);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = match task {
-            Some(task) => Some(task.await),
-            None => None,
-        } {
-            tracing::error!(%error, "the writer did not end well");
-        }
-    }
-}
-
-struct Task {
-    shared: Arc<Shared>,
-    sequences: SequenceCache,
-}
-
-impl Task {
-    /// A panic is answered as a lost answer, and the task goes on: without it, nothing would ever be appended again.
-    async fn guarded(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
-        AssertUnwindSafe(self.append(batch)).catch_unwind().await.unwrap_or_else(|panic| {
-            self.sequences.forget(LogPosition::default());
-            Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", panic_message(&*panic)).into()))
-        })
+        let _sequences = self.sequences.lock().await;
+        self.closed.store(true, Ordering::SeqCst);
     }
 
-    async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::SeqCst) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    async fn append_after(&self, batch: &Batch, sequences: &mut SequenceCache) -> Result<Vec<Outcome>, StoreError> {
         if batch.commits().is_empty() {
             return Ok(Vec::new());
         }
-        let shared = self.shared.clone();
+        let shared = &self.shared;
         let now = shared.now()?;
-        let columns = Columns::of(batch, &self.sequences, now);
-        let seen = self.sequences.head();
+        let columns = Columns::of(batch, sequences, now);
+        let seen = sequences.head();
         // Given back only where nothing is wrong with it.
         let mut connection = shared.place.lend_to_write(Purpose::Append).await?;
         let origin = connection.origin();
-        let call = shared.place.attend(origin, call(&shared, &mut connection, &columns, now, seen));
+        let call = shared.place.attend(origin, call(shared, &mut connection, &columns, now, seen));
         let row = match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => {
@@ -159,24 +127,11 @@ impl Task {
             Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
         };
         connection.give_back();
-        match answer(batch, &columns, &row, seen) {
-            Ok(Appended { outcomes, base, head, whole }) => {
-                match head {
-                    Some(head) if whole => self.sequences.append(base, batch, head),
-                    Some(head) => self.sequences.forget(head),
-                    None => {}
-                }
-                shared.publish(head);
-                Ok(outcomes)
-            }
-            Err(error) => {
-                if matches!(error, StoreError::Diverged(_)) {
-                    // Said once; the next batch stands on the log as it is now.
-                    self.sequences.forget(LogPosition::default());
-                }
-                Err(error)
-            }
-        }
+        let answered = answer(batch, &columns, &row, seen).inspect_err(|error| sequences.after_error(error));
+        let Appended { outcomes, base, head, whole } = answered?;
+        sequences.record(base, batch, head, whole);
+        shared.publish(head);
+        Ok(outcomes)
     }
 }
 
@@ -218,19 +173,15 @@ impl Shared {
     /// The clock's time. Whatever the clock does, the writer answers and goes on.
     pub(super) fn now(&self) -> Result<jiff::Timestamp, StoreError> {
         catch_unwind(AssertUnwindSafe(|| (self.clock)()))
-            .map_err(|panic| told(DOING, format!("the clock panicked: {}", panic_message(&*panic))))
+            .map_err(|panic| StoreError::failed(DOING, format!("the clock panicked: {}", panic_message(&*panic))))
     }
 
-    /// Lets followers know, here and in other processes. Whoever else tells them may have been faster.
+    /// Publishes a new head, here and to other processes.
     pub(super) fn publish(&self, head: Option<LogPosition>) {
-        let Some(new) = head else { return };
-        self.head.send_if_modified(|old| {
-            let grown = new.position > old.position;
-            if grown {
-                *old = new;
-            }
-            grown
-        });
+        if head.is_none() {
+            return;
+        }
+        publish(&self.head, head);
         self.news.spread();
     }
 }

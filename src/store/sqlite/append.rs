@@ -1,4 +1,4 @@
-//! One batch, one transaction.
+//! Appends a batch in one transaction.
 
 use std::collections::HashMap;
 
@@ -19,13 +19,14 @@ const LOG_END: &str = "SELECT position, event_id, recorded_at FROM events ORDER 
 const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
-// What fails takes the batch with it: to undo one statement alone, SQLite would keep a journal for each.
+// A failed insert rolls the whole batch back: to undo one statement alone, SQLite would keep a journal for each.
 const EVENT: &str =
     "INSERT OR ROLLBACK INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const COMMAND: &str = "INSERT OR ROLLBACK INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// Begins, appends and commits: the outcomes, and the head if it moved. What `sequences` saw last must still be there; then
-/// they know of the batch too. On an error nothing was written, unless the error says that this is not known.
+/// Begins, appends and commits. Returns the outcomes, and the new head if the log has grown. The last event in
+/// `sequences` must still be in the log; the batch is added to them. On an error nothing was written, unless it is
+/// `OutcomeUnknown`.
 pub(super) fn append(
     location: &FileLocation,
     connection: &Connection,
@@ -35,15 +36,11 @@ pub(super) fn append(
 ) -> Result<(Vec<Outcome>, Option<LogPosition>), StoreError> {
     begin(location, connection, "BEGIN IMMEDIATE")?;
     let (outcomes, base, head) = write(location, connection, batch, clock, Some(sequences))?;
-    match head {
-        Some(head) if outcomes.iter().all(Outcome::is_committed) => sequences.append(base, batch, head),
-        Some(head) => sequences.forget(head),
-        None => {}
-    }
+    sequences.record(base, batch, head, outcomes.iter().all(Outcome::is_committed));
     Ok((outcomes, head))
 }
 
-/// Answers a batch that writes nothing: from one snapshot, without anybody's turn.
+/// Answers a batch that writes nothing: from one snapshot, without the write lock.
 pub(super) fn answer(
     location: &FileLocation,
     connection: &Connection,
@@ -64,8 +61,8 @@ pub(super) fn begin(location: &FileLocation, connection: &Connection, sql: &str)
     Ok(())
 }
 
-/// Whether the log still holds the event that this writer saw last. If it does not (an older backup was put in its
-/// place), nothing that was decided in memory stands on anything.
+/// Checks that the log still has the last event that this writer appended. If not (an older backup was restored),
+/// decisions on cached states are not valid.
 fn check_last_seen(location: &FileLocation, connection: &Connection, seen: LogPosition) -> Result<(), StoreError> {
     if seen.position == 0 {
         return Ok(());
@@ -82,15 +79,15 @@ fn check_last_seen(location: &FileLocation, connection: &Connection, seen: LogPo
     }
 }
 
-/// Ends the transaction, if there is one, without effect.
+/// Rolls back the transaction, if there is one.
 pub(super) fn roll_back(connection: &Connection) {
     if !connection.is_autocommit() {
-        // It can only fail when there is no transaction any more, which is what is wanted.
+        // It fails only when there is no transaction any more.
         let _ = connection.execute_batch("ROLLBACK");
     }
 }
 
-/// Appends in the transaction that is open, and commits it.
+/// Appends in the open transaction, and commits it.
 pub(super) fn append_and_commit(
     location: &FileLocation,
     connection: &Connection,
@@ -100,7 +97,7 @@ pub(super) fn append_and_commit(
     write(location, connection, batch, clock, None).map(|(outcomes, _, head)| (outcomes, head))
 }
 
-/// The outcomes, the head before, and the head if it moved.
+/// Returns the outcomes, the head before, and the new head if the log has grown.
 fn write(
     location: &FileLocation,
     connection: &Connection,
@@ -142,8 +139,8 @@ fn write(
     }
 }
 
-/// What a failed COMMIT means. While SQLite itself refuses (busy, full), nothing was written; when the file system
-/// failed, the log may hold the commit after a restart.
+/// Returns the error of a failed COMMIT. If SQLite itself refused (busy, full), nothing was written; if the file system
+/// failed, the commit may be in the log after a restart.
 fn after_commit(location: &FileLocation, error: rusqlite::Error, open: bool) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
     match error.sqlite_error_code() {
@@ -153,10 +150,10 @@ fn after_commit(location: &FileLocation, error: rusqlite::Error, open: bool) -> 
     }
 }
 
-/// Why a batch is not appended.
+/// The reason why a batch is not appended.
 enum AppendError {
     Sqlite(rusqlite::Error),
-    /// A clock is too far ahead: what to do.
+    /// A clock is too far ahead; with advice.
     Clock(String),
     Store(StoreError),
 }
@@ -176,7 +173,8 @@ impl From<StoreError> for AppendError {
 struct Append<'c> {
     connection: &'c Connection,
     end: LogEnd,
-    /// What is known of the aggregates' last sequences before the batch, and what it has written since.
+    /// The last sequences of aggregates before the batch, if they are valid, and those that the batch has written
+    /// since.
     sequences: Option<&'c SequenceCache>,
     written: HashMap<&'c Ref, u64>,
     conflicts: ConflictSet,
@@ -231,7 +229,7 @@ impl<'c> Append<'c> {
             let same = known.body_digest == *commit.body_digest() && command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
         }
-        if self.conflicts.affects(commit) || self.moved(commit)? {
+        if self.conflicts.affects(commit) || self.has_newer_events(commit)? {
             return Ok(Outcome::Conflict);
         }
         let now = clock.now();
@@ -266,7 +264,7 @@ impl<'c> Append<'c> {
         }))
     }
 
-    /// Sees that no clock is too far ahead to record an event.
+    /// Checks that no clock is too far ahead to record an event.
     fn check(&self, clock: &BoundedClock, now: ClockReading) -> Result<(), AppendError> {
         const LIMIT: &str = "SELECT value FROM meta WHERE key = ?1";
         let days = || {
@@ -279,10 +277,10 @@ impl<'c> Append<'c> {
         }
     }
 
-    fn moved(&mut self, commit: &Commit) -> rusqlite::Result<bool> {
+    fn has_newer_events(&mut self, commit: &Commit) -> rusqlite::Result<bool> {
         for stream in commit.streams() {
             let (aggregate, expected) = (stream.aggregate(), stream.expected());
-            let stands = match self.written.get(aggregate) {
+            let matches = match self.written.get(aggregate) {
                 Some(last) => *last == expected,
                 None if self.sequences.is_some_and(|sequences| sequences.matches(aggregate, expected)) => true,
                 None => {
@@ -290,7 +288,7 @@ impl<'c> Append<'c> {
                     rows.next()?.map_or(Ok(0), |row| row.get::<_, u64>(0))? == expected
                 }
             };
-            if !stands {
+            if !matches {
                 return Ok(true);
             }
         }

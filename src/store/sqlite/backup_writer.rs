@@ -1,17 +1,16 @@
-//! A log written into a new file from the rows of another store: its backup.
+//! [`BackupWriter`]: writes the rows of another store into a new SQLite log.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
 use super::database_file::{self, LOG, Meta};
-use super::fault::told;
 use super::maintenance::BACKUP;
 use super::partial_backup::PartialBackup;
 use crate::events::Stored;
 use crate::store::{KnownCommand, StoreError};
 
-/// A file that has its name only when it is whole.
+/// A new log. It gets its final name only when it is complete.
 pub(in crate::store) struct BackupWriter {
     to: PathBuf,
     part: PartialBackup,
@@ -24,7 +23,7 @@ impl BackupWriter {
         let begin = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(part.file())?;
             database_file::make(&LOG, &Meta { app, log_id }, &connection)?;
-            // One file, and nothing beside it.
+            // One file, without a journal beside it.
             connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "OFF")?;
             Ok(connection)
@@ -33,7 +32,7 @@ impl BackupWriter {
         Ok(Self { to: to.to_owned(), part, connection })
     }
 
-    /// Adds events that follow on those before them.
+    /// Appends the next events.
     pub(in crate::store) fn events(&mut self, events: &[Stored]) -> Result<(), StoreError> {
         let add = || {
             let transaction = self.connection.unchecked_transaction()?;
@@ -63,7 +62,7 @@ impl BackupWriter {
         add().map_err(|error| failed(&self.to, &error))
     }
 
-    /// Adds commands, with their names.
+    /// Adds commands with their names.
     pub(in crate::store) fn commands(&mut self, commands: &[(KnownCommand, String)]) -> Result<(), StoreError> {
         let add = || {
             let transaction = self.connection.unchecked_transaction()?;
@@ -88,7 +87,7 @@ impl BackupWriter {
         add().map_err(|error| failed(&self.to, &error))
     }
 
-    /// Gives the file its name, once it is on the disk.
+    /// Syncs the file and gives it its name.
     pub(in crate::store) fn finish(self) -> Result<(), StoreError> {
         let Self { to, part, connection } = self;
         connection
@@ -101,5 +100,11 @@ impl BackupWriter {
 }
 
 fn failed(to: &Path, error: &dyn std::fmt::Display) -> StoreError {
-    told(BACKUP, format!("{} cannot be written ({error}): name a place with room that is writable", to.display()))
+    StoreError::failed(
+        BACKUP,
+        format!(
+            "{} cannot be written ({error}): name a file in a writable directory with enough space",
+            to.display()
+        ),
+    )
 }

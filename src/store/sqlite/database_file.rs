@@ -1,4 +1,4 @@
-//! Opening the two database files: whose they are, their schema, their settings.
+//! Opens the two database files: checks their owner and schema, creates or upgrades them, applies settings.
 
 use std::fs;
 use std::io;
@@ -14,27 +14,27 @@ use super::location::{FileLocation, beside};
 use super::permissions;
 use crate::store::StoreError;
 
-/// How long a connection waits for SQLite's own lock: only a program that knows no turns keeps it for long.
+/// How long a connection waits for SQLite's own lock. Only a program that does not use the file lock holds it for long.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a writer waits for its turn.
+/// How long a writer waits for the file lock.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// How often a file that is removed or replaced while it is being opened is tried, and the pause in between.
+/// How often opening is tried while the file is removed or replaced, and the pause between two attempts.
 const TRIES: u32 = 100;
-/// How often views that cannot be opened are tried: a file that was made anew may have the number of the one before it,
-/// so that it is not seen to be another.
+/// How often opening the views is tried: a new file may have the inode of its predecessor, so that the replacement is
+/// not detected.
 const VIEWS_TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a database file is for.
+/// The kind of a database file.
 pub(super) struct Kind {
-    /// The schema's version.
+    /// The version of its schema.
     version: i64,
-    /// Written into the file's header.
+    /// The number in the file's header.
     application_id: i64,
     /// Its SQL.
     pub(super) schema: &'static str,
-    /// What takes a file of an earlier version to the next one.
+    /// The SQL that upgrades a file from each earlier version to the next.
     upgrades: &'static [(i64, &'static str)],
 }
 
@@ -49,7 +49,7 @@ pub(super) const VIEWS: Kind = Kind {
     upgrades: &[(2, include_str!("views_3.sql"))],
 };
 
-/// What the `meta` table says.
+/// The content of the `meta` table.
 #[derive(Clone, Debug)]
 pub(super) struct Meta {
     pub(super) app: String,
@@ -58,16 +58,16 @@ pub(super) struct Meta {
 
 enum State {
     Empty,
-    /// Of an earlier version, which can be upgraded.
+    /// An earlier version that can be upgraded.
     Older(i64),
     Ours,
 }
 
-/// A connection that writes, and copies what it wrote to the file whenever that is so many pages.
+/// Opens a connection for writing, with a checkpoint of the WAL after this number of pages.
 pub(super) fn writer(location: &FileLocation, pages: u32) -> Result<FileConnection, StoreError> {
     let connection = connect(location)?;
     let settings = || {
-        // 16 MB, measured: SQLite walks its whole table of cached pages at the end of most commits.
+        // 16 MB, measured: SQLite scans its whole page cache at the end of most commits.
         connection.pragma_update(None, "cache_size", -16_384)?;
         connection.pragma_update(None, "wal_autocheckpoint", pages)?;
         connection.pragma_update(None, "journal_size_limit", 67_108_864)?;
@@ -78,7 +78,7 @@ pub(super) fn writer(location: &FileLocation, pages: u32) -> Result<FileConnecti
     Ok(connection)
 }
 
-/// A connection that only reads.
+/// Opens a connection for reading.
 pub(super) fn reader(location: &FileLocation) -> Result<FileConnection, StoreError> {
     let connection = connect(location)?;
     connection
@@ -88,7 +88,7 @@ pub(super) fn reader(location: &FileLocation) -> Result<FileConnection, StoreErr
     Ok(connection)
 }
 
-/// A connection that only reads, to the very files that another connection has open.
+/// Opens a connection for reading the same files that another connection has open.
 pub(super) fn reader_of(location: &FileLocation, files: &FileIdentities) -> Result<FileConnection, StoreError> {
     let check = || files.check().map_err(|reason| location.moved(reason));
     check()?;
@@ -97,7 +97,7 @@ pub(super) fn reader_of(location: &FileLocation, files: &FileIdentities) -> Resu
     connection
 }
 
-/// Opens a connection and reads with it, so that it has all its files open.
+/// Opens a connection and reads with it, so that all its files are open.
 fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
     let files = || {
         FileIdentities::at(location.path())
@@ -109,7 +109,7 @@ fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
         let connection = Connection::open_with_flags(location.path(), flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        number(&connection, "application_id")?;
+        pragma_number(&connection, "application_id")?;
         Ok(connection)
     };
     let connection = open().map_err(|error| location.fault("opening the store", error))?;
@@ -118,8 +118,8 @@ fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
     Ok(connection)
 }
 
-/// Sees to it that there is a file, then opens it. What fails because somebody removes or replaces the file meanwhile is
-/// tried again.
+/// Ensures that there is a file, then opens it. If opening fails because the file is removed or replaced meanwhile, it
+/// is tried again.
 pub(super) fn open_with_retry<T>(
     location: &FileLocation,
     create: bool,
@@ -132,7 +132,7 @@ pub(super) fn open_with_retry<T>(
         ensure_file(location, create, file_lock)?;
         let before = FileIdentities::at(location.path());
         let opened = match &before {
-            Ok(files) => distrust(location, files).and_then(|()| open(file_lock)),
+            Ok(files) => check_owners(location, files).and_then(|()| open(file_lock)),
             Err(error) => Err(location.unusable(format!("its file cannot be looked up: {error}"))),
         };
         let moved =
@@ -150,7 +150,7 @@ pub(super) fn open_with_retry<T>(
     }
 }
 
-/// Makes an empty file if there is none and one is to be made.
+/// Creates an empty file if there is none and `create` is set.
 fn ensure_file(location: &FileLocation, create: bool, file_lock: &mut FairFileLock) -> Result<(), StoreError> {
     match fs::metadata(location.path()) {
         Ok(data) if data.len() > 0 => return Ok(()),
@@ -160,29 +160,31 @@ fn ensure_file(location: &FileLocation, create: bool, file_lock: &mut FairFileLo
     }
     let parent = location.path().parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-        return Err(location.unusable(format!("there is no directory {}: make it first", parent.display())));
+        return Err(
+            location.unusable(format!("the directory {} does not exist: create it first", parent.display()))
+        );
     }
     let cannot = |error: io::Error| {
         location.unusable(format!(
-            "the file {} cannot be made ({error}): give this user the right to write the directory, and see that there \
-             is room",
+            "the file {} cannot be created ({error}): give this user the right to write the directory, and check that \
+             there is space",
             location.path().display()
         ))
     };
     if location.path() == location.log() {
-        // SQLite would remove what was committed to it.
-        if let Some(left) = left_beside(location) {
+        // SQLite would delete the commits in that file.
+        if let Some(left) = leftover_beside(location) {
             return Err(location.unusable(format!(
-                "its file is not there, but {} is: move the file back; or remove the other, if no program has the log \
-                 open and it is not needed any more",
+                "its file does not exist, but {} does: move the file back; or, if no program has the log open and the \
+                 other file is not needed, remove that",
                 left.display()
             )));
         }
         return permissions::create(location.path(), None).map_err(cannot);
     }
-    // One at a time: what another process makes beside the new file is not taken for that of the old one.
+    // One process at a time, so that files beside a new database are not mistaken for leftovers of the old one.
     let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| location.lock_error(why, LOCK_WAIT))?;
-    while let Some(left) = left_beside(location) {
+    while let Some(left) = leftover_beside(location) {
         if !remove_if_there(&left).map_err(cannot)? {
             break;
         }
@@ -190,13 +192,13 @@ fn ensure_file(location: &FileLocation, create: bool, file_lock: &mut FairFileLo
     permissions::create(location.path(), Some(location.log())).map_err(cannot)
 }
 
-/// What a database that is not there any more has left: SQLite would take it for a part of the next one.
-fn left_beside(location: &FileLocation) -> Option<PathBuf> {
+/// Returns a -wal or -shm file of a database that no longer exists: SQLite would use it for the next one.
+fn leftover_beside(location: &FileLocation) -> Option<PathBuf> {
     let beside = ["-wal", "-shm"].map(|suffix| beside(location.path(), suffix));
     beside.into_iter().find(|path| path.exists() && !location.path().exists())
 }
 
-/// Whether there was such a file.
+/// Removes a file. Returns whether it existed.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -205,9 +207,9 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn distrust(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
+fn check_owners(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
     for path in files.paths() {
-        match permissions::distrust(path, location.log()) {
+        match permissions::find_untrusted(path, location.log()) {
             Ok(None) => {}
             Ok(Some(reason)) => return Err(location.unusable(reason)),
             Err(error) => return Err(location.unusable(format!("its owner cannot be looked up: {error}"))),
@@ -216,9 +218,9 @@ fn distrust(location: &FileLocation, files: &FileIdentities) -> Result<(), Store
     Ok(())
 }
 
-/// Makes the file what `kind` says, or sees that it is that already; answers whose it is.
+/// Creates the schema of `kind`, or checks or upgrades the existing one. Returns the content of its `meta` table.
 ///
-/// `synchronous` is set on each writing connection, with [`synchronous`].
+/// `synchronous` is set on each connection for writing, with [`synchronous`].
 pub(super) fn prepare(
     location: &FileLocation,
     kind: &Kind,
@@ -233,7 +235,7 @@ pub(super) fn prepare(
             return Err(StoreError::Missing(location.name().to_owned()));
         }
         let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| location.lock_error(why, LOCK_WAIT))?;
-        // Another process may have made it in the meantime.
+        // Another process may have created it in the meantime.
         if let State::Empty = state(location, kind, &connection)? {
             make(kind, meta, &connection).map_err(fault)?;
         }
@@ -250,24 +252,25 @@ pub(super) fn prepare(
         ));
     }
     if location.durable() {
-        // Also what a loss of power left behind is then whole before anything is read.
+        // After a power failure, recovery is then complete and durable before anything is read.
         connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
     }
     read_meta(&connection).map_err(fault)?.ok_or_else(|| {
-        location.unusable(format!("its `meta` table does not say whose it is: {}", location.instead()))
+        location.unusable(format!("its `meta` table does not name an application: {}", location.instead()))
     })
 }
 
-/// Whether the file is what `kind` says, as far as its header shows.
+/// Returns whether the file's header is that of `kind`.
 pub(super) fn is_made(kind: &Kind, connection: &Connection) -> bool {
-    number(connection, "application_id").is_ok_and(|found| found == kind.application_id)
+    pragma_number(connection, "application_id").is_ok_and(|found| found == kind.application_id)
 }
 
-fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+fn pragma_number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, pragma, |row| row.get(0))
 }
 
-/// `FULL`: what is committed survives a loss of power. `NORMAL`: it is whole after one, but may lack its end.
+/// Sets `synchronous`. `FULL`: commits survive a power failure. `NORMAL`: the file stays consistent, but may lose its
+/// last commits.
 pub(super) fn synchronous(location: &FileLocation, connection: &Connection, level: &str) -> Result<(), StoreError> {
     let level = if location.durable() { level } else { "OFF" };
     connection.pragma_update(None, "synchronous", level).map_err(|error| location.fault("opening the store", error))
@@ -276,7 +279,7 @@ pub(super) fn synchronous(location: &FileLocation, connection: &Connection, leve
 fn state(location: &FileLocation, kind: &Kind, connection: &Connection) -> Result<State, StoreError> {
     let read = || {
         let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok((number(connection, "application_id")?, number(connection, "user_version")?, objects))
+        Ok((pragma_number(connection, "application_id")?, pragma_number(connection, "user_version")?, objects))
     };
     let (application_id, version, objects) = read().map_err(|error| location.fault("opening the store", error))?;
     if application_id == kind.application_id {
@@ -284,7 +287,7 @@ fn state(location: &FileLocation, kind: &Kind, connection: &Connection) -> Resul
             found if found > kind.version => Err(StoreError::Newer { found, known: kind.version }),
             found if kind.upgrades.iter().any(|(from, _)| *from == found) => Ok(State::Older(found)),
             found if found < kind.version => Err(location.unusable(format!(
-                "its schema version is {found}, which no release ever wrote: {}",
+                "its schema version is {found}, which no release has written: {}",
                 location.repair()
             ))),
             _ => Ok(State::Ours),
@@ -327,8 +330,8 @@ fn read_meta(connection: &Connection) -> rusqlite::Result<Option<Meta>> {
     Ok(value("app")?.zip(value("log_id")?).map(|(app, log_id)| Meta { app, log_id }))
 }
 
-/// What is not as this crate makes it, of tables, indexes and triggers by name; and triggers and unique indexes that are
-/// not its own: they may change or refuse rows. An index that only makes a search faster does no harm.
+/// Returns the tables, indexes and triggers that differ from this crate's schema, and foreign triggers and unique
+/// indexes, which may change or refuse rows. Another index only makes a search faster, and is accepted.
 pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqlite::Result<Vec<String>> {
     const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
     let objects = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
@@ -347,7 +350,8 @@ pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqli
     }
     for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
         if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
-            differences.push(format!("there is a {name} that is not this crate's: it may change or refuse rows"));
+            differences
+                .push(format!("there is a {name} that this crate did not create: it may change or refuse rows"));
         }
     }
     Ok(differences)

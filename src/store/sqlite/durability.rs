@@ -1,15 +1,15 @@
-//! File systems on which a synced file may be lost.
+//! Detects file systems on which a synced file may be lost.
 
 use std::path::Path;
 
-/// Why a file in the directory of `path` may be lost although it was synced; `None` if nothing is known against it.
-/// Known on Linux alone.
+/// Returns why a synced file in the directory of `path` may be lost; `None` if no reason is known. Detected on Linux
+/// only.
 #[cfg(target_os = "linux")]
 pub(super) fn risk(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
 
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Of the directory: on an overlay, a file has the device of its layer.
+    // The device of the directory: on an overlay, a file has the device of its layer.
     let device = std::fs::metadata(parent.unwrap_or(Path::new("."))).ok()?.dev();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     risk_of(&mounts, device)
@@ -20,7 +20,7 @@ pub(super) fn risk(_: &Path) -> Option<String> {
     None
 }
 
-/// The same, by the lines of `/proc/self/mountinfo`: see proc(5).
+/// Returns the same from the lines of `/proc/self/mountinfo`: see proc(5).
 #[cfg(target_os = "linux")]
 fn risk_of(mounts: &str, device: u64) -> Option<String> {
     let major = (device >> 8 & 0xfff) | (device >> 32 & !0xfff);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_that_do_not_keep_what_was_synced_are_known() {
+    fn mounts_that_may_lose_synced_files_are_detected() {
         let mounts = "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
             30 22 0:26 / /dev/shm rw - tmpfs tmpfs rw\n\
             31 22 0:40 / /box rw shared:1 - overlay overlay rw,lowerdir=/a,volatile\n\

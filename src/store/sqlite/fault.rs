@@ -1,4 +1,4 @@
-//! What SQLite says, as a [`StoreError`] that says what to do.
+//! Converts SQLite's errors into [`StoreError`]s with advice.
 
 use rusqlite::ErrorCode;
 
@@ -7,7 +7,7 @@ use super::location::FileLocation;
 use super::open_failure;
 use crate::store::StoreError;
 
-/// What is being done while a file or a connection is opened, and nothing can have been written.
+/// The operation of opening a file or a connection, during which nothing can have been written.
 pub(super) const OPENING: &str = "opening the store";
 
 /// A database error with advice.
@@ -18,13 +18,8 @@ struct Advised {
     source: rusqlite::Error,
 }
 
-/// An error of this crate's own making.
-pub(super) fn told(doing: &'static str, what: impl Into<String>) -> StoreError {
-    StoreError::Database { doing, source: what.into().into() }
-}
-
 impl FileLocation {
-    /// What SQLite says while `doing`. Nothing was written.
+    /// Converts an error of the operation `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
         if doing == OPENING
             && matches!(
@@ -53,22 +48,22 @@ impl FileLocation {
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 return self.unusable(format!(
                     "the file cannot be opened ({error}): the directory must exist, and this user must have the right \
-                     to write both (SQLite keeps a -wal and a -shm file beside)"
+                     to write the file and the directory (SQLite keeps a -wal and a -shm file there)"
                 ));
             }
             Some(ErrorCode::NotADatabase) => {
-                return self.unusable(format!("the file is no SQLite database ({error}): {}", self.instead()));
+                return self.unusable(format!("the file is not a SQLite database ({error}): {}", self.instead()));
             }
             Some(ErrorCode::DatabaseCorrupt) => {
                 return self.unusable(format!("the file is damaged ({error}): {}", self.repair()));
             }
             Some(ErrorCode::DiskFull) => {
-                "the disk, or the user's share of it, is full: make room, then try again; nothing was written"
+                "the disk or this user's quota is full: free space, then try again; nothing was written"
             }
             Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
                 return StoreError::Rejected { doing, source: error.into() };
             }
-            Some(ErrorCode::SystemIoFailure) => "the file system failed: see the system's log",
+            Some(ErrorCode::SystemIoFailure) => "the file system failed: see the system log",
             _ => return StoreError::Database { doing, source: error.into() },
         };
         StoreError::Database { doing, source: Advised { advice, source: error }.into() }
@@ -78,10 +73,11 @@ impl FileLocation {
         StoreError::Unusable { store: self.name().to_owned(), reason }
     }
 
-    /// The files that a connection has open are not those at their paths any more. `reason` says which.
+    /// Returns the error for files that were removed or replaced while a connection has them open. `reason` names the
+    /// file.
     pub(super) fn moved(&self, reason: impl std::fmt::Display) -> StoreError {
         self.unusable(format!(
-            "{reason} while this program had it open: move the file back, or restart this program to use what is there now"
+            "{reason} while this program had it open: move the file back, or restart this program to use the present file"
         ))
     }
 

@@ -1,8 +1,8 @@
-//! A connection, and whether the files that it has open are still those at their paths.
+//! [`FileConnection`]: a connection that detects whether its files were removed or replaced.
 //!
-//! SQLite opens a file by its path once. When the file is then removed or another is put in its place, SQLite goes on
-//! with the one that it has open, which nobody else will ever read. It looks at no path before a commit, so this does:
-//! three calls of `stat`, six to seven microseconds on a busy machine.
+//! SQLite opens a file by its path once. If the file is then removed or replaced, SQLite continues to use the open
+//! file, which no other process will ever read. SQLite does not check paths before a commit, so this module does: three
+//! calls of `stat`, six to seven microseconds on a busy machine.
 
 use std::fs;
 use std::io;
@@ -15,10 +15,10 @@ use rusqlite::config::DbConfig;
 
 use super::location::beside;
 
-/// Device and inode.
+/// Device number and inode.
 type Identity = (u64, u64);
 
-/// A database file with its -wal and its -shm, and which files those paths named at one moment.
+/// The paths of a database file, its -wal and its -shm, and the identities of their files at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct FileIdentities {
     paths: Arc<[PathBuf; 3]>,
@@ -26,9 +26,9 @@ pub(super) struct FileIdentities {
 }
 
 impl FileIdentities {
-    /// The files that are there now.
+    /// Returns the identities of the present files.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
-        // SQLite follows a link to the database, and keeps the other two beside the file that it leads to.
+        // SQLite follows a symbolic link to the database, and keeps the other two beside the link's target.
         let real = fs::canonicalize(path)?;
         let paths = Arc::new([path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]);
         let mut found = [None; 3];
@@ -42,12 +42,12 @@ impl FileIdentities {
         self.paths.iter().map(PathBuf::as_path)
     }
 
-    /// Whether the database itself is still at its path, whatever has become of the other two.
+    /// Returns whether the database file itself is still at its path.
     pub(super) fn has_database(&self) -> bool {
         identity(&self.paths[0]).is_ok_and(|now| now == self.found[0])
     }
 
-    /// An error that says which path names another file now, or none. A file that was not there is not missed.
+    /// Returns an error that names a path whose file was removed or replaced. A file that did not exist may be missing.
     pub(super) fn check(&self) -> Result<(), String> {
         for (path, found) in self.paths.iter().zip(self.found) {
             let Some(found) = found else { continue };
@@ -57,7 +57,7 @@ impl FileIdentities {
                 Ok(Some(now)) if now == found => {}
                 Ok(Some(_)) => return Err(format!("{path} was replaced by another file")),
                 Ok(None) => return Err(format!("{path} was removed")),
-                Err(error) => return Err(format!("{path} cannot be looked up any more ({error})")),
+                Err(error) => return Err(format!("{path} can no longer be looked up ({error})")),
             }
         }
         Ok(())
@@ -74,20 +74,20 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// Where an open file can be neither removed nor replaced.
+/// On systems where an open file can be neither removed nor replaced.
 #[cfg(not(unix))]
 fn identity(path: &Path) -> io::Result<Option<Identity>> {
     Ok(path.try_exists()?.then_some((0, 0)))
 }
 
-/// A connection of which it is known which files it has open.
+/// A connection with the identities of its open files.
 pub(super) struct FileConnection {
     connection: Connection,
     files: FileIdentities,
 }
 
 impl FileConnection {
-    /// `connection` must have read: only then are all its files open.
+    /// `connection` must have read from the database: only then are all its files open.
     pub(super) fn new(connection: Connection, files: FileIdentities) -> Self {
         Self { connection, files }
     }
@@ -107,9 +107,9 @@ impl Deref for FileConnection {
 
 impl Drop for FileConnection {
     fn drop(&mut self) {
-        // The last connection to a file removes the -wal by its path: that of the file which lies there now.
+        // The last connection to a database removes the -wal by its path, which may belong to another database by now.
         if self.files.check().is_err() {
-            // It cannot fail: it sets a flag.
+            // Setting the flag cannot fail.
             let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }

@@ -1,9 +1,9 @@
-//! Taking turns to write, between processes.
+//! [`FairFileLock`]: a fair lock between the processes that write a log.
 //!
-//! `BEGIN IMMEDIATE` alone is not fair: a process that writes without pause keeps others waiting until they give up.
-//! So a writer first takes its turn, at two lock files. Whoever wants to write waits at the second (`-next`) for the
-//! place of the next one, and there for the first; who has just written has to queue there as well. The locks belong
-//! to open files: the system lets go of those of a process that dies.
+//! `BEGIN IMMEDIATE` alone is not fair: a process that writes without pause keeps others waiting until they time out.
+//! So a writer first acquires two file locks: the second (`-next`), which makes it the next writer, and then the first.
+//! A process that has just written must acquire `-next` again, behind those that wait there. The locks belong to open
+//! files: the system releases those of a process that ends.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,13 +12,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::location::{FileLocation, beside};
+use super::location::{self, FileLocation};
 use super::permissions;
 
-/// Why there was no turn.
+/// The reason why the lock was not acquired.
 #[derive(Debug)]
 pub(super) enum FileLockError {
-    /// Others kept it all the time.
+    /// Other processes held it all the time.
     TimedOut,
     /// The lock files cannot be used.
     Io(PathBuf, io::Error),
@@ -32,23 +32,27 @@ struct Pair {
 struct Paths {
     write: PathBuf,
     next: PathBuf,
-    /// Of the log, whose writers may take turns.
+    /// The log, whose writers may use the lock files.
     log: PathBuf,
 }
 
 impl Paths {
     fn beside(log: &Path) -> Self {
-        Self { write: beside(log, ".lock"), next: beside(log, ".lock-next"), log: log.to_owned() }
+        Self {
+            write: location::beside(log, ".lock"),
+            next: location::beside(log, ".lock-next"),
+            log: log.to_owned(),
+        }
     }
 }
 
-/// The place where turns are taken. A store that no other process can open has none.
+/// The lock. A store that no other process can open has no lock files.
 pub(super) struct FairFileLock {
     paths: Option<Paths>,
     pair: Option<Pair>,
 }
 
-/// The turn; dropping it ends it.
+/// The acquired lock. Dropping it releases it.
 pub(super) struct FileLockGuard<'a>(&'a mut FairFileLock);
 
 impl FairFileLock {
@@ -56,16 +60,16 @@ impl FairFileLock {
         Self { paths: location.durable().then(|| Paths::beside(location.log())), pair: None }
     }
 
-    /// Takes the turn, waiting at most so long.
+    /// Acquires the lock, waiting at most `wait`.
     pub(super) fn lock(&mut self, wait: Duration) -> Result<FileLockGuard<'_>, FileLockError> {
         let Some(Paths { write, next, log }) = &self.paths else { return Ok(FileLockGuard(self)) };
         let pair = match self.pair.take() {
             Some(pair) => pair,
             None => Pair { write: open(write, log)?, next: open(next, log)? },
         };
-        if !tried(&pair.next, next)? {
+        if !try_lock(&pair.next, next)? {
             self.pair = Some(wait_for(pair, true, wait, write)?);
-        } else if tried(&pair.write, write)? {
+        } else if try_lock(&pair.write, write)? {
             pair.next.unlock().map_err(|error| FileLockError::Io(next.clone(), error))?;
             self.pair = Some(pair);
         } else {
@@ -87,7 +91,7 @@ fn open(path: &Path, log: &Path) -> Result<File, FileLockError> {
     permissions::open_lock(path, log).map_err(|error| FileLockError::Io(path.to_owned(), error))
 }
 
-fn tried(file: &File, path: &Path) -> Result<bool, FileLockError> {
+fn try_lock(file: &File, path: &Path) -> Result<bool, FileLockError> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
@@ -95,8 +99,8 @@ fn tried(file: &File, path: &Path) -> Result<bool, FileLockError> {
     }
 }
 
-/// Waits on a thread of its own, since waiting for a file lock has no time-out. If the wait is over first, the thread
-/// drops the files, and the locks with them, as soon as it gets them.
+/// Waits on a thread of its own, because waiting for a file lock has no timeout. After a timeout the thread drops the
+/// files, and their locks, as soon as it has acquired them.
 fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pair, FileLockError> {
     let (send, receive) = mpsc::sync_channel(1);
     let waiter = move || {
@@ -108,7 +112,7 @@ fn wait_for(pair: Pair, at_next: bool, wait: Duration, path: &Path) -> Result<Pa
             pair.next.unlock()
         };
         let result = locked().map(|()| pair);
-        // Nobody waits any more: the files are dropped.
+        // If the caller no longer waits, the files are dropped.
         let _ = send.send(result);
     };
     thread::Builder::new()
@@ -129,46 +133,46 @@ mod tests {
 
     use super::*;
 
-    fn of(log: &Path) -> FairFileLock {
+    fn beside(log: &Path) -> FairFileLock {
         FairFileLock { paths: Some(Paths::beside(log)), pair: None }
     }
 
     #[test]
-    fn a_turn_that_others_keep_is_not_had_and_is_free_once_they_let_go() {
+    fn a_lock_held_by_another_process_times_out_and_is_acquired_once_released() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log.db");
         std::fs::write(&log, "").unwrap();
-        let mut one = of(&log);
-        let mut other = of(&log);
+        let mut one = beside(&log);
+        let mut other = beside(&log);
         let guard = one.lock(Duration::ZERO).unwrap();
         let before = Instant::now();
         assert!(matches!(other.lock(Duration::from_millis(50)), Err(FileLockError::TimedOut)));
         assert!(before.elapsed() >= Duration::from_millis(50));
         drop(guard);
-        // The abandoned wait gets the lock and lets go of it.
+        // The abandoned wait acquires the lock and releases it.
         drop(other.lock(Duration::from_secs(10)).unwrap());
         drop(one.lock(Duration::from_secs(10)).unwrap());
     }
 
-    /// Each of three has to do all the time. Where the one that has just written may go first again, one of them gets
-    /// a third of what another does.
+    /// Three writers lock without pause. If the last writer could acquire the lock first again, one of them would get a
+    /// third of another's share.
     #[test]
-    fn greedy_writers_take_turns() {
+    fn writers_without_pause_get_equal_shares() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log.db");
         std::fs::write(&log, "").unwrap();
         let stop = AtomicBool::new(false);
         let counts: Vec<u32> = thread::scope(|scope| {
             let greedy = || {
-                let mut file_lock = of(&log);
-                let mut turns = 0;
+                let mut file_lock = beside(&log);
+                let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let guard = file_lock.lock(Duration::from_secs(30)).unwrap();
                     thread::sleep(Duration::from_millis(1));
-                    turns += 1;
+                    count += 1;
                     drop(guard);
                 }
-                turns
+                count
             };
             let threads: Vec<_> = (0..3).map(|_| scope.spawn(greedy)).collect();
             thread::sleep(Duration::from_millis(600));

@@ -1,4 +1,5 @@
-//! Where a store lies: its files, and what it is called in messages.
+//! [`FileLocation`]: the path of a store's file, its name in messages, and advice; [`StoreLocations`]: the files of a
+//! URL.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use crate::store::StoreError;
 const FILE: &str = "sqlite://";
 const MEMORY: &str = "sqlite::memory:";
 
-/// A database file of a store, and how it is spoken of.
+/// The path of a database file, with its name in messages and advice for errors.
 #[derive(Clone, Debug)]
 pub(super) struct FileLocation {
     name: String,
@@ -21,7 +22,7 @@ pub(super) struct FileLocation {
 }
 
 impl FileLocation {
-    /// The URL, or the file's name.
+    /// Returns the URL or the file's name, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -30,43 +31,45 @@ impl FileLocation {
         &self.path
     }
 
-    /// The log's file, which may be this one: its writers are this file's.
+    /// Returns the path of the log, which may be this file: users who can write the log can write this file.
     pub(super) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// What to do when it is not what was expected.
+    /// Returns the advice for a file that is not the expected one.
     pub(super) fn instead(&self) -> &'static str {
         self.instead
     }
 
-    /// What to do when it is damaged.
+    /// Returns the advice for a damaged file.
     pub(super) fn repair(&self) -> &'static str {
         self.repair
     }
 
-    /// Whether what is committed must survive a loss of power.
+    /// Returns whether commits must survive a power failure.
     pub(super) fn durable(&self) -> bool {
         self.durable
     }
 }
 
-/// The files of a store.
+/// The locations of a store's files.
 pub(super) struct StoreLocations {
     pub(super) log: FileLocation,
     pub(super) views: FileLocation,
-    /// Of a private store: removed with its files when dropped.
+    /// The directory of a private store: removed with its files when dropped.
     pub(super) directory: Option<TempDir>,
 }
 
 impl StoreLocations {
-    /// The files that a URL names.
+    /// Returns the files of a URL.
     pub(super) fn from_url(url: &str) -> Result<Self, StoreError> {
         if url == MEMORY {
             let directory =
                 tempfile::Builder::new().prefix("annals-").tempdir().map_err(|error| StoreError::Unusable {
                     store: url.to_owned(),
-                    reason: format!("no temporary directory can be made ({error}): set TMPDIR to a writable one"),
+                    reason: format!(
+                        "no temporary directory can be created ({error}): set TMPDIR to a writable directory"
+                    ),
                 })?;
             let path = directory.path().join("log.db");
             return Ok(Self::at(url, path, Some(directory)));
@@ -75,7 +78,7 @@ impl StoreLocations {
             return Err(StoreError::Unusable {
                 store: url.to_owned(),
                 reason: format!(
-                    "a SQLite URL takes no parameters, and this one has `{parameters}`: write sqlite://FILE.db (rename a \
+                    "a SQLite URL has no parameters, but this one has `{parameters}`: write sqlite://FILE.db (rename a \
                      file that has a `?` in its name)"
                 ),
             });
@@ -98,8 +101,8 @@ impl StoreLocations {
                 name: if durable { views_path.display().to_string() } else { url.to_owned() },
                 path: views_path,
                 log: path.clone(),
-                instead: "delete it while no program has it open: all in it is made anew from the log",
-                repair: "delete it while no program has it open: all in it is made anew from the log",
+                instead: "delete it while no program has it open: it is rebuilt from the log",
+                repair: "delete it while no program has it open: it is rebuilt from the log",
                 durable,
             },
             log: FileLocation {
@@ -115,7 +118,7 @@ impl StoreLocations {
     }
 }
 
-/// The path of a file beside another: with a longer name.
+/// Returns the path of a file beside another: its name with a suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_log_and_its_views() {
+    fn a_url_has_a_log_and_its_views() {
         let locations = StoreLocations::from_url("sqlite://shop/log.db").unwrap();
         assert_eq!(locations.log.path(), Path::new("shop/log.db"));
         assert_eq!(locations.views.path(), Path::new("shop/log.views.db"));
@@ -138,9 +141,9 @@ mod tests {
         }
     }
 
-    /// SQLite's own URLs have parameters: they must not become a part of the file's name.
+    /// SQLite's own URLs have parameters. They must not become part of the file's name.
     #[test]
-    fn parameters_of_a_url_are_refused_by_name() {
+    fn url_parameters_are_refused_by_name() {
         for bad in ["sqlite://x.db?mode=rwc", "sqlite://x.db?", "sqlite::memory:?cache=shared"] {
             let Err(StoreError::Unusable { reason, .. }) = StoreLocations::from_url(bad) else {
                 panic!("{bad} is refused")
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_store_is_a_private_directory_that_goes_away() {
+    fn a_memory_store_is_a_private_directory_that_is_removed() {
         let one = StoreLocations::from_url(MEMORY).unwrap();
         let other = StoreLocations::from_url(MEMORY).unwrap();
         assert_ne!(one.log.path(), other.log.path());

@@ -1,4 +1,5 @@
-//! The end of the log as an append moves it on: ids and times that never go back.
+//! [`LogEnd`]: the last event during an append, with ids and times that never decrease; [`BoundedClock`]: the clock for
+//! them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,10 +8,10 @@ use crate::store::Clock;
 use crate::store::clock::{self, Skew};
 use crate::store::event_ids::next_id;
 
-/// The application's clock, bounded by the machine's.
+/// The application's clock, bounded by this machine's clock.
 pub(super) struct BoundedClock {
     clock: Clock,
-    /// Nobody else appends to a private store: its clock may say anything.
+    /// No other process appends to a private store: its clock may have any time.
     private: bool,
     skew: Skew,
 }
@@ -18,16 +19,16 @@ pub(super) struct BoundedClock {
 /// One reading of the clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClockReading {
-    /// What the application's clock says.
-    said: Timestamp,
-    /// What the machine's clock says.
-    own: Timestamp,
+    /// The time of the application's clock.
+    application: Timestamp,
+    /// The time of this machine's clock.
+    machine: Timestamp,
 }
 
 impl ClockReading {
-    /// The earlier of the two.
+    /// Returns the earlier time.
     pub(super) fn time(self) -> Timestamp {
-        self.said.min(self.own)
+        self.application.min(self.machine)
     }
 }
 
@@ -37,42 +38,44 @@ impl BoundedClock {
     }
 
     pub(super) fn now(&self) -> ClockReading {
-        let said = (self.clock)();
-        ClockReading { said, own: if self.private { said } else { Timestamp::now() } }
+        let application = (self.clock)();
+        ClockReading { application, machine: if self.private { application } else { Timestamp::now() } }
     }
 
-    /// Sees that an event can be recorded now; answers why not. `days` looks the operator's limit up.
+    /// Returns the reason why no event can be recorded now, if there is one. `days` looks up the operator's limit.
     pub(super) fn check<E>(
         &self,
         now: ClockReading,
         end: &LogEnd,
         days: impl FnOnce() -> Result<Option<i64>, E>,
     ) -> Result<Option<String>, E> {
-        let ClockReading { said, own } = now;
+        let ClockReading { application, machine } = now;
         if self.private {
             return Ok(None);
         }
         let last = match Timestamp::from_microsecond(end.recorded_at) {
             Ok(last) if end.head.position > 0 => last,
-            Ok(_) => own,
+            Ok(_) => machine,
             Err(error) => return Ok(Some(format!("the time of its last event cannot be read ({error})"))),
         };
-        self.skew.look(said, now.time().max(last));
-        let (program, machine) = (said.duration_since(own), now.time().duration_since(last));
-        if program <= SignedDuration::from_mins(1) && machine <= SignedDuration::from_hours(24) {
+        self.skew.compare(application, now.time().max(last));
+        let (ahead, since_last) = (application.duration_since(machine), now.time().duration_since(last));
+        if ahead <= SignedDuration::from_mins(1) && since_last <= SignedDuration::from_hours(24) {
             return Ok(None);
         }
         let limit = SignedDuration::from_hours(24 * days()?.unwrap_or(clock::DAYS));
-        let what = match (program > limit, machine > limit) {
-            (true, _) => format!("the clock of this program says {said}, the clock of the machine {own}"),
-            (_, true) => format!("the clock of the machine says {own}, its last event was recorded at {last}"),
+        let problem = match (ahead > limit, since_last > limit) {
+            (true, _) => {
+                format!("the clock of this program is at {application}, the clock of the machine at {machine}")
+            }
+            (_, true) => format!("the clock of the machine is at {machine}, the last event was recorded at {last}"),
             _ => return Ok(None),
         };
-        Ok(Some(format!("{what}: {}", clock::advice("meta"))))
+        Ok(Some(format!("{problem}: {}", clock::advice("meta"))))
     }
 }
 
-/// The end of the log, as the append moves it on.
+/// The last event of the log, including those that the running append has written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LogEnd {
     pub(super) head: LogPosition,
@@ -81,13 +84,13 @@ pub(super) struct LogEnd {
 }
 
 impl LogEnd {
-    /// The time of what is recorded now: the clock's, or that of the last event if the clock is behind it.
+    /// Returns the time for the next event: the clock's, or the last event's if the clock is behind that.
     pub(super) fn time(&self, clock: Timestamp) -> i64 {
         let now = clock.as_microsecond();
         if self.head.position == 0 { now } else { now.max(self.recorded_at) }
     }
 
-    /// Goes on to the next event, recorded at `time`.
+    /// Advances to the next event, recorded at `time`.
     pub(super) fn advance(&mut self, time: i64, clock: Timestamp) {
         self.head = LogPosition { position: self.head.position + 1, event_id: next_id(self.head.event_id, clock) };
         self.recorded_at = time;

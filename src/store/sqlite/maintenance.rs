@@ -1,4 +1,4 @@
-//! Backup, and SQLite's own view of the log's health.
+//! Backup and integrity check.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::database_file::{self, LOG};
-use super::fault::told;
 use super::location::FileLocation;
 use super::partial_backup::PartialBackup;
 use crate::store::{Finding, FindingKind, StoreError};
 
 pub(super) const BACKUP: &str = "making a backup";
-/// How many pages are copied between two calls of `progress`.
+/// The number of pages copied between two calls of `progress`.
 const STEP: i32 = 1_000;
 
-/// What `PRAGMA integrity_check` finds, what is not as this crate makes it, and where events and commands disagree.
+/// Returns the findings of `PRAGMA integrity_check`, differences from this crate's schema, and contradictions between
+/// events and commands.
 pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
     let check = || -> rusqlite::Result<Vec<Finding>> {
         let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
@@ -35,7 +35,7 @@ pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Res
     check().map_err(|error| location.fault("checking the file", error))
 }
 
-/// Copies the log as of now. The copy has its name only when it is whole, and never takes that of another file.
+/// Copies the log as of now. The copy gets its name only when it is complete, and never replaces a file.
 pub(super) fn backup(
     location: &FileLocation,
     connection: &Connection,
@@ -55,13 +55,16 @@ fn copy(
 ) -> Result<(), StoreError> {
     let source = |error| location.fault(BACKUP, error);
     let target = |error: rusqlite::Error| {
-        told(
+        StoreError::failed(
             BACKUP,
-            format!("{} cannot be written ({error}): name a place with room that is writable", to.display()),
+            format!(
+                "{} cannot be written ({error}): name a file in a writable directory with enough space",
+                to.display()
+            ),
         )
     };
     let mut copy = Connection::open(to).map_err(target)?;
-    // A read transaction around it: without one, each append of the meantime would start the copy anew.
+    // Without a read transaction around it, each concurrent append would restart the copy.
     connection.execute_batch("BEGIN").map_err(source)?;
     super::rows::head(connection).map_err(source)?;
     let backup = Backup::new(connection, &mut copy).map_err(target)?;
@@ -73,7 +76,7 @@ fn copy(
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}
-            // Somebody else has the file for a moment.
+            // Another process has the file locked for a moment.
             _ => std::thread::sleep(std::time::Duration::from_millis(20)),
         }
     }

@@ -1,30 +1,40 @@
 //! The store on an embedded SQLite file.
 //!
-//! The log is one file, the views are another beside it: `shop.db` and `shop.views.db`. The second may be deleted
-//! at any time: all in it is made anew from the log.
+//! The log is one file, the views are another beside it: `shop.db` and `shop.views.db`. The views may be deleted at any
+//! time: they are rebuilt from the log.
 //!
-//! The files are made for the user alone who makes them (mode 0600). To share a store with a group, give the group the
-//! right to write the log: the files beside it follow. While a program has the log open, it must neither be removed nor
-//! replaced: the program notices, and refuses everything until the file is back or the program is started again.
+//! The files are created for their owner alone (mode 0600). To share a store with a group, give the group the right to
+//! write the log: the other files follow. While a program has the log open, the log must be neither removed nor
+//! replaced: the program detects it and refuses every operation until the file is back or the program is restarted.
 //!
-//! One thread writes the log, on one connection, one transaction a batch (WAL, `synchronous=FULL`). Several processes
-//! may have the store open: they take turns at `shop.db.lock`. `sqlite::memory:` is a private temporary directory,
-//! with `synchronous=OFF`, that goes away with the store.
+//! One thread writes the log, on one connection, one transaction for each batch (WAL, `synchronous=FULL`). Several
+//! processes may have the store open: the lock file `shop.db.lock` gives them equal shares. `sqlite::memory:` is a
+//! private temporary directory, with `synchronous=OFF`, that is removed with the store.
 //!
-//! To restore a backup, put it in the log's place while no program has that open, and remove `shop.db-wal` and
-//! `shop.db-shm` if a program that died has left them: SQLite would read them into the backup.
+//! To restore a backup, replace the log while no program has it open, and remove `shop.db-wal` and `shop.db-shm` if a
+//! program that was killed has left them: SQLite would read them into the backup.
 //!
 //! ## Layout
-//! - `place`: from a URL to files; `file`: opening them; `fault`: what SQLite says, with advice, and its `cause`; `medium`: file systems
-//!   that lose what was synced
-//! - `access`: who may use the files; `link`: a connection, and whether its files are still those at their paths
-//! - `writer`: the thread that writes; `append`: a batch, in a transaction; `session`: the log locked for one caller
-//! - `ids`: event ids and times that rise whatever the clock does; `turn`: whose turn it is, among processes
-//! - `reader`, `rows`: what is read, on connections of the `pool`; `watch`: noticing what others append
-//! - `upkeep`: backup and integrity; `part`: a backup while it is being written; `copy`: a log written from the rows of
-//!   another store
+//! - `location`: the files of a URL
+//! - `database_file`: opens the two files
+//! - `open_failure`: finds out why one cannot be opened
+//! - `file_connection`: a connection that detects removed and replaced files
+//! - `permissions`: permissions of the files
+//! - `durability`: file systems that may lose synced files
+//! - `fault`: SQLite's errors, with advice
+//! - `writer`: the thread that writes the log
+//! - `append`: a batch in one transaction
+//! - `write_lock`: the log locked for one caller
+//! - `log_end`: event ids and times that never decrease
+//! - `file_lock`: a fair lock between processes
+//! - `reader`, `rows`: reads the log, on connections of the `pool`
+//! - `pool`: connections for reading
+//! - `watch`: detects appends of other processes
+//! - `maintenance`: backup and integrity check
+//! - `partial_backup`: a backup while it is being written; `backup_writer`: a log from the rows of another store
 //! - `views`: the second file
-//! - `log.sql`, `views.sql`: the schemas; `integrity.sql`: where events and commands contradict each other
+//!
+//! `log.sql` and `views.sql` are the schemas; `integrity.sql` finds contradictions between events and commands.
 
 mod append;
 #[cfg(feature = "postgres")]
@@ -53,7 +63,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::watch as channel;
 use uuid::Uuid;
@@ -71,13 +80,13 @@ use super::{
 };
 use crate::events::{LogPosition, Ref, Stored};
 
-/// How many pages are read at once; more wait.
+/// The most concurrent reads; further ones wait.
 const READERS: u32 = 8;
 
 /// A store on an embedded SQLite file.
 pub struct SqliteStore {
     location: FileLocation,
-    /// Why what was acknowledged may be lost although it was synced.
+    /// The reason why acknowledged commits may be lost although they were synced.
     risk: Option<String>,
     writer: Writer,
     readers: Arc<Pool>,
@@ -94,10 +103,10 @@ impl std::fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store that a URL names: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db` or `sqlite::memory:`.
+    /// Opens the store of a URL: `sqlite://FILE.db`, `sqlite:///PATH/FILE.db` or `sqlite::memory:`.
     ///
     /// # Errors
-    /// When the file is not there and is not to be made, is not a store, is another application's, or cannot be used.
+    /// When the file does not exist and is not to be created, is not a store, belongs to another application, or cannot be used.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
         let locations = StoreLocations::from_url(url)?;
         blocking("opening the store", move || Self::open_blocking(locations, options)).await
@@ -112,7 +121,7 @@ impl SqliteStore {
             let meta = database_file::prepare(&log, &LOG, &new, create, file_lock)?;
             if meta.app != options.app {
                 return Err(log.unusable(format!(
-                    "it belongs to the application `{}`, this one is `{}`: name another file",
+                    "it belongs to the application `{}`, and this application is `{}`: name another file",
                     meta.app, options.app
                 )));
             }
@@ -123,10 +132,10 @@ impl SqliteStore {
             tracing::warn!(store = log.name(), "acknowledged commands may be lost: {risk}");
         }
         let views = Arc::new(SqliteViews::open(views, meta)?);
-        // All read the files that the writer has open.
+        // All connections use the files that the writer has open.
         let files = connection.files().clone();
         let (head, _) = channel::channel(reader::head(&log, &connection)?);
-        // Nobody else can append to a private store.
+        // No other process can append to a private store.
         let watcher = match log.durable() {
             true => Some(Watcher::start(&log, database_file::reader_of(&log, &files)?, head.clone())?),
             false => None,
@@ -181,10 +190,6 @@ impl Store for SqliteStore {
         self.readers.run(move |location, connection| reader::commands(location, connection, &ids)).await
     }
 
-    async fn position_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        self.readers.run(move |location, connection| reader::position_at(location, connection, time)).await
-    }
-
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         self.views.load_snapshot(aggregate).await
     }
@@ -230,8 +235,8 @@ impl Store for SqliteStore {
             watcher.stop().await;
         }
         self.readers.drain().await;
-        // Last, so that its connection, the last one, takes what is in the -wal file into the log and removes it: a
-        // -wal file left behind would be read into whatever is put in the log's place.
+        // Closed last: the last connection moves the content of the -wal file into the log and removes it. A remaining
+        // -wal file would be read into a file that replaces the log.
         self.writer.close().await;
         self.views.close().await;
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,14 +1,13 @@
-//! A backup while it is being written: in a directory of its own beside the target, which only this user can enter.
+//! [`PartialBackup`]: a backup while it is being written, in a private directory beside the target.
 //!
-//! Whoever writes one holds a lock in it. The system lets go of the lock of a program that was killed: the next backup
-//! into the same directory removes what that program left.
+//! The writer holds a file lock in that directory. The system releases the lock of a program that was killed: the next
+//! backup beside it removes the abandoned directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::fault::told;
 use super::location::beside;
 use super::maintenance::BACKUP;
 use super::permissions;
@@ -17,10 +16,10 @@ use crate::store::StoreError;
 const SUFFIX: &str = ".part";
 const LOCK: &str = "annals-backup.lock";
 const FILE: &str = "copy.db";
-/// Another backup that tidies up may remove a directory before it is locked.
+/// How often the directory is created: another backup that cleans up may remove it before it is locked.
 const TRIES: u32 = 5;
 
-/// A place for the file, removed when dropped.
+/// A private directory for the file, removed when dropped.
 pub(super) struct PartialBackup {
     directory: PathBuf,
     file: PathBuf,
@@ -28,12 +27,12 @@ pub(super) struct PartialBackup {
 }
 
 impl PartialBackup {
-    /// A place beside `to`, whose name must be free.
+    /// Creates the directory beside `to`, which must not exist.
     pub(super) fn beside(to: &Path) -> Result<Self, StoreError> {
         if to.exists() {
             return Err(taken(to));
         }
-        remove_left(parent(to));
+        remove_abandoned(parent(to));
         let mut tries = 1;
         loop {
             match Self::make(to) {
@@ -41,9 +40,9 @@ impl PartialBackup {
                 made => {
                     return made.map_err(|error| {
                         let to = to.display();
-                        told(
+                        StoreError::failed(
                             BACKUP,
-                            format!("nothing can be made beside {to} ({error}): name a writable directory"),
+                            format!("no directory can be created beside {to} ({error}): name a file in a writable directory"),
                         )
                     });
                 }
@@ -58,7 +57,7 @@ impl PartialBackup {
         let lock = File::create_new(&lock_path)?;
         lock.lock()?;
         let part = Self { file: directory.join(FILE), directory, _lock: lock };
-        // Removed by another backup before it was locked: NotFound.
+        // NotFound: another backup removed the directory before it was locked.
         fs::metadata(lock_path)?;
         permissions::create(&part.file, None)?;
         Ok(part)
@@ -68,13 +67,13 @@ impl PartialBackup {
         &self.file
     }
 
-    /// Gives the file its name, for good: the directory that holds the name is written to the disk too.
+    /// Gives the file its name, durably: the directory with the name is synced too.
     pub(super) fn take_name(&self, to: &Path) -> Result<(), StoreError> {
         let failed = |error: io::Error| StoreError::Database { doing: BACKUP, source: error.into() };
         match fs::hard_link(&self.file, to) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(to)),
-            // A file system without links: the name was free a moment ago.
+            // A file system without hard links: the name was free a moment ago.
             Err(_) if !to.exists() => fs::rename(&self.file, to).map_err(failed)?,
             Err(error) => return Err(failed(error)),
         }
@@ -84,8 +83,8 @@ impl PartialBackup {
 
 impl Drop for PartialBackup {
     fn drop(&mut self) {
-        // What remains of a failed backup; after a successful one, the file's second name. What cannot be removed now, the
-        // next backup tries to remove again.
+        // After a failed backup this removes the file; after a successful one, its second name. The next backup tries
+        // to remove a directory that remains.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -95,19 +94,19 @@ fn parent(path: &Path) -> &Path {
 }
 
 fn taken(to: &Path) -> StoreError {
-    told(BACKUP, format!("{} is there already: name a file that is not", to.display()))
+    StoreError::failed(BACKUP, format!("{} exists already: name a file that does not exist", to.display()))
 }
 
-/// Removes what killed backups left. It is no backup's purpose: what cannot be removed is passed over.
-fn remove_left(directory: &Path) {
+/// Removes the directories of killed backups. One that cannot be removed is ignored.
+fn remove_abandoned(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| is_part(&entry.file_name())) {
         let path = entry.path();
         match File::open(path.join(LOCK)) {
             Ok(lock) if lock.try_lock().is_ok() => _ = fs::remove_dir_all(&path),
-            // Somebody is writing it.
+            // Another process is writing it.
             Ok(_) => {}
-            // Killed before it made its lock: nothing is in it.
+            // Killed before it created its lock: the directory is empty.
             Err(_) => _ = fs::remove_dir(&path),
         }
     }
@@ -124,7 +123,7 @@ fn is_part(name: &OsStr) -> bool {
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
-        // A file system that cannot: it keeps names in its own way.
+        // A file system that cannot sync directories.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }

@@ -1,16 +1,17 @@
-//! Access rights of a store's files: they are made for their owner alone, and refused where a stranger may have put them.
+//! Permissions of a store's files: they are created for their owner alone, and refused if another user may have put
+//! them there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// SQLite's locks belong to the process: closing any handle of a database file drops them. While a file is being made,
-/// no other thread may open it.
+/// Held while a file is created, so that no other thread opens it. SQLite's locks belong to the process: closing any
+/// handle of a database file drops them.
 static CREATING: Mutex<()> = Mutex::new(());
 
-/// Makes an empty file, unless there is one. With `log`: for those who may write the log; else for its owner alone.
-/// A link is never followed.
+/// Creates an empty file, unless it exists. With `log`, users who can write the log can write it; otherwise its owner
+/// alone. A symbolic link is never followed.
 pub(super) fn create(path: &Path, log: Option<&Path>) -> io::Result<()> {
     let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = OpenOptions::new();
@@ -23,35 +24,38 @@ pub(super) fn create(path: &Path, log: Option<&Path>) -> io::Result<()> {
     }
 }
 
-/// Opens a lock file, made if it is not there. Whoever can open it can hold up all writers: so only writers can.
+/// Opens a lock file, and creates it if it does not exist. A user who can open it can block all writers: so only
+/// writers can.
 pub(super) fn open_lock(path: &Path, log: &Path) -> io::Result<File> {
     create(path, Some(log))?;
     let link = fs::symlink_metadata(path)?;
     if !link.is_file() {
         return Err(io::Error::other("it is not a regular file: remove it"));
     }
-    if let Some(reason) = distrust(path, log)? {
+    if let Some(reason) = find_untrusted(path, log)? {
         return Err(io::Error::other(reason));
     }
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     if !system::is_same(&link, &file.metadata()?) {
-        return Err(io::Error::other("it was replaced while it was being opened: see who writes in its directory"));
+        return Err(io::Error::other(
+            "it was replaced while it was being opened: find out which program writes to its directory",
+        ));
     }
-    system::narrow(&file, log)?;
+    system::remove_excess(&file, log)?;
     Ok(file)
 }
 
-/// Makes a directory for its owner alone, which must not be there.
+/// Creates a directory for its owner alone. It must not exist.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     system::private_directory(&mut builder);
     builder.create(path)
 }
 
-/// Why a file must not be used: another user may have put it there. Where no other user may write the directory, no
-/// owner is refused.
-pub(super) fn distrust(path: &Path, log: &Path) -> io::Result<Option<String>> {
-    system::distrust(path, log)
+/// Returns the reason why a file must not be used: another user may have put it there. If no other user may write the
+/// directory, files of every owner are accepted.
+pub(super) fn find_untrusted(path: &Path, log: &Path) -> io::Result<Option<String>> {
+    system::find_untrusted(path, log)
 }
 
 #[cfg(unix)]
@@ -73,19 +77,19 @@ mod system {
         (one.dev(), one.ino()) == (other.dev(), other.ino())
     }
 
-    /// Reading and writing for those who may write the log.
+    /// Returns the mode that lets the log's writers read and write.
     fn rights_of_writers(log: &Metadata) -> u32 {
         let of = |write: u32, both: u32| if log.mode() & write != 0 { both } else { 0 };
         0o600 | of(0o020, 0o060) | of(0o002, 0o006)
     }
 
-    /// As SQLite does with the -wal and -shm files: what root makes belongs to the log's owner.
+    /// A file that root creates gets the log's owner, as SQLite does with the -wal and -shm files.
     pub(super) fn share_with_writers(file: &File, log: &Path) -> io::Result<()> {
         let (log, made) = (fs::metadata(log)?, file.metadata()?);
         let rights = rights_of_writers(&log);
         if made.uid() != log.uid() || rights != 0o600 && made.gid() != log.gid() {
             match fchown(file, Some(log.uid()), Some(log.gid())) {
-                // Only root can give a file away. Another writer then has it, and the log's owner shares it by the group.
+                // Only root can change the owner. Otherwise another writer owns it, and shares it through the group.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 other => other?,
             }
@@ -96,21 +100,21 @@ mod system {
         }
     }
 
-    /// Takes rights away that an older release gave to everybody.
-    pub(super) fn narrow(file: &File, log: &Path) -> io::Result<()> {
+    /// Removes permissions that an older release gave to all users.
+    pub(super) fn remove_excess(file: &File, log: &Path) -> io::Result<()> {
         let mode = file.metadata()?.mode() & 0o777;
         let narrower = mode & rights_of_writers(&fs::metadata(log)?);
         if narrower == mode {
             return Ok(());
         }
         match file.set_permissions(Permissions::from_mode(narrower)) {
-            // It is another writer's, who does it when he opens it.
+            // Another writer owns the file, and removes them when it opens the file.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             other => other,
         }
     }
 
-    pub(super) fn distrust(path: &Path, log: &Path) -> io::Result<Option<String>> {
+    pub(super) fn find_untrusted(path: &Path, log: &Path) -> io::Result<Option<String>> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let directory = fs::metadata(parent)?;
         if directory.mode() & 0o022 == 0 {
@@ -129,8 +133,8 @@ mod system {
             return Ok(None);
         }
         Ok(Some(format!(
-            "{} belongs to another user (uid {owner}), and others may write its directory: take that right away, or \
-             give the file to this user with chown",
+            "{} belongs to another user (uid {owner}), and other users may write its directory: remove that \
+             permission, or give the file to this user with chown",
             path.display()
         )))
     }
@@ -159,11 +163,11 @@ mod system {
         Ok(())
     }
 
-    pub(super) fn narrow(_: &File, _: &Path) -> io::Result<()> {
+    pub(super) fn remove_excess(_: &File, _: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    pub(super) fn distrust(_: &Path, _: &Path) -> io::Result<Option<String>> {
+    pub(super) fn find_untrusted(_: &Path, _: &Path) -> io::Result<Option<String>> {
         Ok(None)
     }
 }

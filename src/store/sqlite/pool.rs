@@ -1,4 +1,4 @@
-//! Connections that read, used on threads that may block.
+//! [`Pool`]: connections for reading, used on threads that may block.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,17 +6,16 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::append::roll_back;
-use super::fault::told;
 use super::file_connection::FileConnection;
 use super::location::FileLocation;
 use crate::store::StoreError;
 
-/// Connections that are kept when nobody reads.
+/// The most idle connections.
 const IDLE: usize = 4;
 
 type Connect = Box<dyn Fn() -> Result<FileConnection, StoreError> + Send + Sync>;
 
-/// A pool of reading connections of one file.
+/// A pool of connections for reading one file.
 pub(super) struct Pool {
     location: FileLocation,
     connect: Connect,
@@ -25,7 +24,7 @@ pub(super) struct Pool {
     size: u32,
 }
 
-/// A connection on loan: it goes back when dropped, without a transaction.
+/// A borrowed connection. Dropping it rolls its transaction back and returns it.
 pub(super) struct Loan {
     pool: Arc<Pool>,
     connection: Option<FileConnection>,
@@ -33,7 +32,7 @@ pub(super) struct Loan {
 }
 
 impl Pool {
-    /// `connect` opens one more connection, or says why the file must not be read.
+    /// `connect` opens a connection, or returns why the file must not be read.
     pub(super) fn new(
         location: FileLocation,
         size: u32,
@@ -43,7 +42,7 @@ impl Pool {
         Arc::new(Self { location, connect: Box::new(connect), idle: Mutex::default(), slots, size })
     }
 
-    /// Runs `read` on a connection of its own, on a thread that may block.
+    /// Runs `read` with a connection, on a thread that may block.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&FileLocation, &Connection) -> Result<T, StoreError> + Send + 'static,
@@ -51,7 +50,7 @@ impl Pool {
         self.with_loan(|loan| read(&loan.pool.location, loan.connection()?)).await
     }
 
-    /// Runs `read` with a connection that it may keep.
+    /// Runs `read` with a borrowed connection that it may keep.
     pub(super) async fn with_loan<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(Loan) -> Result<T, StoreError> + Send + 'static,
@@ -73,14 +72,14 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for those who read, then closes all connections.
+    /// Waits for running reads, then closes all connections.
     pub(super) async fn drain(&self) {
         // An error means that it is closed already.
         let _all = self.slots.acquire_many(self.size).await;
         self.close();
     }
 
-    /// Closes all connections, those on loan as soon as they come back.
+    /// Closes all connections: borrowed ones when they are returned.
     pub(super) fn close(&self) {
         self.slots.close();
         self.idle().clear();
@@ -111,10 +110,12 @@ impl Drop for Loan {
     }
 }
 
-/// Runs work on a thread that may block; a panic in it is an error.
+/// Runs work on a thread that may block. A panic in it becomes an error.
 pub(super) async fn blocking<T: Send + 'static>(
     doing: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(told(doing, error.to_string())))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(StoreError::failed(doing, error.to_string())))
 }

@@ -1,9 +1,8 @@
-//! What is read of the log. Each page is one short transaction.
+//! Reads the log. Each page is one short transaction.
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::append::roll_back;
@@ -13,10 +12,10 @@ use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
 
 const DOING: &str = "reading the log";
-/// A reader of few event types looks through so many times its page before it asks the index.
+/// For a few event types, this many times the page size is scanned before the index is used.
 const WINDOW: u64 = 4;
 
-/// Runs `read` on one snapshot.
+/// Runs `read` in one snapshot.
 fn in_snapshot<T>(
     location: &FileLocation,
     connection: &Connection,
@@ -55,19 +54,21 @@ pub(super) fn read(
                 let mut statement = connection.prepare_cached(ALL).map_err(|error| location.fault(DOING, error))?;
                 rows::events(location, &mut statement, params![after, limit], &mut events)?;
             }
-            Interest::EventTypes(types) => few(location, connection, after, limit, head, types, &mut events)?,
+            Interest::EventTypes(types) => {
+                read_types(location, connection, after, limit, head, types, &mut events)?
+            }
         }
         let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
         Ok(Page { events, to })
     })
 }
 
-/// The positions of one type, by its index alone.
+/// The positions of one type, from its index alone.
 const FAR: &str = "SELECT position FROM events WHERE event_type = ?1 AND position > ?2 AND position <= ?3 \
      ORDER BY position LIMIT ?4";
 
-/// Some types only: near by looking at each event, further on by the index, which costs a little for each type.
-fn few(
+/// Reads events of a few types: nearby ones by a scan, later ones by the index, which has a cost for each type.
+fn read_types(
     location: &FileLocation,
     connection: &Connection,
     after: u64,
@@ -98,10 +99,10 @@ fn few(
         positions.dedup();
         positions.truncate(left);
     }
-    by_position(location, connection, &positions, events)
+    read_positions(location, connection, &positions, events)
 }
 
-fn by_position(
+fn read_positions(
     location: &FileLocation,
     connection: &Connection,
     positions: &[u64],
@@ -125,7 +126,7 @@ pub(super) fn at(
     positions.dedup();
     in_snapshot(location, connection, || {
         let mut events = Vec::with_capacity(positions.len());
-        by_position(location, connection, &positions, &mut events)?;
+        read_positions(location, connection, &positions, &mut events)?;
         Ok(events)
     })
 }
@@ -159,34 +160,11 @@ pub(super) fn commands(
     read.map_err(|error| location.fault("reading commands", error))
 }
 
-/// Bisects: times never decrease with the position.
-pub(super) fn position_at(
-    location: &FileLocation,
-    connection: &Connection,
-    time: Timestamp,
-) -> Result<u64, StoreError> {
-    // The first whole microsecond that is not before it.
-    let time = i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
-    in_snapshot(location, connection, || {
-        let bisect = || {
-            let mut statement = connection.prepare_cached("SELECT recorded_at FROM events WHERE position = ?1")?;
-            let (mut low, mut high) = (1, rows::head(connection)?.position + 1);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                let recorded: Option<i64> = statement.query_row([middle], |row| row.get(0)).optional()?;
-                if recorded.is_some_and(|recorded| recorded >= time) { high = middle } else { low = middle + 1 }
-            }
-            Ok(low)
-        };
-        bisect().map_err(|error: rusqlite::Error| location.fault(DOING, error))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Issue 4, part 6: a rare type among millions is not scanned for, however the table has grown and was analysed.
+    /// However large the table is, and before and after ANALYZE: a rare type among millions needs no scan.
     #[test]
     fn a_rare_type_is_found_by_its_index_alone() {
         let connection = Connection::open_in_memory().unwrap();

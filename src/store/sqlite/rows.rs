@@ -1,4 +1,4 @@
-//! Rows of the log, read.
+//! Decodes rows of the log.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ macro_rules! select_events {
 }
 pub(super) use select_events;
 
-/// Runs a query of events to its end.
+/// Runs a query of events and collects all of them.
 pub(super) fn events(
     location: &FileLocation,
     statement: &mut CachedStatement<'_>,
@@ -38,8 +38,8 @@ pub(super) fn events(
     Ok(())
 }
 
-/// Runs a query of events until `limit` of them have one of these types. That they are picked here, and not by SQLite,
-/// saves a look-up in a table of its own for each row: a tenth of what reading them costs.
+/// Runs a query of events until `limit` of them have one of these types. Filtering here instead of in SQLite saves a
+/// look-up in a temporary table for each row: a tenth of the cost of reading.
 pub(super) fn wanted_events(
     location: &FileLocation,
     statement: &mut CachedStatement<'_>,
@@ -53,9 +53,9 @@ pub(super) fn wanted_events(
     while into.len() < limit {
         let Some(row) = rows.next().map_err(|error| location.fault(DOING, error))? else { break };
         let event_type = row.get_ref(5).ok().and_then(|value| value.as_str().ok());
-        // Many in a row are of one type.
+        // Consecutive events often have the same type.
         let as_before = into.last().is_some_and(|last| Some(last.event_type.as_str()) == event_type);
-        // A row that cannot be read is told by the one who reads it.
+        // For a row that cannot be read, `stored` returns the error.
         if as_before || event_type.is_none_or(|event_type| wanted.contains(event_type)) {
             into.push(stored(row)?);
         }
@@ -63,7 +63,7 @@ pub(super) fn wanted_events(
     Ok(())
 }
 
-/// The last event.
+/// Returns the position of the last event.
 pub(super) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<LogPosition> {
     let mut statement =
         connection.prepare_cached("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")?;
@@ -74,7 +74,7 @@ pub(super) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<LogPos
     }
 }
 
-/// One row of [`select_events`].
+/// Decodes one row of [`select_events`].
 fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     let position = row
         .get(0)
@@ -120,7 +120,7 @@ impl<'a> Columns<'a, '_> {
     fn bytes<const N: usize>(&self, index: usize, column: &str) -> Result<[u8; N], StoreError> {
         match self.row.get_ref(index) {
             Ok(ValueRef::Blob(bytes)) => bytes.try_into().map_err(|error| self.corrupt(column, &error)),
-            Ok(other) => Err(self.corrupt(column, &format!("holds {}, not bytes", other.data_type()))),
+            Ok(other) => Err(self.corrupt(column, &format!("contains {}, not bytes", other.data_type()))),
             Err(error) => Err(self.corrupt(column, &error)),
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Columns<'a, '_> {
 pub(super) const SELECT_COMMAND: &str = "SELECT body_digest, first_position, events, head_position, head_event_id, \
      recorded_at, command FROM commands WHERE command_id = ?1";
 
-/// The row of a command id, with the command's name.
+/// Returns the row of a command id, with the command's name.
 pub(super) fn known(
     statement: &mut CachedStatement<'_>,
     command_id: Uuid,
@@ -156,7 +156,7 @@ pub(super) fn known(
     Ok(Some((KnownCommand { body_digest: row.get(0)?, receipt }, row.get(6)?)))
 }
 
-/// A time that this crate wrote; one that is out of range (somebody else wrote it) becomes the nearest in range.
+/// Decodes a time. One that is out of range (another program wrote it) becomes the nearest time in range.
 pub(super) fn time(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).unwrap_or(if microseconds < 0 {
         Timestamp::MIN

@@ -1,4 +1,4 @@
-//! Noticing what other processes append.
+//! [`Watcher`]: detects appends of other processes.
 
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -13,9 +13,10 @@ use super::rows;
 use crate::events::LogPosition;
 use crate::store::StoreError;
 
+/// The time between two checks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A thread that looks every 20 ms. Dropping this ends it.
+/// A thread that checks the log every 20 ms. Dropping this ends it.
 pub(super) struct Watcher {
     stop: mpsc::Sender<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -43,14 +44,14 @@ impl Watcher {
         let thread = thread::Builder::new().name("annals-watch".into()).spawn(look);
         let thread = thread.map_err(|error| StoreError::Unusable {
             store: name,
-            reason: format!("no thread can be started ({error}): raise the limit of processes"),
+            reason: format!("no thread can be started ({error}): raise this user's limit of processes"),
         })?;
         Ok(Self { stop, thread: Mutex::new(Some(thread)) })
     }
 
     /// Ends the thread and closes its connection.
     pub(super) async fn stop(&self) {
-        // It may have ended.
+        // The thread may have ended already.
         let _ = self.stop.send(());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -60,7 +61,7 @@ impl Watcher {
     }
 }
 
-/// Changes whenever another connection has written.
+/// Returns a number that changes whenever another connection has written.
 fn version(connection: &Connection) -> Option<i64> {
     connection
         .prepare_cached("PRAGMA data_version")
@@ -68,14 +69,15 @@ fn version(connection: &Connection) -> Option<i64> {
         .ok()
 }
 
-/// Reads the head while nobody else can tell it, so that what was read first is told first.
+/// Reads and publishes the head while no other thread can publish one, so that heads are published in the order of
+/// reading.
 fn refresh(connection: &Connection, sender: &watch::Sender<LogPosition>) {
     sender.send_if_modified(|old| match rows::head(connection) {
         Ok(new) if new != *old => {
             *old = new;
             true
         }
-        // A failed look is made up for by the next; readers meet the error themselves.
+        // A failed check is repeated by the next; readers get the error themselves.
         _ => false,
     });
 }

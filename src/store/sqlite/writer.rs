@@ -1,4 +1,4 @@
-//! The one thread that writes the log.
+//! [`Writer`]: the thread that writes the log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, mpsc};
@@ -9,36 +9,35 @@ use tokio::sync::{oneshot, watch};
 
 use super::append::{answer, append, begin, roll_back};
 use super::database_file::{self, LOCK_WAIT};
-use super::fault::told;
 use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
 use super::location::FileLocation;
 use super::log_end::BoundedClock;
-use super::write_lock::{WriteLockClient, WriteLockServer};
+use super::write_lock::HeldLock;
 use crate::events::LogPosition;
+use crate::store::log::publish;
 use crate::store::sequence_cache::SequenceCache;
+use crate::store::write_lock::{Reply, WriteLockHandle};
 use crate::store::{Batch, Clock, Outcome, StoreError};
 use crate::text::panic_message;
 
-pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
 enum Request {
-    Append { batch: Batch, reply: Answer<Vec<Outcome>> },
-    WriteLock { until: Instant, wait: Duration, hold: Duration, reply: Answer<WriteLockClient> },
+    Append { batch: Batch, reply: Reply<Vec<Outcome>> },
+    WriteLock { until: Instant, wait: Duration, hold: Duration, reply: Reply<WriteLockHandle> },
     Close { reply: oneshot::Sender<()> },
 }
 
-/// What the rest of the store has of the writer: its queue. Dropping it ends the thread.
+/// The sender of requests to the thread. Dropping it ends the thread.
 pub(super) struct Writer(Mutex<mpsc::Sender<Request>>);
 
 impl Writer {
-    /// The connection that a writer needs.
+    /// Opens the writer's connection.
     pub(super) fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
-        // Many: a page that many commits change is copied to the file once.
+        // A large number of pages: one that many commits change is copied to the file once.
         let connection = database_file::writer(location, 8_000)?;
         database_file::synchronous(location, &connection, "FULL")?;
-        // They are for those who write around the application. What is appended here has types that keep them, and to be
-        // able to undo a statement in which a check calls a function, SQLite would keep a journal for each.
+        // The constraints are for programs that write the file directly. The types of an append satisfy them; and to
+        // undo a statement whose check calls a function, SQLite would keep a journal for each.
         connection
             .pragma_update(None, "ignore_check_constraints", true)
             .map_err(|error| location.fault("opening the store", error))?;
@@ -61,7 +60,7 @@ impl Writer {
             while let Ok(request) = receive.recv() {
                 if let Request::Close { reply } = request {
                     drop(thread);
-                    // Whoever asked may have gone.
+                    // The caller may no longer wait.
                     let _ = reply.send(());
                     return;
                 }
@@ -70,7 +69,7 @@ impl Writer {
         };
         thread::Builder::new().name("annals-writer".into()).spawn(work).map_err(|error| StoreError::Unusable {
             store: name,
-            reason: format!("no thread can be started ({error}): raise the limit of processes"),
+            reason: format!("no thread can be started ({error}): raise this user's limit of processes"),
         })?;
         Ok(Self(Mutex::new(send)))
     }
@@ -83,11 +82,11 @@ impl Writer {
     pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Append { batch, reply })?;
-        // The thread answers all that it begins: what it does not answer, it did not begin.
+        // The thread answers every request that it begins: one without an answer had no effect.
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockClient, StoreError> {
+    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockHandle, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::WriteLock { until: Instant::now() + wait, wait, hold, reply })?;
         match tokio::time::timeout(wait + Duration::from_millis(100), answer).await {
@@ -99,7 +98,7 @@ impl Writer {
     pub(super) async fn close(&self) {
         let (reply, done) = oneshot::channel();
         if self.send(Request::Close { reply }).is_ok() {
-            // An error means that the thread has ended, as it should.
+            // An error means that the thread has ended already.
             let _ = done.await;
         }
     }
@@ -119,11 +118,11 @@ impl Thread {
         match request {
             Request::Append { batch, reply } => {
                 let result = self.guarded(|thread| thread.append(&batch));
-                // The caller may have gone: its commit stands all the same.
+                // The commit is in the log even if the caller no longer waits.
                 let _ = reply.send(result);
             }
             Request::WriteLock { until, wait, hold, reply } => {
-                // Its own answers go through the session; what remains here is that nobody panics out of the thread.
+                // `write_lock` answers the caller itself; a panic must not end the thread.
                 let _ = self.guarded(|thread| {
                     thread.write_lock(until, wait, hold, reply);
                     Ok(())
@@ -133,13 +132,17 @@ impl Thread {
         }
     }
 
-    /// Runs `work` so that whatever happens in it is answered and leaves no transaction behind.
+    /// Runs `work`. A panic becomes an error, and its transaction is rolled back.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
             let open = !self.connection.is_autocommit();
             roll_back(&self.connection);
             let words = format!("the writer panicked: {}", panic_message(&*panic));
-            Err(if open { told("appending", words) } else { StoreError::OutcomeUnknown(words.into()) })
+            Err(if open {
+                StoreError::failed("appending", words)
+            } else {
+                StoreError::OutcomeUnknown(words.into())
+            })
         })
     }
 
@@ -147,20 +150,20 @@ impl Thread {
         let files = self.connection.files();
         if !batch.commits().iter().any(|commit| commit.keeps_command()) {
             let outcomes = answer(&self.location, &self.connection, batch, &self.clock, self.sequences.head());
-            let outcomes = outcomes.inspect_err(|error| forget(&mut self.sequences, error))?;
+            let outcomes = outcomes.inspect_err(|error| self.sequences.after_error(error))?;
             files.check().map_err(|reason| self.location.moved(reason))?;
             return Ok(outcomes);
         }
         let _guard = self.file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
         files.check().map_err(|reason| self.location.moved(reason))?;
         let appended = append(&self.location, &self.connection, batch, &self.clock, &mut self.sequences);
-        let (outcomes, head) = appended.inspect_err(|error| forget(&mut self.sequences, error))?;
+        let (outcomes, head) = appended.inspect_err(|error| self.sequences.after_error(error))?;
         check_files_after_commit(&self.location, files)?;
         publish(&self.head, head);
         Ok(outcomes)
     }
 
-    fn write_lock(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Answer<WriteLockClient>) {
+    fn write_lock(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Reply<WriteLockHandle>) {
         if reply.is_closed() {
             return;
         }
@@ -176,9 +179,9 @@ impl Thread {
             let _ = reply.send(Err(error));
             return;
         }
-        let (session, held) = WriteLockServer::new(hold);
-        // Nobody there to take it: `held` sees that at once and lets go.
-        let _ = reply.send(Ok(session));
+        let (handle, held) = HeldLock::new(hold);
+        // If the caller no longer waits, `held` ends at once.
+        let _ = reply.send(Ok(handle));
         let head = held.serve(&self.location, &self.connection, &self.clock);
         roll_back(&self.connection);
         drop(guard);
@@ -186,28 +189,8 @@ impl Thread {
     }
 }
 
-/// Whether what was just committed is in the log that everybody else sees. If the file was removed or replaced since the
-/// commit began, it is not known whether somebody copied it before or after, or puts it back.
+/// Checks that a commit is in the log that other processes see. If the file was removed or replaced since the commit
+/// began, the outcome is unknown: the file may be put back, or a copy of it may be used, with or without the commit.
 pub(super) fn check_files_after_commit(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
     files.check().map_err(|reason| StoreError::OutcomeUnknown(location.moved(reason).into()))
-}
-
-/// What is not there any more is said once; the next batch stands on the log as it is now.
-fn forget(sequences: &mut SequenceCache, error: &StoreError) {
-    if matches!(error, StoreError::Diverged(_)) {
-        sequences.forget(LogPosition::default());
-    }
-}
-
-/// Lets followers know. Whoever else tells them may have been faster.
-fn publish(sender: &watch::Sender<LogPosition>, head: Option<LogPosition>) {
-    if let Some(new) = head {
-        sender.send_if_modified(|old| {
-            let grown = new.position > old.position;
-            if grown {
-                *old = new;
-            }
-            grown
-        });
-    }
 }

@@ -7,7 +7,9 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use super::Bed;
-use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is_shown_as_it_says, filled, found};
+use crate::store::check::tests::{
+    self, EDITS, Edited, Shown::Found, each_edit_is_detected_as_listed, filled, found,
+};
 use crate::store::{FindingKind, Store};
 use crate::text::hex;
 
@@ -76,12 +78,12 @@ impl Edited for Bed {
 
 #[tokio::test]
 async fn each_edit_of_rows_is_found_or_named_as_not_covered() {
-    each_edit_is_shown_as_it_says(Bed::new, EDITS).await;
+    each_edit_is_detected_as_listed(Bed::new, EDITS).await;
 }
 
 #[tokio::test]
-async fn a_cut_tail_is_shown_by_a_checkpoint() {
-    tests::a_cut_tail_is_shown_by_a_checkpoint(Bed::new()).await;
+async fn a_cut_tail_is_detected_by_a_checkpoint() {
+    tests::a_cut_tail_is_detected_by_a_checkpoint(Bed::new()).await;
 }
 
 #[tokio::test]
@@ -91,7 +93,7 @@ async fn each_edit_of_this_store_alone_is_found() {
         ("UPDATE {schema}.events SET recorded_at = 'infinity' WHERE position = 7", log("cannot be read")),
         ("UPDATE {schema}.commands SET body_digest = '' WHERE events = 3", log("holds what no command has")),
     ];
-    each_edit_is_shown_as_it_says(Bed::new, &edits).await;
+    each_edit_is_detected_as_listed(Bed::new, &edits).await;
 }
 
 /// Each is undone before the next, in one schema.

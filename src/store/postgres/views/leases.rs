@@ -13,7 +13,8 @@ use crate::store::LeaseAssignment;
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// No lease ends later than this from now: one that does was written when the server's clock was ahead, or by a server
-/// whose clock was, and nobody knows when it would run out. It counts for nothing. ([`Views::acquire_leases`](crate::store::Views::acquire_leases) takes no longer term.)
+/// whose clock was, and nobody knows when it would run out. It counts for nothing.
+/// ([`Views::acquire_leases`](crate::store::Views::acquire_leases) takes no longer term.)
 pub(super) const LATEST: &str = "(clock_timestamp() + interval '1 minute')";
 
 /// Renews what `owner` wants, then takes what falls to it and lets go of what is beyond its share.

@@ -36,7 +36,7 @@ use uuid::Uuid;
 use self::statement::Statements;
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
 use super::connections::{Loan, Origin, Purpose, SNAPSHOTS};
-use super::fault::{lost, told};
+use super::fault::lost;
 use super::place::{CONNECT, Place};
 use super::transaction::Open;
 use crate::events::{LogPosition, Ref};
@@ -73,8 +73,8 @@ const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_
 const BEGIN_DROP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// Pages are read from views: down an index, as far as the page goes. A bitmap would be made of all that matches first, and
-/// is what the planner prefers on a table that nobody has analysed, where it thinks that little does.
+/// Pages are read from views: down an index, as far as the page goes. A bitmap would be made of all that matches first,
+/// and is what the planner prefers on a table that nobody has analysed, where it thinks that little does.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; SET LOCAL enable_bitmapscan = off";
 
@@ -302,7 +302,7 @@ impl Views for PostgresViews {
         if !self.on(open.origin(), generations::doom(&self.place, &mut open, generation_id)).await? {
             open.let_go();
             let GenerationId { name, generation, .. } = generation_id;
-            return Err(told(
+            return Err(StoreError::failed(
                 "discarding a generation",
                 format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
             ));
@@ -317,7 +317,7 @@ impl Views for PostgresViews {
         let permit = permit.map_err(|_| {
             let waited =
                 format!("for {CONNECT:?} {SNAPSHOTS} snapshots of views were open: let go of some of them");
-            told("reading the views", waited)
+            StoreError::failed("reading the views", waited)
         })?;
         let permit = permit.map_err(|_| StoreError::Closed)?;
         loop {

@@ -7,7 +7,6 @@ use sqlx::Executor;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::connections::Origin;
-use super::super::fault::told;
 use super::super::place::{Place, quoted};
 use super::super::transaction::Open;
 use super::statement::Statements;
@@ -53,7 +52,7 @@ impl PostgresTransaction {
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {
-        self.open.take().ok_or_else(|| told(DOING, "the transaction was given up"))
+        self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))
     }
 
     fn put<T>(&mut self, open: Open, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -154,7 +153,8 @@ impl ViewSnapshot for PostgresViewSnapshot {
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
-        let mut open = self.open.take().ok_or_else(|| told("reading the views", "the snapshot was given up"))?;
+        let mut open =
+            self.open.take().ok_or_else(|| StoreError::failed("reading the views", "the snapshot was given up"))?;
         let result = attend(&self.place, open.origin(), self.statements.query(&mut open, sql, &parameters)).await?;
         self.open = Some(open);
         result

@@ -1,4 +1,4 @@
-//! Why a store cannot be opened: each cause with its own advice. Children of the tests have the file systems and limits.
+//! Each cause for which a store cannot be opened has its own advice. Child processes have the file systems and limits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{commit, committed};
 
-/// Runs an ignored test of this module as a process of its own, after these lines of a shell.
+/// Runs an ignored test of this module as a child process, after these lines of shell.
 fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
     let program = std::env::current_exe().unwrap();
     let run = format!("store::sqlite::tests::causes::{test} --exact --ignored --nocapture");
@@ -17,14 +17,14 @@ fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// A shell that may mount.
+/// A shell that can mount file systems.
 fn mounting() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh"]);
     command
 }
 
-/// Where a child finds its store.
+/// The path of a child's store.
 fn path() -> Option<PathBuf> {
     std::env::var_os("ANNALS_TEST_DIRECTORY").map(|directory| Path::new(&directory).join("log.db"))
 }
@@ -35,9 +35,9 @@ async fn made(path: &Path) {
     store.close().await;
 }
 
-/// Where nobody may mount, the test fails and says so.
+/// Without the right to mount, the test fails with that message.
 #[tokio::test]
-async fn a_full_disk_and_a_read_only_file_system_are_named_when_a_store_is_opened() {
+async fn opening_a_store_reports_a_full_disk_and_a_read_only_file_system() {
     let dir = TestDirectory::new();
     let lines = format!("mount -t tmpfs -o size=2m annals '{}'", dir.0.path().display());
     child(&dir, "on_a_full_disk", mounting(), &lines);
@@ -53,7 +53,7 @@ async fn on_a_full_disk() {
     assert!(fs::write(&ballast, vec![1; 4_000_000]).is_err(), "the disk is full");
     for create in [true, false] {
         let refused = reason(open_at(&path, create).await);
-        assert!(refused.contains("is full") && refused.contains("make room"), "{refused}");
+        assert!(refused.contains("is full") && refused.contains("free space"), "{refused}");
     }
     fs::remove_file(&ballast).unwrap();
     open_at(&path, false).await.unwrap().close().await;
@@ -74,7 +74,7 @@ async fn on_a_read_only_file_system() {
 }
 
 #[tokio::test]
-async fn too_many_open_files_are_named_when_a_store_is_opened() {
+async fn opening_a_store_reports_too_many_open_files() {
     let dir = TestDirectory::new();
     made(&dir.log()).await;
     child(&dir, "with_too_many_files", Command::new("sh"), "ulimit -n 100");

@@ -1,4 +1,4 @@
-//! FileIdentities that are not what they should be.
+//! Wrong, damaged and missing files.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use crate::store::conformance::bench::{append, assert_in_order, batch, commit, c
 use crate::store::{GenerationId, Interest, NoteKind, StoreError};
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_by_its_number() {
+async fn a_newer_schema_is_refused_with_its_version() {
     let dir = TestDirectory::new();
     dir.open().await.close().await;
     dir.raw().pragma_update(None, "user_version", 7).unwrap();
@@ -19,7 +19,7 @@ async fn a_newer_schema_is_refused_by_its_number() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
+async fn a_file_of_another_program_is_refused_and_not_changed() {
     let dir = TestDirectory::new();
     dir.raw().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
     let before = fs::read(dir.log()).unwrap();
@@ -28,8 +28,8 @@ async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
 
     let dir = TestDirectory::new();
     fs::write(dir.log(), "just a text, of some length, that is no database at all".repeat(20)).unwrap();
-    assert!(reason(open_at(&dir.log(), true).await).contains("no SQLite database"));
-    assert!(!dir.views().exists(), "nothing is made beside it");
+    assert!(reason(open_at(&dir.log(), true).await).contains("is not a SQLite database"));
+    assert!(!dir.views().exists(), "no file is created beside it");
 
     let dir = TestDirectory::new();
     fs::write(dir.log(), "").unwrap();
@@ -41,17 +41,17 @@ async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_not_there_is_asked_for() {
+async fn a_missing_directory_is_named() {
     let dir = TestDirectory::new();
     let path = dir.0.path().join("shop/log.db");
-    assert!(reason(open_at(&path, true).await).contains("make it first"));
+    assert!(reason(open_at(&path, true).await).contains("create it first"));
     assert!(matches!(open_at(&path, false).await, Err(StoreError::Missing(_))));
-    assert!(open_at(dir.0.path(), true).await.is_err(), "a directory is no file");
+    assert!(open_at(dir.0.path(), true).await.is_err(), "a directory is not a file");
 }
 
-/// Guarantee 18: disposable.
+/// Guarantee 18: the views file is disposable.
 #[tokio::test]
-async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
+async fn a_deleted_views_file_is_created_again_with_all_checkpoints_at_zero() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     let head = committed(&*store, commit(1).on("tally:a", 0, 3)).await.head;
@@ -65,7 +65,7 @@ async fn a_deleted_views_file_is_made_anew_with_everything_at_nothing() {
 }
 
 #[tokio::test]
-async fn a_views_file_that_is_damaged_or_of_another_log_is_to_be_deleted() {
+async fn a_views_file_that_is_damaged_or_of_another_log_must_be_deleted() {
     let (dir, other) = (TestDirectory::new(), TestDirectory::new());
     dir.open().await.close().await;
     other.open().await.close().await;
@@ -75,9 +75,10 @@ async fn a_views_file_that_is_damaged_or_of_another_log_is_to_be_deleted() {
     assert!(reason(open_at(&dir.log(), true).await).contains("delete it"));
 }
 
-/// Guarantee 16: the place of a lost tail is given to another event. (A snapshot of the tail: see `aggregates::tests`.)
+/// Guarantee 16: after a restore, the positions of lost events get other events. (`aggregates::tests` covers their
+/// snapshots.)
 #[tokio::test]
-async fn a_backup_is_a_store_and_its_log_goes_on_with_other_events() {
+async fn a_backup_is_a_store_and_its_next_events_have_other_ids() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2)).await;
@@ -86,7 +87,7 @@ async fn a_backup_is_a_store_and_its_log_goes_on_with_other_events() {
     let backed_up = log(&*store).await;
     let lost = committed(&*store, commit(2).on("tally:a", 2, 2)).await;
     store.close().await;
-    assert!(!dir.0.path().join("log.db-wal").exists(), "closing leaves nothing that a restored log would take in");
+    assert!(!dir.0.path().join("log.db-wal").exists(), "closing leaves no file that a restored log would read");
 
     fs::rename(&copy, dir.log()).unwrap();
     let store = dir.open().await;
@@ -96,9 +97,9 @@ async fn a_backup_is_a_store_and_its_log_goes_on_with_other_events() {
     assert_ne!(other.head.event_id, lost.head.event_id);
 }
 
-/// Issue 16: a snapshot of version 2 may hold a state that never was, so none of them is kept; what the projections made is.
+/// Snapshots of version 2 may have a state that never existed, so all are deleted; the data of projections is kept.
 #[tokio::test]
-async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
+async fn a_views_file_of_version_2_is_upgraded_and_loses_only_its_snapshots() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 2)).await;
@@ -124,7 +125,7 @@ async fn a_views_file_of_version_2_is_upgraded_and_loses_its_snapshots_alone() {
 }
 
 #[tokio::test]
-async fn a_memory_store_takes_no_room_once_it_is_closed() {
+async fn a_memory_store_uses_no_space_once_it_is_closed() {
     let options = crate::store::OpenOptions {
         app: "x".to_owned(),
         clock: std::sync::Arc::new(jiff::Timestamp::now),
@@ -151,7 +152,7 @@ async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     assert!(format!("{:?}", transaction.execute(&two, vec![]).await).contains("several statements"));
     assert!(format!("{:?}", transaction.execute("SELECT ?1", vec!["a".into()]).await).contains("placeholders"));
     assert!(format!("{:?}", transaction.execute("COMMIT", vec![]).await).contains("ended the transaction"));
-    assert!(transaction.query("SELECT 1", vec![]).await.is_ok(), "it goes on");
+    assert!(transaction.query("SELECT 1", vec![]).await.is_ok(), "the transaction is still usable");
     drop(transaction);
     let other = GenerationId { name: "other".to_owned(), ..generation_id };
     assert_eq!(views.checkpoint(&other).await.unwrap(), None);
@@ -161,9 +162,9 @@ fn asks_for_rights(reason: &str) -> bool {
     reason.contains("the right to") && reason.contains("write")
 }
 
-/// Root may write everything: the child is nobody, where it may read its own program.
+/// Root can write every file, so the child runs as `nobody`, where that user can read the test program.
 #[tokio::test]
-async fn a_store_that_may_not_be_written_says_what_to_do() {
+async fn a_store_without_write_permission_reports_what_to_do() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -183,7 +184,7 @@ async fn a_store_that_may_not_be_written_says_what_to_do() {
         command.args(["store::sqlite::tests::files::as_nobody", "--exact", "--ignored", "--nocapture"]);
         command.env("ANNALS_TEST_DIRECTORY", dir.0.path()).current_dir("/");
         if dir.raw().execute_batch("BEGIN IMMEDIATE").is_ok() {
-            // The rights do not bind this user: root.
+            // Permissions do not restrict this user: root.
             command.uid(65_534).gid(65_534);
         }
         let output = command.output().unwrap();
@@ -212,9 +213,9 @@ async fn as_nobody() {
     }
 }
 
-/// A small file system of the child's own is filled up.
+/// The child fills a small file system of its own.
 #[tokio::test]
-async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
+async fn a_full_disk_refuses_the_whole_commit_with_advice() {
     let dir = TestDirectory::new();
     let path = dir.0.path().display();
     let mount = format!("mount -t tmpfs -o size=4m annals '{path}'");
@@ -230,7 +231,7 @@ async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
         );
     }
     let program = std::env::current_exe().unwrap();
-    let run = "store::sqlite::tests::files::in_little_room --exact --ignored --nocapture";
+    let run = "store::sqlite::tests::files::on_a_small_file_system --exact --ignored --nocapture";
     let output = alone(format!("{mount}; exec '{}' {run}", program.display())).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
@@ -238,7 +239,7 @@ async fn a_full_disk_refuses_the_commit_whole_and_says_so() {
 
 #[tokio::test]
 #[ignore = "another test runs it as a process of its own"]
-async fn in_little_room() {
+async fn on_a_small_file_system() {
     let Some(directory) = std::env::var_os("ANNALS_TEST_DIRECTORY") else { return };
     let directory = std::path::Path::new(&directory);
     let path = directory.join("log.db");
@@ -256,13 +257,13 @@ async fn in_little_room() {
         }
     }
     match refused {
-        Some(StoreError::Database { source, .. }) => assert!(source.to_string().contains("make room"), "{source}"),
+        Some(StoreError::Database { source, .. }) => assert!(source.to_string().contains("free space"), "{source}"),
         other => panic!("it must say that nothing was written: {other:?}"),
     }
-    assert_eq!(store.head().await.unwrap().position, sequence, "nothing of it is there");
+    assert_eq!(store.head().await.unwrap().position, sequence, "no event of the refused commit is in the log");
     fs::remove_file(&ballast).unwrap();
     let outcomes = append(&*store, [commit(sequence.into()).payload("tally:a", sequence, "1.0", &text)]).await;
-    assert!(outcomes[0].is_committed(), "with room it goes on");
+    assert!(outcomes[0].is_committed(), "with free space it appends again");
     store.close().await;
     let events = log(&*open_at(&path, false).await.unwrap()).await;
     assert_eq!(events.len() as u64, sequence + 1);

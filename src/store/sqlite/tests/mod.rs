@@ -1,4 +1,4 @@
-//! What is true of this store alone. (What is true of all: the conformance suite.)
+//! Tests of this store alone. The conformance suite has the tests of every store.
 
 mod causes;
 mod clocks;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::store::conformance::bench::APP;
 use crate::store::{OpenOptions, Store, StoreError, open};
 
-/// A directory for one log.
+/// A temporary directory with one log.
 struct TestDirectory(TempDir);
 
 impl TestDirectory {
@@ -37,7 +37,7 @@ impl TestDirectory {
         open_at(&self.log(), true).await.unwrap()
     }
 
-    /// A connection of a program that knows nothing of this crate.
+    /// A connection of a program that does not use this crate.
     fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.log()).unwrap()
     }
@@ -48,7 +48,7 @@ async fn open_at(path: &Path, create: bool) -> Result<Arc<dyn Store>, StoreError
     open(&format!("sqlite://{}", path.display()), options).await
 }
 
-/// Why the store cannot be used.
+/// The reason why the store cannot be used.
 fn reason<T>(result: Result<T, StoreError>) -> String {
     match result {
         Err(StoreError::Unusable { reason, .. }) => reason,

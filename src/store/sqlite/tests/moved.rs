@@ -1,4 +1,4 @@
-//! The log's files removed or replaced under a program that has them open.
+//! The log's files are removed or replaced while a program has them open.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::events::Ref;
 use crate::store::conformance::bench::{APP, batch, commit, committed, duplicate, log};
 use crate::store::{OpenOptions, Store, StoreError};
 
-/// The log and the two files that SQLite keeps beside it.
+/// The log and SQLite's two files beside it.
 fn files(dir: &TestDirectory) -> [PathBuf; 3] {
     ["log.db", "log.db-wal", "log.db-shm"].map(|name| dir.0.path().join(name))
 }
 
-/// What every operation says, none of which may succeed.
+/// The errors of every operation: none may succeed.
 async fn refusals(store: &dyn Store) -> Vec<String> {
     let key: Ref = "tally:a".parse().unwrap();
     let mut refusals = vec![
@@ -32,7 +32,7 @@ async fn refusals(store: &dyn Store) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_once_a_file_of_the_log_is_gone_and_all_is_once_it_is_back() {
+async fn nothing_is_acknowledged_while_a_file_of_the_log_is_missing() {
     for victim in 0..3 {
         let dir = TestDirectory::new();
         let store = dir.open().await;
@@ -57,9 +57,9 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_gone_and_all_is_once_
     }
 }
 
-/// Nor does the first program, when it ends, take away what the second has acknowledged.
+/// When the first program ends, it does not remove commits that the second has acknowledged.
 #[tokio::test]
-async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowledges() {
+async fn of_two_programs_on_one_path_only_the_one_with_the_present_file_acknowledges() {
     let dir = TestDirectory::new();
     let first = dir.open().await;
     committed(&*first, commit(1).on("tally:a", 0, 1)).await;
@@ -78,12 +78,12 @@ async fn of_two_programs_on_one_path_only_the_one_whose_file_lies_there_acknowle
     let third = dir.open().await;
     assert_eq!(third.head().await.unwrap(), acknowledged.head);
     committed(&*second, commit(3).on("tally:a", 2, 1)).await;
-    assert_eq!(third.integrity().await.unwrap(), Vec::new());
+    assert_eq!(third.check_integrity().await.unwrap(), Vec::new());
 }
 
-/// SQLite would begin a new log, and remove with the -wal file what was acknowledged.
+/// SQLite would create a new log, and delete acknowledged commits with the -wal file.
 #[tokio::test]
-async fn no_new_log_is_begun_beside_the_wal_of_one_that_was_moved_away() {
+async fn no_new_log_is_created_beside_the_wal_of_one_that_was_moved_away() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -91,14 +91,14 @@ async fn no_new_log_is_begun_beside_the_wal_of_one_that_was_moved_away() {
     let aside = dir.0.path().join("aside");
     fs::rename(&file, &aside).unwrap();
     let refused = reason(open_at(&file, true).await);
-    assert!(refused.contains("log.db-wal is: move the file back"), "{refused}");
+    assert!(refused.contains("log.db-wal does: move the file back"), "{refused}");
     assert!(!file.exists() && wal.exists());
     fs::rename(&aside, &file).unwrap();
     assert_eq!(log(&*dir.open().await).await.len(), 1);
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
 }
 
-/// A store whose writer does `work` once while a transaction is open.
+/// A store whose writer runs `work` once while a transaction is open.
 async fn open_with<F: FnOnce() + Send + 'static>(dir: &TestDirectory, work: F) -> Arc<dyn Store> {
     let hook: Arc<Mutex<Option<F>>> = Arc::default();
     let clock = {
@@ -130,14 +130,14 @@ async fn a_log_that_is_removed_during_a_commit_leaves_its_outcome_unknown() {
     let sent = batch([commit(2).fresh().on("tally:a", 1, 1)]);
     let lost = store.append(sent.clone()).await;
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
-    // Sent again it is found, although its id is new: a sending of it was lost.
+    // The second attempt finds it, although its id is new: an answer was lost.
     fs::rename(&aside, dir.log()).unwrap();
-    let receipt = duplicate(store.append(sent.again()).await.unwrap()[0]);
+    let receipt = duplicate(store.append(sent.resent()).await.unwrap()[0]);
     assert_eq!((receipt.first_position, log(&*store).await.len()), (2, 2));
 }
 
 #[tokio::test]
-async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outcome() {
+async fn an_append_under_a_write_lock_whose_log_is_removed_meanwhile_has_an_unknown_outcome() {
     let dir = TestDirectory::new();
     let store = open_with(&dir, swap(&dir.log(), &dir.0.path().join("aside"))).await;
     let session = store.write_lock(Duration::from_secs(5), Duration::from_secs(5)).await.unwrap();
@@ -145,9 +145,9 @@ async fn an_exclusive_append_whose_log_is_removed_meanwhile_has_an_unknown_outco
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
 }
 
-/// A link to the log is followed: its -wal lies beside the file that it leads to.
+/// A symbolic link to the log is followed: the -wal is beside the link's target.
 #[tokio::test]
-async fn a_log_behind_a_link_is_used_and_a_link_that_leads_elsewhere_is_noticed() {
+async fn a_log_behind_a_link_is_used_and_a_changed_link_is_detected() {
     let (dir, far) = (TestDirectory::new(), TestDirectory::new());
     far.open().await.close().await;
     std::os::unix::fs::symlink(far.log(), dir.log()).unwrap();

@@ -1,4 +1,4 @@
-//! X1, X2: several processes, and their sudden deaths.
+//! Missions X1 and X2: several processes, some of which are killed.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{TestDirectory, open_at};
 use crate::store::conformance::bench::{aggregate, append, assert_in_order, batch, commit, committed, log};
 use crate::store::{Outcome, StoreError};
 
-/// Starts a process that appends to `name` until it is killed, writing a line for each receipt.
+/// Starts a process that appends to `name` until it is killed, and prints a line for each receipt.
 fn writer(dir: &TestDirectory, name: &str) -> Child {
     let test = "store::sqlite::tests::processes::writes_until_it_is_killed";
     Command::new(std::env::current_exe().unwrap())
@@ -46,13 +46,13 @@ async fn writes_until_it_is_killed() {
     }
 }
 
-/// The receipts that a process wrote before it was killed.
+/// The receipts that a process printed before it was killed.
 fn receipts(child: &mut Child) -> Vec<(usize, String)> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines
         .map_while(Result::ok)
         .filter_map(|line| {
-            // The test harness writes its own words before the first.
+            // The test harness prints its own text before the first line.
             let mut words = line.split("receipt ").nth(1)?.split(' ');
             let (position, id) = (words.next()?.parse().ok()?, words.next()?.to_owned());
             (id.len() == 36).then_some((position, id))
@@ -60,15 +60,16 @@ fn receipts(child: &mut Child) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// X1, A11: kill -9 at any moment: no gap, nothing that was answered is lost, no half commit, no starved process.
+/// Missions X1 and A11: after kill -9 at any moment there is no gap, no lost receipt, no partial commit, no starved
+/// process.
 #[tokio::test]
-async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answered() {
+async fn killed_writers_leave_a_log_without_gaps_that_has_every_receipt() {
     let dir = TestDirectory::new();
     let mut acknowledged = [Vec::new(), Vec::new()];
     for round in 0..5 {
         let mut children = [writer(&dir, "tally:one"), writer(&dir, "tally:two")];
         tokio::time::sleep(Duration::from_millis(400 + round * 73)).await;
-        // A third process, this one, gets its turn as well.
+        // A third process, this one, gets its share as well.
         let store = dir.open().await;
         committed(&*store, commit(round.into()).on(&format!("tally:{round}"), 0, 1)).await;
         for child in &mut children {
@@ -81,18 +82,22 @@ async fn killed_writers_leave_a_log_without_a_gap_that_has_all_they_were_answere
         let events = log(&*store).await;
         assert_in_order(&events);
         let written = |name: &str| events.iter().filter(|event| event.aggregate.id() == name).count();
-        assert_eq!((written("one") % 10, written("two") % 10), (0, 0), "a batch is there whole or not at all");
+        assert_eq!(
+            (written("one") % 10, written("two") % 10),
+            (0, 0),
+            "a batch is in the log as a whole or not at all"
+        );
         for (position, id) in acknowledged.iter().flatten() {
-            assert_eq!(events[position - 1].event_id.to_string(), *id, "what was answered is there");
+            assert_eq!(events[position - 1].event_id.to_string(), *id, "an event with a receipt is in the log");
         }
         assert_eq!(store.check_integrity().await.unwrap(), []);
     }
-    assert!(acknowledged.iter().all(|all| all.len() > 50), "each got its turns");
+    assert!(acknowledged.iter().all(|all| all.len() > 50), "each process got its share");
 }
 
-/// Guarantee 18: a program that knows no turns holds SQLite's own lock for a moment.
+/// Guarantee 18: a program that does not use the file lock holds SQLite's own lock for a moment.
 #[tokio::test]
-async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() {
+async fn the_writer_waits_for_another_program_that_holds_sqlites_lock() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     let raw = dir.raw();
@@ -109,19 +114,19 @@ async fn a_foreign_program_that_holds_sqlites_lock_for_a_moment_is_waited_for() 
     assert!(refusal[0].is_committed());
 }
 
-/// A batch that writes nothing waits for nobody's turn.
+/// A batch that writes nothing needs no lock.
 #[tokio::test]
-async fn a_refusal_is_answered_while_another_process_holds_the_turn() {
+async fn a_refusal_is_answered_while_another_process_holds_the_lock() {
     let dir = TestDirectory::new();
     let (store, other) = (dir.open().await, dir.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let session = other.write_lock(Duration::from_secs(5), Duration::from_secs(20)).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(5), append(&*store, [commit(2).read("tally:a", 1)]));
-    assert!(!answer.await.unwrap()[0].poisons());
+    assert!(answer.await.unwrap()[0].is_committed());
     drop(session);
 }
 
-/// Whatever the clock does, the writer answers and goes on.
+/// The writer answers and continues after a panic of the clock.
 #[tokio::test]
 async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
     let dir = TestDirectory::new();
@@ -129,7 +134,7 @@ async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
     let clock = {
         let broken = broken.clone();
         std::sync::Arc::new(move || {
-            assert!(!broken.load(std::sync::atomic::Ordering::SeqCst), "the clock stands still");
+            assert!(!broken.load(std::sync::atomic::Ordering::SeqCst), "the clock is broken");
             jiff::Timestamp::now()
         })
     };
@@ -137,7 +142,7 @@ async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
     let url = format!("sqlite://{}", dir.log().display());
     let store = crate::store::open(&url, options).await.unwrap();
     match store.append(batch([commit(1).on("tally:a", 0, 1)])).await {
-        Err(StoreError::Database { source, .. }) => assert!(source.to_string().contains("stands still")),
+        Err(StoreError::Database { source, .. }) => assert!(source.to_string().contains("is broken")),
         other => panic!("it must be an error: {other:?}"),
     }
     broken.store(false, std::sync::atomic::Ordering::SeqCst);

@@ -1,10 +1,10 @@
-//! Who may use the files of a store, and what backups leave.
+//! Permissions of a store's files, and abandoned backups.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use super::super::permissions::distrust;
+use super::super::permissions::find_untrusted;
 use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{batch, commit, committed};
 
@@ -16,7 +16,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// All files of a directory, by name.
+/// The names of all files of a directory.
 fn names(dir: &TestDirectory) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir.0.path())
         .unwrap()
@@ -27,7 +27,7 @@ fn names(dir: &TestDirectory) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_files_of_a_store_and_its_backup_are_for_their_owner_alone() {
+async fn all_files_of_a_store_and_its_backup_are_private_to_their_owner() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -50,9 +50,9 @@ async fn all_files_of_a_store_and_its_backup_are_for_their_owner_alone() {
     }
 }
 
-/// As SQLite has it for the -wal and -shm files.
+/// Like SQLite's -wal and -shm files.
 #[tokio::test]
-async fn those_who_may_write_the_log_may_write_what_lies_beside_it() {
+async fn users_who_can_write_the_log_can_write_the_files_beside_it() {
     let dir = TestDirectory::new();
     dir.open().await.close().await;
     let lock = dir.0.path().join("log.db.lock");
@@ -72,9 +72,9 @@ async fn append_one(store: &dyn crate::store::Store) {
     committed(store, commit(next.into()).on(&format!("tally:{next}"), 0, 1)).await;
 }
 
-/// Earlier releases made them so: whoever may open a lock file may lock it, and then nobody writes.
+/// Earlier releases created them like this. A user who can open a lock file can lock it and block all writers.
 #[tokio::test]
-async fn a_lock_file_that_everybody_may_open_is_closed_to_them() {
+async fn a_lock_file_that_all_users_can_open_becomes_private() {
     let dir = TestDirectory::new();
     dir.open().await.close().await;
     let locks = ["log.db.lock", "log.db.lock-next"].map(|name| dir.0.path().join(name));
@@ -84,7 +84,7 @@ async fn a_lock_file_that_everybody_may_open_is_closed_to_them() {
 }
 
 #[tokio::test]
-async fn a_link_in_the_place_of_a_lock_is_not_followed() {
+async fn a_symbolic_link_instead_of_a_lock_file_is_not_followed() {
     let dir = TestDirectory::new();
     dir.open().await.close().await;
     let (lock, elsewhere) = (dir.0.path().join("log.db.lock"), dir.0.path().join("elsewhere"));
@@ -93,14 +93,15 @@ async fn a_link_in_the_place_of_a_lock_is_not_followed() {
     let store = dir.open().await;
     let refused = reason(store.append(batch([commit(1).on("tally:a", 0, 1)])).await);
     assert!(refused.contains("log.db.lock") && refused.contains("remove it"), "{refused}");
-    assert!(!elsewhere.exists(), "nothing is made where a link leads");
+    assert!(!elsewhere.exists(), "no file is created at the target of a link");
     fs::remove_file(&lock).unwrap();
     append_one(&*store).await;
 }
 
-/// Root alone can give files away: another user sees only that his own are taken.
+/// Only root can change a file's owner. Run by another user, the test checks only that the user's own files are
+/// accepted.
 #[tokio::test]
-async fn files_of_a_stranger_are_refused_where_strangers_may_put_them() {
+async fn files_of_another_user_are_refused_in_a_directory_that_others_can_write() {
     const STRANGER: u32 = 12_345;
     let dir = TestDirectory::new();
     dir.open().await.close().await;
@@ -114,7 +115,7 @@ async fn files_of_a_stranger_are_refused_where_strangers_may_put_them() {
             if root {
                 chown(file, Some(STRANGER), Some(STRANGER)).unwrap();
             }
-            let found = distrust(file, &dir.log()).unwrap();
+            let found = find_untrusted(file, &dir.log()).unwrap();
             assert_eq!(found.is_some(), refused, "{} in {mode:o}: {found:?}", file.display());
             if refused && mode == 0o777 {
                 let appended = match open_at(&dir.log(), true).await {
@@ -133,7 +134,7 @@ async fn files_of_a_stranger_are_refused_where_strangers_may_put_them() {
 }
 
 #[tokio::test]
-async fn what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_not() {
+async fn the_next_backup_removes_files_of_a_killed_one_and_keeps_those_of_a_running_one() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     let part = |digit: &str| dir.0.path().join(format!("old.db.{}.part", digit.repeat(32)));
@@ -153,13 +154,13 @@ async fn what_a_killed_backup_left_is_removed_by_the_next_and_one_under_way_is_n
         let parts = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap());
         let mine: Vec<_> = parts.filter(|entry| is_part(entry.file_name().to_str().unwrap())).collect();
         assert_eq!(mine.len(), 1);
-        assert_eq!(mode(&mine[0].path()), 0o700, "nobody else looks into it");
+        assert_eq!(mode(&mine[0].path()), 0o700, "only this user can enter it");
     };
     store.backup(&copy, Box::new(look)).await.unwrap();
     let left: Vec<_> = names(&dir).into_iter().filter(|name| name.ends_with(".part")).collect();
     assert_eq!(left, [part("b").file_name().unwrap().to_str().unwrap()]);
     let refused = store.backup(&copy, Box::new(|_, _| {})).await.unwrap_err();
-    assert!(format!("{refused:?}").contains("is there already"), "{refused:?}");
+    assert!(format!("{refused:?}").contains("exists already"), "{refused:?}");
     drop(under_way);
     store.backup(&dir.0.path().join("next.db"), Box::new(|_, _| {})).await.unwrap();
     assert!(!names(&dir).iter().any(|name| name.ends_with(".part")));

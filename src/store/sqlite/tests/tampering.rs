@@ -1,4 +1,4 @@
-//! J9, guarantee 14: edits by raw SQL are refused, and found where the triggers were taken away for them.
+//! Mission J9, Guarantee 14: edits by raw SQL are refused, and detected if the triggers were removed for them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::TestDirectory;
 use crate::events::Types;
 use crate::store::check::check;
-use crate::store::check::tests::{self, EDITS, Edited, Shown::Found, each_edit_is_shown_as_it_says, filled, found};
+use crate::store::check::tests::{
+    self, EDITS, Edited, Shown::Found, each_edit_is_detected_as_listed, filled, found,
+};
 use crate::store::conformance::bench::{commit, committed, id};
 use crate::store::sqlite::database_file::LOG;
 use crate::store::{FindingKind, Store};
@@ -49,7 +51,7 @@ async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
     assert_eq!(store.head().await.unwrap().position, 7);
 }
 
-/// Edits the log with all triggers away, and puts them back.
+/// Removes all triggers, edits the log, and creates the triggers again.
 fn edit(raw: &Connection, sql: &str) {
     const TRIGGERS: &str = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'";
     let triggers: Vec<(String, String)> = raw
@@ -97,12 +99,12 @@ impl Edited for TestDirectory {
 }
 
 #[tokio::test]
-async fn each_edit_of_rows_is_found_or_named_as_not_covered() {
-    each_edit_is_shown_as_it_says(TestDirectory::new, EDITS).await;
+async fn each_edit_of_rows_is_detected_or_listed_as_not_covered() {
+    each_edit_is_detected_as_listed(TestDirectory::new, EDITS).await;
 }
 
 #[tokio::test]
-async fn each_edit_of_this_store_alone_is_found() {
+async fn each_edit_specific_to_sqlite_is_detected() {
     const PROTECTION: FindingKind = FindingKind::Protection;
     let edits = [
         (
@@ -130,16 +132,16 @@ async fn each_edit_of_this_store_alone_is_found() {
         ("ALTER TABLE events ADD COLUMN more TEXT", Found(PROTECTION, "table events was changed")),
         ("ALTER TABLE commands ADD COLUMN more TEXT", Found(PROTECTION, "table commands was changed")),
     ];
-    each_edit_is_shown_as_it_says(TestDirectory::new, &edits).await;
+    each_edit_is_detected_as_listed(TestDirectory::new, &edits).await;
 }
 
 #[tokio::test]
-async fn a_cut_tail_is_shown_by_a_checkpoint() {
-    tests::a_cut_tail_is_shown_by_a_checkpoint(TestDirectory::new()).await;
+async fn a_cut_tail_is_detected_by_a_checkpoint() {
+    tests::a_cut_tail_is_detected_by_a_checkpoint(TestDirectory::new()).await;
 }
 
 #[tokio::test]
-async fn a_missing_or_changed_trigger_is_found() {
+async fn a_missing_or_changed_trigger_is_detected() {
     let dir = TestDirectory::new();
     let store = dir.open().await;
     filled(&*store).await;
@@ -150,7 +152,7 @@ async fn a_missing_or_changed_trigger_is_found() {
     assert_eq!(findings, ["the trigger events_stay is missing", "the trigger events_remain was changed"]);
 }
 
-/// Around a row that cannot be read, all others are looked at, and each once.
+/// Every other row around an unreadable one is checked, exactly once.
 #[tokio::test]
 async fn an_unreadable_row_hides_no_other() {
     let dir = TestDirectory::new();

@@ -125,7 +125,7 @@ impl Views for SqliteViews {
         }
         let key = name.to_owned();
         let made = self.write(move |connection| generations::ensure_live(connection, &key, version)).await?;
-        made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no generation although one was made")))
+        made.ok_or_else(|| StoreError::failed(DOING, format!("`{name}` has no generation although one was made")))
     }
 
     async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError> {
@@ -155,7 +155,7 @@ impl Views for SqliteViews {
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
         let key = name.to_owned();
         let made = self.write(move |connection| generations::shadow(connection, &key, version).map(Some)).await?;
-        made.ok_or_else(|| super::fault::told(DOING, format!("`{name}` has no shadow although one was made")))
+        made.ok_or_else(|| StoreError::failed(DOING, format!("`{name}` has no shadow although one was made")))
     }
 
     async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError> {
@@ -169,7 +169,7 @@ impl Views for SqliteViews {
         let done = self.write(move |connection| generations::discard(connection, &discarded)).await?;
         done.ok_or_else(|| {
             let GenerationId { name, generation, .. } = generation_id;
-            super::fault::told(
+            StoreError::failed(
                 "discarding a generation",
                 format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
             )

@@ -5,11 +5,10 @@ use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::append::roll_back;
-use super::super::fault::told;
 use super::super::file_connection::FileConnection;
 use super::super::location::FileLocation;
 use super::super::pool::{Loan, blocking};
-use super::database_file::ViewsFile;
+use super::file::ViewsFile;
 use super::statement::Statement;
 use super::{DOING, generations, names};
 use crate::events::LogPosition;
@@ -76,11 +75,14 @@ impl SqliteTransaction {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let open = self.open.take().ok_or_else(|| told(DOING, "the transaction was given up"))?;
+        let open = self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))?;
         let (open, result) = blocking(DOING, move || {
             let result = work(open.connection()?);
             if open.connection()?.is_autocommit() {
-                return Err(told(DOING, "a statement ended the transaction: leave that to its owner"));
+                return Err(StoreError::failed(
+                    DOING,
+                    "a statement ended the transaction: leave that to its owner",
+                ));
             }
             Ok((open, result))
         })
@@ -133,7 +135,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        let open = self.open.take().ok_or_else(|| told(DOING, "the transaction was given up"))?;
+        let open = self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))?;
         let location = self.location.clone();
         blocking(DOING, move || open.commit(&location)).await
     }
@@ -150,7 +152,8 @@ impl SqliteViewSnapshot {
         let connection = loan.connection()?;
         let live = connection.execute_batch("BEGIN").and_then(|()| generations::live(connection, name, version));
         let live = live.map_err(|error| loan.location().fault("reading the views", error))?;
-        let (generation_id, head) = live.ok_or_else(|| told("reading the views", format!("`{name}` is gone")))?;
+        let (generation_id, head) =
+            live.ok_or_else(|| StoreError::failed("reading the views", format!("`{name}` is gone")))?;
         Ok(Self { prefix: names::prefix(&generation_id), head, loan: Some(loan) })
     }
 }
@@ -170,7 +173,8 @@ impl ViewSnapshot for SqliteViewSnapshot {
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
-        let loan = self.loan.take().ok_or_else(|| told("reading the views", "the snapshot was given up"))?;
+        let loan =
+            self.loan.take().ok_or_else(|| StoreError::failed("reading the views", "the snapshot was given up"))?;
         let sql = sql.to_owned();
         let (loan, result) = blocking("reading the views", move || {
             let connection = loan.connection()?;

@@ -5,13 +5,11 @@ mod cells;
 mod dropping;
 mod failing;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use annals_test_postgres::Fresh;
 use async_trait::async_trait;
-use jiff::Timestamp;
 use sqlx::Executor;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -21,8 +19,8 @@ use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, Finding, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store,
-    StoreError, Transaction, Views, WriteLock,
+    Batch, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store, StoreError,
+    Transaction, Views, WriteLock,
 };
 
 /// A schema of its own, with the tables of the views alone.
@@ -125,29 +123,20 @@ impl Store for ViewsAlone {
     async fn find_commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         no_log!()
     }
-    async fn position_at(&self, _: Timestamp) -> Result<u64, StoreError> {
-        no_log!()
-    }
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.0.snapshot(aggregate).await
+        self.0.load_snapshot(aggregate).await
     }
     async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         self.0.save_snapshot(aggregate, snapshot).await
     }
     async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.0.snapshots().await
+        self.0.list_snapshots().await
     }
     async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         self.0.delete_snapshots().await
     }
     fn views(&self) -> Arc<dyn Views> {
         self.0.clone()
-    }
-    async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        no_log!()
-    }
-    async fn backup(&self, _: &Path, _: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
-        no_log!()
     }
     fn describe(&self) -> String {
         no_log!()
@@ -187,25 +176,25 @@ macro_rules! cases {
 }
 
 cases! {
-    a_projection_begins_at_nothing_with_generation_one,
+    a_projection_begins_at_position_zero_with_generation_one,
     effect_and_checkpoint_are_committed_together,
     a_dropped_transaction_leaves_neither_effect_nor_checkpoint,
-    a_checkpoint_that_somebody_else_moved_fences_the_transaction_off,
+    a_checkpoint_moved_by_another_process_fences_off_the_transaction,
     placeholders_are_bound_by_their_numbers,
     rows_are_written_and_read_in_bulk,
-    a_failed_statement_is_an_error_that_shows_it,
-    a_shadow_is_built_beside_the_live_generation_and_switched_to,
-    a_shadow_behind_the_live_generation_is_not_switched_to,
-    a_rebuild_takes_up_the_shadow_left_behind,
-    a_discarded_generation_is_gone_and_the_live_one_cannot_be,
+    the_error_of_a_failed_statement_contains_it,
+    a_rebuild_is_made_beside_the_live_generation_and_then_switched,
+    a_rebuild_behind_the_live_generation_is_not_switched,
+    a_rebuild_continues_an_abandoned_one,
+    a_discarded_generation_is_deleted_and_the_live_one_cannot_be_discarded,
     a_snapshot_of_a_view_is_of_one_moment,
-    projections_of_any_name_and_version_are_kept_apart,
+    projections_of_any_name_and_version_are_separate,
     a_note_is_kept_for_every_handle_until_it_is_cleared,
-    owners_share_the_projections_out_evenly_and_never_one_between_two,
-    what_a_dead_owner_led_is_free_after_its_term_and_not_before,
-    who_leaves_lets_go_at_once,
-    an_owner_leads_what_it_alone_wants_and_no_projection_is_left_alone,
-    owners_that_call_at_once_wait_for_each_other_and_share_nothing,
+    owners_get_even_shares_and_each_projection_has_one_leader,
+    leases_of_a_dead_owner_become_free_after_their_term_and_not_before,
+    an_owner_that_leaves_releases_its_leases_at_once,
+    every_wanted_projection_gets_a_leader_that_wants_it,
+    concurrent_owners_never_share_a_projection,
     all_generations_are_listed_with_their_leaders,
-    a_version_is_pruned_only_when_nobody_leads_it,
+    a_version_is_pruned_only_without_a_lease,
 }
