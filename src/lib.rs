@@ -14,6 +14,7 @@
 //! - `http`: its door for other programs, and its page for people
 //! - `cli`: its command line
 //! - [`testing`]: given, when, then; a clock; soundness; the lock file of event shapes
+//! - [`guide`]: the guide in steps, in the documentation only
 //!
 //! Arrows run one way: cli → http → app → projections, commands → aggregates → store → events.
 
@@ -26,6 +27,8 @@ pub mod cli;
 pub mod commands;
 mod digest;
 pub mod events;
+#[cfg(doc)]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod projections;

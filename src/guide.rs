@@ -1,0 +1,30 @@
+//! The guide, in steps: short chapters, in each of which you do something.
+//!
+//! The running example is a bank. Its code after the second chapter is `docs/guide/bank.rs`, on which the other chapters
+//! build. All code of the guide is compiled and run by `cargo test --doc --all-features`.
+
+#[doc = include_str!("../docs/guide/first-application.md")]
+#[cfg(any(not(doctest), feature = "cli"))]
+pub mod chapter_1_first_application {}
+
+#[doc = include_str!("../docs/guide/several-aggregates.md")]
+pub mod chapter_2_several_aggregates {}
+
+#[doc = include_str!("../docs/guide/event-versions.md")]
+pub mod chapter_3_event_versions {}
+
+#[doc = include_str!("../docs/guide/views.md")]
+pub mod chapter_4_views {}
+
+#[doc = include_str!("../docs/guide/reading.md")]
+pub mod chapter_5_reading {}
+
+#[doc = include_str!("../docs/guide/http.md")]
+#[cfg(any(not(doctest), feature = "http"))]
+pub mod chapter_6_http {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod chapter_7_testing {}
+
+#[doc = include_str!("../docs/guide/production.md")]
+pub mod chapter_8_production {}
