@@ -245,6 +245,40 @@ fn the_index_of_decisions_lists_every_record() {
     assert_none(findings, "One line for each record.");
 }
 
+#[test]
+fn the_files_that_papers_name_exist() {
+    let file =
+        Regex::new(r"`?((?:src|tests|examples|docs|macros|scripts|bench)/[A-Za-z0-9_./-]*[A-Za-z0-9_/])").unwrap();
+    let papers = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/versions.md"];
+    let mut findings = Vec::new();
+    for paper in papers {
+        let text = fs::read_to_string(root().join(paper)).unwrap();
+        let named = file.captures_iter(&text).map(|found| found[1].to_owned());
+        let gone = named.filter(|path| !root().join(path).exists());
+        findings.extend(gone.map(|path| format!("{paper}: `{path}` does not exist")));
+    }
+    assert_none(findings, "Name the file where it is now.");
+}
+
+/// The guide shows parts of its program as `rust,ignore`; the other code of the guide is run as it is.
+#[test]
+fn what_the_guide_shows_of_its_program_is_in_the_program() {
+    let program = fs::read_to_string(root().join("docs/guide/bank.rs")).unwrap();
+    let mut findings = Vec::new();
+    for chapter in ["several-aggregates", "views"] {
+        let path = format!("docs/guide/{chapter}.md");
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let shown: Vec<_> = text.split("```rust,ignore\n").skip(1).collect();
+        assert!(!shown.is_empty(), "{path} shows nothing of the program");
+        for part in shown.iter().filter_map(|part| part.split("```").next()) {
+            if !program.contains(part) {
+                findings.push(format!("{path}: not in docs/guide/bank.rs:\n{part}"));
+            }
+        }
+    }
+    assert_none(findings, "Show the program as it is.");
+}
+
 /// The anchors of a paper's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
