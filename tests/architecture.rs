@@ -1,10 +1,11 @@
-//! Arrows between the rooms run one way: cli → http → app → projections, commands → aggregates → store → events.
+//! Checks the structure: dependencies between modules run one way (cli → http → app → projections, commands → aggregates →
+//! store → events), files stay short, and the core has no user interface dependency.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room, and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 9] = [
+/// A module, and the modules that it may use.
+const MODULES: [(&str, &[&str]); 9] = [
     ("events", &[]),
     ("store", &["events"]),
     ("aggregates", &["store", "events"]),
@@ -33,7 +34,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Code without comments and without the unit tests at its end, which may use what they like.
+/// The code of a file without comments and without the unit tests at its end, which may use every module.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
@@ -41,17 +42,17 @@ fn code(file: &Path) -> String {
 }
 
 #[test]
-fn arrows_between_rooms_run_one_way() {
+fn dependencies_between_modules_run_one_way() {
     let mut wrong = Vec::new();
-    for (room, allowed) in ROOMS {
-        for file in sources(&src().join(room)) {
+    for (module, allowed) in MODULES {
+        for file in sources(&src().join(module)) {
             let for_tests = ["tests", "tests.rs", "fixture"];
             if file.components().any(|part| for_tests.iter().any(|name| part.as_os_str() == *name)) {
                 continue;
             }
             let code = code(&file);
-            for (other, _) in ROOMS {
-                if other != room && !allowed.contains(&other) && code.contains(&format!("crate::{other}")) {
+            for (other, _) in MODULES {
+                if other != module && !allowed.contains(&other) && code.contains(&format!("crate::{other}")) {
                     wrong.push(format!("{} uses {other}", file.display()));
                 }
             }
@@ -60,12 +61,12 @@ fn arrows_between_rooms_run_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Missions P7 and J11: deciding and storing know nothing of auditing, presenting or counting; nor does an application
-/// that is audited, presented and counted.
+/// Missions P7 and J11: modules that decide and store do not use auditing, presenting or metrics; nor does the code of an
+/// application.
 #[test]
-fn no_domain_room_knows_of_auditing() {
-    for room in ["events", "store", "aggregates", "commands", "../examples/job_server/src"] {
-        for file in sources(&src().join(room)) {
+fn domain_code_does_not_use_auditing() {
+    for module in ["events", "store", "aggregates", "commands", "../examples/job_server/src"] {
+        for file in sources(&src().join(module)) {
             let code = code(&file);
             for word in ["audit::", "metrics::", "presenter::"] {
                 assert!(!code.contains(word), "{} names {word}", file.display());
@@ -83,7 +84,7 @@ fn no_file_grows_past_400_lines() {
     }
 }
 
-/// Mission P25: what draws, serves or prints for people comes only with the features that ask for it.
+/// Mission P25: crates for pages, plots, terminals and servers are compiled only with the features that need them.
 #[test]
 fn the_core_has_no_dependency_for_pages_plots_or_terminals() {
     let tree = |features: &str| {
@@ -112,16 +113,16 @@ fn the_core_has_no_dependency_for_pages_plots_or_terminals() {
         let crates = tree(core);
         assert!(crates.contains(&"serde".to_owned()), "{crates:?}");
         for name in FOR_PEOPLE {
-            assert!(!crates.contains(&name.to_owned()), "features `{core}` bring {name}");
+            assert!(!crates.contains(&name.to_owned()), "features `{core}` depend on {name}");
         }
         for name in &crates {
             let draws =
                 ["web-sys", "js-sys", "image", "cytoscape", "d3", "egui", "iced", "wgpu", "petgraph", "ratatui"];
-            assert!(!draws.contains(&name.as_str()), "features `{core}` bring {name}");
+            assert!(!draws.contains(&name.as_str()), "features `{core}` depend on {name}");
         }
     }
     let whole = tree("cli,http,sqlite,postgres");
     for name in FOR_PEOPLE {
-        assert!(whole.contains(&name.to_owned()), "{name} is no dependency any more: take it from this list");
+        assert!(whole.contains(&name.to_owned()), "{name} is no dependency any more: remove it from this list");
     }
 }
