@@ -1,5 +1,4 @@
-//! Commands: every cell of the table, competitors taking turns, run after run. With projections following and without
-//! (mission D17).
+//! Measures commands, with and without running projections (Mission D17). The competitors alternate in each run.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,21 +9,22 @@ use crate::catalogue::Entry;
 use crate::child;
 use crate::peers::Peers;
 use crate::session::Session;
+use crate::table::counted;
 use crate::workload::Workload;
 
-/// One row of the table: a workload, so many callers, a competitor.
+/// One row of the table: a workload, a number of callers, a competitor.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub workload: Workload,
     pub callers: u64,
     pub entry: Entry,
-    /// One for each run.
+    /// One result for each run.
     pub runs: Vec<Appended>,
-    /// Why there is none, or not from every run.
+    /// Why results are missing.
     pub missing: Option<String>,
 }
 
-/// What was measured so far, in the order of the table.
+/// The results so far.
 #[derive(Debug, Default)]
 pub struct Results {
     rows: Vec<Row>,
@@ -37,7 +37,7 @@ impl Results {
         &self.rows
     }
 
-    /// The row of this competitor in the same cell.
+    /// The row of another competitor with the same workload and callers.
     pub fn beside(&self, workload: Workload, callers: u64, name: &'static str) -> Option<&Row> {
         self.index.get(&(workload, callers, name)).and_then(|index| self.rows.get(*index))
     }
@@ -52,7 +52,7 @@ impl Results {
     }
 }
 
-/// Measures them all.
+/// Measures all workloads.
 pub async fn run(
     session: &Session,
     peers: &Peers,
@@ -60,18 +60,23 @@ pub async fn run(
     arguments: &Arguments,
     results: &mut Results,
 ) {
-    // Who cannot take part here is not asked again.
-    let mut left_out: BTreeMap<&str, String> = BTreeMap::new();
+    // A competitor that cannot run here is skipped in later runs.
+    let mut skipped: BTreeMap<&str, String> = BTreeMap::new();
     let cells = cells(arguments);
     for run in 1..=arguments.runs {
         for (workload, callers) in &cells {
             for entry in entries.iter().filter(|entry| entry.takes(*workload)) {
                 let row = results.row(*workload, *callers, entry);
-                if let Some(why) = left_out.get(entry.name) {
-                    row.missing = Some(format!("left out: {why}"));
+                if let Some(why) = skipped.get(entry.name) {
+                    row.missing = Some(format!("skipped: {why}"));
                     continue;
                 }
-                eprint!("run {run}: {}, {callers} callers, {}: ", workload.title(), entry.name);
+                eprint!(
+                    "run {run}: {}, {}, {}: ",
+                    workload.title(),
+                    counted(*callers as f64, "caller"),
+                    entry.name
+                );
                 let load = workload.load(*callers, arguments.seconds);
                 match child::measure(session, peers, entry, Task::Append(load)).await {
                     Reply::Appended(appended) => {
@@ -79,15 +84,15 @@ pub async fn run(
                         row.runs.push(appended);
                     }
                     Reply::LeftOut(why) => {
-                        eprintln!("left out: {why}");
-                        row.missing = Some(format!("left out: {why}"));
-                        left_out.insert(entry.name, why);
+                        eprintln!("skipped: {why}");
+                        row.missing = Some(format!("skipped: {why}"));
+                        skipped.insert(entry.name, why);
                     }
                     Reply::Failed(why) => {
                         eprintln!("failed: {why}");
                         row.missing = Some(format!("failed: {why}"));
                     }
-                    other => row.missing = Some(format!("failed: an answer to another question: {other:?}")),
+                    other => row.missing = Some(format!("failed: unexpected reply {other:?}")),
                 }
             }
         }

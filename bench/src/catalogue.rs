@@ -1,24 +1,24 @@
-//! Who takes part, and in what.
+//! The competitors, and the workloads that each runs.
 
 use annals_bench_driver::BoxError;
 
 use crate::workload::Workload;
 
-/// What a competitor stores in.
+/// The database of a competitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
     Postgres,
     Sqlite,
 }
 
-/// What a competitor is.
+/// The kind of a competitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// annals, no projection following.
+    /// annals without running projections.
     Annals,
-    /// annals, with all of them following.
+    /// annals with all projections running.
     Following,
-    /// A framework of others: the program that measures it.
+    /// Another framework, and the program that measures it.
     Peer(&'static str),
     /// The database alone.
     Floor,
@@ -38,38 +38,38 @@ use Role::{Annals, Floor, Following, Peer};
 
 const CQRS: Role = Peer("annals-bench-cqrs");
 
-/// All of them, in the order of the table.
+/// All competitors, in the order of the table.
 #[rustfmt::skip]
 const ALL: [Entry; 13] = [
-    Entry { name: "postgres-insert", title: "floor: one INSERT a command", database: Postgres, role: Floor },
+    Entry { name: "postgres-insert", title: "floor: one INSERT per command", database: Postgres, role: Floor },
     Entry { name: "postgres-select-insert", title: "floor: SELECT + INSERT", database: Postgres, role: Floor },
     Entry { name: "annals-postgres", title: "**annals, PostgreSQL**", database: Postgres, role: Annals },
-    Entry { name: "annals-postgres-following", title: "**annals, PostgreSQL**, 3 projections following", database: Postgres, role: Following },
+    Entry { name: "annals-postgres-following", title: "**annals, PostgreSQL**, 3 projections running", database: Postgres, role: Following },
     Entry { name: "postgres-es", title: "cqrs-es + postgres-es, no view", database: Postgres, role: CQRS },
     Entry { name: "postgres-es-view", title: "cqrs-es + postgres-es, one view", database: Postgres, role: CQRS },
     Entry { name: "disintegrate", title: "disintegrate-postgres", database: Postgres, role: Peer("annals-bench-disintegrate") },
     Entry { name: "eventcore", title: "eventcore-postgres", database: Postgres, role: Peer("annals-bench-eventcore") },
     Entry { name: "sqlite-insert", title: "floor: raw SQLite, read + insert", database: Sqlite, role: Floor },
     Entry { name: "annals-sqlite", title: "**annals, SQLite**", database: Sqlite, role: Annals },
-    Entry { name: "annals-sqlite-following", title: "**annals, SQLite**, 3 projections following", database: Sqlite, role: Following },
+    Entry { name: "annals-sqlite-following", title: "**annals, SQLite**, 3 projections running", database: Sqlite, role: Following },
     Entry { name: "sqlite-es", title: "cqrs-es + sqlite-es, FULL", database: Sqlite, role: CQRS },
     Entry { name: "sqlite-es-view", title: "cqrs-es + sqlite-es, FULL, one view", database: Sqlite, role: CQRS },
 ];
 
-/// Those whose names are, or begin with, one of these; all of them if there is none.
+/// The competitors with these names or prefixes of names; all competitors if the list is empty.
 ///
 /// # Errors
-/// When one of these is no competitor's.
+/// When a name is unknown.
 pub fn chosen(only: &[String]) -> Result<Vec<Entry>, BoxError> {
     for prefix in only {
         if !ALL.iter().any(|entry| entry.name.starts_with(prefix.as_str())) {
             let names: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
-            return Err(format!("no competitor is called {prefix}; there are: {}", names.join(", ")).into());
+            return Err(format!("there is no competitor `{prefix}`; there are: {}", names.join(", ")).into());
         }
     }
     let wanted = |entry: &Entry| {
         only.is_empty() || only.iter().any(|word| entry.name == word) || {
-            // A word that is somebody's whole name means nobody else.
+            // A whole name is not a prefix of other names.
             let prefix = |word: &String| {
                 entry.name.starts_with(word.as_str()) && !ALL.iter().any(|other| other.name == word)
             };
@@ -80,7 +80,7 @@ pub fn chosen(only: &[String]) -> Result<Vec<Entry>, BoxError> {
 }
 
 impl Entry {
-    /// Whether it takes part in this.
+    /// Whether it runs this workload.
     pub fn takes(&self, workload: Workload) -> bool {
         match workload {
             Workload::Spread | Workload::Hot | Workload::Five => true,
@@ -89,22 +89,22 @@ impl Entry {
         }
     }
 
-    /// Whether it can make a view anew.
+    /// Whether it can rebuild a view.
     pub fn rebuilds(&self) -> bool {
         self.role == Annals || matches!(self.name, "postgres-es" | "sqlite-es")
     }
 
-    /// Whether something of it follows the log on its own.
+    /// Whether its projections follow the log.
     pub fn follows(&self) -> bool {
         self.role == Following
     }
 
-    /// The same without anything that follows.
+    /// The same competitor without running projections.
     pub fn without_following(&self) -> Option<&'static str> {
         self.name.strip_suffix("-following")
     }
 
-    /// The floor and the stock framework on the same database: what its figures are set against.
+    /// The floor and the stock framework on the same database, for comparison.
     pub fn yardsticks(&self) -> (&'static str, &'static str) {
         match self.database {
             Postgres => ("postgres-insert", "postgres-es"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_name_means_one_and_a_beginning_means_all_that_begin_so() {
+    fn a_whole_name_selects_one_competitor_and_a_prefix_selects_all_with_it() {
         assert_eq!(names(&["postgres-es"]), ["postgres-es"]);
         assert_eq!(names(&["annals-sqlite", "annals-pos"]).len(), 3);
         assert_eq!(names(&[]).len(), ALL.len());

@@ -1,4 +1,4 @@
-//! Each measurement in a process of its own.
+//! Runs each measurement in its own process.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,13 +12,13 @@ use crate::catalogue::{Entry, Role};
 use crate::peers::Peers;
 use crate::session::{Place, Session};
 
-/// The word that makes this program measure instead of having it measured.
+/// The argument that makes this program run a measurement itself.
 pub const WORKER: &str = "worker";
 
-/// How much longer than its task a process may take: opening, counting, closing.
+/// Time for opening, counting and closing, beyond the time of the task.
 const GRACE: Duration = Duration::from_secs(120);
 
-/// Measures one thing in an empty place; what goes wrong is an answer too.
+/// Runs a task in an empty database. An error is a reply too.
 pub async fn measure(session: &Session, peers: &Peers, entry: &Entry, task: Task) -> Reply {
     let place = match session.fresh(entry.database).await {
         Ok(place) => place,
@@ -29,7 +29,7 @@ pub async fn measure(session: &Session, peers: &Peers, entry: &Entry, task: Task
     reply
 }
 
-/// Has a process do a task in this place.
+/// Runs a task in a new process in this place.
 pub async fn ask(peers: &Peers, entry: &Entry, place: &Place, task: Task) -> Reply {
     match answer(peers, entry, place, task).await {
         Ok(reply) => reply,
@@ -63,9 +63,9 @@ async fn answer(peers: &Peers, entry: &Entry, place: &Place, task: Task) -> Resu
         child.wait().await
     };
     let status = tokio::time::timeout(patience, done).await;
-    let status = status.map_err(|_| format!("no answer within {} s", patience.as_secs()))??;
+    let status = status.map_err(|_| format!("no reply within {} s", patience.as_secs()))??;
     match text.lines().last() {
-        Some(line) => serde_json::from_str(line).map_err(|error| format!("an unreadable answer: {error}").into()),
-        None => Err(format!("the process ended without an answer ({status})").into()),
+        Some(line) => serde_json::from_str(line).map_err(|error| format!("cannot parse the reply: {error}").into()),
+        None => Err(format!("the process ended without a reply ({status})").into()),
     }
 }

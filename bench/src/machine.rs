@@ -1,4 +1,4 @@
-//! On what it was measured: without it, a figure says nothing.
+//! The description of the machine and of the databases.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::arguments::Arguments;
 use crate::competitors;
 use crate::session::Session;
 
-/// The table's head; what makes figures worthless is said loudly.
+/// The head of the report, with warnings about settings that make the results meaningless.
 pub async fn header(session: &Session, arguments: &Arguments) -> String {
     let mut lines = vec![
         ("measured", format!("{}, annals {}", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"), revision())),
@@ -22,9 +22,9 @@ pub async fn header(session: &Session, arguments: &Arguments) -> String {
     let disk = file_system(session.directory());
     if disk.contains("tmpfs") {
         warnings
-            .push(format!("SQLite files lie on {disk}: nothing there is durable. Name a disk with --sqlite-dir"));
+            .push(format!("the SQLite files are on {disk}, which is not durable: give a disk with --sqlite-dir"));
     }
-    lines.push(("SQLite", sqlite(session).await.unwrap_or_else(|error| format!("not known: {error}"))));
+    lines.push(("SQLite", sqlite(session).await.unwrap_or_else(|error| format!("unknown: {error}"))));
     lines.push(("SQLite files on", disk));
     match postgres(session, &mut warnings).await {
         Ok(words) => lines.push(("PostgreSQL", words)),
@@ -51,7 +51,7 @@ fn revision() -> String {
         Some(revision) => {
             let clean =
                 git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
-            format!("{version} at {revision}{}", if clean { "" } else { " with changes that are not committed" })
+            format!("{version} at {revision}{}", if clean { "" } else { " with uncommitted changes" })
         }
         None => version.to_owned(),
     }
@@ -67,7 +67,7 @@ fn processor() -> String {
     format!("{cores} cores, {model}, load {load} before the start, {}", std::env::consts::OS)
 }
 
-/// What annals itself says of its store, and what SQLite is linked.
+/// The description of the store by annals, and the linked version of SQLite.
 async fn sqlite(session: &Session) -> Result<String, BoxError> {
     let directory = tempfile::tempdir_in(session.directory())?;
     let described = competitors::describe(&format!("sqlite://{}/described.db", directory.path().display())).await?;
@@ -83,17 +83,17 @@ async fn postgres(session: &Session, warnings: &mut Vec<String>) -> Result<Strin
     {
         let value = show(&mut connection, name).await?;
         if matches!(name, "fsync" | "synchronous_commit" | "full_page_writes") && value != "on" {
-            warnings.push(format!("PostgreSQL runs with {name}={value}: what it acknowledges is not durable"));
+            warnings.push(format!("PostgreSQL runs with {name}={value}: acknowledged commits are not durable"));
         }
         let _ = write!(words, ", {name}={value}");
     }
-    // Only a superuser is told, and only on this machine it means anything.
+    // Only a superuser can read it, and it is meaningful only on this machine.
     if let Ok(directory) = show(&mut connection, "data_directory").await
         && Path::new(&directory).exists()
     {
         let disk = file_system(Path::new(&directory));
         if disk.contains("tmpfs") {
-            warnings.push(format!("PostgreSQL's data lies on {disk}: nothing there is durable"));
+            warnings.push(format!("the data of PostgreSQL is on {disk}, which is not durable"));
         }
         let _ = write!(words, ", on {disk}");
     }
@@ -104,7 +104,7 @@ async fn show(connection: &mut PgConnection, name: &str) -> Result<String, sqlx:
     sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(connection).await
 }
 
-/// The file system that a directory is on: that of the longest mount point above it.
+/// The file system of a directory: that of the longest mount point above it.
 fn file_system(directory: &Path) -> String {
     let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
@@ -113,6 +113,6 @@ fn file_system(directory: &Path) -> String {
         let (device, point, kind) = (words.next()?, PathBuf::from(words.next()?), words.next()?);
         directory.starts_with(&point).then(|| (point.components().count(), format!("{kind} ({device})")))
     };
-    // Of several on one mount point the last one is seen.
+    // Of several file systems on one mount point, the last one is visible.
     mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth).map_or("unknown".to_owned(), |(_, kind)| kind)
 }

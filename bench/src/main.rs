@@ -1,15 +1,18 @@
-//! `annals-bench`: how fast annals is, beside what else there is, in one run on one machine and one table.
+//! `annals-bench`: compares the speed of annals with other frameworks and with plain databases, in one run on one machine.
 //!
 //! ## Layout
 //! - `arguments`: the command line
-//! - `catalogue`: who takes part; `workload`: in what
-//! - `session`: the server, the directories, a fresh place for each measurement
-//! - `child`: each measurement in a process of its own; `peers`: building those that are not this program
-//! - `append`, `rebuild`, `read`: what is measured, and in what order
-//! - `table`: what is printed; `machine`: on what it was measured
+//! - `catalogue`: the competitors
+//! - `workload`: the workloads
+//! - `session`: the server, the directories, an empty database for each measurement
+//! - `child`: runs each measurement in its own process
+//! - `peers`: builds the programs of other frameworks
+//! - `append`, `rebuild`, `read`: the measurements
+//! - `table`: the report
+//! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
 //!
-//! The workload itself, the same for all, is in the crate `annals-bench-driver`.
+//! The crate `annals-bench-driver` has the workload itself, which is the same for all competitors.
 
 mod append;
 mod arguments;
@@ -48,7 +51,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// As shells tell an interrupted program.
+/// The exit code of an interrupted program in a shell.
 const INTERRUPTED: u8 = 130;
 
 async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
@@ -79,8 +82,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     session.clean_up().await;
     let mut text = header;
     if interrupted {
-        eprintln!("interrupted: what was measured so far");
-        text.push_str("\n**Interrupted: these are the measurements up to then.**\n");
+        eprintln!("interrupted: printing the measurements so far");
+        text.push_str("\n**Interrupted: the measurements are incomplete.**\n");
     }
     text.push_str(&table::append(&appended));
     text.push_str(&table::rebuild(&rebuilt));
@@ -89,7 +92,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
     print!("{text}");
     if let Some(file) = &arguments.markdown {
-        std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        std::fs::write(file, &text).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
     Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }

@@ -1,5 +1,4 @@
-//! Building the programs that measure frameworks of others: a workspace of their own, so that neither their versions nor
-//! their build concern annals.
+//! Builds the programs that measure other frameworks. They are a separate workspace with its own lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use tokio::process::Command;
 
 use crate::catalogue::{Entry, Role};
 
-/// The programs, by package: or why there is none.
+/// The programs by package, or why one is missing.
 #[derive(Debug, Default)]
 pub struct Peers(BTreeMap<&'static str, Result<PathBuf, String>>);
 
@@ -23,7 +22,7 @@ impl Peers {
     }
 }
 
-/// Builds those that take part, one after the other; the first time takes minutes.
+/// Builds the programs of the selected competitors. The first build takes minutes.
 pub async fn build(entries: &[Entry]) -> Peers {
     let package = |entry: &Entry| match entry.role {
         Role::Peer(package) => Some(package),
@@ -55,9 +54,9 @@ async fn build_one(package: &str) -> Result<PathBuf, String> {
         .kill_on_drop(true)
         .status()
         .await
-        .map_err(|error| format!("cargo cannot be started: {error}"))?;
+        .map_err(|error| format!("cannot start cargo: {error}"))?;
     match status.success() {
         true => Ok(target.join("release").join(package)),
-        false => Err(format!("{package} could not be built ({status})")),
+        false => Err(format!("cannot build {package} ({status})")),
     }
 }

@@ -1,4 +1,4 @@
-//! A count and a sum per account made anew from a long log; and how soon a view shows a write.
+//! Measures the rebuild of a view (count and sum per account) from a long log, and the delay until a view shows a write.
 
 use annals_bench_driver::{Followed, Rebuilt, Reply, Task};
 
@@ -8,16 +8,16 @@ use crate::child;
 use crate::peers::Peers;
 use crate::session::Session;
 
-/// A stock replay takes longer than anybody waits: it is stopped after so many seconds, and its rate stands for the rest.
+/// Time limit of a rebuild in seconds. A replay by a stock framework is stopped then, and its total time is extrapolated.
 const BOUND: u64 = 60;
-/// How long writes are looked for in a view.
+/// Time for which writes are looked up in a view.
 const FOLLOWING: u64 = 5;
-/// How many events the log has when nothing is said.
+/// Default number of events of the log.
 const EVENTS: u64 = 500_000;
-/// Events of an account.
+/// Events per account.
 const PER_ACCOUNT: u64 = 50;
 
-/// One row: a competitor, and what came of each run.
+/// One row: a competitor and its results.
 #[derive(Clone, Debug)]
 pub struct Row<T> {
     pub entry: Entry,
@@ -25,18 +25,18 @@ pub struct Row<T> {
     pub missing: Option<String>,
 }
 
-/// What was measured so far.
+/// The results so far.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// How many events were to be taken in.
+    /// Number of events of the log.
     pub events: u64,
     /// Rebuilds.
     pub rebuilt: Vec<Row<Rebuilt>>,
-    /// Live following.
+    /// Delays until a view shows a write.
     pub followed: Vec<Row<Followed>>,
 }
 
-/// Measures them all.
+/// Measures all competitors.
 pub async fn run(
     session: &Session,
     peers: &Peers,
@@ -59,7 +59,7 @@ pub async fn run(
             });
         }
         for entry in entries.iter().filter(|entry| entry.follows()) {
-            eprint!("run {run}: live following, {}: ", entry.name);
+            eprint!("run {run}: live projection, {}: ", entry.name);
             let reply = child::measure(session, peers, entry, Task::Follow { seconds: FOLLOWING }).await;
             let answer = |reply| match reply {
                 Reply::Followed(followed) => Ok(followed),
@@ -70,7 +70,7 @@ pub async fn run(
     }
 }
 
-/// Fills a log in one process and rebuilds in another, so that the memory of the second is that of the rebuild.
+/// Fills a log in one process and rebuilds in another, so that the memory of the second process is that of the rebuild.
 async fn rebuild(session: &Session, peers: &Peers, entry: &Entry, events: u64) -> Reply {
     let place = match session.fresh(entry.database).await {
         Ok(place) => place,
@@ -109,9 +109,9 @@ fn take<T>(
             row.runs.push(result);
             return;
         }
-        Err(Reply::LeftOut(why)) => format!("left out: {why}"),
+        Err(Reply::LeftOut(why)) => format!("skipped: {why}"),
         Err(Reply::Failed(why)) => format!("failed: {why}"),
-        Err(other) => format!("failed: an answer to another question: {other:?}"),
+        Err(other) => format!("failed: unexpected reply {other:?}"),
     };
     eprintln!("{missing}");
     row.missing = Some(missing);

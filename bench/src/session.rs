@@ -1,4 +1,4 @@
-//! The server, the directories, and a fresh place for each measurement.
+//! The PostgreSQL server, the directories, and an empty database for each measurement.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,29 +11,29 @@ use tempfile::TempDir;
 use crate::arguments::Arguments;
 use crate::catalogue::{Database, Entry};
 
-/// What a whole run stands on.
+/// The resources of a run.
 pub struct Session {
-    /// Or why there is none.
+    /// The server, or why there is none.
     server: Result<Server, String>,
     directory: PathBuf,
     schemas: Mutex<Vec<String>>,
 }
 
 struct Server {
-    /// Without a schema.
+    /// URL without a schema.
     url: String,
-    /// The server that was started for this run lives as long.
+    /// Keeps the server alive that was started for this run.
     _started: Option<Fresh>,
 }
 
-/// Where one competitor's data lies.
+/// The place of the data of one measurement.
 pub enum Place {
     Schema { url: String, name: String },
     Directory(TempDir),
 }
 
 impl Place {
-    /// As a process is told.
+    /// The place as an argument of a process.
     pub fn address(&self) -> String {
         match self {
             Self::Schema { url, .. } => url.clone(),
@@ -43,21 +43,21 @@ impl Place {
 }
 
 impl Session {
-    /// Starts a server, if somebody needs one and none was named.
+    /// Starts a server if a competitor needs one and no URL was given.
     pub async fn start(arguments: &Arguments, entries: &[Entry]) -> Result<Self, BoxError> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
         let directory = arguments.sqlite_dir.clone().unwrap_or(target);
         std::fs::create_dir_all(&directory)
-            .map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+            .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
         let directory = directory.canonicalize()?;
         let server = match entries.iter().any(|entry| entry.database == Database::Postgres) {
             true => Server::find(arguments.database_url.clone()).await,
-            false => Err("nobody who takes part needs one".to_owned()),
+            false => Err("no selected competitor needs one".to_owned()),
         };
         Ok(Self { server, directory, schemas: Mutex::default() })
     }
 
-    /// Where SQLite files lie.
+    /// The directory of SQLite files.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -67,7 +67,7 @@ impl Session {
         Ok(PgConnection::connect(&self.server.as_ref().map_err(Clone::clone)?.url).await?)
     }
 
-    /// An empty place.
+    /// Creates an empty place.
     pub async fn fresh(&self, database: Database) -> Result<Place, BoxError> {
         match (database, &self.server) {
             (Database::Sqlite, _) => {
@@ -86,8 +86,8 @@ impl Session {
         }
     }
 
-    /// Lets the server do now to what was just written what it would do in the minutes that follow, in the middle of a
-    /// measurement. A log that is rebuilt from is mostly older than that.
+    /// Runs VACUUM now, which the server would otherwise run some minutes later, during a measurement. Most logs that are rebuilt
+    /// from are older than that.
     pub async fn settle(&self, place: &Place) -> Result<(), BoxError> {
         let Place::Schema { name, .. } = place else { return Ok(()) };
         let mut connection = self.connect().await?;
@@ -100,19 +100,19 @@ impl Session {
         Ok(connection.close().await?)
     }
 
-    /// Leaves nothing behind.
+    /// Removes the place.
     pub async fn remove(&self, place: Place) {
         match place {
             Place::Schema { name, .. } => self.drop_schema(&name).await,
             Place::Directory(directory) => {
                 if let Err(error) = directory.close() {
-                    eprintln!("  a directory could not be removed: {error}");
+                    eprintln!("  cannot remove a directory: {error}");
                 }
             }
         }
     }
 
-    /// Drops what an interrupted measurement left.
+    /// Drops the schemas of interrupted measurements.
     pub async fn clean_up(&self) {
         let left = self.schemas().clone();
         for schema in left {
@@ -129,7 +129,7 @@ impl Session {
         };
         match dropped.await {
             Ok(()) => self.schemas().retain(|schema| schema != name),
-            Err(error) => eprintln!("  the schema {name} could not be dropped: {error}"),
+            Err(error) => eprintln!("  cannot drop the schema {name}: {error}"),
         }
     }
 
@@ -143,10 +143,10 @@ impl Server {
         if let Some(url) = named {
             return Ok(Self { url: schema_of(&url).0, _started: None });
         }
-        // A thread of its own: starting a server takes its time, and may panic where there is none to start.
+        // In a thread, because starting a server blocks, and panics if PostgreSQL is not installed.
         let started = tokio::task::spawn_blocking(Fresh::schema).await;
         let started = started.map_err(|_| {
-            "no PostgreSQL could be started: name one with --database-url, or leave its competitors out with --only"
+            "cannot start PostgreSQL: give a server with --database-url, or select other competitors with --only"
         })?;
         Ok(Self { url: schema_of(started.url()).0, _started: Some(started) })
     }

@@ -1,4 +1,4 @@
-//! What is printed: Markdown.
+//! The report, in Markdown.
 
 use std::fmt::Write;
 
@@ -7,22 +7,22 @@ use annals_bench_driver::Appended;
 use crate::{append, rebuild};
 
 const LEGEND: &str = "
-Medians of all runs, and the lowest and highest rate. **× floor**: beside one INSERT a command on the same database, the
-same callers and workload. **× stock**: beside cqrs-es on the same database without a view (postgres-es or sqlite-es).
-*Retries* and *errors* are sums over all runs. Every competitor's table was counted at the end: a remark says where it
-does not hold exactly what was acknowledged.
+Medians of all runs, and the lowest and highest rate. **× floor**: relative to one INSERT per command on the same database with
+the same callers and workload. **× stock**: relative to cqrs-es on the same database without a view (postgres-es or
+sqlite-es). *Retries* and *errors* are sums over all runs. The events in each competitor's table were counted at the end: a
+remark shows a difference from the acknowledged events.
 
 | workload | competitor | callers | commands/s | low – high | events/s | p50 ms | p99 ms | × floor | × stock | retries | errors | remarks |
 |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 ";
 
-/// Commands.
+/// The table of commands.
 pub fn append(results: &append::Results) -> String {
     if results.rows().is_empty() {
         return String::new();
     }
     let mut rows: Vec<_> = results.rows().iter().collect();
-    // Runs are in the order of time, the table in the order of what is compared.
+    // The results are in the order of time, the table is in the order of workloads.
     rows.sort_by_key(|row| append_order(row));
     let mut text = format!("\n## Commands\n{LEGEND}");
     for row in rows {
@@ -76,7 +76,7 @@ fn p99(row: &append::Row) -> Option<f64> {
     median(row.runs.iter().map(|run| run.p99))
 }
 
-/// `without`: the same with nothing following.
+/// `without`: the same competitor without running projections.
 fn remarks(row: &append::Row, without: Option<&append::Row>) -> String {
     let mut remarks: Vec<String> = row.missing.iter().cloned().collect();
     for run in &row.runs {
@@ -85,36 +85,38 @@ fn remarks(row: &append::Row, without: Option<&append::Row>) -> String {
         remarks.extend(run.first_error.as_ref().map(|error| format!("first error: {error}")));
     }
     let lag = median(row.runs.iter().filter_map(|run| run.lag).map(|lag| lag as f64));
-    remarks.extend(lag.map(|lag| format!("{lag:.0} events behind at the end")));
+    remarks.extend(lag.map(|lag| format!("lag {} at the end", counted(lag, "event"))));
     let beside =
         |of: fn(&append::Row) -> Option<f64>| Some(of(row)? / of(without?)?).filter(|ratio| ratio.is_finite());
     if let (Some(rate), Some(p99)) = (beside(rate), beside(p99)) {
-        remarks.push(format!("beside nothing following: rate × {rate:.2}, p99 × {p99:.2}"));
+        remarks.push(format!("relative to no running projection: rate × {rate:.2}, p99 × {p99:.2}"));
     }
     remarks.dedup();
     remarks.join("; ").replace(['|', '\n'], " ")
 }
 
-/// What the table holds beside what was acknowledged, if that differs.
+/// The difference between stored and acknowledged events, if there is one.
 fn difference(run: &Appended) -> Option<String> {
     match run.found.cmp(&run.acknowledged) {
         std::cmp::Ordering::Equal => None,
-        std::cmp::Ordering::Less => Some(format!("**{} acknowledged events LOST**", run.acknowledged - run.found)),
+        std::cmp::Ordering::Less => {
+            Some(format!("**LOST {}**", counted((run.acknowledged - run.found) as f64, "acknowledged event")))
+        }
         std::cmp::Ordering::Greater => {
-            Some(format!("{} events more than acknowledged", run.found - run.acknowledged))
+            Some(format!("{} more than acknowledged", counted((run.found - run.acknowledged) as f64, "event")))
         }
     }
 }
 
-/// Rebuilds and live following.
+/// The tables of rebuilds and of live projections.
 pub fn rebuild(results: &rebuild::Results) -> String {
     let mut text = String::new();
     if !results.rebuilt.is_empty() {
         let _ = write!(
             text,
-            "\n## Rebuild\n\nA count and a sum per account, {} events, 50 an account. *Peak* is the most memory that the \
-             rebuilding process held (VmHWM), PostgreSQL's own not counted; its tables were vacuumed after they were filled.\n\n\
-             | competitor | events/s | all of it, s | peak MB | × stock | remarks |\n|---|--:|--:|--:|--:|---|\n",
+            "\n## Rebuild\n\nA count and a sum per account, {} events, 50 per account. *Peak* is the peak memory of the \
+             rebuilding process (VmHWM), without PostgreSQL; its tables were vacuumed after they were filled.\n\n\
+             | competitor | events/s | total, s | peak MB | × stock | remarks |\n|---|--:|--:|--:|--:|---|\n",
             whole(Some(results.events as f64))
         );
     }
@@ -125,7 +127,7 @@ pub fn rebuild(results: &rebuild::Results) -> String {
         let mut remarks: Vec<String> = row.missing.iter().cloned().collect();
         for run in &row.runs {
             if !run.whole {
-                remarks.push(format!("stopped after {} events: the rest extrapolated", run.events));
+                remarks.push(format!("stopped after {} events: the rest is extrapolated", run.events));
             } else if run.counted != results.events {
                 remarks.push(format!("**the view counts {} of {} events**", run.counted, results.events));
             }
@@ -145,9 +147,9 @@ pub fn rebuild(results: &rebuild::Results) -> String {
     }
     if !results.followed.is_empty() {
         text.push_str(
-            "\n## Live following\n\nFrom a command's answer until the view shows it, one caller: to who asks for it with the \
-             receipt, and without anybody who asks, a command a millisecond.\n\n\
-             | competitor | writes seen | asked: p50 ms | p99 ms | unasked: p50 ms | p99 ms | remarks |\n\
+            "\n## Live projections\n\nTime from the receipt of a command until the view shows it, one caller: *read* waits for the receipt in a \
+             read; *idle* polls without such a read, at one command per millisecond.\n\n\
+             | competitor | writes seen | read: p50 ms | p99 ms | idle: p50 ms | p99 ms | remarks |\n\
              |---|--:|--:|--:|--:|--:|---|\n",
         );
     }
@@ -187,7 +189,12 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// With thousands apart.
+/// A count with its noun: `1 event`, `2 events`.
+pub fn counted(count: f64, noun: &str) -> String {
+    format!("{count:.0} {noun}{}", if count == 1.0 { "" } else { "s" })
+}
+
+/// A whole number with thousands separators.
 pub fn whole(value: Option<f64>) -> String {
     let Some(value) = value else { return "–".to_owned() };
     let digits = format!("{value:.0}");
@@ -201,7 +208,7 @@ pub fn whole(value: Option<f64>) -> String {
     text
 }
 
-/// With as many decimals as say something.
+/// A number with three significant digits.
 pub fn digits(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
@@ -216,14 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_one_or_between_the_two_middle_ones() {
+    fn the_median_is_the_middle_value_or_the_mean_of_the_two_middle_values() {
         assert_eq!(median([9.0, 1.0, 5.0].into_iter()), Some(5.0));
         assert_eq!(median([4.0, 1.0, 2.0, 9.0].into_iter()), Some(3.0));
         assert_eq!(median([].into_iter()), None);
     }
 
     #[test]
-    fn figures_are_readable() {
+    fn numbers_are_readable() {
         assert_eq!(whole(Some(1_234_567.4)), "1,234,567");
         assert_eq!(whole(Some(999.0)), "999");
         assert_eq!(digits(Some(0.344)), "0.34");
@@ -232,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledged_event_that_is_not_there_is_said_loudly() {
+    fn a_lost_acknowledged_event_is_reported() {
         let run = |found| Appended { acknowledged: 10, found, ..Appended::default() };
         assert_eq!(difference(&run(10)), None);
-        assert!(difference(&run(9)).unwrap().contains("1 acknowledged events LOST"));
+        assert!(difference(&run(9)).unwrap().contains("LOST 1 acknowledged event*"));
         assert!(difference(&run(12)).unwrap().contains("2 events more"));
     }
 }

@@ -1,18 +1,18 @@
-//! What the commands of a measurement are like.
+//! The workloads.
 
 use annals_bench_driver::Load;
 use clap::ValueEnum;
 
-/// Aggregates that commands are spread over.
+/// Number of aggregates of the workload `spread`.
 const ACCOUNTS: u64 = 1_000;
-/// The rate that should cost nothing, in commands a second.
+/// Commands per second of the workload `steady`.
 const STEADY: u32 = 5_000;
 /// Events of one bulk command.
 const BULK: usize = 500;
-/// Bulk commands of more callers than this only queue up.
+/// Maximum callers of the workload `bulk`: more of them only wait in a queue.
 const BULK_CALLERS: u64 = 8;
 
-/// What commands are like.
+/// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Workload {
     /// One event each, over 1,000 accounts
@@ -21,28 +21,28 @@ pub enum Workload {
     Hot,
     /// Five events each, over 1,000 accounts
     Five,
-    /// 500 rows each: what the database takes in at most
+    /// 500 rows each: the maximum throughput of the database
     Bulk,
-    /// One event each, 5,000 commands a second: what following costs the writers
+    /// One event each, 5,000 commands a second: the cost of running projections for writers
     Steady,
 }
 
 impl Workload {
-    /// All, in the order of the table.
+    /// All workloads, in the order of the table.
     pub const ALL: [Self; 5] = [Self::Spread, Self::Hot, Self::Five, Self::Bulk, Self::Steady];
 
-    /// As the table calls it.
+    /// The title in the table.
     pub fn title(self) -> &'static str {
         match self {
             Self::Spread => "spread over 1,000",
             Self::Hot => "one hot aggregate",
-            Self::Five => "5 events a command",
-            Self::Bulk => "500 rows a transaction",
+            Self::Five => "5 events per command",
+            Self::Bulk => "500 rows per transaction",
             Self::Steady => "steady 5,000/s",
         }
     }
 
-    /// The numbers of callers that it is measured with.
+    /// The numbers of callers of the measurements.
     pub fn callers(self, callers: &[u64]) -> Vec<u64> {
         match self {
             Self::Bulk => callers.iter().copied().filter(|callers| *callers <= BULK_CALLERS).collect(),
@@ -51,7 +51,7 @@ impl Workload {
         }
     }
 
-    /// How many events a command appends.
+    /// Number of events per command.
     pub fn events(self) -> usize {
         match self {
             Self::Five => 5,
@@ -60,7 +60,7 @@ impl Workload {
         }
     }
 
-    /// What a process is told.
+    /// The task of a process.
     pub fn load(self, callers: u64, seconds: u64) -> Load {
         Load {
             callers: usize::try_from(callers).unwrap_or(usize::MAX),

@@ -1,45 +1,44 @@
-//! `backup`: a copy of the log, as of one moment.
+//! `backup`: a copy of the log as of one position.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
-use super::{Bar, Open, StoreArgs, output};
+use super::ProgressBar;
+use super::output::{self, TextOrJson, plain};
+use super::session::{OpenMode, UnopenedApp};
 use crate::BoxError;
-use crate::app::App;
 
-/// Copy the log to a new file, while others go on writing
+/// Copy the log to a new file; other programs may write meanwhile
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  backup job_server-2026-11-21.db\n\nThe views are not copied: they are made again from the log. To restore \
-    one, stop every program on the store, put the copy in the log's place, and remove the *.db-wal and *.db-shm files beside it."
+    after_help = "Example:\n  $ backup log-2026-11-21.db\n\nOnly for SQLite; on PostgreSQL use pg_dump. Views are not copied: they \
+    are rebuilt from the log. To restore a backup, stop every program on the store, replace the log by the copy, and remove \
+    the *.db-wal and *.db-shm files beside it."
 )]
 pub(super) struct Backup {
-    /// The file to make: it must not be there
+    /// The new file. It must not exist
     file: PathBuf,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: output::Format,
     #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Backup {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        app.with(&store, Open::AsItIs.flags(), |annals| async move {
-            let bar = Arc::new(Mutex::new(Bar::new("copying", 0)));
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.with(OpenMode::Inspect, |session| async move {
+            let bar = Arc::new(Mutex::new(ProgressBar::new("copying", 0)));
             let seen = bar.clone();
-            annals
+            session
+                .annals
                 .backup(&self.file, move |done, total| {
                     seen.lock().unwrap_or_else(PoisonError::into_inner).at(done, total)
                 })
                 .await?;
             let file = self.file.display().to_string();
-            match self.format {
-                output::Format::Json => output::json(&serde_json::json!({ "file": file })),
-                output::Format::Text => output::line(&format!("copied to {}", output::plain(&file))),
+            match self.format.is_json() {
+                true => output::json(&serde_json::json!({ "file": file })),
+                false => output::line(&format!("copied to {}", plain(&file))),
             }
         })
         .await

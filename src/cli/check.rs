@@ -1,36 +1,33 @@
-//! `check`: finds edits made around the store's triggers.
+//! `check`: verifies the store and finds edits that bypassed its triggers.
 
 use clap::Args;
 
-use super::output::{self, Format, plain};
-use super::{Bar, Open, StoreArgs};
+use super::ProgressBar;
+use super::output::{self, TextOrJson, counted, plain};
+use super::session::{OpenMode, UnopenedApp};
 use crate::BoxError;
-use crate::app::App;
 use crate::store::{CheckReport, LogDigest};
 
-/// Verify the log, what protects it, and what was made of it
+/// Verify the log, its protections, and what is derived from it
 ///
-/// Checks positions, ids, times, sequences and digests of all events, that this program can read them, the rows of their
-/// commands, triggers, constraints, functions and rights in the database, the checkpoints of projections and the
-/// snapshots of aggregates.
+/// Checks the positions, ids, times, sequences and digests of all events, that this program can decode them, the rows of
+/// their commands, the triggers, constraints, functions and privileges in the database, the checkpoints of projections and
+/// the snapshots of aggregates.
 #[derive(Args)]
-#[command(after_help = "Example:\n  check --store sqlite://job_server.db\n\n\
-                  The exit code is 0 only if nothing was found.\n\n\
-                  The digest covers position, event id, time of recording and content of every event up to the head. Keep \
-                  it where nobody who may change the store can change it, and compare later with --expect: then a change of \
-                  any event up to there is found.")]
+#[command(after_help = "Examples:\n  $ check\n  $ check --expect 1042:DIGEST\n\n\
+                  The exit code is 0 only if there are no findings.\n\n\
+                  The digest covers the position, event id, recording time and content of every event up to the head. Keep \
+                  it where nobody with access to the store can change it. A later check with --expect then finds any change \
+                  of an event up to that position.")]
 pub(super) struct Check {
-    /// Digest of the log that an earlier check printed: the log up to that position must still have it
+    /// Digest that an earlier check printed. It is an error if the log up to that position has another one
     #[arg(long, value_name = "POSITION:DIGEST")]
     expect: Option<LogDigest>,
-    /// Delete all snapshots of aggregates after the check (a cache: new ones are made from the log)
+    /// Delete all snapshots of aggregates after the check. They are a cache: new ones are made from the log
     #[arg(long)]
     drop_snapshots: bool,
-    /// How the report is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 #[derive(serde::Serialize)]
@@ -42,19 +39,19 @@ struct Printed<'a> {
 }
 
 impl Check {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        app.with(&store, Open::AsItIs.flags(), |annals| async move {
-            let mut bar = Bar::new("checking", annals.store().head().await?.position);
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.with(OpenMode::Inspect, |session| async move {
+            let annals = session.annals;
+            let mut bar = ProgressBar::new("checking", annals.store().head().await?.position);
             let report = annals.check_against(self.expect, |position, head| bar.at(position, head)).await?;
             bar.finish();
             let dropped_snapshots = match self.drop_snapshots {
                 true => Some(annals.store().delete_snapshots().await?),
                 false => None,
             };
-            match self.format {
-                Format::Json => output::json(&Printed { report: &report, dropped_snapshots })?,
-                Format::Text => text(&report, dropped_snapshots)?,
+            match self.format.is_json() {
+                true => output::json(&Printed { report: &report, dropped_snapshots })?,
+                false => print(&report, dropped_snapshots)?,
             }
             match report.verdict() {
                 None => Ok(()),
@@ -65,28 +62,29 @@ impl Check {
     }
 }
 
-fn text(report: &CheckReport, dropped_snapshots: Option<u64>) -> Result<(), BoxError> {
+fn print(report: &CheckReport, dropped_snapshots: Option<u64>) -> Result<(), BoxError> {
     for finding in &report.findings {
         output::line(&plain(&finding.to_string()))?;
     }
     output::line(&format!(
-        "{} events checked, {} findings; {} snapshots compared",
-        report.events,
-        report.count(),
-        report.snapshots
+        "{} checked, {}; {} compared",
+        counted(report.events, "event"),
+        counted(report.count(), "finding"),
+        counted(report.snapshots, "snapshot")
     ))?;
     match &report.digest {
         Some(digest) => output::line(&format!("digest {digest}"))?,
-        None => output::line("no digest: an event cannot be read")?,
+        None => output::line("no digest: at least one event cannot be read")?,
     }
     output::line(
-        "not covered (an earlier digest, with --expect, shows changed events; only signed checkpoints could show the rest):",
+        "not covered (--expect with an earlier digest finds changed events; only signed checkpoints could find the rest):",
     )?;
     for what in report.not_covered {
         output::line(&format!("- {what}"))?;
     }
     if let Some(count) = dropped_snapshots {
-        output::line(&format!("{count} snapshots dropped: restart programs that may have decided on a wrong one"))?;
+        let dropped = counted(count, "snapshot");
+        output::line(&format!("{dropped} dropped: restart programs that may have used a wrong one"))?;
     }
     Ok(())
 }

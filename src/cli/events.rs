@@ -1,47 +1,44 @@
-//! `events`: the log as it lies there.
+//! `events`: the events of the log as they are stored.
 
 use std::io::Write;
 
 use clap::Args;
 use serde_json::{Value, json, value::RawValue};
 
-use super::output::{Format, plain};
-use super::{Open, StoreArgs};
+use super::output::{TextOrJson, plain};
+use super::session::{OpenMode, UnopenedApp};
 use crate::BoxError;
-use crate::app::App;
 use crate::events::{Ref, Stored};
 use crate::text::hex;
 
 const PAGE: usize = 1_000;
 
-/// Print the events of the log, or of one aggregate, as they lie there
+/// Print the stored events of the log or of one aggregate
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  events --from 100 --limit 10\n  events --aggregate project/7 --format json\n\n\
-    JSON has one object a line."
+    after_help = "Examples:\n  $ events --from 100 --limit 10\n  $ events --aggregate project/7 --format json\n\n\
+    With --format json, each line is one JSON object. A line of text has position, time, aggregate, sequence in the \
+    aggregate, event type, version of the type and payload."
 )]
 pub(super) struct Events {
-    /// Only from this position on
+    /// First position
     #[arg(long, value_name = "POSITION", default_value_t = 1)]
     from: u64,
-    /// Only those of this aggregate: TYPE/ID
+    /// Only events of this aggregate, like project/7
     #[arg(long, value_name = "TYPE/ID")]
     aggregate: Option<String>,
-    /// At most so many
+    /// Maximum number of events
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// How they are printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Events {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         let aggregate = self.aggregate.as_deref().map(aggregate).transpose()?;
-        let store = self.store.clone();
-        app.with(&store, Open::AsItIs.flags(), |annals| async move {
+        app.with(OpenMode::Inspect, |session| async move {
+            let annals = session.annals;
             let mut left = self.limit.unwrap_or(u64::MAX);
             let mut after = self.from.saturating_sub(1);
             let mut sequence = 0;
@@ -53,7 +50,7 @@ impl Events {
                 let Some(last) = events.last() else { break };
                 (after, sequence) = (last.position, last.sequence);
                 for stored in events.iter().filter(|stored| stored.position >= self.from) {
-                    print(stored, self.format)?;
+                    print(stored, self.format.is_json())?;
                     left -= 1;
                     if left == 0 {
                         break;
@@ -70,17 +67,17 @@ fn aggregate(text: &str) -> Result<Ref, BoxError> {
     match text.split_once('/') {
         Some((kind, id)) => Ok(Ref::new(kind, id)?),
         None => {
-            Err(format!("`{text}` names no aggregate: write its type, a slash and its id, like project/7").into())
+            Err(format!("`{text}` is not an aggregate: write its type, a slash and its id, like project/7").into())
         }
     }
 }
 
-fn print(stored: &Stored, format: Format) -> Result<(), BoxError> {
+fn print(stored: &Stored, json: bool) -> Result<(), BoxError> {
     let mut out = std::io::stdout().lock();
-    match format {
-        Format::Text => writeln!(
+    match json {
+        false => writeln!(
             out,
-            "{} {} {} #{} {} {} {}",
+            "{} {:.6} {} #{} {} {} {}",
             stored.position,
             stored.recorded_at,
             plain(stored.aggregate.as_str()),
@@ -89,8 +86,8 @@ fn print(stored: &Stored, format: Format) -> Result<(), BoxError> {
             stored.event_version,
             plain(&stored.payload)
         )?,
-        Format::Json => {
-            // What is not JSON (which `check` would report) is shown as text.
+        true => {
+            // Invalid JSON, which `check` reports, is printed as text.
             let raw = |text: &str| match serde_json::from_str::<Box<RawValue>>(text) {
                 Ok(raw) => serde_json::to_value(raw).unwrap_or(Value::Null),
                 Err(_) => Value::from(text),

@@ -1,4 +1,4 @@
-//! `export`: the audit log in other formats.
+//! `export`: the audit log as CSV, JSON Lines, CloudEvents or OCEL.
 
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
@@ -6,69 +6,70 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::io::AsyncWriteExt;
 
-use super::asking::Asking;
-use super::output::plain;
-use super::{Bar, Open, StoreArgs, caught_up, stderr};
+use super::output::{counted, plain};
+use super::session::{OpenMode, UnopenedApp};
+use super::{ProgressBar, stderr};
 use crate::BoxError;
-use crate::app::{Annals, App};
-use crate::projections::audit::AuditLog;
+use crate::app::Annals;
+use crate::projections::audit::{Asked, AuditLog};
 use crate::projections::export::{Export as Exporting, ExportProgress, Format, Statement};
 use crate::projections::presenter::Words;
 
 /// Write the audit log to a file in another format: CSV, JSON Lines, CloudEvents or OCEL
 #[derive(Args)]
-#[command(after_help = "Examples:\n  export --format csv --to june.csv --from 2026-06-01 --until 2026-07-01\n  \
-    export --format jsonl --to - --actor user:alice --locale fr | less\n  export --format ocel --to log.json\n\n\
-    Each ends with what it covers: a file without that was cut off. A file appears when it is whole; Ctrl-C leaves none.")]
+#[command(after_help = "Examples:\n  $ export --format csv --to june.csv --from 2026-06-01 --until 2026-07-01\n  \
+    $ export --format jsonl --to - --actor user:alice --locale fr | less\n  $ export --format ocel --to log.json\n\n\
+    An export ends with a statement of what it covers: a file without one was cut off. The file is written atomically: \
+    Ctrl-C or an error leaves no partial file.")]
 pub(super) struct Export {
-    /// In which format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
+    /// Output format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
     #[arg(long, value_name = "FORMAT")]
-    format: Format,
-    /// Where it goes: a file, or - for stdout
+    format: Option<String>,
+    /// Output file, or - for stdout
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// Replace the file if it is there
+    /// Overwrite the file if it exists
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    asking: Asking,
+    query: Asked,
     #[command(flatten)]
     words: Words,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Export {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        let format: Format = self.format.as_deref().ok_or("no format: give --format csv, for example")?.parse()?;
         let to_file = self.to != Path::new("-");
         if to_file && !self.replace && self.to.exists() {
             let file = plain(&self.to.to_string_lossy()).into_owned();
-            return Err(format!("`{file}` is there already: give --replace, or another name").into());
+            return Err(format!("`{file}` exists: choose another name, or overwrite it with --replace").into());
         }
-        self.asking.check(&app)?;
-        let source = format!("/{}", app.name);
-        app.with(&store, Open::ToRead.flags(), |annals| async move {
-            caught_up(&annals, AuditLog::NAME).await?;
-            let export = self.asking.bounded(&annals).export(self.format).source(source);
+        app.check_reader()?;
+        let source = format!("/{}", app.app.name);
+        app.with(OpenMode::Read, |session| async move {
+            session.catch_up(AuditLog::NAME).await?;
+            let annals = &session.annals;
+            let export = self.query.of(session.audit()).export(format).source(source);
             let presenter = self.words.of(annals.presenter())?;
             let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
-                true => self.to_file(export, &annals).await?,
+                true => self.to_file(export, annals).await?,
                 false => to_stdout(export).await?,
             };
-            stderr::say(format_args!(
-                "{} events, all that there were at position {}",
-                statement.rows, statement.head.position
+            stderr::print(format_args!(
+                "exported {}, complete up to position {}",
+                counted(statement.rows, "event"),
+                statement.head.position
             ));
             Ok(())
         })
         .await
     }
 
-    /// Into a file beside it, which takes the name when it is whole.
+    /// Writes a temporary file in the same directory and renames it when it is complete.
     async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<Statement, BoxError> {
-        let mut bar = Bar::new("export", annals.store().head().await?.position);
+        let mut bar = ProgressBar::new("export", annals.store().head().await?.position);
         let (send, mut progress) = tokio::sync::watch::channel(None::<ExportProgress>);
         let export = export.progress(move |progress| {
             send.send_replace(Some(progress));
@@ -85,7 +86,7 @@ impl Export {
             file.sync_all().await?;
             Ok::<_, BoxError>(statement)
         };
-        // One listener for all turns of the loop: a signal between two of them must not be lost.
+        // One listener for the whole loop: a signal between two iterations must not be lost.
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(writing, interrupted);
         let statement = loop {
@@ -115,7 +116,7 @@ async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
     let export = match stdout().is_terminal() {
         true => export,
         false => {
-            let mut bar = Bar::new("export", 0);
+            let mut bar = ProgressBar::new("export", 0);
             export.progress(move |at| bar.at(at.position, at.head))
         }
     };
@@ -124,7 +125,7 @@ async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
         written = export.to(&mut out) => Ok(written?),
         stop = tokio::signal::ctrl_c() => {
             stop?;
-            Err("interrupted: what is written is only a part".into())
+            Err("interrupted: the output is incomplete".into())
         }
     }
 }
@@ -139,10 +140,10 @@ mod tests {
     use crate::commands::{Context, Envelope};
     use crate::projections::tests::fixture::guild::*;
 
-    /// Ctrl-C leaves no half file.
+    /// Ctrl-C leaves no partial file.
     #[cfg(unix)]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_export_that_is_interrupted_leaves_nothing() {
+    async fn an_interrupted_export_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let out = tempfile::tempdir().unwrap();
@@ -167,7 +168,7 @@ mod tests {
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            assert!(!file.exists(), "it has not got its name yet");
+            assert!(!file.exists(), "the temporary file has its final name only when it is complete");
             let this = std::process::id().to_string();
             assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
         };
@@ -176,9 +177,9 @@ mod tests {
         assert_eq!(left(), Vec::<u64>::new());
     }
 
-    /// A file is whole or not there: it is replaced only when that is said, and mistakes leave nothing.
+    /// Written atomically; overwrites only with `--replace`; an error leaves no partial file.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_export_leaves_a_whole_file_or_none() {
+    async fn an_export_leaves_a_complete_file_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let out = tempfile::tempdir().unwrap();
@@ -209,7 +210,7 @@ mod tests {
         let whole = std::fs::read_to_string(&file).unwrap();
         assert!(whole.contains("Ada a ajouté user:2 à l’équipe team:7"), "{whole}");
         assert!(whole.lines().last().unwrap().starts_with("#export"), "{whole}");
-        assert_eq!(export(&["--format", "jsonl"]).await, (false, 1), "the file is there");
+        assert_eq!(export(&["--format", "jsonl"]).await, (false, 1), "the file exists");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
         assert_eq!(export(&["--format", "jsonl", "--replace", "--names", "none", "--limit", "1"]).await, (true, 1));
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);

@@ -1,68 +1,59 @@
-//! `lineage`: who saw something before it left.
+//! `lineage`: who read an entity before each export of it.
 
 use clap::Args;
 
-use super::output::{self, Format, plain};
-use super::{Open, ReaderArgs, StoreArgs, caught_up};
+use super::output::{self, TextOrJson, counted, plain};
+use super::session::{OpenMode, UnopenedApp};
 use crate::BoxError;
-use crate::app::App;
 use crate::app::access_log::{ExportAccess, ReadAccess};
 use crate::events::Ref;
 use crate::projections::audit::AuditLog;
 
-/// Print who saw something before it left: each recorded export that it was in, and who had read it by then
+/// Print the access lineage of an entity: each recorded export of it, and who had read it before
 #[derive(Args)]
-#[command(after_help = "Examples:\n  lineage project:7\n  lineage user:alice --format json\n\n\
-    Reads and exports are known where the application records them. `by name` is who asked for the thing itself; all others \
-    asked for something that it was in, or may have been: the same question within ten minutes is one record.")]
+#[command(after_help = "Examples:\n  $ lineage project:7\n  $ lineage user:alice --format json\n\n\
+    Only reads that the application records are known. `by name` marks a read of the entity itself; the other reads \
+    covered it or may have covered it. The same query of the same actor within ten minutes is one record.")]
 pub(super) struct Lineage {
-    /// The thing, or whom: a reference like project:7
+    /// The entity: a reference like project:7
     #[arg(value_name = "KIND:ID")]
-    thing: Ref,
-    /// How it is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    entity: Ref,
     #[command(flatten)]
-    reader: ReaderArgs,
-    #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Lineage {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        self.reader.check(&app)?;
-        app.with(&store, Open::ToRead.flags(), |annals| async move {
-            caught_up(&annals, AuditLog::NAME).await?;
-            let exports = match self.reader.of(&annals) {
-                Some(reader) => reader.lineage(&self.thing).await?,
-                None => annals.lineage(&self.thing).await?,
-            };
-            match self.format {
-                Format::Json => output::json(&exports),
-                Format::Text => exports.iter().flat_map(told).try_for_each(|line| output::line(&line)),
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_reader()?;
+        app.with(OpenMode::Read, |session| async move {
+            session.catch_up(AuditLog::NAME).await?;
+            let exports = session.lineage(&self.entity).await?;
+            match self.format.is_json() {
+                true => output::json(&exports),
+                false => exports.iter().flat_map(export_lines).try_for_each(|line| output::line(&line)),
             }
         })
         .await
     }
 }
 
-fn told(export: &ExportAccess) -> Vec<String> {
+fn export_lines(export: &ExportAccess) -> Vec<String> {
     let ExportAccess { position, at, actor, on_behalf_of, what, format, head, seen_by } = export;
     let who = who(actor, on_behalf_of.as_ref());
-    let mut lines = vec![format!("{position} {at} {who} exported {} as {format}, up to event {head}", plain(what))];
+    let mut lines =
+        vec![format!("{position} {at:.6} {who} exported {} as {format}, up to event {head}", plain(what))];
     if seen_by.is_empty() {
-        lines.push("  nobody is known to have seen it before".to_owned());
+        lines.push("  no read before it is recorded".to_owned());
     }
-    lines.extend(seen_by.iter().map(seen));
+    lines.extend(seen_by.iter().map(read_line));
     lines
 }
 
-fn seen(read: &ReadAccess) -> String {
+fn read_line(read: &ReadAccess) -> String {
     let ReadAccess { actor, on_behalf_of, what, by_name, position, at, records } = read;
     let by_name = if *by_name { ", by name" } else { "" };
-    let again = if *records > 1 { format!(", {records} times") } else { String::new() };
-    format!("  {position} {at} {} had read {}{by_name}{again}", who(actor, on_behalf_of.as_ref()), plain(what))
+    let times = if *records > 1 { format!(", {}", counted(*records, "time")) } else { String::new() };
+    format!("  {position} {at:.6} {} had read {}{by_name}{times}", who(actor, on_behalf_of.as_ref()), plain(what))
 }
 
 fn who(actor: &Ref, on_behalf_of: Option<&Ref>) -> String {

@@ -1,62 +1,52 @@
-//! `metrics`: the numbers of a topic.
-
-use std::path::PathBuf;
+//! `metrics`: event counts and rates of a topic.
 
 use clap::Args;
 
-use super::output::{self, Format, plain};
+use super::output::{self, TextOrJson, counted, plain};
 #[cfg(feature = "plots")]
 use super::plot;
-use super::{Open, ReaderArgs, StoreArgs, caught_up, sparkline};
+use super::session::{OpenMode, UnopenedApp};
+use super::sparkline::{most, sparkline};
 use crate::BoxError;
-use crate::app::App;
 use crate::projections::metrics::{Anomalies, Busy, MetricQueryParams, MetricReport, Metrics as Projection};
 
-/// Count what happened in a topic and below it, in all and by the minute, hour and day
+/// Print event counts and rates of the whole log or of a topic and the topics below it
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  metrics project/member\n  metrics / --from 2026-01-01T00:00:00Z --format json\n  \
-    metrics project --plot project.svg --slices 200\n  metrics / --from 2026-05-01 --until 2026-06-01 --anomalies 1d\n\n\
-    `/` is the topic above all others. Bounds are positions, event ids or times with a zone; --from is inclusive, \
-    --until exclusive. The rolling averages forget: an event counts less and less as minutes, hours and days go by. A \
-    anomaly is a slice of time in which the topic, or somebody in it, did far more or less than in the 30 slices before."
+    after_help = "Examples:\n  $ metrics\n  $ metrics project/member\n  $ metrics --from 2026-01-01T00:00:00Z --format json\n  \
+    $ metrics project --plot project.svg --slices 200\n  $ metrics --from 2026-05-01 --until 2026-06-01 --anomalies 1d\n\n\
+    Bounds are positions, event ids or times with a zone; --from is inclusive, --until exclusive. The mean is over the window, \
+    or over one minute, hour or day if the window is shorter. The rolling averages are weighted: an event counts less as \
+    time passes. An anomaly is a slice of time in which the topic, or one actor in it, has far more or fewer events than in the \
+    30 slices before."
 )]
 pub(super) struct Metrics {
-    /// The topic: a path like project/member
+    /// Topic: a path like project/member; / is the whole log
+    #[arg(default_value = "/")]
     topic: String,
     #[command(flatten)]
-    asked: MetricQueryParams,
-    /// Write a plot to this file: .svg or .png
+    params: MetricQueryParams,
+    /// Also write a plot to this file: .svg or .png
     #[cfg(feature = "plots")]
     #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    /// How they are printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    plot: Option<std::path::PathBuf>,
     #[command(flatten)]
-    reader: ReaderArgs,
-    #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Metrics {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        self.reader.check(&app)?;
-        app.with(&store, Open::ToRead.flags(), |annals| async move {
-            caught_up(&annals, Projection::NAME).await?;
-            let query = match self.reader.of(&annals) {
-                Some(reader) => reader.metric(&self.topic).await?,
-                None => annals.metric(&self.topic),
-            };
-            let numbers = self.asked.of(query).await?;
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_reader()?;
+        app.with(OpenMode::Read, |session| async move {
+            session.catch_up(Projection::NAME).await?;
+            let numbers = self.params.of(session.metric(&self.topic).await?).await?;
             #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
                 plot::write(&numbers.buckets, file)?;
             }
-            match self.format {
-                Format::Json => output::json(&numbers),
-                Format::Text => print(&numbers),
+            match self.format.is_json() {
+                true => output::json(&numbers),
+                false => print(&numbers),
             }
         })
         .await
@@ -66,17 +56,17 @@ impl Metrics {
 fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     let metric = &numbers.metric;
     output::line(&format!(
-        "{} events in {} from {} until {} (true at position {})",
-        metric.total,
+        "{} in {} from {} until {:.6} (as of position {})",
+        counted(metric.total, "event"),
         if metric.topic.as_str().is_empty() { "/".into() } else { plain(metric.topic.as_str()) },
-        metric.from.map_or_else(|| "the beginning".to_owned(), |from| from.to_string()),
+        metric.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from:.6}")),
         metric.until,
         metric.head.position
     ))?;
     if !numbers.buckets.buckets.is_empty() {
-        let (line, most) =
-            (sparkline::sparkline(&numbers.buckets.buckets), sparkline::most(&numbers.buckets.buckets));
-        output::line(&format!("  |{line}| at most {most} in each of {}", numbers.buckets.buckets.len()))?;
+        let (line, most) = (sparkline(&numbers.buckets.buckets), most(&numbers.buckets.buckets));
+        let slices = counted(numbers.buckets.buckets.len() as u64, "slice");
+        output::line(&format!("  |{line}| {slices}, at most {} in one", counted(most, "event")))?;
     }
     for (action, count) in &metric.by_action {
         output::line(&format!("  {action:<8} {count}"))?;
@@ -98,8 +88,8 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
         rolling.per_minute, rolling.per_hour, rolling.per_day
     ))?;
     if let Some(busiest) = &numbers.busiest {
-        print_busiest("actors", busiest.distinct_actors, &busiest.actors)?;
-        print_busiest("targets", busiest.distinct_targets, &busiest.targets)?;
+        print_busiest("actor", busiest.distinct_actors, &busiest.actors)?;
+        print_busiest("target", busiest.distinct_targets, &busiest.targets)?;
     }
     match &numbers.anomalies {
         Some(anomalies) => print_anomalies(anomalies),
@@ -108,24 +98,28 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
 }
 
 fn print_busiest(what: &str, distinct: u64, busiest: &[Busy]) -> Result<(), BoxError> {
-    output::line(&format!("{distinct} {what}, the busiest:"))?;
+    output::line(&format!("{}, the busiest:", counted(distinct, what)))?;
     busiest
         .iter()
         .try_for_each(|busy| output::line(&format!("    {:<40} {}", plain(busy.reference.as_str()), busy.events)))
 }
 
 fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
-    output::line(&format!("{} anomalies in {} slices", anomalies.anomalies.len(), anomalies.slices))?;
+    let found = match anomalies.anomalies.len() {
+        1 => "1 anomaly".to_owned(),
+        count => format!("{count} anomalies"),
+    };
+    output::line(&format!("{found} in {}", counted(anomalies.slices as u64, "slice")))?;
     anomalies.anomalies.iter().try_for_each(|anomaly| {
         let whose = anomaly.actor.as_ref().map_or("all", |actor| actor.as_str());
         output::line(&format!(
-            "    {} {:<32} {} where {} is usual (score {:+.1}, by {} slices)",
+            "    {:.6} {:<32} {} where {} is usual (score {:+.1}, from {})",
             anomaly.from,
             plain(whose),
             anomaly.count,
             anomaly.usual,
             anomaly.score,
-            anomaly.past
+            counted(anomaly.past as u64, "slice")
         ))
     })
 }

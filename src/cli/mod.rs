@@ -1,24 +1,32 @@
-//! The command line of an application: `App::main`.
+//! The command line of an application: [`App::main`].
 //!
 //! ## Layout
-//! - one file a subcommand: `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`,
-//!   `check`, `backup`, `migrate`, `serve`
-//! - `asking`, `words`: flags that several share: what is asked for, by whom, and the words that it is told in
-//! - `plot`: plots in SVG or PNG files (feature `plots`); `sparkline`: one line of bars in the terminal
-//! - `output`: formats
-//! - `logs`: what is logged to stderr; `stderr`: lines to stderr, whatever it is; `telemetry`: what is told to a collector beside it
-//! - `progress`: bars on a terminal, plain lines otherwise
+//! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`: one subcommand each
+//! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
+//! - `fields`: the fields of a command as options, from its JSON schema
+//! - `session`: the common options, and the application before and after its store is opened
+//! - `output`: text and JSON on stdout
+//! - `plot`: plots as SVG or PNG files
+//! - `sparkline`: plots as a line of text
+//! - `progress`: progress bars on a terminal, plain lines otherwise
+//! - `stderr`: messages and log lines on stderr
+//! - `logs`: the configuration of log lines
+//! - `telemetry`: the export of spans to an OpenTelemetry collector
+//! - `exit`: exit codes
 
-mod asking;
 mod audit;
 mod backup;
 mod check;
 mod commands;
+mod completions;
 mod events;
 mod execute;
+mod exit;
 mod export;
+mod fields;
 mod lineage;
 mod logs;
+mod man;
 mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
@@ -29,120 +37,57 @@ mod progress;
 mod projections;
 #[cfg(feature = "http")]
 mod serve;
+mod session;
 mod sparkline;
 mod stderr;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 mod view;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
 use futures::future::{BoxFuture, FutureExt};
 
-pub use output::plain;
-pub use progress::Bar;
+pub use output::{counted, plain};
+pub use progress::ProgressBar;
+pub use session::UnopenedApp;
 
+use self::session::CommonArgs;
 use crate::BoxError;
-use crate::app::access_log::LineageError;
-use crate::app::{Annals, App, OpenError, Reader, ReaderError};
-use crate::commands::{Context, ExecuteError, Refusal};
-use crate::events::{InvalidRef, Origin, Ref};
-use crate::projections::audit::AuditError;
-use crate::projections::export::ExportError;
-use crate::store::{redact_url, redact_urls};
-use crate::text::error_chain;
+use crate::app::App;
+use crate::store::redact_urls;
 
-type Run = Box<dyn FnOnce(Opening, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+type Run = Box<dyn FnOnce(UnopenedApp, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// An application about to be opened on the store that `--store` names: a subcommand of its own first looks at what it
-/// was asked, and opens it only if that makes sense, so that a mistake makes no store.
-pub struct Opening {
-    app: App,
-    url: String,
-    opened: Arc<OnceLock<Annals>>,
-}
+/// The option for the output format. Each subcommand that prints a result declares it with the formats that it has; before the
+/// subcommand any value is accepted.
+const FORMAT: &str = "format";
 
-impl std::fmt::Debug for Opening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening")
-            .field("app", &self.app)
-            .field("url", &redact_url(&self.url))
-            .finish_non_exhaustive()
-    }
-}
-
-impl Opening {
-    /// Opens the application; the store is made if it is not there. It is closed when the subcommand is done.
-    ///
-    /// # Errors
-    /// As [`App::open`].
-    pub async fn open(self) -> Result<Annals, OpenError> {
-        let annals = self.app.open(&self.url).await?;
-        Ok(self.opened.get_or_init(|| annals).clone())
-    }
-}
-
-/// The exit code of what was denied: "no permission", as in sysexits.h.
-const DENIED: u8 = 77;
-
-/// A subcommand of an application's own.
+/// A subcommand that the application adds.
 pub(crate) struct Subcommand {
     command: clap::Command,
     run: Run,
 }
 
-/// Where the store is.
-#[derive(Args, Clone)]
-struct StoreArgs {
-    /// The store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
-    #[arg(long, env = "ANNALS_STORE", hide_env_values = true, value_name = "URL")]
-    store: Option<String>,
-}
-
-/// An actor that somebody may act as.
-fn actor(text: &str) -> Result<Ref, InvalidRef> {
-    let actor: Ref = text.parse()?;
-    actor.check_caller()?;
-    Ok(actor)
-}
-
-/// Who reads.
-#[derive(Args, Clone, Debug)]
-struct ReaderArgs {
-    /// Who reads: a reference like user:alice. Where reads are recorded, or not everybody may, it has to be said
-    #[arg(long = "as", env = "ANNALS_ACTOR", value_name = "KIND:ID", value_parser = actor)]
-    reader: Option<Ref>,
-}
-
-impl ReaderArgs {
-    /// An error if it has to be said who reads, and is not.
-    fn check(&self, app: &App) -> Result<(), BoxError> {
-        match self.reader.is_none() && app.reads_need_actor() {
-            true => Err("it has to be said who reads: give --as KIND:ID, or set ANNALS_ACTOR".into()),
-            false => Ok(()),
-        }
-    }
-
-    fn of(&self, annals: &Annals) -> Option<Reader> {
-        let context = Context::by(self.reader.clone()?);
-        Some(annals.read_as(&context.origin(Origin { method: Some("cli".to_owned()), ..Origin::default() })))
-    }
-}
-
 #[derive(Parser)]
 #[command(
-    after_help = "Every change is a command; what it does is kept as events in the store, for good. On SQLite the log is \
-                  one file in WAL mode with synchronous=FULL: a command is answered when its events are on the disk. \
-                  The views beside it (*.views.db) can be deleted: they are made again.\n\n\
-                  ANNALS_STORE names the store, ANNALS_LOG what is logged to stderr (warn, info, \
-                  debug), ANNALS_LOG_FORMAT=json as JSON.",
+    after_help = "Examples:\n  $ commands\n  $ audit --newest-first --limit 20\n  $ execute --help\n\n\
+                  Every change is a command; the store keeps its events. On SQLite the log is one file in WAL \
+                  mode with synchronous=FULL: a command is answered when its events are on the disk. The views file beside \
+                  it (*.views.db) can be deleted: it is rebuilt from the log.\n\n\
+                  --store, --as and --format may stand before or after the subcommand.\n\n\
+                  Environment: ANNALS_STORE names the store, ANNALS_ACTOR the actor, ANNALS_LOG what is logged to stderr \
+                  (warn, info, debug); ANNALS_LOG_FORMAT=json writes log lines as JSON.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
 struct Cli {
+    #[command(flatten)]
+    common: CommonArgs,
     #[command(subcommand)]
     command: Builtin,
 }
@@ -164,22 +109,13 @@ enum Builtin {
     Migrate(migrate::Migrate),
     #[cfg(feature = "http")]
     Serve(serve::Serve),
-}
-
-/// How a subcommand needs the application opened.
-#[derive(Clone, Copy)]
-enum Open {
-    /// Make the store if it is not there.
-    ToWrite,
-    /// An existing store, with the projections brought up to the log.
-    ToRead,
-    /// An existing store as it lies there.
-    AsItIs,
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl App {
-    /// Adds a subcommand to the command line. It is handed the application, to be opened on the store that `--store`
-    /// names.
+    /// Adds a subcommand to the command line. Its function receives the application, not opened yet, and the arguments.
+    /// `--store` and `--as` are options of every subcommand: it cannot define its own.
     ///
     /// ```no_run
     /// # use annals::prelude::*;
@@ -192,74 +128,69 @@ impl App {
     #[must_use]
     pub fn subcommand<F, R>(mut self, command: clap::Command, run: F) -> Self
     where
-        F: FnOnce(Opening, ArgMatches) -> R + Send + 'static,
+        F: FnOnce(UnopenedApp, ArgMatches) -> R + Send + 'static,
         R: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.subcommands
-            .push(Subcommand { command, run: Box::new(|opening, matches| run(opening, matches).boxed()) });
+        self.subcommands.push(Subcommand { command, run: Box::new(|app, matches| run(app, matches).boxed()) });
         self
     }
 
-    /// The whole command line: reads the arguments, does what they say, and answers with the exit code, which is 0
-    /// only on success, and 77 when the authoriser denied it. Errors and logs go to stderr.
+    /// Runs the command line with the arguments of this process. Returns the exit code: 0 for success, 77 if the authoriser
+    /// denied access, 2 for arguments that cannot be parsed, 1 for other errors. Errors and log lines go to stderr.
     pub async fn main(self) -> ExitCode {
         self.main_with(std::env::args_os()).await
     }
 
-    /// The same with these arguments, the program's name first.
-    pub async fn main_with<T: Into<std::ffi::OsString> + Clone>(
-        self,
-        arguments: impl IntoIterator<Item = T>,
-    ) -> ExitCode {
-        let matches = match self.command_line().try_get_matches_from(arguments) {
+    /// Runs the command line with these arguments, of which the first is the program's name.
+    pub async fn main_with<T: Into<OsString> + Clone>(self, arguments: impl IntoIterator<Item = T>) -> ExitCode {
+        let mut command_line = self.command_line();
+        let matches = command_line.try_get_matches_from_mut(arguments);
+        let matches = match matches.and_then(|matches| check_format(&command_line, matches)) {
             Ok(matches) => matches,
             Err(error) => {
                 let text = error.render().to_string();
-                // An argument that is repeated may be a URL with a password. Help goes to stdout; the URLs in it are examples.
+                // An argument that the error repeats may be a URL with a password. Help goes to stdout; its URLs are examples.
                 let hidden = redact_urls(&text);
                 if hidden == text || !error.use_stderr() {
                     let _ = error.print();
                 } else {
-                    stderr::say(hidden.trim_end());
+                    stderr::print(hidden.trim_end());
                 }
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }
         };
         let done = self.run(matches).await;
         stderr::flush().await;
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            // Whoever reads our output has read enough.
-            Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
-            Err(error) => {
-                stderr::say(format_args!("error: {}", output::lines(&error_chain(&*error))));
-                if is_denied(&*error) { ExitCode::from(DENIED) } else { ExitCode::FAILURE }
-            }
-        }
+        exit::code(done)
     }
 
+    /// The parser of the whole command line.
     fn command_line(&self) -> clap::Command {
-        let store = StoreArgs::augment_args(clap::Command::new("store"));
-        let store: Vec<clap::Arg> = store.get_arguments().cloned().collect();
-        Cli::command()
+        let formats =
+            |own: &Subcommand| own.command.get_arguments().any(|option| option.get_long() == Some(FORMAT));
+        // A subcommand of the application may define its own `--format`, of another type.
+        let format = Arg::new(FORMAT).long(FORMAT).global(!self.subcommands.iter().any(formats)).hide(true);
+        with_program(Cli::command(), self.name)
             .name(self.name)
             .bin_name(self.name)
-            .subcommands(self.subcommands.iter().map(|own| own.command.clone().args(store.clone())))
+            .arg(format)
+            .mut_subcommand("execute", |execute| execute::with_commands(execute, self.name, self.commands()))
+            .subcommands(self.subcommands.iter().map(|own| own.command.clone()))
     }
 
-    /// Does what is said, and logs meanwhile.
+    /// Starts logging, and the export of spans if one is asked for, and runs the subcommand.
     #[cfg(feature = "telemetry")]
     async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
-        let telemetry = telemetry::Telemetry::of(&matches, self.name)?;
+        let telemetry = telemetry::Telemetry::from_arguments(&matches, self.name)?;
         logs::to_stderr(telemetry.as_ref().map(telemetry::Telemetry::layer))?;
         let done = self.dispatch(matches).await;
         if let Some(telemetry) = telemetry {
-            telemetry.end().await;
+            telemetry.shut_down().await;
         }
         done
     }
 
-    /// Does what is said, and logs meanwhile.
+    /// Starts logging and runs the subcommand.
     #[cfg(not(feature = "telemetry"))]
     async fn run(self, matches: ArgMatches) -> Result<(), BoxError> {
         logs::to_stderr(None)?;
@@ -267,114 +198,71 @@ impl App {
     }
 
     async fn dispatch(mut self, matches: ArgMatches) -> Result<(), BoxError> {
-        let name = matches.subcommand_name().unwrap_or_default().to_owned();
+        let name = matches.subcommand_name().unwrap_or_default();
         if let Some(index) = self.subcommands.iter().position(|own| own.command.get_name() == name) {
             let own = self.subcommands.swap_remove(index);
-            let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
-            let store = StoreArgs::from_arg_matches(matches)?;
-            let opened = Arc::new(OnceLock::new());
-            let opening = Opening { url: self.url(&store), app: self, opened: opened.clone() };
-            let done = (own.run)(opening, matches.clone()).await;
+            let Some((_, own_matches)) = matches.subcommand() else { return Ok(()) };
+            let app = UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?);
+            let opened = app.opened();
+            let done = (own.run)(app, own_matches.clone()).await;
             if let Some(annals) = opened.get() {
                 annals.close().await;
             }
             return done;
         }
-        match Cli::from_arg_matches(&matches)?.command {
-            Builtin::Execute(command) => command.run(self).await,
-            Builtin::Commands(command) => command.run(&self),
-            Builtin::Audit(command) => command.run(self).await,
-            Builtin::Metrics(command) => command.run(self).await,
-            Builtin::Export(command) => command.run(self).await,
-            Builtin::Lineage(command) => command.run(self).await,
-            Builtin::View(command) => command.run(self).await,
-            Builtin::Projections(command) => command.run(self).await,
-            Builtin::Events(command) => command.run(self).await,
-            Builtin::Check(command) => command.run(self).await,
-            Builtin::Backup(command) => command.run(self).await,
+        let Cli { common, command } = Cli::from_arg_matches(&matches)?;
+        let app = UnopenedApp::new(self, common);
+        match command {
+            Builtin::Execute(command) => command.run(app).await,
+            Builtin::Commands(command) => command.run(&app.app),
+            Builtin::Audit(command) => command.run(app).await,
+            Builtin::Metrics(command) => command.run(app).await,
+            Builtin::Export(command) => command.run(app).await,
+            Builtin::Lineage(command) => command.run(app).await,
+            Builtin::View(command) => command.run(app).await,
+            Builtin::Projections(command) => command.run(app).await,
+            Builtin::Events(command) => command.run(app).await,
+            Builtin::Check(command) => command.run(app).await,
+            Builtin::Backup(command) => command.run(app).await,
             #[cfg(feature = "postgres")]
-            Builtin::Migrate(command) => command.run(self).await,
+            Builtin::Migrate(command) => command.run(app).await,
             #[cfg(feature = "http")]
-            Builtin::Serve(command) => command.run(self).await,
-        }
-    }
-
-    fn url(&self, store: &StoreArgs) -> String {
-        store.store.clone().unwrap_or_else(|| format!("sqlite://{}.db", self.name))
-    }
-
-    /// Opens the application, does something with it, and closes it whatever came of that.
-    async fn with<R>(
-        self,
-        store: &StoreArgs,
-        open: (bool, bool),
-        run: impl FnOnce(Annals) -> R,
-    ) -> Result<(), BoxError>
-    where
-        R: Future<Output = Result<(), BoxError>>,
-    {
-        let url = self.url(store);
-        let (create, follow) = open;
-        let annals = self.open_with(&url, create, follow).await?;
-        let done = run(annals.clone()).await;
-        annals.close().await;
-        done
-    }
-}
-
-impl Open {
-    /// Whether to make the store, and whether the projections follow the log.
-    fn flags(self) -> (bool, bool) {
-        match self {
-            Self::ToWrite => (true, false),
-            Self::ToRead => (false, true),
-            Self::AsItIs => (false, false),
+            Builtin::Serve(command) => command.run(app).await,
+            Builtin::Completions(command) => command.run(&app.app),
+            Builtin::Man(command) => command.run(&app.app),
         }
     }
 }
 
-/// Waits until the projection has taken in all that is in the log now.
-async fn caught_up(annals: &Annals, projection: &str) -> Result<(), BoxError> {
-    let head = annals.store().head().await?;
-    Ok(annals.reading(projection)?.caught_up(head, None).await?)
+/// Puts the program's name in place of the `$` of each example in the help texts, so that an example can be pasted.
+fn with_program(command: clap::Command, program: &'static str) -> clap::Command {
+    let command =
+        match command.get_after_help().map(|help| help.to_string().replace("  $ ", &format!("  {program} "))) {
+            Some(help) => command.after_help(help),
+            None => command,
+        };
+    command.mut_subcommands(|subcommand| with_program(subcommand, program))
 }
 
-fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(ExecuteError::<Refusal>::Denied { .. }))
-        || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
-        || matches!(error.downcast_ref(), Some(LineageError::Reader(ReaderError::Denied(_))))
-        || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
-        || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
-}
-
-fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(this) = error {
-        if this.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
-            return true;
+/// Refuses a format before the subcommand that the subcommand does not have.
+fn check_format(command_line: &clap::Command, matches: ArgMatches) -> Result<ArgMatches, clap::Error> {
+    let (mut command, mut inner) = (command_line, &matches);
+    while let Some((name, below)) = inner.subcommand() {
+        match command.find_subcommand(name) {
+            Some(subcommand) => (command, inner) = (subcommand, below),
+            None => break,
         }
-        error = this.source();
     }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A store's URL may hold a password, and help is printed into logs.
-    #[test]
-    fn help_does_not_show_the_value_of_the_variable_that_names_the_store() {
-        let store = StoreArgs::augment_args(clap::Command::new("store"));
-        let shown: Vec<_> = store.get_arguments().filter(|argument| !argument.is_hide_env_values_set()).collect();
-        assert!(shown.is_empty(), "{shown:?}");
-    }
-
-    #[tokio::test]
-    async fn an_opening_does_not_show_a_password() {
-        let url = "postgres://alice:s3cret@host/data".to_owned();
-        let opening = Opening { app: App::new("demo"), url, opened: Arc::default() };
-        let text = format!("{opening:?}");
-        assert!(text.contains("host/data") && !text.contains("s3cret"), "{text}");
+    let option = command.get_arguments().find(|option| option.get_id() == FORMAT);
+    let known: Vec<String> =
+        option.into_iter().flat_map(Arg::get_possible_values).map(|value| value.get_name().to_owned()).collect();
+    let given = inner.try_get_one::<String>(FORMAT).ok().flatten().cloned();
+    match given {
+        Some(given) if !known.is_empty() && !known.contains(&given) => {
+            let message =
+                format!("`{}` has no format `{given}`: use one of {}\n", command.get_name(), known.join(", "));
+            Err(clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(command))
+        }
+        _ => Ok(matches),
     }
 }

@@ -1,4 +1,4 @@
-//! Plots in SVG or PNG files.
+//! Plots of event counts as SVG or PNG files.
 
 use std::path::Path;
 
@@ -9,31 +9,35 @@ use plotters::prelude::{
     Rectangle, SVGBackend, Text, WHITE,
 };
 
-use super::output::plain;
+use super::output::{counted, plain};
 use super::sparkline::most;
 use crate::BoxError;
 use crate::projections::metrics::Buckets;
 
 const SIZE: (u32, u32) = (960, 360);
-/// Where the bars stand: left, top, right, bottom.
-const FIELD: (i32, i32, i32, i32) = (80, 48, 940, 310);
+/// The area of the bars: left, top, right, bottom.
+const AREA: (i32, i32, i32, i32) = (80, 48, 940, 310);
 const BARS: RGBColor = RGBColor(31, 119, 180);
 
-/// How letters come onto a plot.
+/// How text is drawn.
 #[derive(Clone, Copy)]
 enum Letters {
-    /// As text, in a font of the reader's.
+    /// As text, in a font of the viewer.
     Text,
-    /// As dots: no font of this machine is needed.
-    Dots,
+    /// As pixels, without a font of this machine.
+    Pixels,
 }
 
-/// Writes a plot: SVG or PNG, as the file's name says.
+/// Writes an SVG or PNG file, depending on its extension.
 pub(super) fn write(buckets: &Buckets, file: &Path) -> Result<(), BoxError> {
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("svg") => draw(buckets, SVGBackend::new(file, SIZE).into_drawing_area(), Letters::Text),
-        Some("png") => draw(buckets, BitMapBackend::new(file, SIZE).into_drawing_area(), Letters::Dots),
-        _ => Err(format!("`{}` is no plot: name it .svg or .png", plain(&file.to_string_lossy())).into()),
+        Some("png") => draw(buckets, BitMapBackend::new(file, SIZE).into_drawing_area(), Letters::Pixels),
+        _ => Err(format!(
+            "cannot write the plot `{}`: its name must end with .svg or .png",
+            plain(&file.to_string_lossy())
+        )
+        .into()),
     }
 }
 
@@ -41,7 +45,7 @@ fn draw<B: DrawingBackend>(buckets: &Buckets, area: DrawingArea<B, Shift>, lette
 where
     B::ErrorType: 'static,
 {
-    let (left, top, right, bottom) = FIELD;
+    let (left, top, right, bottom) = AREA;
     area.fill(&WHITE)?;
     let most = most(&buckets.buckets);
     let bars = buckets.buckets.len().max(1) as f64;
@@ -58,7 +62,7 @@ where
     area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], BLACK))?;
     let total: u64 = buckets.buckets.iter().map(|bucket| bucket.total).sum();
     let topic = if buckets.topic.as_str().is_empty() { "/" } else { buckets.topic.as_str() };
-    let title = format!("{}: {total} events, true at position {}", plain(topic), buckets.head.position);
+    let title = format!("{}: {}, as of position {}", plain(topic), counted(total, "event"), buckets.head.position);
     write_at(&area, letters, &title, (left, 18), false)?;
     if let (Some(first), Some(last)) = (buckets.buckets.first(), buckets.buckets.last()) {
         write_at(&area, letters, &first.from.to_string(), (left, bottom + 12), false)?;
@@ -68,7 +72,7 @@ where
     Ok(())
 }
 
-/// Writes a text whose upper left corner, or upper right one, is here.
+/// Draws text with its upper left corner at a point, or its upper right corner if `to_the_left`.
 fn write_at<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     letters: Letters,
@@ -85,7 +89,7 @@ where
         Letters::Text => {
             area.draw(&Text::new(text.to_owned(), (begin, y), ("monospace", 13.0).into_font()))?;
         }
-        Letters::Dots => {
+        Letters::Pixels => {
             for (n, c) in (0..).zip(text.chars()) {
                 let letter = BASIC_FONTS.get(c).or_else(|| BASIC_FONTS.get('?')).unwrap_or_default();
                 for (line, dots) in (0..).zip(letter) {
@@ -119,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plot_is_an_svg_or_a_png_with_its_bars() {
+    fn a_plot_is_an_svg_or_a_png_file_with_a_bar_for_each_bucket() {
         let folder = tempfile::tempdir().unwrap();
         let svg = folder.path().join("plot.svg");
         write(&buckets(&[5, 0, 3]), &svg).unwrap();

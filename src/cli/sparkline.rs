@@ -1,4 +1,4 @@
-//! Buckets of events as one line of bars in the terminal.
+//! Event counts as a line of text.
 
 use crate::projections::metrics::Bucket;
 
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparkline_shows_each_bucket_by_its_share_of_the_most() {
+    fn a_bar_is_proportional_to_the_highest_count() {
         assert_eq!(sparkline(&buckets(&[0, 1, 8, 4, 7])), " ▁█▄▇");
         assert_eq!(sparkline(&buckets(&[0, 0])), "  ");
         assert_eq!(sparkline(&buckets(&[1_000_000, 1])), "█▁");

@@ -1,7 +1,7 @@
-//! Lines to stderr, whatever it is: a full disk, a closed pipe, or one that nobody reads.
+//! Messages and log lines on stderr, which may be a full disk, a closed pipe, or a pipe that nobody reads.
 //!
-//! Log lines go through a bounded queue to a thread of their own, so that no task waits for stderr or fails with it. What
-//! cannot be written is dropped, and counted.
+//! A thread writes the log lines from a bounded queue, so that no task waits for stderr or fails because of it. Lines that
+//! cannot be written are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,35 +9,35 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// How many log lines wait to be written.
-const WAITING: usize = 8_192;
+/// Capacity of the queue, in log lines.
+const CAPACITY: usize = 8_192;
 
-/// How long the end of the program waits for the last lines.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the program waits at its end for the last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// All of this process: there is one stderr.
+/// The queue of this process, which has one stderr.
 static LINES: LazyLock<Lines> = LazyLock::new(Lines::start);
 
-/// Writes a line to the user of a command. An error is ignored: there is nobody to tell it to.
-pub(super) fn say(line: impl std::fmt::Display) {
+/// Prints a message. An error is ignored: there is nowhere to report it.
+pub(super) fn print(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// The writer of log lines. It never fails and never waits.
+/// Returns a writer for log lines that never fails and never blocks.
 pub(super) fn writer() -> impl Write {
     LINES.clone()
 }
 
-/// Waits until all log lines of before are written, at most for a second.
+/// Waits until all queued log lines are written, for at most a second.
 pub(super) async fn flush() {
     let waiting = tokio::task::spawn_blocking(|| {
         let (done, written) = sync_channel(1);
-        // A full queue means that stderr takes nothing.
+        // A full queue means that stderr does not accept lines.
         if LINES.queue.try_send(Item::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(PATIENCE);
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     });
-    // It cannot fail, and the program ends.
+    // The task does not panic, and the program ends now.
     let _ = waiting.await;
 }
 
@@ -54,12 +54,12 @@ struct Lines {
 
 impl Lines {
     fn start() -> Self {
-        let (queue, waiting) = sync_channel(WAITING);
+        let (queue, waiting) = sync_channel(CAPACITY);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = dropped.clone();
         let thread = std::thread::Builder::new().name("annals-log".to_owned());
         if let Err(error) = thread.spawn(move || write_all(&waiting, &counted, &mut io::stderr())) {
-            say(format_args!("nothing is logged: a thread for it could not be started: {error}"));
+            print(format_args!("logging is off: its thread could not be started: {error}"));
         }
         Self { queue, dropped }
     }
@@ -78,7 +78,7 @@ impl Write for Lines {
     }
 }
 
-/// Writes what is queued, until nobody can queue anything more.
+/// Writes queued lines until every sender is dropped.
 fn write_all(waiting: &Receiver<Item>, dropped: &AtomicU64, to: &mut impl Write) {
     for item in waiting {
         match item {
@@ -86,8 +86,10 @@ fn write_all(waiting: &Receiver<Item>, dropped: &AtomicU64, to: &mut impl Write)
                 let lost = dropped.swap(0, Ordering::Relaxed);
                 let written = match lost {
                     0 => to.write_all(&line),
-                    lost => writeln!(to, "annals: {lost} log lines were dropped: stderr did not take them")
-                        .and_then(|()| to.write_all(&line)),
+                    lost => {
+                        writeln!(to, "annals: {lost} log lines were dropped because stderr did not accept them")
+                            .and_then(|()| to.write_all(&line))
+                    }
                 };
                 if written.is_err() {
                     dropped.fetch_add(lost + 1, Ordering::Relaxed);
@@ -105,7 +107,7 @@ fn write_all(waiting: &Receiver<Item>, dropped: &AtomicU64, to: &mut impl Write)
 mod tests {
     use super::*;
 
-    /// A disk that is full at first.
+    /// A writer that fails a number of times, like a full disk.
     struct Full {
         fails: u32,
         written: Vec<u8>,
@@ -127,18 +129,18 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted_and_the_count_is_written_later() {
+    fn dropped_lines_are_counted_and_the_count_is_written_later() {
         let (queue, waiting) = sync_channel(2);
         let dropped = Arc::new(AtomicU64::new(0));
         let mut lines = Lines { queue, dropped: dropped.clone() };
         for line in ["one\n", "two\n", "three\n"] {
-            lines.write_all(line.as_bytes()).expect("it never fails");
+            lines.write_all(line.as_bytes()).expect("the writer never fails");
         }
         assert_eq!(dropped.load(Ordering::Relaxed), 1, "the queue holds two lines");
         let mut full = Full { fails: 1, written: Vec::new() };
         drop(lines);
         write_all(&waiting, &dropped, &mut full);
         let written = String::from_utf8(full.written).unwrap();
-        assert_eq!(written, "annals: 2 log lines were dropped: stderr did not take them\ntwo\n");
+        assert_eq!(written, "annals: 2 log lines were dropped because stderr did not accept them\ntwo\n");
     }
 }

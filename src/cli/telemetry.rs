@@ -1,4 +1,4 @@
-//! What `serve` does, told to a collector of OpenTelemetry: spans, by OTLP over HTTP.
+//! The export of the spans of `serve` to an OpenTelemetry collector, by OTLP over HTTP.
 
 use std::time::Duration;
 
@@ -10,45 +10,52 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::logs::Beside;
+use super::logs::SpanLayer;
 use crate::BoxError;
 
-/// The flag of `serve`, as clap knows it.
+/// The id of the option of `serve`.
 pub(super) const FLAG: &str = "otlp_endpoint";
 
-/// Where a collector takes traces in, below its address.
+/// The path of traces below the address of a collector.
 const TRACES: &str = "/v1/traces";
 
-/// How long a collector may take to hear the last of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the program waits at its end for the last spans.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Spans are on their way to a collector. A thread of its own sends them, from a queue with an end: a collector that does
-/// not answer misses something, and holds nobody up.
+/// A running export of spans. A thread sends them from a bounded queue: if the collector does not answer, spans are dropped
+/// and requests are not delayed.
 pub(super) struct Telemetry(SdkTracerProvider);
 
 impl Telemetry {
-    /// To the collector that the flag or OpenTelemetry's own variables name; none: nothing is sent.
+    /// Starts the export to the collector that the option or OpenTelemetry's variables name. Returns `None` if there is none.
     ///
     /// # Errors
-    /// When what they say is not spoken here.
-    pub(super) fn of(matches: &ArgMatches, application: &'static str) -> Result<Option<Self>, BoxError> {
+    /// When the address or the protocol is not supported.
+    pub(super) fn from_arguments(
+        matches: &ArgMatches,
+        application: &'static str,
+    ) -> Result<Option<Self>, BoxError> {
         let Some(("serve", matches)) = matches.subcommand() else { return Ok(None) };
         let Some(endpoint) = endpoint(matches.get_one::<String>(FLAG).map(String::as_str)) else { return Ok(None) };
         if !endpoint.starts_with("http://") {
             return Err(format!(
-                "`{endpoint}` is no address that spans are sent to: name a collector that takes OTLP over HTTP, like \
-                 http://127.0.0.1:4318, without TLS"
+                "cannot send spans to `{endpoint}`: only OTLP over HTTP without TLS is supported, like \
+                 http://127.0.0.1:4318"
             )
             .into());
         }
-        let protocol = said("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL"));
+        let protocol =
+            variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
         if let Some(other) = protocol.filter(|protocol| protocol != "http/protobuf") {
-            return Err(format!("OTLP is not spoken as `{other}` here: leave it to http/protobuf").into());
+            return Err(format!(
+                "the OTLP protocol `{other}` is not supported: set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf"
+            )
+            .into());
         }
         let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
         let exporter = exporter.with_endpoint(endpoint).build()?;
-        let named = said("OTEL_SERVICE_NAME").is_some()
-            || said("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="));
+        let named = variable("OTEL_SERVICE_NAME").is_some()
+            || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="));
         let resource = match named {
             true => Resource::builder(),
             false => Resource::builder().with_service_name(application),
@@ -57,16 +64,16 @@ impl Telemetry {
         Ok(Some(Self(provider.build())))
     }
 
-    /// What listens to spans.
-    pub(super) fn layer(&self) -> Beside {
+    /// The layer that receives spans.
+    pub(super) fn layer(&self) -> SpanLayer {
         let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer("annals"));
         let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
         layer.with_filter(LevelFilter::INFO).boxed()
     }
 
-    /// Sends what is not sent yet.
-    pub(super) async fn end(self) {
-        let ended = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(PATIENCE)).await;
+    /// Sends the remaining spans and ends the export.
+    pub(super) async fn shut_down(self) {
+        let ended = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT)).await;
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last spans may not have reached the collector"),
@@ -75,20 +82,20 @@ impl Telemetry {
     }
 }
 
-/// Where spans go: the flag comes first, then the variable for traces, which is a whole address, then the one for all.
+/// The address for spans: from the option, else the variable for traces (a whole URL), else the variable for all signals.
 fn endpoint(flag: Option<&str>) -> Option<String> {
-    let off = said("OTEL_SDK_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true"))
-        || said("OTEL_TRACES_EXPORTER").is_some_and(|said| said == "none");
+    let off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        || variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
     let below = |base: &str| format!("{}{TRACES}", base.trim_end_matches('/'));
     match flag {
         Some(base) => Some(below(base)),
         None if off => None,
-        None => said("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-            .or_else(|| said("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| below(&base))),
+        None => variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| below(&base))),
     }
 }
 
-/// What a variable says; an empty one says nothing.
-fn said(variable: &str) -> Option<String> {
-    std::env::var(variable).ok().filter(|value| !value.is_empty())
+/// The value of a variable, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -3,60 +3,55 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{self, Format, plain};
-use super::{Open, ReaderArgs, StoreArgs, stderr};
+use super::output::{self, TextOrJson, plain};
+use super::session::{OpenMode, UnopenedApp};
+use super::stderr;
 use crate::BoxError;
-use crate::app::App;
 use crate::projections::{Listing, ViewCursor};
 
-/// Documents are read in pages of this size.
+/// Documents per page that is read.
 const PAGE: usize = 1_000;
 
-/// Print one document of a view, or all of them in the order of their keys
+/// Print one document of a view, or all of them ordered by key
 #[derive(Args)]
-#[command(after_help = "Examples:\n  view roster\n  view roster 7 --format json\n  \
-    view roster --filter name=annals --order members --descending --limit 20\n\n\
-    Filters and orders go by the fields that the view declares. With --limit, the cursor of the next page is printed to \
-    stderr: give it with --cursor.")]
+#[command(after_help = "Examples:\n  $ view roster\n  $ view roster 7 --format json\n  \
+    $ view roster --filter name=annals --order members --descending --limit 20\n\n\
+    --filter and --order take the fields that the view declares. With --limit, the cursor of the next page is printed to \
+    stderr.")]
 pub(super) struct View {
-    /// The view's name: see `projections status`
+    /// Name of the view: `projections status` lists them
     name: String,
-    /// The document's key
+    /// Key of the document
     key: Option<String>,
-    /// Only documents of which this field has this value; several: all of them
+    /// Only documents whose field has this value; repeat it for several fields
     #[arg(long, value_name = "FIELD=VALUE", conflicts_with = "key")]
     filter: Vec<String>,
-    /// In the order of this field
+    /// Sort by this field
     #[arg(long, value_name = "FIELD", conflicts_with = "key")]
     order: Option<String>,
-    /// The other way round
+    /// Descending order
     #[arg(long, conflicts_with = "key")]
     descending: bool,
-    /// At most so many
+    /// Maximum number of documents
     #[arg(long, conflicts_with = "key")]
     limit: Option<usize>,
-    /// Go on from a page: the same filters and order again
+    /// Cursor that an earlier page printed; repeat its filters and order
     #[arg(long, conflicts_with = "key")]
     cursor: Option<ViewCursor>,
-    /// How they are printed: text has a line for each, its key, a tab and the document
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    reader: ReaderArgs,
-    #[command(flatten)]
-    store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl View {
     fn listing(&self) -> Result<Listing, BoxError> {
         if self.limit == Some(0) {
-            return Err("a limit of 0 asks for nothing: give 1 or more, or leave it out".into());
+            return Err("--limit must be at least 1".into());
         }
         let mut listing = Listing::default();
         for filter in &self.filter {
             let (field, value) = filter
                 .split_once('=')
-                .ok_or_else(|| format!("`{}` is no filter: write FIELD=VALUE", plain(filter)))?;
+                .ok_or_else(|| format!("`{}` is not a filter: write FIELD=VALUE", plain(filter)))?;
             listing = listing.filter(field, value);
         }
         if let Some(order) = &self.order {
@@ -71,16 +66,11 @@ impl View {
         Ok(listing)
     }
 
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        self.reader.check(&app)?;
-        app.with(&store, Open::ToRead.flags(), |annals| async move {
-            let head = annals.store().head().await?;
-            let view = match self.reader.of(&annals) {
-                Some(reader) => reader.json_view(&self.name, self.key.as_deref()).await?,
-                None => annals.json_view(&self.name)?,
-            };
-            let view = view.after(head);
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_reader()?;
+        app.with(OpenMode::Read, |session| async move {
+            let head = session.annals.store().head().await?;
+            let view = session.json_view(&self.name, self.key.as_deref()).await?.after(head);
             if let Some(key) = &self.key {
                 let found = view.get(key).await?;
                 let found = found.ok_or_else(|| format!("`{}` has no document `{}`", self.name, plain(key)))?;
@@ -93,9 +83,9 @@ impl View {
                 let page = view.list(&listing.clone().limit(left.min(PAGE))).await?;
                 left -= page.documents.len().min(left);
                 for (key, document) in page.documents {
-                    match self.format {
-                        Format::Text => output::line(&format!("{}\t{document}", plain(&key)))?,
-                        Format::Json => all.push(json!({ "key": key, "document": document })),
+                    match self.format.is_json() {
+                        true => all.push(json!({ "key": key, "document": document })),
+                        false => output::line(&format!("{}\t{document}", plain(&key)))?,
                     }
                 }
                 match page.next {
@@ -104,11 +94,11 @@ impl View {
                 }
             };
             if let Some(next) = next {
-                stderr::say(format_args!("more: --cursor {next}"));
+                stderr::print(format_args!("next page: --cursor {next}"));
             }
-            match self.format {
-                Format::Text => Ok(()),
-                Format::Json => output::json(&Value::from(all)),
+            match self.format.is_json() {
+                true => output::json(&Value::from(all)),
+                false => Ok(()),
             }
         })
         .await

@@ -1,14 +1,14 @@
-//! Any git repository's history through the write path: each changed path of each commit is one typed command.
+//! Imports the history of a git repository: each changed path of each commit becomes one command.
 //!
 //! ## Layout
-//! - [`git`]: reading a repository
-//! - [`files`]: the domain: what can happen to a file, the commands, and the views
-//! - [`import`]: the history, turned into commands and executed in order
-//! - [`summary`]: what is printed at the end
-//! - [`command_line`]: `import` and `summary`
+//! - `git`: reads a repository
+//! - `files`: the domain: events, commands and views of files
+//! - `import`: translates the history into commands and executes them in order
+//! - `summary`: prints the latest events, the most active actors and the busiest directories
+//! - `command_line`: the subcommands `import` and `summary`
 //!
-//! The log of an import says what `git log --first-parent --name-status` says, with an author, a time, a sentence and a
-//! topic to each row; the [`Tree`](files::Tree) view holds what `git ls-tree -r HEAD` prints.
+//! After an import, the log has one event for each row of `git log --first-parent --name-status`, with an author, a time, a
+//! sentence and a topic. The keys of the view [`Tree`](files::Tree) are the paths that `git ls-tree -r HEAD` prints.
 
 pub mod command_line;
 pub mod files;
@@ -18,7 +18,7 @@ pub mod summary;
 
 use annals::prelude::*;
 
-/// The application: its commands, its views, and its part of the command line.
+/// The application: its commands, views and subcommands.
 #[must_use]
 pub fn app() -> App {
     let app = App::new("git_audit")
@@ -31,5 +31,5 @@ pub fn app() -> App {
         .view::<files::Tree>()
         .view::<files::Actors>()
         .view::<files::Directories>();
-    command_line::on(app)
+    command_line::add_to(app)
 }

@@ -1,5 +1,5 @@
-//! The command line. Without arguments: import the repository that it stands in, say what is in the log, and serve the
-//! page; with `--no-serve` alone, all but the last.
+//! The command line. Without arguments it imports the repository in the working directory, prints a summary and serves the
+//! page; with `--no-serve` as the only argument it does not serve.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

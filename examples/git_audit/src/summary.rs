@@ -1,34 +1,34 @@
-//! What is in the log, in a few lines: the latest sentences, the most active actors, the busiest directories.
+//! A summary of the log: the latest events, the most active actors, the busiest directories.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io::{Write, stdout};
 
 use annals::BoxError;
-use annals::cli::plain;
+use annals::cli::{counted, plain};
 use annals::events::LogPosition;
 use annals::prelude::*;
 use annals::projections::audit::AuditLog;
 
 use crate::files::{Actors, Directories};
 
-/// How many of each.
+/// Number of rows of each list.
 const MOST: u64 = 10;
 
-/// How many documents are read at a time.
+/// Documents per page that is read.
 const PAGE: usize = 1_000;
 
-/// Prints it, as of the log's head now.
+/// Prints the summary as of the current head of the log.
 ///
 /// # Errors
-/// When the log or a view cannot be read, or nobody reads what is printed.
+/// When the log or a view cannot be read, or stdout is closed.
 pub async fn print(annals: &Annals) -> Result<(), BoxError> {
     let head = annals.store().head().await?;
     let sentences = latest(annals, head).await?;
     let actors = most::<Actors>(annals, head, |actor| actor.events).await?;
     let directories = most::<Directories>(annals, head, |directory| directory.events).await?;
     let mut out = stdout().lock();
-    writeln!(out, "\nThe latest of {} events:", head.position)?;
+    writeln!(out, "\nThe latest of {}:", counted(head.position, "event"))?;
     for sentence in sentences {
         writeln!(out, "  {}", plain(&sentence))?;
     }
@@ -43,14 +43,14 @@ pub async fn print(annals: &Annals) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The latest sentences, newest first, each with the time at which it happened.
+/// The latest sentences, newest first, each with the time of the event.
 async fn latest(annals: &Annals, head: LogPosition) -> Result<Vec<String>, BoxError> {
     annals.reading(AuditLog::NAME)?.caught_up(head, None).await?;
     let page = annals.audit().newest_first().limit(MOST).page().await?;
-    Ok(page.rows.iter().map(|row| format!("{} {}", row.occurred_at, row.sentence)).collect())
+    Ok(page.rows.iter().map(|row| format!("{:.6} {}", row.occurred_at, row.sentence)).collect())
 }
 
-/// The documents with the highest counts, highest first. However many there are, a few are in memory.
+/// The documents with the highest counts, highest first. One page of documents is in memory.
 async fn most<V: DocumentView>(
     annals: &Annals,
     head: LogPosition,

@@ -27,7 +27,7 @@ annals_test_postgres::both_stores!(
     an_import_that_is_stopped_finishes_what_it_began_and_can_go_on,
 );
 
-/// Imports, and compares all that git can tell: rows with commands, the tree with the view; and again adds nothing.
+/// Imports and compares rows with commands and the tree with the view; a second import adds nothing.
 async fn import_and_compare(sandbox: &Sandbox, place: &Place) -> Annals {
     let annals = open(place.url()).await;
     let done = sandbox.import(&annals).await.unwrap();
@@ -47,7 +47,7 @@ fn the_application_is_sound_and_its_shapes_are_locked() {
     assert_shapes_locked(&app, concat!(env!("CARGO_MANIFEST_DIR"), "/events.lock.json"));
 }
 
-/// Missions A3 and A4: by actor and by target, all and only.
+/// Missions A3 and A4: a filter by actor or target returns all matching rows and no others.
 async fn each_row_is_a_command_with_its_author_time_commit_and_directory(place: &Place) {
     let sandbox = Sandbox::new();
     sandbox.write("README", "read me");
@@ -77,7 +77,7 @@ async fn each_row_is_a_command_with_its_author_time_commit_and_directory(place: 
     assert_eq!(page.rows[0].occurred_at.as_second(), 1_600_000_000 + 2 * 60);
     let commit = String::from_utf8(sandbox.git(["rev-parse", "HEAD~1"])).unwrap();
     assert_eq!(page.rows[0].correlation.as_deref(), Some(commit.trim()));
-    // The old path has its creation and its end; the new one is a target of the end, and has its beginning.
+    // The old path has its creation and its rename; the new one is a target of the rename and has its own creation.
     for (target, rows) in [("file:src/lib.rs", 3), ("file:src/deep/lib.rs", 2), ("file:README", 3), ("file:src", 0)]
     {
         let page = annals.audit().target(target.parse::<Ref>().unwrap()).limit(10).page().await.unwrap();
@@ -174,7 +174,7 @@ async fn files_that_change_places_end_where_git_has_them(place: &Place) {
         sandbox.write(name, &content(name));
     }
     sandbox.commit();
-    // A swap; a chain; a rename onto what is deleted; a file that becomes a directory, and the other way round.
+    // A swap; a chain; a rename onto a deleted file; a file that becomes a directory, and a directory that becomes a file.
     sandbox.rename("a", "x");
     sandbox.rename("b", "a");
     sandbox.rename("x", "b");
@@ -208,7 +208,7 @@ fn added(path: &str) -> Row {
     Row::Added(path.into())
 }
 
-/// Mission X13. Git lists such rows when it is asked to break rewrites up (`-B`), and copies when it looks for them.
+/// Mission X13. Git prints such rows with `-B` (break rewrites), and copies with `-C`.
 async fn swaps_rings_chains_and_copies_leave_the_tree_that_the_commit_says(place: &Place) {
     let annals = open(place.url()).await;
     let copied = Row::Copied { from: "b".into(), to: "f".into() };
@@ -238,7 +238,7 @@ async fn a_refusal_stops_the_import_and_names_commit_and_path(place: &Place) {
     let error = import_commits(&annals, history.into_iter(), stop, |_| {}).await.unwrap_err();
     let ImportError::NotAccepted { commit, path, source } = &error else { panic!("{error}") };
     assert_eq!((commit.as_str(), path.as_str()), (format!("{:040}", 3).as_str(), "a"));
-    assert!(source.to_string().contains("file:a is there already, since commit 000"), "{source}");
+    assert!(source.to_string().contains("file:a already exists since commit 000"), "{source}");
     annals.close().await;
 }
 
@@ -303,7 +303,7 @@ async fn no_configuration_changes_what_is_imported(place: &Place) {
     let annals = open(place.url()).await;
     assert_eq!(sandbox.import(&annals).await.unwrap().commands, rows);
     assert_eq!(paths(&annals).await, there);
-    // From a directory within it is the whole repository still.
+    // A directory in the repository selects the whole repository.
     let inside = Repository::open(sandbox.path().join("src")).unwrap();
     assert_eq!(inside.history().unwrap().map(|commit| commit.unwrap().rows.len() as u64).sum::<u64>(), rows);
     annals.close().await;
@@ -365,7 +365,7 @@ async fn an_import_that_is_stopped_finishes_what_it_began_and_can_go_on(place: &
 }
 
 #[test]
-fn what_is_no_history_is_a_clear_error() {
+fn a_missing_or_incomplete_history_gives_a_clear_error() {
     let nowhere = tempfile::TempDir::new().unwrap();
     assert!(matches!(Repository::open(nowhere.path()).unwrap_err(), GitError::NotARepository { .. }));
     assert!(matches!(Repository::open(nowhere.path().join("x")).unwrap_err(), GitError::NotARepository { .. }));

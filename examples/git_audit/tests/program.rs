@@ -1,4 +1,4 @@
-//! The program itself: killed and run again, bad input, and what it prints.
+//! The program: killed and run again, bad input, output.
 
 mod common;
 
@@ -11,7 +11,7 @@ use annals::prelude::*;
 use annals_test_postgres::Place;
 use common::{Sandbox, open, paths, program, tree};
 
-annals_test_postgres::both_stores!(an_import_that_is_killed_goes_on_where_it_was);
+annals_test_postgres::both_stores!(an_import_that_is_killed_continues);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -34,7 +34,7 @@ fn busy() -> Sandbox {
     sandbox
 }
 
-/// What lies in a log, without what differs from run to run: ids of events and times of recording.
+/// The events of a log, without the event ids and recording times, which differ in each run.
 async fn log(annals: &Annals) -> Vec<(String, u64, String, String, String)> {
     let page = annals.events(0, 100_000).await.unwrap();
     let row = |event: annals::events::Stored| {
@@ -43,14 +43,14 @@ async fn log(annals: &Annals) -> Vec<(String, u64, String, String, String)> {
     page.events.into_iter().map(row).collect()
 }
 
-/// Mission A11. Killed in the middle, again and again, then let run: the log and the tree of an import in one piece.
-async fn an_import_that_is_killed_goes_on_where_it_was(place: &Place) {
+/// Mission A11. An import that is killed several times and then completes has the log and the tree of an import in one run.
+async fn an_import_that_is_killed_continues(place: &Place) {
     let sandbox = busy();
     let (path, store) = (sandbox.path(), place.url());
     let whole = open("sqlite::memory:").await;
     let done = sandbox.import(&whole).await.unwrap();
     assert_eq!(done.commands, sandbox.rows());
-    // Each time it gets a little longer than it took to be killed with something in the log, but not all of it.
+    // The delay grows until the import is killed with some but not all of its events in the log.
     let (mut delay, mut reached) = (Duration::from_millis(100), Vec::new());
     for _ in 0..60 {
         let mut running = Command::new(env!("CARGO_BIN_EXE_git_audit"))
@@ -89,7 +89,7 @@ async fn an_import_that_is_killed_goes_on_where_it_was(place: &Place) {
 }
 
 #[test]
-fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_the_log() {
+fn without_arguments_the_working_directory_is_imported_and_a_summary_printed() {
     let sandbox = Sandbox::new();
     sandbox.write("src/a\u{1b}[31m", "red");
     sandbox.write("src/b", "b");
@@ -97,21 +97,17 @@ fn without_arguments_it_imports_the_repository_it_stands_in_and_says_what_is_in_
     let output = program(&sandbox.path().join("src"), &["--no-serve"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    for part in ["1 commits, 2 commands accepted: 2 new", "user:ann@example.org added file:src/b", "2  src"] {
+    for part in ["imported 1 commit as 2 commands: 2 new", "user:ann@example.org added file:src/b", "2  src"] {
         assert!(said.contains(part), "{part:?} is not in:\n{said}");
     }
-    assert!(!said.contains('\u{1b}'), "what is in a path is not obeyed");
+    assert!(!said.contains('\u{1b}'), "control characters in a path are escaped");
     let again = program(&sandbox.path().join("src"), &["import", "."]);
-    assert!(
-        text(&again.stdout).contains("2 known from an earlier import; 0 events added"),
-        "{}",
-        text(&again.stdout)
-    );
+    assert!(text(&again.stdout).contains("2 from an earlier import; 0 events added"), "{}", text(&again.stdout));
 }
 
-/// It ends by serving the page, and prints where; Ctrl-C ends it.
+/// At its end it serves the page and prints the address; Ctrl-C ends it.
 #[test]
-fn without_arguments_it_serves_the_page_until_ctrl_c() {
+fn without_arguments_the_page_is_served_until_ctrl_c() {
     let sandbox = Sandbox::new();
     sandbox.write("src/<b>", "b");
     sandbox.commit();
@@ -126,7 +122,7 @@ fn without_arguments_it_serves_the_page_until_ctrl_c() {
     let address = said
         .filter_map(|line| Some(line.split_once("http://")?.1.split_once(' ')?.0.to_owned()))
         .next()
-        .expect("it says where the page is");
+        .expect("it prints the address of the page");
     let mut connection = TcpStream::connect(&address).unwrap();
     write!(connection, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
@@ -139,7 +135,7 @@ fn without_arguments_it_serves_the_page_until_ctrl_c() {
 }
 
 #[test]
-fn bad_input_is_an_error_on_stderr_and_an_exit_code() {
+fn bad_input_gives_an_error_on_stderr_and_an_exit_code() {
     let nowhere = tempfile::TempDir::new().unwrap();
     let empty = Sandbox::new();
     for (directory, repository, words) in [

@@ -1,12 +1,13 @@
-//! A server for research jobs, as far as its projects, members and roles go: the template of an application.
+//! A server for research jobs with projects, members and roles: an example application.
 //!
-//! Sliced by domain; each slice in the same order:
-//! - `events`: what can happen
-//! - the aggregate: what decisions need to know
-//! - one command a file, with its tests
-//! - views: what the application itself reads
+//! ## Layout
+//! - `projects`: projects and their members
+//! - `users`: users and their roles
+//! - `roles`: roles
 //!
-//! No slice knows of auditing: the audit log, the sentences and the metrics follow from the declarations.
+//! Each domain has one module for its events, one for its aggregate, one for each command with its tests, and one for each
+//! view. No module contains code for auditing: the audit log, the sentences and the metrics follow from the declarations of
+//! the events.
 
 pub mod projects;
 pub mod roles;

@@ -1,8 +1,8 @@
-//! The job server's command line.
+//! The command line of the job server.
 
 use std::process::ExitCode;
 
-/// Threads that answer requests at once do not wait for each other when they need memory.
+/// With the default allocator, threads that handle requests at the same time wait for each other.
 #[cfg(all(feature = "server", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,4 +1,4 @@
-//! Roles: what somebody may do.
+//! Roles of users and members.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Runs jobs.
     Developer,
-    /// Sees results.
+    /// Reads results.
     Collaborator,
     /// Manages members.
     Coordinator,
-    /// Checks what leaves the secure environment.
+    /// Checks results before they leave the secure environment.
     OutputChecker,
 }
 
 /// A set of roles.
 pub type Roles = BTreeSet<Role>;
 
-/// The roles of a list.
+/// Collects roles into a set.
 pub fn roles(list: impl IntoIterator<Item = Role>) -> Roles {
     list.into_iter().collect()
 }

@@ -1,12 +1,14 @@
-//! The command line, as a person or a script meets it.
+//! The command line, as a person or a script uses it.
+
+mod common;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use annals_test_postgres::Place;
+use common::{Answer, Server};
 use serde_json::Value;
-use tempfile::TempDir;
 
 annals_test_postgres::both_stores!(
     blocking:
@@ -15,98 +17,18 @@ annals_test_postgres::both_stores!(
     rows_come_as_json_lines_and_csv_too,
     hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet,
     hostile_text_is_shown_safely_in_every_format,
-    a_row_appears_where_the_log_is_followed,
-    who_follows_ends_it_with_ctrl_c,
+    a_new_row_appears_in_a_followed_log,
+    ctrl_c_ends_a_followed_log,
     the_same_command_id_prints_the_first_receipt_again,
     metrics_views_projections_events_and_check_do_what_they_say,
-    bad_input_is_said_clearly_and_nothing_is_written,
+    bad_input_gives_a_clear_error_and_writes_nothing,
 );
-
-struct Server {
-    directory: TempDir,
-    /// None: the default, a SQLite file where the program stands.
-    store: Option<String>,
-}
-
-struct Answer {
-    ok: bool,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Answer {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-impl Server {
-    fn new(place: &Place) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            store: place.schema().map(|schema| schema.url().to_owned()),
-        }
-    }
-
-    /// One with a project, two members, a change of roles and a removal.
-    fn with_history(place: &Place) -> Self {
-        let server = Self::new(place);
-        server.execute("create_project", r#"{"project":"7","name":"Vaccines"}"#, "user:alice");
-        server.execute("add_member", r#"{"project":"7","user":"bob","roles":["developer"]}"#, "user:alice");
-        server.execute("add_member", r#"{"project":"7","user":"eve","roles":["collaborator"]}"#, "user:alice");
-        server.execute(
-            "update_member_roles",
-            r#"{"project":"7","user":"bob","roles":["coordinator"]}"#,
-            "user:carol",
-        );
-        server.execute("remove_member", r#"{"project":"7","user":"eve"}"#, "user:carol");
-        server
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_job_server"));
-        command.args(arguments).current_dir(&self.directory).env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
-        command.envs(self.store.iter().map(|store| ("ANNALS_STORE", store)));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Answer {
-        self.command(arguments).output().unwrap().into()
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let answer = self.run(arguments);
-        assert!(answer.ok, "{arguments:?}: {}", answer.err);
-        answer.out
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[arguments, &["--format", "json"]].concat())).unwrap()
-    }
-
-    fn execute(&self, name: &str, body: &str, actor: &str) -> String {
-        self.ok(&["execute", name, body, "--actor", actor])
-    }
-
-    /// Refused, with these words on stderr and nothing on stdout.
-    fn refused(&self, arguments: &[&str], words: &str) {
-        let answer = self.run(arguments);
-        assert!(!answer.ok, "{arguments:?} succeeded");
-        assert!(answer.err.contains(words), "{arguments:?}: {}", answer.err);
-        assert_eq!(answer.out, "", "{arguments:?}");
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-}
 
 fn positions(page: &Value) -> Vec<u64> {
     page.as_array().unwrap().iter().map(|row| row["position"].as_u64().unwrap()).collect()
 }
 
-/// Missions J4, J6, A3, A4, A6: what happened, in words and in fields; who was removed is still shown.
+/// Missions J4, J6, A3, A4, A6: a row has a sentence and fields; events of a removed member stay.
 fn the_audit_log_shows_sentences_and_fields(place: &Place) {
     let server = Server::with_history(place);
     let text = server.ok(&["audit"]);
@@ -146,7 +68,7 @@ fn pages_follow_one_another_by_cursor(place: &Place) {
     let second = server.run(&["audit", "--limit", "3", "--cursor", cursor, "--format", "json"]);
     let rows = |answer: &Answer| positions(&serde_json::from_str(&answer.out).unwrap());
     assert_eq!([rows(&first), rows(&second)].concat(), [1, 2, 3, 4, 5]);
-    assert_eq!(second.err, "", "there is no more");
+    assert_eq!(second.err, "", "the last page has no cursor");
 }
 
 fn rows_come_as_json_lines_and_csv_too(place: &Place) {
@@ -162,7 +84,7 @@ fn rows_come_as_json_lines_and_csv_too(place: &Place) {
     assert_eq!(csv.lines().count(), 6);
 }
 
-/// Missions A5 in part and A12: hostile text is shown, not obeyed, and stored as it came.
+/// Missions A5 in part and A12: hostile text is stored unchanged and printed escaped.
 fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet(place: &Place) {
     let server = Server::new(place);
     let body = serde_json::json!({ "project": "=1+1", "name": "a\u{1b}[31m\u{202e}b\nc" }).to_string();
@@ -173,7 +95,7 @@ fn hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet(place: &Place) {
     assert_eq!(page[0]["payload"]["name"], "a\u{1b}[31m\u{202e}b\nc");
 }
 
-fn a_row_appears_where_the_log_is_followed(place: &Place) {
+fn a_new_row_appears_in_a_followed_log(place: &Place) {
     let server = Server::with_history(place);
     let mut follower =
         server.command(&["audit", "--follow", "--limit", "6"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -184,21 +106,21 @@ fn a_row_appears_where_the_log_is_followed(place: &Place) {
     server.execute("create_project", r#"{"project":"8","name":"Late"}"#, "user:dan");
     let line = lines.next().unwrap().unwrap();
     assert!(line.ends_with("user:dan created project:8, called Late"), "{line}");
-    assert!(follower.wait().unwrap().success(), "the limit ends it");
+    assert!(follower.wait().unwrap().success(), "the limit ends the program");
 }
 
-/// Ctrl-C is how following ends: in order, each row whole.
-fn who_follows_ends_it_with_ctrl_c(place: &Place) {
+/// Ctrl-C ends the program with success and without a partial row.
+fn ctrl_c_ends_a_followed_log(place: &Place) {
     let server = Server::with_history(place);
     let mut follower = server.command(&["audit", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
     let interrupt = Command::new("kill").args(["-INT", &follower.id().to_string()]).status();
     assert!(interrupt.unwrap().success() && lines.all(|line| line.unwrap().contains("user:")));
-    assert!(follower.wait().unwrap().success(), "Ctrl-C ends it");
+    assert!(follower.wait().unwrap().success(), "Ctrl-C ends the program");
 }
 
-/// Mission X2, seen from the shell.
+/// Mission X2, in the shell.
 fn the_same_command_id_prints_the_first_receipt_again(place: &Place) {
     let server = Server::new(place);
     let id = "0198c0de-0000-7000-8000-000000000001";
@@ -244,7 +166,7 @@ fn a_backup_is_a_store_of_its_own() {
     server.refused(&["backup", "copy.db"], "copy.db");
 }
 
-/// Mission J9: what was edited around the triggers is found.
+/// Mission J9: an edit that bypasses the triggers is found.
 #[test]
 fn check_finds_an_edit_by_raw_sql() {
     let server = Server::with_history(&Place::sqlite());
@@ -272,7 +194,7 @@ fn check_finds_an_edit_by_raw_sql() {
     );
 }
 
-/// Mission J9, on Postgres: by the owner of the table, who may put triggers out of action.
+/// Mission J9 on Postgres: the owner of the table can disable the triggers.
 #[test]
 fn check_finds_an_edit_by_raw_sql_on_postgres() {
     let place = Place::postgres();
@@ -297,7 +219,7 @@ fn rusqlite(file: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(file).unwrap()
 }
 
-fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
+fn bad_input_gives_a_clear_error_and_writes_nothing(place: &Place) {
     let server = Server::with_history(place);
     let good = r#"{"project":"9","name":"N"}"#;
     let by = ["--actor", "user:a"];
@@ -306,7 +228,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
     };
     execute("create_projekt", good, "there is no command `create_projekt`; the application has: `add_member`");
     execute("create_project", "{", "body of `create_project` is not right");
-    execute("create_project", r#"{"project":"9","name":9}"#, "invalid type");
+    execute("create_project", r#"{"project":"9","name":9}"#, "field `name`: 9 is not text");
     execute("create_project", r#"{"project":"9"}"#, "missing field `name`");
     execute("create_project", r#"{"project":"9","name":"N","naem":"M"}"#, "no field `naem`");
     execute(
@@ -315,7 +237,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
         "1025 bytes is too long",
     );
     execute("create_project", r#"{"project":"a\u0000b","name":"N"}"#, "NUL");
-    execute("create_project", r#"{"project":"7","name":"N"}"#, "project:7 exists already");
+    execute("create_project", r#"{"project":"7","name":"N"}"#, "project:7 already exists");
     execute("create_project", r#"{"project":"9","name":" "}"#, "must not be blank");
     server.refused(&["execute", "create_project", good], "--actor");
     server.refused(&["execute", "create_project", good, "--actor", "alice"], "is not a reference");
@@ -340,7 +262,7 @@ fn bad_input_is_said_clearly_and_nothing_is_written(place: &Place) {
 }
 
 #[test]
-fn a_store_that_cannot_be_used_is_said_clearly() {
+fn a_store_that_cannot_be_used_gives_a_clear_error() {
     let server = Server::new(&Place::sqlite());
     let create = |store: &str| {
         let body = r#"{"project":"9","name":"N"}"#;
@@ -356,30 +278,13 @@ fn a_store_that_cannot_be_used_is_said_clearly() {
     for reads in [&["audit"][..], &["check"], &["events"], &["projections", "status"], &["metrics", "/"]] {
         server.refused(reads, "there is no store");
     }
-    assert!(!server.path().join("job_server.db").exists(), "what only reads makes no store");
+    assert!(!server.path().join("job_server.db").exists(), "a subcommand that only reads creates no store");
     assert!(create("sqlite://ok.db").ok);
     rusqlite(&server.path().join("ok.db")).pragma_update(None, "user_version", 1_000).unwrap();
     assert!(create("sqlite://ok.db").err.contains("newer"));
 }
 
-#[test]
-fn every_subcommand_has_help_with_an_example() {
-    let server = Server::new(&Place::sqlite());
-    for subcommand in ["execute", "commands", "audit", "metrics", "view", "events", "check", "backup"] {
-        let help = server.ok(&[subcommand, "--help"]);
-        assert!(help.contains("Example"), "{subcommand}: {help}");
-    }
-    for subcommand in ["status", "rebuild", "resume"] {
-        let help = server.ok(&["projections", subcommand, "--help"]);
-        assert!(help.contains("Example"), "{subcommand}: {help}");
-    }
-    assert!(server.ok(&["--help"]).contains("synchronous=FULL"));
-    let commands = server.json(&["commands"]);
-    assert_eq!(commands[0]["name"], "add_member");
-    assert!(commands[0]["schema"]["properties"]["roles"].is_object());
-}
-
-/// What is stored is what came; what is shown does nothing to a terminal or a spreadsheet.
+/// Hostile text is stored unchanged and cannot act on a terminal or a spreadsheet in any format.
 fn hostile_text_is_shown_safely_in_every_format(place: &Place) {
     let server = Server::new(place);
     let hostile = "=HYPERLINK(\"x\")\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\r\nname";

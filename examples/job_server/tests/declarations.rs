@@ -1,6 +1,6 @@
-//! What lies in the log must stay readable, and the parts must fit together.
+//! Stored events stay readable, and the parts of the application fit together.
 
-/// The lock file of event shapes: a stored shape that changes without a new version fails here.
+/// Fails if the shape of a stored event changes without a new version of the event.
 #[test]
 fn event_shapes_are_locked() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/events.lock.json");

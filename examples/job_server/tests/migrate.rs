@@ -1,12 +1,12 @@
-//! `migrate`, as somebody comes over who ran this application on postgres-es.
+//! `migrate`: an application on postgres-es moves to annals.
 
 use std::process::{Command, Output};
 
 use annals_test_postgres::{Fresh, Place};
 use serde_json::Value;
 
-/// The tables that postgres-es tells its users to make, and what it wrote: types by variant or whole, payloads in serde's
-/// own form, no actor.
+/// The tables of postgres-es and rows that it wrote: event types with or without prefix, payloads in serde's own form, no
+/// actor.
 const STOCK: &str = r#"
     CREATE TABLE events (aggregate_type text NOT NULL, aggregate_id text NOT NULL,
         sequence bigint CHECK (sequence >= 0) NOT NULL, event_type text NOT NULL, event_version text NOT NULL,
@@ -43,7 +43,7 @@ fn stock() -> Fresh {
 }
 
 #[test]
-fn a_database_of_postgres_es_is_taken_over_by_the_command_line_and_gone_on_with() {
+fn a_database_of_postgres_es_is_taken_over_and_accepts_commands() {
     let fresh = stock();
     let on = |arguments: &[&'static str]| [arguments, &["--store", fresh.url()]].concat();
     let read = on(&["audit", "--format", "jsonl"]);
@@ -53,9 +53,9 @@ fn a_database_of_postgres_es_is_taken_over_by_the_command_line_and_gone_on_with(
     assert_eq!(
         lines,
         [
-            "3 events of 2 aggregates got positions: as they lay in the table, which agrees with the sequences of every \
+            "took over 3 events of 2 aggregates; order: as they lay in the table, which agrees with the sequences of every \
              aggregate",
-            "created is called project.created now",
+            "renamed created to project.created",
             "the old rows are in the table postgres_es_events",
         ]
     );
@@ -73,17 +73,17 @@ fn a_database_of_postgres_es_is_taken_over_by_the_command_line_and_gone_on_with(
             "system:postgres-es created project:8, called Climate",
         ]
     );
-    // It is decided on what was taken over.
+    // A command is decided on the events that were taken over.
     let body = r#"{"project":"7","user":"bob","roles":["coordinator"]}"#;
     ok(&on(&["execute", "update_member_roles", body, "--actor", "user:alice"]));
     let last = sentences(&ok(&read)).pop().expect("a row");
     assert_eq!(last, "user:alice changed user:bob's roles on project:7 from developer to coordinator");
     ok(&on(&["check"]));
-    assert!(ok(&on(&["migrate"])).contains("already"), "a second time there is nothing to do");
+    assert!(ok(&on(&["migrate"])).contains("already"), "the second run changes nothing");
 }
 
 #[test]
-fn a_take_over_is_told_as_json_too() {
+fn the_result_of_a_take_over_is_printed_as_json_too() {
     let fresh = stock();
     let said = ok(&["migrate", "--format", "json", "--store", fresh.url()]);
     let said: Value = serde_json::from_str(&said).expect("JSON");
@@ -92,16 +92,16 @@ fn a_take_over_is_told_as_json_too() {
     assert_eq!(said["kept"], "postgres_es_events");
 }
 
-/// Nothing is renamed where a row cannot be taken over; an empty schema becomes a store.
+/// An invalid row leaves the tables unchanged; an empty schema becomes a store.
 #[test]
-fn what_cannot_be_taken_over_is_said_and_left_as_it_is() {
+fn a_database_that_cannot_be_taken_over_gives_an_error_and_is_unchanged() {
     let spoilt = stock();
     spoilt.sql("DELETE FROM events WHERE aggregate_id = '7' AND sequence = 1");
     refused(&["migrate", "--store", spoilt.url()], "`Project 7` do not count");
     assert_eq!(spoilt.sql("SELECT count(*) FROM events").trim(), "2");
     let empty = Fresh::schema();
     empty.sql(&format!("CREATE SCHEMA {}", empty.name()));
-    assert!(ok(&["migrate", "--store", empty.url()]).starts_with("made a store"));
-    refused(&["migrate", "--store", Place::sqlite().url()], "is not on PostgreSQL");
-    refused(&["migrate"], "`sqlite://job_server.db` is not on PostgreSQL");
+    assert!(ok(&["migrate", "--store", empty.url()]).starts_with("created a store"));
+    refused(&["migrate", "--store", Place::sqlite().url()], "is not a PostgreSQL store");
+    refused(&["migrate"], "`sqlite://job_server.db` is not a PostgreSQL store");
 }

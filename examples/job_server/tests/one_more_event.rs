@@ -13,7 +13,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-/// Copies what belongs to the workspace, without what was built.
+/// Copies the sources of the workspace.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -31,8 +31,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Mission J1: the diff that the README shows is one file and at most 12 lines; after it the new event is in the audit
-/// log, has a sentence, and is counted.
+/// Mission J1: the diff in the README changes one file by at most 12 lines. With it, the new event is in the audit log with a
+/// sentence, and in the metrics.
 #[test]
 fn one_more_event_type_is_one_file_and_twelve_lines() {
     let example = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -43,7 +43,7 @@ fn one_more_event_type_is_one_file_and_twelve_lines() {
     assert!(added <= 12, "{added} lines");
     let readme = std::fs::read_to_string(example.join("README.md")).unwrap();
     let body = diff.split_once("@@\n").unwrap().1;
-    assert!(readme.contains(body.trim_end()), "the README shows another diff");
+    assert!(readme.contains(body.trim_end()), "the README must show this diff");
 
     let directory = tempfile::tempdir().unwrap();
     let tree = directory.path().join("tree");
@@ -52,7 +52,7 @@ fn one_more_event_type_is_one_file_and_twelve_lines() {
         .args(["apply", "--directory", "tree"])
         .arg(example.join("one_more_event.diff"))
         .current_dir(&directory));
-    // Dependencies that were built for this test are not built again.
+    // A target directory beside this one, so that the dependencies are built only once.
     let built = Path::new(env!("CARGO_BIN_EXE_job_server")).parent().unwrap().parent().unwrap().to_owned();
     run(Command::new(env!("CARGO"))
         .args(["build", "--locked", "--offline", "-p", "job_server", "--target-dir"])

@@ -1,4 +1,7 @@
-//! `audit`: who did what, when, to what.
+//! `audit`: the audit log.
+//!
+//! ## Layout
+//! - `rows`: rows and counts as text, JSON, JSON Lines and CSV
 
 mod rows;
 
@@ -6,76 +9,71 @@ use clap::Args;
 use futures::StreamExt;
 
 use self::rows::{Format, Rows};
-use super::asking::Asking;
-use super::{Open, StoreArgs, caught_up, stderr};
+use super::session::{OpenMode, Session, UnopenedApp};
+use super::stderr;
 use crate::BoxError;
-use crate::app::{Annals, App};
-use crate::projections::audit::AuditLog;
+use crate::projections::audit::{Asked, AuditLog};
 use crate::projections::presenter::Words;
 
-/// Rows are read in pages of this size.
+/// Rows per page that is read.
 const PAGE: u64 = 1_000;
 
 /// Print the audit log: who did what, when, to what
 #[derive(Args)]
-#[command(after_help = "Examples:\n  audit --actor user:alice --newest-first --limit 20\n  \
-    audit --topic project/member --follow\n  audit --target user:bob --from 2026-01-01T00:00:00Z --format csv\n  \
-    audit --refused --count\n\n\
-    Every filter may be given several times: any of its values will do; different filters must all agree. A topic takes \
-    in everything below it. Bounds are positions, event ids or times with a zone; --from is inclusive, --until \
-    exclusive. Who and what nobody has heard of gives an empty answer; a topic or event type that the application does \
-    not have is an error. When there is more, the cursor for the next page is printed on stderr.")]
+#[command(after_help = "Examples:\n  $ audit --actor user:alice --newest-first --limit 20\n  \
+    $ audit --topic project/member --follow\n  $ audit --target user:bob --from 2026-01-01T00:00:00Z --format csv\n  \
+    $ audit --refused --count\n\n\
+    A filter may be repeated: a row matches if it has any of the values. Different filters must all match. A topic includes \
+    the topics below it. Bounds are positions, event ids or times with a zone; --from is inclusive, --until exclusive. An \
+    unknown actor or target gives no rows; a topic or event type that the application does not declare is an error. With \
+    --limit, the cursor of the next page is printed to stderr.")]
 pub(super) struct Audit {
     #[command(flatten)]
-    asking: Asking,
-    /// Print what is there, then what comes, until Ctrl-C
+    query: Asked,
+    /// Print existing rows, then follow new ones until Ctrl-C, like `tail -f`
     #[arg(long)]
     follow: bool,
-    /// Print how many there are, by whom, of which action and type, in place of the rows; of 10,000 events, or --limit
+    /// Print counts by actor, action and event type in place of rows; of at most 10,000 events, or --limit
     #[arg(long, conflicts_with = "follow")]
     count: bool,
-    /// How rows are printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    /// Output format
+    #[arg(long, value_parser = Format::names(), value_name = "FORMAT", default_value = "text")]
+    format: String,
     #[command(flatten)]
     words: Words,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 impl Audit {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
-        let store = self.store.clone();
-        self.asking.check(&app)?;
-        app.with(&store, Open::ToRead.flags(), |annals| async move {
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_reader()?;
+        app.with(OpenMode::Read, |session| async move {
             match (self.follow, self.count) {
-                (true, _) => self.follow(&annals).await,
-                (_, true) => self.tally(&annals).await,
-                _ => self.print(&annals).await,
+                (true, _) => self.follow(&session).await,
+                (_, true) => self.print_counts(&session).await,
+                _ => self.print(&session).await,
             }
         })
         .await
     }
 
-    /// How many there are.
-    async fn tally(&self, annals: &Annals) -> Result<(), BoxError> {
-        caught_up(annals, AuditLog::NAME).await?;
-        rows::count(&self.asking.bounded(annals).count().await?, self.format)
+    async fn print_counts(&self, session: &Session) -> Result<(), BoxError> {
+        session.catch_up(AuditLog::NAME).await?;
+        rows::count(&self.query.of(session.audit()).count().await?, Format::from_name(&self.format)?)
     }
 
-    /// What is there: in pages, so that a log of any length takes the same memory.
-    async fn print(&self, annals: &Annals) -> Result<(), BoxError> {
-        caught_up(annals, AuditLog::NAME).await?;
-        let mut rows = Rows::new(self.format)?;
-        let mut left = self.asking.limit().unwrap_or(u64::MAX);
-        let mut cursor = self.asking.cursor();
+    /// Prints existing rows in pages, so that memory does not grow with the log.
+    async fn print(&self, session: &Session) -> Result<(), BoxError> {
+        session.catch_up(AuditLog::NAME).await?;
+        let mut rows = Rows::new(Format::from_name(&self.format)?)?;
+        let mut left = self.query.limit.unwrap_or(u64::MAX);
+        let mut cursor = self.query.cursor;
         loop {
-            let query = self.asking.of(annals).limit(left.min(PAGE));
+            let query = self.query.of_all(session.audit()).limit(left.min(PAGE));
             let mut page = match cursor {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
-            self.words.tell(annals.presenter(), &mut page.rows).await?;
+            self.words.tell(session.annals.presenter(), &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -85,15 +83,15 @@ impl Audit {
         }
         rows.end()?;
         if let Some(next) = cursor {
-            stderr::say(format_args!("there is more: --cursor {next}"));
+            stderr::print(format_args!("next page: --cursor {next}"));
         }
         Ok(())
     }
 
-    async fn follow(&self, annals: &Annals) -> Result<(), BoxError> {
-        let mut stream = self.asking.bounded(annals).follow();
-        let mut rows = Rows::new(self.format)?;
-        // One listener for all turns of the loop: a signal between two of them must not be lost.
+    async fn follow(&self, session: &Session) -> Result<(), BoxError> {
+        let mut stream = self.query.of(session.audit()).follow();
+        let mut rows = Rows::new(Format::from_name(&self.format)?)?;
+        // One listener for the whole loop: a signal between two iterations must not be lost.
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
         loop {
@@ -101,7 +99,7 @@ impl Audit {
                 row = stream.next() => match row {
                     Some(row) => {
                         let mut row = [row?];
-                        self.words.tell(annals.presenter(), &mut row).await?;
+                        self.words.tell(session.annals.presenter(), &mut row).await?;
                         rows.print(&row[0])?;
                     }
                     None => break,

@@ -1,28 +1,40 @@
-//! Printing rows and counts, so that nothing in them acts on a terminal or in a spreadsheet.
+//! Rows and counts in each format. Terminal control characters and spreadsheet formulas are escaped.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
 use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
 
 use crate::BoxError;
-use crate::cli::output::{self, plain};
+use crate::cli::output::{self, counted, plain};
 use crate::projections::audit::{AuditCount, AuditRow, Facet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Sentences.
+    /// One sentence per line
     Text,
-    /// One JSON list with an object a row.
+    /// One JSON array with an object per row
     Json,
-    /// One JSON object a row.
+    /// One JSON object per line
     Jsonl,
-    /// A table with a head row.
+    /// A table with a header
     Csv,
 }
 
-/// Prints rows one by one.
+impl Format {
+    /// The names of the formats, for the option.
+    pub(super) fn names() -> PossibleValuesParser {
+        PossibleValuesParser::new(Self::value_variants().iter().filter_map(ValueEnum::to_possible_value))
+    }
+
+    pub(super) fn from_name(name: &str) -> Result<Self, BoxError> {
+        Ok(Self::from_str(name, false)?)
+    }
+}
+
+/// A printer of rows.
 pub(super) struct Rows {
     format: Format,
     printed: u64,
@@ -31,7 +43,7 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn new(format: Format) -> Result<Self, BoxError> {
         match format {
-            Format::Csv => csv(&CSV_HEAD.map(str::to_owned))?,
+            Format::Csv => csv(&CSV_HEADER.map(str::to_owned))?,
             Format::Json => write!(stdout().lock(), "[")?,
             Format::Text | Format::Jsonl => {}
         }
@@ -41,7 +53,7 @@ impl Rows {
     pub(super) fn print(&mut self, row: &AuditRow) -> Result<(), BoxError> {
         let mut out = stdout().lock();
         match self.format {
-            Format::Text => writeln!(out, "{} {} {}", row.position, row.recorded_at, plain(&row.sentence))?,
+            Format::Text => writeln!(out, "{} {:.6} {}", row.position, row.recorded_at, plain(&row.sentence))?,
             Format::Json => {
                 let comma = if self.printed == 0 { "" } else { "," };
                 write!(out, "{comma}\n{}", inert_json(&serde_json::to_string(row)?))?;
@@ -74,13 +86,13 @@ impl Rows {
     }
 }
 
-/// Prints how many, by whom, of which kind.
+/// Prints counts by actor, action and event type.
 pub(super) fn count(count: &AuditCount, format: Format) -> Result<(), BoxError> {
     let at_least = if count.complete { "" } else { "at least " };
     match format {
         Format::Text => {
-            let mut text =
-                format!("{at_least}{} events by {at_least}{} actors", count.events, count.distinct_actors);
+            let (events, actors) = (counted(count.events, "event"), counted(count.distinct_actors, "actor"));
+            let mut text = format!("{at_least}{events} by {at_least}{actors}");
             facet(&mut text, "actor", &count.actors);
             facet(&mut text, "action", &count.actions);
             facet(&mut text, "event", &count.event_types);
@@ -102,12 +114,12 @@ fn lines<'a, T: ToString>(name: &'a str, facets: &'a [Facet<T>]) -> impl Iterato
 
 fn facet<T: ToString>(text: &mut String, name: &str, facets: &[Facet<T>]) {
     for facet in facets {
-        // To write to a text does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n{:>9} {name} {}", facet.events, plain(&facet.value.to_string()));
     }
 }
 
-const CSV_HEAD: [&str; 12] = [
+const CSV_HEADER: [&str; 12] = [
     "position",
     "event_id",
     "recorded_at",
@@ -122,7 +134,7 @@ const CSV_HEAD: [&str; 12] = [
     "payload",
 ];
 
-/// A CSV line.
+/// Prints a CSV record.
 fn csv(cells: &[String]) -> Result<(), BoxError> {
     let mut line = csv::Writer::from_writer(Vec::new());
     line.write_record(cells.iter().map(|cell| inert_cell(cell).into_owned()))?;
@@ -130,7 +142,7 @@ fn csv(cells: &[String]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A cell in which what would act is escaped, and with a quote in front where a spreadsheet would take it for a formula.
+/// A cell with control characters escaped, and with a quote in front if a spreadsheet would read it as a formula.
 fn inert_cell(cell: &str) -> Cow<'_, str> {
     let cell = plain(cell);
     match cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
@@ -139,8 +151,7 @@ fn inert_cell(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same JSON value with everything escaped that acts on a terminal and that JSON lets stand: outside of texts there
-/// is nothing of the kind.
+/// The same JSON value with terminal control characters escaped. JSON only allows them inside strings.
 fn inert_json(json: &str) -> String {
     let mut inert = String::with_capacity(json.len());
     for c in json.chars() {
@@ -148,7 +159,7 @@ fn inert_json(json: &str) -> String {
             inert.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // To write to a text does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(inert, "\\u{unit:04x}");
             }
         }
@@ -161,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_no_formula_and_does_nothing_to_a_terminal() {
+    fn a_cell_is_not_a_formula_and_has_no_control_characters() {
         for (given, shown) in [
             ("=1+1", "'=1+1"),
             (" @SUM(A1)", "' @SUM(A1)"),
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_its_value_though_nothing_in_it_acts() {
+    fn escaped_json_has_the_same_value() {
         let hostile = "a\u{1b}[31m\u{9b}31m\u{7f}\u{202e}\u{e0041}\n\u{2028}é👩‍👧";
         let json = serde_json::to_string(hostile).unwrap();
         let inert = inert_json(&json);

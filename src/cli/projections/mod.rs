@@ -1,8 +1,8 @@
-//! `projections`: how far each is, making one anew, and what to do when one stopped.
+//! `projections`: the status of projections, rebuilds, and the repair of stopped ones.
 //!
 //! ## Layout
-//! - `status`: how far each is
-//! - `rebuild`: making them anew
+//! - `status`: `status`
+//! - `rebuild`: `rebuild`
 //! - `repair`: `resume`, `skip`, `letters`, `replay`, `prune`
 
 mod rebuild;
@@ -11,24 +11,23 @@ mod status;
 
 use clap::{Args, Subcommand};
 
-use super::Open;
+use super::session::{OpenMode, UnopenedApp};
 use crate::BoxError;
-use crate::app::App;
 
-/// Show how far each projection is, make one anew, and help on one that stopped
+/// Show the status of projections, rebuild them, repair stopped ones
 #[derive(Args)]
-#[command(after_help = "Examples:\n  projections status\n  projections rebuild roster\n  \
-    projections rebuild roster --key 7\n  projections rebuild --all\n\n\
-    When one has stopped: `status` says at which event and why. Mend the cause, then `resume` it. Where the event \
-    cannot be taken in for now, `skip` it: the others go on, it is kept among the `letters`, and `replay` takes it in \
-    when the program is mended.")]
+#[command(after_help = "Examples:\n  $ projections status\n  $ projections rebuild roster\n  \
+    $ projections resume roster\n\n\
+    If a projection has stopped, `status` shows at which event and why. Fix the cause, then `resume` it. If the cause cannot be \
+    fixed now, `skip` the event: it becomes a dead letter, the projection continues, and `replay` applies the event once the \
+    program is fixed.")]
 pub(super) struct Projections {
     #[command(subcommand)]
-    command: What,
+    command: Subcommands,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Subcommands {
     Status(status::Status),
     Rebuild(rebuild::Rebuild),
     Resume(repair::Resume),
@@ -38,24 +37,24 @@ enum What {
     Prune(repair::Prune),
 }
 
-/// Opens the application as `$open` says and runs the subcommand on it.
+/// Opens the application in the mode `$mode` and runs the subcommand on it.
 macro_rules! run {
-    ($app:expr, $command:expr, $open:expr) => {{
-        let (command, store) = ($command, $command.store.clone());
-        $app.with(&store, $open.flags(), |annals| async move { command.run(&annals).await }).await
+    ($app:expr, $command:expr, $mode:expr) => {{
+        let command = $command;
+        $app.with($mode, |session| async move { command.run(&session).await }).await
     }};
 }
 
 impl Projections {
-    pub(super) async fn run(self, app: App) -> Result<(), BoxError> {
+    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         match &self.command {
-            What::Status(status) => run!(app, status, Open::AsItIs),
-            What::Rebuild(rebuild) => run!(app, rebuild, Open::AsItIs),
-            What::Resume(resume) => run!(app, resume, Open::ToRead),
-            What::Skip(skip) => run!(app, skip, Open::AsItIs),
-            What::Letters(letters) => run!(app, letters, Open::AsItIs),
-            What::Replay(replay) => run!(app, replay, Open::AsItIs),
-            What::Prune(prune) => run!(app, prune, Open::AsItIs),
+            Subcommands::Status(status) => run!(app, status, OpenMode::Inspect),
+            Subcommands::Rebuild(rebuild) => run!(app, rebuild, OpenMode::Inspect),
+            Subcommands::Resume(resume) => run!(app, resume, OpenMode::Read),
+            Subcommands::Skip(skip) => run!(app, skip, OpenMode::Inspect),
+            Subcommands::Letters(letters) => run!(app, letters, OpenMode::Inspect),
+            Subcommands::Replay(replay) => run!(app, replay, OpenMode::Inspect),
+            Subcommands::Prune(prune) => run!(app, prune, OpenMode::Inspect),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `projections rebuild`
+//! `projections rebuild`.
 
 use std::time::Duration;
 
@@ -6,46 +6,44 @@ use clap::Args;
 
 use crate::BoxError;
 use crate::app::Annals;
-use crate::cli::output::{self, Format};
-use crate::cli::{Bar, StoreArgs};
+use crate::cli::ProgressBar;
+use crate::cli::output::{self, TextOrJson, counted};
+use crate::cli::session::Session;
 use crate::projections::{Progress, Rebuild as Task, RebuildError, Selection, SkipPolicy};
 use crate::text::error_chain;
 
-/// Make a projection anew from the log, beside the live one, then switch
+/// Rebuild a projection from the log beside the live one, then switch over
 #[derive(Args)]
-#[command(after_help = "Examples:\n  projections rebuild roster\n  projections rebuild roster --key 7\n  \
-    projections rebuild roster --aggregate project\n  projections rebuild --all\n\n\
-    Reads are answered from the old one all along, and writers go on. Ctrl-C leaves the old one as it is, and the same \
-    command goes on from there later. With --key or --aggregate the documents are replaced in place, in one \
-    transaction; --all reads the log once for all.")]
+#[command(after_help = "Examples:\n  $ projections rebuild roster\n  $ projections rebuild roster --key 7\n  \
+    $ projections rebuild roster --aggregate project\n  $ projections rebuild --all\n\n\
+    Until the switch, reads use the old version; commands are not blocked. After Ctrl-C the old version stays, and the same \
+    command continues the rebuild. With --key or --aggregate the documents are replaced in place, in one transaction. --all \
+    reads the log once for all projections.")]
 pub(super) struct Rebuild {
-    /// Which one
+    /// Name of the projection
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     name: Option<String>,
-    /// All of them, in one pass over the log
+    /// All projections, in one pass over the log
     #[arg(long)]
     all: bool,
-    /// Only what is kept under this key
+    /// Only the document with this key
     #[arg(long, requires = "name", conflicts_with_all = ["aggregate", "keep_skips"])]
     key: Option<String>,
-    /// Only the keys that the events of aggregates of this type touch
+    /// Only the documents that events of this aggregate type affect
     #[arg(long, value_name = "TYPE", requires = "name", conflicts_with = "keep_skips")]
     aggregate: Option<String>,
-    /// Leave out again what was left out before: see `projections letters`
+    /// Skip the events again that are dead letters now: see `projections letters`
     #[arg(long)]
     keep_skips: bool,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Rebuild {
-    fn begin(&self, annals: &Annals) -> Result<Vec<Task>, RebuildError> {
+    fn start(&self, annals: &Annals) -> Result<Vec<Task>, RebuildError> {
         let skips = if self.keep_skips { SkipPolicy::Keep } else { SkipPolicy::Refuse };
         let Some(name) = &self.name else {
-            return annals.rebuild_all(skips).into_iter().map(|(_, begun)| begun).collect();
+            return annals.rebuild_all(skips).into_iter().map(|(_, started)| started).collect();
         };
         let selection = match (&self.key, &self.aggregate) {
             (Some(key), _) => Selection::Key(key.clone()),
@@ -55,13 +53,13 @@ impl Rebuild {
         Ok(vec![annals.rebuild_keys(name, selection)?])
     }
 
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        let tasks = self.begin(annals)?;
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        let tasks = self.start(&session.annals)?;
         let what = self.name.as_deref().unwrap_or("all projections");
-        let seen: Vec<_> = tasks.iter().map(Task::progress).collect();
-        let furthest_back =
-            || seen.iter().map(|progress| *progress.borrow()).min_by_key(|progress| progress.position);
-        let mut bar = Bar::new(format!("rebuilding {what}"), 0);
+        let progress: Vec<_> = tasks.iter().map(Task::progress).collect();
+        let slowest =
+            || progress.iter().map(|progress| *progress.borrow()).min_by_key(|progress| progress.position);
+        let mut bar = ProgressBar::new(format!("rebuilding {what}"), 0);
         let names: Vec<String> = tasks.iter().map(|task| task.name().to_owned()).collect();
         let mut ended = futures::future::join_all(tasks);
         let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -69,17 +67,17 @@ impl Rebuild {
             tokio::select! {
                 results = &mut ended => break results,
                 _ = tick.tick() => {
-                    let Progress { position, head, .. } = furthest_back().unwrap_or_default();
+                    let Progress { position, head, .. } = slowest().unwrap_or_default();
                     bar.at(position, head);
                 }
                 stop = tokio::signal::ctrl_c() => {
                     stop?;
                     drop(ended);
-                    return Err(format!("stopped: {what} as before; the same command goes on from here").into());
+                    return Err(format!("interrupted: {what} unchanged; the same command continues the rebuild").into());
                 }
             }
         };
-        let Progress { position, head, .. } = furthest_back().unwrap_or_default();
+        let Progress { position, head, .. } = slowest().unwrap_or_default();
         bar.at(position, head);
         bar.finish();
         let (mut rebuilt, mut failed) = (Vec::new(), Vec::new());
@@ -89,9 +87,9 @@ impl Rebuild {
                 Err(error) => failed.push(error),
             }
         }
-        match self.format {
-            Format::Json => output::json(&rebuilt)?,
-            Format::Text => output::line(&format!("{} rebuilt", rebuilt.len()))?,
+        match self.format.is_json() {
+            true => output::json(&rebuilt)?,
+            false => output::line(&format!("rebuilt {}", counted(rebuilt.len() as u64, "projection")))?,
         }
         match failed.len() {
             0 => Ok(()),

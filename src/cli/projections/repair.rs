@@ -1,147 +1,131 @@
-//! What helps a projection that stopped, and what tidies up.
+//! `projections resume`, `skip`, `letters`, `replay` and `prune`.
 
 use clap::Args;
 use serde_json::json;
 
 use crate::BoxError;
-use crate::app::Annals;
-use crate::cli::StoreArgs;
-use crate::cli::output::{self, Format, plain};
+use crate::cli::output::{self, TextOrJson, counted, plain};
+use crate::cli::session::Session;
 use crate::projections::DeadLetter;
 
-/// Let a stopped projection try again
+/// Retry the event at which a projection has stopped
 #[derive(Args)]
-#[command(after_help = "Example:\n  projections resume roster")]
+#[command(after_help = "Example:\n  $ projections resume roster")]
 pub(super) struct Resume {
-    /// Which one
+    /// Name of the projection
     name: String,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
-/// Leave out the event that a projection has stopped at, and let it go on
+/// Skip the event at which a projection has stopped: it becomes a dead letter
 #[derive(Args)]
-#[command(after_help = "Example:\n  projections skip roster\n\n\
-    A view keeps what it has under the event's keys as it is: later events of these keys queue behind it, so that \
-    `projections replay` can take them in, in order. In other projections the event alone is left out.")]
+#[command(after_help = "Example:\n  $ projections skip roster\n\n\
+    A view does not change the documents of the event's keys any more: later events of these keys become dead letters too, so \
+    that `projections replay` can apply them in order. Other projections skip only the event.")]
 pub(super) struct Skip {
-    /// Which one
+    /// Name of the projection
     name: String,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
-/// List what a projection has left out: the events, why, since when
+/// List the dead letters of a projection: skipped events with error and time
 #[derive(Args)]
-#[command(after_help = "Example:\n  projections letters roster --format json")]
+#[command(after_help = "Example:\n  $ projections letters roster --format json")]
 pub(super) struct Letters {
-    /// Which one
+    /// Name of the projection
     name: String,
-    /// How they are printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
-/// Take in what a projection has left out, now that it can be
+/// Apply the dead letters of a projection
 #[derive(Args)]
-#[command(after_help = "Example:\n  projections replay roster\n\n\
-    Key by key and in order; what fails still stays left out. A projection that keeps nothing by key is made anew.")]
+#[command(after_help = "Example:\n  $ projections replay roster\n\n\
+    Key by key, in order; events that still fail stay dead letters. A projection without keys is rebuilt.")]
 pub(super) struct Replay {
-    /// Which one
+    /// Name of the projection
     name: String,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
-/// Drop the versions of projections that no program uses any more
+/// Drop the versions of projections that no running program uses
 #[derive(Args)]
-#[command(after_help = "Examples:\n  projections prune --dry-run\n  projections prune\n\n\
-    After a deploy, the views of the older version stay for as long as a program that uses them runs, and for one that is \
-    rolled back to. When you are sure, drop them: a program that comes back builds them anew.")]
+#[command(after_help = "Examples:\n  $ projections prune --dry-run\n  $ projections prune\n\n\
+    After a deployment, the older version of a view stays for programs that still use it and for a rollback. Drop it when it \
+    is no longer needed; an older program that starts again rebuilds it.")]
 pub(super) struct Prune {
-    /// Only say what would be dropped
+    /// Only print what would be dropped
     #[arg(long)]
     dry_run: bool,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    format: TextOrJson,
 }
 
 impl Resume {
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        annals.resume(&self.name).await?;
-        let head = annals.store().head().await?;
-        annals.reading(&self.name)?.caught_up(head, None).await?;
-        match self.format {
-            Format::Json => output::json(&json!({ "name": self.name, "position": head.position })),
-            Format::Text => output::line(&format!("{} is at {}", self.name, head.position)),
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.annals.resume(&self.name).await?;
+        let head = session.annals.store().head().await?;
+        session.annals.reading(&self.name)?.caught_up(head, None).await?;
+        match self.format.is_json() {
+            true => output::json(&json!({ "name": self.name, "position": head.position })),
+            false => output::line(&format!("{} is at position {}", self.name, head.position)),
         }
     }
 }
 
 impl Skip {
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        print(self.format, &annals.skip(&self.name).await?)
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        print(&self.format, &session.annals.skip(&self.name).await?)
     }
 }
 
 impl Letters {
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        print(self.format, &annals.dead_letters(&self.name).await?)
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        print(&self.format, &session.annals.dead_letters(&self.name).await?)
     }
 }
 
-fn print(format: Format, letters: &[DeadLetter]) -> Result<(), BoxError> {
-    if format == Format::Json {
+fn print(format: &TextOrJson, letters: &[DeadLetter]) -> Result<(), BoxError> {
+    if format.is_json() {
         return output::json(&letters);
     }
     letters.iter().try_for_each(|letter| {
         let DeadLetter { position, event_type, since, attempts, .. } = letter;
         let key = letter.key.as_deref().map(|key| format!(" of `{}`", plain(key))).unwrap_or_default();
         let why = match &letter.error {
-            Some(error) => format!("{} (tried {attempts} times)", plain(error)),
-            None => "queues behind an earlier one".to_owned(),
+            Some(error) => format!("{} ({})", plain(error), counted(*attempts as u64, "attempt")),
+            None => "waits for an earlier event of this key".to_owned(),
         };
-        output::line(&format!("{position} {event_type}{key} since {since}: {why}"))
+        output::line(&format!("{position} {event_type}{key} since {since:.6}: {why}"))
     })
 }
 
 impl Replay {
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        let events = annals.replay(&self.name).await?;
-        match self.format {
-            Format::Json => output::json(&json!({ "name": self.name, "events": events })),
-            Format::Text => output::line(&format!("{events} taken in")),
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        let events = session.annals.replay(&self.name).await?;
+        match self.format.is_json() {
+            true => output::json(&json!({ "name": self.name, "events": events })),
+            false => output::line(&format!("applied {}", counted(events as u64, "event"))),
         }
     }
 }
 
 impl Prune {
-    pub(super) async fn run(&self, annals: &Annals) -> Result<(), BoxError> {
-        let pruned = if self.dry_run { annals.unused().await? } else { annals.prune().await? };
-        if self.format == Format::Json {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        let pruned = if self.dry_run { session.annals.unused().await? } else { session.annals.prune().await? };
+        if self.format.is_json() {
             return output::json(&pruned);
         }
         let done = if self.dry_run { "would drop" } else { "dropped" };
         for unused in &pruned {
             let (name, version, position) = (plain(&unused.name), unused.version, unused.position);
-            output::line(&format!("{done} {name} version {version:x}, at {position}"))?;
+            output::line(&format!("{done} {name} version {version:x}, at position {position}"))?;
         }
         match pruned.is_empty() {
-            true => output::line("nothing is unused"),
+            true => output::line("no unused versions"),
             false => Ok(()),
         }
     }

@@ -141,8 +141,8 @@ impl Plan {
     ) -> Metric {
         let total = end.total().saturating_sub(start.total());
         let length = from.map_or(SignedDuration::ZERO, |from| until.duration_since(from)).as_secs_f64();
-        let per =
-            |unit: SignedDuration| if length > 0.0 { total as f64 * unit.as_secs_f64() / length } else { 0.0 };
+        // A window shorter than the unit is not extrapolated: one event in a second is not 60 a minute.
+        let per = |unit: SignedDuration| total as f64 * unit.as_secs_f64() / length.max(unit.as_secs_f64());
         let lately = |since: &PrefixSums| end.total().saturating_sub(since.total());
         let [per_minute, per_hour, per_day] = lengths().map(per);
         let [rolling_minute, rolling_hour, rolling_day] = end.rolling(start, until);

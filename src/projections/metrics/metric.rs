@@ -27,11 +27,11 @@ pub struct Metric {
     pub by_action: BTreeMap<Action, u64>,
     /// How many of each event type that occurs in the window.
     pub by_event: BTreeMap<String, u64>,
-    /// How many a minute, on average over the window; 0 for a window without length.
+    /// Events per minute, on average over the window, or over one minute if the window is shorter.
     pub per_minute: f64,
-    /// How many an hour, on average over the window.
+    /// Events per hour, on average over the window, or over one hour if the window is shorter.
     pub per_hour: f64,
-    /// How many a day, on average over the window.
+    /// Events per day, on average over the window, or over one day if the window is shorter.
     pub per_day: f64,
     /// How many lately.
     pub rates: Rates,

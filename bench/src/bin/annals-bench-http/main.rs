@@ -1,16 +1,16 @@
-//! `annals-bench-http`: what the door costs, beside the same commands in process; how soon an event is with who follows,
-//! and what a thousand followers take; and, as `soak`, what bad clients leave behind.
+//! `annals-bench-http`: measures the cost of HTTP relative to the same commands in process, and the delay and memory of a thousand
+//! followers. `soak` checks a server under bad clients for leaks.
 //!
 //! ## Layout
 //! - `arguments`: the command line
-//! - `server`: a served application in a process of its own, and what it takes of memory and files
-//! - `client`: HTTP as bytes, so that a client costs little beside what it measures
-//! - `load`: commands, in process and over HTTP, and pages of the feed beside them
-//! - `turns`: two processes that are measured in turns
-//! - `followers`: Server-Sent Events, many of them
-//! - `soak`: half-open connections, frames out of protocol, slow readers, for as long as it is said
-//! - `processor`: what was taken of the processors
-//! - `table`: what is printed
+//! - `server`: an application that is served in its own process, and its memory and open files
+//! - `client`: a minimal HTTP client that uses little processor time
+//! - `load`: commands in process and over HTTP, and pages of the audit log at the same time
+//! - `turns`: alternating measurement of two processes
+//! - `followers`: many clients of Server-Sent Events
+//! - `soak`: half-open connections, invalid frames, slow readers
+//! - `processor`: used processor time
+//! - `table`: the report
 
 mod arguments;
 #[allow(dead_code, reason = "shared with the other benchmark, which uses the rest")]
@@ -44,7 +44,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let what = Arguments::parse().what;
-    // Who asks has one thread with a loop of its own: it wakes nobody, and leaves the processors to what it measures.
+    // The client has one thread with its own loop, so that it leaves the processors to the server.
     let mut runtime = match what {
         What::OverHttp { .. } => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
@@ -75,7 +75,7 @@ async fn measure(load: &Load) -> Result<(), BoxError> {
     let mut table = Table::default();
     for run in 1..=load.runs {
         for &connections in &load.connections {
-            eprintln!("run {run}: {connections} callers in process, and connections");
+            eprintln!("run {run}: callers in process and connections: {connections}");
             let (same, over) = commands(load, connections).await?;
             table.commands(connections, same, over);
         }
@@ -89,19 +89,19 @@ async fn measure(load: &Load) -> Result<(), BoxError> {
     let text = table.print(load);
     print!("{text}");
     if let Some(file) = &load.markdown {
-        std::fs::write(file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        std::fs::write(file, &text).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
     Ok(())
 }
 
-/// Commands in process and over HTTP, in turns.
+/// Measures commands in process and over HTTP in alternating turns.
 async fn commands(load: &Load, connections: usize) -> Result<(Commands, Commands), BoxError> {
     let (place, served) = (Place::new(load.store.as_deref()).await?, Place::new(load.store.as_deref()).await?);
     let server = Server::start(served.url()).await?;
     let (address, process, callers) = (server.address.to_string(), server.process()?, connections.to_string());
     let mut same = Taker::start(&["in-process", place.url(), &callers])?;
     let mut over = Taker::start(&["over-http", &address, &process, &callers, &load.feed])?;
-    // One at least, and one more to warm up.
+    // At least one turn, and one more for warm-up.
     for _ in 0..=(load.seconds / TURN.as_secs_f64()).ceil().max(1.0) as u64 {
         same.turn().await?;
         over.turn().await?;

@@ -1,4 +1,4 @@
-//! What is printed: one table of Markdown.
+//! The report, in Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use crate::arguments::Load;
 use crate::followers::{Delivered, Followed};
 use crate::load::Commands;
 
-/// What was measured, run by run.
+/// The results of all runs.
 #[derive(Default)]
 pub struct Table {
     commands: BTreeMap<usize, Vec<(Commands, Commands)>>,
@@ -35,7 +35,7 @@ impl Table {
             busy.split_whitespace().next().unwrap_or("?"),
         );
         let mut row = |cells: [String; 4]| {
-            // To write to a text does not fail.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         };
         for (connections, runs) in &self.commands {
@@ -45,7 +45,8 @@ impl Table {
             };
             let (same, over) = of(&|commands: &Commands| commands.per_second);
             let costs = median(runs.iter().map(|(same, over)| 1.0 - over.per_second / same.per_second));
-            let what = |what: &str| format!("{what}, {connections} connections");
+            let counted = format!("{connections} connection{}", if *connections == 1 { "" } else { "s" });
+            let what = |what: &str| format!("{what}, {counted}");
             row([what("commands/s"), whole(same), whole(over), format!("HTTP costs {:.0} %", costs * 100.0)]);
             let (same, over) = of(&|commands: &Commands| commands.p50);
             row([what("p50 ms"), digits(same), digits(over), String::new()]);
@@ -55,12 +56,12 @@ impl Table {
             let client = median(runs.iter().map(|(_, over)| over.client));
             let cores = cores.max(1) as f64;
             let share = median(runs.iter().map(|(_, over)| over.client * over.per_second / 1e6 / cores));
-            let said = format!("the client {client:.0} more: {:.0} % of all processors", share * 100.0);
-            row([what("processor µs a command"), whole(same), whole(over), said]);
-            for (when, told) in [("begins", 0), ("ends", 1)] {
-                let (same, over) = of(&|commands: &Commands| commands.behind[told]);
-                let what = format!("events behind when a turn {when}, {connections} connections");
-                row([what, whole(same), whole(over), "of the slowest projection".to_owned()]);
+            let said = format!("plus {client:.0} of the client: {:.0} % of all processors", share * 100.0);
+            row([what("processor µs per command"), whole(same), whole(over), said]);
+            for (when, index) in [("begins", 0), ("ends", 1)] {
+                let (same, over) = of(&|commands: &Commands| commands.behind[index]);
+                let lag = what(&format!("lag in events when a turn {when}"));
+                row([lag, whole(same), whole(over), "of the slowest projection".to_owned()]);
             }
             let pages: Vec<(f64, u64)> = runs.iter().filter_map(|(_, over)| over.feed).collect();
             let feed = median(pages.iter().map(|(p99, _)| *p99));
@@ -76,7 +77,7 @@ impl Table {
             [format!("delivery p99 ms, {} followers, {what}", load.active), String::new(), digits(p99), said]
         };
         row(delivery(|followed| followed.paced, "paced"));
-        row(delivery(|followed| followed.pressed, "16 writers without a pause"));
+        row(delivery(|followed| followed.pressed, "16 writers at full speed"));
         let each = |from: usize, to: usize, many: usize| {
             let runs = self.followed.iter().map(|followed| followed.memory);
             median(runs.map(|memory| memory[to].saturating_sub(memory[from]) as f64 / 1_024.0 / many.max(1) as f64))

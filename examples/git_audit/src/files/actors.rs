@@ -1,16 +1,16 @@
-//! Who did how much.
+//! The view `Actors`.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::FileEvent;
 
-/// What one actor did, by the actor's reference.
+/// The events of one actor. The key is the actor's reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actors {
-    /// How many events are theirs.
+    /// Number of events.
     pub events: u64,
-    /// When the latest of them happened.
+    /// Time of the latest event.
     pub latest: String,
 }
 

@@ -6,15 +6,17 @@ use serde::{Deserialize, Serialize};
 use super::file::directory;
 use super::{File, FileError, FileEvent, FileId};
 
-/// Add a file where there is none
+/// Add a file at a path without one
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AddFile {
     /// The file
     #[on(File)]
+    #[schemars(example = &"src/a.rs")]
     pub file: FileId,
     /// The commit that adds it
+    #[schemars(example = &"4d2c1f0")]
     pub commit: String,
-    /// The whole path, where the id has not room for it
+    /// The whole path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -37,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_added_where_there_is_none() {
+    fn a_file_is_added_only_at_a_path_without_one() {
         let add = AddFile { file: file("src/a b.rs"), commit: "c2".to_owned(), path: None };
         let deleted = FileEvent::Deleted { directory: "src".to_owned() };
         nothing().when(add.clone(), context()).then(vec![added("src", "c2")]);
@@ -50,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_the_files_is_refused() {
+    fn a_path_of_another_file_is_refused() {
         let (file, path) = (file("a"), "b".to_owned());
         let add = AddFile { file: file.clone(), commit: "c1".to_owned(), path: Some(path.clone()) };
         nothing().when(add, context()).then_refused(FileError::OtherPath { file, path });

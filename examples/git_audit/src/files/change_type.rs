@@ -1,25 +1,26 @@
-//! Change a file's type.
+//! Change the type of a file.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::file::{directory, ensure_there};
+use super::file::{directory, ensure_exists};
 use super::{File, FileError, FileEvent, FileId};
 
-/// Make a file a symbolic link, a submodule, or a file again
+/// Change the type of a file: file, symbolic link, submodule
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeFileType {
     /// The file
     #[on(File)]
+    #[schemars(example = &"src/a.rs")]
     pub file: FileId,
-    /// The whole path, where the id has not room for it
+    /// The whole path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
 impl Handle for ChangeFileType {
     fn handle(&self, file: &Loaded<File>, _: &Context) -> Result<Vec<FileEvent>, FileError> {
-        ensure_there(file)?;
+        ensure_exists(file)?;
         Ok(vec![FileEvent::TypeChanged { directory: directory(&self.file, self.path.as_deref())? }])
     }
 }
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_of_a_file_that_is_there_is_changed() {
+    fn only_the_type_of_an_existing_file_is_changed() {
         let command = ChangeFileType { file: file("src/a.rs"), path: None };
         let follows = FileEvent::TypeChanged { directory: "src".to_owned() };
         let there = given::<File>(&command.file, [added("src", "c1")]);

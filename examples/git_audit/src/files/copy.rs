@@ -8,18 +8,21 @@ use super::{File, FileError, FileEvent, FileId};
 
 /// Copy a file
 ///
-/// Only the copy is decided on: its source may change or leave in the same commit. What is at the new path is replaced,
-/// as `cp` does.
+/// The command is decided on the copy alone: its source may change or be deleted in the same commit. A file at the new path
+/// is replaced, as with `cp`.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CopyFile {
     /// The copy
     #[on(File)]
+    #[schemars(example = &"src/b.rs")]
     pub file: FileId,
-    /// What it is made after
+    /// The source
+    #[schemars(example = &"src/a.rs")]
     pub from: FileId,
     /// The commit that copies it
+    #[schemars(example = &"4d2c1f0")]
     pub commit: String,
-    /// The copy's whole path, where the id has not room for it
+    /// The copy's whole path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -40,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_comes_to_be_or_replaces_what_is_there() {
+    fn a_copy_is_added_or_replaces_a_file() {
         let (commit, directory) = ("c2".to_owned(), "src".to_owned());
         let copy = CopyFile { file: file("src/b"), from: file("src/a"), commit: commit.clone(), path: None };
         let copied = FileEvent::Copied { directory, commit, from: file("src/a"), path: None };

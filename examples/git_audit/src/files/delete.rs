@@ -3,7 +3,7 @@
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::file::{directory, ensure_there};
+use super::file::{directory, ensure_exists};
 use super::{File, FileError, FileEvent, FileId};
 
 /// Delete a file
@@ -11,15 +11,16 @@ use super::{File, FileError, FileEvent, FileId};
 pub struct DeleteFile {
     /// The file
     #[on(File)]
+    #[schemars(example = &"src/b.rs")]
     pub file: FileId,
-    /// The whole path, where the id has not room for it
+    /// The whole path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
 impl Handle for DeleteFile {
     fn handle(&self, file: &Loaded<File>, _: &Context) -> Result<Vec<FileEvent>, FileError> {
-        ensure_there(file)?;
+        ensure_exists(file)?;
         Ok(vec![FileEvent::Deleted { directory: directory(&self.file, self.path.as_deref())? }])
     }
 }

@@ -1,16 +1,16 @@
-//! Where how much happens.
+//! The view `Directories`.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::FileEvent;
 
-/// What happened right in one directory, by its path; the root is `/`.
+/// The events of the files of one directory, without those below it. The key is the path; the root is `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directories {
-    /// How many events.
+    /// Number of events.
     pub events: u64,
-    /// When the latest of them happened.
+    /// Time of the latest event.
     pub latest: String,
 }
 

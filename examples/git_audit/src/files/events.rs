@@ -1,94 +1,93 @@
-//! What can happen to a file.
+//! The events of a file.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{File, FileId};
 
-/// Something happened to a file, in a commit (the event's correlation). Each event says in which directory: that is
-/// its topic.
+/// An event of a file. The correlation id is the commit; the topic is the directory.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "file", topic = "{*directory}", on = File)]
 pub enum FileEvent {
-    /// It came to be.
+    /// The file was added.
     #[event(create, "{actor} added {file}")]
     Added {
-        /// Where it lies.
+        /// Its directory.
         directory: String,
-        /// Since which commit.
+        /// The commit.
         commit: String,
-        /// The whole path, where the id has not room for it.
+        /// The whole path, if it is too long for the id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
     },
-    /// Its content or its mode changed.
+    /// Its content or mode changed.
     #[event(update, "{actor} changed {file}")]
     Changed {
-        /// Where it lies.
+        /// Its directory.
         directory: String,
     },
-    /// It became a thing of another type: file, symbolic link, submodule.
+    /// Its type changed: file, symbolic link, submodule.
     #[event(update, "{actor} changed the type of {file}")]
     TypeChanged {
-        /// Where it lies.
+        /// Its directory.
         directory: String,
     },
-    /// It went away.
+    /// The file was deleted.
     #[event(delete, "{actor} deleted {file}")]
     Deleted {
-        /// Where it lay.
+        /// Its directory.
         directory: String,
     },
-    /// It went to another path.
+    /// The file was renamed to another path.
     #[event(delete, "{actor} renamed {file} to {to}")]
     RenamedTo {
-        /// Where it lay.
+        /// Its directory.
         directory: String,
-        /// Where it went.
+        /// The new path.
         #[event(target)]
         to: FileId,
     },
-    /// It went to another path, and what took its place in the same commit stays.
+    /// The old file was renamed to another path after a new one took its place in the same commit. The new one stays.
     #[event(update, "{actor} renamed {file}, as it was, to {to}")]
     MadeWay {
-        /// Where it lay.
+        /// Its directory.
         directory: String,
-        /// Where it went.
+        /// The new path.
         #[event(target)]
         to: FileId,
     },
-    /// It came from another path. What was here, if anything, is gone.
+    /// The file was renamed from another path. It replaces a file that was at this path.
     #[event(create, "{actor} renamed {from} to {file}")]
     RenamedFrom {
-        /// Where it lies.
+        /// Its directory.
         directory: String,
-        /// Since which commit.
+        /// The commit.
         commit: String,
-        /// Where it came from.
+        /// The old path.
         #[event(target)]
         from: FileId,
-        /// The whole path, where the id has not room for it.
+        /// The whole path, if it is too long for the id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
     },
-    /// It was made after another one. What was here, if anything, is gone.
+    /// The file was copied from another path. It replaces a file that was at this path.
     #[event(create, "{actor} copied {from} to {file}")]
     Copied {
-        /// Where it lies.
+        /// Its directory.
         directory: String,
-        /// Since which commit.
+        /// The commit.
         commit: String,
-        /// What it was made after.
+        /// The source of the copy.
         #[event(target)]
         from: FileId,
-        /// The whole path, where the id has not room for it.
+        /// The whole path, if it is too long for the id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
     },
 }
 
 impl FileEvent {
-    /// The directory that it happened in.
+    /// The directory of the file.
     #[must_use]
     pub fn directory(&self) -> &str {
         match self {

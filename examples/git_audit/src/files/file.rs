@@ -1,4 +1,4 @@
-//! The file: a path, and what decisions need to know of it.
+//! The aggregate `File`: the state of a path that commands decide on.
 
 use annals::events::MAX_ID_BYTES;
 use annals::prelude::*;
@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 use super::FileEvent;
 use crate::git::text;
 
-/// Names a file by its path, as [`text`](crate::git::text::text): `file:src/lib.rs`.
+/// The id of a file: its path as [`text`](crate::git::text::text), like `file:src/lib.rs`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(String);
 
 impl FileId {
-    /// The id of a path (as text); and the whole path where an id has not room for it.
+    /// Returns the id of a path (as text), and the whole path if it is too long for an id.
     ///
-    /// A longer path keeps its beginning, then `//` and the SHA-256 of all of it: no path's own text looks like that,
-    /// because a component after two slashes is there for a byte that is written with `%`.
+    /// The id of a longer path is its beginning, `//`, and the SHA-256 of the whole path. The text of a path never looks like
+    /// that, because a component after two slashes contains a byte that is written with `%`.
     #[must_use]
     pub fn of(path: &str) -> (Self, Option<String>) {
         if path.len() <= MAX_ID_BYTES {
@@ -29,29 +29,31 @@ impl FileId {
     }
 }
 
-/// Whether something is at the path.
+/// Whether a file exists at the path.
 #[derive(Default, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// The commit in which what is there now came to be; `None` when nothing is there.
+    /// The commit that created the file; `None` if there is no file.
     since: Option<String>,
 }
 
 /// Why a command on a file is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// There is a file at the path.
-    #[error("{file} is there already, since commit {since}: change it, or delete it first")]
+    /// A file exists at the path.
+    #[error("{file} already exists since commit {since}: change it, or delete it first")]
     Exists {
         /// The path.
         file: FileId,
-        /// When what is there came to be.
+        /// The commit that created it.
         since: String,
     },
-    /// There is no file at the path.
-    #[error("there is no {0}: add it first")]
+    /// No file exists at the path.
+    #[error("{0} does not exist: add it first")]
     Missing(FileId),
-    /// The path is not the one that the id names.
-    #[error("the path `{path}` is not that of {file}: leave it out, unless it is longer than {MAX_ID_BYTES} bytes")]
+    /// The path does not belong to the id.
+    #[error(
+        "the path `{path}` does not belong to {file}: give a path only if it is longer than {MAX_ID_BYTES} bytes"
+    )]
     OtherPath {
         /// The id.
         file: FileId,
@@ -61,19 +63,19 @@ pub enum FileError {
 }
 
 impl File {
-    /// The commit in which what is there now came to be.
+    /// The commit that created the file.
     #[must_use]
     pub fn since(&self) -> Option<&str> {
         self.since.as_deref()
     }
 }
 
-/// Whether something is there.
-pub(super) fn ensure_there(file: &Loaded<File>) -> Result<(), FileError> {
+/// Returns an error if no file exists.
+pub(super) fn ensure_exists(file: &Loaded<File>) -> Result<(), FileError> {
     file.since().map(drop).ok_or_else(|| FileError::Missing(file.id().clone()))
 }
 
-/// The directory of a file; `path` is the whole path where the id has not room for it.
+/// The directory of a file; `path` is the whole path if it is too long for the id.
 pub(super) fn directory(file: &FileId, path: Option<&str>) -> Result<String, FileError> {
     let path = match path {
         None => &file.text(),
@@ -105,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_its_own_id_as_long_as_there_is_room() {
+    fn a_path_that_is_not_too_long_is_its_own_id() {
         assert_eq!(FileId::of("src/lib.rs"), (FileId::new("src/lib.rs"), None));
         let longest = "é".repeat(MAX_ID_BYTES / 2);
         assert_eq!(FileId::of(&longest), (FileId::new(longest.clone()), None));
     }
 
     #[test]
-    fn a_longer_path_has_an_id_of_its_own_and_is_kept_whole_beside_it() {
+    fn a_longer_path_has_a_unique_id_and_is_stored_beside_it() {
         let paths = ["a", "b", "/", "é"].map(|end| format!("src/{}{end}", "日本/".repeat(400)));
         let mut ids: Vec<FileId> = paths.iter().map(|path| FileId::of(path).0).collect();
         for (path, id) in paths.iter().zip(&ids) {

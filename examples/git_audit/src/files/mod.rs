@@ -1,11 +1,11 @@
-//! Files: what a path of the repository's tree holds. (Symbolic links and submodules are files here.)
+//! Files of the repository. Symbolic links and submodules are files too.
 //!
 //! ## Layout
-//! - `events`: what can happen to a file
-//! - `file`: the aggregate, a path; what decisions need to know of it
-//! - `add`, `change`, `delete`, `rename`, `copy`, `change_type`: one command a file
-//! - `tree`: the view of the live tree
-//! - `actors`, `directories`: the views of who did how much, and where
+//! - `events`: the events of a file
+//! - `file`: the aggregate: the state of a path that commands decide on
+//! - `add`, `change`, `delete`, `rename`, `copy`, `change_type`: one command each
+//! - `tree`: the view of the current files
+//! - `actors`, `directories`: views with the number of events of each actor and directory
 
 mod actors;
 mod add;
@@ -31,7 +31,7 @@ pub use file::{File, FileError, FileId};
 pub use rename::RenameFile;
 pub use tree::Tree;
 
-/// What the tests of the commands share.
+/// Fixtures for the tests of the commands.
 #[cfg(test)]
 mod examples {
     use annals::prelude::*;

@@ -3,28 +3,31 @@
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::file::{directory, ensure_there};
+use super::file::{directory, ensure_exists};
 use super::{File, FileError, FileEvent, FileId};
 
-/// Rename a file: one command over two paths, decided together and appended together
+/// Rename a file: one command over two paths, decided and appended together
 ///
-/// What is at the new path is replaced, as `git mv --force` does. When a commit swaps files, one of them has to come
-/// before the other has left: what leaves a path after something arrived there *in the same commit* is what was there
-/// before, and so what arrived stays.
+/// A file at the new path is replaced, as with `git mv --force`. When a commit swaps two files, one arrives at a path before
+/// the other has left it. A file that leaves a path after another one arrived there *in the same commit* is therefore the old
+/// file of that path, and the new one stays.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RenameFile {
-    /// Where it is
+    /// The old path
     #[on(File)]
+    #[schemars(example = &"src/a.rs")]
     pub from: FileId,
-    /// Where it goes
+    /// The new path
     #[on(File)]
+    #[schemars(example = &"src/c.rs")]
     pub to: FileId,
     /// The commit that renames it
+    #[schemars(example = &"4d2c1f0")]
     pub commit: String,
-    /// The whole old path, where the id has not room for it
+    /// The whole old path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_path: Option<String>,
-    /// The whole new path, where the id has not room for it
+    /// The whole new path, if it is too long for the id
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_path: Option<String>,
 }
@@ -35,7 +38,7 @@ impl Handle for RenameFile {
         (old, _): (&Loaded<File>, &Loaded<File>),
         _: &Context,
     ) -> Result<(Vec<FileEvent>, Vec<FileEvent>), FileError> {
-        ensure_there(old)?;
+        ensure_exists(old)?;
         let (directory, to) = (directory(&self.from, self.from_path.as_deref())?, self.to.clone());
         let departs = match old.since() == Some(self.commit.as_str()) {
             true => FileEvent::MadeWay { directory, to },
@@ -69,7 +72,7 @@ mod tests {
 
     /// Mission X13.
     #[test]
-    fn a_rename_ends_one_file_and_begins_another() {
+    fn a_rename_deletes_the_old_path_and_creates_the_new_one() {
         let root = String::new();
         let there = given::<File>(&file("a"), [added("", "c1")]);
         there
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_swap_what_arrived_in_the_commit_stays() {
+    fn in_a_swap_the_file_that_arrived_in_the_same_commit_stays() {
         let root = String::new();
         let before = given::<File>(&file("a"), [added("", "c1")]).and::<File>(&file("b"), [added("", "c1")]);
         let gone = FileEvent::RenamedTo { directory: root.clone(), to: file("a") };

@@ -1,23 +1,23 @@
-//! The live tree: what is there, by path.
+//! The view `Tree`: the current files by path.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{FileEvent, FileId};
 
-/// A file that is there now. The keys of the view are the paths, as `git ls-tree -r --name-only HEAD` has them.
+/// A current file. The keys of the view are the paths that `git ls-tree -r --name-only HEAD` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
-    /// The whole path, where the key has not room for it.
+    /// The whole path, if it is too long for the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The commit in which it came to be at this path.
+    /// The commit that created it at this path.
     pub since: String,
-    /// The commit that touched it last.
+    /// The latest commit that changed it.
     pub commit: String,
-    /// Who did.
+    /// The author of that commit.
     pub actor: Ref,
-    /// When.
+    /// The author date of that commit.
     pub at: String,
 }
 

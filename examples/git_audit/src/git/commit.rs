@@ -2,40 +2,40 @@
 
 use jiff::Timestamp;
 
-/// A commit, with what it changed against its first parent.
+/// A commit and its changes against the first parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Its hash, whole.
+    /// The full hash.
     pub hash: String,
-    /// The author's e-mail address as the commit has it: any bytes, often valid UTF-8, sometimes none.
+    /// The author's e-mail address: any bytes, usually valid UTF-8, may be empty.
     pub email: Vec<u8>,
     /// The author date.
     pub authored: Timestamp,
-    /// What it changed, in git's order.
+    /// The changed paths, in the order of git.
     pub rows: Vec<Row>,
 }
 
 /// One line of `--name-status`. Paths are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// `A`: it came to be.
+    /// `A`: the file was added.
     Added(Vec<u8>),
-    /// `M`: its content or mode changed; of a submodule, the commit it stands at.
+    /// `M`: its content or mode changed, or the commit of a submodule.
     Changed(Vec<u8>),
-    /// `D`: it went away.
+    /// `D`: the file was deleted.
     Deleted(Vec<u8>),
-    /// `T`: it became a thing of another type: a file, a symbolic link, a submodule.
+    /// `T`: its type changed: file, symbolic link, submodule.
     TypeChanged(Vec<u8>),
-    /// `R100`: it moved.
+    /// `R100`: the file was renamed.
     Renamed {
-        /// Where it was.
+        /// The old path.
         from: Vec<u8>,
-        /// Where it is.
+        /// The new path.
         to: Vec<u8>,
     },
-    /// `C75`: it was made after another one, which stays.
+    /// `C75`: the file was copied.
     Copied {
-        /// The other one.
+        /// The source.
         from: Vec<u8>,
         /// The copy.
         to: Vec<u8>,
@@ -43,7 +43,7 @@ pub enum Row {
 }
 
 impl Row {
-    /// The path where something is after the commit that was not there, or not so, before.
+    /// The path that has new content after the commit.
     #[must_use]
     pub fn arrives(&self) -> Option<&[u8]> {
         match self {
@@ -53,7 +53,7 @@ impl Row {
         }
     }
 
-    /// The path that something left.
+    /// The path that has no file after the commit, unless another row adds one.
     #[must_use]
     pub fn departs(&self) -> Option<&[u8]> {
         match self {
@@ -62,7 +62,7 @@ impl Row {
         }
     }
 
-    /// The path that it is first of all about: where something is now, or was.
+    /// The main path of the row: the new path, or the deleted one.
     #[must_use]
     pub fn path(&self) -> &[u8] {
         match self {

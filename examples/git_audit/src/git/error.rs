@@ -3,51 +3,52 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a repository's history cannot be read.
+/// An error while reading the history of a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// There is no `git`.
-    #[error("`git` cannot be run: install it, and see that it is in the PATH")]
+    /// `git` cannot be started.
+    #[error("cannot run `git`: install it, or add it to PATH")]
     NoGit(#[source] io::Error),
-    /// The path is in no repository, or in one that git does not want to touch.
-    #[error("`{}` is not a git repository that can be read: {said}", .path.display())]
+    /// The path is not in a repository, or git refuses to read it.
+    #[error("`{}` is not a git repository that can be read: {stderr}", .path.display())]
     NotARepository {
-        /// What was given.
+        /// The path.
         path: PathBuf,
-        /// What git says.
-        said: String,
+        /// What git printed to stderr.
+        stderr: String,
     },
-    /// There is nothing to read.
-    #[error("the repository `{}` has no commits: HEAD names none", .0.display())]
+    /// The repository has no commits.
+    #[error("the repository `{}` has no commits", .0.display())]
     NoCommits(PathBuf),
-    /// A part of the history is missing.
+    /// The repository is a shallow clone.
     #[error(
-        "the repository `{}` is a shallow clone: its history is not all there; fetch the rest with \
-         `git fetch --unshallow`",
+        "the repository `{}` is a shallow clone, without its whole history: run `git fetch --unshallow`",
         .0.display()
     )]
     Shallow(PathBuf),
-    /// `git` gave up.
-    #[error("`git {command}` failed ({status}): {said}")]
+    /// `git` failed.
+    #[error("`git {command}` failed ({status}): {stderr}")]
     Failed {
         /// The subcommand.
         command: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: std::process::ExitStatus,
-        /// What it says.
-        said: String,
+        /// What git printed to stderr.
+        stderr: String,
     },
-    /// What `git` prints could not be read.
-    #[error("reading from git failed")]
+    /// The output of `git` cannot be read.
+    #[error("cannot read the output of git")]
     Io(#[from] io::Error),
-    /// `git` printed something else than it was asked for.
-    #[error("git printed {found:?} where {wanted} was due (after commit {after}): is this version of git too old?")]
+    /// `git` printed unexpected output.
+    #[error(
+        "git printed {found:?} instead of {expected} (after commit {after}): this version of git may be too old"
+    )]
     Unexpected {
-        /// What was printed.
+        /// The output.
         found: String,
-        /// What was due.
-        wanted: &'static str,
-        /// The last commit that was read.
+        /// What was expected.
+        expected: &'static str,
+        /// The last commit that was read before.
         after: String,
     },
 }

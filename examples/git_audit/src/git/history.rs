@@ -1,4 +1,4 @@
-//! [`History`]: the first-parent history, one commit at a time, and [`Parser`], which reads what git prints.
+//! [`History`]: the first-parent history, one commit at a time, and [`Parser`], which parses the output of git.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use super::process::Running;
 use super::{Commit, GitError, Row};
 
-/// Everything but the commit: with `-z` all that is printed ends with NUL, so that any path can be told from what is
-/// around it. The first six are the question; the others say no to what a configuration could ask for.
+/// The arguments of `git log`, without the commit. With `-z` each field ends with NUL, so that any path can be parsed. The
+/// options after `--format` override configuration.
 ///
-/// `-l1000` is git's own limit for the search for renames, said aloud: beyond it a commit's rows are `A` and `D`.
-/// Submodules always count, whatever `.gitmodules` says, because they are in the tree.
+/// `-l1000` is git's default limit for the detection of renames: beyond it the rows of a commit are `A` and `D`. Submodules are
+/// always included, whatever `.gitmodules` says, because they are in the tree.
 const LOG: [&str; 16] = [
     "--first-parent",
     "--reverse",
@@ -36,14 +36,14 @@ const LOG: [&str; 16] = [
 /// The first-parent history of a repository, oldest commit first. One commit is in memory at a time.
 #[derive(Debug)]
 pub struct History {
-    // Before `git`: its end of the pipe is closed first.
+    // Declared before `git`, so that the pipe is closed first on drop.
     parser: Parser<BufReader<ChildStdout>>,
     git: Running,
     ended: bool,
 }
 
 impl History {
-    pub(super) fn of(path: &Path, head: &str) -> Result<Self, GitError> {
+    pub(super) fn start(path: &Path, head: &str) -> Result<Self, GitError> {
         let arguments: Vec<&str> = LOG.into_iter().chain([head, "--"]).collect();
         let (git, output) = Running::start(path, "log", &arguments)?;
         Ok(Self { parser: Parser::new(BufReader::with_capacity(1 << 16, output)), git, ended: false })
@@ -58,7 +58,7 @@ impl Iterator for History {
             return None;
         }
         let commit = self.parser.next();
-        // The last commit counts only when git ended well: otherwise it may be cut short.
+        // If git failed, the last commit may be incomplete.
         if self.parser.at_end() {
             self.ended = true;
             if let Err(error) = self.git.finish() {
@@ -70,20 +70,20 @@ impl Iterator for History {
     }
 }
 
-/// Reads commits out of what `git log` prints: `commit`, four fields, then rows; each field ends with NUL.
+/// Parses commits from the output of `git log`: `commit`, four fields, then rows; each field ends with NUL.
 #[derive(Debug)]
 pub struct Parser<R> {
     from: R,
-    /// The head of the next commit has been read up to its word.
-    head_read: bool,
+    /// Whether the word `commit` of the next commit has been read.
+    started: bool,
     ended: bool,
     last: String,
 }
 
 impl<R: BufRead> Parser<R> {
-    /// Reads from here.
+    /// Parses the output that `from` returns.
     pub fn new(from: R) -> Self {
-        Self { from, head_read: false, ended: false, last: "none".to_owned() }
+        Self { from, started: false, ended: false, last: "none".to_owned() }
     }
 
     fn at_end(&self) -> bool {
@@ -108,41 +108,41 @@ impl<R: BufRead> Parser<R> {
         }
     }
 
-    fn due(&mut self, wanted: &'static str) -> Result<Vec<u8>, GitError> {
+    fn required(&mut self, expected: &'static str) -> Result<Vec<u8>, GitError> {
         match self.field()? {
             Some(field) => Ok(field),
-            None => Err(self.unexpected(b"nothing more", wanted)),
+            None => Err(self.unexpected(b"the end of the output", expected)),
         }
     }
 
-    fn unexpected(&self, found: &[u8], wanted: &'static str) -> GitError {
+    fn unexpected(&self, found: &[u8], expected: &'static str) -> GitError {
         let found = String::from_utf8_lossy(&found[..found.len().min(200)]).into_owned();
-        GitError::Unexpected { found, wanted, after: self.last.clone() }
+        GitError::Unexpected { found, expected, after: self.last.clone() }
     }
 
     fn commit(&mut self) -> Result<Option<Commit>, GitError> {
-        if !std::mem::take(&mut self.head_read) {
+        if !std::mem::take(&mut self.started) {
             match self.field()? {
                 None => return Ok(None),
                 Some(word) if word == b"commit" => {}
                 Some(other) => return Err(self.unexpected(&other, "a commit")),
             }
         }
-        let hash = self.due("a commit's hash")?;
+        let hash = self.required("a commit's hash")?;
         if !matches!(hash.len(), 40 | 64) || !hash.iter().all(u8::is_ascii_hexdigit) {
             return Err(self.unexpected(&hash, "a commit's hash"));
         }
         self.last = String::from_utf8_lossy(&hash).into_owned();
-        let email = self.due("the author's address")?;
-        let (authored, committed) = (self.due("the author date")?, self.due("the commit date")?);
+        let email = self.required("the author's address")?;
+        let (authored, committed) = (self.required("the author date")?, self.required("the commit date")?);
         let authored = time(&authored).or_else(|| time(&committed)).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut rows = Vec::new();
         while let Some(status) = self.field()? {
             if status == b"commit" {
-                self.head_read = true;
+                self.started = true;
                 break;
             }
-            // A newline parts a commit's head from its rows.
+            // A newline separates the head of a commit from its rows.
             let status = if rows.is_empty() { status.trim_ascii_start() } else { &status };
             rows.push(self.row(status)?);
         }
@@ -166,7 +166,7 @@ impl<R: BufRead> Parser<R> {
     }
 
     fn path(&mut self) -> Result<Vec<u8>, GitError> {
-        let path = self.due("a path")?;
+        let path = self.required("a path")?;
         if path.is_empty() {
             return Err(self.unexpected(&path, "a path"));
         }
@@ -182,7 +182,7 @@ impl<R: BufRead> Iterator for Parser<R> {
     }
 }
 
-/// Seconds since 1970. What is no number is no time; one beyond all calendars is their end.
+/// Parses seconds since 1970. Returns `None` for text that is not a number; clamps a number out of range.
 fn time(seconds: &[u8]) -> Option<Timestamp> {
     let seconds: i128 = std::str::from_utf8(seconds).ok()?.trim().parse().ok()?;
     let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
@@ -226,12 +226,12 @@ mod tests {
             ]
         );
         assert!(commits[1].rows.is_empty() && commits[1].email.is_empty());
-        assert_eq!(commits[1].authored.as_second(), 7, "an author date that is none gives way to the commit's");
+        assert_eq!(commits[1].authored.as_second(), 7, "an invalid author date is replaced by the commit date");
         assert_eq!(commits[2].authored.as_second(), Timestamp::MAX.as_second());
     }
 
     #[test]
-    fn output_that_is_cut_short_or_strange_is_an_error() {
+    fn output_that_is_cut_short_or_unexpected_is_an_error() {
         let whole = [head("a@b", "1"), b"\nR100\0x\0y\0".to_vec()].concat();
         assert!(read(&whole).is_ok());
         let row = head("a@b", "1").len();

@@ -1,11 +1,11 @@
-//! Reading a git repository, without libraries: `git` itself is run, and what it prints is read as it comes.
+//! Reads a git repository without a library: runs `git` and parses its output as a stream.
 //!
 //! ## Layout
-//! - `repository`: [`Repository`], found and checked
+//! - `repository`: [`Repository`], a repository with a complete history
 //! - `history`: [`History`], the first-parent history, one [`Commit`] at a time
 //! - `commit`: [`Commit`] and its [`Row`]s
-//! - `text`: paths, which are bytes, as text, and back
-//! - `process`: `git` run with everything pinned that a configuration could turn
+//! - `text`: conversion of paths, which are bytes, to text and back
+//! - `process`: runs `git` independently of its configuration and environment
 //! - `error`: [`GitError`]
 
 mod commit;

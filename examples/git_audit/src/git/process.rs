@@ -1,4 +1,4 @@
-//! `git` run with everything pinned that a configuration or the environment could turn.
+//! Runs `git` independently of its configuration and environment.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -8,11 +8,10 @@ use std::thread::JoinHandle;
 
 use super::GitError;
 
-/// How much of what git says on stderr is kept.
-const SAID: usize = 4_096;
+/// Number of bytes of git's stderr that are kept.
+const MAX_STDERR: usize = 4_096;
 
-/// What an environment (a hook's, say) could set to make git read another repository than the one it is told to, or
-/// print in another form.
+/// Variables that make git read another repository or change its output. A hook, for example, sets some of them.
 const UNSET: [&str; 9] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -25,7 +24,7 @@ const UNSET: [&str; 9] = [
     "GIT_TRACE",
 ];
 
-/// What a configuration could turn in the output of `git log` and has no option against it.
+/// Configuration that changes the output of `git log` and cannot be overridden by an option.
 const PINNED: [&str; 6] = [
     "log.showSignature=false",
     "log.showRoot=true",
@@ -47,28 +46,28 @@ fn git(directory: &Path, arguments: &[&str]) -> Command {
     });
     command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Ctrl-C goes to a whole process group: git has one of its own, so that it is stopped by us, in order.
+    // Ctrl-C signals a whole process group. With its own group, git is not interrupted: this program ends it in order.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
 
-/// Runs git to its end: what it prints, if it succeeds, else what it says.
+/// Runs git to its end. Returns its stdout if it succeeds, otherwise the message on its stderr.
 pub(super) fn run(directory: &Path, arguments: &[&str]) -> Result<Result<Vec<u8>, String>, GitError> {
     let output = git(directory, arguments).output().map_err(GitError::NoGit)?;
     Ok(match output.status.success() {
         true => Ok(output.stdout),
-        false => Err(said(&output.stderr)),
+        false => Err(message(&output.stderr)),
     })
 }
 
-fn said(stderr: &[u8]) -> String {
+fn message(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let text = text.trim().trim_start_matches("fatal: ");
-    if text.is_empty() { "it does not say why".to_owned() } else { text.to_owned() }
+    if text.is_empty() { "no message".to_owned() } else { text.to_owned() }
 }
 
-/// A git that is running. Dropped before its end, it is killed.
+/// A running git process, killed on drop.
 #[derive(Debug)]
 pub(super) struct Running {
     command: &'static str,
@@ -77,7 +76,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts git; its output is read while it runs, and never kept whole.
+    /// Starts git. The caller reads its output while it runs.
     pub(super) fn start(
         directory: &Path,
         command: &'static str,
@@ -86,7 +85,7 @@ impl Running {
         let all: Vec<&str> = std::iter::once(command).chain(arguments.iter().copied()).collect();
         let mut child = git(directory, &all).spawn().map_err(GitError::NoGit)?;
         let stdout = child.stdout.take();
-        // Git must never wait for somebody to read what it complains about.
+        // A thread reads stderr, so that git never blocks on a full pipe.
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || beginning(stderr)));
         let running = Self { command, child, stderr };
         match stdout {
@@ -95,29 +94,29 @@ impl Running {
         }
     }
 
-    /// Waits for the end, which must be a good one: output that ended early is not output.
+    /// Waits for git to end. If it fails, its output may be incomplete.
     pub(super) fn finish(&mut self) -> Result<(), GitError> {
         let status = self.child.wait()?;
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         match status.success() {
             true => Ok(()),
-            false => Err(GitError::Failed { command: self.command, status, said: said(&stderr) }),
+            false => Err(GitError::Failed { command: self.command, status, stderr: message(&stderr) }),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail when it has ended and been waited for, which is as well.
+        // Both fail if the process has already ended, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads to the end, and keeps the beginning.
+/// Reads to the end and returns the beginning.
 fn beginning(mut from: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
-    let _ = from.by_ref().take(SAID as u64).read_to_end(&mut kept);
+    let _ = from.by_ref().take(MAX_STDERR as u64).read_to_end(&mut kept);
     let _ = io::copy(&mut from, &mut io::sink());
     kept
 }

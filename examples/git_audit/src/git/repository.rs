@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::process::{Running, run};
 use super::{GitError, History};
 
-/// A git repository whose history can be read: it is one, has commits, and all of them.
+/// A git repository that has commits and is not a shallow clone.
 #[derive(Clone, Debug)]
 pub struct Repository {
     path: PathBuf,
@@ -14,14 +14,14 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// The repository at or around this path, as HEAD stands now: what is committed later is for the next time.
+    /// Opens the repository that contains this path, at its current HEAD. Later commits are not read.
     ///
     /// # Errors
-    /// When there is no repository, or nothing to read in it, or not all of it.
+    /// When there is no repository, or it has no commits, or it is a shallow clone.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GitError> {
         let path = path.as_ref().to_owned();
         let shallow = run(&path, &["rev-parse", "--is-shallow-repository"])?
-            .map_err(|said| GitError::NotARepository { path: path.clone(), said })?;
+            .map_err(|stderr| GitError::NotARepository { path: path.clone(), stderr })?;
         if shallow.trim_ascii() == b"true" {
             return Err(GitError::Shallow(path));
         }
@@ -30,27 +30,27 @@ impl Repository {
         Ok(Self { path, head: String::from_utf8_lossy(&head).trim().to_owned() })
     }
 
-    /// Where it was looked for.
+    /// The path that was given to [`open`](Self::open).
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The commit that HEAD named when this was opened.
+    /// The commit of HEAD when the repository was opened.
     #[must_use]
     pub fn head(&self) -> &str {
         &self.head
     }
 
-    /// The first-parent history, oldest commit first, each against its first parent.
+    /// Returns the first-parent history, oldest commit first.
     ///
     /// # Errors
     /// When `git` cannot be run.
     pub fn history(&self) -> Result<History, GitError> {
-        History::of(&self.path, &self.head)
+        History::start(&self.path, &self.head)
     }
 
-    /// How many commits the first-parent history has, and whether this one is among them.
+    /// Counts the commits of the first-parent history and looks for one of them.
     ///
     /// # Errors
     /// When `git` cannot be run or fails.
@@ -66,11 +66,11 @@ impl Repository {
     }
 }
 
-/// What [`Repository::survey`] found.
+/// The result of [`Repository::survey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// How many commits there are.
+    /// Number of commits.
     pub commits: u64,
-    /// Whether the one that was asked for is among them.
+    /// Whether the history contains the commit.
     pub found: bool,
 }

@@ -1,14 +1,14 @@
-//! Paths, which are bytes, as text, and back, without loss.
+//! Converts paths, which are bytes, to text and back without loss.
 //!
-//! A path in git is any bytes but NUL, in components with `/` between them; no component is empty. **A component that
-//! is valid UTF-8 stands as it is**, whatever it holds: spaces, quotes, newlines, percent signs. One that is not is
-//! written after one more slash, with each wrong byte and each percent sign as `%` and two hexadecimal digits:
-//! `src/caf<E9>/a.txt` is `src//caf%E9/a.txt`. As no component is empty, a double slash (or one at the beginning) can
-//! mean nothing else, so that no two paths have the same text.
+//! A path in git consists of non-empty components of any bytes but NUL, separated by `/`. **A component that is valid UTF-8 is not
+//! changed**, even with spaces, quotes, newlines or percent signs. Another component gets one more slash in front, and each
+//! invalid byte and each percent sign in it becomes `%` and two hexadecimal digits: `src/caf<E9>/a.txt` is `src//caf%E9/a.txt`.
+//! As no component is empty, a double slash (or a slash at the beginning) always means this, so that no two paths have the same
+//! text.
 
 use std::fmt::Write;
 
-/// A path as text.
+/// Converts a path to text.
 ///
 /// ```
 /// use git_audit::git::text::{bytes, text};
@@ -25,7 +25,7 @@ pub fn text(path: &[u8]) -> String {
         }
         match std::str::from_utf8(component) {
             Ok(valid) if !valid.is_empty() => text.push_str(valid),
-            // Git knows no empty component; one is written so that this holds for any bytes at all.
+            // Git has no empty components; they are written too, so that the conversion works for any bytes.
             _ => {
                 text.push('/');
                 text.push_str(&escaped(component));
@@ -35,7 +35,7 @@ pub fn text(path: &[u8]) -> String {
     text
 }
 
-/// The path of a [`text`]; `None` when it is not one.
+/// Converts a [`text`] back to its path; `None` if it is not the text of a path.
 #[must_use]
 pub fn bytes(text: &str) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(text.len());
@@ -53,7 +53,7 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
     Some(path)
 }
 
-/// The text of the directory that a path's text lies in: empty at the root.
+/// The directory of a path, both as text; empty at the root.
 #[must_use]
 pub fn directory(text: &str) -> &str {
     match text.rsplit_once('/') {
@@ -63,7 +63,7 @@ pub fn directory(text: &str) -> &str {
     }
 }
 
-/// Bytes as text: what is not valid UTF-8, and then the percent sign too, as `%` and two hexadecimal digits.
+/// Converts bytes to text. If they are not valid UTF-8, invalid bytes and percent signs become `%` and two hexadecimal digits.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
     if let Ok(valid) = std::str::from_utf8(bytes) {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_is_what_stands_before_the_last_component() {
+    fn the_directory_is_the_text_before_the_last_component() {
         for (path, expected) in [
             (&b"a"[..], ""),
             (b"a/b", "a"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_of_a_path_is_none() {
+    fn invalid_text_has_no_path() {
         for wrong in ["", "a/", "a//%", "a//%4", "a//%zz", "//"] {
             assert!(bytes(wrong).is_none_or(|path| text(&path) != wrong || path.is_empty()), "{wrong:?}");
         }

@@ -5,34 +5,34 @@ use annals::commands::{ExecuteError, Refusal};
 
 use crate::git::GitError;
 
-/// Why an import ended early. What was imported until then stays; importing again goes on from there.
+/// An error that ended an import. Earlier commits stay imported; another import continues after them.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The history could not be read, or not to its end.
+    /// The history could not be read to its end.
     #[error(transparent)]
     Git(#[from] GitError),
-    /// The store holds another history.
+    /// The store contains another history.
     #[error(
-        "the store ends with commit {commit}, which is not in the first-parent history of `{repository}`: it was filled \
-         from another repository or branch, or the history was rewritten; name another store with --store"
+        "the last commit of the store, {commit}, is not in the first-parent history of `{repository}`: the store belongs to \
+         another repository or branch, or the history was rewritten; use another store with --store"
     )]
     OtherHistory {
-        /// The commit of the store's last event.
+        /// The commit of the last event of the store.
         commit: String,
-        /// The repository that was to be imported.
+        /// The repository.
         repository: String,
     },
-    /// A row of a commit was not accepted.
-    #[error("commit {commit}, path `{}`: not accepted; the import stopped there", annals::cli::plain(.path))]
+    /// A command was not accepted.
+    #[error("commit {commit}, path `{}`: the command was not accepted; the import stopped here", annals::cli::plain(.path))]
     NotAccepted {
         /// The commit.
         commit: String,
         /// The path, as [`text`](crate::git::text::text).
         path: String,
-        /// Why.
+        /// The error of the command.
         source: ExecuteError<Refusal>,
     },
     /// The store could not be read.
-    #[error("the end of the log could not be read")]
+    #[error("cannot read the end of the log")]
     Log(#[source] BoxError),
 }

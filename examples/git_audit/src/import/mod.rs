@@ -1,12 +1,12 @@
-//! Importing: the history, turned into commands and executed in order.
+//! Translates the history into commands and executes them in order.
 //!
-//! A thread reads the history and makes commands of it; a bounded channel holds it back, so that the memory that an
-//! import needs does not grow with the history (one commit at a time is kept). The commands are executed in order, many
-//! at a time; their ids follow from commit and path, so that executing one again, after a crash, say, has no effect.
+//! A thread reads the history and sends commands to a bounded channel (backpressure), so that memory does not grow with the
+//! history: one commit at a time is kept. The commands are executed in order, many at a time. Their ids depend on commit and path,
+//! so that a command that is executed again, for example after a crash, has no second effect.
 //!
 //! ## Layout
-//! - `order`: the order of the rows within a commit
-//! - `translate`: a row as a command: its actor, its id, its context
+//! - `order`: the order of the rows of a commit
+//! - `translate`: the command, actor, id and context of a row
 //! - `error`: [`ImportError`]
 
 mod error;
@@ -28,37 +28,37 @@ pub use translate::{actor, command_id};
 use crate::git::text::text;
 use crate::git::{Commit, GitError, Repository};
 
-/// How many commands are on their way at a time.
+/// Number of commands in flight.
 const WINDOW: usize = 512;
 
-/// How many commands are read ahead.
-const AHEAD: usize = 4_096;
+/// Number of commands that are read ahead.
+const READ_AHEAD: usize = 4_096;
 
-/// After how many commands progress is told.
-const SAID_EVERY: u64 = 64;
+/// Number of commands between two reports of progress.
+const REPORT_INTERVAL: u64 = 64;
 
-/// How far an import is, or was at its end.
+/// The progress or the result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Commits whose commands were all executed, counting one that is under way.
+    /// Number of commits whose commands were executed, including the current one.
     pub commits: u64,
-    /// Commands that were accepted: one for each row.
+    /// Number of accepted commands, one for each row.
     pub commands: u64,
-    /// Those among them that had been executed by an earlier import.
+    /// Number of these commands that an earlier import had executed.
     pub repeated: u64,
-    /// Events that this import added.
+    /// Number of events that this import added.
     pub events: u64,
-    /// Whether it was stopped before the history's end.
+    /// Whether it was interrupted before the end of the history.
     pub stopped: bool,
 }
 
-/// Imports the first-parent history of a repository, as far as the store does not have it.
+/// Imports the first-parent history of a repository. Commands of earlier imports have no second effect.
 ///
-/// `progress` hears of it now and then, with the number of commits in all. When `stop` turns true, what is on its way is
-/// finished, and nothing more is begun.
+/// `progress` is called regularly with the progress and the total number of commits. When `stop` becomes true, commands in flight
+/// finish and no others start.
 ///
 /// # Errors
-/// When the store holds another history, the history cannot be read, or a command is not accepted.
+/// When the store contains another history, the history cannot be read, or a command is not accepted.
 pub async fn import(
     annals: &Annals,
     repository: &Repository,
@@ -66,9 +66,8 @@ pub async fn import(
     mut progress: impl FnMut(&Progress, u64),
 ) -> Result<Progress, ImportError> {
     let last = last_commit(annals).await?;
-    let of = repository.clone();
-    let asked = last.clone();
-    let survey = blocking(move || of.survey(asked.as_deref())).await?;
+    let (surveyed, commit) = (repository.clone(), last.clone());
+    let survey = blocking(move || surveyed.survey(commit.as_deref())).await?;
     if let Some(commit) = last.filter(|_| !survey.found) {
         return Err(ImportError::OtherHistory { commit, repository: repository.path().display().to_string() });
     }
@@ -91,18 +90,18 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| GitError::Io(std::io::Error::other(error)))?
 }
 
-/// A command on its way: which row of which commit it is.
+/// The row of a command in flight.
 struct Label {
-    /// The commit's number, from 1.
+    /// The number of the commit, from 1.
     number: u64,
     commit: Arc<str>,
     path: Vec<u8>,
 }
 
-/// What the reader hands over.
+/// An item of the channel.
 type Item = Result<(Label, Envelope), GitError>;
 
-/// Imports these commits, oldest first, each against the one before.
+/// Imports these commits, oldest first.
 ///
 /// # Errors
 /// As [`import`].
@@ -112,27 +111,27 @@ pub async fn import_commits(
     stop: watch::Receiver<bool>,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Progress, ImportError> {
-    let (into, items) = mpsc::channel(AHEAD);
+    let (into, items) = mpsc::channel(READ_AHEAD);
     let reader = tokio::task::spawn_blocking(move || read(commits, &into));
-    let on_their_way = Arc::new(Mutex::new(OnTheirWay::default()));
+    let in_flight = Arc::new(Mutex::new(InFlight::default()));
     let commands = futures::stream::unfold((items, stop.clone()), {
-        let on_their_way = on_their_way.clone();
+        let in_flight = in_flight.clone();
         move |(mut items, mut stop)| {
-            let on_their_way = on_their_way.clone();
+            let in_flight = in_flight.clone();
             async move {
                 let item = tokio::select! {
                     biased;
                     () = stopped(&mut stop) => None,
                     item = items.recv() => item,
                 };
-                let mut on_their_way = on_their_way.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
                 match item {
                     Some(Ok((label, envelope))) => {
-                        on_their_way.labels.push_back(label);
+                        in_flight.labels.push_back(label);
                         Some((envelope, (items, stop)))
                     }
                     Some(Err(error)) => {
-                        on_their_way.failed = Some(error);
+                        in_flight.failed = Some(error);
                         None
                     }
                     None => None,
@@ -143,7 +142,7 @@ pub async fn import_commits(
     let mut receipts = std::pin::pin!(annals.execute_all(Box::pin(commands), WINDOW));
     let mut so_far = Progress::default();
     while let Some(executed) = receipts.next().await {
-        let label = on_their_way.lock().unwrap_or_else(PoisonError::into_inner).labels.pop_front();
+        let label = in_flight.lock().unwrap_or_else(PoisonError::into_inner).labels.pop_front();
         let Some(label) = label else { continue };
         let receipt = executed.map_err(|source| ImportError::NotAccepted {
             commit: label.commit.to_string(),
@@ -156,11 +155,11 @@ pub async fn import_commits(
             true => so_far.repeated += 1,
             false => so_far.events += receipt.events,
         }
-        if so_far.commands.is_multiple_of(SAID_EVERY) {
+        if so_far.commands.is_multiple_of(REPORT_INTERVAL) {
             progress(&so_far);
         }
     }
-    if let Some(error) = on_their_way.lock().unwrap_or_else(PoisonError::into_inner).failed.take() {
+    if let Some(error) = in_flight.lock().unwrap_or_else(PoisonError::into_inner).failed.take() {
         return Err(error.into());
     }
     so_far.stopped = *stop.borrow();
@@ -172,27 +171,27 @@ pub async fn import_commits(
     Ok(so_far)
 }
 
+/// The rows of the commands in flight, in order, and the error that ended the history.
 #[derive(Default)]
-struct OnTheirWay {
+struct InFlight {
     labels: VecDeque<Label>,
     failed: Option<GitError>,
 }
 
-/// Ends when the import is to stop; never, when nobody is left who could say so.
+/// Completes when `stop` becomes true; never if its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Reads commits and makes commands of them until the end, or until nobody takes them any more. Answers with how many
-/// commits it has read.
+/// Sends the commands of the commits until the history ends or the receiver is dropped. Returns the number of commits.
 fn read(commits: impl Iterator<Item = Result<Commit, GitError>>, into: &mpsc::Sender<Item>) -> u64 {
     let mut number = 0;
     for commit in commits {
-        let said = commit.and_then(|commit| Ok((translate::Said::by(&commit)?, commit.rows)));
-        let (said, rows) = match said {
-            Ok(said) => said,
+        let context = commit.and_then(|commit| Ok((translate::CommitContext::from_commit(&commit)?, commit.rows)));
+        let (context, rows) = match context {
+            Ok(translated) => translated,
             Err(error) => {
                 let _ = into.blocking_send(Err(error));
                 return number;
@@ -200,8 +199,8 @@ fn read(commits: impl Iterator<Item = Result<Commit, GitError>>, into: &mpsc::Se
         };
         number += 1;
         for row in in_order(rows) {
-            let label = Label { number, commit: said.hash.clone(), path: row.path().to_vec() };
-            if into.blocking_send(Ok((label, translate::envelope(row, &said)))).is_err() {
+            let label = Label { number, commit: context.hash.clone(), path: row.path().to_vec() };
+            if into.blocking_send(Ok((label, translate::envelope(row, &context)))).is_err() {
                 return number;
             }
         }

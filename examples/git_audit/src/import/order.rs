@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use crate::git::Row;
 
-/// The rows of a commit in an order in which each can happen: what leaves a path goes before what arrives there.
+/// Orders the rows of a commit so that a file leaves a path before another one arrives there.
 ///
-/// Git sorts rows by path, so that a file may seem to arrive before the one in its place has left. A path is left by
-/// one row and reached by one row at most: the rows form chains (`a` to `b`, `b` to `c`: the last one first) and rings
-/// (`a` to `b`, `b` to `a`), which are entered anywhere: see [`RenameFile`](crate::files::RenameFile). The order is a
-/// function of the rows alone, so that an import that goes on after a crash goes on in the same order.
+/// Git sorts rows by path, so that a file may seem to arrive before the old one has left. At most one row leaves a path and at
+/// most one arrives there, so the rows form chains (`a` to `b`, `b` to `c`: the last one first) and cycles (`a` to `b`, `b` to `a`),
+/// which start anywhere: see [`RenameFile`](crate::files::RenameFile). The order depends on the rows alone, so that an import
+/// that continues after a crash uses the same order.
 #[must_use]
 pub fn in_order(rows: Vec<Row>) -> Vec<Row> {
     let departures: HashMap<&[u8], usize> =
@@ -72,8 +72,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any moves from a set of paths to a set of paths: every row once, and a path is reached before it is left in
-        /// rings alone, once in each.
+        /// For any renames between two sets of paths: every row occurs once, and a file arrives at a path before the old one
+        /// leaves only in cycles, once in each.
         #[test]
         fn every_row_comes_once(targets in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), kept in any::<u16>()) {
             let rows: Vec<Row> = targets
@@ -86,7 +86,7 @@ mod tests {
             let set = |rows: &[Row]| rows.iter().map(|row| row.path().to_vec()).collect::<BTreeSet<_>>();
             prop_assert_eq!(ordered.len(), rows.len());
             prop_assert_eq!(set(&ordered), set(&rows));
-            // As sets of paths that hold something: what is there at the end is what the rows say.
+            // The set of paths with a file at the end must follow from the rows.
             let mut there: BTreeSet<Vec<u8>> = rows.iter().filter_map(|row| row.departs().map(<[u8]>::to_vec)).collect();
             let mut arrived = BTreeSet::new();
             for row in &ordered {

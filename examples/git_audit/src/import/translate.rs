@@ -1,4 +1,4 @@
-//! What git says, as commands.
+//! Translates rows of commits to commands.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::files::{AddFile, ChangeFile, ChangeFileType, CopyFile, DeleteFile, Fi
 use crate::git::text::{escaped, text};
 use crate::git::{Commit, GitError, Row};
 
-/// The actor that an author's address names: `user:EMAIL`.
+/// The actor of an author's e-mail address: `user:EMAIL`.
 ///
-/// Without an address it is `user:unknown`. Bytes that are not valid UTF-8 are written as `%` and two digits; an address
-/// that is too long for a reference keeps its beginning, then `…` and the SHA-256 of all of it.
+/// Without an address it is `user:unknown`. Bytes that are not valid UTF-8 become `%` and two digits. An address that is too long
+/// for a reference becomes its beginning, `…`, and the SHA-256 of the whole address.
 ///
 /// # Errors
-/// Never, for what git can print: an address holds no NUL.
+/// When the address contains NUL, which git does not print.
 pub fn actor(email: &[u8]) -> Result<Ref, annals::events::InvalidRef> {
     let email = escaped(email);
     if email.is_empty() {
@@ -32,8 +32,8 @@ pub fn actor(email: &[u8]) -> Result<Ref, annals::events::InvalidRef> {
     Ref::new("user", &format!("{}…{hash}", &email[..email.floor_char_boundary(room)]))
 }
 
-/// The id of the command for a row: a UUIDv5 of the commit, the path that was left and the path that was reached. A
-/// commit leaves a path once and reaches it once, so each row has an id of its own, the same at each import.
+/// The id of the command for a row: a UUIDv5 of the commit, the old path and the new path. A path occurs in a commit at most
+/// once as an old path and once as a new path, so each row has a unique id, which is the same in each import.
 #[must_use]
 pub fn command_id(commit: &str, row: &Row) -> Uuid {
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"annals:git_audit");
@@ -41,8 +41,8 @@ pub fn command_id(commit: &str, row: &Row) -> Uuid {
     Uuid::new_v5(&namespace, &[commit.as_bytes(), paths[0], paths[1]].join(&0))
 }
 
-/// A row of a commit, as a command with its context.
-pub(super) fn envelope(row: Row, commit: &Said) -> Envelope {
+/// The command for a row, with its context.
+pub(super) fn envelope(row: Row, commit: &CommitContext) -> Envelope {
     let context = commit.context.clone().command_id(command_id(&commit.hash, &row));
     let hash = || commit.hash.to_string();
     let id = |path: Vec<u8>| FileId::of(&text(&path));
@@ -74,17 +74,17 @@ pub(super) fn envelope(row: Row, commit: &Said) -> Envelope {
     }
 }
 
-/// What a commit says about each of its rows.
-pub(super) struct Said {
+/// The hash of a commit and the context of its commands.
+pub(super) struct CommitContext {
     pub(super) hash: Arc<str>,
     context: Context,
 }
 
-impl Said {
-    pub(super) fn by(commit: &Commit) -> Result<Self, GitError> {
+impl CommitContext {
+    pub(super) fn from_commit(commit: &Commit) -> Result<Self, GitError> {
         let actor = actor(&commit.email).map_err(|error| GitError::Unexpected {
             found: error.to_string(),
-            wanted: "an author's address",
+            expected: "an author's address",
             after: commit.hash.clone(),
         })?;
         let origin = Origin { method: Some("git".to_owned()), ..Origin::default() };
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_address_names_an_actor() {
+    fn any_address_gives_an_actor() {
         assert_eq!(actor(b"ann@example.org").unwrap().as_str(), "user:ann@example.org");
         assert_eq!(actor(b"").unwrap().as_str(), "user:unknown");
         assert_eq!(actor(b" a b:c ").unwrap().as_str(), "user: a b:c ");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_id_follows_from_commit_and_path_alone() {
+    fn a_command_id_depends_on_commit_and_path_alone() {
         let renamed = |from: &str, to: &str| Row::Renamed { from: from.into(), to: to.into() };
         let rows = [
             renamed("a", "b"),

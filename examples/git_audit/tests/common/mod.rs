@@ -1,4 +1,4 @@
-//! Small real repositories, and what a test looks at.
+//! Small git repositories, and helpers to compare them with an import.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
@@ -16,7 +16,7 @@ use git_audit::import::{ImportError, Progress, import};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// A repository in a directory of its own; its commits have a pinned identity and rising dates.
+/// A repository in a temporary directory. Its commits have a fixed identity and increasing dates.
 pub struct Sandbox {
     directory: TempDir,
     commits: std::cell::Cell<u64>,
@@ -60,7 +60,7 @@ impl Sandbox {
         std::fs::rename(from, to).unwrap();
     }
 
-    /// Commits everything as it stands.
+    /// Commits all changes.
     pub fn commit(&self) {
         self.commit_by("ann@example.org");
     }
@@ -76,13 +76,13 @@ impl Sandbox {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// The rows of the plain command, counted by lines: without `-z` a path is quoted, and a row is a line.
+    /// The number of rows, counted as lines: without `-z` a path is quoted, and a row is a line.
     pub fn rows(&self) -> u64 {
         let plain = ["log", "--first-parent", "--reverse", "-m", "--name-status", "-M", "--format="];
         self.git(plain).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64
     }
 
-    /// What git says is in the tree of HEAD.
+    /// The paths in the tree of HEAD.
     pub fn tree(&self) -> BTreeSet<Vec<u8>> {
         let listed = self.git(["ls-tree", "-r", "-z", "--name-only", "HEAD"]);
         listed.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect()

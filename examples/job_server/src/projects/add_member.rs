@@ -13,10 +13,12 @@ use crate::users::UserId;
 pub struct AddMember {
     /// The project
     #[on(Project)]
+    #[schemars(example = &"7")]
     pub project: ProjectId,
-    /// Who joins
+    /// The new member
+    #[schemars(example = &"bob")]
     pub user: UserId,
-    /// What they may do
+    /// Roles of the member
     pub roles: Roles,
 }
 
@@ -52,7 +54,7 @@ mod tests {
         MemberEvent::Added { user: UserId::new("bob"), roles: roles([Role::Developer]) }.into()
     }
 
-    /// Mission J10. This one is written with the test framework of cqrs-es, which runs on every aggregate.
+    /// Mission J10. This test uses the test framework of cqrs-es, which works with every aggregate.
     #[test]
     fn a_member_is_added_once_to_a_project_that_exists() {
         let framework = || TestFramework::<Cqrs<Project>>::with(());
@@ -64,6 +66,6 @@ mod tests {
         framework()
             .given_no_previous_events()
             .when(add())
-            .then_expect_error_message("there is no project:7: create it first");
+            .then_expect_error_message("project:7 does not exist: create it first");
     }
 }

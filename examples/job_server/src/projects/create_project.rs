@@ -8,10 +8,12 @@ use super::{Project, ProjectError, ProjectEvent, ProjectId};
 /// Create a project
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreateProject {
-    /// The project
+    /// Id of the new project
     #[on(Project)]
+    #[schemars(example = &"7")]
     pub project: ProjectId,
-    /// What people call it
+    /// Name of the project
+    #[schemars(example = &"Vaccines")]
     pub name: String,
 }
 
@@ -35,7 +37,7 @@ mod tests {
     use crate::users::UserId;
 
     #[test]
-    fn a_project_is_created_once_with_a_name() {
+    fn a_project_is_created_once_and_needs_a_name() {
         let (alice, seven) = (Context::by(UserId::new("alice")), ProjectId::new("7"));
         let create = |name: &str| CreateProject { project: seven.clone(), name: name.to_owned() };
         let created = ProjectEvent::Created { name: "Vaccines".to_owned() };

@@ -1,4 +1,4 @@
-//! What can happen to a project and its members.
+//! The events of a project and its members.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -7,54 +7,54 @@ use super::Project;
 use crate::roles::Roles;
 use crate::users::UserId;
 
-/// Something happened to a project.
+/// An event of a project.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "project", topic = "project", on = Project)]
 pub enum ProjectEvent {
-    /// It came to be.
+    /// The project was created.
     #[event(create, "{actor} created {project}, called {name}")]
     Created {
-        /// What people call it.
+        /// Name of the project.
         name: String,
     },
-    /// Something happened to its members.
+    /// An event of a member.
     #[event(transparent)]
     Member(MemberEvent),
 }
 
-/// Something happened to a member of a project.
+/// An event of a member of a project.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "project_member", topic = "project/member", on = Project)]
 pub enum MemberEvent {
-    /// Somebody joined.
+    /// A user became a member.
     #[event(create, "{actor} added {user} to {project} as {roles}")]
     Added {
-        /// Who.
+        /// The member.
         #[event(target)]
         user: UserId,
-        /// What they may do.
+        /// Roles of the member.
         roles: Roles,
     },
-    /// A member may do other things now.
+    /// The roles of a member changed.
     #[event(update, "{actor} changed {user}'s roles on {project} from {roles.from} to {roles.to}")]
     RolesUpdated {
-        /// Who.
+        /// The member.
         #[event(target)]
         user: UserId,
-        /// Before and after.
+        /// Old and new roles.
         roles: Change<Roles>,
     },
-    /// Somebody is no member any more.
+    /// A user is not a member any more.
     #[event(delete, "{actor} removed {user} from {project}")]
     Removed {
-        /// Who.
+        /// The member.
         #[event(target)]
         user: UserId,
     },
 }
 
 impl MemberEvent {
-    /// What happens when somebody joins.
+    /// The events of a user becoming a member.
     pub(super) fn joined(user: &UserId, roles: &Roles) -> Vec<ProjectEvent> {
         vec![Self::Added { user: user.clone(), roles: roles.clone() }.into()]
     }

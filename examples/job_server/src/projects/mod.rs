@@ -1,4 +1,10 @@
 //! Projects and their members.
+//!
+//! ## Layout
+//! - `events`: the events
+//! - `project`: the aggregate
+//! - `create_project`, `add_member`, `update_member_roles`, `remove_member`: one command each
+//! - `roster`: a view
 
 mod add_member;
 mod create_project;

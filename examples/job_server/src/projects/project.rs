@@ -1,4 +1,4 @@
-//! The project: what decisions need to know.
+//! The aggregate `Project`: the state that commands decide on.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{MemberEvent, ProjectEvent};
 use crate::roles::Roles;
 use crate::users::UserId;
 
-/// Names a project.
+/// The id of a project.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectId(String);
 
@@ -22,20 +22,20 @@ pub struct Project {
 /// Why a command on a project is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectError {
-    /// It was created before.
-    #[error("{0} exists already")]
+    /// The project already exists.
+    #[error("{0} already exists")]
     Exists(ProjectId),
-    /// It was never created.
-    #[error("there is no {0}: create it first")]
+    /// The project was not created.
+    #[error("{0} does not exist: create it first")]
     Missing(ProjectId),
-    /// A name has to say something.
-    #[error("a project's name must not be blank")]
+    /// The name is blank.
+    #[error("the name of a project must not be blank")]
     BlankName,
-    /// The user is a member already.
-    #[error("{0} is a member already")]
+    /// The user is already a member.
+    #[error("{0} is already a member")]
     Member(UserId),
-    /// The user is no member.
-    #[error("{0} is no member")]
+    /// The user is not a member.
+    #[error("{0} is not a member")]
     NotMember(UserId),
 }
 
@@ -46,7 +46,7 @@ impl Project {
     }
 }
 
-/// Whether the project was ever created.
+/// Returns an error if the project was not created.
 pub(super) fn ensure_exists(project: &Loaded<Project>) -> Result<(), ProjectError> {
     project.exists().then_some(()).ok_or_else(|| ProjectError::Missing(project.id().clone()))
 }
@@ -68,7 +68,7 @@ impl Aggregate for Project {
             ProjectEvent::Member(MemberEvent::Removed { user }) => {
                 self.members.remove(user);
             }
-            // No decision depends on the rest.
+            // No command depends on the other events.
             _ => {}
         }
     }

@@ -11,8 +11,10 @@ use crate::users::UserId;
 pub struct RemoveMember {
     /// The project
     #[on(Project)]
+    #[schemars(example = &"7")]
     pub project: ProjectId,
-    /// Who leaves
+    /// The member
+    #[schemars(example = &"bob")]
     pub user: UserId,
 }
 
@@ -32,7 +34,7 @@ mod tests {
 
     /// Mission J10.
     #[test]
-    fn a_member_is_removed_and_nobody_else_can_be() {
+    fn only_a_member_can_be_removed() {
         let (seven, bob) = (ProjectId::new("7"), UserId::new("bob"));
         let context = Context::by(UserId::new("alice"));
         let remove = RemoveMember { project: seven.clone(), user: bob.clone() };

@@ -1,4 +1,4 @@
-//! The roster: who is on a project, for the application's own pages.
+//! The view `Roster`: the members of each project.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::users::UserId;
 /// A project's name and members.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Roster {
-    /// What people call the project.
+    /// Name of the project.
     pub name: String,
-    /// Its members with their roles.
+    /// Members with their roles.
     pub members: BTreeMap<UserId, Roles>,
 }
 
@@ -42,8 +42,8 @@ impl On<ProjectEvent> for Roster {
             ProjectEvent::Member(MemberEvent::Removed { user }) => {
                 roster.members.remove(user);
             }
-            // The rest is no part of a roster.
-            #[allow(unreachable_patterns, reason = "there is no rest yet")]
+            // The roster does not depend on other events.
+            #[allow(unreachable_patterns, reason = "there are no other events yet")]
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Give a member other roles.
+//! Change a member's roles.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -7,15 +7,18 @@ use super::{MemberEvent, Project, ProjectError, ProjectEvent, ProjectId};
 use crate::roles::Roles;
 use crate::users::UserId;
 
-/// Give a member other roles
+/// Change a member's roles
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateMemberRoles {
     /// The project
     #[on(Project)]
+    #[schemars(example = &"7")]
     pub project: ProjectId,
-    /// Whose roles
+    /// The member
+    #[schemars(example = &"bob")]
     pub user: UserId,
-    /// The roles from now on
+    /// The new roles
+    #[schemars(example = ["coordinator"])]
     pub roles: Roles,
 }
 
@@ -36,7 +39,7 @@ mod tests {
 
     /// Mission J10 and A6.
     #[test]
-    fn a_members_roles_change_with_both_sides_recorded() {
+    fn a_change_of_a_members_roles_records_old_and_new_roles() {
         let (seven, bob) = (ProjectId::new("7"), UserId::new("bob"));
         let (from, to) = (roles([Role::Developer]), roles([Role::Developer, Role::OutputChecker]));
         let added: ProjectEvent = MemberEvent::Added { user: bob.clone(), roles: from.clone() }.into();

@@ -1,15 +1,16 @@
-//! Take all of a user's roles away.
+//! Remove all roles of a user.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{User, UserError, UserEvent, UserId};
 
-/// Take all of a user's roles away
+/// Remove all roles of a user
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ClearUserRoles {
     /// The user
     #[on(User)]
+    #[schemars(example = &"bob")]
     pub user: UserId,
 }
 
@@ -30,7 +31,7 @@ mod tests {
     use crate::roles::{Role, roles};
 
     #[test]
-    fn roles_are_cleared_if_there_are_any() {
+    fn roles_are_cleared_only_if_the_user_has_roles() {
         let (admin, bob) = (Context::by(UserId::new("admin")), UserId::new("bob"));
         let some = roles([Role::Coordinator]);
         let had = UserEvent::RolesUpdated { roles: Change { from: roles([]), to: some.clone() } };

@@ -1,4 +1,4 @@
-//! What can happen to a user.
+//! The events of a user.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use super::User;
 use crate::roles::Roles;
 
-/// A user's roles changed.
+/// An event of a user.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "user", topic = "user", on = User)]
 pub enum UserEvent {
-    /// The roles are others now.
+    /// The roles changed.
     #[event(update, "{actor} changed {user}'s roles from {roles.from} to {roles.to}")]
     RolesUpdated {
-        /// Before and after.
+        /// Old and new roles.
         roles: Change<Roles>,
     },
-    /// All roles were taken away.
+    /// All roles were removed.
     #[event(delete, "{actor} cleared {user}'s roles, which were {roles}")]
     RolesCleared {
-        /// What they were.
+        /// The roles before.
         roles: Roles,
     },
 }

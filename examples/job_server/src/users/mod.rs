@@ -1,4 +1,9 @@
-//! Users: the roles that they have everywhere.
+//! Users and their roles in all projects.
+//!
+//! ## Layout
+//! - `events`: the events
+//! - `user`: the aggregate
+//! - `update_user_roles`, `clear_user_roles`: one command each
 
 mod clear_user_roles;
 mod events;

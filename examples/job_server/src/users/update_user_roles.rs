@@ -1,4 +1,4 @@
-//! Give a user other roles.
+//! Change a user's roles.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{User, UserError, UserEvent, UserId};
 use crate::roles::Roles;
 
-/// Give a user other roles
+/// Change a user's roles
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateUserRoles {
     /// The user
     #[on(User)]
+    #[schemars(example = &"bob")]
     pub user: UserId,
-    /// The roles from now on
+    /// The new roles
     pub roles: Roles,
 }
 
@@ -30,9 +31,9 @@ mod tests {
     use super::*;
     use crate::roles::{Role, roles};
 
-    /// Mission A6: what stays the same is no change.
+    /// Mission A6: a command that changes nothing records no event.
     #[test]
-    fn a_change_is_recorded_with_both_sides_and_no_change_is_not() {
+    fn a_change_records_old_and_new_roles_and_no_change_records_nothing() {
         let admin = Context::by(UserId::new("admin"));
         let update =
             |list: &[Role]| UpdateUserRoles { user: UserId::new("bob"), roles: roles(list.iter().copied()) };

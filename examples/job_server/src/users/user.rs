@@ -1,4 +1,4 @@
-//! The user: what decisions need to know.
+//! The aggregate `User`: the state that commands decide on.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::UserEvent;
 use crate::roles::Roles;
 
-/// Names a user.
+/// The id of a user.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(String);
 
@@ -19,7 +19,7 @@ pub struct User {
 /// Why a command on a user is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
-    /// There is nothing to clear.
+    /// The user has no roles to clear.
     #[error("{0} has no roles")]
     NoRoles(UserId),
 }

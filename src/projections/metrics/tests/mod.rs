@@ -88,11 +88,9 @@ fn by_hand(
         metric.rolling.per_day += (-age / 86_400.0).exp();
     }
     let length = metric.from.map_or(0.0, |from| metric.until.duration_since(from).as_secs_f64());
-    if length > 0.0 {
-        metric.per_minute = metric.total as f64 * 60.0 / length;
-        metric.per_hour = metric.total as f64 * 3_600.0 / length;
-        metric.per_day = metric.total as f64 * 86_400.0 / length;
-    }
+    metric.per_minute = metric.total as f64 * 60.0 / length.max(60.0);
+    metric.per_hour = metric.total as f64 * 3_600.0 / length.max(3_600.0);
+    metric.per_day = metric.total as f64 * 86_400.0 / length.max(86_400.0);
     metric
 }
 
@@ -178,7 +176,7 @@ async fn rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason()
     let receipt = world.append((0..6).map(|_| ring("alice")).collect()).await;
     let rates = async || world.metric().after(receipt).await.unwrap().rates;
     let first = world.metric().after(receipt).await.unwrap();
-    assert_eq!((first.total, first.per_minute), (6, 0.0), "a window without length has no average");
+    assert_eq!((first.total, first.per_minute), (6, 6.0), "a window without length is averaged over the unit");
     for (pass, last_minute, last_hour, last_day) in
         [(0, 6, 6, 6), (60, 6, 6, 6), (1, 0, 6, 6), (3_539, 0, 6, 6), (1, 0, 0, 6), (82_799, 0, 0, 6), (1, 0, 0, 0)]
     {

@@ -1,0 +1,48 @@
+//! Exit codes: 0 for success, 77 when the authoriser denies access, 1 for other errors.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use super::{output, stderr};
+use crate::BoxError;
+use crate::app::ReaderError;
+use crate::app::access_log::LineageError;
+use crate::commands::{ExecuteError, Refusal};
+use crate::projections::audit::AuditError;
+use crate::projections::export::ExportError;
+use crate::text::error_chain;
+
+/// "No permission" in sysexits.h.
+const DENIED: u8 = 77;
+
+/// Prints the error of a subcommand, if any, and returns its exit code.
+pub(super) fn code(result: Result<(), BoxError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe, like `head`, closed it: it has read enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            stderr::print(format_args!("error: {}", output::lines(&error_chain(&*error))));
+            if is_denied(&*error) { ExitCode::from(DENIED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(ExecuteError::<Refusal>::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
+        || matches!(error.downcast_ref(), Some(LineageError::Reader(ReaderError::Denied(_))))
+        || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(this) = error {
+        if this.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        error = this.source();
+    }
+    false
+}

@@ -1,0 +1,203 @@
+//! [`UnopenedApp`] and [`Session`]: an application before and after its store is opened.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use clap::Args;
+
+use crate::BoxError;
+use crate::app::access_log::{ExportAccess, LineageError};
+use crate::app::{Annals, App, OpenError, Reader, ReaderError};
+use crate::commands::Context;
+use crate::events::{InvalidRef, Origin, Ref};
+use crate::projections::JsonView;
+use crate::projections::audit::AuditQuery;
+use crate::projections::metrics::MetricQuery;
+use crate::store::redact_url;
+
+/// Options that every subcommand takes, before or after its name.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CommonArgs {
+    /// URL of the store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
+    #[arg(
+        long,
+        global = true,
+        env = "ANNALS_STORE",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Common options"
+    )]
+    pub(super) store: Option<String>,
+    /// Actor of the command or the read, like user:alice. Reads need one if the application records reads or has an authoriser
+    #[arg(
+        long = "as",
+        global = true,
+        env = "ANNALS_ACTOR",
+        value_name = "KIND:ID",
+        value_parser = actor,
+        help_heading = "Common options"
+    )]
+    pub(super) actor: Option<Ref>,
+}
+
+/// Parses an actor that a caller may use.
+pub(super) fn actor(text: &str) -> Result<Ref, InvalidRef> {
+    let actor: Ref = text.parse()?;
+    actor.check_caller()?;
+    Ok(actor)
+}
+
+/// An application and the URL of its store, which is not open yet. A subcommand of an application checks its arguments first
+/// and then opens the store, so that a mistake in the arguments creates no store.
+pub struct UnopenedApp {
+    pub(super) app: App,
+    pub(super) actor: Option<Ref>,
+    url: String,
+    opened: Arc<OnceLock<Annals>>,
+}
+
+/// How a subcommand opens the store.
+#[derive(Clone, Copy)]
+pub(super) enum OpenMode {
+    /// Creates the store if it does not exist. The projections do not run.
+    Write,
+    /// Requires an existing store. The projections do not run.
+    Inspect,
+    /// Requires an existing store. The projections run.
+    Read,
+    /// Creates the store if it does not exist. The projections run.
+    #[cfg(feature = "http")]
+    Serve,
+}
+
+/// An open application, read as the actor that `--as` names.
+pub(super) struct Session {
+    pub(super) annals: Annals,
+    reader: Option<Reader>,
+}
+
+impl UnopenedApp {
+    pub(super) fn new(app: App, common: CommonArgs) -> Self {
+        let url = common.store.unwrap_or_else(|| format!("sqlite://{}.db", app.name));
+        Self { app, actor: common.actor, url, opened: Arc::default() }
+    }
+
+    /// Opens the application on the store that `--store` names, and creates the store if it does not exist. The command line
+    /// closes it when the subcommand returns.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open(self) -> Result<Annals, OpenError> {
+        let annals = self.app.open(&self.url).await?;
+        Ok(self.opened.get_or_init(|| annals).clone())
+    }
+
+    /// The cell that holds the application once [`open`](Self::open) has opened it.
+    pub(super) fn opened(&self) -> Arc<OnceLock<Annals>> {
+        self.opened.clone()
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Checks that the actor is known if the application records reads or has an authoriser.
+    pub(super) fn check_reader(&self) -> Result<(), BoxError> {
+        match self.actor.is_none() && self.app.reads_need_actor() {
+            true => Err(
+                "no actor: this application records or restricts reads, so give --as KIND:ID or set ANNALS_ACTOR"
+                    .into(),
+            ),
+            false => Ok(()),
+        }
+    }
+
+    /// Opens the application, runs a function on it, and closes it whatever the function returned.
+    pub(super) async fn with<R>(self, mode: OpenMode, run: impl FnOnce(Session) -> R) -> Result<(), BoxError>
+    where
+        R: Future<Output = Result<(), BoxError>>,
+    {
+        let (create, follow) = match mode {
+            OpenMode::Write => (true, false),
+            OpenMode::Inspect => (false, false),
+            OpenMode::Read => (false, true),
+            #[cfg(feature = "http")]
+            OpenMode::Serve => (true, true),
+        };
+        let annals = self.app.open_with(&self.url, create, follow).await?;
+        let reader = self.actor.map(|actor| annals.read_as(&context(actor)));
+        let done = run(Session { annals: annals.clone(), reader }).await;
+        annals.close().await;
+        done
+    }
+}
+
+impl std::fmt::Debug for UnopenedApp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnopenedApp")
+            .field("app", &self.app)
+            .field("url", &redact_url(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The context of what an actor does on the command line.
+pub(super) fn context(actor: Ref) -> Context {
+    Context::by(actor).origin(Origin { method: Some("cli".to_owned()), ..Origin::default() })
+}
+
+impl Session {
+    /// Waits until a projection has processed every event that is in the log now.
+    pub(super) async fn catch_up(&self, projection: &str) -> Result<(), BoxError> {
+        let head = self.annals.store().head().await?;
+        Ok(self.annals.reading(projection)?.caught_up(head, None).await?)
+    }
+
+    pub(super) fn audit(&self) -> AuditQuery {
+        match &self.reader {
+            Some(reader) => reader.audit(),
+            None => self.annals.audit(),
+        }
+    }
+
+    pub(super) async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.metric(topic).await,
+            None => Ok(self.annals.metric(topic)),
+        }
+    }
+
+    pub(super) async fn lineage(&self, entity: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
+        match &self.reader {
+            Some(reader) => reader.lineage(entity).await,
+            None => self.annals.lineage(entity).await,
+        }
+    }
+
+    pub(super) async fn json_view(&self, name: &str, key: Option<&str>) -> Result<JsonView, ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.json_view(name, key).await,
+            None => Ok(self.annals.json_view(name)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A URL may hold a password, and help texts end up in logs.
+    #[test]
+    fn help_hides_the_value_of_the_variable_that_names_the_store() {
+        let common = CommonArgs::augment_args(clap::Command::new("demo"));
+        let store = common.get_arguments().find(|argument| argument.get_id() == "store").unwrap();
+        assert!(store.is_hide_env_values_set());
+    }
+
+    #[test]
+    fn the_debug_format_of_an_unopened_application_hides_the_password() {
+        let common = CommonArgs { store: Some("postgres://alice:s3cret@host/data".to_owned()), actor: None };
+        let text = format!("{:?}", UnopenedApp::new(App::new("demo"), common));
+        assert!(text.contains("host/data") && !text.contains("s3cret"), "{text}");
+    }
+}
