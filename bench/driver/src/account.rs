@@ -1,4 +1,4 @@
-//! What happens in an account: the same for every competitor.
+//! The events of an account, the same for every competitor.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,16 @@ pub fn account_name(number: u64) -> String {
 /// A payment into an account. With the balance after it, it is an event of about 150 bytes of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
-    /// How much.
+    /// Amount in cents.
     pub cents: i64,
-    /// What it is known by.
+    /// Unique reference.
     pub reference: String,
-    /// What it is for.
+    /// Purpose.
     pub memo: String,
 }
 
 impl Posting {
-    /// The posting of this caller, command and place in the command.
+    /// The posting of a caller, a command, and an index in the command.
     #[must_use]
     pub fn new(caller: usize, number: u64, index: usize) -> Self {
         Self {

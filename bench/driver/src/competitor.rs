@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use crate::{Followed, Posting, Rebuilt, account_name};
 
-/// Any error, where only its words matter.
+/// Any error, of which only the message matters.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Why a competitor cannot take part on this machine: not a failure.
+/// Why a competitor cannot run on this machine, which is not a failure.
 #[derive(Debug)]
 pub struct LeftOut(pub String);
 
@@ -21,27 +21,27 @@ impl std::fmt::Display for LeftOut {
 
 impl std::error::Error for LeftOut {}
 
-/// One command: pay into an account, in one posting or in several.
+/// One command: a deposit into an account, in one posting or several.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Which caller asks.
+    /// The number of the caller.
     pub caller: usize,
-    /// Which account it is about.
+    /// The number of the account.
     pub account: u64,
-    /// How many events are to be appended.
+    /// Number of events to append.
     pub events: usize,
-    /// A number that no other command of this caller has.
+    /// A unique number among the commands of this caller.
     pub number: u64,
 }
 
 impl Call {
-    /// The account's name.
+    /// The name of the account.
     #[must_use]
     pub fn account_name(&self) -> String {
         account_name(self.account)
     }
 
-    /// What the command asks for, one event each.
+    /// The postings of the command, one event each.
     #[must_use]
     pub fn postings(&self) -> Vec<Posting> {
         (0..self.events).map(|index| Posting::new(self.caller, self.number, index)).collect()
@@ -51,19 +51,19 @@ impl Call {
 /// One way to execute commands durably.
 #[async_trait]
 pub trait Competitor: Send + Sync + 'static {
-    /// Loads the account, decides, appends; answers how often it had to be tried again once the events are durable.
+    /// Loads the account, decides, appends. Returns the number of retries once the events are durable.
     ///
     /// # Errors
     /// When the command was not executed.
     async fn command(&self, call: &Call) -> Result<u64, BoxError>;
 
-    /// How many events its table holds.
+    /// The number of events in its table.
     ///
     /// # Errors
     /// When it cannot be read.
     async fn events(&self) -> Result<u64, BoxError>;
 
-    /// How many events its projections are behind now, if it has any that follow.
+    /// The current lag of its projections in events, if they run.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -71,7 +71,7 @@ pub trait Competitor: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What else must be said about a run that is over.
+    /// A remark about the run, after its end.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -79,30 +79,30 @@ pub trait Competitor: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Puts events into an empty log, by whatever way is fastest.
+    /// Fills an empty log with events, as fast as possible.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When it fails.
     async fn fill(&self, _events: u64, _accounts: u64) -> Result<(), BoxError> {
         Err(LeftOut("it has no log to be filled".to_owned()).into())
     }
 
-    /// Makes a count and a sum per account anew from the log, by its stock way.
+    /// Rebuilds a count and a sum per account from the log, in the standard way of the framework.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When it fails.
     async fn rebuild(&self, _bound: Duration) -> Result<Rebuilt, BoxError> {
         Err(LeftOut("it has no views".to_owned()).into())
     }
 
-    /// Executes commands, and measures how soon each is seen in a view.
+    /// Executes commands and measures the delay until a view shows each.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When it fails.
     async fn follow(&self, _time: Duration) -> Result<Followed, BoxError> {
         Err(LeftOut("nothing of it follows the log".to_owned()).into())
     }
 
-    /// Lets go of everything.
+    /// Releases all resources.
     async fn close(&self) {}
 }

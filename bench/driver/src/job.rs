@@ -1,136 +1,136 @@
-//! What a process is asked to do, and what it answers: JSON on both ways.
+//! The job of a process and its reply, both as JSON.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing to do with one competitor.
+/// A task for one competitor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The competitor's name.
+    /// The name of the competitor.
     pub competitor: String,
-    /// Where its data lies: `postgres://…?schema=NAME`, or a directory for SQLite files.
+    /// The place of its data: `postgres://…?schema=NAME`, or a directory for SQLite files.
     pub place: String,
-    /// What to do.
+    /// A task.
     pub task: Task,
 }
 
-/// What to do.
+/// A task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Task {
     /// Execute commands from concurrent callers.
     Append(Load),
     /// Fill an empty log for a rebuild.
     Fill {
-        /// How many events.
+        /// Number of events.
         events: u64,
-        /// Over how many accounts.
+        /// Number of accounts.
         accounts: u64,
     },
-    /// Make the view anew from the log; stop after so many seconds.
+    /// Rebuild the view from the log; stop after a number of seconds.
     Rebuild {
-        /// The bound.
+        /// Time limit in seconds.
         seconds: u64,
     },
-    /// Execute commands one after the other, and see each in the view.
+    /// Execute commands one after the other, and read each from the view.
     Follow {
-        /// For how long.
+        /// Time in seconds.
         seconds: u64,
     },
 }
 
-/// How commands come.
+/// The load of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Load {
-    /// How many callers at the same time, each waiting for its answer before it asks again.
+    /// Number of concurrent callers, each of which waits for a receipt before its next command.
     pub callers: usize,
-    /// Over how many accounts the commands spread.
+    /// Number of accounts.
     pub accounts: u64,
-    /// How many events a command appends.
+    /// Number of events per command.
     pub events: usize,
-    /// How long it is measured.
+    /// Measured time in seconds.
     pub seconds: u64,
-    /// How long it runs before that, unmeasured.
+    /// Warm-up in seconds.
     pub warm_up: u64,
-    /// Commands a second over all callers; without it, as many as they can.
+    /// Commands per second over all callers; without it, as many as possible.
     pub rate: Option<u32>,
 }
 
-/// What a process answers.
+/// The reply of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Task::Append`].
+    /// The result of [`Task::Append`].
     Appended(Appended),
-    /// To [`Task::Fill`].
+    /// The result of [`Task::Fill`].
     Filled(Filled),
-    /// To [`Task::Rebuild`].
+    /// The result of [`Task::Rebuild`].
     Rebuilt(Rebuilt),
-    /// To [`Task::Follow`].
+    /// The result of [`Task::Follow`].
     Followed(Followed),
-    /// It cannot take part here, and why.
+    /// The competitor cannot run here, with the reason.
     LeftOut(String),
-    /// It went wrong, and why.
+    /// The task failed, with the reason.
     Failed(String),
 }
 
-/// What came of commands.
+/// The result of commands.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Appended {
-    /// Commands acknowledged in a second of the measured time.
+    /// Acknowledged commands per second of the measured time.
     pub commands_per_second: f64,
-    /// Half of them took at most this long, in milliseconds.
+    /// Median latency in milliseconds.
     pub p50: f64,
-    /// 99 of 100 took at most this long.
+    /// 99th percentile of the latency in milliseconds.
     pub p99: f64,
-    /// Conflicts, each followed by another attempt.
+    /// Number of retries after conflicts.
     pub retries: u64,
-    /// Commands that failed.
+    /// Number of failed commands.
     pub errors: u64,
-    /// What the first of them said.
+    /// Message of the first error.
     pub first_error: Option<String>,
-    /// Events acknowledged, those of the warm-up among them.
+    /// Number of acknowledged events, including the warm-up.
     pub acknowledged: u64,
-    /// Events that the table holds at the end.
+    /// Number of events in the table at the end.
     pub found: u64,
-    /// How far the projections were behind the log when the last caller was answered, in events.
+    /// Lag of the projections in events when the last caller got its receipt.
     pub lag: Option<u64>,
-    /// What else must be said: view updates that were lost, say.
+    /// A remark, for example about lost view updates.
     pub note: Option<String>,
 }
 
-/// What came of filling a log.
+/// The result of filling a log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Filled {
-    /// Events in the log.
+    /// Number of events in the log.
     pub events: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// What came of a rebuild.
+/// The result of a rebuild.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rebuilt {
-    /// Events taken in.
+    /// Number of processed events.
     pub events: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Whether it came to its end within the bound.
+    /// Whether it completed within the time limit.
     pub whole: bool,
-    /// Events that the view counts, summed over its documents.
+    /// Number of events in the view, summed over its documents.
     pub counted: u64,
-    /// The most memory that the process ever held before the view was read, in megabytes.
+    /// Peak memory of the process before the view was read, in megabytes.
     pub peak_mb: f64,
 }
 
-/// How soon a write is seen in a view.
+/// The delay until a view shows a write.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Followed {
-    /// Writes seen.
+    /// Number of writes.
     pub commands: u64,
-    /// From the command's answer until the view shows it to its caller, who asks for it, in milliseconds.
+    /// Median time from the receipt until a read that waits for it returns, in milliseconds.
     pub p50: f64,
-    /// The same for 99 of 100.
+    /// The 99th percentile of the same.
     pub p99: f64,
-    /// From a command's answer until the view has taken it in, while more follow and nobody asks.
+    /// Median time from the receipt until the view contains the event, while more commands follow and no read waits.
     pub unasked_p50: f64,
-    /// The same for 99 of 100.
+    /// The 99th percentile of the same.
     pub unasked_p99: f64,
 }

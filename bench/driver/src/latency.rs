@@ -1,14 +1,14 @@
-//! The time that each command took.
+//! The latency of commands.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Times in a histogram: a microsecond to ten minutes, three digits.
+/// A histogram of latencies: one microsecond to ten minutes, three significant digits.
 #[derive(Debug)]
 pub struct Latencies(Histogram<u64>);
 
-/// The longest time that is told apart from longer ones, in microseconds.
+/// The highest latency of the histogram in microseconds.
 const LONGEST: u64 = 600_000_000;
 
 impl Default for Latencies {
@@ -18,24 +18,24 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Takes in one.
+    /// Records a latency.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(LONGEST);
         self.0.saturating_record(micros.clamp(1, LONGEST));
     }
 
-    /// Takes in all of another.
+    /// Adds the latencies of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.0.add(&other.0).expect("both have the same bounds");
     }
 
-    /// How many.
+    /// Number of latencies.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The time that this part of them did not exceed, in milliseconds.
+    /// A quantile of the latencies in milliseconds.
     #[must_use]
     pub fn quantile(&self, part: f64) -> f64 {
         self.0.value_at_quantile(part) as f64 / 1_000.0

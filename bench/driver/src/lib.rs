@@ -1,18 +1,18 @@
-//! What every competitor of `annals-bench` shares: the workload, the clock and the counting. A competitor says how one
-//! command is executed and how many events its table holds; all else is here, so that it is the same for all.
+//! The parts of `annals-bench` that all competitors share: workload, clock and counting. A competitor implements how a command is
+//! executed and how its events are counted.
 //!
-//! Each measurement is a process of its own ([`serve`]) that reads one [`Job`] and answers with one [`Reply`]: what a
-//! competitor keeps in memory, or breaks, concerns no other.
+//! Each measurement runs in its own process ([`serve`]), which reads one [`Job`] and prints one [`Reply`], so that competitors do not
+//! affect each other.
 //!
 //! ## Layout
-//! - `job`: what a process is asked to do, and what it answers
+//! - `job`: the job of a process and its reply
 //! - `competitor`: the [`Competitor`] trait
-//! - `account`: what happens in an account
-//! - `measure`: concurrent callers, timed
-//! - `latency`: the time that each took
+//! - `account`: the events of an account
+//! - `measure`: the measurement of concurrent callers
+//! - `latency`: a histogram of latencies
 //! - `worker`: the process
-//! - `place`: a schema of its own in Postgres
-//! - `memory`: the most that the process ever held
+//! - `place`: the schema of a measurement in PostgreSQL
+//! - `memory`: the peak memory of the process
 
 mod account;
 mod competitor;

@@ -1,4 +1,4 @@
-//! Concurrent callers, timed.
+//! The measurement of concurrent callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{Appended, BoxError, Call, Competitor, Latencies, Load};
 
-/// After an error a caller waits: what fails at once would else fail a million times.
+/// Pause of a caller after an error, so that an error that comes at once is not repeated a million times.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
@@ -20,9 +20,9 @@ struct Tally {
     acknowledged: u64,
 }
 
-/// Has `load.callers` callers execute commands; then counts what the table holds.
+/// Runs `load.callers` callers that execute commands; then counts the events in the table.
 ///
-/// A command counts for the measured time if its answer came within it.
+/// A command counts if its receipt comes within the measured time.
 pub(crate) async fn measure(competitor: Arc<dyn Competitor>, load: Load) -> Result<Appended, BoxError> {
     let begin = Instant::now();
     let callers = (0..load.callers).map(|caller| tokio::spawn(call(competitor.clone(), load, caller, begin)));
@@ -35,7 +35,7 @@ pub(crate) async fn measure(competitor: Arc<dyn Competitor>, load: Load) -> Resu
         total.acknowledged += tally.acknowledged;
         total.first_error = total.first_error.or(tally.first_error);
     }
-    // Before anything else: it is the lag under load that counts.
+    // First of all, because the lag under load is measured.
     let lag = competitor.lag().await?;
     Ok(Appended {
         commands_per_second: total.latencies.count() as f64 / load.seconds as f64,
@@ -87,7 +87,7 @@ async fn call(competitor: Arc<dyn Competitor>, load: Load, caller: usize, begin:
     tally
 }
 
-/// A caller's share of a steady rate.
+/// The share of a caller of a steady rate.
 struct Pace {
     due: Instant,
     interval: Duration,
@@ -101,8 +101,8 @@ impl Pace {
         Self { due: begin + interval * share / callers.max(1), interval }
     }
 
-    /// Waits until the next command is due, and answers from when on its time counts. A caller that is late because the
-    /// command before took too long counts from when it was due: waiting is part of the time. A timer that wakes late
+    /// Waits until the next command is due. Returns the time from which its latency counts. A caller that is late because the
+    /// command before took too long counts from the due time, so waiting is part of the latency. The delay of a timer
     /// is not.
     async fn next(&mut self) -> Instant {
         let due = self.due;
@@ -115,7 +115,7 @@ impl Pace {
     }
 }
 
-/// An error with all that it comes from, on one line.
+/// An error with its causes, on one line.
 pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut source = error.source();

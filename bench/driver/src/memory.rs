@@ -1,6 +1,6 @@
-//! The most memory that this process ever held.
+//! The peak memory of this process.
 
-/// Its high-water mark of resident memory, in megabytes; 0 where the system does not tell.
+/// The peak of resident memory in megabytes; 0 if the system does not provide it.
 #[must_use]
 pub fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,6 +1,6 @@
-//! A schema of its own in Postgres, for competitors that know only the search path.
+//! The schema of a measurement in PostgreSQL, for competitors that only support the search path.
 
-/// Takes `schema=NAME` out of a URL's query.
+/// Removes `schema=NAME` from the query of a URL and returns both.
 #[must_use]
 pub fn schema_of(url: &str) -> (String, Option<String>) {
     let Some((address, query)) = url.split_once('?') else { return (url.to_owned(), None) };
@@ -13,7 +13,7 @@ pub fn schema_of(url: &str) -> (String, Option<String>) {
     (address, schema)
 }
 
-/// The same URL with the schema as its connections' search path.
+/// The URL with the schema as the search path of its connections.
 #[must_use]
 pub fn with_search_path(url: &str) -> String {
     match schema_of(url) {

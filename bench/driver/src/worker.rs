@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::measure::{in_words, measure};
 use crate::{BoxError, Competitor, Filled, Job, LeftOut, Reply, Task};
 
-/// Does the job that a JSON text says, and prints the reply as one line of JSON. `open` makes the competitor.
+/// Runs a job, given as JSON, and prints the reply as one line of JSON. `open` opens the competitor.
 pub async fn serve<F>(job: &str, open: F) -> ExitCode
 where
     F: AsyncFnOnce(&Job) -> Result<Arc<dyn Competitor>, BoxError>,

@@ -1,4 +1,4 @@
-//! annals, through its public interface: typed commands, the audit log and the metrics and one view following, or not.
+//! annals through its public interface: typed commands, with or without running projections (audit log, metrics, one view).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 
 use super::bank::{AccountId, Deposit, Totals, app};
 
-/// Where a log is filled for a rebuild: so many events a command, so many commands at a time.
+/// Events per command, and commands in flight, to fill a log for a rebuild.
 const FILL_EVENTS: u64 = 5;
 const FILL_WINDOW: usize = 1_024;
 
-/// Events in a page, when they are counted.
+/// Events per page, to count them.
 const PAGE: usize = 10_000;
 
 struct Contender {
@@ -148,7 +148,7 @@ impl Competitor for Contender {
 }
 
 impl Contender {
-    /// Writes on and on and asks for nothing: from each answer until the view has taken it in.
+    /// Writes without reads: the time from each receipt until the view contains the event.
     async fn unasked(&self, time: Duration) -> Result<Latencies, BoxError> {
         let mut progress = self.annals.reading(Totals::NAME)?.progress();
         let (answers, mut answered) = mpsc::unbounded_channel::<(u64, Instant)>();
@@ -177,7 +177,7 @@ impl Contender {
         Ok(seen.await?)
     }
 
-    /// The events that the view counts, over all its documents.
+    /// The number of events in the view, over all its documents.
     async fn counted(&self) -> Result<u64, BoxError> {
         let (mut last, mut counted) = (None, 0);
         loop {
@@ -191,7 +191,7 @@ impl Contender {
     }
 }
 
-/// What a store says of itself: durability and place.
+/// The description of a store: durability and place.
 pub async fn describe(url: &str) -> Result<String, BoxError> {
     let annals = app().open_without_following(url).await?;
     let words = annals.store().describe();

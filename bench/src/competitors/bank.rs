@@ -1,38 +1,38 @@
-//! The application of the benchmark: accounts, what is paid into them, and a count and a sum of each.
+//! The application of the benchmark: accounts with deposits, and a view with count and sum of each.
 
 use annals::prelude::*;
 use annals_bench_driver::Posting;
 use serde::{Deserialize, Serialize};
 
-/// Which account.
+/// The id of an account.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(String);
 
-/// What happens in an account.
+/// An event of an account.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "account", topic = "bank/account", on = Account)]
 pub enum AccountEvent {
-    /// Something was paid in.
+    /// An amount was deposited.
     #[event(update, "{actor} paid {cents} into {account}: {memo}")]
     Deposited {
-        /// How much.
+        /// Amount in cents.
         cents: i64,
-        /// What it is known by.
+        /// Unique reference.
         reference: String,
-        /// What it is for.
+        /// Purpose.
         memo: String,
-        /// What is in the account now.
+        /// Balance after the deposit.
         balance: i64,
     },
 }
 
-/// What a deposit is decided on.
+/// The state of an account.
 #[derive(Default, Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     balance: i64,
 }
 
-/// A deposit must be of more than nothing.
+/// A deposit must be positive.
 #[derive(Debug, thiserror::Error)]
 #[error("a deposit must be of more than nothing")]
 pub struct Nothing;
@@ -49,7 +49,7 @@ impl Aggregate for Account {
     }
 }
 
-/// A payment, as a command has it.
+/// A posting of a command.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Payment {
     cents: i64,
@@ -63,13 +63,13 @@ impl From<Posting> for Payment {
     }
 }
 
-/// Pay in, once or more often.
+/// Deposit one or several amounts
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Deposit {
-    /// Where to.
+    /// The account
     #[on(Account)]
     pub account: AccountId,
-    /// What.
+    /// The postings
     pub payments: Vec<Payment>,
 }
 
@@ -88,12 +88,12 @@ impl Handle for Deposit {
     }
 }
 
-/// A count and a sum of each account.
+/// Count and sum of the deposits of an account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// How many events.
+    /// Number of events.
     pub events: u64,
-    /// What was paid in.
+    /// Sum of the deposits in cents.
     pub cents: i64,
 }
 

@@ -1,4 +1,9 @@
-//! The competitors that this program is itself: annals, and the floors under everything. Each is one small file.
+//! The competitors in this program: annals and the floors.
+//!
+//! ## Layout
+//! - `annals`: annals
+//! - `bank`: its application
+//! - `postgres_floor`, `sqlite_floor`: plain databases
 
 mod annals;
 mod bank;
@@ -14,7 +19,7 @@ pub use annals::describe;
 /// Opens the competitor that a job names.
 ///
 /// # Errors
-/// When there is none of this name, or it cannot be opened.
+/// When the name is unknown, or the competitor cannot be opened.
 pub async fn open(job: &Job) -> Result<Arc<dyn Competitor>, BoxError> {
     let place = &job.place;
     match job.competitor.as_str() {

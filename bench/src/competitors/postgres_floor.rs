@@ -1,6 +1,6 @@
-//! What PostgreSQL itself can do: one durable INSERT a command, one connection a caller, no pool, no ping, no
-//! framework. One row without a look before (as pgbench would), or after a SELECT of the account's last row; several
-//! rows of one command as one INSERT … SELECT unnest.
+//! The speed of PostgreSQL itself: one durable INSERT per command, one connection per caller, no pool, no framework. A row is
+//! inserted without a read (as pgbench would), or after a SELECT of the last row of the account. Several rows of a command are one
+//! INSERT … SELECT unnest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 
-/// The shape of postgres-es, of which annals' own is an extension.
+/// The table of postgres-es, which the table of annals extends.
 const TABLE: &str = "
 CREATE TABLE events (
     aggregate_type text   NOT NULL,
@@ -31,12 +31,12 @@ const LAST: &str = "SELECT sequence FROM events WHERE aggregate_type = 'account'
 
 struct Floor {
     connections: Vec<Mutex<PgConnection>>,
-    /// The last sequence of each account, where nobody asks the table for it.
+    /// The last sequence of each account, if it is not read from the table.
     sequences: Vec<AtomicI64>,
     select: bool,
 }
 
-/// Connects once for each caller. `select`: ask the table for the account's last sequence first.
+/// Connects once for each caller. `select`: read the last sequence of the account from the table first.
 pub async fn open(job: &Job, select: bool) -> Result<Arc<dyn Competitor>, BoxError> {
     let Task::Append(load) = job.task else { return Err("a floor has nothing to rebuild".into()) };
     let url = with_search_path(&job.place);
@@ -100,7 +100,7 @@ impl Competitor for Floor {
     }
 }
 
-/// The events as JSON; nothing is decided, so the balance is none.
+/// The events as JSON, without a balance, as nothing is decided.
 pub(super) fn payloads(call: &Call) -> Result<Vec<String>, BoxError> {
     let json = |posting| {
         serde_json::to_string(&serde_json::json!({ "Deposited": { "posting": posting, "balance": 123_456 } }))

@@ -1,5 +1,5 @@
-//! What SQLite itself can do: one connection, WAL, `synchronous=FULL`, one transaction a command; no framework. One
-//! prepared INSERT for each event of the command.
+//! The speed of SQLite itself: one connection, WAL, `synchronous=FULL`, one transaction per command, no framework. One prepared
+//! INSERT for each event of the command.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -26,7 +26,7 @@ const LAST: &str =
     "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = 'account' AND aggregate_id = ?1";
 const ONE: &str = "INSERT INTO events VALUES ('account', ?1, ?2, 'deposited', '1.0', ?3, '{}')";
 
-/// What the one writer is asked: an account and its new rows, and where the answer goes.
+/// A request to the writer thread: an account, its new rows, and a channel for the reply.
 struct Request {
     account: String,
     payloads: Vec<String>,
@@ -38,8 +38,8 @@ struct Floor {
     writer: mpsc::Sender<Request>,
 }
 
-/// Opens a file in this directory, and starts the thread that writes it: SQLite has one writer, and callers that fight for
-/// a lock would measure the lock.
+/// Opens a file in this directory and starts the writer thread. SQLite has one writer; with several, the benchmark would measure
+/// the lock.
 pub fn open(directory: &str) -> Result<Arc<dyn Competitor>, BoxError> {
     let file = Path::new(directory).join("floor.db");
     let mut connection = Connection::open(&file)?;
@@ -49,14 +49,14 @@ pub fn open(directory: &str) -> Result<Arc<dyn Competitor>, BoxError> {
     let (writer, requests) = mpsc::channel::<Request>();
     std::thread::spawn(move || {
         for Request { account, payloads, answer } in requests {
-            // Who does not wait for the answer any more does not need it.
+            // The caller may have stopped waiting for the reply.
             let _ = answer.send(insert(&mut connection, &account, &payloads));
         }
     });
     Ok(Arc::new(Floor { file, writer }))
 }
 
-/// Reads the account's last sequence, inserts, commits.
+/// Reads the last sequence of the account, inserts, commits.
 fn insert(connection: &mut Connection, account: &str, payloads: &[String]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {

@@ -1,4 +1,4 @@
-//! The log, the projections made of it, and the room they take.
+//! Fills the log, rebuilds its projections, and measures their sizes.
 
 use std::time::Instant;
 
@@ -11,27 +11,26 @@ use sqlx::Row as _;
 use super::shape::{Act, TOGETHER};
 use crate::session::{Place, Session};
 
-/// How many commands are under way at a time.
+/// Number of commands in flight.
 const WINDOW: usize = 2_048;
 
-/// How often it is said how far it is, in commands.
+/// Number of commands between two reports of progress.
 const SAY: u64 = 250_000;
 
-/// How the log and the projections were made.
+/// The results of filling and rebuilding.
 #[derive(Debug, Default)]
 pub struct Filled {
-    /// How many events the log holds.
+    /// Number of events of the log.
     pub events: u64,
-    /// How many were appended in a second.
+    /// Appended events per second.
     pub appended: f64,
-    /// Each projection, how many events it took in in a second when it was made anew, and the microseconds of processor
-    /// time that this process used for one.
+    /// For each projection: events per second of its rebuild, and processor time of this process per event in microseconds.
     pub rebuilt: Vec<(&'static str, f64, f64)>,
-    /// What takes room, and how many bytes.
+    /// Tables and their sizes in bytes.
     pub bytes: Vec<(String, u64)>,
 }
 
-/// Fills the log by commands, in order.
+/// Fills the log by commands in order.
 pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<(), BoxError> {
     let began = Instant::now();
     let mut problem = None;
@@ -61,16 +60,16 @@ pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<()
     filled.appended = filled.events as f64 / began.elapsed().as_secs_f64();
     let head = annals.store().head().await?.position;
     if head != filled.events {
-        return Err(format!("{} events were acknowledged, the log holds {head}", filled.events).into());
+        return Err(format!("{} events were acknowledged, but the log has {head}", filled.events).into());
     }
     Ok(())
 }
 
-/// Makes the audit log and the metrics, one after the other.
+/// Rebuilds the audit log and the metrics, one after the other.
 pub async fn rebuild(annals: &Annals, filled: &mut Filled) -> Result<(), BoxError> {
     for name in ["audit", "metrics"] {
         let (began, worked) = (Instant::now(), worked());
-        eprintln!("  {name} is made anew");
+        eprintln!("  rebuilding {name}");
         let rebuild = annals.rebuild(name)?;
         let mut progress = rebuild.progress();
         let mut said = 0;
@@ -93,15 +92,15 @@ pub async fn rebuild(annals: &Annals, filled: &mut Filled) -> Result<(), BoxErro
         }
         let rate = filled.events as f64 / began.elapsed().as_secs_f64();
         let micros = (self::worked() - worked) * 1e6 / filled.events as f64;
-        eprintln!("  {name} made anew: {rate:.0} events a second, {micros:.1} us of processor time an event");
+        eprintln!("  rebuilt {name}: {rate:.0} events per second, {micros:.1} us of processor time per event");
         filled.rebuilt.push((name, rate, micros));
     }
     Ok(())
 }
 
-/// The seconds of processor time that this process has used: they say something on a machine that others use too.
+/// Processor time of this process in seconds, which is reliable on a shared machine too.
 fn worked() -> f64 {
-    // Ticks of a hundredth of a second, behind the program's name in brackets.
+    // Ticks of 10 ms, after the name of the program in parentheses.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks = stat
         .rsplit(") ")
@@ -110,7 +109,7 @@ fn worked() -> f64 {
     ticks.unwrap_or_default() as f64 / 100.0
 }
 
-/// What takes room: tables with their indexes.
+/// The sizes of tables with their indexes.
 pub async fn bytes(session: &Session, place: &Place) -> Result<Vec<(String, u64)>, BoxError> {
     let mut tables = match place {
         Place::Schema { name, .. } => {
@@ -130,7 +129,7 @@ pub async fn bytes(session: &Session, place: &Place) -> Result<Vec<(String, u64)
                     continue;
                 }
                 let connection = rusqlite::Connection::open(&path)?;
-                // An index is counted with the table that it is of.
+                // An index is counted with its table.
                 let sql = "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name \
                            WHERE d.aggregate = 1 GROUP BY s.tbl_name";
                 let mut statement = connection.prepare(sql)?;

@@ -1,11 +1,12 @@
-//! What reading costs: a long log, its audit log and metrics made anew, and every kind of question asked of them.
+//! Measures reads: a long log, rebuilds of its audit log and metrics, and every kind of query.
 //!
 //! ## Layout
-//! - `shape`: the application, and what its log is like
-//! - `fill`: the log, the rebuilds, and how much room they take
-//! - `pages`: questions to the audit log; `numbers`: counts and metrics
-//! - `timing`: a question asked many times
-//! - `report`: what is printed
+//! - `shape`: the application and its log
+//! - `fill`: the log, the rebuilds and their sizes
+//! - `pages`: queries of the audit log
+//! - `numbers`: counts and metrics
+//! - `timing`: times a query
+//! - `report`: the report
 
 mod fill;
 mod numbers;
@@ -21,25 +22,25 @@ pub use report::report;
 use crate::catalogue::{Entry, Role};
 use crate::session::{Place, Session};
 
-/// How many events the log has when nothing is said.
+/// Default number of events of the log.
 pub const EVENTS: u64 = 10_000_000;
 
-/// What was measured on one store.
+/// The results on one store.
 #[derive(Debug, Default)]
 pub struct Results {
     /// The store.
     pub title: String,
-    /// How the log and the projections were made, and what room they take.
+    /// The log, the rebuilds and their sizes.
     pub filled: fill::Filled,
     /// Pages.
     pub pages: Vec<pages::Row>,
     /// Counts and metrics.
     pub numbers: Vec<(String, timing::Times)>,
-    /// Why there is no more.
+    /// Why results are missing.
     pub missing: Option<String>,
 }
 
-/// Measures annals on each store that takes part.
+/// Measures annals on each selected store.
 pub async fn run(session: &Session, entries: &[Entry], events: u64, results: &mut Vec<Results>) {
     for entry in entries.iter().filter(|entry| entry.role == Role::Annals) {
         results.push(Results { title: entry.title.to_owned(), ..Results::default() });

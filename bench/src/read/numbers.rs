@@ -8,10 +8,10 @@ use jiff::SignedDuration;
 use super::shape::{ACTORS, AREAS, TYPES};
 use super::timing::{Times, times};
 
-/// The topic of a number.
+/// The topic for a number.
 type TopicOf = fn(u64) -> String;
 
-/// Asks all of them.
+/// Runs all queries.
 pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<(), BoxError> {
     let head = annals.store().head().await?.position;
     let mut note = |title: &str, times: Times| {
@@ -44,7 +44,7 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
     ];
     for (title, topic) in topics {
         let whole = |n: u64| annals.metric(&topic(n));
-        // From anywhere to anywhere.
+        // A random range.
         let range = |n: u64| -> MetricQuery {
             let from = 1 + n % (head / 2);
             whole(n).between(from, from + 1 + (n >> 20) % (head / 2))
@@ -56,10 +56,10 @@ pub async fn ask(annals: &Annals, numbers: &mut Vec<(String, Times)>) -> Result<
             note(&title("60 slices"), times(async |n| Ok(query(n).buckets(60).await?)).await?);
         }
         note(
-            &format!("60 slices judged: {title}"),
+            &format!("anomalies in 60 slices: {title}"),
             times(async |n| {
                 let until = annals.metric(&topic(n)).await?.until;
-                // The last whole minute of the log in slices of a second.
+                // The last whole minute of the log, in slices of a second.
                 let from = until - SignedDuration::from_secs(61);
                 let query = whole(n).from(annals::projections::RangeBound::Time(from));
                 Ok(query.anomalies(SignedDuration::from_secs(1)).await?)

@@ -1,4 +1,4 @@
-//! Questions to the audit log, a page of 50 each.
+//! Queries of the audit log, with pages of 50 rows.
 
 use annals::events::Action;
 use annals::prelude::*;
@@ -10,19 +10,19 @@ use jiff::{SignedDuration, Timestamp};
 use super::shape::{ACTORS, AREAS, THINGS, TYPES, USERS};
 use super::timing::{Times, times};
 
-/// A question, and how long its pages take.
+/// A query and the times of its pages.
 #[derive(Debug)]
 pub struct Row {
-    /// What is asked.
+    /// Title of the query.
     pub title: &'static str,
-    /// Newest first: the first page, and one from a cursor somewhere in the log. Then oldest first.
+    /// Newest first: the first page, and a page from a random cursor. Then the same oldest first.
     pub times: [Times; 4],
-    /// How many rows a page had on average, and how many pages were short though there is more.
+    /// Average number of rows of a page, and the number of pages that were short although there are more rows.
     pub rows: f64,
     pub short: u64,
 }
 
-/// What the questions need to know of the log.
+/// Properties of the log that the queries use.
 struct Log {
     head: u64,
     begin: Timestamp,
@@ -47,7 +47,7 @@ fn user(query: AuditQuery, n: u64) -> AuditQuery {
     query.target(format_args!("user:{n}"))
 }
 
-/// A tenth of the time that the log was written in.
+/// A range of a tenth of the time of the log.
 fn window(query: AuditQuery, n: u64, log: &Log) -> AuditQuery {
     let whole = log.end.duration_since(log.begin);
     let begin = log.begin + whole / 1_000 * i32::try_from(n % 900).unwrap_or(0);
@@ -58,12 +58,12 @@ const CASES: [(&str, Ask); 26] = [
     ("everything", |query, _, _| query),
     ("an actor of the ten most active", |query, n, _| actor(query, n % 10)),
     ("an actor of the last tenth", |query, n, _| actor(query, ACTORS - 1 - n % (ACTORS / 10))),
-    ("an actor that nobody has heard of", |query, n, _| actor(query, ACTORS + n)),
+    ("an unknown actor", |query, n, _| actor(query, ACTORS + n)),
     ("a target of the ten most named", |query, n, _| user(query, n % 10)),
     ("a target of the last tenth", |query, n, _| user(query, USERS - 1 - n % (USERS / 10))),
     ("an aggregate", |query, n, _| query.aggregate(format_args!("thing:{}", n % THINGS))),
-    ("a topic and what is below it", |query, n, _| area(query, n)),
-    ("a topic with nothing below it", |query, n, _| {
+    ("a topic with topics below it", |query, n, _| area(query, n)),
+    ("a topic without topics below it", |query, n, _| {
         query.topic(format_args!("area_{}/kind_{}", n % TYPES % AREAS, n % TYPES))
     }),
     ("five topics", |query, n, _| (0..5).fold(query, |query, m| area(query, n + m))),
@@ -79,16 +79,16 @@ const CASES: [(&str, Ask); 26] = [
     ("topic, action, active actor", |query, n, _| {
         area(actor(query, n % 10), n).action(Action::ALL[n as usize % 4])
     }),
-    // What a kind does is one action: these two never meet.
-    ("two large filters that never meet", |query, _, _| kind(query, 0).action(Action::ALL[1])),
-    ("two large targets that seldom meet", |query, n, _| user(query, n % 3).actor("user:actor-0")),
+    // Each kind has one action, so these two filters never match together.
+    ("two large filters that never match together", |query, _, _| kind(query, 0).action(Action::ALL[1])),
+    ("two large filters that rarely match together", |query, n, _| user(query, n % 3).actor("user:actor-0")),
     ("in order of occurrence", |query, _, _| query.by_occurrence()),
     ("active actor in order of occurrence", |query, n, _| actor(query.by_occurrence(), n % 10)),
     ("text that is everywhere", |query, _, _| query.text("A NOTE ABOUT")),
     ("text that is nowhere", |query, _, _| query.text("nowhere to be found")),
 ];
 
-/// Asks all of them.
+/// Runs all queries.
 pub async fn ask(annals: &Annals, rows: &mut Vec<Row>) -> Result<(), BoxError> {
     let head = annals.store().head().await?.position;
     let time = async |position: u64| {
@@ -102,10 +102,10 @@ pub async fn ask(annals: &Annals, rows: &mut Vec<Row>) -> Result<(), BoxError> {
         for (n, (newest_first, deep)) in
             [(true, false), (true, true), (false, false), (false, true)].iter().enumerate()
         {
-            // Cursors are drawn before the clock runs.
+            // Cursors are created before the measured time.
             let cursors = if *deep { cursors(annals, ask, *newest_first, &log).await? } else { Vec::new() };
             let times = times(async |random| {
-                // One question for all the pages that cursors are of.
+                // All pages from cursors are of one query.
                 let number = if *deep { random % CURSORS } else { random };
                 let mut query = question(annals, ask, number, *newest_first, &log);
                 if let Some(cursor) = cursors.get(usize::try_from(number)?) {
@@ -127,7 +127,7 @@ pub async fn ask(annals: &Annals, rows: &mut Vec<Row>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// How many different deep pages of a question are asked for.
+/// Number of different deep pages of a query.
 const CURSORS: u64 = 200;
 
 fn question(annals: &Annals, ask: Ask, number: u64, newest_first: bool, log: &Log) -> AuditQuery {
@@ -135,7 +135,7 @@ fn question(annals: &Annals, ask: Ask, number: u64, newest_first: bool, log: &Lo
     if newest_first { query.newest_first() } else { query }
 }
 
-/// For each question of these numbers a cursor, from between a tenth and nine tenths of the log.
+/// A cursor for each of these queries, between a tenth and nine tenths of the log.
 async fn cursors(annals: &Annals, ask: Ask, newest_first: bool, log: &Log) -> Result<Vec<Cursor>, BoxError> {
     let mut cursors = Vec::new();
     for number in 0..CURSORS {

@@ -1,4 +1,4 @@
-//! The application whose log is read: 500 event types that happen to things.
+//! The application of the log: 500 event types of things.
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
@@ -8,10 +8,10 @@ use annals::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How the log is made, in words.
+/// Description of the log.
 pub const WORDS: &str = "Commands of four events each: by one actor, under one correlation, on four different things. 500 event \
     types in 20 areas (topics `area_N/kind_N`, so each event is in two topics); 10,000 actors; 80,000 things (the aggregates); \
-    100,000 users, one of whom each event names as its target. Of actors, types and users the n-th of N is drawn by the cube \
+    100,000 users, one of which is the target of each event. Of actors, types and users the n-th of N is drawn by the cube \
     of a uniform number: the most active actor does 4.6 % of all, a tenth of them half, the last tenth 3.5 %. Things are drawn \
     uniformly. Every tenth command happened at some time in the year before; all others when they were recorded. Payloads \
     take about 150 bytes.";
@@ -21,10 +21,10 @@ pub const AREAS: u64 = 20;
 pub const ACTORS: u64 = 10_000;
 pub const THINGS: u64 = 80_000;
 pub const USERS: u64 = 100_000;
-/// Events of a command.
+/// Events per command.
 pub const TOGETHER: u64 = 4;
 
-/// A thing that something happens to.
+/// The id of a thing.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThingId(String);
 
@@ -32,7 +32,7 @@ pub struct ThingId(String);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Happened {
     kind: u64,
-    whom: Ref,
+    user: Ref,
     note: String,
 }
 
@@ -43,11 +43,11 @@ fn declared() -> &'static [Declaration] {
             event_type: format!("kind_{n}.happened").leak(),
             version: 1,
             action: Action::ALL[n as usize % 4],
-            sentence: "{actor} did {kind} to {whom}",
+            sentence: "{actor} did {kind} to {user}",
             topics: vec![&*format!("area_{}/kind_{n}", n % AREAS).leak()].leak(),
             fields: &[
                 Field { name: "kind", shape: "u64", target: false, change: false },
-                Field { name: "whom", shape: "Ref", target: true, change: false },
+                Field { name: "user", shape: "Ref", target: true, change: false },
             ],
             was: &[],
             upcasts: &[],
@@ -89,15 +89,15 @@ impl Event for Happened {
     }
 
     fn facts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error> {
-        Ok(vec![("kind", self.kind.into()), ("whom", self.whom.as_str().into())])
+        Ok(vec![("kind", self.kind.into()), ("user", self.user.as_str().into())])
     }
 
     fn targets(&self) -> Vec<Ref> {
-        vec![self.whom.clone()]
+        vec![self.user.clone()]
     }
 }
 
-/// How often something happened to it.
+/// Number of its events.
 #[derive(Default, Clone, Debug, Serialize, Deserialize)]
 pub struct Thing {
     events: u64,
@@ -114,7 +114,7 @@ impl Aggregate for Thing {
     }
 }
 
-/// Do something to four things.
+/// Change four things
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Act {
     #[on(Thing)]
@@ -123,10 +123,10 @@ pub struct Act {
 }
 
 impl Act {
-    /// The command of this number.
+    /// The command with this number.
     pub fn new(number: u64) -> Self {
         let first = mixed(number) % THINGS;
-        // Steps of a prime: four that differ.
+        // Steps of a prime number, so that the four things differ.
         let things = (0..TOGETHER).map(|n| ThingId::new(((first + n * 7_919) % THINGS).to_string()));
         Self { things: things.collect(), number }
     }
@@ -148,8 +148,8 @@ impl Handle for Act {
         let event = |n: u64| {
             let random = mixed(self.number * TOGETHER + n);
             let note = format!("a note about number {random:020}, of the length that a payload usually has or so");
-            let whom = Ref::new("user", &skewed(mixed(random), USERS).to_string()).ok();
-            whom.map(|whom| Happened { kind: skewed(random, TYPES), whom, note }).into_iter().collect()
+            let user = Ref::new("user", &skewed(mixed(random), USERS).to_string()).ok();
+            user.map(|user| Happened { kind: skewed(random, TYPES), user, note }).into_iter().collect()
         };
         Ok((0..TOGETHER).map(event).collect())
     }

@@ -1,42 +1,42 @@
-//! One question, asked many times.
+//! Times a query that is run many times.
 
 use std::time::{Duration, Instant};
 
 use annals_bench_driver::{BoxError, Latencies};
 
-/// How often a question is asked at most, and at least.
+/// Maximum and minimum number of runs.
 const MOST: u64 = 300;
 const LEAST: u64 = 10;
 
-/// How long it is asked, if it has been asked often enough.
+/// Time limit after the minimum number of runs.
 const LONG: Duration = Duration::from_secs(4);
 
-/// How long the answers took.
+/// The latencies of a query.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
-    /// How often it was asked.
-    pub asked: u64,
-    /// What half of them took at most, in milliseconds.
+    /// Number of runs.
+    pub runs: u64,
+    /// Median in milliseconds.
     pub p50: f64,
-    /// What 99 of 100 took at most.
+    /// 99th percentile in milliseconds.
     pub p99: f64,
 }
 
-/// Asks again and again, with a number that looks drawn at random, after a few times that do not count.
-pub async fn times<T>(mut ask: impl AsyncFnMut(u64) -> Result<T, BoxError>) -> Result<Times, BoxError> {
+/// Runs a query many times, each time with a pseudo-random number, after some runs for warm-up.
+pub async fn times<T>(mut query: impl AsyncFnMut(u64) -> Result<T, BoxError>) -> Result<Times, BoxError> {
     for round in 0..LEAST / 2 {
-        ask(super::shape::mixed(round)).await?;
+        query(super::shape::mixed(round)).await?;
     }
     let mut latencies = Latencies::default();
-    let began = Instant::now();
+    let started = Instant::now();
     for round in 0..MOST {
-        if round >= LEAST && began.elapsed() > LONG {
+        if round >= LEAST && started.elapsed() > LONG {
             break;
         }
-        let asked = Instant::now();
-        let answer = ask(super::shape::mixed(round + MOST)).await?;
-        latencies.record(asked.elapsed());
+        let sent = Instant::now();
+        let answer = query(super::shape::mixed(round + MOST)).await?;
+        latencies.record(sent.elapsed());
         drop(answer);
     }
-    Ok(Times { asked: latencies.count(), p50: latencies.quantile(0.5), p99: latencies.quantile(0.99) })
+    Ok(Times { runs: latencies.count(), p50: latencies.quantile(0.5), p99: latencies.quantile(0.99) })
 }

@@ -1,4 +1,4 @@
-//! The account as cqrs-es has it, and the view of it.
+//! The account and its view in cqrs-es.
 
 use annals_bench_driver::Posting;
 use cqrs_es::event_sink::EventSink;

@@ -1,4 +1,4 @@
-//! cqrs-es on postgres-es and on sqlite-es, measured by `annals-bench`: as their documents show them, pool of ten, no
+//! cqrs-es on postgres-es and sqlite-es for `annals-bench`: as in their documentation, with a pool of ten connections and without
 //! snapshots.
 //!
 //! ## Layout

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use crate::account::Account;
 use crate::runner::{Lost, execute, note, replay, view};
 
-/// The tables of its `db/init.sql`, with the name of our view.
+/// The tables of its `db/init.sql`, with the name of this view.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS events (
     aggregate_type text                         NOT NULL,

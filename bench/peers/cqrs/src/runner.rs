@@ -10,13 +10,13 @@ use cqrs_es::{AggregateError, CqrsFramework, Query};
 
 use crate::account::{Account, Totals};
 
-/// cqrs-es leaves trying again to its caller.
+/// cqrs-es leaves retries to its caller.
 const ATTEMPTS: u64 = 1_000;
 
-/// How many view updates were lost: cqrs-es tells its error handler, and the command succeeds.
+/// Number of lost view updates: cqrs-es calls its error handler, and the command succeeds.
 pub type Lost = Arc<AtomicU64>;
 
-/// Executes a command until no other was faster; answers how often it was tried again.
+/// Executes a command until there is no conflict. Returns the number of retries.
 pub async fn execute<R: PersistedEventRepository>(
     framework: &CqrsFramework<Account, PersistedEventStore<R, Account>>,
     call: &Call,
@@ -32,7 +32,7 @@ pub async fn execute<R: PersistedEventRepository>(
     Err(format!("other callers were faster {ATTEMPTS} times").into())
 }
 
-/// The stock view, which counts what it loses.
+/// The stock view, with a count of lost updates.
 pub fn view<R>(repository: R, lost: &Lost) -> Box<dyn Query<Account>>
 where
     R: ViewRepository<Totals, Account> + 'static,
@@ -49,7 +49,7 @@ fn query<R: ViewRepository<Totals, Account>>(repository: Arc<R>, lost: &Lost) ->
     query
 }
 
-/// In words, if anything was lost.
+/// A remark if updates were lost.
 pub fn note(lost: &Lost) -> Option<String> {
     match lost.load(Ordering::Relaxed) {
         0 => None,
@@ -57,7 +57,7 @@ pub fn note(lost: &Lost) -> Option<String> {
     }
 }
 
-/// The stock replay of all events into the view, until the bound. How many it took in, the view itself says.
+/// The stock replay of all events into the view, until the time limit. The view has the number of processed events.
 pub async fn replay<E, V, C>(events: E, views: V, bound: Duration, counted: C) -> Result<Rebuilt, BoxError>
 where
     E: PersistedEventRepository,

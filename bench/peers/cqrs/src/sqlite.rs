@@ -1,4 +1,4 @@
-//! cqrs-es on sqlite-es, with `synchronous=FULL`: its own default, NORMAL, may lose what it answered.
+//! cqrs-es on sqlite-es with `synchronous=FULL`: its default, NORMAL, may lose acknowledged events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use crate::account::Account;
 use crate::runner::{Lost, execute, note, replay, view};
 
-/// The tables of its migrations, with the name of our view.
+/// The tables of its migrations, with the name of this view.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS events (
     aggregate_type text                        NOT NULL,

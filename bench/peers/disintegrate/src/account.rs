@@ -1,4 +1,4 @@
-//! The account as disintegrate has it.
+//! The account in disintegrate.
 
 use annals_bench_driver::Posting;
 use disintegrate::{Decision, Event, StateMutate, StateQuery};

@@ -1,4 +1,4 @@
-//! disintegrate on PostgreSQL, measured by `annals-bench`: as its documents show it, pool of ten, no snapshots.
+//! disintegrate on PostgreSQL for `annals-bench`: as in its documentation, with a pool of ten connections and without snapshots.
 
 mod account;
 
@@ -16,10 +16,10 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::account::{AccountEvent, Deposit};
 
-/// It leaves trying again to its caller.
+/// disintegrate leaves retries to its caller.
 const ATTEMPTS: u64 = 1_000;
 
-/// The first PostgreSQL that knows the hexadecimal literal in its migration.
+/// The first version of PostgreSQL with the hexadecimal literals of its migration.
 const POSTGRES_16: i32 = 160_000;
 
 struct Disintegrate {

@@ -1,4 +1,4 @@
-//! The account as eventcore has it.
+//! The account in eventcore.
 
 use annals_bench_driver::Posting;
 use eventcore::{Command, CommandError, CommandLogic, Event, NewEvents, StreamId};

@@ -1,4 +1,4 @@
-//! eventcore on PostgreSQL, measured by `annals-bench`: as its documents show it, its own pool and retry policy.
+//! eventcore on PostgreSQL for `annals-bench`: as in its documentation, with its own pool and retry policy.
 
 mod account;
 
@@ -14,7 +14,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::account::Deposit;
 
-/// Its policy tries five times; then it is asked again, so often.
+/// Number of retries after its own policy gives up, which tries five times.
 const ATTEMPTS: u64 = 200;
 
 struct Eventcore {

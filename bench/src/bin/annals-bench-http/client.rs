@@ -1,4 +1,4 @@
-//! HTTP as bytes, so that a client costs little beside what it measures.
+//! A minimal HTTP client that uses little processor time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Where the body of the last answer lies.
+    /// The range of the body of the last response.
     body: Range<usize>,
-    /// Where the last payment lies.
+    /// The position of the last payment.
     last: u64,
 }
 
-/// What is checked of a receipt.
+/// The checked fields of a receipt.
 #[derive(Debug, Deserialize)]
 struct Paid {
     first_position: u64,
@@ -27,7 +27,7 @@ struct Paid {
     repeated: bool,
 }
 
-/// How many headers an answer may have.
+/// Maximum number of headers of a response.
 const HEADERS: usize = 32;
 
 impl Client {
@@ -37,7 +37,7 @@ impl Client {
         Ok(Self { stream, buffer: Vec::with_capacity(4_096), body: 0..0, last: 0 })
     }
 
-    /// Sends a request and reads its answer to the end; gives back the status.
+    /// Sends a request, reads the response to its end, and returns the status.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
         self.buffer.clear();
         self.stream.write_all(request).await?;
@@ -57,12 +57,12 @@ impl Client {
         }
     }
 
-    /// The body of the last answer.
+    /// The body of the last response.
     pub fn body(&self) -> &[u8] {
         &self.buffer[self.body.clone()]
     }
 
-    /// Pays in, and checks what it got for it: the receipt of one event, behind the last one of this connection.
+    /// Executes a deposit and checks its receipt: one event, after the last one of this connection.
     pub async fn pay(&mut self, request: &[u8]) -> Result<(), BoxError> {
         let status = self.ask(request).await?;
         if status != 200 {
@@ -76,7 +76,7 @@ impl Client {
         Ok(())
     }
 
-    /// Opens a stream of events; what comes is given to `line`, line by line, until it says that it is enough.
+    /// Opens a stream of events and calls `line` for each line until it returns that it is done.
     pub async fn follow(mut self, path: &str, mut line: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         self.stream.write_all(get(path).as_bytes()).await?;
         let mut begun = false;
@@ -92,7 +92,7 @@ impl Client {
                         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                     }
                 }
-                // Chunks are cut between events: their lengths are lines that no event has.
+                // Chunks end between events: their lengths are lines that differ from those of events.
                 if line(text) {
                     return Ok(());
                 }
@@ -110,7 +110,7 @@ impl Client {
     }
 }
 
-/// The status of an answer, where its head ends, and how long its body is; none while there is more to come of its head.
+/// The status of a response, the end of its head, and the length of its body; none while the head is incomplete.
 fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut answer = httparse::Response::new(&mut headers);
@@ -129,7 +129,7 @@ pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
-/// A payment into one of a thousand accounts.
+/// A deposit into one of a thousand accounts.
 pub fn pay(n: u64) -> String {
     let body = body(n);
     format!(

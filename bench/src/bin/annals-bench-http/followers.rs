@@ -1,4 +1,4 @@
-//! Server-Sent Events, many of them: how soon an event is with everybody, and what they take.
+//! Many clients of Server-Sent Events: the delay of each event, and the memory of the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,17 +12,17 @@ use crate::arguments::Load;
 use crate::client::{Client, pay};
 use crate::server::Server;
 
-/// How long a server is left to itself before its memory is looked at.
+/// Pause before the memory of the server is read.
 const REST: Duration = Duration::from_secs(1);
 
-/// What following came to.
+/// The results.
 #[derive(Clone, Copy, Debug)]
 pub struct Followed {
-    /// How many events came to all who follow, and how soon after they were recorded: p50 and p99, in milliseconds.
+    /// Number of delivered events, and the delay since their recording: p50 and p99, in milliseconds.
     pub paced: Delivered,
-    /// The same while 16 connections write as fast as they can.
+    /// The same while 16 connections write at full speed.
     pub pressed: Delivered,
-    /// What the server holds before, with the idle ones, and with the active ones too; in bytes.
+    /// Memory of the server in bytes: before, with the idle followers, and with the active followers too.
     pub memory: [u64; 3],
 }
 
@@ -34,7 +34,7 @@ pub struct Delivered {
     pub p99: f64,
 }
 
-/// Follows what does not happen, then what does.
+/// Follows a topic without events, then one with events.
 pub async fn measure(server: &Server, load: &Load) -> Result<Followed, BoxError> {
     let mut writer = Client::connect(server.address).await?;
     for n in 0..200 {
@@ -67,11 +67,11 @@ async fn until(done: impl Fn() -> bool) -> Result<(), BoxError> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Err("those who follow do not get what they should within a minute".into())
+    Err("the followers did not receive all events within a minute".into())
 }
 
-/// Each of those who are active gets each event. The time of an event is when it was recorded, which is before it was
-/// committed.
+/// Each active follower receives each event. The time of an event is its recording time, which is before its
+/// commit.
 async fn delivered(server: &Server, load: &Load, pressed: bool, memory: &mut u64) -> Result<Delivered, BoxError> {
     let from = Timestamp::now();
     let (opened, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -121,7 +121,7 @@ async fn delivered(server: &Server, load: &Load, pressed: bool, memory: &mut u64
     }
     let time = begun.elapsed();
     over.store(true, Ordering::Relaxed);
-    // One more, for those who wait for a line to see that it is over.
+    // One more command, for followers that wait for a line before they notice the end.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut client = Client::connect(server.address).await?;
     client.pay(pay(1).as_bytes()).await?;
@@ -137,7 +137,7 @@ async fn delivered(server: &Server, load: &Load, pressed: bool, memory: &mut u64
     })
 }
 
-/// When the event of this line was recorded, if there is one.
+/// The recording time of the event in this line, if there is one.
 fn recorded_at(line: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(line).ok()?.strip_prefix("data: ")?;
     text.split_once(r#""recorded_at":""#)?.1.split('"').next()?.parse().ok()

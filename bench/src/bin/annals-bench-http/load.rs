@@ -1,4 +1,4 @@
-//! Commands, in process and over HTTP, and pages of the feed beside them.
+//! Commands in process and over HTTP, and pages of the audit log at the same time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,40 +17,40 @@ use crate::client::{Client, body, get, pay};
 use crate::processor;
 use crate::turns::{TURN, Turn, take, tell};
 
-/// Until all who call are under way, and projections are as far behind as they will be.
+/// Time until all callers run and the lag of projections is stable.
 const BEGINNING: Duration = Duration::from_millis(500);
 
-/// How long the feed is read under load.
+/// Time for which pages are read under load.
 const FEED: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether projections have taken in what is left of a turn.
+/// Interval between checks whether projections have caught up after a turn.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How many connections read the feed while others write.
+/// Number of connections that read pages while others write.
 const READERS: usize = 4;
 
-/// What commands came to.
+/// The results of commands.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Commands {
     pub per_second: f64,
     pub p50: f64,
     pub p99: f64,
-    /// What the process that executes them took of the processors for each, in microseconds.
+    /// Processor time per command of the process that executes them, in microseconds.
     pub processor: f64,
-    /// The same of who asks over HTTP.
+    /// The same of the HTTP client.
     pub client: f64,
-    /// How many events the slowest projection had yet to take in, when it began and when it ended: work that is owed.
+    /// Lag of the slowest projection in events, at the beginning and at the end.
     pub behind: [f64; 2],
-    /// The p99 of a page of the feed meanwhile, and how many were read.
+    /// The p99 of a page that is read at the same time, and the number of pages.
     pub feed: Option<(f64, u64)>,
 }
 
-/// When what is measured begins and ends.
+/// The window of a measurement.
 #[derive(Default)]
 struct Window {
     measuring: AtomicBool,
     over: AtomicBool,
-    /// The next command: goes on from turn to turn.
+    /// The number of the next command, continued over all turns.
     number: Arc<AtomicU64>,
 }
 
@@ -71,8 +71,8 @@ impl Window {
         self.measuring.load(Ordering::Relaxed)
     }
 
-    /// Lets the window pass. What was taken of the processors in it is read of these, in the order given; how far
-    /// projections are behind, by `lag`.
+    /// Waits for the window to pass. Reads the processor time of these processes, in this order, and the lag of projections by
+    /// `lag`.
     async fn pass<const N: usize>(
         &self,
         time: Duration,
@@ -93,16 +93,16 @@ impl Window {
     }
 }
 
-/// What passed in a window.
+/// The measurements of a window.
 struct Passed<const N: usize> {
     time: Duration,
-    /// Of the processors.
+    /// Processor time.
     taken: [Duration; N],
-    /// Events, when it began and when it ended.
+    /// Lag in events, at the beginning and at the end.
     behind: [u64; 2],
 }
 
-/// Who calls, and gives back what is to be kept for the next turn.
+/// A caller that returns the state for the next turn.
 type Callers<T> = JoinSet<Result<(Latencies, T), BoxError>>;
 
 async fn joined<T: 'static>(mut callers: Callers<T>) -> Result<(Latencies, Vec<T>), BoxError> {
@@ -115,8 +115,8 @@ async fn joined<T: 'static>(mut callers: Callers<T>) -> Result<(Latencies, Vec<T
     Ok((all, kept))
 }
 
-/// Commands, typed, by as many callers as there would be connections. The log gets the same bytes: also where a request
-/// came from.
+/// Typed commands of as many callers as there are connections. The log gets the same bytes, including the origin of a
+/// request.
 pub async fn in_process(store: &str, callers: usize) -> Result<(), BoxError> {
     let annals = bank::app().open(store).await?;
     let number = Arc::new(AtomicU64::new(0));
@@ -158,7 +158,7 @@ async fn call(annals: Annals, window: Arc<Window>) -> Result<(Latencies, ()), Bo
     Ok((times, ()))
 }
 
-/// Commands over keep-alive connections; then again, with some that read the feed.
+/// Commands over keep-alive connections, first alone, then with connections that read pages.
 pub async fn over_http(server: SocketAddr, process: &str, connections: usize, feed: &str) -> Result<(), BoxError> {
     let number = Arc::new(AtomicU64::new(0));
     let mut clients = connected(server, connections).await?;
@@ -191,7 +191,7 @@ async fn connected(server: SocketAddr, connections: usize) -> Result<Vec<Client>
     Ok(clients)
 }
 
-/// Waits until projections owe nothing, so that no turn does what another left.
+/// Waits until projections have no lag, so that no turn pays for another one.
 async fn caught_up(mut lag: impl AsyncFnMut() -> Result<u64, BoxError>) -> Result<(), BoxError> {
     while lag().await? > 0 {
         tokio::time::sleep(LOOK).await;
@@ -199,7 +199,7 @@ async fn caught_up(mut lag: impl AsyncFnMut() -> Result<u64, BoxError>) -> Resul
     Ok(())
 }
 
-/// How far the slowest projection is behind.
+/// The lag of the slowest projection.
 async fn behind(client: &mut Client) -> Result<u64, BoxError> {
     #[derive(Deserialize)]
     struct Projection {

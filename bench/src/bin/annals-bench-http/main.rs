@@ -3,6 +3,7 @@
 //!
 //! ## Layout
 //! - `arguments`: the command line
+//! - `bank`: the application
 //! - `server`: an application that is served in its own process, and its memory and open files
 //! - `client`: a minimal HTTP client that uses little processor time
 //! - `load`: commands in process and over HTTP, and pages of the audit log at the same time

@@ -1,18 +1,18 @@
-//! What was taken of the processors.
+//! Used processor time.
 
 use std::fs;
 use std::time::Duration;
 
 use annals_bench_driver::BoxError;
 
-/// The unit in which Linux tells it to programs.
+/// The unit of processor time in /proc.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process or thread (`self`, `thread-self`, a number) has taken of the processors since it began, also in the
-/// kernel.
+/// The processor time of a process or thread (`self`, `thread-self`, an id) since its start, in user and
+/// kernel mode.
 pub fn taken(who: &str) -> Result<Duration, BoxError> {
     let text = fs::read_to_string(format!("/proc/{who}/stat"))?;
-    // The name stands in parentheses, and may hold any. Behind it, the twelfth and thirteenth: user and kernel mode.
+    // The name is in parentheses and may contain any characters. After it, fields 12 and 13 are user and kernel mode.
     let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace().skip(11).take(2));
     let ticks: Result<Vec<u32>, _> = fields.into_iter().flatten().map(str::parse).collect();
     match ticks?[..] {

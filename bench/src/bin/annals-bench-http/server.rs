@@ -1,4 +1,4 @@
-//! A served application in a process of its own, and what it takes of memory and files.
+//! An application that is served in its own process, and its memory and open files.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,14 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bank;
 
-/// Where a store lies, until it is removed.
+/// The place of a store.
 pub enum Place {
     Directory { url: String, directory: TempDir },
     Schema { url: String, server: String, name: String },
 }
 
 impl Place {
-    /// An empty one: a schema on a server, or a directory on the disk that the target directory is on.
+    /// Creates an empty place: a schema on a server, or a directory on the disk of the target directory.
     pub async fn new(server: Option<&str>) -> Result<Self, BoxError> {
         let Some(server) = server else {
             let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
@@ -63,11 +63,11 @@ impl Place {
     }
 }
 
-/// The process itself: serves the store on a port of its own until it is told to stop.
+/// Runs in the process: serves the store on a free port until SIGTERM.
 pub async fn serve(store: &str) -> Result<(), BoxError> {
     let annals = bank::app().open(store).await?;
     let trusting = Authentication::trusting(Some("user:client".parse()?));
-    // All callers are one actor, which may have a quarter of these.
+    // All callers are one actor, which may use a quarter of these.
     let door = annals::http::router(annals.clone()).authentication(trusting).at_most(4_096);
     let router = door.into_router();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -81,7 +81,7 @@ pub async fn serve(store: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The same from outside.
+/// The process, seen from outside.
 pub struct Server {
     pub address: SocketAddr,
     child: Child,
@@ -100,19 +100,19 @@ impl Server {
         Ok(Self { address: line.parse()?, child })
     }
 
-    /// What it holds in memory, in bytes.
+    /// Its memory in bytes.
     pub fn memory(&self) -> Result<u64, BoxError> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1_024)
     }
 
-    /// How many files and sockets it has open.
+    /// Number of its open files and sockets.
     pub fn files(&self) -> Result<usize, BoxError> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id()?))?.count())
     }
 
-    /// Its process, as /proc names it.
+    /// Its process id.
     pub fn process(&self) -> Result<String, BoxError> {
         Ok(self.id()?.to_string())
     }
@@ -121,7 +121,7 @@ impl Server {
         Ok(self.child.id().ok_or("the server is not there any more")?)
     }
 
-    /// As a supervisor does it.
+    /// Stops it with SIGTERM, as a supervisor does.
     pub async fn stop(mut self) -> Result<(), BoxError> {
         let id = self.id()?.to_string();
         Command::new("kill").args(["-TERM", &id]).status().await?;

@@ -1,4 +1,4 @@
-//! Bad clients, for as long as it is said, beside good ones; then a look at what they left behind.
+//! Runs bad clients beside good ones, then checks for leaks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::arguments::Soak;
 use crate::client::{Client, get, pay};
 use crate::server::{Place, Server};
 
-/// How long the server has to get rid of what they left: longer than any of its own time limits.
+/// Time for the server to release resources: longer than each of its own time limits.
 const REST: Duration = Duration::from_secs(75);
 
-/// How much more memory it may hold after all of them than after half, in bytes. SQLite's caches fill as the good client's log
+/// Maximum growth of memory in the second half of the run, in bytes. SQLite's caches fill as the log of the good client
 /// grows, sooner or later: 16 MiB of each of two connections that write, 2 MiB of each of eight that read; and an allocator
 /// keeps more or less of what it had.
 const SLACK: u64 = (2 * 16 + 8 * 2 + 16) * 1_024 * 1_024;
 
-/// How many files it may have open beyond those that it had. SQLite keeps the file of a closed connection as long as
+/// Maximum growth of the number of open files. SQLite keeps the file of a closed connection open as long as
 /// another to the same database is open, for the next: as many as ever read at once, which are 64 at most.
 const FILES: usize = 72;
 
 type Attack = Result<(), std::io::Error>;
 
-/// Whether it goes on, and what was done.
+/// Whether the run continues, and what was done.
 struct Run {
     server: SocketAddr,
     over: AtomicBool,
@@ -73,7 +73,7 @@ pub async fn run(soak: &Soak) -> Result<(), BoxError> {
     }
 }
 
-/// Twelve bad clients at once, over and over; and connections that stay half open.
+/// Runs twelve bad clients at a time, again and again, and half-open connections.
 async fn attack(run: &Arc<Run>, time: Duration, half_open: usize) -> u64 {
     let (begun, before) = (Instant::now(), run.attacks.load(Ordering::Relaxed));
     let mut tasks = JoinSet::new();
@@ -82,7 +82,7 @@ async fn attack(run: &Arc<Run>, time: Duration, half_open: usize) -> u64 {
         tasks.spawn(async move {
             let mut turn = number;
             while begun.elapsed() < time {
-                // A connection that is cut is what most of them want.
+                // Most of them cause the server to close the connection.
                 let _ = timeout(Duration::from_secs(40), bad(run.server, turn)).await;
                 run.attacks.fetch_add(1, Ordering::Relaxed);
                 turn += 1;
@@ -134,7 +134,7 @@ async fn bad(server: SocketAddr, turn: u64) -> Attack {
     }
 }
 
-/// Says something and takes what is answered, if anything is.
+/// Sends bytes and reads the response, if there is one.
 async fn spoken(server: SocketAddr, bytes: &[u8]) -> Attack {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(bytes).await?;
@@ -143,7 +143,7 @@ async fn spoken(server: SocketAddr, bytes: &[u8]) -> Attack {
     Ok(())
 }
 
-/// Follows, and reads nothing for as long as it is let.
+/// Follows and reads nothing until the server closes the connection.
 async fn never_reads(server: SocketAddr, path: &str) -> Attack {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(get(path).as_bytes()).await?;
@@ -162,7 +162,7 @@ async fn reads_slowly(server: SocketAddr) -> Attack {
     Ok(())
 }
 
-/// Follows many things for a moment.
+/// Follows many topics for a moment.
 async fn hangs_up(server: SocketAddr) -> Attack {
     for path in ["/live/audit", "/live/metrics", "/live/metrics/bank", "/live/audit?actor=user:nobody"] {
         let mut stream = TcpStream::connect(server).await?;
@@ -172,7 +172,7 @@ async fn hangs_up(server: SocketAddr) -> Attack {
     Ok(())
 }
 
-/// Opens a WebSocket, perhaps follows, and then speaks something else.
+/// Opens a WebSocket, may subscribe, and then sends invalid frames.
 async fn out_of_protocol(server: SocketAddr, kind: u64, turn: u64) -> Attack {
     let mut stream = TcpStream::connect(server).await?;
     let ask = "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -194,7 +194,7 @@ async fn out_of_protocol(server: SocketAddr, kind: u64, turn: u64) -> Attack {
         b"\xf1\x9e\x33\x07",
     ];
     match kind {
-        // It asks and asks, and takes no answer.
+        // Many requests without reading a response.
         8 => {
             let asking = async {
                 loop {
@@ -225,7 +225,7 @@ fn masked(text: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A good client that goes on writing: it has to be served all the time.
+/// A good client that writes all the time: it must be served all the time.
 async fn write(run: Arc<Run>) -> Result<(), BoxError> {
     let mut client = Client::connect(run.server).await?;
     let mut n = 0;
@@ -240,7 +240,7 @@ async fn write(run: Arc<Run>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A good client that follows: every position comes, once, in order.
+/// A good client that follows: it must receive every position once and in order.
 async fn follow(run: Arc<Run>) -> Result<(), BoxError> {
     let client = Client::connect(run.server).await?;
     let mut next = 1;

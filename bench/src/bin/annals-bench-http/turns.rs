@@ -1,4 +1,4 @@
-//! Two processes that are measured in turns, many short ones: whatever else the machine does meanwhile falls on both.
+//! Measures two processes in many short alternating turns, so that other load of the machine affects both.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::load::Commands;
 
-/// How long a turn is measured, behind a beginning that is not.
+/// Measured time of a turn, after a start that is not measured.
 pub const TURN: Duration = Duration::from_secs(1);
 
-/// What one turn came to.
+/// The result of a turn.
 pub struct Turn {
     pub times: Latencies,
     pub time: Duration,
-    /// What the process that executes commands took of the processors, and who asks over HTTP.
+    /// Processor time of the process that executes commands, and of the HTTP client.
     pub taken: [Duration; 2],
-    /// How many events the slowest projection had yet to take in, when it began and when it ended.
+    /// Lag of the slowest projection in events, at the beginning and at the end.
     pub behind: [u64; 2],
 }
 
-/// What all turns came to.
+/// The results of all turns.
 #[derive(Default)]
 struct Sum {
     times: Latencies,
@@ -57,10 +57,10 @@ impl Sum {
     }
 }
 
-/// In the process that is measured: a turn for each line that it is told. The first one is to warm up.
+/// Runs in the measured process: one turn for each line on stdin. The first turn is for warm-up.
 pub async fn take(mut turn: impl AsyncFnMut() -> Result<Turn, BoxError>) -> Result<Commands, BoxError> {
     let mut sum: Option<Sum> = None;
-    // Between turns nothing else has to go on in this thread.
+    // Between turns this thread has nothing else to do.
     for line in std::io::stdin().lines() {
         line?;
         let turn = turn().await?;
@@ -73,13 +73,13 @@ pub async fn take(mut turn: impl AsyncFnMut() -> Result<Turn, BoxError>) -> Resu
     Ok(sum.unwrap_or_default().commands())
 }
 
-/// In the process that is measured, at its end.
+/// Runs in the measured process at its end.
 pub fn tell(commands: &Commands) -> Result<(), BoxError> {
     println!("{}", serde_json::to_string(commands)?);
     Ok(())
 }
 
-/// Such a process, from outside.
+/// The measured process, seen from outside.
 pub struct Taker {
     child: Child,
     input: ChildStdin,
@@ -87,7 +87,7 @@ pub struct Taker {
 }
 
 impl Taker {
-    /// This program, with these arguments.
+    /// Starts this program with these arguments.
     pub fn start(arguments: &[&str]) -> Result<Self, BoxError> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
@@ -100,7 +100,7 @@ impl Taker {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
-    /// Has it take a turn.
+    /// Runs a turn.
     pub async fn turn(&mut self) -> Result<(), BoxError> {
         self.input.write_all(b"turn\n").await?;
         let mut line = String::new();
@@ -110,7 +110,7 @@ impl Taker {
         }
     }
 
-    /// What its turns came to.
+    /// The results of its turns.
     pub async fn end(mut self) -> Result<Commands, BoxError> {
         drop(self.input);
         let mut text = String::new();
