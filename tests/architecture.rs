@@ -84,19 +84,34 @@ fn no_file_grows_past_400_lines() {
     }
 }
 
+/// `cargo add annals` compiles few crates: the library on SQLite. All else is asked for by a feature.
+#[test]
+fn the_default_features_bring_at_most_110_crates() {
+    let crates: std::collections::BTreeSet<String> = tree(&["-e", "normal,build"]).into_iter().collect();
+    assert!(crates.contains("rusqlite"), "{crates:?}");
+    assert!(crates.len() <= 110, "{} crates: {crates:?}", crates.len());
+    for name in ["clap", "csv", "fluent-bundle", "sqlx", "rustls", "axum"] {
+        assert!(!crates.contains(name), "the default features bring {name}");
+    }
+    let postgres = tree(&["-e", "normal", "--no-default-features", "--features", "postgres"]);
+    assert!(!postgres.contains(&"rustls".to_owned()), "TLS comes with the feature `postgres-tls`");
+}
+
+/// The names of the crates that `annals` is built from.
+fn tree(arguments: &[&str]) -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["tree", "-p", "annals", "--prefix", "none", "--format", "{p}", "--locked", "--offline"]);
+    let ended = command.args(arguments).current_dir(src().join("..")).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let text = String::from_utf8(ended.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
 /// Mission P25: crates for pages, plots, terminals and servers are compiled only with the features that need them.
 #[test]
 fn the_core_has_no_dependency_for_pages_plots_or_terminals() {
-    let tree = |features: &str| {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let arguments = ["tree", "-p", "annals", "-e", "normal", "--prefix", "none", "--format", "{p}"];
-        let mut command = std::process::Command::new(cargo);
-        command.args(arguments).args(["--locked", "--offline", "--no-default-features", "--features", features]);
-        let ended = command.current_dir(src().join("..")).output().unwrap();
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        let text = String::from_utf8(ended.stdout).unwrap();
-        text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect::<Vec<_>>()
-    };
+    let tree = |features: &str| tree(&["-e", "normal", "--no-default-features", "--features", features]);
     const FOR_PEOPLE: [&str; 10] = [
         "axum",
         "clap",
@@ -121,7 +136,7 @@ fn the_core_has_no_dependency_for_pages_plots_or_terminals() {
             assert!(!draws.contains(&name.as_str()), "features `{core}` depend on {name}");
         }
     }
-    let whole = tree("cli,http,sqlite,postgres");
+    let whole = tree("http,plots,postgres,sqlite");
     for name in FOR_PEOPLE {
         assert!(whole.contains(&name.to_owned()), "{name} is no dependency any more: remove it from this list");
     }

@@ -12,6 +12,19 @@ pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// The codes of Unix for a table of open files that is full: of the system, and of the process.
 const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
+/// What to do when no TLS session is established.
+fn tls_advice(error: &str) -> String {
+    if cfg!(feature = "postgres-tls") {
+        format!(
+            "no TLS session is established ({error}): see that the server has `ssl = on` and a certificate for this host, \
+             and name the certificate of its authority with `sslrootcert=FILE`"
+        )
+    } else {
+        "its URL asks for TLS, and this program was built without it: build it with the feature `postgres-tls` of annals"
+            .to_owned()
+    }
+}
+
 impl Place {
     pub(super) fn unusable(&self, reason: String) -> StoreError {
         StoreError::Unusable { store: self.name().to_owned(), reason }
@@ -39,7 +52,8 @@ impl Place {
             )),
             sqlx::Error::Io(failed) if failed.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => self
                 .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => self.unusable(format!(
+            sqlx::Error::Tls(_) => self.unusable(tls_advice(&error.to_string())),
+            sqlx::Error::Io(_) => self.unusable(format!(
                 "the server cannot be reached ({error}): see that it runs, and that host and port are right"
             )),
             _ => StoreError::Database { doing, source: error.into() },

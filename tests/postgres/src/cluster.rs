@@ -89,6 +89,18 @@ impl Cluster {
         std::fs::rename(half, data).expect("a folder is renamed");
     }
 
+    /// Makes a key, a certificate for 127.0.0.1, and the rule that only connections with TLS are taken.
+    pub(crate) fn make_certificate(&self) {
+        let mut openssl = Programs::get().as_user("openssl", &self.folder);
+        openssl.args(["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=127.0.0.1"]);
+        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.args(["-out", "server.crt", "-keyout", "server.key"]);
+        text(openssl.output().expect("openssl runs: install Debian's package `openssl`"));
+        let rules = self.folder.join("tls.conf");
+        std::fs::write(&rules, "hostssl all all 127.0.0.1/32 trust\n").expect("a file is written");
+        Programs::get().give(&rules);
+    }
+
     /// Makes the data directory a copy of a server that runs on a port, to be started as its standby.
     pub(crate) fn follow(&self, port: u16) {
         let mut copy = Programs::get().command("pg_basebackup", &self.folder);

@@ -1,5 +1,7 @@
 //! [`Server`]: a server for one test alone, which it may stop, freeze and start again.
 
+use std::path::PathBuf;
+
 use crate::cluster::{self, Cluster};
 use crate::fresh::{self, Fresh};
 
@@ -31,6 +33,26 @@ impl Server {
         cluster.initialise();
         let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
         Self { cluster, port }
+    }
+
+    /// Starts one that takes connections with TLS alone; its certificate, for `127.0.0.1`, is at [`Server::certificate`].
+    ///
+    /// # Panics
+    /// As [`Server::own`], and when the program `openssl` is not installed.
+    #[must_use]
+    pub fn with_tls() -> Self {
+        let files = ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key", "hba_file=../tls.conf"];
+        let cluster = Cluster::own(files.map(str::to_owned).into());
+        cluster.initialise();
+        cluster.make_certificate();
+        let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, port }
+    }
+
+    /// The file with the certificate of a server with TLS.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.cluster.folder().join("server.crt")
     }
 
     /// Starts a standby, which takes over all that this one writes.

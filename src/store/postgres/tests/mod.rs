@@ -8,6 +8,8 @@ mod plans;
 mod pooled;
 mod rights;
 mod tampering;
+#[cfg(feature = "postgres-tls")]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
