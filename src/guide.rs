@@ -28,3 +28,6 @@ pub mod chapter_7_testing {}
 
 #[doc = include_str!("../docs/guide/production.md")]
 pub mod chapter_8_production {}
+
+#[doc = include_str!("../docs/guide/writing-a-store.md")]
+pub mod chapter_9_writing_a_store {}
