@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ProjectionError;
 use crate::digest::PartsDigest;
 use crate::events::Types;
-use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot};
 use crate::text::hex;
 
 /// The table of each generation: the fingerprint of each event type that its rows were made from, by the type's name
 /// in the log; and the layout, under [`LAYOUT`].
-const TABLE: &str = "made_of";
+const TABLE: Table =
+    Table::new("made_of", &[Column::text("event_type"), Column::text("fingerprint")], &["event_type"]);
 
 /// No event type has this name.
 const LAYOUT: &str = "";
@@ -30,16 +31,7 @@ pub struct Basis {
     /// The tables that hold all that the projection keeps: a newer version copies them. Empty if programs of different
     /// versions can work on the same rows, because the projection takes in events of every type: one that comes to an
     /// event type that it does not know waits for one that does.
-    pub tables: Vec<KeptTable>,
-}
-
-/// A table of a projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptTable {
-    /// Its name, as in [`Transaction::table`].
-    pub name: &'static str,
-    /// The columns of its primary key: its first columns, in this order.
-    pub key: &'static [&'static str],
+    pub tables: Vec<Table>,
 }
 
 impl Basis {
@@ -85,7 +77,7 @@ impl Basis {
         types: &BTreeMap<String, String>,
         transaction: &mut dyn Transaction,
     ) -> Result<(), StoreError> {
-        make_table(transaction).await?;
+        transaction.create_table(&TABLE).await?;
         let layout = (LAYOUT, self.layout.as_str());
         let types = types.iter().map(|(name, fingerprint)| (name.as_str(), fingerprint.as_str()));
         insert(std::iter::once(layout).chain(types), transaction).await
@@ -97,8 +89,8 @@ impl Basis {
         names: &BTreeSet<&'a str>,
         transaction: &mut dyn Transaction,
     ) -> Result<Vec<&'a str>, ProjectionError> {
-        make_table(transaction).await?;
-        let sql = format!("SELECT event_type, fingerprint FROM {}", transaction.table(TABLE));
+        transaction.create_table(&TABLE).await?;
+        let sql = format!("SELECT event_type, fingerprint FROM {}", transaction.table(TABLE.name));
         let kept = StoredBasis::from_rows(transaction.query(&sql, Vec::new()).await?);
         let (mut before, mut new) = (Vec::new(), Vec::new());
         for name in names {
@@ -130,17 +122,11 @@ pub(super) struct StoredBasis {
 impl StoredBasis {
     /// `None`: the generation was made by an older version of this crate, which kept nothing of the kind.
     pub async fn read(snapshot: &mut dyn ViewSnapshot) -> Result<Option<Self>, StoreError> {
-        let table = snapshot.table(TABLE);
-        let find = match snapshot.dialect() {
-            Dialect::Sqlite => {
-                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND '\"' || replace(name, '\"', '\"\"') || '\"' = $1"
-            }
-            Dialect::Postgres => "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
-        };
-        if snapshot.query(find, vec![table.as_str().into()]).await?.is_empty() {
+        if !snapshot.has_table(TABLE.name).await? {
             return Ok(None);
         }
-        let rows = snapshot.query(&format!("SELECT event_type, fingerprint FROM {table}"), Vec::new()).await?;
+        let sql = format!("SELECT event_type, fingerprint FROM {}", snapshot.table(TABLE.name));
+        let rows = snapshot.query(&sql, Vec::new()).await?;
         Ok(Some(Self::from_rows(rows)))
     }
 
@@ -157,31 +143,12 @@ impl StoredBasis {
     }
 }
 
-async fn make_table(transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    let text = match transaction.dialect() {
-        Dialect::Sqlite => "TEXT",
-        Dialect::Postgres => "TEXT COLLATE \"C\"",
-    };
-    let table = transaction.table(TABLE);
-    let make = format!(
-        "CREATE TABLE IF NOT EXISTS {table} (event_type {text} NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL)"
-    );
-    transaction.execute(&make, Vec::new()).await.map(drop)
-}
-
 async fn insert(
     types: impl Iterator<Item = (&str, &str)>,
     transaction: &mut dyn Transaction,
 ) -> Result<(), StoreError> {
     let rows: Vec<Row> = types.map(|(name, fingerprint)| vec![name.into(), fingerprint.into()]).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let table = transaction.table(TABLE);
-    let insert = format!(
-        "INSERT INTO {table} (event_type, fingerprint) VALUES ($1, $2) ON CONFLICT (event_type) DO NOTHING"
-    );
-    transaction.execute_many(&insert, rows).await
+    transaction.insert_rows(&TABLE, rows, OnConflict::Keep).await
 }
 
 /// Another program took in events of a type that it declares otherwise than this one.

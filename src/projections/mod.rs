@@ -28,7 +28,7 @@ mod range_bound;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use basis::{Basis, KeptTable};
+pub use basis::Basis;
 pub use documents::{
     DocumentView, Documents, EventSet, Field, FieldInfo, FieldKind, FieldValue, JsonView, Listing, On, OneOf,
     ViewCursor, ViewKey, ViewList, ViewPage, ViewQuery, Watched,

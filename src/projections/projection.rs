@@ -5,10 +5,14 @@ use async_trait::async_trait;
 use super::{Basis, FieldInfo, Fold, FoldBase};
 use crate::BoxError;
 use crate::events::{DecodeError, LogPosition, Stored};
-use crate::store::{Interest, StoreError, Transaction};
+use crate::store::{Column, Interest, StoreError, Table, Transaction};
 
 /// The table of every document view, and of every projection whose [`Projection::documents`] says so.
 pub(super) const DOCUMENTS: &str = "documents";
+
+/// The columns of that table that are in every view.
+pub(super) const DOCUMENT_TABLE: Table =
+    Table::new(DOCUMENTS, &[Column::text("key"), Column::text("body")], &["key"]);
 
 /// A piece of the log on its way into a projection.
 ///

@@ -6,6 +6,8 @@
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
 //! - `views`: the [`Views`] trait for tables and checkpoints of projections
+//! - `table`: a projection's table as data
+//! - `sql`: parts that stores on SQL databases share
 //! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
 //! - `commit_queue`: group commit: one queue and one writer task in each process, for any store
 //! - `sqlite`, `postgres`: the two stores
@@ -36,8 +38,11 @@ pub mod postgres;
 mod projecting;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sequence_cache;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod table;
 mod url;
 mod views;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -54,8 +59,9 @@ pub(crate) use log::bisect;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub use open::open;
 #[cfg(feature = "postgres")]
-pub use postgres::{Migrated, Upgraded, grant, migrate, upgrade};
+pub use postgres::{Migrated, Upgraded, grant, kept_events, migrate, upgrade};
 pub(crate) use projecting::{is_projecting, project, project_at_once};
+pub use table::{Column, ColumnType, Index, OnConflict, Table};
 pub(crate) use url::redact_url;
 #[cfg(feature = "cli")]
 pub(crate) use url::redact_urls;

@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::table::{self, Index, OnConflict, Table};
 use crate::events::LogPosition;
 
-/// The SQL that a database speaks. Placeholders are `$1`, `$2`, … in either.
+/// The database that the audit log's queries are written for. Both forms are standard SQL with the placeholders `$1`, `$2`,
+/// …, and select the same rows; each is fast with one planner. A third store names the one that is faster with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// SQLite 3.
@@ -226,64 +228,122 @@ pub trait Views: Send + Sync + 'static {
     async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError>;
 }
 
-/// A transaction of a projection: its effects and its checkpoint, together. Dropped, it is rolled back.
+/// A projection's transaction: its effects and its checkpoint together. Dropped, it is rolled back.
+///
+/// A store implements the methods without a body. The others have one that runs a statement for each row; a store
+/// overrides them where its database does many rows at once.
 #[async_trait]
 pub trait Transaction: Send {
-    /// The SQL it speaks.
-    fn dialect(&self) -> Dialect;
-
-    /// The name, for use in SQL, of this generation's own table `table`.
+    /// Returns the name, for use in SQL, of this generation's own table `table`.
     fn table(&self, table: &str) -> String;
 
-    /// The name, for `CREATE INDEX`, of this generation's own index `index`. Tables and indexes share one set of names.
-    fn index(&self, index: &str) -> String;
-
-    /// Runs a statement; answers how many rows it changed.
+    /// Creates a table, unless it exists.
     ///
     /// # Errors
-    /// When the database says no.
+    /// When the database reports an error.
+    async fn create_table(&mut self, table: &Table) -> Result<(), StoreError>;
+
+    /// Gives a table its primary key, if it was created [without](Table::without_key). A store may write the rows anew in
+    /// the order of the key: to keep many rows in order while they are inserted takes longer.
+    ///
+    /// # Errors
+    /// When two rows have the same key, or the database reports an error.
+    async fn add_key(&mut self, table: &Table) -> Result<(), StoreError>;
+
+    /// Creates an index of a table, unless it exists.
+    ///
+    /// # Errors
+    /// When the database reports an error.
+    async fn create_index(&mut self, table: &Table, index: &Index) -> Result<(), StoreError>;
+
+    /// Inserts rows, each with a value for each column of the table.
+    ///
+    /// # Errors
+    /// When a row conflicts with another and `conflict` is [`OnConflict::Fail`], or the database reports an error.
+    async fn insert_rows(&mut self, table: &Table, rows: Vec<Row>, conflict: OnConflict) -> Result<(), StoreError> {
+        let sql = table.insert_sql(&self.table(table.name), &table.values(), conflict);
+        for row in rows {
+            self.execute(&sql, row).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the rows with these primary keys, each with a value for each column of the key.
+    ///
+    /// # Errors
+    /// When the database reports an error.
+    async fn delete_keys(&mut self, table: &Table, keys: Vec<Row>) -> Result<(), StoreError> {
+        let sql = table.delete_sql(&self.table(table.name), "", table::parameter);
+        for key in keys {
+            self.execute(&sql, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns, for each key, the values of `columns` in the row whose columns `by` have the key's values.
+    ///
+    /// `by` is the primary key, or columns that no two rows share, or the first columns of the primary key: then the last
+    /// row in the order of the primary key is returned.
+    ///
+    /// # Errors
+    /// When the database reports an error.
+    async fn select_by_keys(
+        &mut self,
+        table: &Table,
+        by: &[&str],
+        columns: &[&str],
+        keys: Vec<Row>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        let sql = table.select_sql(&self.table(table.name), by, columns, table::parameter);
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.query(&sql, key).await?.into_iter().next());
+        }
+        Ok(found)
+    }
+
+    /// Runs a statement with the parameters `$1`, `$2`, …; returns how many rows it changed. A parameter has the type of
+    /// its [`Cell`].
+    ///
+    /// # Errors
+    /// When the database reports an error.
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError>;
 
-    /// Runs a statement for each row of parameters, in order.
+    /// Runs a query with the parameters `$1`, `$2`, …
     ///
     /// # Errors
-    /// When the database says no.
-    async fn execute_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<(), StoreError>;
-
-    /// Runs a query.
-    ///
-    /// # Errors
-    /// When the database says no.
+    /// When the database reports an error.
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError>;
 
-    /// Runs a query for each row of parameters, in order.
+    /// Commits effects and checkpoint.
     ///
     /// # Errors
-    /// When the database says no.
-    async fn query_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<Vec<Vec<Row>>, StoreError>;
-
-    /// Makes effects and checkpoint stand.
-    ///
-    /// # Errors
-    /// When the database says no.
+    /// When the database reports an error.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// What a projection's live generation holds, as of one moment.
+/// The tables of a projection's live generation, as of one moment.
 #[async_trait]
 pub trait ViewSnapshot: Send {
-    /// The SQL it speaks.
+    /// Returns the database whose planner the audit log's queries are written for.
     fn dialect(&self) -> Dialect;
 
-    /// The place in the log that it is true at.
+    /// Returns the position in the log that the tables are true at.
     fn head(&self) -> LogPosition;
 
-    /// The name, for use in SQL, of the live generation's own table `table`.
+    /// Returns the name, for use in SQL, of the live generation's own table `table`.
     fn table(&self, table: &str) -> String;
 
-    /// Runs a query. A table that no transaction has made yet is an error: the projection's `setup` makes them.
+    /// Whether the live generation has this table.
     ///
     /// # Errors
-    /// When the database says no.
+    /// When the database reports an error.
+    async fn has_table(&mut self, table: &str) -> Result<bool, StoreError>;
+
+    /// Runs a query with the parameters `$1`, `$2`, … It fails on a table that no transaction has created yet: the
+    /// projection's `setup` creates them.
+    ///
+    /// # Errors
+    /// When the database reports an error.
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError>;
 }

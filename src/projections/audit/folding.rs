@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::names::{Known, Names};
-use super::tables::{self, PLACES};
+use super::tables::{ENTRIES, PLACES};
 use crate::events::{DecodeError, Stored, Types};
 use crate::projections::{Fold, KeyFilter, ProjectionError};
-use crate::store::{Cell, StoreError, Transaction};
+use crate::store::{Cell, OnConflict, StoreError, Transaction};
 
 /// About what an event takes in memory until it is written, all in all.
 const BYTES: usize = 600;
@@ -85,17 +85,14 @@ impl Batch {
                 entry.correlation.map_or(Cell::Null, number),
             ]
         });
-        let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5, $6, $7)", transaction.table("entries"));
-        transaction.execute_many(&insert, entries.collect()).await?;
-        let filling = tables::are_filling(transaction).await?;
-        for ((table, _), places) in PLACES.into_iter().zip([targets, topics]) {
+        transaction.insert_rows(&ENTRIES, entries.collect(), OnConflict::Fail).await?;
+        for (table, places) in PLACES.iter().zip([targets, topics]) {
             let mut places: Vec<(i64, u64)> =
                 places.into_iter().map(|(place, position)| (numbers[place], position)).collect();
             // In the order of the keys, a batch is written once through.
             places.sort_unstable();
             let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
-            let table = if filling { transaction.table(&tables::heap(table)) } else { transaction.table(table) };
-            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), rows).await?;
+            transaction.insert_rows(table, rows, OnConflict::Fail).await?;
         }
         Ok(())
     }

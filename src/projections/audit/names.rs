@@ -8,9 +8,10 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::store::{Cell, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot};
 
-pub(super) const TABLE: &str = "names";
+/// The number of each name, by the name's digest.
+pub(super) const NAMES: Table = Table::new("names", &[Column::integer("id"), Column::bytes("digest")], &["id"]);
 
 /// Half of a SHA-256: nobody can make two names of one key.
 pub(super) type Key = [u8; 16];
@@ -48,26 +49,27 @@ impl Names {
         known: &mut Known,
         transaction: &mut dyn Transaction,
     ) -> Result<Vec<i64>, StoreError> {
-        let table = transaction.table(TABLE);
         let mut unknown: Vec<&Key> = self.keys.iter().filter(|key| !known.numbers.contains_key(*key)).collect();
         if !known.all && !unknown.is_empty() {
-            let find = format!("SELECT id FROM {table} WHERE digest = $1");
             let keys = unknown.iter().map(|key| vec![Cell::Bytes(key.to_vec())]).collect();
-            let mut found = transaction.query_many(&find, keys).await?.into_iter();
+            let found = transaction.select_by_keys(&NAMES, &["digest"], &["id"], keys).await?;
+            let mut found = found.into_iter();
             unknown.retain(|key| {
-                let id = found.next().and_then(|rows| rows.first()?.first()?.integer());
+                let id = found.next().flatten().and_then(|row| row.first()?.integer());
                 id.map(|id| known.numbers.insert(**key, id)).is_none()
             });
         }
         if !unknown.is_empty() {
-            let last = transaction.query(&format!("SELECT max(id) FROM {table}"), Vec::new()).await?;
+            let last = transaction
+                .query(&format!("SELECT max(id) FROM {}", transaction.table(NAMES.name)), Vec::new())
+                .await?;
             let last = last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
             let mut new: Vec<Row> = Vec::with_capacity(unknown.len());
             for (key, id) in unknown.into_iter().zip(last + 1..) {
                 known.numbers.insert(*key, id);
                 new.push(vec![Cell::Integer(id), Cell::Bytes(key.to_vec())]);
             }
-            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2)"), new).await?;
+            transaction.insert_rows(&NAMES, new, OnConflict::Fail).await?;
         }
         let numbers = self.keys.iter().map(|key| known.numbers.get(key).copied().unwrap_or_default()).collect();
         known.forget();
@@ -108,7 +110,7 @@ pub(super) async fn resolve(
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let (sql, parameters) = find(&snapshot.table(TABLE), names);
+    let (sql, parameters) = find(&snapshot.table(NAMES.name), names);
     Ok(read(snapshot.query(&sql, parameters).await?).collect())
 }
 

@@ -12,7 +12,7 @@ use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, Projecti
 use crate::store::Transaction;
 
 /// Raise it when the tables change.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 
 /// The projection behind the audit log: which events are whose, about what, of which topic.
 ///
@@ -51,7 +51,7 @@ impl Projection for AuditLog {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        Ok(tables::make(transaction).await?)
+        Ok(tables::create(transaction).await?)
     }
 
     async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {

@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 
-use super::upsert;
-use super::{DocumentView, EventSet, ViewKey};
+use super::{DocumentView, EventSet, ViewKey, table};
 use crate::events::Stored;
 use crate::projections::ProjectionError;
 use crate::projections::fold::{Fold, FoldBase, KeyFilter};
 use crate::projections::indexed_text::{self, indexed};
-use crate::projections::projection::DOCUMENTS;
-use crate::store::{Cell, Row, Transaction};
+use crate::projections::projection::DOCUMENT_TABLE;
+use crate::store::{Cell, OnConflict, Row, Transaction};
 
 /// The most memory that documents stay in once they are written. Tests see it exceeded.
 const KEEP_BYTES: usize = if cfg!(all(test, debug_assertions)) { 2 << 10 } else { 32 << 20 };
@@ -121,10 +120,10 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
 
     async fn load(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let keys = std::mem::take(&mut self.missing);
-        let sql = format!("SELECT body FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
         let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(&key.key_text()))]).collect();
-        for (key, found) in keys.into_iter().zip(transaction.query_many(&sql, rows).await?) {
-            let Some(body) = found.first().and_then(|row| row.first()) else { continue };
+        let found = transaction.select_by_keys(&DOCUMENT_TABLE, &["key"], &["body"], rows).await?;
+        for (key, row) in keys.into_iter().zip(found) {
+            let Some(body) = row.as_ref().and_then(|row| row.first()) else { continue };
             let stored_key = indexed(&key.key_text()).into_owned();
             let (_, body) = indexed_text::document(stored_key, body.text().unwrap_or_default().to_owned());
             let document = serde_json::from_str(&body)
@@ -183,13 +182,8 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
         }
         // In the order of the keys: the table is filled from left to right.
         written.sort_unstable_by(|one, other| one[0].text().cmp(&other[0].text()));
-        if !written.is_empty() {
-            transaction.execute_many(&upsert::<V>(&transaction.table(DOCUMENTS)), written).await?;
-        }
-        if !deleted.is_empty() {
-            let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
-            transaction.execute_many(&sql, deleted).await?;
-        }
+        transaction.insert_rows(&table::<V>(), written, OnConflict::Replace).await?;
+        transaction.delete_keys(&DOCUMENT_TABLE, deleted).await?;
         self.settle(bytes, sample);
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! [`Field`]: what the documents of a view can be found and ordered by.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::events::Id;
 use crate::projections::indexed_text::indexed;
-use crate::store::{Cell, Dialect};
+use crate::store::{Cell, Column, ColumnType};
 
 /// What kind of values a field has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,19 +113,26 @@ impl<V> fmt::Debug for Field<V> {
 }
 
 impl FieldInfo {
-    /// The column that it is kept in.
-    pub(super) fn column(&self) -> String {
-        format!("\"f_{}\"", self.name.replace('"', "\"\""))
+    /// The column that holds its values.
+    pub(super) fn column(&self) -> Column {
+        let column_type = match self.kind {
+            FieldKind::Text => ColumnType::Text,
+            FieldKind::Number => ColumnType::Integer,
+        };
+        Column::new(column_name(self.name), column_type).nullable()
     }
 
-    pub(super) fn column_type(&self, dialect: Dialect) -> &'static str {
-        match (self.kind, dialect) {
-            (FieldKind::Text, Dialect::Sqlite) => "TEXT",
-            (FieldKind::Text, Dialect::Postgres) => "TEXT COLLATE \"C\"",
-            (FieldKind::Number, Dialect::Sqlite) => "INTEGER",
-            (FieldKind::Number, Dialect::Postgres) => "BIGINT",
-        }
+    /// The name of its column, quoted for use in SQL.
+    pub(super) fn column_name(&self) -> String {
+        format!("\"{}\"", column_name(self.name).replace('"', "\"\""))
     }
+}
+
+/// `f_` and the name of a field. A program declares few fields, so that each name is made once and kept.
+fn column_name(field: &'static str) -> &'static str {
+    static NAMES: Mutex<BTreeMap<&str, &str>> = Mutex::new(BTreeMap::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    names.entry(field).or_insert_with(|| format!("f_{field}").leak())
 }
 
 /// What a field is compared with.

@@ -182,7 +182,7 @@ impl Listing {
         let mut conditions = Vec::new();
         for (name, value) in &self.filters {
             let field = Self::field(reading, name)?;
-            conditions.push(format!("{} = {}", field.column(), place(Self::value(reading, field, value)?)));
+            conditions.push(format!("{} = {}", field.column_name(), place(Self::value(reading, field, value)?)));
         }
         let order = self.order.as_deref().map(|name| Self::field(reading, name)).transpose()?;
         let (direction, beyond) = if self.descending { ("DESC", "<") } else { ("ASC", ">") };
@@ -195,7 +195,7 @@ impl Listing {
             (None, Some((key, _))) => conditions.push(format!("key {beyond} {}", place(key.into()))),
             (Some(field), Some((key, Some(value)))) => {
                 let (value, key) = (place(value.clone()), place(key.into()));
-                conditions.push(format!("({}, key) {beyond} ({value}, {key})", field.column()));
+                conditions.push(format!("({}, key) {beyond} ({value}, {key})", field.column_name()));
             }
             (Some(_), Some((_, None))) => {
                 return Err(ReadError::Invalid(
@@ -206,7 +206,7 @@ impl Listing {
         }
         let (mut also, mut by) = (String::new(), format!("key {direction}"));
         if let Some(field) = &order {
-            let column = field.column();
+            let column = field.column_name();
             conditions.push(format!("{column} IS NOT NULL"));
             also = format!(", {column}");
             by = format!("{column} {direction}, key {direction}");

@@ -27,11 +27,11 @@ pub use self::list::{Listing, ViewCursor, ViewList, ViewPage};
 pub use self::query::{JsonView, ViewQuery};
 pub use self::watched::Watched;
 use super::fold::{Fold, FoldBase, KeyFilter};
-use super::projection::DOCUMENTS;
-use super::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
+use super::projection::DOCUMENT_TABLE;
+use super::{Basis, EventBatch, Projection, ProjectionError};
 use crate::digest::first_48_bits;
 use crate::events::{Stored, shape};
-use crate::store::{Dialect, Interest, Transaction};
+use crate::store::{Index, Interest, Table, Transaction};
 
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
 const DECODED_AT_ONCE: usize = 1_024;
@@ -60,19 +60,10 @@ impl<V: DocumentView> Default for Documents<V> {
     }
 }
 
-/// The statement that writes a document with its fields.
-pub(super) fn upsert<V: DocumentView>(table: &str) -> String {
-    let (mut columns, mut values, mut set) = (String::new(), String::new(), String::new());
-    for (field, number) in V::FIELDS.iter().zip(3..) {
-        let column = field.info().column();
-        columns += &format!(", {column}");
-        values += &format!(", ${number}");
-        set += &format!(", {column} = excluded.{column}");
-    }
-    format!(
-        "INSERT INTO {table} (key, body{columns}) VALUES ($1, $2{values}) \
-         ON CONFLICT (key) DO UPDATE SET body = excluded.body{set}"
-    )
+/// The table of a view, with a column for each field.
+pub(super) fn table<V: DocumentView>() -> Table {
+    let fields = V::FIELDS.iter().map(|field| field.info().column());
+    Table { columns: DOCUMENT_TABLE.columns.iter().copied().chain(fields).collect(), ..DOCUMENT_TABLE }
 }
 
 #[async_trait]
@@ -106,7 +97,7 @@ impl<V: DocumentView> Projection for Documents<V> {
         let fields: Vec<FieldInfo> = V::FIELDS.iter().map(Field::info).collect();
         let layout = format!("{} {fields:?} {}", V::VERSION, shape::of::<V>());
         let types = V::Events::names().into_iter().map(|name| (name, String::new())).collect();
-        Some(Basis { layout, types, tables: vec![KeptTable { name: DOCUMENTS, key: &["key"] }] })
+        Some(Basis { layout, types, tables: vec![table::<V>()] })
     }
 
     fn interest(&self) -> Interest {
@@ -133,27 +124,13 @@ impl<V: DocumentView> Projection for Documents<V> {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let dialect = transaction.dialect();
-        let (key, storage) = match dialect {
-            Dialect::Sqlite => ("TEXT", " WITHOUT ROWID"),
-            Dialect::Postgres => ("TEXT COLLATE \"C\"", ""),
-        };
-        let mut fields = String::new();
-        for field in V::FIELDS {
-            fields += &format!(", {} {}", field.info().column(), field.info().column_type(dialect));
-        }
-        let table = transaction.table(DOCUMENTS);
-        let sql =
-            format!("CREATE TABLE {table} (key {key} NOT NULL PRIMARY KEY, body TEXT NOT NULL{fields}){storage}");
-        transaction.execute(&sql, Vec::new()).await?;
-        Ok(())
+        Ok(transaction.create_table(&table::<V>()).await?)
     }
 
     async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         for (field, number) in V::FIELDS.iter().zip(1..) {
-            let (index, table) = (transaction.index(&format!("by_field_{number}")), transaction.table(DOCUMENTS));
-            let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {table} ({}, key)", field.info().column());
-            transaction.execute(&sql, Vec::new()).await?;
+            let columns = [field.info().column().name, "key"];
+            transaction.create_index(&DOCUMENT_TABLE, &Index::new(format!("by_field_{number}"), &columns)).await?;
         }
         Ok(())
     }

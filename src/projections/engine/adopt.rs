@@ -17,7 +17,8 @@ use crate::events::{LogPosition, Stored};
 use crate::projections::basis::{Basis, StoredBasis};
 use crate::projections::{EventBatch, FieldInfo, Fold, FoldBase, KeyFilter, Projection, ProjectionError};
 use crate::store::{
-    GenerationId, GenerationInfo, Interest, Row, Store, StoreError, Transaction, ViewSnapshot, Views,
+    GenerationId, GenerationInfo, Interest, OnConflict, Row, Store, StoreError, Table, Transaction, ViewSnapshot,
+    Views,
 };
 
 /// How often the basis is written to rows that an older version of this crate made and another process goes on with.
@@ -310,7 +311,7 @@ pub(super) async fn take_over(
             return Ok(None);
         };
         for table in &basis.tables {
-            copy(table.name, table.key, &mut *snapshot, &mut *transaction).await?;
+            copy(table, &mut *snapshot, &mut *transaction).await?;
         }
         transaction.commit().await?;
         tracing::debug!(projection = other.name, from = other.version, "took over the rows of another version");
@@ -336,22 +337,19 @@ async fn would_be_copied(
 }
 
 async fn copy(
-    table: &str,
-    key: &[&str],
+    table: &Table,
     snapshot: &mut dyn ViewSnapshot,
     transaction: &mut dyn Transaction,
 ) -> Result<(), StoreError> {
-    let (from, into, columns) = (snapshot.table(table), transaction.table(table), key.join(", "));
-    let list = |length: usize| (1..=length).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let (from, columns, key) = (snapshot.table(table.name), table.column_list(), table.key_list());
+    let places = (1..=table.key.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
     let mut after: Row = Vec::new();
     loop {
-        let bound =
-            if after.is_empty() { String::new() } else { format!("WHERE ({columns}) > ({})", list(key.len())) };
-        let sql = format!("SELECT * FROM {from} {bound} ORDER BY {columns} LIMIT {COPIED_AT_ONCE}");
+        let bound = if after.is_empty() { String::new() } else { format!("WHERE ({key}) > ({places})") };
+        let sql = format!("SELECT {columns} FROM {from} {bound} ORDER BY {key} LIMIT {COPIED_AT_ONCE}");
         let rows = snapshot.query(&sql, after).await?;
         let Some(last) = rows.last() else { return Ok(()) };
-        after = last[..key.len()].to_vec();
-        let insert = format!("INSERT INTO {into} VALUES ({})", list(last.len()));
-        transaction.execute_many(&insert, rows).await?;
+        after = table.key_of(last).into_iter().cloned().collect();
+        transaction.insert_rows(table, rows, OnConflict::Fail).await?;
     }
 }

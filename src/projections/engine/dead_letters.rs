@@ -13,9 +13,20 @@ use serde::Serialize;
 use crate::events::Stored;
 use crate::projections::fold::{EMPTY_KEY, FoldBase, KeyFilter, key_name};
 use crate::projections::{Projection, ProjectionError};
-use crate::store::{Cell, Dialect, Row, StoreError, Transaction, ViewSnapshot, project_at_once};
+use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot, project_at_once};
 
-const TABLE: &str = "dead_letters";
+const TABLE: Table = Table::new(
+    "dead_letters",
+    &[
+        Column::integer("position"),
+        Column::text("key"),
+        Column::text("event_type"),
+        Column::text("error").nullable(),
+        Column::integer("attempts"),
+        Column::text("since"),
+    ],
+    &["key", "position"],
+);
 const COLUMNS: &str = "position, key, event_type, error, attempts, since";
 
 /// How many events are taken in at a time.
@@ -106,27 +117,18 @@ impl DeadLetter {
 
 /// Makes the table.
 pub(super) async fn set_up(transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    let text = match transaction.dialect() {
-        Dialect::Sqlite => "TEXT",
-        Dialect::Postgres => "TEXT COLLATE \"C\"",
-    };
-    let sql = format!(
-        "CREATE TABLE {} (position BIGINT NOT NULL, key {text} NOT NULL, event_type TEXT NOT NULL, error TEXT, \
-         attempts BIGINT NOT NULL, since TEXT NOT NULL, PRIMARY KEY (key, position))",
-        transaction.table(TABLE)
-    );
-    transaction.execute(&sql, Vec::new()).await.map(drop)
+    transaction.create_table(&TABLE).await
 }
 
 /// All of them, in the order of their events.
 pub(super) async fn all(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE));
+    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE.name));
     Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::of).collect())
 }
 
 /// How many events are left out, those that queue included.
 pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(DISTINCT position) FROM {}", snapshot.table(TABLE));
+    let sql = format!("SELECT count(DISTINCT position) FROM {}", snapshot.table(TABLE.name));
     let rows = snapshot.query(&sql, Vec::new()).await?;
     let count = rows.first().and_then(|row| row.first()).and_then(Cell::integer);
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
@@ -137,36 +139,29 @@ pub(in crate::projections) async fn are_left_out(
     key: &str,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<bool, StoreError> {
-    let sql = format!("SELECT 1 FROM {} WHERE key = $1 LIMIT 1", snapshot.table(TABLE));
+    let sql = format!("SELECT 1 FROM {} WHERE key = $1 LIMIT 1", snapshot.table(TABLE.name));
     Ok(!snapshot.query(&sql, vec![Cell::from(&*key_name(key))]).await?.is_empty())
 }
 
 pub(super) async fn add(letters: &[DeadLetter], transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    if letters.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO {} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key, position) DO NOTHING",
-        transaction.table(TABLE)
-    );
-    transaction.execute_many(&sql, letters.iter().map(DeadLetter::row).collect()).await
+    transaction.insert_rows(&TABLE, letters.iter().map(DeadLetter::row).collect(), OnConflict::Keep).await
 }
 
 /// Forgets what was left out under the key of this name.
 pub(super) async fn forget(key: &str, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE));
+    let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE.name));
     transaction.execute(&sql, vec![key.into()]).await.map(drop)
 }
 
 /// Forgets an event whose keys could not be told.
 pub(super) async fn forget_event(position: u64, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    let sql = format!("DELETE FROM {} WHERE key = '' AND position = $1", transaction.table(TABLE));
+    let sql = format!("DELETE FROM {} WHERE key = '' AND position = $1", transaction.table(TABLE.name));
     transaction.execute(&sql, vec![position.into()]).await.map(drop)
 }
 
 /// The positions of the events that wait under the key of this name, in order.
 pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Result<Vec<u64>, StoreError> {
-    let sql = format!("SELECT position FROM {} WHERE key = $1 ORDER BY position", transaction.table(TABLE));
+    let sql = format!("SELECT position FROM {} WHERE key = $1 ORDER BY position", transaction.table(TABLE.name));
     let rows = transaction.query(&sql, vec![key.into()]).await?;
     let positions = rows.iter().flatten().filter_map(Cell::integer);
     Ok(positions.filter_map(|position| u64::try_from(position).ok()).collect())
@@ -174,14 +169,14 @@ pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Res
 
 /// The names of the keys behind which events queue.
 pub(super) async fn parked(transaction: &mut dyn Transaction) -> Result<HashSet<String>, StoreError> {
-    let sql = format!("SELECT DISTINCT key FROM {} WHERE key <> ''", transaction.table(TABLE));
+    let sql = format!("SELECT DISTINCT key FROM {} WHERE key <> ''", transaction.table(TABLE.name));
     let rows = transaction.query(&sql, Vec::new()).await?;
     Ok(rows.iter().flatten().filter_map(|cell| cell.text().map(str::to_owned)).collect())
 }
 
 /// Whether anything was left out.
 pub(super) async fn are_there(transaction: &mut dyn Transaction) -> Result<bool, StoreError> {
-    let sql = format!("SELECT 1 FROM {} LIMIT 1", transaction.table(TABLE));
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", transaction.table(TABLE.name));
     Ok(!transaction.query(&sql, Vec::new()).await?.is_empty())
 }
 

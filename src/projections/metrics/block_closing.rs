@@ -8,8 +8,9 @@ use super::blocks::{self, FAN, LEVELS};
 use super::entry::{self, Columns, Entry};
 use super::frequency_table::{self, FrequencyTable, Share};
 use super::prefix_sums::PrefixSums;
+use super::projection::{BLOCKS, CROWDS, ENTRIES, RUNNING};
 use crate::projections::ProjectionError;
-use crate::store::{Cell, Row, Transaction};
+use crate::store::{Cell, OnConflict, Row, Transaction};
 
 /// Takes in entries, and completes the blocks that end up to the position `to`.
 pub(super) async fn take_in(
@@ -33,11 +34,9 @@ pub(super) async fn take_in(
             }
         }
     }
-    let rows = new
-        .iter()
-        .map(|entry| vec![entry.position.into(), Cell::Bytes(entry::encode(std::slice::from_ref(entry)))]);
-    let insert = format!("INSERT INTO {} VALUES ($1, $2)", transaction.table("entries"));
-    Ok(transaction.execute_many(&insert, rows.collect()).await?)
+    let row = |entry| Cell::Bytes(entry::encode(std::slice::from_ref(entry)));
+    let rows = new.iter().map(|entry| vec![entry.position.into(), row(entry)]).collect();
+    Ok(transaction.insert_rows(&ENTRIES, rows, OnConflict::Fail).await?)
 }
 
 /// How many blocks are complete, and when the last event in them was recorded.
@@ -97,13 +96,8 @@ async fn complete(
             frequencies.push(frequency_row(topic, 0, block, actors, targets));
         }
     }
-    for (table, columns, rows) in [
-        ("blocks", "$1, $2, $3", packed),
-        ("running", "$1, $2, $3", numbers),
-        ("crowds", "$1, $2, $3, $4, $5", frequencies),
-    ] {
-        let insert = format!("INSERT INTO {} VALUES ({columns})", transaction.table(table));
-        transaction.execute_many(&insert, rows).await?;
+    for (table, rows) in [(&BLOCKS, packed), (&RUNNING, numbers), (&CROWDS, frequencies)] {
+        transaction.insert_rows(table, rows, OnConflict::Fail).await?;
     }
     Ok(())
 }
@@ -130,14 +124,11 @@ async fn last_numbers(
         return Ok(HashMap::new());
     }
     let topics: BTreeSet<u32> = entries.iter().flat_map(Entry::counts_for).collect();
-    let sql = format!(
-        "SELECT numbers FROM {} WHERE topic = $1 ORDER BY block DESC LIMIT 1",
-        transaction.table("running")
-    );
-    let found = transaction.query_many(&sql, topics.iter().map(|topic| vec![topic_cell(*topic)]).collect()).await?;
+    let keys = topics.iter().map(|topic| vec![topic_cell(*topic)]).collect();
+    let found = transaction.select_by_keys(&RUNNING, &["topic"], &["numbers"], keys).await?;
     let mut numbers = HashMap::with_capacity(topics.len());
-    for (topic, rows) in topics.into_iter().zip(found) {
-        if let Some(row) = rows.first() {
+    for (topic, row) in topics.into_iter().zip(found) {
+        if let Some(row) = row {
             numbers
                 .insert(topic, PrefixSums::decode(bytes(row.first())?).ok_or_else(|| damaged("running numbers"))?);
         }
@@ -172,8 +163,7 @@ async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Resu
         let topic = u32::try_from(topic).map_err(|_| damaged("frequencies"))?;
         rows.push(frequency_row(topic, level, block, all(0)?, all(1)?));
     }
-    let insert = format!("INSERT INTO {} VALUES ($1, $2, $3, $4, $5)", transaction.table("crowds"));
-    Ok(transaction.execute_many(&insert, rows).await?)
+    Ok(transaction.insert_rows(&CROWDS, rows, OnConflict::Fail).await?)
 }
 
 fn frequency_row(topic: u32, level: u32, block: u64, actors: Vec<Share>, targets: Vec<Share>) -> Row {

@@ -10,9 +10,20 @@ use sha2::{Digest, Sha256};
 use super::entry::{Entry, ROOT};
 use crate::events::{DecodeError, Stored, Topic, Types};
 use crate::projections::ProjectionError;
-use crate::store::{Cell, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot};
 
-pub(super) const TABLE: &str = "names";
+/// Each name with its number.
+pub(super) const NAMES: Table = Table::new(
+    "names",
+    &[
+        Column::integer("kind"),
+        Column::integer("id"),
+        Column::bytes("digest"),
+        Column::text("name"),
+        Column::integer("above").nullable(),
+    ],
+    &["kind", "id"],
+);
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +67,6 @@ impl Names {
         known: &mut Known,
         transaction: &mut dyn Transaction,
     ) -> Result<Vec<u32>, ProjectionError> {
-        let table = transaction.table(TABLE);
         let numbers = &mut known.numbers[kind as usize];
         let mut unknown: Vec<(&String, Cell)> = Vec::new();
         for name in &self.in_order {
@@ -65,16 +75,16 @@ impl Names {
             }
         }
         if !known.all && !unknown.is_empty() {
-            let find = format!("SELECT id FROM {table} WHERE digest = $1");
             let digests = unknown.iter().map(|(_, digest)| vec![digest.clone()]).collect();
-            let mut found = transaction.query_many(&find, digests).await?.into_iter();
+            let found = transaction.select_by_keys(&NAMES, &["digest"], &["id"], digests).await?;
+            let mut found = found.into_iter();
             unknown.retain(|(name, _)| {
-                let id = found.next().and_then(|rows| u32::try_from(rows.first()?.first()?.integer()?).ok());
+                let id = found.next().flatten().and_then(|row| u32::try_from(row.first()?.integer()?).ok());
                 id.map(|id| numbers.insert((*name).clone(), id)).is_none()
             });
         }
         if !unknown.is_empty() {
-            let last = format!("SELECT max(id) FROM {table} WHERE kind = $1");
+            let last = format!("SELECT max(id) FROM {} WHERE kind = $1", transaction.table(NAMES.name));
             let last = transaction.query(&last, vec![(kind as u64).into()]).await?;
             let last = last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
             let mut new: Vec<Row> = Vec::with_capacity(unknown.len());
@@ -85,7 +95,7 @@ impl Names {
                 new.push(vec![(kind as u64).into(), id.into(), digest, name.as_str().into(), above]);
                 numbers.insert(name.clone(), number);
             }
-            transaction.execute_many(&format!("INSERT INTO {table} VALUES ($1, $2, $3, $4, $5)"), new).await?;
+            transaction.insert_rows(&NAMES, new, OnConflict::Fail).await?;
         }
         Ok(self.in_order.iter().map(|name| numbers.get(name).copied().unwrap_or_default()).collect())
     }
@@ -190,7 +200,7 @@ pub(super) async fn find(
     name: &str,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<Option<u32>, StoreError> {
-    let sql = format!("SELECT id FROM {} WHERE digest = $1", snapshot.table(TABLE));
+    let sql = format!("SELECT id FROM {} WHERE digest = $1", snapshot.table(NAMES.name));
     let rows = snapshot.query(&sql, vec![digest(kind, name)]).await?;
     Ok(rows.first().and_then(|row| u32::try_from(row.first()?.integer()?).ok()))
 }
@@ -208,7 +218,7 @@ pub(super) async fn child_topics(
             None => return Ok(Vec::new()),
         },
     };
-    let sql = format!("SELECT name FROM {} WHERE above = $1 ORDER BY id LIMIT $2", snapshot.table(TABLE));
+    let sql = format!("SELECT name FROM {} WHERE above = $1 ORDER BY id LIMIT $2", snapshot.table(NAMES.name));
     let rows = snapshot.query(&sql, vec![u64::from(above).into(), (most as u64).into()]).await?;
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
 }
@@ -230,7 +240,7 @@ pub(super) async fn names(
         let list: Vec<String> = (2..=asked.len() + 1).map(|n| format!("${n}")).collect();
         let sql = format!(
             "SELECT id, name FROM {} WHERE kind = $1 AND id IN ({})",
-            snapshot.table(TABLE),
+            snapshot.table(NAMES.name),
             list.join(", ")
         );
         let mut parameters: Row = vec![(kind as u64).into()];

@@ -9,7 +9,7 @@ use super::folding::Folding;
 use super::names::{self, Gathered, Known};
 use crate::events::Types;
 use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
-use crate::store::{Dialect, Transaction};
+use crate::store::{Column, Index, Table, Transaction};
 
 /// Raise it when the tables change.
 const LAYOUT: u64 = 5;
@@ -58,8 +58,16 @@ impl Projection for Metrics {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        for table in tables(transaction) {
-            transaction.execute(&table, Vec::new()).await?;
+        for table in [&names::NAMES, &ENTRIES, &BLOCKS, &RUNNING, &CROWDS] {
+            transaction.create_table(table).await?;
+        }
+        for (table, index) in [
+            (&names::NAMES, Index::new("names_by_digest", &["digest"]).unique()),
+            (&names::NAMES, Index::new("names_by_topic", &["above", "id"]).skipping_null()),
+            (&BLOCKS, Index::new("blocks_by_time", &["last_at", "block"])),
+            (&CROWDS, Index::new("crowds_by_block", &["level", "block"])),
+        ] {
+            transaction.create_index(table, &index).await?;
         }
         Ok(())
     }
@@ -72,51 +80,33 @@ impl Projection for Metrics {
     }
 }
 
-fn tables(transaction: &dyn Transaction) -> Vec<String> {
-    let (integer, bytes, end) = match transaction.dialect() {
-        Dialect::Sqlite => ("INTEGER", "BLOB", "WITHOUT ROWID"),
-        Dialect::Postgres => ("BIGINT", "BYTEA", ""),
-    };
-    let table = |name: &str| transaction.table(name);
-    let mut tables = vec![
-        format!(
-            "CREATE TABLE {} (kind {integer} NOT NULL, id {integer} NOT NULL, digest {bytes} NOT NULL UNIQUE, \
-             name TEXT NOT NULL, above {integer}, PRIMARY KEY (kind, id)) {end}",
-            table(names::TABLE)
-        ),
-        format!(
-            "CREATE INDEX {} ON {} (above, id) WHERE above IS NOT NULL",
-            transaction.index("names_by_topic"),
-            table(names::TABLE)
-        ),
-        // Of the block that is not complete yet.
-        format!("CREATE TABLE {} (position {integer} PRIMARY KEY, entry {bytes} NOT NULL)", table("entries")),
-        format!(
-            "CREATE TABLE {} (block {integer} PRIMARY KEY, last_at {integer} NOT NULL, entries {bytes} NOT NULL)",
-            table("blocks")
-        ),
-        format!("CREATE INDEX {} ON {} (last_at, block)", transaction.index("blocks_by_time"), table("blocks")),
-        format!(
-            "CREATE TABLE {} (topic {integer} NOT NULL, block {integer} NOT NULL, numbers {bytes} NOT NULL, \
-             PRIMARY KEY (topic, block)) {end}",
-            table("running")
-        ),
-        format!(
-            "CREATE TABLE {} (topic {integer} NOT NULL, level {integer} NOT NULL, block {integer} NOT NULL, \
-             actors {bytes} NOT NULL, targets {bytes} NOT NULL, PRIMARY KEY (topic, level, block)) {end}",
-            table("crowds")
-        ),
-        format!("CREATE INDEX {} ON {} (level, block)", transaction.index("crowds_by_block"), table("crowds")),
-    ];
-    if transaction.dialect() == Dialect::Postgres {
-        // They are short already: to try to compress them takes longer than to write them.
-        for (name, columns) in
-            [("blocks", &["entries"][..]), ("running", &["numbers"]), ("crowds", &["actors", "targets"])]
-        {
-            let alter = |column: &&str| format!("ALTER COLUMN {column} SET STORAGE EXTERNAL");
-            let alter: Vec<String> = columns.iter().map(alter).collect();
-            tables.push(format!("ALTER TABLE {} {}", table(name), alter.join(", ")));
-        }
-    }
-    tables
-}
+/// The entries of the block that is not complete.
+pub(super) const ENTRIES: Table =
+    Table::new("entries", &[Column::integer("position"), Column::bytes("entry")], &["position"]);
+
+/// The entries of each complete block.
+pub(super) const BLOCKS: Table = Table::new(
+    "blocks",
+    &[Column::integer("block"), Column::integer("last_at"), Column::bytes("entries")],
+    &["block"],
+);
+
+/// The running numbers of each topic at the end of each block in which it occurs.
+pub(super) const RUNNING: Table = Table::new(
+    "running",
+    &[Column::integer("topic"), Column::integer("block"), Column::bytes("numbers")],
+    &["topic", "block"],
+);
+
+/// How often each actor and target occurs, by topic and block; a block of a higher level covers several.
+pub(super) const CROWDS: Table = Table::new(
+    "crowds",
+    &[
+        Column::integer("topic"),
+        Column::integer("level"),
+        Column::integer("block"),
+        Column::bytes("actors"),
+        Column::bytes("targets"),
+    ],
+    &["topic", "level", "block"],
+);

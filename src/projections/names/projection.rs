@@ -6,11 +6,18 @@ use async_trait::async_trait;
 
 use super::Namings;
 use crate::digest::{PartsDigest, first_48_bits};
-use crate::projections::{Basis, EventBatch, KeptTable, Projection, ProjectionError};
-use crate::store::{Cell, Dialect, Interest, Row, Transaction};
+use crate::projections::{Basis, EventBatch, Projection, ProjectionError};
+use crate::store::{Cell, Column, Interest, OnConflict, Row, Table, Transaction};
 
 /// Raise it when the table changes.
 const LAYOUT: u64 = 1;
+
+/// The name that each event gives to a reference.
+const NAMES: Table = Table::new(
+    "names",
+    &[Column::text("reference"), Column::integer("position"), Column::text("name")],
+    &["reference", "position"],
+);
 
 /// The projection of display names: what each thing was called, from which position on.
 ///
@@ -45,8 +52,7 @@ impl Projection for DisplayNames {
     }
 
     fn basis(&self) -> Option<Basis> {
-        let tables = vec![KeptTable { name: "names", key: &["reference", "position"] }];
-        Some(Basis { layout: LAYOUT.to_string(), types: self.namings.versions(), tables })
+        Some(Basis { layout: LAYOUT.to_string(), types: self.namings.versions(), tables: vec![NAMES] })
     }
 
     fn interest(&self) -> Interest {
@@ -54,17 +60,7 @@ impl Projection for DisplayNames {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let (integer, text, end) = match transaction.dialect() {
-            Dialect::Sqlite => ("INTEGER", "TEXT", "WITHOUT ROWID"),
-            Dialect::Postgres => ("BIGINT", "TEXT COLLATE \"C\"", ""),
-        };
-        let names = format!(
-            "CREATE TABLE {} (reference {text} NOT NULL, position {integer} NOT NULL, name TEXT NOT NULL, \
-             PRIMARY KEY (reference, position)) {end}",
-            transaction.table("names")
-        );
-        transaction.execute(&names, Vec::new()).await?;
-        Ok(())
+        Ok(transaction.create_table(&NAMES).await?)
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -82,8 +78,7 @@ impl Projection for DisplayNames {
         let row = |((reference, position), name): ((String, u64), String)| -> Row {
             vec![reference.into(), position.into(), Cell::Text(serde_json::Value::from(name).to_string())]
         };
-        let insert = format!("INSERT INTO {} VALUES ($1, $2, $3)", transaction.table("names"));
-        transaction.execute_many(&insert, names.into_iter().map(row).collect()).await?;
-        Ok(())
+        let rows = names.into_iter().map(row).collect();
+        Ok(transaction.insert_rows(&NAMES, rows, OnConflict::Fail).await?)
     }
 }

@@ -3,6 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::store::{Column, OnConflict, Table};
+
+/// The positions that a projection applied.
+const SEEN: Table = Table::new("seen", &[Column::integer("position")], &[]);
 
 /// Balances of a view that cannot take in deposits of 666 while it is broken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -150,20 +154,15 @@ impl Projection for Count {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let sql = format!("CREATE TABLE {} (position BIGINT)", transaction.table("seen"));
-        transaction.execute(&sql, vec![]).await?;
-        Ok(())
+        Ok(transaction.create_table(&SEEN).await?)
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         if self.0.load(Ordering::Relaxed) && batch.events.iter().any(|stored| stored.position == 3) {
             return Err(ProjectionError::Other("not the third".into()));
         }
-        let sql = format!("INSERT INTO {} VALUES ($1)", transaction.table("seen"));
-        transaction
-            .execute_many(&sql, batch.events.iter().map(|stored| vec![stored.position.into()]).collect())
-            .await?;
-        Ok(())
+        let rows = batch.events.iter().map(|stored| vec![stored.position.into()]).collect();
+        Ok(transaction.insert_rows(&SEEN, rows, OnConflict::Fail).await?)
     }
 }
 

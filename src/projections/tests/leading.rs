@@ -1,6 +1,10 @@
 //! Several processes share the projections of one store.
 
 use super::*;
+use crate::store::{Column, OnConflict, Table};
+
+/// The positions that a projection applied.
+const SEEN: Table = Table::new("seen", &[Column::integer("position")], &[]);
 
 /// Short enough to wait for.
 fn terms() -> LeaseTerms {
@@ -131,9 +135,7 @@ impl Projection for Knows {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let sql = format!("CREATE TABLE {} (position BIGINT)", transaction.table("seen"));
-        transaction.execute(&sql, vec![]).await?;
-        Ok(())
+        Ok(transaction.create_table(&SEEN).await?)
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -141,11 +143,8 @@ impl Projection for Knows {
             let source = crate::events::DecodeError::UnknownType(stored.event_type.clone());
             return Err(ProjectionError::Decode { position: stored.position, source });
         }
-        let sql = format!("INSERT INTO {} VALUES ($1)", transaction.table("seen"));
-        transaction
-            .execute_many(&sql, batch.events.iter().map(|stored| vec![stored.position.into()]).collect())
-            .await?;
-        Ok(())
+        let rows = batch.events.iter().map(|stored| vec![stored.position.into()]).collect();
+        Ok(transaction.insert_rows(&SEEN, rows, OnConflict::Fail).await?)
     }
 }
 

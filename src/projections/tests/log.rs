@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::Happening;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{
-    Batch, GenerationId, GenerationInfo, Interest, KnownCommand, NoteKind, Outcome, Page, Store, StoreError,
-    Transaction, ViewSnapshot, Views, WriteLock,
+    Batch, GenerationId, GenerationInfo, Index, Interest, KnownCommand, NoteKind, Outcome, Page, Store, StoreError,
+    Table, Transaction, ViewSnapshot, Views, WriteLock,
 };
 
 pub struct TestLog {
@@ -232,24 +232,24 @@ struct TestTransaction {
 
 #[async_trait]
 impl Transaction for TestTransaction {
-    fn dialect(&self) -> crate::store::Dialect {
-        self.real.dialect()
-    }
-
     fn table(&self, table: &str) -> String {
         self.real.table(table)
     }
 
-    fn index(&self, index: &str) -> String {
-        self.real.index(index)
+    async fn create_table(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.real.create_table(table).await
+    }
+
+    async fn add_key(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.real.add_key(table).await
+    }
+
+    async fn create_index(&mut self, table: &Table, index: &Index) -> Result<(), StoreError> {
+        self.real.create_index(table, index).await
     }
 
     async fn execute(&mut self, sql: &str, parameters: crate::store::Row) -> Result<u64, StoreError> {
         self.real.execute(sql, parameters).await
-    }
-
-    async fn execute_many(&mut self, sql: &str, rows: Vec<crate::store::Row>) -> Result<(), StoreError> {
-        self.real.execute_many(sql, rows).await
     }
 
     async fn query(
@@ -258,14 +258,6 @@ impl Transaction for TestTransaction {
         parameters: crate::store::Row,
     ) -> Result<Vec<crate::store::Row>, StoreError> {
         self.real.query(sql, parameters).await
-    }
-
-    async fn query_many(
-        &mut self,
-        sql: &str,
-        rows: Vec<crate::store::Row>,
-    ) -> Result<Vec<Vec<crate::store::Row>>, StoreError> {
-        self.real.query_many(sql, rows).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
-use crate::store::Cell;
+use crate::store::{Cell, Column, OnConflict, Table};
 
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "note", topic = "notes")]
@@ -60,6 +60,8 @@ impl On<NoteEvent> for Note {
     }
 }
 
+const TEXTS: Table = Table::new("texts", &[Column::integer("position"), Column::text("text")], &["position"]);
+
 /// Texts in a table of a projection's own.
 struct Texts;
 
@@ -70,9 +72,7 @@ impl Projection for Texts {
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let sql = format!("CREATE TABLE {} (position BIGINT, text TEXT)", transaction.table("texts"));
-        transaction.execute(&sql, vec![]).await?;
-        Ok(())
+        Ok(transaction.create_table(&TEXTS).await?)
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
@@ -82,9 +82,7 @@ impl Projection for Texts {
                 rows.push(vec![stored.position.into(), Cell::Text(text)]);
             }
         }
-        let sql = format!("INSERT INTO {} VALUES ($1, $2)", transaction.table("texts"));
-        transaction.execute_many(&sql, rows).await?;
-        Ok(())
+        Ok(transaction.insert_rows(&TEXTS, rows, OnConflict::Fail).await?)
     }
 }
 

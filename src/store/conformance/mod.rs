@@ -120,6 +120,7 @@ macro_rules! __store_conformance_cases {
             projecting: a_checkpoint_moved_by_another_process_fences_off_the_transaction,
             projecting: placeholders_are_bound_by_their_numbers,
             projecting: rows_are_written_and_read_in_bulk,
+            projecting: a_table_gets_its_key_once_it_is_filled,
             projecting: the_error_of_a_failed_statement_contains_it,
             projecting: a_rebuild_is_made_beside_the_live_generation_and_then_switched,
             projecting: a_rebuild_behind_the_live_generation_is_not_switched,

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::bench::{Bench, aggregate};
 use crate::events::LogPosition;
-use crate::store::{Cell, GenerationId, HashChain, NoteKind, Snapshot, Store, Transaction, Views};
+use crate::store::{
+    Cell, Column, GenerationId, HashChain, Index, NoteKind, OnConflict, Row, Snapshot, Store, Table, Transaction,
+    Views,
+};
 
 const NIL: LogPosition = LogPosition { position: 0, event_id: Uuid::nil() };
 
@@ -115,12 +118,7 @@ pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
     assert_eq!(rows, [vec!["a ' $2".into(), Cell::Integer(i64::MIN), "costs $1".into()]]);
     let given = vec!["not named".into(), "a ' $2".into(), Cell::Integer(0), Cell::Integer(i64::MIN)];
     let some = format!("SELECT key FROM {table} WHERE key = $2 AND number = $4");
-    assert_eq!(
-        transaction.query(&some, given.clone()).await.unwrap(),
-        [vec!["a ' $2".into()]],
-        "two are not named"
-    );
-    assert_eq!(transaction.query_many(&some, vec![given.clone(), given]).await.unwrap().concat().len(), 2);
+    assert_eq!(transaction.query(&some, given).await.unwrap(), [vec!["a ' $2".into()]], "two are not named");
     let none = format!("UPDATE {table} SET note = NULL WHERE key = $1");
     assert_eq!(transaction.execute(&none, vec!["b".into()]).await.unwrap(), 0);
     assert_eq!(transaction.execute(&none, vec!["a ' $2".into()]).await.unwrap(), 1);
@@ -128,29 +126,91 @@ pub(super) async fn placeholders_are_bound_by_their_numbers(bench: Bench) {
     assert_eq!(transaction.query(&select, vec![]).await.unwrap(), [vec![Cell::Null]]);
 }
 
+const ROWS: Table = Table::new(
+    "rows",
+    &[
+        Column::text("name"),
+        Column::integer("number"),
+        Column::bytes("bytes").nullable(),
+        Column::text("text").nullable(),
+    ],
+    &["name", "number"],
+);
+
+fn row(name: &str, number: i64, text: Option<&str>) -> Row {
+    let text = text.map_or(Cell::Null, Cell::from);
+    vec![name.into(), number.into(), Cell::Bytes(vec![0, 255]), text]
+}
+
+async fn texts(transaction: &mut dyn Transaction, keys: &[(&str, i64)]) -> Vec<Option<Row>> {
+    let keys = keys.iter().map(|(name, number)| vec![(*name).into(), (*number).into()]).collect();
+    transaction.select_by_keys(&ROWS, &["name", "number"], &["text"], keys).await.expect("rows")
+}
+
 pub(super) async fn rows_are_written_and_read_in_bulk(bench: Bench) {
     let views = bench.open().await.views();
     let (generation_id, _) = views.live("roster", 1).await.unwrap();
-    set_up(&views, &generation_id, "one").await;
-    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
-    let table = transaction.table("documents");
-    let rows = (0..500_i64).map(|number| vec![Cell::from(format!("k{number}")), number.into()]).collect();
-    let upsert = format!(
-        "INSERT INTO {table} (key, number) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET number = excluded.number"
+    assert!(!views.read("roster", 1).await.unwrap().has_table("rows").await.unwrap());
+    let mut transaction = begin(&views, &generation_id, NIL, head(1)).await;
+    let transaction = &mut *transaction;
+    for _ in 0..2 {
+        transaction.create_table(&ROWS).await.unwrap();
+        transaction.create_index(&ROWS, &Index::new("rows_by_text", &["text"]).skipping_null()).await.unwrap();
+    }
+    let many = (0..500).map(|number| row("many", number, Some("\0first\u{1}"))).collect();
+    transaction.insert_rows(&ROWS, many, OnConflict::Fail).await.unwrap();
+    let again = vec![row("many", 7, Some("second")), row("a", 1, None), row("many", 7, Some("third"))];
+    transaction.insert_rows(&ROWS, again.clone(), OnConflict::Keep).await.unwrap();
+    let text = |text: &str| Some(vec![Cell::from(text)]);
+    let asked = [("many", 7), ("none", 1), ("a", 1), ("many", 499)];
+    let expected = [text("\0first\u{1}"), None, Some(vec![Cell::Null]), text("\0first\u{1}")];
+    assert_eq!(texts(transaction, &asked).await, expected, "the rows that were there are kept");
+    transaction.insert_rows(&ROWS, again, OnConflict::Replace).await.unwrap();
+    assert_eq!(texts(transaction, &[("many", 7)]).await, [text("third")], "the last row of a key stays");
+
+    let keys = vec![vec!["many".into()], vec!["none".into()]];
+    let last = transaction.select_by_keys(&ROWS, &["name"], &["number", "bytes"], keys).await.unwrap();
+    let expected = vec![Cell::Integer(499), Cell::Bytes(vec![0, 255])];
+    assert_eq!(last, [Some(expected), None], "the last in the order of the key");
+
+    let keys = (0..499).map(|number| vec!["many".into(), Cell::Integer(number)]).collect();
+    transaction.delete_keys(&ROWS, keys).await.unwrap();
+    for rows in [vec![], vec![vec!["none".into(), Cell::Integer(1)]]] {
+        transaction.delete_keys(&ROWS, rows).await.unwrap();
+    }
+    assert_eq!(transaction.select_by_keys(&ROWS, &["name"], &["text"], vec![]).await.unwrap(), []);
+    transaction.insert_rows(&ROWS, vec![], OnConflict::Fail).await.unwrap();
+    let count = format!("SELECT count(*) FROM {}", transaction.table("rows"));
+    assert_eq!(transaction.query(&count, vec![]).await.unwrap(), [vec![Cell::Integer(2)]]);
+    let taken = transaction.insert_rows(&ROWS, vec![row("a", 1, None)], OnConflict::Fail).await;
+    assert!(taken.is_err(), "the key is in the table");
+}
+
+/// A table that is filled in any order gets its key, and keeps its rows.
+pub(super) async fn a_table_gets_its_key_once_it_is_filled(bench: Bench) {
+    let views = bench.open().await.views();
+    let (generation_id, _) = views.live("roster", 1).await.unwrap();
+    let mut transaction = begin(&views, &generation_id, NIL, head(1)).await;
+    transaction.create_table(&ROWS.without_key()).await.unwrap();
+    let rows = (0..200).rev().map(|number| row(["b", "a"][number as usize % 2], number, Some("x"))).collect();
+    transaction.insert_rows(&ROWS, rows, OnConflict::Fail).await.unwrap();
+    for _ in 0..2 {
+        transaction.add_key(&ROWS).await.unwrap();
+    }
+    transaction.insert_rows(&ROWS, vec![row("c", 1, Some("y"))], OnConflict::Fail).await.unwrap();
+    assert_eq!(
+        texts(&mut *transaction, &[("a", 199), ("b", 0), ("c", 1), ("c", 2)]).await.iter().flatten().count(),
+        3
     );
-    transaction.execute_many(&upsert, rows).await.unwrap();
-    transaction
-        .execute_many(&upsert, vec![vec!["k7".into(), 70_i64.into()], vec!["k7".into(), 71_i64.into()]])
-        .await
-        .unwrap();
-    let select = format!("SELECT number FROM {table} WHERE key = $1");
-    let found = transaction
-        .query_many(&select, vec![vec!["k7".into()], vec!["none".into()], vec!["k499".into()]])
-        .await
-        .unwrap();
-    assert_eq!(found, [vec![vec![Cell::Integer(71)]], vec![], vec![vec![Cell::Integer(499)]]]);
     transaction.commit().await.unwrap();
-    assert_eq!(keys(&views, "roster").await.0.len(), 501);
+    let mut snapshot = views.read("roster", 1).await.unwrap();
+    assert!(snapshot.has_table("rows").await.unwrap());
+    let sql = format!("SELECT count(*) FROM {}", snapshot.table("rows"));
+    assert_eq!(snapshot.query(&sql, vec![]).await.unwrap(), [vec![Cell::Integer(201)]]);
+    drop(snapshot);
+    let mut transaction = begin(&views, &generation_id, head(1), head(2)).await;
+    let taken = transaction.insert_rows(&ROWS, vec![row("c", 1, None)], OnConflict::Fail).await;
+    assert!(taken.is_err(), "no two rows have one key");
 }
 
 pub(super) async fn the_error_of_a_failed_statement_contains_it(bench: Bench) {

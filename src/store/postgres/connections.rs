@@ -1,13 +1,13 @@
 //! The connections of this process to one database: all stores in it share them, one for each schema or tenant.
 //!
-//! They are bounded for each [`Purpose`]; whoever finds none free waits, for [`CONNECT`] at most. With the one that
+//! They are bounded for each [`Purpose`]; a caller that finds none free waits, for [`CONNECT`] at most. With the one that
 //! listens, that is at most 34 connections per database and process, however many schemas are open. (Opening, checking
-//! and copying a store each take one more for as long as they last.)
+//! and copying a store each take one more while they last.)
 //!
-//! A connection goes back to the pool only when its user says that all went well ([`Loan::give_back`]); one that is
-//! dropped is closed, so that none comes back in the middle of an answer or of a transaction. When one turns out to be
-//! dead ([`Connections::doubt`]), all that are as old are closed too: the server was restarted, or an address leads to
-//! another server now. One to a server that is read-only is replaced after [`READ_ONLY`] for the same reason.
+//! A connection returns to the pool only when its user calls [`Loan::give_back`]; a dropped one is closed, so that none
+//! returns in the middle of an answer or a transaction. When one turns out to be dead ([`Connections::doubt`]), all that
+//! are as old are closed too: the server was restarted, or the address now leads to another server. A connection to a
+//! read-only server is replaced after [`READ_ONLY`] for the same reason.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -23,20 +23,20 @@ use super::fault::lost;
 use super::listener::Listener;
 use super::place::CONNECT;
 
-/// How many connections for views may be taken by snapshots: the others are left to those who write.
+/// How many of the connections for views snapshots may use: the others are for transactions.
 pub(super) const SNAPSHOTS: usize = 12;
-/// A connection that nobody used for so long is closed: sooner than most firewalls forget it.
+/// An unused connection is closed after this time: sooner than most firewalls drop it.
 const IDLE: Duration = Duration::from_secs(240);
-/// A connection to a server that is read-only is used for so long at most: the primary may be elsewhere by then.
+/// How long a connection to a read-only server is used: the primary may be elsewhere by then.
 const READ_ONLY: Duration = Duration::from_secs(2);
-/// How long a farewell to the server may take. Nothing depends on it.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// How often a connection that is lost while it is being made is tried again.
+/// How long closing idle connections may take. Closing is only a courtesy to the server.
+const CLOSE: Duration = Duration::from_secs(1);
+/// How often connecting is tried again after the new connection was lost.
 const LOST: u32 = 3;
-/// Between two attempts to connect to a server that is being started.
+/// The time between two attempts to connect to a server that is starting.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a connection is lent for. Each purpose has connections of its own, so that none waits for another.
+/// What a connection is used for. Each purpose has its own connections, so that none waits for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Reading the log.
@@ -52,7 +52,7 @@ pub(super) enum Purpose {
 impl Purpose {
     const ALL: [Self; 4] = [Self::Log, Self::Views, Self::Append, Self::WriteLock];
 
-    /// How many connections it has at most.
+    /// The most connections of this purpose.
     pub(super) const fn most(self) -> usize {
         match self {
             Self::Log => 8,
@@ -63,7 +63,7 @@ impl Purpose {
     }
 }
 
-/// A database as this process reaches it: the same for all of its schemas. A connection lives on its runtime.
+/// The URL of a database, without the schema, and the runtime that its connections belong to.
 type Key = (String, Option<tokio::runtime::Id>);
 
 static DATABASES: LazyLock<Mutex<HashMap<Key, Weak<Connections>>>> = LazyLock::new(Mutex::default);
@@ -72,15 +72,15 @@ static DATABASES: LazyLock<Mutex<HashMap<Key, Weak<Connections>>>> = LazyLock::n
 pub(super) struct Connections {
     pub(super) pooler: bool,
     pub(super) options: PgConnectOptions,
-    /// Plans are made for the tables as they are now: one that was made when they were empty reads them whole.
+    /// Each statement is planned again: a plan made on empty tables scans full ones.
     reading: PgConnectOptions,
     kept: [Kept; 4],
-    /// Raised by [`Connections::doubt`]: what was made before is not lent any more.
+    /// Raised by [`Connections::doubt`]: connections of an earlier generation are not used again.
     generation: AtomicU64,
     /// How many stores use it.
     users: AtomicUsize,
     pub(super) listener: Arc<Listener>,
-    /// How many snapshots of views may be open at once, of the connections for views; more wait.
+    /// The permits of open snapshots of views; a further snapshot waits.
     pub(super) snapshots: Arc<Semaphore>,
 }
 
@@ -90,7 +90,7 @@ struct Kept {
 }
 
 struct Idle {
-    line: Line,
+    connection: OpenConnection,
     since: Instant,
 }
 
@@ -100,27 +100,27 @@ impl Kept {
     }
 }
 
-struct Line {
-    connection: PgConnection,
+struct OpenConnection {
+    inner: PgConnection,
     origin: Origin,
     read_only: bool,
     made: Instant,
-    /// The schema that it was used for last: its statements are prepared.
+    /// The schema that last used it, whose statements are prepared on it.
     schema: Arc<str>,
 }
 
-/// Where a connection comes from.
+/// The origin of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
-    /// The process id of the server's end; `None` behind a pooler, where it changes.
+    /// The process id of the server process; `None` behind a pooler, where it changes.
     pub(super) backend: Option<i32>,
     generation: u64,
 }
 
 impl Connections {
-    /// The connections to the database of this URL, which other stores of this process may use already.
+    /// Returns the connections to the database of this URL, shared with other stores of this process.
     ///
-    /// `url` is without what only this crate knows.
+    /// `url` is without the parameters of this crate.
     pub(super) fn of(url: &str, pooler: bool, options: PgConnectOptions) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::try_current().ok().map(|handle| handle.id());
         let key = (format!("{pooler} {url}"), runtime);
@@ -153,35 +153,35 @@ impl Connections {
         &self.kept[purpose as usize]
     }
 
-    /// Does not lend any more what was made before this connection failed. It may be the only one; but a server that
-    /// was restarted, or an address that leads elsewhere now, leaves all of them dead.
+    /// Stops using all connections that are as old as this failed one. It may be the only dead one, but after a restart of
+    /// the server, or behind an address that now leads elsewhere, all of them are.
     pub(super) fn doubt(&self, origin: Origin) {
         let next = origin.generation + 1;
         let raised =
             self.generation.compare_exchange(origin.generation, next, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if raised {
             for kept in &self.kept {
-                kept.idle().retain(|idle| idle.line.origin.generation >= next);
+                kept.idle().retain(|idle| idle.connection.origin.generation >= next);
             }
         }
     }
 
-    /// The connection used last, by the same schema if there is one.
-    fn idle(&self, purpose: Purpose, schema: &str) -> Option<Line> {
+    /// Takes the idle connection used last, by the same schema if there is one.
+    fn idle(&self, purpose: Purpose, schema: &str) -> Option<OpenConnection> {
         let mut idle = self.kept(purpose).idle();
         idle.retain(|idle| self.is_fresh(idle));
-        let own = idle.iter().rposition(|idle| &*idle.line.schema == schema);
+        let own = idle.iter().rposition(|idle| &*idle.connection.schema == schema);
         let found = own.or_else(|| idle.len().checked_sub(1))?;
-        Some(idle.remove(found).line)
+        Some(idle.remove(found).connection)
     }
 
-    fn is_fresh(&self, Idle { line, since }: &Idle) -> bool {
-        line.origin.generation == self.generation.load(Ordering::SeqCst)
+    fn is_fresh(&self, Idle { connection, since }: &Idle) -> bool {
+        connection.origin.generation == self.generation.load(Ordering::SeqCst)
             && since.elapsed() < IDLE
-            && !(line.read_only && line.made.elapsed() > READ_ONLY)
+            && !(connection.read_only && connection.made.elapsed() > READ_ONLY)
     }
 
-    async fn connect(&self, purpose: Purpose, schema: &Arc<str>) -> Result<Line, sqlx::Error> {
+    async fn connect(&self, purpose: Purpose, schema: &Arc<str>) -> Result<OpenConnection, sqlx::Error> {
         let generation = self.generation.load(Ordering::SeqCst);
         let options = match purpose {
             Purpose::Log | Purpose::Views => &self.reading,
@@ -195,12 +195,12 @@ impl Connections {
             (backend, read_only) = (Some(row.try_get(0)?), row.try_get(1)?);
         }
         let origin = Origin { backend, generation };
-        Ok(Line { connection, origin, read_only, made: Instant::now(), schema: schema.clone() })
+        Ok(OpenConnection { inner: connection, origin, read_only, made: Instant::now(), schema: schema.clone() })
     }
 
-    /// A new connection: one that is lost while it is being made is tried again, since nothing was asked on it. Readers
-    /// wait for a server that is being started.
-    async fn connect_in_time(&self, purpose: Purpose, schema: &Arc<str>) -> Result<Line, sqlx::Error> {
+    /// Opens a connection. Tries again if it is lost while it is opened: nothing was sent on it. Readers wait for a server that
+    /// is starting.
+    async fn connect_in_time(&self, purpose: Purpose, schema: &Arc<str>) -> Result<OpenConnection, sqlx::Error> {
         let reads = matches!(purpose, Purpose::Log | Purpose::Views);
         let mut lost_before = 0;
         loop {
@@ -213,26 +213,26 @@ impl Connections {
         }
     }
 
-    fn take_back(&self, purpose: Purpose, line: Line) {
+    fn take_back(&self, purpose: Purpose, connection: OpenConnection) {
         if self.users.load(Ordering::SeqCst) == 0 {
             return;
         }
-        self.kept(purpose).idle().push(Idle { line, since: Instant::now() });
+        self.kept(purpose).idle().push(Idle { connection, since: Instant::now() });
         for kept in &self.kept {
             kept.idle().retain(|idle| self.is_fresh(idle));
         }
     }
 
-    /// Says goodbye on all that nobody uses.
+    /// Closes the idle connections.
     async fn close_idle(&self) {
         let idle: Vec<Idle> = self.kept.iter().flat_map(|kept| std::mem::take(&mut *kept.idle())).collect();
-        let farewells = idle.into_iter().map(|idle| idle.line.connection.close());
-        // Nothing depends on it: without, the server notices that they are gone.
-        let _ = tokio::time::timeout(FAREWELL, futures::future::join_all(farewells)).await;
+        let closing = idle.into_iter().map(|idle| idle.connection.inner.close());
+        // After a timeout the server notices by itself that they are gone.
+        let _ = tokio::time::timeout(CLOSE, futures::future::join_all(closing)).await;
     }
 }
 
-/// Whether the server will be there in a moment.
+/// Whether the server is starting.
 fn is_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -241,8 +241,7 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// One store among those that use the connections. Closed or dropped, it gets no more; the last one closes what is
-/// idle.
+/// One of the stores that use the connections. Closed or dropped, it gets no more; the last one closes the idle ones.
 pub(super) struct User {
     pub(super) connections: Arc<Connections>,
     schema: Arc<str>,
@@ -255,7 +254,7 @@ impl User {
         Self { connections, schema: schema.into(), open: AtomicBool::new(true) }
     }
 
-    /// A connection, as soon as one is free.
+    /// Lends a connection as soon as one is free.
     pub(super) async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Loan, sqlx::Error> {
         let lent = async {
             let slots = self.connections.kept(purpose).slots.clone();
@@ -263,19 +262,19 @@ impl User {
             if !self.open.load(Ordering::SeqCst) {
                 return Err(sqlx::Error::PoolClosed);
             }
-            let line = match self.connections.idle(purpose, &self.schema) {
-                Some(mut line) => {
-                    line.schema = self.schema.clone();
-                    line
+            let connection = match self.connections.idle(purpose, &self.schema) {
+                Some(mut connection) => {
+                    connection.schema = self.schema.clone();
+                    connection
                 }
                 None => self.connections.connect_in_time(purpose, &self.schema).await?,
             };
-            Ok(Loan { line, purpose, user: self.clone(), _slot: slot })
+            Ok(Loan { connection, purpose, user: self.clone(), _slot: slot })
         };
         tokio::time::timeout(CONNECT, lent).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Whether it was the last user.
+    /// Ends the use; returns whether this was the last user.
     fn leave(&self) -> bool {
         self.open.swap(false, Ordering::SeqCst) && self.connections.users.fetch_sub(1, Ordering::SeqCst) == 1
     }
@@ -295,7 +294,7 @@ impl Drop for User {
 
 /// A connection on loan. Dropping it closes it: see [`Loan::give_back`].
 pub(super) struct Loan {
-    line: Line,
+    connection: OpenConnection,
     purpose: Purpose,
     user: Arc<User>,
     _slot: OwnedSemaphorePermit,
@@ -303,18 +302,18 @@ pub(super) struct Loan {
 
 impl Loan {
     pub(super) fn origin(&self) -> Origin {
-        self.line.origin
+        self.connection.origin
     }
 
-    /// Whether it leads to a server that cannot be written.
+    /// Whether the server is read-only.
     pub(super) fn is_read_only(&self) -> bool {
-        self.line.read_only
+        self.connection.read_only
     }
 
-    /// Lets others use it: all that was asked on it was answered, and no transaction is open.
+    /// Returns the connection to the pool: every request on it was answered, and no transaction is open.
     pub(super) fn give_back(self) {
-        let Self { line, purpose, user, _slot } = self;
-        user.connections.take_back(purpose, line);
+        let Self { connection, purpose, user, _slot } = self;
+        user.connections.take_back(purpose, connection);
     }
 }
 
@@ -322,12 +321,12 @@ impl Deref for Loan {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.line.connection
+        &self.connection.inner
     }
 }
 
 impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.line.connection
+        &mut self.connection.inner
     }
 }

@@ -1,4 +1,4 @@
-//! Hearing that the log has grown: one connection that listens for all schemas of a database.
+//! Notifications that the log has grown: one connection that runs LISTEN for all schemas of a database.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,28 +12,28 @@ use tokio::sync::Notify;
 use super::place::CONNECT;
 use super::silence::{SILENCE, Silent};
 
-/// Between two attempts to listen.
-const AGAIN: Duration = Duration::from_secs(1);
-/// After so long without a word, the server is asked whether it is still there.
+/// The time between two attempts to listen.
+const RETRY: Duration = Duration::from_secs(1);
+/// After this time without a message, the listener checks that the server still answers.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// What a store hears of.
+/// The notifications of one store.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct Notifications {
     /// Notified for each message, and whenever messages may have been missed.
-    pub(super) something: Notify,
-    /// Whether messages come at all.
-    pub(super) hearing: AtomicBool,
+    pub(super) received: Notify,
+    /// Whether the connection listens.
+    pub(super) listening: AtomicBool,
 }
 
-impl Heard {
-    fn hearing(&self, hearing: bool) {
-        self.hearing.store(hearing, Ordering::SeqCst);
-        self.something.notify_one();
+impl Notifications {
+    fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Ordering::SeqCst);
+        self.received.notify_one();
     }
 }
 
-/// The one that listens, as long as anybody wants it to.
+/// Listens as long as there are subscriptions.
 pub(super) struct Listener {
     options: PgConnectOptions,
     state: Mutex<State>,
@@ -42,16 +42,16 @@ pub(super) struct Listener {
 
 #[derive(Default)]
 struct State {
-    /// Who hears each channel.
-    channels: HashMap<String, Vec<Arc<Heard>>>,
+    /// The subscribers of each channel.
+    channels: HashMap<String, Vec<Arc<Notifications>>>,
     running: bool,
 }
 
-/// Somebody who hears a channel until this is dropped.
-pub(super) struct Hearing {
+/// A subscription to a channel. Dropping it unsubscribes.
+pub(super) struct Subscription {
     listener: Arc<Listener>,
     channel: String,
-    pub(super) heard: Arc<Heard>,
+    pub(super) notifications: Arc<Notifications>,
 }
 
 impl Listener {
@@ -63,34 +63,34 @@ impl Listener {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears a channel from now on, as soon as there is a connection.
-    pub(super) fn hear(self: &Arc<Self>, channel: String) -> Hearing {
-        let heard = Arc::new(Heard::default());
+    /// Subscribes to a channel. Messages arrive as soon as there is a connection.
+    pub(super) fn subscribe(self: &Arc<Self>, channel: String) -> Subscription {
+        let notifications = Arc::new(Notifications::default());
         let mut state = self.lock();
-        state.channels.entry(channel.clone()).or_default().push(heard.clone());
+        state.channels.entry(channel.clone()).or_default().push(notifications.clone());
         if !std::mem::replace(&mut state.running, true) {
             tokio::spawn(self.clone().run());
         }
         drop(state);
         self.changed.notify_one();
-        Hearing { listener: self.clone(), channel, heard }
+        Subscription { listener: self.clone(), channel, notifications }
     }
 
-    /// Listens until nobody wants to hear anything, on a connection that is made again when it is lost.
+    /// Listens until there is no subscription. Reconnects after an error.
     async fn run(self: Arc<Self>) {
         loop {
             let Err(error) = self.listen().await else { return };
-            self.lock().channels.values().flatten().for_each(|heard| heard.hearing(false));
-            tracing::debug!(%error, "not told of what others append: looking instead");
-            // Or until somebody came or went.
-            let _ = tokio::time::timeout(AGAIN, self.changed.notified()).await;
+            self.lock().channels.values().flatten().for_each(|subscriber| subscriber.set_listening(false));
+            tracing::debug!(%error, "LISTEN failed: polling for appends of other processes");
+            // A new or ended subscription ends the wait.
+            let _ = tokio::time::timeout(RETRY, self.changed.notified()).await;
             if self.is_over() {
                 return;
             }
         }
     }
 
-    /// Whether nobody wants to hear anything; then the next one starts it again.
+    /// Whether there is no subscription. The next one starts the listener again.
     fn is_over(&self) -> bool {
         let mut state = self.lock();
         state.running = !state.channels.is_empty();
@@ -103,10 +103,10 @@ impl Listener {
         let mut listener = PgListener::connect_with(&pool).await?;
         let mut channels = BTreeSet::new();
         while !self.is_over() {
-            self.follow_changes(&mut listener, &mut channels).await?;
+            self.update_channels(&mut listener, &mut channels).await?;
             tokio::select! {
                 received = tokio::time::timeout(QUIET, listener.try_recv()) => match received {
-                    Ok(Ok(Some(message))) => self.pass_on(message.channel()),
+                    Ok(Ok(Some(message))) => self.notify(message.channel()),
                     Ok(Ok(None)) => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
                     Ok(Err(error)) => return Err(error),
                     Err(_) => answered(listener.execute("SELECT 1")).await.map(drop)?,
@@ -117,8 +117,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Listens to what is wanted now. Who has just come may have missed something.
-    async fn follow_changes(
+    /// Listens to the channels that have subscriptions. A new subscriber may have missed messages: it is notified.
+    async fn update_channels(
         &self,
         listener: &mut PgListener,
         channels: &mut BTreeSet<String>,
@@ -132,30 +132,30 @@ impl Listener {
         }
         *channels = wanted;
         let state = self.lock();
-        let heard = state.channels.iter().filter(|(channel, _)| channels.contains(*channel));
-        heard.flat_map(|(_, heard)| heard).filter(|heard| !heard.hearing.load(Ordering::SeqCst)).for_each(
-            |heard| {
-                heard.hearing(true);
-            },
-        );
+        let listened = state.channels.iter().filter(|(channel, _)| channels.contains(*channel));
+        for subscriber in listened.flat_map(|(_, subscribers)| subscribers) {
+            if !subscriber.listening.load(Ordering::SeqCst) {
+                subscriber.set_listening(true);
+            }
+        }
         Ok(())
     }
 
-    fn pass_on(&self, channel: &str) {
-        self.lock().channels.get(channel).into_iter().flatten().for_each(|heard| heard.something.notify_one());
+    fn notify(&self, channel: &str) {
+        self.lock().channels.get(channel).into_iter().flatten().for_each(|one| one.received.notify_one());
     }
 }
 
-/// What the server answers at once, if it is there.
+/// Waits for an answer that a live server gives at once.
 async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     tokio::time::timeout(SILENCE, answer).await.unwrap_or_else(|_| Err(Silent.into()))
 }
 
-impl Drop for Hearing {
+impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.listener.lock();
         if let Some(all) = state.channels.get_mut(&self.channel) {
-            all.retain(|heard| !Arc::ptr_eq(heard, &self.heard));
+            all.retain(|one| !Arc::ptr_eq(one, &self.notifications));
             if all.is_empty() {
                 state.channels.remove(&self.channel);
             }

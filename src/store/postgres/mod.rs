@@ -63,7 +63,7 @@ use tokio::sync::watch as channel;
 use uuid::Uuid;
 
 pub use self::owner::{Upgraded, grant, upgrade};
-pub use self::takeover::{Migrated, migrate};
+pub use self::takeover::{Migrated, kept_events, migrate};
 
 use self::place::Place;
 use self::reader::Reader;

@@ -12,7 +12,7 @@ use crate::store::{OpenOptions, StoreError};
 
 const DOING: &str = "granting rights";
 
-/// What [`upgrade`] did.
+/// The result of [`upgrade`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Upgraded {
     /// The version of the schema before; `None` if there was no store.
@@ -21,11 +21,12 @@ pub struct Upgraded {
     pub to: i64,
 }
 
-/// Makes the store, or brings its schema to this program's version, as its owner. `None` if the schema holds the events
-/// of postgres-es: [`migrate`](super::migrate) takes them over.
+/// Creates the store, or migrates its schema to this program's version, as its owner. Returns `None` if the schema holds the
+/// events of postgres-es: [`migrate`](super::migrate) takes them over.
 ///
 /// # Errors
-/// When the schema is another application's or of a newer program, this user may not change it, or the database says no.
+/// When the schema is another application's or of a newer program, this user may not change it, or the database reports
+/// an error.
 pub async fn upgrade(url: &str, options: OpenOptions) -> Result<Option<Upgraded>, StoreError> {
     let place = Place::parse(url)?;
     let mut connection = place.connect().await?;
@@ -39,11 +40,11 @@ pub async fn upgrade(url: &str, options: OpenOptions) -> Result<Option<Upgraded>
     Ok(Some(Upgraded { from, to: VERSION }))
 }
 
-/// Gives `role` what an application needs, and makes it the owner of the tables of projections; answers the statements
-/// that did so.
+/// Grants `role` the rights that an application needs, and makes it the owner of the tables of projections. Returns the
+/// statements that it ran.
 ///
 /// # Errors
-/// When there is no store of this program's version, this user is not its owner, or the database says no.
+/// When there is no store of this program's version, this user is not its owner, or the database reports an error.
 pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
     let place = Place::parse(url)?;
     let mut connection = place.connect().await?;
@@ -59,7 +60,9 @@ pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
     }
     let Rights { user, owner, acts_as_owner } = Rights::of(&place, &mut transaction).await?;
     if !acts_as_owner {
-        return Err(place.unusable(format!("its owner is `{owner}`: grant as that role, this one is `{user}`")));
+        return Err(place.unusable(format!(
+            "its owner is `{owner}`, this user is `{user}`: run `migrate --grant` as the owner"
+        )));
     }
     let mut statements = grants(&place, role);
     let tables = views::tables_of_others(&place, &mut transaction, role).await;
@@ -83,7 +86,7 @@ pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
     Ok(statements)
 }
 
-/// The statements that give a role what an application needs: to append to the log and read it, and to keep
+/// Returns the statements that grant a role the rights of an application: to append to the log, to read it, and to run
 /// projections.
 pub(super) fn grants(place: &Place, role: &str) -> Vec<String> {
     let role = quoted(role);
@@ -97,7 +100,7 @@ pub(super) fn grants(place: &Place, role: &str) -> Vec<String> {
     statements.map(|statement| format!("{} {role}", place.sql(statement))).into()
 }
 
-/// Sees that this user may bring the schema from `version` to this program's; `None`: may make the store.
+/// Checks that this user may migrate the schema from `version`; `None`: may create the store.
 pub(super) async fn may_migrate(
     place: &Place,
     connection: &mut PgConnection,
@@ -108,7 +111,7 @@ pub(super) async fn may_migrate(
         return match acts_as_owner {
             true => Ok(()),
             false => Err(place.unusable(format!(
-                "its schema has version {version}, this program wants {VERSION}: run `migrate` as its owner `{owner}`; \
+                "its schema has version {version}, this program needs {VERSION}: run `migrate` as its owner `{owner}`; \
                  this user is `{user}`"
             ))),
         };
@@ -122,12 +125,12 @@ pub(super) async fn may_migrate(
         return Ok(());
     }
     Err(place.unusable(format!(
-        "there is no store in it yet, and this user `{user}` may not make one: run `migrate --grant {user}` once as the \
-         role that is to own it"
+        "it holds no store yet, and this user `{user}` may not create one: run `migrate --grant {user}` once as the \
+         role that will own it"
     )))
 }
 
-/// Who owns the store, and as whom this program is connected.
+/// The owner of the store, and the role of this connection.
 struct Rights {
     user: String,
     owner: String,

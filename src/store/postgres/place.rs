@@ -1,4 +1,4 @@
-//! Where a store lies: the server, the schema, and what it is called in messages.
+//! [`Place`]: the server and schema of a store, and their name in messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 
 use super::connections::{Connections, Loan, Origin, Purpose, User};
-use super::listener::Hearing;
+use super::listener::Subscription;
 use super::silence;
 use super::transaction::Open;
 use crate::store::StoreError;
@@ -21,13 +21,13 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) struct Place {
     /// The URL without its password.
     name: String,
-    /// As it is called.
+    /// The schema's name, not quoted.
     plain_schema: String,
     /// Quoted, for use in SQL: every name in every statement is qualified with it, because behind a pooler no session
     /// keeps a search path.
     schema: String,
-    /// Whether a pooler lends out its connections by the transaction: then nothing of a session is kept, such as
-    /// prepared statements and LISTEN.
+    /// Whether the connections belong to a pooler in transaction mode, which keeps nothing of a session: no prepared
+    /// statements, no LISTEN.
     pooler: bool,
     user: Arc<User>,
 }
@@ -44,9 +44,9 @@ impl Place {
     /// Without `schema` it is `public`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let unusable = |reason| StoreError::Unusable { store: "postgres://…".to_owned(), reason };
-        let Own { rest, schema, pooler } = Own::of(url).map_err(unusable)?;
+        let UrlOptions { rest, schema, pooler } = UrlOptions::parse(url).map_err(unusable)?;
         let options: PgConnectOptions = rest.parse().map_err(|_: sqlx::Error| {
-            // What is wrong may be said with the password in it.
+            // The error may contain the password.
             unusable(UNREADABLE.to_owned())
         })?;
         let name = format!(
@@ -58,7 +58,7 @@ impl Place {
         );
         let mut options = options.application_name("annals").disable_statement_logging();
         if pooler {
-            // A pooler refuses what it does not know, and prepared statements stay behind on its connections.
+            // A pooler refuses unknown startup parameters, and prepared statements would remain on its connections.
             options = options.extra_float_digits(None).statement_cache_capacity(0);
         } else {
             options = options.options(silence::settings());
@@ -76,13 +76,12 @@ impl Place {
         &self.schema
     }
 
-    /// As it is called, for use as a value.
+    /// The schema's name, for use as a value.
     pub(super) fn plain_schema(&self) -> &str {
         &self.plain_schema
     }
 
-    /// Whether nothing of a session is kept beyond a transaction: statements must not be prepared, and must be run in
-    /// a transaction.
+    /// Whether nothing of a session outlives a transaction: statements are not prepared, and run in a transaction.
     pub(super) fn pooler(&self) -> bool {
         self.pooler
     }
@@ -96,23 +95,23 @@ impl Place {
         &self.user.connections.options
     }
 
-    /// A connection of its own, beside those that are shared: for what is done once.
+    /// Opens a connection of its own, beside the shared ones, for one task.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         const DOING: &str = "connecting";
         match tokio::time::timeout(CONNECT, self.options().connect()).await {
             Ok(connected) => connected.map_err(|error| self.fault(DOING, error)),
             Err(_) => Err(self.unusable(format!(
-                "the server does not answer within {CONNECT:?}: see that it runs, and that a firewall lets it be reached"
+                "the server does not answer within {CONNECT:?}: check that it runs, and that no firewall blocks it"
             ))),
         }
     }
 
-    /// One of the shared connections.
+    /// Lends one of the shared connections.
     pub(super) async fn lend(&self, purpose: Purpose) -> Result<Loan, sqlx::Error> {
         self.user.lend(purpose).await
     }
 
-    /// One of the shared connections, to a server that can be written.
+    /// Lends one of the shared connections, to a server that accepts writes.
     pub(super) async fn lend_to_write(&self, purpose: Purpose) -> Result<Loan, StoreError> {
         let lent = self.lend(purpose).await.map_err(|error| self.fault("connecting", error))?;
         if lent.is_read_only() {
@@ -121,12 +120,12 @@ impl Place {
         Ok(lent)
     }
 
-    /// A transaction on one of the shared connections.
+    /// Begins a transaction on one of the shared connections.
     pub(super) async fn begin(&self, purpose: Purpose, begin: &str) -> Result<Open, sqlx::Error> {
         Open::begin(&self.user, purpose, begin).await
     }
 
-    /// Waits for what is asked on a shared connection, unless that falls silent: see [`silence`].
+    /// Waits for an answer on a shared connection, unless the connection falls silent: see [`silence`].
     pub(super) async fn attend<T>(
         &self,
         origin: Origin,
@@ -135,7 +134,7 @@ impl Place {
         self.user.connections.attend(origin, answer).await.unwrap_or_else(|silent| Err(silent.into()))
     }
 
-    /// Has connections replaced that are as old as one that is dead.
+    /// Replaces all connections that are as old as a dead one.
     pub(super) fn doubt(&self, origin: Origin) {
         self.user.connections.doubt(origin);
     }
@@ -145,12 +144,12 @@ impl Place {
         self.user.connections.snapshots.clone()
     }
 
-    /// Hears from other processes that the log has grown; `None` behind a pooler, where nobody can listen.
-    pub(super) fn hear(&self) -> Option<Hearing> {
-        (!self.pooler).then(|| self.user.connections.listener.hear(self.channel()))
+    /// Subscribes to the other processes' appends; `None` behind a pooler, where LISTEN does not work.
+    pub(super) fn subscribe(&self) -> Option<Subscription> {
+        (!self.pooler).then(|| self.user.connections.listener.subscribe(self.channel()))
     }
 
-    /// The channel on which processes tell each other that the log has grown: at most 63 bytes, as Postgres wants it.
+    /// The channel on which processes notify each other that the log has grown: at most 63 bytes, as Postgres requires.
     pub(super) fn channel(&self) -> String {
         format!("annals {}", self.plain_schema)
     }
@@ -160,11 +159,11 @@ impl Place {
     }
 }
 
-/// What is said of a URL in which something may be a part of a password.
+/// The error of a URL in which any part may belong to a password.
 const UNREADABLE: &str = "its URL cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, and in a user or \
      password %40 for `@`, %2F for `/`, %3F for `?`, %23 for `#`";
 
-/// The parameters of a URL that sqlx takes; it ignores all others.
+/// The parameters of a URL that sqlx knows; it ignores all others.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -186,7 +185,7 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// Whether it is a parameter's name, and no part of a password.
+/// Whether this can be the name of a parameter, and not a part of a password.
 fn is_word(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter))
 }
@@ -196,16 +195,16 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// What this crate takes out of a URL's query: sqlx does not know it.
+/// A URL without the parameters of this crate, which sqlx does not know, and these.
 #[derive(Debug, PartialEq)]
-struct Own {
+struct UrlOptions {
     rest: String,
     schema: String,
     pooler: bool,
 }
 
-impl Own {
-    fn of(url: &str) -> Result<Self, String> {
+impl UrlOptions {
+    fn parse(url: &str) -> Result<Self, String> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
         // A password that was not escaped would be taken for a database, and shown.
         let path =
@@ -220,12 +219,14 @@ impl Own {
                 Some(("schema", name)) => own.schema = schema(name)?.to_owned(),
                 Some(("pooler", "transaction")) => own.pooler = true,
                 Some(("pooler", other)) => {
-                    return Err(format!("it says `pooler={other}`: write `pooler=transaction`, or leave it out"));
+                    return Err(format!(
+                        "its URL has `pooler={other}`: write `pooler=transaction`, or leave it out"
+                    ));
                 }
                 Some((name, _)) if PARAMETERS.contains(&name) || name.starts_with("options[") => rest.push(pair),
                 Some((name, _)) if is_word(name) => {
                     return Err(format!(
-                        "its URL has a parameter `{name}`, which is not known: there are schema, pooler, {}",
+                        "its URL has an unknown parameter `{name}`: known are schema, pooler, {}",
                         PARAMETERS.join(", ")
                     ));
                 }
@@ -238,13 +239,14 @@ impl Own {
     }
 }
 
-/// A name that needs no escaping anywhere, with room for what is made of it: Postgres cuts names at 63 bytes.
+/// Checks that a name needs no escaping anywhere and leaves room for longer names made of it: Postgres cuts names at 63
+/// bytes.
 fn schema(name: &str) -> Result<&str, String> {
     let fits = (1..=48).contains(&name.len()) && !name.starts_with("pg_");
     if fits && name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-')) {
         return Ok(name);
     }
-    Err(format!("`{name}` is no name for a schema here: take letters, digits, `_` and `-`, at most 48 bytes"))
+    Err(format!("`{name}` cannot be the name of a schema here: use letters, digits, `_` and `-`, at most 48 bytes"))
 }
 
 #[cfg(test)]
@@ -252,24 +254,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_sqlx_does_not_know_is_taken_out_of_the_url() {
-        let own = Own::of("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&options[a]=b").unwrap();
+    fn parameters_of_this_crate_are_removed_from_the_url() {
+        let own = UrlOptions::parse("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&options[a]=b")
+            .unwrap();
         let rest = "postgres://u@h/d?sslmode=disable&options[a]=b".to_owned();
-        assert_eq!(own, Own { rest, schema: "acme".to_owned(), pooler: true });
-        let own = Own::of("postgres://u@h/d").unwrap();
-        assert_eq!(own, Own { rest: "postgres://u@h/d".to_owned(), schema: "public".to_owned(), pooler: false });
+        assert_eq!(own, UrlOptions { rest, schema: "acme".to_owned(), pooler: true });
+        let own = UrlOptions::parse("postgres://u@h/d").unwrap();
+        assert_eq!(
+            own,
+            UrlOptions { rest: "postgres://u@h/d".to_owned(), schema: "public".to_owned(), pooler: false }
+        );
     }
 
     #[test]
     fn a_schema_that_would_need_escaping_is_refused() {
         for name in ["", "a'b", "a\"b", "a$b", "a b", "a%20b", "pg_catalog", &"x".repeat(49)] {
-            assert!(Own::of(&format!("postgres://h/d?schema={name}")).is_err(), "{name}");
+            assert!(UrlOptions::parse(&format!("postgres://h/d?schema={name}")).is_err(), "{name}");
         }
-        assert!(Own::of("postgres://h/d?pooler=session").is_err());
+        assert!(UrlOptions::parse("postgres://h/d?pooler=session").is_err());
     }
 
     #[tokio::test]
-    async fn a_password_is_in_no_name_and_no_message() {
+    async fn no_name_and_no_message_contains_the_password() {
         let place = Place::parse("postgres://user:s3cret@host:5/data?schema=acme").unwrap();
         assert_eq!(place.name(), "postgres://user@host:5/data?schema=acme");
         assert!(!format!("{place:?}").contains("s3cret"), "{place:?}");
@@ -286,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_not_known_is_refused_by_name() {
+    fn an_unknown_parameter_is_refused_by_name() {
         for name in ["Schema", "schemas", "pool", "connect_timeout"] {
-            let refused = Own::of(&format!("postgres://h/d?{name}=acme")).unwrap_err();
+            let refused = UrlOptions::parse(&format!("postgres://h/d?{name}=acme")).unwrap_err();
             assert!(refused.contains(&format!("`{name}`")) && refused.contains("schema, pooler"), "{refused}");
         }
     }

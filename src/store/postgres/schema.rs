@@ -1,4 +1,4 @@
-//! Opening a schema: whose it is, its version, and bringing it up to that of this program.
+//! Opening a schema: its application, its version, and migrations to the version of this program.
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
@@ -12,18 +12,25 @@ const OLDEST: i32 = 130_000;
 
 /// The SQL files that bring the schema from each version to the next: the first ones make version 1. A new version is a
 /// new file at the end of this list; a file that was released is never edited.
-const MIGRATIONS: &[&[&str]] =
-    &[&[LOG, GUARD], &[super::views::SCHEMA], &[LOCK], &[APPEND], &[super::views::SNAPSHOT_DIGESTS]];
+const MIGRATIONS: &[&[&str]] = &[
+    &[LOG, GUARD],
+    &[super::views::SCHEMA],
+    &[LOCK],
+    &[APPEND],
+    &[super::views::SNAPSHOT_DIGESTS],
+    &[CONSTRAINTS],
+];
 
 const LOG: &str = include_str!("log.sql");
 pub(super) const GUARD: &str = include_str!("guard.sql");
 pub(super) const LOCK: &str = include_str!("lock.sql");
 pub(super) const APPEND: &str = include_str!("append.sql");
+const CONSTRAINTS: &str = include_str!("constraints.sql");
 
 /// The newest version that this program knows.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// The tables that this crate makes.
+/// The tables that this crate creates.
 const TABLES: [&str; 8] =
     ["events", "commands", "meta", "head", "projections", "notes", "leases", "aggregate_snapshots"];
 
@@ -38,20 +45,20 @@ const STOCK: [(&str, &str); 7] = [
     ("metadata", "json"),
 ];
 
-/// What lies in a schema.
+/// The content of a schema.
 #[derive(Debug, PartialEq)]
 pub(super) enum State {
-    /// Nothing of the names that this crate uses.
+    /// No table of a name that this crate uses.
     Empty,
     /// A store.
     Ours { version: i64, app: String, log_id: String },
-    /// The `events` of postgres-es, and nothing else in the way.
+    /// The `events` of postgres-es, and no other table of this crate's names.
     PostgresEs,
-    /// Something else: what, and where it does not fit.
+    /// Other tables: the message says which.
     Foreign(String),
 }
 
-/// Sees that the schema is this application's, or makes it so; answers what the server is and how durably it writes.
+/// Checks that the schema is this application's, or creates it. Returns the server's version and durability settings.
 pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<String, StoreError> {
     let mut connection = place.connect().await?;
     let settings = server(place, &mut connection).await?;
@@ -63,21 +70,21 @@ pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<St
     if !fits {
         migrate(place, &mut connection, app, create).await?;
     }
-    // What it waits for is that the server has heard of it: nothing depends on that.
+    // Closing is only a courtesy to the server.
     let _ = connection.close().await;
     Ok(settings)
 }
 
-/// What lies in the schema now.
+/// Returns the content of the schema.
 pub(super) async fn look(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
-    // In a transaction: behind a pooler two steps of one statement may else run on two connections.
+    // In a transaction: behind a pooler two statements may otherwise run on two connections.
     let mut look = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
     let found = inspect(place, &mut look).await?;
     look.rollback().await.map_err(|error| place.fault(DOING, error))?;
     Ok(found)
 }
 
-/// The version of this application's store; `None` where there is nothing yet.
+/// Returns the version of this application's store; `None` if the schema is empty.
 pub(super) fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreError> {
     match state {
         State::Empty => Ok(None),
@@ -94,12 +101,12 @@ pub(super) fn usable(place: &Place, app: &str, state: State) -> Result<Option<i6
                 .to_owned(),
         )),
         State::Foreign(what) => {
-            Err(place.unusable(format!("{what}: name a schema of its own with `?schema=`, which will be made")))
+            Err(place.unusable(format!("{what}: name another schema with `?schema=`, which will be created")))
         }
     }
 }
 
-/// Brings the schema up to [`VERSION`], in one transaction, one process at a time.
+/// Migrates the schema to [`VERSION`], in one transaction, one process at a time.
 pub(super) async fn migrate(
     place: &Place,
     connection: &mut PgConnection,
@@ -116,7 +123,7 @@ pub(super) async fn migrate(
         None if !create => return Err(StoreError::Missing(place.name().to_owned())),
         Some(found) if !create => {
             return Err(place.unusable(format!(
-                "its schema has version {found}, this program wants {VERSION}: run `migrate` as its owner"
+                "its schema has version {found}, this program needs {VERSION}: run `migrate` as its owner"
             )));
         }
         _ => {}
@@ -132,7 +139,7 @@ pub(super) async fn migrate(
     transaction.commit().await.map_err(|error| place.fault(DOING, error))
 }
 
-/// One process at a time works on a schema.
+/// Locks the schema against other processes that migrate it.
 pub(super) async fn lock(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('annals ' || $1, 0))")
         .persistent(false)
@@ -144,7 +151,7 @@ pub(super) async fn lock(place: &Place, connection: &mut PgConnection) -> Result
 }
 
 async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
-    // Asked first: who may not make schemas may still use one that is there.
+    // Checked first: a user without the right to create schemas may use an existing one.
     let there: bool = sqlx::query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
         .persistent(false)
         .bind(place.plain_schema())
@@ -155,7 +162,7 @@ async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(),
     if there { Ok(()) } else { execute(place, connection, "CREATE SCHEMA {schema}").await }
 }
 
-/// Runs the migrations that take version `from` to version `to`, and writes that down.
+/// Runs the migrations from version `from` to version `to`, and stores the version.
 pub(super) async fn run(
     place: &Place,
     connection: &mut PgConnection,
@@ -175,7 +182,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Writes down whose log it is.
+/// Stores the name of the application and a new id of the log.
 pub(super) async fn sign(place: &Place, connection: &mut PgConnection, app: &str) -> Result<(), StoreError> {
     let sql = place.sql("INSERT INTO {schema}.meta (key, value) VALUES ('app', $1), ('log_id', $2)");
     let signed = sqlx::query(&sql).persistent(false).bind(app).bind(uuid::Uuid::new_v4().to_string());
@@ -183,15 +190,15 @@ pub(super) async fn sign(place: &Place, connection: &mut PgConnection, app: &str
     Ok(())
 }
 
-/// Runs statements of a file.
+/// Runs the statements of a file.
 pub(super) async fn execute(place: &Place, connection: &mut PgConnection, sql: &str) -> Result<(), StoreError> {
     let sql = place.sql(sql);
     connection.execute(sql.as_str()).await.map_err(|error| place.fault(DOING, error))?;
     Ok(())
 }
 
-/// Sees that the server is one that this crate can work with; answers its settings in words, with a warning if it does
-/// not keep what it acknowledges.
+/// Checks the server's version and encoding. Returns its settings as text, with a warning if it may lose acknowledged
+/// commits.
 async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, StoreError> {
     let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
          current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit'), \
@@ -202,7 +209,7 @@ async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, 
     if let Some(reason) = fitness(text(0)?.parse().unwrap_or(0), &version, &text(2)?) {
         return Err(place.unusable(reason));
     }
-    // The append function turns it on.
+    // The append function sets it to on.
     let synchronous = if synchronous == "off" { "on" } else { &synchronous };
     let mut words = format!("PostgreSQL {version}, fsync={fsync}, synchronous_commit={synchronous}");
     for (name, value) in [("fsync", fsync), ("full_page_writes", full)] {
@@ -215,7 +222,7 @@ async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, 
     Ok(words)
 }
 
-/// Why a server cannot be used, if it cannot.
+/// Returns why a server cannot be used, if it cannot.
 fn fitness(number: i32, version: &str, encoding: &str) -> Option<String> {
     if number < OLDEST {
         let oldest = OLDEST / 10_000;
@@ -228,7 +235,7 @@ fn fitness(number: i32, version: &str, encoding: &str) -> Option<String> {
     })
 }
 
-/// What lies in the schema now. In a transaction.
+/// Returns the content of the schema. Runs in a transaction.
 pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
     let sql = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -260,7 +267,7 @@ pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Res
     Ok(judge(&columns))
 }
 
-/// What our `meta` table says; `None` when it is not ours.
+/// Returns what a `meta` table of this crate contains; `None` if it is another application's.
 async fn meta(place: &Place, connection: &mut PgConnection) -> Result<Option<State>, StoreError> {
     let sql = place
         .sql("SELECT key::text, value::text FROM {schema}.meta WHERE key::text IN ('app', 'log_id', 'version')");
@@ -285,7 +292,7 @@ async fn meta(place: &Place, connection: &mut PgConnection) -> Result<Option<Sta
     Ok(app.zip(log_id).zip(version).map(ours))
 }
 
-/// What tables of these names, with these columns and types, are.
+/// Returns what a schema with these tables, columns and types contains.
 fn judge(columns: &[(String, String, String)]) -> State {
     if columns.is_empty() {
         return State::Empty;
@@ -333,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_table_of_postgres_es_is_taken_for_it() {
+    fn only_a_table_with_exactly_the_columns_of_postgres_es_is_recognised_as_its() {
         assert_eq!(judge(&[]), State::Empty);
         assert_eq!(judge(&columns(&STOCK)), State::PostgresEs);
         let named = |columns: &[(String, String, String)]| match judge(columns) {

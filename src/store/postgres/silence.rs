@@ -1,15 +1,15 @@
-//! A connection on which nothing comes any more, although nobody has closed it: a frozen server, a firewall that has
-//! forgotten it, an address that leads elsewhere now.
+//! Detection of dead connections: the server is frozen, a firewall dropped the connection, or the address now leads to
+//! another server.
 //!
-//! The socket tells nothing of that, and sqlx has no way to set keepalives on it. So whoever waits for an answer asks
-//! after [`SILENCE`], on a new connection, whether the server is still at work for it, and again each time that the
-//! same time has passed. If not, or if that is not answered within [`CONNECT`], the connection is given up: 15 seconds
-//! after it fell silent at the latest. A statement that takes long for good reasons takes as long as it needs.
+//! The socket reports none of this, and sqlx cannot set keepalives on it. So a caller that waits for an answer checks after
+//! each [`SILENCE`], on a new connection, whether the server's process for this one still works. If it does not, or if the
+//! check is not answered within [`CONNECT`], the connection is given up: 15 seconds after it fell silent at the latest. A long
+//! statement takes as long as it needs.
 //!
-//! The server looks after its own ends, by `tcp_keepalives_idle` and `tcp_user_timeout`: one that cannot get rid of an
-//! answer ends after [`UNTAKEN`], with its locks.
+//! The server detects dead clients by `tcp_keepalives_idle` and `tcp_user_timeout`: a server process whose answer is not
+//! received ends after [`UNTAKEN`] and releases its locks.
 //!
-//! Behind a pooler nobody knows which of the server's processes it is: there an answer may take [`POOLED`].
+//! Behind a pooler the process of the server is unknown: there an answer may take [`POOLED`].
 
 use std::pin::pin;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 use super::connections::{Connections, Origin};
 use super::place::CONNECT;
 
-/// After so long without an answer it is asked whether the server is still at it.
+/// After this time without an answer, the caller checks whether the server still works.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
-/// How long the server tries to get rid of an answer that is not taken.
+/// How long the server tries to send an answer that is not received.
 const UNTAKEN: Duration = Duration::from_secs(15);
 /// How long an answer may take behind a pooler.
 const POOLED: Duration = Duration::from_secs(60);
 
-/// Nothing came any more, and the server was not at work.
+/// No answer came, and the server does not work on one.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection fell silent: the server does not answer, and does not work on it any more")]
+#[error("the connection fell silent: the server does not answer, and no longer works on the request")]
 pub(super) struct Silent;
 
 impl From<Silent> for sqlx::Error {
@@ -37,7 +37,7 @@ impl From<Silent> for sqlx::Error {
     }
 }
 
-/// Settings with which the server notices clients that are gone.
+/// Settings with which the server detects dead clients.
 pub(super) fn settings() -> [(&'static str, String); 3] {
     [
         ("tcp_keepalives_idle", "10".to_owned()),
@@ -47,7 +47,7 @@ pub(super) fn settings() -> [(&'static str, String); 3] {
 }
 
 impl Connections {
-    /// Waits for what is asked on the connection of this origin. If it falls silent, it must not be used again.
+    /// Waits for an answer on the connection of this origin. After an error the connection must not be used again.
     pub(super) async fn attend<T>(&self, origin: Origin, answer: impl Future<Output = T>) -> Result<T, Silent> {
         let mut answer = pin!(answer);
         let wait = if origin.backend.is_some() { SILENCE } else { POOLED };
@@ -66,7 +66,7 @@ impl Connections {
         }
     }
 
-    /// Whether the server is at work on a connection, or was a moment ago.
+    /// Whether the server's process for a connection works, or did a moment ago.
     async fn is_at_work(&self, origin: Origin) -> bool {
         let Some(backend) = origin.backend else { return false };
         let asked = async {
@@ -78,13 +78,13 @@ impl Connections {
             );
             let row = connection.fetch_one(sql.as_str()).await?;
             let at_work = row.try_get(0)?;
-            // Nothing depends on the farewell.
+            // Closing is only a courtesy to the server.
             let _ = connection.close().await;
             Ok(at_work)
         };
         match tokio::time::timeout(CONNECT, asked).await {
             Ok(Ok(at_work)) => at_work,
-            // It takes no more connections: it is there, and it is asked again.
+            // The server is alive but takes no more connections: check again later.
             Ok(Err(sqlx::Error::Database(error))) => error.code().as_deref() == Some("53300"),
             Ok(Err(_)) | Err(_) => false,
         }

@@ -1,16 +1,16 @@
-//! A database of postgres-es made a store.
+//! Taking over a database of postgres-es as a store.
 //!
-//! The old table stays as it is, under the name `postgres_es_events`; the events are written anew, in one transaction,
-//! with positions, ids, times and digests. Stock rows tell nothing of time: they are recorded now. Their order is that
-//! in which they lie in the table, which is that of their insertion as long as nobody moved them; where that
-//! contradicts the sequences of an aggregate, aggregates follow on each other.
+//! The old table is kept unchanged, under the name `postgres_es_events`. The events are copied, in one transaction, and get
+//! positions, ids, times and digests. Rows of postgres-es have no time: `recorded_at` is the time of the migration. Their
+//! order is the physical order in the table, which is that of their insertion unless rows were moved; where it contradicts
+//! the sequences of an aggregate, the events are ordered by aggregate.
 //!
-//! - The payload `{"NameAdded": {…}}` becomes what is in the variant, byte for byte.
+//! - Of the payload `{"NameAdded": {…}}` the content of the variant is kept, byte for byte.
 //! - The event type `NameAdded` of a `customer` becomes `customer.NameAdded`: a variant declares `was("NameAdded")`, or
 //!   `was("customer.NameAdded")` in an enum of another name.
-//! - The aggregate type `BankAccount` becomes `bank_account`; one that is a kind already stays.
-//! - Metadata that names no actor is kept inside of one that does: the actor is `system:postgres-es`.
-//! - Each event gets a command of its own, with the event's id, and the name `postgres-es`.
+//! - The aggregate type `BankAccount` becomes `bank_account`; one that is valid already stays.
+//! - Metadata without an actor is nested in new metadata with the actor `system:postgres-es`.
+//! - Each event gets a command of its own, with the event's id and the name `postgres-es`.
 
 use std::collections::BTreeMap;
 
@@ -27,32 +27,32 @@ use crate::store::{NewEvent, OpenOptions, StoreError, digest_of};
 
 const DOING: &str = "taking over the events of postgres-es";
 const OLD: &str = "postgres_es_events";
-/// Rows that are in memory at once.
+/// How many rows are in memory at a time.
 const PAGE: usize = 1_000;
-/// Who did what postgres-es recorded without saying who did it.
+/// The actor of events whose metadata names none.
 const ACTOR: &str = "system:postgres-es";
-/// What caused it.
+/// The command of each event.
 const COMMAND: &str = "postgres-es";
 
-/// What [`migrate`] did.
+/// The result of [`migrate`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Migrated {
-    /// How many events got a position.
+    /// The number of events.
     pub events: u64,
-    /// Of how many aggregates.
+    /// The number of aggregates.
     pub aggregates: u64,
-    /// In which order, in words.
+    /// The order of the events, as text.
     pub order: &'static str,
-    /// What event types are called now, by what they were called with postgres-es.
+    /// The new names of event types, by their names with postgres-es.
     pub event_types: BTreeMap<String, String>,
-    /// The table that holds the old rows, unchanged.
+    /// The table of the old rows.
     pub kept: String,
 }
 
-/// Makes a store of a schema that holds the `events` of postgres-es: whole, or not at all.
+/// Turns a schema that holds the `events` of postgres-es into a store, in one transaction.
 ///
 /// # Errors
-/// When there is no such table, a row cannot be read as one of postgres-es, or the database says no.
+/// When there is no such table, a row cannot be read as one of postgres-es, or the database reports an error.
 pub async fn migrate(url: &str, options: OpenOptions) -> Result<Migrated, StoreError> {
     let place = Place::parse(url)?;
     let mut connection = place.connect().await?;
@@ -60,7 +60,9 @@ pub async fn migrate(url: &str, options: OpenOptions) -> Result<Migrated, StoreE
     schema::lock(&place, &mut transaction).await?;
     match schema::inspect(&place, &mut transaction).await? {
         State::PostgresEs => {}
-        State::Ours { .. } => return Err(place.unusable("it is a store already: nothing is to be done".to_owned())),
+        State::Ours { .. } => {
+            return Err(place.unusable("it is a store already: there is nothing to migrate".to_owned()));
+        }
         State::Empty => {
             let reason = "there is no table `events` to migrate: see the URL's database and `?schema=`";
             return Err(place.unusable(reason.to_owned()));
@@ -75,7 +77,14 @@ pub async fn migrate(url: &str, options: OpenOptions) -> Result<Migrated, StoreE
     Ok(migrated)
 }
 
-/// Renames the table, and its indexes with it: their names are wanted.
+/// Returns postgres-es's repository of the rows that [`migrate`] kept, to compare them with the log. The `search_path` of
+/// the pool's connections names the schema.
+#[must_use]
+pub fn kept_events(pool: sqlx::PgPool) -> postgres_es::PostgresEventRepository {
+    postgres_es::PostgresEventRepository::new(pool).with_tables(OLD, "snapshots")
+}
+
+/// Renames the table and its indexes, whose names the store needs.
 async fn set_aside(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
     schema::execute(place, connection, &format!("ALTER TABLE {{schema}}.events RENAME TO {OLD}")).await?;
     let sql = place.sql(&format!(
@@ -95,7 +104,7 @@ async fn set_aside(place: &Place, connection: &mut PgConnection) -> Result<(), S
     Ok(())
 }
 
-/// One number or truth about the old rows.
+/// Returns one value about the old rows.
 async fn ask<T>(place: &Place, connection: &mut PgConnection, sql: &str) -> Result<T, StoreError>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -120,7 +129,7 @@ async fn move_rows(
     )
     .await?;
     if let Some(name) = gap {
-        return Err(place.unusable(format!("the sequences of `{name}` do not count 1, 2, 3 …: events are missing")));
+        return Err(place.unusable(format!("the sequences of `{name}` are not 1, 2, 3 …: events are missing")));
     }
     let physical: bool = ask(
         place,
@@ -203,9 +212,9 @@ impl Old {
 
 struct Migration {
     now: jiff::Timestamp,
-    /// The last one given.
+    /// The last position.
     position: u64,
-    /// What kinds were called, by what they are called now.
+    /// The old names of aggregate types, by their new names.
     kinds: BTreeMap<String, String>,
     event_types: BTreeMap<String, String>,
 }
@@ -284,7 +293,7 @@ impl Rows {
     }
 }
 
-/// `BankAccount` as a kind: `bank_account`.
+/// Returns `BankAccount` in snake case: `bank_account`.
 fn kind(text: &str) -> String {
     let mut kind = String::with_capacity(text.len() + 4);
     let mut last_lower = false;
@@ -298,7 +307,7 @@ fn kind(text: &str) -> String {
     kind
 }
 
-/// What is in the variant, of an enum in serde's default form, byte for byte.
+/// Returns the content of the variant of an enum in serde's default form, byte for byte.
 fn content(payload: &str) -> Result<String, String> {
     if serde_json::from_str::<String>(payload).is_ok() {
         return Ok("{}".to_owned());
@@ -307,21 +316,22 @@ fn content(payload: &str) -> Result<String, String> {
         Ok(tagged) if tagged.len() == 1 => {
             Ok(tagged.into_values().next().map(|content| content.get().to_owned()).unwrap_or_default())
         }
-        _ => Err("its payload is no variant of an enum in serde's default form".to_owned()),
+        _ => Err("its payload is not a variant of an enum in serde's default form".to_owned()),
     }
 }
 
-/// Metadata that names an actor.
+/// Returns metadata that names an actor.
 fn metadata(text: &str) -> Result<String, String> {
     if serde_json::from_str::<Metadata>(text).is_ok() {
         return Ok(text.to_owned());
     }
-    // Read, so that it is known to be whole where it is put.
-    let old: &RawValue = serde_json::from_str(text).map_err(|error| format!("its metadata: {error}"))?;
+    // Parsed to be sure that it is valid JSON.
+    let old: &RawValue =
+        serde_json::from_str(text).map_err(|error| format!("its metadata cannot be read: {error}"))?;
     Ok(format!(r#"{{"actor":"{ACTOR}","postgres_es":{}}}"#, old.get()))
 }
 
-/// A UUIDv7 of this time that rises with the position: 42 bits of it, and 32 of chance.
+/// Returns a UUIDv7 of this time that rises with the position: 42 bits of the position, 32 random bits.
 fn event_id(now: jiff::Timestamp, position: u64) -> Uuid {
     let milliseconds = u128::try_from(now.as_millisecond()).unwrap_or(0);
     let (position, chance) = (u128::from(position), Uuid::new_v4().as_u128() & 0xffff_ffff);

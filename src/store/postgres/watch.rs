@@ -1,4 +1,4 @@
-//! Noticing what other processes append: they say so by NOTIFY, and now and then one looks.
+//! Noticing appends of other processes: by NOTIFY, and by polling.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,43 +9,44 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::connections::Purpose;
-use super::listener::{Heard, Hearing};
+use super::listener::{Notifications, Subscription};
 use super::place::{Place, quoted};
 use super::reader::Reader;
 use crate::events::LogPosition;
 
-/// While it hears, it looks so often all the same: a message may have been lost with a connection.
-const HEARING: Duration = Duration::from_secs(1);
-/// While it does not hear, it looks so often when something has just come …
+/// How often the head is read while notifications arrive: a message may be lost with a connection.
+const LISTENING: Duration = Duration::from_secs(1);
+/// Without notifications, the head is read this often after it has moved …
 const SHORTEST: Duration = Duration::from_millis(20);
-/// … and twice as rarely each time that nothing has, up to this.
+/// … and half as often each time that it has not, down to this.
 const LONGEST: Duration = Duration::from_millis(250);
-/// Others are told so often at most, however many batches there are.
+/// The least time between two notifications to other processes, however many batches there are.
 const GAP: Duration = Duration::from_millis(10);
 
-/// What this process has to say to others: that the log has grown.
+/// Notifies other processes that the log has grown.
 #[derive(Clone, Default)]
 pub(super) struct News(Arc<Notify>);
 
 impl News {
-    /// Returns at once.
+    /// Returns at once; a task sends the notification.
     pub(super) fn spread(&self) {
         self.0.notify_one();
     }
 }
 
-/// The tasks that look and tell, and what is heard. Dropping this ends them.
+/// The tasks that read the head and notify other processes. Dropping this ends them.
 pub(super) struct Watcher {
     tasks: Vec<JoinHandle<()>>,
-    _hearing: Option<Hearing>,
+    _subscription: Option<Subscription>,
 }
 
 impl Watcher {
     pub(super) fn start(place: &Place, reader: Arc<Reader>, head: watch::Sender<LogPosition>, news: News) -> Self {
-        let hearing = place.hear();
-        let heard = hearing.as_ref().map(|hearing| hearing.heard.clone()).unwrap_or_default();
-        let tasks = vec![tokio::spawn(look(reader, head, heard)), tokio::spawn(tell(place.clone(), news))];
-        Self { tasks, _hearing: hearing }
+        let subscription = place.subscribe();
+        let notifications = subscription.as_ref().map(|one| one.notifications.clone()).unwrap_or_default();
+        let poll = tokio::spawn(poll(reader, head, notifications));
+        let tasks = vec![poll, tokio::spawn(send_notifications(place.clone(), news))];
+        Self { tasks, _subscription: subscription }
     }
 
     pub(super) fn stop(&self) {
@@ -59,36 +60,35 @@ impl Drop for Watcher {
     }
 }
 
-/// Looks at the head, whenever something was heard and now and then.
-async fn look(reader: Arc<Reader>, sender: watch::Sender<LogPosition>, heard: Arc<Heard>) {
+/// Reads the head after each notification, and now and then.
+async fn poll(reader: Arc<Reader>, sender: watch::Sender<LogPosition>, notifications: Arc<Notifications>) {
     let mut pause = SHORTEST;
     loop {
-        let hearing = heard.hearing.load(Ordering::SeqCst);
-        let wait = if hearing { HEARING } else { pause };
-        // Either way it is time to look.
-        let _ = tokio::time::timeout(wait, heard.something.notified()).await;
+        let listening = notifications.listening.load(Ordering::SeqCst);
+        let wait = if listening { LISTENING } else { pause };
+        let _ = tokio::time::timeout(wait, notifications.received.notified()).await;
         let before = *sender.borrow();
-        // A failed look is made up for by the next; readers meet the error themselves.
+        // The next round tries again; readers get the error themselves.
         let Ok(new) = reader.head().await else { continue };
-        // One that is lower is older than what was told in the meantime, or else the log is another.
+        // A lower position was read before one published in the meantime, unless the log is another one.
         let moved = sender.send_if_modified(|old| {
-            let news = new != *old && (new.position > old.position || *old == before);
-            if news {
+            let moved = new != *old && (new.position > old.position || *old == before);
+            if moved {
                 *old = new;
             }
-            news
+            moved
         });
         pause = if moved { SHORTEST } else { (pause * 2).min(LONGEST) };
     }
 }
 
-/// Tells other processes: after the commit and on another connection, because a NOTIFY takes a lock that all
-/// databases of the server share, and once for what was appended in the meantime.
-async fn tell(place: Place, news: News) {
+/// Notifies other processes: after the commit and on another connection, because NOTIFY takes a lock that all databases
+/// of the server share; and once for all batches since the last notification.
+async fn send_notifications(place: Place, news: News) {
     let sql = format!("NOTIFY {}", quoted(&place.channel()));
     loop {
         news.0.notified().await;
-        // Not told: they look for themselves.
+        // After an error the others notice by polling.
         if let Ok(mut loan) = place.lend(Purpose::Views).await
             && place.attend(loan.origin(), loan.execute(sql.as_str())).await.is_ok()
         {

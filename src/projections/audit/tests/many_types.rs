@@ -117,6 +117,10 @@ impl ViewSnapshot for Counting {
         self.0.table(table)
     }
 
+    async fn has_table(&mut self, table: &str) -> Result<bool, StoreError> {
+        self.0.has_table(table).await
+    }
+
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         self.1 += 1;
         self.0.query(sql, parameters).await

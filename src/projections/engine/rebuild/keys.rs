@@ -15,7 +15,7 @@ use crate::projections::engine::progress::Progress;
 use crate::projections::engine::write::guarded;
 use crate::projections::fold::{FoldBase, KeyFilter, key_name};
 use crate::projections::indexed_text::indexed;
-use crate::projections::projection::DOCUMENTS;
+use crate::projections::projection::DOCUMENT_TABLE;
 use crate::store::Cell;
 
 /// How many keys are made in one pass over the log.
@@ -110,9 +110,8 @@ impl KeyBuild {
                 let touched = fold.bytes() > 0;
                 let replace = async {
                     if handle.projection.documents() {
-                        let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(DOCUMENTS));
                         let rows = keys.iter().map(|key| vec![Cell::from(&*indexed(key))]).collect();
-                        transaction.execute_many(&sql, rows).await?;
+                        transaction.delete_keys(&DOCUMENT_TABLE, rows).await?;
                     }
                     fold.write(&mut *transaction).await?;
                     for key in &names {

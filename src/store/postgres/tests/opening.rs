@@ -59,6 +59,24 @@ async fn snapshots_of_version_4_are_dropped_and_a_program_of_then_keeps_none_any
     assert!(refused.contains("digest"), "{refused}");
 }
 
+/// An earlier `lock.sql` left it in databases that were taken over from postgres-es.
+#[tokio::test]
+async fn a_constraint_left_over_from_a_takeover_is_dropped() {
+    let bed = Bed::new();
+    let mut raw = bed.raw().await;
+    schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
+    schema::run(&bed.place, &mut raw, 0, 5).await.unwrap();
+    schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+    bed.run("ALTER TABLE {schema}.events ADD CONSTRAINT events_sequence_check1 CHECK (sequence > 0)").await;
+    let constraints =
+        "SELECT count(*) FROM pg_constraint WHERE conrelid = '{schema}.events'::regclass AND contype = 'c'";
+    assert_eq!(bed.number(constraints).await, 1);
+    let store = bed.open().await;
+    assert_eq!(bed.number(constraints).await, 0);
+    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
+    assert_eq!(store.check_integrity().await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn processes_that_start_at_once_make_one_store() {
     let bed = Bed::new();

@@ -1,4 +1,4 @@
-//! Columns of results on their way into cells.
+//! Decoding result columns into cells.
 
 use jiff::civil::{DateTime, date};
 use jiff::{SignedDuration, Timestamp};
@@ -10,10 +10,10 @@ use super::escape;
 use crate::BoxError;
 use crate::store::{Cell, Row};
 
-/// Microseconds from 1970 to 2000, where Postgres's time begins.
+/// Microseconds from 1970 to 2000, the epoch of Postgres.
 const SINCE_1970: i64 = 946_684_800_000_000;
 
-/// The columns of a row, from the one of this number on.
+/// Returns the columns of a row, from the one with the index `from` on.
 pub(super) fn cells(row: &PgRow, from: usize) -> Result<Row, BoxError> {
     (from..row.len()).map(|column| cell(&row.try_get_raw(column)?)).collect()
 }
@@ -47,7 +47,13 @@ fn cell(value: &PgValueRef<'_>) -> Result<Cell, BoxError> {
         2278 => Cell::Null,
         _ => match kind.kind() {
             sqlx::postgres::PgTypeKind::Enum(_) => text(bytes)?,
-            _ => return Err(format!("a column of type {}: cast it, to text say", kind.name()).into()),
+            _ => {
+                return Err(format!(
+                    "columns of type {} are not supported: cast it, for example to text",
+                    kind.name()
+                )
+                .into());
+            }
         },
     })
 }
@@ -56,13 +62,13 @@ fn text(bytes: &[u8]) -> Result<Cell, BoxError> {
     Ok(Cell::Text(std::str::from_utf8(bytes)?.to_owned()))
 }
 
-/// With time zone: an instant, as `2026-01-31T12:00:00.5Z`.
+/// Decodes a `timestamptz`: `2026-01-31T12:00:00.5Z`.
 fn instant(micros: i64) -> Result<Cell, BoxError> {
-    let since = micros.checked_add(SINCE_1970).ok_or("a time beyond reason")?;
+    let since = micros.checked_add(SINCE_1970).ok_or("the time is out of range")?;
     Ok(Cell::Text(Timestamp::from_microsecond(since)?.to_string()))
 }
 
-/// Without: `2026-01-31T12:00:00.5`.
+/// Decodes a `timestamp`: `2026-01-31T12:00:00.5`.
 fn moment(micros: i64) -> Result<Cell, BoxError> {
     let begin: DateTime = date(2000, 1, 1).at(0, 0, 0, 0);
     Ok(Cell::Text(begin.checked_add(SignedDuration::from_micros(micros))?.to_string()))
@@ -73,11 +79,11 @@ fn day(days: i32) -> Result<Cell, BoxError> {
     Ok(Cell::Text(day.to_string()))
 }
 
-/// Digits of base 10,000, the first of weight `weight`. What is declared whole and fits is a whole number (so
-/// is the sum of such a column), the rest a floating-point one, as on SQLite.
+/// Decodes a `numeric`: digits of base 10,000, the first of weight `weight`. One without decimal places that fits becomes an
+/// integer (a sum of integers is of this type), another one a floating-point number, as on SQLite.
 fn numeric(bytes: &[u8]) -> Result<Cell, BoxError> {
     let word = |at: usize| -> Result<i16, BoxError> {
-        let pair = bytes.get(at..at + 2).ok_or("a number that is cut off")?;
+        let pair = bytes.get(at..at + 2).ok_or("the number is truncated")?;
         Ok(i16::from_be_bytes(pair.try_into()?))
     };
     let (digits, weight, sign, scale) = (word(0)?, i32::from(word(2)?), word(4)?.cast_unsigned(), word(6)?);

@@ -1,6 +1,6 @@
-//! Texts with characters that Postgres does not take: U+0000 is stored as U+0001 U+0001, and U+0001 as U+0001 U+0002.
+//! Escaping U+0000, which Postgres does not store: it becomes U+0001 U+0001, and U+0001 becomes U+0001 U+0002.
 //!
-//! The order of texts by their bytes stays, and two texts stay two.
+//! This keeps the order of texts by their bytes, and different texts stay different.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ const MARK: char = '\u{1}';
 const NUL_AFTER_MARK: char = '\u{1}';
 const MARK_AFTER_MARK: char = '\u{2}';
 
-/// The text as it is stored.
+/// Returns the text as it is stored.
 pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains([NUL, MARK]) {
         return Cow::Borrowed(text);
@@ -25,7 +25,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The text that is stored so. A mark before anything else was not written by this crate, and stays as it is.
+/// Returns the text that a stored one stands for. U+0001 before any other character was not written by this crate and is kept.
 pub(super) fn unescaped(stored: &str) -> Cow<'_, str> {
     if !stored.contains(MARK) {
         return Cow::Borrowed(stored);
@@ -54,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_stored_without_nul_in_its_order_and_comes_back(
+        fn escaping_removes_nul_keeps_the_order_and_is_reversible(
             text in "[\\x00\\x01\\x02ä𝄞]{0,12}", other in "[\\x00\\x01\\x02ä𝄞]{0,12}",
         ) {
             let (one, two) = (escaped(&text), escaped(&other));

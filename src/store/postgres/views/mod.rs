@@ -6,34 +6,26 @@
 //! - `states`: snapshots of aggregates
 //! - `transaction`: a projection's transaction, and what is read as of one moment
 //! - `names`: what a generation's tables are called
-//! - `stated`: what a statement says of itself; `statement`: running it, for one row of parameters or many; `bulk` writes them anew for many, by their
-//!   `tokens`
-//! - `types`, `encode`, `decode`: cells in and out; `escape`: texts with characters that Postgres does not take
+//! - `statement`: statements of projections, for one row or many
+//! - `decode`: columns of rows as cells; `escape`: texts with characters that Postgres does not store
 
-mod bulk;
 mod decode;
-mod encode;
 mod escape;
 mod generations;
 mod leases;
 mod names;
-mod stated;
 mod statement;
 mod states;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
-mod tokens;
 mod transaction;
-mod types;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use self::statement::Statements;
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
 use super::connections::{Loan, Origin, Purpose, SNAPSHOTS};
 use super::fault::lost;
@@ -84,7 +76,6 @@ const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annal
 /// The views of a store on Postgres.
 pub(super) struct PostgresViews {
     place: Place,
-    statements: Arc<Statements>,
 }
 
 /// A connection for a statement or two.
@@ -121,12 +112,11 @@ impl Lent {
 impl PostgresViews {
     /// The views in this place, whose tables have been made.
     pub(super) fn open(place: Place) -> Self {
-        let statements = Arc::new(Statements::new(place.clone()));
-        Self { place, statements }
+        Self { place }
     }
 
     fn fault(&self, error: sqlx::Error) -> StoreError {
-        stated::fault(&self.place, DOING, error)
+        statement::fault(&self.place, DOING, error)
     }
 
     /// Waits for what is asked on a connection.
@@ -276,7 +266,7 @@ impl Views for PostgresViews {
             return Ok(None);
         }
         let tables = Tables::of(&self.place, generation_id);
-        Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), self.statements.clone(), tables, open))))
+        Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), tables, open))))
     }
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
@@ -327,7 +317,6 @@ impl Views for PostgresViews {
             {
                 return Ok(Box::new(PostgresViewSnapshot {
                     place: self.place.clone(),
-                    statements: self.statements.clone(),
                     tables: Tables::of(&self.place, &generation_id),
                     head,
                     open: Some(open),

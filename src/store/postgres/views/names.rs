@@ -1,41 +1,30 @@
-//! What a generation's tables are called: `roster_v1_g1_documents`.
+//! The names of a generation's tables: `roster_v1_g1_documents`.
 
 use crate::digest::short_hash;
 use crate::store::GenerationId;
+use crate::store::sql::identifier;
 
-/// Postgres cuts off what is longer, in bytes, without an error.
+/// Postgres truncates longer names, in bytes, without an error.
 const LONGEST: usize = 63;
 /// Leaves room for the name of a table, or for its hash.
 const LONGEST_PREFIX: usize = 44;
+/// `x0` and `x1` begin hashes, `pg_` the names of Postgres itself.
+const RESERVED: [&str; 3] = ["x0", "x1", "pg_"];
 
-/// What the names of all tables of this generation, and of no other, begin with.
+/// Returns the prefix of the names of all tables of this generation, and of no other.
 pub(super) fn prefix(generation_id: &GenerationId) -> String {
     let GenerationId { name, version, generation } = generation_id;
-    let prefix = format!("{}_v{version}_g{generation}_", readable(name));
+    let prefix = format!("{}_v{version}_g{generation}_", identifier(name, &RESERVED, usize::MAX));
     match prefix.len() <= LONGEST_PREFIX {
         true => prefix,
         false => format!("x1{}_g{generation}_", short_hash(&format!("{version} {name}"))),
     }
 }
 
-/// The name, unquoted, of a table or index with this prefix.
+/// Returns the name, not quoted, of a table or index with this prefix.
 pub(super) fn relation(prefix: &str, name: &str) -> String {
     let full = format!("{prefix}{name}");
     if full.len() <= LONGEST { full } else { format!("{prefix}x{}", short_hash(name)) }
-}
-
-/// The projection's name, if it is an identifier that cannot be taken for another's prefix; else its hash.
-fn readable(name: &str) -> String {
-    let identifier = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // `x0` and `x1` begin hashes, `pg_` what is Postgres's own.
-    let like_others = ["x0", "x1", "pg_"].iter().any(|begin| name.starts_with(begin)) || has_version(name);
-    if identifier && !like_others { name.to_owned() } else { format!("x0{}", short_hash(name)) }
-}
-
-/// Whether it holds something like `_v1`.
-fn has_version(name: &str) -> bool {
-    name.match_indices("_v").any(|(at, _)| name[at + 2..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -75,9 +64,9 @@ mod tests {
         assert_eq!(of("roster", 1, 2), "roster_v1_g2_");
     }
 
-    /// Cut off, two names would be one.
+    /// Truncated, two names could become equal.
     #[test]
-    fn names_fit_into_what_postgres_keeps_of_them() {
+    fn names_are_not_longer_than_postgres_allows() {
         let table = "what_an_application_calls_a_table_when_it_wants_to_say_all";
         for prefix in [of("roster", 1, 1), of(&"n".repeat(99), u64::MAX >> 1, 999_999)] {
             let names =

@@ -1,300 +1,276 @@
-//! Statements of projections: cells in and out, one row of parameters or many.
+//! Statements of projections: cells as parameters, one row or many, and rows as cells.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use futures::TryStreamExt;
-use moka::sync::Cache;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Arguments, Executor, PgConnection, Row as _};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo};
+use sqlx::{Arguments, Encode, Executor, PgConnection, Postgres, Type};
 
 use super::super::place::Place;
-use super::bulk::{self, Bulk};
-use super::decode;
-use super::encode::{Many, One};
-use super::stated::{Stated, fault, wrong};
-use super::types::{Kind, Type};
+use super::{DOING, LOCK_WAIT, decode, escape};
 use crate::BoxError;
-use crate::store::{Cell, Row, StoreError};
+use crate::store::{Cell, Column, ColumnType, OnConflict, Row, StoreError, Table, sql};
 
-/// The most that is sent in one statement.
+/// The most that one statement sends.
 const ROWS_AT_ONCE: usize = 10_000;
 const BYTES_AT_ONCE: usize = 4 << 20;
-/// Of so many statements it is known how to run them.
-const KNOWN: u64 = 2_000;
 
-/// Runs statements, and remembers what it had to ask about them.
-pub(super) struct Statements {
-    place: Place,
-    /// The types of a statement's parameters.
-    types: Cache<String, Arc<[Type]>>,
-    /// How a statement takes many rows at once; `None` if it does not.
-    many: Cache<String, Option<Arc<Bulk>>>,
-    answers: Cache<String, Option<Arc<(String, usize)>>>,
+/// Postgres's type `unknown`: the statement decides.
+const UNKNOWN: Oid = Oid(705);
+
+/// Returns the error of a statement.
+pub(super) fn fault(place: &Place, sql: &str, error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("55P03" | "40P01")) => {
+            StoreError::Busy(LOCK_WAIT)
+        }
+        sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => place.fault(DOING, error),
+        sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::Protocol(_) => {
+            sql::fault(sql, error)
+        }
+        _ => place.fault(DOING, error),
+    }
 }
 
-impl Statements {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, types: Cache::new(KNOWN), many: Cache::new(KNOWN), answers: Cache::new(KNOWN) }
-    }
+/// NULL, of the type that the statement wants.
+struct Null;
 
-    fn fault(&self, sql: &str, error: sqlx::Error) -> StoreError {
-        fault(&self.place, sql, error)
+impl Type<Postgres> for Null {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(UNKNOWN)
     }
+}
 
-    /// Asks what types the parameters are of. `PREPARE` in SQL leaves nothing behind on a pooler's connection.
-    async fn types(&self, on: &mut PgConnection, sql: &str, named: usize) -> Result<Arc<[Type]>, StoreError> {
-        if named == 0 {
-            return Ok(Arc::from([]));
-        }
-        if let Some(types) = self.types.get(sql) {
-            return Ok(types);
-        }
-        let ask = format!(
-            "PREPARE annals_asked AS {}\n; SELECT parameter_types::oid[]::text FROM pg_catalog.pg_prepared_statements \
-             WHERE name = 'annals_asked'; DEALLOCATE annals_asked",
-            sql.trim_end().trim_end_matches(';')
-        );
-        let row = on.fetch_one(ask.as_str()).await.map_err(|error| self.fault(sql, error))?;
-        let told: String = row.try_get(0).map_err(|error| self.fault(sql, error))?;
-        let numbers = told.trim_matches(['{', '}']).split(',').map(str::parse::<u32>);
-        let types: Arc<[Type]> = numbers
-            .map(|number| number.map(Type::of))
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(sql, error))?;
-        if types.len() != named {
-            return Err(wrong(sql, format!("it names {named} parameters, Postgres sees {}", types.len())));
-        }
-        self.types.insert(sql.to_owned(), types.clone());
-        Ok(types)
+impl Encode<'_, Postgres> for Null {
+    fn encode_by_ref(&self, _: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Ok(IsNull::Yes)
     }
+}
 
-    /// Whether the database takes a statement that was written anew; if not, the transaction goes on all the same.
-    async fn takes(&self, on: &mut PgConnection, sql: &str, types: &[Type]) -> Result<bool, StoreError> {
-        let names: Vec<String> = types.iter().map(|known| format!("{}[]", known.name)).collect();
-        let ask = format!(
-            "SAVEPOINT annals_asked; PREPARE annals_asked ({}) AS {sql}\n; DEALLOCATE annals_asked; \
-             RELEASE SAVEPOINT annals_asked",
-            names.join(", ")
-        );
-        match on.execute(ask.as_str()).await {
-            Ok(_) => return Ok(true),
-            Err(sqlx::Error::Database(error)) => tracing::debug!(sql, %error, "run row by row"),
-            Err(error) => return Err(self.fault(sql, error)),
-        }
-        const BACK: &str = "ROLLBACK TO SAVEPOINT annals_asked; RELEASE SAVEPOINT annals_asked";
-        on.execute(BACK).await.map_err(|error| self.fault(sql, error))?;
-        Ok(false)
+/// Binds each cell as its own type. The text is the statement with these types behind it: a connection keeps the types
+/// that a text was first prepared with.
+fn bind(sql: &str, parameters: &[Cell]) -> Result<(String, PgArguments), StoreError> {
+    let (mut text, mut arguments) = (format!("{sql}\n--"), PgArguments::default());
+    for cell in parameters {
+        let (name, added) = match cell {
+            Cell::Null => (" null", arguments.add(Null)),
+            Cell::Integer(number) => (" bigint", arguments.add(*number)),
+            Cell::Real(number) => (" float8", arguments.add(*number)),
+            Cell::Text(text) => (" text", arguments.add(escape::escaped(text))),
+            Cell::Bytes(bytes) => (" bytea", arguments.add(bytes.as_slice())),
+        };
+        added.map_err(|error| sql::fault(sql, error))?;
+        text.push_str(name);
     }
+    Ok((text, arguments))
+}
 
-    fn one(&self, sql: &str, types: &[Type], parameters: &Row) -> Result<PgArguments, StoreError> {
-        let mut arguments = PgArguments::default();
-        for (number, (kind, cell)) in types.iter().zip(parameters).enumerate() {
-            arguments
-                .add(One(*kind, cell))
-                .map_err(|error| wrong(sql, format!("parameter ${}: {error}", number + 1)))?;
-        }
-        Ok(arguments)
+async fn run(
+    place: &Place,
+    on: &mut PgConnection,
+    sql: &str,
+    arguments: PgArguments,
+    keep: bool,
+) -> Result<u64, StoreError> {
+    let done = on.execute(sqlx::query_with(sql, arguments).persistent(keep && !place.pooler())).await;
+    Ok(done.map_err(|error| fault(place, sql, error))?.rows_affected())
+}
+
+async fn fetch(
+    place: &Place,
+    on: &mut PgConnection,
+    sql: &str,
+    arguments: PgArguments,
+    mut take: impl FnMut(&PgRow) -> Result<(), BoxError> + Send,
+) -> Result<(), StoreError> {
+    let mut rows = on.fetch(sqlx::query_with(sql, arguments).persistent(!place.pooler()));
+    while let Some(row) = rows.try_next().await.map_err(|error| fault(place, sql, error))? {
+        take(&row).map_err(|error| sql::fault(sql, error))?;
     }
+    Ok(())
+}
 
-    fn arrays(&self, sql: &str, types: &[Type], rows: &[Row]) -> Result<PgArguments, StoreError> {
-        let mut arguments = PgArguments::default();
-        for (column, kind) in types.iter().enumerate() {
-            arguments
-                .add(Many { kind: *kind, rows, column })
-                .map_err(|error| wrong(sql, format!("parameter ${}: {error}", column + 1)))?;
-        }
-        Ok(arguments)
-    }
+/// Runs a statement; returns how many rows it changed.
+pub(super) async fn execute(
+    place: &Place,
+    on: &mut PgConnection,
+    sql: &str,
+    parameters: &[Cell],
+) -> Result<u64, StoreError> {
+    sql::check(sql)?;
+    let (text, arguments) = bind(sql, parameters)?;
+    // A statement without parameters is mostly run once.
+    run(place, on, &text, arguments, !parameters.is_empty()).await
+}
 
-    async fn run(&self, on: &mut PgConnection, sql: &str, arguments: PgArguments) -> Result<u64, StoreError> {
-        // What is run without parameters is mostly run once.
-        let keep = !self.place.pooler() && arguments.len() > 0;
-        let done = on.execute(sqlx::query_with(sql, arguments).persistent(keep)).await;
-        Ok(done.map_err(|error| self.fault(sql, error))?.rows_affected())
-    }
-
-    async fn fetch(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        arguments: PgArguments,
-        mut take: impl FnMut(&PgRow) -> Result<(), BoxError> + Send,
-    ) -> Result<(), StoreError> {
-        let mut rows = on.fetch(sqlx::query_with(sql, arguments).persistent(!self.place.pooler()));
-        while let Some(row) = rows.try_next().await.map_err(|error| self.fault(sql, error))? {
-            take(&row).map_err(|error| wrong(sql, error))?;
-        }
+/// Runs a query.
+pub(super) async fn query(
+    place: &Place,
+    on: &mut PgConnection,
+    sql: &str,
+    parameters: &[Cell],
+) -> Result<Vec<Row>, StoreError> {
+    sql::check(sql)?;
+    let (text, arguments) = bind(sql, parameters)?;
+    let mut found = Vec::new();
+    let take = |row: &PgRow| {
+        found.push(decode::cells(row, 0)?);
         Ok(())
-    }
+    };
+    fetch(place, on, &text, arguments, take).await?;
+    Ok(found)
+}
 
-    pub(super) async fn execute(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        parameters: &Row,
-    ) -> Result<u64, StoreError> {
-        let Stated { sql, rows, named } = &Stated::of(sql, std::slice::from_ref(parameters))?;
-        let types = self.types(on, sql, *named).await?;
-        self.run(on, sql, self.one(sql, &types, &rows[0])?).await
+/// Inserts rows into the table called `name`.
+pub(super) async fn insert(
+    place: &Place,
+    on: &mut PgConnection,
+    (name, table): (&str, &Table),
+    rows: &[Row],
+    conflict: OnConflict,
+) -> Result<(), StoreError> {
+    let columns: Vec<&Column> = table.columns.iter().collect();
+    let sql = table.insert_sql(name, &format!("SELECT * FROM {}", unnest(&columns)), conflict);
+    check_lengths(&sql, rows, columns.len())?;
+    let last = (conflict == OnConflict::Replace).then(|| last_of_each_key(table, rows));
+    let rows = last.as_deref().unwrap_or(rows);
+    for rows in pieces(rows) {
+        run(place, on, &sql, arrays(&sql, &columns, rows)?, true).await?;
     }
+    Ok(())
+}
 
-    pub(super) async fn query(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        parameters: &Row,
-    ) -> Result<Vec<Row>, StoreError> {
-        let Stated { sql, rows, named } = &Stated::of(sql, std::slice::from_ref(parameters))?;
-        let types = self.types(on, sql, *named).await?;
-        let mut found = Vec::new();
+/// Deletes the rows with these keys from the table called `name`.
+pub(super) async fn delete(
+    place: &Place,
+    on: &mut PgConnection,
+    (name, table): (&str, &Table),
+    keys: &[Row],
+) -> Result<(), StoreError> {
+    let columns = columns_of(table, table.key)?;
+    let using = format!(" USING {} AS k ({})", unnest(&columns), aliases(columns.len()));
+    let sql = table.delete_sql(name, &using, alias);
+    check_lengths(&sql, keys, columns.len())?;
+    for keys in pieces(keys) {
+        run(place, on, &sql, arrays(&sql, &columns, keys)?, true).await?;
+    }
+    Ok(())
+}
+
+/// Selects the row of each key from the table called `name`.
+pub(super) async fn select(
+    place: &Place,
+    on: &mut PgConnection,
+    (name, table): (&str, &Table),
+    by: &[&str],
+    selected: &[&str],
+    keys: &[Row],
+) -> Result<Vec<Option<Row>>, StoreError> {
+    let columns = columns_of(table, by)?;
+    let sql = format!(
+        "SELECT k.n, f.* FROM {} WITH ORDINALITY AS k ({}, n) CROSS JOIN LATERAL ({}) AS f",
+        unnest(&columns),
+        aliases(columns.len()),
+        table.select_sql(name, by, selected, alias)
+    );
+    check_lengths(&sql, keys, columns.len())?;
+    let mut found: Vec<Option<Row>> = vec![None; keys.len()];
+    let mut before = 0;
+    for keys in pieces(keys) {
+        let answers = &mut found[before..before + keys.len()];
         let take = |row: &PgRow| {
-            found.push(decode::cells(row, 0)?);
+            let number: i64 = sqlx::Row::try_get(row, 0)?;
+            let answer = usize::try_from(number - 1).ok().and_then(|index| answers.get_mut(index));
+            *answer.ok_or("a row of no key")? = Some(decode::cells(row, 1)?);
             Ok(())
         };
-        self.fetch(on, sql, self.one(sql, &types, &rows[0])?, take).await?;
-        Ok(found)
+        fetch(place, on, &sql, arrays(&sql, &columns, keys)?, take).await?;
+        before += keys.len();
     }
-
-    pub(super) async fn execute_many(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        rows: &[Row],
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let Stated { sql, rows, named } = &Stated::of(sql, rows)?;
-        let types = self.types(on, sql, *named).await?;
-        let bulk = if rows.len() > 1 { self.bulk(on, sql, &types).await? } else { None };
-        let Some(bulk) = bulk else {
-            for row in rows.iter() {
-                self.run(on, sql, self.one(sql, &types, row)?).await?;
-            }
-            return Ok(());
-        };
-        let mut rest: &[Row] = rows;
-        while !rest.is_empty() {
-            let (chunk, after) = rest.split_at(at_once(rest, &bulk.unique));
-            self.run(on, &bulk.sql, self.arrays(sql, &types, chunk)?).await?;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    async fn bulk(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        types: &[Type],
-    ) -> Result<Option<Arc<Bulk>>, StoreError> {
-        if let Some(known) = self.many.get(sql) {
-            return Ok(known);
-        }
-        let exact = |bulk: &Bulk| bulk.unique.iter().all(|column| types[*column].is_exact());
-        let bulk = match can_be_rows(types) {
-            true => bulk::execute_many(sql, types.len()).filter(exact),
-            false => None,
-        };
-        let bulk = match bulk {
-            Some(bulk) if self.takes(on, &bulk.sql, types).await? => Some(Arc::new(bulk)),
-            _ => None,
-        };
-        self.many.insert(sql.to_owned(), bulk.clone());
-        Ok(bulk)
-    }
-
-    pub(super) async fn query_many(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        rows: &[Row],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Stated { sql, rows, named } = &Stated::of(sql, rows)?;
-        let types = self.types(on, sql, *named).await?;
-        let mut found: Vec<Vec<Row>> = vec![Vec::new(); rows.len()];
-        let bulk = if rows.len() > 1 { self.answers(on, sql, &types).await? } else { None };
-        let Some(bulk) = bulk else {
-            for (row, found) in rows.iter().zip(&mut found) {
-                let take = |row: &PgRow| {
-                    found.push(decode::cells(row, 0)?);
-                    Ok(())
-                };
-                self.fetch(on, sql, self.one(sql, &types, row)?, take).await?;
-            }
-            return Ok(found);
-        };
-        let (bulk, before) = &*bulk;
-        let mut done = 0;
-        while done < rows.len() {
-            let chunk = &rows[done..done + at_once(&rows[done..], &[])];
-            let answers = &mut found[done..done + chunk.len()];
-            let take = |row: &PgRow| {
-                let number: i64 = row.try_get(0)?;
-                let answer = usize::try_from(number - 1).ok().and_then(|index| answers.get_mut(index));
-                answer.ok_or("an answer to no question")?.push(decode::cells(row, *before)?);
-                Ok(())
-            };
-            self.fetch(on, bulk, self.arrays(sql, &types, chunk)?, take).await?;
-            done += chunk.len();
-        }
-        Ok(found)
-    }
-
-    async fn answers(
-        &self,
-        on: &mut PgConnection,
-        sql: &str,
-        types: &[Type],
-    ) -> Result<Option<Arc<(String, usize)>>, StoreError> {
-        if let Some(known) = self.answers.get(sql) {
-            return Ok(known);
-        }
-        let bulk = if can_be_rows(types) { bulk::query_many(sql, types.len()) } else { None };
-        let bulk = match bulk {
-            Some(bulk) if self.takes(on, &bulk.0, types).await? => Some(Arc::new(bulk)),
-            _ => None,
-        };
-        self.answers.insert(sql.to_owned(), bulk.clone());
-        Ok(bulk)
-    }
+    Ok(found)
 }
 
-fn can_be_rows(types: &[Type]) -> bool {
-    !types.is_empty() && types.iter().all(|known| known.kind != Kind::Other)
-}
-
-/// How many of the rows go into one statement: not too many, not too large, and no two that are alike in `unique`.
-fn at_once(rows: &[Row], unique: &[usize]) -> usize {
-    #[derive(PartialEq, Eq, Hash)]
-    enum Part<'r> {
-        Null,
-        Integer(i64),
-        Text(&'r str),
-        Bytes(&'r [u8]),
-        Real(u64),
-    }
-    let part = |cell| match cell {
-        &Cell::Null => Part::Null,
-        &Cell::Integer(number) => Part::Integer(number),
-        &Cell::Real(number) => Part::Real(number.to_bits()),
-        Cell::Text(text) => Part::Text(text),
-        Cell::Bytes(bytes) => Part::Bytes(bytes),
+fn columns_of<'t>(table: &'t Table, names: &[&str]) -> Result<Vec<&'t Column>, StoreError> {
+    let column = |name: &&str| {
+        table.column(name).ok_or_else(|| sql::fault(table.name, format!("the table has no column `{name}`")))
     };
-    let mut seen: HashSet<Vec<Part<'_>>> = HashSet::new();
-    let mut bytes = 0;
-    for (index, row) in rows.iter().enumerate().take(ROWS_AT_ONCE) {
-        bytes += row.iter().map(size).sum::<usize>();
-        let again = !unique.is_empty() && !seen.insert(unique.iter().map(|column| part(&row[*column])).collect());
-        if index > 0 && (again || bytes > BYTES_AT_ONCE) {
-            return index;
-        }
+    names.iter().map(column).collect()
+}
+
+/// `UNNEST($1::bigint[], $2::text[])`
+fn unnest(columns: &[&Column]) -> String {
+    let arrays = (1..).zip(columns).map(|(n, column)| format!("${n}::{}[]", type_name(column.column_type)));
+    format!("UNNEST({})", arrays.collect::<Vec<_>>().join(", "))
+}
+
+/// The name of a column of `k`, which holds the keys.
+fn alias(number: usize) -> String {
+    format!("k.c{number}")
+}
+
+fn aliases(columns: usize) -> String {
+    (1..=columns).map(|number| format!("c{number}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The type of a column, as it is called in SQL.
+pub(super) fn type_name(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Integer => "bigint",
+        ColumnType::Real => "double precision",
+        ColumnType::Text => "text",
+        ColumnType::Bytes => "bytea",
     }
-    rows.len().min(ROWS_AT_ONCE)
+}
+
+fn check_lengths(sql: &str, rows: &[Row], columns: usize) -> Result<(), StoreError> {
+    match rows.iter().find(|row| row.len() != columns) {
+        Some(row) => Err(sql::fault(sql, format!("it takes {columns} values a row, a row has {}", row.len()))),
+        None => Ok(()),
+    }
+}
+
+/// A value of one column, apart from every other value of that column.
+#[derive(PartialEq, Eq, Hash)]
+enum KeyPart<'r> {
+    Null,
+    Number(u64),
+    Bytes(&'r [u8]),
+}
+
+/// The last row of each key: an upsert may not meet a row twice.
+fn last_of_each_key(table: &Table, rows: &[Row]) -> Vec<Row> {
+    let part = |cell| match cell {
+        &Cell::Null => KeyPart::Null,
+        &Cell::Integer(number) => KeyPart::Number(number.cast_unsigned()),
+        &Cell::Real(number) => KeyPart::Number(number.to_bits()),
+        Cell::Text(text) => KeyPart::Bytes(text.as_bytes()),
+        Cell::Bytes(bytes) => KeyPart::Bytes(bytes),
+    };
+    let mut last: HashMap<Vec<KeyPart<'_>>, usize> = HashMap::with_capacity(rows.len());
+    for (number, row) in rows.iter().enumerate() {
+        last.insert(table.key_of(row).into_iter().map(part).collect(), number);
+    }
+    let mut kept: Vec<usize> = last.into_values().collect();
+    kept.sort_unstable();
+    kept.into_iter().map(|number| rows[number].clone()).collect()
+}
+
+/// The rows in pieces of what one statement sends.
+fn pieces(mut rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |row: &&Row| {
+            bytes += row.iter().map(size).sum::<usize>();
+            bytes <= BYTES_AT_ONCE
+        };
+        let length = rows.iter().take(ROWS_AT_ONCE).take_while(fits).count().max(1).min(rows.len());
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn size(cell: &Cell) -> usize {
@@ -303,5 +279,58 @@ fn size(cell: &Cell) -> usize {
         Cell::Integer(_) | Cell::Real(_) => 12,
         Cell::Text(text) => text.len() + 4,
         Cell::Bytes(bytes) => bytes.len() + 4,
+    }
+}
+
+/// One array for each column.
+fn arrays(sql: &str, columns: &[&Column], rows: &[Row]) -> Result<PgArguments, StoreError> {
+    let mut arguments = PgArguments::default();
+    for (index, column) in columns.iter().enumerate() {
+        let cells = rows.iter().map(|row| &row[index]);
+        let added = match column.column_type {
+            ColumnType::Integer => array(&mut arguments, cells, |cell| cell.integer()),
+            ColumnType::Real => array(&mut arguments, cells, |cell| match cell {
+                Cell::Real(number) => Some(*number),
+                Cell::Integer(number) => Some(*number as f64),
+                _ => None,
+            }),
+            ColumnType::Text => array(&mut arguments, cells, |cell| cell.text().map(escape::escaped)),
+            ColumnType::Bytes => array(&mut arguments, cells, |cell| match cell {
+                Cell::Bytes(bytes) => Some(bytes.as_slice()),
+                _ => None,
+            }),
+        };
+        added.map_err(|error| sql::fault(sql, format!("column `{}`: {error}", column.name)))?;
+    }
+    Ok(arguments)
+}
+
+/// Adds the values of one column. `value` returns `None` for a cell of another type.
+fn array<'r, T>(
+    arguments: &mut PgArguments,
+    cells: impl Iterator<Item = &'r Cell>,
+    value: impl Fn(&'r Cell) -> Option<T>,
+) -> Result<(), BoxDynError>
+where
+    Vec<Option<T>>: Encode<'r, Postgres> + Type<Postgres>,
+    T: 'r,
+{
+    let mut values = Vec::new();
+    for cell in cells {
+        values.push(match cell {
+            Cell::Null => None,
+            cell => Some(value(cell).ok_or_else(|| format!("it takes no {}", kind(cell)))?),
+        });
+    }
+    arguments.add(values)
+}
+
+fn kind(cell: &Cell) -> &'static str {
+    match cell {
+        Cell::Null => "NULL",
+        Cell::Integer(_) => "whole number",
+        Cell::Real(_) => "floating-point number",
+        Cell::Text(_) => "text",
+        Cell::Bytes(_) => "bytes",
     }
 }

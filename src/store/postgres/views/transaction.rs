@@ -1,7 +1,5 @@
 //! A projection's transaction, and what is read as of one moment.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use sqlx::Executor;
 use tokio::sync::OwnedSemaphorePermit;
@@ -9,10 +7,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::connections::Origin;
 use super::super::place::{Place, quoted};
 use super::super::transaction::Open;
-use super::statement::Statements;
-use super::{DOING, names};
+use super::{DOING, names, statement};
 use crate::events::LogPosition;
-use crate::store::{Dialect, GenerationId, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::{
+    ColumnType, Dialect, GenerationId, Index, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot,
+};
 
 /// The tables of one generation.
 #[derive(Clone)]
@@ -38,7 +37,6 @@ impl Tables {
 
 pub(super) struct PostgresTransaction {
     place: Place,
-    statements: Arc<Statements>,
     tables: Tables,
     /// Away while a statement runs; gone for good if its caller stopped waiting for it.
     open: Option<Open>,
@@ -47,59 +45,112 @@ pub(super) struct PostgresTransaction {
 }
 
 impl PostgresTransaction {
-    pub(super) fn new(place: Place, statements: Arc<Statements>, tables: Tables, open: Open) -> Self {
-        Self { place, statements, tables, open: Some(open), doubtful: false }
+    pub(super) fn new(place: Place, tables: Tables, open: Open) -> Self {
+        Self { place, tables, open: Some(open), doubtful: false }
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {
         self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))
     }
 
-    fn put<T>(&mut self, open: Open, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Takes the connection back after a statement, unless the server fell silent.
+    fn put<T>(&mut self, open: Open, attended: Result<Result<T, StoreError>, StoreError>) -> Result<T, StoreError> {
+        let result = attended?;
         self.open = Some(open);
         self.doubtful |= result.is_err();
         result
+    }
+
+    /// Runs a statement of the store's own making.
+    async fn define(&mut self, sql: String) -> Result<(), StoreError> {
+        self.execute(&sql, Vec::new()).await.map(drop)
     }
 }
 
 #[async_trait]
 impl Transaction for PostgresTransaction {
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres
-    }
-
     fn table(&self, table: &str) -> String {
         self.tables.table(table)
     }
 
-    fn index(&self, index: &str) -> String {
-        self.tables.index(index)
+    async fn create_table(&mut self, table: &Table) -> Result<(), StoreError> {
+        let type_name = |column_type| match column_type {
+            ColumnType::Text => "text COLLATE \"C\"",
+            other => statement::type_name(other),
+        };
+        let (name, definitions) = (self.table(table.name), table.definitions(type_name));
+        self.define(format!("CREATE TABLE IF NOT EXISTS {name} ({definitions})")).await?;
+        // To try to compress bytes takes longer than to write them.
+        let bytes = table.columns.iter().filter(|column| column.column_type == ColumnType::Bytes);
+        let alter = bytes.map(|column| format!("ALTER COLUMN {} SET STORAGE EXTERNAL", quoted(column.name)));
+        match alter.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => Ok(()),
+            alter => self.define(format!("ALTER TABLE {name} {alter}")).await,
+        }
+    }
+
+    async fn add_key(&mut self, table: &Table) -> Result<(), StoreError> {
+        let key = Index::new(format!("{}_key", table.name), table.key);
+        self.create_index(table, &key.unique()).await
+    }
+
+    async fn create_index(&mut self, table: &Table, index: &Index) -> Result<(), StoreError> {
+        let (name, table) = (self.tables.index(&index.name), self.table(table.name));
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        self.define(format!("CREATE {unique}INDEX IF NOT EXISTS {name} ON {table} {}", index.definition())).await
+    }
+
+    async fn insert_rows(&mut self, table: &Table, rows: Vec<Row>, conflict: OnConflict) -> Result<(), StoreError> {
+        let name = self.table(table.name);
+        let mut open = self.take()?;
+        let done = attend(
+            &self.place,
+            open.origin(),
+            statement::insert(&self.place, &mut open, (&name, table), &rows, conflict),
+        )
+        .await;
+        self.put(open, done)
+    }
+
+    async fn delete_keys(&mut self, table: &Table, keys: Vec<Row>) -> Result<(), StoreError> {
+        let name = self.table(table.name);
+        let mut open = self.take()?;
+        let done =
+            attend(&self.place, open.origin(), statement::delete(&self.place, &mut open, (&name, table), &keys))
+                .await;
+        self.put(open, done)
+    }
+
+    async fn select_by_keys(
+        &mut self,
+        table: &Table,
+        by: &[&str],
+        columns: &[&str],
+        keys: Vec<Row>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        let name = self.table(table.name);
+        let mut open = self.take()?;
+        let done = attend(
+            &self.place,
+            open.origin(),
+            statement::select(&self.place, &mut open, (&name, table), by, columns, &keys),
+        )
+        .await;
+        self.put(open, done)
     }
 
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError> {
         let mut open = self.take()?;
-        let result =
-            attend(&self.place, open.origin(), self.statements.execute(&mut open, sql, &parameters)).await?;
-        self.put(open, result)
-    }
-
-    async fn execute_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<(), StoreError> {
-        let mut open = self.take()?;
-        let result =
-            attend(&self.place, open.origin(), self.statements.execute_many(&mut open, sql, &rows)).await?;
-        self.put(open, result)
+        let done =
+            attend(&self.place, open.origin(), statement::execute(&self.place, &mut open, sql, &parameters)).await;
+        self.put(open, done)
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let mut open = self.take()?;
-        let result = attend(&self.place, open.origin(), self.statements.query(&mut open, sql, &parameters)).await?;
-        self.put(open, result)
-    }
-
-    async fn query_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<Vec<Vec<Row>>, StoreError> {
-        let mut open = self.take()?;
-        let result = attend(&self.place, open.origin(), self.statements.query_many(&mut open, sql, &rows)).await?;
-        self.put(open, result)
+        let done =
+            attend(&self.place, open.origin(), statement::query(&self.place, &mut open, sql, &parameters)).await;
+        self.put(open, done)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
@@ -130,7 +181,6 @@ async fn still_sound(open: &mut Open) -> Result<(), sqlx::Error> {
 
 pub(super) struct PostgresViewSnapshot {
     pub(super) place: Place,
-    pub(super) statements: Arc<Statements>,
     pub(super) tables: Tables,
     pub(super) head: LogPosition,
     pub(super) open: Option<Open>,
@@ -152,10 +202,17 @@ impl ViewSnapshot for PostgresViewSnapshot {
         self.tables.table(table)
     }
 
+    async fn has_table(&mut self, table: &str) -> Result<bool, StoreError> {
+        let name = self.table(table).as_str().into();
+        Ok(!self.query("SELECT 1 WHERE to_regclass($1) IS NOT NULL", vec![name]).await?.is_empty())
+    }
+
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let mut open =
             self.open.take().ok_or_else(|| StoreError::failed("reading the views", "the snapshot was given up"))?;
-        let result = attend(&self.place, open.origin(), self.statements.query(&mut open, sql, &parameters)).await?;
+        let origin = open.origin();
+        let result =
+            attend(&self.place, origin, statement::query(&self.place, &mut open, sql, &parameters)).await?;
         self.open = Some(open);
         result
     }

@@ -1,35 +1,20 @@
-//! What a generation's tables are called: `roster_v1_g1_documents`.
+//! The names of a generation's tables: `roster_v1_g1_documents`.
 
-use crate::digest::short_hash;
 use crate::store::GenerationId;
+use crate::store::sql::identifier;
 
+/// The longest name of a projection that is in the names of its tables, in bytes.
 const LONGEST: usize = 48;
 
-/// What the names of all tables of this generation, and of no other, begin with.
+/// Returns the prefix of the names of all tables of this generation, and of no other.
 pub(super) fn prefix(generation_id: &GenerationId) -> String {
-    format!("{}_v{}_g{}_", readable(&generation_id.name), generation_id.version, generation_id.generation)
+    let GenerationId { name, version, generation } = generation_id;
+    format!("{}_v{version}_g{generation}_", identifier(name, &["sqlite", "x0"], LONGEST))
 }
 
-/// The quoted name of a table with this prefix.
+/// Returns the quoted name of a table with this prefix.
 pub(super) fn table(prefix: &str, table: &str) -> String {
     format!("\"{prefix}{}\"", table.replace('"', "\"\""))
-}
-
-/// The projection's name, if it is an identifier that cannot be taken for another's prefix; else its hash.
-fn readable(name: &str) -> String {
-    let identifier = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        && name.len() <= LONGEST;
-    let like_ours = name.starts_with("sqlite") || name.starts_with("x0") || has_version(name);
-    if identifier && !like_ours {
-        return name.to_owned();
-    }
-    format!("x0{}", short_hash(name))
-}
-
-/// Whether it holds something like `_v1`.
-fn has_version(name: &str) -> bool {
-    name.match_indices("_v").any(|(at, _)| name[at + 2..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use crate::BoxError;
+use crate::store::sql::{check, fault};
 use crate::store::{Cell, Row, StoreError};
-
-const DOING: &str = "a statement of a projection";
 
 /// A statement, and for each of its placeholders which parameter it takes.
 pub(super) struct Statement<'c> {
@@ -14,27 +13,10 @@ pub(super) struct Statement<'c> {
     places: Vec<usize>,
 }
 
-fn fault(sql: &str, error: impl Into<BoxError>) -> StoreError {
-    #[derive(Debug, thiserror::Error)]
-    #[error("{sql}")]
-    struct Sql {
-        sql: String,
-        source: BoxError,
-    }
-    StoreError::Database { doing: DOING, source: Sql { sql: sql.to_owned(), source: error.into() }.into() }
-}
-
 impl<'c> Statement<'c> {
     pub(super) fn prepare(connection: &'c Connection, sql: &str) -> Result<Self, StoreError> {
+        check(sql)?;
         one_statement(connection, sql)?;
-        if let Some(word) = of_the_owner(sql) {
-            return Err(fault(
-                sql,
-                format!(
-                    "{word} would have ended the transaction or changed its connection: leave that to its owner"
-                ),
-            ));
-        }
         let statement = connection.prepare_cached(sql).map_err(|error| fault(sql, error))?;
         let places = (1..=statement.parameter_count())
             .map(|index| {
@@ -96,29 +78,6 @@ fn one_statement(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The statement's first word, if it is of those that begin or end transactions or change the connection. What follows
-/// `COMMIT` would be written without the checkpoint.
-fn of_the_owner(sql: &str) -> Option<String> {
-    const OWNERS: [&str; 10] =
-        ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "PRAGMA", "VACUUM"];
-    let word: String = after_comments(sql).chars().take_while(char::is_ascii_alphabetic).collect();
-    let word = word.to_ascii_uppercase();
-    OWNERS.contains(&word.as_str()).then_some(word)
-}
-
-fn after_comments(mut sql: &str) -> &str {
-    loop {
-        sql = sql.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ';');
-        sql = if let Some(comment) = sql.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, rest)| rest)
-        } else if let Some(comment) = sql.strip_prefix("/*") {
-            comment.split_once("*/").map_or("", |(_, rest)| rest)
-        } else {
-            return sql;
-        };
-    }
-}
-
 impl ToSql for Cell {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
@@ -139,22 +98,4 @@ fn cell(value: ValueRef<'_>) -> Result<Cell, BoxError> {
         ValueRef::Text(text) => Cell::Text(std::str::from_utf8(text)?.to_owned()),
         ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_begins_or_ends_a_transaction_is_seen_behind_comments() {
-        for sql in
-            ["COMMIT", " end;", "/* x */ -- y\n rollback", ";BEGIN", "--\n/**/savepoint a", "Pragma x", "commit--"]
-        {
-            assert!(of_the_owner(sql).is_some(), "{sql}");
-        }
-        for sql in ["", "INSERT INTO t VALUES ('COMMIT')", "SELECT 1 -- COMMIT", "endings", "/* COMMIT", "\"end\""]
-        {
-            assert_eq!(of_the_owner(sql), None, "{sql}");
-        }
-    }
 }

@@ -12,7 +12,10 @@ use super::file::ViewsFile;
 use super::statement::Statement;
 use super::{DOING, generations, names};
 use crate::events::LogPosition;
-use crate::store::{Dialect, Row, StoreError, Transaction, ViewSnapshot};
+use crate::store::table::parameter;
+use crate::store::{
+    Cell, ColumnType, Dialect, Index, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot,
+};
 
 /// How often a transaction waits for another process's, each time as long as a connection waits for a lock.
 const TRIES: u32 = 3;
@@ -90,20 +93,99 @@ impl SqliteTransaction {
         self.open = Some(open);
         result
     }
+
+    async fn execute_each(&mut self, sql: String, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.run(move |connection| {
+            let mut statement = Statement::prepare(connection, &sql)?;
+            rows.iter().try_for_each(|row| statement.execute(&sql, row).map(drop))
+        })
+        .await
+    }
+}
+
+/// Whether rows are known by a number of SQLite's own. A key of one integer column is that number.
+fn has_row_ids(table: &Table) -> bool {
+    let integer = |name: &&str| table.column(name).is_some_and(|column| column.column_type == ColumnType::Integer);
+    matches!(table.key, [] | [_]) && table.key.iter().all(integer)
+}
+
+fn create_table(name: &str, table: &Table) -> String {
+    let type_name = |column_type| match column_type {
+        ColumnType::Integer => "INTEGER",
+        ColumnType::Real => "REAL",
+        ColumnType::Text => "TEXT",
+        ColumnType::Bytes => "BLOB",
+    };
+    // Without them a table is its own index, which takes half the space.
+    let end = if has_row_ids(table) { "" } else { " WITHOUT ROWID" };
+    format!("CREATE TABLE IF NOT EXISTS {name} ({}){end}", table.definitions(type_name))
 }
 
 #[async_trait]
 impl Transaction for SqliteTransaction {
-    fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
-    }
-
     fn table(&self, table: &str) -> String {
         names::table(&self.prefix, table)
     }
 
-    fn index(&self, index: &str) -> String {
-        names::table(&self.prefix, index)
+    async fn create_table(&mut self, table: &Table) -> Result<(), StoreError> {
+        let sql = create_table(&self.table(table.name), table);
+        self.execute(&sql, Vec::new()).await.map(drop)
+    }
+
+    /// Writes the rows to a table that is its own index, in the order of the key.
+    async fn add_key(&mut self, table: &Table) -> Result<(), StoreError> {
+        const KEYS: &str = "SELECT count(*) FROM pragma_table_info($1) WHERE pk > 0";
+        let named = Cell::Text(format!("{}{}", self.prefix, table.name));
+        if self.query(KEYS, vec![named]).await? != [vec![Cell::Integer(0)]] {
+            return Ok(());
+        }
+        let (name, ordered) = (self.table(table.name), self.table(&format!("{}_ordered", table.name)));
+        for sql in [
+            create_table(&ordered, table),
+            format!("INSERT INTO {ordered} SELECT * FROM {name} ORDER BY {}", table.key_list()),
+            format!("DROP TABLE {name}"),
+            format!("ALTER TABLE {ordered} RENAME TO {name}"),
+        ] {
+            self.execute(&sql, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_index(&mut self, table: &Table, index: &Index) -> Result<(), StoreError> {
+        let mut index = index.clone();
+        // The number of the row is the end of each of its indexes.
+        if !index.unique && has_row_ids(table) && index.columns.last() == table.key.first() {
+            index.columns.pop();
+        }
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        let (name, table) = (self.table(&index.name), self.table(table.name));
+        let sql = format!("CREATE {unique}INDEX IF NOT EXISTS {name} ON {table} {}", index.definition());
+        self.execute(&sql, Vec::new()).await.map(drop)
+    }
+
+    async fn insert_rows(&mut self, table: &Table, rows: Vec<Row>, conflict: OnConflict) -> Result<(), StoreError> {
+        let sql = table.insert_sql(&self.table(table.name), &table.values(), conflict);
+        self.execute_each(sql, rows).await
+    }
+
+    async fn delete_keys(&mut self, table: &Table, keys: Vec<Row>) -> Result<(), StoreError> {
+        let sql = table.delete_sql(&self.table(table.name), "", parameter);
+        self.execute_each(sql, keys).await
+    }
+
+    async fn select_by_keys(
+        &mut self,
+        table: &Table,
+        by: &[&str],
+        columns: &[&str],
+        keys: Vec<Row>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        let sql = table.select_sql(&self.table(table.name), by, columns, parameter);
+        self.run(move |connection| {
+            let mut statement = Statement::prepare(connection, &sql)?;
+            keys.iter().map(|key| Ok(statement.query(&sql, key)?.into_iter().next())).collect()
+        })
+        .await
     }
 
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError> {
@@ -111,27 +193,9 @@ impl Transaction for SqliteTransaction {
         self.run(move |connection| Statement::prepare(connection, &sql)?.execute(&sql, &parameters)).await
     }
 
-    async fn execute_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<(), StoreError> {
-        let sql = sql.to_owned();
-        self.run(move |connection| {
-            let mut statement = Statement::prepare(connection, &sql)?;
-            rows.iter().try_for_each(|row| statement.execute(&sql, row).map(drop))
-        })
-        .await
-    }
-
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let sql = sql.to_owned();
         self.run(move |connection| Statement::prepare(connection, &sql)?.query(&sql, &parameters)).await
-    }
-
-    async fn query_many(&mut self, sql: &str, rows: Vec<Row>) -> Result<Vec<Vec<Row>>, StoreError> {
-        let sql = sql.to_owned();
-        self.run(move |connection| {
-            let mut statement = Statement::prepare(connection, &sql)?;
-            rows.iter().map(|row| statement.query(&sql, row)).collect()
-        })
-        .await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
@@ -170,6 +234,12 @@ impl ViewSnapshot for SqliteViewSnapshot {
 
     fn table(&self, table: &str) -> String {
         names::table(&self.prefix, table)
+    }
+
+    async fn has_table(&mut self, table: &str) -> Result<bool, StoreError> {
+        const FIND: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1";
+        let name = Cell::Text(format!("{}{table}", self.prefix));
+        Ok(!self.query(FIND, vec![name]).await?.is_empty())
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {

@@ -48,7 +48,7 @@ async fn columns_of_all_kinds_become_cells() {
 }
 
 #[tokio::test]
-async fn cells_are_bound_as_what_the_statement_wants_and_null_everywhere() {
+async fn cells_are_bound_as_their_own_types_and_null_as_any() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -57,7 +57,7 @@ async fn cells_are_bound_as_what_the_statement_wants_and_null_everywhere() {
         ["text", "bigint", "integer", "smallint", "float8", "boolean", "bytea", "jsonb", "uuid", "numeric"];
     let list = columns.map(|kind| format!("{kind}_ {kind}")).join(", ");
     transaction.execute(&format!("CREATE TABLE {table} ({list}, stamp timestamptz)"), vec![]).await.unwrap();
-    let places = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10::bigint, $11::text::timestamptz";
+    let places = "$1, $2, $3, $4, $5, $6::int::boolean, $7, $8::jsonb, $9::uuid, $10, $11::timestamptz";
     let insert = format!("INSERT INTO {table} VALUES ({places})");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let full: Row = vec![
@@ -74,9 +74,9 @@ async fn cells_are_bound_as_what_the_statement_wants_and_null_everywhere() {
         "2026-01-31T11:00:00Z".into(),
     ];
     let empty: Row = vec![Cell::Null; 11];
-    transaction.execute(&insert, full.clone()).await.unwrap();
-    transaction.execute(&insert, empty.clone()).await.unwrap();
-    transaction.execute_many(&insert, vec![full.clone(), empty.clone()]).await.unwrap();
+    for row in [&empty, &full, &empty, &full] {
+        transaction.execute(&insert, row.clone()).await.unwrap();
+    }
     let rows = transaction.query(&format!("SELECT * FROM {table} ORDER BY 1, ctid"), vec![]).await.unwrap();
     assert_eq!(rows, [full.clone(), full, empty.clone(), empty]);
     let found = transaction.query("SELECT $1::text, $2 + 1, $1 IS NULL", vec![Cell::Null, Cell::Integer(1)]).await;
@@ -84,30 +84,25 @@ async fn cells_are_bound_as_what_the_statement_wants_and_null_everywhere() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_with_the_parameters_number() {
+async fn a_parameter_that_does_not_fit_is_refused() {
     let schema = Schema::new().await;
     let views = schema.views();
-    let mut transaction = open(&views).await;
-    let table = transaction.table("kinds");
-    let create = format!("CREATE TABLE {table} (note text, small smallint, exact numeric)");
-    transaction.execute(&create, vec![]).await.unwrap();
-    for (columns, row, words) in [
-        ("small, note", vec![Cell::Integer(1), Cell::Integer(1)], "parameter $2: a whole number does not go"),
-        ("note, small", vec!["x".into(), "1".into()], "parameter $2: a text does not go"),
-        ("note, small", vec!["x".into(), Cell::Integer(40_000)], "parameter $2: out of range"),
-        ("note, exact", vec!["x".into(), Cell::Integer(1)], "cast it"),
-        ("note, small", vec!["x".into()], "it names 2 parameters, 1 were given"),
+    for (columns, row) in [
+        ("small, note", vec![Cell::Integer(1), Cell::Bytes(vec![1])]),
+        ("note, small", vec!["x".into(), "12345678".into()]),
+        ("note, small", vec!["x".into(), Cell::Integer(40_000)]),
+        ("note, small", vec!["x".into()]),
     ] {
+        let mut transaction = open(&views).await;
+        let table = transaction.table("kinds");
+        transaction.execute(&format!("CREATE TABLE {table} (note text, small smallint)"), vec![]).await.unwrap();
         let insert = format!("INSERT INTO {table} ({columns}) VALUES ($1, $2)");
-        let one = transaction.execute(&insert, row.clone()).await.unwrap_err();
-        let many = transaction.execute_many(&insert, vec![row.clone(), row]).await.unwrap_err();
-        for error in [one, many] {
-            assert!(format!("{error:?}").contains(words), "{words}: {error:?}");
+        let fitting = vec!["x".into(), Cell::Integer(1)];
+        if columns.starts_with("note") {
+            transaction.execute(&insert, fitting).await.unwrap();
         }
+        transaction.execute(&insert, row.clone()).await.expect_err(&format!("{columns} {row:?}"));
     }
-    // None of this reached the database: the transaction is sound.
-    transaction.execute(&format!("INSERT INTO {table} (note) VALUES ($1)"), vec!["x".into()]).await.unwrap();
-    transaction.commit().await.unwrap();
 }
 
 #[tokio::test]
@@ -115,11 +110,15 @@ async fn several_statements_and_the_end_of_the_transaction_are_refused() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
-    for sql in ["SELECT 1; SELECT 2", "COMMIT", "rollback", "/* x */ BEGIN", "", " ; ", "SET search_path = x"] {
+    for sql in ["COMMIT", "rollback", "/* x */ BEGIN", "", " ; ", "SET search_path = x"] {
         assert!(transaction.execute(sql, vec![]).await.is_err(), "{sql}");
     }
     assert_eq!(transaction.query("SELECT ';' ; -- ;", vec![]).await.unwrap(), [vec![Cell::from(";")]]);
     let found = transaction.query("SELECT $1::text;", vec!["a".into()]).await.unwrap();
     assert_eq!(found, [vec![Cell::from("a")]]);
     transaction.commit().await.unwrap();
+    let mut transaction = open(&views).await;
+    let error = transaction.execute("SELECT 1; SELECT 2", vec![]).await.unwrap_err();
+    assert!(format!("{error:?}").contains("multiple commands"), "{error:?}");
+    transaction.commit().await.unwrap_err();
 }

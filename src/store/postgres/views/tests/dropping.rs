@@ -1,18 +1,18 @@
 //! The tables of a generation go when nobody reads them, and no earlier.
 
 use super::*;
-use crate::store::Cell;
+use crate::store::{Cell, Column, Index, Table};
+
+const DOCUMENTS: Table = Table::new("documents", &[Column::text("key")], &[]);
 
 async fn set_up(views: &PostgresViews, generation_id: &GenerationId, key: &str) {
     let mut transaction = begin(views, generation_id, LogPosition::default(), head(1)).await;
     let (table, view) = (transaction.table("documents"), transaction.table("keys"));
-    let index = transaction.index("documents_key");
-    for sql in [
-        format!("CREATE TABLE {table} (key TEXT)"),
-        format!("CREATE INDEX {index} ON {table} (key)"),
-        format!("CREATE VIEW {view} AS SELECT key FROM {table}"),
-        format!("INSERT INTO {table} VALUES ('{key}')"),
-    ] {
+    transaction.create_table(&DOCUMENTS).await.expect("a table");
+    transaction.create_index(&DOCUMENTS, &Index::new("documents_key", &["key"])).await.expect("an index");
+    for sql in
+        [format!("CREATE VIEW {view} AS SELECT key FROM {table}"), format!("INSERT INTO {table} VALUES ('{key}')")]
+    {
         transaction.execute(&sql, vec![]).await.expect("a statement");
     }
     transaction.commit().await.expect("a commit");

@@ -182,6 +182,7 @@ cases! {
     a_checkpoint_moved_by_another_process_fences_off_the_transaction,
     placeholders_are_bound_by_their_numbers,
     rows_are_written_and_read_in_bulk,
+    a_table_gets_its_key_once_it_is_filled,
     the_error_of_a_failed_statement_contains_it,
     a_rebuild_is_made_beside_the_live_generation_and_then_switched,
     a_rebuild_behind_the_live_generation_is_not_switched,
