@@ -1,4 +1,4 @@
-//! The [`Views`] trait: where projections keep their tables and checkpoints.
+//! The [`Views`] trait: tables and checkpoints of projections.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ pub enum Dialect {
     Postgres,
 }
 
-/// A value in a column.
+/// A value of a column or a parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// NULL.
     Null,
-    /// A whole number.
+    /// An integer.
     Integer(i64),
     /// A floating-point number.
     Real(f64),
-    /// Any text. Postgres takes no U+0000 in it: there SQL sees U+0000 as U+0001 U+0001, and U+0001 as U+0001 U+0002,
-    /// which keeps their order; what comes back is as it was.
+    /// Any text. Postgres does not store U+0000: there SQL sees U+0000 as U+0001 U+0001, and U+0001 as U+0001 U+0002, which
+    /// keeps the order of texts; a query returns the text as it was written.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -39,7 +39,7 @@ pub enum Cell {
 pub type Row = Vec<Cell>;
 
 impl Cell {
-    /// The whole number in it, if it is one.
+    /// Returns the integer, if it is one.
     #[must_use]
     pub fn integer(&self) -> Option<i64> {
         match self {
@@ -48,7 +48,7 @@ impl Cell {
         }
     }
 
-    /// The text in it, if it is one.
+    /// Returns the text, if it is one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -65,7 +65,7 @@ impl From<i64> for Cell {
 }
 
 impl From<u64> for Cell {
-    /// Positions and counts: what does not fit is the largest that does.
+    /// Converts positions and counts; a number beyond `i64` becomes the largest one.
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
     }
@@ -83,59 +83,59 @@ impl From<String> for Cell {
     }
 }
 
-/// One generation of one projection: what a rebuild makes anew.
+/// A generation of a projection. Each rebuild makes another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GenerationId {
     /// The projection's name.
     pub name: String,
     /// The projection's version.
     pub version: u64,
-    /// 1 for the first, then one more for each rebuild.
+    /// The number of the generation: 1, then one more for each rebuild.
     pub generation: u64,
 }
 
-/// What a note about a projection is about.
+/// The subject of a note about a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoteKind {
-    /// Why it stopped.
+    /// Why the projection stopped.
     Stop,
-    /// How far its rebuild is.
+    /// The progress of its rebuild.
     Rebuild,
 }
 
-/// A generation, and how far it is.
+/// A generation with its checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationInfo {
-    /// Which one.
+    /// Its projection, version and number.
     pub id: GenerationId,
     /// Its checkpoint.
     pub head: LogPosition,
-    /// Whether it is the one that is read.
+    /// Whether readers use it.
     pub live: bool,
-    /// Who leads its projection now, if anybody does.
+    /// The process that leads its projection, if there is one.
     pub leader: Option<Uuid>,
 }
 
-/// Where projections keep what they make: tables by generation, checkpoints, status.
+/// Tables of projections by generation, their checkpoints, notes and leases.
 ///
-/// Checkpoint and effect are committed in one transaction, and the checkpoint is the fence: a transaction begins
-/// by moving it from the place where its writer believes it is, and is refused if it is elsewhere.
+/// Checkpoint and effect are committed in one transaction, and the checkpoint is the fence: a transaction begins by moving it
+/// from the position at which its writer believes it is, and is refused if it is at another one.
 #[async_trait]
 pub trait Views: Send + Sync + 'static {
-    /// The generation of this projection that is read, and how far it is: made at 0 if it is not there.
+    /// Returns the live generation of this projection and its checkpoint. Creates one at 0 if there is none.
     ///
     /// # Errors
     /// When the store cannot be used.
     async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError>;
 
-    /// How far an instance is; `None` when there is no such generation (any more).
+    /// Returns the checkpoint of a generation; `None` if there is no such generation.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError>;
 
-    /// Begins a transaction that takes `instance` from one checkpoint to the next; `None` when its checkpoint is not
-    /// (any more) at `from`: somebody else moved it, or it was dropped.
+    /// Begins a transaction that moves the checkpoint of a generation; `None` if the checkpoint is not at `from`: another
+    /// process moved it, or the generation was dropped.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -146,14 +146,14 @@ pub trait Views: Send + Sync + 'static {
         to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError>;
 
-    /// A new generation at 0 for a rebuild, or the one that an earlier rebuild left behind.
+    /// Creates a generation at 0 for a rebuild, or returns the one that an earlier rebuild left.
     ///
     /// # Errors
     /// When the store cannot be used.
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError>;
 
-    /// Makes `shadow` the generation that is read, if it is at least as far as the live one, and drops the others
-    /// of the same name and version. Answers whether it did.
+    /// Makes `shadow` the live generation, if its checkpoint is not behind the live one's, and drops the others of the same
+    /// name and version. Returns whether it did.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -165,13 +165,13 @@ pub trait Views: Send + Sync + 'static {
     /// When the store cannot be used.
     async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError>;
 
-    /// What the live generation holds, as of one moment.
+    /// Opens a snapshot of the live generation, as of one moment.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError>;
 
-    /// Keeps or clears a text about the projection that every process may read.
+    /// Stores or clears a text about the projection for all processes.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -183,20 +183,20 @@ pub trait Views: Send + Sync + 'static {
         note: Option<String>,
     ) -> Result<(), StoreError>;
 
-    /// The text that [`Views::set_note`] keeps.
+    /// Returns the text that [`Views::set_note`] stored.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError>;
 
-    /// Says that the process `owner` is there and wants to run these projections (name and version); answers which of
-    /// them it leads, for `term` from now by the store's own clock. Called again well before that, it renews.
+    /// Announces that the process `owner` is alive and wants to run these projections (name and version). Returns those that
+    /// it leads, for `term` from now by the store's own clock. Calling it again before that renews the leases.
     ///
-    /// One owner leads a projection at a time. Leases are shared out evenly among the owners that want them: who
-    /// holds more than its share gets fewer at its next call, the rest becomes free then. An owner not heard of for its
-    /// term is dead, and what it led is free.
+    /// A projection has one leader at a time. Leases are shared evenly among the owners that want them: an owner with more
+    /// than its share gets fewer at its next call, which frees the rest. An owner that does not call for its term is dead, and
+    /// its leases are free.
     ///
-    /// A lease only saves work. That no event counts twice is the checkpoint's doing: see [`Views::begin`].
+    /// A lease only saves work. The checkpoint ensures that no event counts twice: see [`Views::begin`].
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -207,21 +207,21 @@ pub trait Views: Send + Sync + 'static {
         term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// Lets go of all that `owner` leads: others may take it at once.
+    /// Releases all leases of `owner`: others may acquire them at once.
     ///
     /// # Errors
     /// When the store cannot be used.
     async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError>;
 
-    /// All generations of all projections and versions, used by this program or not, ordered by name, version and
+    /// Returns all generations of all projections and versions, used by this program or not, ordered by name, version and
     /// generation.
     ///
     /// # Errors
     /// When the store cannot be read.
     async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError>;
 
-    /// Drops a version of a projection: all its generations with their tables, its notes and its lease. `false`, and
-    /// nothing is dropped, while an owner's lease on it has not run out.
+    /// Drops a version of a projection: all its generations with their tables, its notes and its leases. Returns `false`
+    /// and drops nothing while a lease on it is valid.
     ///
     /// # Errors
     /// When the store cannot be used.

@@ -1,4 +1,4 @@
-//! The rows of `projections`: generations and their checkpoints. Each function runs in the caller's transaction.
+//! Generations and their checkpoints, in the table `projections`. Each function runs in the caller's transaction.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row as _};
@@ -12,13 +12,13 @@ use crate::store::{GenerationId, GenerationInfo, NoteKind};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// How long the tables of a generation that was read stay after the switch: who found it to be live has then long
-/// said that it reads it.
+/// How long the tables of a formerly live generation remain after the switch: within it a reader that found it live has
+/// taken its lock.
 const LINGER: &str = "interval '10 seconds'";
 
 const COLUMNS: &str = "SELECT name, version, generation, position, event_id FROM {schema}.projections ";
 
-/// What readers share, and who drops the tables has alone: a number made from the generation's name.
+/// The advisory lock of a generation: readers share it, and the process that drops the tables takes it exclusively.
 const KEY: &str = "hashtextextended(format('annals %s %s %s %s', $1::text, p.name, p.version, p.generation), 0)";
 
 fn generation(row: &PgRow) -> Result<(GenerationId, LogPosition)> {
@@ -30,7 +30,7 @@ fn generation(row: &PgRow) -> Result<(GenerationId, LogPosition)> {
     Ok((generation_id, LogPosition { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
 }
 
-/// Every version has its bigint, and back.
+/// Converts a version to the bigint that stands for it.
 pub(super) fn signed(number: u64) -> i64 {
     number.cast_signed()
 }
@@ -39,7 +39,7 @@ pub(super) fn unsigned(number: i64) -> u64 {
     number.cast_unsigned()
 }
 
-/// A statement of this module.
+/// Builds a query with its values.
 macro_rules! ask {
     ($place:expr, $sql:expr $(, $value:expr)* $(,)?) => {{
         // The text outlives the query.
@@ -49,7 +49,7 @@ macro_rules! ask {
 }
 pub(super) use ask;
 
-/// The generation that is read.
+/// Returns the live generation.
 pub(super) async fn live(
     place: &Place,
     on: &mut PgConnection,
@@ -60,7 +60,7 @@ pub(super) async fn live(
     ask!(place, &sql, name, signed(version)).fetch_optional(on).await?.as_ref().map(generation).transpose()
 }
 
-/// The generation that is read, for one who reads it: its tables stay until the transaction ends.
+/// Returns the live generation for a reader, and keeps its tables until the transaction ends.
 pub(super) async fn live_to_read(
     place: &Place,
     on: &mut PgConnection,
@@ -75,7 +75,7 @@ pub(super) async fn live_to_read(
     asked.fetch_optional(on).await?.as_ref().map(generation).transpose()
 }
 
-/// The generation that is read, made if there is none.
+/// Returns the live generation. Creates one if there is none.
 pub(super) async fn ensure_live(
     place: &Place,
     on: &mut PgConnection,
@@ -88,7 +88,7 @@ pub(super) async fn ensure_live(
     insert(place, on, name, version, true).await
 }
 
-/// A generation of the next number.
+/// Creates a generation with the next number.
 async fn insert(
     place: &Place,
     on: &mut PgConnection,
@@ -96,7 +96,7 @@ async fn insert(
     version: u64,
     live: bool,
 ) -> Result<(GenerationId, LogPosition)> {
-    // The number of a generation whose tables are not yet gone is not given again.
+    // The number of a generation whose tables still exist is not used again.
     let sql = place.sql(
         "INSERT INTO {schema}.projections (name, version, generation, live, position, event_id) \
          SELECT $1, $2, coalesce(max(generation), 0) + 1, $3, 0, $4 FROM {schema}.projections \
@@ -119,7 +119,7 @@ pub(super) async fn checkpoint(
     Ok(found.as_ref().map(generation).transpose()?.map(|(_, head)| head))
 }
 
-/// Moves the checkpoint, if it is where the writer believes it is: the fence.
+/// Moves the checkpoint, if it is at the expected position: the fence.
 pub(super) async fn advance(
     place: &Place,
     on: &mut PgConnection,
@@ -145,7 +145,7 @@ pub(super) async fn advance(
     Ok(asked.execute(on).await?.rows_affected() == 1)
 }
 
-/// What an earlier rebuild left behind, or a new generation.
+/// Returns the generation that an earlier rebuild left, or creates one.
 pub(super) async fn shadow(
     place: &Place,
     on: &mut PgConnection,
@@ -162,10 +162,10 @@ pub(super) async fn shadow(
     }
 }
 
-/// False: it is not there, or not as far as the live one.
+/// Makes a generation live. Returns `false` if there is none, or it is behind the live one.
 pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &GenerationId) -> Result<bool> {
     let GenerationId { name, version, generation: number } = shadow;
-    // All rows are locked: nobody moves a checkpoint until this is done.
+    // Locks all rows, so that no checkpoint moves meanwhile.
     let sql = place.sql(
         "SELECT generation, position, live FROM {schema}.projections \
          WHERE name = $1 AND version = $2 AND doomed IS NULL ORDER BY generation FOR UPDATE",
@@ -199,8 +199,12 @@ pub(super) async fn switch(place: &Place, on: &mut PgConnection, shadow: &Genera
     Ok(true)
 }
 
-/// False: it is live.
-pub(super) async fn doom(place: &Place, on: &mut PgConnection, generation_id: &GenerationId) -> Result<bool> {
+/// Marks a generation for dropping. Returns `false` if it is live.
+pub(super) async fn mark_dropped(
+    place: &Place,
+    on: &mut PgConnection,
+    generation_id: &GenerationId,
+) -> Result<bool> {
     if live(place, on, &generation_id.name, generation_id.version)
         .await?
         .is_some_and(|(live, _)| live == *generation_id)
@@ -216,8 +220,8 @@ pub(super) async fn doom(place: &Place, on: &mut PgConnection, generation_id: &G
     Ok(true)
 }
 
-/// Dooms all generations of a version, and clears its notes.
-pub(super) async fn doom_all(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<()> {
+/// Marks all generations of a version for dropping, and clears its notes.
+pub(super) async fn mark_all_dropped(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<()> {
     let doom = place.sql(&format!(
         "UPDATE {{schema}}.projections SET live = false, \
          doomed = clock_timestamp() + CASE WHEN live THEN {LINGER} ELSE interval '0' END \
@@ -228,15 +232,15 @@ pub(super) async fn doom_all(place: &Place, on: &mut PgConnection, name: &str, v
     ask!(place, &clear, name, signed(version)).execute(on).await.map(drop)
 }
 
-/// The generations whose time has come.
-pub(super) async fn doomed(place: &Place, on: &mut PgConnection) -> Result<Vec<GenerationId>> {
+/// Returns the generations that may be dropped now.
+pub(super) async fn droppable(place: &Place, on: &mut PgConnection) -> Result<Vec<GenerationId>> {
     let sql = place.sql(&format!("{COLUMNS} WHERE doomed <= clock_timestamp() ORDER BY name, version, generation"));
     let rows = ask!(place, &sql).fetch_all(on).await?;
     rows.iter().map(|row| generation(row).map(|(generation_id, _)| generation_id)).collect()
 }
 
-/// Drops the tables and the row of a generation; false, and nothing is done, while somebody reads it or another drops
-/// it.
+/// Drops the tables and the row of a generation. Returns `false` and does nothing while it has readers or another process
+/// drops it.
 pub(super) async fn drop_tables(
     place: &Place,
     on: &mut PgConnection,
@@ -268,7 +272,7 @@ pub(super) async fn drop_tables(
     }
     for (kind, tables) in ["VIEW", "MATERIALIZED VIEW", "TABLE"].into_iter().zip(by_kind) {
         if !tables.is_empty() {
-            // In one statement, so that they may refer to each other.
+            // In one statement, because they may refer to each other.
             let drop = format!("DROP {kind} IF EXISTS {}", tables.join(", "));
             on.execute(drop.as_str()).await?;
         }
@@ -278,7 +282,7 @@ pub(super) async fn drop_tables(
     Ok(true)
 }
 
-/// The tables of all generations that belong to another role than this.
+/// Returns the tables of all generations that another role owns.
 pub(in super::super) async fn tables_of_others(
     place: &Place,
     on: &mut PgConnection,
@@ -308,14 +312,14 @@ pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Gene
          WHERE p.doomed IS NULL ORDER BY p.name, p.version, p.generation",
     ));
     let rows = ask!(place, &sql).fetch_all(on).await?;
-    let told = rows.iter().map(|row| {
+    let all = rows.iter().map(|row| {
         let (generation_id, head) = generation(row)?;
         Ok(GenerationInfo { id: generation_id, head, live: row.try_get(5)?, leader: row.try_get(6)? })
     });
-    told.collect()
+    all.collect()
 }
 
-/// What the column `about` says.
+/// Returns the value of the column `about`.
 fn word(about: NoteKind) -> &'static str {
     match about {
         NoteKind::Stop => "stop",
@@ -336,7 +340,7 @@ pub(super) async fn set_note(
         }
         None => "DELETE FROM {schema}.notes WHERE name = $1 AND version = $2 AND about = $3 AND $4::text IS NULL",
     });
-    // Postgres keeps no NUL.
+    // Postgres does not store NUL.
     let note = note.map(|note| note.replace('\0', "\u{fffd}"));
     ask!(place, &sql, name, signed(version), word(about), note).execute(on).await.map(drop)
 }

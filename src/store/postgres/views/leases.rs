@@ -1,5 +1,4 @@
-//! Who leads which projection, by the database's clock. Each function runs in a transaction that no other of its kind
-//! runs beside.
+//! Leases of projections, by the database's clock. Each function runs in a transaction that excludes all others of its kind.
 
 use std::time::Duration;
 
@@ -12,12 +11,11 @@ use crate::store::LeaseAssignment;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// No lease ends later than this from now: one that does was written when the server's clock was ahead, or by a server
-/// whose clock was, and nobody knows when it would run out. It counts for nothing.
-/// ([`Views::acquire_leases`](crate::store::Views::acquire_leases) takes no longer term.)
+/// The latest end of a valid lease: a later one was written while the server's clock, or another server's, was ahead, and is
+/// ignored. ([`Views::acquire_leases`](crate::store::Views::acquire_leases) accepts no longer term.)
 pub(super) const LATEST: &str = "(clock_timestamp() + interval '1 minute')";
 
-/// Renews what `owner` wants, then takes what falls to it and lets go of what is beyond its share.
+/// Renews the leases that `owner` wants, acquires those assigned to it and releases those beyond its share.
 pub(super) async fn acquire(
     place: &Place,
     on: &mut PgConnection,
@@ -61,7 +59,7 @@ pub(super) async fn release(place: &Place, on: &mut PgConnection, owner: Uuid) -
     ask!(place, &sql, owner).execute(on).await.map(drop)
 }
 
-/// Whether anybody that is alive wants it.
+/// Whether a live owner wants the projection.
 pub(super) async fn is_wanted(place: &Place, on: &mut PgConnection, name: &str, version: u64) -> Result<bool> {
     let sql = place.sql(&format!(
         "SELECT EXISTS (SELECT 1 FROM {{schema}}.leases WHERE name = $1 AND version = $2 \

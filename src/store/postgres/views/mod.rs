@@ -1,13 +1,14 @@
-//! The views: checkpoints, the tables of projections, snapshots of aggregates.
+//! Views on Postgres: checkpoints, tables of projections, snapshots of aggregates.
 //!
 //! ## Layout
-//! - `generations`: which generation is read, which is being built; making, switching and dropping them
-//! - `leases`: who leads which projection
+//! - `generations`: generations and their checkpoints: creating, switching and dropping them
+//! - `leases`: the leader of each projection
 //! - `states`: snapshots of aggregates
-//! - `transaction`: a projection's transaction, and what is read as of one moment
-//! - `names`: what a generation's tables are called
+//! - `transaction`: a projection's transaction, and a snapshot for reading
+//! - `names`: the names of a generation's tables
 //! - `statement`: statements of projections, for one row or many
-//! - `decode`: columns of rows as cells; `escape`: texts with characters that Postgres does not store
+//! - `decode`: result columns as cells
+//! - `escape`: texts with characters that Postgres does not store
 
 mod decode;
 mod escape;
@@ -40,37 +41,37 @@ const DOING: &str = "working on the views";
 
 pub(super) use self::generations::tables_of_others;
 
-/// What makes the tables, with `{schema}` for the quoted schema.
+/// Creates the tables, with `{schema}` for the quoted schema.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
-/// What gives snapshots their digest.
+/// Adds the digest to snapshots.
 pub(super) const SNAPSHOT_DIGESTS: &str = include_str!("snapshots.sql");
 
 /// How long a statement waits for a lock that another process holds.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How often something is begun. With the first connection that turns out to be dead, all as old as it are replaced.
+/// How often beginning is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
 
-/// A projection's transaction. A leader that stops in the middle (SIGSTOP, a machine that is put to sleep) loses it, so
-/// that its successor can go on. Plans are made for the tables as they are now, not as they were when they were empty.
+/// Begins a projection's transaction. A leader that is suspended in the middle (SIGSTOP, a machine put to sleep) loses it, so
+/// that its successor can continue. Each statement is planned for the present size of the tables.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL plan_cache_mode = force_custom_plan; \
      SET LOCAL jit = off";
 
-/// A short one of the store's own.
+/// Begins a short transaction of the store.
 const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// One that drops tables: it holds up nobody for long.
+/// Begins a transaction that drops tables. It gives up soon, so that readers do not wait behind it.
 const BEGIN_DROP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// Pages are read from views: down an index, as far as the page goes. A bitmap would be made of all that matches first,
-/// and is what the planner prefers on a table that nobody has analysed, where it thinks that little does.
+/// Begins a transaction that reads views. A page reads along an index and stops at its end; a bitmap scan would find all
+/// matching rows first, and the planner prefers it on a table that was never analysed, where it expects few.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; SET LOCAL enable_bitmapscan = off";
 
-/// Whoever changes which generations there are, or who leads, is alone in that.
+/// Locks generations and leases against changes by other transactions.
 const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annals views %s', $1::text), 0))";
 
 /// The views of a store on Postgres.
@@ -78,10 +79,10 @@ pub(super) struct PostgresViews {
     place: Place,
 }
 
-/// A connection for a statement or two.
+/// A connection for one or two statements.
 enum Lent {
     Connection(Loan),
-    /// Behind a pooler a connection is one's own in a transaction alone.
+    /// Behind a pooler only a transaction keeps its connection.
     Transaction(Open),
 }
 
@@ -100,7 +101,7 @@ impl Lent {
         }
     }
 
-    /// All was answered: others may use it.
+    /// Returns the connection to the pool. All statements were answered.
     fn give_back(self) {
         match self {
             Self::Connection(connection) => connection.give_back(),
@@ -110,7 +111,7 @@ impl Lent {
 }
 
 impl PostgresViews {
-    /// The views in this place, whose tables have been made.
+    /// Opens the views, whose tables exist.
     pub(super) fn open(place: Place) -> Self {
         Self { place }
     }
@@ -119,7 +120,7 @@ impl PostgresViews {
         statement::fault(&self.place, DOING, error)
     }
 
-    /// Waits for what is asked on a connection.
+    /// Waits for an answer on a connection.
     async fn on<T>(
         &self,
         origin: Origin,
@@ -128,7 +129,7 @@ impl PostgresViews {
         self.place.attend(origin, asked).await.map_err(|error| self.fault(error))
     }
 
-    /// On another connection if one was lost: nothing has been done on it yet.
+    /// Begins a transaction; on another connection if the first was lost, as no work was sent on it.
     async fn begin_with(&self, begin: &'static str) -> Result<Open, StoreError> {
         let mut attempt = 1;
         loop {
@@ -139,7 +140,7 @@ impl PostgresViews {
         }
     }
 
-    /// For reading.
+    /// Lends a connection for reading.
     async fn lent(&self) -> Result<Lent, StoreError> {
         match self.place.pooler() {
             true => self.begin_with(BEGIN_SHORT).await.map(Lent::Transaction),
@@ -147,7 +148,7 @@ impl PostgresViews {
         }
     }
 
-    /// A connection that answers: a server that was started again leaves dead ones behind.
+    /// Lends a connection that answers: after a restart of the server the idle ones are dead.
     async fn alive(&self) -> Result<Loan, sqlx::Error> {
         let mut attempt = 1;
         loop {
@@ -164,7 +165,7 @@ impl PostgresViews {
         }
     }
 
-    /// A transaction that no other of its kind runs beside, in any process.
+    /// Begins a transaction that excludes all others of its kind, in all processes.
     async fn alone(&self) -> Result<Open, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
         self.on(open.origin(), generations::ask!(self.place, ALONE, self.place.plain_schema()).execute(&mut *open))
@@ -176,29 +177,31 @@ impl PostgresViews {
         open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
     }
 
-    /// Drops the tables of generations that nobody reads any more. What cannot be dropped now is, another time.
+    /// Drops the tables of generations that have no readers. A later sweep drops what cannot be dropped now.
     async fn sweep(&self) {
         let swept = async {
             let mut lent = self.lent().await?;
-            let doomed = self.on(lent.origin(), generations::doomed(&self.place, lent.connection())).await?;
+            let droppable = self.on(lent.origin(), generations::droppable(&self.place, lent.connection())).await?;
             lent.give_back();
-            for generation_id in doomed {
+            for generation_id in droppable {
                 let mut open = self.begin_with(BEGIN_DROP).await?;
                 match self.on(open.origin(), generations::drop_tables(&self.place, &mut open, &generation_id)).await
                 {
                     Ok(true) => self.commit(open).await?,
                     Ok(false) => open.let_go(),
-                    Err(error) => tracing::warn!(?generation_id, %error, "its tables are dropped another time"),
+                    Err(error) => {
+                        tracing::warn!(?generation_id, %error, "tables of a dropped generation cannot be dropped now: a later sweep does")
+                    }
                 }
             }
             Ok::<_, StoreError>(())
         };
         if let Err(error) = swept.await {
-            tracing::warn!(%error, "tables that are not needed any more are dropped another time");
+            tracing::warn!(%error, "unused tables cannot be dropped now: a later sweep does");
         }
     }
 
-    /// The snapshot of an aggregate.
+    /// Loads the snapshot of an aggregate.
     pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let mut lent = self.lent().await?;
         let found = self.on(lent.origin(), states::find(&self.place, lent.connection(), aggregate)).await?;
@@ -206,14 +209,14 @@ impl PostgresViews {
         Ok(found)
     }
 
-    /// Keeps a snapshot in place of an older one.
+    /// Saves a snapshot in place of an older one.
     pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
         self.on(open.origin(), states::keep(&self.place, &mut open, aggregate, &snapshot)).await?;
         self.commit(open).await
     }
 
-    /// The aggregates that have a snapshot.
+    /// Lists the aggregates that have a snapshot.
     pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         let mut lent = self.lent().await?;
         let all = self.on(lent.origin(), states::all(&self.place, lent.connection())).await?;
@@ -289,12 +292,12 @@ impl Views for PostgresViews {
 
     async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError> {
         let mut open = self.alone().await?;
-        if !self.on(open.origin(), generations::doom(&self.place, &mut open, generation_id)).await? {
+        if !self.on(open.origin(), generations::mark_dropped(&self.place, &mut open, generation_id)).await? {
             open.let_go();
             let GenerationId { name, generation, .. } = generation_id;
             return Err(StoreError::failed(
                 "discarding a generation",
-                format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
+                format!("generation {generation} of `{name}` is live: rebuild and switch first"),
             ));
         }
         self.commit(open).await?;
@@ -305,8 +308,7 @@ impl Views for PostgresViews {
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
         let permit = tokio::time::timeout(CONNECT, self.place.snapshots().acquire_owned()).await;
         let permit = permit.map_err(|_| {
-            let waited =
-                format!("for {CONNECT:?} {SNAPSHOTS} snapshots of views were open: let go of some of them");
+            let waited = format!("{SNAPSHOTS} snapshots of views were open for {CONNECT:?}: drop some of them");
             StoreError::failed("reading the views", waited)
         })?;
         let permit = permit.map_err(|_| StoreError::Closed)?;
@@ -381,7 +383,7 @@ impl Views for PostgresViews {
             open.let_go();
             return Ok(false);
         }
-        self.on(open.origin(), generations::doom_all(&self.place, &mut open, name, version)).await?;
+        self.on(open.origin(), generations::mark_all_dropped(&self.place, &mut open, name, version)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(true)

@@ -9,7 +9,7 @@ use crate::store::{HashChain, Snapshot};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// The snapshot of an aggregate.
+/// Finds the snapshot of an aggregate.
 pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) -> Result<Option<Snapshot>> {
     let sql = place.sql(
         "SELECT sequence, event_id, digest, shape, state FROM {schema}.aggregate_snapshots \
@@ -29,7 +29,7 @@ pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) 
     snapshot.transpose()
 }
 
-/// Keeps a snapshot, unless there is a newer one of the same shape.
+/// Saves a snapshot, unless there is a newer one of the same shape.
 pub(super) async fn keep(place: &Place, on: &mut PgConnection, aggregate: &Ref, snapshot: &Snapshot) -> Result<()> {
     let sql = place.sql(
         "INSERT INTO {schema}.aggregate_snapshots AS kept \
@@ -47,7 +47,7 @@ pub(super) async fn keep(place: &Place, on: &mut PgConnection, aggregate: &Ref, 
     asked.execute(on).await.map(drop)
 }
 
-/// The aggregates that have a snapshot. One that is no aggregate of this crate is never asked for, and left out.
+/// Lists the aggregates that have a snapshot. Invalid references, which no program asks for, are left out.
 pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Ref>> {
     let sql = place.sql("SELECT aggregate_type, aggregate_id FROM {schema}.aggregate_snapshots ORDER BY 1, 2");
     let rows = ask!(place, &sql).fetch_all(on).await?;

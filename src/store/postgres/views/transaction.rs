@@ -1,4 +1,4 @@
-//! A projection's transaction, and what is read as of one moment.
+//! A projection's transaction, and a snapshot for reading.
 
 use async_trait::async_trait;
 use sqlx::Executor;
@@ -29,7 +29,7 @@ impl Tables {
         format!("{}.{}", self.schema, quoted(&names::relation(&self.prefix, table)))
     }
 
-    /// An index is in the schema of its table, and Postgres does not want to be told.
+    /// An index is in the schema of its table; its name is not qualified.
     fn index(&self, index: &str) -> String {
         quoted(&names::relation(&self.prefix, index))
     }
@@ -38,9 +38,9 @@ impl Tables {
 pub(super) struct PostgresTransaction {
     place: Place,
     tables: Tables,
-    /// Away while a statement runs; gone for good if its caller stopped waiting for it.
+    /// `None` while a statement runs, and after its caller stopped waiting for it.
     open: Option<Open>,
-    /// A statement failed, or may have.
+    /// Whether a statement failed, or may have.
     doubtful: bool,
 }
 
@@ -50,7 +50,12 @@ impl PostgresTransaction {
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {
-        self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))
+        self.open.take().ok_or_else(|| {
+            StoreError::failed(
+                DOING,
+                "the caller stopped waiting for a statement, so the transaction was rolled back",
+            )
+        })
     }
 
     /// Takes the connection back after a statement, unless the server fell silent.
@@ -61,7 +66,7 @@ impl PostgresTransaction {
         result
     }
 
-    /// Runs a statement of the store's own making.
+    /// Runs a statement that defines a table or an index.
     async fn define(&mut self, sql: String) -> Result<(), StoreError> {
         self.execute(&sql, Vec::new()).await.map(drop)
     }
@@ -156,15 +161,15 @@ impl Transaction for PostgresTransaction {
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let mut open = self.take()?;
         if self.doubtful {
-            // Postgres answers COMMIT in a failed transaction with a rollback and no error.
-            let sound = self.place.attend(open.origin(), still_sound(&mut open)).await;
+            // In a failed transaction COMMIT rolls back without an error.
+            let sound = self.place.attend(open.origin(), check_sound(&mut open)).await;
             sound.map_err(|error| self.place.fault(DOING, error))?;
         }
         open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
     }
 }
 
-/// Waits for a statement. The error is that nothing comes any more: then the connection must not be used again.
+/// Waits for a statement. The outer error says that the connection fell silent: it must not be used again.
 async fn attend<T>(
     place: &Place,
     origin: Origin,
@@ -174,8 +179,8 @@ async fn attend<T>(
     attended.map_err(|silent| place.fault(DOING, silent))
 }
 
-/// An error if a statement failed: the transaction holds nothing any more.
-async fn still_sound(open: &mut Open) -> Result<(), sqlx::Error> {
+/// Fails if a statement failed before: then the transaction has no effect.
+async fn check_sound(open: &mut Open) -> Result<(), sqlx::Error> {
     (**open).execute("SELECT 1").await.map(drop)
 }
 
@@ -184,7 +189,7 @@ pub(super) struct PostgresViewSnapshot {
     pub(super) tables: Tables,
     pub(super) head: LogPosition,
     pub(super) open: Option<Open>,
-    /// One of those that may be open at once.
+    /// The permit of an open snapshot.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -208,8 +213,12 @@ impl ViewSnapshot for PostgresViewSnapshot {
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
-        let mut open =
-            self.open.take().ok_or_else(|| StoreError::failed("reading the views", "the snapshot was given up"))?;
+        let mut open = self.open.take().ok_or_else(|| {
+            StoreError::failed(
+                "reading the views",
+                "the caller stopped waiting for a query, so the snapshot was closed",
+            )
+        })?;
         let origin = open.origin();
         let result =
             attend(&self.place, origin, statement::query(&self.place, &mut open, sql, &parameters)).await?;

@@ -171,7 +171,7 @@ impl Views for SqliteViews {
             let GenerationId { name, generation, .. } = generation_id;
             StoreError::failed(
                 "discarding a generation",
-                format!("generation {generation} of `{name}` is the one that is read: rebuild, then switch"),
+                format!("generation {generation} of `{name}` is live: rebuild and switch first"),
             )
         })
     }

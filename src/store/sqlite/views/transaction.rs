@@ -78,7 +78,12 @@ impl SqliteTransaction {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let open = self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))?;
+        let open = self.open.take().ok_or_else(|| {
+            StoreError::failed(
+                DOING,
+                "the caller stopped waiting for a statement, so the transaction was rolled back",
+            )
+        })?;
         let (open, result) = blocking(DOING, move || {
             let result = work(open.connection()?);
             if open.connection()?.is_autocommit() {
@@ -199,7 +204,12 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        let open = self.open.take().ok_or_else(|| StoreError::failed(DOING, "the transaction was given up"))?;
+        let open = self.open.take().ok_or_else(|| {
+            StoreError::failed(
+                DOING,
+                "the caller stopped waiting for a statement, so the transaction was rolled back",
+            )
+        })?;
         let location = self.location.clone();
         blocking(DOING, move || open.commit(&location)).await
     }
@@ -243,8 +253,12 @@ impl ViewSnapshot for SqliteViewSnapshot {
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
-        let loan =
-            self.loan.take().ok_or_else(|| StoreError::failed("reading the views", "the snapshot was given up"))?;
+        let loan = self.loan.take().ok_or_else(|| {
+            StoreError::failed(
+                "reading the views",
+                "the caller stopped waiting for a query, so the snapshot was closed",
+            )
+        })?;
         let sql = sql.to_owned();
         let (loan, result) = blocking("reading the views", move || {
             let connection = loan.connection()?;
