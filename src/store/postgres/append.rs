@@ -13,24 +13,24 @@ use super::writer::Shared;
 use crate::events::LogPosition;
 use crate::store::{Batch, Commit, Outcome, Receipt, StoreError};
 
-/// The call, as it is prepared.
+/// Returns the call of the append function.
 pub(super) fn call(place: &Place) -> String {
     let parameters: Vec<_> = (1..=PARAMETERS).map(|number| format!("${number}")).collect();
     place.sql(&format!("SELECT * FROM {{schema}}.append({})", parameters.join(", ")))
 }
 
-/// What the append function answered.
+/// The result of the append function.
 pub(super) struct Appended {
     pub(super) outcomes: Vec<Outcome>,
-    /// The log before it.
+    /// The head of the log before the batch.
     pub(super) base: LogPosition,
-    /// The last event that it appended, if it did.
+    /// The last appended event, if there is one.
     pub(super) head: Option<LogPosition>,
-    /// Whether all of it was.
+    /// Whether all commits were appended.
     pub(super) whole: bool,
 }
 
-/// Calls the function. `seen` is the last head that this writer appended: it must still be there.
+/// Calls the function. `seen` is the last event that this writer appended, which must still be in the log.
 pub(super) async fn append(
     shared: &Shared,
     connection: &mut PgConnection,
@@ -48,8 +48,8 @@ pub(super) async fn append(
     Ok(row)
 }
 
-/// Reads the function's answer.
-pub(super) fn answer(
+/// Reads the function's result.
+pub(super) fn read_result(
     batch: &Batch,
     columns: &Columns<'_>,
     row: &PgRow,
@@ -59,21 +59,22 @@ pub(super) fn answer(
     if row.try_get("diverged").map_err(read)? {
         return Err(StoreError::Diverged(seen));
     }
-    let answer = Answer::read(row, columns.ids()).map_err(read)?;
-    Ok(answer.outcomes(batch.commits()))
+    let result = AppendResult::read(row, columns.ids()).map_err(read)?;
+    Ok(result.outcomes(batch.commits()))
 }
 
 /// The function's results: see `append.sql`.
-struct Answer<'i> {
+struct AppendResult<'i> {
     base: LogPosition,
     recorded: Micros,
     event_ids: Cow<'i, [Uuid]>,
     outcomes: Option<Vec<i32>>,
-    known: Known,
+    stored: StoredReceipts,
 }
 
+/// The receipts of commits whose command ids are in the log.
 #[derive(Default)]
-struct Known {
+struct StoredReceipts {
     first: Vec<Option<i64>>,
     events: Vec<Option<i64>>,
     head: Vec<Option<i64>>,
@@ -81,26 +82,26 @@ struct Known {
     recorded: Vec<Option<Micros>>,
 }
 
-impl<'i> Answer<'i> {
-    /// `ids` are those that the function was given.
+impl<'i> AppendResult<'i> {
+    /// `ids` are the ids that were passed to the function.
     fn read(row: &PgRow, ids: &'i [Uuid]) -> Result<Self, sqlx::Error> {
         let outcomes: Option<Vec<i32>> = row.try_get("outcomes")?;
-        let known = match outcomes {
-            Some(_) => Known {
+        let stored = match outcomes {
+            Some(_) => StoredReceipts {
                 first: row.try_get("known_first")?,
                 events: row.try_get("known_events")?,
                 head: row.try_get("known_head")?,
                 head_id: row.try_get("known_head_id")?,
                 recorded: row.try_get("known_recorded")?,
             },
-            None => Known::default(),
+            None => StoredReceipts::default(),
         };
         Ok(Self {
             base: LogPosition { position: unsigned(row.try_get("base")?), event_id: row.try_get("base_id")? },
             recorded: row.try_get("recorded")?,
             event_ids: row.try_get::<Option<Vec<Uuid>>, _>("event_ids")?.map_or(Cow::Borrowed(ids), Cow::Owned),
             outcomes,
-            known,
+            stored,
         })
     }
 
@@ -110,7 +111,7 @@ impl<'i> Answer<'i> {
         for (index, commit) in commits.iter().enumerate() {
             let outcome = match self.outcomes.as_ref().map_or(0, |outcomes| outcomes[index]) {
                 0 => Outcome::Committed(self.receipt(commit, &mut head)),
-                1 => self.known.receipt(index, commit.command_id()).map_or(Outcome::Conflict, Outcome::Duplicate),
+                1 => self.stored.receipt(index, commit.command_id()).map_or(Outcome::Conflict, Outcome::Duplicate),
                 2 => Outcome::IdReused,
                 4 => duplicate_in_batch(&commits[..index], &outcomes, commit),
                 _ => Outcome::Conflict,
@@ -125,7 +126,7 @@ impl<'i> Answer<'i> {
         }
     }
 
-    /// The receipt of a commit that stands, after `head`.
+    /// Returns the receipt of an appended commit after `head`, and moves `head`.
     fn receipt(&self, commit: &Commit, head: &mut LogPosition) -> Receipt {
         let events = commit.event_count() as u64;
         let first_position = head.position + u64::from(events > 0);
@@ -145,7 +146,7 @@ impl<'i> Answer<'i> {
     }
 }
 
-impl Known {
+impl StoredReceipts {
     fn receipt(&self, index: usize, command_id: Uuid) -> Option<Receipt> {
         Some(Receipt {
             command_id,

@@ -1,4 +1,4 @@
-//! A batch as the append function takes it: columns of commits, streams and events.
+//! A batch as parameters of the append function: columns of commits, streams and events.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::store::event_ids::next_id;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Commit};
 
-/// The parameters of the append function, but for the clock and what the writer saw: see `append.sql`.
+/// The parameters of the append function, without the time and the writer's last event: see `append.sql`.
 #[derive(Default)]
 pub(super) struct Columns<'b> {
-    /// Whether anything is to be kept.
+    /// Whether a command is stored.
     pub(super) writes: bool,
     plain: bool,
     new_ids: bool,
@@ -72,18 +72,19 @@ struct Events<'b> {
     digests: Vec<&'b [u8]>,
 }
 
-/// The numbers that aggregates, chains and commands of the batch have, from 1.
+/// The numbers of aggregates, order groups and commands in the batch, from 1.
 #[derive(Default)]
 struct Numbers<'b> {
-    /// With the sequence that the last commit that names it leaves.
+    /// With the sequence after the last commit that names the aggregate.
     aggregates: HashMap<&'b Ref, (i32, u64)>,
     chains: HashMap<u64, i32>,
     commands: HashMap<Uuid, i32>,
 }
 
 impl<'b> Columns<'b> {
-    /// With what the writer knows of the log; the events' ids are of this time, or follow on the last that it knows.
-    pub(super) fn of(batch: &'b Batch, sequences: &SequenceCache, now: jiff::Timestamp) -> Self {
+    /// Converts a batch, with the sequences that the writer has cached. The events' ids are of this time, or follow the last
+    /// known one.
+    pub(super) fn from_batch(batch: &'b Batch, sequences: &SequenceCache, now: jiff::Timestamp) -> Self {
         let new_ids = !batch.commits().iter().any(|commit| batch.may_be_stored(commit));
         let mut columns = Self { plain: true, new_ids, all_sure: true, ..Self::default() };
         let mut numbers = Numbers::default();
@@ -98,7 +99,7 @@ impl<'b> Columns<'b> {
         columns
     }
 
-    /// The ids that the batch's events get, if the log is not beyond them.
+    /// Returns the ids of the batch's events, unless the log has later ones.
     pub(super) fn ids(&self) -> &[Uuid] {
         &self.ids
     }
@@ -140,7 +141,7 @@ impl<'b> Columns<'b> {
         }
     }
 
-    /// Binds them all, in the order in which the function declares them.
+    /// Binds all parameters, in the order of the function's declaration.
     pub(super) fn bind<'q>(
         &'q self,
         query: Query<'q, Postgres, PgArguments>,

@@ -1,4 +1,4 @@
-//! What Postgres says, as a [`StoreError`] that says what to do.
+//! Errors of Postgres as [`StoreError`], with what to do.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
@@ -9,14 +9,14 @@ use crate::store::{StoreError, clock};
 /// How long an append waits for the lock, as `append.sql` has it.
 pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The codes of Unix for a table of open files that is full: of the system, and of the process.
+/// The Unix error codes for too many open files: in the system, and in the process.
 const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
-/// What to do when no TLS session is established.
+/// Returns what to do when no TLS session is established.
 fn tls_advice(error: &str) -> String {
     if cfg!(feature = "postgres-tls") {
         format!(
-            "no TLS session is established ({error}): see that the server has `ssl = on` and a certificate for this host, \
+            "no TLS session is established ({error}): check that the server has `ssl = on` and a certificate for this host, \
              and name the certificate of its authority with `sslrootcert=FILE`"
         )
     } else {
@@ -37,11 +37,11 @@ impl Place {
         ))
     }
 
-    /// What Postgres says while `doing`. Nothing was written.
+    /// Converts an error while `doing`. Nothing was written.
     pub(super) fn fault(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
         match &error {
             sqlx::Error::Database(database) => match self.advice(database.as_ref()) {
-                Some(told) => told,
+                Some(advised) => advised,
                 None if rejects_data(database.as_ref()) => StoreError::Rejected { doing, source: error.into() },
                 None => StoreError::Database { doing, source: error.into() },
             },
@@ -54,19 +54,19 @@ impl Place {
                 .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
             sqlx::Error::Tls(_) => self.unusable(tls_advice(&error.to_string())),
             sqlx::Error::Io(_) => self.unusable(format!(
-                "the server cannot be reached ({error}): see that it runs, and that host and port are right"
+                "the server cannot be reached ({error}): check that it runs, and the host and port of the URL"
             )),
             _ => StoreError::Database { doing, source: error.into() },
         }
     }
 
-    /// What to do about what the server says; `None` where it speaks of the data.
+    /// Returns the error with what to do; `None` if the server's error concerns the data.
     fn advice(&self, error: &dyn sqlx::error::DatabaseError) -> Option<StoreError> {
         let message = error.message();
         let reason = match error.code()?.as_ref() {
             "55P03" => return Some(StoreError::Busy(WAIT)),
             "28000" | "28P01" => {
-                format!("the server refuses the user ({message}): see the URL's user and password")
+                format!("the server refuses the user ({message}): check the user and password of the URL")
             }
             "3D000" => format!("{message}: make it with `createdb`, or name another"),
             "25006" => return Some(self.read_only(message)),
@@ -82,9 +82,13 @@ impl Place {
                 )
             }
             "53300" => {
-                format!("the server takes no more connections ({message}): raise max_connections, or use a pooler")
+                format!(
+                    "the server accepts no more connections ({message}): raise max_connections, or use a pooler"
+                )
             }
-            "53100" | "53200" | "53000" => format!("the server lacks room ({message}): make some, then try again"),
+            "53100" | "53200" | "53000" => {
+                format!("the server is out of disk space or memory ({message}): free some, then try again")
+            }
             "57P01" | "57P02" | "57P03" | "57P05" => {
                 format!("the server ends the connection ({message}): try again")
             }
@@ -96,22 +100,24 @@ impl Place {
                 format!("{message}: set default_transaction_isolation to `read committed` for this user")
             }
             "42883" | "42P01" | "3F000" => {
-                format!("what this program made is not there any more ({message}): was the schema changed?")
+                format!(
+                    "a table or function of this crate is missing ({message}): restore the schema from a backup, or name another one"
+                )
             }
-            "57014" => format!("the server gave up ({message}): see its statement_timeout"),
+            "57014" => format!("the server cancelled the statement ({message}): check its statement_timeout"),
             _ => return None,
         };
         Some(self.unusable(reason))
     }
 
-    /// What an error means for a transaction that was sent to the server to be done and committed.
+    /// Converts an error of a transaction that was sent with its COMMIT.
     pub(super) fn after_sending(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
         if proves_rollback(&error) { self.fault(doing, error) } else { StoreError::OutcomeUnknown(error.into()) }
     }
 }
 
-/// Whether the server itself says that the transaction came to nothing. A server, balancer or pooler that ends the
-/// connection (FATAL, PANIC) may do so after the commit.
+/// Whether the error proves that the transaction was rolled back. A server, balancer or pooler that ends the connection
+/// (FATAL, PANIC) may do so after the commit.
 fn proves_rollback(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => aborts_only_the_transaction(error.as_ref()),
@@ -120,24 +126,24 @@ fn proves_rollback(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server rolled back and goes on with the connection.
+/// Whether the server rolled back and keeps the connection.
 pub(super) fn aborts_only_the_transaction(error: &dyn sqlx::error::DatabaseError) -> bool {
     let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-    // Shutdown, crash, starting up, the connection itself: whatever severity they come with, they may follow a commit.
+    // Shutdown, crash, start and connection errors of any severity may follow a commit.
     let ending = error.code().is_none_or(|code| code.starts_with("57P") || code.starts_with("08"));
     severity == Some(PgSeverity::Error) && !ending
 }
 
-/// Whether the server finds fault with the data themselves: a value (class 22), a constraint (23), a size (54).
+/// Whether the server rejects the data: a value (class 22), a constraint (23), a size (54).
 fn rejects_data(error: &dyn sqlx::error::DatabaseError) -> bool {
     let class = error.code().and_then(|code| code.get(..2).map(str::to_owned));
     aborts_only_the_transaction(error) && matches!(class.as_deref(), Some("22" | "23" | "54"))
 }
 
-/// Whether the connection was lost, so that another may do better: by shutdown, crash, an idle session's time-out.
+/// Whether the connection was lost: by shutdown, crash, or the time-out of an idle session.
 pub(super) fn lost(error: &sqlx::Error) -> bool {
     match error {
-        // One that is closed while it is being made is told as a breach of the protocol.
+        // A connection that is closed while it is opened is a protocol error.
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")

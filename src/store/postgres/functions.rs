@@ -1,4 +1,4 @@
-//! Compares the functions of the schema with those that the migrations make.
+//! Compares the functions of the schema with those of the migrations.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::place::Place;
 use super::schema::{APPEND, GUARD, LOCK};
 use crate::store::{Finding, FindingKind, StoreError};
 
-/// The files that make functions, in the order of the migrations: of two definitions the later one holds.
+/// The files that create functions, in the order of the migrations: a later definition replaces an earlier one.
 const FILES: [&str; 3] = [GUARD, LOCK, APPEND];
 
 const FOUND: &str = "SELECT p.proname::text, p.prosrc, p.prosecdef, coalesce(p.proconfig, '{}'), l.lanname::text, \
@@ -21,7 +21,7 @@ const FOUND: &str = "SELECT p.proname::text, p.prosrc, p.prosecdef, coalesce(p.p
      JOIN pg_catalog.pg_class e ON e.relnamespace = n.oid AND e.relname = 'events' \
      WHERE n.nspname = $1";
 
-/// A function, as far as it matters.
+/// The checked properties of a function.
 #[derive(Debug, PartialEq, Eq)]
 struct Function {
     body: String,
@@ -34,7 +34,7 @@ struct Function {
     settings: Vec<String>,
 }
 
-/// What is not as the migrations make it.
+/// Returns the differences from the functions of the migrations.
 pub(super) async fn differences(place: &Place, on: &mut PgConnection) -> Result<Vec<Finding>, StoreError> {
     let rows = sqlx::query(FOUND).persistent(false).bind(place.plain_schema()).fetch_all(on).await;
     let rows = rows.map_err(|error| place.fault(DOING, error))?;
@@ -88,7 +88,7 @@ fn changes(name: &str, made: &Function, row: &sqlx::postgres::PgRow) -> Result<V
     Ok(problems)
 }
 
-/// The functions that the migrations make, by name.
+/// Returns the functions of the migrations, by name.
 fn made(place: &Place) -> BTreeMap<String, Function> {
     let start = format!("CREATE FUNCTION {}.", place.schema());
     let mut made = BTreeMap::new();

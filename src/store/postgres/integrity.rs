@@ -1,4 +1,4 @@
-//! What the database itself can show: rows that contradict each other, and what is not as this crate makes it.
+//! Checks in the database: rows that contradict each other, and changes of the schema.
 
 use futures::TryStreamExt;
 use sqlx::{Connection, Executor, PgConnection};
@@ -9,13 +9,13 @@ use crate::store::{Finding, FindingKind, StoreError};
 
 pub(super) const DOING: &str = "checking the store";
 
-/// The tables of which row security hides rows from this role. One row each.
+/// Finds the tables in which row security hides rows from this role, a row for each.
 const HIDDEN: &str = "SELECT 'row security is active for the role ' || current_user || ' on the table ' || t.name || ': it \
          hides rows, so this check does not see all; run it as the owner of the tables, or as a role with BYPASSRLS' \
      FROM unnest(ARRAY['events', 'commands', 'meta', 'projections', 'aggregate_snapshots']) AS t (name) \
      WHERE pg_catalog.row_security_active(to_regclass(format('%I.%I', $1::text, t.name))::oid)";
 
-/// What is wrong, as of one moment.
+/// Returns all findings, as of one moment.
 pub(super) async fn integrity(place: &Place) -> Result<Vec<Finding>, StoreError> {
     let mut connection = place.connect().await?;
     let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;

@@ -1,37 +1,37 @@
 //! The shared store: a PostgreSQL schema, written by any number of processes.
-//!
-//! `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME` (default `public`) is made when it is first opened to be
-//! written. Behind a pooler that lends out connections by the transaction, add `&pooler=transaction`: then nothing of
-//! a session is used; statements are not prepared, and other processes' appends are noticed by looking for them.
-//!
-//! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it
-//! appends: so positions have no gap, and are in commit order, whoever writes.
-//!
-//! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write
-//! the log's tables: [`grant`] gives it what it needs, as `migrate --grant ROLE` does on the command line. See
-//! `SECURITY.md`.
+//! Opening `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME` (default `public`) for writing creates the schema.
+//! Behind a pooler in transaction mode, add `&pooler=transaction`: then statements are not prepared, and appends of other
+//! processes are noticed by polling, because nothing of a session is used.
+//! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it appends, so that
+//! positions have no gaps and are in commit order, for any number of writers.
+//! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
+//! log's tables: [`grant`] grants its rights, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
 //!
 //! ## Connections
-//!
-//! All stores of a process in one database share its connections: at most 34, however many schemas are open. One that
-//! is closed by the server, that is frozen or that leads to a read-only server is replaced: at once if it was closed;
-//! 15 seconds after it fell silent at the latest; two seconds after a failover if it landed on a standby. A read is
-//! then tried again, a batch is sent again under its ids. Until a batch could be written, `/readyz` says 503.
+//! All stores of a process in one database share its connections: at most 34, however many schemas are open. A dead
+//! connection is replaced: at once if the server closed it, at most 15 seconds after it fell silent, and two seconds after
+//! a failover if it leads to a standby. A read is then tried again, and a batch is sent again with its ids. While no batch
+//! can be written, `/readyz` returns 503.
 //!
 //! ## Layout
-//! - `place`: from a URL to connections; `fault`: what Postgres says, as a [`StoreError`] that says what to do
-//! - `connections`: those of this process, shared by its stores; `transaction`: one on such a connection; `silence`:
-//!   noticing connections that are dead
-//! - `schema`: whose schema it is, and migrations: `log.sql`, `guard.sql`, `lock.sql`, `append.sql`
+//! - `place`: the server and schema of a URL
+//! - `connections`: the connections of this process, shared by its stores
+//! - `transaction`: a transaction on a shared connection
+//! - `silence`: detection of dead connections
+//! - `fault`: errors of Postgres as [`StoreError`], with what to do
+//! - `schema`: the application and version of a schema, and migrations (`log.sql`, `guard.sql`, `lock.sql`, `append.sql`, …)
 //! - `owner`: what only the owner does: migrations, and the rights of an application's role
-//! - `writer`: the task that appends; `columns`: a batch as parameters; `append`: the call and its answer; `session`:
-//!   the log locked for one caller
-//! - `reader`, `rows`: what is read; `watch`: noticing what others append; `listener`: hearing of it
-//! - `integrity`: what is wrong: `integrity.sql`, where events and commands contradict each other; `protection.sql`, what
-//!   is not as this crate makes it; `functions`: the functions among that
+//! - `writer`: appends batches, one at a time
+//! - `columns`: a batch as parameters of the append function
+//! - `append`: the call of the append function and its result
+//! - `write_lock`: the log locked for one caller
+//! - `reader`, `rows`: reading the log
+//! - `watch`, `listener`: noticing appends of other processes
+//! - `integrity`: contradictions between rows (`integrity.sql`), and changes of the schema (`protection.sql`)
+//! - `functions`: changes of the schema's functions
 //! - `upkeep`: backup
-//! - `takeover`: a database of postgres-es made a store
-//! - `views`: checkpoints and the tables of projections
+//! - `takeover`: taking over a database of postgres-es
+//! - `views`: checkpoints and tables of projections
 
 mod append;
 mod columns;
@@ -68,7 +68,7 @@ pub use self::takeover::{Migrated, kept_events, migrate};
 use self::place::Place;
 use self::reader::Reader;
 use self::views::PostgresViews;
-use self::watch::{News, Watcher};
+use self::watch::{AppendNotifier, Watcher};
 use self::writer::Writer;
 use super::{
     Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
@@ -104,9 +104,9 @@ impl PostgresStore {
         let settings = schema::prepare(&place, &options.app, options.create).await?;
         let reader = Arc::new(Reader::new(place.clone()));
         let (head, _) = channel::channel(reader.head().await?);
-        let news = News::default();
-        let writer = Writer::new(place.clone(), options.clock, head.clone(), news.clone());
-        let watcher = Watcher::start(&place, reader.clone(), head.clone(), news);
+        let notifier = AppendNotifier::default();
+        let writer = Writer::new(place.clone(), options.clock, head.clone(), notifier.clone());
+        let watcher = Watcher::start(&place, reader.clone(), head.clone(), notifier);
         let views = Arc::new(PostgresViews::open(place.clone()));
         Ok(Self { place, settings, writer, reader, head, watcher, views })
     }

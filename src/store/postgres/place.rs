@@ -115,7 +115,7 @@ impl Place {
     pub(super) async fn lend_to_write(&self, purpose: Purpose) -> Result<Loan, StoreError> {
         let lent = self.lend(purpose).await.map_err(|error| self.fault("connecting", error))?;
         if lent.is_read_only() {
-            return Err(self.read_only("the server takes no writes"));
+            return Err(self.read_only("the server does not accept writes"));
         }
         Ok(lent)
     }

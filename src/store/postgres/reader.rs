@@ -1,4 +1,4 @@
-//! What is read of the log.
+//! [`Reader`]: reads the log.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
 
 const DOING: &str = "reading the log";
-/// A reader of few event types looks through so many times its page before it asks the index.
+/// A reader of few event types scans this many times its page before it uses the index.
 const WINDOW: u64 = 4;
-/// How often a read is tried. With the first connection that turns out to be dead, all as old as it are replaced.
+/// How often a read is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
-/// Begins a transaction where a connection is one's own in a transaction alone.
+/// Begins a transaction behind a pooler, where only a transaction keeps its connection.
 const BEGIN: &str = "BEGIN READ ONLY";
 
-/// The statements, with the schema's name in them.
+/// Reads the log, with one statement for each kind of read.
 pub(super) struct Reader {
     place: Place,
     head: String,
@@ -42,8 +42,7 @@ impl Reader {
         let sql = |sql: &str| place.sql(sql);
         let events = |rest: &str| place.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
         Self {
-            // With a parameter: else its plan would be made once, and would read the whole table for good where that
-            // was tiny at the time.
+            // With a parameter, so that it is planned again: a plan made on a tiny table would scan a large one.
             head: sql(
                 "SELECT position, event_id FROM {schema}.events WHERE position > $1 ORDER BY position DESC LIMIT 1",
             ),
@@ -71,20 +70,20 @@ impl Reader {
         }
     }
 
-    /// Runs a query on one of the connections, again on another one if that was lost: reading changes nothing.
+    /// Runs a query on a connection, and again on another one if that was lost: reading changes nothing.
     fn fetch<'a, T: Send + 'a>(
         &'a self,
         query: impl Fn() -> Query<'a, Postgres, PgArguments> + Send + Sync + 'a,
         decode: impl Fn(&PgRow) -> Result<T, StoreError> + Send + Sync + 'a,
     ) -> BoxFuture<'a, Result<Vec<T>, StoreError>> {
-        // Boxed, for the compiler's sake: it cannot see through so many lifetimes.
+        // Boxed, because the compiler cannot infer the lifetimes otherwise.
         Box::pin(async move {
             let mut attempt = 1;
             loop {
                 match self.try_fetch(query(), &decode).await {
                     Err(Failed::Database(error)) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
                     Err(Failed::Database(error)) => return Err(self.place.fault(DOING, error)),
-                    Err(Failed::Told(error)) => return Err(error),
+                    Err(Failed::Store(error)) => return Err(error),
                     Ok(decoded) => return Ok(decoded),
                 }
             }
@@ -110,7 +109,7 @@ impl Reader {
         Ok(decoded)
     }
 
-    /// Waits for rows; a connection that is dead takes those of its age with it.
+    /// Waits for rows. A dead connection makes all that are as old suspect.
     async fn attend<T>(&self, origin: Origin, rows: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
         let attended = self.place.attend(origin, async { Ok(rows.await) }).await;
         let rows = attended.unwrap_or_else(|silent| Err(silent.into()));
@@ -142,7 +141,7 @@ impl Reader {
         loop {
             let events =
                 self.fetch(|| sqlx::query(&self.all).bind(signed(after)).bind(long(limit)), stored).await?;
-            // One statement sees one moment: there was nothing after its last event then.
+            // The statement saw one moment, with no event after its last one.
             if let Some(last) = events.last() {
                 return Ok(Page { to: last.head(), events });
             }
@@ -150,12 +149,12 @@ impl Reader {
             if head.position <= after {
                 return Ok(Page { events, to: head });
             }
-            // Something came between the two looks.
+            // An event was appended between the two statements.
         }
     }
 
-    /// Some types only: near by looking at each event, further on by the index, which costs a little for each type.
-    /// The bound is read first: what comes after it is for the next page.
+    /// Reads events of some types: first by scanning events, then by the index, which costs a little for each type. The head is
+    /// read first, so that later events are left to the next page.
     async fn few(&self, after: u64, limit: usize, types: &[String]) -> Result<Page, StoreError> {
         let head = self.head().await?;
         if head.position <= after {
@@ -222,7 +221,7 @@ impl Reader {
 /// Why a read failed.
 enum Failed {
     Database(sqlx::Error),
-    Told(StoreError),
+    Store(StoreError),
 }
 
 impl From<sqlx::Error> for Failed {
@@ -231,7 +230,7 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
-/// Decodes row by row, as they come.
+/// Decodes the rows as they arrive.
 async fn collect<T>(
     query: Query<'_, Postgres, PgArguments>,
     connection: &mut PgConnection,
@@ -240,7 +239,7 @@ async fn collect<T>(
     let mut rows = query.fetch(connection);
     let mut decoded = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        decoded.push(decode(&row).map_err(Failed::Told)?);
+        decoded.push(decode(&row).map_err(Failed::Store)?);
     }
     Ok(decoded)
 }
@@ -265,7 +264,7 @@ pub(super) async fn load_on(
     let query = query.bind(signed(after)).bind(long(limit));
     collect(query, connection, &stored).await.map_err(|failed| match failed {
         Failed::Database(error) => place.fault(DOING, error),
-        Failed::Told(error) => error,
+        Failed::Store(error) => error,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Values and rows of the log, in and out.
+//! Encoding and decoding of values and rows of the log.
 
 use jiff::Timestamp;
 use sqlx::encode::IsNull;
@@ -12,7 +12,7 @@ use super::place::Place;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{KnownCommand, Receipt, StoreError};
 
-/// 2000-01-01, from where Postgres counts, in microseconds since 1970.
+/// 2000-01-01, the epoch of Postgres, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
 /// A `timestamptz`: microseconds since 1970.
@@ -24,7 +24,7 @@ impl Micros {
         Self(time.as_microsecond())
     }
 
-    /// One out of range (somebody else wrote it) becomes the nearest in range.
+    /// Returns the time. A value out of range, which this crate did not write, becomes the nearest time in range.
     pub(super) fn time(self) -> Timestamp {
         let nearest = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
         Timestamp::from_microsecond(self.0).unwrap_or(nearest)
@@ -45,7 +45,7 @@ impl PgHasArrayType for Micros {
 
 impl Encode<'_, Postgres> for Micros {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        // The ends are `infinity`: what lies beyond the range is refused by the server.
+        // The largest and smallest values are `infinity`; the server refuses times out of range.
         Encode::<Postgres>::encode(self.0.saturating_sub(EPOCH), buffer)
     }
 }
@@ -105,7 +105,7 @@ impl<'r> Columns<'r> {
         u64::try_from(self.get::<i64>(index, column)?).map_err(|error| self.corrupt(column, &error))
     }
 
-    /// Also of the type `json`, which is sent as its text.
+    /// Returns a column of text or `json`, which is sent as text.
     fn text(&self, index: usize, column: &str) -> Result<&'r str, StoreError> {
         let value = self.row.try_get_raw(index).map_err(|error| self.corrupt(column, &error))?;
         value.as_str().map_err(|error| self.corrupt(column, &error))

@@ -1,4 +1,4 @@
-//! A transaction on a connection that is on loan.
+//! A transaction on a shared connection.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Begins one by these statements. On an error nothing has been done.
+    /// Begins a transaction with these statements. After an error nothing was done.
     pub(super) async fn begin(user: &Arc<User>, purpose: Purpose, begin: &str) -> Result<Self, sqlx::Error> {
         let mut loan = user.lend(purpose).await?;
         let origin = loan.origin();
@@ -38,7 +38,7 @@ impl Open {
         self.end("COMMIT").await
     }
 
-    /// Rolls back, and keeps the connection.
+    /// Rolls back and returns the connection to the pool.
     pub(super) async fn roll_back(self) -> Result<(), sqlx::Error> {
         self.end("ROLLBACK").await
     }
@@ -50,10 +50,10 @@ impl Open {
         Ok(())
     }
 
-    /// Rolls back without anybody waiting for it, and keeps the connection if there is a runtime to do it on.
+    /// Rolls back in a task; without a runtime the connection is closed.
     pub(super) fn let_go(self) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // What fails closes the connection, with the same effect.
+            // An error closes the connection, which rolls back too.
             runtime.spawn(self.roll_back());
         }
     }

@@ -25,11 +25,11 @@ const GAP: Duration = Duration::from_millis(10);
 
 /// Notifies other processes that the log has grown.
 #[derive(Clone, Default)]
-pub(super) struct News(Arc<Notify>);
+pub(super) struct AppendNotifier(Arc<Notify>);
 
-impl News {
+impl AppendNotifier {
     /// Returns at once; a task sends the notification.
-    pub(super) fn spread(&self) {
+    pub(super) fn notify(&self) {
         self.0.notify_one();
     }
 }
@@ -41,11 +41,16 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(place: &Place, reader: Arc<Reader>, head: watch::Sender<LogPosition>, news: News) -> Self {
+    pub(super) fn start(
+        place: &Place,
+        reader: Arc<Reader>,
+        head: watch::Sender<LogPosition>,
+        notifier: AppendNotifier,
+    ) -> Self {
         let subscription = place.subscribe();
         let notifications = subscription.as_ref().map(|one| one.notifications.clone()).unwrap_or_default();
         let poll = tokio::spawn(poll(reader, head, notifications));
-        let tasks = vec![poll, tokio::spawn(send_notifications(place.clone(), news))];
+        let tasks = vec![poll, tokio::spawn(send_notifications(place.clone(), notifier))];
         Self { tasks, _subscription: subscription }
     }
 
@@ -84,10 +89,10 @@ async fn poll(reader: Arc<Reader>, sender: watch::Sender<LogPosition>, notificat
 
 /// Notifies other processes: after the commit and on another connection, because NOTIFY takes a lock that all databases
 /// of the server share; and once for all batches since the last notification.
-async fn send_notifications(place: Place, news: News) {
+async fn send_notifications(place: Place, notifier: AppendNotifier) {
     let sql = format!("NOTIFY {}", quoted(&place.channel()));
     loop {
-        news.0.notified().await;
+        notifier.0.notified().await;
         // After an error the others notice by polling.
         if let Ok(mut loan) = place.lend(Purpose::Views).await
             && place.attend(loan.origin(), loan.execute(sql.as_str())).await.is_ok()

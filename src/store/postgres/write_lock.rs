@@ -7,7 +7,7 @@ use sqlx::Executor;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::append::{answer, append};
+use super::append::{append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::place::Place;
@@ -50,7 +50,7 @@ async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<Loan, Sto
     Ok(connection)
 }
 
-/// For a setting of which 0 means that there is no limit.
+/// Returns the milliseconds for a setting in which 0 means no limit.
 fn milliseconds(time: Duration) -> u128 {
     time.as_millis().clamp(1, i32::MAX as u128)
 }
@@ -110,12 +110,12 @@ impl HeldLock {
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let Self { shared, connection, hold, until, .. } = self;
         let now = shared.now()?;
-        let columns = Columns::of(batch, &SequenceCache::default(), now);
+        let columns = Columns::from_batch(batch, &SequenceCache::default(), now);
         let row = append(shared, connection, &columns, now, LogPosition::default()).await.map_err(|error| {
             let over = Instant::now() >= *until;
             if over { StoreError::Busy(*hold) } else { shared.place.fault(DOING, error) }
         })?;
-        let appended = answer(batch, &columns, &row, LogPosition::default())?;
+        let appended = read_result(batch, &columns, &row, LogPosition::default())?;
         let committed = connection.execute("COMMIT").await;
         committed.map_err(|error| shared.place.after_sending(DOING, error))?;
         shared.publish(appended.head);

@@ -10,13 +10,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::sync::{Mutex, watch};
 
-use super::append::{Appended, answer, append};
+use super::append::{Appended, append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::fault::{WAIT, aborts_only_the_transaction, lost};
 use super::place::Place;
 use super::silence::Silent;
-use super::watch::News;
+use super::watch::AppendNotifier;
 use super::write_lock;
 use crate::events::LogPosition;
 use crate::store::clock::Skew;
@@ -27,9 +27,9 @@ use crate::store::{Batch, Clock, Outcome, StoreError};
 use crate::text::panic_message;
 
 pub(super) const DOING: &str = "appending";
-/// How long an answer is waited for: longer than the server waits for the lock. Then the connection is given up.
+/// How long the writer waits for an answer before it gives the connection up: longer than the server waits for the lock.
 pub(super) const ANSWER: Duration = WAIT.saturating_mul(2);
-/// How long the server may take to say that it takes writes.
+/// How long the server may take to answer whether it accepts writes.
 const READY: Duration = Duration::from_millis(700);
 
 /// Appends batches, one at a time.
@@ -48,17 +48,22 @@ pub(super) struct Shared {
     clock: Clock,
     pub(super) skew: Skew,
     head: watch::Sender<LogPosition>,
-    news: News,
+    notifier: AppendNotifier,
 }
 
 impl Writer {
-    pub(super) fn new(place: Place, clock: Clock, head: watch::Sender<LogPosition>, news: News) -> Self {
+    pub(super) fn new(
+        place: Place,
+        clock: Clock,
+        head: watch::Sender<LogPosition>,
+        notifier: AppendNotifier,
+    ) -> Self {
         let call = super::append::call(&place);
-        let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, news });
+        let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, notifier });
         Self { shared, sequences: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
-    /// Appends a batch after those before it. A panic is answered like a lost answer: the caller sends the batch again.
+    /// Appends a batch after the earlier ones. A panic has the outcome of a lost answer: the caller sends the batch again.
     pub(super) async fn append(&self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let mut sequences = self.sequences.lock().await;
         self.check_open()?;
@@ -74,7 +79,7 @@ impl Writer {
         write_lock::acquire(self.shared.clone(), wait, hold).await
     }
 
-    /// Whether a batch could be appended now. A connection that leads elsewhere, or nowhere, is replaced.
+    /// Checks that a batch could be appended now. Replaces a connection that is dead or leads to a read-only server.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
         self.check_open()?;
         let place = &self.shared.place;
@@ -88,7 +93,7 @@ impl Writer {
                     lent.give_back();
                     return Ok(());
                 }
-                Ok(true) => error = Some(place.read_only("the server takes no writes")),
+                Ok(true) => error = Some(place.read_only("the server does not accept writes")),
                 Err(other) => error = Some(place.fault(DOING, other)),
             }
             place.doubt(lent.origin());
@@ -96,7 +101,7 @@ impl Writer {
         Err(error.unwrap_or(StoreError::Closed))
     }
 
-    /// Waits for the batches that are being appended, then refuses every other.
+    /// Waits for the batch that is being appended, then refuses all others.
     pub(super) async fn close(&self) {
         let _sequences = self.sequences.lock().await;
         self.closed.store(true, Ordering::SeqCst);
@@ -112,9 +117,9 @@ impl Writer {
         }
         let shared = &self.shared;
         let now = shared.now()?;
-        let columns = Columns::of(batch, sequences, now);
+        let columns = Columns::from_batch(batch, sequences, now);
         let seen = sequences.head();
-        // Given back only where nothing is wrong with it.
+        // Returned to the pool only if it is intact.
         let mut connection = shared.place.lend_to_write(Purpose::Append).await?;
         let origin = connection.origin();
         let call = shared.place.attend(origin, call(shared, &mut connection, &columns, now, seen));
@@ -127,7 +132,7 @@ impl Writer {
             Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
         };
         connection.give_back();
-        let answered = answer(batch, &columns, &row, seen).inspect_err(|error| sequences.after_error(error));
+        let answered = read_result(batch, &columns, &row, seen).inspect_err(|error| sequences.after_error(error));
         let Appended { outcomes, base, head, whole } = answered?;
         sequences.record(base, batch, head, whole);
         shared.publish(head);
@@ -135,8 +140,8 @@ impl Writer {
     }
 }
 
-/// One round trip; behind a pooler, which may lend another connection to each statement outside of a transaction,
-/// a transaction around it.
+/// Calls the append function in one round trip. Behind a pooler, which may use another connection for each statement outside
+/// a transaction, it runs in one.
 async fn call(
     shared: &Shared,
     connection: &mut PgConnection,
@@ -153,24 +158,24 @@ async fn call(
     Ok(row)
 }
 
-/// Keeps a connection on which an error was told, if it is as good as before.
+/// Returns a connection to the pool after an error, if it is intact.
 fn give_back_after(place: &Place, connection: Loan, error: &sqlx::Error) {
-    let told = error.as_database_error();
-    let code = told.and_then(|told| told.code());
+    let database_error = error.as_database_error();
+    let code = database_error.and_then(|error| error.code());
     let read_only = code.as_deref() == Some("25006");
     if lost(error) || read_only {
-        // The address may lead to another server by now: none of the others is believed.
+        // The address may now lead to another server, for the other connections too.
         place.doubt(connection.origin());
     }
-    // A function that was replaced under its prepared call.
+    // The function was replaced after its call was prepared.
     let replaced = matches!(code.as_deref(), Some("0A000" | "26000"));
-    if told.is_some_and(aborts_only_the_transaction) && !read_only && !replaced {
+    if database_error.is_some_and(aborts_only_the_transaction) && !read_only && !replaced {
         connection.give_back();
     }
 }
 
 impl Shared {
-    /// The clock's time. Whatever the clock does, the writer answers and goes on.
+    /// Returns the clock's time. A panic of the clock becomes an error, and the writer continues.
     pub(super) fn now(&self) -> Result<jiff::Timestamp, StoreError> {
         catch_unwind(AssertUnwindSafe(|| (self.clock)()))
             .map_err(|panic| StoreError::failed(DOING, format!("the clock panicked: {}", panic_message(&*panic))))
@@ -182,6 +187,6 @@ impl Shared {
             return;
         }
         publish(&self.head, head);
-        self.news.spread();
+        self.notifier.notify();
     }
 }

@@ -1,4 +1,4 @@
-//! A directory with a server in it: made, started, stopped, and watched by a process that outlives its users.
+//! A directory with a server: created, started, stopped, and watched by a process that outlives its users.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use crate::programs::{Programs, text};
 use crate::psql;
 
-/// How the folders of servers of one test begin.
+/// The prefix of the folders of servers of a single test.
 const OWN: &str = "own-";
 
-/// A data directory and what belongs to it. While this lives, its watcher lets the server be.
+/// A data directory with its files. While this value exists, the watcher does not stop the server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
@@ -21,8 +21,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Becomes a user of a cluster, which need not be there yet. `idle`: how many seconds after its last user the server
-    /// is stopped; `remove`: and the folder removed.
+    /// Becomes a user of a cluster, which need not exist yet. The watcher stops the server `idle` seconds after its last user
+    /// has ended, and with `remove` deletes the folder.
     pub(crate) fn join(folder: PathBuf, settings: Vec<String>, idle: u32, remove: bool) -> Self {
         let programs = Programs::get();
         programs.make_folder(&base());
@@ -35,7 +35,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster for one process alone, gone with it. Those whose process and watcher are both gone are removed first.
+    /// Returns a cluster for this process alone, which ends with it. Removes clusters whose process and watcher have ended.
     pub(crate) fn own(settings: Vec<String>) -> Self {
         Programs::get().make_folder(&base());
         let alone = lock_file(&base(), "own.lock");
@@ -53,7 +53,7 @@ impl Cluster {
         Self::join(base().join(format!("{OWN}{}", uuid::Uuid::now_v7().simple())), settings, 1, true)
     }
 
-    /// Stops the server, if it runs, and removes the folder; the watcher then has nothing left to do.
+    /// Stops the server, if it runs, and removes the folder.
     pub(crate) fn destroy(&self) {
         self.signal("-CONT");
         let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
@@ -65,7 +65,7 @@ impl Cluster {
         &self.folder
     }
 
-    /// Waits until no other process is in here; the server's state may be changed while this is held.
+    /// Waits for the lock with which one process at a time changes the server's state.
     pub(crate) fn alone(&self) -> File {
         let file = lock_file(&self.folder, "start.lock");
         file.lock().expect("a lock on a file");
@@ -76,7 +76,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// Makes the data directory, if it is not there.
+    /// Creates the data directory, if it does not exist.
     pub(crate) fn initialise(&self) {
         let (data, half) = (self.data(), self.folder.join("data.new"));
         if data.exists() {
@@ -89,7 +89,7 @@ impl Cluster {
         std::fs::rename(half, data).expect("a folder is renamed");
     }
 
-    /// Makes a key, a certificate for 127.0.0.1, and the rule that only connections with TLS are taken.
+    /// Creates a key, a certificate for 127.0.0.1, and the rule that the server accepts only connections with TLS.
     pub(crate) fn make_certificate(&self) {
         let mut openssl = Programs::get().as_user("openssl", &self.folder);
         openssl.args(["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=127.0.0.1"]);
@@ -101,7 +101,7 @@ impl Cluster {
         Programs::get().give(&rules);
     }
 
-    /// Makes the data directory a copy of a server that runs on a port, to be started as its standby.
+    /// Copies the server on a port to the data directory, to be started as its standby.
     pub(crate) fn follow(&self, port: u16) {
         let mut copy = Programs::get().command("pg_basebackup", &self.folder);
         copy.args([
@@ -120,22 +120,22 @@ impl Cluster {
         text(copy.args(["-c", "fast", "--no-sync"]).output().expect("pg_basebackup runs"));
     }
 
-    /// Makes a standby a primary.
+    /// Promotes a standby to a primary.
     pub(crate) fn promote(&self) {
         let mut pg_ctl = Programs::get().command("pg_ctl", &self.folder);
         text(pg_ctl.args(["-D", "data", "-w", "promote"]).output().expect("pg_ctl runs"));
     }
 
-    /// Starts the server on a port; `None`: on any that is free. Gives back the port.
+    /// Starts the server on a port, or on a free one. Returns the port.
     pub(crate) fn start(&self, port: Option<u16>) -> Result<u16, String> {
         let mut failure = String::new();
-        // A port that was free may be taken by the time that the server asks for it.
+        // Another process may take a free port before the server does.
         for _ in 0..3 {
             let port = port.unwrap_or_else(free_port);
             let mut options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=");
             let mut settings = vec!["max_connections=300"];
             if Programs::get().version().parse().is_ok_and(|version: u32| version >= 14) {
-                // After a crash each file is flushed first: one by one that takes ten times as long.
+                // After a crash all files are flushed first: one by one that takes ten times as long.
                 settings.push("recovery_init_sync_method=syncfs");
             }
             for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
@@ -152,11 +152,11 @@ impl Cluster {
         Err(format!("the PostgreSQL server in {} does not start:\n{failure}", self.folder.display()))
     }
 
-    /// The port of the server that runs here, if one does.
+    /// Returns the port of the running server, if there is one.
     pub(crate) fn running(&self) -> Option<u16> {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         let port = file.lines().nth(3)?.trim().parse().ok()?;
-        // The file may be one that a crash left behind, and somebody else may listen there now.
+        // After a crash the file is outdated, and another process may listen on the port.
         let data = psql::run(&url(port), "SHOW data_directory").ok()?;
         (Path::new(&data) == self.data()).then_some(port)
     }
@@ -166,20 +166,20 @@ impl Cluster {
         text(pg_ctl.args(["-D", "data", "-w", "-m", mode, "stop"]).output().expect("pg_ctl runs"));
     }
 
-    /// Copies a directory within this one, in place of what is there.
+    /// Replaces a directory within this one by a copy of another.
     pub(crate) fn copy(&self, from: &str, to: &str) {
         let _ = std::fs::remove_dir_all(self.folder.join(to));
         let mut copy = Programs::get().as_user("cp", &self.folder);
         text(copy.args(["-a", from, to]).output().expect("cp runs"));
     }
 
-    /// Sends a signal to the server and all that it has started.
+    /// Sends a signal to the server and its child processes.
     pub(crate) fn signal(&self, signal: &str) {
         let Ok(file) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return };
         let server = file.lines().next().unwrap_or_default();
         let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
         let children = children.unwrap_or_default();
-        // A backend may have gone in the meantime.
+        // A backend may have ended in the meantime.
         let processes = std::iter::once(server).chain(children.split_whitespace());
         let _ = Command::new("kill").arg(signal).args(processes).stderr(Stdio::null()).status();
     }
@@ -194,12 +194,12 @@ impl Cluster {
         watcher.args(["-c", include_str!("watch.sh"), "watch"]).arg(programs.folder()).arg(idle.to_string());
         watcher.arg(if remove { "remove" } else { "keep" });
         watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Neither Ctrl-C nor the end of a test that took too long is meant for it.
+        // In its own group, so that neither Ctrl-C nor the time-out of a test ends it.
         watcher.process_group(0).status().expect("a shell runs");
     }
 }
 
-/// Where all clusters lie: the server's user must be able to reach it, and a home is often closed.
+/// Returns the folder of all clusters. The server's user must be able to reach it, and home folders are often closed.
 pub(crate) fn base() -> PathBuf {
     std::env::temp_dir().join("annals-test-postgres")
 }

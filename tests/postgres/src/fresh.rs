@@ -5,7 +5,7 @@ use crate::{psql, shared};
 /// An empty schema or database of its own, dropped with this.
 #[derive(Debug)]
 pub struct Fresh {
-    /// The server's URL, for dropping it.
+    /// The server's URL, with which the schema or database is dropped.
     server: String,
     url: String,
     kind: Kind,
@@ -19,7 +19,7 @@ enum Kind {
 }
 
 impl Fresh {
-    /// A name for a schema that is not there yet, on the server that all tests share.
+    /// Returns the name of a schema that does not exist yet, on the shared server.
     ///
     /// # Panics
     /// When there is no server and none can be started.
@@ -28,7 +28,7 @@ impl Fresh {
         Self::schema_on(shared::server())
     }
 
-    /// The same on another server.
+    /// Returns the name of such a schema on another server.
     #[must_use]
     pub fn schema_on(server: &str) -> Self {
         let name = name();
@@ -36,7 +36,7 @@ impl Fresh {
         Self { server: server.to_owned(), url: format!("{server}{joint}schema={name}"), kind: Kind::Schema, name }
     }
 
-    /// An empty database, on the server that all tests share.
+    /// Creates an empty database on the shared server.
     ///
     /// # Panics
     /// When there is no server and none can be started, or its user may not create databases.
@@ -47,30 +47,30 @@ impl Fresh {
         Self { server: server.to_owned(), url: with_database(server, &name), kind: Kind::Database, name }
     }
 
-    /// What `annals` opens.
+    /// Returns the URL of the store.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The name of the schema or the database.
+    /// Returns the name of the schema or the database.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Runs SQL in it by psql, around the store: a line a row, columns divided by `|`.
+    /// Runs SQL with psql, beside the store. Returns a line for each row, with columns separated by `|`.
     ///
     /// # Panics
-    /// When the server says no.
+    /// When the statement fails.
     pub fn sql(&self, text: &str) -> String {
         self.try_sql(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// The same where the server may say no.
+    /// Runs SQL that may fail.
     ///
     /// # Errors
-    /// What psql prints then.
+    /// The output of psql.
     pub fn try_sql(&self, text: &str) -> Result<String, String> {
         match self.kind {
             Kind::Schema => psql::run(&self.server, &format!("SET search_path TO {};\n{text}", self.name)),
@@ -81,7 +81,7 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        // What stands in the way, or a server that is gone, is left to a later run.
+        // If dropping fails, a later run does it.
         let name = &self.name;
         let _ = match self.kind {
             Kind::Schema => {
@@ -96,7 +96,7 @@ pub(crate) fn sql(url: &str, text: &str) -> String {
     psql::run(url, text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Sorts by time: so that what is old can be told.
+/// Returns a unique name that begins with the time, so that old ones can be found.
 fn name() -> String {
     format!("t_{}", uuid::Uuid::now_v7().simple())
 }
@@ -109,7 +109,7 @@ fn with_database(url: &str, database: &str) -> String {
     format!("{scheme}://{host}/{database}{query}")
 }
 
-/// Drops what tests left behind that were not there to do it, if it is older than so many seconds.
+/// Drops schemas and databases that crashed tests left, if they are older than this many seconds.
 pub(crate) fn sweep(server: &str, seconds: u64) {
     let found = psql::run(
         server,
@@ -125,7 +125,7 @@ pub(crate) fn sweep(server: &str, seconds: u64) {
             continue;
         }
         let cascade = if kind == "SCHEMA" { "CASCADE" } else { "WITH (FORCE)" };
-        // Another process may be at it too.
+        // Another process may do the same.
         let _ = psql::run(server, &format!("SET lock_timeout = '5s'; DROP {kind} IF EXISTS {name} {cascade}"));
     }
 }

@@ -1,18 +1,16 @@
-//! A PostgreSQL for tests: an empty schema or database for each test that asks for one, or a server of its own.
-//!
-//! Where `DATABASE_URL` is set, that server is used. Otherwise one is started: on a port of its own, in a directory of
-//! its own, not as root, with fsync on. All test processes of a checkout share it, and it stops soon after the last.
+//! PostgreSQL for tests: an empty schema or database for a test, or a server of its own.
+//! If `DATABASE_URL` is set, tests use that server. Otherwise they start one: on a free port, in a directory of its own, not
+//! as root, with fsync on. All test processes of a checkout share it, and it stops soon after the last one ends.
 //!
 //! ## Layout
 //! - `fresh`: [`Fresh`], an empty schema or database, dropped with its test
 //! - `server`: [`Server`], a server for one test alone, which it may stop, freeze and start again
 //! - `shared`: the server that all tests share
-//! - `cluster`: a directory with a server in it: made, started, stopped, and watched by a process that outlives its users
-//! - `place`: [`Place`], room for a store of either kind; [`both_stores!`], tests that run on both
-//! - `programs`: PostgreSQL's own programs, and as whom they run
-//! - `psql`: SQL by way of psql
-//!
-//! Whatever goes wrong here panics: it is for tests.
+//! - `cluster`: a directory with a server: created, started, stopped, and watched by a process that outlives its users
+//! - `place`: [`Place`], an empty place for a store of either kind; [`both_stores!`], tests that run on both
+//! - `programs`: PostgreSQL's own programs, and the user that runs them
+//! - `psql`: running SQL with psql
+//! Errors panic: this crate is for tests.
 
 mod cluster;
 mod fresh;

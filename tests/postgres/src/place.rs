@@ -1,10 +1,10 @@
-//! [`Place`]: room for one store, of either kind; and tests that run on both.
+//! [`Place`]: an empty place for one store of either kind; and tests that run on both.
 
 use tempfile::TempDir;
 
 use crate::Fresh;
 
-/// Room for one store of a test, empty at first and removed with this.
+/// An empty place for one store of a test. Dropping it removes the store.
 #[derive(Debug)]
 pub struct Place {
     url: String,
@@ -13,10 +13,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// A SQLite file in a directory of its own.
+    /// Returns the place of a SQLite file in a directory of its own.
     ///
     /// # Panics
-    /// When no directory can be made.
+    /// When the directory cannot be created.
     #[must_use]
     pub fn sqlite() -> Self {
         let directory = TempDir::new().expect("a directory");
@@ -24,7 +24,7 @@ impl Place {
         Self { url, _directory: Some(directory), schema: None }
     }
 
-    /// A schema of its own on the server for tests.
+    /// Returns the place of a schema of its own on the shared server.
     ///
     /// # Panics
     /// As [`Fresh::schema`].
@@ -34,21 +34,21 @@ impl Place {
         Self { url: fresh.url().to_owned(), _directory: None, schema: Some(fresh) }
     }
 
-    /// What `annals` opens.
+    /// Returns the URL of the store.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The schema, if it is one.
+    /// Returns the schema, if the place is one.
     #[must_use]
     pub fn schema(&self) -> Option<&Fresh> {
         self.schema.as_ref()
     }
 }
 
-/// Makes two tests of each function named, `sqlite::…` and `postgres::…`. The functions are async and take a `&Place`;
-/// a crate that uses it has tokio. After `blocking:` they are not async.
+/// Defines two tests, `sqlite::…` and `postgres::…`, for each named function. The functions are async and take a `&Place`; the
+/// crate depends on tokio. After `blocking:` they are not async.
 #[macro_export]
 macro_rules! both_stores {
     (blocking: $($test:ident),+ $(,)?) => {

@@ -1,4 +1,4 @@
-//! PostgreSQL's own programs, and as whom they run.
+//! PostgreSQL's own programs, and the user that runs them.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// Where PostgreSQL's programs lie, and as whom they run.
+/// The folder of PostgreSQL's programs, and the user that runs them.
 #[derive(Debug)]
 pub(crate) struct Programs {
     folder: PathBuf,
-    /// User and group that the server runs as: it refuses to run as root.
+    /// User and group of the server, which refuses to run as root.
     user: Option<(u32, u32)>,
 }
 
 impl Programs {
-    /// Found once.
+    /// Returns the programs, which are searched once.
     ///
     /// # Panics
-    /// When there are none.
+    /// When PostgreSQL is not installed.
     pub(crate) fn get() -> &'static Self {
         static PROGRAMS: OnceLock<Programs> = OnceLock::new();
         PROGRAMS.get_or_init(|| Self {
@@ -34,12 +34,12 @@ impl Programs {
         &self.folder
     }
 
-    /// One of the programs, to be run as the server's user.
+    /// Returns the command of one of the programs, run as the server's user.
     pub(crate) fn command(&self, program: &str, folder: &Path) -> Command {
         self.as_user(self.folder.join(program), folder)
     }
 
-    /// Any program, to be run as the server's user.
+    /// Returns the command of any program, run as the server's user.
     pub(crate) fn as_user(&self, program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(folder);
@@ -49,21 +49,21 @@ impl Programs {
         command
     }
 
-    /// A folder that belongs to the server's user.
+    /// Creates a folder that the server's user owns.
     pub(crate) fn make_folder(&self, folder: &Path) {
         std::fs::create_dir_all(folder)
             .unwrap_or_else(|error| panic!("{} cannot be made: {error}", folder.display()));
         self.give(folder);
     }
 
-    /// Gives a file or folder to the server's user.
+    /// Makes the server's user the owner of a file or folder.
     pub(crate) fn give(&self, path: &Path) {
         if let Some((user, group)) = self.user {
             chown(path, Some(user), Some(group)).expect("root may give files away");
         }
     }
 
-    /// `15`: a data directory is of one major version.
+    /// Returns the major version, `15`, which a data directory belongs to.
     pub(crate) fn version(&self) -> String {
         let said = text(Command::new(self.folder.join("initdb")).arg("--version").output().expect("initdb runs"));
         let version = said.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
@@ -71,17 +71,17 @@ impl Programs {
     }
 }
 
-/// What a program printed.
+/// Returns the output of a program.
 ///
 /// # Panics
-/// When it failed, with what it said.
+/// When it failed, with its error output.
 pub(crate) fn text(output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
-/// The folder of initdb and pg_ctl: on the PATH, else the newest of Debian's.
+/// Returns the folder of initdb and pg_ctl: on the PATH, else the newest of Debian's.
 fn folder() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path);
@@ -98,11 +98,11 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn is_root() -> bool {
-    // Linux shows a process to its own user.
+    // On Linux `/proc/self` belongs to the user of the process.
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Debian's user for PostgreSQL, else nobody.
+/// Returns Debian's user for PostgreSQL, else nobody.
 fn unprivileged() -> (u32, u32) {
     ["postgres", "nobody"]
         .iter()

@@ -1,8 +1,8 @@
-//! SQL by way of psql.
+//! Running SQL with psql.
 
 use std::process::Command;
 
-/// Runs SQL on the database that a URL names and gives back what psql prints: a line a row, columns divided by `|`.
+/// Runs SQL with psql on the database of a URL. Returns a line for each row, with columns separated by `|`.
 pub(crate) fn run(url: &str, sql: &str) -> Result<String, String> {
     let output = Command::new(program())
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
@@ -15,7 +15,7 @@ pub(crate) fn run(url: &str, sql: &str) -> Result<String, String> {
     }
 }
 
-/// The one beside the server; with `DATABASE_URL` there need be no server here.
+/// Returns the psql of the server's programs, or the one on the PATH: with `DATABASE_URL` no server need be installed.
 fn program() -> std::path::PathBuf {
     match std::env::var_os("DATABASE_URL") {
         Some(_) => "psql".into(),

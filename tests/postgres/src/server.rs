@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cluster::{self, Cluster};
 use crate::fresh::{self, Fresh};
 
-/// A PostgreSQL server of one test's own: an empty database `postgres`, durable as any; gone when this is dropped.
+/// A PostgreSQL server of one test, with an empty database `postgres` and durable commits. Dropping it removes the server.
 #[derive(Debug)]
 pub struct Server {
     cluster: Cluster,
@@ -13,7 +13,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one, whatever `DATABASE_URL` says.
+    /// Starts a server, also if `DATABASE_URL` is set.
     ///
     /// # Panics
     /// When PostgreSQL is not installed, or the server does not start.
@@ -22,7 +22,7 @@ impl Server {
         Self::with(&[])
     }
 
-    /// Starts one with these settings: `max_connections=5`.
+    /// Starts a server with settings such as `max_connections=5`.
     ///
     /// # Panics
     /// As [`Server::own`].
@@ -35,7 +35,7 @@ impl Server {
         Self { cluster, port }
     }
 
-    /// Starts one that takes connections with TLS alone; its certificate, for `127.0.0.1`, is at [`Server::certificate`].
+    /// Starts a server that accepts only connections with TLS. Its certificate, for `127.0.0.1`, is [`Server::certificate`].
     ///
     /// # Panics
     /// As [`Server::own`], and when the program `openssl` is not installed.
@@ -49,13 +49,13 @@ impl Server {
         Self { cluster, port }
     }
 
-    /// The file with the certificate of a server with TLS.
+    /// Returns the file of the certificate of a server with TLS.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.cluster.folder().join("server.crt")
     }
 
-    /// Starts a standby, which takes over all that this one writes.
+    /// Starts a standby, which replicates this server.
     ///
     /// # Panics
     /// As [`Server::own`].
@@ -67,15 +67,15 @@ impl Server {
         Self { cluster, port }
     }
 
-    /// Makes a standby a primary, which can be written.
+    /// Promotes a standby to a primary.
     ///
     /// # Panics
-    /// When it is none.
+    /// When this server is not a standby.
     pub fn promote(&self) {
         self.cluster.promote();
     }
 
-    /// Waits until a standby has all that this server has written.
+    /// Waits until a standby has replicated everything.
     ///
     /// # Panics
     /// When that takes more than a minute.
@@ -91,33 +91,33 @@ impl Server {
         panic!("the standby stays behind {at}");
     }
 
-    /// Its database `postgres`.
+    /// Returns the URL of its database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
         cluster::url(self.port)
     }
 
-    /// Its port, on 127.0.0.1; the same after a restart.
+    /// Returns its port on 127.0.0.1, which stays the same after a restart.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A name for a schema on it.
+    /// Returns a new name of a schema on it.
     #[must_use]
     pub fn schema(&self) -> Fresh {
         Fresh::schema_on(&self.url())
     }
 
-    /// Runs SQL by psql, as its superuser: a line a row, columns divided by `|`.
+    /// Runs SQL with psql as superuser. Returns a line for each row, with columns separated by `|`.
     ///
     /// # Panics
-    /// When the server says no.
+    /// When the statement fails.
     pub fn sql(&self, text: &str) -> String {
         fresh::sql(&self.url(), text)
     }
 
-    /// Stops it at once, as a power cut would: nothing is finished, nothing is flushed.
+    /// Stops it at once, like a power cut: without finishing or flushing anything.
     ///
     /// # Panics
     /// When it does not run.
@@ -133,7 +133,7 @@ impl Server {
         self.cluster.start(Some(self.port)).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Puts a copy of all that is in it aside, in place of an older one. The server is stopped and started for it.
+    /// Saves a copy of its data, in place of an older copy. Stops and starts the server.
     ///
     /// # Panics
     /// When it does not run, or the disk is full.
@@ -143,7 +143,7 @@ impl Server {
         self.start();
     }
 
-    /// Puts what was saved back: whoever uses the server loses the connection, and finds the past.
+    /// Restores the saved copy. Clients lose their connections and then see the old data.
     ///
     /// # Panics
     /// When nothing was saved.
@@ -153,17 +153,17 @@ impl Server {
         self.start();
     }
 
-    /// Freezes all of its processes (SIGSTOP): connections stay open, and nobody answers.
+    /// Freezes all of its processes (SIGSTOP): connections stay open, and get no answers.
     pub fn freeze(&self) {
         self.cluster.signal("-STOP");
     }
 
-    /// Lets them go on.
+    /// Continues its processes (SIGCONT).
     pub fn thaw(&self) {
         self.cluster.signal("-CONT");
     }
 
-    /// What the server has written to its log.
+    /// Returns the text of the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.cluster.folder().join("server.log")).unwrap_or_default()

@@ -8,12 +8,12 @@ use crate::cluster::{self, Cluster};
 use crate::fresh;
 use crate::programs::Programs;
 
-/// Seconds for which nobody must have used it before it is stopped.
+/// The seconds after its last use at which the server is stopped.
 const IDLE: u32 = 20;
-/// How old something of a test must be on a server that is not ours to be what a crash left behind.
+/// The age in seconds at which schemas and databases of tests on another server count as left by a crash.
 const LEFTOVER_SECONDS: u64 = 6 * 3600;
 
-/// The URL of a database on the server that `DATABASE_URL` names, else on one that is started.
+/// Returns the URL of a database on the server of `DATABASE_URL`, or on one that is started.
 pub(crate) fn server() -> &'static str {
     static SERVER: OnceLock<(String, Option<Cluster>)> = OnceLock::new();
     let (url, _) = SERVER.get_or_init(|| match std::env::var("DATABASE_URL") {
@@ -29,7 +29,7 @@ pub(crate) fn server() -> &'static str {
     url
 }
 
-/// Joins the server of this checkout; the first one starts it.
+/// Becomes a user of the server of this checkout, and starts it if there is none.
 fn start() -> (String, Cluster) {
     let mut checkout = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut checkout);
@@ -39,7 +39,7 @@ fn start() -> (String, Cluster) {
     let port = cluster.running().unwrap_or_else(|| {
         cluster.initialise();
         let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
-        // Nobody uses it yet: whatever is there was left by tests that crashed.
+        // It has no other users, so its schemas and databases were left by crashed tests.
         fresh::sweep(&cluster::url(port), 0);
         port
     });

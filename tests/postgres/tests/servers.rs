@@ -1,4 +1,4 @@
-//! The server for tests, tested.
+//! Tests of the server for tests.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ fn schemas(fresh: &Fresh) -> String {
 }
 
 #[test]
-fn a_fresh_schema_is_a_name_that_is_free_and_is_dropped_with_its_test() {
+fn a_fresh_schema_has_an_unused_name_and_is_dropped_with_its_test() {
     let (one, two) = (Fresh::schema(), Fresh::schema());
     assert_ne!(one.url(), two.url());
     assert_eq!(schemas(&one), "0");
@@ -30,7 +30,7 @@ fn a_fresh_database_is_empty_and_is_dropped_with_its_test() {
 }
 
 #[test]
-fn a_server_of_ones_own_is_durable_and_keeps_what_it_committed_through_a_crash() {
+fn a_server_of_one_test_keeps_committed_data_through_a_crash() {
     let server = Server::with(&["max_connections=17"]);
     assert_eq!(server.sql("SHOW fsync; SHOW synchronous_commit"), "on\non");
     assert_eq!(server.sql("SHOW max_connections"), "17");
@@ -42,7 +42,7 @@ fn a_server_of_ones_own_is_durable_and_keeps_what_it_committed_through_a_crash()
 }
 
 #[test]
-fn a_server_is_put_back_to_what_was_saved() {
+fn a_server_is_restored_to_a_saved_copy() {
     let server = Server::own();
     server.sql("CREATE TABLE t (a int)");
     server.save();
@@ -63,23 +63,23 @@ fn a_standby_has_what_its_primary_wrote_and_can_be_promoted() {
 }
 
 #[test]
-fn a_frozen_server_answers_nobody_until_it_is_thawed() {
+fn a_frozen_server_does_not_answer_until_it_is_thawed() {
     let server = Server::own();
     server.freeze();
     let url = server.url();
-    let (told, hears) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let output = std::process::Command::new("psql").args(["-XAtqd", &url, "-c", "SELECT 1"]).output().unwrap();
-        told.send(output.status.success()).unwrap();
+        sender.send(output.status.success()).unwrap();
     });
-    assert!(hears.recv_timeout(Duration::from_millis(500)).is_err());
+    assert!(receiver.recv_timeout(Duration::from_millis(500)).is_err());
     server.thaw();
-    assert!(hears.recv_timeout(Duration::from_secs(60)).unwrap());
+    assert!(receiver.recv_timeout(Duration::from_secs(60)).unwrap());
 }
 
-/// A test process may be killed: its server goes too.
+/// The server of a killed test process ends too.
 #[test]
-fn a_server_goes_when_its_process_is_killed() {
+fn a_server_ends_when_its_process_is_killed() {
     const CHILD: &str = "ANNALS_TEST_POSTGRES_CHILD";
     if std::env::var_os(CHILD).is_some() {
         let server = Server::own();

@@ -1,4 +1,4 @@
-//! J5: what is acknowledged survives a crash of the server, whatever the connection's settings are.
+//! Mission J5: acknowledged commits survive a crash of the server, with any settings of the connection.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use annals_test_postgres::Server;
 use super::open_at;
 use crate::store::conformance::bench::{batch, commit, committed, log};
 
-/// A crash would lose a commit that was not waited for: the server writes of its own accord only every ten seconds.
+/// A crash would lose a commit that was not flushed: the server flushes by itself only every ten seconds.
 const LAZY: &str = "wal_writer_delay=10000";
 
-/// The store is lost with the server; another is opened after the restart.
+/// The store ends with the server; another is opened after the restart.
 async fn survives_a_crash(server: &Server, url: &str, number: u64, exclusive: bool) {
     let store = open_at(url, true).await.unwrap();
     let commit = commit(number.into()).on("tally:a", number - 1, 1);
@@ -29,7 +29,7 @@ async fn survives_a_crash(server: &Server, url: &str, number: u64, exclusive: bo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_whose_default_is_asynchronous_commit_loses_nothing_that_was_acknowledged() {
+async fn a_role_with_asynchronous_commit_loses_no_acknowledged_commit() {
     let server = Server::with(&[LAZY]);
     let fresh = server.schema();
     server.sql("ALTER ROLE CURRENT_USER SET synchronous_commit = off; ALTER DATABASE postgres SET synchronous_commit = off");
@@ -46,7 +46,7 @@ async fn a_role_whose_default_is_asynchronous_commit_loses_nothing_that_was_ackn
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_may_lose_what_it_acknowledges_is_described_as_such() {
+async fn the_description_warns_of_a_server_that_may_lose_acknowledged_commits() {
     let server = Server::with(&["fsync=off", "full_page_writes=off"]);
     let store = open_at(server.schema().url(), true).await.unwrap();
     let words = store.describe();

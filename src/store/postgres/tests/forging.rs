@@ -1,4 +1,4 @@
-//! A role that may execute the append function calls it with values of its own.
+//! A role that may execute the append function calls it with forged values.
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Executor;
@@ -46,7 +46,7 @@ const CALL: [(&str, &str); 36] = [
     ("event_id", "'{01900000-0000-7000-8000-000000000000}'"),
 ];
 
-/// The call with other arguments.
+/// Returns the call with other arguments.
 fn call(other: &[(&str, &str)]) -> String {
     let argument = |(name, value): &(&str, &str)| {
         let value = other.iter().find(|(changed, _)| changed == name).map_or(*value, |(_, value)| *value);
@@ -56,7 +56,7 @@ fn call(other: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn the_append_function_refuses_what_no_reader_could_read() {
+async fn the_append_function_refuses_values_that_readers_cannot_read() {
     let bed = Bed::new();
     let store = bed.open().await;
     let mut raw = bed.raw().await;
@@ -119,7 +119,7 @@ async fn the_append_function_refuses_what_no_reader_could_read() {
 }
 
 #[tokio::test]
-async fn times_and_ids_given_ahead_of_the_servers_clock_hold_nobody_back() {
+async fn times_and_ids_ahead_of_the_servers_clock_do_not_affect_later_appends() {
     let bed = Bed::new();
     let store = bed.open().await;
     let ahead = call(&[
@@ -137,7 +137,7 @@ async fn times_and_ids_given_ahead_of_the_servers_clock_hold_nobody_back() {
     }
 }
 
-/// Of the server's clock too: a quiet log meets a server whose clock is wrong.
+/// The limit holds for the server's clock too: the first append after a pause may meet a server whose clock is wrong.
 #[tokio::test]
 async fn the_owner_sets_how_many_days_a_clock_may_be_ahead() {
     let bed = Bed::new();
@@ -172,9 +172,9 @@ async fn the_owner_sets_how_many_days_a_clock_may_be_ahead() {
     assert!(refused.contains("the clock of the server says") && refused.contains("clock_ahead_days"), "{refused}");
 }
 
-/// A log that an earlier version let somebody spoil: it says so, and acknowledges nothing that cannot be read.
+/// A log that was damaged under an earlier version: appends are refused, so that no unreadable event is acknowledged.
 #[tokio::test]
-async fn nothing_is_appended_after_an_event_whose_time_no_reader_can_read() {
+async fn nothing_is_appended_after_an_event_with_an_unreadable_time() {
     let bed = Bed::new();
     let store = bed.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -188,7 +188,7 @@ async fn nothing_is_appended_after_an_event_whose_time_no_reader_can_read() {
     assert!(refused.contains("no reader could read") && refused.contains("check"), "{refused}");
 }
 
-/// Guarantee 10: Postgres keeps JSON that holds a NUL, and extracts nothing of it.
+/// Guarantee 10: Postgres stores JSON with a NUL, but cannot extract from it.
 #[tokio::test]
 async fn metadata_with_a_nul_anywhere_and_an_actor_of_any_letters_is_appended() {
     let bed = Bed::new();

@@ -1,5 +1,5 @@
-//! X2, guarantee 3: the connection is lost before, during and after an append. Each caller gets the right answer, and
-//! there is one effect.
+//! Mission X2, Guarantee 3: the connection is lost before, during and after an append. Each caller gets the right answer,
+//! and there is one effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,16 +12,16 @@ use super::{Bed, open_at, until};
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
 use crate::store::{CommitAnswer, CommitQueue, Outcome, StoreError};
 
-/// When a proxy cuts a connection that carries an append.
+/// When the proxy cuts the connection of an append.
 const NEVER: u8 = 0;
 const BEFORE_THE_CALL: u8 = 1;
 const AFTER_THE_CALL: u8 = 2;
 const BEFORE_THE_REPLY: u8 = 3;
 
-/// What every call of the append function has in it, and nothing else: the command's name.
+/// The command's name, which is in every call of the append function and nowhere else.
 const MARK: &[u8] = b"count";
 
-/// Between this program and the server.
+/// A proxy between this program and the server.
 struct Proxy {
     address: String,
     cut: Arc<AtomicU8>,
@@ -47,7 +47,7 @@ impl Proxy {
     }
 }
 
-/// Carries bytes both ways until either end stops, or this one is to cut.
+/// Forwards bytes both ways until either end closes, or the proxy has to cut.
 async fn carry(mut client: TcpStream, mut server: TcpStream, cut: Arc<AtomicU8>) {
     let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut called = false;
@@ -82,7 +82,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, cut: Arc<AtomicU8>)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_connection_leaves_the_outcome_unknown_and_the_same_ids_tell_it() {
+async fn a_cut_connection_leaves_the_outcome_unknown_and_a_retry_resolves_it() {
     for (cut, committed_before) in
         [(BEFORE_THE_CALL, Some(false)), (AFTER_THE_CALL, None), (BEFORE_THE_REPLY, Some(true))]
     {
@@ -93,7 +93,7 @@ async fn a_cut_connection_leaves_the_outcome_unknown_and_the_same_ids_tell_it() 
         proxy.cut(cut);
         let lost = store.append(batch([commit(2).on("tally:a", 1, 2)])).await;
         assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{cut}: {lost:?}");
-        // The server may still be at it: the next append waits for its lock.
+        // The server may still run the append: the next one waits for its lock.
         let again = append(&*store, [commit(2).on("tally:a", 1, 2)]).await[0];
         match again {
             Outcome::Committed(receipt) => {
@@ -112,9 +112,9 @@ async fn a_cut_connection_leaves_the_outcome_unknown_and_the_same_ids_tell_it() 
     }
 }
 
-/// The queue sends it again: no caller hears of it.
+/// The queue sends the batch again: no caller notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut() {
+async fn callers_get_their_receipts_whenever_the_connection_is_cut() {
     let bed = Bed::new();
     let proxy = Proxy::start(bed.address()).await;
     let store = open_at(&bed.url(bed.user(), &proxy.address), true).await.unwrap();
@@ -135,7 +135,7 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
                 other => panic!("{cut}: {other:?}"),
             }
         }
-        assert_eq!(proxy.cut.load(Ordering::SeqCst), NEVER, "it was cut");
+        assert_eq!(proxy.cut.load(Ordering::SeqCst), NEVER, "the proxy has cut");
     }
     queue.close().await;
     let events = log(&*store).await;
@@ -143,15 +143,15 @@ async fn callers_of_the_queue_get_their_receipts_whenever_the_connection_is_cut(
     assert_eq!(events.len(), 15);
 }
 
-/// Guarantee 3: an error of the second sending says nothing of the first.
+/// Guarantee 3: an error of the second attempt proves nothing about the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_cannot_be_reached_after_a_lost_answer_is_no_definite_failure() {
+async fn an_unreachable_server_after_a_lost_answer_is_no_definite_failure() {
     let bed = Bed::new();
     bed.open().await.close().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = bed.address();
-    // Carries until the first append was answered by the server, then neither answers nor listens any more.
+    // Forwards until the server has answered the first append, then neither answers nor accepts connections.
     let carrier = tokio::spawn(async move {
         let cut = Arc::new(AtomicU8::new(BEFORE_THE_REPLY));
         let mut carried = Vec::new();
@@ -173,11 +173,11 @@ async fn a_server_that_cannot_be_reached_after_a_lost_answer_is_no_definite_fail
         other => panic!("{other:?}"),
     }
     carrier.await.unwrap();
-    assert_eq!(log(&*bed.open().await).await.len(), 1, "it was committed");
+    assert_eq!(log(&*bed.open().await).await.len(), 1, "the batch was committed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_end() {
+async fn an_append_whose_backend_is_terminated_during_the_lock_wait_succeeds_in_the_end() {
     let bed = Bed::new();
     let (store, other) = (bed.open().await, bed.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -190,7 +190,7 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     );
     until("it waits", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
     bed.run(&format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
-    until("it waits anew", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
+    until("the next append waits", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
     drop(session);
     match pending.await.unwrap() {
         CommitAnswer::Outcome(Outcome::Committed(receipt)) => assert_eq!(receipt.head.position, 2),
@@ -200,9 +200,9 @@ async fn a_writer_terminated_while_it_waits_for_the_lock_gets_its_answer_in_the_
     assert_eq!(log(&*store).await.len(), 2, "one effect");
 }
 
-/// Reading changes nothing: it is begun anew on another connection.
+/// Reading changes nothing: it is tried again on another connection.
 #[tokio::test]
-async fn readers_outlive_their_connections() {
+async fn reads_survive_the_loss_of_their_connections() {
     let bed = Bed::new();
     let store = bed.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 3)).await;
@@ -221,6 +221,6 @@ async fn readers_outlive_their_connections() {
         assert!(matches!(error, StoreError::OutcomeUnknown(_)), "{error:?}");
         committed(&*store, commit(2).on("tally:a", 3, 1)).await;
     }
-    let heard = tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| head.position == 4)).await;
-    heard.unwrap().unwrap();
+    let notified = tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| head.position == 4)).await;
+    notified.unwrap().unwrap();
 }

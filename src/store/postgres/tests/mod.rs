@@ -1,4 +1,4 @@
-//! What is true of this store alone. (What is true of all: the conformance suite.)
+//! Tests of this store alone. The conformance suite has those of all stores.
 
 mod durable;
 mod forging;
@@ -22,7 +22,7 @@ use super::place::Place;
 use crate::store::conformance::bench::APP;
 use crate::store::{OpenOptions, Store, StoreError, open};
 
-/// A schema of its own, and what is done to it behind the store's back.
+/// A schema of its own, with access to it beside the store.
 struct Bed {
     fresh: Fresh,
     place: Place,
@@ -39,13 +39,13 @@ impl Bed {
         open_at(self.fresh.url(), true).await.unwrap()
     }
 
-    /// The URL with other words in place of its user, host and port.
+    /// Returns the URL with another user, host and port.
     fn url(&self, who: &str, address: &str) -> String {
         let (_, database) = self.fresh.url().split_once("://").unwrap().1.split_once('/').unwrap();
         format!("postgres://{who}@{address}/{database}")
     }
 
-    /// Host and port of the server.
+    /// Returns host and port of the server.
     fn address(&self) -> String {
         let options = self.place.options();
         format!("{}:{}", options.get_host(), options.get_port())
@@ -55,12 +55,12 @@ impl Bed {
         self.place.options().get_username()
     }
 
-    /// A connection of a program that knows nothing of this crate.
+    /// Opens a connection without the store.
     async fn raw(&self) -> PgConnection {
         self.place.connect().await.unwrap()
     }
 
-    /// Runs statements with `{schema}` in them.
+    /// Runs statements with `{schema}` for the schema.
     async fn run(&self, sql: &str) {
         let sql = self.place.sql(sql);
         let mut raw = self.raw().await;
@@ -68,7 +68,7 @@ impl Bed {
         raw.close().await.unwrap();
     }
 
-    /// A number that a query answers.
+    /// Returns the number that a query selects.
     async fn number(&self, sql: &str) -> i64 {
         let sql = self.place.sql(sql);
         sqlx::query_scalar(&sql).fetch_one(&mut self.raw().await).await.unwrap()
@@ -80,7 +80,7 @@ async fn open_at(url: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> 
     open(url, options).await
 }
 
-/// Why the store cannot be used.
+/// Returns the reason why the store cannot be used.
 fn reason<T>(result: Result<T, StoreError>) -> String {
     match result {
         Err(StoreError::Unusable { reason, .. }) => reason,
@@ -89,7 +89,7 @@ fn reason<T>(result: Result<T, StoreError>) -> String {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..1_500 {
         if is_so().await {

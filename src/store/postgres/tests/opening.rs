@@ -1,4 +1,4 @@
-//! Schemas and servers that are not what they should be.
+//! Opening unsuitable schemas and servers.
 
 use sqlx::Executor;
 
@@ -8,7 +8,7 @@ use crate::store::postgres::schema::{self, VERSION};
 use crate::store::{Outcome, StoreError};
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_by_its_number() {
+async fn a_newer_schema_is_refused_with_its_version() {
     let bed = Bed::new();
     bed.open().await.close().await;
     bed.run("UPDATE {schema}.meta SET value = '77' WHERE key = 'version'").await;
@@ -16,9 +16,9 @@ async fn a_newer_schema_is_refused_by_its_number() {
     assert!(matches!(refused, Err(StoreError::Newer { found: 77, known: VERSION })), "{refused:?}");
 }
 
-/// The log alone was version 1; another append and its lock came with it, which versions 3 and 4 replace.
+/// Version 1 had only the log. Its lock and append function are replaced by versions 3 and 4.
 #[tokio::test]
-async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
+async fn a_schema_of_each_earlier_version_is_migrated_and_keeps_its_log() {
     for earlier in 0..VERSION {
         let bed = Bed::new();
         let mut raw = bed.raw().await;
@@ -32,7 +32,7 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
                 schema::execute(&bed.place, &mut raw, old).await.unwrap();
             }
             let refused = reason(open_at(bed.fresh.url(), false).await);
-            assert!(refused.contains(&format!("version {earlier}")), "who only reads makes nothing: {refused}");
+            assert!(refused.contains(&format!("version {earlier}")), "reading migrates nothing: {refused}");
         }
         let store = bed.open().await;
         committed(&*store, commit(1).on("tally:a", 0, 2)).await;
@@ -42,9 +42,9 @@ async fn a_schema_of_each_earlier_version_is_brought_up_and_keeps_its_log() {
     }
 }
 
-/// Issue 16: a snapshot of version 4 may hold a state that never was, and a program of then may still run.
+/// A snapshot of version 4 may hold a state that never existed, and a program of that version may still run.
 #[tokio::test]
-async fn snapshots_of_version_4_are_dropped_and_a_program_of_then_keeps_none_any_more() {
+async fn snapshots_of_version_4_are_dropped_and_its_programs_can_save_no_more() {
     let bed = Bed::new();
     let mut raw = bed.raw().await;
     schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
@@ -78,7 +78,7 @@ async fn a_constraint_left_over_from_a_takeover_is_dropped() {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_make_one_store() {
+async fn processes_that_start_together_create_one_store() {
     let bed = Bed::new();
     let opened = futures::future::join_all((0..6).map(|_| open_at(bed.fresh.url(), true))).await;
     for (store, number) in opened.into_iter().zip(0..) {
@@ -87,7 +87,7 @@ async fn processes_that_start_at_once_make_one_store() {
 }
 
 #[tokio::test]
-async fn what_only_reads_makes_nothing() {
+async fn opening_for_reading_creates_nothing() {
     let bed = Bed::new();
     let refused = open_at(bed.fresh.url(), false).await.map(|_| ());
     assert!(matches!(refused, Err(StoreError::Missing(_))), "{refused:?}");
@@ -96,7 +96,7 @@ async fn what_only_reads_makes_nothing() {
 }
 
 #[tokio::test]
-async fn a_foreign_table_is_left_as_it_is_and_named() {
+async fn a_foreign_table_is_named_and_left_unchanged() {
     let stock = "CREATE TABLE {schema}.events (aggregate_type text NOT NULL, aggregate_id text NOT NULL, \
          sequence bigint NOT NULL, event_type text NOT NULL, event_version text NOT NULL, payload json NOT NULL, \
          metadata json NOT NULL, PRIMARY KEY (aggregate_type, aggregate_id, sequence))";
@@ -116,12 +116,12 @@ async fn a_foreign_table_is_left_as_it_is_and_named() {
         }
         let objects =
             "SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind IN ('r', 'v')";
-        assert_eq!(bed.number(objects).await, 1, "nothing was made beside it");
+        assert_eq!(bed.number(objects).await, 1, "no other table was created");
     }
 }
 
 #[tokio::test]
-async fn a_server_database_or_user_that_is_not_there_is_said_without_the_password() {
+async fn errors_about_a_missing_server_database_or_user_do_not_show_the_password() {
     let bed = Bed::new();
     let here = bed.fresh.url().to_owned();
     let (user, address) = (bed.user().to_owned(), bed.address());
@@ -144,7 +144,7 @@ async fn a_server_database_or_user_that_is_not_there_is_said_without_the_passwor
 }
 
 #[tokio::test]
-async fn a_read_only_server_says_so_and_can_be_read() {
+async fn a_read_only_server_can_be_read_and_refuses_appends_with_the_reason() {
     let bed = Bed::new();
     committed(&*bed.open().await, commit(1).on("tally:a", 0, 1)).await;
     let joint = bed.fresh.url().replace("?", "?options=-c%20default_transaction_read_only%3Don&");
@@ -157,7 +157,7 @@ async fn a_read_only_server_says_so_and_can_be_read() {
     assert!(reason(open_at(&joint, true).await).contains("read-only"));
 }
 
-/// Guarantee 7: under another isolation level later statements would not see what was waited for.
+/// Guarantee 7: under another isolation level later statements would not see the commits that the lock waited for.
 #[tokio::test]
 async fn an_append_under_another_isolation_level_is_refused_with_what_to_do() {
     let bed = Bed::new();
@@ -169,9 +169,9 @@ async fn an_append_under_another_isolation_level_is_refused_with_what_to_do() {
     assert_eq!(store.head().await.unwrap().position, 0);
 }
 
-/// A batch with one bad commit: what the database says of the data is definite, so that the queue can halve the batch.
+/// A batch with one bad commit: an error about the data is definite, so that the queue can halve the batch.
 #[tokio::test]
-async fn what_postgres_cannot_store_is_a_definite_error_and_the_writer_goes_on() {
+async fn data_that_postgres_rejects_is_a_definite_error_and_the_writer_continues() {
     let bed = Bed::new();
     let store = bed.open().await;
     let bad = commit(1).payload("tally:a", 0, "1.0", "no json");
@@ -184,7 +184,7 @@ async fn what_postgres_cannot_store_is_a_definite_error_and_the_writer_goes_on()
 
 /// Guarantee 16.
 #[tokio::test]
-async fn a_writer_whose_last_event_is_gone_says_so_once() {
+async fn a_writer_whose_last_event_is_missing_reports_it_once() {
     let bed = Bed::new();
     let store = bed.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
@@ -199,9 +199,9 @@ async fn a_writer_whose_last_event_is_gone_says_so_once() {
     committed(&*store, commit(3).on("tally:a", 1, 1)).await;
 }
 
-/// What a pool says that has nothing free: see `Place::fault`.
+/// The error of a pool without a free connection: see `Place::fault`.
 #[tokio::test]
-async fn all_connections_in_use_is_said_with_what_to_do() {
+async fn the_error_for_a_full_pool_says_what_to_do() {
     let bed = Bed::new();
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let pool =

@@ -1,14 +1,14 @@
-//! Guarantee 12: plans made on tables that are all but empty serve full ones.
+//! Guarantee 12: plans made on nearly empty tables are fast on full ones.
 
 use super::Bed;
 use crate::store::conformance::bench::{append, commit, committed};
 
 #[tokio::test]
-async fn appends_that_were_first_planned_on_a_tiny_log_read_no_table_whole_later() {
+async fn appends_planned_on_a_tiny_log_scan_no_whole_table_later() {
     let bed = Bed::new();
     let store = bed.open().await;
     let mut sequence = 0;
-    // From here on Postgres knows that the tables are tiny, and nothing makes it look again.
+    // Postgres now takes the tables for tiny, and nothing makes it analyse them again.
     for table in ["events", "commands"] {
         bed.run(&format!("ALTER TABLE {{schema}}.{table} SET (autovacuum_enabled = off)")).await;
         bed.run(&format!("VACUUM ANALYZE {{schema}}.{table}")).await;
@@ -17,7 +17,7 @@ async fn appends_that_were_first_planned_on_a_tiny_log_read_no_table_whole_later
     for table in ["events", "commands"] {
         bed.run(&format!("VACUUM ANALYZE {{schema}}.{table}")).await;
     }
-    // More than the five calls after which Postgres settles on one plan.
+    // More than the five calls after which Postgres keeps one plan.
     for number in 0..8_u128 {
         committed(&*store, commit(number).on("tally:a", sequence, 1)).await;
         sequence += 1;
@@ -31,7 +31,7 @@ async fn appends_that_were_first_planned_on_a_tiny_log_read_no_table_whole_later
         bed.place.plain_schema()
     );
     let settle = async || {
-        // The statistics of other sessions come in after a while.
+        // The statistics of other sessions arrive after a while.
         tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
         bed.number(&scanned).await
     };

@@ -1,4 +1,4 @@
-//! Behind a pooler that lends its connections out by the transaction: a real pgbouncer.
+//! Behind a pooler in transaction mode: a real pgbouncer.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use super::{Bed, open_at, until};
 use crate::store::conformance::bench::{aggregate, append, batch, commit, committed, duplicate, log};
 use crate::store::{Interest, Outcome, Store};
 
-/// A pgbouncer of two connections, on a port of its own.
+/// A pgbouncer with two connections, on a port of its own.
 struct Bouncer {
     child: Child,
     _directory: TempDir,
@@ -20,7 +20,7 @@ struct Bouncer {
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -44,7 +44,7 @@ impl Bouncer {
         );
         let file = directory.path().join("pgbouncer.ini");
         std::fs::write(&file, config).unwrap();
-        // It refuses to run as root.
+        // pgbouncer refuses to run as root.
         let mut command = Command::new("setpriv");
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
@@ -62,7 +62,7 @@ async fn opened(url: &str, bouncer: &Bouncer) -> Arc<dyn Store> {
     open_at(url, true).await.unwrap()
 }
 
-/// Guarantee 11: with more clients than connections, so that they are lent to and fro.
+/// Guarantee 11: with more clients than connections, so that each connection serves several clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_behind_a_pooler_in_transaction_mode() {
     let bed = Bed::new();
@@ -93,8 +93,8 @@ async fn everything_works_behind_a_pooler_in_transaction_mode() {
     let outcomes = session.append(batch([commit(9_999).on("tally:x", 0, 1)])).await.unwrap();
     assert!(matches!(outcomes[0], Outcome::Committed(_)));
     let mut watch = other.watch();
-    let heard = tokio::time::timeout(Duration::from_secs(10), watch.wait_for(|head| head.position == 91)).await;
-    heard.unwrap().unwrap();
+    let notified = tokio::time::timeout(Duration::from_secs(10), watch.wait_for(|head| head.position == 91)).await;
+    notified.unwrap().unwrap();
     assert_eq!(store.find_commands(&[crate::store::conformance::bench::id(9_999)]).await.unwrap().len(), 1);
     assert_eq!(store.check_integrity().await.unwrap(), []);
     let (generation_id, at) = store.views().live("roster", 1).await.unwrap();

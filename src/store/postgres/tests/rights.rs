@@ -1,4 +1,4 @@
-//! Guarantee 14: the application's role appends by the function alone.
+//! Guarantee 14: the application's role appends only through the function.
 
 use sqlx::Executor;
 
@@ -7,7 +7,7 @@ use crate::store::Outcome;
 use crate::store::conformance::bench::{append, batch, commit, committed, log};
 
 #[tokio::test]
-async fn a_role_that_may_execute_appends_although_it_may_not_insert() {
+async fn a_role_with_execute_appends_without_the_right_to_insert() {
     let bed = Bed::new();
     committed(&*bed.open().await, commit(1).on("tally:a", 0, 1)).await;
     let role = format!("r_{}", bed.place.plain_schema());

@@ -1,4 +1,4 @@
-//! J9, guarantee 14: edits by raw SQL are refused, and found where the triggers were taken away for them.
+//! Mission J9, Guarantee 14: edits by raw SQL are refused, and found if the triggers were dropped for them.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ async fn each_edit_of_this_store_alone_is_found() {
     each_edit_is_detected_as_listed(Bed::new, &edits).await;
 }
 
-/// Each is undone before the next, in one schema.
+/// Each change is undone before the next, in one schema.
 #[tokio::test]
 async fn each_change_of_what_protects_the_log_is_found() {
     let bed = Bed::new();
@@ -245,9 +245,9 @@ async fn each_change_of_what_protects_the_log_is_found() {
     bed.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
-/// Issue 16, fault 23: the definitions are the same, however the server quotes them.
+/// The definitions are the same, however the server quotes them.
 #[tokio::test]
-async fn a_check_under_quote_all_identifiers_finds_a_sound_log_sound() {
+async fn an_intact_log_passes_the_check_under_quote_all_identifiers() {
     let bed = Bed::new();
     let role = format!("q_{}", bed.place.plain_schema());
     let database = bed.place.options().get_database().unwrap_or_default().to_owned();
@@ -264,9 +264,9 @@ async fn a_check_under_quote_all_identifiers_finds_a_sound_log_sound() {
     bed.run(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).await;
 }
 
-/// Issue 16, fault 23: 0 events of 7 were seen, and that was all it said.
+/// Such a check saw 0 of 7 events, and reported no problem.
 #[tokio::test]
-async fn a_check_by_a_role_that_row_security_hides_rows_from_says_that_it_does_not_see_all() {
+async fn a_check_reports_that_row_security_hides_rows_from_its_role() {
     let bed = Bed::new();
     filled(&*bed.open().await).await;
     let role = format!("h_{}", bed.place.plain_schema());

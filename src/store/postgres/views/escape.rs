@@ -25,7 +25,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Returns the text that a stored one stands for. U+0001 before any other character was not written by this crate and is kept.
+/// Returns the original of a stored text. U+0001 before any other character was not written by this crate and is kept.
 pub(super) fn unescaped(stored: &str) -> Cow<'_, str> {
     if !stored.contains(MARK) {
         return Cow::Borrowed(stored);

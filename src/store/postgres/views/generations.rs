@@ -30,7 +30,7 @@ fn generation(row: &PgRow) -> Result<(GenerationId, LogPosition)> {
     Ok((generation_id, LogPosition { position: unsigned(row.try_get(3)?), event_id: row.try_get(4)? }))
 }
 
-/// Converts a version to the bigint that stands for it.
+/// Converts a version to its bigint.
 pub(super) fn signed(number: u64) -> i64 {
     number.cast_signed()
 }

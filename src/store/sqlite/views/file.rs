@@ -1,4 +1,4 @@
-//! Opening the views file, and making it anew when somebody has removed or replaced it: all in it comes from the log.
+//! Opening the views file, and recreating a removed or replaced one: everything in it can be rebuilt from the log.
 
 use super::super::database_file::{self, LOCK_WAIT, Meta, VIEWS};
 use super::super::file_connection::FileConnection;
@@ -21,7 +21,7 @@ impl ViewsFile {
         &self.location
     }
 
-    /// Runs `connect` once the file is there and is the views of this log.
+    /// Runs `connect` once the file exists and belongs to this log.
     fn open(&self, connect: impl Fn() -> Result<FileConnection, StoreError>) -> Result<FileConnection, StoreError> {
         database_file::open_with_retry(&self.location, true, &mut FairFileLock::at(&self.location), |file_lock| {
             let found = database_file::prepare(&self.location, &VIEWS, &self.meta, true, file_lock)?;
@@ -35,9 +35,9 @@ impl ViewsFile {
 
     pub(super) fn writer(&self) -> Result<FileConnection, StoreError> {
         self.open(|| {
-            // Few: while much is written to the disk at once, the log's commits wait for it.
+            // Few pages: the log's commits wait while much is written to the disk at once.
             let connection = database_file::writer(&self.location, 300)?;
-            // What is lost can be made anew; the checkpoint is lost with it.
+            // Lost changes are made again, because the checkpoint is lost with them.
             database_file::synchronous(&self.location, &connection, "NORMAL")?;
             Ok(connection)
         })
@@ -50,18 +50,18 @@ impl ViewsFile {
         }
     }
 
-    /// A writing connection in place of one whose files are not at their paths any more.
+    /// Opens a writing connection in place of one whose files are no longer at their paths.
     pub(super) fn writer_again(&self, lost: &FileConnection) -> Result<FileConnection, StoreError> {
         tracing::warn!(file = %self.location.path().display(), "the views file was removed or replaced: it is made anew");
         self.remove_remains(lost)?;
         self.writer()
     }
 
-    /// Removes a database file that has lost its -wal or -shm file. SQLite would go on with the -shm file that this
-    /// process has open for it, beside a -wal file of another content.
+    /// Removes a database file whose -wal or -shm file is missing. SQLite would continue to use the open -shm file of this
+    /// process with a -wal file of other content.
     fn remove_remains(&self, lost: &FileConnection) -> Result<(), StoreError> {
         let mut file_lock = FairFileLock::at(&self.location);
-        // Another process may be at the same.
+        // Another process may do the same.
         let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
         if !lost.files().has_database() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The rows of `projections`: generations and their checkpoints.
+//! Generations and their checkpoints, in the table `projections`.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -21,7 +21,7 @@ fn insert(connection: &Connection, generation_id: &GenerationId, live: bool) -> 
     connection.execute(INSERT, params![name, version, generation, live, nil]).map(drop)
 }
 
-/// The generation that is read.
+/// Returns the live generation.
 pub(super) fn live(
     connection: &Connection,
     name: &str,
@@ -31,7 +31,7 @@ pub(super) fn live(
     connection.prepare_cached(&sql)?.query_row(params![name, version], generation).optional()
 }
 
-/// The generation that is read, made if there is none.
+/// Returns the live generation. Creates one if there is none.
 pub(super) fn ensure_live(
     connection: &Connection,
     name: &str,
@@ -55,7 +55,7 @@ pub(super) fn checkpoint(
     Ok(found.map(|(_, head)| head))
 }
 
-/// Moves the checkpoint, if it is where the writer believes it is: the fence.
+/// Moves the checkpoint, if it is at the expected position: the fence.
 pub(super) fn advance(
     connection: &Connection,
     generation_id: &GenerationId,
@@ -77,7 +77,7 @@ pub(super) fn advance(
     Ok(moved == 1)
 }
 
-/// What an earlier rebuild left behind, or a new generation.
+/// Returns the generation that an earlier rebuild left, or creates one.
 pub(super) fn shadow(
     connection: &Connection,
     name: &str,
@@ -95,7 +95,7 @@ pub(super) fn shadow(
     Ok((generation_id, LogPosition::default()))
 }
 
-/// `None`: it is not there, or not as far as the live one.
+/// Makes a generation live. Returns `None` if there is none, or it is behind the live one.
 pub(super) fn switch(connection: &Connection, shadow: &GenerationId) -> rusqlite::Result<Option<()>> {
     let GenerationId { name, version, generation } = shadow;
     let Some(head) = checkpoint(connection, shadow)? else { return Ok(None) };
@@ -117,7 +117,7 @@ pub(super) fn switch(connection: &Connection, shadow: &GenerationId) -> rusqlite
     Ok(Some(()))
 }
 
-/// `None`: it is live.
+/// Drops a generation. Returns `None` if it is live.
 pub(super) fn discard(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<Option<()>> {
     match live(connection, &generation_id.name, generation_id.version)? {
         Some((live, _)) if live == *generation_id => Ok(None),
@@ -127,7 +127,7 @@ pub(super) fn discard(connection: &Connection, generation_id: &GenerationId) -> 
 
 /// Drops the row and all tables of a generation.
 fn remove(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Result<()> {
-    // Virtual tables first: they take the tables beneath them along.
+    // Virtual tables first: dropping them drops their own tables.
     const TABLES: &str = "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') \
          AND substr(name, 1, length(?1)) = ?1 ORDER BY type = 'view' DESC, sql LIKE 'CREATE VIRTUAL%' DESC";
     let prefix = names::prefix(generation_id);
@@ -143,7 +143,7 @@ fn remove(connection: &Connection, generation_id: &GenerationId) -> rusqlite::Re
     connection.execute(ROW, params![name, version, generation]).map(drop)
 }
 
-/// All generations of all projections, and who leads each now.
+/// Returns all generations of all projections with their leaders.
 pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<GenerationInfo>> {
     const ALL: &str = "SELECT p.name, p.version, p.generation, p.position, p.event_id, p.live, l.owner \
          FROM projections p LEFT JOIN leases l \
@@ -156,7 +156,7 @@ pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Gen
     connection.prepare_cached(ALL)?.query_map([now], row)?.collect()
 }
 
-/// `None`: somebody wants it.
+/// Drops a version of a projection. Returns `None` if a live owner wants it.
 pub(super) fn prune(connection: &Connection, name: &str, version: u64, now: i64) -> rusqlite::Result<Option<()>> {
     if leases::is_wanted(connection, name, version, now)? {
         return Ok(None);
@@ -197,7 +197,7 @@ pub(super) fn set_note(
     Ok(())
 }
 
-/// What the column `about` says.
+/// Returns the value of the column `about`.
 fn word(about: NoteKind) -> &'static str {
     match about {
         NoteKind::Stop => "stop",

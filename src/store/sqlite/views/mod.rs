@@ -1,13 +1,13 @@
-//! The views file: checkpoints, the tables of projections, snapshots of aggregates.
+//! Views on SQLite: a file with checkpoints, tables of projections and snapshots of aggregates.
 //!
 //! ## Layout
-//! - `file`: opening it, and making it anew when somebody has removed it
-//! - `generations`: which generation is read, which is being built; making, switching and dropping them
-//! - `leases`: who leads which projection
-//! - `transaction`: a projection's transaction, and what is read as of one moment
-//! - `names`: what a generation's tables are called
+//! - `file`: opening the file, and recreating a removed one
+//! - `generations`: generations and their checkpoints: creating, switching and dropping them
+//! - `leases`: the leader of each projection
+//! - `transaction`: a projection's transaction, and a snapshot for reading
+//! - `names`: the names of a generation's tables
 //! - `states`: snapshots of aggregates
-//! - `statement`: values in and out
+//! - `statement`: statements of projections
 
 mod file;
 mod generations;
@@ -37,19 +37,19 @@ use crate::store::{
 };
 
 const DOING: &str = "working on the views";
-/// How many reads and snapshots of views are open at once; more wait.
+/// The most reads and snapshots of views that are open at a time; a further one waits.
 const READERS: u32 = 64;
 
 /// The views of a [`SqliteStore`](super::SqliteStore).
 pub(super) struct SqliteViews {
     file: Arc<ViewsFile>,
-    /// One connection writes; `None` once it is closed.
+    /// The connection that writes; `None` once it is closed.
     writer: Arc<Mutex<Option<FileConnection>>>,
     readers: Arc<Pool>,
 }
 
 impl SqliteViews {
-    /// Opens the views of the log that `meta` is of.
+    /// Opens the views of the log with this `meta`.
     pub(super) fn open(location: FileLocation, meta: Meta) -> Result<Self, StoreError> {
         let file = Arc::new(ViewsFile::new(location, meta));
         let writer = Arc::new(Mutex::new(Some(file.writer()?)));
@@ -58,13 +58,13 @@ impl SqliteViews {
         Ok(Self { file, writer, readers })
     }
 
-    /// Does not wait for snapshots that somebody still holds.
+    /// Closes the connections, without waiting for open snapshots.
     pub(super) async fn close(&self) {
         self.readers.close();
         drop(self.writer.lock().await.take());
     }
 
-    /// Runs `work` in a transaction of its own, which is committed if it answers `Some`.
+    /// Runs `work` in a transaction, and commits it if `work` returns `Some`.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Option<T>> + Send + 'static,
@@ -93,19 +93,19 @@ impl SqliteViews {
             .await
     }
 
-    /// The snapshot of an aggregate.
+    /// Loads the snapshot of an aggregate.
     pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let aggregate = aggregate.clone();
         self.find(move |connection| states::find(connection, &aggregate)).await
     }
 
-    /// Keeps a snapshot in place of an older one.
+    /// Saves a snapshot in place of an older one.
     pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let aggregate = aggregate.clone();
         self.write(move |connection| states::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
     }
 
-    /// The aggregates that have a snapshot.
+    /// Lists the aggregates that have a snapshot.
     pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
         self.find(states::all).await
     }

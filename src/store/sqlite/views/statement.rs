@@ -1,4 +1,4 @@
-//! Statements of projections: values in and out.
+//! Statements of projections: binding cells, and reading rows.
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
@@ -7,7 +7,7 @@ use crate::BoxError;
 use crate::store::sql::{check, fault};
 use crate::store::{Cell, Row, StoreError};
 
-/// A statement, and for each of its placeholders which parameter it takes.
+/// A prepared statement, with the index of the parameter of each placeholder.
 pub(super) struct Statement<'c> {
     statement: CachedStatement<'c>,
     places: Vec<usize>,
@@ -34,7 +34,7 @@ impl<'c> Statement<'c> {
     fn bind(&mut self, sql: &str, parameters: &Row) -> Result<(), StoreError> {
         let named = self.places.iter().max().map_or(0, |last| last + 1);
         if named != parameters.len() {
-            return Err(fault(sql, format!("it names {named} parameters, {} were given", parameters.len())));
+            return Err(fault(sql, format!("it has {named} parameters, {} were given", parameters.len())));
         }
         for (index, place) in self.places.iter().enumerate() {
             self.statement.raw_bind_parameter(index + 1, &parameters[*place]).map_err(|error| fault(sql, error))?;
@@ -64,16 +64,16 @@ impl<'c> Statement<'c> {
     }
 }
 
-/// Refuses several statements in one text: all but the first would be lost without a word.
+/// Refuses several statements in one text: SQLite would run only the first.
 fn one_statement(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     if !sql.trim_end().trim_end_matches(';').contains(';') {
         return Ok(());
     }
     let mut batch = rusqlite::Batch::new(connection, sql);
     let first = batch.next().map_err(|error| fault(sql, error))?.is_some();
-    // What follows may name what the first would make: that it cannot be prepared says enough.
+    // An error means a second statement too, which may need what the first would create.
     if first && !matches!(batch.next(), Ok(None)) {
-        return Err(fault(sql, "these are several statements: run them one by one"));
+        return Err(fault(sql, "the text holds several statements: run them one by one"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use crate::events::Ref;
 use crate::store::{HashChain, Snapshot};
 
-/// The snapshot of an aggregate.
+/// Finds the snapshot of an aggregate.
 pub(super) fn find(connection: &Connection, aggregate: &Ref) -> Result<Option<Snapshot>> {
     const FIND: &str = "SELECT sequence, event_id, digest, shape, state FROM snapshots \
          WHERE aggregate_type = ?1 AND aggregate_id = ?2";
@@ -22,7 +22,7 @@ pub(super) fn find(connection: &Connection, aggregate: &Ref) -> Result<Option<Sn
     found.optional()
 }
 
-/// Keeps a snapshot, unless there is a newer one of the same shape.
+/// Saves a snapshot, unless there is a newer one of the same shape.
 pub(super) fn keep(connection: &Connection, aggregate: &Ref, snapshot: &Snapshot) -> Result<()> {
     const KEEP: &str = "INSERT INTO snapshots \
              (aggregate_type, aggregate_id, sequence, event_id, digest, shape, state) \
@@ -37,7 +37,7 @@ pub(super) fn keep(connection: &Connection, aggregate: &Ref, snapshot: &Snapshot
     statement.execute(values).map(drop)
 }
 
-/// The aggregates that have a snapshot. One that is no aggregate of this crate is never asked for, and left out.
+/// Lists the aggregates that have a snapshot. Invalid references, which no program asks for, are left out.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Ref>> {
     let mut statement = connection.prepare("SELECT aggregate_type, aggregate_id FROM snapshots ORDER BY 1, 2")?;
     let names = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;

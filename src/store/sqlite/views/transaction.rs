@@ -1,4 +1,4 @@
-//! A projection's transaction, and what is read as of one moment.
+//! A projection's transaction, and a snapshot for reading.
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -17,10 +17,10 @@ use crate::store::{
     Cell, ColumnType, Dialect, Index, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot,
 };
 
-/// How often a transaction waits for another process's, each time as long as a connection waits for a lock.
+/// How often a transaction waits for one of another process, each time as long as a connection waits for a lock.
 const TRIES: u32 = 3;
 
-/// The writing connection with a transaction open: rolled back when dropped, wherever that happens.
+/// The writing connection with an open transaction. Dropping it rolls back.
 pub(super) struct Open(OwnedMutexGuard<Option<FileConnection>>);
 
 impl Open {
@@ -65,7 +65,7 @@ impl Drop for Open {
 pub(super) struct SqliteTransaction {
     location: FileLocation,
     prefix: String,
-    /// Away while a statement runs; gone for good if its caller stopped waiting for it.
+    /// `None` while a statement runs, and after its caller stopped waiting for it.
     open: Option<Open>,
 }
 
@@ -89,7 +89,7 @@ impl SqliteTransaction {
             if open.connection()?.is_autocommit() {
                 return Err(StoreError::failed(
                     DOING,
-                    "a statement ended the transaction: leave that to its owner",
+                    "a statement ended the transaction: only the store may do that",
                 ));
             }
             Ok((open, result))
@@ -108,7 +108,7 @@ impl SqliteTransaction {
     }
 }
 
-/// Whether rows are known by a number of SQLite's own. A key of one integer column is that number.
+/// Whether the table has SQLite's row ids. A key of one integer column is the row id.
 fn has_row_ids(table: &Table) -> bool {
     let integer = |name: &&str| table.column(name).is_some_and(|column| column.column_type == ColumnType::Integer);
     matches!(table.key, [] | [_]) && table.key.iter().all(integer)
@@ -121,7 +121,7 @@ fn create_table(name: &str, table: &Table) -> String {
         ColumnType::Text => "TEXT",
         ColumnType::Bytes => "BLOB",
     };
-    // Without them a table is its own index, which takes half the space.
+    // Without row ids a table is its own index, which takes half the space.
     let end = if has_row_ids(table) { "" } else { " WITHOUT ROWID" };
     format!("CREATE TABLE IF NOT EXISTS {name} ({}){end}", table.definitions(type_name))
 }
@@ -137,7 +137,7 @@ impl Transaction for SqliteTransaction {
         self.execute(&sql, Vec::new()).await.map(drop)
     }
 
-    /// Writes the rows to a table that is its own index, in the order of the key.
+    /// Copies the rows, in the order of the key, to a table that is its own index.
     async fn add_key(&mut self, table: &Table) -> Result<(), StoreError> {
         const KEYS: &str = "SELECT count(*) FROM pragma_table_info($1) WHERE pk > 0";
         let named = Cell::Text(format!("{}{}", self.prefix, table.name));
@@ -158,7 +158,7 @@ impl Transaction for SqliteTransaction {
 
     async fn create_index(&mut self, table: &Table, index: &Index) -> Result<(), StoreError> {
         let mut index = index.clone();
-        // The number of the row is the end of each of its indexes.
+        // Each index ends with the row id anyway.
         if !index.unique && has_row_ids(table) && index.columns.last() == table.key.first() {
             index.columns.pop();
         }

@@ -1,4 +1,4 @@
-//! The tables of a generation go when nobody reads them, and no earlier.
+//! The tables of a generation are dropped once it has no readers, and not before.
 
 use super::*;
 use crate::store::{Cell, Column, Index, Table};
@@ -18,22 +18,22 @@ async fn set_up(views: &PostgresViews, generation_id: &GenerationId, key: &str) 
     transaction.commit().await.expect("a commit");
 }
 
-/// Time passes for what is doomed.
+/// Lets the waiting time of dropped generations pass.
 async fn age(schema: &Schema) {
     let sql = "UPDATE {schema}.projections SET doomed = doomed - interval '1 minute'";
     schema.run(&schema.place().sql(sql)).await;
 }
 
-/// X3, guarantee 22.
+/// Mission X3, Guarantee 22.
 #[tokio::test]
-async fn a_reader_of_the_old_generation_is_not_disturbed_and_when_it_is_done_the_tables_go() {
+async fn tables_of_the_old_generation_are_dropped_after_its_last_reader() {
     let schema = Schema::new().await;
     let views = schema.views();
     let (live, _) = views.live("roster", 1).await.unwrap();
     set_up(&views, &live, "old").await;
     let (shadow, _) = views.shadow("roster", 1).await.unwrap();
     set_up(&views, &shadow, "new").await;
-    // It has found its generation, and not yet touched its tables.
+    // The reader has found its generation, and not yet used its tables.
     let mut reader = views.read("roster", 1).await.unwrap();
     assert!(views.switch(&shadow).await.unwrap());
     age(&schema).await;
@@ -58,7 +58,7 @@ async fn a_reader_of_the_old_generation_is_not_disturbed_and_when_it_is_done_the
 }
 
 #[tokio::test]
-async fn a_discarded_shadow_is_gone_at_once_unless_somebody_still_writes_it() {
+async fn a_discarded_generation_is_dropped_at_once_unless_a_transaction_writes_it() {
     let schema = Schema::new().await;
     let views = schema.views();
     let (shadow, _) = views.shadow("roster", 1).await.unwrap();

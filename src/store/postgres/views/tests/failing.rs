@@ -1,11 +1,11 @@
-//! What becomes of a transaction whose statement, connection or leader fails.
+//! Transactions whose statement, connection or leader fails.
 
 use super::*;
 use crate::store::ViewSnapshot;
 
-/// Guarantee 19: Postgres answers COMMIT in a failed transaction with no error.
+/// Guarantee 19: in a failed transaction Postgres answers COMMIT without an error.
 #[tokio::test]
-async fn a_transaction_with_a_failed_statement_does_not_seem_to_commit() {
+async fn committing_after_a_failed_statement_is_an_error() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -14,9 +14,9 @@ async fn a_transaction_with_a_failed_statement_does_not_seem_to_commit() {
     assert_eq!(views.live("roster", 1).await.unwrap().1, LogPosition::default());
 }
 
-/// Guarantee 19: a leader that stands still in the middle of a transaction.
+/// Guarantee 19: a leader that is suspended in the middle of a transaction.
 #[tokio::test]
-async fn who_waits_for_another_transaction_hears_that_it_is_busy() {
+async fn waiting_too_long_for_another_transaction_fails_with_busy() {
     let schema = Schema::new().await;
     let (views, others) = (schema.views(), schema.views());
     let held = open(&views).await;
@@ -28,7 +28,7 @@ async fn who_waits_for_another_transaction_hears_that_it_is_busy() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_takes_its_transaction_with_it() {
+async fn losing_the_connection_rolls_the_transaction_back() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -40,7 +40,7 @@ async fn a_connection_that_ends_takes_its_transaction_with_it() {
     let since = std::time::Instant::now();
     loop {
         match views.live("roster", 1).await {
-            Ok((_, at)) => break assert_eq!(at, LogPosition::default(), "the checkpoint tells"),
+            Ok((_, at)) => break assert_eq!(at, LogPosition::default(), "the checkpoint has not moved"),
             Err(error) => assert!(since.elapsed() < Duration::from_secs(30), "{error:?}"),
         }
     }
@@ -48,7 +48,7 @@ async fn a_connection_that_ends_takes_its_transaction_with_it() {
 
 /// Its effects may be in the transaction, or not.
 #[tokio::test]
-async fn a_statement_that_nobody_waits_for_any_more_gives_the_transaction_up() {
+async fn abandoning_a_statement_rolls_the_transaction_back() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -60,7 +60,7 @@ async fn a_statement_that_nobody_waits_for_any_more_gives_the_transaction_up() {
 }
 
 #[tokio::test]
-async fn snapshots_are_so_many_and_no_more_and_leave_room_to_write() {
+async fn open_snapshots_are_limited_and_leave_connections_for_writing() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut held: Vec<Box<dyn ViewSnapshot>> = Vec::new();
@@ -74,9 +74,9 @@ async fn snapshots_are_so_many_and_no_more_and_leave_room_to_write() {
     assert_eq!(views.read("roster", 1).await.unwrap().head(), head(1));
 }
 
-/// The server is asked, and says that it is at work.
+/// The server is asked, and answers that it works on the statement.
 #[tokio::test]
-async fn a_statement_that_takes_long_is_waited_for() {
+async fn a_long_statement_is_waited_for() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -86,9 +86,9 @@ async fn a_statement_that_takes_long_is_waited_for() {
     transaction.commit().await.unwrap();
 }
 
-/// A server whose clock was ahead: its leases would else hold for years.
+/// The leases of a server whose clock was ahead would otherwise last for years.
 #[tokio::test]
-async fn a_lease_of_a_clock_that_was_ahead_counts_for_nothing() {
+async fn a_lease_written_by_a_clock_that_was_ahead_is_ignored() {
     let schema = Schema::new().await;
     let views = schema.views();
     let (dead, term) = (Uuid::from_u128(1), Duration::from_secs(5));
@@ -101,11 +101,15 @@ async fn a_lease_of_a_clock_that_was_ahead_counts_for_nothing() {
     assert_eq!(views.acquire_leases(dead, &wanted, term).await.unwrap(), wanted);
     let leader = async || views.generations().await.unwrap()[0].leader;
     assert_eq!(leader().await, Some(dead));
-    assert_eq!(views.acquire_leases(Uuid::from_u128(2), &wanted, term).await.unwrap(), [], "it has one");
+    assert_eq!(
+        views.acquire_leases(Uuid::from_u128(2), &wanted, term).await.unwrap(),
+        [],
+        "the projection has a leader"
+    );
     ahead().await;
     assert_eq!(leader().await, None);
     assert_eq!(views.acquire_leases(Uuid::from_u128(2), &wanted, term).await.unwrap(), wanted);
-    assert!(!views.prune("roster", 1).await.unwrap(), "somebody wants it");
+    assert!(!views.prune("roster", 1).await.unwrap(), "an owner wants it");
     ahead().await;
     assert!(views.prune("roster", 1).await.unwrap());
 }
