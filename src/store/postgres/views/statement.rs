@@ -135,7 +135,7 @@ pub(super) async fn insert(
     let columns: Vec<&Column> = table.columns.iter().collect();
     let sql = table.insert_sql(name, &format!("SELECT * FROM {}", unnest(&columns)), conflict);
     check_lengths(&sql, rows, columns.len())?;
-    let last = (conflict == OnConflict::Replace).then(|| last_of_each_key(table, rows));
+    let last = (conflict == OnConflict::Replace).then(|| last_of_each_key(table, rows)).flatten();
     let rows = last.as_deref().unwrap_or(rows);
     for rows in pieces(rows) {
         run(place, on, &sql, arrays(&sql, &columns, rows)?, true).await?;
@@ -240,8 +240,8 @@ enum KeyPart<'r> {
     Bytes(&'r [u8]),
 }
 
-/// The last row of each key: an upsert may not meet a row twice.
-fn last_of_each_key(table: &Table, rows: &[Row]) -> Vec<Row> {
+/// Returns the last row of each key, because an upsert may not meet a row twice; `None` if every row has its own key.
+fn last_of_each_key(table: &Table, rows: &[Row]) -> Option<Vec<Row>> {
     let part = |cell| match cell {
         &Cell::Null => KeyPart::Null,
         &Cell::Integer(number) => KeyPart::Number(number.cast_unsigned()),
@@ -253,9 +253,12 @@ fn last_of_each_key(table: &Table, rows: &[Row]) -> Vec<Row> {
     for (number, row) in rows.iter().enumerate() {
         last.insert(table.key_of(row).into_iter().map(part).collect(), number);
     }
+    if last.len() == rows.len() {
+        return None;
+    }
     let mut kept: Vec<usize> = last.into_values().collect();
     kept.sort_unstable();
-    kept.into_iter().map(|number| rows[number].clone()).collect()
+    Some(kept.into_iter().map(|number| rows[number].clone()).collect())
 }
 
 /// The rows in pieces of what one statement sends.
