@@ -7,16 +7,16 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::columns::{Columns, PARAMETERS};
-use super::place::Place;
+use super::location::SchemaLocation;
 use super::rows::{Micros, unsigned};
 use super::writer::Shared;
 use crate::events::LogPosition;
 use crate::store::{Batch, Commit, Outcome, Receipt, StoreError};
 
 /// Returns the call of the append function.
-pub(super) fn call(place: &Place) -> String {
+pub(super) fn call(location: &SchemaLocation) -> String {
     let parameters: Vec<_> = (1..=PARAMETERS).map(|number| format!("${number}")).collect();
-    place.sql(&format!("SELECT * FROM {{schema}}.append({})", parameters.join(", ")))
+    location.sql(&format!("SELECT * FROM {{schema}}.append({})", parameters.join(", ")))
 }
 
 /// The result of the append function.
@@ -38,7 +38,7 @@ pub(super) async fn append(
     now: jiff::Timestamp,
     seen: LogPosition,
 ) -> Result<PgRow, sqlx::Error> {
-    let query = sqlx::query(&shared.call).persistent(!shared.place.pooler());
+    let query = sqlx::query(&shared.call).persistent(!shared.location.pooler());
     let row = columns.bind(query, seen, now).fetch_one(connection).await?;
     if columns.writes
         && let Some(recorded) = row.try_get::<Option<Micros>, _>("recorded")?

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::fault::lost;
 use super::listener::Listener;
-use super::place::CONNECT;
+use super::location::CONNECT;
 
 /// How many of the connections for views snapshots may use: the others are for transactions.
 pub(super) const SNAPSHOTS: usize = 12;

@@ -2,8 +2,8 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::location::{CONNECT, SchemaLocation};
 use super::owner;
-use super::place::{CONNECT, Place};
 use crate::store::{StoreError, clock};
 
 /// How long an append waits for the lock, as `append.sql` has it.
@@ -25,7 +25,7 @@ fn tls_advice(error: &str) -> String {
     }
 }
 
-impl Place {
+impl SchemaLocation {
     pub(super) fn unusable(&self, reason: String) -> StoreError {
         StoreError::Unusable { store: self.name().to_owned(), reason }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row};
 
 use super::integrity::DOING;
-use super::place::Place;
+use super::location::SchemaLocation;
 use super::schema::{APPEND, GUARD, LOCK};
 use crate::store::{Finding, FindingKind, StoreError};
 
@@ -35,20 +35,23 @@ struct Function {
 }
 
 /// Returns the differences from the functions of the migrations.
-pub(super) async fn differences(place: &Place, on: &mut PgConnection) -> Result<Vec<Finding>, StoreError> {
-    let rows = sqlx::query(FOUND).persistent(false).bind(place.plain_schema()).fetch_all(on).await;
-    let rows = rows.map_err(|error| place.fault(DOING, error))?;
+pub(super) async fn differences(
+    location: &SchemaLocation,
+    on: &mut PgConnection,
+) -> Result<Vec<Finding>, StoreError> {
+    let rows = sqlx::query(FOUND).persistent(false).bind(location.plain_schema()).fetch_all(on).await;
+    let rows = rows.map_err(|error| location.fault(DOING, error))?;
     let mut problems = Vec::new();
-    for (name, made) in made(place) {
+    for (name, made) in made(location) {
         let mut named = Vec::new();
         for row in &rows {
-            if row.try_get::<String, _>(0).map_err(|error| place.fault(DOING, error))? == name {
+            if row.try_get::<String, _>(0).map_err(|error| location.fault(DOING, error))? == name {
                 named.push(row);
             }
         }
         match named.as_slice() {
             [] => problems.push(format!("the function {name} is missing")),
-            [row] => problems.extend(changes(&name, &made, row).map_err(|error| place.fault(DOING, error))?),
+            [row] => problems.extend(changes(&name, &made, row).map_err(|error| location.fault(DOING, error))?),
             _ => problems
                 .push(format!("there are {} functions {name}: drop those that are not this crate's", named.len())),
         }
@@ -89,11 +92,11 @@ fn changes(name: &str, made: &Function, row: &sqlx::postgres::PgRow) -> Result<V
 }
 
 /// Returns the functions of the migrations, by name.
-fn made(place: &Place) -> BTreeMap<String, Function> {
-    let start = format!("CREATE FUNCTION {}.", place.schema());
+fn made(location: &SchemaLocation) -> BTreeMap<String, Function> {
+    let start = format!("CREATE FUNCTION {}.", location.schema());
     let mut made = BTreeMap::new();
     for file in FILES {
-        let sql = place.sql(file).replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION");
+        let sql = location.sql(file).replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION");
         let mut parts = sql.split("$annals$");
         while let (Some(before), Some(body)) = (parts.next(), parts.next()) {
             let Some((_, definition)) = before.rsplit_once(&start) else { continue };
@@ -130,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_functions_are_read_from_the_migrations_with_their_settings() {
-        let made = made(&Place::parse("postgres://h/d?schema=acme").unwrap());
+        let made = made(&SchemaLocation::parse("postgres://h/d?schema=acme").unwrap());
         assert_eq!(made.keys().collect::<Vec<_>>(), ["append", "hold", "stay", "unreadable"]);
         let kind = |name: &str| (made[name].language.as_str(), made[name].volatility.as_str());
         assert_eq!((kind("append"), kind("unreadable")), (("plpgsql", "VOLATILE"), ("sql", "STABLE")));

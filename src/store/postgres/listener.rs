@@ -9,8 +9,8 @@ use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 
-use super::place::CONNECT;
-use super::silence::{SILENCE, Silent};
+use super::liveness::{SILENCE, Silent};
+use super::location::CONNECT;
 
 /// The time between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);

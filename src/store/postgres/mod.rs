@@ -14,10 +14,10 @@
 //! can be written, `/readyz` returns 503.
 //!
 //! ## Layout
-//! - `place`: the server and schema of a URL
+//! - `location`: the server and schema of a URL
 //! - `connections`: the connections of this process, shared by its stores
 //! - `transaction`: a transaction on a shared connection
-//! - `silence`: detection of dead connections
+//! - `liveness`: detection of dead connections
 //! - `fault`: errors of Postgres as [`StoreError`], with what to do
 //! - `schema`: the application and version of a schema, and migrations (`log.sql`, `guard.sql`, `lock.sql`, `append.sql`, …)
 //! - `owner`: what only the owner does: migrations, and the rights of an application's role
@@ -29,26 +29,26 @@
 //! - `watch`, `listener`: noticing appends of other processes
 //! - `integrity`: contradictions between rows (`integrity.sql`), and changes of the schema (`protection.sql`)
 //! - `functions`: changes of the schema's functions
-//! - `upkeep`: backup
+//! - `backup`: backup
 //! - `takeover`: taking over a database of postgres-es
 //! - `views`: checkpoints and tables of projections
 
 mod append;
+mod backup;
 mod columns;
 mod connections;
 mod fault;
 mod functions;
 mod integrity;
 mod listener;
+mod liveness;
+mod location;
 mod owner;
-mod place;
 mod reader;
 mod rows;
 mod schema;
-mod silence;
 mod takeover;
 mod transaction;
-mod upkeep;
 mod views;
 mod watch;
 mod write_lock;
@@ -65,7 +65,7 @@ use uuid::Uuid;
 pub use self::owner::{Upgraded, grant, upgrade};
 pub use self::takeover::{Migrated, kept_events, migrate};
 
-use self::place::Place;
+use self::location::SchemaLocation;
 use self::reader::Reader;
 use self::views::PostgresViews;
 use self::watch::{AppendNotifier, Watcher};
@@ -78,7 +78,7 @@ use crate::events::{LogPosition, Ref, Stored};
 
 /// A store in a PostgreSQL schema.
 pub struct PostgresStore {
-    place: Place,
+    location: SchemaLocation,
     settings: String,
     writer: Writer,
     reader: Arc<Reader>,
@@ -89,7 +89,7 @@ pub struct PostgresStore {
 
 impl std::fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
@@ -100,15 +100,15 @@ impl PostgresStore {
     /// When the schema is not there and is not to be made, is not a store, is another application's, or the server
     /// cannot be used.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let place = Place::parse(url)?;
-        let settings = schema::prepare(&place, &options.app, options.create).await?;
-        let reader = Arc::new(Reader::new(place.clone()));
+        let location = SchemaLocation::parse(url)?;
+        let settings = schema::prepare(&location, &options.app, options.create).await?;
+        let reader = Arc::new(Reader::new(location.clone()));
         let (head, _) = channel::channel(reader.head().await?);
         let notifier = AppendNotifier::default();
-        let writer = Writer::new(place.clone(), options.clock, head.clone(), notifier.clone());
-        let watcher = Watcher::start(&place, reader.clone(), head.clone(), notifier);
-        let views = Arc::new(PostgresViews::open(place.clone()));
-        Ok(Self { place, settings, writer, reader, head, watcher, views })
+        let writer = Writer::new(location.clone(), options.clock, head.clone(), notifier.clone());
+        let watcher = Watcher::start(&location, reader.clone(), head.clone(), notifier);
+        let views = Arc::new(PostgresViews::open(location.clone()));
+        Ok(Self { location, settings, writer, reader, head, watcher, views })
     }
 }
 
@@ -172,21 +172,21 @@ impl Store for PostgresStore {
     }
 
     async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
-        integrity::integrity(&self.place).await
+        integrity::integrity(&self.location).await
     }
 
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
-        upkeep::backup(&self.place, &self.reader, to, progress).await
+        backup::backup(&self.location, &self.reader, to, progress).await
     }
 
     fn describe(&self) -> String {
-        format!("{}, {}", self.settings, self.place.name())
+        format!("{}, {}", self.settings, self.location.name())
     }
 
     async fn close(&self) {
         self.watcher.stop();
         self.writer.close().await;
-        self.place.close().await;
+        self.location.close().await;
     }
 }
 

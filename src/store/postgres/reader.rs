@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::connections::{Origin, Purpose};
 use super::fault::lost;
-use super::place::Place;
+use super::location::SchemaLocation;
 use super::rows::{self, COLUMNS, COMMAND, signed, stored};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, Page, StoreError};
@@ -26,7 +26,7 @@ const BEGIN: &str = "BEGIN READ ONLY";
 
 /// Reads the log, with one statement for each kind of read.
 pub(super) struct Reader {
-    place: Place,
+    location: SchemaLocation,
     head: String,
     all: String,
     near: String,
@@ -38,9 +38,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(place: Place) -> Self {
-        let sql = |sql: &str| place.sql(sql);
-        let events = |rest: &str| place.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
+    pub(super) fn new(location: SchemaLocation) -> Self {
+        let sql = |sql: &str| location.sql(sql);
+        let events = |rest: &str| location.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
         Self {
             // With a parameter, so that it is planned again: a plan made on a tiny table would scan a large one.
             head: sql(
@@ -60,13 +60,13 @@ impl Reader {
                  )) ORDER BY position",
             ),
             at: events("WHERE position = ANY ($1) ORDER BY position"),
-            load: load(&place),
+            load: load(&location),
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
             commands_after: sql(&format!(
                 "SELECT {COMMAND}, command FROM {{schema}}.commands \
                  WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
             )),
-            place,
+            location,
         }
     }
 
@@ -82,7 +82,7 @@ impl Reader {
             loop {
                 match self.try_fetch(query(), &decode).await {
                     Err(Failed::Database(error)) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
-                    Err(Failed::Database(error)) => return Err(self.place.fault(DOING, error)),
+                    Err(Failed::Database(error)) => return Err(self.location.fault(DOING, error)),
                     Err(Failed::Store(error)) => return Err(error),
                     Ok(decoded) => return Ok(decoded),
                 }
@@ -95,14 +95,14 @@ impl Reader {
         query: Query<'_, Postgres, PgArguments>,
         decode: &impl Fn(&PgRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, Failed> {
-        if self.place.pooler() {
-            let mut open = self.place.begin(Purpose::Log, BEGIN).await?;
+        if self.location.pooler() {
+            let mut open = self.location.begin(Purpose::Log, BEGIN).await?;
             let origin = open.origin();
             let decoded = self.attend(origin, collect(query.persistent(false), &mut open, decode)).await?;
             open.commit().await?;
             return Ok(decoded);
         }
-        let mut loan = self.place.lend(Purpose::Log).await?;
+        let mut loan = self.location.lend(Purpose::Log).await?;
         let origin = loan.origin();
         let decoded = self.attend(origin, collect(query, &mut loan, decode)).await?;
         loan.give_back();
@@ -111,12 +111,12 @@ impl Reader {
 
     /// Waits for rows. A dead connection makes all that are as old suspect.
     async fn attend<T>(&self, origin: Origin, rows: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-        let attended = self.place.attend(origin, async { Ok(rows.await) }).await;
+        let attended = self.location.attend(origin, async { Ok(rows.await) }).await;
         let rows = attended.unwrap_or_else(|silent| Err(silent.into()));
         if let Err(Failed::Database(error)) = &rows
             && lost(error)
         {
-            self.place.doubt(origin);
+            self.location.doubt(origin);
         }
         rows
     }
@@ -124,7 +124,7 @@ impl Reader {
     pub(super) async fn head(&self) -> Result<LogPosition, StoreError> {
         let rows = self.fetch(
             || sqlx::query(&self.head).bind(0_i64),
-            |row| rows::head(row).map_err(|error| self.place.fault(DOING, error)),
+            |row| rows::head(row).map_err(|error| self.location.fault(DOING, error)),
         );
         Ok(rows.await?.pop().unwrap_or_default())
     }
@@ -192,7 +192,7 @@ impl Reader {
     }
 
     pub(super) async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
-        let known = self.fetch(|| sqlx::query(&self.commands).bind(ids), |row| rows::known(&self.place, row));
+        let known = self.fetch(|| sqlx::query(&self.commands).bind(ids), |row| rows::known(&self.location, row));
         let known: HashMap<Uuid, KnownCommand> =
             known.await?.into_iter().map(|known| (known.receipt.command_id, known)).collect();
         Ok(ids.iter().map(|id| known.get(id).cloned()).collect())
@@ -211,8 +211,8 @@ impl Reader {
             query.bind(signed(position)).bind(long(limit))
         };
         let decode = |row: &PgRow| {
-            let name = row.try_get("command").map_err(|error| self.place.fault(DOING, error))?;
-            Ok((rows::known(&self.place, row)?, name))
+            let name = row.try_get("command").map_err(|error| self.location.fault(DOING, error))?;
+            Ok((rows::known(&self.location, row)?, name))
         };
         self.fetch(query, decode).await
     }
@@ -244,8 +244,8 @@ async fn collect<T>(
     Ok(decoded)
 }
 
-fn load(place: &Place) -> String {
-    place.sql(&format!(
+fn load(location: &SchemaLocation) -> String {
+    location.sql(&format!(
         "SELECT {COLUMNS} FROM {{schema}}.events \
          WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 ORDER BY sequence LIMIT $4"
     ))
@@ -253,17 +253,17 @@ fn load(place: &Place) -> String {
 
 /// [`Reader::load`] on a connection that is in a transaction.
 pub(super) async fn load_on(
-    place: &Place,
+    location: &SchemaLocation,
     connection: &mut PgConnection,
     aggregate: &Ref,
     after: u64,
     limit: usize,
 ) -> Result<Vec<Stored>, StoreError> {
-    let sql = load(place);
+    let sql = load(location);
     let query = sqlx::query(&sql).persistent(false).bind(aggregate.kind()).bind(aggregate.id());
     let query = query.bind(signed(after)).bind(long(limit));
     collect(query, connection, &stored).await.map_err(|failed| match failed {
-        Failed::Database(error) => place.fault(DOING, error),
+        Failed::Database(error) => location.fault(DOING, error),
         Failed::Store(error) => error,
     })
 }

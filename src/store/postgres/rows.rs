@@ -8,7 +8,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValu
 use sqlx::{Decode, Encode, Postgres, Row, Type};
 use uuid::Uuid;
 
-use super::place::Place;
+use super::location::SchemaLocation;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{KnownCommand, Receipt, StoreError};
 
@@ -131,7 +131,7 @@ pub(super) const COMMAND: &str =
     "command_id, body_digest, first_position, events, head_position, head_event_id, recorded_at";
 
 /// One row of [`COMMAND`].
-pub(super) fn known(place: &Place, row: &PgRow) -> Result<KnownCommand, StoreError> {
+pub(super) fn known(location: &SchemaLocation, row: &PgRow) -> Result<KnownCommand, StoreError> {
     let read = || {
         let command_id: Uuid = row.try_get(0)?;
         let receipt = Receipt {
@@ -146,7 +146,7 @@ pub(super) fn known(place: &Place, row: &PgRow) -> Result<KnownCommand, StoreErr
         let body_digest = body_digest.map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(KnownCommand { body_digest, receipt })
     };
-    read().map_err(|error| place.fault("reading commands", error))
+    read().map_err(|error| location.fault("reading commands", error))
 }
 
 /// A position or count that this crate wrote, and the database holds to be no less than 0.

@@ -2,8 +2,8 @@
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
+use super::location::SchemaLocation;
 use super::owner;
-use super::place::Place;
 use crate::store::StoreError;
 
 const DOING: &str = "opening the store";
@@ -59,16 +59,16 @@ pub(super) enum State {
 }
 
 /// Checks that the schema is this application's, or creates it. Returns the server's version and durability settings.
-pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<String, StoreError> {
-    let mut connection = place.connect().await?;
-    let settings = server(place, &mut connection).await?;
-    let found = look(place, &mut connection).await?;
-    let fits = match usable(place, app, found)? {
+pub(super) async fn prepare(location: &SchemaLocation, app: &str, create: bool) -> Result<String, StoreError> {
+    let mut connection = location.connect().await?;
+    let settings = server(location, &mut connection).await?;
+    let found = look(location, &mut connection).await?;
+    let fits = match usable(location, app, found)? {
         Some(version) => version == VERSION,
         None => false,
     };
     if !fits {
-        migrate(place, &mut connection, app, create).await?;
+        migrate(location, &mut connection, app, create).await?;
     }
     // Closing is only a courtesy to the server.
     let _ = connection.close().await;
@@ -76,138 +76,146 @@ pub(super) async fn prepare(place: &Place, app: &str, create: bool) -> Result<St
 }
 
 /// Returns the content of the schema.
-pub(super) async fn look(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
+pub(super) async fn look(location: &SchemaLocation, connection: &mut PgConnection) -> Result<State, StoreError> {
     // In a transaction: behind a pooler two statements may otherwise run on two connections.
-    let mut look = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
-    let found = inspect(place, &mut look).await?;
-    look.rollback().await.map_err(|error| place.fault(DOING, error))?;
+    let mut look = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
+    let found = inspect(location, &mut look).await?;
+    look.rollback().await.map_err(|error| location.fault(DOING, error))?;
     Ok(found)
 }
 
 /// Returns the version of this application's store; `None` if the schema is empty.
-pub(super) fn usable(place: &Place, app: &str, state: State) -> Result<Option<i64>, StoreError> {
+pub(super) fn usable(location: &SchemaLocation, app: &str, state: State) -> Result<Option<i64>, StoreError> {
     match state {
         State::Empty => Ok(None),
         State::Ours { version, .. } if version > VERSION => {
             Err(StoreError::Newer { found: version, known: VERSION })
         }
-        State::Ours { app: found, .. } if found != app => Err(place.unusable(format!(
+        State::Ours { app: found, .. } if found != app => Err(location.unusable(format!(
             "it belongs to the application `{found}`, this one is `{app}`: name another schema with `?schema=`"
         ))),
         State::Ours { version, .. } => Ok(Some(version)),
-        State::PostgresEs => Err(place.unusable(
+        State::PostgresEs => Err(location.unusable(
             "its `events` table is that of postgres-es: run `migrate` to take it over, or name another schema with \
              `?schema=`"
                 .to_owned(),
         )),
         State::Foreign(what) => {
-            Err(place.unusable(format!("{what}: name another schema with `?schema=`, which will be created")))
+            Err(location.unusable(format!("{what}: name another schema with `?schema=`, which will be created")))
         }
     }
 }
 
 /// Migrates the schema to [`VERSION`], in one transaction, one process at a time.
 pub(super) async fn migrate(
-    place: &Place,
+    location: &SchemaLocation,
     connection: &mut PgConnection,
     app: &str,
     create: bool,
 ) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
+    let mut transaction = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
     if create {
-        lock(place, &mut transaction).await?;
+        lock(location, &mut transaction).await?;
     }
-    let version = usable(place, app, inspect(place, &mut transaction).await?)?;
+    let version = usable(location, app, inspect(location, &mut transaction).await?)?;
     match version {
         Some(VERSION) => return Ok(()),
-        None if !create => return Err(StoreError::Missing(place.name().to_owned())),
+        None if !create => return Err(StoreError::Missing(location.name().to_owned())),
         Some(found) if !create => {
-            return Err(place.unusable(format!(
+            return Err(location.unusable(format!(
                 "its schema has version {found}, this program needs {VERSION}: run `migrate` as its owner"
             )));
         }
         _ => {}
     }
-    owner::may_migrate(place, &mut transaction, version).await?;
+    owner::may_migrate(location, &mut transaction, version).await?;
     if version.is_none() {
-        make_schema(place, &mut transaction).await?;
+        make_schema(location, &mut transaction).await?;
     }
-    run(place, &mut transaction, version.unwrap_or(0), VERSION).await?;
+    run(location, &mut transaction, version.unwrap_or(0), VERSION).await?;
     if version.is_none() {
-        sign(place, &mut transaction, app).await?;
+        sign(location, &mut transaction, app).await?;
     }
-    transaction.commit().await.map_err(|error| place.fault(DOING, error))
+    transaction.commit().await.map_err(|error| location.fault(DOING, error))
 }
 
 /// Locks the schema against other processes that migrate it.
-pub(super) async fn lock(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn lock(location: &SchemaLocation, connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('annals ' || $1, 0))")
         .persistent(false)
-        .bind(place.plain_schema())
+        .bind(location.plain_schema())
         .execute(connection)
         .await
-        .map_err(|error| place.fault(DOING, error))?;
+        .map_err(|error| location.fault(DOING, error))?;
     Ok(())
 }
 
-async fn make_schema(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn make_schema(location: &SchemaLocation, connection: &mut PgConnection) -> Result<(), StoreError> {
     // Checked first: a user without the right to create schemas may use an existing one.
     let there: bool = sqlx::query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
         .persistent(false)
-        .bind(place.plain_schema())
+        .bind(location.plain_schema())
         .fetch_one(&mut *connection)
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|error| place.fault(DOING, error))?;
-    if there { Ok(()) } else { execute(place, connection, "CREATE SCHEMA {schema}").await }
+        .map_err(|error| location.fault(DOING, error))?;
+    if there { Ok(()) } else { execute(location, connection, "CREATE SCHEMA {schema}").await }
 }
 
 /// Runs the migrations from version `from` to version `to`, and stores the version.
 pub(super) async fn run(
-    place: &Place,
+    location: &SchemaLocation,
     connection: &mut PgConnection,
     from: i64,
     to: i64,
 ) -> Result<(), StoreError> {
     for (migration, makes) in MIGRATIONS.iter().zip(1..=to) {
         for sql in migration.iter().filter(|_| makes > from) {
-            execute(place, connection, sql).await?;
+            execute(location, connection, sql).await?;
         }
     }
-    let sql = place.sql(
+    let sql = location.sql(
         "INSERT INTO {schema}.meta (key, value) VALUES ('version', $1) ON CONFLICT (key) DO UPDATE SET value = $1",
     );
     let noted = sqlx::query(&sql).persistent(false).bind(to.to_string()).execute(connection).await;
-    noted.map_err(|error| place.fault(DOING, error))?;
+    noted.map_err(|error| location.fault(DOING, error))?;
     Ok(())
 }
 
 /// Stores the name of the application and a new id of the log.
-pub(super) async fn sign(place: &Place, connection: &mut PgConnection, app: &str) -> Result<(), StoreError> {
-    let sql = place.sql("INSERT INTO {schema}.meta (key, value) VALUES ('app', $1), ('log_id', $2)");
+pub(super) async fn sign(
+    location: &SchemaLocation,
+    connection: &mut PgConnection,
+    app: &str,
+) -> Result<(), StoreError> {
+    let sql = location.sql("INSERT INTO {schema}.meta (key, value) VALUES ('app', $1), ('log_id', $2)");
     let signed = sqlx::query(&sql).persistent(false).bind(app).bind(uuid::Uuid::new_v4().to_string());
-    signed.execute(connection).await.map_err(|error| place.fault(DOING, error))?;
+    signed.execute(connection).await.map_err(|error| location.fault(DOING, error))?;
     Ok(())
 }
 
 /// Runs the statements of a file.
-pub(super) async fn execute(place: &Place, connection: &mut PgConnection, sql: &str) -> Result<(), StoreError> {
-    let sql = place.sql(sql);
-    connection.execute(sql.as_str()).await.map_err(|error| place.fault(DOING, error))?;
+pub(super) async fn execute(
+    location: &SchemaLocation,
+    connection: &mut PgConnection,
+    sql: &str,
+) -> Result<(), StoreError> {
+    let sql = location.sql(sql);
+    connection.execute(sql.as_str()).await.map_err(|error| location.fault(DOING, error))?;
     Ok(())
 }
 
 /// Checks the server's version and encoding. Returns its settings as text, with a warning if it may lose acknowledged
 /// commits.
-async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, StoreError> {
+async fn server(location: &SchemaLocation, connection: &mut PgConnection) -> Result<String, StoreError> {
     let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
          current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit'), \
          current_setting('full_page_writes')";
-    let row = connection.fetch_one(sql).await.map_err(|error| place.fault(DOING, error))?;
-    let text = |index| row.try_get::<String, _>(index).map_err(|error| place.fault(DOING, error));
+    let row = connection.fetch_one(sql).await.map_err(|error| location.fault(DOING, error))?;
+    let text = |index| row.try_get::<String, _>(index).map_err(|error| location.fault(DOING, error));
     let (version, fsync, synchronous, full) = (text(1)?, text(3)?, text(4)?, text(5)?);
     if let Some(reason) = fitness(text(0)?.parse().unwrap_or(0), &version, &text(2)?) {
-        return Err(place.unusable(reason));
+        return Err(location.unusable(reason));
     }
     // The append function sets it to on.
     let synchronous = if synchronous == "off" { "on" } else { &synchronous };
@@ -215,7 +223,7 @@ async fn server(place: &Place, connection: &mut PgConnection) -> Result<String, 
     for (name, value) in [("fsync", fsync), ("full_page_writes", full)] {
         if value == "off" {
             let weakness = format!("{name}=off: a crash of the server's machine may lose or damage the log");
-            tracing::warn!(store = place.name(), "acknowledged commands may be lost: {weakness}");
+            tracing::warn!(store = location.name(), "acknowledged commands may be lost: {weakness}");
             words.push_str(&format!(" (NOT DURABLE: {weakness})"));
         }
     }
@@ -236,7 +244,7 @@ fn fitness(number: i32, version: &str, encoding: &str) -> Option<String> {
 }
 
 /// Returns the content of the schema. Runs in a transaction.
-pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Result<State, StoreError> {
+pub(super) async fn inspect(location: &SchemaLocation, connection: &mut PgConnection) -> Result<State, StoreError> {
     let sql = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -244,23 +252,23 @@ pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Res
          ORDER BY c.relname, a.attnum";
     let rows = sqlx::query(sql)
         .persistent(false)
-        .bind(place.plain_schema())
+        .bind(location.plain_schema())
         .bind(TABLES)
         .fetch_all(&mut *connection)
         .await
-        .map_err(|error| place.fault(DOING, error))?;
+        .map_err(|error| location.fault(DOING, error))?;
     let mut columns: Vec<(String, String, String)> = Vec::with_capacity(rows.len());
     for row in rows {
         let column = |index| row.try_get::<Option<String>, _>(index).map(Option::unwrap_or_default);
         columns.push((
-            column(0).map_err(|error| place.fault(DOING, error))?,
-            column(1).map_err(|error| place.fault(DOING, error))?,
-            column(2).map_err(|error| place.fault(DOING, error))?,
+            column(0).map_err(|error| location.fault(DOING, error))?,
+            column(1).map_err(|error| location.fault(DOING, error))?,
+            column(2).map_err(|error| location.fault(DOING, error))?,
         ));
     }
     if columns.iter().any(|(table, column, _)| table == "meta" && column == "value")
         && columns.iter().any(|(table, column, _)| table == "meta" && column == "key")
-        && let Some(ours) = meta(place, connection).await?
+        && let Some(ours) = meta(location, connection).await?
     {
         return Ok(ours);
     }
@@ -268,19 +276,19 @@ pub(super) async fn inspect(place: &Place, connection: &mut PgConnection) -> Res
 }
 
 /// Returns what a `meta` table of this crate contains; `None` if it is another application's.
-async fn meta(place: &Place, connection: &mut PgConnection) -> Result<Option<State>, StoreError> {
-    let sql = place
+async fn meta(location: &SchemaLocation, connection: &mut PgConnection) -> Result<Option<State>, StoreError> {
+    let sql = location
         .sql("SELECT key::text, value::text FROM {schema}.meta WHERE key::text IN ('app', 'log_id', 'version')");
     let rows = sqlx::query(&sql)
         .persistent(false)
         .fetch_all(connection)
         .await
-        .map_err(|error| place.fault(DOING, error))?;
+        .map_err(|error| location.fault(DOING, error))?;
     let (mut app, mut log_id, mut version) = (None, None, None);
     for row in rows {
         let (key, value): (String, String) = (
-            row.try_get(0).map_err(|error| place.fault(DOING, error))?,
-            row.try_get(1).map_err(|error| place.fault(DOING, error))?,
+            row.try_get(0).map_err(|error| location.fault(DOING, error))?,
+            row.try_get(1).map_err(|error| location.fault(DOING, error))?,
         );
         match key.as_str() {
             "app" => app = Some(value),

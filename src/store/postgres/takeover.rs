@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
-use super::place::{Place, quoted};
+use super::location::{SchemaLocation, quoted};
 use super::rows::{Micros, signed};
 use super::schema::{self, State};
 use crate::events::{Metadata, Ref};
@@ -54,26 +54,26 @@ pub struct Migrated {
 /// # Errors
 /// When there is no such table, a row cannot be read as one of postgres-es, or the database reports an error.
 pub async fn migrate(url: &str, options: OpenOptions) -> Result<Migrated, StoreError> {
-    let place = Place::parse(url)?;
-    let mut connection = place.connect().await?;
-    let mut transaction = connection.begin().await.map_err(|error| place.fault(DOING, error))?;
-    schema::lock(&place, &mut transaction).await?;
-    match schema::inspect(&place, &mut transaction).await? {
+    let location = SchemaLocation::parse(url)?;
+    let mut connection = location.connect().await?;
+    let mut transaction = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
+    schema::lock(&location, &mut transaction).await?;
+    match schema::inspect(&location, &mut transaction).await? {
         State::PostgresEs => {}
         State::Ours { .. } => {
-            return Err(place.unusable("it is a store already: there is nothing to migrate".to_owned()));
+            return Err(location.unusable("it is a store already: there is nothing to migrate".to_owned()));
         }
         State::Empty => {
             let reason = "there is no table `events` to migrate: see the URL's database and `?schema=`";
-            return Err(place.unusable(reason.to_owned()));
+            return Err(location.unusable(reason.to_owned()));
         }
-        State::Foreign(what) => return Err(place.unusable(what)),
+        State::Foreign(what) => return Err(location.unusable(what)),
     }
-    set_aside(&place, &mut transaction).await?;
-    schema::run(&place, &mut transaction, 0, schema::VERSION).await?;
-    schema::sign(&place, &mut transaction, &options.app).await?;
-    let migrated = move_rows(&place, &mut transaction, (options.clock)()).await?;
-    transaction.commit().await.map_err(|error| place.after_sending(DOING, error))?;
+    set_aside(&location, &mut transaction).await?;
+    schema::run(&location, &mut transaction, 0, schema::VERSION).await?;
+    schema::sign(&location, &mut transaction, &options.app).await?;
+    let migrated = move_rows(&location, &mut transaction, (options.clock)()).await?;
+    transaction.commit().await.map_err(|error| location.after_sending(DOING, error))?;
     Ok(migrated)
 }
 
@@ -85,42 +85,42 @@ pub fn kept_events(pool: sqlx::PgPool) -> postgres_es::PostgresEventRepository {
 }
 
 /// Renames the table and its indexes, whose names the store needs.
-async fn set_aside(place: &Place, connection: &mut PgConnection) -> Result<(), StoreError> {
-    schema::execute(place, connection, &format!("ALTER TABLE {{schema}}.events RENAME TO {OLD}")).await?;
-    let sql = place.sql(&format!(
+async fn set_aside(location: &SchemaLocation, connection: &mut PgConnection) -> Result<(), StoreError> {
+    schema::execute(location, connection, &format!("ALTER TABLE {{schema}}.events RENAME TO {OLD}")).await?;
+    let sql = location.sql(&format!(
         "SELECT i.relname::text FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid \
          WHERE x.indrelid = '{{schema}}.{OLD}'::regclass"
     ));
-    let indexes = connection.fetch_all(sql.as_str()).await.map_err(|error| place.fault(DOING, error))?;
+    let indexes = connection.fetch_all(sql.as_str()).await.map_err(|error| location.fault(DOING, error))?;
     for index in indexes {
-        let name: String = index.try_get(0).map_err(|error| place.fault(DOING, error))?;
+        let name: String = index.try_get(0).map_err(|error| location.fault(DOING, error))?;
         let sql = format!(
             "ALTER INDEX {{schema}}.{} RENAME TO {}",
             quoted(&name),
             quoted(&format!("postgres_es_{name}"))
         );
-        schema::execute(place, connection, &sql).await?;
+        schema::execute(location, connection, &sql).await?;
     }
     Ok(())
 }
 
 /// Returns one value about the old rows.
-async fn ask<T>(place: &Place, connection: &mut PgConnection, sql: &str) -> Result<T, StoreError>
+async fn ask<T>(location: &SchemaLocation, connection: &mut PgConnection, sql: &str) -> Result<T, StoreError>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
-    let sql = place.sql(sql);
-    let row = connection.fetch_one(sql.as_str()).await.map_err(|error| place.fault(DOING, error))?;
-    row.try_get(0).map_err(|error| place.fault(DOING, error))
+    let sql = location.sql(sql);
+    let row = connection.fetch_one(sql.as_str()).await.map_err(|error| location.fault(DOING, error))?;
+    row.try_get(0).map_err(|error| location.fault(DOING, error))
 }
 
 async fn move_rows(
-    place: &Place,
+    location: &SchemaLocation,
     connection: &mut PgConnection,
     now: jiff::Timestamp,
 ) -> Result<Migrated, StoreError> {
     let gap: Option<String> = ask(
-        place,
+        location,
         connection,
         &format!(
             "SELECT min(name) FROM (SELECT aggregate_type || ' ' || aggregate_id AS name FROM {{schema}}.{OLD} \
@@ -129,10 +129,10 @@ async fn move_rows(
     )
     .await?;
     if let Some(name) = gap {
-        return Err(place.unusable(format!("the sequences of `{name}` are not 1, 2, 3 …: events are missing")));
+        return Err(location.unusable(format!("the sequences of `{name}` are not 1, 2, 3 …: events are missing")));
     }
     let physical: bool = ask(
-        place,
+        location,
         connection,
         &format!(
             "SELECT NOT EXISTS (SELECT FROM (SELECT sequence, lag(sequence) OVER \
@@ -142,7 +142,7 @@ async fn move_rows(
     )
     .await?;
     let aggregates: i64 = ask(
-        place,
+        location,
         connection,
         &format!("SELECT count(DISTINCT (aggregate_type, aggregate_id)) FROM {{schema}}.{OLD}"),
     )
@@ -158,23 +158,23 @@ async fn move_rows(
         "DECLARE old NO SCROLL CURSOR FOR SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, \
          payload::text, metadata::text FROM {{schema}}.{OLD} ORDER BY {by}"
     );
-    schema::execute(place, connection, &declare).await?;
+    schema::execute(location, connection, &declare).await?;
     let mut migration = Migration { now, position: 0, kinds: BTreeMap::new(), event_types: BTreeMap::new() };
     let fetch = format!("FETCH {PAGE} FROM old");
     loop {
-        let rows = connection.fetch_all(fetch.as_str()).await.map_err(|error| place.fault(DOING, error))?;
+        let rows = connection.fetch_all(fetch.as_str()).await.map_err(|error| location.fault(DOING, error))?;
         if rows.is_empty() {
             break;
         }
         let mut page = Rows::default();
         for row in &rows {
-            let old = Old::read(row).map_err(|error| place.fault(DOING, error))?;
+            let old = Old::read(row).map_err(|error| location.fault(DOING, error))?;
             migration.take(&old, &mut page).map_err(|reason| {
                 let Old { kind, id, sequence, .. } = &old;
-                place.unusable(format!("event {sequence} of `{kind}` `{id}` cannot be taken over: {reason}"))
+                location.unusable(format!("event {sequence} of `{kind}` `{id}` cannot be taken over: {reason}"))
             })?;
         }
-        page.insert(place, connection).await.map_err(|error| place.fault(DOING, error))?;
+        page.insert(location, connection).await.map_err(|error| location.fault(DOING, error))?;
     }
     Ok(Migrated {
         events: migration.position,
@@ -271,8 +271,8 @@ struct Rows {
 }
 
 impl Rows {
-    async fn insert(&self, place: &Place, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let events = place.sql(
+    async fn insert(&self, location: &SchemaLocation, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let events = location.sql(
             "INSERT INTO {schema}.events SELECT e.kind, e.id, e.sequence, e.type, e.version, e.payload::json, \
              e.metadata::json, e.position, e.event_id, e.event_id, e.recorded, e.recorded, e.digest FROM \
              unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
@@ -283,7 +283,7 @@ impl Rows {
         let query = query.bind(&self.types).bind(&self.versions).bind(&self.payloads).bind(&self.metadata);
         let query = query.bind(&self.positions).bind(&self.event_ids).bind(&self.recorded).bind(&self.digests);
         query.execute(&mut *connection).await?;
-        let commands = place.sql(
+        let commands = location.sql(
             "INSERT INTO {schema}.commands SELECT c.id, $5, c.body, c.position, 1, c.position, c.id, c.recorded FROM \
              unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::timestamptz[]) AS c (id, body, position, recorded)",
         );

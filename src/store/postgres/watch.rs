@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::connections::Purpose;
 use super::listener::{Notifications, Subscription};
-use super::place::{Place, quoted};
+use super::location::{SchemaLocation, quoted};
 use super::reader::Reader;
 use crate::events::LogPosition;
 
@@ -42,15 +42,15 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn start(
-        place: &Place,
+        location: &SchemaLocation,
         reader: Arc<Reader>,
         head: watch::Sender<LogPosition>,
         notifier: AppendNotifier,
     ) -> Self {
-        let subscription = place.subscribe();
+        let subscription = location.subscribe();
         let notifications = subscription.as_ref().map(|one| one.notifications.clone()).unwrap_or_default();
         let poll = tokio::spawn(poll(reader, head, notifications));
-        let tasks = vec![poll, tokio::spawn(send_notifications(place.clone(), notifier))];
+        let tasks = vec![poll, tokio::spawn(send_notifications(location.clone(), notifier))];
         Self { tasks, _subscription: subscription }
     }
 
@@ -89,13 +89,13 @@ async fn poll(reader: Arc<Reader>, sender: watch::Sender<LogPosition>, notificat
 
 /// Notifies other processes: after the commit and on another connection, because NOTIFY takes a lock that all databases
 /// of the server share; and once for all batches since the last notification.
-async fn send_notifications(place: Place, notifier: AppendNotifier) {
-    let sql = format!("NOTIFY {}", quoted(&place.channel()));
+async fn send_notifications(location: SchemaLocation, notifier: AppendNotifier) {
+    let sql = format!("NOTIFY {}", quoted(&location.channel()));
     loop {
         notifier.0.notified().await;
         // After an error the others notice by polling.
-        if let Ok(mut loan) = place.lend(Purpose::Views).await
-            && place.attend(loan.origin(), loan.execute(sql.as_str())).await.is_ok()
+        if let Ok(mut loan) = location.lend(Purpose::Views).await
+            && location.attend(loan.origin(), loan.execute(sql.as_str())).await.is_ok()
         {
             loan.give_back();
         }

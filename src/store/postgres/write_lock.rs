@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::append::{append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
-use super::place::Place;
+use super::location::SchemaLocation;
 use super::reader;
 use super::writer::{ANSWER, DOING, Shared};
 use crate::events::LogPosition;
@@ -25,7 +25,7 @@ pub(super) async fn acquire(
     hold: Duration,
 ) -> Result<WriteLockHandle, StoreError> {
     // The server ends the wait itself; this limit is for a server that does not answer.
-    let locked = tokio::time::timeout(wait + Duration::from_secs(1), lock(&shared.place, wait, hold));
+    let locked = tokio::time::timeout(wait + Duration::from_secs(1), lock(&shared.location, wait, hold));
     let connection = locked.await.unwrap_or(Err(StoreError::Busy(wait)))?;
     let (sender, requests) = mpsc::unbounded_channel();
     let held = HeldLock { shared, connection, requests, hold, until: Instant::now() + hold };
@@ -34,16 +34,16 @@ pub(super) async fn acquire(
 }
 
 /// Returns a connection in a transaction that holds the lock. If this process stops running, the server ends it.
-async fn lock(place: &Place, wait: Duration, hold: Duration) -> Result<Loan, StoreError> {
-    let mut connection = place.lend_to_write(Purpose::WriteLock).await?;
-    let sql = place.sql(&format!(
+async fn lock(location: &SchemaLocation, wait: Duration, hold: Duration) -> Result<Loan, StoreError> {
+    let mut connection = location.lend_to_write(Purpose::WriteLock).await?;
+    let sql = location.sql(&format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT FROM {{schema}}.hold(); \
          SET LOCAL idle_in_transaction_session_timeout = {}",
         milliseconds(wait),
         milliseconds(hold)
     ));
     let locked = connection.execute(sql.as_str()).await;
-    locked.map_err(|error| match place.fault("waiting for the lock", error) {
+    locked.map_err(|error| match location.fault("waiting for the lock", error) {
         StoreError::Busy(_) => StoreError::Busy(wait),
         other => other,
     })?;
@@ -84,7 +84,7 @@ impl HeldLock {
             match request {
                 LockRequest::Load { aggregate, after, reply } => {
                     let loading =
-                        reader::load_on(&self.shared.place, &mut self.connection, &aggregate, after, usize::MAX);
+                        reader::load_on(&self.shared.location, &mut self.connection, &aggregate, after, usize::MAX);
                     let loaded = tokio::time::timeout_at(self.until, loading).await;
                     let over = loaded.is_err();
                     let _ = reply.send(loaded.unwrap_or(Err(StoreError::Busy(self.hold))));
@@ -113,11 +113,11 @@ impl HeldLock {
         let columns = Columns::from_batch(batch, &SequenceCache::default(), now);
         let row = append(shared, connection, &columns, now, LogPosition::default()).await.map_err(|error| {
             let over = Instant::now() >= *until;
-            if over { StoreError::Busy(*hold) } else { shared.place.fault(DOING, error) }
+            if over { StoreError::Busy(*hold) } else { shared.location.fault(DOING, error) }
         })?;
         let appended = read_result(batch, &columns, &row, LogPosition::default())?;
         let committed = connection.execute("COMMIT").await;
-        committed.map_err(|error| shared.place.after_sending(DOING, error))?;
+        committed.map_err(|error| shared.location.after_sending(DOING, error))?;
         shared.publish(appended.head);
         Ok(appended.outcomes)
     }

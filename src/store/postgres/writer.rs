@@ -14,8 +14,8 @@ use super::append::{Appended, append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::fault::{WAIT, aborts_only_the_transaction, lost};
-use super::place::Place;
-use super::silence::Silent;
+use super::liveness::Silent;
+use super::location::SchemaLocation;
 use super::watch::AppendNotifier;
 use super::write_lock;
 use crate::events::LogPosition;
@@ -42,7 +42,7 @@ pub(super) struct Writer {
 
 /// What the writer and the held write locks use in common.
 pub(super) struct Shared {
-    pub(super) place: Place,
+    pub(super) location: SchemaLocation,
     /// The call of the append function.
     pub(super) call: String,
     clock: Clock,
@@ -53,13 +53,13 @@ pub(super) struct Shared {
 
 impl Writer {
     pub(super) fn new(
-        place: Place,
+        location: SchemaLocation,
         clock: Clock,
         head: watch::Sender<LogPosition>,
         notifier: AppendNotifier,
     ) -> Self {
-        let call = super::append::call(&place);
-        let shared = Arc::new(Shared { place, call, clock, skew: Skew::default(), head, notifier });
+        let call = super::append::call(&location);
+        let shared = Arc::new(Shared { location, call, clock, skew: Skew::default(), head, notifier });
         Self { shared, sequences: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
@@ -82,10 +82,10 @@ impl Writer {
     /// Checks that a batch could be appended now. Replaces a connection that is dead or leads to a read-only server.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
         self.check_open()?;
-        let place = &self.shared.place;
+        let location = &self.shared.location;
         let mut error = None;
         for _ in 0..2 {
-            let mut lent = place.lend_to_write(Purpose::Append).await?;
+            let mut lent = location.lend_to_write(Purpose::Append).await?;
             let read_only = "SELECT current_setting('transaction_read_only') = 'on'";
             let asked = tokio::time::timeout(READY, lent.fetch_one(read_only)).await;
             match asked.unwrap_or_else(|_| Err(Silent.into())).and_then(|row| row.try_get(0)) {
@@ -93,10 +93,10 @@ impl Writer {
                     lent.give_back();
                     return Ok(());
                 }
-                Ok(true) => error = Some(place.read_only("the server does not accept writes")),
-                Err(other) => error = Some(place.fault(DOING, other)),
+                Ok(true) => error = Some(location.read_only("the server does not accept writes")),
+                Err(other) => error = Some(location.fault(DOING, other)),
             }
-            place.doubt(lent.origin());
+            location.doubt(lent.origin());
         }
         Err(error.unwrap_or(StoreError::Closed))
     }
@@ -120,14 +120,14 @@ impl Writer {
         let columns = Columns::from_batch(batch, sequences, now);
         let seen = sequences.head();
         // Returned to the pool only if it is intact.
-        let mut connection = shared.place.lend_to_write(Purpose::Append).await?;
+        let mut connection = shared.location.lend_to_write(Purpose::Append).await?;
         let origin = connection.origin();
-        let call = shared.place.attend(origin, call(shared, &mut connection, &columns, now, seen));
+        let call = shared.location.attend(origin, call(shared, &mut connection, &columns, now, seen));
         let row = match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => {
-                give_back_after(&shared.place, connection, &error);
-                return Err(shared.place.after_sending(DOING, error));
+                give_back_after(&shared.location, connection, &error);
+                return Err(shared.location.after_sending(DOING, error));
             }
             Err(elapsed) => return Err(StoreError::OutcomeUnknown(elapsed.into())),
         };
@@ -149,7 +149,7 @@ async fn call(
     now: jiff::Timestamp,
     seen: LogPosition,
 ) -> Result<PgRow, sqlx::Error> {
-    if !shared.place.pooler() {
+    if !shared.location.pooler() {
         return append(shared, connection, columns, now, seen).await;
     }
     let mut transaction = connection.begin().await?;
@@ -159,13 +159,13 @@ async fn call(
 }
 
 /// Returns a connection to the pool after an error, if it is intact.
-fn give_back_after(place: &Place, connection: Loan, error: &sqlx::Error) {
+fn give_back_after(location: &SchemaLocation, connection: Loan, error: &sqlx::Error) {
     let database_error = error.as_database_error();
     let code = database_error.and_then(|error| error.code());
     let read_only = code.as_deref() == Some("25006");
     if lost(error) || read_only {
         // The address may now lead to another server, for the other connections too.
-        place.doubt(connection.origin());
+        location.doubt(connection.origin());
     }
     // The function was replaced after its call was prepared.
     let replaced = matches!(code.as_deref(), Some("0A000" | "26000"));

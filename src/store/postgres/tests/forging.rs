@@ -88,7 +88,7 @@ async fn the_append_function_refuses_values_that_readers_cannot_read() {
         ("body_digest", "ARRAY[''::bytea]", "digest"),
         ("till", "'{7}'", "contradict each other"),
     ] {
-        let sql = bed.place.sql(&call(&[(name, value)]));
+        let sql = bed.location.sql(&call(&[(name, value)]));
         let refused = raw.execute(sql.as_str()).await.map(|_| ()).expect_err(&format!("{name} => {value}"));
         assert!(refused.to_string().contains(words), "{name} => {value}: {refused}");
     }
@@ -110,10 +110,10 @@ async fn the_append_function_refuses_values_that_readers_cannot_read() {
         ("event_digest", "ARRAY[sha256(''), sha256('')]"),
         ("event_id", &format!("'{{{one},{other}}}'")),
     ]);
-    let refused = raw.execute(bed.place.sql(&falling).as_str()).await.map(|_| ()).expect_err("ids that fall");
+    let refused = raw.execute(bed.location.sql(&falling).as_str()).await.map(|_| ()).expect_err("ids that fall");
     assert!(refused.to_string().contains("not greater than the id before it"), "{refused}");
     assert_eq!(store.head().await.unwrap().position, 0);
-    raw.execute(bed.place.sql(&call(&[])).as_str()).await.unwrap();
+    raw.execute(bed.location.sql(&call(&[])).as_str()).await.unwrap();
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     assert_eq!(log(&*store).await.len(), 2);
 }
@@ -159,7 +159,7 @@ async fn the_owner_sets_how_many_days_a_clock_may_be_ahead() {
         ("stream_expected", "'{1}'"),
         ("event_sequence", "'{2}'"),
     ]);
-    let refused = raw.execute(bed.place.sql(&three_days).as_str()).await.map(|_| ()).expect_err("it is beyond");
+    let refused = raw.execute(bed.location.sql(&three_days).as_str()).await.map(|_| ()).expect_err("it is beyond");
     assert!(refused.to_string().contains("annals: the clock of this program says"), "{refused}");
     bed.run(
         "ALTER TABLE {schema}.events DISABLE TRIGGER ALL; \

@@ -186,7 +186,7 @@ async fn an_append_whose_backend_is_terminated_during_the_lock_wait_succeeds_in_
     let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), || true).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",
-        bed.place.schema()
+        bed.location.schema()
     );
     until("it waits", async || bed.number(&format!("SELECT count(*) {waiting}")).await == 1).await;
     bed.run(&format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
@@ -211,7 +211,7 @@ async fn reads_survive_the_loss_of_their_connections() {
     bed.run(&format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name = 'annals' AND pid <> pg_backend_pid() AND query LIKE '%{}%'",
-        bed.place.plain_schema()
+        bed.location.plain_schema()
     ))
     .await;
     assert_eq!(log(&*store).await.len(), 3);

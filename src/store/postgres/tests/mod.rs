@@ -18,21 +18,21 @@ use annals_test_postgres::Fresh;
 use jiff::Timestamp;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::place::Place;
+use super::location::SchemaLocation;
 use crate::store::conformance::bench::APP;
 use crate::store::{OpenOptions, Store, StoreError, open};
 
 /// A schema of its own, with access to it beside the store.
 struct Bed {
     fresh: Fresh,
-    place: Place,
+    location: SchemaLocation,
 }
 
 impl Bed {
     fn new() -> Self {
         let fresh = Fresh::schema();
-        let place = Place::parse(fresh.url()).unwrap();
-        Self { fresh, place }
+        let location = SchemaLocation::parse(fresh.url()).unwrap();
+        Self { fresh, location }
     }
 
     async fn open(&self) -> Arc<dyn Store> {
@@ -47,22 +47,22 @@ impl Bed {
 
     /// Returns host and port of the server.
     fn address(&self) -> String {
-        let options = self.place.options();
+        let options = self.location.options();
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
     fn user(&self) -> &str {
-        self.place.options().get_username()
+        self.location.options().get_username()
     }
 
     /// Opens a connection without the store.
     async fn raw(&self) -> PgConnection {
-        self.place.connect().await.unwrap()
+        self.location.connect().await.unwrap()
     }
 
     /// Runs statements with `{schema}` for the schema.
     async fn run(&self, sql: &str) {
-        let sql = self.place.sql(sql);
+        let sql = self.location.sql(sql);
         let mut raw = self.raw().await;
         raw.execute(sql.as_str()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         raw.close().await.unwrap();
@@ -70,7 +70,7 @@ impl Bed {
 
     /// Returns the number that a query selects.
     async fn number(&self, sql: &str) -> i64 {
-        let sql = self.place.sql(sql);
+        let sql = self.location.sql(sql);
         sqlx::query_scalar(&sql).fetch_one(&mut self.raw().await).await.unwrap()
     }
 }

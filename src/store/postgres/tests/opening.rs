@@ -22,14 +22,14 @@ async fn a_schema_of_each_earlier_version_is_migrated_and_keeps_its_log() {
     for earlier in 0..VERSION {
         let bed = Bed::new();
         let mut raw = bed.raw().await;
-        schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
+        schema::execute(&bed.location, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
         if earlier > 0 {
-            schema::run(&bed.place, &mut raw, 0, earlier).await.unwrap();
-            schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+            schema::run(&bed.location, &mut raw, 0, earlier).await.unwrap();
+            schema::sign(&bed.location, &mut raw, super::APP).await.unwrap();
             if earlier < 3 {
                 let old = "CREATE FUNCTION {schema}.hold() RETURNS void LANGUAGE sql AS 'SELECT'; \
                      CREATE FUNCTION {schema}.append(boolean) RETURNS boolean LANGUAGE sql AS 'SELECT $1'";
-                schema::execute(&bed.place, &mut raw, old).await.unwrap();
+                schema::execute(&bed.location, &mut raw, old).await.unwrap();
             }
             let refused = reason(open_at(bed.fresh.url(), false).await);
             assert!(refused.contains(&format!("version {earlier}")), "reading migrates nothing: {refused}");
@@ -47,15 +47,15 @@ async fn a_schema_of_each_earlier_version_is_migrated_and_keeps_its_log() {
 async fn snapshots_of_version_4_are_dropped_and_its_programs_can_save_no_more() {
     let bed = Bed::new();
     let mut raw = bed.raw().await;
-    schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
-    schema::run(&bed.place, &mut raw, 0, 4).await.unwrap();
-    schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+    schema::execute(&bed.location, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
+    schema::run(&bed.location, &mut raw, 0, 4).await.unwrap();
+    schema::sign(&bed.location, &mut raw, super::APP).await.unwrap();
     let keep = "INSERT INTO {schema}.aggregate_snapshots VALUES ('tally', 'a', 2, gen_random_uuid(), 'x', '{}') \
                 ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state";
     bed.run(keep).await;
     let store = bed.open().await;
     assert_eq!(store.list_snapshots().await.unwrap(), []);
-    let refused = raw.execute(bed.place.sql(keep).as_str()).await.map(|_| ()).unwrap_err().to_string();
+    let refused = raw.execute(bed.location.sql(keep).as_str()).await.map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("digest"), "{refused}");
 }
 
@@ -64,9 +64,9 @@ async fn snapshots_of_version_4_are_dropped_and_its_programs_can_save_no_more() 
 async fn a_constraint_left_over_from_a_takeover_is_dropped() {
     let bed = Bed::new();
     let mut raw = bed.raw().await;
-    schema::execute(&bed.place, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
-    schema::run(&bed.place, &mut raw, 0, 5).await.unwrap();
-    schema::sign(&bed.place, &mut raw, super::APP).await.unwrap();
+    schema::execute(&bed.location, &mut raw, "CREATE SCHEMA {schema}").await.unwrap();
+    schema::run(&bed.location, &mut raw, 0, 5).await.unwrap();
+    schema::sign(&bed.location, &mut raw, super::APP).await.unwrap();
     bed.run("ALTER TABLE {schema}.events ADD CONSTRAINT events_sequence_check1 CHECK (sequence > 0)").await;
     let constraints =
         "SELECT count(*) FROM pg_constraint WHERE conrelid = '{schema}.events'::regclass AND contype = 'c'";
@@ -91,7 +91,7 @@ async fn opening_for_reading_creates_nothing() {
     let bed = Bed::new();
     let refused = open_at(bed.fresh.url(), false).await.map(|_| ());
     assert!(matches!(refused, Err(StoreError::Missing(_))), "{refused:?}");
-    let sql = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{}'", bed.place.plain_schema());
+    let sql = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{}'", bed.location.plain_schema());
     assert_eq!(bed.number(&sql).await, 0);
 }
 
@@ -199,15 +199,16 @@ async fn a_writer_whose_last_event_is_missing_reports_it_once() {
     committed(&*store, commit(3).on("tally:a", 1, 1)).await;
 }
 
-/// The error of a pool without a free connection: see `Place::fault`.
+/// The error of a pool without a free connection: see `SchemaLocation::fault`.
 #[tokio::test]
 async fn the_error_for_a_full_pool_says_what_to_do() {
     let bed = Bed::new();
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
-    let pool =
-        pool.acquire_timeout(std::time::Duration::from_millis(50)).connect_lazy_with(bed.place.options().clone());
+    let pool = pool
+        .acquire_timeout(std::time::Duration::from_millis(50))
+        .connect_lazy_with(bed.location.options().clone());
     let _held = pool.acquire().await.unwrap();
     let error = pool.acquire().await.map(|_| ()).unwrap_err();
-    let said = reason::<()>(Err(bed.place.fault("reading", error)));
+    let said = reason::<()>(Err(bed.location.fault("reading", error)));
     assert!(said.contains("no connection became free"), "{said}");
 }

@@ -28,7 +28,7 @@ async fn appends_planned_on_a_tiny_log_scan_no_whole_table_later() {
     let scanned = format!(
         "SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables \
          WHERE schemaname = '{}' AND relname IN ('events', 'commands')",
-        bed.place.plain_schema()
+        bed.location.plain_schema()
     );
     let settle = async || {
         // The statistics of other sessions arrive after a while.

@@ -10,7 +10,7 @@ use crate::store::conformance::bench::{append, batch, commit, committed, log};
 async fn a_role_with_execute_appends_without_the_right_to_insert() {
     let bed = Bed::new();
     committed(&*bed.open().await, commit(1).on("tally:a", 0, 1)).await;
-    let role = format!("r_{}", bed.place.plain_schema());
+    let role = format!("r_{}", bed.location.plain_schema());
     bed.run(&format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {{schema}} TO {role}")).await;
     bed.run(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA {{schema}} TO {role}")).await;
     let url = bed.url(&role, &bed.address());
@@ -24,14 +24,14 @@ async fn a_role_with_execute_appends_without_the_right_to_insert() {
     let session = store.write_lock(second, second).await.unwrap();
     assert!(session.append(batch([commit(3).on("tally:a", 2, 1)])).await.is_ok());
     assert_eq!(log(&*store).await.len(), 3);
-    let place = crate::store::postgres::place::Place::parse(&url).unwrap();
-    let mut raw = place.connect().await.unwrap();
+    let location = crate::store::postgres::location::SchemaLocation::parse(&url).unwrap();
+    let mut raw = location.connect().await.unwrap();
     for sql in [
         "INSERT INTO {schema}.events SELECT * FROM {schema}.events",
         "INSERT INTO {schema}.commands SELECT * FROM {schema}.commands",
         "ALTER TABLE {schema}.events DISABLE TRIGGER ALL",
     ] {
-        let refused = raw.execute(place.sql(sql).as_str()).await.map(|_| ()).expect_err(sql).to_string();
+        let refused = raw.execute(location.sql(sql).as_str()).await.map(|_| ()).expect_err(sql).to_string();
         assert!(refused.contains("permission denied") || refused.contains("must be owner"), "{sql}: {refused}");
     }
     store.close().await;

@@ -38,7 +38,7 @@ async fn raw_sql_cannot_change_delete_or_replace_events_and_commands() {
             "duplicate key",
         ),
     ] {
-        let refused = raw.execute(bed.place.sql(&sql).as_str()).await.map(|_| ()).expect_err(&sql);
+        let refused = raw.execute(bed.location.sql(&sql).as_str()).await.map(|_| ()).expect_err(&sql);
         assert!(refused.to_string().contains(words), "{sql}: {refused}");
     }
     assert_eq!(found(&*store, None).await, []);
@@ -102,12 +102,12 @@ async fn each_change_of_what_protects_the_log_is_found() {
     let bed = Bed::new();
     let store = bed.open().await;
     filled(&*store).await;
-    let role = format!("r_{}", bed.place.plain_schema());
+    let role = format!("r_{}", bed.location.plain_schema());
     bed.run(&format!("CREATE ROLE {role}; GRANT USAGE, CREATE ON SCHEMA {{schema}} TO {role}")).await;
     let append: String = sqlx::query_scalar(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = $1::regnamespace AND proname = 'append'",
     )
-    .bind(bed.place.schema())
+    .bind(bed.location.schema())
     .fetch_one(&mut bed.raw().await)
     .await
     .unwrap();
@@ -249,8 +249,8 @@ async fn each_change_of_what_protects_the_log_is_found() {
 #[tokio::test]
 async fn an_intact_log_passes_the_check_under_quote_all_identifiers() {
     let bed = Bed::new();
-    let role = format!("q_{}", bed.place.plain_schema());
-    let database = bed.place.options().get_database().unwrap_or_default().to_owned();
+    let role = format!("q_{}", bed.location.plain_schema());
+    let database = bed.location.options().get_database().unwrap_or_default().to_owned();
     bed.run(&format!(
         "CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET quote_all_identifiers = on; \
          GRANT CREATE ON DATABASE \"{database}\" TO {role}"
@@ -269,7 +269,7 @@ async fn an_intact_log_passes_the_check_under_quote_all_identifiers() {
 async fn a_check_reports_that_row_security_hides_rows_from_its_role() {
     let bed = Bed::new();
     filled(&*bed.open().await).await;
-    let role = format!("h_{}", bed.place.plain_schema());
+    let role = format!("h_{}", bed.location.plain_schema());
     bed.run(&format!(
         "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {{schema}} TO {role}; \
          GRANT SELECT ON ALL TABLES IN SCHEMA {{schema}} TO {role}"

@@ -96,11 +96,11 @@ fn numeric(bytes: &[u8]) -> Result<Cell, BoxError> {
     };
     let mut decimal = String::from(if negative { "-0" } else { "0" });
     let last = -(i32::from(scale) + 3) / 4;
-    for place in (last..=weight.max(0)).rev() {
-        if place == -1 {
+    for location in (last..=weight.max(0)).rev() {
+        if location == -1 {
             decimal.push('.');
         }
-        let index = weight - place;
+        let index = weight - location;
         let digit = if (0..i32::from(digits)).contains(&index) { word(8 + 2 * index as usize)? } else { 0 };
         decimal.push_str(&format!("{digit:04}"));
     }

@@ -3,7 +3,7 @@
 //! ## Layout
 //! - `generations`: generations and their checkpoints: creating, switching and dropping them
 //! - `leases`: the leader of each projection
-//! - `states`: snapshots of aggregates
+//! - `snapshots`: snapshots of aggregates
 //! - `transaction`: a projection's transaction, and a snapshot for reading
 //! - `names`: the names of a generation's tables
 //! - `statement`: statements of projections, for one row or many
@@ -15,8 +15,8 @@ mod escape;
 mod generations;
 mod leases;
 mod names;
+mod snapshots;
 mod statement;
-mod states;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
 mod transaction;
@@ -30,7 +30,7 @@ use uuid::Uuid;
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
 use super::connections::{Loan, Origin, Purpose, SNAPSHOTS};
 use super::fault::lost;
-use super::place::{CONNECT, Place};
+use super::location::{CONNECT, SchemaLocation};
 use super::transaction::Open;
 use crate::events::{LogPosition, Ref};
 use crate::store::{
@@ -76,17 +76,17 @@ const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('annal
 
 /// The views of a store on Postgres.
 pub(super) struct PostgresViews {
-    place: Place,
+    location: SchemaLocation,
 }
 
 /// A connection for one or two statements.
-enum Lent {
+enum LentConnection {
     Connection(Loan),
     /// Behind a pooler only a transaction keeps its connection.
     Transaction(Open),
 }
 
-impl Lent {
+impl LentConnection {
     fn connection(&mut self) -> &mut PgConnection {
         match self {
             Self::Connection(connection) => connection,
@@ -112,12 +112,12 @@ impl Lent {
 
 impl PostgresViews {
     /// Opens the views, whose tables exist.
-    pub(super) fn open(place: Place) -> Self {
-        Self { place }
+    pub(super) fn open(location: SchemaLocation) -> Self {
+        Self { location }
     }
 
     fn fault(&self, error: sqlx::Error) -> StoreError {
-        statement::fault(&self.place, DOING, error)
+        statement::fault(&self.location, DOING, error)
     }
 
     /// Waits for an answer on a connection.
@@ -126,14 +126,14 @@ impl PostgresViews {
         origin: Origin,
         asked: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
-        self.place.attend(origin, asked).await.map_err(|error| self.fault(error))
+        self.location.attend(origin, asked).await.map_err(|error| self.fault(error))
     }
 
     /// Begins a transaction; on another connection if the first was lost, as no work was sent on it.
     async fn begin_with(&self, begin: &'static str) -> Result<Open, StoreError> {
         let mut attempt = 1;
         loop {
-            match self.place.begin(Purpose::Views, begin).await {
+            match self.location.begin(Purpose::Views, begin).await {
                 Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
                 begun => return begun.map_err(|error| self.fault(error)),
             }
@@ -141,22 +141,22 @@ impl PostgresViews {
     }
 
     /// Lends a connection for reading.
-    async fn lent(&self) -> Result<Lent, StoreError> {
-        match self.place.pooler() {
-            true => self.begin_with(BEGIN_SHORT).await.map(Lent::Transaction),
-            false => self.alive().await.map(Lent::Connection).map_err(|error| self.fault(error)),
+    async fn lend(&self) -> Result<LentConnection, StoreError> {
+        match self.location.pooler() {
+            true => self.begin_with(BEGIN_SHORT).await.map(LentConnection::Transaction),
+            false => self.lend_alive().await.map(LentConnection::Connection).map_err(|error| self.fault(error)),
         }
     }
 
     /// Lends a connection that answers: after a restart of the server the idle ones are dead.
-    async fn alive(&self) -> Result<Loan, sqlx::Error> {
+    async fn lend_alive(&self) -> Result<Loan, sqlx::Error> {
         let mut attempt = 1;
         loop {
             let tried = async {
-                let mut lent = self.place.lend(Purpose::Views).await?;
+                let mut lent = self.location.lend(Purpose::Views).await?;
                 let origin = lent.origin();
-                let answered = self.place.attend(origin, lent.ping()).await;
-                answered.inspect_err(|_| self.place.doubt(origin)).map(|()| lent)
+                let answered = self.location.attend(origin, lent.ping()).await;
+                answered.inspect_err(|_| self.location.doubt(origin)).map(|()| lent)
             };
             match tried.await {
                 Err(error) if attempt < ATTEMPTS && lost(&error) => attempt += 1,
@@ -166,26 +166,32 @@ impl PostgresViews {
     }
 
     /// Begins a transaction that excludes all others of its kind, in all processes.
-    async fn alone(&self) -> Result<Open, StoreError> {
+    async fn begin_exclusive(&self) -> Result<Open, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        self.on(open.origin(), generations::ask!(self.place, ALONE, self.place.plain_schema()).execute(&mut *open))
-            .await?;
+        self.on(
+            open.origin(),
+            generations::ask!(self.location, ALONE, self.location.plain_schema()).execute(&mut *open),
+        )
+        .await?;
         Ok(open)
     }
 
     async fn commit(&self, open: Open) -> Result<(), StoreError> {
-        open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
+        open.commit().await.map_err(|error| self.location.after_sending(DOING, error))
     }
 
     /// Drops the tables of generations that have no readers. A later sweep drops what cannot be dropped now.
     async fn sweep(&self) {
         let swept = async {
-            let mut lent = self.lent().await?;
-            let droppable = self.on(lent.origin(), generations::droppable(&self.place, lent.connection())).await?;
+            let mut lent = self.lend().await?;
+            let droppable =
+                self.on(lent.origin(), generations::droppable(&self.location, lent.connection())).await?;
             lent.give_back();
             for generation_id in droppable {
                 let mut open = self.begin_with(BEGIN_DROP).await?;
-                match self.on(open.origin(), generations::drop_tables(&self.place, &mut open, &generation_id)).await
+                match self
+                    .on(open.origin(), generations::drop_tables(&self.location, &mut open, &generation_id))
+                    .await
                 {
                     Ok(true) => self.commit(open).await?,
                     Ok(false) => open.let_go(),
@@ -203,8 +209,8 @@ impl PostgresViews {
 
     /// Loads the snapshot of an aggregate.
     pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        let mut lent = self.lent().await?;
-        let found = self.on(lent.origin(), states::find(&self.place, lent.connection(), aggregate)).await?;
+        let mut lent = self.lend().await?;
+        let found = self.on(lent.origin(), snapshots::find(&self.location, lent.connection(), aggregate)).await?;
         lent.give_back();
         Ok(found)
     }
@@ -212,14 +218,14 @@ impl PostgresViews {
     /// Saves a snapshot in place of an older one.
     pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        self.on(open.origin(), states::keep(&self.place, &mut open, aggregate, &snapshot)).await?;
+        self.on(open.origin(), snapshots::keep(&self.location, &mut open, aggregate, &snapshot)).await?;
         self.commit(open).await
     }
 
     /// Lists the aggregates that have a snapshot.
     pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        let mut lent = self.lent().await?;
-        let all = self.on(lent.origin(), states::all(&self.place, lent.connection())).await?;
+        let mut lent = self.lend().await?;
+        let all = self.on(lent.origin(), snapshots::all(&self.location, lent.connection())).await?;
         lent.give_back();
         Ok(all)
     }
@@ -227,7 +233,7 @@ impl PostgresViews {
     /// Deletes all snapshots.
     pub(super) async fn delete_snapshots(&self) -> Result<u64, StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        let dropped = self.on(open.origin(), states::clear(&self.place, &mut open)).await?;
+        let dropped = self.on(open.origin(), snapshots::clear(&self.location, &mut open)).await?;
         self.commit(open).await?;
         Ok(dropped)
     }
@@ -236,23 +242,25 @@ impl PostgresViews {
 #[async_trait]
 impl Views for PostgresViews {
     async fn live(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
-        let mut lent = self.lent().await?;
+        let mut lent = self.lend().await?;
         let found =
-            self.on(lent.origin(), generations::live(&self.place, lent.connection(), name, version)).await?;
+            self.on(lent.origin(), generations::live(&self.location, lent.connection(), name, version)).await?;
         lent.give_back();
         if let Some(live) = found {
             return Ok(live);
         }
-        let mut open = self.alone().await?;
-        let made = self.on(open.origin(), generations::ensure_live(&self.place, &mut open, name, version)).await?;
+        let mut open = self.begin_exclusive().await?;
+        let made =
+            self.on(open.origin(), generations::ensure_live(&self.location, &mut open, name, version)).await?;
         self.commit(open).await?;
         Ok(made)
     }
 
     async fn checkpoint(&self, generation_id: &GenerationId) -> Result<Option<LogPosition>, StoreError> {
-        let mut lent = self.lent().await?;
-        let found =
-            self.on(lent.origin(), generations::checkpoint(&self.place, lent.connection(), generation_id)).await?;
+        let mut lent = self.lend().await?;
+        let found = self
+            .on(lent.origin(), generations::checkpoint(&self.location, lent.connection(), generation_id))
+            .await?;
         lent.give_back();
         Ok(found)
     }
@@ -264,24 +272,25 @@ impl Views for PostgresViews {
         to: LogPosition,
     ) -> Result<Option<Box<dyn Transaction>>, StoreError> {
         let mut open = self.begin_with(BEGIN).await?;
-        if !self.on(open.origin(), generations::advance(&self.place, &mut open, generation_id, from, to)).await? {
+        if !self.on(open.origin(), generations::advance(&self.location, &mut open, generation_id, from, to)).await?
+        {
             open.let_go();
             return Ok(None);
         }
-        let tables = Tables::of(&self.place, generation_id);
-        Ok(Some(Box::new(PostgresTransaction::new(self.place.clone(), tables, open))))
+        let tables = Tables::of(&self.location, generation_id);
+        Ok(Some(Box::new(PostgresTransaction::new(self.location.clone(), tables, open))))
     }
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
-        let mut open = self.alone().await?;
-        let made = self.on(open.origin(), generations::shadow(&self.place, &mut open, name, version)).await?;
+        let mut open = self.begin_exclusive().await?;
+        let made = self.on(open.origin(), generations::shadow(&self.location, &mut open, name, version)).await?;
         self.commit(open).await?;
         Ok(made)
     }
 
     async fn switch(&self, shadow: &GenerationId) -> Result<bool, StoreError> {
-        let mut open = self.alone().await?;
-        if !self.on(open.origin(), generations::switch(&self.place, &mut open, shadow)).await? {
+        let mut open = self.begin_exclusive().await?;
+        if !self.on(open.origin(), generations::switch(&self.location, &mut open, shadow)).await? {
             open.let_go();
             return Ok(false);
         }
@@ -291,8 +300,8 @@ impl Views for PostgresViews {
     }
 
     async fn discard(&self, generation_id: &GenerationId) -> Result<(), StoreError> {
-        let mut open = self.alone().await?;
-        if !self.on(open.origin(), generations::mark_dropped(&self.place, &mut open, generation_id)).await? {
+        let mut open = self.begin_exclusive().await?;
+        if !self.on(open.origin(), generations::mark_dropped(&self.location, &mut open, generation_id)).await? {
             open.let_go();
             let GenerationId { name, generation, .. } = generation_id;
             return Err(StoreError::failed(
@@ -306,7 +315,7 @@ impl Views for PostgresViews {
     }
 
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
-        let permit = tokio::time::timeout(CONNECT, self.place.snapshots().acquire_owned()).await;
+        let permit = tokio::time::timeout(CONNECT, self.location.snapshots().acquire_owned()).await;
         let permit = permit.map_err(|_| {
             let waited = format!("{SNAPSHOTS} snapshots of views were open for {CONNECT:?}: drop some of them");
             StoreError::failed("reading the views", waited)
@@ -315,11 +324,11 @@ impl Views for PostgresViews {
         loop {
             let mut open = self.begin_with(BEGIN_READ).await?;
             if let Some((generation_id, head)) =
-                self.on(open.origin(), generations::live_to_read(&self.place, &mut open, name, version)).await?
+                self.on(open.origin(), generations::live_to_read(&self.location, &mut open, name, version)).await?
             {
                 return Ok(Box::new(PostgresViewSnapshot {
-                    place: self.place.clone(),
-                    tables: Tables::of(&self.place, &generation_id),
+                    location: self.location.clone(),
+                    tables: Tables::of(&self.location, &generation_id),
                     head,
                     open: Some(open),
                     _permit: permit,
@@ -338,14 +347,15 @@ impl Views for PostgresViews {
         note: Option<String>,
     ) -> Result<(), StoreError> {
         let mut open = self.begin_with(BEGIN_SHORT).await?;
-        self.on(open.origin(), generations::set_note(&self.place, &mut open, (name, version, about), note)).await?;
+        self.on(open.origin(), generations::set_note(&self.location, &mut open, (name, version, about), note))
+            .await?;
         self.commit(open).await
     }
 
     async fn note(&self, name: &str, version: u64, about: NoteKind) -> Result<Option<String>, StoreError> {
-        let mut lent = self.lent().await?;
+        let mut lent = self.lend().await?;
         let noted = self
-            .on(lent.origin(), generations::note(&self.place, lent.connection(), (name, version, about)))
+            .on(lent.origin(), generations::note(&self.location, lent.connection(), (name, version, about)))
             .await?;
         lent.give_back();
         Ok(noted)
@@ -357,33 +367,33 @@ impl Views for PostgresViews {
         wanted: &[(String, u64)],
         term: Duration,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut open = self.alone().await?;
-        let leads = self.on(open.origin(), leases::acquire(&self.place, &mut open, owner, wanted, term)).await?;
+        let mut open = self.begin_exclusive().await?;
+        let leads = self.on(open.origin(), leases::acquire(&self.location, &mut open, owner, wanted, term)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(leads)
     }
 
     async fn release_leases(&self, owner: Uuid) -> Result<(), StoreError> {
-        let mut open = self.alone().await?;
-        self.on(open.origin(), leases::release(&self.place, &mut open, owner)).await?;
+        let mut open = self.begin_exclusive().await?;
+        self.on(open.origin(), leases::release(&self.location, &mut open, owner)).await?;
         self.commit(open).await
     }
 
     async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
-        let mut lent = self.lent().await?;
-        let all = self.on(lent.origin(), generations::all(&self.place, lent.connection())).await?;
+        let mut lent = self.lend().await?;
+        let all = self.on(lent.origin(), generations::all(&self.location, lent.connection())).await?;
         lent.give_back();
         Ok(all)
     }
 
     async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError> {
-        let mut open = self.alone().await?;
-        if self.on(open.origin(), leases::is_wanted(&self.place, &mut open, name, version)).await? {
+        let mut open = self.begin_exclusive().await?;
+        if self.on(open.origin(), leases::is_wanted(&self.location, &mut open, name, version)).await? {
             open.let_go();
             return Ok(false);
         }
-        self.on(open.origin(), generations::mark_all_dropped(&self.place, &mut open, name, version)).await?;
+        self.on(open.origin(), generations::mark_all_dropped(&self.location, &mut open, name, version)).await?;
         self.commit(open).await?;
         self.sweep().await;
         Ok(true)

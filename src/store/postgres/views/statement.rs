@@ -9,7 +9,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo};
 use sqlx::{Arguments, Encode, Executor, PgConnection, Postgres, Type};
 
-use super::super::place::Place;
+use super::super::location::SchemaLocation;
 use super::{DOING, LOCK_WAIT, decode, escape};
 use crate::BoxError;
 use crate::store::{Cell, Column, ColumnType, OnConflict, Row, StoreError, Table, sql};
@@ -22,16 +22,16 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 const UNKNOWN: Oid = Oid(705);
 
 /// Returns the error of a statement.
-pub(super) fn fault(place: &Place, sql: &str, error: sqlx::Error) -> StoreError {
+pub(super) fn fault(location: &SchemaLocation, sql: &str, error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("55P03" | "40P01")) => {
             StoreError::Busy(LOCK_WAIT)
         }
-        sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => place.fault(DOING, error),
+        sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => location.fault(DOING, error),
         sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::Protocol(_) => {
             sql::fault(sql, error)
         }
-        _ => place.fault(DOING, error),
+        _ => location.fault(DOING, error),
     }
 }
 
@@ -69,25 +69,25 @@ fn bind(sql: &str, parameters: &[Cell]) -> Result<(String, PgArguments), StoreEr
 }
 
 async fn run(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     sql: &str,
     arguments: PgArguments,
     keep: bool,
 ) -> Result<u64, StoreError> {
-    let done = on.execute(sqlx::query_with(sql, arguments).persistent(keep && !place.pooler())).await;
-    Ok(done.map_err(|error| fault(place, sql, error))?.rows_affected())
+    let done = on.execute(sqlx::query_with(sql, arguments).persistent(keep && !location.pooler())).await;
+    Ok(done.map_err(|error| fault(location, sql, error))?.rows_affected())
 }
 
 async fn fetch(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     sql: &str,
     arguments: PgArguments,
     mut take: impl FnMut(&PgRow) -> Result<(), BoxError> + Send,
 ) -> Result<(), StoreError> {
-    let mut rows = on.fetch(sqlx::query_with(sql, arguments).persistent(!place.pooler()));
-    while let Some(row) = rows.try_next().await.map_err(|error| fault(place, sql, error))? {
+    let mut rows = on.fetch(sqlx::query_with(sql, arguments).persistent(!location.pooler()));
+    while let Some(row) = rows.try_next().await.map_err(|error| fault(location, sql, error))? {
         take(&row).map_err(|error| sql::fault(sql, error))?;
     }
     Ok(())
@@ -95,7 +95,7 @@ async fn fetch(
 
 /// Runs a statement; returns how many rows it changed.
 pub(super) async fn execute(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     sql: &str,
     parameters: &[Cell],
@@ -103,12 +103,12 @@ pub(super) async fn execute(
     sql::check(sql)?;
     let (text, arguments) = bind(sql, parameters)?;
     // A statement without parameters is mostly run once.
-    run(place, on, &text, arguments, !parameters.is_empty()).await
+    run(location, on, &text, arguments, !parameters.is_empty()).await
 }
 
 /// Runs a query.
 pub(super) async fn query(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     sql: &str,
     parameters: &[Cell],
@@ -120,13 +120,13 @@ pub(super) async fn query(
         found.push(decode::cells(row, 0)?);
         Ok(())
     };
-    fetch(place, on, &text, arguments, take).await?;
+    fetch(location, on, &text, arguments, take).await?;
     Ok(found)
 }
 
 /// Inserts rows into the table called `name`.
 pub(super) async fn insert(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     (name, table): (&str, &Table),
     rows: &[Row],
@@ -138,14 +138,14 @@ pub(super) async fn insert(
     let last = (conflict == OnConflict::Replace).then(|| last_of_each_key(table, rows)).flatten();
     let rows = last.as_deref().unwrap_or(rows);
     for rows in pieces(rows) {
-        run(place, on, &sql, arrays(&sql, &columns, rows)?, true).await?;
+        run(location, on, &sql, arrays(&sql, &columns, rows)?, true).await?;
     }
     Ok(())
 }
 
 /// Deletes the rows with these keys from the table called `name`.
 pub(super) async fn delete(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     (name, table): (&str, &Table),
     keys: &[Row],
@@ -155,14 +155,14 @@ pub(super) async fn delete(
     let sql = table.delete_sql(name, &using, alias);
     check_lengths(&sql, keys, columns.len())?;
     for keys in pieces(keys) {
-        run(place, on, &sql, arrays(&sql, &columns, keys)?, true).await?;
+        run(location, on, &sql, arrays(&sql, &columns, keys)?, true).await?;
     }
     Ok(())
 }
 
 /// Selects the row of each key from the table called `name`.
 pub(super) async fn select(
-    place: &Place,
+    location: &SchemaLocation,
     on: &mut PgConnection,
     (name, table): (&str, &Table),
     by: &[&str],
@@ -187,7 +187,7 @@ pub(super) async fn select(
             *answer.ok_or("a row of no key")? = Some(decode::cells(row, 1)?);
             Ok(())
         };
-        fetch(place, on, &sql, arrays(&sql, &columns, keys)?, take).await?;
+        fetch(location, on, &sql, arrays(&sql, &columns, keys)?, take).await?;
         before += keys.len();
     }
     Ok(found)

@@ -5,7 +5,7 @@ use sqlx::Executor;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::connections::Origin;
-use super::super::place::{Place, quoted};
+use super::super::location::{SchemaLocation, quoted};
 use super::super::transaction::Open;
 use super::{DOING, names, statement};
 use crate::events::LogPosition;
@@ -21,8 +21,8 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn of(place: &Place, generation_id: &GenerationId) -> Self {
-        Self { schema: place.schema().to_owned(), prefix: names::prefix(generation_id) }
+    pub(super) fn of(location: &SchemaLocation, generation_id: &GenerationId) -> Self {
+        Self { schema: location.schema().to_owned(), prefix: names::prefix(generation_id) }
     }
 
     fn table(&self, table: &str) -> String {
@@ -36,7 +36,7 @@ impl Tables {
 }
 
 pub(super) struct PostgresTransaction {
-    place: Place,
+    location: SchemaLocation,
     tables: Tables,
     /// `None` while a statement runs, and after its caller stopped waiting for it.
     open: Option<Open>,
@@ -45,8 +45,8 @@ pub(super) struct PostgresTransaction {
 }
 
 impl PostgresTransaction {
-    pub(super) fn new(place: Place, tables: Tables, open: Open) -> Self {
-        Self { place, tables, open: Some(open), doubtful: false }
+    pub(super) fn new(location: SchemaLocation, tables: Tables, open: Open) -> Self {
+        Self { location, tables, open: Some(open), doubtful: false }
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {
@@ -109,9 +109,9 @@ impl Transaction for PostgresTransaction {
         let name = self.table(table.name);
         let mut open = self.take()?;
         let done = attend(
-            &self.place,
+            &self.location,
             open.origin(),
-            statement::insert(&self.place, &mut open, (&name, table), &rows, conflict),
+            statement::insert(&self.location, &mut open, (&name, table), &rows, conflict),
         )
         .await;
         self.put(open, done)
@@ -120,9 +120,12 @@ impl Transaction for PostgresTransaction {
     async fn delete_keys(&mut self, table: &Table, keys: Vec<Row>) -> Result<(), StoreError> {
         let name = self.table(table.name);
         let mut open = self.take()?;
-        let done =
-            attend(&self.place, open.origin(), statement::delete(&self.place, &mut open, (&name, table), &keys))
-                .await;
+        let done = attend(
+            &self.location,
+            open.origin(),
+            statement::delete(&self.location, &mut open, (&name, table), &keys),
+        )
+        .await;
         self.put(open, done)
     }
 
@@ -136,9 +139,9 @@ impl Transaction for PostgresTransaction {
         let name = self.table(table.name);
         let mut open = self.take()?;
         let done = attend(
-            &self.place,
+            &self.location,
             open.origin(),
-            statement::select(&self.place, &mut open, (&name, table), by, columns, &keys),
+            statement::select(&self.location, &mut open, (&name, table), by, columns, &keys),
         )
         .await;
         self.put(open, done)
@@ -147,14 +150,16 @@ impl Transaction for PostgresTransaction {
     async fn execute(&mut self, sql: &str, parameters: Row) -> Result<u64, StoreError> {
         let mut open = self.take()?;
         let done =
-            attend(&self.place, open.origin(), statement::execute(&self.place, &mut open, sql, &parameters)).await;
+            attend(&self.location, open.origin(), statement::execute(&self.location, &mut open, sql, &parameters))
+                .await;
         self.put(open, done)
     }
 
     async fn query(&mut self, sql: &str, parameters: Row) -> Result<Vec<Row>, StoreError> {
         let mut open = self.take()?;
         let done =
-            attend(&self.place, open.origin(), statement::query(&self.place, &mut open, sql, &parameters)).await;
+            attend(&self.location, open.origin(), statement::query(&self.location, &mut open, sql, &parameters))
+                .await;
         self.put(open, done)
     }
 
@@ -162,21 +167,21 @@ impl Transaction for PostgresTransaction {
         let mut open = self.take()?;
         if self.doubtful {
             // In a failed transaction COMMIT rolls back without an error.
-            let sound = self.place.attend(open.origin(), check_sound(&mut open)).await;
-            sound.map_err(|error| self.place.fault(DOING, error))?;
+            let sound = self.location.attend(open.origin(), check_sound(&mut open)).await;
+            sound.map_err(|error| self.location.fault(DOING, error))?;
         }
-        open.commit().await.map_err(|error| self.place.after_sending(DOING, error))
+        open.commit().await.map_err(|error| self.location.after_sending(DOING, error))
     }
 }
 
 /// Waits for a statement. The outer error says that the connection fell silent: it must not be used again.
 async fn attend<T>(
-    place: &Place,
+    location: &SchemaLocation,
     origin: Origin,
     running: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<Result<T, StoreError>, StoreError> {
-    let attended = place.attend(origin, async { Ok(running.await) }).await;
-    attended.map_err(|silent| place.fault(DOING, silent))
+    let attended = location.attend(origin, async { Ok(running.await) }).await;
+    attended.map_err(|silent| location.fault(DOING, silent))
 }
 
 /// Fails if a statement failed before: then the transaction has no effect.
@@ -185,7 +190,7 @@ async fn check_sound(open: &mut Open) -> Result<(), sqlx::Error> {
 }
 
 pub(super) struct PostgresViewSnapshot {
-    pub(super) place: Place,
+    pub(super) location: SchemaLocation,
     pub(super) tables: Tables,
     pub(super) head: LogPosition,
     pub(super) open: Option<Open>,
@@ -221,7 +226,7 @@ impl ViewSnapshot for PostgresViewSnapshot {
         })?;
         let origin = open.origin();
         let result =
-            attend(&self.place, origin, statement::query(&self.place, &mut open, sql, &parameters)).await?;
+            attend(&self.location, origin, statement::query(&self.location, &mut open, sql, &parameters)).await?;
         self.open = Some(open);
         result
     }

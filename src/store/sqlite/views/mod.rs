@@ -6,15 +6,15 @@
 //! - `leases`: the leader of each projection
 //! - `transaction`: a projection's transaction, and a snapshot for reading
 //! - `names`: the names of a generation's tables
-//! - `states`: snapshots of aggregates
+//! - `snapshots`: snapshots of aggregates
 //! - `statement`: statements of projections
 
 mod file;
 mod generations;
 mod leases;
 mod names;
+mod snapshots;
 mod statement;
-mod states;
 mod transaction;
 
 use std::sync::Arc;
@@ -96,23 +96,23 @@ impl SqliteViews {
     /// Loads the snapshot of an aggregate.
     pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
         let aggregate = aggregate.clone();
-        self.find(move |connection| states::find(connection, &aggregate)).await
+        self.find(move |connection| snapshots::find(connection, &aggregate)).await
     }
 
     /// Saves a snapshot in place of an older one.
     pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
         let aggregate = aggregate.clone();
-        self.write(move |connection| states::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
+        self.write(move |connection| snapshots::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
     }
 
     /// Lists the aggregates that have a snapshot.
     pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.find(states::all).await
+        self.find(snapshots::all).await
     }
 
     /// Deletes all snapshots.
     pub(super) async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        Ok(self.write(|connection| states::clear(connection).map(Some)).await?.unwrap_or_default())
+        Ok(self.write(|connection| snapshots::clear(connection).map(Some)).await?.unwrap_or_default())
     }
 }
 

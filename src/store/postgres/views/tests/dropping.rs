@@ -21,7 +21,7 @@ async fn set_up(views: &PostgresViews, generation_id: &GenerationId, key: &str) 
 /// Lets the waiting time of dropped generations pass.
 async fn age(schema: &Schema) {
     let sql = "UPDATE {schema}.projections SET doomed = doomed - interval '1 minute'";
-    schema.run(&schema.place().sql(sql)).await;
+    schema.run(&schema.location().sql(sql)).await;
 }
 
 /// Mission X3, Guarantee 22.

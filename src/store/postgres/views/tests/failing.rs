@@ -80,7 +80,7 @@ async fn a_long_statement_is_waited_for() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
-    let slow = 2 * crate::store::postgres::silence::SILENCE.as_secs() + 1;
+    let slow = 2 * crate::store::postgres::liveness::SILENCE.as_secs() + 1;
     let rows = transaction.query(&format!("SELECT 7::bigint FROM pg_sleep({slow})"), vec![]).await.unwrap();
     assert_eq!(rows[0][0].integer(), Some(7));
     transaction.commit().await.unwrap();
@@ -95,7 +95,7 @@ async fn a_lease_written_by_a_clock_that_was_ahead_is_ignored() {
     let wanted = [("roster".to_owned(), 1)];
     let ahead = async || {
         let ahead = "UPDATE {schema}.leases SET until = until + interval '10 years'";
-        schema.run(&schema.place().sql(ahead)).await;
+        schema.run(&schema.location().sql(ahead)).await;
     };
     views.live("roster", 1).await.unwrap();
     assert_eq!(views.acquire_leases(dead, &wanted, term).await.unwrap(), wanted);

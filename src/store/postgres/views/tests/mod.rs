@@ -14,7 +14,7 @@ use sqlx::Executor;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::super::place::Place;
+use super::super::location::SchemaLocation;
 use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::conformance::Fixture;
@@ -38,26 +38,26 @@ impl Schema {
     pub async fn with(also: &str) -> Self {
         let fresh = Fresh::schema();
         let schema = Self { url: format!("{}{also}", fresh.url()), fresh };
-        let place = schema.place();
-        schema.run(&format!("CREATE SCHEMA {}", place.schema())).await;
+        let location = schema.location();
+        schema.run(&format!("CREATE SCHEMA {}", location.schema())).await;
         for sql in [SCHEMA, SNAPSHOT_DIGESTS] {
-            schema.run(&place.sql(sql)).await;
+            schema.run(&location.sql(sql)).await;
         }
         schema
     }
 
     /// Runs statements on a connection of its own.
     pub async fn run(&self, sql: &str) {
-        let mut connection = self.place().connect().await.expect("a connection");
+        let mut connection = self.location().connect().await.expect("a connection");
         connection.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    pub fn place(&self) -> Place {
-        Place::parse(&self.url).expect("a place")
+    pub fn location(&self) -> SchemaLocation {
+        SchemaLocation::parse(&self.url).expect("a location")
     }
 
     pub fn views(&self) -> PostgresViews {
-        PostgresViews::open(self.place())
+        PostgresViews::open(self.location())
     }
 
     /// The names of all tables, views and indexes that begin so.
@@ -65,7 +65,7 @@ impl Schema {
         let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind <> 't' ORDER BY 1";
         let asked = sqlx::query_scalar(sql).bind(self.fresh.name()).bind(begin);
-        asked.fetch_all(&mut self.place().connect().await.expect("a connection")).await.expect("names")
+        asked.fetch_all(&mut self.location().connect().await.expect("a connection")).await.expect("names")
     }
 }
 

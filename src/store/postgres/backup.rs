@@ -5,14 +5,14 @@ use std::path::Path;
 #[cfg(feature = "sqlite")]
 use sqlx::Connection;
 
-use super::place::Place;
+use super::location::SchemaLocation;
 use super::reader::Reader;
 use crate::store::StoreError;
 
 /// Writes the log, as of one moment, as a SQLite log: a store that this crate opens.
 #[cfg(feature = "sqlite")]
 pub(super) async fn backup(
-    place: &Place,
+    location: &SchemaLocation,
     reader: &Reader,
     to: &Path,
     mut progress: Box<dyn FnMut(u64, u64) + Send>,
@@ -33,13 +33,13 @@ pub(super) async fn backup(
         written.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))?
     }
 
-    let mut connection = place.connect().await?;
-    let mut look = connection.begin().await.map_err(|error| place.fault("making a backup", error))?;
-    let found = inspect(place, &mut look).await?;
+    let mut connection = location.connect().await?;
+    let mut look = connection.begin().await.map_err(|error| location.fault("making a backup", error))?;
+    let found = inspect(location, &mut look).await?;
     drop(look);
     drop(connection);
     let State::Ours { app, log_id, .. } = found else {
-        return Err(StoreError::Missing(place.name().to_owned()));
+        return Err(StoreError::Missing(location.name().to_owned()));
     };
     let head = reader.head().await?;
     let target = to.to_owned();
@@ -69,13 +69,13 @@ pub(super) async fn backup(
 
 #[cfg(not(feature = "sqlite"))]
 pub(super) async fn backup(
-    place: &Place,
+    location: &SchemaLocation,
     _: &Reader,
     _: &Path,
     _: Box<dyn FnMut(u64, u64) + Send>,
 ) -> Result<(), StoreError> {
-    Err(place.unusable(format!(
+    Err(location.unusable(format!(
         "a backup is a SQLite file, and this program was built without SQLite: use `pg_dump --schema={}`",
-        place.plain_schema()
+        location.plain_schema()
     )))
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use super::connections::{Connections, Origin};
-use super::place::CONNECT;
+use super::location::CONNECT;
 
 /// After this time without an answer, the caller checks whether the server still works.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);

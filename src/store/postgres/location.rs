@@ -1,4 +1,4 @@
-//! [`Place`]: the server and schema of a store, and their name in messages.
+//! [`SchemaLocation`]: the server and schema of a store, and their name in messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::connections::{Connections, Loan, Origin, Purpose, User};
 use super::listener::Subscription;
-use super::silence;
+use super::liveness;
 use super::transaction::Open;
 use crate::store::StoreError;
 
@@ -18,7 +18,7 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// A schema of a database, and the connections to it, which stores in other schemas use too.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct SchemaLocation {
     /// The URL without its password.
     name: String,
     /// The schema's name, not quoted.
@@ -32,14 +32,17 @@ pub(super) struct Place {
     user: Arc<User>,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for SchemaLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the options: the password is among them.
-        f.debug_struct("Place").field("name", &self.name).field("pooler", &self.pooler).finish_non_exhaustive()
+        f.debug_struct("SchemaLocation")
+            .field("name", &self.name)
+            .field("pooler", &self.pooler)
+            .finish_non_exhaustive()
     }
 }
 
-impl Place {
+impl SchemaLocation {
     /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&pooler=transaction`; connects when first used.
     /// Without `schema` it is `public`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
@@ -61,7 +64,7 @@ impl Place {
             // A pooler refuses unknown startup parameters, and prepared statements would remain on its connections.
             options = options.extra_float_digits(None).statement_cache_capacity(0);
         } else {
-            options = options.options(silence::settings());
+            options = options.options(liveness::settings());
         }
         let user = User::new(Connections::of(&rest, pooler, options), &schema);
         Ok(Self { name, schema: quoted(&schema), plain_schema: schema, pooler, user: Arc::new(user) })
@@ -125,7 +128,7 @@ impl Place {
         Open::begin(&self.user, purpose, begin).await
     }
 
-    /// Waits for an answer on a shared connection, unless the connection falls silent: see [`silence`].
+    /// Waits for an answer on a shared connection, unless the connection falls silent: see [`liveness`].
     pub(super) async fn attend<T>(
         &self,
         origin: Origin,
@@ -276,9 +279,9 @@ mod tests {
 
     #[tokio::test]
     async fn no_name_and_no_message_contains_the_password() {
-        let place = Place::parse("postgres://user:s3cret@host:5/data?schema=acme").unwrap();
-        assert_eq!(place.name(), "postgres://user@host:5/data?schema=acme");
-        assert!(!format!("{place:?}").contains("s3cret"), "{place:?}");
+        let location = SchemaLocation::parse("postgres://user:s3cret@host:5/data?schema=acme").unwrap();
+        assert_eq!(location.name(), "postgres://user@host:5/data?schema=acme");
+        assert!(!format!("{location:?}").contains("s3cret"), "{location:?}");
         for url in [
             "postgres://user:s3cret@host:port/data",
             "postgres://user:5/s3cret@host/data",
@@ -286,7 +289,7 @@ mod tests {
             "postgres://user:5?s3cret=@host/data",
             "postgres://user:5#s3cret@host/data",
         ] {
-            let refused = Place::parse(url).unwrap_err();
+            let refused = SchemaLocation::parse(url).unwrap_err();
             assert!(!format!("{refused:?} {refused}").contains("s3cret"), "{refused:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::super::place::Place;
+use super::super::location::SchemaLocation;
 use super::generations::{ask, signed, unsigned};
 use crate::events::Ref;
 use crate::store::{HashChain, Snapshot};
@@ -10,12 +10,16 @@ use crate::store::{HashChain, Snapshot};
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Finds the snapshot of an aggregate.
-pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) -> Result<Option<Snapshot>> {
-    let sql = place.sql(
+pub(super) async fn find(
+    location: &SchemaLocation,
+    on: &mut PgConnection,
+    aggregate: &Ref,
+) -> Result<Option<Snapshot>> {
+    let sql = location.sql(
         "SELECT sequence, event_id, digest, shape, state FROM {schema}.aggregate_snapshots \
          WHERE aggregate_type = $1 AND aggregate_id = $2",
     );
-    let found = ask!(place, &sql, aggregate.kind(), aggregate.id()).fetch_optional(on).await?;
+    let found = ask!(location, &sql, aggregate.kind(), aggregate.id()).fetch_optional(on).await?;
     let snapshot = found.map(|row| {
         let digest = <[u8; 32]>::try_from(row.try_get::<&[u8], _>(2)?);
         Ok(Snapshot {
@@ -30,8 +34,13 @@ pub(super) async fn find(place: &Place, on: &mut PgConnection, aggregate: &Ref) 
 }
 
 /// Saves a snapshot, unless there is a newer one of the same shape.
-pub(super) async fn keep(place: &Place, on: &mut PgConnection, aggregate: &Ref, snapshot: &Snapshot) -> Result<()> {
-    let sql = place.sql(
+pub(super) async fn keep(
+    location: &SchemaLocation,
+    on: &mut PgConnection,
+    aggregate: &Ref,
+    snapshot: &Snapshot,
+) -> Result<()> {
+    let sql = location.sql(
         "INSERT INTO {schema}.aggregate_snapshots AS kept \
              (aggregate_type, aggregate_id, sequence, event_id, digest, shape, state) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) \
@@ -43,20 +52,20 @@ pub(super) async fn keep(place: &Place, on: &mut PgConnection, aggregate: &Ref, 
     );
     let Snapshot { sequence, event_id, digest, shape, state } = snapshot;
     let (sequence, digest) = (signed(*sequence), digest.as_bytes().as_slice());
-    let asked = ask!(place, &sql, aggregate.kind(), aggregate.id(), sequence, event_id, digest, shape, state);
+    let asked = ask!(location, &sql, aggregate.kind(), aggregate.id(), sequence, event_id, digest, shape, state);
     asked.execute(on).await.map(drop)
 }
 
 /// Lists the aggregates that have a snapshot. Invalid references, which no program asks for, are left out.
-pub(super) async fn all(place: &Place, on: &mut PgConnection) -> Result<Vec<Ref>> {
-    let sql = place.sql("SELECT aggregate_type, aggregate_id FROM {schema}.aggregate_snapshots ORDER BY 1, 2");
-    let rows = ask!(place, &sql).fetch_all(on).await?;
+pub(super) async fn all(location: &SchemaLocation, on: &mut PgConnection) -> Result<Vec<Ref>> {
+    let sql = location.sql("SELECT aggregate_type, aggregate_id FROM {schema}.aggregate_snapshots ORDER BY 1, 2");
+    let rows = ask!(location, &sql).fetch_all(on).await?;
     let aggregate = |row: &sqlx::postgres::PgRow| Ok(Ref::new(row.try_get(0)?, row.try_get(1)?).ok());
     rows.iter().filter_map(|row| aggregate(row).transpose()).collect()
 }
 
 /// Deletes all snapshots.
-pub(super) async fn clear(place: &Place, on: &mut PgConnection) -> Result<u64> {
-    let sql = place.sql("DELETE FROM {schema}.aggregate_snapshots");
-    Ok(ask!(place, &sql).execute(on).await?.rows_affected())
+pub(super) async fn clear(location: &SchemaLocation, on: &mut PgConnection) -> Result<u64> {
+    let sql = location.sql("DELETE FROM {schema}.aggregate_snapshots");
+    Ok(ask!(location, &sql).execute(on).await?.rows_affected())
 }
