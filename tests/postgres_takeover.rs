@@ -231,7 +231,7 @@ async fn a_database_that_cannot_be_taken_over_is_named_and_not_changed() {
             "UPDATE events SET payload = '{\"type\":\"opened\",\"by\":1}' WHERE sequence = 2",
             "event 2 of `BankAccount`",
         ),
-        ("DELETE FROM events WHERE sequence = 2 AND aggregate_id = 'a'", "`BankAccount a` do not count"),
+        ("DELETE FROM events WHERE sequence = 2 AND aggregate_id = 'a'", "`BankAccount a` are not 1, 2, 3"),
         ("ALTER TABLE events ALTER COLUMN payload TYPE jsonb", "`payload` of its table `events` is jsonb"),
         ("DROP TABLE events", "no table `events`"),
     ] {

@@ -88,8 +88,8 @@ impl Projection for Rude {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_projection_that_ends_its_transaction_or_runs_two_statements_stops_and_says_so() {
     for (sql, said) in [
-        ("COMMIT", "COMMIT would have ended the transaction"),
-        ("/* now */ rollback", "ROLLBACK would have ended the transaction"),
+        ("COMMIT", "COMMIT ends the transaction"),
+        ("/* now */ rollback", "ROLLBACK ends the transaction"),
         ("INSERT INTO TABLE VALUES (2); INSERT INTO TABLE VALUES (3)", "several statements"),
     ] {
         let store = memory().await;

@@ -28,6 +28,9 @@ pub(super) fn fault(location: &SchemaLocation, sql: &str, error: sqlx::Error) ->
             StoreError::Busy(LOCK_WAIT)
         }
         sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => location.fault(DOING, error),
+        sqlx::Error::Database(said) if said.message().starts_with("cannot insert multiple commands") => {
+            sql::fault(sql, "the text holds several statements: run them one by one")
+        }
         sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::Protocol(_) => {
             sql::fault(sql, error)
         }

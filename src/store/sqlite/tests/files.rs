@@ -151,7 +151,7 @@ async fn a_projection_cannot_end_the_transaction_or_hide_a_statement() {
     let two = format!("CREATE TABLE {table} (a TEXT); CREATE INDEX roster_i ON {table} (a)");
     assert!(format!("{:?}", transaction.execute(&two, vec![]).await).contains("several statements"));
     assert!(format!("{:?}", transaction.execute("SELECT ?1", vec!["a".into()]).await).contains("placeholders"));
-    assert!(format!("{:?}", transaction.execute("COMMIT", vec![]).await).contains("ended the transaction"));
+    assert!(format!("{:?}", transaction.execute("COMMIT", vec![]).await).contains("COMMIT ends the transaction"));
     assert!(transaction.query("SELECT 1", vec![]).await.is_ok(), "the transaction is still usable");
     drop(transaction);
     let other = GenerationId { name: "other".to_owned(), ..generation_id };

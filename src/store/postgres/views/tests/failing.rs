@@ -68,7 +68,7 @@ async fn open_snapshots_are_limited_and_leave_connections_for_writing() {
         held.push(views.read("roster", 1).await.unwrap());
     }
     let error = views.read("roster", 1).await.err().expect("no more");
-    assert!(format!("{error:?}").contains("let go of some"), "{error:?}");
+    assert!(format!("{error:?}").contains("drop some of them"), "{error:?}");
     open(&views).await.commit().await.unwrap();
     held.pop();
     assert_eq!(views.read("roster", 1).await.unwrap().head(), head(1));
