@@ -75,7 +75,7 @@ async fn a_leader_that_missed_another_leader_processes_no_event_twice(place: &Pl
         let mut leader = Process::server(place.url());
         assert!(leader.ask("deposit 0 1").starts_with("ok"));
         assert!(leader.ask("balance 0").starts_with("balance"));
-        let leases = Leases::of(place);
+        let leases = Leases::new(place);
         let (owner, renewed) = leases.leader();
         wait_for("a renewal", async || leases.leader().1 != renewed).await;
         leader.signal("-STOP");

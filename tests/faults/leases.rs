@@ -12,7 +12,7 @@ pub enum Leases<'p> {
 }
 
 impl<'p> Leases<'p> {
-    pub fn of(place: &'p Place) -> Self {
+    pub fn new(place: &'p Place) -> Self {
         match place.schema() {
             Some(schema) => Self::Postgres(schema),
             None => {

@@ -35,7 +35,7 @@ async fn processes_killed_around_a_switch_leave_a_view_equal_to_a_fold_of_the_lo
 async fn kill_around_switches(place: &Place, rounds: u64) {
     let mut answers = Answers::default();
     open(place).await.close().await;
-    let leases = Leases::of(place);
+    let leases = Leases::new(place);
     for round in 0..rounds {
         let observer = Observer::start(place).await;
         let writer = Process::start(place.url(), &format!("flood 0 {}", answers.next(0)));
@@ -81,7 +81,7 @@ async fn a_process_killed_in_the_middle_of_a_switch_has_not_switched(place: &Pla
         let log = assert_kept(&runs, &Answers::default()).await;
         let before = generation(&here).await;
         let observer = Observer::start(place).await;
-        let held = HeldSwitch::of(place);
+        let held = HeldSwitch::new(place);
         let switcher = Process::start(place.url(), "switch");
         assert_eq!(switcher.next_line(), "ready");
         held.wait_for_one().await;
@@ -184,7 +184,7 @@ enum HeldSwitch<'p> {
 }
 
 impl<'p> HeldSwitch<'p> {
-    fn of(place: &'p Place) -> Self {
+    fn new(place: &'p Place) -> Self {
         let Some(schema) = place.schema() else {
             let held = Self::Sqlite(views_file(place));
             // Counting to a billion takes longer than the test waits.

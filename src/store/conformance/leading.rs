@@ -188,9 +188,9 @@ pub(super) async fn all_generations_are_listed_with_their_leaders(bench: Bench) 
     let owner = Uuid::from_u128(1);
     views.acquire_leases(owner, &[("roster".to_owned(), 2)], LONG).await.unwrap();
     let listed: Vec<_> = others.generations().await.unwrap().into_iter().collect();
-    let told: Vec<_> = listed.iter().map(|one| (&one.id, one.head, one.live, one.leader)).collect();
+    let found: Vec<_> = listed.iter().map(|one| (&one.id, one.head, one.live, one.leader)).collect();
     assert_eq!(
-        told,
+        found,
         [
             (&audit, LogPosition::default(), true, None),
             (&roster, at, true, Some(owner)),

@@ -100,7 +100,7 @@ pub(super) fn reader_of(location: &FileLocation, files: &FileIdentities) -> Resu
 /// Opens a connection and reads with it, so that all its files are open.
 fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
     let files = || {
-        FileIdentities::at(location.path())
+        FileIdentities::read(location.path())
             .map_err(|error| location.unusable(format!("its file is not there: {error}")))
     };
     let before = files()?;
@@ -130,7 +130,7 @@ pub(super) fn open_with_retry<T>(
     loop {
         tries += 1;
         ensure_file(location, create, file_lock)?;
-        let before = FileIdentities::at(location.path());
+        let before = FileIdentities::read(location.path());
         let opened = match &before {
             Ok(files) => check_owners(location, files).and_then(|()| open(file_lock)),
             Err(error) => Err(location.unusable(format!("its file cannot be looked up: {error}"))),

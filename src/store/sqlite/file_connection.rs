@@ -27,7 +27,7 @@ pub(super) struct FileIdentities {
 
 impl FileIdentities {
     /// Returns the identities of the present files.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
         // SQLite follows a symbolic link to the database, and keeps the other two beside the link's target.
         let real = fs::canonicalize(path)?;
         let paths = Arc::new([path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]);

@@ -56,7 +56,7 @@ pub(super) struct FairFileLock {
 pub(super) struct FileLockGuard<'a>(&'a mut FairFileLock);
 
 impl FairFileLock {
-    pub(super) fn at(location: &FileLocation) -> Self {
+    pub(super) fn beside(location: &FileLocation) -> Self {
         Self { paths: location.durable().then(|| Paths::beside(location.log())), pair: None }
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    fn beside(log: &Path) -> FairFileLock {
+    fn lock_beside(log: &Path) -> FairFileLock {
         FairFileLock { paths: Some(Paths::beside(log)), pair: None }
     }
 
@@ -142,8 +142,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log.db");
         std::fs::write(&log, "").unwrap();
-        let mut one = beside(&log);
-        let mut other = beside(&log);
+        let mut one = lock_beside(&log);
+        let mut other = lock_beside(&log);
         let guard = one.lock(Duration::ZERO).unwrap();
         let before = Instant::now();
         assert!(matches!(other.lock(Duration::from_millis(50)), Err(FileLockError::TimedOut)));
@@ -164,7 +164,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let counts: Vec<u32> = thread::scope(|scope| {
             let greedy = || {
-                let mut file_lock = beside(&log);
+                let mut file_lock = lock_beside(&log);
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let guard = file_lock.lock(Duration::from_secs(30)).unwrap();

@@ -72,7 +72,7 @@ impl StoreLocations {
                     ),
                 })?;
             let path = directory.path().join("log.db");
-            return Ok(Self::at(url, path, Some(directory)));
+            return Ok(Self::with_log(url, path, Some(directory)));
         }
         if let Some((_, parameters)) = url.split_once('?') {
             return Err(StoreError::Unusable {
@@ -84,12 +84,14 @@ impl StoreLocations {
             });
         }
         match url.strip_prefix(FILE) {
-            Some(path) if !path.is_empty() && !path.ends_with('/') => Ok(Self::at(url, PathBuf::from(path), None)),
+            Some(path) if !path.is_empty() && !path.ends_with('/') => {
+                Ok(Self::with_log(url, PathBuf::from(path), None))
+            }
             _ => Err(StoreError::unknown_url(url)),
         }
     }
 
-    fn at(url: &str, path: PathBuf, directory: Option<TempDir>) -> Self {
+    fn with_log(url: &str, path: PathBuf, directory: Option<TempDir>) -> Self {
         let views_path = if path.extension().is_some_and(|extension| extension == "db") {
             path.with_extension("views.db")
         } else {

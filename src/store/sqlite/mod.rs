@@ -114,7 +114,7 @@ impl SqliteStore {
 
     fn open_blocking(locations: StoreLocations, options: OpenOptions) -> Result<Self, StoreError> {
         let StoreLocations { log, views, directory } = locations;
-        let mut file_lock = FairFileLock::at(&log);
+        let mut file_lock = FairFileLock::beside(&log);
         let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
         let create = options.create || directory.is_some();
         let (meta, connection) = database_file::open_with_retry(&log, create, &mut file_lock, |file_lock| {
@@ -174,7 +174,7 @@ impl Store for SqliteStore {
 
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let positions = positions.to_vec();
-        self.readers.run(move |location, connection| reader::at(location, connection, positions)).await
+        self.readers.run(move |location, connection| reader::read_at(location, connection, positions)).await
     }
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
@@ -187,7 +187,7 @@ impl Store for SqliteStore {
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         let ids = ids.to_vec();
-        self.readers.run(move |location, connection| reader::commands(location, connection, &ids)).await
+        self.readers.run(move |location, connection| reader::find_commands(location, connection, &ids)).await
     }
 
     async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {

@@ -116,7 +116,7 @@ fn read_positions(
     Ok(())
 }
 
-pub(super) fn at(
+pub(super) fn read_at(
     location: &FileLocation,
     connection: &Connection,
     mut positions: Vec<u64>,
@@ -147,7 +147,7 @@ pub(super) fn load(
     Ok(events)
 }
 
-pub(super) fn commands(
+pub(super) fn find_commands(
     location: &FileLocation,
     connection: &Connection,
     ids: &[Uuid],

@@ -23,7 +23,7 @@ impl ViewsFile {
 
     /// Runs `connect` once the file exists and belongs to this log.
     fn open(&self, connect: impl Fn() -> Result<FileConnection, StoreError>) -> Result<FileConnection, StoreError> {
-        database_file::open_with_retry(&self.location, true, &mut FairFileLock::at(&self.location), |file_lock| {
+        database_file::open_with_retry(&self.location, true, &mut FairFileLock::beside(&self.location), |file_lock| {
             let found = database_file::prepare(&self.location, &VIEWS, &self.meta, true, file_lock)?;
             if found.log_id != self.meta.log_id {
                 let instead = self.location.instead();
@@ -60,7 +60,7 @@ impl ViewsFile {
     /// Removes a database file whose -wal or -shm file is missing. SQLite would continue to use the open -shm file of this
     /// process with a -wal file of other content.
     fn remove_remains(&self, lost: &FileConnection) -> Result<(), StoreError> {
-        let mut file_lock = FairFileLock::at(&self.location);
+        let mut file_lock = FairFileLock::beside(&self.location);
         // Another process may do the same.
         let _guard = file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
         if !lost.files().has_database() {
