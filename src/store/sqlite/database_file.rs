@@ -351,7 +351,7 @@ pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqli
     for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
         if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
             differences
-                .push(format!("there is a {name} that this crate did not create: it may change or refuse rows"));
+                .push(format!("the {name} was not created by this crate: it may change or refuse rows"));
         }
     }
     Ok(differences)

@@ -122,13 +122,13 @@ async fn each_edit_specific_to_sqlite_is_detected() {
         ),
         (
             "CREATE TRIGGER quiet BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
-            Found(PROTECTION, "trigger quiet that is not"),
+            Found(PROTECTION, "trigger quiet was not created"),
         ),
         (
             "CREATE TRIGGER also AFTER INSERT ON commands BEGIN DELETE FROM meta; END",
-            Found(PROTECTION, "trigger also that is not"),
+            Found(PROTECTION, "trigger also was not created"),
         ),
-        ("CREATE UNIQUE INDEX one ON events (event_id)", Found(PROTECTION, "index one that is not")),
+        ("CREATE UNIQUE INDEX one ON events (event_id)", Found(PROTECTION, "index one was not created")),
         ("ALTER TABLE events ADD COLUMN more TEXT", Found(PROTECTION, "table events was changed")),
         ("ALTER TABLE commands ADD COLUMN more TEXT", Found(PROTECTION, "table commands was changed")),
     ];
