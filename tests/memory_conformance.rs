@@ -3,8 +3,6 @@
 #![cfg(all(feature = "conformance", feature = "sqlite"))]
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +10,8 @@ use std::time::Duration;
 use annals::events::{LogPosition, Ref, Stored};
 use annals::store::conformance::Fixture;
 use annals::store::{
-    Batch, Commit, ConflictSet, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Snapshot, Store,
-    StoreError, Views, WriteLock,
+    Batch, Commit, ConflictSet, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Store, StoreError,
+    Views, WriteLock,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -57,6 +55,14 @@ impl Fixture for InMemory {
         let tables = annals::store::open(&url, OpenOptions { create: true, ..options }).await?;
         Ok(Arc::new(MemoryStore { shared: self.shared.clone(), tables, clock, closed: AtomicBool::new(false) }))
     }
+
+    fn has_snapshots(&self) -> bool {
+        false
+    }
+
+    fn has_backups(&self) -> bool {
+        false
+    }
 }
 
 struct Shared {
@@ -71,7 +77,6 @@ struct Log {
     app: String,
     events: Vec<Stored>,
     commands: HashMap<Uuid, (String, KnownCommand)>,
-    snapshots: HashMap<Ref, Snapshot>,
 }
 
 impl Log {
@@ -251,38 +256,8 @@ impl Store for MemoryStore {
         self.read(|log| ids.iter().map(|id| known(log, id)).collect())
     }
 
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.read(|log| log.snapshots.get(aggregate).cloned())
-    }
-
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.read(|log| match log.snapshots.get(aggregate) {
-            Some(kept) if kept.shape == snapshot.shape && kept.sequence > snapshot.sequence => {}
-            _ => drop(log.snapshots.insert(aggregate.clone(), snapshot)),
-        })
-    }
-
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        let mut aggregates: Vec<Ref> = self.read(|log| log.snapshots.keys().cloned().collect())?;
-        aggregates.sort();
-        Ok(aggregates)
-    }
-
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        self.read(|log| log.snapshots.drain().count() as u64)
-    }
-
     fn views(&self) -> Arc<dyn Views> {
         self.tables.views()
-    }
-
-    async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
-        let events = self.read(|log| log.events.clone())?;
-        let text: String = events.iter().map(|event| format!("{}\n", event.payload)).collect();
-        let made = std::fs::File::create_new(to).and_then(|mut file| file.write_all(text.as_bytes()));
-        made.map_err(|error| StoreError::Database { doing: "making a backup", source: error.into() })?;
-        progress(events.len() as u64, events.len() as u64);
-        Ok(())
     }
 
     fn describe(&self) -> String {

@@ -36,8 +36,8 @@ impl Bench {
         self.clock.store(microseconds, Ordering::SeqCst);
     }
 
-    pub(crate) fn has_its_own_clock(&self) -> bool {
-        self.fixture.has_its_own_clock()
+    pub(crate) fn fixture(&self) -> &dyn Fixture {
+        &*self.fixture
     }
 
     pub(crate) async fn open(&self) -> Arc<dyn Store> {

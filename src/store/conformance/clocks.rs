@@ -68,7 +68,7 @@ pub(super) async fn ids_increase_after_the_clock_was_a_year_ahead(bench: Bench) 
 
 /// Guarantee 13: the store has a clock of its own, beyond which nothing is recorded.
 pub(super) async fn a_clock_that_is_ahead_shifts_no_times_and_is_refused_beyond_a_limit(bench: Bench) {
-    if !bench.has_its_own_clock() {
+    if !bench.fixture().has_its_own_clock() {
         return;
     }
     let store = bench.open().await;

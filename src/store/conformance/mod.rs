@@ -54,6 +54,16 @@ pub trait Fixture: Send + Sync + 'static {
     fn has_its_own_clock(&self) -> bool {
         false
     }
+
+    /// Returns whether the store saves snapshots of aggregates. `false` for one that uses the defaults of [`Store`].
+    fn has_snapshots(&self) -> bool {
+        true
+    }
+
+    /// Returns whether the store makes backups. `false` for one that uses the default of [`Store::backup`].
+    fn has_backups(&self) -> bool {
+        true
+    }
 }
 
 /// Passes the names of all cases, by module, to a macro.

@@ -350,8 +350,7 @@ pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqli
     }
     for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
         if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
-            differences
-                .push(format!("the {name} was not created by this crate: it may change or refuse rows"));
+            differences.push(format!("the {name} was not created by this crate: it may change or refuse rows"));
         }
     }
     Ok(differences)
