@@ -23,14 +23,19 @@ impl ViewsFile {
 
     /// Runs `connect` once the file exists and belongs to this log.
     fn open(&self, connect: impl Fn() -> Result<FileConnection, StoreError>) -> Result<FileConnection, StoreError> {
-        database_file::open_with_retry(&self.location, true, &mut FairFileLock::beside(&self.location), |file_lock| {
-            let found = database_file::prepare(&self.location, &VIEWS, &self.meta, true, file_lock)?;
-            if found.log_id != self.meta.log_id {
-                let instead = self.location.instead();
-                return Err(self.location.unusable(format!("it was made from another log: {instead}")));
-            }
-            connect()
-        })
+        database_file::open_with_retry(
+            &self.location,
+            true,
+            &mut FairFileLock::beside(&self.location),
+            |file_lock| {
+                let found = database_file::prepare(&self.location, &VIEWS, &self.meta, true, file_lock)?;
+                if found.log_id != self.meta.log_id {
+                    let instead = self.location.instead();
+                    return Err(self.location.unusable(format!("it was made from another log: {instead}")));
+                }
+                connect()
+            },
+        )
     }
 
     pub(super) fn writer(&self) -> Result<FileConnection, StoreError> {
