@@ -10,14 +10,14 @@ type Key = (String, u64);
 /// The projections that each live owner wants and leads. A store reads and writes them in one transaction, which
 /// excludes other owners.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LeaseAssignment {
+pub struct LeaseAssignment {
     wanted: BTreeMap<Key, BTreeSet<Uuid>>,
     leads: BTreeMap<Key, Uuid>,
 }
 
 impl LeaseAssignment {
     /// Adds a live owner that wants to run a projection; `leads`: whether it leads it now.
-    pub(crate) fn add(&mut self, owner: Uuid, key: Key, leads: bool) {
+    pub fn add(&mut self, owner: Uuid, key: Key, leads: bool) {
         if leads {
             self.leads.insert(key.clone(), owner);
         }
@@ -30,7 +30,8 @@ impl LeaseAssignment {
     /// that are assigned to it; another owner acquires its own at its next call. `owner` then releases one projection
     /// at a time while that makes two shares more even. So every wanted projection gets a leader, and even shares do
     /// not change.
-    pub(crate) fn for_owner(&self, owner: Uuid) -> BTreeSet<Key> {
+    #[must_use]
+    pub fn for_owner(&self, owner: Uuid) -> BTreeSet<Key> {
         let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
         for leader in self.leads.values() {
             *counts.entry(*leader).or_default() += 1;

@@ -54,7 +54,7 @@ pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
 pub(crate) use commit_queue::{CommitAnswer, CommitQueue, PendingAnswer};
 pub use hash_chain::HashChain;
-pub(crate) use lease_assignment::LeaseAssignment;
+pub use lease_assignment::LeaseAssignment;
 pub(crate) use log::bisect;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub use open::open;

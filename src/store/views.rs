@@ -243,7 +243,7 @@ pub trait Transaction: Send {
     /// When the database reports an error.
     async fn create_table(&mut self, table: &Table) -> Result<(), StoreError>;
 
-    /// Gives a table its primary key, if it was created [without](Table::without_key). A store may write the rows anew in
+    /// Gives a table its primary key, if it was created [without](Table::without_key). A store may write the rows again in
     /// the order of the key: to keep many rows in order while they are inserted takes longer.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ impl ViewsFile {
 
     /// Opens a writing connection in place of one whose files are no longer at their paths.
     pub(super) fn writer_again(&self, lost: &FileConnection) -> Result<FileConnection, StoreError> {
-        tracing::warn!(file = %self.location.path().display(), "the views file was removed or replaced: it is made anew");
+        tracing::warn!(file = %self.location.path().display(), "the views file was removed or replaced: it is created again");
         self.remove_remains(lost)?;
         self.writer()
     }
