@@ -1,4 +1,4 @@
-"""Follows the audit log of a served application in three ways, each breaking off now and then, and compares them."""
+"""Reads the audit log of a served application by three protocols, with reconnects, and compares the rows."""
 
 import asyncio
 import http.client
@@ -10,7 +10,7 @@ import websockets
 
 
 async def by_websocket(address: str, rows: int) -> list[tuple[str, int]]:
-    """Goes on from the last cursor, over one connection after another, seven rows each."""
+    """Subscribes from the last cursor, with a new connection every seven rows."""
     seen: list[tuple[str, int]] = []
     while len(seen) < rows:
         async with websockets.connect(f"ws://{address}/live", proxy=None) as socket:
@@ -20,10 +20,10 @@ async def by_websocket(address: str, rows: int) -> list[tuple[str, int]]:
             answer = json.loads(await socket.recv())
             assert answer["jsonrpc"] == "2.0" and answer["id"] == "a", answer
             for _ in range(min(7, rows - len(seen))):
-                told = json.loads(await socket.recv())
-                assert told["method"] == "audit", told
-                assert told["params"]["subscription"] == answer["result"], told
-                result = told["params"]["result"]
+                message = json.loads(await socket.recv())
+                assert message["method"] == "audit", message
+                assert message["params"]["subscription"] == answer["result"], message
+                result = message["params"]["result"]
                 seen.append((result["cursor"], result["row"]["position"]))
             await socket.send(json.dumps([{"jsonrpc": "2.0", "method": "unsubscribe", "id": 2,
                                            "params": [answer["result"]]}]))
@@ -34,7 +34,7 @@ async def by_websocket(address: str, rows: int) -> list[tuple[str, int]]:
 
 
 def by_events(address: str, rows: int) -> list[tuple[str, int]]:
-    """As a browser does: five rows a connection, then again with the id of the last event."""
+    """Like a browser: five rows per connection, then reconnects with the id of the last event."""
     seen: list[tuple[str, int]] = []
     while len(seen) < rows:
         connection = http.client.HTTPConnection(address, timeout=60)
@@ -61,12 +61,12 @@ def by_events(address: str, rows: int) -> list[tuple[str, int]]:
 
 
 def by_pages(address: str, rows: int) -> list[tuple[str, int]]:
-    """One row a page, so that each has its cursor."""
+    """Pages of one row, so that each row has a cursor."""
     seen: list[tuple[str, int]] = []
     connection = http.client.HTTPConnection(address, timeout=60)
     while len(seen) < rows:
-        words = {"limit": 1} | ({"cursor": seen[-1][0]} if seen else {})
-        connection.request("GET", "/audit?" + urlencode(words))
+        params = {"limit": 1} | ({"cursor": seen[-1][0]} if seen else {})
+        connection.request("GET", "/audit?" + urlencode(params))
         response = connection.getresponse()
         page = json.loads(response.read())
         assert response.status == 200, page
@@ -77,15 +77,15 @@ def by_pages(address: str, rows: int) -> list[tuple[str, int]]:
 
 
 async def main(address: str, rows: int) -> None:
-    ways = [
+    readers = [
         by_websocket(address, rows),
         asyncio.to_thread(by_events, address, rows),
         asyncio.to_thread(by_pages, address, rows),
     ]
-    sockets, events, pages = await asyncio.gather(*ways)
+    sockets, events, pages = await asyncio.gather(*readers)
     assert [position for _, position in sockets] == list(range(1, rows + 1)), sockets
-    assert sockets == events == pages, "the three ways saw different rows"
-    print(f"ok: {rows} rows, alike in three ways")
+    assert sockets == events == pages, "the protocols returned different rows"
+    print(f"ok: {rows} rows, the same by three protocols")
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))

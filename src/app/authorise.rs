@@ -70,7 +70,7 @@ pub enum Ask<'a> {
     },
     /// Look after the projections, or verify the log: nothing that is in the log is shown.
     Operate {
-        /// What is to be done: `status`, `rebuild`, `resume`, `skip`, `replay`, `letters`, `check`.
+        /// What is to be done: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `numbers`, `check`.
         operation: &'a str,
         /// To which projection, if to one.
         projection: Option<&'a str>,

@@ -63,8 +63,8 @@ impl Serve {
         let listener = tokio::net::TcpListener::bind(self.listen).await?;
         let address = listener.local_addr()?;
         app.with(OpenMode::Serve, |session| async move {
-            let door = crate::http::router(session.annals).name(name).authentication(authentication);
-            let router = self.rate.into_iter().fold(door, crate::http::Door::rate).into_router();
+            let builder = crate::http::router(session.annals).name(name).authentication(authentication);
+            let router = self.rate.into_iter().fold(builder, crate::http::RouterBuilder::rate).into_router();
             output::line(&format!("listening on http://{address}"))?;
             Ok(crate::http::serve(listener, router, shutdown_signal()).await?)
         })

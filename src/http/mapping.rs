@@ -1,4 +1,4 @@
-//! Which error is which [`Problem`].
+//! Which error becomes which [`Problem`].
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -16,44 +16,44 @@ use crate::store::StoreError;
 use crate::text::error_chain;
 
 fn conflict(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "conflict", "it does not fit what is there", detail)
+    Problem::new(StatusCode::CONFLICT, "conflict", "conflict with the current state", detail)
 }
 
-/// The case of an error enum, as its `Debug` begins: `AlreadyMember`.
-fn case(refusal: &Refusal) -> String {
+/// The variant of an error enum, which its `Debug` output starts with: `AlreadyMember`.
+fn variant(refusal: &Refusal) -> String {
     let debug = format!("{:?}", refusal.0);
     debug.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 impl From<ExecuteError<Refusal>> for Problem {
     fn from(error: ExecuteError<Refusal>) -> Self {
-        let words = error.to_string();
-        let unprocessable = |kind, title| Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title, words.clone());
+        let message = error.to_string();
+        let unprocessable = |kind, title| Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title, message.clone());
         match &error {
             ExecuteError::Refused(refusal) => {
-                unprocessable("refused", "the command was refused").with("refusal", case(refusal))
+                unprocessable("refused", "the command was refused").with("refusal", variant(refusal))
             }
-            ExecuteError::Denied { .. } => Self::denied(words),
-            ExecuteError::Reference(_) => unprocessable("reference", "a reference cannot be stored"),
-            ExecuteError::SameAggregateTwice(_) => unprocessable("twice", "one thing is named twice"),
+            ExecuteError::Denied { .. } => Self::denied(message),
+            ExecuteError::Reference(_) => unprocessable("reference", "invalid reference"),
+            ExecuteError::SameAggregateTwice(_) => unprocessable("twice", "aggregate named twice"),
             ExecuteError::CommandIdReused(id) => {
-                unprocessable("command-id-reused", "the id is another command's").with("command_id", json!(id))
+                unprocessable("command-id-reused", "command id already used").with("command_id", json!(id))
             }
             ExecuteError::CommandIdReserved(id) => {
-                unprocessable("command-id-reserved", "the id is kept for own records").with("command_id", json!(id))
+                unprocessable("command-id-reserved", "command id reserved").with("command_id", json!(id))
             }
-            ExecuteError::Conflict { .. } => conflict(words),
+            ExecuteError::Conflict { .. } => conflict(message),
             ExecuteError::OutcomeUnknown { command_id, source } => {
-                tracing::warn!(%command_id, error = %error_chain(&**source), "the outcome of a command is not known");
-                Self::unavailable(words).with("command_id", json!(command_id)).with("outcome", "unknown")
+                tracing::warn!(%command_id, error = %error_chain(&**source), "the outcome of a command is unknown");
+                Self::unavailable(message).with("command_id", json!(command_id)).with("outcome", "unknown")
             }
-            // It hangs on what the caller gave, and no retry helps. It is a fault of the application all the same.
+            // The caller's input causes it, and a retry does not help. It is a defect of the application all the same.
             ExecuteError::ReadBack { .. } => {
-                let words = error_chain(&error);
-                tracing::error!(error = %words, "a command decided what cannot be written");
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unwritable", "it cannot be written", words)
+                let message = error_chain(&error);
+                tracing::error!(error = %message, "a command returned an event that cannot be read back");
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unwritable", "event cannot be stored", message)
             }
-            ExecuteError::NotExecuted => Self::unavailable(words),
+            ExecuteError::NotExecuted => Self::unavailable(message),
             ExecuteError::Store(source) => of_store(source),
             ExecuteError::Load(source) => match source.downcast_ref() {
                 Some(LoadError::Store(source)) => of_store(source),
@@ -90,8 +90,8 @@ fn of_store(error: &StoreError) -> Problem {
     match error {
         StoreError::Busy(_) | StoreError::Closed => Problem::unavailable(error.to_string()),
         StoreError::OutcomeUnknown(_) | StoreError::Database { .. } | StoreError::Unusable { .. } => {
-            tracing::error!(error = %error_chain(error), "the store cannot be used");
-            Problem::unavailable("the store cannot be used now; why is in the program's log")
+            tracing::error!(error = %error_chain(error), "the store failed");
+            Problem::unavailable("the store failed; the server logged the cause")
         }
         StoreError::Diverged(_) => conflict(error.to_string()),
         _ => Problem::internal(error),
@@ -113,7 +113,7 @@ impl From<ReadError> for Problem {
             }
             ReadError::Diverged(_) => conflict(error.to_string()),
             ReadError::LogDiverged { .. } => {
-                let title = "a projection does not belong to the log";
+                let title = "projection of another log";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "log-diverged", title, error.to_string())
             }
             ReadError::Invalid(_) => Self::malformed(error.to_string()),
@@ -208,12 +208,12 @@ mod tests {
     use crate::events::ReadBackError;
 
     #[test]
-    fn an_event_that_cannot_be_read_back_is_told_to_the_caller_who_gave_the_value() {
+    fn a_value_that_cannot_be_read_back_is_named_to_the_caller() {
         let source = ReadBackError::Number { number: "18446744073709551616".into(), path: "wei".into() };
         let problem = Problem::from(ExecuteError::<Refusal>::ReadBack { event_type: "probe.weighed", source });
         assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
-        for words in ["probe.weighed", "18446744073709551616", "`wei`"] {
-            assert!(problem.detail().contains(words), "{}", problem.detail());
+        for part in ["probe.weighed", "18446744073709551616", "`wei`"] {
+            assert!(problem.detail().contains(part), "{}", problem.detail());
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The door for other programs, and a page for people.
+//! The HTTP API for programs and the page for people.
 //!
-//! [`router`] gives an axum `Router` that an application mounts; `<app> serve` runs it alone, with [`serve`].
+//! [`router`] returns a builder for an axum `Router` that an application mounts. `<app> serve` serves it alone, by
+//! [`serve`].
 //!
 //! ```no_run
 //! use annals::http::{Authentication, Keys};
@@ -13,59 +14,76 @@
 //! # }
 //! ```
 //!
-//! ## What there is
-//! `/openapi.json` (OpenAPI 3.1) describes it all, `/try` is a page to try it.
-//! - `POST /commands/{name}`: executes a command, and answers with its receipt; `Idempotency-Key` is the command's id
-//! - `/audit`, `/audit/count`, `/audit/export`: the audit log, in the words of [`Asked`](crate::projections::audit::Asked)
-//! - `/metrics/{topic}`, `/views/{name}/{key}`, `/events`: the other things that are read; `after=POSITION:EVENT_ID`, the
-//!   head of a receipt, waits for that write
-//! - `/projections`, `/check`: how far they are; rebuilding, resuming, skipping, replaying; verifying the log
-//! - `/healthz`, `/readyz`, and `/metrics` exactly: for those who keep the program running
+//! ## Routes
+//! `/openapi.json` (OpenAPI 3.1) describes all routes; `/try` is a page to send requests from.
+//! - `POST /commands/{name}`: executes a command and returns its receipt; `Idempotency-Key` is the command id
+//! - `/audit`, `/audit/count`, `/audit/export`: the audit log, with the parameters of
+//!   [`Asked`](crate::projections::audit::Asked)
+//! - `/metrics/{topic}`, `/views/{name}/{key}`, `/events`: metrics, views and stored events; `after=POSITION:EVENT_ID`,
+//!   the head of a receipt, waits for that write
+//! - `/projections`, `/check`: status, rebuild, resume, skip and replay of projections; verification of the log
+//! - `/live`, `/live/audit`, `/live/metrics/{topic}`: WebSocket and Server-Sent Events
+//! - `/healthz`, `/readyz`, and exactly `/metrics`: health checks and Prometheus metrics
 //!
-//! What goes wrong is a [`Problem`] of RFC 9457: 400 what cannot be understood (the field or parameter is named), 401 who is
-//! not known, 403 denied, 404, 405, 408 a body that does not come, 409 a conflict, 413 and 415 a body that is not taken, 421
-//! another host, 422 a refused command (`refusal` is the case of its error), 429 too often, 503 not now. Where it is not
-//! known whether a command was executed, `outcome` is `unknown`: ask again under the same `Idempotency-Key`.
+//! Errors are a [`Problem`] (RFC 9457): 400 malformed (names the field or parameter), 401 not authenticated, 403 denied, 404,
+//! 405, 408 body too slow, 409 conflict, 413 and 415 body refused, 421 wrong host, 422 command refused (`refusal` is the
+//! variant of its error), 429 too many requests, 503 temporarily unavailable. If it is unknown whether a command was
+//! executed, `outcome` is `unknown`: retry with the same `Idempotency-Key`.
 //!
 //! ## Layout
-//! - `door`: [`Door`], the builder, and [`Shared`], what all routes share
-//! - `authentication`: [`Authentication`], who may be believed to be whom
-//! - `asker`: [`Asker`], who is asking, and reading as that
-//! - `params`: [`Params`], the parameters of an address: the words that the command line has
-//! - `problem`: [`Problem`], what went wrong (RFC 9457); `mapping`: which error is which
-//! - `limits`: how much is taken on at a time, and from whom
-//! - `openapi`: what there is, in OpenAPI 3.1, and a page to try it
-//! - `operations`: for those who keep the program running: health, numbers of the process
-//! - `schemas`: the schemas of what is written as text
-//! - `serving`: [`serve`], a listener served with bounds; `silent`: connections that have not asked for anything yet;
-//!   `paced`: clients that read too slowly
-//! - `api`: the routes for programs
-//! - `standing`: what stands before each route; `trace`: a span and a count for each request
+//! - `router`: [`RouterBuilder`], configures and builds the router
+//! - `state`: [`AppState`], the state that all routes share
+//! - `middleware`: the middleware of all routes
+//! - `observation`: [`RequestObservation`](observation::RequestObservation), the span and the metrics of a request
+//! - `authentication`: [`Authentication`], how the actor of a request is established
+//! - `caller`: [`Caller`], the authenticated caller of a request
+//! - `limits`: limits of body size, concurrency and rate, and time-outs
+//! - `params`: extractors for query strings and paths
+//! - `body`: reading a request body
+//! - `problem`: [`Problem`], an error response
+//! - `mapping`: which error becomes which problem
+//! - `jobs`: background work that outlives its request
+//! - `command_schemas`: the JSON schemas that command bodies are checked against
+//! - `http_metrics`: request and stream counters
+//! - `api`: the JSON routes
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
+//! - `openapi`: the OpenAPI document, and the page `/try`
+//! - `operations`: health checks and Prometheus metrics
 //! - `page`: HTML for people
+//! - `colour`: the application's colour
+//! - `server`: [`serve`], serves a listener within limits
+//! - `idle_connections`: connections that have not sent a request yet
+//! - `throughput`: cuts off clients that read too slowly
 
 mod api;
-mod asker;
 mod authentication;
-mod door;
+mod body;
+mod caller;
+mod colour;
+mod command_schemas;
+mod http_metrics;
+mod idle_connections;
+mod jobs;
 mod limits;
 mod live;
 mod mapping;
+mod middleware;
+mod observation;
 mod openapi;
 mod operations;
-mod paced;
 mod page;
 mod params;
 mod problem;
-mod schemas;
-mod serving;
-mod silent;
-mod standing;
-mod trace;
+mod router;
+mod server;
+mod state;
+mod throughput;
 
-pub use asker::Asker;
 pub use authentication::{Authentication, KeyError, Keys};
-pub use door::{Door, Shared, router};
-pub use params::{At, Nothing, Params};
 pub use problem::Problem;
-pub use serving::serve;
+pub use router::{RouterBuilder, router};
+pub use server::serve;
+
+use caller::Caller;
+use params::{NoParams, PathParams, QueryParams};
+use state::AppState;

@@ -1,4 +1,4 @@
-//! [`Params`]: the parameters of an address, which are the words that the command line has.
+//! [`QueryParams`] and [`PathParams`]: extractors that name the wrong parameter in their errors.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -12,30 +12,30 @@ use serde::{Deserialize, forward_to_deserialize_any};
 use super::Problem;
 use crate::text::name_list;
 
-/// What an address names, decoded.
+/// The decoded parameters of a path.
 #[derive(Clone, Debug)]
-pub struct At<T>(pub T);
+pub(super) struct PathParams<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::from_request_parts(parts, state).await {
-            Ok(Path(named)) => Ok(Self(named)),
-            Err(error) => Err(Problem::malformed(format!("the address cannot be read: {}", error.body_text()))),
+            Ok(Path(params)) => Ok(Self(params)),
+            Err(error) => Err(Problem::malformed(format!("malformed path: {}", error.body_text()))),
         }
     }
 }
 
-/// The parameters of an address, as up to three structs of words. What none of them has is refused and named.
+/// The parameters of a query string, as up to three structs. A parameter that is no field of them is refused.
 #[derive(Clone, Debug)]
-pub struct Params<A, B = Nothing, C = Nothing>(pub A, pub B, pub C);
+pub(super) struct QueryParams<A, B = NoParams, C = NoParams>(pub A, pub B, pub C);
 
 /// No parameters.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct Nothing {}
+pub(super) struct NoParams {}
 
-impl<S, A, B, C> FromRequestParts<S> for Params<A, B, C>
+impl<S, A, B, C> FromRequestParts<S> for QueryParams<A, B, C>
 where
     S: Send + Sync,
     A: DeserializeOwned + Send,
@@ -49,79 +49,79 @@ where
     }
 }
 
-impl<A: DeserializeOwned, B: DeserializeOwned, C: DeserializeOwned> Params<A, B, C> {
-    /// Reads the part of an address behind its `?`.
+impl<A: DeserializeOwned, B: DeserializeOwned, C: DeserializeOwned> QueryParams<A, B, C> {
+    /// Parses a query string, without its `?`.
     ///
     /// # Errors
-    /// 400, with the parameter that is wrong.
+    /// 400, with the wrong parameter.
     pub fn read(query: &str) -> Result<Self, Problem> {
         if query.is_empty() {
-            return Ok(Self(without_words()?, without_words()?, without_words()?));
+            return Ok(Self(defaults()?, defaults()?, defaults()?));
         }
         let names = [fields::<A>(), fields::<B>(), fields::<C>()];
         let pairs = pairs(query)?;
         let known: BTreeSet<&str> = names.iter().copied().flatten().copied().collect();
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(name.as_str())) {
             let known = name_list(known);
-            return Err(wrong(
+            return Err(invalid(
                 name,
-                format!("there is no parameter `{}`; there are: {known}", name.escape_debug()),
+                format!("unknown parameter `{}`: the parameters are {known}", name.escape_debug()),
             ));
         }
-        Ok(Self(words(&pairs, names[0])?, words(&pairs, names[1])?, words(&pairs, names[2])?))
+        Ok(Self(parse(&pairs, names[0])?, parse(&pairs, names[1])?, parse(&pairs, names[2])?))
     }
 }
 
-fn wrong(name: &str, detail: impl Display) -> Problem {
+fn invalid(name: &str, detail: impl Display) -> Problem {
     Problem::malformed(detail.to_string()).with("parameter", name)
 }
 
-/// The names and values, decoded.
+/// The decoded names and values.
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
     if percent_encoding::percent_decode_str(query).decode_utf8().is_err() {
-        return Err(Problem::malformed("the parameters are not UTF-8"));
+        return Err(Problem::malformed("the query string is not UTF-8"));
     }
     let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     match pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
-        Some((name, _)) => Err(wrong(&name.replace('\0', ""), "a parameter holds a NUL byte")),
+        Some((name, _)) => Err(invalid(&name.replace('\0', ""), "a parameter contains a NUL byte")),
         None => Ok(pairs),
     }
 }
 
-/// A struct that nothing is said of, as most are.
-fn without_words<T: DeserializeOwned>() -> Result<T, Problem> {
+/// A struct without any given parameter: the usual case.
+fn defaults<T: DeserializeOwned>() -> Result<T, Problem> {
     let none = MapDeserializer::<_, NoFields>::new(std::iter::empty::<(&str, &str)>());
-    // What is missing is named in the same words as elsewhere.
-    T::deserialize(none).or_else(|_| words(&[], &[]))
+    // The error for a missing field is the same as with other parameters.
+    T::deserialize(none).or_else(|_| parse(&[], &[]))
 }
 
-/// The words of one struct.
-fn words<T: DeserializeOwned>(pairs: &[(String, String)], names: &[&str]) -> Result<T, Problem> {
+/// Parses the parameters of one struct.
+fn parse<T: DeserializeOwned>(pairs: &[(String, String)], names: &[&str]) -> Result<T, Problem> {
     let own = pairs.iter().filter(|(name, _)| names.contains(&name.as_str()));
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(own).finish();
     let deserializer = serde_html_form::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let name = error.path().to_string();
         let name = name.split(['[', '.']).next().unwrap_or_default();
-        wrong(name, format!("`{name}`: {}", error.inner()))
+        invalid(name, format!("`{name}`: {}", error.inner()))
     })
 }
 
-/// The names of a struct's fields, as serde knows them.
+/// The names of a struct's fields, as serde sees them.
 fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut found: &'static [&'static str] = &[];
-    // It asks for a struct, is told off, and gives away its fields by that.
-    let _ = T::deserialize(Fields(&mut found));
+    // This deserializer always fails, after it has captured the field list.
+    let _ = T::deserialize(FieldCapture(&mut found));
     found
 }
 
-struct Fields<'a>(&'a mut &'static [&'static str]);
+struct FieldCapture<'a>(&'a mut &'static [&'static str]);
 
-impl<'de> Deserializer<'de> for Fields<'_> {
+impl<'de> Deserializer<'de> for FieldCapture<'_> {
     type Error = NoFields;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, NoFields> {
-        Err(NoFields::custom("no struct"))
+        Err(NoFields::custom("not a struct"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -131,7 +131,7 @@ impl<'de> Deserializer<'de> for Fields<'_> {
         _: V,
     ) -> Result<V::Value, NoFields> {
         *self.0 = fields;
-        Err(NoFields::custom("only its fields were wanted"))
+        Err(NoFields::custom("fields captured"))
     }
 
     forward_to_deserialize_any! {
@@ -153,11 +153,11 @@ mod tests {
     }
 
     fn read(query: &str) -> Result<(Asked, More), Problem> {
-        Params::<Asked, More>::read(query).map(|Params(asked, more, _)| (asked, more))
+        QueryParams::<Asked, More>::read(query).map(|QueryParams(asked, more, _)| (asked, more))
     }
 
     #[test]
-    fn an_address_is_read_as_flags_are() {
+    fn a_query_string_is_parsed_like_command_line_flags() {
         let (asked, more) =
             read("actor=user:a&actor=user%3Ab&limit=7&newest_first=true&from=2026-01-31&locale=fr").unwrap();
         assert_eq!(asked.actors.len(), 2);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_address_is_named() {
+    fn an_error_names_the_wrong_parameter() {
         for (query, name) in [
             ("actr=user:a", "actr"),
             ("actor=nobody", "actor"),
@@ -188,11 +188,11 @@ mod tests {
                 "{query}: {problem}"
             );
         }
-        assert_eq!(read("text=%ff").unwrap_err().detail(), "the parameters are not UTF-8");
+        assert_eq!(read("text=%ff").unwrap_err().detail(), "the query string is not UTF-8");
     }
 
     #[test]
-    fn a_question_is_written_as_it_is_read() {
+    fn audit_parameters_round_trip_through_a_query_string() {
         let query = "actor=user%3Aa&action=create&refused=true&text=a%26b&from=7&limit=3";
         let asked = read(query).unwrap().0;
         assert_eq!(read(&serde_html_form::to_string(&asked).unwrap()).unwrap().0, asked);

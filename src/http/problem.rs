@@ -1,4 +1,4 @@
-//! [`Problem`]: what went wrong, as RFC 9457 has it.
+//! [`Problem`]: an error response (RFC 9457).
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::text::error_chain;
 
-/// What went wrong: an `application/problem+json` of RFC 9457. `type` is `urn:annals:` and a word for programs, `title`
-/// says the same to people, `detail` what to do about it.
+/// An error response: `application/problem+json` (RFC 9457). Programs read `type`, `urn:annals:` and a word; people read
+/// `title`, and `detail` with the cause and what to do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     #[serde(rename = "type")]
@@ -21,8 +21,8 @@ pub struct Problem {
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
     #[serde(flatten)]
-    // Boxed: it is what most results carry in vain.
-    more: Box<Map<String, Value>>,
+    // Boxed, since every result of a route has room for a problem.
+    members: Box<Map<String, Value>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -32,73 +32,73 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 }
 
 impl Problem {
-    /// A problem of this kind (`conflict`) and status.
+    /// Returns a problem of type `urn:annals:<kind>`.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let kind = format!("urn:annals:{kind}").into();
-        Self { kind, title, status, detail: detail.into(), more: Box::default(), headers: Vec::new() }
+        Self { kind, title, status, detail: detail.into(), members: Box::default(), headers: Vec::new() }
     }
 
-    /// 400: what was asked cannot be understood.
+    /// 400: the request is malformed.
     pub fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", "the request cannot be understood", detail)
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "malformed request", detail)
     }
 
-    /// 401: who asks is not known.
+    /// 401: the caller is not authenticated.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "it is not known who asks", detail)
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "authentication required", detail)
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// 403: who asks may not.
+    /// 403: the caller is not allowed to do this.
     pub fn denied(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "denied", "who asks may not", detail)
+        Self::new(StatusCode::FORBIDDEN, "denied", "access denied", detail)
     }
 
-    /// 404: there is no such thing.
+    /// 404: it does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such thing", detail)
+        Self::new(StatusCode::NOT_FOUND, "not-found", "not found", detail)
     }
 
-    /// 503: not now.
+    /// 503: it is not available now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "it cannot be answered now", detail)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "temporarily unavailable", detail)
             .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
-    /// 500: a fault of this program's. What it was goes to the log, not to who asked.
+    /// 500: the program failed. The cause is logged, not sent to the client.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %error_chain(error), "a request failed");
-        let detail = "the program failed; what it was is in its log";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the program failed", detail)
+        let detail = "the server logged the cause";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error", detail)
     }
 
-    /// With one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// With a header of the answer.
+    /// Adds a response header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Its status.
+    /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What it is, in a line.
+    /// The title: a short summary of the type.
     #[must_use]
     pub fn title(&self) -> &str {
         self.title
     }
 
-    /// What to do about it.
+    /// The detail: the cause, and what to do.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

@@ -1,4 +1,4 @@
-//! What must be turned away: with the right status, without a panic, and with the program going on.
+//! Bad input: the right status, no panic, and the server still works.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn send(served: &Served, content_type: &str, body: impl Into<reqwest::Body
     answer(request.body(body)).await
 }
 
-/// What comes back for these bytes, until the server closes.
+/// Sends raw bytes, and returns the response until the server closes the connection.
 async fn raw(served: &Served, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -33,15 +33,15 @@ async fn raw(served: &Served, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The program is none the worse for it.
-async fn goes_on(served: Served) {
+/// Asserts that nothing was written and the server still works, and stops it.
+async fn still_works(served: Served) {
     assert!(bank::log(&served.annals).await.is_empty(), "nothing was written");
     assert_eq!(served.deposit("a", 1).await["first_position"], 1);
     served.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_such_command_is_refused_and_the_fault_named() {
+async fn an_invalid_command_body_is_refused_and_the_error_names_the_field() {
     let (served, _place) = served().await;
     let deep = format!("{{\"account\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000));
     for (body, named) in [
@@ -67,14 +67,14 @@ async fn a_body_that_is_no_such_command_is_refused_and_the_fault_named() {
         let detail = send(&served, "application/json", body.to_owned()).await.problem(400, "malformed");
         assert!(detail.contains(named), "{body:.60}: {detail}");
     }
-    let faults = send(&served, "application/json", r#"{"account":7,"cents":"1"}"#).await.json();
-    let pointers: Vec<&Value> = faults["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
+    let problem = send(&served, "application/json", r#"{"account":7,"cents":"1"}"#).await.json();
+    let pointers: Vec<&Value> = problem["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
     assert_eq!(pointers, ["/account", "/cents"]);
-    goes_on(served).await;
+    still_works(served).await;
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_utf_8_or_says_it_is_something_else_is_refused() {
+async fn a_body_that_is_not_utf_8_or_not_declared_as_json_is_refused() {
     let (served, _place) = served().await;
     let latin = b"{\"account\":\"\xe9\",\"cents\":1}".to_vec();
     assert!(send(&served, "application/json", latin).await.problem(400, "malformed").contains("UTF-8"));
@@ -84,26 +84,26 @@ async fn a_body_that_is_no_utf_8_or_says_it_is_something_else_is_refused() {
     {
         send(&served, content_type, good).await.problem(415, "media-type");
     }
-    goes_on(served).await;
+    still_works(served).await;
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_turned_away() {
+async fn a_body_that_is_too_large_is_refused() {
     let place = Place::sqlite();
     let alice = annals::http::Authentication::trusting(Some("user:alice".parse().unwrap()));
-    let served = Served::with(app(), &place, |door| door.authentication(alice).largest_body(1_000)).await;
+    let served = Served::with(app(), &place, |builder| builder.authentication(alice).largest_body(1_000)).await;
     let large = json!({ "account": "a".repeat(2_000), "cents": 1 }).to_string();
     send(&served, "application/json", large.clone()).await.problem(413, "too-large");
-    // In pieces, without saying how large it is.
+    // Chunked, without a content length.
     let pieces = futures::stream::iter(
         large.into_bytes().chunks(100).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
     );
     send(&served, "application/json", reqwest::Body::wrap_stream(pieces)).await.problem(413, "too-large");
-    goes_on(served).await;
+    still_works(served).await;
 }
 
 #[tokio::test]
-async fn what_is_no_http_or_breaks_off_is_answered_or_dropped() {
+async fn malformed_or_truncated_http_gets_an_error_or_a_closed_connection() {
     let (served, _place) = served().await;
     let head = "POST /commands/deposit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let cases: [(Vec<u8>, &[&str]); 9] = [
@@ -118,9 +118,9 @@ async fn what_is_no_http_or_breaks_off_is_answered_or_dropped() {
             format!("GET /audit HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-More: 1\r\n".repeat(500)).into_bytes(),
             &["HTTP/1.1 431"],
         ),
-        // Less than was announced.
+        // Shorter than its content length.
         (format!("{head}Content-Length: 100\r\n\r\n{{\"account\"").into_bytes(), &["HTTP/1.1 400", ""]),
-        // Two lengths: what a proxy in front and this might read apart.
+        // Two content lengths: a proxy and this server could read them differently (request smuggling).
         (format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}").into_bytes(), &["HTTP/1.1 400"]),
         (format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n").into_bytes(), &["HTTP/1.1 400", ""]),
         (b"GET /audit HTTP/1.1\r\nHost: local\x01host\r\n\r\n".to_vec(), &["HTTP/1.1 400"]),
@@ -131,11 +131,11 @@ async fn what_is_no_http_or_breaks_off_is_answered_or_dropped() {
             wanted.iter().any(|wanted| if wanted.is_empty() { got.is_empty() } else { got.starts_with(wanted) });
         assert!(fits, "{:?}: {got}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
     }
-    goes_on(served).await;
+    still_works(served).await;
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_read_is_refused() {
+async fn a_malformed_address_is_refused() {
     let (served, _place) = served().await;
     for path in ["/views/balance/%ff", "/views/balance/a%00b", "/audit?text=%ff", "/audit?text=%00", "/metrics/%00"]
     {
@@ -152,11 +152,11 @@ async fn an_address_that_cannot_be_read_is_refused() {
     for path in ["/projections?x=1", "/commands?x=1", "/views?x=1", "/check?x=1"] {
         served.get(path).await.problem(400, "malformed");
     }
-    goes_on(served).await;
+    still_works(served).await;
 }
 
 #[tokio::test]
-async fn every_answer_tells_browsers_what_they_may_do_with_it() {
+async fn every_response_has_security_headers() {
     let (served, _place) = served().await;
     for path in ["/audit", "/nothing", "/healthz", "/try", "/metrics"] {
         let answer = served.get(path).await;
@@ -168,5 +168,5 @@ async fn every_answer_tells_browsers_what_they_may_do_with_it() {
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
         assert!(answer.headers.get("access-control-allow-origin").is_none());
     }
-    goes_on(served).await;
+    still_works(served).await;
 }

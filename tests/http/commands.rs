@@ -11,15 +11,15 @@ use crate::bank::{self, app};
 use crate::served::{Served, answer};
 
 annals_test_postgres::both_stores! {
-    a_command_is_executed_and_answered_with_its_receipt,
-    the_same_key_again_has_no_second_effect_and_gets_the_first_receipt,
+    a_command_is_executed_and_returns_its_receipt,
+    a_retry_with_the_same_key_has_no_second_effect_and_returns_the_first_receipt,
     a_key_is_bound_to_its_actor,
-    a_refusal_says_why_in_words_and_as_a_case,
-    what_is_denied_changes_nothing,
-    a_command_goes_on_though_its_client_hangs_up,
+    a_refusal_has_a_message_and_the_variant_of_its_error,
+    a_denied_command_changes_nothing,
+    a_command_completes_although_its_client_disconnects,
 }
 
-async fn a_command_is_executed_and_answered_with_its_receipt(place: &Place) {
+async fn a_command_is_executed_and_returns_its_receipt(place: &Place) {
     let served = Served::alice(app(), place).await;
     let receipt = served.deposit("a", 5).await;
     let stored = &bank::log(&served.annals).await[0];
@@ -42,7 +42,7 @@ async fn a_command_is_executed_and_answered_with_its_receipt(place: &Place) {
 }
 
 /// Mission X2, over HTTP.
-async fn the_same_key_again_has_no_second_effect_and_gets_the_first_receipt(place: &Place) {
+async fn a_retry_with_the_same_key_has_no_second_effect_and_returns_the_first_receipt(place: &Place) {
     let served = Served::alice(app(), place).await;
     let id = Uuid::new_v4();
     let ask = async |key: &str, cents: i64| {
@@ -62,7 +62,7 @@ async fn the_same_key_again_has_no_second_effect_and_gets_the_first_receipt(plac
     served.stop().await;
 }
 
-/// Guarantee 2, over HTTP: a key is its actor's; another gets no receipt by it.
+/// Guarantee 2, over HTTP: another actor does not get the receipt of a key.
 async fn a_key_is_bound_to_its_actor(place: &Place) {
     let served = Served::alice(app(), place).await;
     let id = Uuid::new_v4();
@@ -81,8 +81,8 @@ async fn a_key_is_bound_to_its_actor(place: &Place) {
     served.stop().await;
 }
 
-/// Mission X5: typed, over HTTP.
-async fn a_refusal_says_why_in_words_and_as_a_case(place: &Place) {
+/// Mission X5, over HTTP.
+async fn a_refusal_has_a_message_and_the_variant_of_its_error(place: &Place) {
     let served = Served::alice(app().record_refusals(), place).await;
     let body = json!({ "from": "a", "to": "b", "cents": 5 });
     let refused = served.post("/commands/transfer", &body).await;
@@ -91,13 +91,16 @@ async fn a_refusal_says_why_in_words_and_as_a_case(place: &Place) {
     let twice = served.post("/commands/transfer", &json!({ "from": "a", "to": "a", "cents": 0 })).await;
     assert!(twice.problem(422, "twice").contains("account:a"));
     let faulty = served.post("/commands/deposit", &json!({ "account": "a", "cents": i64::MIN })).await;
-    assert!(!faulty.problem(500, "internal").contains("handler with a fault"), "faults are not told to strangers");
-    assert_eq!(served.deposit("a", 5).await["events"], 1, "and the program goes on");
+    assert!(
+        !faulty.problem(500, "internal").contains("handler with a fault"),
+        "the cause of an internal error is not sent to clients"
+    );
+    assert_eq!(served.deposit("a", 5).await["events"], 1, "the server still works");
     served.stop().await;
 }
 
 /// Mission A9.
-async fn what_is_denied_changes_nothing(place: &Place) {
+async fn a_denied_command_changes_nothing(place: &Place) {
     let only_bob = |context: &Context, ask: &Ask<'_>| match ask {
         Ask::Command { .. } if context.actor().id() != "bob" => Err(Denial::because("only bob may")),
         _ => Ok(()),
@@ -111,8 +114,9 @@ async fn what_is_denied_changes_nothing(place: &Place) {
     served.stop().await;
 }
 
-/// Guarantee 4: dropping the request cancels nothing once it is with the writer; its key tells.
-async fn a_command_goes_on_though_its_client_hangs_up(place: &Place) {
+/// Guarantee 4: dropping the request does not cancel a command that the writer task has. A retry with the same key returns
+/// its receipt.
+async fn a_command_completes_although_its_client_disconnects(place: &Place) {
     let served = Served::alice(app(), place).await;
     let ids: Vec<Uuid> = (0..20).map(|_| Uuid::new_v4()).collect();
     let send = |id: &Uuid| {
@@ -122,8 +126,8 @@ async fn a_command_goes_on_though_its_client_hangs_up(place: &Place) {
             .json(&json!({ "account": "a", "cents": 1 }))
     };
     for (n, id) in ids.iter().enumerate() {
-        let patience = std::time::Duration::from_micros(300 * n as u64);
-        let _ = tokio::time::timeout(patience, send(id).send()).await;
+        let timeout = std::time::Duration::from_micros(300 * n as u64);
+        let _ = tokio::time::timeout(timeout, send(id).send()).await;
     }
     for id in &ids {
         assert_eq!(answer(send(id)).await.json()["command_id"], json!(id));

@@ -1,4 +1,4 @@
-//! Every flag and every variable that the command line lists, by what it does: one that is new, and not tried here, fails.
+//! Every flag and environment variable of the command line, by its effect. A new one that is not tested here fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -16,13 +16,13 @@ use crate::process::Process;
 use crate::served::answer;
 use crate::tokens::{but, ec, jwks, token};
 
-/// What a run of `bank` prints, to stdout and stderr, and whether it ends well.
+/// Runs `bank`. Returns whether it succeeded, and its output.
 fn run(arguments: &[&str]) -> (bool, String) {
     let ended = Process::bank(arguments, &[]).stdin(Stdio::null()).output().unwrap();
     (ended.status.success(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
 }
 
-/// What the command line says of a subcommand, and of each below it.
+/// Collects the help texts of a subcommand and its subcommands.
 fn helps(path: &[&str], into: &mut BTreeMap<String, String>) {
     let (_, text) = run(&[path, &["--help"]].concat());
     let subcommand = Regex::new(r"(?m)^  ([a-z]+)(?: |$)").unwrap();
@@ -43,7 +43,7 @@ fn all(of: &str, pattern: &str) -> BTreeSet<String> {
 const FLAGS: &str = r"(?m)^ +(?:-\w, )?--([a-z-]+)";
 const VARIABLES: &str = r"\b((?:ANNALS|OTEL)_[A-Z_]*[A-Z])\b";
 
-/// What `serve` takes both ways.
+/// The settings of `serve`, each as a variable and as a flag.
 const BOTH_WAYS: [(&str, &str); 9] = [
     ("ANNALS_STORE", "store"),
     ("ANNALS_LISTEN", "listen"),
@@ -56,7 +56,7 @@ const BOTH_WAYS: [(&str, &str); 9] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"),
 ];
 
-/// `serve` with these settings, by flags or by variables.
+/// Starts `serve` with these settings, as flags or as variables.
 fn serve(by_flag: bool, settings: &[(&str, &str)]) -> Process {
     let flag = |variable: &str| {
         BOTH_WAYS.iter().find(|(known, _)| *known == variable).map(|(_, flag)| format!("--{flag}"))
@@ -77,10 +77,10 @@ fn pay(url: &str) -> RequestBuilder {
     Client::new().post(format!("{url}/commands/deposit")).json(&json!({ "account": "a", "cents": 1 }))
 }
 
-/// Where the store is, where it listens, who whoever asks is, how often, what is logged, where spans go.
+/// Tests the settings without keys.
 async fn without_keys(by_flag: bool) {
     let place = Place::sqlite();
-    // On an address of its own: other tests, on 127.0.0.1, could take the port before the program does.
+    // Its own address: other tests on 127.0.0.1 could take the port before the program does.
     let free = TcpListener::bind("127.0.0.2:0").await.unwrap().local_addr().unwrap().to_string();
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
@@ -103,8 +103,8 @@ async fn without_keys(by_flag: bool) {
         statuses.insert(answer(pay(&process.url)).await.status.as_u16());
     }
     assert_eq!(statuses, BTreeSet::from([200, 429]), "ANNALS_RATE");
-    let told = tokio::time::timeout(Duration::from_secs(30), collector.accept()).await;
-    drop(told.expect("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap());
+    let connected = tokio::time::timeout(Duration::from_secs(30), collector.accept()).await;
+    drop(connected.expect("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap());
     drop(collector);
     let ended = process.stop().await;
     assert!(ended.status.success(), "{ended:?}");
@@ -118,7 +118,7 @@ async fn without_keys(by_flag: bool) {
     annals.close().await;
 }
 
-/// What tokens are verified with, for whom they are, by whom they are made.
+/// Tests the settings of tokens: keys, audience, issuer.
 async fn with_keys(by_flag: bool) {
     let place = Place::sqlite();
     let folder = tempfile::tempdir().unwrap();
@@ -156,18 +156,18 @@ async fn with_keys(by_flag: bool) {
     assert!(process.stop().await.status.success());
 }
 
-/// Mission A14: every port and every connection is configured, by a flag or a variable, and each of them works.
+/// Mission A14: every port and connection is configured by a flag or a variable, and each of them works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_variable_works_and_so_does_each_flag_of_serve() {
+async fn every_variable_and_every_flag_of_serve_works() {
     let mut helps_of = BTreeMap::new();
     helps(&[], &mut helps_of);
     let listed: BTreeSet<String> = helps_of.values().flat_map(|help| all(help, VARIABLES)).collect();
     let logs = ["ANNALS_LOG", "ANNALS_LOG_FORMAT"];
     let tried = BOTH_WAYS.iter().map(|(variable, _)| *variable).chain(logs);
-    assert_eq!(listed, tried.map(str::to_owned).collect(), "each variable is tried here");
+    assert_eq!(listed, tried.map(str::to_owned).collect(), "a variable is not tested here");
     let flags: BTreeSet<String> =
         BOTH_WAYS.iter().map(|(_, flag)| (*flag).to_owned()).chain(["help", "as"].map(str::to_owned)).collect();
-    assert_eq!(all(&helps_of["serve"], FLAGS), flags, "each flag of `serve` is tried here");
+    assert_eq!(all(&helps_of["serve"], FLAGS), flags, "a flag of `serve` is not tested here");
     for by_flag in [false, true] {
         without_keys(by_flag).await;
         with_keys(by_flag).await;
@@ -182,7 +182,7 @@ async fn each_variable_works_and_so_does_each_flag_of_serve() {
     }
 }
 
-/// A run of a subcommand: whether it ends well, what it prints, and what it does not.
+/// A run of a subcommand: whether it succeeds, its arguments, a text in its output, and a text that is not.
 type Run<'a> = (bool, Vec<&'a str>, &'a str, &'a str);
 
 fn filters<'a>(alone: &[&'a str]) -> Vec<Run<'a>> {
@@ -211,7 +211,7 @@ fn filters<'a>(alone: &[&'a str]) -> Vec<Run<'a>> {
         .collect()
 }
 
-/// Runs each, and says which flags of which subcommand it had.
+/// Runs each, and records the tested flags by subcommand.
 fn try_all(place: &Place, runs: Vec<Run<'_>>, tried: &mut BTreeMap<String, BTreeSet<String>>) {
     for (well, arguments, has, lacks) in runs {
         let store = ["--store", place.url()];
@@ -227,7 +227,7 @@ fn try_all(place: &Place, runs: Vec<Run<'_>>, tried: &mut BTreeMap<String, BTree
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_flag_of_each_subcommand_works() {
+async fn every_flag_of_every_subcommand_works() {
     let place = Place::sqlite();
     let annals = bank::open(&place).await;
     annals.execute(deposit("a", 1), &by("alice").correlation("r1")).await.unwrap();
@@ -320,7 +320,7 @@ fn try_each(place: &Place) {
         for flag in all(&help, FLAGS) {
             assert!(
                 known.contains(&flag),
-                "`{subcommand} --{flag}` is tried nowhere: add a run of it to this file"
+                "`{subcommand} --{flag}` is not tested: add a run of it to this file"
             );
         }
     }

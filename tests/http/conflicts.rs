@@ -1,4 +1,4 @@
-//! What does not fit what is there: 409.
+//! Conflicts with the current state: 409.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,15 +12,15 @@ use serde_json::json;
 use crate::bank::{AccountEvent, AccountId, app};
 use crate::served::{Served, after};
 
-/// Guarantee 16, over HTTP: an older backup is restored under the server. Who writes next is told that what the server
-/// knew is gone; then it goes on with what there is.
+/// Guarantee 16, over HTTP: an older backup is restored under a running server. The next command is a conflict, since the
+/// server's cached state is gone; further commands work on the restored log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_on_a_log_that_was_put_back_is_a_conflict_and_the_next_is_not() {
+async fn a_command_on_a_restored_log_is_a_conflict_and_the_next_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("bank.db").display());
     let alice = annals::http::Authentication::trusting(Some("user:alice".parse().unwrap()));
     let annals = app().open(&url).await.unwrap();
-    let served = Served::opened(annals, |door| door.authentication(alice)).await;
+    let served = Served::opened(annals, |builder| builder.authentication(alice)).await;
     served.deposit("a", 1).await;
     let backup = directory.path().join("backup.db");
     served.annals.backup(&backup, |_, _| ()).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_command_on_a_log_that_was_put_back_is_a_conflict_and_the_next_is_not(
 
 static HELD: AtomicBool = AtomicBool::new(false);
 
-/// A view that waits.
+/// A view that blocks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slow;
 
@@ -66,7 +66,7 @@ impl On<AccountEvent> for Slow {
     }
 }
 
-/// Two at once, of which one was begun by another request or program.
+/// The first rebuild was started outside HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_second_rebuild_of_one_projection_is_a_conflict_until_the_first_is_done() {
     let place = Place::sqlite();

@@ -1,4 +1,4 @@
-//! OpenAPI, and the page to try it.
+//! The OpenAPI document, and the page `/try`.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn everything_is_described_and_every_reference_leads_somewhere() {
+async fn the_document_describes_all_routes_and_every_reference_resolves() {
     let place = Place::sqlite();
     let served = Served::alice(app(), &place).await;
     let api = served.get("/openapi.json").await.json();
@@ -45,24 +45,23 @@ async fn everything_is_described_and_every_reference_leads_somewhere() {
         "/projections/{name}/rebuild",
         "/projections/{name}/resume",
         "/projections/{name}/skip",
-        "/projections/{name}/letters",
+        "/projections/{name}/dead-letters",
         "/projections/{name}/replay",
         "/views",
         "/views/{name}",
         "/views/{name}/{key}",
     ] {
-        assert!(paths.contains(path), "{path} is missing of {paths:?}");
+        assert!(paths.contains(path), "{path} is not in {paths:?}");
     }
     let mut found = BTreeSet::new();
     references(&api, &mut found);
     for reference in &found {
-        let pointer =
-            reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads out of the document"));
-        assert!(api.pointer(pointer).is_some(), "{reference} leads nowhere");
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is outside the document"));
+        assert!(api.pointer(pointer).is_some(), "{reference} does not resolve");
     }
     let views = api["paths"]["/views"]["get"]["responses"]["200"]["content"]["application/json"]["schema"].clone();
     let of_views = api.pointer(&views["items"]["$ref"].as_str().unwrap()[1..]).unwrap();
-    assert_eq!(of_views["required"], json!(["name", "fields"]), "no two types of one name");
+    assert_eq!(of_views["required"], json!(["name", "fields"]), "two types share a name");
     let deposit = &api["paths"]["/commands/deposit"]["post"];
     let schema = &deposit["requestBody"]["content"]["application/json"]["schema"];
     assert_eq!(schema["required"], json!(["account", "cents"]));
@@ -73,9 +72,9 @@ async fn everything_is_described_and_every_reference_leads_somewhere() {
     served.stop().await;
 }
 
-/// Mission P25, of this page: nothing comes from elsewhere.
+/// Mission P25, for this page: nothing is loaded from another host.
 #[tokio::test]
-async fn the_page_to_try_it_loads_nothing_from_another_host() {
+async fn the_page_to_try_requests_loads_nothing_from_another_host() {
     let place = Place::sqlite();
     let served = Served::alice(app(), &place).await;
     let mut size = 0;
@@ -83,7 +82,7 @@ async fn the_page_to_try_it_loads_nothing_from_another_host() {
         let answer = served.get(path).await;
         assert!(answer.header("content-type").starts_with(content_type), "{path}");
         assert!(!answer.text.contains("://") && !answer.text.contains("src=\"//"), "{path}");
-        assert!(!answer.text.contains("innerHTML"), "{path}: texts are set as text");
+        assert!(!answer.text.contains("innerHTML"), "{path}: texts are set as text, not as HTML");
         assert!(answer.header("content-security-policy").contains("connect-src 'self'"), "{path}");
         size += answer.text.len();
     }

@@ -1,4 +1,4 @@
-//! Ten thousand connections that never send a whole head.
+//! Ten thousand connections that never send a whole request head.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,21 +12,21 @@ use tokio::task::JoinSet;
 use crate::process::Process;
 use crate::served::answer;
 
-/// Set in the process that may have many files open.
+/// Set in the process with the raised limit of open files.
 const RAISED: &str = "ANNALS_TEST_HALF_OPEN";
 
-/// How many connections, where the system lets a process have so many files.
+/// The connections, if the system allows a process that many open files.
 const MANY: usize = 10_000;
 
-/// How many of them are opened at a time.
+/// How many tasks open them.
 const PARTS: usize = 200;
 
-/// Files that a process needs beside them.
+/// The other open files of a process.
 const OTHERS: usize = 500;
 
-/// The test itself, in a process that may have as many files open as the system allows.
+/// Runs the test in a process with the highest limit of open files that the system allows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_half_open_connections_keep_nobody_out_and_leave_nothing_behind() {
+async fn ten_thousand_half_open_connections_block_no_client_and_leave_no_socket() {
     let mut raised = Command::new("sh");
     raised.args(["-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
     raised.args(["--exact", "half_open::attack", "--nocapture", "--include-ignored"]).env(RAISED, "yes");
@@ -36,27 +36,27 @@ async fn ten_thousand_half_open_connections_keep_nobody_out_and_leave_nothing_be
     assert!(ended.status.success() && out.contains("1 passed"), "{out}\n{err}");
 }
 
-/// How many files this process may have open.
-fn most_files() -> usize {
+/// The limit of open files of this process.
+fn max_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap_or(usize::MAX)
 }
 
-/// Not a test of its own: see above.
+/// The test, which runs in the process above.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a process of another test"]
 async fn attack() {
     if std::env::var_os(RAISED).is_none() {
         return;
     }
-    let many = MANY.min(most_files().saturating_sub(OTHERS));
+    let many = MANY.min(max_files().saturating_sub(OTHERS));
     if many < MANY {
-        println!("only {many} connections, not {MANY}: the system lets a process have {} files", most_files());
+        println!("only {many} connections, not {MANY}: the limit is {} open files", max_files());
     }
     let place = Place::sqlite();
     let process = Process::serve(&place, &[], &[]);
-    // Each time on a connection of its own: somebody new.
+    // A new client and connection each time.
     let pay = async || {
         let began = Instant::now();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -66,7 +66,7 @@ async fn attack() {
         began.elapsed()
     };
     pay().await;
-    // When the connection of that is gone again: it would make up for one that is left.
+    // After that connection has closed: otherwise it would hide one leaked socket.
     let mut before = process.sockets();
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -80,9 +80,10 @@ async fn attack() {
             let mut half = Vec::new();
             for n in 0..many / PARTS {
                 let mut stream = TcpStream::connect(&address).await.unwrap();
-                let sent: &[u8] = if (n + part) % 2 == 0 { b"" } else { b"GET /audit HTTP/1.1\r\nHost: loc" };
-                // It may be let go before it says anything.
-                let _ = stream.write_all(sent).await;
+                let part_of_head: &[u8] =
+                    if (n + part) % 2 == 0 { b"" } else { b"GET /audit HTTP/1.1\r\nHost: loc" };
+                // The server may close it before it sends anything.
+                let _ = stream.write_all(part_of_head).await;
                 half.push(stream);
             }
             half
@@ -99,23 +100,23 @@ async fn attack() {
         }
     }
     let (most, opened) = (process.sockets(), began.elapsed());
-    // As long as they are all half open, or let go.
+    // While they all are half open or closed.
     for _ in 0..20 {
         worst = worst.max(pay().await);
         paid += 1;
     }
     println!("{} half open in {opened:?}, the server at {most} sockets", half.len());
     println!("{paid} new clients served meanwhile, the slowest in {worst:?}");
-    // The first may be given up while the last come: a busy machine needs longer for them than the server's patience.
-    assert!(most > before + 500, "they are not half open: {most} sockets");
-    // Who has to wait until those before him are given up waits for ten seconds.
-    assert!(worst < Duration::from_secs(5), "somebody was kept out for {worst:?}");
+    // On a busy machine, the server closes the first ones before the last ones are open.
+    assert!(most > before + 500, "the connections are not half open: {most} sockets");
+    // A client that had to wait for the time-out of the half-open connections would wait ten seconds.
+    assert!(worst < Duration::from_secs(5), "a client was blocked for {worst:?}");
     for mut stream in half {
         let mut rest = Vec::new();
-        // One that this system takes for open, and the other's queue had no room for, is told so by this.
+        // This resets a connection that is open only on this side, because the server's queue was full.
         let _ = stream.write_all(b"x").await;
         let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
-        assert!(closed.is_ok(), "a connection that sends no head is closed");
+        assert!(closed.is_ok(), "a connection without a request head is still open");
     }
     let began = Instant::now();
     while process.sockets() > before {

@@ -1,4 +1,4 @@
-//! How much is taken on.
+//! Limits of rate and concurrency.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -13,34 +13,34 @@ use tokio::net::TcpStream;
 use crate::bank::{app, by, deposit};
 use crate::served::{Served, answer};
 
-fn anybody() -> Authentication {
+fn trusting() -> Authentication {
     Authentication::trusting(Some("user:alice".parse().unwrap()))
 }
 
 #[tokio::test]
-async fn who_asks_too_often_waits_and_the_others_do_not() {
+async fn an_actor_over_its_rate_is_limited_and_others_are_not() {
     let place = Place::sqlite();
     let rate = NonZeroU32::new(5).unwrap();
-    let served = Served::with(app(), &place, |door| door.authentication(anybody()).rate(rate)).await;
+    let served = Served::with(app(), &place, |builder| builder.authentication(trusting()).rate(rate)).await;
     let ask = async |who: &str| answer(served.request(Method::GET, "/commands").header("Annals-Actor", who)).await;
-    let mut turned_away = None;
+    let mut limited = None;
     for _ in 0..100 {
         let answer = ask("user:greedy").await;
         if answer.status == 429 {
-            turned_away = Some(answer);
+            limited = Some(answer);
             break;
         }
     }
-    let turned_away = turned_away.expect("a hundred at once are too many");
-    turned_away.problem(429, "too-many");
-    assert!(turned_away.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
+    let limited = limited.expect("a hundred requests at once exceed the rate");
+    limited.problem(429, "too-many");
+    assert!(limited.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
     assert_eq!(ask("user:modest").await.status, 200);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(ask("user:greedy").await.status, 200);
     served.stop().await;
 }
 
-/// Sends half of a body as this user, and waits.
+/// Sends half of a body as this user.
 async fn half_a_body(served: &Served, path: &str, who: &str) -> TcpStream {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nAnnals-Actor: user:{who}\r\n");
@@ -56,28 +56,28 @@ async fn status_of(stream: &mut TcpStream) -> String {
     String::from_utf8(answer.to_vec()).unwrap()
 }
 
-/// A client that sends half of a body holds its place, until it has had its time. It holds no more than its share.
+/// A client that sends half of a body holds a permit until the time-out. One actor holds no more than its share.
 #[tokio::test]
-async fn one_actor_has_a_share_of_the_room_and_slow_requests_are_given_up() {
+async fn one_actor_gets_a_share_of_the_permits_and_slow_requests_time_out() {
     let place = Place::sqlite();
-    let served = Served::with(app(), &place, |door| door.authentication(anybody()).at_most(8)).await;
+    let served = Served::with(app(), &place, |builder| builder.authentication(trusting()).at_most(8)).await;
     let ask = async |who: &str| {
         answer(served.request(Method::GET, "/commands").header("Annals-Actor", format!("user:{who}"))).await
     };
     let mut slow = Vec::new();
-    // Whatever is sent, four at once: two are taken in.
+    // Four at once: two get a permit.
     for _ in 0..4 {
         slow.push(half_a_body(&served, "/commands/deposit", "greedy").await);
     }
     let began = Instant::now();
     while ask("greedy").await.status == 200 {
-        assert!(began.elapsed() < Duration::from_secs(8), "two are under way: a third is more than its share");
+        assert!(began.elapsed() < Duration::from_secs(8), "two are in progress, but a third is admitted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let detail = ask("greedy").await.problem(429, "too-many");
     assert!(detail.contains("2 requests"), "{detail}");
     for _ in 0..20 {
-        assert_eq!(ask("modest").await.status, 200, "another actor is not kept out");
+        assert_eq!(ask("modest").await.status, 200, "another actor is blocked");
     }
     for who in ["b", "c", "d"] {
         for path in ["/commands/deposit", "/upkeep/rebuild"] {
@@ -85,25 +85,25 @@ async fn one_actor_has_a_share_of_the_room_and_slow_requests_are_given_up() {
         }
     }
     while ask("modest").await.status == 200 {
-        assert!(began.elapsed() < Duration::from_secs(9), "eight are under way: one more is too many");
+        assert!(began.elapsed() < Duration::from_secs(9), "eight are in progress, but one more is admitted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     ask("modest").await.problem(503, "unavailable");
-    assert_eq!(served.get("/healthz").await.status, 200, "health has room always");
-    let mut given_up = 0;
+    assert_eq!(served.get("/healthz").await.status, 200, "the health check is limited");
+    let mut timed_out = 0;
     for stream in &mut slow {
-        given_up += usize::from(status_of(stream).await == "HTTP/1.1 408");
+        timed_out += usize::from(status_of(stream).await == "HTTP/1.1 408");
     }
-    assert_eq!(given_up, 8, "the other two were too many at once");
-    assert_eq!(ask("greedy").await.status, 200, "what was given up makes room");
+    assert_eq!(timed_out, 8, "the other two were refused at once");
+    assert_eq!(ask("greedy").await.status, 200, "a timed-out request still holds its permit");
     served.stop().await;
 }
 
-/// The form that anybody may send is read with the same patience: else it would hold a connection for good.
+/// The body of an HTML form has the same time-out.
 #[tokio::test]
-async fn a_form_that_does_not_come_is_given_up_too() {
+async fn a_form_that_does_not_arrive_times_out() {
     let place = Place::sqlite();
-    let served = Served::with(app(), &place, |door| door.authentication(anybody())).await;
+    let served = Served::with(app(), &place, |builder| builder.authentication(trusting())).await;
     for path in ["/sign-in", "/upkeep/rebuild"] {
         let mut stream = half_a_body(&served, path, "slow").await;
         assert_eq!(status_of(&mut stream).await, "HTTP/1.1 408", "{path}");
@@ -111,12 +111,12 @@ async fn a_form_that_does_not_come_is_given_up_too() {
     served.stop().await;
 }
 
-/// Exports whose clients read nothing: one actor's keep nobody else's out.
+/// Exports whose clients read nothing block no other actor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_actor_has_a_share_of_the_exports() {
+async fn one_actor_gets_a_share_of_the_exports() {
     let place = Place::sqlite();
-    let served = Served::with(app(), &place, |door| door.authentication(anybody())).await;
-    // More than all buffers between the two of them hold.
+    let served = Served::with(app(), &place, |builder| builder.authentication(trusting())).await;
+    // More than all buffers between server and client hold.
     for _ in 0..100 {
         let context = by("alice").correlation("x".repeat(150 * 1_024));
         served.annals.execute(deposit("a", 1), &context).await.unwrap();
@@ -133,7 +133,7 @@ async fn one_actor_has_a_share_of_the_exports() {
     let detail = answer(export("greedy")).await.problem(429, "too-many");
     assert!(detail.contains("4 exports"), "{detail}");
     let modest = export("modest").send().await.unwrap();
-    assert_eq!(modest.status(), 200, "another actor is not kept out");
+    assert_eq!(modest.status(), 200, "another actor is blocked");
     drop((modest, unread));
     let began = Instant::now();
     loop {
@@ -141,15 +141,15 @@ async fn one_actor_has_a_share_of_the_exports() {
         if response.status() == 200 {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "a client that is gone makes room");
+        assert!(began.elapsed() < Duration::from_secs(30), "a disconnected client still holds its permit");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     served.stop().await;
 }
 
-/// Mission A13: what is under way is answered, then it is over.
+/// Mission A13.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stops_answers_what_is_under_way() {
+async fn a_stopping_server_completes_requests_in_progress() {
     let place = Place::sqlite();
     let served = Served::alice(app(), &place).await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_server_that_stops_answers_what_is_under_way() {
     let address = served.address;
     let stopping = tokio::spawn(served.stop());
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody new is let in");
+    assert!(TcpStream::connect(address).await.is_err(), "a new connection is accepted");
     stream.write_all(rest.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

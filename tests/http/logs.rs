@@ -1,4 +1,4 @@
-//! What goes to stderr, and what to stdout.
+//! Log lines on stderr, results on stdout.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::process::Process;
 use crate::served::answer;
 
 annals_test_postgres::both_stores! {
-    each_request_is_a_line_of_time_server_client_method_path_and_code,
-    a_stderr_that_takes_nothing_ends_no_work,
+    each_request_is_one_log_line_with_time_server_client_method_path_and_status,
+    a_stderr_that_cannot_be_written_stops_no_work,
 }
 
-/// P24: logs are JSON, a line each, on stderr and nowhere else; each says in what it was logged.
+/// Mission P24: each log line is JSON on stderr, with the span that it was logged in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_are_lines_of_json_on_stderr_alone_and_say_in_which_request() {
+async fn log_lines_are_json_on_stderr_only_and_name_their_request() {
     let place = Place::sqlite();
     let process = Process::serve(&place, &[], &[("ANNALS_LOG", "annals=debug"), ("ANNALS_LOG_FORMAT", "json")]);
     let client = reqwest::Client::new();
@@ -31,23 +31,23 @@ async fn logs_are_lines_of_json_on_stderr_alone_and_say_in_which_request() {
     let url = process.url.clone();
     let ended = process.stop().await;
     assert!(ended.status.success(), "{ended:?}");
-    assert_eq!(ended.out, [format!("listening on {url}")], "stdout is for what was asked for");
+    assert_eq!(ended.out, [format!("listening on {url}")], "stdout has more than the address");
     let lines: Vec<Value> = ended.err.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
     for line in &lines {
         let known = ["timestamp", "level", "fields", "target"];
         assert!(known.iter().all(|name| line.get(name).is_some()), "{line}");
     }
-    let answered: Vec<&Value> =
-        lines.iter().filter(|line| line["fields"]["message"] == "answered").map(|line| &line["span"]).collect();
-    let [done, nowhere] = answered[..] else { panic!("{lines:?}") };
+    let responded: Vec<&Value> =
+        lines.iter().filter(|line| line["fields"]["message"] == "responded").map(|line| &line["span"]).collect();
+    let [done, nowhere] = responded[..] else { panic!("{lines:?}") };
     assert_eq!((&done["name"], &done["method"]), (&json!("request"), &json!("POST")));
     assert_eq!((&done["route"], &done["status"]), (&json!("/commands/{name}"), &json!(200)));
     assert_eq!((&done["actor"], &done["trace"]), (&json!("user:alice"), &json!(trace)));
     assert_eq!((&nowhere["route"], &nowhere["status"]), (&json!("none"), &json!(404)));
 }
 
-/// D7: the observation line, whatever the route is: one of a wildcard, one that is not there, one that stays open.
-async fn each_request_is_a_line_of_time_server_client_method_path_and_code(place: &Place) {
+/// Mission D7: one line for each request, on any route: a wildcard, an unknown path, a stream.
+async fn each_request_is_one_log_line_with_time_server_client_method_path_and_status(place: &Place) {
     let began = Timestamp::now();
     let process = Process::serve(place, &[], &[("ANNALS_LOG", "annals=debug"), ("ANNALS_LOG_FORMAT", "json")]);
     let client = Client::new();
@@ -64,7 +64,7 @@ async fn each_request_is_a_line_of_time_server_client_method_path_and_code(place
     let ended = process.stop().await;
     let lines: Vec<Value> = ended.err.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
     let mut observed = Vec::new();
-    for line in lines.iter().filter(|line| line["fields"]["message"] == "answered") {
+    for line in lines.iter().filter(|line| line["fields"]["message"] == "responded") {
         let time: Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
         assert!(began - Duration::from_secs(1) <= time && time <= Timestamp::now(), "{line}");
         let span = &line["span"];
@@ -90,17 +90,17 @@ async fn each_request_is_a_line_of_time_server_client_method_path_and_code(place
     assert_eq!(observed, golden);
 }
 
-/// Whatever becomes of the log: what is asked for is done, and the program goes on and ends as it should.
-async fn a_stderr_that_takes_nothing_ends_no_work(place: &Place) {
+/// Commands are executed and the server stops cleanly although its log lines are lost.
+async fn a_stderr_that_cannot_be_written_stops_no_work(place: &Place) {
     let (closed, gone) = std::io::pipe().unwrap();
     drop(closed);
     let (_unread, full) = std::io::pipe().unwrap();
     let disk = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut paid = 0;
     for (what, stderr) in
-        [("a full disk", Stdio::from(disk)), ("a closed pipe", gone.into()), ("a pipe nobody reads", full.into())]
+        [("a full disk", Stdio::from(disk)), ("a closed pipe", gone.into()), ("an unread pipe", full.into())]
     {
-        // More lines than a pipe holds.
+        // More lines than the pipe's buffer holds.
         let command = Process::command(place, &[], &[("ANNALS_LOG", "trace"), ("ANNALS_LOG_FORMAT", "json")]);
         let process = Process::start(command, stderr);
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();

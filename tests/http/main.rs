@@ -1,14 +1,26 @@
-//! The door for other programs, as they meet it: a real listening server, a real client, on both stores.
+//! The HTTP API: a real listening server and a real client, on both stores.
 //!
 //! ## Layout
-//! - `served`: an application served, and its client
-//! - `serve`: the subcommand; `process`: the same as a process of its own
-//! - `commands`: executing them; `conflicts`: what does not fit what is there; `reading`: everything of the read side; `looking_after`: projections, the log, health
-//! - `tokens`: who is asking; `origin`: what is recorded of that
-//! - `page`: what the page records, and what it is made of; `configuration`: every flag and variable; `ending`: a fresh start, and the end
-//! - `bad_input`: what must be turned away; `limits`, `half_open`: how much is taken on
-//! - `logs`: what goes to stderr; `telemetry`: what goes to a collector
-//! - `described`: OpenAPI; `peers`: a write API and an audit API apart
+//! - `bank`: the application, shared with the behaviour tests
+//! - `served`: a served application, and its client
+//! - `serve`: the subcommand
+//! - `process`: the subcommand in its own process
+//! - `commands`: executing commands
+//! - `conflicts`: conflicts with the current state
+//! - `reading`: the audit log, metrics, views and stored events
+//! - `operations`: projections, verification of the log, health checks, Prometheus metrics
+//! - `tokens`: bearer tokens
+//! - `origin`: what is recorded of a caller
+//! - `page`: what the page records, and what it loads
+//! - `configuration`: every flag and environment variable
+//! - `ending`: a fresh start, and the end
+//! - `bad_input`: bad input
+//! - `limits`: limits of rate and concurrency
+//! - `half_open`: ten thousand half-open connections
+//! - `logs`: log lines
+//! - `telemetry`: OpenTelemetry spans
+//! - `described`: the OpenAPI document
+//! - `peers`: a write API and an audit API in separate processes
 #![cfg(feature = "http")]
 
 mod bad_input;
@@ -27,7 +39,7 @@ mod half_open;
 mod limits;
 #[cfg(feature = "cli")]
 mod logs;
-mod looking_after;
+mod operations;
 mod origin;
 mod page;
 mod peers;

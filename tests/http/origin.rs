@@ -1,4 +1,4 @@
-//! What is recorded of who asks.
+//! What is recorded of a caller.
 
 use annals::events::Origin;
 use annals::http::Authentication;
@@ -11,7 +11,7 @@ use crate::served::{Served, answer};
 
 annals_test_postgres::both_stores! {
     each_write_carries_actor_host_method_format_and_path,
-    a_trace_is_kept_as_correlation,
+    a_trace_id_is_recorded_as_correlation,
 }
 
 /// Missions D1 and D7.
@@ -32,7 +32,7 @@ async fn each_write_carries_actor_host_method_format_and_path(place: &Place) {
     served.stop().await;
 }
 
-async fn a_trace_is_kept_as_correlation(place: &Place) {
+async fn a_trace_id_is_recorded_as_correlation(place: &Place) {
     let served = Served::alice(app(), place).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let given = [
@@ -55,16 +55,16 @@ async fn a_trace_is_kept_as_correlation(place: &Place) {
     served.stop().await;
 }
 
-/// Without authentication: who it is has to be said, where it matters; and no web page may ask by a name of its own.
+/// Without authentication, commands need a named actor, and only requests to a loopback name are accepted.
 #[tokio::test]
-async fn without_authentication_it_is_said_who_asks_and_only_this_machine_may() {
+async fn without_authentication_the_actor_is_named_and_only_loopback_hosts_are_accepted() {
     let place = Place::sqlite();
     let trusting = Authentication::trusting(None);
-    let served = Served::with(app(), &place, |door| door.authentication(trusting)).await;
+    let served = Served::with(app(), &place, |builder| builder.authentication(trusting)).await;
     let body = json!({ "account": "a", "cents": 1 });
     let detail = served.post("/commands/deposit", &body).await.problem(401, "unauthenticated");
     assert!(detail.contains("Annals-Actor"), "{detail}");
-    assert_eq!(served.get("/audit").await.status, 200, "it does not matter who reads");
+    assert_eq!(served.get("/audit").await.status, 200, "an anonymous read is refused");
     let as_bob = served.request(Method::POST, "/commands/deposit").header("Annals-Actor", "user:bob");
     assert_eq!(answer(as_bob.json(&body)).await.status, 200);
     let nobody = served.request(Method::POST, "/commands/deposit").header("Annals-Actor", "bob");
@@ -76,7 +76,7 @@ async fn without_authentication_it_is_said_who_asks_and_only_this_machine_may() 
             assert!(answer(recorder).await.problem(400, "malformed").contains(own));
         }
     }
-    // An id of version 8 with the mark of own records.
+    // A version 8 UUID with the prefix of the crate's own records.
     let reserved = "616e6c73-0000-8000-8000-000000000000";
     let request = served.request(Method::POST, "/commands/deposit").header("Idempotency-Key", reserved);
     let request = request.header("Annals-Actor", "user:bob").json(&body);
@@ -111,9 +111,10 @@ async fn without_authentication_it_is_said_who_asks_and_only_this_machine_may() 
     let own = served.request(Method::POST, "/projections/audit/rebuild").header("Origin", own);
     assert!(answer(own).await.status.is_success());
     served.stop().await;
-    let minding =
-        Served::with(app().record_reads(), &place, |door| door.authentication(Authentication::trusting(None)));
-    let minding = minding.await;
-    minding.get("/audit").await.problem(401, "unauthenticated");
-    minding.stop().await;
+    let recording = Served::with(app().record_reads(), &place, |builder| {
+        builder.authentication(Authentication::trusting(None))
+    });
+    let recording = recording.await;
+    recording.get("/audit").await.problem(401, "unauthenticated");
+    recording.stop().await;
 }

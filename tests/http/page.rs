@@ -1,4 +1,4 @@
-//! What the page records, and what a browser loads for it.
+//! What the page records, and what a browser loads.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::served::{Served, answer};
 
 annals_test_postgres::both_stores! { each_page_that_shows_something_of_the_log_is_recorded_as_a_read }
 
-/// Mission D16: whoever looks at a page reads, like who asks for JSON, and it is recorded where that was.
+/// Mission D16: a page view is recorded as a read, with its path, like a JSON request.
 async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: &Place) {
     let shows = [
         ("/", "the audit log"),
@@ -25,9 +25,9 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
     served.deposit("a", 1).await;
     let paths = shows.iter().map(|(path, _)| *path).chain(shows_nothing);
     for (n, path) in paths.enumerate() {
-        // Each as somebody else: the same question of the same actor is one record.
-        let look = served.request(Method::GET, path).header("Accept", "text/html");
-        let answer = answer(look.header("Annals-Actor", format!("user:{n}"))).await;
+        // A different actor each time: equal reads of one actor are merged into one record.
+        let request = served.request(Method::GET, path).header("Accept", "text/html");
+        let answer = answer(request.header("Annals-Actor", format!("user:{n}"))).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
     let url = place.url();
@@ -53,9 +53,9 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
     annals.close().await;
 }
 
-/// Mission P25: all that a browser loads beside the HTML is under 280 kB, and comes from here.
+/// Mission P25.
 #[tokio::test]
-async fn all_that_a_browser_loads_is_under_280_kb_and_comes_from_the_same_server() {
+async fn a_browser_loads_less_than_280_kb_beside_the_html_and_only_from_this_server() {
     let place = Place::sqlite();
     let served = Served::alice(app(), &place).await;
     served.deposit("a", 1).await;
@@ -66,7 +66,7 @@ async fn all_that_a_browser_loads_is_under_280_kb_and_comes_from_the_same_server
         assert_eq!(page.status, 200, "{path}");
         let base = reqwest::Url::parse(&served.url(path)).unwrap();
         for name in names.captures_iter(&page.text) {
-            // What is written into the page itself is not loaded.
+            // Data URLs are part of the page.
             loaded.extend(base.join(&name[1]).ok().filter(|url| url.scheme() != "data"));
         }
     }

@@ -1,4 +1,4 @@
-//! Mission A15: a write API and an audit API, each a process of its own, on one Postgres.
+//! Mission A15: a write API and an audit API in separate processes on one PostgreSQL database.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,11 +10,11 @@ use serde_json::json;
 use crate::bank::app;
 use crate::served::{after, answer};
 
-/// Set in a process that is one of the two.
+/// Set in a peer process.
 const ROLE: &str = "ANNALS_TEST_PEER";
 const STORE: &str = "ANNALS_TEST_PEER_STORE";
 
-/// This program, started again as one of the two.
+/// A peer: this program, started again.
 struct Peer {
     child: Child,
     url: String,
@@ -32,7 +32,7 @@ impl Peer {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines.find_map(|line| Some(line.unwrap().split_once("serving at ")?.1.to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: url.expect("it serves") }
+        Self { child, url: url.expect("the peer serves") }
     }
 }
 
@@ -43,7 +43,7 @@ impl Drop for Peer {
     }
 }
 
-/// No test of its own: what the peers run. The one that writes follows nothing.
+/// What the peer processes run. The write API runs no projections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a process of another test"]
 async fn serves_as_a_peer() {
@@ -61,7 +61,7 @@ async fn serves_as_a_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_api_and_an_audit_api_run_apart_and_each_without_the_other() {
+async fn a_write_api_and_an_audit_api_run_separately_and_each_without_the_other() {
     let place = Place::postgres();
     let client = Client::new();
     let write = async |peer: &Peer, cents: i64| {
@@ -74,7 +74,7 @@ async fn a_write_api_and_an_audit_api_run_apart_and_each_without_the_other() {
         async |peer: &Peer, path: String| answer(client.request(Method::GET, format!("{}{path}", peer.url))).await;
     let writer = Peer::start("write", &place);
     let first = write(&writer, 5).await;
-    // Written while nobody follows.
+    // Written while no process runs projections.
     let auditor = Peer::start("audit", &place);
     let page = read(&auditor, format!("/audit?{}", after(&first))).await.json();
     assert_eq!(page["rows"][0]["sentence"], "user:alice paid 5 into account:a");
@@ -83,11 +83,11 @@ async fn a_write_api_and_an_audit_api_run_apart_and_each_without_the_other() {
         let total = read(&auditor, format!("/metrics/bank?{}", after(&receipt))).await.json()["total"].clone();
         assert_eq!(total, cents - 4);
     }
-    // The audit API is gone: the write API writes on.
+    // The write API works without the audit API.
     drop(auditor);
     let alone = write(&writer, 10).await;
     assert_eq!(alone["first_position"], 6);
-    // The write API is gone: the audit API answers, with what was written meanwhile.
+    // The audit API works without the write API, and has its last write.
     drop(writer);
     let auditor = Peer::start("audit", &place);
     let page = read(&auditor, format!("/audit?newest_first=true&{}", after(&alone))).await.json();

@@ -1,4 +1,4 @@
-//! This program, started again as `bank serve`, to be looked at from outside.
+//! [`Process`]: `bank serve` in its own process.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,11 +10,11 @@ use annals_test_postgres::Place;
 
 use crate::bank::app;
 
-/// Set in a process that serves: its arguments, one a line.
+/// Set in the started process: its arguments, one a line.
 const ARGUMENTS: &str = "ANNALS_TEST_SERVE";
 
-/// What this environment may say of all that is looked at here.
-const SAID: [&str; 16] = [
+/// The environment variables that a started process does not inherit.
+const VARIABLES: [&str; 16] = [
     "ANNALS_ACTOR",
     "ANNALS_AUDIENCE",
     "ANNALS_ISSUER",
@@ -33,38 +33,38 @@ const SAID: [&str; 16] = [
     "OTEL_TRACES_EXPORTER",
 ];
 
-/// It serves.
+/// A serving process.
 pub struct Process {
     child: Child,
     pub url: String,
     out: JoinHandle<Vec<String>>,
-    /// None where stderr goes elsewhere.
+    /// None if stderr goes elsewhere.
     err: Option<JoinHandle<Vec<String>>>,
 }
 
-/// It has ended.
+/// The result of a process.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
     pub took: Duration,
-    /// Lines of stdout, without those of the test's own.
+    /// The lines of stdout, without those of the test harness.
     pub out: Vec<String>,
     pub err: Vec<String>,
 }
 
 impl Process {
-    /// What starts it. Whoever asks is user:alice.
+    /// The command that serves, with the default actor user:alice.
     pub fn command(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let all = ["serve", "--listen", "127.0.0.1:0", "--actor", "user:alice", "--store", place.url()];
         let arguments: Vec<&str> = all.iter().chain(arguments).copied().collect();
         Self::bank(&arguments, environment)
     }
 
-    /// `bank`, with these arguments and nothing else.
+    /// The command `bank` with these arguments.
     pub fn bank(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "process::serves", "--nocapture", "--include-ignored"]);
-        SAID.iter().for_each(|name| _ = command.env_remove(name));
+        VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
         let arguments: Vec<&str> = std::iter::once(&"bank").chain(arguments).copied().collect();
         command.env(ARGUMENTS, arguments.join("\n")).envs(environment.iter().copied());
         command
@@ -74,20 +74,20 @@ impl Process {
         Self::start(Self::command(place, arguments, environment), Stdio::piped())
     }
 
-    /// Starts a command that serves, with this as its stderr.
+    /// Starts a command, and waits until it serves.
     pub fn start(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         drop(command);
-        let (say, said) = mpsc::channel();
+        let (send_url, url) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let out = std::thread::spawn(move || {
-            // The name of the test may be on the same line.
+            // The test harness may have written the test's name on the same line.
             let lines = stdout.lines().map(|line| line.unwrap());
             let lines =
                 lines.map(|line| line.find("listening on ").map_or(line.clone(), |at| line[at..].to_owned()));
             let lines = lines.inspect(|line| {
                 if let Some(url) = line.strip_prefix("listening on ") {
-                    let _ = say.send(url.to_owned());
+                    let _ = send_url.send(url.to_owned());
                 }
             });
             let own = |line: &String| line.is_empty() || line.starts_with("running ") || line.starts_with("test ");
@@ -97,14 +97,14 @@ impl Process {
             let stderr = BufReader::new(stderr);
             std::thread::spawn(move || stderr.lines().map(Result::unwrap).collect())
         });
-        let url = said.recv_timeout(Duration::from_secs(60)).expect("it serves");
+        let url = url.recv_timeout(Duration::from_secs(60)).expect("the process serves");
         Self { child, url, out, err }
     }
 
-    /// How many sockets it has open.
+    /// The number of its open sockets.
     pub fn sockets(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        // One that is closed meanwhile cannot be looked at.
+        // A file that is closed meanwhile is skipped.
         let kinds = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
         kinds.filter(|kind| kind.to_string_lossy().starts_with("socket:")).count()
     }
@@ -113,18 +113,18 @@ impl Process {
         self.child.id()
     }
 
-    /// As a supervisor stops it.
+    /// Stops it with SIGTERM.
     pub async fn stop(self) -> Ended {
         let id = self.id().to_string();
         self.stop_by(&["-TERM", &id]).await
     }
 
-    /// By `kill` with these arguments.
+    /// Stops it with `kill` and these arguments.
     pub async fn stop_by(self, kill: &[&str]) -> Ended {
         let Self { mut child, out, err, .. } = self;
         let began = Instant::now();
-        let told = Command::new("kill").args(kill).status().unwrap();
-        assert!(told.success());
+        let sent = Command::new("kill").args(kill).status().unwrap();
+        assert!(sent.success());
         let ended = tokio::task::spawn_blocking(move || {
             let status = child.wait().unwrap();
             Ended {
@@ -134,11 +134,11 @@ impl Process {
                 err: err.map(|err| err.join().unwrap()).unwrap_or_default(),
             }
         });
-        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it stops").unwrap()
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the process stops").unwrap()
     }
 }
 
-/// No test of its own: what such a process runs.
+/// What the started process runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a process of another test"]
 async fn serves() {

@@ -1,4 +1,4 @@
-//! Everything of the read side.
+//! The audit log, metrics, views and stored events.
 
 use annals::projections::export::Format;
 use annals_test_postgres::Place;
@@ -8,14 +8,14 @@ use crate::bank::app;
 use crate::served::{Served, after};
 
 annals_test_postgres::both_stores! {
-    pages_follow_one_another_by_cursor_while_others_write,
+    pages_follow_by_cursor_during_writes,
     filters_counts_and_orders_are_those_of_the_library,
     every_format_is_downloaded_byte_for_byte,
-    numbers_are_those_of_the_library,
+    metrics_are_those_of_the_library,
     a_reader_reads_its_own_write_by_its_receipt,
-    documents_come_one_by_one_and_in_pages,
-    the_log_is_read_as_it_lies_there,
-    reads_are_recorded_as_whom_they_are_of,
+    documents_are_read_by_key_and_in_pages,
+    stored_events_are_read_unchanged,
+    reads_are_recorded_with_their_actor,
 }
 
 async fn some(place: &Place) -> (Served, Value) {
@@ -28,7 +28,7 @@ async fn some(place: &Place) -> (Served, Value) {
 }
 
 /// Mission P12, over HTTP.
-async fn pages_follow_one_another_by_cursor_while_others_write(place: &Place) {
+async fn pages_follow_by_cursor_during_writes(place: &Place) {
     let (served, last) = some(place).await;
     let mut address = format!("/audit?topic=bank&limit=5&{}", after(&last));
     let mut positions: Vec<u64> = Vec::new();
@@ -52,9 +52,9 @@ async fn filters_counts_and_orders_are_those_of_the_library(place: &Place) {
     let (served, last) = some(place).await;
     let wait = after(&last);
     let rows = served.get(&format!("/audit?target=account:a&newest_first=true&limit=2&{wait}")).await.json();
-    let told: Vec<&str> =
+    let sentences: Vec<&str> =
         rows["rows"].as_array().unwrap().iter().map(|row| row["sentence"].as_str().unwrap()).collect();
-    assert_eq!(told, ["user:alice paid 100 into account:a", "user:alice paid 12 into account:a"]);
+    assert_eq!(sentences, ["user:alice paid 100 into account:a", "user:alice paid 12 into account:a"]);
     let whole = served.get(&format!("/audit?limit=1000&{wait}")).await;
     let page = served.annals.audit().limit(1000).page().await.unwrap();
     assert_eq!(whole.text, serde_json::to_string(&page).unwrap());
@@ -80,7 +80,7 @@ async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
         let query = served.annals.audit().target("account:a");
         query.export(format).source("/annals").to(&mut here).await.unwrap();
         assert_eq!(answer.text.as_bytes(), here, "{format}");
-        assert!(answer.text.contains("export"), "it ends with what it covers");
+        assert!(answer.text.contains("export"), "the export has no statement of what it covers");
     }
     served.get("/audit/export?format=xml").await.problem(400, "malformed");
     served.get("/audit/export").await.problem(400, "malformed");
@@ -89,7 +89,7 @@ async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
     served.stop().await;
 }
 
-async fn numbers_are_those_of_the_library(place: &Place) {
+async fn metrics_are_those_of_the_library(place: &Place) {
     let (served, last) = some(place).await;
     let numbers = served.get(&format!("/metrics/bank/account?busiest=2&{}", after(&last))).await.json();
     assert_eq!((&numbers["topic"], &numbers["total"]), (&json!("bank/account"), &json!(13)));
@@ -121,7 +121,7 @@ async fn a_reader_reads_its_own_write_by_its_receipt(place: &Place) {
     served.stop().await;
 }
 
-async fn documents_come_one_by_one_and_in_pages(place: &Place) {
+async fn documents_are_read_by_key_and_in_pages(place: &Place) {
     let (served, last) = some(place).await;
     let wait = after(&last);
     let slashed = served.deposit("x/y z", 7).await;
@@ -142,7 +142,7 @@ async fn documents_come_one_by_one_and_in_pages(place: &Place) {
     served.stop().await;
 }
 
-async fn the_log_is_read_as_it_lies_there(place: &Place) {
+async fn stored_events_are_read_unchanged(place: &Place) {
     let (served, _) = some(place).await;
     let mut from = 1;
     let mut read = Vec::new();
@@ -167,8 +167,8 @@ async fn the_log_is_read_as_it_lies_there(place: &Place) {
     served.stop().await;
 }
 
-/// Missions D6, D16 and X10: whoever reads over HTTP reads as somebody.
-async fn reads_are_recorded_as_whom_they_are_of(place: &Place) {
+/// Missions D6, D16 and X10.
+async fn reads_are_recorded_with_their_actor(place: &Place) {
     let served = Served::alice(app().record_reads(), place).await;
     let receipt = served.deposit("a", 1).await;
     served.get(&format!("/views/balance/a?{}", after(&receipt))).await;
@@ -182,10 +182,10 @@ async fn reads_are_recorded_as_whom_they_are_of(place: &Place) {
     let annals = app().open(url).await.unwrap();
     let head = annals.store().head().await.unwrap();
     let page = annals.audit().topic("annals/read").after(head).page().await.unwrap();
-    let told: Vec<&str> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
+    let sentences: Vec<&str> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
     for what in ["a in balance", "the audit log", "the numbers of `bank`", "the log", "the log of account:a"] {
-        let found = told.iter().filter(|told| told.ends_with(&format!(" {what}"))).count();
-        assert_eq!(found, 1, "{what}: {told:#?}");
+        let found = sentences.iter().filter(|sentence| sentence.ends_with(&format!(" {what}"))).count();
+        assert_eq!(found, 1, "{what}: {sentences:#?}");
     }
     assert!(page.rows.iter().all(|row| row.actor.as_str() == "user:alice"));
     let paths: Vec<_> = page.rows.iter().filter_map(|row| row.origin.clone()?.path).collect();

@@ -7,7 +7,7 @@ use annals_test_postgres::Place;
 
 use crate::bank::app;
 
-/// Whether it ends, and well; none: it serves.
+/// Runs `serve`. Returns whether it succeeded, or none if it is still serving.
 async fn serve(place: &Place, more: &[&str]) -> Option<bool> {
     let begin = ["bank", "serve", "--store", place.url()];
     let serving = app().main_with(begin.into_iter().chain(more.iter().copied()));
@@ -15,9 +15,9 @@ async fn serve(place: &Place, more: &[&str]) -> Option<bool> {
     Some(format!("{ended:?}") == format!("{:?}", ExitCode::SUCCESS))
 }
 
-/// Missions A8 and A14: refused at start, before anything is opened.
+/// Missions A8 and A14: refused before the store is opened.
 #[tokio::test]
-async fn an_address_that_other_machines_reach_is_refused_without_keys() {
+async fn an_address_that_other_machines_can_reach_is_refused_without_keys() {
     let place = Place::sqlite();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -40,7 +40,11 @@ async fn an_address_that_other_machines_reach_is_refused_without_keys() {
         assert_eq!(serve(&place, refused).await, Some(false), "{refused:?}");
     }
     let store = place.url().strip_prefix("sqlite://").unwrap();
-    assert!(!std::path::Path::new(store).exists(), "a mistake makes no store");
-    assert_eq!(serve(&place, &["--listen", "127.0.0.1:0"]).await, None, "this machine alone");
-    assert_eq!(serve(&place, &["--listen", "0.0.0.0:0", "--secret-file", &secret]).await, None, "with keys");
+    assert!(!std::path::Path::new(store).exists(), "a store was created");
+    assert_eq!(serve(&place, &["--listen", "127.0.0.1:0"]).await, None, "a loopback address is refused");
+    assert_eq!(
+        serve(&place, &["--listen", "0.0.0.0:0", "--secret-file", &secret]).await,
+        None,
+        "another address is refused despite keys"
+    );
 }

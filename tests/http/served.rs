@@ -1,10 +1,10 @@
-//! An application served on a port of its own, and a client of it.
+//! [`Served`]: an application served on its own port, and its client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use annals::app::App;
-use annals::http::{Authentication, Door};
+use annals::http::{Authentication, RouterBuilder};
 use annals::prelude::*;
 use annals_test_postgres::Place;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -21,7 +21,7 @@ pub struct Served {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-/// An answer, read.
+/// A response, read to the end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -38,7 +38,7 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// It is this problem, as RFC 9457 has it; answers its detail.
+    /// Asserts that it is this problem (RFC 9457), and returns its detail.
     pub fn problem(&self, status: u16, kind: &str) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
@@ -51,26 +51,27 @@ impl Answer {
 }
 
 impl Served {
-    /// Whoever asks is user:alice, unless it is said.
+    /// Trusts callers. The default actor is user:alice.
     pub async fn alice(app: App, place: &Place) -> Self {
         let alice = "user:alice".parse().unwrap();
-        Self::with(app, place, |door| door.authentication(Authentication::trusting(Some(alice)))).await
+        Self::with(app, place, |builder| builder.authentication(Authentication::trusting(Some(alice)))).await
     }
 
-    pub async fn with(app: App, place: &Place, set_up: impl FnOnce(Door) -> Door) -> Self {
+    pub async fn with(app: App, place: &Place, configure: impl FnOnce(RouterBuilder) -> RouterBuilder) -> Self {
         let annals = app.open(place.url()).await.expect("a sound application");
-        Self::opened(annals, set_up).await
+        Self::opened(annals, configure).await
     }
 
-    pub async fn opened(annals: Annals, set_up: impl FnOnce(Door) -> Door) -> Self {
+    pub async fn opened(annals: Annals, configure: impl FnOnce(RouterBuilder) -> RouterBuilder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = set_up(annals::http::router(annals.clone())).into_router();
+        let router = configure(annals::http::router(annals.clone())).into_router();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(annals::http::serve(listener, router, async {
             let _ = stopped.await;
         }));
-        // It gives a connection up sooner than the server, which could else close it just when the next request is sent.
+        // The client closes idle connections before the server does: otherwise the server could close one just when the next
+        // request is sent.
         let client = Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().unwrap();
         Self { annals, address, client, stop, task }
     }
@@ -102,7 +103,7 @@ impl Served {
         answer.json()
     }
 
-    /// The server ends, and the application with it.
+    /// Stops the server and closes the application.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("no panic").expect("a listener");

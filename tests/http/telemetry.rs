@@ -1,4 +1,4 @@
-//! What is told to a collector of OpenTelemetry: a real one, of this test's own, hears it from a real process.
+//! OpenTelemetry: a process exports spans to the test's own collector.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,39 +18,39 @@ use crate::bank::{self, app};
 use crate::process::Process;
 use crate::served::answer;
 
-annals_test_postgres::both_stores! { a_request_is_told_of_down_to_the_store_as_part_of_the_trace_that_it_names }
+annals_test_postgres::both_stores! { a_request_is_traced_down_to_the_store_in_the_trace_that_it_names }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// Takes in what is sent to it.
+/// A collector that keeps what it receives.
 struct Collector {
     url: String,
-    heard: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    received: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
 }
 
 impl Collector {
     async fn start() -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let hear = {
-            let heard = heard.clone();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let receive = {
+            let received = received.clone();
             async move |headers: HeaderMap, body: Bytes| {
                 assert_eq!(headers["content-type"], "application/x-protobuf");
-                heard.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
+                received.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
                 StatusCode::OK
             }
         };
-        let router = axum::Router::new().route("/v1/traces", post(hear));
+        let router = axum::Router::new().route("/v1/traces", post(receive));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(annals::http::serve(listener, router, std::future::pending()));
-        Self { url, heard }
+        Self { url, received }
     }
 
-    /// All spans, and what they say of whom they are of.
+    /// All spans, and the attributes of their resources.
     fn spans(&self) -> (Vec<Span>, Vec<KeyValue>) {
-        let heard = self.heard.lock().unwrap();
-        let resources = heard.iter().flat_map(|request| &request.resource_spans);
+        let received = self.received.lock().unwrap();
+        let resources = received.iter().flat_map(|request| &request.resource_spans);
         let mut of = Vec::new();
         let mut spans = Vec::new();
         for resource in resources {
@@ -73,7 +73,7 @@ fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
     }
 }
 
-/// A request under a trace, and one of nobody's.
+/// Sends one request with a trace and one without.
 async fn ask(process: &Process) {
     let client = reqwest::Client::new();
     for (account, trace) in [("a", Some(format!("00-{TRACE}-{PARENT}-01"))), ("b", None)] {
@@ -84,8 +84,8 @@ async fn ask(process: &Process) {
     }
 }
 
-/// P24, issue 6: request, command, append, projection; what is sent last is sent before it ends.
-async fn a_request_is_told_of_down_to_the_store_as_part_of_the_trace_that_it_names(place: &Place) {
+/// Mission P24: request, command, append and projection. The last spans are exported before the process ends.
+async fn a_request_is_traced_down_to_the_store_in_the_trace_that_it_names(place: &Place) {
     let collector = Collector::start().await;
     let process = Process::serve(place, &[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
     ask(&process).await;
@@ -120,11 +120,11 @@ async fn a_request_is_told_of_down_to_the_store_as_part_of_the_trace_that_it_nam
     assert_eq!(hex(&named.parent_span_id), PARENT);
     let other = requests.iter().find(|span| hex(&span.trace_id) != TRACE).expect("a trace of its own");
     assert!(other.parent_span_id.is_empty(), "{other:?}");
-    let nowhere = called("GET none").next().expect("what is not there is told of");
+    let nowhere = called("GET none").next().expect("an unknown path has a span");
     assert_ne!(
         nowhere.status.as_ref().map(|status| status.code()),
         Some(Code::Error),
-        "not a fault of this program's"
+        "a 404 is recorded as an error of the server"
     );
     let projected = |name: &str| {
         let of = |span: &&Span| text(&span.attributes, "projection") == Some(name);
@@ -137,9 +137,9 @@ async fn a_request_is_told_of_down_to_the_store_as_part_of_the_trace_that_it_nam
     annals.close().await;
 }
 
-/// Several commands that are appended together: their one append follows from each, and is part of none.
+/// The append of several commands links to each of them and is a child of none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_several_commands_are_appended_by_follows_from_each_of_them() {
+async fn an_append_of_several_commands_links_to_each_of_them() {
     let place = Place::sqlite();
     let collector = Collector::start().await;
     let process = Process::serve(&place, &["--otlp-endpoint", &collector.url], &[]);
@@ -166,16 +166,16 @@ async fn what_several_commands_are_appended_by_follows_from_each_of_them() {
             several += 1;
         }
     }
-    assert!(several > 0, "none was appended with another");
-    assert_eq!(appended, 480, "each command is in one append");
+    assert!(several > 0, "no two commands were appended together");
+    assert_eq!(appended, 480, "a command is in no append, or in several");
 }
 
-/// Nothing is sent to who is not named, or where it is turned off; and what cannot be sent is said at start.
+/// Without an endpoint, or when disabled, nothing is exported. An unusable endpoint is an error at start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_sent_unless_it_is_asked_for() {
+async fn nothing_is_exported_unless_configured() {
     let collector = Collector::start().await;
     let traces = format!("{}/v1/traces", collector.url);
-    for (heard, environment) in [
+    for (received, environment) in [
         (false, &[][..]),
         (false, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), ("OTEL_SDK_DISABLED", "true")]),
         (false, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), ("OTEL_TRACES_EXPORTER", "none")]),
@@ -187,8 +187,8 @@ async fn nothing_is_sent_unless_it_is_asked_for() {
         ask(&process).await;
         assert!(process.stop().await.status.success());
         let (spans, of) = collector.spans();
-        assert_eq!(!spans.is_empty(), heard, "{environment:?}");
-        assert_eq!(text(&of, "service.name"), heard.then_some("another"));
+        assert_eq!(!spans.is_empty(), received, "{environment:?}");
+        assert_eq!(text(&of, "service.name"), received.then_some("another"));
     }
     for (refused, environment) in [
         (&["--otlp-endpoint", "https://collector.example:4318"][..], &[][..]),
@@ -203,15 +203,15 @@ async fn nothing_is_sent_unless_it_is_asked_for() {
     }
 }
 
-/// A collector that is not there, or that takes what is sent and never answers: nobody who asks is held up by it.
+/// The collector is not there, or accepts connections and never responds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_does_not_answer_holds_nobody_up() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    for address in [silent.local_addr().unwrap(), nobody] {
+async fn a_collector_that_does_not_respond_delays_no_request() {
+    let unresponsive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let absent = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for address in [unresponsive.local_addr().unwrap(), absent] {
         let place = Place::sqlite();
         let endpoint = format!("http://{address}");
-        // It is sent at once, and its queue is full soon.
+        // Exported at once, with a queue that is soon full.
         let quick =
             [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("OTEL_BSP_MAX_QUEUE_SIZE", "8"), ("ANNALS_LOG_FORMAT", "json")];
         let process = Process::serve(&place, &["--otlp-endpoint", &endpoint], &quick);
@@ -225,6 +225,6 @@ async fn a_collector_that_does_not_answer_holds_nobody_up() {
         assert!(ended.status.success(), "{ended:?}");
         assert!(ended.took < Duration::from_secs(30), "{ended:?}");
         assert_eq!(ended.out.len(), 1, "{ended:?}");
-        assert!(!ended.err.is_empty(), "that it cannot be sent is logged");
+        assert!(!ended.err.is_empty(), "the failed export is not logged");
     }
 }

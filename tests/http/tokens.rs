@@ -1,4 +1,4 @@
-//! Who is asking: bearer tokens.
+//! Bearer tokens.
 
 use annals::app::App;
 use annals::events::Ref;
@@ -13,8 +13,8 @@ use crate::bank::{self, app};
 use crate::served::{Answer, Served, answer};
 
 annals_test_postgres::both_stores! {
-    the_verified_subject_is_the_actor_whatever_else_is_said,
-    nothing_is_open_without_a_token_but_health,
+    the_verified_subject_is_the_actor_whatever_the_request_claims,
+    every_route_but_the_health_checks_needs_a_token,
 }
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
@@ -59,7 +59,7 @@ fn claims() -> Value {
     json!({ "sub": "alice", "aud": "bank", "iss": "https://id.example", "exp": now() + 600 })
 }
 
-/// The claims, with these changed; null takes one away.
+/// The claims with these changes. Null removes a claim.
 pub fn but(change: &Value) -> Value {
     let mut claims = claims();
     for (name, value) in change.as_object().unwrap() {
@@ -76,13 +76,13 @@ pub fn token(algorithm: Algorithm, id: Option<&str>, claims: &Value, key: &Encod
     encode(&header, claims, key).unwrap()
 }
 
-/// A token put together by hand.
+/// A token with any header and signature.
 fn forged(header: &Value, claims: &Value, signature: &str) -> String {
     let part = |value: &Value| base64(value.to_string().as_bytes());
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-/// Base64 for addresses, without padding.
+/// URL-safe Base64 without padding.
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let letter = |bits: u32| char::from(LETTERS[(bits & 63) as usize]);
@@ -98,15 +98,15 @@ fn authentication() -> Authentication {
 }
 
 async fn served(app: App, place: &Place) -> Served {
-    Served::with(app, place, |door| door.authentication(authentication())).await
+    Served::with(app, place, |builder| builder.authentication(authentication())).await
 }
 
 async fn with(served: &Served, token: &str) -> Answer {
     answer(served.request(Method::GET, "/audit").bearer_auth(token)).await
 }
 
-/// Missions D4 and A8: a spoofed name is recorded as the verified principal.
-async fn the_verified_subject_is_the_actor_whatever_else_is_said(place: &Place) {
+/// Missions D4 and A8.
+async fn the_verified_subject_is_the_actor_whatever_the_request_claims(place: &Place) {
     let served = served(app().record_reads(), place).await;
     for (algorithm, id, key) in
         [(Algorithm::RS256, "rsa", rsa()), (Algorithm::ES256, "ec", ec()), (Algorithm::EdDSA, "ed", ed())]
@@ -132,12 +132,12 @@ async fn the_verified_subject_is_the_actor_whatever_else_is_said(place: &Place) 
         &ec(),
     ));
     assert!(answer(request.json(&claimed)).await.problem(400, "malformed").contains("actor"));
-    // A subject is never a whole reference.
+    // A subject is never read as a whole reference.
     let service = token(Algorithm::ES256, None, &but(&json!({ "sub": "service:root" })), &ec());
     assert_eq!(with(&served, &service).await.status, 200);
     let cookie = format!("theme=dark; annals_token={}", token(Algorithm::EdDSA, None, &claims(), &ed()));
     assert_eq!(answer(served.request(Method::GET, "/audit").header("Cookie", &cookie)).await.status, 200);
-    // Another site's page would write with the cookie.
+    // Another site's page cannot write with the cookie.
     let forgery = served.request(Method::POST, "/commands/deposit").header("Cookie", &cookie);
     let forgery = forgery.header("Origin", "https://evil.example").json(&json!({ "account": "a", "cents": 1 }));
     answer(forgery).await.problem(403, "denied");
@@ -154,8 +154,8 @@ async fn the_verified_subject_is_the_actor_whatever_else_is_said(place: &Place) 
     annals.close().await;
 }
 
-/// Mission A8: 401, of the audit API too.
-async fn nothing_is_open_without_a_token_but_health(place: &Place) {
+/// Mission A8.
+async fn every_route_but_the_health_checks_needs_a_token(place: &Place) {
     let served = served(app(), place).await;
     let paths = [
         "/audit",
@@ -195,7 +195,7 @@ async fn nothing_is_open_without_a_token_but_health(place: &Place) {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_right_is_refused_and_said_why() {
+async fn an_invalid_token_is_refused_with_a_reason() {
     let place = Place::sqlite();
     let served = served(app(), &place).await;
     let es = |change: Value| token(Algorithm::ES256, Some("ec"), &but(&change), &ec());
@@ -204,13 +204,13 @@ async fn a_token_that_is_not_right_is_refused_and_said_why() {
     let (body, signature) = good.rsplit_once('.').unwrap();
     let none = json!({ "alg": "none", "typ": "JWT" });
     let rs_header = json!({ "alg": "RS256", "kid": "ec" });
-    // What was the public key is taken for a secret, where the token picks the algorithm.
+    // Key confusion: the public key as an HMAC secret, chosen by the token's header.
     let confused = EncodingKey::from_secret(include_bytes!("keys/ec.pem"));
     let cases = [
         ("expired", es(json!({ "exp": now() - 3600 })), "expired"),
         ("not yet", es(json!({ "nbf": now() + 3600 })), "not yet valid"),
         ("no expiry", es(json!({ "exp": null })), "lacks"),
-        ("no subject", es(json!({ "sub": null })), "cannot be read"),
+        ("no subject", es(json!({ "sub": null })), "malformed"),
         ("empty subject", es(json!({ "sub": "" })), "subject"),
         ("a subject with NUL", es(json!({ "sub": "a\u{0}b" })), "subject"),
         ("no audience", es(json!({ "aud": null })), "lacks"),
@@ -218,24 +218,24 @@ async fn a_token_that_is_not_right_is_refused_and_said_why() {
         ("another issuer", es(json!({ "iss": "https://evil.example" })), "another issuer"),
         ("no issuer", es(json!({ "iss": null })), "lacks"),
         ("another key", token(Algorithm::RS256, Some("rsa"), &claims(), &other_rsa()), "signature"),
-        ("another's id", token(Algorithm::RS256, Some("ec"), &claims(), &rsa()), "none of those"),
-        ("unknown id", token(Algorithm::RS256, Some("x"), &claims(), &rsa()), "none of those"),
-        ("another algorithm", token(Algorithm::RS512, Some("rsa"), &claims(), &rsa()), "none of those"),
-        ("key confusion", token(Algorithm::HS256, Some("ec"), &claims(), &confused), "none of those"),
+        ("another's id", token(Algorithm::RS256, Some("ec"), &claims(), &rsa()), "no configured key"),
+        ("unknown id", token(Algorithm::RS256, Some("x"), &claims(), &rsa()), "no configured key"),
+        ("another algorithm", token(Algorithm::RS512, Some("rsa"), &claims(), &rsa()), "no configured key"),
+        ("key confusion", token(Algorithm::HS256, Some("ec"), &claims(), &confused), "no configured key"),
         ("none", forged(&none, &claims(), ""), "algorithm"),
         ("None", forged(&json!({ "alg": "None" }), &claims(), ""), "algorithm"),
         ("none, with a signature", forged(&none, &claims(), signature), "algorithm"),
         ("no signature", format!("{body}."), "signature"),
-        ("another header", forged(&rs_header, &claims(), signature), "none of those"),
+        ("another header", forged(&rs_header, &claims(), signature), "no configured key"),
         ("critical", forged(&json!({ "alg": "ES256", "crit": ["x"], "x": 1 }), &claims(), signature), "crit"),
         (
             "changed",
             forged(&json!({ "alg": "ES256", "kid": "ec" }), &but(&json!({ "sub": "root" })), signature),
             "signature",
         ),
-        ("cut off", body.to_owned(), "cannot be read"),
+        ("cut off", body.to_owned(), "malformed"),
         ("nothing", String::new(), ""),
-        ("no token", "abc".to_owned(), "cannot be read"),
+        ("no token", "abc".to_owned(), "malformed"),
         ("too long", format!("{body}.{}", "A".repeat(10_000)), "too long"),
     ];
     for (name, token, why) in cases {
@@ -250,11 +250,11 @@ async fn a_token_that_is_not_right_is_refused_and_said_why() {
 }
 
 #[tokio::test]
-async fn a_secret_verifies_what_is_signed_with_it_alone() {
+async fn a_secret_verifies_only_tokens_signed_with_it() {
     let place = Place::sqlite();
     let keys = Keys::from_secret(SECRET).unwrap();
     let served =
-        Served::with(app(), &place, |door| door.authentication(Authentication::bearer(keys, "bank"))).await;
+        Served::with(app(), &place, |builder| builder.authentication(Authentication::bearer(keys, "bank"))).await;
     let sign = |algorithm, secret: &[u8]| token(algorithm, None, &claims(), &EncodingKey::from_secret(secret));
     assert_eq!(with(&served, &sign(Algorithm::HS256, SECRET)).await.status, 200);
     for bad in [sign(Algorithm::HS256, &SECRET[1..]), sign(Algorithm::HS384, SECRET), sign(Algorithm::HS256, b"")] {
@@ -264,11 +264,11 @@ async fn a_secret_verifies_what_is_signed_with_it_alone() {
 }
 
 #[test]
-fn keys_that_would_verify_nothing_or_anything_are_refused() {
+fn unusable_and_unsafe_keys_are_refused() {
     assert!(matches!(Keys::from_secret(b"short"), Err(KeyError::ShortSecret(5))));
     assert!(matches!(Keys::from_jwks("{}"), Err(KeyError::Jwks(_))));
     assert!(matches!(Keys::from_jwks(r#"{"keys":[]}"#), Err(KeyError::None { skipped: 0 })));
-    // A secret in what is published would let anybody sign.
+    // A secret in a public key set would let anybody sign.
     let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}"#;
     assert!(matches!(Keys::from_jwks(secret), Err(KeyError::None { skipped: 1 })));
     let mut encrypts = jwk(&rsa(), Algorithm::RS256, "rsa");
@@ -279,9 +279,9 @@ fn keys_that_would_verify_nothing_or_anything_are_refused() {
 }
 
 #[tokio::test]
-async fn a_door_that_was_not_set_up_lets_nobody_in() {
+async fn a_router_without_authentication_refuses_every_request() {
     let place = Place::sqlite();
-    let served = Served::with(app(), &place, |door| door).await;
+    let served = Served::with(app(), &place, |builder| builder).await;
     served.get("/audit").await.problem(401, "unauthenticated");
     assert_eq!(served.get("/healthz").await.status, 200);
     served.stop().await;

@@ -1,5 +1,5 @@
-//! One test for all: whatever the protocol, the same rows with the same cursors in the same order; each goes on where any
-//! of them broke off; nothing twice and nothing missed, while others write and the server is stopped and started.
+//! One test for all protocols: the same rows with the same cursors in the same order. Each protocol resumes where another was
+//! interrupted, and no row is lost or repeated, during writes and restarts of the server.
 
 use annals_test_postgres::{Place, both_stores};
 use serde_json::{Value, json};
@@ -18,13 +18,13 @@ pub enum By {
     Rpc,
 }
 
-/// One row as a client saw it: where to go on behind it, and all that it says.
+/// A row as a client received it: the cursor after it, and its content.
 pub type Seen = (String, Value);
 
 impl By {
     pub const ALL: [Self; 3] = [Self::Pages, Self::Events, Self::Rpc];
 
-    /// Up to `most` rows behind a cursor, as long as the connection lasts.
+    /// Reads up to `most` rows after a cursor; fewer if the connection ends.
     pub async fn read(
         self,
         server: std::net::SocketAddr,
@@ -46,7 +46,7 @@ pub fn address(server: std::net::SocketAddr, path: &str, words: &[(&str, &str)])
     url.to_string()
 }
 
-/// Asks again and again, one row at a time, since a page has one cursor.
+/// Reads pages of one row each, since a page has one cursor.
 async fn pages(
     server: std::net::SocketAddr,
     words: &[(&str, &str)],
@@ -67,7 +67,7 @@ async fn pages(
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         let Ok(page) = in_time(answer.json::<Value>()).await else { break };
         match (page["rows"].get(0), page["next"].as_str()) {
-            // The last row that there is has no cursor yet: it is asked for again when there are more.
+            // The last row has no cursor yet: it is read again when there are more.
             (Some(row), Some(next)) => {
                 seen.push((next.to_owned(), row.clone()));
                 cursor = Some(next.to_owned());
@@ -93,7 +93,7 @@ async fn events(
                 assert_eq!((event.name.as_str(), &event.json()["reason"]), ("end", &json!("shutdown")));
                 break;
             }
-            None => panic!("it ended without an end"),
+            None => panic!("the stream ended without an end event"),
         }
     }
     seen
@@ -109,7 +109,7 @@ async fn rpc(server: std::net::SocketAddr, words: &[(&str, &str)], after: Option
     let subscription = client.call("subscribe_audit", asked.into()).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < most {
-        let mut notification = client.notification().await.expect("an end");
+        let mut notification = client.notification().await.expect("the subscription has an end");
         assert_eq!(
             (&notification["method"], &notification["params"]["subscription"]),
             (&json!("audit"), &subscription)
@@ -124,9 +124,9 @@ async fn rpc(server: std::net::SocketAddr, words: &[(&str, &str)], after: Option
     seen
 }
 
-/// A reader that failed: a connection that was refused or cut while the server stops is no answer. What a reader asserts
-/// of an answer counts.
-pub fn broken_off(error: tokio::task::JoinError) {
+/// Ignores a reader that failed because its connection was refused or lost while the server stops. Failed assertions are
+/// passed on.
+pub fn ignore_lost_connection(error: tokio::task::JoinError) {
     let panic = error.into_panic();
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     if text.is_none_or(|text| text.starts_with("assertion")) {
@@ -134,18 +134,18 @@ pub fn broken_off(error: tokio::task::JoinError) {
     }
 }
 
-/// D8, D9, P16: every client breaks off now and then, and the server too.
-async fn all_clients_see_the_same_rows_once_while_others_write_and_the_server_restarts(place: &Place) {
+/// Missions D8, D9 and P16: the clients disconnect now and then, and so does the server.
+async fn all_protocols_send_the_same_rows_once_during_writes_and_restarts(place: &Place) {
     const EVENTS: usize = 240;
     let mut server = Server::start(place.url()).await;
     let at = server.address;
     for n in 0..40 {
         server.pay(["ann", "bob", "cat"][n % 3], &(n % 5).to_string(), 1 + n as i64).await;
     }
-    let questions: [&[(&str, &str)]; 3] =
+    let queries: [&[(&str, &str)]; 3] =
         [&[], &[("actor", "user:ann"), ("actor", "user:cat")], &[("target", "account:3"), ("text", "PAID")]];
     let mut readers = Vec::new();
-    for (number, words) in questions.into_iter().enumerate() {
+    for (number, words) in queries.into_iter().enumerate() {
         for (turn, by) in By::ALL.into_iter().enumerate() {
             readers.push((
                 words,
@@ -161,12 +161,12 @@ async fn all_clients_see_the_same_rows_once_while_others_write_and_the_server_re
                             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                             continue;
                         }
-                        // Another protocol goes on where one broke off.
+                        // Another protocol resumes where one was interrupted.
                         let by = if seen.len() % 3 == 2 { By::ALL[(turn + 1) % 3] } else { by };
                         let read = tokio::spawn(async move { by.read(at, words, last.as_deref(), most).await });
                         match read.await {
                             Ok(rows) => seen.extend(rows),
-                            Err(error) => broken_off(error),
+                            Err(error) => ignore_lost_connection(error),
                         }
                     }
                     seen
@@ -181,17 +181,16 @@ async fn all_clients_see_the_same_rows_once_while_others_write_and_the_server_re
         }
         server.pay(["ann", "bob", "cat"][n % 3], &(n % 5).to_string(), 1 + n as i64).await;
     }
-    // One more, for those who read pages: a row has its cursor when there is another behind it.
+    // One more row for the page readers: a row has a cursor only if there is another after it.
     for name in ["ann", "cat"] {
         server.pay(name, "3", 1).await;
     }
-    for (question, readers) in readers.chunks_mut(3).enumerate() {
+    for (query, readers) in readers.chunks_mut(3).enumerate() {
         let mut first: Option<Vec<Seen>> = None;
         for (words, by, reader) in readers {
             let seen = in_time(reader).await.unwrap();
             let positions: Vec<u64> = seen.iter().map(|(_, row)| row["position"].as_u64().unwrap()).collect();
-            let mut expected: Vec<u64> =
-                (0..EVENTS).filter(|n| wants(question, *n)).map(|n| n as u64 + 1).collect();
+            let mut expected: Vec<u64> = (0..EVENTS).filter(|n| wants(query, *n)).map(|n| n as u64 + 1).collect();
             expected.truncate(seen.len());
             assert_eq!(positions, expected, "{words:?} {by:?}");
             match &first {
@@ -203,13 +202,13 @@ async fn all_clients_see_the_same_rows_once_while_others_write_and_the_server_re
     server.stop().await;
 }
 
-/// Whether the `n`th event is part of the answer.
-fn wants(question: usize, n: usize) -> bool {
-    match question {
+/// Whether the `n`th event matches the query.
+fn wants(query: usize, n: usize) -> bool {
+    match query {
         0 => true,
         1 => n % 3 != 1,
         _ => n % 5 == 3,
     }
 }
 
-both_stores! { all_clients_see_the_same_rows_once_while_others_write_and_the_server_restarts }
+both_stores! { all_protocols_send_the_same_rows_once_during_writes_and_restarts }

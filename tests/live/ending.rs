@@ -1,4 +1,4 @@
-//! What a connection leaves behind: nothing.
+//! A connection leaves no task behind.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::in_time;
 use crate::rpc::Rpc;
 use crate::server::Server;
 
-both_stores! { the_tasks_of_a_connection_end_with_what_they_were_for }
+both_stores! { the_tasks_of_a_connection_end_with_its_subscriptions_and_with_it }
 
-/// The tasks of this runtime, in which the server runs too.
+/// The number of tasks in this runtime, which the server runs in, too.
 fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until there are so many tasks as there were.
+/// Waits until there are no more tasks than before.
 async fn back_to(before: usize, what: &str) {
     let mut now = tasks();
     for _ in 0..1_000 {
@@ -30,20 +30,20 @@ async fn back_to(before: usize, what: &str) {
     panic!("{what}: {now} tasks, {before} before");
 }
 
-/// P5: a real client follows and cancels; the task of the server that served it ends, however the client goes.
-async fn the_tasks_of_a_connection_end_with_what_they_were_for(place: &Place) {
+/// Mission P5: the server's tasks end, however the client leaves.
+async fn the_tasks_of_a_connection_end_with_its_subscriptions_and_with_it(place: &Place) {
     let server = Server::start(place.url()).await;
     server.pay("ann", "1", 1).await;
-    // What is made once for all is there after the first.
+    // The first connection starts the shared tasks.
     drop(Rpc::open(server.address).await);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let nobody = tasks();
-    for how in ["unsubscribes", "says goodbye", "is gone"] {
+    let idle = tasks();
+    for how in ["unsubscribes", "closes", "disconnects"] {
         let mut rpc = Rpc::open(server.address).await;
         let page = rpc.call("audit", json!({"limit": 1})).await.unwrap();
         assert_eq!(page["rows"].as_array().unwrap().len(), 1);
         let connected = tasks();
-        assert!(connected > nobody, "a connection has a task");
+        assert!(connected > idle, "the connection has no task");
         let mut subscriptions = Vec::new();
         for (method, params) in [
             ("subscribe_audit", json!({})),
@@ -53,9 +53,9 @@ async fn the_tasks_of_a_connection_end_with_what_they_were_for(place: &Place) {
             subscriptions.push(rpc.call(method, params).await.unwrap());
         }
         for _ in 0..3 {
-            in_time(rpc.notification()).await.expect("it is followed");
+            in_time(rpc.notification()).await.expect("a notification");
         }
-        assert!(tasks() >= connected + subscriptions.len(), "each subscription has a task");
+        assert!(tasks() >= connected + subscriptions.len(), "a subscription has no task");
         match how {
             "unsubscribes" => {
                 for subscription in subscriptions {
@@ -64,11 +64,11 @@ async fn the_tasks_of_a_connection_end_with_what_they_were_for(place: &Place) {
                 }
                 back_to(connected, how).await;
             }
-            "says goodbye" => rpc.send_frame(Message::Close(None)).await,
+            "closes" => rpc.send_frame(Message::Close(None)).await,
             _ => {}
         }
         drop(rpc);
-        back_to(nobody, how).await;
+        back_to(idle, how).await;
     }
     server.stop().await;
 }

@@ -1,20 +1,22 @@
-//! What stays open: HTTP, Server-Sent Events and JSON-RPC over WebSocket, driven over real sockets by clients that know
-//! nothing of this crate.
+//! Live streams: HTTP, Server-Sent Events and JSON-RPC over WebSocket, over real sockets, by clients that share no code with
+//! this crate.
 //!
 //! ## Layout
-//! - `server`: an application served on a port, stopped, and served again
-//! - `sse`, `rpc`: clients of either protocol
-//! - `conformance`: one test that drives all of them alike
+//! - `bank`, `older`: the application, and restoring an older backup, shared with the behaviour tests
+//! - `server`: an application that is served, stopped and served again
+//! - `sse`: a client of Server-Sent Events
+//! - `rpc`: a client of JSON-RPC over WebSocket
+//! - `conformance`: one test that drives all protocols alike
 //! - `resuming`: cursors, and how streams begin and end
-//! - `metrics`: the accumulated value first, then each change
-//! - `protocol`: JSON-RPC as its specification says; frames out of protocol
-//! - `ending`: what a connection leaves behind
-//! - `asking`: who may ask, and what is recorded of it
-//! - `restored`: the log is put back to an older state
-//! - `processes`: one process writes, another is followed
-//! - `python`: the same from Python
+//! - `metrics`: the current value first, then each change
+//! - `protocol`: JSON-RPC as specified, and protocol errors
+//! - `ending`: no task is left behind
+//! - `access`: authentication, authorisation, rates, languages and token expiry of streams
+//! - `restored`: the log is restored to an older state
+//! - `processes`: one process writes, another serves the streams
+//! - `python`: a client in Python
 
-mod asking;
+mod access;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
@@ -34,10 +36,10 @@ mod sse;
 
 use std::time::Duration;
 
-/// No wait is longer: then something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait. After that, something hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What comes in time.
-async fn in_time<F: Future>(what: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
+/// Waits for a future, at most [`TIMEOUT`].
+async fn in_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(TIMEOUT, future).await.expect("it takes longer than the time-out")
 }

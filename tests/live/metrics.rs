@@ -1,4 +1,4 @@
-//! The accumulated value first on every open, then each change.
+//! Each stream starts with the current value of the metric, then sends its changes.
 
 use annals_test_postgres::{Place, both_stores};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::rpc::Rpc;
 use crate::server::Server;
 use crate::sse::Sse;
 
-/// The metric of an event, or of a notification.
+/// The total and the id of the next event.
 async fn from_sse(stream: &mut Sse) -> (u64, String) {
     let event = stream.next().await.unwrap();
     assert_eq!(event.name, "metric");
@@ -16,15 +16,15 @@ async fn from_sse(stream: &mut Sse) -> (u64, String) {
 }
 
 async fn from_rpc(rpc: &mut Rpc) -> u64 {
-    let mut told = rpc.notification().await.unwrap();
-    assert_eq!(told["method"], "metric");
-    let result: Value = told["params"]["result"].take();
+    let mut message = rpc.notification().await.unwrap();
+    assert_eq!(message["method"], "metric");
+    let result: Value = message["params"]["result"].take();
     assert!(result["cursor"].is_string() || result["metric"]["total"] == 0, "{result}");
     result["metric"]["total"].as_u64().unwrap()
 }
 
-/// P4, P6: kill and reopen, and the first thing is the whole count: nothing twice.
-async fn the_whole_count_comes_first_on_every_open_then_each_change(place: &Place) {
+/// Missions P4 and P6: after a reconnect, the first value is the whole count.
+async fn each_stream_starts_with_the_whole_count_then_sends_changes(place: &Place) {
     let mut server = Server::start(place.url()).await;
     let url = server.url("/live/metrics/bank/account");
     let mut stream = Sse::open(&url, None).await;
@@ -33,7 +33,7 @@ async fn the_whole_count_comes_first_on_every_open_then_each_change(place: &Plac
         server.pay("ann", "1", n).await;
         while from_sse(&mut stream).await.0 < n as u64 {}
     }
-    // Another one of the same metric, and one of all there is, beside it.
+    // A second stream of the same metric, and one of all events.
     let mut second = Sse::open(&url, None).await;
     let mut all = Sse::open(&server.url("/live/metrics"), None).await;
     let (total, id) = from_sse(&mut second).await;
@@ -58,15 +58,15 @@ async fn the_whole_count_comes_first_on_every_open_then_each_change(place: &Plac
     assert_eq!(last.unwrap()["reason"], "shutdown");
     server = Server::start_at(place.url(), app(), &at).await;
     server.pay("bob", "2", 5).await;
-    // It is the whole count, wherever it was broken off.
+    // The whole count, wherever the stream was interrupted.
     server.annals.metric("bank").after(server.annals.store().head().await.unwrap()).await.unwrap();
     let mut again = Sse::open(&url, Some(&id)).await;
     assert_eq!(from_sse(&mut again).await.0, 5);
     server.stop().await;
 }
 
-/// P4: who is slow gets the latest, not each one in between; what nobody follows any more nobody watches.
-async fn a_metric_is_watched_once_for_all_who_follow_it(place: &Place) {
+/// Mission P4: a slow client skips to the latest value.
+async fn the_streams_of_a_metric_share_one_watcher(place: &Place) {
     let server = Server::start(place.url()).await;
     let mut streams = Vec::new();
     for _ in 0..20 {
@@ -81,7 +81,7 @@ async fn a_metric_is_watched_once_for_all_who_follow_it(place: &Place) {
         let mut last = 0;
         while last < 49 {
             let (total, _) = from_sse(stream).await;
-            assert!(total >= last, "it went back from {last} to {total}");
+            assert!(total >= last, "the total decreased from {last} to {total}");
             last = total;
         }
         assert_eq!(last, 49, "the window begins at the second event");
@@ -90,6 +90,6 @@ async fn a_metric_is_watched_once_for_all_who_follow_it(place: &Place) {
 }
 
 both_stores! {
-    the_whole_count_comes_first_on_every_open_then_each_change,
-    a_metric_is_watched_once_for_all_who_follow_it,
+    each_stream_starts_with_the_whole_count_then_sends_changes,
+    the_streams_of_a_metric_share_one_watcher,
 }

@@ -1,4 +1,4 @@
-//! One process writes, another is followed: what one appends comes to who follows another, also over a kill.
+//! One process writes, another serves the streams, and is killed and restarted.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -7,17 +7,17 @@ use annals::http::Authentication;
 use annals_test_postgres::{Place, both_stores};
 
 use crate::bank::app;
-use crate::conformance::{By, Seen, broken_off};
+use crate::conformance::{By, Seen, ignore_lost_connection};
 use crate::in_time;
 use crate::server::Server;
 
-/// Not a test of its own: the process that is followed.
+/// The serving process, not a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(store) = std::env::var("LIVE_STORE") else { return };
     std::thread::spawn(|| {
         let _ = std::io::stdin().lines().count();
-        // Whoever started this is gone.
+        // The parent process has ended.
         std::process::exit(0);
     });
     let annals = app().open(&store).await.unwrap();
@@ -32,7 +32,7 @@ async fn child() {
 struct Process(Child);
 
 impl Process {
-    /// Serves the store on this address; answers where.
+    /// Starts a process that serves the store on this address. Returns its actual address.
     fn start(store: &str, address: &str) -> (Self, std::net::SocketAddr) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "processes::child", "--nocapture"])
@@ -43,8 +43,8 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        // The test harness writes words of its own, without the mark.
-        let address = lines.find_map(|line| Some(line.split_once("> ")?.1.to_owned())).expect("it serves");
+        // Lines of the test harness have no `> `.
+        let address = lines.find_map(|line| Some(line.split_once("> ")?.1.to_owned())).expect("the process serves");
         (Self(child), address.parse().unwrap())
     }
 }
@@ -56,9 +56,8 @@ impl Drop for Process {
     }
 }
 
-/// A15, D8: the process that is followed is killed and started again while the other writes; nothing is missed or comes
-/// twice, whatever the protocol.
-async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(place: &Place) {
+/// Missions A15 and D8: with any protocol, no row is lost or repeated.
+async fn a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed(place: &Place) {
     const EVENTS: usize = 150;
     let writer = Server::start(place.url()).await;
     let url = place.url().to_owned();
@@ -72,7 +71,7 @@ async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(p
                 match tokio::spawn(async move { by.read(at, &[], last.as_deref(), most).await }).await {
                     Ok(rows) => seen.extend(rows),
                     Err(error) => {
-                        broken_off(error);
+                        ignore_lost_connection(error);
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
                 }
@@ -80,7 +79,7 @@ async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(p
             seen
         })
     });
-    // One more, for those who read pages: a row has its cursor when there is another behind it.
+    // One more row for the page readers: a row has a cursor only if there is another after it.
     for n in 0..=EVENTS {
         if n == 70 {
             drop(process);
@@ -102,4 +101,4 @@ async fn what_one_process_writes_comes_to_who_follows_another_also_over_a_kill(p
     writer.stop().await;
 }
 
-both_stores! { what_one_process_writes_comes_to_who_follows_another_also_over_a_kill }
+both_stores! { a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed }

@@ -1,4 +1,4 @@
-//! JSON-RPC as its specification says; frames out of protocol.
+//! JSON-RPC as specified, and WebSocket protocol errors.
 
 use annals_test_postgres::Place;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use crate::bank::log;
 use crate::rpc::Rpc;
 use crate::server::Server;
 
-/// P5: questions and commands, and each error with its code and what HTTP would have said.
+/// Mission P5: each error has its code, and the problem that HTTP returns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_and_questions_are_answered_as_over_http() {
+async fn commands_and_queries_return_the_same_as_over_http() {
     let place = Place::sqlite();
     let server = Server::start(place.url()).await;
     let mut rpc = Rpc::open(server.address).await;
@@ -25,7 +25,7 @@ async fn commands_and_questions_are_answered_as_over_http() {
     let row = &page["rows"][0];
     assert_eq!((page["rows"].as_array().unwrap().len(), &row["event_type"]), (1, &json!("account.opened")));
     let origin = json!({"host": "127.0.0.1", "method": "GET", "path": "/live", "format": "json-rpc"});
-    assert_eq!((&row["actor"], &row["origin"]), (&json!("user:reader"), &origin), "D1");
+    assert_eq!((&row["actor"], &row["origin"]), (&json!("user:reader"), &origin));
     server.annals.metric("").after(head).await.unwrap();
     assert_eq!(rpc.call("metric", json!({"topic": "bank"})).await.unwrap()["total"], 1);
     for (method, params, code, status) in [
@@ -52,10 +52,9 @@ async fn commands_and_questions_are_answered_as_over_http() {
     server.stop().await;
 }
 
-/// P5: a batch is answered as one, without its notifications; one of notifications alone not at all. What a notification
-/// asks for is done.
+/// Mission P5: the response to a batch leaves out notifications. A batch of notifications gets no response, but is executed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_and_notifications_are_as_the_specification_says() {
+async fn batches_and_notifications_follow_the_specification() {
     let place = Place::sqlite();
     let server = Server::start(place.url()).await;
     let mut rpc = Rpc::open(server.address).await;
@@ -72,13 +71,13 @@ async fn batches_and_notifications_are_as_the_specification_says() {
             .to_string(),
     )
     .await;
-    let answers = rpc.receive().await.unwrap();
-    let shown: Vec<(String, Value)> = answers
+    let responses = rpc.receive().await.unwrap();
+    let shown: Vec<(String, Value)> = responses
         .as_array()
         .unwrap()
         .iter()
-        .map(|answer| {
-            (answer["id"].to_string(), answer.get("error").map_or(Value::Null, |error| error["code"].clone()))
+        .map(|response| {
+            (response["id"].to_string(), response.get("error").map_or(Value::Null, |error| error["code"].clone()))
         })
         .collect();
     let null = || "null".to_owned();
@@ -95,49 +94,53 @@ async fn batches_and_notifications_are_as_the_specification_says() {
     rpc.send(pay(None).to_string()).await;
     rpc.send(json!({"jsonrpc": "2.0", "method": "no"}).to_string()).await;
     rpc.send("[]").await;
-    // The next thing that comes is the answer to this, not to any of the others.
+    // The next message is the response to the empty batch: the messages before it get none.
     assert_eq!(rpc.receive().await.unwrap()["error"]["code"], -32600);
-    let until = std::time::Instant::now() + crate::PATIENCE;
+    let until = std::time::Instant::now() + crate::TIMEOUT;
     while log(&server.annals).await.len() < 5 {
-        assert!(std::time::Instant::now() < until, "a notification was not done");
+        assert!(std::time::Instant::now() < until, "a notification was not executed");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     server.stop().await;
 }
 
-/// P5: one follows, cancels, and nothing of it comes any more; others go on.
+/// Mission P5: other subscriptions go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_unsubscribes_hears_no_more_of_it() {
+async fn a_cancelled_subscription_sends_nothing_more() {
     let place = Place::sqlite();
     let server = Server::start(place.url()).await;
     let mut rpc = Rpc::open(server.address).await;
     let first = rpc.call("subscribe_audit", json!({})).await.unwrap();
     let second = rpc.call("subscribe_audit", json!({"topic": ["bank"]})).await.unwrap();
     server.pay("ann", "1", 1).await;
-    let mut told = [rpc.notification().await.unwrap(), rpc.notification().await.unwrap()];
-    told.sort_by_key(|told| told["params"]["subscription"].as_u64());
-    assert_eq!((&told[0]["params"]["subscription"], &told[1]["params"]["subscription"]), (&first, &second));
+    let mut rows = [rpc.notification().await.unwrap(), rpc.notification().await.unwrap()];
+    rows.sort_by_key(|row| row["params"]["subscription"].as_u64());
+    assert_eq!((&rows[0]["params"]["subscription"], &rows[1]["params"]["subscription"]), (&first, &second));
     assert_eq!(rpc.call("unsubscribe", json!({"subscription": first})).await, Ok(json!(true)));
     assert_eq!(rpc.call("unsubscribe", json!([first])).await, Ok(json!(false)));
     server.pay("ann", "1", 2).await;
     server.pay("ann", "1", 3).await;
     for position in [2, 3] {
-        let told = rpc.notification().await.unwrap();
+        let row = rpc.notification().await.unwrap();
         assert_eq!(
-            (&told["params"]["subscription"], &told["params"]["result"]["row"]["position"]),
+            (&row["params"]["subscription"], &row["params"]["result"]["row"]["position"]),
             (&second, &json!(position))
         );
     }
     for _ in 0..63 {
         rpc.call("subscribe_metric", json!({})).await.unwrap();
     }
-    assert_eq!(rpc.call("subscribe_metric", json!({})).await.unwrap_err()["code"], -32029, "there is an end to it");
+    assert_eq!(
+        rpc.call("subscribe_metric", json!({})).await.unwrap_err()["code"],
+        -32029,
+        "the number of subscriptions is not limited"
+    );
     server.stop().await;
 }
 
-/// Bad input: the connection is closed with the code of WebSocket's own, and the next one is served.
+/// The connection is closed with the WebSocket code of the error. The next connection works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_out_of_protocol_are_answered_by_the_code_that_fits() {
+async fn invalid_frames_close_the_connection_with_the_right_code() {
     let place = Place::sqlite();
     let server = Server::start(place.url()).await;
     for (frame, code) in
@@ -147,12 +150,12 @@ async fn frames_out_of_protocol_are_answered_by_the_code_that_fits() {
         rpc.send_frame(frame).await;
         assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(code));
     }
-    // Who says goodbye is answered.
+    // A close frame is answered.
     let mut rpc = Rpc::open(server.address).await;
-    let goodbye = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() };
-    rpc.send_frame(Message::Close(Some(goodbye))).await;
+    let close = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() };
+    rpc.send_frame(Message::Close(Some(close))).await;
     assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(1000));
-    // Bytes that no client of WebSocket would send: an unmasked text, and a masked one that is not UTF-8.
+    // Bytes that no WebSocket client sends: an unmasked text, a masked text that is not UTF-8, a reserved opcode.
     for (frame, code) in [
         (&[0x81_u8, 1, b'x'][..], 1002),
         (&[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe], 1007),
@@ -160,7 +163,7 @@ async fn frames_out_of_protocol_are_answered_by_the_code_that_fits() {
     ] {
         assert_eq!(raw(server.address, frame).await, code, "{frame:?}");
     }
-    // What is not JSON, or too deep, is answered, and the connection goes on.
+    // Invalid or too deeply nested JSON gets an error, and the connection stays open.
     let mut rpc = Rpc::open(server.address).await;
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"audit","params":{}{}}}"#,
@@ -175,7 +178,7 @@ async fn frames_out_of_protocol_are_answered_by_the_code_that_fits() {
     server.stop().await;
 }
 
-/// The code with which the server closes after these bytes.
+/// Sends raw bytes, and returns the code that the server closes the connection with.
 async fn raw(address: std::net::SocketAddr, frame: &[u8]) -> u16 {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -194,7 +197,7 @@ async fn raw(address: std::net::SocketAddr, frame: &[u8]) -> u16 {
         let length = crate::in_time(stream.read_u8()).await.unwrap();
         let mut body = vec![0; usize::from(length)];
         crate::in_time(stream.read_exact(&mut body)).await.unwrap();
-        // A ping may come first.
+        // Pings may come before the close frame.
         if head == 0x88 {
             return u16::from_be_bytes([body[0], body[1]]);
         }

@@ -1,4 +1,4 @@
-//! The same from Python: its own WebSockets, its own HTTP.
+//! A client in Python, with its own WebSocket and HTTP implementations.
 
 use std::process::Command;
 
@@ -7,9 +7,9 @@ use annals_test_postgres::Place;
 use crate::in_time;
 use crate::server::Server;
 
-/// D9: `scripts/live-client`, while somebody writes.
+/// Mission D9: `scripts/live-client`, during writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_in_python_sees_the_same_in_three_ways() {
+async fn a_python_client_gets_the_same_rows_by_three_protocols() {
     const ROWS: usize = 60;
     let place = Place::sqlite();
     let server = Server::start(place.url()).await;
@@ -26,8 +26,8 @@ async fn a_client_in_python_sees_the_same_in_three_ways() {
     if output.status.code() == Some(69) {
         return annals_test_postgres::skip("python3 has no venv and pip");
     }
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{failed}");
-    assert_eq!(said.trim(), format!("ok: {ROWS} rows, alike in three ways"), "{failed}");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    assert_eq!(out.trim(), format!("ok: {ROWS} rows, the same by three protocols"), "{err}");
     server.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The log is put back to an older state under a server: what is asked and what is open says so.
+//! The log is restored to an older state under a running server.
 
 use annals::projections::SkipPolicy;
 use annals_test_postgres::{Place, both_stores};
@@ -15,17 +15,17 @@ async fn get(server: &Server, path: &str) -> Response {
     Client::builder().no_proxy().build().unwrap().get(server.url(path)).send().await.unwrap()
 }
 
-/// The end of a stream, after whatever was on its way.
+/// The end of a stream, after any pending events.
 async fn end_of(stream: &mut Sse) -> Value {
     loop {
-        let event = stream.next().await.expect("a stream says why it ends");
+        let event = stream.next().await.expect("the stream has an end");
         if event.name == "end" {
             return event.json();
         }
     }
 }
 
-/// What an open page knows of the rows that it shows: the last one's position and id.
+/// The position and id of the newest row that a page shows.
 fn shown(page: &str) -> (String, String) {
     let of = |name: &str| {
         let from = page.find(name).unwrap_or_else(|| panic!("no {name} in {page}")) + name.len();
@@ -34,9 +34,9 @@ fn shown(page: &str) -> (String, String) {
     (of("data-last=\""), of("data-id=\""))
 }
 
-/// Guarantee 16, issue 16: nothing of a lost history is answered, nor are rows of two histories mixed; streams and pages
-/// that are open learn it, and what is asked afresh after a rebuild is right.
-async fn over_http_a_lost_history_is_answered_by_nobody_and_open_streams_end(place: &Place) {
+/// Guarantee 16: no response has rows of the lost history or mixes two histories. Open streams and pages end with an error,
+/// and reads after a rebuild are right.
+async fn after_a_restore_no_response_has_the_lost_history_and_open_streams_end(place: &Place) {
     let server = Server::start(place.url()).await;
     server.pay("alice", "a", 1).await;
     let older = Older::keep(&server.annals, place).await;
@@ -84,7 +84,7 @@ async fn over_http_a_lost_history_is_answered_by_nobody_and_open_streams_end(pla
         assert!(problem["detail"].as_str().unwrap().contains("projections rebuild"), "{problem}");
     }
     assert_eq!(get(&server, "/").await.status(), 503);
-    assert_eq!(get(&server, &rows).await.status(), 409, "the page is of another log: it has to be loaded again");
+    assert_eq!(get(&server, &rows).await.status(), 409, "rows of another log are added to the page");
     assert_eq!(get(&server, "/audit/export?format=csv").await.status().as_u16() / 100, 5);
     let lost = end_of(&mut stream).await;
     assert_eq!((&lost["reason"], lost["problem"]["status"].is_u64()), (&json!("failed"), true), "{lost}");
@@ -107,5 +107,5 @@ async fn over_http_a_lost_history_is_answered_by_nobody_and_open_streams_end(pla
 }
 
 both_stores! {
-    over_http_a_lost_history_is_answered_by_nobody_and_open_streams_end,
+    after_a_restore_no_response_has_the_lost_history_and_open_streams_end,
 }

@@ -14,8 +14,8 @@ async fn problem(url: &str, last: Option<&str>) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-/// D8: whatever says where to go on, the header of a browser that comes back counts before the address that it repeats.
-async fn a_stream_goes_on_behind_the_last_event_that_came(place: &Place) {
+/// Mission D8: `Last-Event-ID` overrides the query string, which a browser repeats when it reconnects.
+async fn a_stream_resumes_after_the_last_received_event(place: &Place) {
     let server = Server::start(place.url()).await;
     for n in 1..=5 {
         server.pay("ann", "1", n).await;
@@ -39,15 +39,15 @@ async fn a_stream_goes_on_behind_the_last_event_that_came(place: &Place) {
         let event = stream.next().await.unwrap();
         assert_eq!((&event.json()["position"], &event.id), (&json!(4), &ids[3]), "{path}");
     }
-    // What comes after the last one comes live.
+    // After the last stored row come live ones.
     let mut stream = Sse::open(&url, Some(&ids[4])).await;
     server.pay("bob", "1", 6).await;
     assert_eq!(stream.next().await.unwrap().json()["actor"], "user:bob");
     server.stop().await;
 }
 
-/// Bad input: a `Last-Event-ID` of another log, or of another question, or of nothing at all.
-async fn a_cursor_of_another_log_or_question_is_refused(place: &Place) {
+/// An invalid `Last-Event-ID`, or one of another log or query.
+async fn a_cursor_of_another_log_or_query_is_refused(place: &Place) {
     let other = Server::start("sqlite::memory:").await;
     let server = Server::start(place.url()).await;
     for server in [&other, &server] {
@@ -59,7 +59,7 @@ async fn a_cursor_of_another_log_or_question_is_refused(place: &Place) {
         let mut numbers = Sse::open(&server.url("/live/metrics/bank"), None).await;
         loop {
             let number = numbers.next().await.unwrap();
-            // The count of an empty log has no cursor.
+            // The metric of an empty log has no cursor.
             if number.json()["total"] == 2 {
                 return (row, number.id);
             }
@@ -95,8 +95,8 @@ async fn a_cursor_of_another_log_or_question_is_refused(place: &Place) {
     server.stop().await;
 }
 
-/// What cannot be asked is said before the stream begins.
-async fn a_question_that_makes_no_sense_is_no_stream(place: &Place) {
+/// Errors are returned before the stream begins.
+async fn an_invalid_query_opens_no_stream(place: &Place) {
     let server = Server::start(place.url()).await;
     for (path, status, says) in [
         ("/live/audit?newest_first=true", 400, "newest first"),
@@ -115,8 +115,8 @@ async fn a_question_that_makes_no_sense_is_no_stream(place: &Place) {
     server.stop().await;
 }
 
-/// P16: at the limit, at the end of a range, and when the server stops; the last event says which, and where to go on.
-async fn the_last_event_says_why_it_ends_and_where_to_go_on(place: &Place) {
+/// Mission P16: at the limit, at the end of a range, and when the server stops.
+async fn the_last_event_has_the_reason_and_the_cursor_to_resume_from(place: &Place) {
     let mut server = Server::start(place.url()).await;
     for n in 1..=6 {
         server.pay(["ann", "bob"][n % 2], "1", n as i64).await;
@@ -138,8 +138,8 @@ async fn the_last_event_says_why_it_ends_and_where_to_go_on(place: &Place) {
     let number = rpc.call("subscribe_audit", json!({"actor": ["user:ann"]})).await.unwrap();
     for position in [2, 4, 6] {
         assert_eq!(stream.next().await.unwrap().json()["position"], position);
-        let told = rpc.notification().await.unwrap();
-        assert_eq!(told["params"]["result"]["row"]["position"], position);
+        let message = rpc.notification().await.unwrap();
+        assert_eq!(message["params"]["result"]["row"]["position"], position);
     }
     let at = server.address.to_string();
     server.stop().await;
@@ -147,9 +147,9 @@ async fn the_last_event_says_why_it_ends_and_where_to_go_on(place: &Place) {
     let cursor = end.json()["cursor"].as_str().unwrap().to_owned();
     assert_eq!((end.name.as_str(), &end.json()["reason"], &end.id), ("end", &json!("shutdown"), &cursor));
     assert!(stream.next().await.is_none());
-    let told = rpc.notification().await.unwrap();
-    assert_eq!(told["params"]["subscription"], number);
-    let error = &told["params"]["error"];
+    let message = rpc.notification().await.unwrap();
+    assert_eq!(message["params"]["subscription"], number);
+    let error = &message["params"]["error"];
     assert_eq!(
         (&error["data"]["reason"], &error["data"]["cursor"]),
         (&json!("shutdown"), &json!(cursor)),
@@ -164,8 +164,8 @@ async fn the_last_event_says_why_it_ends_and_where_to_go_on(place: &Place) {
 }
 
 both_stores! {
-    a_stream_goes_on_behind_the_last_event_that_came,
-    a_cursor_of_another_log_or_question_is_refused,
-    a_question_that_makes_no_sense_is_no_stream,
-    the_last_event_says_why_it_ends_and_where_to_go_on,
+    a_stream_resumes_after_the_last_received_event,
+    a_cursor_of_another_log_or_query_is_refused,
+    an_invalid_query_opens_no_stream,
+    the_last_event_has_the_reason_and_the_cursor_to_resume_from,
 }

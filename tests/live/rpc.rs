@@ -17,7 +17,7 @@ use crate::in_time;
 pub struct Rpc {
     socket: WebSocketStream<TcpStream>,
     next: u64,
-    /// What came while an answer was waited for.
+    /// Notifications that came while a response was awaited.
     notifications: std::collections::VecDeque<Value>,
 }
 
@@ -42,7 +42,7 @@ impl Rpc {
         in_time(self.socket.send(message)).await.unwrap();
     }
 
-    /// The next message; none when the connection is closed or broken.
+    /// The next message; the close frame, if any, when the connection is closed.
     pub async fn receive(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
             match in_time(self.socket.next()).await {
@@ -55,13 +55,13 @@ impl Rpc {
         }
     }
 
-    /// The answer to a call, or its error.
+    /// Calls a method, and returns its result or error.
     pub async fn call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.next += 1;
         let id = self.next;
         self.send(json!({"jsonrpc": "2.0", "method": method, "params": params, "id": id}).to_string()).await;
         loop {
-            let mut message = self.receive().await.expect("an answer");
+            let mut message = self.receive().await.expect("a response");
             assert_eq!(message["jsonrpc"], "2.0");
             if message.get("id").is_none() {
                 self.notifications.push_back(message);
@@ -75,7 +75,7 @@ impl Rpc {
         }
     }
 
-    /// The next notification; none when the connection is closed or broken.
+    /// The next notification; none when the connection is closed.
     pub async fn notification(&mut self) -> Option<Value> {
         if let Some(waiting) = self.notifications.pop_front() {
             return Some(waiting);

@@ -1,9 +1,9 @@
-//! An application served on a port, stopped, and served again.
+//! [`Server`]: an application that is served, stopped and served again.
 
 use std::net::SocketAddr;
 
 use annals::app::App;
-use annals::http::{Authentication, Door};
+use annals::http::{Authentication, RouterBuilder};
 use annals::prelude::*;
 use annals::store::Receipt;
 use tokio::net::TcpListener;
@@ -25,18 +25,22 @@ impl Server {
         Self::start_at(url, app(), "127.0.0.1:0").await
     }
 
-    /// On this address: one that was served before, perhaps.
+    /// Serves on this address, possibly the one of a stopped server.
     pub async fn start_at(url: &str, app: App, address: &str) -> Self {
         let annals = app.open(url).await.unwrap();
         Self::serve(annals, address, Authentication::trusting(Some("user:reader".parse().unwrap()))).await
     }
 
     pub async fn serve(annals: Annals, address: &str, authentication: Authentication) -> Self {
-        Self::with(annals, address, |door| door.authentication(authentication)).await
+        Self::with(annals, address, |builder| builder.authentication(authentication)).await
     }
 
-    pub async fn with(annals: Annals, address: &str, set_up: impl FnOnce(Door) -> Door) -> Self {
-        let router = set_up(annals::http::router(annals.clone())).into_router();
+    pub async fn with(
+        annals: Annals,
+        address: &str,
+        configure: impl FnOnce(RouterBuilder) -> RouterBuilder,
+    ) -> Self {
+        let router = configure(annals::http::router(annals.clone())).into_router();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -50,7 +54,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// As a supervisor stops it: no more connections, what is open says goodbye, the application is closed.
+    /// Stops like a supervisor: no new connections, streams get an end, the application is closed.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         in_time(self.serving).await.unwrap().unwrap();

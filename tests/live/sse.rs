@@ -28,7 +28,7 @@ pub struct Sse {
 }
 
 impl Sse {
-    /// Opens it; `last` is what a browser says that comes back.
+    /// Opens a stream. `last` is the `Last-Event-ID` of a browser that reconnects.
     pub async fn open(url: &str, last: Option<&str>) -> Self {
         let response = Self::ask(url, last).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -43,7 +43,7 @@ impl Sse {
         Self { response, buffer: Vec::new(), event: Event::default(), comments: 0 }
     }
 
-    /// What is answered, be it no stream.
+    /// Sends the request, and returns any response.
     pub async fn ask(url: &str, last: Option<&str>) -> Response {
         Self::ask_with(url, last, None).await
     }
@@ -58,7 +58,7 @@ impl Sse {
         in_time(request.send()).await.unwrap()
     }
 
-    /// The next event; none when the stream is over, or broken.
+    /// The next event; none when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
         in_time(self.next_whenever()).await
     }
@@ -77,7 +77,7 @@ impl Sse {
                     }
                     Some(("", _)) => self.comments += 1,
                     Some((field, value)) => self.take(field, value.strip_prefix(' ').unwrap_or(value)),
-                    None => panic!("{line:?} is no field"),
+                    None => panic!("{line:?} is not a field"),
                 }
             }
             match self.response.chunk().await {
@@ -94,7 +94,7 @@ impl Sse {
             "data" if self.event.data.is_empty() => self.event.data = value.to_owned(),
             "data" => self.event.data = format!("{}\n{value}", self.event.data),
             "retry" => assert!(value.parse::<u64>().is_ok()),
-            other => panic!("{other} is no field"),
+            other => panic!("unknown field {other}"),
         }
     }
 }

@@ -5,47 +5,50 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{After, at_most};
-use crate::http::{Asker, Params, Problem, Shared};
+use super::{After, check_max};
+use crate::http::{AppState, Caller, Problem, QueryParams};
 use crate::projections::audit::{Asked, AuditCount, AuditPage, AuditQuery};
 use crate::projections::presenter::Words;
 
-/// The most that a limit may be: how many events are counted at most.
-pub(super) const MOST: u64 = 1_000_000;
+/// The maximum of `limit`, and of counted events.
+pub(super) const MAX_LIMIT: u64 = 1_000_000;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(page)).routes(routes!(count))
 }
 
-/// Who did what, when, to what
+/// Query the audit log: who did what, when, to what
 ///
-/// A page: 50 rows when there is no limit, 1,000 at most, with the cursor of the next one.
+/// Returns a page of 50 rows by default, at most 1,000, and the cursor of the next page.
 #[utoipa::path(
     get, path = "/audit", tag = "audit", params(Asked, Words, After), responses((status = OK, body = AuditPage))
 )]
 async fn page(
-    State(shared): State<Shared>,
-    asker: Asker,
-    Params(asked, words, after): Params<Asked, Words, After>,
+    State(state): State<AppState>,
+    caller: Caller,
+    QueryParams(asked, words, after): QueryParams<Asked, Words, After>,
 ) -> Result<Json<AuditPage>, Problem> {
-    at_most("limit", asked.limit, MOST)?;
-    let presenter = shared.annals().presenter();
-    // A language that is not spoken is said before anything is read.
+    check_max("limit", asked.limit, MAX_LIMIT)?;
+    let presenter = state.annals().presenter();
+    // An unsupported language is an error before anything is read.
     let _ = words.of(presenter.clone())?;
-    let query = after.head().into_iter().fold(asked.of(asker.audit()?), AuditQuery::after);
+    let query = after.head().into_iter().fold(asked.of(caller.audit()?), AuditQuery::after);
     let mut page = query.page().await?;
     words.tell(presenter, &mut page.rows).await?;
     Ok(Json(page))
 }
 
-/// How many there are, by whom, of which action and type
+/// Count events by actor, action and type
 ///
-/// Of 10,000 events, or the limit: where there are more, `complete` is false and every number reads "at least".
+/// Counts at most 10,000 events, or the limit. If there are more, `complete` is false and all numbers are minimums.
 #[utoipa::path(
     get, path = "/audit/count", tag = "audit", params(Asked, After), responses((status = OK, body = AuditCount))
 )]
-async fn count(asker: Asker, Params(asked, after, _): Params<Asked, After>) -> Result<Json<AuditCount>, Problem> {
-    at_most("limit", asked.limit, MOST)?;
-    let query = after.head().into_iter().fold(asked.of(asker.audit()?), AuditQuery::after);
+async fn count(
+    caller: Caller,
+    QueryParams(asked, after, _): QueryParams<Asked, After>,
+) -> Result<Json<AuditCount>, Problem> {
+    check_max("limit", asked.limit, MAX_LIMIT)?;
+    let query = after.head().into_iter().fold(asked.of(caller.audit()?), AuditQuery::after);
     Ok(Json(query.count().await?))
 }

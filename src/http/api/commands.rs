@@ -1,4 +1,4 @@
-//! The commands, and executing one.
+//! Lists and executes commands.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -11,137 +11,137 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::{json, read};
 use crate::commands::{Context, ExecuteError, Refusal};
-use crate::http::{Asker, At, Params, Problem, Shared};
+use crate::http::body::{json, read};
+use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
 use crate::store::Receipt;
 
-/// More bytes than a receipt has.
-const RECEIPT: usize = 512;
+/// The capacity for a receipt: more bytes than it has.
+const RECEIPT_CAPACITY: usize = 512;
 
-/// The header that holds a command's id.
-const KEY: &str = "idempotency-key";
+/// The header with the command id.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, execute))
 }
 
-/// A command that can be executed.
+/// The description of a command.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Executable {
-    /// Its name.
+struct CommandDescription {
+    /// The name.
     name: &'static str,
-    /// What it does, in a line.
+    /// What it does, in one line.
     summary: &'static str,
     /// The JSON schema of its body.
     schema: Value,
 }
 
-impl Executable {
-    fn all(shared: &Shared) -> impl Iterator<Item = Self> {
-        shared.annals().commands().map(|info| Self {
+impl CommandDescription {
+    fn all(state: &AppState) -> impl Iterator<Item = Self> {
+        state.annals().commands().map(|info| Self {
             name: info.name,
             summary: info.summary,
-            schema: shared.schemas().of(info.name).unwrap_or(&info.schema).clone(),
+            schema: state.schemas().of(info.name).unwrap_or(&info.schema).clone(),
         })
     }
 }
 
-/// The commands
-#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<Executable>)))]
-async fn list(State(shared): State<Shared>, _: Asker, _: Params<crate::http::Nothing>) -> Json<Vec<Executable>> {
-    Json(Executable::all(&shared).collect())
+/// List all commands
+#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<CommandDescription>)))]
+async fn list(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<CommandDescription>> {
+    Json(CommandDescription::all(&state).collect())
 }
 
-/// A command
+/// Describe a command
 #[utoipa::path(
     get, path = "/commands/{name}", tag = "commands", params(("name" = String, Path)),
-    responses((status = OK, body = Executable), (status = NOT_FOUND, description = "There is no such command"))
+    responses((status = OK, body = CommandDescription), (status = NOT_FOUND, description = "The command does not exist"))
 )]
 async fn show(
-    State(shared): State<Shared>,
-    _: Asker,
-    At(name): At<String>,
-    _: Params<crate::http::Nothing>,
-) -> Result<Json<Executable>, Problem> {
-    Executable::all(&shared)
+    State(state): State<AppState>,
+    _: Caller,
+    PathParams(name): PathParams<String>,
+    _: QueryParams<NoParams>,
+) -> Result<Json<CommandDescription>, Problem> {
+    CommandDescription::all(&state)
         .find(|command| command.name == name)
         .map(Json)
-        .ok_or_else(|| Problem::not_found(format!("there is no command `{}`: see /commands", name.escape_debug())))
+        .ok_or_else(|| Problem::not_found(format!("unknown command `{}`: see /commands", name.escape_debug())))
 }
 
 /// Execute a command
 ///
-/// It is answered when its events are durable. The same `Idempotency-Key` again has no second effect, and gets the first
-/// receipt again.
+/// Responds when the events are durable. A retry with the same `Idempotency-Key` has no second effect and returns the first
+/// receipt.
 #[utoipa::path(
     post, path = "/commands/{name}", tag = "commands",
     params(
         ("name" = String, Path),
-        ("Idempotency-Key" = Option<Uuid>, Header, description = "The command's id, a UUID: give one to be able to try again"),
+        ("Idempotency-Key" = Option<Uuid>, Header, description = "The command id, a UUID: required for safe retries"),
     ),
     request_body(content = Value, content_type = "application/json"),
     responses((status = OK, body = Receipt))
 )]
 fn execute(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    _: Params<crate::http::Nothing>,
+    State(state): State<AppState>,
+    caller: Caller,
+    PathParams(name): PathParams<String>,
+    _: QueryParams<NoParams>,
     request: Request,
 ) -> impl Future<Output = Result<Response, Problem>> + Send {
-    // What the head says is seen to before there is a future, which so has to hold less: beyond 1 KiB, memory for it is
-    // had much more slowly.
-    let asked =
-        context(&asker, request.headers()).and_then(|context| Ok((context, json(request, shared.largest_body())?)));
+    // The head is handled before the future exists, so that the future holds less: above 1 KiB, its allocation is much
+    // slower.
+    let head = context(&caller, request.headers())
+        .and_then(|context| Ok((context, json(request, state.settings().limits.largest_body)?)));
     async move {
-        let (context, body) = asked?;
-        let body = read(body, shared.largest_body()).await?;
-        let executing = Box::pin(begin(&shared, &name, &body, &context)?);
+        let (context, body) = head?;
+        let body = read(body, state.settings().limits.largest_body).await?;
+        let executing = Box::pin(start(&state, &name, &body, &context)?);
         drop(body);
-        // It goes on though the client hangs up: the answer is kept under the command's id.
-        answer(&executing.await?)
+        // A disconnect does not cancel the append: the receipt stays available under the command id.
+        respond(&executing.await?)
     }
 }
 
-/// Who gives the command, and its id if there is one.
-fn context(asker: &Asker, headers: &HeaderMap) -> Result<Context, Problem> {
-    let context = asker.context()?;
+/// The context of the command: the caller, and the command id if one was sent.
+fn context(caller: &Caller, headers: &HeaderMap) -> Result<Context, Problem> {
+    let context = caller.context()?;
     Ok(match command_id(headers)? {
         Some(id) => context.command_id(id),
         None => context,
     })
 }
 
-/// Reads the command, and begins to execute it.
-fn begin<'a>(
-    shared: &'a Shared,
+/// Parses the body, and starts to execute the command.
+fn start<'a>(
+    state: &'a AppState,
     name: &str,
     body: &[u8],
     context: &'a Context,
 ) -> Result<impl Future<Output = Result<Receipt, ExecuteError<Refusal>>> + Send + use<'a>, Problem> {
     let body = str::from_utf8(body).map_err(|_| Problem::malformed("the body is not UTF-8"))?;
     let read: Value = serde_json::from_str(body)
-        .map_err(|error| Problem::malformed(format!("the body is no JSON that is taken: {error}")))?;
-    shared.schemas().check(name, &read)?;
-    Ok(shared.annals().execute_read(name, body, &read, context)?)
+        .map_err(|error| Problem::malformed(format!("the body is not valid JSON: {error}")))?;
+    state.schemas().check(name, &read)?;
+    Ok(state.annals().execute_read(name, body, &read, context)?)
 }
 
-/// Written at once, in memory that it fits into.
-fn answer(receipt: &Receipt) -> Result<Response, Problem> {
-    let mut body = Vec::with_capacity(RECEIPT);
+/// Serialises a receipt into memory that it fits into.
+fn respond(receipt: &Receipt) -> Result<Response, Problem> {
+    let mut body = Vec::with_capacity(RECEIPT_CAPACITY);
     serde_json::to_writer(&mut body, receipt).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
-/// The id that the client gives: a UUID, quoted or not.
+/// The command id that the client sent: a UUID, quoted or not.
 fn command_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
-    let mut given = headers.get_all(KEY).iter();
-    let Some(key) = given.next() else { return Ok(None) };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = values.next() else { return Ok(None) };
     let id = key.to_str().ok().and_then(|text| Uuid::try_parse(text.trim_matches('"')).ok());
-    match (id, given.next()) {
+    match (id, values.next()) {
         (Some(id), None) => Ok(Some(id)),
-        _ => Err(Problem::malformed("Idempotency-Key is one UUID").with("header", "Idempotency-Key")),
+        _ => Err(Problem::malformed("`Idempotency-Key` must be one UUID").with("header", "Idempotency-Key")),
     }
 }
 
@@ -149,18 +149,18 @@ fn command_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
 mod tests {
     use super::*;
 
-    /// What axum adds to a route's future, for what it takes apart of the request.
-    const TAKEN_APART: usize = 424;
+    /// The size that axum's extractors add to a route's future.
+    const EXTRACTORS: usize = 424;
 
-    /// The largest piece of memory that glibc has at hand.
-    const AT_HAND: usize = 1_032;
+    /// The largest allocation that glibc serves from its thread cache.
+    const TCACHE_MAX: usize = 1_032;
 
     fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
-    fn the_future_of_a_command_fits_into_memory_that_is_had_quickly() {
-        assert!(size_of_future(execute) + TAKEN_APART <= AT_HAND, "{}", size_of_future(execute));
+    fn the_future_of_a_command_fits_into_the_thread_cache_of_the_allocator() {
+        assert!(size_of_future(execute) + EXTRACTORS <= TCACHE_MAX, "{}", size_of_future(execute));
     }
 }

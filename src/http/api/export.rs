@@ -14,37 +14,37 @@ use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::at_most;
-use super::audit::MOST;
-use crate::http::{Asker, Params, Problem, Shared};
+use super::audit::MAX_LIMIT;
+use super::check_max;
+use crate::http::{AppState, Caller, Problem, QueryParams};
 use crate::projections::audit::Asked;
 use crate::projections::export::{ExportError, Format, Statement};
 use crate::projections::presenter::Words;
 
-/// What is written ahead of a client, in bytes.
-const AHEAD: usize = 64 * 1_024;
+/// The buffer between the export and the client, in bytes.
+const BUFFER: usize = 64 * 1_024;
 
-/// How long a client may take nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client may read nothing.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Wanted {
-    /// In which format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
+struct ExportParams {
+    /// The format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
     format: Format,
 }
 
 type Exporting = JoinHandle<Result<Statement, ExportError>>;
 
-/// The audit log in another format: CSV, JSON Lines, CloudEvents or OCEL
+/// Export the audit log as CSV, JSON Lines, CloudEvents or OCEL
 ///
-/// All rows, as of one moment. Each format ends with what it covers: what does not end with that was cut off.
+/// Exports all rows of one snapshot. Each format ends with a statement of what it covers; a file without it is incomplete.
 #[utoipa::path(
-    get, path = "/audit/export", tag = "audit", params(Wanted, Asked, Words),
+    get, path = "/audit/export", tag = "audit", params(ExportParams, Asked, Words),
     responses(
         (status = OK, content(
             (String = "text/csv"), (String = "application/jsonl"),
@@ -53,42 +53,42 @@ type Exporting = JoinHandle<Result<Statement, ExportError>>;
     )
 )]
 async fn export(
-    State(shared): State<Shared>,
-    asker: Asker,
-    Params(Wanted { format }, asked, words): Params<Wanted, Asked, Words>,
+    State(state): State<AppState>,
+    caller: Caller,
+    QueryParams(ExportParams { format }, asked, words): QueryParams<ExportParams, Asked, Words>,
 ) -> Result<Response, Problem> {
-    at_most("limit", asked.limit, MOST)?;
-    let room = shared.exports().take(&asker)?;
-    let who = asker.key().to_owned();
-    let presenter = words.of(shared.annals().presenter())?;
-    let export = asked.of(asker.format(format.as_str()).audit()?).export(format);
-    let export = export.source(format!("/{}", shared.name()));
+    check_max("limit", asked.limit, MAX_LIMIT)?;
+    let permit = state.exports().acquire(caller.key())?;
+    let actor = caller.key().to_owned();
+    let presenter = words.of(state.annals().presenter())?;
+    let export = asked.of(caller.format(format.as_str()).audit()?).export(format);
+    let export = export.source(format!("/{}", state.settings().name));
     let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
-    let (mut writer, mut reader) = tokio::io::duplex(AHEAD);
+    let (mut writer, mut reader) = tokio::io::duplex(BUFFER);
     let exporting: Exporting = tokio::spawn(async move {
-        let _room = room;
+        let _permit = permit;
         export.to(&mut writer).await
     });
     let Some(first) = chunk(&mut reader).await? else {
-        // It ended before it wrote anything: what is wrong is said in place of it.
+        // It failed before it wrote anything: the response is the error.
         return Err(match exporting.await {
-            Ok(Ok(_)) => Problem::internal(&std::io::Error::other("an export without an end")),
+            Ok(Ok(_)) => Problem::internal(&std::io::Error::other("the export wrote nothing")),
             Ok(Err(error)) => error.into(),
             Err(error) => Problem::internal(&error),
         });
     };
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(pump(who, first, reader, exporting, sender));
+    tokio::spawn(forward(actor, first, reader, exporting, sender));
     let name = format!("attachment; filename=\"audit.{}\"", extension(format));
     let headers = [(header::CONTENT_TYPE, content_type(format).to_owned()), (header::CONTENT_DISPOSITION, name)];
     let body = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// Hands on what is written, as fast as the client takes it. An export that breaks off ends in an error: so the client
-/// is cut off too, and does not take the part for the whole.
-async fn pump(
-    who: String,
+/// Forwards chunks as fast as the client reads. A failed export ends in an error, which aborts the response, so that the
+/// client does not take a part for the whole.
+async fn forward(
+    actor: String,
     first: Bytes,
     mut reader: DuplexStream,
     exporting: Exporting,
@@ -96,15 +96,18 @@ async fn pump(
 ) {
     let mut next = Some(first);
     while let Some(chunk) = next {
-        let taken = tokio::time::timeout(PATIENCE, sender.send(Ok(chunk))).await;
-        // The export finds that nobody reads, and ends.
-        match taken {
+        let sent = tokio::time::timeout(READ_TIMEOUT, sender.send(Ok(chunk))).await;
+        // After a return, the export finds its reader gone, and ends.
+        match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) => {
-                return tracing::info!(actor = who, "an export was cut: its client is gone, or reads too slowly");
+                return tracing::info!(actor, "an export was cut off: the client disconnected or reads too slowly");
             }
             Err(_) => {
-                return tracing::warn!(actor = who, "an export was cut: its client read nothing for {PATIENCE:?}");
+                return tracing::warn!(
+                    actor,
+                    "an export was cut off: the client read nothing for {READ_TIMEOUT:?}"
+                );
             }
         }
         next = self::chunk(&mut reader).await.unwrap_or_default();
@@ -114,14 +117,14 @@ async fn pump(
         Ok(Err(error)) => error.into(),
         Err(error) => error.into(),
     };
-    tracing::error!(%error, "an export broke off");
-    // Nobody is left to hear it if this fails.
+    tracing::error!(%error, "an export failed");
+    // An error means that the client has disconnected.
     let _ = sender.send(Err(std::io::Error::other(error))).await;
 }
 
-/// What is written next; none at the end.
+/// The next chunk; none at the end.
 async fn chunk(reader: &mut DuplexStream) -> Result<Option<Bytes>, Problem> {
-    let mut chunk = Vec::with_capacity(AHEAD / 4);
+    let mut chunk = Vec::with_capacity(BUFFER / 4);
     let read = reader.read_buf(&mut chunk).await.map_err(|error| Problem::internal(&error))?;
     Ok((read > 0).then(|| chunk.into()))
 }

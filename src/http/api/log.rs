@@ -1,4 +1,4 @@
-//! The log as it lies there, and verifying it.
+//! Stored events, and verification of the log.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,71 +11,71 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::at_most;
-use super::jobs::Job;
+use super::check_max;
 use crate::events::{Ref, Stored};
-use crate::http::{Asker, Nothing, Params, Problem, Shared};
+use crate::http::jobs::Job;
+use crate::http::{AppState, Caller, NoParams, Problem, QueryParams};
 use crate::store::CheckReport;
 use crate::text::hex;
 
-/// How many events a page has when nothing is said, and at most.
-const USUAL: usize = 100;
-const MOST: usize = 1_000;
+/// The default and the maximum size of a page.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
 
-/// There is one check at a time.
+/// The name of the job: one check runs at a time.
 pub(in crate::http) const CHECK: &str = "check";
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(events)).routes(routes!(check, last_check))
 }
 
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-struct Asked {
-    /// Only from this position on; of an aggregate, from this sequence on
+struct EventsParams {
+    /// Start at this position; with `aggregate`, at this sequence
     #[param(minimum = 1)]
     from: Option<u64>,
-    /// Only those of this aggregate: a reference like project:7
+    /// Only events of this aggregate: a reference like project:7
     aggregate: Option<Ref>,
-    /// At most so many: 1,000 at most [default: 100]
+    /// Maximum number of events, up to 1,000 [default: 100]
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// Events as they lie in the log.
+/// A page of stored events.
 #[derive(Debug, Serialize, ToSchema)]
-struct Events {
+struct EventsPage {
     /// The events, in order.
-    events: Vec<Row>,
-    /// Where the next page begins (`from`), if there may be more.
+    events: Vec<StoredEvent>,
+    /// The `from` of the next page, if there may be more.
     next: Option<u64>,
 }
 
-/// An event as it lies in the log.
+/// An event as stored.
 #[derive(Debug, Serialize, ToSchema)]
-struct Row {
+struct StoredEvent {
     position: u64,
     event_id: Uuid,
     aggregate: Ref,
     sequence: u64,
     event_type: String,
     event_version: String,
-    /// What is stored, byte for byte.
+    /// The stored payload, byte for byte.
     #[schema(value_type = Value)]
     payload: Box<RawValue>,
-    /// Who, for whom, why, from where: byte for byte.
+    /// The stored metadata: actor, principal, correlation, causation, origin; byte for byte.
     #[schema(value_type = Value)]
     metadata: Box<RawValue>,
     command_id: Uuid,
     occurred_at: Timestamp,
     recorded_at: Timestamp,
-    /// SHA-256 of what the writer gave, in hexadecimal digits.
+    /// SHA-256 of what the writer appended, in hexadecimal digits.
     digest: String,
 }
 
-impl Row {
-    fn of(stored: Stored) -> Result<Self, Problem> {
+impl StoredEvent {
+    fn new(stored: Stored) -> Result<Self, Problem> {
         Ok(Self {
             position: stored.position,
             event_id: stored.event_id,
@@ -83,8 +83,8 @@ impl Row {
             sequence: stored.sequence,
             event_type: stored.event_type,
             event_version: stored.event_version,
-            payload: raw(stored.payload)?,
-            metadata: raw(stored.metadata)?,
+            payload: json(stored.payload)?,
+            metadata: json(stored.metadata)?,
             command_id: stored.command_id,
             occurred_at: stored.occurred_at,
             recorded_at: stored.recorded_at,
@@ -93,32 +93,32 @@ impl Row {
     }
 }
 
-/// What is not JSON (which a check would report) is shown as text.
-fn raw(text: String) -> Result<Box<RawValue>, Problem> {
+/// Returns stored JSON unchanged. Text that is not JSON, which a check reports, becomes a JSON string.
+fn json(text: String) -> Result<Box<RawValue>, Problem> {
     match serde_json::from_str(&text) {
-        Ok(raw) => Ok(raw),
+        Ok(json) => Ok(json),
         Err(_) => serde_json::value::to_raw_value(&text).map_err(|error| Problem::internal(&error)),
     }
 }
 
-/// The events as they lie in the log
-#[utoipa::path(get, path = "/events", tag = "log", params(Asked), responses((status = OK, body = Events)))]
+/// List stored events
+#[utoipa::path(get, path = "/events", tag = "log", params(EventsParams), responses((status = OK, body = EventsPage)))]
 async fn events(
-    State(shared): State<Shared>,
-    asker: Asker,
-    Params(asked, ..): Params<Asked>,
-) -> Result<Json<Events>, Problem> {
-    let limit = asked.limit.unwrap_or(USUAL);
-    if limit == 0 || limit > MOST {
-        return Err(Problem::malformed("`limit` is from 1 to 1000").with("parameter", "limit"));
+    State(state): State<AppState>,
+    caller: Caller,
+    QueryParams(params, ..): QueryParams<EventsParams>,
+) -> Result<Json<EventsPage>, Problem> {
+    let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
+    if limit == 0 || limit > MAX_LIMIT {
+        return Err(Problem::malformed("`limit` must be from 1 to 1000").with("parameter", "limit"));
     }
-    if asked.from == Some(0) {
-        return Err(Problem::malformed("`from` is 1 at least").with("parameter", "from"));
+    if params.from == Some(0) {
+        return Err(Problem::malformed("`from` must be at least 1").with("parameter", "from"));
     }
-    at_most("from", asked.from, i64::MAX as u64)?;
-    let after = asked.from.unwrap_or(1).saturating_sub(1);
-    let annals = shared.annals();
-    let (events, next) = match (&asked.aggregate, asker.reader()?) {
+    check_max("from", params.from, i64::MAX as u64)?;
+    let after = params.from.unwrap_or(1).saturating_sub(1);
+    let annals = state.annals();
+    let (events, next) = match (&params.aggregate, caller.reader()?) {
         (Some(aggregate), reader) => {
             let events = match reader {
                 Some(reader) => reader.history(aggregate, after, limit).await?,
@@ -137,52 +137,52 @@ async fn events(
         }
     };
     let next = next.filter(|_| events.len() == limit);
-    Ok(Json(Events { events: events.into_iter().map(Row::of).collect::<Result<_, _>>()?, next }))
+    Ok(Json(EventsPage { events: events.into_iter().map(StoredEvent::new).collect::<Result<_, _>>()?, next }))
 }
 
 /// Verify the log
 ///
-/// Positions, ids, times, sequences and digests of all events, and that this program can read them; rows of commands;
-/// triggers, constraints, functions and rights in the database; the checkpoints of projections and the snapshots of
-/// aggregates. The report's `digest` is to be kept elsewhere and compared later. One check runs at a time: who asks while
-/// one runs gets that one. A short log is checked when it is answered; else GET says how far it is.
+/// Verifies positions, ids, times, sequences and digests of all events, and that this program can read them; command rows;
+/// triggers, constraints, functions and rights in the database; checkpoints of projections and snapshots of aggregates.
+/// Keep the report's `digest` elsewhere and compare it later. One check runs at a time: a request during a check returns
+/// that check. A short check responds with its result; for a long one, GET returns the progress.
 #[utoipa::path(
     post, path = "/check", tag = "log",
     responses(
-        (status = OK, body = Job<CheckReport>, description = "It is done"),
-        (status = ACCEPTED, body = Job<CheckReport>, description = "It is under way"),
+        (status = OK, body = Job<CheckReport>, description = "The check has ended"),
+        (status = ACCEPTED, body = Job<CheckReport>, description = "The check is running"),
     )
 )]
 async fn check(
-    State(shared): State<Shared>,
-    asker: Asker,
-    _: Params<Nothing>,
+    State(state): State<AppState>,
+    caller: Caller,
+    _: QueryParams<NoParams>,
 ) -> Result<(StatusCode, Json<Job<CheckReport>>), Problem> {
-    asker.operate("check", None).await?;
-    let job = checking(&shared).await?;
+    caller.operate("check", None).await?;
+    let job = start_check(&state).await?;
     Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
 }
 
-/// Begins to verify the log, unless that is under way.
-pub(in crate::http) async fn checking(shared: &Shared) -> Result<Job<CheckReport>, Problem> {
-    let annals = shared.annals().clone();
-    let job = shared
-        .checks()
-        .begin(CHECK, |at| Ok(async move { Ok(annals.check(|position, head| at.is(position, head)).await?) }));
+/// Starts a check unless one is running.
+pub(in crate::http) async fn start_check(state: &AppState) -> Result<Job<CheckReport>, Problem> {
+    let annals = state.annals().clone();
+    let job = state.checks().begin(CHECK, |reporter| {
+        Ok(async move { Ok(annals.check(|position, head| reporter.report(position, head)).await?) })
+    });
     job.await
 }
 
-/// How far the last check is, or what it found
+/// Get the progress or the result of the last check
 #[utoipa::path(
     get, path = "/check", tag = "log",
-    responses((status = OK, body = Job<CheckReport>), (status = NOT_FOUND, description = "Nothing was checked yet"))
+    responses((status = OK, body = Job<CheckReport>), (status = NOT_FOUND, description = "No check was started yet"))
 )]
 async fn last_check(
-    State(shared): State<Shared>,
-    asker: Asker,
-    _: Params<Nothing>,
+    State(state): State<AppState>,
+    caller: Caller,
+    _: QueryParams<NoParams>,
 ) -> Result<Json<Job<CheckReport>>, Problem> {
-    asker.operate("check", None).await?;
-    let none = || Problem::not_found("nothing was checked yet, since this program was started: POST /check");
-    shared.checks().last(CHECK).map(Json).ok_or_else(none)
+    caller.operate("check", None).await?;
+    let none = || Problem::not_found("no check since the server started: start one with POST /check");
+    state.checks().last(CHECK).map(Json).ok_or_else(none)
 }

@@ -1,51 +1,51 @@
-//! The numbers of topics.
+//! The metrics of topics.
 
 use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{After, at_most};
-use crate::http::{Asker, At, Params, Problem, Shared};
+use super::{After, check_max};
+use crate::http::{AppState, Caller, PathParams, Problem, QueryParams};
 use crate::projections::metrics::{MetricQuery, MetricQueryParams, MetricReport};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(all)).routes(routes!(of_topic))
 }
 
-/// The numbers of all events
+/// Metrics of all events
 #[utoipa::path(
     get, path = "/metrics/", tag = "metrics", params(MetricQueryParams, After), responses((status = OK, body = MetricReport))
 )]
 async fn all(
-    asker: Asker,
-    Params(asked, after, _): Params<MetricQueryParams, After>,
+    caller: Caller,
+    QueryParams(asked, after, _): QueryParams<MetricQueryParams, After>,
 ) -> Result<Json<MetricReport>, Problem> {
-    numbers(asker, "", &asked, after).await
+    numbers(caller, "", &asked, after).await
 }
 
-/// The numbers of a topic and of what is below it
+/// Metrics of a topic and the topics below it
 #[utoipa::path(
     get, path = "/metrics/{*topic}", tag = "metrics",
     params(("topic" = String, Path, description = "A path like project/member"), MetricQueryParams, After),
     responses((status = OK, body = MetricReport))
 )]
 async fn of_topic(
-    asker: Asker,
-    At(topic): At<String>,
-    Params(asked, after, _): Params<MetricQueryParams, After>,
+    caller: Caller,
+    PathParams(topic): PathParams<String>,
+    QueryParams(asked, after, _): QueryParams<MetricQueryParams, After>,
 ) -> Result<Json<MetricReport>, Problem> {
-    numbers(asker, &topic, &asked, after).await
+    numbers(caller, &topic, &asked, after).await
 }
 
 async fn numbers(
-    asker: Asker,
+    caller: Caller,
     topic: &str,
     asked: &MetricQueryParams,
     after: After,
 ) -> Result<Json<MetricReport>, Problem> {
-    at_most("slices", asked.slices, 1_000)?;
-    at_most("busiest", asked.busiest, 1_000)?;
-    let query = asker.metric(topic).await?;
+    check_max("slices", asked.slices, 1_000)?;
+    check_max("busiest", asked.busiest, 1_000)?;
+    let query = caller.metric(topic).await?;
     let query = after.head().into_iter().fold(query, MetricQuery::after);
     Ok(Json(asked.of(query).await?))
 }

@@ -1,4 +1,4 @@
-//! Looking after projections.
+//! Status, rebuild, resume, skip and replay of projections.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -9,247 +9,247 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::jobs::Job;
 use crate::app::Annals;
-use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
+use crate::http::jobs::Job;
+use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
 use crate::projections::{DeadLetter, Progress, ProjectionStatus, Rebuild, Selection, SkipPolicy};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(all))
         .routes(routes!(one))
         .routes(routes!(rebuild, cancel))
         .routes(routes!(resume))
         .routes(routes!(skip))
-        .routes(routes!(letters))
+        .routes(routes!(dead_letters))
         .routes(routes!(replay))
 }
 
-/// How one projection stands, and the last rebuild that was begun here.
+/// The status of a projection, and its last rebuild.
 #[derive(Debug, Serialize, ToSchema)]
-struct Standing {
+struct ProjectionInfo {
     #[serde(flatten)]
     status: ProjectionStatus,
-    /// The last rebuild that was begun by a request to this process, if there was one.
+    /// The last rebuild that a request to this process started, if there was one.
     last_rebuild: Option<Job<Progress>>,
 }
 
-/// How far each projection is, and why it stopped if it did
-#[utoipa::path(get, path = "/projections", tag = "projections", responses((status = OK, body = Vec<Standing>)))]
+/// List the status of all projections
+#[utoipa::path(get, path = "/projections", tag = "projections", responses((status = OK, body = Vec<ProjectionInfo>)))]
 async fn all(
-    State(shared): State<Shared>,
-    asker: Asker,
-    _: Params<Nothing>,
-) -> Result<Json<Vec<Standing>>, Problem> {
-    asker.operate("status", None).await?;
-    let all = shared.annals().projections().await?;
-    Ok(Json(all.into_iter().map(|status| standing(&shared, status)).collect()))
+    State(state): State<AppState>,
+    caller: Caller,
+    _: QueryParams<NoParams>,
+) -> Result<Json<Vec<ProjectionInfo>>, Problem> {
+    caller.operate("status", None).await?;
+    let all = state.annals().projections().await?;
+    Ok(Json(all.into_iter().map(|status| info(&state, status)).collect()))
 }
 
-/// How far a projection is, and why it stopped if it did
+/// Get the status of a projection
 #[utoipa::path(
     get, path = "/projections/{name}", tag = "projections", params(("name" = String, Path)),
-    responses((status = OK, body = Standing), (status = NOT_FOUND, description = "There is no such projection"))
+    responses((status = OK, body = ProjectionInfo), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
-async fn one(order: Order) -> Result<Json<Standing>, Problem> {
-    let annals = order.may("status").await?;
-    // An unknown name is an error that says which there are.
-    annals.reading(&order.name)?;
-    let status = annals.projections().await?.into_iter().find(|status| status.name == order.name);
-    let status = status.ok_or_else(|| Problem::not_found("there is no such projection"))?;
-    Ok(Json(standing(&order.shared, status)))
+async fn one(request: ProjectionRequest) -> Result<Json<ProjectionInfo>, Problem> {
+    let annals = request.authorise("status").await?;
+    // The error for an unknown name lists the known ones.
+    annals.reading(&request.name)?;
+    let status = annals.projections().await?.into_iter().find(|status| status.name == request.name);
+    let status = status.ok_or_else(|| Problem::not_found("the projection does not exist"))?;
+    Ok(Json(info(&request.state, status)))
 }
 
-fn standing(shared: &Shared, status: ProjectionStatus) -> Standing {
-    let last_rebuild = shared.rebuilds().last(&status.name);
-    Standing { status, last_rebuild }
+fn info(state: &AppState, status: ProjectionStatus) -> ProjectionInfo {
+    let last_rebuild = state.rebuilds().last(&status.name);
+    ProjectionInfo { status, last_rebuild }
 }
 
-/// What a rebuild makes anew.
+/// The options of a rebuild.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-pub(in crate::http) struct Wanted {
-    /// What becomes of events that were left out: refuse (it does not begin), keep (left out again), replay (applied)
+pub(in crate::http) struct RebuildParams {
+    /// Skipped events: refuse (do not rebuild), keep (skip them again), replay (apply them)
     #[param(inline)]
-    skips: Option<Left>,
-    /// Only this key of a view
+    skips: Option<SkipsParam>,
+    /// Rebuild only this key of a view
     key: Option<String>,
-    /// Only the keys that the events of this type of aggregate touch
+    /// Rebuild only the keys that events of this aggregate type affect
     aggregate_type: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Left {
+enum SkipsParam {
     Refuse,
     Keep,
     Replay,
 }
 
-/// Make a projection anew
+/// Rebuild a projection
 ///
-/// The old one is read until the new one is there. A short one is done when it is answered; else GET on the projection
-/// says how far it is. Asked for while one runs, it is that one.
+/// Reads use the old data until the new data is complete. A short rebuild responds with its result; for a long one, GET on
+/// the projection returns the progress. A request during a rebuild returns that rebuild.
 #[utoipa::path(
-    post, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path), Wanted),
+    post, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path), RebuildParams),
     responses(
-        (status = OK, body = Job<Progress>, description = "It is done"),
-        (status = ACCEPTED, body = Job<Progress>, description = "It is under way"),
-        (status = NOT_FOUND, description = "There is no such projection"),
-        (status = CONFLICT, description = "Events were left out, or another process rebuilds it"),
+        (status = OK, body = Job<Progress>, description = "The rebuild has ended"),
+        (status = ACCEPTED, body = Job<Progress>, description = "The rebuild is running"),
+        (status = NOT_FOUND, description = "The projection does not exist"),
+        (status = CONFLICT, description = "Events were skipped, or another process rebuilds it"),
     )
 )]
 async fn rebuild(
-    State(shared): State<Shared>,
-    asker: Asker,
-    At(name): At<String>,
-    Params(wanted, ..): Params<Wanted>,
+    State(state): State<AppState>,
+    caller: Caller,
+    PathParams(name): PathParams<String>,
+    QueryParams(params, ..): QueryParams<RebuildParams>,
 ) -> Result<(StatusCode, Json<Job<Progress>>), Problem> {
-    asker.operate("rebuild", Some(&name)).await?;
-    let job = rebuilding(&shared, &name, &wanted).await?;
+    caller.operate("rebuild", Some(&name)).await?;
+    let job = start_rebuild(&state, &name, &params).await?;
     Ok((if job.done { StatusCode::OK } else { StatusCode::ACCEPTED }, Json(job)))
 }
 
-/// Begins to make a projection anew, unless that is under way.
-pub(in crate::http) async fn rebuilding(
-    shared: &Shared,
+/// Starts a rebuild unless one is running.
+pub(in crate::http) async fn start_rebuild(
+    state: &AppState,
     name: &str,
-    wanted: &Wanted,
+    params: &RebuildParams,
 ) -> Result<Job<Progress>, Problem> {
-    shared.annals().reading(name)?;
-    let job = shared.rebuilds().begin(name, |at| {
-        let mut rebuild = begun(shared, name, wanted)?;
+    state.annals().reading(name)?;
+    let job = state.rebuilds().begin(name, |reporter| {
+        let mut rebuild = rebuild_of(state, name, params)?;
         let mut progress = rebuild.progress();
         Ok(async move {
-            let done = loop {
+            let end = loop {
                 tokio::select! {
-                    done = &mut rebuild => break done?,
+                    end = &mut rebuild => break end?,
                     Ok(()) = progress.changed() => {
-                        let now = *progress.borrow_and_update();
-                        at.is(now.position, now.head);
+                        let current = *progress.borrow_and_update();
+                        reporter.report(current.position, current.head);
                     }
                 }
             };
-            at.is(done.position, done.head);
-            Ok(done)
+            reporter.report(end.position, end.head);
+            Ok(end)
         })
     });
     job.await
 }
 
-fn begun(shared: &Shared, name: &str, wanted: &Wanted) -> Result<Rebuild, Problem> {
-    let annals = shared.annals();
-    let skips = match wanted.skips {
-        None | Some(Left::Refuse) => SkipPolicy::Refuse,
-        Some(Left::Keep) => SkipPolicy::Keep,
-        Some(Left::Replay) => SkipPolicy::Replay,
+fn rebuild_of(state: &AppState, name: &str, params: &RebuildParams) -> Result<Rebuild, Problem> {
+    let annals = state.annals();
+    let skips = match params.skips {
+        None | Some(SkipsParam::Refuse) => SkipPolicy::Refuse,
+        Some(SkipsParam::Keep) => SkipPolicy::Keep,
+        Some(SkipsParam::Replay) => SkipPolicy::Replay,
     };
-    Ok(match (&wanted.key, &wanted.aggregate_type, wanted.skips) {
+    Ok(match (&params.key, &params.aggregate_type, params.skips) {
         (None, None, _) => annals.rebuild_with(name, skips)?,
         (Some(key), None, None) => annals.rebuild_keys(name, Selection::Key(key.clone()))?,
-        (None, Some(of), None) => annals.rebuild_keys(name, Selection::Aggregate(of.clone()))?,
-        _ => return Err(Problem::malformed("give one of `key`, `aggregate_type` and `skips`")),
+        (None, Some(kind), None) => annals.rebuild_keys(name, Selection::Aggregate(kind.clone()))?,
+        _ => return Err(Problem::malformed("use only one of `key`, `aggregate_type` and `skips`")),
     })
 }
 
-/// Somebody who wants something done about one projection, and says no more than which.
-struct Order {
-    shared: Shared,
+/// A request for one projection, without query parameters.
+struct ProjectionRequest {
+    state: AppState,
     name: String,
-    asker: Asker,
+    caller: Caller,
 }
 
-impl FromRequestParts<Shared> for Order {
+impl FromRequestParts<AppState> for ProjectionRequest {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-        let asker = Asker::from_request_parts(parts, shared).await?;
-        let At(name) = At::from_request_parts(parts, shared).await?;
-        let _: Params<Nothing> = Params::from_request_parts(parts, shared).await?;
-        Ok(Self { shared: shared.clone(), name, asker })
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let PathParams(name) = PathParams::from_request_parts(parts, state).await?;
+        let _: QueryParams<NoParams> = QueryParams::from_request_parts(parts, state).await?;
+        Ok(Self { state: state.clone(), name, caller })
     }
 }
 
-impl Order {
-    /// The application, if who asks may do this.
-    async fn may(&self, operation: &str) -> Result<&Annals, Problem> {
-        self.asker.operate(operation, Some(&self.name)).await?;
-        Ok(self.shared.annals())
+impl ProjectionRequest {
+    /// Authorises an operation, and returns the application.
+    async fn authorise(&self, operation: &str) -> Result<&Annals, Problem> {
+        self.caller.operate(operation, Some(&self.name)).await?;
+        Ok(self.state.annals())
     }
 }
 
-/// Cancel a rebuild that was begun by a request to this process
+/// Cancel a rebuild that a request to this process started
 ///
-/// What is read stays as it was; the next one goes on from there.
+/// Reads still use the old data. The next rebuild resumes from this one.
 #[utoipa::path(
     delete, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path)),
-    responses((status = NO_CONTENT, description = "It has stopped"), (status = NOT_FOUND, description = "None is under way"))
+    responses((status = NO_CONTENT, description = "The rebuild has stopped"), (status = NOT_FOUND, description = "No rebuild is running"))
 )]
-async fn cancel(order: Order) -> Result<StatusCode, Problem> {
-    order.may("rebuild").await?;
-    match order.shared.rebuilds().stop(&order.name).await {
+async fn cancel(request: ProjectionRequest) -> Result<StatusCode, Problem> {
+    request.authorise("rebuild").await?;
+    match request.state.rebuilds().stop(&request.name).await {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("no rebuild of it was begun here that is under way")),
+        false => Err(Problem::not_found("no rebuild of this projection that was started here is running")),
     }
 }
 
-/// Let a stopped projection try again
+/// Resume a stopped projection
 #[utoipa::path(
     post, path = "/projections/{name}/resume", tag = "projections", params(("name" = String, Path)),
-    responses((status = NO_CONTENT, description = "It tries"), (status = NOT_FOUND, description = "There is no such projection"))
+    responses((status = NO_CONTENT, description = "It tries the event again"), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
-async fn resume(order: Order) -> Result<StatusCode, Problem> {
-    let annals = order.may("resume").await?;
-    annals.resume(&order.name).await?;
+async fn resume(request: ProjectionRequest) -> Result<StatusCode, Problem> {
+    let annals = request.authorise("resume").await?;
+    annals.resume(&request.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Leave out the event that a projection has stopped at
+/// Skip the event that a projection has stopped at
 #[utoipa::path(
     post, path = "/projections/{name}/skip", tag = "projections", params(("name" = String, Path)),
     responses(
-        (status = OK, body = Vec<DeadLetter>, description = "What was left out"),
-        (status = NOT_FOUND, description = "There is no such projection"),
+        (status = OK, body = Vec<DeadLetter>, description = "The new dead letters"),
+        (status = NOT_FOUND, description = "The projection does not exist"),
         (status = CONFLICT, description = "It has not stopped at an event"),
     )
 )]
-async fn skip(order: Order) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    let annals = order.may("skip").await?;
-    Ok(Json(annals.skip(&order.name).await?))
+async fn skip(request: ProjectionRequest) -> Result<Json<Vec<DeadLetter>>, Problem> {
+    let annals = request.authorise("skip").await?;
+    Ok(Json(annals.skip(&request.name).await?))
 }
 
-/// What a projection has left out
+/// List the dead letters of a projection: skipped events, and events that wait behind them
 #[utoipa::path(
-    get, path = "/projections/{name}/letters", tag = "projections", params(("name" = String, Path)),
-    responses((status = OK, body = Vec<DeadLetter>), (status = NOT_FOUND, description = "There is no such projection"))
+    get, path = "/projections/{name}/dead-letters", tag = "projections", params(("name" = String, Path)),
+    responses((status = OK, body = Vec<DeadLetter>), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
-async fn letters(order: Order) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    let annals = order.may("letters").await?;
-    Ok(Json(annals.dead_letters(&order.name).await?))
+async fn dead_letters(request: ProjectionRequest) -> Result<Json<Vec<DeadLetter>>, Problem> {
+    let annals = request.authorise("dead_letters").await?;
+    Ok(Json(annals.dead_letters(&request.name).await?))
 }
 
-/// How many events were taken in.
+/// The result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
-struct TakenIn {
-    /// How many.
+struct Replayed {
+    /// The number of applied events.
     events: u64,
 }
 
-/// Take in what a projection has left out
+/// Replay the dead letters of a projection
 #[utoipa::path(
     post, path = "/projections/{name}/replay", tag = "projections", params(("name" = String, Path)),
     responses(
-        (status = OK, body = TakenIn),
-        (status = NOT_FOUND, description = "There is no such projection"),
-        (status = CONFLICT, description = "An event fails still, or the projection moved on meanwhile"),
+        (status = OK, body = Replayed),
+        (status = NOT_FOUND, description = "The projection does not exist"),
+        (status = CONFLICT, description = "An event still fails, or the projection has advanced meanwhile"),
     )
 )]
-async fn replay(order: Order) -> Result<Json<TakenIn>, Problem> {
-    let annals = order.may("replay").await?;
-    let (annals, name) = (annals.clone(), order.name.clone());
-    // It goes on though the client hangs up.
+async fn replay(request: ProjectionRequest) -> Result<Json<Replayed>, Problem> {
+    let annals = request.authorise("replay").await?;
+    let (annals, name) = (annals.clone(), request.name.clone());
+    // A task, so that a disconnect does not cancel it.
     let replaying = tokio::spawn(async move { annals.replay(&name).await });
     let events = replaying.await.map_err(|error| Problem::internal(&error))??;
-    Ok(Json(TakenIn { events }))
+    Ok(Json(Replayed { events }))
 }

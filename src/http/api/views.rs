@@ -8,81 +8,81 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{After, at_most};
+use super::{After, check_max};
 use crate::events::LogPosition;
-use crate::http::{Asker, At, Nothing, Params, Problem, Shared};
+use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
 use crate::projections::{FieldKind, Listing, ViewCursor};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(all)).routes(routes!(list)).routes(routes!(one))
 }
 
-/// A view of the application's own.
+/// The description of a view.
 #[derive(Debug, Serialize, ToSchema)]
-struct ViewDescribed {
-    /// Its name.
+struct ViewDescription {
+    /// The name.
     name: String,
-    /// The fields that it can be filtered and ordered by.
-    fields: Vec<FieldDescribed>,
+    /// The fields to filter and sort by.
+    fields: Vec<FieldDescription>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct FieldDescribed {
-    /// Its name.
+struct FieldDescription {
+    /// The name.
     name: &'static str,
-    /// Whether its values are whole numbers; else they are text.
+    /// Whether the values are integers; otherwise they are text.
     number: bool,
 }
 
 /// A page of documents.
 #[derive(Debug, Serialize, ToSchema)]
 struct Documents {
-    /// The documents, in the order asked for.
-    documents: Vec<Keyed>,
-    /// Where the next page begins, if there are more.
+    /// The documents, in the requested order.
+    documents: Vec<KeyedDocument>,
+    /// The cursor of the next page, if there are more.
     next: Option<String>,
-    /// The place in the log that they are true at.
+    /// The log position that the documents reflect.
     head: LogPosition,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct Keyed {
+struct KeyedDocument {
     /// The document's key.
     key: String,
     /// The document.
     document: Value,
 }
 
-/// Which documents, in the words that the command line has.
+/// Which documents. The names are those of the command line.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-struct Asked {
-    /// Only documents of which this field has this value: FIELD=VALUE; several: all of them
+struct ListParams {
+    /// Only documents with this field value: FIELD=VALUE; repeat it to require several
     #[param(pattern = "^[a-z][a-z0-9_]*=[^\\x00]*$")]
     filter: Vec<String>,
-    /// In the order of this field
+    /// Sort by this field
     order: Option<String>,
-    /// The other way round
+    /// Descending order
     descending: bool,
-    /// At most so many [default: 100]
+    /// Maximum number of documents [default: 100]
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<usize>,
-    /// Go on from a page: the same filters and order again
+    /// The `next` of the previous page, with the same filters and order
     #[param(value_type = Option<String>, pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
 }
 
-impl Asked {
+impl ListParams {
     fn listing(&self) -> Result<Listing, Problem> {
         if self.limit == Some(0) {
-            return Err(Problem::malformed("a limit of 0 asks for nothing: give 1 or more, or leave it out"));
+            return Err(Problem::malformed("`limit` must be at least 1"));
         }
-        at_most("limit", self.limit, 10_000)?;
+        check_max("limit", self.limit, 10_000)?;
         let mut listing = Listing::default();
         for filter in &self.filter {
             let none =
-                || Problem::malformed(format!("`{}` is no filter: write FIELD=VALUE", filter.escape_debug()));
+                || Problem::malformed(format!("`{}` is not a filter: write FIELD=VALUE", filter.escape_debug()));
             let (field, value) = filter.split_once('=').ok_or_else(none)?;
             listing = listing.filter(field, value);
         }
@@ -97,54 +97,54 @@ impl Asked {
     }
 }
 
-/// The views
-#[utoipa::path(get, path = "/views", tag = "views", responses((status = OK, body = Vec<ViewDescribed>)))]
-async fn all(State(shared): State<Shared>, _: Asker, _: Params<Nothing>) -> Json<Vec<ViewDescribed>> {
-    let views = shared.annals().document_views().map(|reading| ViewDescribed {
+/// List all views
+#[utoipa::path(get, path = "/views", tag = "views", responses((status = OK, body = Vec<ViewDescription>)))]
+async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<ViewDescription>> {
+    let views = state.annals().document_views().map(|reading| ViewDescription {
         name: reading.name().to_owned(),
         fields: reading
             .fields()
             .iter()
-            .map(|field| FieldDescribed { name: field.name, number: field.kind == FieldKind::Number })
+            .map(|field| FieldDescription { name: field.name, number: field.kind == FieldKind::Number })
             .collect(),
     });
     Json(views.collect())
 }
 
-/// The documents of a view
+/// List the documents of a view
 #[utoipa::path(
-    get, path = "/views/{name}", tag = "views", params(("name" = String, Path), Asked, After),
-    responses((status = OK, body = Documents), (status = NOT_FOUND, description = "There is no such view"))
+    get, path = "/views/{name}", tag = "views", params(("name" = String, Path), ListParams, After),
+    responses((status = OK, body = Documents), (status = NOT_FOUND, description = "The view does not exist"))
 )]
 async fn list(
-    asker: Asker,
-    At(name): At<String>,
-    Params(asked, after, _): Params<Asked, After>,
+    caller: Caller,
+    PathParams(name): PathParams<String>,
+    QueryParams(params, after, _): QueryParams<ListParams, After>,
 ) -> Result<Json<Documents>, Problem> {
-    let listing = asked.listing()?;
-    let view = asker.view(&name, None).await?;
+    let listing = params.listing()?;
+    let view = caller.view(&name, None).await?;
     let view = after.head().into_iter().fold(view, |view, head| view.after(head));
     let page = view.list(&listing).await?;
     Ok(Json(Documents {
-        documents: page.documents.into_iter().map(|(key, document)| Keyed { key, document }).collect(),
+        documents: page.documents.into_iter().map(|(key, document)| KeyedDocument { key, document }).collect(),
         next: page.next.map(|next| next.to_string()),
         head: page.at,
     }))
 }
 
-/// One document of a view
+/// Get a document of a view
 #[utoipa::path(
     get, path = "/views/{name}/{key}", tag = "views",
     params(("name" = String, Path), ("key" = String, Path), After),
-    responses((status = OK, body = Value), (status = NOT_FOUND, description = "There is no such view or document"))
+    responses((status = OK, body = Value), (status = NOT_FOUND, description = "The view or the document does not exist"))
 )]
 async fn one(
-    asker: Asker,
-    At((name, key)): At<(String, String)>,
-    Params(after, ..): Params<After>,
+    caller: Caller,
+    PathParams((name, key)): PathParams<(String, String)>,
+    QueryParams(after, ..): QueryParams<After>,
 ) -> Result<Json<Value>, Problem> {
-    let view = asker.view(&name, Some(&key)).await?;
+    let view = caller.view(&name, Some(&key)).await?;
     let view = after.head().into_iter().fold(view, |view, head| view.after(head));
-    let none = || Problem::not_found(format!("`{name}` has no document `{}`", key.escape_debug()));
-    Ok(Json(view.get(&key).await?.ok_or_else(none)?))
+    let missing = || Problem::not_found(format!("the view `{name}` has no document `{}`", key.escape_debug()));
+    Ok(Json(view.get(&key).await?.ok_or_else(missing)?))
 }

@@ -1,4 +1,4 @@
-//! A token, verified.
+//! [`Bearer`]: verification of JSON Web Tokens.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
 
-use super::Keys;
+use super::{Identity, Keys};
 use crate::events::Ref;
 
-/// How far the clocks of who makes tokens and of who verifies them may be apart, in seconds.
+/// The accepted difference between the issuer's clock and this one, in seconds.
 const LEEWAY: u64 = 30;
 
-/// Beyond a year nobody waits for a token to expire, in seconds.
-const LONGEST_LEFT: f64 = 365.0 * 24.0 * 3_600.0;
+/// The longest time to wait for a token to expire, in seconds: a year.
+const MAX_VALID_FOR: f64 = 365.0 * 24.0 * 3_600.0;
 
-/// The longest token.
-const LONGEST: usize = 8 * 1_024;
+/// The longest token, in bytes.
+const MAX_TOKEN: usize = 8 * 1_024;
 
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Bearer {
@@ -30,15 +30,9 @@ pub(in crate::http) struct Bearer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// Seconds, perhaps with a fraction. That it is there is looked at when the token is.
+    /// Unix seconds, possibly with a fraction. The validation requires it: the default is never used.
     #[serde(default)]
     exp: f64,
-}
-
-/// Whose a token is, and how much longer it is taken.
-pub(super) struct Verified {
-    pub actor: Ref,
-    pub left: Duration,
 }
 
 impl Bearer {
@@ -50,17 +44,18 @@ impl Bearer {
         self.issuer = Some(issuer.to_owned());
     }
 
-    /// Whose token it is, and for how long; else what is wrong with it, in words that help who made it and nobody else.
-    pub(super) fn verify(&self, token: &str) -> Result<Verified, &'static str> {
-        if token.len() > LONGEST {
+    /// Verifies a token. The error helps the issuer and reveals nothing to an attacker.
+    pub(super) fn verify(&self, token: &str) -> Result<Identity, &'static str> {
+        if token.len() > MAX_TOKEN {
             return Err("the token is too long");
         }
-        // Whatever is none of ours, `none` above all, is no header to this library.
-        let header = decode_header(token).map_err(|_| "the token cannot be read, or its algorithm is not taken")?;
+        // The library rejects unknown algorithms here, `none` above all.
+        let header =
+            decode_header(token).map_err(|_| "the token is malformed, or its algorithm is not supported")?;
         if header.crit.is_some() {
-            return Err("the token says that something must be understood which is not (`crit`)");
+            return Err("the token requires an extension that is not supported (`crit`)");
         }
-        let mut reason = "the token's key and algorithm are none of those that are taken";
+        let mut reason = "no configured key has the token's key id and algorithm";
         for key in &self.keys.0 {
             let other = key.id.is_some() && header.kid.is_some() && key.id != header.kid;
             if other || header.alg != key.algorithm {
@@ -79,33 +74,33 @@ impl Bearer {
             match decode::<Claims>(token, &key.key, &validation) {
                 Ok(verified) => {
                     let Claims { sub, exp } = verified.claims;
-                    let actor = Ref::new(&self.kind, &sub)
-                        .map_err(|_| "the token's subject is none that can be recorded")?;
-                    return Ok(Verified { actor, left: left(exp) });
+                    let actor =
+                        Ref::new(&self.kind, &sub).map_err(|_| "the token's subject (`sub`) is not a valid id")?;
+                    return Ok(Identity { actor: Some(actor), valid_for: Some(valid_for(exp)) });
                 }
-                Err(error) => reason = in_words(error.kind()),
+                Err(error) => reason = message(error.kind()),
             }
         }
         Err(reason)
     }
 }
 
-/// Until a token that expires then is not taken any more.
-fn left(exp: f64) -> Duration {
+/// How long a token with this expiry is still accepted.
+fn valid_for(exp: f64) -> Duration {
     let seconds = exp + LEEWAY as f64 - Timestamp::now().as_duration().as_secs_f64();
-    Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LEFT)).unwrap_or_default()
+    Duration::try_from_secs_f64(seconds.clamp(0.0, MAX_VALID_FOR)).unwrap_or_default()
 }
 
-fn in_words(kind: &ErrorKind) -> &'static str {
+fn message(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ExpiredSignature => "the token has expired",
         ErrorKind::ImmatureSignature => "the token is not yet valid",
         ErrorKind::InvalidAudience => "the token is for another audience",
-        ErrorKind::InvalidIssuer => "the token is of another issuer",
-        ErrorKind::InvalidSignature => "the token's signature is wrong",
+        ErrorKind::InvalidIssuer => "the token is from another issuer",
+        ErrorKind::InvalidSignature => "the token's signature is invalid",
         ErrorKind::MissingRequiredClaim(_) => {
-            "the token lacks one of `exp`, `sub`, `aud`, or `iss` where an issuer is set"
+            "the token lacks a claim: `exp`, `sub` and `aud` are required, and `iss` if an issuer is configured"
         }
-        _ => "the token cannot be read",
+        _ => "the token is malformed",
     }
 }

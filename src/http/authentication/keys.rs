@@ -1,4 +1,4 @@
-//! [`Keys`]: what tokens are verified with.
+//! [`Keys`]: the keys that verify tokens.
 
 use std::fmt;
 
@@ -6,11 +6,10 @@ use jsonwebtoken::crypto::{CryptoProvider, rust_crypto};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-/// The shortest secret: as long as the hash that HS256 makes (RFC 7518, 3.2).
-const SHORTEST_SECRET: usize = 32;
+/// The shortest secret, in bytes: the length of an HS256 hash (RFC 7518, 3.2).
+const MIN_SECRET: usize = 32;
 
-/// Keys that tokens are verified with. Each has one algorithm, which it alone says: what a token says of itself is only
-/// compared with it.
+/// Keys that verify tokens. Each key has one fixed algorithm: a token's header never chooses one.
 #[derive(Clone)]
 pub struct Keys(pub(super) Vec<Key>);
 
@@ -21,41 +20,40 @@ pub(super) struct Key {
     pub key: DecodingKey,
 }
 
-/// A text that holds no keys.
+/// Why keys cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// It is no JWKS.
-    #[error("this is no JSON Web Key Set")]
+    /// The text is not a JSON Web Key Set.
+    #[error("the key file is not a JSON Web Key Set")]
     Jwks(#[source] serde_json::Error),
-    /// It has no key that tokens could be verified with.
+    /// The set has no usable key.
     #[error(
-        "the key set has no key to verify with: it takes one of RS256, ES256 or EdDSA; {skipped} others are there"
+        "the key set has no RS256, ES256 or EdDSA key to verify tokens with ({skipped} other keys are ignored)"
     )]
     None {
-        /// How many keys were of no use.
+        /// The number of ignored keys.
         skipped: usize,
     },
-    /// A key is broken.
-    #[error("key {number} of the set cannot be used")]
+    /// A key is malformed.
+    #[error("key {number} of the key set is malformed")]
     Broken {
-        /// Its number in the set, from 1 on.
+        /// Its number in the set, from 1.
         number: usize,
-        /// Why.
+        /// The cause.
         source: jsonwebtoken::errors::Error,
     },
     /// The secret is too short.
-    #[error("the secret has {0} bytes: it takes 32 or more (`openssl rand -base64 32`)")]
+    #[error("the secret has {0} bytes, at least 32 are required: make one with `openssl rand -base64 32`")]
     ShortSecret(usize),
 }
 
 impl Keys {
-    /// The public keys of a JSON Web Key Set (RFC 7517) that can verify RS256, ES256 or EdDSA. Keys for other uses are
-    /// passed over.
+    /// Loads the public keys of a JSON Web Key Set (RFC 7517) that verify RS256, ES256 or EdDSA. Other keys are ignored.
     ///
     /// # Errors
-    /// When it is none, a key in it is broken, or none is left.
+    /// If it is not a key set, a key is malformed, or no usable key is left.
     pub fn from_jwks(jwks: &str) -> Result<Self, KeyError> {
-        choose_crypto();
+        install_crypto();
         let set: JwkSet = serde_json::from_str(jwks).map_err(KeyError::Jwks)?;
         let mut keys = Vec::new();
         for (index, jwk) in set.keys.iter().enumerate() {
@@ -70,14 +68,14 @@ impl Keys {
         }
     }
 
-    /// A secret that who makes the tokens has too: HS256.
+    /// Loads a secret that is shared with the issuer: HS256.
     ///
     /// # Errors
-    /// When it has less than 32 bytes.
+    /// If it has less than 32 bytes.
     pub fn from_secret(secret: &[u8]) -> Result<Self, KeyError> {
-        choose_crypto();
+        install_crypto();
         match secret.len() {
-            short if short < SHORTEST_SECRET => Err(KeyError::ShortSecret(short)),
+            short if short < MIN_SECRET => Err(KeyError::ShortSecret(short)),
             _ => {
                 let key = DecodingKey::from_secret(secret);
                 Ok(Self(vec![Key { id: None, algorithm: Algorithm::HS256, key }]))
@@ -86,7 +84,7 @@ impl Keys {
     }
 }
 
-/// The algorithm of a key, if it is one to verify with: a secret is none, since the set is not secret.
+/// The algorithm of a public signature key; none for other keys. A secret is ignored, since key sets are public.
 fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return None;
@@ -97,13 +95,13 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         _ => return None,
     };
-    let said = jwk.common.key_algorithm;
-    said.is_none_or(|said| said == KeyAlgorithm::from(own)).then_some(own)
+    let named = jwk.common.key_algorithm;
+    named.is_none_or(|named| named == KeyAlgorithm::from(own)).then_some(own)
 }
 
-/// Another crate of the program may have turned on a second library for the same: then one has to be chosen.
-fn choose_crypto() {
-    // An error says that one was chosen before.
+/// Installs a crypto provider. jsonwebtoken needs a choice if another crate of the program enables a second provider.
+fn install_crypto() {
+    // An error means that one is installed already.
     let _ = CryptoProvider::install_default(&rust_crypto::DEFAULT_PROVIDER);
 }
 

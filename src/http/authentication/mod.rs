@@ -1,85 +1,85 @@
-//! [`Authentication`]: who may be believed to be whom.
+//! [`Authentication`]: how the actor of a request is established.
 //!
 //! ## Layout
-//! - `keys`: [`Keys`], what tokens are verified with
-//! - `bearer`: a token, verified
-//! - `admit`: finds out who asks
-//! - `site`: which pages of a browser may ask at all
+//! - `keys`: [`Keys`], the keys that verify tokens
+//! - `bearer`: [`Bearer`], verification of tokens
+//! - `identify`: [`Identity`], the actor of a request
+//! - `origin`: same-origin and loopback checks, against requests that a browser makes for another site's page
 
-mod admit;
 mod bearer;
+mod identify;
 mod keys;
-mod site;
+mod origin;
 
-use self::bearer::{Bearer, Verified};
+use self::bearer::Bearer;
+pub(super) use self::identify::{Identity, TOKEN_COOKIE};
 pub use self::keys::{KeyError, Keys};
-pub(super) use admit::{COOKIE, admitted};
-pub(super) use site::{host, is_loopback, same_site};
+pub(super) use self::origin::{check_same_origin, host, is_loopback};
 
 use crate::events::Ref;
 
-/// Who may be believed to be whom.
+/// How the actor of a request is established: by a token, or by a header that is trusted.
 ///
-/// Where nothing is said, nobody is let in: an application that mounts the router says one of the two.
+/// The default answers every request with 401: an application that mounts the router chooses one of the two.
 #[derive(Clone, Debug, Default)]
-pub struct Authentication(pub(super) How);
+pub struct Authentication(Mode);
 
 #[derive(Clone, Debug, Default)]
-pub(super) enum How {
-    /// Nobody is let in.
+enum Mode {
+    /// Every request is answered with 401.
     #[default]
-    Nobody,
-    /// Whoever can reach the address is let in, and believed.
+    Unconfigured,
+    /// Every caller that reaches the address is trusted. The actor is the default for requests without `Annals-Actor`.
     Trusting(Option<Ref>),
-    /// Who has a token.
+    /// Every request needs a token.
     Bearer(Box<Bearer>),
 }
 
 impl Authentication {
-    /// Tokens: JSON Web Tokens in `Authorization: Bearer`, signed with one of the keys, for this audience, with an
-    /// expiry and a subject. The subject is the actor, `user:<subject>`, whatever a body says.
+    /// Requires a JSON Web Token in `Authorization: Bearer`, signed with one of the keys, for this audience, with `exp` and
+    /// `sub`. The actor is `user:<sub>`, whatever a request body contains.
     #[must_use]
     pub fn bearer(keys: Keys, audience: &str) -> Self {
-        Self(How::Bearer(Box::new(Bearer::new(keys, audience))))
+        Self(Mode::Bearer(Box::new(Bearer::new(keys, audience))))
     }
 
-    /// Only tokens of this issuer.
+    /// Requires this issuer (`iss`).
     #[must_use]
     pub fn issuer(mut self, issuer: &str) -> Self {
-        if let How::Bearer(bearer) = &mut self.0 {
+        if let Mode::Bearer(bearer) = &mut self.0 {
             bearer.issuer(issuer);
         }
         self
     }
 
-    /// What kind of thing the subjects are: `user`, unless it is said. A subject is never taken for a whole reference, so
-    /// that nobody becomes a `service:…` by calling himself one.
+    /// Sets the kind of the actors: `sub` becomes `<kind>:<sub>`. Default: `user`. A subject is never read as a whole
+    /// reference, so that no user becomes a `service:…` by choosing that name.
     ///
     /// # Panics
-    /// When it is no kind, or one of the crate's own (`annals`, `annals_…`).
+    /// If it is not a kind, or is reserved for this crate (`annals`, `annals_…`).
     #[must_use]
     pub fn subjects_are(mut self, kind: &str) -> Self {
         let subject = Ref::new(kind, "x").and_then(|subject| subject.check_caller());
-        assert!(subject.is_ok(), "subjects cannot be of the kind `{kind}`: write lower-case letters, like `user`");
-        if let How::Bearer(bearer) = &mut self.0 {
+        assert!(subject.is_ok(), "`{kind}` is not a kind for subjects: use lower-case letters, like `user`");
+        if let Mode::Bearer(bearer) = &mut self.0 {
             bearer.kind = kind.to_owned();
         }
         self
     }
 
-    /// No authentication: whoever can reach the address is believed. It is for an address that only this machine reaches;
-    /// only requests to a name of this machine itself are let in, so that no web page can have a browser ask.
+    /// Trusts every caller that reaches the address: for an address that only this machine reaches. Only requests to a
+    /// loopback name (`localhost`, `127.0.0.1`) are accepted, so that no web page can make a browser send one.
     ///
-    /// Who it is says the header `Annals-Actor: user:alice`, or else `actor`. With neither, commands are refused, and so
-    /// are reads where it matters who reads.
+    /// The actor is taken from the header `Annals-Actor: user:alice`, or is the default `actor`. Without both, commands are
+    /// refused, and so are reads if the application authorises or records them.
     #[must_use]
     pub fn trusting(actor: Option<Ref>) -> Self {
-        Self(How::Trusting(actor))
+        Self(Mode::Trusting(actor))
     }
 
-    /// Whether it takes a token to be let in.
+    /// Whether requests need a token.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        matches!(self.0, How::Bearer(_))
+        matches!(self.0, Mode::Bearer(_))
     }
 }

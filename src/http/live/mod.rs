@@ -1,92 +1,79 @@
-//! What stays open: Server-Sent Events, and JSON-RPC 2.0 over WebSocket. Stored, then live; each event once.
+//! Live streams: Server-Sent Events, and JSON-RPC 2.0 over WebSocket. Stored items first, then live ones, each exactly once.
 //!
-//! Everybody who follows shares one reader of the log. Who is slow is given what is stored at its own pace, and holds
-//! nobody up.
+//! All subscribers share one reader of the log. A slow subscriber reads stored rows at its own pace and delays no other.
 //!
-//! | route | what it is |
+//! | route | what it sends |
 //! |---|---|
-//! | `GET /live/audit` | Server-Sent Events: rows of the audit log, in the words of `/audit` |
-//! | `GET /live/metrics/{topic}` | Server-Sent Events: the numbers of a topic, at once and at each change |
+//! | `GET /live/audit` | Server-Sent Events: rows of the audit log, with the parameters of `/audit` |
+//! | `GET /live/metrics/{topic}` | Server-Sent Events: the metric of a topic, now and at each change |
 //! | `GET /live` | JSON-RPC over WebSocket: both, and commands |
 //!
-//! The id of each event is a cursor: `Last-Event-ID`, or `?after=`, goes on behind it. The last event of a stream, `end`,
-//! says why it ends and where to go on.
+//! The id of each event is a cursor: `Last-Event-ID`, or `?after=`, resumes after it. The last event of a stream, `end`,
+//! has the reason and the cursor to resume from.
 //!
 //! ## Layout
-//! - `hub`: [`Hub`], the one reader of the log; `batch`: [`Batch`], rows that it made once for all
-//! - `follower`: [`Follower`], one who follows the audit log
-//! - `counts`: [`Counts`], the watchers of metrics that all share; `teller`: one who follows a metric
-//! - `step`: [`Step`], what a stream brings next, and how it ends
-//! - `closing`: [`Closing`], until when something may stay open
+//! - `audit_broadcast`: [`AuditBroadcast`], the one reader task of the log
+//! - `row_batch`: rows that are read and serialised once for all subscribers
+//! - `audit_subscription`: [`AuditSubscription`], sends rows of the audit log
+//! - `metric_watchers`: [`MetricWatchers`], one watcher task for each metric with subscribers
+//! - `metric_subscription`: [`MetricSubscription`], sends a metric and its changes
+//! - `stream`: [`LiveStream`], the items of a stream, and why it ends
+//! - `lifetime`: [`StreamLifetime`], how long a stream may stay open
 //! - `sse`: Server-Sent Events
 //! - `rpc`: JSON-RPC over WebSocket
 
-mod batch;
-mod closing;
-mod counts;
-mod follower;
-mod hub;
+mod audit_broadcast;
+mod audit_subscription;
+mod lifetime;
+mod metric_subscription;
+mod metric_watchers;
+mod row_batch;
 mod rpc;
 mod sse;
-mod step;
-mod teller;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 
-use self::counts::Counts;
-use self::follower::Follower;
-use self::hub::Hub;
-use self::step::{Ending, Reason, Step, Steps};
-use self::teller::{Asking, Teller};
-use super::limits::{Bounds, Places};
-use super::{Asker, Problem, Shared};
+use self::audit_broadcast::AuditBroadcast;
+use self::audit_subscription::AuditSubscription;
+use self::metric_subscription::{MetricParams, MetricSubscription};
+use self::metric_watchers::MetricWatchers;
+use self::stream::{EndReason, LiveItem, LiveStream, StreamEnd};
+use super::limits::{ConcurrencyLimit, RequestLimits, StreamTimeouts};
+use super::{AppState, Caller, Problem};
 use crate::projections::audit::{Asked, Cursor};
 use crate::projections::presenter::Words;
 
-pub(super) use closing::Closing;
+pub(super) use lifetime::StreamLifetime;
 
-/// What all who follow share.
+/// What all streams share.
 struct Live {
-    shared: Shared,
-    /// How often who asks may.
-    bounds: Bounds,
-    hub: Arc<Hub>,
-    counts: Arc<Counts>,
-    /// Room for streams and WebSockets: the server does not count what was upgraded.
-    open: Places,
-    pace: Pace,
+    state: AppState,
+    requests: RequestLimits,
+    broadcast: Arc<AuditBroadcast>,
+    watchers: Arc<MetricWatchers>,
+    /// Streams and WebSockets: the server's connection limit does not count upgraded connections.
+    streams: ConcurrencyLimit,
 }
 
-/// How many streams and WebSockets are open at a time.
-const OPEN: usize = 4_096;
+/// The most open streams and WebSockets.
+const MAX_STREAMS: usize = 4_096;
 
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// A stream on which nothing happens says so this often.
-    heartbeat: Duration,
-    /// Who takes nothing of what is there for him for so long is told to come back.
-    patience: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(15), patience: Duration::from_secs(30) }
-    }
-}
-
-/// The routes of what stays open: who asks is known to them.
-pub(super) fn routes(shared: &Shared, bounds: Bounds) -> Router<Shared> {
-    let annals = shared.annals();
-    let (hub, counts) = (Hub::new(annals.clone()), Counts::new(annals.clone()));
-    let open = Places::new("streams", OPEN);
-    let live = Live { shared: shared.clone(), bounds, hub, counts, open, pace: shared.pace() };
+/// The routes of live streams. They need an authenticated caller.
+pub(super) fn routes(state: &AppState, requests: RequestLimits) -> Router<AppState> {
+    let annals = state.annals();
+    let live = Live {
+        state: state.clone(),
+        requests,
+        broadcast: AuditBroadcast::new(annals.clone()),
+        watchers: MetricWatchers::new(annals.clone()),
+        streams: ConcurrencyLimit::new("streams", MAX_STREAMS),
+    };
     Router::new()
         .route("/live", get(rpc::upgrade))
         .route("/live/audit", get(sse::audit))
@@ -97,23 +84,33 @@ pub(super) fn routes(shared: &Shared, bounds: Bounds) -> Router<Shared> {
 }
 
 impl Live {
-    /// Follows the audit log: what is wrong with the question, or denied, is said at once.
-    async fn audit(&self, asker: &Asker, asked: &Asked, words: Words, closing: Closing) -> Result<Steps, Problem> {
-        self.bounds.count(asker)?;
-        let query = asked.of_all(asker.audit()?);
-        let follower = Follower::open(self.hub.clone(), query, asked, words, closing).await?;
-        Ok(follower.steps())
+    fn timeouts(&self) -> StreamTimeouts {
+        self.state.settings().limits.streams
     }
 
-    /// Follows the numbers of a topic.
+    /// Opens a subscription of the audit log. Errors are returned before the stream begins.
+    async fn audit(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        words: Words,
+        lifetime: StreamLifetime,
+    ) -> Result<LiveStream, Problem> {
+        self.requests.count(caller.key())?;
+        let query = asked.of_all(caller.audit()?);
+        Ok(AuditSubscription::open(self.broadcast.clone(), query, asked, words, lifetime).await?.items())
+    }
+
+    /// Opens a subscription of a metric. Errors are returned before the stream begins.
     async fn metric(
         &self,
-        asker: &Asker,
-        asking: Asking,
+        caller: &Caller,
+        params: MetricParams,
         cursor: Option<Cursor>,
-        closing: Closing,
-    ) -> Result<Steps, Problem> {
-        self.bounds.count(asker)?;
-        Ok(Teller::open(self.counts.clone(), asker, asking, cursor, closing).await?.steps())
+        lifetime: StreamLifetime,
+    ) -> Result<LiveStream, Problem> {
+        self.requests.count(caller.key())?;
+        let watchers = self.watchers.clone();
+        Ok(MetricSubscription::open(watchers, caller, params, cursor, lifetime).await?.items())
     }
 }

@@ -1,7 +1,6 @@
 //! Server-Sent Events.
 //!
-//! Events are `row` and `metric`, each with a cursor as its id, and `end`. Comments keep a quiet line from being taken
-//! for a dead one.
+//! The events are `row` and `metric`, each with a cursor as its id, and `end`. Comments are heartbeats.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -16,145 +15,148 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
-use super::{Asked, Asker, Asking, Closing, Cursor, Ending, Live, Pace, Problem, Reason, Step, Steps};
-use crate::http::limits::Place;
-use crate::http::operations::Follower as Counted;
-use crate::http::{At, Params};
+use super::{
+    Asked, Caller, Cursor, EndReason, Live, LiveItem, LiveStream, MetricParams, Problem, StreamEnd, StreamLifetime,
+    StreamTimeouts,
+};
+use crate::http::http_metrics::OpenStream;
+use crate::http::limits::Permit;
+use crate::http::{PathParams, QueryParams};
 use crate::projections::RangeBound;
 use crate::projections::presenter::Words;
 
-/// What comes first: after how many milliseconds a browser that lost its connection comes back.
-const BEGIN: &str = "retry: 2000\n\n";
+/// The first bytes of a stream: a browser reconnects 2,000 ms after it lost the connection.
+const RETRY: &str = "retry: 2000\n\n";
 
-/// What a quiet line says.
+/// A comment.
 const HEARTBEAT: &str = ":\n\n";
 
-/// Where to go on.
+/// Where to resume.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct After {
-    /// The id of the last event that came.
+    /// The id of the last received event.
     after: Option<Cursor>,
 }
 
-/// The window of a metric.
+/// The range of a metric.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Window {
+pub(super) struct Range {
     from: Option<RangeBound>,
     until: Option<RangeBound>,
 }
 
-/// Rows of the audit log: stored, then live.
+/// Streams rows of the audit log: stored ones, then live ones.
 pub(super) async fn audit(
     State(live): State<Arc<Live>>,
-    Extension(asker): Extension<Asker>,
-    closing: Closing,
+    Extension(caller): Extension<Caller>,
+    lifetime: StreamLifetime,
     headers: HeaderMap,
-    Params(mut asked, After { after }, words): Params<Asked, After, Words>,
+    QueryParams(mut asked, After { after }, words): QueryParams<Asked, After, Words>,
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
-    let room = live.open.take(&asker)?;
-    let steps = live.audit(&asker.format("event-stream"), &asked, words, closing).await?;
-    Ok(events(steps, &live, room))
+    let permit = live.streams.acquire(caller.key())?;
+    let items = live.audit(&caller.format("event-stream"), &asked, words, lifetime).await?;
+    Ok(respond(items, &live, permit))
 }
 
-/// The numbers of a topic: as they are, then each change.
+/// Streams the metric of a topic: its current value, then its changes.
 pub(super) async fn metrics(
     State(live): State<Arc<Live>>,
-    Extension(asker): Extension<Asker>,
-    closing: Closing,
+    Extension(caller): Extension<Caller>,
+    lifetime: StreamLifetime,
     headers: HeaderMap,
-    At(topic): At<String>,
-    Params(window, After { after }, _): Params<Window, After>,
+    PathParams(topic): PathParams<String>,
+    QueryParams(range, After { after }, _): QueryParams<Range, After>,
 ) -> Result<Response, Problem> {
     let cursor = last_event_id(&headers)?.or(after);
-    let asking = Asking { topic, from: window.from, until: window.until };
-    let room = live.open.take(&asker)?;
-    let steps = live.metric(&asker.format("event-stream"), asking, cursor, closing).await?;
-    Ok(events(steps, &live, room))
+    let params = MetricParams { topic, from: range.from, until: range.until };
+    let permit = live.streams.acquire(caller.key())?;
+    let items = live.metric(&caller.format("event-stream"), params, cursor, lifetime).await?;
+    Ok(respond(items, &live, permit))
 }
 
-/// The same, of all there is.
+/// Streams the metric of all events.
 pub(super) async fn all_metrics(
     live: State<Arc<Live>>,
-    asker: Extension<Asker>,
-    closing: Closing,
+    caller: Extension<Caller>,
+    lifetime: StreamLifetime,
     headers: HeaderMap,
-    params: Params<Window, After>,
+    params: QueryParams<Range, After>,
 ) -> Result<Response, Problem> {
-    metrics(live, asker, closing, headers, At(String::new()), params).await
+    metrics(live, caller, lifetime, headers, PathParams(String::new()), params).await
 }
 
-/// What a browser says when it comes back, whatever the address says.
+/// The cursor that a browser sends when it reconnects. It overrides the query string, which is the same again.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
     let id = id.to_str().unwrap_or_default();
     Ok(Some(id.parse::<Cursor>().map_err(Problem::from)?))
 }
 
-fn events(steps: Steps, live: &Live, room: Place) -> Response {
-    let counted = live.shared.traffic().follower("sse");
-    let line = Line { steps, pace: live.pace, last: None, given: None, _counted: (counted, room) };
-    let body = Body::from_stream(stream::unfold(Some(line), Line::next));
+fn respond(items: LiveStream, live: &Live, permit: Permit) -> Response {
+    let open = live.state.metrics().open_stream("sse");
+    let events =
+        EventStream { items, timeouts: live.timeouts(), last: None, last_write: None, _guards: (open, permit) };
+    let body = Body::from_stream(stream::unfold(Some(events), EventStream::next));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store")),
     ];
-    // Proxies in front hand on each event at once.
-    let through = [("x-accel-buffering", HeaderValue::from_static("no"))];
-    (headers, through, body).into_response()
+    // Tells reverse proxies not to buffer.
+    let unbuffered = [("x-accel-buffering", HeaderValue::from_static("no"))];
+    (headers, unbuffered, body).into_response()
 }
 
-struct Line {
-    steps: Steps,
-    pace: Pace,
+struct EventStream {
+    items: LiveStream,
+    timeouts: StreamTimeouts,
     last: Option<Cursor>,
-    /// When something was given that the client had to take.
-    given: Option<Instant>,
-    _counted: (Counted, Place),
+    last_write: Option<Instant>,
+    _guards: (OpenStream, Permit),
 }
 
-impl Line {
-    /// What is written next. It is asked for when there is room, so that what waits for a slow client is bounded.
-    async fn next(line: Option<Self>) -> Option<(Result<Bytes, Infallible>, Option<Self>)> {
-        let mut line = line?;
-        let text = match line.given {
-            None => BEGIN.to_owned(),
-            Some(given) if given.elapsed() > line.pace.patience => {
-                return Some((Ok(end(&Ending::new(Reason::Slow, line.last)).into()), None));
+impl EventStream {
+    /// Returns the next bytes. The server calls it when it can write more, so that memory for a slow client is bounded.
+    async fn next(events: Option<Self>) -> Option<(Result<Bytes, Infallible>, Option<Self>)> {
+        let mut events = events?;
+        let text = match events.last_write {
+            None => RETRY.to_owned(),
+            Some(last_write) if last_write.elapsed() > events.timeouts.slow_client => {
+                return Some((Ok(end(&StreamEnd::new(EndReason::Slow, events.last)).into()), None));
             }
-            Some(_) => match timeout(line.pace.heartbeat, line.steps.next()).await {
+            Some(_) => match timeout(events.timeouts.heartbeat, events.items.next()).await {
                 Err(_) => HEARTBEAT.to_owned(),
                 Ok(None) => return None,
-                Ok(Some(Step::End(ending))) => return Some((Ok(end(&ending).into()), None)),
-                Ok(Some(Step::Metric(metric, cursor))) => {
-                    line.last = cursor.or(line.last);
+                Ok(Some(LiveItem::End(reason))) => return Some((Ok(end(&reason).into()), None)),
+                Ok(Some(LiveItem::Metric(metric, cursor))) => {
+                    events.last = cursor.or(events.last);
                     event("metric", cursor, &json(&*metric))
                 }
-                Ok(Some(Step::Rows(rows))) => {
+                Ok(Some(LiveItem::Rows(rows))) => {
                     let mut text = String::new();
-                    for (cursor, row) in rows.texts() {
-                        line.last = Some(cursor);
+                    for (cursor, row) in rows.json() {
+                        events.last = Some(cursor);
                         write(&mut text, "row", Some(cursor), row);
                     }
                     text
                 }
             },
         };
-        line.given = Some(Instant::now());
-        Some((Ok(text.into()), Some(line)))
+        events.last_write = Some(Instant::now());
+        Some((Ok(text.into()), Some(events)))
     }
 }
 
-/// The last event. Its id is where to go on, so that a browser that comes back does.
-fn end(ending: &Ending) -> String {
-    event("end", ending.cursor, &json(ending))
+/// The last event. Its id is the cursor to resume from, which a browser sends when it reconnects.
+fn end(end: &StreamEnd) -> String {
+    event("end", end.cursor, &json(end))
 }
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| {
-        tracing::error!(%error, "an event cannot be written as JSON");
+        tracing::error!(%error, "cannot serialise a live event");
         "null".to_owned()
     })
 }
@@ -165,9 +167,9 @@ fn event(name: &str, cursor: Option<Cursor>, data: &str) -> String {
     text
 }
 
-/// One event. Payloads are as they were stored, perhaps over several lines: each has to say that it is data.
+/// Writes one event. Payloads are written as stored, possibly with line breaks: each line gets its own `data:`.
 fn write(text: &mut String, name: &str, cursor: Option<Cursor>, data: &str) {
-    // To write to a text does not fail.
+    // Writing to a `String` does not fail.
     if let Some(cursor) = cursor {
         let _ = writeln!(text, "id: {cursor}");
     }

@@ -1,4 +1,4 @@
-//! Who is slow, who goes, and what all share: at a pace that a test can wait for.
+//! Slow clients, disconnects and the shared reader, with short time-outs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
@@ -24,7 +25,7 @@ use crate::http::Authentication;
 struct PadId(String);
 
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[event(name = "pad", on = Pad)]
+#[event(name = "pad", topic = "pad/{pad}", on = Pad)]
 enum PadEvent {
     #[event(update, "{actor} wrote on {pad}")]
     Written { text: String },
@@ -46,7 +47,7 @@ impl Aggregate for Pad {
     fn apply(&mut self, _: &PadEvent) {}
 }
 
-/// Write
+/// Write on a pad
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Write {
     #[on(Pad)]
@@ -60,9 +61,9 @@ impl Handle for Write {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An application, served at a quick pace.
+/// A served application with short time-outs.
 struct World {
     annals: Annals,
     address: std::net::SocketAddr,
@@ -75,9 +76,11 @@ impl World {
         let directory = TempDir::new().unwrap();
         let url = format!("sqlite://{}", directory.path().join("pads.db").display());
         let annals = App::new("pads").command::<Write>().open(&url).await.unwrap();
-        let pace = Pace { heartbeat: Duration::from_millis(100), patience: Duration::from_secs(3) };
+        let timeouts =
+            StreamTimeouts { heartbeat: Duration::from_millis(100), slow_client: Duration::from_secs(3) };
         let trusting = Authentication::trusting("user:ann".parse().ok());
-        let router = crate::http::router(annals.clone()).authentication(trusting).pace(pace).into_router();
+        let router = crate::http::router(annals.clone()).authentication(trusting);
+        let router = router.stream_timeouts(timeouts).into_router();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -86,17 +89,26 @@ impl World {
     }
 
     async fn write(&self, bytes: usize) {
-        let write = Write { pad: PadId::new("1"), text: "x".repeat(bytes) };
+        self.write_on("1", bytes).await;
+    }
+
+    async fn write_on(&self, pad: &str, bytes: usize) {
+        let write = Write { pad: PadId::new(pad), text: "x".repeat(bytes) };
         let bob = Context::by("user:bob".parse::<crate::events::Ref>().unwrap());
         let done = self.annals.execute(write, &bob);
-        timeout(PATIENCE, done).await.expect("a writer is held up").unwrap();
+        timeout(TIMEOUT, done).await.expect("the writer is blocked").unwrap();
     }
 
     async fn stream(&self, path: &str) -> Lines {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let response = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Lines { response, buffer: Vec::new(), looked: 0 }
+        Lines { response, buffer: Vec::new(), searched: 0 }
+    }
+
+    async fn websocket(&self) -> WebSocketStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        tokio_tungstenite::client_async(format!("ws://{}/live", self.address), stream).await.unwrap().0
     }
 
     async fn end(self) {
@@ -105,51 +117,61 @@ impl World {
     }
 }
 
+/// The next message on a WebSocket.
+async fn message(socket: &mut WebSocketStream<TcpStream>) -> Value {
+    loop {
+        let message = timeout(TIMEOUT, socket.next()).await.expect("no message in time").unwrap().unwrap();
+        if let Message::Text(text) = message {
+            return serde_json::from_str(text.as_str()).unwrap();
+        }
+    }
+}
+
 struct Lines {
     response: reqwest::Response,
     buffer: Vec<u8>,
-    looked: usize,
+    /// The bytes without a line break, at the start of the buffer.
+    searched: usize,
 }
 
 impl Lines {
     async fn next(&mut self) -> Option<String> {
         loop {
-            // What was looked at holds no end of a line.
-            if let Some(end) = self.buffer[self.looked..].iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=self.looked + end).collect();
-                self.looked = 0;
+            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=self.searched + end).collect();
+                self.searched = 0;
                 return Some(String::from_utf8(line).unwrap().trim_end().to_owned());
             }
-            self.looked = self.buffer.len();
-            let chunk = timeout(PATIENCE, self.response.chunk()).await.expect("it takes too long");
+            self.searched = self.buffer.len();
+            let chunk = timeout(TIMEOUT, self.response.chunk()).await.expect("no data in time");
             self.buffer.extend_from_slice(&chunk.ok()??);
         }
     }
 
-    /// What the next event is called, and what it says.
+    /// The name and the data of the next event.
     async fn event(&mut self) -> Option<(String, Value)> {
         let mut name = String::new();
         loop {
             let line = self.next().await?;
             match line.split_once(": ") {
-                Some(("event", said)) => name = said.to_owned(),
-                Some(("data", said)) => return Some((name, serde_json::from_str(said).unwrap())),
+                Some(("event", value)) => name = value.to_owned(),
+                Some(("data", value)) => return Some((name, serde_json::from_str(value).unwrap())),
                 _ => {}
             }
         }
     }
 }
 
-/// More than all buffers between the two of them hold.
+/// More than all buffers between server and client hold.
 const WRITES: u64 = 150;
 const BYTES: usize = 200 * 1024;
 
-/// How long one who is slow does nothing: longer than one is patient, and not so long that the line is cut.
+/// How long a slow client reads nothing: longer than `slow_client`, shorter than the server's write time-out.
 const PAUSE: Duration = Duration::from_millis(7_500);
 
-/// P1, issue 6: what waits for who takes nothing is bounded; he is told so, goes on from there, and nothing is missed.
+/// Mission P1: memory for a client that reads nothing is bounded. The stream ends with a cursor, and no row is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_nothing_of_a_stream_is_told_where_to_go_on() {
+async fn a_stream_whose_client_reads_nothing_ends_with_a_cursor_to_resume_from() {
     let world = World::new().await;
     for _ in 0..WRITES {
         world.write(BYTES).await;
@@ -163,33 +185,31 @@ async fn who_takes_nothing_of_a_stream_is_told_where_to_go_on() {
             world.write(1).await;
         }
         while seen <= WRITES {
-            let (name, said) = lines.event().await.expect("an end");
+            let (name, data) = lines.event().await.expect("the stream has an end");
             if name == "end" {
-                assert_eq!(said["reason"], "slow", "{said}");
-                after = format!("?after={}", said["cursor"].as_str().unwrap());
+                assert_eq!(data["reason"], "slow", "{data}");
+                after = format!("?after={}", data["cursor"].as_str().unwrap());
                 assert!(lines.event().await.is_none());
                 break;
             }
             seen += 1;
-            assert_eq!(said["position"], seen);
+            assert_eq!(data["position"], seen);
         }
         if seen > WRITES {
-            assert!(turn > 0, "all of it was buffered");
+            assert!(turn > 0, "all rows were buffered");
             return world.end().await;
         }
     }
 }
 
-/// The same over WebSocket; the connection itself goes on.
+/// The same over WebSocket. The connection stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_nothing_of_a_subscription_is_told_where_to_go_on() {
+async fn a_subscription_whose_client_reads_nothing_ends_with_a_cursor_to_resume_from() {
     let world = World::new().await;
     for _ in 0..WRITES {
         world.write(BYTES).await;
     }
-    let stream = TcpStream::connect(world.address).await.unwrap();
-    let url = format!("ws://{}/live", world.address);
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let mut socket = world.websocket().await;
     let mut cursor = Value::Null;
     let mut seen = 0;
     for turn in 0.. {
@@ -201,18 +221,16 @@ async fn who_takes_nothing_of_a_subscription_is_told_where_to_go_on() {
             world.write(1).await;
         }
         loop {
-            let message = timeout(PATIENCE, socket.next()).await.expect("it takes too long").unwrap().unwrap();
-            let Message::Text(text) = message else { continue };
-            let told: Value = serde_json::from_str(text.as_str()).unwrap();
-            if let Some(row) = told["params"]["result"].get("row") {
+            let message = message(&mut socket).await;
+            if let Some(row) = message["params"]["result"].get("row") {
                 seen += 1;
                 assert_eq!(row["position"], seen);
                 if seen > WRITES {
-                    assert!(turn > 0, "all of it was buffered");
+                    assert!(turn > 0, "all rows were buffered");
                     return world.end().await;
                 }
             }
-            if let Some(error) = told["params"].get("error") {
+            if let Some(error) = message["params"].get("error") {
                 assert_eq!(error["data"]["reason"], "slow", "{error}");
                 cursor = error["data"]["cursor"].clone();
                 break;
@@ -221,22 +239,60 @@ async fn who_takes_nothing_of_a_subscription_is_told_where_to_go_on() {
     }
 }
 
-/// A quiet line is told from a dead one; so is a client that is gone without a word.
+/// Mission P18: on one WebSocket, neither a silent topic nor one with a long backlog delays an active topic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quiet_line_says_that_it_is_there() {
+async fn a_silent_or_slow_topic_delays_no_other_on_the_same_websocket() {
+    let world = World::new().await;
+    for _ in 0..WRITES {
+        world.write_on("slow", BYTES).await;
+    }
+    let mut socket = world.websocket().await;
+    let topics = ["silent", "slow", "active"];
+    for (id, topic) in topics.iter().enumerate() {
+        let params = json!({ "topic": [format!("pad/{topic}")] });
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "subscribe_audit", "params": params});
+        socket.send(Message::text(call.to_string())).await.unwrap();
+    }
+    let mut subscriptions = std::collections::HashMap::new();
+    let (mut slow, mut active) = (0, 0);
+    while active < 3 {
+        let message = message(&mut socket).await;
+        if let Some(id) = message["id"].as_u64() {
+            subscriptions.insert(message["result"].as_u64().unwrap(), topics[id as usize]);
+            if subscriptions.len() < topics.len() {
+                continue;
+            }
+        } else {
+            match subscriptions[&message["params"]["subscription"].as_u64().unwrap()] {
+                "slow" => {
+                    slow += 1;
+                    continue;
+                }
+                "active" => active += 1,
+                other => panic!("a row on the topic {other}: {message}"),
+            }
+        }
+        world.write_on("active", 1).await;
+        // The client reads nothing meanwhile: the server's buffers stay full of rows of the slow topic.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(slow < WRITES, "the active topic waited for the whole backlog of the slow one");
+    world.end().await;
+}
+
+/// A heartbeat keeps a quiet stream open; a client that does not answer pings is disconnected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_stream_sends_heartbeats_and_an_unresponsive_client_is_disconnected() {
     let world = World::new().await;
     let mut lines = world.stream("/live/audit").await;
     let mut comments = 0;
     while comments < 3 {
         comments += usize::from(lines.next().await.unwrap() == ":");
     }
-    // This one never reads, so that it never answers a ping.
-    let stream = TcpStream::connect(world.address).await.unwrap();
-    let (socket, _) =
-        tokio_tungstenite::client_async(format!("ws://{}/live", world.address), stream).await.unwrap();
-    let stream = socket.into_inner();
-    let gone = async {
-        // Pings come until it is given up; then nothing more does.
+    // A client that never answers a ping.
+    let stream = world.websocket().await.into_inner();
+    let disconnected = async {
+        // Pings arrive until the server disconnects.
         let mut buffer = [0; 64];
         loop {
             stream.readable().await.unwrap();
@@ -247,13 +303,13 @@ async fn a_quiet_line_says_that_it_is_there() {
             }
         }
     };
-    timeout(PATIENCE, gone).await.expect("it is kept for good");
+    timeout(TIMEOUT, disconnected).await.expect("the client is never disconnected");
     world.end().await;
 }
 
-/// Nothing is read of who follows, so that he is missed when something is said to him: a heartbeat or two later.
+/// The server does not read from a stream's client: it detects a disconnect by the next heartbeats.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_who_hangs_up_is_forgotten() {
+async fn a_disconnected_client_is_no_longer_counted() {
     let world = World::new().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let counted = async |number: &str| {
@@ -267,50 +323,50 @@ async fn a_follower_who_hangs_up_is_forgotten() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, counting).await.is_ok()
+        timeout(TIMEOUT, counting).await.is_ok()
     };
     let lines = world.stream("/live/audit").await;
-    assert!(counted("1").await, "nobody follows");
+    assert!(counted("1").await, "the stream is not counted");
     drop(lines);
-    assert!(counted("0").await, "who is gone is kept");
+    assert!(counted("0").await, "the closed stream is still counted");
     world.end().await;
 }
 
-/// All who follow get what was made once; when the last is gone, nothing is read for them any more.
+/// All subscribers get the same batch. Without subscribers, the reader task ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_who_follow_share_one_reader_as_long_as_there_are_any() {
+async fn subscribers_share_one_reader_that_ends_with_the_last_of_them() {
     let world = World::new().await;
-    let hub = Hub::new(world.annals.clone());
-    let (mut one, mut other) = (hub.subscribe(), hub.subscribe());
+    let broadcast = AuditBroadcast::new(world.annals.clone());
+    let (mut one, mut other) = (broadcast.subscribe(), broadcast.subscribe());
     world.write(1).await;
-    let of = async |subscription: &mut hub::Subscription| {
-        timeout(PATIENCE, subscription.batches.recv()).await.expect("it takes too long").unwrap()
+    let next = async |receiver: &mut audit_broadcast::BatchReceiver| {
+        timeout(TIMEOUT, receiver.batches.recv()).await.expect("no data in time").unwrap()
     };
-    let (batch, same) = (of(&mut one).await, of(&mut other).await);
+    let (batch, same) = (next(&mut one).await, next(&mut other).await);
     assert!(Arc::ptr_eq(&batch, &same) && batch.to.position == 1);
     drop(one);
     world.write(1).await;
-    assert_eq!(of(&mut other).await.to.position, 2);
+    assert_eq!(next(&mut other).await.to.position, 2);
     drop(other);
     let idle = async {
-        while !hub.is_idle() {
+        while !broadcast.is_idle() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, idle).await.expect("it reads on for nobody");
-    assert_eq!(hub.subscribe().at.position, 2);
+    timeout(TIMEOUT, idle).await.expect("the reader task does not end");
+    assert_eq!(broadcast.subscribe().start.position, 2);
     world.end().await;
 }
 
-/// P1: who is too slow for what all share reads what is stored, and comes back to it.
+/// Mission P1: a subscriber that lags behind the broadcast reads stored rows, then returns to the broadcast.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_falls_behind_what_all_share_misses_nothing() {
+async fn a_subscriber_that_lags_behind_the_broadcast_misses_no_row() {
     let world = World::new().await;
-    let hub = Hub::new(world.annals.clone());
-    let closing = Closing::new(watch::channel(false).1);
+    let broadcast = AuditBroadcast::new(world.annals.clone());
+    let lifetime = StreamLifetime::new(watch::channel(false).1);
     let query = world.annals.audit();
-    let open = Follower::open(hub, query, &Asked::default(), Words::default(), closing).await;
-    let mut steps = open.unwrap_or_else(|problem| panic!("{problem:?}")).steps();
+    let open = AuditSubscription::open(broadcast, query, &Asked::default(), Words::default(), lifetime).await;
+    let mut items = open.unwrap_or_else(|problem| panic!("{problem:?}")).items();
     let mut seen = 0;
     for round in [1, 400, 1, 3] {
         for _ in 0..round {
@@ -318,9 +374,9 @@ async fn who_falls_behind_what_all_share_misses_nothing() {
         }
         let wanted = seen + round;
         while seen < wanted {
-            let step = timeout(PATIENCE, steps.next()).await.expect("it takes too long");
-            let Some(Step::Rows(rows)) = step else { panic!("no rows") };
-            for (index, _) in &rows.chosen {
+            let item = timeout(TIMEOUT, items.next()).await.expect("no data in time");
+            let Some(LiveItem::Rows(rows)) = item else { panic!("no rows") };
+            for (index, _) in &rows.selected {
                 seen += 1;
                 assert_eq!(rows.batch.rows[*index].position, seen);
             }

@@ -1,7 +1,7 @@
-//! What stays open, described in the words that the rest of the document has for it.
+//! Describes live streams with the schemas of the other routes.
 //!
-//! OpenAPI says how a stream begins, not what comes in it: the events of a stream are under `x-events`, the messages of
-//! JSON-RPC under `x-messages`, each as a schema.
+//! OpenAPI has no description for the content of a stream: the schemas of Server-Sent Events are under `x-events`, those of
+//! JSON-RPC messages under `x-messages`.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::commands::CommandInfo;
 
 const TAG: &str = "live";
 
-/// Puts the routes of what stays open among the others, and what is sent over them among the schemas.
+/// Adds the routes of live streams to `paths`, and their messages to `schemas`.
 pub(super) fn describe<'a>(
     paths: &mut Map<String, Value>,
     schemas: &mut Value,
@@ -23,52 +23,51 @@ pub(super) fn describe<'a>(
     add_messages(schemas, &audit, &metric, &executed);
     let rows = stream(
         "follow_audit",
-        "Who did what, as it happens: Server-Sent Events",
-        "Rows of the audit log, oldest first: those that are stored, then each as it comes, in the words of `/audit`. \
-         Without a `limit` or an end of the range it goes on.",
+        "Follow the audit log (Server-Sent Events)",
+        "Rows of the audit log, oldest first: stored rows, then new ones, with the parameters of `/audit`. The stream \
+         ends only with a `limit` or an end of the range.",
         &audit,
         "row",
         &json!({ "$ref": "#/components/schemas/AuditRow" }),
     );
     let numbers = |id: &str, words: &str, parameters: &[Value]| {
-        let description = "As they are, then each change. Who is slow gets the latest.";
+        let description = "The current value, then changes. A slow client skips to the latest value.";
         stream(id, words, description, parameters, "metric", &json!({ "$ref": "#/components/schemas/Metric" }))
     };
     let of_topic = [topic, metric.clone()].concat();
-    let all =
-        numbers("follow_all_metrics", "The numbers of all events, as they change: Server-Sent Events", &metric);
-    let one = numbers("follow_metrics", "The numbers of a topic, as they change: Server-Sent Events", &of_topic);
+    let all = numbers("follow_all_metrics", "Follow the metrics of all events (Server-Sent Events)", &metric);
+    let one = numbers("follow_metrics", "Follow the metrics of a topic (Server-Sent Events)", &of_topic);
     paths.insert("/live/audit".to_owned(), json!({ "get": rows }));
     paths.insert("/live/metrics/".to_owned(), json!({ "get": all }));
     paths.insert("/live/metrics/{topic}".to_owned(), json!({ "get": one }));
     paths.insert("/live".to_owned(), json!({ "get": rpc() }));
 }
 
-/// The parameters of a GET that are wanted.
+/// The parameters of a GET that match.
 fn parameters(paths: &Map<String, Value>, path: &str, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
     let all = paths.get(path).and_then(|item| item["get"]["parameters"].as_array());
     let all = all.into_iter().flatten();
     all.filter(|parameter| parameter["name"].as_str().is_some_and(&wanted)).cloned().collect()
 }
 
-/// A stream of events of one kind, and its end.
+/// Describes a stream of one kind of event.
 fn stream(id: &str, summary: &str, description: &str, asked: &[Value], event: &str, of: &Value) -> Value {
     let cursor = json!({ "$ref": "#/components/schemas/Cursor" });
-    let go_on = [
+    let resume = [
         json!({
             "name": "after", "in": "query", "required": false,
-            "description": "Go on behind this event: its id, from the same question", "schema": cursor,
+            "description": "Resume after this event: its id, with the same parameters", "schema": cursor,
         }),
         json!({
             "name": "Last-Event-ID", "in": "header", "required": false,
-            "description": "The same, as a browser says it when it comes back", "schema": cursor,
+            "description": "The same, as a browser sends it when it reconnects", "schema": cursor,
         }),
     ];
     let description = format!(
-        "{description}\n\nThe id of each `{event}` is a cursor, to go on behind it. The last event is `end`, which says \
-         why. Comments say that the line is not dead."
+        "{description}\n\nThe id of each `{event}` is a cursor to resume from. The last event is `end`, with the reason. \
+         Comments are heartbeats."
     );
-    let parameters = [asked, &go_on].concat();
+    let parameters = [asked, &resume].concat();
     json!({
         "tags": [TAG], "operationId": id, "summary": summary, "description": description,
         "parameters": parameters,
@@ -82,30 +81,30 @@ fn stream(id: &str, summary: &str, description: &str, asked: &[Value], event: &s
 
 fn rpc() -> Value {
     json!({
-        "tags": [TAG], "operationId": "live", "summary": "JSON-RPC 2.0 over WebSocket: commands, questions, subscriptions",
-        "description": "Methods: `execute`, `audit`, `metric`; `subscribe_audit` and `subscribe_metric`, which answer \
-            with a subscription's number and then send notifications `audit` and `metric`, the last of which has an \
-            `error` in place of the result, that says why it ends and where to go on; `unsubscribe`. A message is a \
-            call or an array of calls, of 1 MiB at most. Calls are answered as they are done, not in their order.\n\n\
-            An error's code is -32000 less the last two digits of the HTTP status that begins with 4 (404: -32004); \
-            -32602 for 400, -32053 for 503, -32603 for 500, and the protocol's own. Its `data` is the problem.",
+        "tags": [TAG], "operationId": "live", "summary": "JSON-RPC 2.0 over WebSocket: commands, queries, subscriptions",
+        "description": "Methods: `execute`, `audit`, `metric`, `subscribe_audit`, `subscribe_metric`, `unsubscribe`. \
+            Subscribing returns the number of the subscription; notifications `audit` and `metric` follow. The last \
+            notification has an `error` instead of a result: the reason, and the cursor to resume from. A message is \
+            a call or an array of calls, of at most 1 MiB. Responses come in the order of completion.\n\n\
+            Error codes: -32000 less the last two digits of a 4xx status (404: -32004), -32602 for 400, -32053 for \
+            503, -32603 for 500, and those of the protocol. `data` is the problem.",
         "parameters": [],
         "responses": {
-            "101": { "description": "From here on it is a WebSocket" },
-            "426": { "description": "This was no WebSocket's request" },
+            "101": { "description": "Switched to WebSocket" },
+            "426": { "description": "The request does not upgrade to WebSocket" },
         },
         "x-messages": {
             "sent": { "$ref": "#/components/schemas/LiveCall" },
             "received": { "anyOf": [
-                { "$ref": "#/components/schemas/LiveAnswer" },
+                { "$ref": "#/components/schemas/LiveResponse" },
                 { "$ref": "#/components/schemas/LiveNotification" },
             ] },
         },
     })
 }
 
-/// An object of these words, as a call has them: those that may be given several times are arrays.
-fn words(parameters: &[Value]) -> Value {
+/// The parameters as the params object of a call. Repeatable parameters are arrays.
+fn params_object(parameters: &[Value]) -> Value {
     let properties: Map<String, Value> = parameters
         .iter()
         .filter_map(|parameter| {
@@ -122,8 +121,8 @@ fn words(parameters: &[Value]) -> Value {
 fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed: &[Value]) {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let cursor = json!({ "oneOf": [{ "$ref": "#/components/schemas/Cursor" }, { "type": "null" }] });
-    let mut of_topic = words(metric);
-    of_topic["properties"]["topic"] = text("A path like project/member; empty: all there is");
+    let mut of_topic = params_object(metric);
+    of_topic["properties"]["topic"] = text("A path like project/member; empty for all events");
     let mut followed = of_topic.clone();
     followed["properties"]["cursor"] = cursor.clone();
     let call = |method: &str, params: Value, has_params: bool| {
@@ -134,7 +133,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
                 "jsonrpc": { "const": "2.0" },
                 "method": { "const": method },
                 "params": params,
-                "id": { "type": ["string", "number", "null"], "description": "Without one it is not answered" },
+                "id": { "type": ["string", "number", "null"], "description": "Without an id, the call is a notification and gets no response" },
             },
         })
     };
@@ -143,16 +142,16 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
         "properties": { "subscription": { "type": "integer", "minimum": 0 } },
     });
     let mut calls = vec![
-        call("audit", words(audit), false),
+        call("audit", params_object(audit), false),
         call("metric", of_topic, false),
-        call("subscribe_audit", words(audit), false),
+        call("subscribe_audit", params_object(audit), false),
         call("subscribe_metric", followed, false),
         call("unsubscribe", unsubscribe, true),
     ];
     if !executed.is_empty() {
         calls.insert(0, call("execute", json!({ "oneOf": executed }), true));
     }
-    schemas["LiveCall"] = json!({ "description": "A call of JSON-RPC 2.0", "oneOf": calls });
+    schemas["LiveCall"] = json!({ "description": "A JSON-RPC 2.0 call", "oneOf": calls });
     let error = json!({
         "type": "object", "required": ["code", "message"],
         "properties": {
@@ -161,8 +160,8 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
             "data": { "anyOf": [{ "$ref": "#/components/schemas/Problem" }, { "$ref": "#/components/schemas/LiveEnd" }] },
         },
     });
-    schemas["LiveAnswer"] = json!({
-        "type": "object", "description": "The answer to a call: a `result` or an `error`", "required": ["jsonrpc", "id"],
+    schemas["LiveResponse"] = json!({
+        "type": "object", "description": "The response to a call: a `result` or an `error`", "required": ["jsonrpc", "id"],
         "properties": {
             "jsonrpc": { "const": "2.0" },
             "id": { "type": ["string", "number", "null"] },
@@ -171,7 +170,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
                 { "title": "audit", "$ref": "#/components/schemas/AuditPage" },
                 { "title": "metric", "$ref": "#/components/schemas/Metric" },
                 { "title": "subscribe_audit, subscribe_metric", "type": "integer", "minimum": 1 },
-                { "title": "unsubscribe", "type": "boolean", "description": "Whether there was one" },
+                { "title": "unsubscribe", "type": "boolean", "description": "Whether the subscription existed" },
             ] },
             "error": error,
         },
@@ -184,7 +183,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
         })
     };
     schemas["LiveNotification"] = json!({
-        "type": "object", "description": "What a subscription brings; with an `error`, its end",
+        "type": "object", "description": "An item of a subscription, or, with an `error`, its end",
         "required": ["jsonrpc", "method", "params"],
         "properties": {
             "jsonrpc": { "const": "2.0" },
@@ -201,12 +200,11 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
         },
     });
     schemas["LiveEnd"] = json!({
-        "type": "object", "description": "Why a stream ends, and where to go on", "required": ["reason", "cursor"],
+        "type": "object", "description": "Why a stream ends, and the cursor to resume from", "required": ["reason", "cursor"],
         "properties": {
             "reason": {
-                "enum": ["done", "shutdown", "slow", "failed"],
-                "description": "All that was asked for is there; the server stops; what was there was not taken in time; \
-                    something went wrong",
+                "enum": ["done", "shutdown", "expired", "slow", "failed"],
+                "description": "Complete; the server stops; the token has expired; the client reads too slowly; an error",
             },
             "cursor": cursor,
             "problem": { "$ref": "#/components/schemas/Problem" },
@@ -214,7 +212,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
     });
 }
 
-/// A command by its name, with the body that it has over HTTP.
+/// The parameters of `execute` for one command, with the schema of its body over HTTP.
 fn execute(name: &str) -> Value {
     let body = format!("#/paths/~1commands~1{name}/post/requestBody/content/application~1json/schema");
     json!({
@@ -222,7 +220,7 @@ fn execute(name: &str) -> Value {
         "properties": {
             "command": { "const": name },
             "body": { "$ref": body },
-            "command_id": { "type": ["string", "null"], "format": "uuid", "description": "Under the same id it takes effect once" },
+            "command_id": { "type": ["string", "null"], "format": "uuid", "description": "Retries with the same id take effect once" },
         },
     })
 }

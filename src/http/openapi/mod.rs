@@ -1,11 +1,15 @@
-//! What there is, in OpenAPI 3.1, and a page to try it.
+//! The OpenAPI 3.1 document, and the page `/try` to send requests from.
 //!
 //! ## Layout
-//! - `document`: the document, from the routes and the commands; `live`: what of it stays open
-//! - `try.html`, `try.css`, `try.js`: the page, which loads nothing from elsewhere
+//! - `document`: the document, from the routes and the commands
+//! - `live`: the description of live streams
+//! - `schemas`: the schemas of types that are written as text
+//!
+//! The page consists of `try.html`, `try.css` and `try.js`, and loads nothing from other hosts.
 
 mod document;
 mod live;
+mod schemas;
 #[cfg(test)]
 mod tests;
 
@@ -15,20 +19,20 @@ use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::schemas::OfParameters;
-use super::{Shared, api};
+use self::schemas::ParameterSchemas;
+use super::{AppState, api};
 
-/// The routes for programs, and the document that describes them.
-pub(super) fn routes(shared: &Shared) -> Router<Shared> {
-    let described = OpenApiRouter::with_openapi(OfParameters::openapi()).merge(api::routes());
+/// The JSON routes, and the document that describes them.
+pub(super) fn routes(state: &AppState) -> Router<AppState> {
+    let described = OpenApiRouter::with_openapi(ParameterSchemas::openapi()).merge(api::routes());
     let (routes, described) = described.split_for_parts();
-    let document = document::of(shared, &described).to_string();
+    let document = document::of(state, &described).to_string();
     let serve = get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) });
     routes.route("/openapi.json", serve)
 }
 
-/// The page to try it: who uses it gives it a token, if it takes one.
-pub(super) fn open_routes() -> Router<Shared> {
+/// The page `/try`. The user enters a token if the server requires one.
+pub(super) fn open_routes() -> Router<AppState> {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                           img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let asset = |content_type: &'static str, body: &'static str| {

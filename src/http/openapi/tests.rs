@@ -1,4 +1,4 @@
-//! What stays open says what the document says of it: real messages, held against their schemas.
+//! The messages of live streams match the schemas of the document.
 
 use annals_macros::{Command, Event, Id};
 use futures::{SinkExt, StreamExt};
@@ -20,7 +20,7 @@ struct SlateId(String);
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "slate", on = Slate)]
 enum SlateEvent {
-    #[event(update, "{actor} chalked {text} on {slate}")]
+    #[event(update, "{actor} wrote {text} on {slate}")]
     Written { text: String },
 }
 
@@ -40,7 +40,7 @@ impl Aggregate for Slate {
     fn apply(&mut self, _: &SlateEvent) {}
 }
 
-/// Chalk something up
+/// Write on a slate
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Chalk {
     #[on(Slate)]
@@ -57,11 +57,11 @@ impl Handle for Chalk {
     }
 }
 
-/// Holds a value against a schema of the document.
+/// The document, which validates values against its schemas.
 struct Api(Value);
 
 impl Api {
-    /// Why it is not as the schema says; nothing if it is.
+    /// The validation errors of a value.
     fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
         let whole = json!({ "$ref": "#/wanted", "wanted": schema, "components": self.0["components"], "paths": self.0["paths"] });
         let validator = jsonschema::draft202012::new(&whole).expect("a schema");
@@ -78,9 +78,9 @@ impl Api {
     }
 }
 
-/// Issue 6: streams and messages are described, and are as described.
+/// Streams and JSON-RPC messages match their descriptions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stays_open_is_as_the_document_says() {
+async fn live_streams_match_the_document() {
     let directory = tempfile::TempDir::new().unwrap();
     let url = format!("sqlite://{}", directory.path().join("slates.db").display());
     let annals = App::new("slates").command::<Chalk>().open(&url).await.unwrap();
@@ -94,7 +94,7 @@ async fn what_stays_open_is_as_the_document_says() {
     let get = async |path: &str| client.get(format!("http://{address}{path}")).send().await.unwrap();
     let api = Api(get("/openapi.json").await.json().await.unwrap());
 
-    // JSON-RPC: what is sent, and all that comes.
+    // JSON-RPC: calls, responses and notifications.
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/live"), stream).await.unwrap();
     let messages = &api.of("/live")["x-messages"];
@@ -114,18 +114,18 @@ async fn what_stays_open_is_as_the_document_says() {
         socket.send(Message::text(call.to_string())).await.unwrap();
         loop {
             let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
-            let said: Value = serde_json::from_str(&text).unwrap();
-            api.accepts(&messages["received"], &said);
-            if said["id"] == json!(id) {
-                assert!(!said[outcome].is_null(), "{said}");
+            let received: Value = serde_json::from_str(&text).unwrap();
+            api.accepts(&messages["received"], &received);
+            if received["id"] == json!(id) {
+                assert!(!received[outcome].is_null(), "{received}");
                 break;
             }
             notified += 1;
-            ended += usize::from(said["params"]["error"].is_object());
+            ended += usize::from(received["params"]["error"].is_object());
         }
     }
-    assert!(notified >= 2 && ended == 1, "a row and its end, at least: {notified}, {ended}");
-    // It is not a description of anything.
+    assert!(notified >= 2 && ended == 1, "at least a row and an end: {notified}, {ended}");
+    // The schemas refuse wrong messages.
     for wrong in [
         json!({ "jsonrpc": "2.0", "method": "eat" }),
         json!({ "jsonrpc": "2.0", "method": "audit", "params": { "actr": ["user:a"] } }),
@@ -137,7 +137,7 @@ async fn what_stays_open_is_as_the_document_says() {
     assert!(!api.faults(&messages["received"], &json!({ "jsonrpc": "2.0", "id": 1 })).is_empty());
     drop(socket);
 
-    // Server-Sent Events: each of its kind, to the end.
+    // Server-Sent Events, up to the end.
     annals.audit().after(annals.store().head().await.unwrap()).page().await.unwrap();
     let answer = get("/live/audit?limit=1").await;
     let described = &api.of("/live/audit")["responses"]["200"];
@@ -152,7 +152,7 @@ async fn what_stays_open_is_as_the_document_says() {
         names.push(name);
     }
     assert_eq!(names, ["row", "end"], "{text}");
-    // The words are those of the questions that are answered at once.
+    // The parameters are those of the routes that return one response.
     for (open, closed, left_out) in [
         ("/live/audit", "/audit", ["after"].as_slice()),
         ("/live/metrics/{topic}", "/metrics/{topic}", &["after", "busiest", "slices", "anomalies"]),

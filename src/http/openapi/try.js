@@ -1,5 +1,5 @@
 'use strict';
-// Draws a form for every operation of openapi.json, and shows what it answers. Texts are only ever set as text.
+// Renders a form for every operation of openapi.json, and shows its responses. Texts are set as text, never as HTML.
 const $ = id => document.getElementById(id);
 
 function make(name, properties = {}, ...children) {
@@ -18,7 +18,7 @@ function headers() {
 const resolve = (api, schema) =>
   schema && schema.$ref ? schema.$ref.slice(2).split('/').reduce((at, key) => at && at[key], api) : schema;
 
-// An example of what a schema takes, to begin with.
+// An example value of a schema.
 function example(api, schema, depth = 0) {
   schema = resolve(api, schema) || {};
   if (depth > 6) return null;
@@ -35,7 +35,7 @@ function example(api, schema, depth = 0) {
   return { array: [], string: '', integer: 0, number: 0, boolean: false }[type] ?? null;
 }
 
-async function ask(api, method, path, operation, fields, body, out) {
+async function send(api, method, path, operation, fields, body, out) {
   const query = new URLSearchParams();
   const given = headers();
   let address = path;
@@ -47,42 +47,42 @@ async function ask(api, method, path, operation, fields, body, out) {
     else value.split('\n').forEach(one => query.append(parameter.name, one));
   }
   if (body) given['Content-Type'] = 'application/json';
-  const asked = address.slice(1) + (query.size ? '?' + query : '');
+  const url = address.slice(1) + (query.size ? '?' + query : '');
   out.textContent = '…';
   try {
-    const answer = await fetch(asked, { method: method.toUpperCase(), headers: given, body: body ? body.value : undefined });
+    const answer = await fetch(url, { method: method.toUpperCase(), headers: given, body: body ? body.value : undefined });
     let text = await answer.text();
-    try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* no JSON: as it came */ }
-    out.textContent = `${method.toUpperCase()} ${asked}\n${answer.status} ${answer.statusText}\n\n${text.slice(0, 200000)}`;
+    try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: unchanged */ }
+    out.textContent = `${method.toUpperCase()} ${url}\n${answer.status} ${answer.statusText}\n\n${text.slice(0, 200000)}`;
   } catch (error) {
     out.textContent = String(error);
   }
 }
 
-// What stays open has no answer to wait for: it is only described.
-const staysOpen = ({ responses: { 101: socket, 200: ok } }) => socket || (ok && ok.content && ok.content['text/event-stream']);
+// A stream has no single response: it is only described.
+const isStream = ({ responses: { 101: socket, 200: ok } }) => socket || (ok && ok.content && ok.content['text/event-stream']);
 
-function draw(api, path, method, operation) {
+function render(api, path, method, operation) {
   const fields = (operation.parameters || []).map(parameter => {
     const schema = resolve(api, parameter.schema) || {};
     const many = schema.type === 'array' || (Array.isArray(schema.type) && schema.type.includes('array'));
     const input = make(many ? 'textarea' : 'input', { required: !!parameter.required, rows: 1, title: parameter.description || '' });
-    if (many) input.placeholder = 'one a line';
+    if (many) input.placeholder = 'one per line';
     const label = make('label', {}, make('span', { textContent: parameter.name, className: parameter.required ? 'required' : '' }), input);
     return [parameter, input, label];
   });
   const content = operation.requestBody && operation.requestBody.content['application/json'];
   const body = content && make('textarea', { value: JSON.stringify(example(api, content.schema), null, 2), ariaLabel: 'Body' });
-  const out = make('pre', { tabIndex: 0, ariaLabel: 'Answer' });
+  const out = make('pre', { tabIndex: 0, ariaLabel: 'Response' });
   const form = make('form', {},
     make('p', { textContent: operation.description || '' }),
     make('div', { className: 'fields' }, ...fields.map(([, , label]) => label)),
-    ...(body ? [body] : []), make('p', {}, make('button', { textContent: 'Ask' })), out);
+    ...(body ? [body] : []), make('p', {}, make('button', { textContent: 'Send' })), out);
   form.addEventListener('submit', event => {
     event.preventDefault();
-    ask(api, method, path, operation, fields, body, out);
+    send(api, method, path, operation, fields, body, out);
   });
-  const shown = staysOpen(operation) ? make('p', { textContent: operation.description }) : form;
+  const shown = isStream(operation) ? make('p', { textContent: operation.description }) : form;
   return make('details', {},
     make('summary', {}, make('b', { textContent: method.toUpperCase() }), make('code', { textContent: path }), ' ' + (operation.summary || '')), shown);
 }
@@ -97,7 +97,7 @@ async function load() {
   const api = await answer.json();
   $('title').textContent = document.title = 'Try ' + api.info.title;
   shown.replaceChildren(...Object.entries(api.paths).flatMap(([path, item]) =>
-    Object.entries(item).map(([method, operation]) => draw(api, path, method, operation))));
+    Object.entries(item).map(([method, operation]) => render(api, path, method, operation))));
 }
 
 $('who').addEventListener('submit', event => { event.preventDefault(); load(); });

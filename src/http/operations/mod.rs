@@ -1,11 +1,9 @@
-//! For those who keep the program running: health, numbers of the process.
+//! Health checks and Prometheus metrics, for operators.
 //!
 //! ## Layout
-//! - `numbers`: the process's own numbers, for Prometheus
-//! - `traffic`: [`Traffic`], requests and followers, counted
+//! - `prometheus`: the metrics of the process
 
-mod numbers;
-mod traffic;
+mod prometheus;
 
 use std::time::Duration;
 
@@ -13,38 +11,36 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 
-pub(super) use self::traffic::{Follower, Traffic};
+use super::{AppState, Problem};
 
-use super::{Problem, Shared};
+/// How long the store may take to report that it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the store may take to say whether it is ready.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/metrics", get(numbers::numbers))
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/metrics", get(prometheus::metrics))
 }
 
-/// What anybody gets: it says nothing of the log.
-pub(super) fn open_routes() -> Router<Shared> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+/// The routes without authentication. They reveal nothing of the log.
+pub(super) fn open_routes() -> Router<AppState> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
-/// The process answers.
-async fn alive() -> &'static str {
+/// The process responds.
+async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Commands can be executed: the store answers, and takes writes.
-async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
-    if !shared.annals().is_open() {
-        return Err(Problem::unavailable("the store is closed: no command is executed any more"));
+/// Commands can be executed: the store responds, and accepts writes.
+async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
+    if !state.annals().is_open() {
+        return Err(Problem::unavailable("the store is closed: it executes no command"));
     }
-    match tokio::time::timeout(PATIENCE, shared.annals().store().ready()).await {
+    match tokio::time::timeout(READY_TIMEOUT, state.annals().store().ready()).await {
         Ok(Ok(())) => Ok("ready\n"),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
-            Err(Problem::unavailable("the store cannot be used now; why is in the program's log"))
+            Err(Problem::unavailable("the store failed; the server logged the cause"))
         }
-        Err(_) => Err(Problem::unavailable("the store does not answer")),
+        Err(_) => Err(Problem::unavailable(format!("the store did not respond within {READY_TIMEOUT:?}"))),
     }
 }

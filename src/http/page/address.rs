@@ -1,8 +1,8 @@
-//! [`Address`]: what an address asks for, and the addresses that ask for a little more or less.
+//! [`Address`]: the query string of a page, and variants of it for links.
 
 use form_urlencoded::{Serializer, parse};
 
-/// The filters of the feed, by the words that the whole door has for them, and what people call them.
+/// The filters of the feed: the parameter, and its label.
 pub(super) const FILTERS: [(&str, &str); 13] = [
     ("text", "text"),
     ("actor", "actor"),
@@ -10,24 +10,24 @@ pub(super) const FILTERS: [(&str, &str); 13] = [
     ("topic", "topic"),
     ("action", "action"),
     ("event", "event type"),
-    ("aggregate", "happened to"),
-    ("correlation", "belongs to"),
-    ("occurred_from", "from"),
-    ("occurred_until", "until"),
+    ("aggregate", "aggregate"),
+    ("correlation", "correlation"),
+    ("occurred_from", "occurred from"),
+    ("occurred_until", "occurred until"),
     ("from", "recorded from"),
     ("until", "recorded until"),
-    ("by_occurrence", "as it happened"),
+    ("by_occurrence", "by time of occurrence"),
 ];
 
-/// The times among them.
+/// The filters that are times.
 const TIMES: [&str; 4] = ["occurred_from", "occurred_until", "from", "until"];
 
-/// The names and values of an address, in their order; what is empty is left out.
+/// The names and values of a query string, in their order, without empty values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Address(Vec<(String, String)>);
 
 impl Address {
-    /// Reads the query of an address. A time without a zone, as a browser without script sends it, is in UTC.
+    /// Parses a query string. A time without a time zone, as a browser without scripts sends it, is in UTC.
     pub fn parse(query: Option<&str>) -> Self {
         let pairs = parse(query.unwrap_or_default().as_bytes()).into_owned();
         let pairs = pairs.filter(|(_, value)| !value.is_empty()).map(|(name, value)| {
@@ -42,33 +42,33 @@ impl Address {
         Self(pairs.collect())
     }
 
-    /// The first value of this name.
+    /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The filters alone: without where a page begins, how long it is, and what else there may be.
+    /// Only the filters: no cursor, limit or other parameter.
     pub fn filters(&self) -> Self {
         let kept = self.0.iter().filter(|(name, _)| FILTERS.iter().any(|(filter, _)| filter == name));
         Self(kept.cloned().collect())
     }
 
-    /// The same without one name.
+    /// Without a name.
     pub fn without(&self, name: &str) -> Self {
         Self(self.0.iter().filter(|(known, _)| known != name).cloned().collect())
     }
 
-    /// The same without one of the values of a name.
+    /// Without one of the values of a name.
     pub fn without_one(&self, name: &str, value: &str) -> Self {
         let others = self.0.iter().filter(|(known, given)| known != name || given != value);
         Self(others.cloned().collect())
     }
 
-    /// The same with this as the only value of a name.
+    /// With this as the only value of a name.
     pub fn with(&self, name: &str, value: impl ToString) -> Self {
-        let mut asked = self.without(name);
-        asked.0.push((name.to_owned(), value.to_string()));
-        asked
+        let mut address = self.without(name);
+        address.0.push((name.to_owned(), value.to_string()));
+        address
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,17 +79,17 @@ impl Address {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// As the query of an address, without its question mark.
+    /// As a query string, without its question mark.
     pub fn query(&self) -> String {
         Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 
-    /// As the end of an address: nothing, or a question mark and the query.
+    /// As the suffix of a URL: empty, or a question mark and the query string.
     pub fn suffix(&self) -> String {
         if self.is_empty() { String::new() } else { format!("?{}", self.query()) }
     }
 
-    /// As an address to which a script adds one more parameter.
+    /// As a suffix that a script appends one more parameter to.
     pub fn open_suffix(&self) -> String {
         if self.is_empty() { "?".to_owned() } else { format!("?{}&", self.query()) }
     }
@@ -100,19 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_as_it_is_written_and_what_is_empty_is_left_out() {
-        let asked = Address::parse(Some("actor=user%3Aann&text=&target=a%26b%3D&actor=user:bob&cursor=1"));
-        let pairs: Vec<_> = asked.iter().collect();
+    fn an_address_round_trips_without_empty_values() {
+        let address = Address::parse(Some("actor=user%3Aann&text=&target=a%26b%3D&actor=user:bob&cursor=1"));
+        let pairs: Vec<_> = address.iter().collect();
         assert_eq!(pairs, [("actor", "user:ann"), ("target", "a&b="), ("actor", "user:bob"), ("cursor", "1")]);
-        assert_eq!(Address::parse(Some(&asked.query())), asked);
-        assert_eq!(asked.filters().without_one("actor", "user:ann").query(), "target=a%26b%3D&actor=user%3Abob");
-        assert_eq!(asked.with("actor", "x").get("actor"), Some("x"));
+        assert_eq!(Address::parse(Some(&address.query())), address);
+        assert_eq!(address.filters().without_one("actor", "user:ann").query(), "target=a%26b%3D&actor=user%3Abob");
+        assert_eq!(address.with("actor", "x").get("actor"), Some("x"));
         assert_eq!(Address::parse(None).suffix(), "");
         assert_eq!(Address::parse(Some("é=%ff")).query(), "%C3%A9=%EF%BF%BD");
     }
 
     #[test]
-    fn a_time_without_a_zone_is_in_utc_and_what_is_no_time_is_left_as_it_is() {
+    fn a_time_without_a_zone_is_in_utc_and_other_values_are_unchanged() {
         for (given, read) in [
             ("2026-01-31T10:00", "2026-01-31T10:00Z"),
             ("2026-01-31T10:00:05", "2026-01-31T10:00:05Z"),
@@ -123,8 +123,8 @@ mod tests {
             ("T", "T"),
             ("Té", "Té"),
         ] {
-            let asked = Address(vec![("from".into(), given.into())]);
-            assert_eq!(Address::parse(Some(&asked.query())).get("from"), Some(read));
+            let address = Address(vec![("from".into(), given.into())]);
+            assert_eq!(Address::parse(Some(&address.query())).get("from"), Some(read));
         }
         assert_eq!(Address::parse(Some("text=Tyger")).get("text"), Some("Tyger"));
         assert_eq!(Address::parse(Some("text=2026-01-31T10:00")).get("text"), Some("2026-01-31T10:00"));

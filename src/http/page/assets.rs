@@ -1,4 +1,4 @@
-//! The few files that the page is made of: named by their digest, so that a browser may keep them for ever.
+//! The static files of the page. Their names contain a digest, so that a browser can cache them forever.
 
 use std::sync::LazyLock;
 
@@ -6,10 +6,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::colour::Colour;
+use crate::http::colour::Colour;
 use crate::text::hex;
 
-/// A file.
+/// A static file.
 pub(super) struct Asset {
     stem: &'static str,
     extension: &'static str,
@@ -24,7 +24,7 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset {
     body: include_str!("assets/page.js").to_owned(),
 });
 
-/// The script: the only one.
+/// The only script.
 pub(super) fn script() -> &'static Asset {
     &SCRIPT
 }
@@ -35,7 +35,7 @@ pub(super) fn style(colour: Colour) -> Asset {
     Asset { stem: "style", extension: "css", kind: "text/css; charset=utf-8", body }
 }
 
-/// The mark in a browser's tab, in the application's colour.
+/// The favicon, in the application's colour.
 pub(super) fn icon(colour: Colour) -> Asset {
     let body = include_str!("assets/icon.svg").replace("COLOUR", &colour.behind_white().to_string());
     Asset { stem: "icon", extension: "svg", kind: "image/svg+xml", body }
@@ -48,7 +48,7 @@ impl Asset {
     }
 }
 
-/// The file of this name, for good; one of another digest is not there any more.
+/// Returns the file with this name, cacheable forever; 404 for another digest.
 pub(super) fn serve(name: &str, colour: Colour) -> Response {
     let path = format!("assets/{name}");
     for asset in [&*SCRIPT, &style(colour), &icon(colour)] {
@@ -68,9 +68,9 @@ pub(super) fn serve(name: &str, colour: Colour) -> Response {
 mod tests {
     use super::*;
 
-    /// Mission P25: 280 kB at most, for all that a browser loads beside the page itself.
+    /// Mission P25: a browser loads at most 280 kB beside the HTML.
     #[test]
-    fn all_that_a_browser_loads_is_small_and_asks_no_other_host() {
+    fn the_static_files_are_small_and_load_nothing_from_other_hosts() {
         let all = [&*SCRIPT, &style(Colour::default()), &icon(Colour::default())];
         let bytes: usize = all.iter().map(|asset| asset.body.len()).sum();
         assert!(bytes < 280_000, "{bytes}");
@@ -80,11 +80,11 @@ mod tests {
                 assert!(!foreign.contains(word), "{} has {word}", asset.path());
             }
         }
-        assert!(SCRIPT.body.lines().count() < 400, "a few hundred lines");
+        assert!(SCRIPT.body.lines().count() < 400, "the script has 400 lines or more");
     }
 
     #[test]
-    fn a_file_is_found_by_its_digest_alone_and_has_another_in_another_colour() {
+    fn a_file_has_only_its_current_digest_in_its_name_and_the_colour_changes_it() {
         let path = style(Colour::default()).path();
         let other = "#ff0000".parse().unwrap();
         assert_ne!(style(other).path(), path);

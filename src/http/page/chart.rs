@@ -1,49 +1,49 @@
-//! Charts: drawn here, as SVG. The stylesheet colours them, light or dark, and words stand beside them, not in them: so
-//! they are read at any width, by any reader.
+//! Bar charts as SVG. The stylesheet sets the colours, light or dark. Texts are outside the SVG, readable at any width and by
+//! screen readers.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::words::{number, range, time};
+use super::text::{number, range, time};
 use crate::projections::metrics::Bucket;
 
-/// The units of a chart: it is stretched to the place that it has.
-const SLICE: usize = 10;
-const HIGH: u64 = 100;
+/// The size of a chart in SVG units. The SVG is stretched to the available width.
+const BAR_WIDTH: usize = 10;
+const HEIGHT: u64 = 100;
 
-/// Buckets as bars; each that is not empty leads to where `link` says. `odd` ones stand out.
+/// Draws buckets as bars. A bar that is not empty links to `link`; `odd` bars are highlighted.
 pub(super) fn bars(
     buckets: &[Bucket],
     odd: impl Fn(&Bucket) -> bool,
     link: impl Fn(Timestamp, Timestamp) -> String,
 ) -> Markup {
-    let most = buckets.iter().map(|bucket| bucket.total).max().unwrap_or(0).max(1);
+    let max = buckets.iter().map(|bucket| bucket.total).max().unwrap_or(0).max(1);
     let total: u64 = buckets.iter().map(|bucket| bucket.total).sum();
-    let wide = buckets.len().max(1) * SLICE;
+    let width = buckets.len().max(1) * BAR_WIDTH;
     let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else { return html! {} };
     html! {
         figure.chart.sheet {
             figcaption {
-                span { (number(total)) " events in " (buckets.len()) " slices of time" }
-                span { "at most " (number(most)) " in one" }
+                span { (number(total)) " events in " (buckets.len()) " intervals" }
+                span { "maximum " (number(max)) " in one interval" }
             }
-            // For eyes; the table below says the same.
-            svg viewBox={ "0 0 " (wide) " " (HIGH) } preserveAspectRatio="none" aria-hidden="true" {
-                @for height in [0, HIGH / 2, HIGH] {
-                    line.grid x1="0" x2=(wide) y1=(height) y2=(height) {}
+            // Hidden from screen readers: the table below has the same data.
+            svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
+                @for y in [0, HEIGHT / 2, HEIGHT] {
+                    line.grid x1="0" x2=(width) y1=(y) y2=(y) {}
                 }
                 @for (n, bucket) in buckets.iter().enumerate().filter(|(_, bucket)| bucket.total > 0) {
-                    @let high = (bucket.total * HIGH / most).max(1);
+                    @let height = (bucket.total * HEIGHT / max).max(1);
                     a href=(link(bucket.from, bucket.until)) tabindex="-1" {
                         title { (number(bucket.total)) " · " (range(bucket.from, bucket.until)) }
-                        rect.hit x=(n * SLICE) y="0" width=(SLICE) height=(HIGH) {}
-                        rect.bar.odd[odd(bucket)] x=(n * SLICE + 1) y=(HIGH - high) width=(SLICE - 2) height=(high) {}
+                        rect.hit x=(n * BAR_WIDTH) y="0" width=(BAR_WIDTH) height=(HEIGHT) {}
+                        rect.bar.odd[odd(bucket)] x=(n * BAR_WIDTH + 1) y=(HEIGHT - height) width=(BAR_WIDTH - 2) height=(height) {}
                     }
                 }
             }
             div.ends { span { (time(first.from, "minute")) } span { (time(last.until, "minute")) } }
             details {
-                summary { "The same as a table" }
+                summary { "Show as a table" }
                 div.scroll {
                     table.list {
                         thead { tr { th scope="col" { "From" } th scope="col" { "Until" } th.number scope="col" { "Events" } } }
@@ -63,13 +63,13 @@ pub(super) fn bars(
     }
 }
 
-/// A share of a whole, as a line.
-pub(super) fn share(part: u64, whole: u64) -> Markup {
-    let wide = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0).clamp(4, 1_000);
+/// A share of a total, as a thin bar.
+pub(super) fn share(part: u64, total: u64) -> Markup {
+    let width = part.saturating_mul(1_000).checked_div(total).unwrap_or(0).clamp(4, 1_000);
     html! {
         svg viewBox="0 0 1000 4" preserveAspectRatio="none" aria-hidden="true" {
             rect width="1000" height="4" {}
-            rect width=(wide) height="4" {}
+            rect width=(width) height="4" {}
         }
     }
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_slice_with_events_is_a_bar_that_leads_to_them() {
+    fn each_interval_with_events_is_a_bar_that_links_to_them() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let bucket = |n: i64, total| Bucket { from: at(60 * n), until: at(60 * n + 60), total };
         let buckets = [bucket(0, 5), bucket(1, 0), bucket(2, 1_000)];
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(drawn.matches("class=\"bar\"").count(), 1);
         assert_eq!(drawn.matches("class=\"bar odd\"").count(), 1);
         assert!(drawn.contains("?from=1970-01-01T00:00:00Z&amp;x=&quot;"), "{drawn}");
-        assert!(drawn.contains("at most 1,000") && drawn.contains("1,005 events"), "{drawn}");
+        assert!(drawn.contains("maximum 1,000") && drawn.contains("1,005 events"), "{drawn}");
         assert!(bars(&[], |_| false, link).into_string().is_empty());
     }
 }

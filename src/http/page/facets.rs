@@ -1,4 +1,4 @@
-//! What the events of a page have in common: by whom, which action, of which type, in which topics. Each leads to fewer.
+//! Facets: how many events each actor, action, type and topic has. Each value links to that filter.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,38 @@ use maud::{Markup, html};
 
 use super::address::Address;
 use super::chart::share;
-use super::event::Told;
-use super::question::{About, Question};
+use super::event::PresentedRow;
+use super::feed_query::{FeedQuery, FeedScope};
 use super::site::Site;
-use super::words::{given, number, reference};
+use super::text::{given, number, reference};
 use crate::events::Topic;
 use crate::projections::audit::{AuditCount, Facet};
 
-/// How many values of each.
-const MOST: usize = 8;
+/// The most values of a facet.
+const MAX_VALUES: usize = 8;
 
-/// `below`: the topics below the one that is asked for, where they are known of the whole log.
+/// Renders the facets. `below` has the child topics in the whole log; empty if they are unknown.
 pub(super) fn facets(
     site: &Site,
-    question: &Question,
+    feed: &FeedQuery,
     count: &AuditCount,
-    told: &[Told],
+    presented: &[PresentedRow],
     below: &[Topic],
 ) -> Markup {
     let narrowed = |name: &str, value: &str| {
-        let filters = question.given.filters().with(name, value);
-        question.link(site, &filters)
+        let filters = feed.given.filters().with(name, value);
+        feed.link(site, &filters)
     };
-    let whole = count.events;
-    let by_whom = !matches!(question.about, About::Thing { did: true, .. });
+    let total = count.events;
+    let one_actor = matches!(feed.scope, FeedScope::Thing { did: true, .. });
     html! {
-        aside.aside aria-label="What these events have in common" {
-            @if count.actors.len() > 1 && by_whom {
-                (list("By whom", &count.actors, whole, |actor| narrowed("actor", actor)))
+        aside.aside aria-label="Summary of these events" {
+            @if count.actors.len() > 1 && !one_actor {
+                (list("Actors", &count.actors, total, |actor| narrowed("actor", actor)))
             }
-            @if count.actions.len() > 1 { (list("What was done", &count.actions, whole, |action| narrowed("action", action))) }
-            @if count.event_types.len() > 1 { (list("Which events", &count.event_types, whole, |event| narrowed("event", event))) }
-            @let topics = topics(&question.filters, told);
+            @if count.actions.len() > 1 { (list("Actions", &count.actions, total, |action| narrowed("action", action))) }
+            @if count.event_types.len() > 1 { (list("Event types", &count.event_types, total, |event| narrowed("event", event))) }
+            @let topics = topics(&feed.filters, presented);
             @if !below.is_empty() {
                 section #below {
                     h2 { "Topics" }
@@ -47,40 +47,40 @@ pub(super) fn facets(
                 section {
                     h2 { "Topics on this page" }
                     ul.bars {
-                        @for (topic, events) in topics.iter().take(MOST) {
-                            li { a href=(narrowed("topic", topic)) { (given(topic)) } span.number { (number(*events)) } (share(*events, told.len() as u64)) }
+                        @for (topic, events) in topics.iter().take(MAX_VALUES) {
+                            li { a href=(narrowed("topic", topic)) { (given(topic)) } span.number { (number(*events)) } (share(*events, presented.len() as u64)) }
                         }
                     }
                 }
             }
-            @if let About::Thing { of, .. } = &question.about {
+            @if let FeedScope::Thing { of, .. } = &feed.scope {
                 section { h2 { "Reference" } p { (reference(site, of)) } }
             }
         }
     }
 }
 
-fn list<T: ToString>(title: &str, facets: &[Facet<T>], whole: u64, link: impl Fn(&str) -> String) -> Markup {
+fn list<T: ToString>(title: &str, facets: &[Facet<T>], total: u64, link: impl Fn(&str) -> String) -> Markup {
     html! {
         section {
             h2 { (title) }
             ul.bars {
-                @for facet in facets.iter().take(MOST) {
+                @for facet in facets.iter().take(MAX_VALUES) {
                     @let value = facet.value.to_string();
-                    li { a href=(link(&value)) { (given(&value)) } span.number { (number(facet.events)) } (share(facet.events, whole)) }
+                    li { a href=(link(&value)) { (given(&value)) } span.number { (number(facet.events)) } (share(facet.events, total)) }
                 }
             }
-            @if facets.len() > MOST { p.soft { "and " (facets.len() - MOST) " more" } }
+            @if facets.len() > MAX_VALUES { p.soft { "and " (facets.len() - MAX_VALUES) " more" } }
         }
     }
 }
 
-/// The topics one step below the one that is asked for, as often as they occur; those of most events first.
-fn topics(filters: &Address, told: &[Told]) -> Vec<(String, u64)> {
+/// The child topics of the requested topic in these rows, by number of events.
+fn topics(filters: &Address, presented: &[PresentedRow]) -> Vec<(String, u64)> {
     let asked = filters.get("topic").and_then(|topic| topic.parse::<Topic>().ok()).unwrap_or_default();
     let depth = asked.segments().count();
     let mut topics: BTreeMap<String, u64> = BTreeMap::new();
-    for topic in told.iter().flat_map(|told| &told.row.topics).filter(|topic| asked.contains(topic)) {
+    for topic in presented.iter().flat_map(|one| &one.row.topics).filter(|topic| asked.contains(topic)) {
         if let Some(below) = topic.with_ancestors().nth(depth + 1) {
             *topics.entry(below.to_owned()).or_default() += 1;
         }

@@ -1,179 +1,180 @@
-//! The feed: what happens, the newest first, as it is asked for; and its rows alone, for those that come live.
+//! The feed of events, newest first; and its rows alone, for live updates.
 
 use std::time::Duration;
 
 use axum::response::{Html, Response};
 use maud::{Markup, html};
 
-use super::asking::Asking;
-use super::event::{Told, event, tell};
+use super::event::{PresentedRow, event, present};
 use super::facets::facets;
+use super::feed_query::{FeedQuery, FeedScope};
 use super::form::{chips, form};
-use super::question::{About, Question};
-use super::sent;
+use super::request::PageRequest;
+use super::respond;
 use super::site::Site;
-use super::words::{given, number};
+use super::text::{given, number};
 use crate::events::{LogPosition, Ref, Topic};
-use crate::http::{Problem, Shared};
+use crate::http::{AppState, Problem};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
 use crate::projections::presenter::plain;
 use crate::store::StoreError;
 
-/// How many rows a page has.
+/// The rows of a page.
 const ROWS: u64 = 50;
 
-/// How many rows of a live feed are sent at a time, and how often it is looked for them at most.
-const NEW: usize = 200;
-const LOOKS: usize = 20;
+/// The most new rows of a response, and the most pages that are searched for them.
+const MAX_NEW: usize = 200;
+const MAX_PAGES: usize = 20;
 
-/// How long the audit log may be behind: then the script asks again.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a response waits for the audit log to catch up. The script retries after that.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many topics are offered.
-const TOPICS: usize = 12;
+/// The most child topics.
+const MAX_TOPICS: usize = 12;
 
-/// How many events are counted where each has to be read.
-const COUNTED: u64 = 2_000;
+/// The most events that are counted if each must be read.
+const MAX_COUNTED: u64 = 2_000;
 
-pub(super) async fn activity(asking: Asking) -> Result<Response, Problem> {
-    show(&asking, About::Everything).await
+pub(super) async fn activity(request: PageRequest) -> Result<Response, Problem> {
+    show(&request, FeedScope::Everything).await
 }
 
-pub(super) async fn refusals(asking: Asking) -> Result<Response, Problem> {
-    show(&asking, About::Refusals).await
+pub(super) async fn refusals(request: PageRequest) -> Result<Response, Problem> {
+    show(&request, FeedScope::Refusals).await
 }
 
-pub(super) async fn history(asking: Asking) -> Result<Response, Problem> {
-    let of = asking.address.get("of");
-    let of = of.ok_or_else(|| Problem::malformed("whose history? `of` says it, like of=user:alice"))?;
+pub(super) async fn history(request: PageRequest) -> Result<Response, Problem> {
+    let of = request.address.get("of");
+    let of = of.ok_or_else(|| Problem::malformed("the parameter `of` is missing: of=user:alice"))?;
     let of: Ref = of.parse().map_err(|error: crate::events::InvalidRef| Problem::malformed(error.to_string()))?;
-    let about = |did| About::Thing { of: of.clone(), did };
-    let did = match asking.address.get("did") {
+    let scope = |did| FeedScope::Thing { of: of.clone(), did };
+    let did = match request.address.get("did") {
         Some(did) => did == "true",
-        // Of somebody who does more than is done to him, what he does.
+        // By default: what it did, if that is more than what happened to it.
         None => {
-            let [was, did] = [about(false), about(true)].map(|about| asking.question(about));
+            let [was, did] = [scope(false), scope(true)].map(|scope| request.feed(scope));
             let (was, did) = (counted(&was?).await?, counted(&did?).await?);
             did.events > was.events
         }
     };
-    show(&asking, about(did)).await
+    show(&request, scope(did)).await
 }
 
-/// The rows since the one at `after`, for a feed that is open; all that the log has up to `data-last` is in it, unless
-/// `data-gap` says that it is too much.
-pub(super) async fn rows(asking: Asking) -> Result<Html<String>, Problem> {
-    let after = asking.address.get("after").and_then(|after| after.parse::<u64>().ok());
-    let after = after.ok_or_else(|| Problem::malformed("since which position? `after` says it"))?;
-    if let Some(event_id) = asking.address.get("id").and_then(|id| id.parse().ok()) {
-        // The rows that are shown may be of a log that was put back to an older state since.
+/// Returns the rows after position `after`, for an open feed: all matching rows up to `data-last`, or only the newest ones if
+/// `data-gap` is set.
+pub(super) async fn rows(request: PageRequest) -> Result<Html<String>, Problem> {
+    let after = request.address.get("after").and_then(|after| after.parse::<u64>().ok());
+    let after = after.ok_or_else(|| Problem::malformed("the parameter `after` is missing: a log position"))?;
+    if let Some(event_id) = request.address.get("id").and_then(|id| id.parse().ok()) {
+        // The log may have been restored to an older state since the page was loaded.
         let shown = LogPosition { position: after, event_id };
-        let found = asking.shared.annals().store().read_at(&[after]).await?;
+        let found = request.state.annals().store().read_at(&[after]).await?;
         if after > 0 && !found.iter().any(|stored| stored.head() == shown) {
             return Err(StoreError::Diverged(shown).into());
         }
     }
-    let mut question = asking.question(About::Everything)?;
-    // Who follows hears of an event before the audit log has it.
-    let head = asking.shared.annals().store().head().await?;
-    question.query = question.query.after(head).within(PATIENCE);
+    let mut feed = request.feed(FeedScope::Everything)?;
+    // Live streams may send an event before the audit log has it.
+    let head = request.state.annals().store().head().await?;
+    feed.query = feed.query.after(head).within(CATCH_UP_TIMEOUT);
     let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, Option<LogPosition>, Option<Cursor>, _) =
         (vec![], None, None, true);
-    for _ in 0..LOOKS {
-        let query = question.query.clone().limit(ROWS);
+    for _ in 0..MAX_PAGES {
+        let query = feed.query.clone().limit(ROWS);
         let page = cursor.into_iter().fold(query, |query, cursor| query.cursor(cursor)).page().await?;
         last.get_or_insert(page.head);
         rows.extend(page.rows.into_iter().filter(|row| row.position > after));
         cursor = page.next.filter(|next| next.last().position > after);
-        if cursor.is_none() || rows.len() >= NEW {
+        if cursor.is_none() || rows.len() >= MAX_NEW {
             gap = cursor.is_some();
             break;
         }
     }
-    let told = tell(&asking.presenter(), rows).await?;
+    let presented = present(&request.presenter(), rows).await?;
     let last = last.unwrap_or_default();
     let list = html! {
         ol data-last=(last.position) data-id=(last.event_id) data-gap=[gap.then_some("1")] {
-            @for told in &told { (event(&asking.site, &question.filters, told)) }
+            @for row in &presented { (event(&request.site, &feed.filters, row)) }
         }
     };
     Ok(Html(list.into_string()))
 }
 
-async fn counted(question: &Question) -> Result<AuditCount, Problem> {
-    let query = question.query.clone();
-    let query = if question.filters.get("text").is_some() { query.limit(COUNTED) } else { query };
+async fn counted(feed: &FeedQuery) -> Result<AuditCount, Problem> {
+    let query = feed.query.clone();
+    let query = if feed.filters.get("text").is_some() { query.limit(MAX_COUNTED) } else { query };
     Ok(query.count().await?)
 }
 
-/// The topics below the one that is asked for, of the whole log. Only where nothing else is asked, so that who may read
-/// the page may read all that is in them.
-async fn below(shared: &Shared, question: &Question) -> Result<Vec<Topic>, Problem> {
-    let topic = match question.filters.iter().collect::<Vec<_>>()[..] {
+/// The child topics in the whole log. Only without other filters: the caller may read the page, and so everything that the
+/// topics reveal.
+async fn below(state: &AppState, feed: &FeedQuery) -> Result<Vec<Topic>, Problem> {
+    let topic = match feed.filters.iter().collect::<Vec<_>>()[..] {
         [] => "",
         [("topic", topic)] => topic,
         _ => return Ok(Vec::new()),
     };
-    Ok(shared.annals().metric(topic).child_topics(TOPICS).await?.topics)
+    Ok(state.annals().metric(topic).child_topics(MAX_TOPICS).await?.topics)
 }
 
-async fn show(asking: &Asking, about: About) -> Result<Response, Problem> {
-    let question = asking.question(about)?;
-    let Asking { site, shared, .. } = asking;
-    let mut query = question.query.clone().limit(ROWS);
-    if let Some(cursor) = question.given.get("cursor") {
+async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Problem> {
+    let feed = request.feed(scope)?;
+    let PageRequest { site, state, .. } = request;
+    let mut query = feed.query.clone().limit(ROWS);
+    if let Some(cursor) = feed.given.get("cursor") {
         let cursor = cursor.parse::<Cursor>().map_err(|error| Problem::malformed(error.to_string()))?;
         query = query.cursor(cursor);
     }
     let AuditPage { rows, next, head } = query.page().await?;
-    let count = counted(&question).await?;
-    let cursor = if question.is_live() { at(shared, &question, head).await? } else { None };
-    let below = below(shared, &question).await?;
-    let presenter = asking.presenter();
-    let told = tell(&presenter, rows).await?;
-    let title = title(&question.about, &told);
+    let count = counted(&feed).await?;
+    let cursor = if feed.is_live() { newest_cursor(state, &feed, head).await? } else { None };
+    let below = below(state, &feed).await?;
+    let presenter = request.presenter();
+    let presented = present(&presenter, rows).await?;
+    let title = title(&feed.scope, &presented);
     let content = html! {
         div.title {
             div {
                 h1 { (given(&title)) }
                 p { (summary(&count)) }
             }
-            (tools(site, &question, presenter.language()))
+            (tools(site, &feed, presenter.language()))
         }
-        (tabs(site, &question))
+        (tabs(site, &feed))
         div.sides {
             div {
-                (form(site, &question, shared.annals().types(), &count, &below))
-                (chips(site, &question))
+                (form(site, &feed, state.annals().types(), &count, &below))
+                (chips(site, &feed))
                 div.sheet {
                     ol #feed aria-label="Events"
                         data-last=(head.position)
                         data-id=(head.event_id)
-                        data-rows=[question.is_live().then(|| format!("{}/rows{}", site.base, question.filters.open_suffix()))]
-                        data-bell=[question.is_live().then(|| bell(site, &question))]
+                        data-rows=[feed.is_live().then(|| format!("{}/rows{}", site.base, feed.filters.open_suffix()))]
+                        data-stream=[feed.is_live().then(|| stream_url(site, &feed))]
                         data-after=[cursor]
-                        data-older=[question.is_live().then(|| older(site, &question))]
+                        data-older=[feed.is_live().then(|| older(site, &feed))]
                     {
-                        @for told in &told { (event(site, &question.filters, told)) }
+                        @for row in &presented { (event(site, &feed.filters, row)) }
                     }
-                    @if told.is_empty() { (nothing(&question, next.is_some())) }
-                    (pages(site, &question, next, !told.is_empty()))
+                    @if presented.is_empty() { (empty(&feed, next.is_some())) }
+                    (pages(site, &feed, next, !presented.is_empty()))
                 }
             }
-            (facets(site, &question, &count, &told, &below))
+            (facets(site, &feed, &count, &presented, &below))
         }
     };
-    Ok(sent(site.page(question.about.section(), &title, &content)))
+    Ok(respond(site.page(feed.scope.section(), &title, &content)))
 }
 
-/// What the page is called: a thing by its name, as the newest event has it.
-fn title(about: &About, told: &[Told]) -> String {
-    match about {
-        About::Everything => "Activity".to_owned(),
-        About::Refusals => "Refusals".to_owned(),
-        About::Thing { of, .. } => {
-            let things = told.iter().flat_map(|told| std::iter::once(&told.told.actor).chain(&told.told.targets));
+/// The page's title. An object has its display name from the newest event.
+fn title(scope: &FeedScope, presented: &[PresentedRow]) -> String {
+    match scope {
+        FeedScope::Everything => "Activity".to_owned(),
+        FeedScope::Refusals => "Refusals".to_owned(),
+        FeedScope::Thing { of, .. } => {
+            let presentations = presented.iter().map(|row| &row.presentation);
+            let things = presentations.flat_map(|one| std::iter::once(&one.actor).chain(&one.targets));
             let mut named = things.filter(|thing| thing.reference == *of && thing.name.is_some());
             let label = named.next().map(crate::projections::presenter::Thing::label);
             label.map_or_else(|| of.to_string(), |label| format!("{label} ({of})"))
@@ -190,31 +191,31 @@ fn summary(count: &AuditCount) -> Markup {
     }
 }
 
-/// Where the script is told that there is something new; the browser keeps it open.
-fn bell(site: &Site, question: &Question) -> String {
-    format!("{}/live/audit{}", site.base, question.filters.open_suffix())
+/// The URL of the stream that notifies the script of new events.
+fn stream_url(site: &Site, feed: &FeedQuery) -> String {
+    format!("{}/live/audit{}", site.base, feed.filters.open_suffix())
 }
 
-/// From where on there is something new: a cursor, so that it is the same question whenever it is asked.
-async fn at(shared: &Shared, question: &Question, head: LogPosition) -> Result<Option<Cursor>, Problem> {
-    let Some(stored) = shared.annals().store().read_at(&[head.position]).await?.pop() else { return Ok(None) };
-    let newest = AuditRow::new(shared.annals().types(), stored)?;
-    Ok(Some(question.query.clone().oldest_first().cursor_after(&newest)?))
+/// The cursor after the newest event. It fixes the query, whenever the stream is opened.
+async fn newest_cursor(state: &AppState, feed: &FeedQuery, head: LogPosition) -> Result<Option<Cursor>, Problem> {
+    let Some(stored) = state.annals().store().read_at(&[head.position]).await?.pop() else { return Ok(None) };
+    let newest = AuditRow::new(state.annals().types(), stored)?;
+    Ok(Some(feed.query.clone().oldest_first().cursor_after(&newest)?))
 }
 
-/// Where older rows are, to which the script adds where they begin.
-fn older(site: &Site, question: &Question) -> String {
-    let link = question.link(site, &question.given);
+/// The URL of older rows, to which the script appends their first position.
+fn older(site: &Site, feed: &FeedQuery) -> String {
+    let link = feed.link(site, &feed.given);
     let joint = if link.contains('?') { '&' } else { '?' };
     format!("{link}{joint}")
 }
 
-fn tools(site: &Site, question: &Question, language: &str) -> Markup {
-    let all = question.filters.with("newest_first", true).with("locale", language);
+fn tools(site: &Site, feed: &FeedQuery, language: &str) -> Markup {
+    let all = feed.filters.with("newest_first", true).with("locale", language);
     html! {
         div.tools {
-            @if question.is_live() {
-                span #live .live data-state="off" { "As of now" }
+            @if feed.is_live() {
+                span #live .live data-state="off" { "Not live" }
                 button #pause type="button" hidden { "Pause" }
             }
             details.download {
@@ -231,21 +232,21 @@ fn tools(site: &Site, question: &Question, language: &str) -> Markup {
 
 fn format_words(format: Format) -> &'static str {
     match format {
-        Format::Csv => "CSV, a table",
+        Format::Csv => "CSV",
         Format::Jsonl => "JSON Lines",
         Format::CloudEvents => "CloudEvents",
         Format::Ocel => "OCEL 2.0",
     }
 }
 
-fn tabs(site: &Site, question: &Question) -> Markup {
-    let About::Thing { of, did: now } = &question.about else { return html! {} };
+fn tabs(site: &Site, feed: &FeedQuery) -> Markup {
+    let FeedScope::Thing { of, did: now } = &feed.scope else { return html! {} };
     let link = |did: bool| {
-        let same = question.given.filters().with("of", of).with("did", did);
+        let same = feed.given.filters().with("of", of).with("did", did);
         site.link("history", &same)
     };
     html! {
-        nav.tabs aria-label="Which history" {
+        nav.tabs aria-label="History" {
             @for (did, words) in [(false, "What happened to it"), (true, "What it did")] {
                 a href=(link(did)) aria-current=[(did == *now).then_some("true")] { (words) }
             }
@@ -253,43 +254,43 @@ fn tabs(site: &Site, question: &Question) -> Markup {
     }
 }
 
-/// In place of rows where there are none.
-fn nothing(question: &Question, more: bool) -> Markup {
+/// The text for an empty list.
+fn empty(feed: &FeedQuery, more: bool) -> Markup {
     html! {
         div #nothing .empty {
             p {
-                @if more { "Nothing among the events that were looked at here." }
-                @else if question.about == About::Refusals && question.given.filters().is_empty() {
-                    "No refusal is recorded. They are where the application asks for it, by " code { "App::record_refusals" } "."
+                @if more { "No match among the events searched so far." }
+                @else if feed.scope == FeedScope::Refusals && feed.given.filters().is_empty() {
+                    "No refusals are recorded. An application records them with " code { "App::record_refusals" } "."
                 }
-                @else if question.filters.is_empty() { "Nothing has happened yet." }
-                @else { "Nothing like this has happened." }
+                @else if feed.filters.is_empty() { "No events yet." }
+                @else { "No matching events." }
             }
         }
     }
 }
 
-fn pages(site: &Site, question: &Question, next: Option<Cursor>, any: bool) -> Markup {
-    let given = question.given.without("cursor").without("until");
+fn pages(site: &Site, feed: &FeedQuery, next: Option<Cursor>, any: bool) -> Markup {
+    let given = feed.given.without("cursor").without("until");
     let on = next.map(|next| {
-        let own = question.about.own();
-        let address = own.iter().fold(question.given.filters(), |address, (name, value)| address.with(name, value));
-        site.link(question.about.path(), &address.with("cursor", next))
+        let own = feed.scope.own();
+        let address = own.iter().fold(feed.given.filters(), |address, (name, value)| address.with(name, value));
+        site.link(feed.scope.path(), &address.with("cursor", next))
     });
     html! {
         nav.pages aria-label="Pages" {
-            @if question.given.get("cursor").is_some() || question.given.get("until").is_some() {
-                a.button href=(question.link(site, &given)) { "← Newest" }
+            @if feed.given.get("cursor").is_some() || feed.given.get("until").is_some() {
+                a.button href=(feed.link(site, &given)) { "← Newest" }
             } @else { span {} }
-            // The script shows it when rows fall off the end.
+            // The script shows it when it removes rows from the end.
             a #older .button href=(on.clone().unwrap_or_default()) hidden[on.is_none()] {
-                @if any { "Older →" } @else { "Look further back →" }
+                @if any { "Older →" } @else { "Search older events →" }
             }
         }
     }
 }
 
-/// A filter in words.
+/// A filter as text.
 pub(super) fn filter_words(name: &str, value: &str) -> String {
     let label =
         super::address::FILTERS.iter().find(|(filter, _)| *filter == name).map_or(name, |(_, label)| *label);

@@ -1,25 +1,25 @@
-//! The form that a question is put with, and what is asked for already, each part of which can be left out again.
+//! The filter form, and the active filters with links that remove them.
 
 use maud::{Markup, html};
 
 use super::feed::filter_words;
-use super::question::Question;
+use super::feed_query::FeedQuery;
 use super::site::Site;
-use super::words::{given, utc};
+use super::text::{given, utc};
 use crate::events::{Action, Topic, Types};
 use crate::projections::RangeBound;
 use crate::projections::audit::AuditCount;
 use crate::projections::presenter::plain;
 
-pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &AuditCount, below: &[Topic]) -> Markup {
-    let fixed = question.about.fixed().map(|(name, _)| name);
+pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCount, below: &[Topic]) -> Markup {
+    let fixed = feed.scope.fixed().map(|(name, _)| name);
     let offered = |name: &str| fixed != Some(name);
-    let asked = |name: &str| question.given.get(name).unwrap_or_default().to_owned();
+    let asked = |name: &str| feed.given.get(name).unwrap_or_default().to_owned();
     html! {
-        form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(question.about.path(), &Default::default())) autocomplete="off" {
-            (hidden(question))
+        form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(feed.scope.path(), &Default::default())) autocomplete="off" {
+            (hidden(feed))
             div.fields.first {
-                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="said or stored"; }
+                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="in sentences or payloads"; }
                 @if offered("actor") {
                     div { label for="actor" { "Actor" } input #actor name="actor" value=(asked("actor")) placeholder="user:alice" list="actors" spellcheck="false" autocapitalize="none"; }
                 }
@@ -40,19 +40,19 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
             details {
                 summary { "More filters" }
                 div.fields {
-                    div { label for="topic" { "Topic and below" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }
-                    (moment("occurred_from", "From", &asked("occurred_from")))
-                    (moment("occurred_until", "Until", &asked("occurred_until")))
+                    div { label for="topic" { "Topic and subtopics" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }
+                    (moment("occurred_from", "Occurred from", &asked("occurred_from")))
+                    (moment("occurred_until", "Occurred until", &asked("occurred_until")))
                     div { label for="event" { "Event type" } input #event name="event" value=(asked("event")) list="events" spellcheck="false" autocapitalize="none"; }
-                    div { label for="aggregate" { "Happened to" } input #aggregate name="aggregate" value=(asked("aggregate")) spellcheck="false" autocapitalize="none"; }
-                    div { label for="correlation" { "Belongs to" } input #correlation name="correlation" value=(asked("correlation")) spellcheck="false"; }
+                    div { label for="aggregate" { "Aggregate" } input #aggregate name="aggregate" value=(asked("aggregate")) spellcheck="false" autocapitalize="none"; }
+                    div { label for="correlation" { "Correlation" } input #correlation name="correlation" value=(asked("correlation")) spellcheck="false"; }
                     (moment("from", "Recorded from", &asked("from")))
                     (moment("until", "Recorded until", &asked("until")))
                     div {
                         label for="by_occurrence" { "Order" }
                         select #by_occurrence name="by_occurrence" {
-                            option value="" { "as it was recorded" }
-                            option value="true" selected[asked("by_occurrence") == "true"] { "as it happened" }
+                            option value="" { "by time recorded" }
+                            option value="true" selected[asked("by_occurrence") == "true"] { "by time of occurrence" }
                         }
                     }
                 }
@@ -64,20 +64,20 @@ pub(super) fn form(site: &Site, question: &Question, types: &Types, count: &Audi
     }
 }
 
-/// What has no field: what the page is about, and further values of filters that have several.
-fn hidden(question: &Question) -> Markup {
+/// Hidden fields: the page's own parameters, and further values of filters with several values.
+fn hidden(feed: &FeedQuery) -> Markup {
     let mut seen = std::collections::BTreeSet::new();
-    let fixed = question.about.fixed().map(|(name, _)| name);
-    let filters = question.given.filters();
+    let fixed = feed.scope.fixed().map(|(name, _)| name);
+    let filters = feed.given.filters();
     let further: Vec<(&str, &str)> =
         filters.iter().filter(|(name, _)| fixed != Some(name) && !seen.insert((*name).to_owned())).collect();
     html! {
-        @for (name, value) in question.about.own() { input type="hidden" name=(name) value=(value); }
+        @for (name, value) in feed.scope.own() { input type="hidden" name=(name) value=(value); }
         @for (name, value) in further { input type="hidden" name=(name) value=(value); }
     }
 }
 
-/// A field for a time; for a position or an id, where that is what was asked for.
+/// A field for a time; a text field if the current value is a position or an id.
 fn moment(name: &str, words: &str, asked: &str) -> Markup {
     let time = match asked.parse::<RangeBound>() {
         Ok(RangeBound::Time(time)) => Some(time),
@@ -95,7 +95,7 @@ fn moment(name: &str, words: &str, asked: &str) -> Markup {
     }
 }
 
-/// The topics that the declarations name, up to where they depend on an event, and those that the log has here.
+/// Suggested topics: the constant prefixes of declared topics, and the child topics in the log.
 fn topics(types: &Types, below: &[Topic]) -> Vec<String> {
     let declared = types.iter().flat_map(|known| known.patterns().iter().map(|pattern| pattern.root()));
     let declared: Vec<Topic> = declared.collect();
@@ -110,31 +110,31 @@ fn topics(types: &Types, below: &[Topic]) -> Vec<String> {
     all
 }
 
-/// What is asked for already.
-pub(super) fn chips(site: &Site, question: &Question) -> Markup {
-    let fixed = question.about.fixed().map(|(name, _)| name);
-    let filters = question.given.filters();
+/// The active filters.
+pub(super) fn chips(site: &Site, feed: &FeedQuery) -> Markup {
+    let fixed = feed.scope.fixed().map(|(name, _)| name);
+    let filters = feed.given.filters();
     let asked: Vec<(&str, &str)> = filters.iter().filter(|(name, _)| fixed != Some(name)).collect();
     if asked.is_empty() {
         return html! {};
     }
     html! {
-        ul.chips aria-label="Asked for" {
+        ul.chips aria-label="Active filters" {
             @for (name, value) in &asked {
                 li.chip {
-                    @let without = question.link(site, &filters.without_one(name, value));
-                    span { (words(name, value)) }
-                    a.off href=(without) aria-label={ "Leave out: " (filter_words(name, value)) } { "✕" }
+                    @let without = feed.link(site, &filters.without_one(name, value));
+                    span { (label(name, value)) }
+                    a.off href=(without) aria-label={ "Remove filter: " (filter_words(name, value)) } { "✕" }
                 }
             }
             @if asked.len() > 1 {
-                li.chip { a.all href=(question.link(site, &Default::default())) { "Leave out all" } }
+                li.chip { a.all href=(feed.link(site, &Default::default())) { "Clear all" } }
             }
         }
     }
 }
 
-fn words(name: &str, value: &str) -> Markup {
+fn label(name: &str, value: &str) -> Markup {
     let label =
         super::address::FILTERS.iter().find(|(filter, _)| *filter == name).map_or(name, |(_, label)| *label);
     let time = match value.parse::<RangeBound>() {
@@ -143,7 +143,7 @@ fn words(name: &str, value: &str) -> Markup {
     };
     html! {
         (plain(label))
-        @if let Some(time) = time { " " b { (super::words::time(time, "second")) } }
+        @if let Some(time) = time { " " b { (super::text::time(time, "second")) } }
         @else if name != "by_occurrence" { " " b { (given(value)) } }
     }
 }

@@ -1,34 +1,41 @@
-//! HTML for people: what happens, told live; the history of a thing; numbers, projections, refusals; the check of the log.
+//! HTML for people: the live feed of events, the history of an object, metrics, projections, refusals and the check of the
+//! log.
 //!
-//! Everything is written here and works without a script; the script puts times into the reader's zone, adds rows as they
-//! come and moves bars. No script and no style stands in the HTML, and nothing is loaded from anywhere else.
+//! The pages are rendered on the server and work without scripts. The script shows times in the reader's time zone, adds
+//! new rows and updates progress bars. HTML contains no inline script or style, and nothing is loaded from other hosts.
 //!
 //! ## Layout
-//! - `site`: where it is mounted, and the frame around all of it; `colour`, `assets`: what it looks like
-//! - `asking`: who asks, and what for
-//! - `address`: what an address asks for; `question`: what a page of the feed asks the log
-//! - `feed`: the feed; `form`, `facets`: what stands around it; `event`: a row
-//! - `numbers`, `chart`: rates, busiest, changes of behaviour
-//! - `upkeep`: the projections; `verify`: the check of the log
-//! - `sign_in`: how a browser gets a token
-//! - `words`: times, numbers, things, so that nothing in them acts
+//! - `site`: [`Site`], the mount path and the frame of all pages
+//! - `assets`: the static files
+//! - `request`: [`PageRequest`](request::PageRequest), a request for a page of the feed
+//! - `address`: [`Address`], the query string of a page
+//! - `feed_query`: [`FeedQuery`](feed_query::FeedQuery), the query of a page of the feed
+//! - `feed`: the feed
+//! - `form`: the filter form
+//! - `facets`: how many events each actor, action, type and topic has
+//! - `event`: a row of the feed
+//! - `numbers`: metrics: rates, most active actors, anomalies
+//! - `chart`: bar charts
+//! - `upkeep`: the projections
+//! - `verify`: the check of the log
+//! - `sign_in`: signing in with a token, and out
+//! - `text`: times, numbers, references and topics as HTML
 
 mod address;
-mod asking;
 mod assets;
 mod chart;
-mod colour;
 mod event;
 mod facets;
 mod feed;
+mod feed_query;
 mod form;
 mod numbers;
-mod question;
+mod request;
 mod sign_in;
 mod site;
+mod text;
 mod upkeep;
 mod verify;
-mod words;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -39,16 +46,16 @@ use maud::{Markup, html};
 
 use self::address::Address;
 use self::site::{Section, Site};
-use super::{Problem, Shared};
+use super::{AppState, Problem};
 
-/// Its own script, style and pictures, and nothing in the HTML itself.
+/// Allows only scripts, styles and images of this server, and no inline ones.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// The page's own routes: who asks is known to them.
-pub(super) fn routes(_shared: &Shared) -> Router<Shared> {
+/// The routes that need an authenticated caller.
+pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(feed::activity))
         .route("/history", get(feed::history))
@@ -63,53 +70,53 @@ pub(super) fn routes(_shared: &Shared) -> Router<Shared> {
         .route("/verify/now", get(verify::now))
 }
 
-/// What anybody gets: style, script, what signs somebody in. Nothing of the log.
-pub(super) fn open_routes(_shared: &Shared) -> Router<Shared> {
+/// The routes without authentication: static files and signing in. They reveal nothing of the log.
+pub(super) fn open_routes() -> Router<AppState> {
     Router::new()
         .route("/assets/{name}", get(asset))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
 }
 
-async fn asset(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    assets::serve(&name, Site::of(&shared).colour)
+async fn asset(State(state): State<AppState>, Path(name): Path<String>) -> Response {
+    assets::serve(&name, Site::of(&state).colour)
 }
 
-/// Whether who asks would rather have a page than JSON.
+/// Whether the client accepts HTML.
 pub(super) fn is_preferred(request: &Request) -> bool {
     let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accepts.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// What a browser is shown in place of a problem; none: it gets the problem as JSON, like a program.
-pub(super) fn of_problem(shared: &Shared, problem: &Problem) -> Option<Response> {
-    let site = Site::of(shared);
+/// The page that a browser is shown for a problem.
+pub(super) fn of_problem(state: &AppState, problem: &Problem) -> Response {
+    let site = Site::of(state);
     let content = match problem.status() {
-        StatusCode::UNAUTHORIZED if shared.authentication().is_required() => {
+        StatusCode::UNAUTHORIZED if state.settings().authentication.is_required() => {
             sign_in::form(&site, Some(problem.detail()))
         }
         _ => html! {
-            div.title { h1 { (upper(problem.title())) } }
-            div.note.bad { p { (words::given(problem.detail())) } }
-            p { a href=(site.link("", &Address::default())) { "To the activity" } }
+            div.title { h1 { (capitalised(problem.title())) } }
+            div.note.bad { p { (text::given(problem.detail())) } }
+            p { a href=(site.link("", &Address::default())) { "Go to the activity feed" } }
         },
     };
-    let mut response = sent(site.page(Section::Other, &upper(problem.title()), &content));
+    let mut response = respond(site.page(Section::Other, &capitalised(problem.title()), &content));
     *response.status_mut() = problem.status();
-    Some(response)
+    response
 }
 
-/// The same with a capital letter.
-fn upper(words: &str) -> String {
-    let mut chars = words.chars();
+/// The text with a capital first letter.
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// A page on its way out.
-fn sent(page: Markup) -> Response {
+/// The response with a page.
+fn respond(page: Markup) -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        // Not "no-referrer": a form would be sent as from nowhere, which looks like another site's.
+        // Not `no-referrer`: a form would be sent with `Origin: null`, like from another site.
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::VARY, HeaderValue::from_static("Accept-Language, Cookie")),
     ];

@@ -1,4 +1,4 @@
-//! The numbers: how much happens, who does most, to what, and what is unusual.
+//! Metrics: rates, most active actors, most affected targets, anomalies.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -7,16 +7,16 @@ use maud::{Markup, html};
 
 use super::address::Address;
 use super::chart::{bars, share};
-use super::sent;
+use super::respond;
 use super::site::{Section, Site};
-use super::words::{crumbs, many, number, rate, reference, time, utc};
+use super::text::{crumbs, many, number, rate, reference, time, utc};
 use crate::events::Topic;
-use crate::http::{Asker, Problem, Shared};
+use crate::http::{AppState, Caller, Problem};
 use crate::projections::RangeBound;
 use crate::projections::metrics::{Anomalies, Anomaly, Busiest, Busy, Metric, MetricQuery};
 
-/// The windows that one can choose: what they are called, how long they are, in how many slices they are drawn, and how
-/// wide the slices are in which a change of behaviour is looked for.
+/// The selectable time ranges: parameter, label, length in seconds, bars of the chart, and the width in seconds of the
+/// intervals that are searched for anomalies.
 const WINDOWS: [(&str, &str, i64, usize, i64); 4] = [
     ("hour", "Last hour", 3_600, 60, 60),
     ("day", "Last 24 hours", 86_400, 48, 1_800),
@@ -24,24 +24,25 @@ const WINDOWS: [(&str, &str, i64, usize, i64); 4] = [
     ("month", "Last 30 days", 30 * 86_400, 60, 12 * 3_600),
 ];
 
-/// Widths in which a change is looked for where the window is another.
+/// The widths for other time ranges, in seconds.
 const WIDTHS: [i64; 7] = [60, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 30 * 86_400];
 
-/// How many slices of that width there are to be, at most.
-const SLICES: i64 = 240;
-const BUSIEST: usize = 10;
-const ANOMALIES: usize = 50;
+/// The most intervals of that width.
+const MAX_INTERVALS: i64 = 240;
+/// The most entries of a list.
+const MAX_BUSIEST: usize = 10;
+const MAX_ANOMALIES: usize = 50;
 
 pub(super) async fn show(
     site: Site,
-    asker: Asker,
-    State(shared): State<Shared>,
+    caller: Caller,
+    State(state): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Address::parse(query.as_deref());
     let topic = asked.get("topic").unwrap_or("/");
-    let window = Window::of(&asked, shared.annals().now())?;
-    let mut query = asker.metric(topic).await?;
+    let window = Window::of(&asked, state.annals().now())?;
+    let mut query = caller.metric(topic).await?;
     if let Some(from) = window.from {
         query = query.from(from);
     }
@@ -50,7 +51,7 @@ pub(super) async fn show(
     }
     let metric = query.clone().await?;
     let buckets = query.clone().buckets(window.slices).await?;
-    let busiest = query.clone().busiest(BUSIEST).await?;
+    let busiest = query.clone().busiest(MAX_BUSIEST).await?;
     let anomalies = anomalies(&query, &metric, window.width).await?;
     let odd = |from: Timestamp, until: Timestamp| {
         anomalies.anomalies.iter().any(|anomaly| anomaly.from < until && from < anomaly.until)
@@ -62,11 +63,11 @@ pub(super) async fn show(
     let content = html! {
         div.title {
             div {
-                h1 { "Numbers" }
-                p { (whose(&site, &asked, &metric)) }
+                h1 { "Metrics" }
+                p { (subtitle(&site, &asked, &metric)) }
             }
         }
-        nav.tabs aria-label="Which time" {
+        nav.tabs aria-label="Time range" {
             @for (name, words, ..) in WINDOWS.into_iter().chain([("all", "All", 0, 0, 0)]) {
                 @let chosen = asked.get("last").unwrap_or(if window.is_stated { "" } else { "all" }) == name;
                 a href=(site.link("numbers", &with_topic(Address::default().with("last", name), &metric.topic))) aria-current=[chosen.then_some("true")] { (words) }
@@ -76,28 +77,28 @@ pub(super) async fn show(
             (cards(&metric, &busiest))
             (bars(&buckets.buckets, |bucket| odd(bucket.from, bucket.until), events))
             div.two {
-                (busy(&site, "Who did most", busiest.distinct_actors, &busiest.actors, metric.total))
-                (busy(&site, "To what most was done", busiest.distinct_targets, &busiest.targets, metric.total))
+                (busy(&site, "Most active actors", busiest.distinct_actors, &busiest.actors, metric.total))
+                (busy(&site, "Most affected targets", busiest.distinct_targets, &busiest.targets, metric.total))
                 (kinds(&site, &metric))
             }
             (unusual(&site, &anomalies, window.width_for(&metric)))
         }
     };
-    Ok(sent(site.page(Section::Numbers, "Numbers", &content)))
+    Ok(respond(site.page(Section::Numbers, "Metrics", &content)))
 }
 
-/// The range that is asked for.
+/// The requested time range.
 struct Window {
     from: Option<RangeBound>,
     until: Option<RangeBound>,
     slices: usize,
-    /// In seconds, where the window says it.
+    /// The width of the examined intervals in seconds, if the time range defines it.
     width: Option<i64>,
     is_stated: bool,
 }
 
 impl Window {
-    /// `now` is what the application's clock says.
+    /// Parses the time range. `now` is the time of the application's clock.
     fn of(asked: &Address, now: Timestamp) -> Result<Self, Problem> {
         let bound = |name| asked.get(name).map(str::parse::<RangeBound>).transpose();
         let malformed = |error: crate::projections::InvalidRangeBound| Problem::malformed(error.to_string());
@@ -118,10 +119,10 @@ impl Window {
         })
     }
 
-    /// In how wide slices a change is looked for, in seconds.
+    /// The width of the examined intervals, in seconds.
     fn width_for(&self, metric: &Metric) -> i64 {
         let length = metric.from.map_or(0, |from| metric.until.duration_since(from).as_secs());
-        let fitting = WIDTHS.into_iter().find(|width| length / width <= SLICES);
+        let fitting = WIDTHS.into_iter().find(|width| length / width <= MAX_INTERVALS);
         self.width.or(fitting).unwrap_or(WIDTHS[WIDTHS.len() - 1])
     }
 }
@@ -138,8 +139,8 @@ fn with_topic(asked: Address, topic: &Topic) -> Address {
     }
 }
 
-/// Of which topic, and of which time.
-fn whose(site: &Site, asked: &Address, metric: &Metric) -> Markup {
+/// The topic and the time range.
+fn subtitle(site: &Site, asked: &Address, metric: &Metric) -> Markup {
     let link = |path: &str| site.link("numbers", &asked.with("topic", path));
     html! {
         @if metric.topic == Topic::root() { "All topics" } @else {
@@ -174,7 +175,7 @@ fn busy(site: &Site, title: &str, distinct: u64, busiest: &[Busy], total: u64) -
     html! {
         section.block.sheet {
             h2 { (title) }
-            @if busiest.is_empty() { p.soft { "Nobody yet." } }
+            @if busiest.is_empty() { p.soft { "None yet." } }
             ol.bars {
                 @for busy in busiest {
                     li { (reference(site, &busy.reference)) span.number { (number(busy.events)) } (share(busy.events, total)) }
@@ -190,10 +191,10 @@ fn kinds(site: &Site, metric: &Metric) -> Markup {
     kinds.sort_by(|one, other| other.1.cmp(one.1).then_with(|| one.0.cmp(other.0)));
     html! {
         section.block.sheet {
-            h2 { "What happened" }
-            @if kinds.is_empty() { p.soft { "Nothing yet." } }
+            h2 { "Event types" }
+            @if kinds.is_empty() { p.soft { "None yet." } }
             ol.bars {
-                @for (event, count) in kinds.into_iter().take(BUSIEST) {
+                @for (event, count) in kinds.into_iter().take(MAX_BUSIEST) {
                     li {
                         a.ref href=(site.link("", &with_topic(Address::default().with("event", event), &metric.topic))) { (event) }
                         span.number { (number(*count)) }
@@ -215,16 +216,16 @@ fn unusual(site: &Site, anomalies: &Anomalies, width: i64) -> Markup {
     found.reverse();
     html! {
         section.block.sheet {
-            h2 { "Changes of behaviour" }
-            p.soft { "Slices of " (wide) " in which the topic, or somebody in it, did far more or less than in the 30 before. " (many(anomalies.slices, "slice")) " were looked at." }
-            @if found.is_empty() { p { "Nothing unusual." } } @else {
+            h2 { "Anomalies" }
+            p.soft { "Intervals of " (wide) " in which the topic, or one of its actors, has far more or fewer events than in the 30 intervals before. " (many(anomalies.slices, "interval")) " examined." }
+            @if found.is_empty() { p { "No anomalies." } } @else {
                 div.scroll {
                     table.list {
-                        thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th.number scope="col" { "Events" } th.number scope="col" { "Usually" } th scope="col" { "Change" } } }
-                        tbody { @for anomaly in found.iter().take(ANOMALIES) { (anomaly_row(site, &anomalies.topic, anomaly)) } }
+                        thead { tr { th scope="col" { "When" } th scope="col" { "Actor" } th.number scope="col" { "Events" } th.number scope="col" { "Usual" } th scope="col" { "Change" } } }
+                        tbody { @for anomaly in found.iter().take(MAX_ANOMALIES) { (anomaly_row(site, &anomalies.topic, anomaly)) } }
                     }
                 }
-                @if found.len() > ANOMALIES { p.soft { "and " (number((found.len() - ANOMALIES) as u64)) " earlier ones" } }
+                @if found.len() > MAX_ANOMALIES { p.soft { "and " (number((found.len() - MAX_ANOMALIES) as u64)) " earlier ones" } }
             }
         }
     }
@@ -236,10 +237,10 @@ fn anomaly_row(site: &Site, topic: &Topic, anomaly: &Anomaly) -> Markup {
     html! {
         tr {
             td { a href=(site.link("", &slice)) title={ "until " (utc(anomaly.until, "%Y-%m-%d %H:%M UTC")) } { (time(anomaly.from, "minute")) } }
-            td { @if let Some(actor) = &anomaly.actor { (reference(site, actor)) } @else { "everybody" } }
+            td { @if let Some(actor) = &anomaly.actor { (reference(site, actor)) } @else { "all actors" } }
             td.number { (number(anomaly.count)) }
             td.number { (rate(anomaly.usual)) }
-            td { @if anomaly.score > 0.0 { "↑ far more" } @else { "↓ far less" } " " span.soft.number { "(" (format!("{:+.1}", anomaly.score)) ")" } }
+            td { @if anomaly.score > 0.0 { "↑ far more" } @else { "↓ far fewer" } " " span.soft.number { "(" (format!("{:+.1}", anomaly.score)) ")" } }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a browser gets a token: somebody pastes it, and a cookie that no script can read holds it.
+//! Signing in: the user pastes a token, and a cookie that no script can read keeps it.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -8,58 +8,58 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
-use super::sent;
+use super::respond;
 use super::site::{Section, Site};
-use super::words::given;
-use crate::http::api::read;
-use crate::http::authentication::{COOKIE, host, is_loopback, same_site};
-use crate::http::{Problem, Shared};
+use super::text::given;
+use crate::http::authentication::{TOKEN_COOKIE, check_same_origin, host, is_loopback};
+use crate::http::body::read;
+use crate::http::{AppState, Problem};
 
-/// The longest form that is taken, in bytes: more than a token has.
-const LONGEST: usize = 64 * 1_024;
+/// The largest form, in bytes: more than a token has.
+const MAX_FORM: usize = 64 * 1_024;
 
-pub(super) async fn show(State(shared): State<Shared>) -> Response {
-    let site = Site::of(&shared);
-    sent(site.page(Section::Other, "Sign in", &form(&site, None)))
+pub(super) async fn show(State(state): State<AppState>) -> Response {
+    let site = Site::of(&state);
+    respond(site.page(Section::Other, "Sign in", &form(&site, None)))
 }
 
-/// What is shown to whom nobody knows.
+/// The form, with the reason why it is shown.
 pub(super) fn form(site: &Site, why: Option<&str>) -> Markup {
     html! {
         div.title { h1 { "Sign in" } }
         form.sign-in method="post" action=(site.link("sign-in", &Address::default())) {
             @if let Some(why) = why { div.note.warn { p { (given(why)) } } }
             div { label for="token" { "Token" } input #token type="password" name="token" required autocomplete="off" spellcheck="false" aria-describedby="how"; }
-            p #how .soft { "A JSON Web Token of whoever looks after this application. It stays in this browser until that is closed." }
+            p #how .soft { "A JSON Web Token from the operator of this application. The browser keeps it until you close it." }
             button.main type="submit" { "Sign in" }
         }
     }
 }
 
-pub(super) async fn sign_in(State(shared): State<Shared>, parts: Parts, body: Body) -> Result<Response, Problem> {
-    same_site(&parts)?;
-    let form = read(body, LONGEST).await?;
+pub(super) async fn sign_in(State(state): State<AppState>, parts: Parts, body: Body) -> Result<Response, Problem> {
+    check_same_origin(&parts)?;
+    let form = read(body, MAX_FORM).await?;
     let address = Address::parse(std::str::from_utf8(&form).ok());
     let token = address.get("token").unwrap_or_default().trim().to_owned();
     let sound = token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=+/".contains(&b));
     if token.is_empty() || !sound {
-        return Err(Problem::malformed("that is no token: paste it whole, without quotes"));
+        return Err(Problem::malformed("this is not a token: paste the whole token, without quotes"));
     }
-    Ok(home(&shared, &parts, &token, ""))
+    Ok(set_cookie(&state, &parts, &token, ""))
 }
 
-pub(super) async fn sign_out(State(shared): State<Shared>, parts: Parts) -> Result<Response, Problem> {
-    same_site(&parts)?;
-    Ok(home(&shared, &parts, "", "; Max-Age=0"))
+pub(super) async fn sign_out(State(state): State<AppState>, parts: Parts) -> Result<Response, Problem> {
+    check_same_origin(&parts)?;
+    Ok(set_cookie(&state, &parts, "", "; Max-Age=0"))
 }
 
-/// To the page, with this in the cookie.
-fn home(shared: &Shared, parts: &Parts, token: &str, more: &str) -> Response {
-    let site = Site::of(shared);
-    // Off this machine a token goes over TLS or not at all.
+/// Redirects to the feed and sets the cookie.
+fn set_cookie(state: &AppState, parts: &Parts, token: &str, more: &str) -> Response {
+    let site = Site::of(state);
+    // From other machines, the browser sends the token only over TLS.
     let secure = if host(parts).is_some_and(is_loopback) { "" } else { "; Secure" };
     let path = if site.base.is_empty() { "/" } else { &site.base };
-    let cookie = format!("{COOKIE}={token}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}");
+    let cookie = format!("{TOKEN_COOKIE}={token}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}");
     let cookie = HeaderValue::from_str(&cookie).ok().map(|cookie| (header::SET_COOKIE, cookie));
     (AppendHeaders(cookie), Redirect::to(&site.link("", &Address::default()))).into_response()
 }

@@ -1,4 +1,4 @@
-//! [`Site`]: where the page is mounted, and the frame around all that it shows.
+//! [`Site`]: the mount path, and the frame of all pages.
 
 use std::convert::Infallible;
 
@@ -8,13 +8,13 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::address::Address;
 use super::assets;
-use super::colour::Colour;
-use super::words::given;
+use super::text::given;
 use crate::events::Ref;
-use crate::http::{Asker, Shared};
+use crate::http::colour::Colour;
+use crate::http::{AppState, Caller};
 use crate::projections::presenter::plain;
 
-/// A part of the page that one can go to.
+/// An entry of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Feed,
@@ -28,61 +28,60 @@ pub(super) enum Section {
 
 const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Feed, "", "Activity"),
-    (Section::Numbers, "numbers", "Numbers"),
+    (Section::Numbers, "numbers", "Metrics"),
     (Section::Refusals, "refusals", "Refusals"),
     (Section::Projections, "upkeep", "Projections"),
     (Section::Check, "verify", "Verify"),
 ];
 
-/// Where the page is mounted, and what it goes by.
+/// The mount path, and what all pages show.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
-    /// What the application is called.
+    /// The application's name.
     pub name: String,
     pub colour: Colour,
-    /// The path that it is mounted under: nothing, or `/annals`.
+    /// The mount path: empty, or `/annals`.
     pub base: String,
-    /// Who looks at it, if that is known.
-    who: Option<Ref>,
-    /// Whether one signs in.
+    /// The actor, if known.
+    actor: Option<Ref>,
+    /// Whether users sign in with a token.
     signs_in: bool,
 }
 
-impl FromRequestParts<Shared> for Site {
+impl FromRequestParts<AppState> for Site {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
-        let who = parts.extensions.get::<Asker>().and_then(|asker| asker.actor().cloned());
-        Ok(Self { who, ..Self::of(shared) })
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        let actor = parts.extensions.get::<Caller>().and_then(|caller| caller.actor().cloned());
+        Ok(Self { actor, ..Self::of(state) })
     }
 }
 
 impl Site {
-    /// The page, whoever looks at it.
-    pub fn of(shared: &Shared) -> Self {
+    /// The site, without an actor.
+    pub fn of(state: &AppState) -> Self {
         Self {
-            name: shared.name().to_owned(),
-            // The door has checked it.
-            colour: shared.colour().parse().unwrap_or_default(),
-            base: shared.base().to_owned(),
-            who: None,
-            signs_in: shared.authentication().is_required(),
+            name: state.settings().name.to_owned(),
+            colour: state.settings().colour,
+            base: state.settings().base.to_owned(),
+            actor: None,
+            signs_in: state.settings().authentication.is_required(),
         }
     }
 
-    /// The address of a page of its own.
+    /// The URL of a page.
     pub fn link(&self, path: &str, asked: &Address) -> String {
-        // Under a path, its root has no slash at the end.
+        // Below a mount path, the root has no trailing slash.
         let slash = if path.is_empty() && !self.base.is_empty() { "" } else { "/" };
         format!("{}{slash}{path}{}", self.base, asked.suffix())
     }
 
-    /// The address of a thing's history.
+    /// The URL of an object's history.
     pub fn history(&self, of: &Ref) -> String {
         self.link("history", &Address::default().with("of", of))
     }
 
-    /// A whole page.
+    /// Renders a page.
     pub fn page(&self, section: Section, title: &str, content: &Markup) -> Markup {
         let name = plain(&self.name);
         html! {
@@ -101,7 +100,7 @@ impl Site {
                     header.top {
                         div {
                             a.name href=(self.link("", &Address::default())) { bdi { (name) } }
-                            nav aria-label="Parts of this page" {
+                            nav aria-label="Main" {
                                 ul {
                                     @for (part, path, words) in SECTIONS {
                                         li {
@@ -113,11 +112,11 @@ impl Site {
                         }
                     }
                     main #main tabindex="-1" { (content) }
-                    p #said .hidden role="status" {}
+                    p #announcement .hidden role="status" {}
                     footer.foot {
-                        p { "Times are in " span data-zone { "UTC" } "; UTC is in the title of each." }
-                        @if let Some(who) = &self.who {
-                            p { "You are " a href=(self.history(who)) { (given(who.as_str())) } "." }
+                        p { "Times are in " span data-zone { "UTC" } ". Hover over a time for UTC." }
+                        @if let Some(actor) = &self.actor {
+                            p { "You are " a href=(self.history(actor)) { (given(actor.as_str())) } "." }
                             @if self.signs_in {
                                 form method="post" action=(self.link("sign-out", &Address::default())) { button type="submit" { "Sign out" } }
                             }

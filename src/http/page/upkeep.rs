@@ -1,89 +1,96 @@
-//! The projections: how far each is, making one anew, letting one that stopped try again.
+//! The projections: status, rebuild and resume.
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
-use super::asking::Ordering;
-use super::sent;
+use super::request::ProjectionAction;
+use super::respond;
 use super::site::{Section, Site};
-use super::words::{given, many, number, time};
-use crate::http::api::{Job, Wanted, rebuilding};
-use crate::http::{Asker, Problem, Shared};
+use super::text::{given, many, number, time};
+use crate::http::api::{RebuildParams, start_rebuild};
+use crate::http::jobs::Job;
+use crate::http::{AppState, Caller, Problem};
 use crate::projections::presenter::plain;
 use crate::projections::{Progress, ProjectionState, ProjectionStatus, StopInfo};
 
-pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
-    let list = list(&site, &asker, &shared).await?;
+pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
+    let list = list(&site, &caller, &state).await?;
     let content = html! {
         div.title {
             div {
                 h1 { "Projections" }
-                p { "Everything that is read is made from the log. Each projection can be made anew, beside the one that answers meanwhile." }
+                p { "Projections are derived from the log, and every read uses one. A rebuild replaces a projection; reads use the old data until it is complete." }
             }
         }
         div data-watch=(site.link("upkeep/now", &Address::default())) { (list) }
     };
-    Ok(sent(site.page(Section::Projections, "Projections", &content)))
+    Ok(respond(site.page(Section::Projections, "Projections", &content)))
 }
 
-pub(super) async fn now(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Html<String>, Problem> {
-    Ok(Html(list(&site, &asker, &shared).await?.into_string()))
+pub(super) async fn now(
+    site: Site,
+    caller: Caller,
+    State(state): State<AppState>,
+) -> Result<Html<String>, Problem> {
+    Ok(Html(list(&site, &caller, &state).await?.into_string()))
 }
 
-pub(super) async fn rebuild(order: Ordering) -> Result<Response, Problem> {
-    order.may("rebuild").await?;
-    let Ordering { site, shared, name, .. } = order;
-    shared.annals().reading(&name)?;
-    // What came of it stands on the page.
-    let begun = rebuilding(&shared, &name, &Wanted::default()).await;
-    match begun {
-        Err(problem) if shared.rebuilds().last(&name).is_none() => Err(problem),
-        _ => Ok(back(&site, &name)),
+pub(super) async fn rebuild(action: ProjectionAction) -> Result<Response, Problem> {
+    action.authorise("rebuild").await?;
+    let ProjectionAction { site, state, name, .. } = action;
+    state.annals().reading(&name)?;
+    // The page shows the result.
+    let started = start_rebuild(&state, &name, &RebuildParams::default()).await;
+    match started {
+        Err(problem) if state.rebuilds().last(&name).is_none() => Err(problem),
+        _ => Ok(redirect(&site, &name)),
     }
 }
 
-pub(super) async fn resume(order: Ordering) -> Result<Response, Problem> {
-    order.may("resume").await?;
-    order.shared.annals().resume(&order.name).await?;
-    Ok(back(&order.site, &order.name))
+pub(super) async fn resume(action: ProjectionAction) -> Result<Response, Problem> {
+    action.authorise("resume").await?;
+    action.state.annals().resume(&action.name).await?;
+    Ok(redirect(&action.site, &action.name))
 }
 
-fn back(site: &Site, name: &str) -> Response {
+fn redirect(site: &Site, name: &str) -> Response {
     let anchor = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
     Redirect::to(&format!("{}#p-{anchor}", site.link("upkeep", &Address::default()))).into_response()
 }
 
-async fn list(site: &Site, asker: &Asker, shared: &Shared) -> Result<Markup, Problem> {
-    asker.operate("status", None).await?;
-    let statuses = shared.annals().projections().await?;
+async fn list(site: &Site, caller: &Caller, state: &AppState) -> Result<Markup, Problem> {
+    caller.operate("status", None).await?;
+    let statuses = state.annals().projections().await?;
     let statuses: Vec<(ProjectionStatus, Option<Job<Progress>>)> = statuses
         .into_iter()
         .map(|status| {
-            let last = shared.rebuilds().last(&status.name);
+            let last = state.rebuilds().last(&status.name);
             (status, last)
         })
         .collect();
     let busy = statuses.iter().any(|(status, last)| is_running(status, last.as_ref()));
-    let said: Vec<String> =
-        statuses.iter().filter_map(|(status, last)| said(&status.name, last.as_ref()?)).collect();
+    let announcements: Vec<String> =
+        statuses.iter().filter_map(|(status, last)| announcement(&status.name, last.as_ref()?)).collect();
     Ok(html! {
-        div.sheet data-busy=[busy.then_some("1")] data-say=(said.join("; ")) {
+        div.sheet data-busy=[busy.then_some("1")] data-say=(announcements.join("; ")) {
             @for (status, last) in &statuses { (projection(site, status, last.as_ref())) }
         }
     })
 }
 
-/// Whether it is being rebuilt, by whomever.
+/// Whether it is being rebuilt, by this process or another.
 fn is_running(status: &ProjectionStatus, last: Option<&Job<Progress>>) -> bool {
     status.rebuild.is_some() || last.is_some_and(|last| !last.done)
 }
 
-/// What is told when it has ended.
-fn said(name: &str, last: &Job<Progress>) -> Option<String> {
+/// The announcement of a rebuild's end.
+fn announcement(name: &str, last: &Job<Progress>) -> Option<String> {
     match (&last.result, &last.problem) {
-        (Some(progress), _) => Some(format!("{} is rebuilt, up to {}", plain(name), number(progress.position))),
+        (Some(progress), _) => {
+            Some(format!("{} is rebuilt up to position {}", plain(name), number(progress.position)))
+        }
         (_, Some(_)) => Some(format!("the rebuild of {} failed", plain(name))),
         _ => None,
     }
@@ -119,7 +126,7 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
                 span.soft.number {
                     " · at " (number(*position)) " of " (number(*head))
                     @if *lag > 0 { ", " strong { (many(*lag, "event")) " behind" } }
-                    @if *dead_letters > 0 { ", " (number(*dead_letters)) " left out" }
+                    @if *dead_letters > 0 { ", " (many(*dead_letters, "dead letter")) }
                     " · generation " (status.generation) ", version " (format!("{:x}", status.version))
                 }
             }
@@ -140,7 +147,7 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
             } @else {
                 @match last {
                     Some(Job { problem: Some(problem), .. }) => { div.full.note.bad { p { (given(problem.detail())) } } }
-                    Some(Job { result: Some(progress), .. }) => { p.full.soft { "Rebuilt from here, up to position " span.number { (number(progress.position)) } "." } }
+                    Some(Job { result: Some(progress), .. }) => { p.full.soft { "Rebuilt up to position " span.number { (number(progress.position)) } "." } }
                     _ => {}
                 }
             }

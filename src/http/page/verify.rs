@@ -1,59 +1,64 @@
-//! The check of the log, started by a button, watched by a bar.
+//! The check of the log, with a progress bar.
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
-use super::sent;
+use super::respond;
 use super::site::{Section, Site};
-use super::words::{given, many, number};
-use crate::http::api::{CHECK, Job, checking};
-use crate::http::{Asker, Problem, Shared};
+use super::text::{given, many, number};
+use crate::http::api::{CHECK, start_check};
+use crate::http::jobs::Job;
+use crate::http::{AppState, Caller, Problem};
 use crate::store::CheckReport;
 
-/// How many findings are listed.
-const LISTED: usize = 200;
+/// The most listed findings.
+const MAX_LISTED: usize = 200;
 
-pub(super) async fn show(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
-    asker.operate("check", None).await?;
+pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
+    caller.operate("check", None).await?;
     let content = html! {
         div.title {
             div {
                 h1 { "Verify the log" }
-                p { "Reads every event and looks for what was changed around the application: gaps, edits, what no longer protects the log, snapshots that are not what the log says." }
+                p { "Reads every event and looks for changes that were made outside the application: gaps, edits, missing protection of the log, snapshots that do not match it." }
             }
         }
-        div data-watch=(site.link("verify/now", &Address::default())) { (state(&site, &shared)) }
+        div data-watch=(site.link("verify/now", &Address::default())) { (status(&site, &state)) }
     };
-    Ok(sent(site.page(Section::Check, "Verify the log", &content)))
+    Ok(respond(site.page(Section::Check, "Verify the log", &content)))
 }
 
-pub(super) async fn now(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Html<String>, Problem> {
-    asker.operate("check", None).await?;
-    Ok(Html(state(&site, &shared).into_string()))
+pub(super) async fn now(
+    site: Site,
+    caller: Caller,
+    State(state): State<AppState>,
+) -> Result<Html<String>, Problem> {
+    caller.operate("check", None).await?;
+    Ok(Html(status(&site, &state).into_string()))
 }
 
-pub(super) async fn start(site: Site, asker: Asker, State(shared): State<Shared>) -> Result<Response, Problem> {
-    asker.operate("check", None).await?;
-    // What came of it stands on the page.
-    let _ = checking(&shared).await;
+pub(super) async fn start(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
+    caller.operate("check", None).await?;
+    // The page shows the result.
+    let _ = start_check(&state).await;
     Ok(Redirect::to(&site.link("verify", &Address::default())).into_response())
 }
 
-fn state(site: &Site, shared: &Shared) -> Markup {
-    let last = shared.checks().last(CHECK);
+fn status(site: &Site, state: &AppState) -> Markup {
+    let last = state.checks().last(CHECK);
     let busy = last.as_ref().is_some_and(|job| !job.done);
     let say = match &last {
-        Some(Job { result: Some(report), .. }) if report.is_sound() => "The check ended: nothing is wrong",
-        Some(Job { result: Some(_), .. }) => "The check ended: something is wrong",
+        Some(Job { result: Some(report), .. }) if report.is_sound() => "The check is complete: no findings",
+        Some(Job { result: Some(_), .. }) => "The check is complete: there are findings",
         Some(Job { problem: Some(_), .. }) => "The check failed",
         _ => "",
     };
     html! {
         section.stack data-busy=[busy.then_some("1")] data-say=(say) {
             @match &last {
-                None => { p.soft { "The log has not been checked since the program was started." } }
+                None => { p.soft { "The log has not been checked since the server started." } }
                 Some(Job { result: Some(report), .. }) => { (findings(report)) }
                 Some(Job { problem: Some(problem), .. }) => { div.note.bad { p { "The log could not be checked: " (given(problem.detail())) } } }
                 Some(Job { position, head, .. }) => {
@@ -75,7 +80,7 @@ fn findings(report: &CheckReport) -> Markup {
     html! {
         @if report.is_sound() {
             div.note.good {
-                p { strong { "Nothing is wrong." } " " (read) }
+                p { strong { "No findings." } " " (read) }
                 (digest(report))
             }
         } @else {
@@ -86,9 +91,9 @@ fn findings(report: &CheckReport) -> Markup {
             }
             div.sheet.block.scroll tabindex="0" role="region" aria-label="Findings" {
                 table.list {
-                    thead { tr { th scope="col" { "Position" } th scope="col" { "What is wrong" } } }
+                    thead { tr { th scope="col" { "Position" } th scope="col" { "Finding" } } }
                     tbody {
-                        @for finding in report.findings.iter().take(LISTED) {
+                        @for finding in report.findings.iter().take(MAX_LISTED) {
                             tr {
                                 td.number { @if let Some(position) = finding.position { (number(position)) } @else { "–" } }
                                 td { (given(&finding.problem)) }
@@ -96,13 +101,13 @@ fn findings(report: &CheckReport) -> Markup {
                         }
                     }
                 }
-                @if report.findings.len() > LISTED { p.soft { "The first " (LISTED) " are listed: the command " code { "check" } " lists more." } }
+                @if report.findings.len() > MAX_LISTED { p.soft { "The first " (MAX_LISTED) " are listed: the command " code { "check" } " lists more." } }
             }
         }
     }
 }
 
-/// What can be kept elsewhere, and what the check does not show.
+/// The digest, and what the check does not cover.
 fn digest(report: &CheckReport) -> Markup {
     html! {
         @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }

@@ -1,4 +1,4 @@
-//! [`Browser`]: Chromium without a window, of a test's own.
+//! [`Browser`]: a headless Chromium for one test.
 
 use std::future::Future;
 use std::io::{BufRead, BufReader};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
-/// As long as a page may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a page may take on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the page looks like to somebody who likes it so.
+/// The user's preferred colour scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
     /// Dark on light.
@@ -22,7 +22,7 @@ pub enum Theme {
     Dark,
 }
 
-/// A browser, and the driver that it obeys.
+/// A browser and its driver.
 pub struct Browser {
     driver: WebDriver,
     child: Child,
@@ -30,7 +30,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one that knows nothing.
+    /// Starts a browser with an empty profile.
     pub async fn start() -> Self {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
@@ -39,8 +39,8 @@ impl Browser {
             .process_group(0)
             .spawn()
             .expect("Debian's chromium-driver: scripts/browser installs it");
-        let said = BufReader::new(child.stdout.take().expect("it says where it is"));
-        let port = said.lines().map_while(Result::ok).find_map(|line| {
+        let output = BufReader::new(child.stdout.take().expect("the driver has stdout"));
+        let port = output.lines().map_while(Result::ok).find_map(|line| {
             let port = line.split("successfully on port ").nth(1)?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
@@ -62,41 +62,41 @@ impl Browser {
         ] {
             capabilities.add_arg(argument).expect("an argument");
         }
-        let url = format!("http://127.0.0.1:{}", port.expect("it says its port"));
+        let url = format!("http://127.0.0.1:{}", port.expect("the driver prints its port"));
         let driver =
             WebDriver::new(url, capabilities).await.expect("Debian's chromium: scripts/browser installs it");
-        driver.set_page_load_timeout(PATIENCE).await.expect("a timeout");
-        driver.set_script_timeout(PATIENCE).await.expect("a timeout");
+        driver.set_page_load_timeout(TIMEOUT).await.expect("a timeout");
+        driver.set_script_timeout(TIMEOUT).await.expect("a timeout");
         let browser = Self { driver, child, _profile: profile };
         browser.zone("Europe/Paris").await;
         browser
     }
 
-    /// Ends it.
+    /// Ends the browser.
     pub async fn close(self) {
-        self.driver.clone().quit().await.expect("it ends");
+        self.driver.clone().quit().await.expect("the browser ends");
     }
 
-    /// What drives it.
+    /// The WebDriver session.
     #[must_use]
     pub fn driver(&self) -> &WebDriver {
         &self.driver
     }
 
-    /// Goes to an address.
+    /// Opens an address.
     pub async fn goto(&self, address: impl AsRef<str>) {
-        self.driver.goto(address.as_ref()).await.expect("it is there");
+        self.driver.goto(address.as_ref()).await.expect("the page loads");
     }
 
-    /// What this script returns.
+    /// Runs a script, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.driver.execute(script, Vec::new()).await.expect("a script that runs").json().clone()
     }
 
-    /// The text of the first element that this selects, as it is rendered, as soon as it is there.
+    /// The rendered text of the first matching element, as soon as it exists.
     pub async fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({})?.innerText.trim()", json!(selector));
-        // In one go: between finding and reading, the page may be another.
+        // One script: the page could change between finding and reading.
         eventually(selector, async || {
             let text = self.driver.execute(script.as_str(), Vec::new()).await.ok()?;
             text.json().as_str().map(str::to_owned)
@@ -104,7 +104,7 @@ impl Browser {
         .await
     }
 
-    /// The texts of all elements that this selects.
+    /// The texts of all matching elements.
     pub async fn texts(&self, selector: &str) -> Vec<String> {
         let all = json!(selector);
         let all =
@@ -112,65 +112,65 @@ impl Browser {
         serde_json::from_value(all).expect("texts")
     }
 
-    /// The first element that this selects, as soon as it is there.
+    /// The first matching element, as soon as it exists.
     pub async fn element(&self, selector: &str) -> WebElement {
         eventually(selector, async || self.driver.find(By::Css(selector)).await.ok()).await
     }
 
-    /// Clicks on it.
+    /// Clicks the first matching element.
     pub async fn click(&self, selector: &str) {
         self.element(selector).await.click().await.expect("it can be clicked");
     }
 
-    /// How wide and high the page is, in CSS pixels.
+    /// Sets the size of the viewport, in CSS pixels.
     pub async fn size(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.command("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// In which theme it is shown.
+    /// Sets the preferred colour scheme.
     pub async fn theme(&self, theme: Theme) {
         let value = if theme == Theme::Dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": value }]);
         self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// In which zone its user lives.
+    /// Sets the time zone.
     pub async fn zone(&self, zone: &str) {
         self.command("Emulation.setTimezoneOverride", json!({ "timezoneId": zone })).await;
     }
 
-    /// Whether scripts run.
+    /// Enables or disables scripts.
     pub async fn scripts(&self, run: bool) {
         self.command("Emulation.setScriptExecutionDisabled", json!({ "value": !run })).await;
     }
 
-    /// A picture of what can be seen.
+    /// A screenshot of the viewport.
     pub async fn picture(&self) -> Vec<u8> {
         self.driver.screenshot_as_png().await.expect("a picture")
     }
 
     async fn command(&self, command: &str, parameters: Value) {
-        self.driver.cdp().send_raw(command, parameters).await.expect("the browser obeys");
+        self.driver.cdp().send_raw(command, parameters).await.expect("the command succeeds");
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver and whatever it has started.
+        // The driver and its child processes.
         let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
         let _ = self.child.wait();
     }
 }
 
-/// Waits until there is something; `what` is told if it does not come.
+/// Polls until there is a value. `what` names it in the panic message.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "it did not come: {what}");
+        assert!(started.elapsed() < TIMEOUT, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

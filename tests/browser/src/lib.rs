@@ -1,11 +1,11 @@
-//! The page of annals in a real browser: Chromium, driven by its own driver. `scripts/browser` installs both.
+//! Tests of the page in a real browser: Chromium with its driver. `scripts/browser` installs both.
 //!
 //! ## Layout
-//! - `library`: an application whose people and books have names, which may be hostile
-//! - `served`: [`Served`], an application on a store of its own, served; stopped and started again
-//! - `browser`: [`Browser`], a browser of a test's own
+//! - `library`: an application with display names
+//! - `served`: [`Served`], a served application that can be stopped and started again
+//! - `browser`: [`Browser`], a headless Chromium for one test
 //!
-//! Whatever goes wrong here panics: it is for tests.
+//! Errors panic.
 
 mod browser;
 mod library;

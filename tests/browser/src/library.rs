@@ -1,10 +1,10 @@
-//! A library: people and books with names, in topics of more than one level, commands that can be refused.
+//! A library: users and books with display names, nested topics, commands that can be refused.
 
 use annals::prelude::*;
 use annals::projections::names::Names;
 use serde::{Deserialize, Serialize};
 
-/// Somebody.
+/// A user.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(String);
 
@@ -12,36 +12,36 @@ pub struct UserId(String);
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BookId(String);
 
-/// What can happen to a book.
+/// The events of a book.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "book", topic = "library/{shelf}", on = Book)]
 pub enum BookEvent {
-    /// It came.
+    /// The book was put on a shelf.
     #[event(create, "{actor} put {book} on {shelf}, as {title}")]
     Shelved {
-        /// Where.
+        /// The shelf.
         shelf: String,
-        /// What it is called.
+        /// The title.
         title: String,
     },
-    /// It is called otherwise.
+    /// The book was renamed.
     #[event(update, "{actor} renamed {book} from {title.from} to {title.to}")]
     Retitled {
-        /// Where it is.
+        /// The shelf.
         shelf: String,
-        /// Before and after.
+        /// The title before and after.
         title: Change<String>,
     },
 }
 
-/// What can happen to somebody.
+/// The events of a user.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "user", on = User)]
 pub enum UserEvent {
-    /// Somebody came.
+    /// The user was registered.
     #[event(create, "{actor} registered {user}")]
     Registered {
-        /// What he is called.
+        /// The name.
         name: String,
     },
 }
@@ -60,18 +60,18 @@ impl Names for UserEvent {
     }
 }
 
-/// Why not.
+/// Why a command is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
-    /// It is there.
+    /// The book exists.
     #[error("{0} is on its shelf already")]
     AlreadyThere(BookId),
-    /// It is not there.
+    /// The book does not exist.
     #[error("there is no {0}")]
     NotThere(BookId),
 }
 
-/// A book, as far as decisions need it.
+/// A book.
 #[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Book {
     shelf: String,
@@ -92,7 +92,7 @@ impl Aggregate for Book {
     }
 }
 
-/// Somebody.
+/// A user.
 #[derive(Default, Clone, Serialize, Deserialize)]
 pub struct User {}
 
@@ -111,9 +111,9 @@ pub struct Shelve {
     /// The book.
     #[on(Book)]
     pub book: BookId,
-    /// Where.
+    /// The shelf.
     pub shelf: String,
-    /// What it is called.
+    /// The title.
     pub title: String,
 }
 
@@ -126,13 +126,13 @@ impl Handle for Shelve {
     }
 }
 
-/// Call a book otherwise
+/// Rename a book
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Retitle {
     /// The book.
     #[on(Book)]
     pub book: BookId,
-    /// What it is called from now on.
+    /// The new title.
     pub title: String,
 }
 
@@ -146,13 +146,13 @@ impl Handle for Retitle {
     }
 }
 
-/// Register somebody
+/// Register a user
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Register {
-    /// Who.
+    /// The user.
     #[on(User)]
     pub user: UserId,
-    /// What he is called.
+    /// The name.
     pub name: String,
 }
 
@@ -174,7 +174,7 @@ pub fn library() -> App {
         .record_refusals()
 }
 
-/// Somebody who does something.
+/// The context of an actor.
 #[must_use]
 pub fn reader(name: &str) -> Context {
     Context::by(UserId::new(name))

@@ -1,4 +1,4 @@
-//! [`Served`]: an application on a store of its own, served; stopped and started again at the same address.
+//! [`Served`]: a served application that can be stopped and started again at the same address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// An application that is served.
+/// A served application.
 pub struct Served {
     url: String,
-    /// A store of its own, if it is not a test's.
+    /// The store, unless the test owns it.
     _place: Option<Place>,
     make: fn() -> App,
     mounted: &'static str,
@@ -30,32 +30,32 @@ struct Running {
 }
 
 impl Served {
-    /// Serves it at its root, on SQLite.
+    /// Serves at the root, on SQLite.
     pub async fn new(make: fn() -> App) -> Self {
         Self::mounted(make, "").await
     }
 
-    /// Serves it at its root, on the store of this place.
+    /// Serves at the root, on this store.
     pub async fn on(place: &Place, make: fn() -> App) -> Self {
-        Self::begun(place.url().to_owned(), None, make, "", Authentication::trusting(None)).await
+        Self::started(place.url().to_owned(), None, make, "", Authentication::trusting(None)).await
     }
 
-    /// Serves it to those who have a token.
+    /// Serves with this authentication.
     pub async fn guarded(make: fn() -> App, authentication: Authentication) -> Self {
         Self::with(make, "", authentication).await
     }
 
-    /// Serves it under a path.
+    /// Serves below a path.
     pub async fn mounted(make: fn() -> App, mounted: &'static str) -> Self {
         Self::with(make, mounted, Authentication::trusting(None)).await
     }
 
     async fn with(make: fn() -> App, mounted: &'static str, authentication: Authentication) -> Self {
         let place = Place::sqlite();
-        Self::begun(place.url().to_owned(), Some(place), make, mounted, authentication).await
+        Self::started(place.url().to_owned(), Some(place), make, mounted, authentication).await
     }
 
-    async fn begun(
+    async fn started(
         url: String,
         place: Option<Place>,
         make: fn() -> App,
@@ -68,19 +68,19 @@ impl Served {
         served
     }
 
-    /// Starts it again where it was.
+    /// Starts at the same address.
     pub async fn start(&mut self) {
-        let annals = (self.make)().open(&self.url).await.expect("it opens");
-        let door = annals::http::router(annals.clone())
+        let annals = (self.make)().open(&self.url).await.expect("the store opens");
+        let builder = annals::http::router(annals.clone())
             .name("The library")
             .colour("#7a2e8e")
             .mounted_at(self.mounted)
             .authentication(self.authentication.clone());
         let router = match self.mounted {
-            "" => door.into_router(),
-            path => Router::new().nest(path, door.into_router()),
+            "" => builder.into_router(),
+            path => Router::new().nest(path, builder.into_router()),
         };
-        let listener = TcpListener::bind(self.address).await.expect("it listens");
+        let listener = TcpListener::bind(self.address).await.expect("the port is free");
         self.address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(annals::http::serve(listener, router, async {
@@ -89,21 +89,21 @@ impl Served {
         self.running = Some(Running { annals, stop, task });
     }
 
-    /// Stops it, in order.
+    /// Stops the server and closes the application.
     pub async fn stop(&mut self) {
-        let Running { annals, stop, task } = self.running.take().expect("it runs");
+        let Running { annals, stop, task } = self.running.take().expect("the server runs");
         let _ = stop.send(());
-        task.await.expect("it does not panic").expect("it serves to the end");
+        task.await.expect("the server does not panic").expect("the listener works");
         annals.close().await;
     }
 
     /// The application.
     #[must_use]
     pub fn annals(&self) -> &Annals {
-        &self.running.as_ref().expect("it runs").annals
+        &self.running.as_ref().expect("the server runs").annals
     }
 
-    /// The address of a page.
+    /// The URL of a page.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
         format!("http://{}{}/{path}", self.address, self.mounted)

@@ -1,4 +1,4 @@
-//! That the page keeps nobody out: by axe, by keyboard, on a narrow screen, without a script.
+//! Accessibility: axe-core, the keyboard, narrow screens, no scripts.
 
 use annals_test_browser::{BookId, Browser, Retitle, Served, Shelve, Theme, eventually, library, reader};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const PAGES: [&str; 9] = [
     "verify",
 ];
 
-/// Something of everything.
+/// Events of all kinds.
 async fn filled(served: &Served) {
     let annals = served.annals();
     for n in 0..60 {
@@ -28,7 +28,7 @@ async fn filled(served: &Served) {
         annals.execute(Retitle { book, title: long }, &reader("ann")).await.unwrap();
         let _ = annals.execute(shelve, &reader("mallory")).await;
     }
-    // Refusals are recorded behind everybody's back.
+    // Refusals are recorded in the background.
     eventually("all refusals", async || (annals.store().head().await.unwrap().position == 180).then_some(())).await;
     let head = annals.store().head().await.unwrap();
     for projection in annals.projections().await.unwrap() {
@@ -42,7 +42,7 @@ fn axe() -> String {
     std::fs::read_to_string(file).expect("axe-core: scripts/browser fetches it")
 }
 
-/// What axe has to say about the page as it is, of what is serious or worse.
+/// The serious and critical violations that axe finds.
 async fn barriers(browser: &Browser, axe: &str) -> Value {
     browser.run(axe).await;
     let script = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations \
@@ -51,7 +51,7 @@ async fn barriers(browser: &Browser, axe: &str) -> Value {
     browser.run(script).await
 }
 
-/// Light and dark, wide and narrow, with everything folded open.
+/// Light and dark, wide and narrow, with all details open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn axe_finds_nothing_serious() {
     let (served, axe) = (Served::new(library).await, axe());
@@ -69,14 +69,14 @@ async fn axe_finds_nothing_serious() {
             }
         }
     }
-    // It would have found something.
+    // Axe finds a real violation.
     browser.run("document.querySelector('main').innerHTML = '<img src=x><p style=\"color:#999\">faint'").await;
     let found = barriers(&browser, &axe).await;
     assert!(found.to_string().contains("image-alt"), "{found}");
     browser.close().await;
 }
 
-/// 320 px are enough: nothing has to be scrolled sideways.
+/// No horizontal scrolling at 320 px.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_wider_than_a_narrow_screen() {
     let served = Served::new(library).await;
@@ -94,9 +94,9 @@ async fn nothing_is_wider_than_a_narrow_screen() {
     browser.close().await;
 }
 
-/// Everything is reached by the tabulator, and where it is can be seen.
+/// The Tab key reaches everything, and the focus is visible.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_can_be_done_by_keyboard() {
+async fn the_page_works_by_keyboard() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     filled(&served).await;
@@ -114,12 +114,12 @@ async fn all_can_be_done_by_keyboard() {
     press(Key::Enter).await;
     let hash = "return [location.hash, document.activeElement.id]";
     eventually("the content", async || (browser.run(hash).await == json!(["#main", "main"])).then_some(())).await;
-    // From there to the field for a text, by the button that pauses and the one that downloads.
+    // From there to the text field, past the pause and download buttons.
     let mut way = Vec::new();
     for _ in 0..8 {
         press(Key::Tab).await;
         let at = focused().await;
-        assert_eq!(at[1], json!("solid"), "{at} can be seen");
+        assert_eq!(at[1], json!("solid"), "the focus on {at} is not visible");
         way.push(at[0].as_str().unwrap().to_owned());
         if at[0] == json!("text") {
             break;
@@ -133,9 +133,9 @@ async fn all_can_be_done_by_keyboard() {
     browser.close().await;
 }
 
-/// Without a script everything works but what is live.
+/// Without scripts, everything works except live updates.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_script_it_works() {
+async fn the_page_works_without_scripts() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     filled(&served).await;
@@ -153,21 +153,21 @@ async fn without_a_script_it_works() {
     assert_eq!(eventually("what mallory tried", all).await, 50);
     browser.click("#older").await;
     eventually("the next page", async || (all().await == Some(10)).then_some(())).await;
-    // A time without a zone is in UTC.
+    // A time without a time zone is in UTC.
     browser.goto(served.at("?occurred_from=2020-01-01T00%3A00&occurred_until=")).await;
     assert_eq!(browser.texts("#feed .action").await.len(), 50);
     browser.goto(served.at("upkeep")).await;
     browser.click("#rebuild-metrics").await;
     eventually("the rebuild", async || {
         browser.goto(served.at("upkeep")).await;
-        browser.text("#p-metrics").await.contains("Rebuilt from here").then_some(())
+        browser.text("#p-metrics").await.contains("Rebuilt up to position").then_some(())
     })
     .await;
     browser.goto(served.at("verify")).await;
     browser.click("#check").await;
     eventually("the check", async || {
         browser.goto(served.at("verify")).await;
-        browser.text("main").await.contains("Nothing is wrong").then_some(())
+        browser.text("main").await.contains("No findings").then_some(())
     })
     .await;
     browser.close().await;

@@ -1,4 +1,4 @@
-//! That nothing in an event acts, and that nothing is loaded from elsewhere.
+//! Hostile text in events has no effect, and nothing is loaded from other hosts.
 
 use annals::prelude::*;
 use annals_test_browser::{
@@ -6,7 +6,7 @@ use annals_test_browser::{
 };
 use serde_json::json;
 
-/// A script by each of the ways into HTML; then what turns the direction of text, and what a terminal obeys.
+/// Injections of scripts, text direction overrides, terminal escape sequences.
 const HOSTILE: [&str; 8] = [
     "<script>window.hacked = 1</script>",
     "\"><img src=x onerror=window.hacked=1>",
@@ -39,8 +39,8 @@ async fn fill(served: &Served, round: usize) {
     annals.metric("/").after(head).await.unwrap();
 }
 
-/// What acts: scripts that ran, elements that are not the page's own, characters that turn or obey.
-const ACTS: &str = "const found = []; if (window.hacked) found.push('a script ran'); \
+/// A script that lists effects of hostile text: scripts that ran, foreign elements, active characters.
+const EFFECTS: &str = "const found = []; if (window.hacked) found.push('a script ran'); \
     for (const one of document.querySelectorAll('img, svg:not([aria-hidden]), body script, style, iframe, [onerror], [onload], [onmouseover], [style]')) found.push(one.outerHTML); \
     for (const link of document.querySelectorAll('a[href]')) if (new URL(link.getAttribute('href'), location).origin !== location.origin) found.push(link.outerHTML); \
     const active = /[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/; \
@@ -48,9 +48,9 @@ const ACTS: &str = "const found = []; if (window.hacked) found.push('a script ra
     for (const one of document.querySelectorAll('[title], [aria-label]')) if (active.test((one.title ?? '') + (one.ariaLabel ?? ''))) found.push(one.outerHTML); \
     if (active.test(document.title)) found.push('an active character is in the title'); return found";
 
-/// Mission A12: from actor, target, topic, payload, refusal and display name; as the page comes, and as rows come live.
+/// Mission A12: in actor, target, topic, payload, refusal and display name, on pages and in live rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_hostile_is_read_and_nothing_else() {
+async fn hostile_text_is_shown_without_effect() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     fill(&served, 0).await;
@@ -58,10 +58,10 @@ async fn what_is_hostile_is_read_and_nothing_else() {
     for page in ["", "refusals", "numbers", "upkeep", "verify"] {
         browser.goto(served.at(page)).await;
         browser.run("for (const part of document.querySelectorAll('details')) part.open = true").await;
-        assert_eq!(browser.run(ACTS).await, json!([]), "{page}");
+        assert_eq!(browser.run(EFFECTS).await, json!([]), "{page}");
     }
     browser.goto(served.at("")).await;
-    // It is there, to be read.
+    // The text is shown.
     let text = browser.texts("#feed").await.concat();
     for shown in
         ["<script>window.hacked = 1</script>", "safe\\u{202e}txt.exe\\u{2066}", "a\\u{1b}[31mred\\u{9b}2J\\u{7}"]
@@ -76,7 +76,7 @@ async fn what_is_hostile_is_read_and_nothing_else() {
                 hostile.to_owned()
             };
             for page in ["", "history", "numbers"] {
-                // As a form of the browser's own would write it.
+                // Encoded like a form submission.
                 let path = json!(served.at(page));
                 let pair = json!([[name, value]]);
                 browser.run(&format!("location.href = {path} + '?' + new URLSearchParams({pair})")).await;
@@ -85,24 +85,24 @@ async fn what_is_hostile_is_read_and_nothing_else() {
                     (browser.run(&there).await == json!(true)).then_some(())
                 })
                 .await;
-                assert_eq!(browser.run(ACTS).await, json!([]), "{page} {name} {hostile:?}");
+                assert_eq!(browser.run(EFFECTS).await, json!([]), "{page} {name} {hostile:?}");
             }
         }
     }
-    // Live.
+    // In live rows.
     browser.goto(served.at("?topic=library")).await;
     eventually("the stream", async || (browser.text("#live").await == "Live").then_some(())).await;
     let before = browser.run(rows).await.as_u64().unwrap();
     fill(&served, 1).await;
     eventually("rows", async || (browser.run(rows).await.as_u64() == Some(before + 16)).then_some(())).await;
     browser.run("for (const part of document.querySelectorAll('details')) part.open = true").await;
-    assert_eq!(browser.run(ACTS).await, json!([]));
+    assert_eq!(browser.run(EFFECTS).await, json!([]));
     browser.close().await;
 }
 
-/// Nothing is loaded from another host, nothing breaks the policy, and under a path the page stays there.
+/// Nothing is loaded from another host, and nothing violates the content security policy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mounted_under_a_path_it_stays_there_and_loads_nothing_else() {
+async fn below_a_mount_path_all_links_and_resources_stay_below_it() {
     let served = Served::mounted(library, "/inside/annals").await;
     let browser = Browser::start().await;
     let shelve = Shelve { book: BookId::new("1"), shelf: "poems".to_owned(), title: "The Tyger".to_owned() };

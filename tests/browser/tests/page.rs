@@ -1,4 +1,4 @@
-//! What people do with the page, in a real browser.
+//! Using the page in a real browser.
 
 use annals::prelude::*;
 use annals_test_browser::{
@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 
 annals_test_postgres::both_stores!(
     a_row_appears_without_a_reload_and_waits_while_it_is_paused,
-    filters_are_in_the_address_and_the_back_button_takes_them_back,
+    filters_are_in_the_address_and_the_back_button_removes_them,
 );
 
 async fn shelve(served: &Served, actor: &str, book: &str, shelf: &str, title: &str) -> Receipt {
     let command = Shelve { book: BookId::new(book), shelf: shelf.to_owned(), title: title.to_owned() };
-    done(served, served.annals().execute(command, &reader(actor)).await.expect("it is shelved")).await
+    in_audit_log(served, served.annals().execute(command, &reader(actor)).await.expect("the book is shelved")).await
 }
 
-/// The audit log has it.
-async fn done(served: &Served, receipt: Receipt) -> Receipt {
-    served.annals().audit().after(receipt).limit(1).page().await.expect("the audit log has it");
+/// Waits until the audit log has the write.
+async fn in_audit_log(served: &Served, receipt: Receipt) -> Receipt {
+    served.annals().audit().after(receipt).limit(1).page().await.expect("the audit log has the write");
     receipt
 }
 
 async fn retitle(served: &Served, actor: &str, book: &str, title: &str) -> Receipt {
     let command = Retitle { book: BookId::new(book), title: title.to_owned() };
-    done(served, served.annals().execute(command, &reader(actor)).await.expect("it is renamed")).await
+    in_audit_log(served, served.annals().execute(command, &reader(actor)).await.expect("the book is renamed")).await
 }
 
 /// The positions of the rows, from the top.
@@ -34,7 +34,7 @@ async fn positions(browser: &Browser) -> Vec<u64> {
     serde_json::from_value(browser.run(script).await).expect("numbers")
 }
 
-/// Waits until these are the rows.
+/// Waits until these rows are shown.
 async fn rows_are(browser: &Browser, wanted: &[u64]) {
     eventually(&format!("rows {wanted:?}"), async || (positions(browser).await == wanted).then_some(())).await;
 }
@@ -48,12 +48,12 @@ async fn address(browser: &Browser) -> String {
     browser.driver().current_url().await.expect("an address").to_string()
 }
 
-/// Mission A12: what happens is there without a reload, told politely; who wants to read in peace pauses.
+/// Mission A12: new rows are announced politely to screen readers, and a paused feed stays unchanged.
 async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Place) {
     let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     browser.goto(served.at("")).await;
-    assert_eq!(browser.text("#nothing").await, "Nothing has happened yet.");
+    assert_eq!(browser.text("#nothing").await, "No events yet.");
     is_live(&browser).await;
     browser.run("window.sameDocument = true").await;
     let tyger = Shelve { book: BookId::new("1"), shelf: "poems".to_owned(), title: "The Tyger".to_owned() };
@@ -62,14 +62,14 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Pla
     assert_eq!(browser.text("#e1 .sentence").await, "user:ann put The Tyger on poems, as The Tyger");
     assert_eq!(browser.run("return window.sameDocument").await, json!(true));
     assert!(browser.texts("#nothing").await.is_empty());
-    let told = async || {
-        (browser.run("return document.querySelector('#said').textContent").await
+    let announced = async || {
+        (browser.run("return document.querySelector('#announcement').textContent").await
             == json!("1 new event in the list"))
         .then_some(())
     };
-    eventually("what is told", told).await;
-    let role = browser.run("return document.querySelector('#said').getAttribute('role')").await;
-    assert_eq!(role, json!("status"), "told when there is a pause, not at once");
+    eventually("the announcement", announced).await;
+    let role = browser.run("return document.querySelector('#announcement').getAttribute('role')").await;
+    assert_eq!(role, json!("status"), "the announcement interrupts");
 
     browser.click("#pause").await;
     shelve(&served, "ann", "2", "poems", "The Lamb").await;
@@ -81,9 +81,9 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Pla
     browser.close().await;
 }
 
-/// The stream is of what is asked for: nothing else comes in.
+/// The stream has the filters of the page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_live_is_what_is_asked_for() {
+async fn live_rows_match_the_filters() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     shelve(&served, "ann", "1", "poems", "The Tyger").await;
@@ -95,8 +95,8 @@ async fn what_comes_live_is_what_is_asked_for() {
     browser.close().await;
 }
 
-/// The filter is in the address; so it can be sent to somebody, and taken back.
-async fn filters_are_in_the_address_and_the_back_button_takes_them_back(place: &Place) {
+/// Filters are in the address, so that a link can be shared.
+async fn filters_are_in_the_address_and_the_back_button_removes_them(place: &Place) {
     let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     shelve(&served, "ann", "1", "poems", "The Tyger").await;
@@ -109,24 +109,24 @@ async fn filters_are_in_the_address_and_the_back_button_takes_them_back(place: &
     field.send_keys("user:ann").await.unwrap();
     browser.click("form.filter button.main").await;
     rows_are(&browser, &[3, 1]).await;
-    assert_eq!(address(&browser).await, served.at("?actor=user%3Aann"), "what is empty is not in the address");
+    assert_eq!(address(&browser).await, served.at("?actor=user%3Aann"), "empty values are in the address");
     assert_eq!(browser.element("#actor").await.prop("value").await.unwrap().as_deref(), Some("user:ann"));
 
     browser.run("document.querySelector('#action').value = 'update'").await;
     browser.click("form.filter button.main").await;
     rows_are(&browser, &[3]).await;
-    assert_eq!(browser.texts(".chip").await.len(), 3, "two filters, and all of them");
+    assert_eq!(browser.texts(".chip").await.len(), 3, "two filters and `Clear all`");
 
     browser.driver().back().await.unwrap();
     rows_are(&browser, &[3, 1]).await;
     browser.driver().back().await.unwrap();
     rows_are(&browser, &[3, 2, 1]).await;
     let value = browser.element("#actor").await.prop("value").await.unwrap();
-    assert_eq!(value.as_deref(), Some(""), "the form says what is shown");
+    assert_eq!(value.as_deref(), Some(""), "the form does not match the rows");
     browser.driver().forward().await.unwrap();
     rows_are(&browser, &[3, 1]).await;
 
-    browser.click(".chip a[aria-label='Leave out: actor user:ann']").await;
+    browser.click(".chip a[aria-label='Remove filter: actor user:ann']").await;
     rows_are(&browser, &[3, 2, 1]).await;
     for (query, rows) in [
         ("?target=book%3A1", &[3, 1][..]),
@@ -142,20 +142,20 @@ async fn filters_are_in_the_address_and_the_back_button_takes_them_back(place: &
         browser.goto(served.at(query)).await;
         assert_eq!(positions(&browser).await, rows, "{query}");
     }
-    // A topic of a row leads to it and what is below it.
+    // A topic in a row links to its rows and subtopics.
     browser.goto(served.at("")).await;
     browser.click("#e2 .crumbs a:last-child").await;
     rows_are(&browser, &[2]).await;
     assert_eq!(address(&browser).await, served.at("?topic=library%2Fprose"));
-    // What is wrong is said, on a page.
+    // An error is shown as a page.
     browser.goto(served.at("?actor=nobody")).await;
     assert!(browser.text(".note.bad").await.contains("nobody"), "{}", browser.text(".note.bad").await);
     browser.close().await;
 }
 
-/// What the log has is offered, however long ago it was: also what is not among the rows of the page.
+/// Topics come from the whole log, not only from the rows of the page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn topics_are_offered_that_no_row_of_the_page_has() {
+async fn topics_of_the_whole_log_are_offered() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     shelve(&served, "ann", "0", "maps", "Utopia").await;
@@ -175,17 +175,17 @@ async fn topics_are_offered_that_no_row_of_the_page_has() {
     browser.click("#below a[href*='maps']").await;
     rows_are(&browser, &[1]).await;
     assert_eq!(address(&browser).await, served.at("?topic=library%2Fmaps"));
-    // Where more is asked for, those of the rows alone: who may read some of a topic may not know of all that is in it.
+    // With further filters, only the topics of the rows: the caller may not read everything in the topic.
     browser.goto(served.at("?topic=library&actor=user%3Aann")).await;
     assert!(browser.texts("#below li").await.is_empty());
     browser.close().await;
 }
 
-/// "The last hour" is that of the application's clock, like all of its times.
+/// "Last hour" uses the application's clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_hour_is_the_one_before_the_applications_now() {
+async fn the_last_hour_ends_at_the_time_of_the_applications_clock() {
     fn app() -> App {
-        // The store's clock and this one are the same; it stands still.
+        // A fixed clock, also for the store.
         library().clock(|| "2001-01-01T12:00:00Z".parse().expect("a time"))
     }
     let served = Served::new(app).await;
@@ -199,7 +199,7 @@ async fn the_last_hour_is_the_one_before_the_applications_now() {
     browser.close().await;
 }
 
-/// Times are the reader's; the address, and the title of each, have UTC.
+/// Times are in the reader's time zone; the address and the title of each time are in UTC.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn times_are_in_the_readers_zone_and_the_address_in_utc() {
     let served = Served::new(library).await;
@@ -207,12 +207,12 @@ async fn times_are_in_the_readers_zone_and_the_address_in_utc() {
     shelve(&served, "ann", "1", "poems", "The Tyger").await;
     browser.zone("Asia/Tokyo").await;
     browser.goto(served.at("")).await;
-    let told: Value = browser
+    let checks: Value = browser
         .run("const time = document.querySelector('#e1 time'); const moment = new Date(time.dateTime); \
               return [time.textContent.includes(String((moment.getUTCHours() + 9) % 24).padStart(2, '0') + ':'), \
               time.title.startsWith(moment.toISOString().slice(0, 19).replace('T', ' ')), time.title.endsWith(' UTC')]")
         .await;
-    assert_eq!(told, json!([true, true, true]));
+    assert_eq!(checks, json!([true, true, true]));
     assert_eq!(browser.text(".foot [data-zone]").await, "Asia/Tokyo");
     browser.run("document.querySelector('#occurred_from').value = '2026-03-01T09:30:05'").await;
     browser.click("form.filter button.main").await;
@@ -223,9 +223,9 @@ async fn times_are_in_the_readers_zone_and_the_address_in_utc() {
     browser.close().await;
 }
 
-/// Mission A12: the history of an object and of a person, with what was before and after.
+/// Mission A12: the history of an object and of an actor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thing_has_its_history_with_before_and_after() {
+async fn an_object_has_a_history_with_values_before_and_after() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     let register = Register { user: UserId::new("ann"), name: "Ann Lee".to_owned() };
@@ -243,12 +243,12 @@ async fn a_thing_has_its_history_with_before_and_after() {
         cells.push(browser.text(cell).await);
     }
     assert_eq!(cells, ["title", "The Tyger", "The Lamb"]);
-    // It goes on live.
+    // The history is live.
     is_live(&browser).await;
     retitle(&served, "ann", "2", "The Sick Rose").await;
     retitle(&served, "ann", "1", "London").await;
     rows_are(&browser, &[6, 4, 2]).await;
-    // Somebody who did more than was done to her.
+    // The history of a user shows what she did, if that is more than what happened to her.
     browser.goto(served.at("history?of=user%3Aann")).await;
     assert_eq!(browser.text("h1").await, "Ann Lee (user:ann)");
     assert_eq!(positions(&browser).await, [6, 5, 3, 2]);
@@ -257,14 +257,14 @@ async fn a_thing_has_its_history_with_before_and_after() {
     browser.close().await;
 }
 
-/// Refusals are events too: who tried, what, why not.
+/// A refusal is an event with actor, command and reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusals_are_seen() {
+async fn refusals_are_shown() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     shelve(&served, "ann", "1", "poems", "The Tyger").await;
     browser.goto(served.at("refusals")).await;
-    assert!(browser.text("#nothing").await.contains("No refusal is recorded"));
+    assert!(browser.text("#nothing").await.contains("No refusals are recorded"));
     is_live(&browser).await;
     let again = Shelve { book: BookId::new("1"), shelf: "poems".to_owned(), title: "Again".to_owned() };
     served.annals().execute(again, &reader("bob")).await.unwrap_err();
@@ -279,7 +279,7 @@ async fn refusals_are_seen() {
     browser.close().await;
 }
 
-/// Pages follow each other, the newest first, and lead back.
+/// Older pages, and back to the newest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_pages_follow_without_a_gap() {
     let served = Served::new(library).await;

@@ -1,4 +1,4 @@
-//! What can be called.
+//! The methods.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -6,22 +6,22 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::super::{Asked, Asker, Asking, Closing, Cursor, Live, Problem, Steps};
-use super::code::Fault;
+use super::super::{Asked, Caller, Cursor, Live, LiveStream, MetricParams, Problem, StreamLifetime};
+use super::error::RpcError;
 use crate::projections::RangeBound;
 use crate::projections::presenter::Words;
 
-/// All that can be called.
+/// The names, for an error message.
 const METHODS: &str = "execute, audit, metric, subscribe_audit, subscribe_metric, unsubscribe";
 
-/// What a call comes to.
-pub(super) enum Done {
-    /// An answer.
-    Answer(Box<RawValue>),
-    /// Something to follow, and what its notifications are called.
-    Follow(&'static str, Steps),
-    /// No more of this subscription.
-    Leave(u64),
+/// The outcome of a call.
+pub(super) enum Outcome {
+    /// A result.
+    Value(Box<RawValue>),
+    /// A new subscription: the method of its notifications, and its items.
+    Subscribe(&'static str, LiveStream),
+    /// The end of the subscription with this number.
+    Unsubscribe(u64),
 }
 
 #[derive(Deserialize)]
@@ -48,73 +48,73 @@ struct Unsubscribe {
     subscription: u64,
 }
 
-/// Calls a method as who asks.
+/// Calls a method as this caller.
 pub(super) async fn call(
     live: &Live,
-    asker: &Asker,
-    closing: &Closing,
+    caller: &Caller,
+    lifetime: &StreamLifetime,
     method: &str,
     params: &str,
-) -> Result<Done, Fault> {
-    // What follows is counted where it is opened.
+) -> Result<Outcome, RpcError> {
+    // Subscriptions are counted when they are opened.
     if !method.starts_with("subscribe") {
-        live.bounds.count(asker)?;
+        live.requests.count(caller.key())?;
     }
     match method {
         "execute" => {
-            let Execute { command, body, command_id } = read(params)?;
-            let value = serde_json::from_str(body.get()).map_err(|error| Fault::wrong_parameters(&error))?;
-            live.shared.schemas().check(&command, &value)?;
-            let context = command_id.into_iter().fold(asker.context()?, |context, id| context.command_id(id));
-            let executing = live.hub.annals().execute_read(&command, body.get(), &value, &context);
-            answer(&executing.map_err(Problem::from)?.await.map_err(Problem::from)?)
+            let Execute { command, body, command_id } = parse(params)?;
+            let json = serde_json::from_str(body.get()).map_err(|error| RpcError::invalid_params(&error))?;
+            live.state.schemas().check(&command, &json)?;
+            let context = command_id.into_iter().fold(caller.context()?, |context, id| context.command_id(id));
+            let executing = live.state.annals().execute_read(&command, body.get(), &json, &context);
+            value(&executing.map_err(Problem::from)?.await.map_err(Problem::from)?)
         }
         "audit" => {
-            let (asked, words) = question(params)?;
-            let presenter = live.hub.annals().presenter();
-            // A language that is not spoken is said before anything is read.
+            let (asked, words) = audit_params(params)?;
+            let presenter = live.state.annals().presenter();
+            // An unsupported language is an error before anything is read.
             drop(words.of(presenter.clone()).map_err(Problem::from)?);
-            let mut page = asked.of(asker.audit()?).page().await.map_err(Problem::from)?;
+            let mut page = asked.of(caller.audit()?).page().await.map_err(Problem::from)?;
             words.tell(presenter, &mut page.rows).await.map_err(Problem::from)?;
-            answer(&page)
+            value(&page)
         }
         "metric" => {
-            let asking: Asking = read(params)?;
-            answer(&asking.of(asker.metric(&asking.topic).await?).await.map_err(Problem::from)?)
+            let params: MetricParams = parse(params)?;
+            value(&params.apply_to(caller.metric(&params.topic).await?).await.map_err(Problem::from)?)
         }
         "subscribe_audit" => {
-            let (asked, words) = question(params)?;
-            Ok(Done::Follow("audit", live.audit(asker, &asked, words, closing.clone()).await?))
+            let (asked, words) = audit_params(params)?;
+            Ok(Outcome::Subscribe("audit", live.audit(caller, &asked, words, lifetime.clone()).await?))
         }
         "subscribe_metric" => {
-            let SubscribeMetric { topic, from, until, cursor } = read(params)?;
-            let asking = Asking { topic, from, until };
-            Ok(Done::Follow("metric", live.metric(asker, asking, cursor, closing.clone()).await?))
+            let SubscribeMetric { topic, from, until, cursor } = parse(params)?;
+            let params = MetricParams { topic, from, until };
+            Ok(Outcome::Subscribe("metric", live.metric(caller, params, cursor, lifetime.clone()).await?))
         }
-        "unsubscribe" => read(params).map(|Unsubscribe { subscription }| Done::Leave(subscription)),
-        other => Err(Fault::no_method(other, METHODS)),
+        "unsubscribe" => parse(params).map(|Unsubscribe { subscription }| Outcome::Unsubscribe(subscription)),
+        other => Err(RpcError::method_not_found(other, METHODS)),
     }
 }
 
-fn read<T: DeserializeOwned>(params: &str) -> Result<T, Fault> {
-    serde_json::from_str(params).map_err(|error| Fault::wrong_parameters(&error))
+fn parse<T: DeserializeOwned>(params: &str) -> Result<T, RpcError> {
+    serde_json::from_str(params).map_err(|error| RpcError::invalid_params(&error))
 }
 
-/// A question to the audit log, and how its answer is told.
-fn question(params: &str) -> Result<(Asked, Words), Fault> {
-    let mut all: Map<String, Value> = read(params)?;
-    let told = ["locale", "names"].into_iter().filter_map(|name| all.remove_entry(name)).collect();
-    let words = Words::deserialize(Value::Object(told));
+/// The parameters of the audit log, and the language of its sentences.
+fn audit_params(params: &str) -> Result<(Asked, Words), RpcError> {
+    let mut all: Map<String, Value> = parse(params)?;
+    let words = ["locale", "names"].into_iter().filter_map(|name| all.remove_entry(name)).collect();
+    let words = Words::deserialize(Value::Object(words));
     let asked = Asked::deserialize(Value::Object(all));
-    let wrong = |error| Fault::wrong_parameters(&error);
+    let wrong = |error| RpcError::invalid_params(&error);
     Ok((asked.map_err(wrong)?, words.map_err(wrong)?))
 }
 
-fn answer(result: &impl Serialize) -> Result<Done, Fault> {
-    Ok(Done::Answer(raw(result)?))
+fn value(result: &impl Serialize) -> Result<Outcome, RpcError> {
+    Ok(Outcome::Value(to_json(result)?))
 }
 
-/// As JSON, once and for all.
-pub(super) fn raw(result: &impl Serialize) -> Result<Box<RawValue>, Fault> {
+/// Serialises a result.
+pub(super) fn to_json(result: &impl Serialize) -> Result<Box<RawValue>, RpcError> {
     serde_json::value::to_raw_value(result).map_err(|error| Problem::internal(&error).into())
 }

@@ -1,32 +1,33 @@
-//! JSON-RPC 2.0 over WebSocket: commands, questions, and subscriptions.
+//! JSON-RPC 2.0 over WebSocket: commands, queries and subscriptions.
 //!
-//! | method | parameters | answer |
+//! | method | parameters | result |
 //! |---|---|---|
 //! | `execute` | `command`, `body`, `command_id` | the receipt |
-//! | `audit` | the words of `/audit`; filters are arrays | a page |
+//! | `audit` | the parameters of `/audit`; filters are arrays | a page |
 //! | `metric` | `topic`, `from`, `until` | the metric |
-//! | `subscribe_audit` | the words of `/audit` | a subscription; then notifications `audit` |
-//! | `subscribe_metric` | `topic`, `from`, `until`, `cursor` | a subscription; then notifications `metric` |
-//! | `unsubscribe` | `subscription` | whether there was one |
+//! | `subscribe_audit` | the parameters of `/audit` | a subscription number; then notifications `audit` |
+//! | `subscribe_metric` | `topic`, `from`, `until`, `cursor` | a subscription number; then notifications `metric` |
+//! | `unsubscribe` | `subscription` | whether the subscription existed |
 //!
-//! A notification has `subscription` and `result`: a `cursor`, and a `row` or a `metric`. The last one has an `error` in
-//! place of the result: why it ends, and the cursor to go on from.
+//! A notification has `subscription` and `result`: a `cursor`, and a `row` or a `metric`. The last notification has `error`
+//! instead of `result`: why the subscription ends, and the cursor to resume from.
 //!
-//! Requests of one connection are answered as they are done, sixteen of them at a time: who needs an order waits for the
-//! answer before.
+//! A connection handles sixteen messages at a time and responds in the order of completion. A client that needs an order
+//! waits for the previous response.
 //!
 //! ## Layout
-//! - `message`: what a message says, and answers
-//! - `code`: which problem has which code
-//! - `methods`: what can be called
-//! - `session`: one connection; `outgoing`: what it sends, within bounds
-//! - `subscriptions`: what it follows
+//! - `message`: parses requests, and writes responses
+//! - `error`: [`RpcError`](error::RpcError), and which problem has which code
+//! - `methods`: the methods
+//! - `connection`: [`RpcConnection`], one connection
+//! - `outgoing`: the bounded queue of outgoing messages
+//! - `subscriptions`: the subscriptions of a connection
 
-mod code;
+mod connection;
+mod error;
 mod message;
 mod methods;
 mod outgoing;
-mod session;
 mod subscriptions;
 
 use std::sync::Arc;
@@ -38,39 +39,39 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use self::session::Session;
-use super::{Asker, Closing, Live, Problem};
+use self::connection::RpcConnection;
+use super::{Caller, Live, Problem, StreamLifetime};
 
-/// The longest message that is taken in.
-const LONGEST: usize = 1024 * 1024;
+/// The longest message, in bytes.
+const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// What is read at a time: little, since many who follow have nothing to say.
-const READ: usize = 4 * 1024;
+/// The read buffer, in bytes. It is small, since most subscribers send little.
+const READ_BUFFER: usize = 4 * 1024;
 
-/// What is written at a time.
-const WRITE: usize = 16 * 1024;
+/// The write buffer, in bytes.
+const WRITE_BUFFER: usize = 16 * 1024;
 
-/// Opens a connection for who asks.
+/// Upgrades a request to a WebSocket.
 pub(super) async fn upgrade(
     State(live): State<Arc<Live>>,
-    Extension(asker): Extension<Asker>,
-    closing: Closing,
+    Extension(caller): Extension<Caller>,
+    lifetime: StreamLifetime,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|rejection| no_websocket(&rejection))?;
-    let room = live.open.take(&asker)?;
-    let asker = asker.format("json-rpc");
-    // Up to twice as much is read, so that what is too long can be answered.
-    let upgrade = upgrade.max_message_size(2 * LONGEST).max_frame_size(2 * LONGEST);
-    let upgrade = upgrade.read_buffer_size(READ).write_buffer_size(WRITE);
-    let counted = live.shared.traffic().follower("websocket");
+    let upgrade = upgrade.map_err(|rejection| not_a_websocket(&rejection))?;
+    let permit = live.streams.acquire(caller.key())?;
+    let caller = caller.format("json-rpc");
+    // Up to twice the limit is read, so that the connection can close with a reason.
+    let upgrade = upgrade.max_message_size(2 * MAX_MESSAGE).max_frame_size(2 * MAX_MESSAGE);
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    let open = live.state.metrics().open_stream("websocket");
     Ok(upgrade.on_upgrade(async move |socket| {
-        Session::new(live, asker, closing).run(socket).await;
-        drop((room, counted));
+        RpcConnection::new(live, caller, lifetime).run(socket).await;
+        drop((permit, open));
     }))
 }
 
-fn no_websocket(rejection: &WebSocketUpgradeRejection) -> Problem {
+fn not_a_websocket(rejection: &WebSocketUpgradeRejection) -> Problem {
     let status = match rejection {
         WebSocketUpgradeRejection::MethodNotGet(_) => StatusCode::METHOD_NOT_ALLOWED,
         WebSocketUpgradeRejection::InvalidConnectionHeader(_)
@@ -78,7 +79,7 @@ fn no_websocket(rejection: &WebSocketUpgradeRejection) -> Problem {
         | WebSocketUpgradeRejection::ConnectionNotUpgradable(_) => StatusCode::UPGRADE_REQUIRED,
         _ => StatusCode::BAD_REQUEST,
     };
-    let detail = format!("here JSON-RPC is spoken over WebSocket: {rejection}");
-    Problem::new(status, "no-websocket", "this is for WebSockets", detail)
+    let detail = format!("this route serves JSON-RPC over WebSocket: {rejection}");
+    Problem::new(status, "no-websocket", "WebSocket required", detail)
         .header(header::UPGRADE, HeaderValue::from_static("websocket"))
 }

@@ -1,4 +1,4 @@
-//! What a connection sends: a queue with an end, and the task behind it.
+//! [`OutgoingQueue`]: a bounded queue of outgoing messages, and the task that writes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,82 +11,87 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How much waits for a client that is slow, in kibibytes; one message may be longer.
-const WAITING: u32 = 256;
+/// The capacity in KiB. A single message may be longer.
+const CAPACITY: u32 = 256;
 
-/// How many messages are written before they are sent off.
-const AT_ONCE: usize = 32;
+/// How many messages are written before a flush.
+const FLUSH_INTERVAL: usize = 32;
 
-/// The end of the queue at which messages are put in.
+/// The sending end of the queue.
 #[derive(Clone)]
-pub(super) struct Outgoing {
-    queue: UnboundedSender<Waiting>,
-    room: Arc<Semaphore>,
-    patience: Duration,
+pub(super) struct OutgoingQueue {
+    queue: UnboundedSender<Queued>,
+    capacity: Arc<Semaphore>,
+    slow_client: Duration,
 }
 
-/// A message, and the room that it takes up until it is written.
-type Waiting = (Message, Option<OwnedSemaphorePermit>);
+/// A message, and the capacity that it holds until it is written.
+type Queued = (Message, Option<OwnedSemaphorePermit>);
 
-/// A message did not find room.
+/// Why a message cannot be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsent {
-    /// The client takes nothing.
+pub(super) enum SendError {
+    /// The client reads too slowly.
     Slow,
-    /// The client is gone.
-    Gone,
+    /// The client has disconnected.
+    Disconnected,
 }
 
-impl Outgoing {
-    /// Begins to send. It ends with the connection, when nobody is left who could put something in, or when the client
-    /// takes nothing for three times as long as one is patient with it.
-    pub(super) fn start(sink: SplitSink<WebSocket, Message>, patience: Duration) -> (Self, JoinHandle<()>) {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let sending = tokio::spawn(send(sink, waiting, patience * 3));
-        (Self { queue, room: Arc::new(Semaphore::new(WAITING as usize)), patience }, sending)
+impl OutgoingQueue {
+    /// Starts the writer task. It ends with the connection, when no sender is left, or when the client reads nothing for
+    /// three times `slow_client`.
+    pub(super) fn start(sink: SplitSink<WebSocket, Message>, slow_client: Duration) -> (Self, JoinHandle<()>) {
+        let (queue, queued) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(write(sink, queued, slow_client * 3));
+        (Self { queue, capacity: Arc::new(Semaphore::new(CAPACITY as usize)), slow_client }, writer)
     }
 
-    /// Puts a message in as soon as there is room.
-    pub(super) async fn send(&self, text: String) -> Result<(), Unsent> {
-        let kibibytes = u32::try_from(text.len() / 1_024 + 1).unwrap_or(WAITING).min(WAITING);
-        let room = timeout(self.patience, self.room.clone().acquire_many_owned(kibibytes)).await;
-        let room = room.map_err(|_| Unsent::Slow)?.map_err(|_| Unsent::Gone)?;
-        self.queue.send((Message::Text(Utf8Bytes::from(text)), Some(room))).map_err(|_| Unsent::Gone)
+    /// Queues a message as soon as there is capacity.
+    pub(super) async fn send(&self, text: String) -> Result<(), SendError> {
+        let kibibytes = u32::try_from(text.len() / 1_024 + 1).unwrap_or(CAPACITY).min(CAPACITY);
+        let permit = timeout(self.slow_client, self.capacity.clone().acquire_many_owned(kibibytes)).await;
+        let permit = permit.map_err(|_| SendError::Slow)?.map_err(|_| SendError::Disconnected)?;
+        let message = Message::Text(Utf8Bytes::from(text));
+        self.queue.send((message, Some(permit))).map_err(|_| SendError::Disconnected)
     }
 
-    /// Puts in the last message of a subscription, or of all, for which there is always room.
-    pub(super) fn end(&self, message: Message) {
-        // An error means that the client is gone.
+    /// Queues the last message of a subscription or of the connection, whatever the capacity.
+    pub(super) fn send_last(&self, message: Message) {
+        // An error means that the client has disconnected.
         let _ = self.queue.send((message, None));
     }
 
-    /// Asks whether the client is still there, unless there is something else to be taken first.
+    /// Queues a ping if there is capacity. Otherwise the queued messages detect a disconnect.
     pub(super) fn ping(&self) {
-        if let Ok(room) = self.room.clone().try_acquire_owned() {
-            let _ = self.queue.send((Message::Ping(axum::body::Bytes::new()), Some(room)));
+        if let Ok(permit) = self.capacity.clone().try_acquire_owned() {
+            let _ = self.queue.send((Message::Ping(axum::body::Bytes::new()), Some(permit)));
         }
     }
 
-    /// Returns when nothing can be sent any more.
+    /// Returns when the writer task has ended.
     pub(super) async fn closed(&self) {
         self.queue.closed().await;
     }
 }
 
-async fn send(mut sink: SplitSink<WebSocket, Message>, mut queue: UnboundedReceiver<Waiting>, patience: Duration) {
-    let mut messages = Vec::with_capacity(AT_ONCE);
-    while queue.recv_many(&mut messages, AT_ONCE).await > 0 {
-        let sent = async {
-            for (message, room) in messages.drain(..) {
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut queue: UnboundedReceiver<Queued>,
+    write_timeout: Duration,
+) {
+    let mut messages = Vec::with_capacity(FLUSH_INTERVAL);
+    while queue.recv_many(&mut messages, FLUSH_INTERVAL).await > 0 {
+        let writing = async {
+            for (message, permit) in messages.drain(..) {
                 sink.feed(message).await?;
-                drop(room);
+                drop(permit);
             }
             sink.flush().await
         };
-        match timeout(patience, sent).await {
+        match timeout(write_timeout, writing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended early"),
-            Err(_) => return tracing::debug!("a connection took nothing for {patience:?} and was closed"),
+            Err(_) => return tracing::debug!("a client read nothing for {write_timeout:?} and was disconnected"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection follows.
+//! [`Subscriptions`]: the subscriptions of a connection.
 
 use std::collections::HashMap;
 
@@ -7,51 +7,51 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use super::super::{Cursor, Ending, Reason, Step, Steps};
-use super::code::Fault;
-use super::outgoing::{Outgoing, Unsent};
+use super::super::{Cursor, EndReason, LiveItem, LiveStream, StreamEnd};
+use super::error::RpcError;
+use super::outgoing::{OutgoingQueue, SendError};
 
-/// How many things a connection may follow.
-const MOST_SUBSCRIPTIONS: usize = 64;
+/// The most subscriptions of a connection.
+const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// The subscriptions of a connection, each a task. They end with it.
+/// The subscriptions of a connection, each a task. Dropping them aborts the tasks.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    next: u64,
-    running: HashMap<u64, JoinHandle<()>>,
+    last_number: u64,
+    tasks: HashMap<u64, JoinHandle<()>>,
 }
 
 impl Subscriptions {
-    /// A number for one more, if there may be one more.
-    pub(super) fn number(&mut self) -> Option<u64> {
-        self.running.retain(|_, task| !task.is_finished());
-        if self.running.len() >= MOST_SUBSCRIPTIONS {
+    /// Returns the number of the next subscription; none at the limit.
+    pub(super) fn next_number(&mut self) -> Option<u64> {
+        self.tasks.retain(|_, task| !task.is_finished());
+        if self.tasks.len() >= MAX_SUBSCRIPTIONS {
             return None;
         }
-        self.next += 1;
-        Some(self.next)
+        self.last_number += 1;
+        Some(self.last_number)
     }
 
-    /// Sends what comes, from now on.
-    pub(super) fn start(&mut self, number: u64, method: &'static str, steps: Steps, outgoing: Outgoing) {
+    /// Starts a task that sends the items.
+    pub(super) fn start(&mut self, number: u64, method: &'static str, items: LiveStream, outgoing: OutgoingQueue) {
         let subscription = Subscription { number, method, last: None };
-        self.running.insert(number, tokio::spawn(subscription.run(steps, outgoing)));
+        self.tasks.insert(number, tokio::spawn(subscription.run(items, outgoing)));
     }
 
-    /// Ends one; nothing of it is sent after this. Answers whether there was one.
-    pub(super) async fn leave(&mut self, number: u64) -> bool {
-        let Some(task) = self.running.remove(&number) else { return false };
+    /// Ends a subscription, and returns whether it was running. It sends nothing after this.
+    pub(super) async fn unsubscribe(&mut self, number: u64) -> bool {
+        let Some(task) = self.tasks.remove(&number) else { return false };
         let running = !task.is_finished();
         task.abort();
-        // What it comes to is known: it was told to end.
+        // The result is the abort.
         let _ = task.await;
         running
     }
 
-    /// Returns when all have ended.
+    /// Returns when all subscriptions have ended.
     pub(super) async fn ended(&mut self) {
-        for (_, task) in self.running.drain() {
-            // One that panicked has ended too.
+        for (_, task) in self.tasks.drain() {
+            // A panicked task has ended, too.
             let _ = task.await;
         }
     }
@@ -59,7 +59,7 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
-        self.running.values().for_each(JoinHandle::abort);
+        self.tasks.values().for_each(JoinHandle::abort);
     }
 }
 
@@ -69,28 +69,28 @@ struct Subscription {
     last: Option<Cursor>,
 }
 
-/// The last notification.
+/// The last notification of a subscription.
 #[derive(Serialize)]
-struct Last<'a> {
+struct EndNotification<'a> {
     jsonrpc: &'static str,
     method: &'a str,
-    params: Params,
+    params: EndParams,
 }
 
 #[derive(Serialize)]
-struct Params {
+struct EndParams {
     subscription: u64,
-    error: Fault,
+    error: RpcError,
 }
 
 impl Subscription {
-    async fn run(mut self, mut steps: Steps, outgoing: Outgoing) {
-        while let Some(step) = steps.next().await {
-            let sent = match step {
-                Step::End(ending) => return self.end(ending, &outgoing),
-                Step::Rows(rows) => {
+    async fn run(mut self, mut items: LiveStream, outgoing: OutgoingQueue) {
+        while let Some(item) = items.next().await {
+            let sent = match item {
+                LiveItem::End(end) => return self.end(end, &outgoing),
+                LiveItem::Rows(rows) => {
                     let mut sent = Ok(());
-                    for (cursor, row) in rows.texts() {
+                    for (cursor, row) in rows.json() {
                         sent = self.send(&outgoing, Some(cursor), "row", row).await;
                         if sent.is_err() {
                             break;
@@ -98,46 +98,46 @@ impl Subscription {
                     }
                     sent
                 }
-                Step::Metric(metric, cursor) => match serde_json::to_string(&*metric) {
+                LiveItem::Metric(metric, cursor) => match serde_json::to_string(&*metric) {
                     Ok(metric) => self.send(&outgoing, cursor, "metric", &metric).await,
                     Err(error) => {
                         let problem = super::Problem::internal(&error);
-                        return self.end(Ending::failed(problem, self.last), &outgoing);
+                        return self.end(StreamEnd::failed(problem, self.last), &outgoing);
                     }
                 },
             };
             match sent {
                 Ok(()) => {}
-                Err(Unsent::Gone) => return,
-                Err(Unsent::Slow) => return self.end(Ending::new(Reason::Slow, self.last), &outgoing),
+                Err(SendError::Disconnected) => return,
+                Err(SendError::Slow) => return self.end(StreamEnd::new(EndReason::Slow, self.last), &outgoing),
             }
         }
     }
 
-    /// The value is JSON already, made once for all who want it.
+    /// Sends a notification. `json` is serialised already, once for all subscribers.
     async fn send(
         &mut self,
-        outgoing: &Outgoing,
+        outgoing: &OutgoingQueue,
         cursor: Option<Cursor>,
         name: &str,
-        value: &str,
-    ) -> Result<(), Unsent> {
+        json: &str,
+    ) -> Result<(), SendError> {
         let Self { number, method, .. } = self;
-        let at = cursor.map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
+        let quoted = cursor.map_or_else(|| "null".to_owned(), |cursor| format!("\"{cursor}\""));
         let text = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{{\"subscription\":{number},\
-             \"result\":{{\"cursor\":{at},\"{name}\":{value}}}}}}}"
+             \"result\":{{\"cursor\":{quoted},\"{name}\":{json}}}}}}}"
         );
         outgoing.send(text).await?;
         self.last = cursor.or(self.last);
         Ok(())
     }
 
-    fn end(&self, ending: Ending, outgoing: &Outgoing) {
-        let params = Params { subscription: self.number, error: ending.into() };
-        match serde_json::to_string(&Last { jsonrpc: "2.0", method: self.method, params }) {
-            Ok(text) => outgoing.end(Message::Text(text.into())),
-            Err(error) => tracing::error!(%error, "the end of a subscription cannot be written as JSON"),
+    fn end(&self, end: StreamEnd, outgoing: &OutgoingQueue) {
+        let params = EndParams { subscription: self.number, error: end.into() };
+        match serde_json::to_string(&EndNotification { jsonrpc: "2.0", method: self.method, params }) {
+            Ok(text) => outgoing.send_last(Message::Text(text.into())),
+            Err(error) => tracing::error!(%error, "cannot serialise the end of a subscription"),
         }
     }
 }

@@ -1,25 +1,25 @@
-// What the page does beyond what HTML does by itself: times in the reader's zone, rows as they come, bars that move.
+// The page's script: times in the reader's time zone, live rows, progress bars.
 "use strict";
 
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// ---- Times: in the reader's zone and manner; the title keeps UTC.
+// ---- Times: in the reader's time zone and locale. The title keeps UTC.
 
 const day = { year: "numeric", month: "short", day: "numeric" };
 const minute = { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const manners = { second: { ...minute, second: "2-digit" }, minute, day };
+const precisions = { second: { ...minute, second: "2-digit" }, minute, day };
 const formats = {};
-for (const [name, manner] of Object.entries(manners)) formats[name] = new Intl.DateTimeFormat(undefined, manner);
+for (const [name, precision] of Object.entries(precisions)) formats[name] = new Intl.DateTimeFormat(undefined, precision);
 
 function localise(root) {
-  for (const time of all("time[data-manner]", root)) {
+  for (const time of all("time[data-precision]", root)) {
     const moment = new Date(time.dateTime);
-    if (!Number.isNaN(moment.valueOf())) time.textContent = formats[time.dataset.manner].format(moment);
+    if (!Number.isNaN(moment.valueOf())) time.textContent = formats[time.dataset.precision].format(moment);
   }
 }
 
-// A field for a time holds the reader's own; what is sent, and so the address, holds UTC.
+// A time field shows local time. The submitted value, and so the address, is UTC.
 function localiseFields() {
   const two = (number) => String(number).padStart(2, "0");
   for (const field of all("input[type=datetime-local]")) {
@@ -41,43 +41,43 @@ function localiseFields() {
   }
 }
 
-// ---- News, told politely: together, and not more often than every few seconds.
+// ---- Announcements for screen readers: combined, at most one every 4 seconds.
 
-const told = { words: null, next: 0 };
+const announcement = { text: null, next: 0 };
 
-function tell(words) {
-  const wait = told.next - Date.now();
-  const timer = told.words !== null;
-  told.words = words;
+function announce(text) {
+  const wait = announcement.next - Date.now();
+  const timer = announcement.text !== null;
+  announcement.text = text;
   if (timer) return;
   setTimeout(() => {
-    find("#said").textContent = told.words;
-    told.words = null;
-    told.next = Date.now() + 4000;
+    find("#announcement").textContent = announcement.text;
+    announcement.text = null;
+    announcement.next = Date.now() + 4000;
   }, Math.max(wait, 0));
 }
 
 const events = (number) => `${number} new event${number === 1 ? "" : "s"}`;
 
-// ---- The feed: a stream of events says that there is something new; the rows themselves come as the server writes
-// them, all since the last that is shown. So nothing is missing, however the stream was cut.
+// ---- The feed: the stream only notifies of new events. The rows are fetched as HTML, all after the last shown one, so that
+// none is missing after a lost connection.
 
-const MOST = 500;
+const MAX_ROWS = 500;
 
 function follow(feed) {
-  const { rows, bell } = feed.dataset;
+  const { rows, stream: streamUrl } = feed.dataset;
   const [state, pause] = [find("#live"), find("#pause")];
   let [last, id, after] = [Number(feed.dataset.last), feed.dataset.id, feed.dataset.after];
   let [stream, timer, delay] = [null, null, 1000];
-  let [paused, waiting, untold, reading, again, other] = [false, 0, 0, false, false, false];
+  let [paused, waiting, unannounced, reading, again, diverged] = [false, 0, 0, false, false, false];
 
-  function show(name, words) {
+  function show(name, text) {
     state.dataset.state = name;
-    state.textContent = words;
+    state.textContent = text;
   }
 
   function showStream() {
-    if (other) show("lost", "The log was restored: reload");
+    if (diverged) show("lost", "The log was restored: reload");
     else if (paused) show("paused", waiting ? `Paused: ${events(waiting)}` : "Paused");
     else if (stream && stream.readyState === EventSource.OPEN) show("live", "Live");
     else show("lost", "Reconnecting…");
@@ -94,31 +94,31 @@ function follow(feed) {
     for (const row of fresh) row.classList.add("fresh");
     feed.prepend(...fresh);
     if (list.dataset.gap) {
-      // More came than fits: the page as it is now begins anew.
+      // Too many new rows: the list restarts with the newest.
       while (feed.children.length > fresh.length) feed.lastElementChild.remove();
     }
-    while (feed.children.length > MOST) feed.lastElementChild.remove();
+    while (feed.children.length > MAX_ROWS) feed.lastElementChild.remove();
     const older = find("#older");
-    if (older && (list.dataset.gap || feed.children.length === MOST)) {
+    if (older && (list.dataset.gap || feed.children.length === MAX_ROWS)) {
       older.hidden = false;
       older.href = `${feed.dataset.older}until=${feed.lastElementChild.dataset.position}`;
     }
     find("#nothing")?.remove();
-    untold += fresh.length;
-    tell(`${events(untold)} in the list`);
-    setTimeout(() => { untold = 0; }, 4000);
+    unannounced += fresh.length;
+    announce(`${events(unannounced)} in the list`);
+    setTimeout(() => { unannounced = 0; }, 4000);
   }
 
-  // The rows that are shown are of a log that is not there any more: nothing of the new one goes among them.
+  // The log was restored to an older state: rows of the new log must not mix with the shown ones.
   function diverge() {
-    if (!other) tell("The log was put back to an older state. Reload the page.");
-    other = true;
+    if (!diverged) announce("The log was restored to an older state. Reload the page.");
+    diverged = true;
     close();
     showStream();
   }
 
   async function read() {
-    if (paused || other) return;
+    if (paused || diverged) return;
     if (reading) { again = true; return; }
     reading = true;
     try {
@@ -126,7 +126,7 @@ function follow(feed) {
         again = false;
         const answer = await fetch(`${rows}after=${last}&id=${id}`, { headers: { accept: "text/html" } });
         if (answer.status === 409) return diverge();
-        if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+        if (!answer.ok) throw new Error(`status ${answer.status}`);
         insert(await answer.text());
         if (again) await new Promise((done) => setTimeout(done, 250));
       } while (again && !paused);
@@ -143,8 +143,8 @@ function follow(feed) {
   function open() {
     clearTimeout(timer);
     stream?.close();
-    if (other) return;
-    stream = new EventSource(after ? `${bell}after=${after}` : bell);
+    if (diverged) return;
+    stream = new EventSource(after ? `${streamUrl}after=${after}` : streamUrl);
     stream.addEventListener("open", () => { delay = 1000; showStream(); read(); });
     stream.addEventListener("row", (event) => {
       after = event.lastEventId || after;
@@ -152,11 +152,11 @@ function follow(feed) {
       showStream();
       read();
     });
-    // Whether the log is another than the one that is shown, the server says.
+    // The stream may end because the log was restored; the server checks that.
     stream.addEventListener("end", read);
     stream.addEventListener("error", () => {
       showStream();
-      // Cut: the browser opens it again. Refused: it does not, but the server may only be on its way up.
+      // The browser reconnects after a lost connection, but not after an error status, which a starting server may send.
       if (stream.readyState !== EventSource.CLOSED) return;
       read();
       timer = setTimeout(open, delay);
@@ -184,36 +184,36 @@ function follow(feed) {
   open();
 }
 
-// ---- Parts that are looked at again and again: how far projections, rebuilds and checks are.
+// ---- Polled parts: the progress of projections, rebuilds and checks.
 
 function watch(part) {
   let shown = part.innerHTML;
-  let said = part.firstElementChild?.dataset.say;
-  async function look() {
+  let announced = part.firstElementChild?.dataset.say;
+  async function poll() {
     if (!document.hidden) {
       try {
         const answer = await fetch(part.dataset.watch, { headers: { accept: "text/html" } });
-        const text = answer.ok ? await answer.text() : shown;
-        if (text !== shown) {
-          shown = text;
+        const html = answer.ok ? await answer.text() : shown;
+        if (html !== shown) {
+          shown = html;
           const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
-          part.innerHTML = text;
+          part.innerHTML = html;
           localise(part);
           if (focused) document.getElementById(focused)?.focus();
-          const words = part.firstElementChild?.dataset.say;
-          if (words && words !== said) tell(words);
-          said = words;
+          const text = part.firstElementChild?.dataset.say;
+          if (text && text !== announced) announce(text);
+          announced = text;
         }
       } catch (error) {
         console.warn(error);
       }
     }
-    setTimeout(look, part.firstElementChild?.dataset.busy ? 300 : 2000);
+    setTimeout(poll, part.firstElementChild?.dataset.busy ? 300 : 2000);
   }
-  setTimeout(look, 300);
+  setTimeout(poll, 300);
 }
 
 localise(document);
 localiseFields();
-for (const feed of all("#feed[data-bell]")) follow(feed);
+for (const feed of all("#feed[data-stream]")) follow(feed);
 for (const part of all("[data-watch]")) watch(part);

@@ -1,5 +1,5 @@
-//! Takes pictures of the page, to be looked at: `pictures FOLDER` all pages at three widths, light and dark;
-//! `pictures FILE.png` the one of the README.
+//! Takes screenshots of the page for review: `pictures FOLDER` takes all pages at three widths, light and dark;
+//! `pictures FILE.png` takes the one of the README.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ const PAGES: [(&str, &str); 8] = [
 
 #[tokio::main]
 async fn main() {
-    let to = std::env::args().nth(1).expect("where to");
+    let to = std::env::args().nth(1).expect("an argument: FOLDER or FILE.png");
     let annals = filled().await;
     let router = annals::http::router(annals.clone())
         .name("Job server")
         .authentication(Authentication::trusting(Some("user:alice".parse().expect("a reference"))))
         .into_router();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let site = format!("http://{}/", listener.local_addr().expect("an address"));
     tokio::spawn(annals::http::serve(listener, router, std::future::pending()));
     let browser = Browser::start().await;
@@ -60,19 +60,19 @@ async fn main() {
 
 async fn picture(browser: &Browser, address: &str, file: &Path) {
     browser.goto(address).await;
-    // The stream is open and times are told.
+    // Until the stream is open and times are localised.
     tokio::time::sleep(Duration::from_millis(400)).await;
-    std::fs::write(file, browser.picture().await).expect("a picture is written");
+    std::fs::write(file, browser.picture().await).expect("the file is written");
 }
 
-/// Some weeks in the life of a job server.
+/// A job server with events of some weeks.
 async fn filled() -> Annals {
     let begin: Timestamp = "2026-05-01T08:12:31Z".parse().expect("a time");
     let now = Arc::new(AtomicI64::new(begin.as_second()));
     let clock = now.clone();
     let clock = move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap_or(begin);
     let app = job_server::app().clock(clock).record_refusals();
-    let annals = app.open("sqlite::memory:").await.expect("it opens");
+    let annals = app.open("sqlite::memory:").await.expect("the store opens");
     let by = |name: &str| Context::by(UserId::new(name)).correlation("request-5f1c");
     let pass = |seconds: i64| now.fetch_add(seconds, Ordering::Relaxed);
     let people = ["bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"];
@@ -92,7 +92,7 @@ async fn filled() -> Annals {
             annals.execute(add.clone(), &by("alice")).await.expect("added");
             pass(1_800);
             if n % 3 == 0 {
-                // Refused, and recorded.
+                // A recorded refusal.
                 let _ = annals.execute(add, &by("mallory")).await;
             }
             let update = UpdateMemberRoles {

@@ -1,4 +1,4 @@
-//! A span and a count for each request.
+//! [`RequestObservation`]: the span and the metrics of a request.
 
 use std::time::Instant;
 
@@ -7,47 +7,46 @@ use axum::http::{Method, StatusCode};
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::Shared;
-use super::asker::{client_of, path_of, trace_of};
+use super::caller::{client_of, path_of, trace_of};
+use super::state::AppState;
 
-/// A request, followed to the beginning of its answer. What it does is a child of its span: the command, and by that the
-/// append.
-pub(super) struct Observed {
-    began: Instant,
+/// The observation of a request until its response begins. Its span is the parent of the command's and the append's.
+pub(super) struct RequestObservation {
+    started: Instant,
     method: Method,
     matched: Option<MatchedPath>,
     span: Span,
 }
 
-impl Observed {
-    pub(super) fn begin(shared: &Shared, request: &Request) -> Self {
+impl RequestObservation {
+    pub(super) fn begin(state: &AppState, request: &Request) -> Self {
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let span = span_of(shared.name(), request, route(matched.as_ref()));
-        Self { began: Instant::now(), method: request.method().clone(), matched, span }
+        let span = span_of(&state.settings().name, request, route(matched.as_ref()));
+        Self { started: Instant::now(), method: request.method().clone(), matched, span }
     }
 
     pub(super) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// It is answered: the rest is the answer's.
-    pub(super) fn end(self, shared: &Shared, status: StatusCode) {
-        let Self { began, method, matched, span } = self;
+    /// Records the status and the duration.
+    pub(super) fn end(self, state: &AppState, status: StatusCode) {
+        let Self { started, method, matched, span } = self;
         span.record("status", status.as_u16());
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
-        tracing::debug!(parent: &span, elapsed = ?began.elapsed(), "answered");
-        shared.traffic().answered(method.as_str(), route(matched.as_ref()), status.as_u16(), began.elapsed());
+        tracing::debug!(parent: &span, elapsed = ?started.elapsed(), "responded");
+        state.metrics().responded(method.as_str(), route(matched.as_ref()), status.as_u16(), started.elapsed());
     }
 }
 
-/// What no route matches is no label: there would be no end to them.
+/// The matched route, as a label. An unmatched path is no label: clients can send any number of them.
 fn route(matched: Option<&MatchedPath>) -> &str {
     matched.map_or("none", MatchedPath::as_str)
 }
 
-/// The request's span says by whom it was answered, from where and for what it came, and, at the end, the status.
+/// The span of a request: server, client, route, actor and, at the end, the status.
 fn span_of(server: &str, request: &Request, route: &str) -> Span {
     let method = request.method().as_str();
     let trace = request.headers().get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
@@ -67,14 +66,14 @@ fn span_of(server: &str, request: &Request, route: &str) -> Span {
     );
     #[cfg(feature = "telemetry")]
     if trace.is_some() {
-        go_on(&span, request.headers());
+        set_parent(&span, request.headers());
     }
     span
 }
 
-/// To who is told of spans, this one goes on with the trace that the request names.
+/// Makes the span a child of the trace that the request names, for OpenTelemetry.
 #[cfg(feature = "telemetry")]
-fn go_on(span: &tracing::Span, headers: &axum::http::HeaderMap) {
+fn set_parent(span: &tracing::Span, headers: &axum::http::HeaderMap) {
     use opentelemetry::propagation::TextMapPropagator;
     use opentelemetry_http::HeaderExtractor;
     use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -82,6 +81,6 @@ fn go_on(span: &tracing::Span, headers: &axum::http::HeaderMap) {
 
     let parent = opentelemetry::Context::new();
     let parent = TraceContextPropagator::new().extract_with_context(&parent, &HeaderExtractor(headers));
-    // An error says that nobody is told.
+    // An error means that no OpenTelemetry layer is installed.
     let _ = span.set_parent(parent);
 }

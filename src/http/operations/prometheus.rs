@@ -1,4 +1,4 @@
-//! The process's own numbers, for Prometheus: `/metrics`. What is in the log is counted at `/metrics/{topic}`.
+//! The metrics of the process, for Prometheus: `/metrics`. `/metrics/{topic}` counts the events of the log.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,114 +14,107 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::Annals;
-use crate::http::{Asker, Problem, Shared};
+use crate::http::{AppState, Caller, Problem};
 use crate::projections::ProjectionStatus;
 use crate::store::Histogram;
 
-/// OpenMetrics, which Prometheus reads.
+/// The OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All numbers, as they are now.
-pub(super) async fn numbers(
-    State(shared): State<Shared>,
-    asker: Asker,
+/// Returns the current value of all metrics.
+pub(super) async fn metrics(
+    State(state): State<AppState>,
+    caller: Caller,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    asker.operate("numbers", None).await?;
-    let annals = shared.annals().clone();
-    let projections = standings(&annals).await?;
+    caller.operate("numbers", None).await?;
+    let annals = state.annals().clone();
+    let projections = statuses(&annals).await?;
     let head = annals.store().head().await?.position;
     let mut registry = Registry::with_prefix("annals");
-    let traffic = shared.traffic();
-    registry.register("http_requests", "Requests answered", traffic.requests.clone());
-    let help = "How long it took until an answer began";
-    registry.register_with_unit("http_request_duration", help, Unit::Seconds, traffic.durations.clone());
-    registry.register("followers", "Streams that are open", traffic.followers.clone());
-    registry.register_collector(Box::new(Numbers { annals, projections, head }));
+    let http = state.metrics();
+    registry.register("http_requests", "Requests with a response", http.requests.clone());
+    let help = "Time until the response began";
+    registry.register_with_unit("http_request_duration", help, Unit::Seconds, http.durations.clone());
+    registry.register("followers", "Open streams", http.streams.clone());
+    registry.register_collector(Box::new(LogMetrics { annals, projections, head }));
     let mut out = String::new();
     text::encode(&mut out, &registry).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], out))
 }
 
-/// How a projection stands, and since when what it has not taken in waits, in seconds.
-async fn standings(annals: &Annals) -> Result<Vec<(ProjectionStatus, f64)>, Problem> {
+/// The status of each projection, and its lag in seconds: the age of the oldest event that it has not processed.
+async fn statuses(annals: &Annals) -> Result<Vec<(ProjectionStatus, f64)>, Problem> {
     let all = annals.projections().await?;
     let mut next: Vec<u64> = all.iter().filter(|one| one.lag > 0).map(|one| one.position + 1).collect();
     next.sort_unstable();
     next.dedup();
-    let waiting = annals.store().read_at(&next).await?;
+    let oldest = annals.store().read_at(&next).await?;
     let now = Timestamp::now();
     let seconds = |one: &ProjectionStatus| {
-        let first = waiting.iter().find(|event| one.lag > 0 && event.position == one.position + 1);
+        let first = oldest.iter().find(|event| one.lag > 0 && event.position == one.position + 1);
         first.map_or(0.0, |event| now.duration_since(event.recorded_at).as_secs_f64().max(0.0))
     };
     Ok(all.into_iter().map(|one| (seconds(&one), one)).map(|(seconds, one)| (one, seconds)).collect())
 }
 
-/// What the write path and the projections have to say.
-struct Numbers {
+/// The metrics of the write path and of the projections.
+struct LogMetrics {
     annals: Annals,
     projections: Vec<(ProjectionStatus, f64)>,
     head: u64,
 }
 
-impl fmt::Debug for Numbers {
+impl fmt::Debug for LogMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Numbers").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("LogMetrics").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
-impl Collector for Numbers {
+impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let write_metrics = self.annals.write_metrics();
         let seconds = Some(&Unit::Seconds);
-        histogram(
-            &mut encoder,
-            "append_duration",
-            "How long the store took to append a batch",
-            seconds,
-            &write_metrics.appends,
-        )?;
-        histogram(
-            &mut encoder,
-            "append_batch_commits",
-            "How many commits a batch had",
-            None,
-            &write_metrics.batches,
-        )?;
+        histogram(&mut encoder, "append_duration", "Time to append a batch", seconds, &write_metrics.appends)?;
+        histogram(&mut encoder, "append_batch_commits", "Commits in a batch", None, &write_metrics.batches)?;
         for (name, help, counter) in [
-            ("commands_executed", "Commands executed, and answered with a receipt", &write_metrics.executed),
+            ("commands_executed", "Commands executed", &write_metrics.executed),
             ("commands_refused", "Commands refused or denied", &write_metrics.refused),
             ("commands_failed", "Commands that failed", &write_metrics.failed),
-            ("conflicts", "Decisions that another writer overtook", &write_metrics.conflicts),
-            ("state_cache_hits", "Decisions on a state in memory", &write_metrics.hits),
-            ("state_cache_misses", "Decisions on a state that had to be loaded", &write_metrics.misses),
+            ("conflicts", "Commands retried because of a concurrent write", &write_metrics.conflicts),
+            ("state_cache_hits", "Aggregates found in the state cache", &write_metrics.hits),
+            ("state_cache_misses", "Aggregates loaded from the store", &write_metrics.misses),
         ] {
             count(&mut encoder, name, help, counter)?;
         }
         let head = ConstGauge::new(i64::try_from(self.head).unwrap_or(i64::MAX));
-        head.encode(encoder.encode_descriptor("log_position", "The head of the log", None, MetricType::Gauge)?)?;
+        head.encode(encoder.encode_descriptor(
+            "log_position",
+            "Position of the last event in the log",
+            None,
+            MetricType::Gauge,
+        )?)?;
         self.of_projections(
             &mut encoder,
             "projection_lag_events",
-            "Events that a projection has not taken in",
+            "Events that the projection has not processed",
             |one, _| one.lag as f64,
         )?;
-        let help = "How long the oldest event that a projection has not taken in has waited";
+        let help = "Age of the oldest event that the projection has not processed";
         self.of_projections(&mut encoder, "projection_lag_seconds", help, |_, seconds| seconds)?;
-        let help = "Whether a projection stopped, and waits for somebody";
+        let help = "1 if the projection has stopped and needs an operator, else 0";
         self.of_projections(&mut encoder, "projection_stopped", help, |one, _| {
             f64::from(u8::from(one.is_stopped()))
         })?;
         self.of_projections(
             &mut encoder,
             "projection_dead_letters",
-            "Events that a projection left out",
+            "Events that the projection skipped",
             |one, _| one.dead_letters as f64,
         )
     }
 }
 
-impl Numbers {
+impl LogMetrics {
     fn of_projections(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

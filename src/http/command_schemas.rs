@@ -1,20 +1,20 @@
-//! [`Schemas`]: what the bodies of commands are checked against.
+//! [`CommandSchemas`]: the JSON schemas that command bodies are checked against.
 
 use std::collections::BTreeMap;
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+use super::Problem;
 use crate::app::Annals;
-use crate::http::Problem;
 
-/// How many faults of one body are named.
-const NAMED: usize = 20;
+/// The most errors that one response lists.
+const MAX_ERRORS: usize = 20;
 
-/// The schema of each command, as it is published and checked: what it does not name is refused.
-pub(in crate::http) struct Schemas(BTreeMap<&'static str, (Value, Option<Validator>)>);
+/// The schema of each command, as published and checked. Unknown fields are refused.
+pub(super) struct CommandSchemas(BTreeMap<&'static str, (Value, Option<Validator>)>);
 
-impl Schemas {
+impl CommandSchemas {
     pub fn new(annals: &Annals) -> Self {
         Self(annals.commands().map(|info| (info.name, compiled(info.name, &info.schema))).collect())
     }
@@ -24,26 +24,26 @@ impl Schemas {
         self.0.get(command).map(|(schema, _)| schema)
     }
 
-    /// Whether `body` is as the command's schema says.
+    /// Validates a body against the command's schema.
     pub fn check(&self, command: &str, body: &Value) -> Result<(), Problem> {
         let Some((_, Some(validator))) = self.0.get(command) else { return Ok(()) };
-        // What is right is the rule, and found to be so without a list of faults.
+        // The usual case, which needs no list of errors.
         if validator.is_valid(body) {
             return Ok(());
         }
-        let faults: Vec<Value> = validator
+        let errors: Vec<Value> = validator
             .iter_errors(body)
-            .take(NAMED)
+            .take(MAX_ERRORS)
             .map(|error| json!({ "pointer": error.instance_path().to_string(), "detail": error.to_string() }))
             .collect();
-        match faults.first() {
+        match errors.first() {
             None => Ok(()),
             Some(first) => {
                 let pointer = first["pointer"].as_str().unwrap_or_default();
                 let at = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
                 let detail = first["detail"].as_str().unwrap_or_default();
-                let detail = format!("the body of `{command}` is not right{at}: {detail}");
-                Err(Problem::malformed(detail).with("command", command).with("errors", faults))
+                let detail = format!("invalid body of `{command}`{at}: {detail}");
+                Err(Problem::malformed(detail).with("command", command).with("errors", errors))
             }
         }
     }
@@ -54,17 +54,17 @@ fn compiled(command: &str, schema: &Value) -> (Value, Option<Validator>) {
     close(&mut schema, true);
     let validator = jsonschema::draft202012::new(&schema);
     if let Err(error) = &validator {
-        // serde checks bodies too: only what the schema says beyond the types is lost.
-        tracing::warn!(command, %error, "the schema of a command cannot be used to check bodies");
+        // serde still checks the types; only further constraints of the schema are lost.
+        tracing::warn!(command, %error, "invalid command schema: bodies are checked by type only");
     }
     (schema, validator.ok())
 }
 
-/// The keywords that put a schema together of others.
-const PUT_TOGETHER: [&str; 4] = ["allOf", "anyOf", "oneOf", "$ref"];
+/// The keywords that compose a schema of others.
+const COMPOSITION: [&str; 4] = ["allOf", "anyOf", "oneOf", "$ref"];
 
-/// Has every object refuse fields that it does not name, unless it says what it does with them. `alone`: it is not a part
-/// of a schema that is put together of several, where another part may name the field.
+/// Makes every object refuse unknown fields, unless it defines what happens to them. `alone` is false for a part of a
+/// composed schema, in which another part may define the field.
 fn close(schema: &mut Value, alone: bool) {
     match schema {
         Value::Object(schema) => close_object(schema, alone),
@@ -74,11 +74,11 @@ fn close(schema: &mut Value, alone: bool) {
 }
 
 fn close_object(schema: &mut Map<String, Value>, alone: bool) {
-    let says = ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.contains_key(*key));
-    let together = PUT_TOGETHER.iter().any(|key| schema.contains_key(*key));
+    let defined = ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.contains_key(*key));
+    let composed = COMPOSITION.iter().any(|key| schema.contains_key(*key));
     let named = schema.contains_key("properties") || schema.contains_key("$ref");
-    if alone && named && !says {
-        let keyword = if together { "unevaluatedProperties" } else { "additionalProperties" };
+    if alone && named && !defined {
+        let keyword = if composed { "unevaluatedProperties" } else { "additionalProperties" };
         schema.insert(keyword.to_owned(), Value::Bool(false));
     }
     for (key, inner) in schema.iter_mut() {
@@ -86,7 +86,7 @@ fn close_object(schema: &mut Map<String, Value>, alone: bool) {
             "properties" | "patternProperties" => {
                 inner.as_object_mut().into_iter().flat_map(|map| map.values_mut()).for_each(|one| close(one, true));
             }
-            // Closed where they are referred to: one and the same may stand alone here, and be a part there.
+            // Closed at their references: the same definition may be alone in one place and a part in another.
             "$defs" | "definitions" => {
                 inner
                     .as_object_mut()
@@ -95,7 +95,7 @@ fn close_object(schema: &mut Map<String, Value>, alone: bool) {
                     .for_each(|one| close(one, false));
             }
             "items" | "prefixItems" | "additionalProperties" => close(inner, true),
-            // The cases of an enum stand alone where nothing is named beside them.
+            // The variants of an enum are alone unless fields are defined beside them.
             "anyOf" | "oneOf" => close(inner, alone && !named),
             "allOf" => close(inner, false),
             _ => {}
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_schema_does_not_name_is_refused_at_every_depth() {
+    fn unknown_fields_are_refused_at_every_depth() {
         let (_, validator) = compiled("outer", &schemars::schema_for!(Outer).to_value());
         let validator = validator.unwrap();
         let good = json!({

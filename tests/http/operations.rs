@@ -1,4 +1,4 @@
-//! Projections, verifying the log, health, the process's own numbers.
+//! Projections, verification of the log, health checks, Prometheus metrics.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::bank::app;
 use crate::served::{Served, after};
 
 annals_test_postgres::both_stores! {
-    a_projection_is_rebuilt_and_its_progress_is_seen,
+    a_projection_is_rebuilt_and_reports_its_progress,
     a_rebuild_can_be_cancelled,
     the_log_is_verified,
-    the_process_tells_its_own_numbers,
-    who_may_not_look_after_things_does_not,
+    the_prometheus_metrics_of_the_process_are_correct,
+    an_actor_without_the_right_to_operate_is_denied,
 }
 
-/// Asks until it is done.
+/// Polls until the job is done.
 async fn done(served: &Served, path: &str, job: impl Fn(&Value) -> Value) -> Value {
     for _ in 0..600 {
         let now = job(&served.get(path).await.json());
@@ -32,7 +32,7 @@ async fn done(served: &Served, path: &str, job: impl Fn(&Value) -> Value) -> Val
 }
 
 /// Mission X3, over HTTP.
-async fn a_projection_is_rebuilt_and_its_progress_is_seen(place: &Place) {
+async fn a_projection_is_rebuilt_and_reports_its_progress(place: &Place) {
     let served = Served::alice(app(), place).await;
     let mut last = Value::Null;
     for n in 0..10 {
@@ -62,7 +62,7 @@ async fn a_projection_is_rebuilt_and_its_progress_is_seen(place: &Place) {
     assert_eq!(served.do_it(Method::POST, "/projections/balance/resume").await.status, 204);
     served.do_it(Method::POST, "/projections/nothing/resume").await.problem(404, "not-found");
     served.do_it(Method::POST, "/projections/balance/skip").await.problem(409, "conflict");
-    assert_eq!(served.get("/projections/balance/letters").await.json(), json!([]));
+    assert_eq!(served.get("/projections/balance/dead-letters").await.json(), json!([]));
     assert_eq!(served.do_it(Method::POST, "/projections/balance/replay").await.json(), json!({ "events": 0 }));
     served.stop().await;
 }
@@ -88,7 +88,7 @@ async fn the_log_is_verified(place: &Place) {
 }
 
 /// Mission P24.
-async fn the_process_tells_its_own_numbers(place: &Place) {
+async fn the_prometheus_metrics_of_the_process_are_correct(place: &Place) {
     let served = Served::alice(app(), place).await;
     for _ in 0..3 {
         served.deposit("a", 1).await;
@@ -131,7 +131,7 @@ async fn the_process_tells_its_own_numbers(place: &Place) {
     served.stop().await;
 }
 
-async fn who_may_not_look_after_things_does_not(place: &Place) {
+async fn an_actor_without_the_right_to_operate_is_denied(place: &Place) {
     let readers_only = |_: &Context, ask: &Ask<'_>| match ask {
         Ask::Operate { operation, .. } => Err(Denial::because(format!("no {operation} for you"))),
         Ask::Audit { targets: [], .. } => Err(Denial::because("of one thing at a time")),
@@ -139,13 +139,13 @@ async fn who_may_not_look_after_things_does_not(place: &Place) {
     };
     let served = Served::alice(app().authorise(readers_only), place).await;
     served.deposit("a", 1).await;
-    for path in ["/projections", "/projections/audit", "/projections/audit/letters", "/check", "/metrics"] {
+    for path in ["/projections", "/projections/audit", "/projections/audit/dead-letters", "/check", "/metrics"] {
         served.get(path).await.problem(403, "denied");
     }
     for path in ["/check", "/projections/audit/rebuild", "/projections/audit/resume", "/projections/audit/skip"] {
         served.do_it(Method::POST, path).await.problem(403, "denied");
     }
-    // The raw log is no way around.
+    // The raw log is denied, too.
     for path in ["/events", "/audit", "/audit/count", "/audit/export?format=csv"] {
         served.get(path).await.problem(403, "denied");
     }

@@ -1,4 +1,4 @@
-//! The schemas of what is written as text.
+//! The schemas of types that are written as text.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use crate::projections::export::Format;
 use crate::projections::metrics::Width;
 use crate::projections::presenter::Naming;
 
-/// What parameters refer to: nothing else puts it into the document.
+/// The types that only parameters refer to.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Action, RangeBound, Cursor, Format, Naming, Ref, Time, Topic, Width)))]
-pub(super) struct OfParameters;
+pub(super) struct ParameterSchemas;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
@@ -51,19 +51,17 @@ macro_rules! schema {
 schema!(
     Ref,
     "Ref",
-    text("A thing's kind and its id.", r"^[a-z][a-z0-9_-]{0,63}:[^\u0000]{1,256}$", "user:alice").build()
+    text("A reference: a kind and an id.", r"^[a-z][a-z0-9_-]{0,63}:[^\u0000]{1,256}$", "user:alice").build()
 );
-schema!(
-    Cursor,
-    "Cursor",
-    text("Where the next page of the same query begins: as an earlier page gave it.", "^[0-9a-f]{72}$", "").build()
-);
-// Any of them, not one: a format says what is meant, and does not tell one text from another.
+schema!(Cursor, "Cursor", text("A cursor of the same query, from an earlier page.", "^[0-9a-f]{72}$", "").build());
+// `anyOf`, not `oneOf`: formats do not exclude each other, so that a text may match several.
 schema!(
     RangeBound,
     "RangeBound",
     AnyOfBuilder::new()
-        .description(Some("A place in the log: a position, an event id, a time with its zone, or a date."))
+        .description(Some(
+            "A place in the log: a position, an event id, a time with a time zone, or a date (midnight UTC)."
+        ))
         .item(text("A position.", "^[0-9]{1,18}$", "120"))
         .item(time(KnownFormat::Uuid))
         .item(time(KnownFormat::DateTime))
@@ -74,7 +72,7 @@ schema!(
     Time,
     "Time",
     AnyOfBuilder::new()
-        .description(Some("A time with its zone, or a date: its midnight in UTC."))
+        .description(Some("A time with a time zone, or a date (midnight UTC)."))
         .item(time(KnownFormat::DateTime))
         .item(time(KnownFormat::Date))
         .build()
@@ -83,17 +81,17 @@ schema!(
     Topic,
     "Topic",
     text(
-        "A path of segments; a slash inside one is written %2F, a percent sign %25.",
+        "A path of segments. In a segment, a slash is written %2F and a percent sign %25.",
         "^([^/\\u0000]+(/[^/\\u0000]+)*)?$",
         "project/member"
     )
     .build()
 );
-schema!(Width, "Width", text("A width of time: 15m, 1h, 1d.", "^[1-9][0-9]{0,3}(m|h|d)$", "1h").build());
+schema!(Width, "Width", text("A duration: 15m, 1h, 1d.", "^[1-9][0-9]{0,3}(m|h|d)$", "1h").build());
 schema!(
     ViewCursor,
     "ViewCursor",
-    text("Where the next page of the same list begins.", "^([0-9a-f]{2})+$", "").build()
+    text("A cursor of the same list, from an earlier page.", "^([0-9a-f]{2})+$", "").build()
 );
 schema!(
     Format,

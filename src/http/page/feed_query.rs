@@ -1,41 +1,41 @@
-//! [`Question`]: what a page of the feed shows: everything, refusals, or what has to do with one thing.
+//! [`FeedQuery`]: the query of a page of the feed: all events, refusals, or the history of one object.
 
 use axum::http::{HeaderMap, header};
 
 use super::address::Address;
-use super::asking::Asking;
+use super::request::PageRequest;
 use super::site::{Section, Site};
 use crate::app::Annals;
 use crate::events::Ref;
-use crate::http::{Asker, Params, Problem};
+use crate::http::{Caller, Problem, QueryParams};
 use crate::projections::audit::{Asked, AuditQuery};
 use crate::projections::presenter::Presenter;
 
-/// What the events of a page have to do with each other.
+/// Which events a page shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum FeedScope {
     Everything,
     Refusals,
-    /// What was done to it, or what it did.
+    /// The events that affected an object, or, with `did`, that it caused as an actor.
     Thing {
         of: Ref,
         did: bool,
     },
 }
 
-/// What a page of the feed is asked.
-pub(super) struct Question {
-    pub about: About,
-    /// The address as it was given.
+/// The query of a page of the feed.
+pub(super) struct FeedQuery {
+    pub scope: FeedScope,
+    /// The requested address.
     pub given: Address,
-    /// All filters: those of the address, and those that the page is about.
+    /// All filters: those of the address and the page's own.
     pub filters: Address,
-    /// Asked of the log as who asks may read it: the newest first.
+    /// The query as this caller, newest first.
     pub query: AuditQuery,
 }
 
-impl About {
-    /// The path of the page.
+impl FeedScope {
+    /// The page's path.
     pub fn path(&self) -> &'static str {
         match self {
             Self::Everything => "",
@@ -52,7 +52,7 @@ impl About {
         }
     }
 
-    /// The parameters that say what the page is about.
+    /// The page's own parameters.
     pub fn own(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Everything | Self::Refusals => Vec::new(),
@@ -60,7 +60,7 @@ impl About {
         }
     }
 
-    /// The filter that it is, and that the form does not offer.
+    /// The filter that the page implies. The form does not offer it.
     pub fn fixed(&self) -> Option<(&'static str, String)> {
         match self {
             Self::Everything => None,
@@ -71,47 +71,47 @@ impl About {
     }
 }
 
-impl Question {
-    /// The question of an address.
+impl FeedQuery {
+    /// Builds the query of an address.
     ///
     /// # Errors
-    /// What is wrong with it, and 401 when it has to be known who asks.
-    fn new(about: About, given: &Address, asker: &Asker) -> Result<Self, Problem> {
+    /// 400 if the address is malformed; 401 if an actor is required.
+    fn new(scope: FeedScope, given: &Address, caller: &Caller) -> Result<Self, Problem> {
         let mut filters = given.filters();
-        if let Some((name, value)) = about.fixed() {
+        if let Some((name, value)) = scope.fixed() {
             filters = filters.with(name, value);
         }
-        let Params(asked, ..) = Params::<Asked>::read(&filters.query())?;
-        let query = asked.of_all(asker.audit()?).newest_first();
-        Ok(Self { about, given: given.clone(), filters, query })
+        let QueryParams(asked, ..) = QueryParams::<Asked>::read(&filters.query())?;
+        let query = asked.of_all(caller.audit()?).newest_first();
+        Ok(Self { scope, given: given.clone(), filters, query })
     }
 
     /// The address of the same page with other filters.
     pub fn link(&self, site: &Site, filters: &Address) -> String {
-        let own = self.about.own();
+        let own = self.scope.own();
         let address = own.iter().fold(filters.filters(), |address, (name, value)| address.with(name, value));
-        site.link(self.about.path(), &address)
+        site.link(self.scope.path(), &address)
     }
 
-    /// Whether what comes belongs to the top of the page.
+    /// Whether new events belong at the top of the page.
     pub fn is_live(&self) -> bool {
         ["cursor", "until", "by_occurrence"].iter().all(|name| self.given.get(name).is_none())
     }
 }
 
-impl Asking {
-    /// What is asked of a page that is about this.
-    pub fn question(&self, about: About) -> Result<Question, Problem> {
-        Question::new(about, &self.address, &self.asker)
+impl PageRequest {
+    /// The query of this page for the events in `scope`.
+    pub fn feed(&self, scope: FeedScope) -> Result<FeedQuery, Problem> {
+        FeedQuery::new(scope, &self.address, &self.caller)
     }
 
-    /// Tells as who asks wants to be told.
+    /// The presenter in the caller's language.
     pub fn presenter(&self) -> Presenter {
-        presenter(self.shared.annals(), &self.headers)
+        presenter(self.state.annals(), &self.headers)
     }
 }
 
-/// Tells in the first of the reader's languages that the application speaks; else as declared.
+/// The presenter in the first accepted language that the application supports; otherwise as declared.
 fn presenter(annals: &Annals, headers: &HeaderMap) -> Presenter {
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut languages: Vec<(&str, f32)> = accepted
@@ -123,6 +123,6 @@ fn presenter(annals: &Annals, headers: &HeaderMap) -> Presenter {
         })
         .collect();
     languages.sort_by(|one, other| other.1.total_cmp(&one.1));
-    let spoken = languages.into_iter().find_map(|(language, _)| annals.presenter().locale(language).ok());
-    spoken.unwrap_or_else(|| annals.presenter())
+    let supported = languages.into_iter().find_map(|(language, _)| annals.presenter().locale(language).ok());
+    supported.unwrap_or_else(|| annals.presenter())
 }

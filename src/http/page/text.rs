@@ -1,4 +1,4 @@
-//! Small things in words: times, numbers, references, topics. Whatever they hold, they do nothing but be read.
+//! Times, numbers, references and topics as HTML. Every text is escaped, and control characters are made visible.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,27 +8,27 @@ use super::site::Site;
 use crate::events::{Ref, Topic};
 use crate::projections::presenter::{Phrase, Piece, Thing, plain};
 
-/// A time in UTC; the script tells it in the reader's zone, and leaves UTC in the title. `manner`: as fine as a
-/// `second`, a `minute`, a `day`.
-pub(super) fn time(time: Timestamp, manner: &str) -> Markup {
-    html! { time datetime=(time) title=(utc(time, "%Y-%m-%d %H:%M:%S%.f UTC")) data-manner=(manner) { (utc(time, match manner {
+/// A time in UTC. The script shows it in the reader's time zone and leaves UTC in the title. `precision`: `second`, `minute` or
+/// `day`.
+pub(super) fn time(time: Timestamp, precision: &str) -> Markup {
+    html! { time datetime=(time) title=(utc(time, "%Y-%m-%d %H:%M:%S%.f UTC")) data-precision=(precision) { (utc(time, match precision {
         "day" => "%Y-%m-%d",
         "minute" => "%Y-%m-%d %H:%M UTC",
         _ => "%Y-%m-%d %H:%M:%S UTC",
     })) } }
 }
 
-/// A range of time in UTC.
+/// A time range in UTC.
 pub(super) fn range(from: Timestamp, until: Timestamp) -> String {
     format!("{} – {}", utc(from, "%Y-%m-%d %H:%M:%S"), utc(until, "%Y-%m-%d %H:%M:%S UTC"))
 }
 
-/// The time in UTC, as this format says.
+/// A time in UTC, in this `strftime` format.
 pub(super) fn utc(time: Timestamp, format: &str) -> String {
     time.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
-/// A number with its thousands apart: `1,234,567`.
+/// A number with thousands separators: `1,234,567`.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut written = String::with_capacity(digits.len() + digits.len() / 3);
@@ -41,7 +41,7 @@ pub(super) fn number(number: u64) -> String {
     written
 }
 
-/// A rate: with as many digits as tell something.
+/// A rate, with two significant decimals.
 pub(super) fn rate(rate: f64) -> String {
     match rate {
         rate if rate >= 10.0 => number(rate.round() as u64),
@@ -52,28 +52,28 @@ pub(super) fn rate(rate: f64) -> String {
     }
 }
 
-/// How many of something: `1 event`, `2 events`.
+/// A count with its noun: `1 event`, `2 events`.
 pub(super) fn many(count: u64, one: &str) -> String {
     format!("{} {one}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// Text that was given: what would act is shown, and its direction does not reach beyond it.
+/// Untrusted text: control characters are shown escaped, and its text direction is isolated.
 pub(super) fn given(text: &str) -> Markup {
     html! { bdi { (plain(text)) } }
 }
 
-/// A thing by its name, which leads to its history.
+/// An object by its display name, with a link to its history.
 pub(super) fn thing(site: &Site, thing: &Thing) -> Markup {
     let reference = thing.reference.as_str();
     html! { a href=(site.history(&thing.reference)) title=(plain(reference)) { bdi { (plain(&thing.label())) } } }
 }
 
-/// A reference, which leads to the thing's history.
+/// A reference, with a link to the object's history.
 pub(super) fn reference(site: &Site, reference: &Ref) -> Markup {
     html! { a.ref href=(site.history(reference)) { bdi { (plain(reference.as_str())) } } }
 }
 
-/// A sentence whose things lead to their histories.
+/// A sentence. Its objects link to their histories.
 pub(super) fn phrase(site: &Site, phrase: &Phrase) -> Markup {
     html! {
         @for piece in &phrase.0 {
@@ -86,7 +86,7 @@ pub(super) fn phrase(site: &Site, phrase: &Phrase) -> Markup {
     }
 }
 
-/// A topic, each step of which leads to where `link` says.
+/// A topic. Each segment links to `link` of its path.
 pub(super) fn crumbs(topic: &Topic, link: impl Fn(&str) -> String) -> Markup {
     let steps: Vec<(&str, &str)> = topic.with_ancestors().skip(1).zip(topic.segments()).collect();
     html! {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_have_separators_and_rates_few_digits() {
         for (given, written) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(given), written);
         }
@@ -116,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn a_time_says_utc_until_a_script_knows_better() {
+    fn a_time_is_rendered_in_utc() {
         let at: Timestamp = "2026-01-31T10:00:00.5Z".parse().unwrap();
         let written = time(at, "second").into_string();
         assert_eq!(
             written,
-            "<time datetime=\"2026-01-31T10:00:00.5Z\" title=\"2026-01-31 10:00:00.5 UTC\" data-manner=\"second\">\
+            "<time datetime=\"2026-01-31T10:00:00.5Z\" title=\"2026-01-31 10:00:00.5 UTC\" data-precision=\"second\">\
              2026-01-31 10:00:00 UTC</time>"
         );
     }
 
     #[test]
-    fn what_is_given_does_nothing() {
+    fn untrusted_text_is_escaped() {
         assert_eq!(given("<b>\u{202e}\u{1b}").into_string(), "<bdi>&lt;b&gt;\\u{202e}\\u{1b}</bdi>");
     }
 }

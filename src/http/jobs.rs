@@ -1,4 +1,4 @@
-//! [`Jobs`]: work that takes longer than a request, begun by one and looked at by others.
+//! [`Jobs`]: background work that one request starts and others observe.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,24 +9,24 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use crate::http::Problem;
+use super::Problem;
 
-/// How long a request waits for work that may be done at once.
-const AT_ONCE: Duration = Duration::from_millis(300);
+/// How long a request waits for a short job.
+const SHORT_JOB: Duration = Duration::from_millis(300);
 
-/// How far a piece of work is, and what came of it.
+/// The progress of a job, and its result.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Job<T> {
-    /// Up to where it has come in the log.
+pub(super) struct Job<T> {
+    /// The log position that it has reached.
     pub position: u64,
-    /// The log's head.
+    /// The head of the log.
     pub head: u64,
-    /// Whether it is done.
+    /// Whether it has ended.
     pub done: bool,
-    /// What came of it, if it is done and went well.
+    /// The result, if it has succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<T>,
-    /// What went wrong, if it is done and did not.
+    /// The problem, if it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub problem: Option<Problem>,
@@ -38,8 +38,8 @@ impl<T> Default for Job<T> {
     }
 }
 
-/// Pieces of work by name, the last of each name.
-pub(in crate::http) struct Jobs<T>(Arc<Mutex<HashMap<String, Running<T>>>>);
+/// Jobs by name: the last of each name.
+pub(super) struct Jobs<T>(Arc<Mutex<HashMap<String, Running<T>>>>);
 
 struct Running<T> {
     state: watch::Receiver<Job<T>>,
@@ -53,19 +53,19 @@ impl<T> Default for Jobs<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Jobs<T> {
-    /// Begins a piece of work, unless one of this name is under way, and waits a moment for its end. `work` is handed
-    /// where to say how far it is, and is dropped when it is stopped.
+    /// Starts a job unless one with this name is running, and waits briefly for its end. `work` gets a progress reporter,
+    /// and is dropped if the job is stopped.
     pub async fn begin<W>(
         &self,
         name: &str,
-        work: impl FnOnce(At<T>) -> Result<W, Problem>,
+        work: impl FnOnce(ProgressReporter<T>) -> Result<W, Problem>,
     ) -> Result<Job<T>, Problem>
     where
         W: Future<Output = Result<T, Problem>> + Send + 'static,
     {
         let mut state = self.start(name, work)?;
         let ended = state.wait_for(|job| job.done);
-        let _ = tokio::time::timeout(AT_ONCE, ended).await;
+        let _ = tokio::time::timeout(SHORT_JOB, ended).await;
         let job = state.borrow().clone();
         match job.problem {
             Some(problem) => Err(problem),
@@ -76,7 +76,7 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
     fn start<W>(
         &self,
         name: &str,
-        work: impl FnOnce(At<T>) -> Result<W, Problem>,
+        work: impl FnOnce(ProgressReporter<T>) -> Result<W, Problem>,
     ) -> Result<watch::Receiver<Job<T>>, Problem>
     where
         W: Future<Output = Result<T, Problem>> + Send + 'static,
@@ -87,15 +87,15 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
         }
         let (sender, state) = watch::channel(Job::default());
         let (stop, mut stopped) = watch::channel(false);
-        let at = At(sender);
-        let work = work(at.clone())?;
+        let reporter = ProgressReporter(sender);
+        let work = work(reporter.clone())?;
         tokio::spawn(async move {
             let result = tokio::select! {
                 result = work => result,
-                // Its sender lies beside it as long as it is not replaced, which it is only when it is done.
-                _ = stopped.wait_for(|stop| *stop) => Err(Problem::unavailable("it was stopped")),
+                // The sender is dropped only when a later job replaces this one, after its end.
+                _ = stopped.wait_for(|stop| *stop) => Err(Problem::unavailable("the job was cancelled")),
             };
-            at.0.send_modify(|job| {
+            reporter.0.send_modify(|job| {
                 job.done = true;
                 match result {
                     Ok(result) => job.result = Some(result),
@@ -107,13 +107,13 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
         Ok(state)
     }
 
-    /// How far the last piece of work of this name is, or what came of it.
+    /// The progress or result of the last job with this name.
     pub fn last(&self, name: &str) -> Option<Job<T>> {
         let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.get(name).map(|running| running.state.borrow().clone())
     }
 
-    /// Stops what is under way, and returns when it has stopped; false if nothing was.
+    /// Stops the running job and waits for its end. Returns false if no job with this name is running.
     pub async fn stop(&self, name: &str) -> bool {
         let mut state = {
             let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,23 +121,23 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
             running.stop.send_replace(true);
             running.state.clone()
         };
-        // Its sender is gone only with its task, which ends with it.
+        // The task drops the sender only after `done`.
         let _ = state.wait_for(|job| job.done).await;
         true
     }
 }
 
-/// Where a piece of work says how far it is.
-pub(in crate::http) struct At<T>(watch::Sender<Job<T>>);
+/// Reports the progress of a job.
+pub(super) struct ProgressReporter<T>(watch::Sender<Job<T>>);
 
-impl<T> Clone for At<T> {
+impl<T> Clone for ProgressReporter<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> At<T> {
-    pub fn is(&self, position: u64, head: u64) {
+impl<T> ProgressReporter<T> {
+    pub fn report(&self, position: u64, head: u64) {
         self.0.send_modify(|job| (job.position, job.head) = (position, head));
     }
 }

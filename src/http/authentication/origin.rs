@@ -1,7 +1,7 @@
-//! Which pages of a browser may ask at all.
+//! Same-origin and loopback checks.
 //!
-//! A browser asks on behalf of any page that is open in it. Another site's page must not write with somebody's cookie,
-//! open a WebSocket, or, where nobody needs a token, reach this machine by a name that was pointed at it.
+//! A browser sends requests for any open page. Another site's page must not write with the user's cookie or open a
+//! WebSocket (CSRF), nor reach a trusting server by a DNS name that points at this machine (DNS rebinding).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,14 +9,14 @@ use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 
 use crate::http::Problem;
 
-/// The host and port that were asked for.
+/// The requested host and port.
 pub(in crate::http) fn host(parts: &Parts) -> Option<&str> {
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     parts.uri.authority().map(axum::http::uri::Authority::as_str).or(named)
 }
 
-/// An error if another site's page asks for what has an effect.
-pub(in crate::http) fn same_site(parts: &Parts) -> Result<(), Problem> {
+/// Refuses a request with an effect that comes from another site's page.
+pub(in crate::http) fn check_same_origin(parts: &Parts) -> Result<(), Problem> {
     let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reads && !parts.headers.contains_key(header::UPGRADE) {
         return Ok(());
@@ -36,26 +36,26 @@ pub(in crate::http) fn same_site(parts: &Parts) -> Result<(), Problem> {
 }
 
 fn foreign() -> Problem {
-    Problem::denied("a page of another site asks: only this one's own may")
+    Problem::denied("cross-origin request: only pages of this server may send it")
 }
 
-/// An error unless this machine was asked by a name of its own.
-pub(super) fn own_name(parts: &Parts) -> Result<(), Problem> {
+/// Refuses a request that is not for a loopback name.
+pub(super) fn check_loopback(parts: &Parts) -> Result<(), Problem> {
     match host(parts).is_some_and(is_loopback) {
         true => Ok(()),
         false => Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "misdirected",
-            "this is another host",
-            "without authentication only this machine itself may ask, as localhost",
+            "misdirected request",
+            "without authentication the server answers only requests to localhost, 127.0.0.1 or [::1]",
         )),
     }
 }
 
-/// Whether a host, with or without a port, is a name of this machine itself: `localhost`, `127.0.0.1:8080`, `[::1]:8080`.
-/// It is so only if all of it is understood.
+/// Whether a host, with or without a port, is a loopback name: `localhost`, `127.0.0.1:8080`, `[::1]:8080`. False if any
+/// part of it is malformed.
 pub(in crate::http) fn is_loopback(host: &str) -> bool {
-    let (own, rest) = match host.strip_prefix('[') {
+    let (loopback, rest) = match host.strip_prefix('[') {
         Some(rest) => {
             let Some((address, rest)) = rest.split_once(']') else { return false };
             (address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()), rest)
@@ -67,7 +67,7 @@ pub(in crate::http) fn is_loopback(host: &str) -> bool {
         }
     };
     let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
-    own && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
+    loopback && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_of_this_machine_only_if_all_of_it_is_understood() {
+    fn only_a_well_formed_loopback_host_is_accepted() {
         for own in
             ["localhost", "LocalHost:80", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:8080", "[::1]:", "localhost:"]
         {

@@ -1,4 +1,4 @@
-//! Who may ask, and what is recorded of it.
+//! Authentication, authorisation, rates, languages and token expiry of streams.
 
 use annals::app::{Ask, Denial};
 use annals::commands::Context;
@@ -13,9 +13,9 @@ use crate::rpc::Rpc;
 use crate::server::Server;
 use crate::sse::Sse;
 
-/// A8: where nobody can be believed, nothing opens.
+/// Mission A8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_who_is_not_known_is_let_in() {
+async fn an_unauthenticated_caller_opens_no_stream() {
     let place = Place::sqlite();
     let annals = app().open(place.url()).await.unwrap();
     let server = Server::serve(annals, "127.0.0.1:0", Authentication::default()).await;
@@ -27,7 +27,7 @@ async fn nobody_who_is_not_known_is_let_in() {
     server.stop().await;
 }
 
-/// A page of another site may not open a WebSocket; one of this site may.
+/// A page of this site may.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_site_opens_no_websocket() {
     let place = Place::sqlite();
@@ -53,14 +53,13 @@ fn not_for_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
         Ask::Audit { .. } | Ask::Metric { .. } if context.actor().id() == "mallory" => {
             Err(Denial::because("not you"))
         }
-        // Who follows bob may not see what he does with money any more, once he does.
         _ => Ok(()),
     }
 }
 
-/// D4, A8: what is denied is denied before anything is read; who reads is recorded once, however long he follows.
+/// Missions D4 and A8: a denied stream reads nothing. A stream is recorded as one read, however long it is open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_follows_is_authorised_and_recorded_like_any_reader() {
+async fn a_stream_is_authorised_and_recorded_like_any_read() {
     let place = Place::sqlite();
     let app = app().authorise(not_for_mallory).record_reads().record_refusals();
     let annals = app.open(place.url()).await.unwrap();
@@ -87,14 +86,14 @@ async fn who_follows_is_authorised_and_recorded_like_any_reader() {
     server.stop().await;
 }
 
-/// Issue 6: each actor has so many calls a second, over however many connections; the others are not slowed down by it.
+/// The rate limit counts all connections of an actor, and no other actor's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_actor_who_calls_too_often_is_turned_away_on_all_connections_and_others_are_not() {
+async fn the_rate_limit_applies_to_all_connections_of_an_actor_and_to_no_other_actor() {
     let place = Place::sqlite();
     let annals = app().open(place.url()).await.unwrap();
     let rate = std::num::NonZeroU32::new(3).unwrap();
     let trusting = Authentication::trusting("user:reader".parse().ok());
-    let server = Server::with(annals, "127.0.0.1:0", |door| door.authentication(trusting).rate(rate)).await;
+    let server = Server::with(annals, "127.0.0.1:0", |builder| builder.authentication(trusting).rate(rate)).await;
     let open = async |who: &'static str| {
         let name = |request: &mut tokio_tungstenite::tungstenite::handshake::client::Request| {
             drop(request.headers_mut().insert("annals-actor", who.parse().unwrap()));
@@ -108,7 +107,7 @@ async fn an_actor_who_calls_too_often_is_turned_away_on_all_connections_and_othe
     for method in ["execute", "audit", "metric", "subscribe_audit", "subscribe_metric"].iter().cycle().take(200) {
         let params = if *method == "execute" { pay.clone() } else { json!({}) };
         let answer = greedy.call(method, params).await;
-        // Its answers come late on a busy machine: it may have another turn meanwhile.
+        // On a busy machine, responses are late, and the rate may not be exceeded yet.
         let Err(error) = answer else {
             done += 1;
             continue;
@@ -121,17 +120,17 @@ async fn an_actor_who_calls_too_often_is_turned_away_on_all_connections_and_othe
         }
         assert!(refused, "another connection of the same actor");
         tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-        assert!(greedy.call("audit", json!({})).await.is_ok(), "he may again");
+        assert!(greedy.call("audit", json!({})).await.is_ok(), "the actor is still limited");
         assert!(done > 0);
         return server.stop().await;
     }
-    panic!("two hundred calls were let through");
+    panic!("two hundred calls were not limited");
 }
 
-/// A7: who follows is told in the language that he asks for, what is stored and what is new; who asks for none is told as
-/// it was declared, though all share the rows.
+/// Mission A7: stored and new rows have the requested language. Without one, sentences are as declared, although all
+/// subscribers share the rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_follows_is_told_in_the_language_that_he_asks_for() {
+async fn a_stream_has_the_requested_language() {
     const FRENCH: &str = "nothing = rien
 account =
     .opened = { $actor } a ouvert { $account }
@@ -160,8 +159,8 @@ account =
             assert_eq!(stream.next().await.unwrap().json()["sentence"], in_french);
         }
         assert_eq!(declared.next().await.unwrap().json()["sentence"], as_declared);
-        let told = rpc.notification().await.unwrap();
-        assert_eq!(told["params"]["result"]["row"]["sentence"], in_french);
+        let row = rpc.notification().await.unwrap();
+        assert_eq!(row["params"]["result"]["row"]["sentence"], in_french);
     }
     assert_eq!(ended.next().await.unwrap().json()["reason"], "done");
     assert_eq!(Sse::ask(&server.url("/live/audit?locale=de"), None).await.status(), 400);
@@ -171,16 +170,16 @@ account =
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
 
-/// A token of user:ann that is taken for so many seconds more: half a minute beyond its expiry.
+/// A token of user:ann that is accepted for this many seconds: the leeway of 30 s is subtracted from its expiry.
 fn token(seconds: i64) -> String {
     let expiry = jiff::Timestamp::now().as_second() - 30 + seconds;
     let claims = json!({ "sub": "ann", "aud": "bank", "exp": expiry });
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
 }
 
-/// A8: a stream is open for no longer than its token is taken. It says so, and where to go on with another.
+/// Mission A8: the end has the reason `expired` and a cursor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_ends_when_its_token_expires_and_goes_on_with_another() {
+async fn a_stream_ends_when_its_token_expires_and_resumes_with_another() {
     let place = Place::sqlite();
     let annals = app().open(place.url()).await.unwrap();
     let keys = Authentication::bearer(Keys::from_secret(SECRET).unwrap(), "bank");
@@ -202,21 +201,21 @@ async fn a_stream_ends_when_its_token_expires_and_goes_on_with_another() {
     let subscription = rpc.call("subscribe_audit", json!({})).await.unwrap();
     let row = rpc.notification().await.unwrap();
     for (path, cursor, stream) in &mut streams {
-        let end = stream.next().await.expect("an end");
+        let end = stream.next().await.expect("the stream has an end");
         assert_eq!((end.name.as_str(), &end.json()["reason"]), ("end", &json!("expired")), "{path}");
         assert_eq!((&end.id, &end.json()["cursor"]), (&*cursor, &json!(cursor)), "{path}");
         assert!(stream.next().await.is_none(), "{path}");
     }
-    let end = rpc.notification().await.expect("an end");
+    let end = rpc.notification().await.expect("the stream has an end");
     assert_eq!(end["params"]["subscription"], subscription);
     let (error, cursor) = (&end["params"]["error"], &row["params"]["result"]["cursor"]);
     assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32001), &json!("expired")));
     assert_eq!(&error["data"]["cursor"], cursor);
     assert_eq!(rpc.receive().await.unwrap_err().map(|frame| u16::from(frame.code)), Some(1008));
     server.pay("bob", "1", 2).await;
-    assert_eq!(stays.next().await.unwrap().json()["position"], 2, "another's token is none of its business");
+    assert_eq!(stays.next().await.unwrap().json()["position"], 2, "a stream with another token ended");
     let (path, cursor, _) = &streams[0];
-    // What was valid for a moment longer when it was looked at is no more.
+    // The token may be valid for up to a second longer.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(Sse::ask_with(&server.url(path), Some(cursor), Some(&short)).await.status(), 401);
     let mut again = Sse::open_with(&server.url(path), Some(cursor), &long).await;

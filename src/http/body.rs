@@ -1,4 +1,4 @@
-//! The body of a request, read with bounds.
+//! Reading a request body, within limits of size and time.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -9,20 +9,20 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 
-use crate::http::Problem;
+use super::Problem;
 
-/// How long a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body of a request, if it says that it is JSON, and not that it is too large.
+/// Returns the body of a request, if its headers announce JSON of at most `largest` bytes.
 pub(super) fn json(request: Request, largest: usize) -> Result<Body, Problem> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "media-type",
-            "the body is of a type that is not taken",
-            "send JSON, and say so: `Content-Type: application/json`",
+            "unsupported media type",
+            "send JSON with the header `Content-Type: application/json`",
         ));
     }
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -32,21 +32,21 @@ pub(super) fn json(request: Request, largest: usize) -> Result<Body, Problem> {
     }
 }
 
-/// All of a body.
-pub(in crate::http) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
+/// Reads a whole body.
+pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
     let mut reading = pin!(to_bytes(body, largest));
     let read = match futures::poll!(&mut reading) {
-        // As a rule it came with the head: no clock is set for it, nor room for one kept.
+        // The usual case: the body came with the head. It needs no timer and no memory for one.
         Poll::Ready(read) => Ok(read),
-        Poll::Pending => Box::pin(tokio::time::timeout(PATIENCE, reading)).await,
+        Poll::Pending => Box::pin(tokio::time::timeout(BODY_TIMEOUT, reading)).await,
     };
     match read {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_long(&error) => Err(too_large(largest)),
-        Ok(Err(_)) => Err(Problem::malformed("the body was cut off")),
+        Ok(Err(_)) => Err(Problem::malformed("the body ended early")),
         Err(_) => {
-            let title = "the body did not come in time";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", title, "send it again"))
+            let detail = format!("the body did not arrive within {} s: send it again", BODY_TIMEOUT.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "request timeout", detail))
         }
     }
 }
@@ -56,14 +56,14 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 fn too_large(largest: usize) -> Problem {
-    let detail = format!("a body has {largest} bytes at most");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
+    let detail = format!("the body exceeds the limit of {largest} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "request body too large", detail)
 }
 
-/// `application/json`, with or without parameters.
+/// Whether there is exactly one `Content-Type`, and it is `application/json`, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
-    let mut given = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(only), None) = (given.next(), given.next()) else { return false };
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (values.next(), values.next()) else { return false };
     let essence = only.to_str().ok().and_then(|text| text.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }

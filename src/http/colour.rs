@@ -1,27 +1,27 @@
-//! [`Colour`]: an application's own, and what becomes of it where it would be hard to read.
+//! [`Colour`]: the application's colour, adjusted to be readable.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::text::{from_hex, hex};
 
-/// A colour, written as on the web: `#2d6a9f`.
+/// A colour in CSS notation: `#2d6a9f`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Colour([u8; 3]);
 
-/// A text that is no colour.
+/// The error for a text that is not a colour.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no colour: write six hexadecimal digits behind a #, like #2d6a9f")]
+#[error("`{0}` is not a colour: write # and six hexadecimal digits, like #2d6a9f")]
 pub(super) struct InvalidColour(String);
 
-/// What text of the colour stands on, at worst: light and dark. The stylesheet's grounds are not darker, or not lighter.
+/// The darkest light background and the lightest dark background of the stylesheet.
 const LIGHT: Colour = Colour([0xef, 0xef, 0xec]);
 const DARK: Colour = Colour([0x26, 0x26, 0x2a]);
 const WHITE: Colour = Colour([0xff; 3]);
 const BLACK: Colour = Colour([0; 3]);
 
-/// What WCAG 2.2 asks of text at level AA.
-const READABLE: f64 = 4.5;
+/// The minimum contrast of text in WCAG 2.2, level AA.
+const MIN_CONTRAST: f64 = 4.5;
 
 impl Default for Colour {
     fn default() -> Self {
@@ -30,19 +30,19 @@ impl Default for Colour {
 }
 
 impl Colour {
-    /// The colour for text on a light ground: itself, or as much darker as it has to be.
+    /// The colour for text on a light background: darkened as far as needed.
     fn on_light(self) -> Self {
         self.towards(BLACK, LIGHT)
     }
 
-    /// The colour for text on a dark ground: itself, or as much lighter as it has to be.
+    /// The colour for text on a dark background: lightened as far as needed.
     fn on_dark(self) -> Self {
         self.towards(WHITE, DARK)
     }
 
-    fn towards(self, end: Self, ground: Self) -> Self {
+    fn towards(self, end: Self, background: Self) -> Self {
         let steps = (0..=50).map(|step| self.mixed(end, f64::from(step) / 50.0));
-        steps.into_iter().find(|colour| colour.contrast(ground) >= READABLE).unwrap_or(end)
+        steps.into_iter().find(|colour| colour.contrast(background) >= MIN_CONTRAST).unwrap_or(end)
     }
 
     fn mixed(self, other: Self, share: f64) -> Self {
@@ -50,7 +50,7 @@ impl Colour {
         Self(std::array::from_fn(|n| mix(self.0[n], other.0[n])))
     }
 
-    /// As WCAG 2.2 defines it.
+    /// The contrast ratio of WCAG 2.2.
     fn contrast(self, other: Self) -> f64 {
         let (one, other) = (self.luminance() + 0.05, other.luminance() + 0.05);
         (one / other).max(other / one)
@@ -64,7 +64,7 @@ impl Colour {
         0.2126 * red + 0.7152 * green + 0.0722 * blue
     }
 
-    /// The properties that the stylesheet takes its colours from.
+    /// The CSS custom properties that the stylesheet uses.
     pub(super) fn properties(self) -> String {
         let (light, dark) = (self.on_light(), self.on_dark());
         format!(
@@ -99,11 +99,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_colour_becomes_one_that_can_be_read_and_a_readable_one_stays() {
+    fn any_colour_becomes_readable_and_a_readable_one_is_unchanged() {
         for colour in ["#000000", "#ffffff", "#ffff00", "#2d5f9a", "#00ff88", "#777777", "#123456"] {
             let colour: Colour = colour.parse().unwrap();
-            assert!(colour.on_light().contrast(LIGHT) >= READABLE && colour.on_light().contrast(WHITE) >= READABLE);
-            assert!(colour.on_dark().contrast(DARK) >= READABLE && colour.on_dark().contrast(BLACK) >= READABLE);
+            assert!(
+                colour.on_light().contrast(LIGHT) >= MIN_CONTRAST
+                    && colour.on_light().contrast(WHITE) >= MIN_CONTRAST
+            );
+            assert!(
+                colour.on_dark().contrast(DARK) >= MIN_CONTRAST && colour.on_dark().contrast(BLACK) >= MIN_CONTRAST
+            );
         }
         let blue: Colour = "#1d4f8a".parse().unwrap();
         assert_eq!(blue.on_light(), blue);
@@ -111,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_colour_is_written_as_it_is_read_and_nothing_else_is_one() {
+    fn a_colour_round_trips_and_other_texts_are_refused() {
         assert_eq!("#2D6a9F".parse::<Colour>().unwrap().to_string(), "#2d6a9f");
         for bad in ["", "2d6a9f", "#2d6a9", "#2d6a9ff", "#+d6a9f", "#é2d6a", "red;}body{display:none"] {
             assert!(bad.parse::<Colour>().is_err(), "{bad}");

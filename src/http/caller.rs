@@ -1,0 +1,236 @@
+//! [`Caller`]: the authenticated caller of a request, through which routes read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Request};
+use axum::http::{Extensions, HeaderMap, Uri, header, request::Parts};
+use tokio::time::Instant;
+
+use super::Problem;
+use super::authentication::Identity;
+use super::state::AppState;
+use crate::app::{Annals, Reader};
+use crate::commands::Context;
+use crate::events::{Origin, Ref};
+use crate::projections::JsonView;
+use crate::projections::audit::AuditQuery;
+use crate::projections::metrics::MetricQuery;
+
+/// The longest recorded path, in characters.
+const MAX_PATH: usize = 500;
+
+/// The longest recorded format, in bytes. A header value has one byte a character.
+const MAX_FORMAT: usize = 40;
+
+/// The caller of a request: who, from where and for what. Every route but the open ones has one.
+///
+/// A read through it is authorised as this actor, and recorded if the application records reads.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    annals: Annals,
+    identity: CallerIdentity,
+    token_expires: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+enum CallerIdentity {
+    /// An actor. The context is made once and shared by all commands and reads of the request.
+    Known(Context),
+    /// A caller on this machine that names no actor.
+    Anonymous { host: Option<String> },
+}
+
+/// Authenticates a request. Returns its caller, and the request with the caller as an extension.
+pub(super) fn authenticate(state: &AppState, request: Request) -> Result<(Caller, Request), Problem> {
+    let (mut parts, body) = request.into_parts();
+    check_path(&parts)?;
+    let Identity { actor, valid_for } = state.settings().authentication.identify(&parts)?;
+    if let Some(actor) = &actor {
+        actor.check_caller().map_err(|error| Problem::malformed(error.to_string()))?;
+        tracing::Span::current().record("actor", actor.as_str());
+    }
+    let token_expires = valid_for.map(|valid_for| Instant::now() + valid_for);
+    let caller = Caller::new(state, &parts, actor, token_expires);
+    parts.extensions.insert(caller.clone());
+    Ok((caller, Request::from_parts(parts, body)))
+}
+
+/// Refuses a path that no store accepts.
+fn check_path(parts: &Parts) -> Result<(), Problem> {
+    let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8();
+    match path {
+        Ok(path) if !path.contains('\0') => Ok(()),
+        Ok(_) => Err(Problem::malformed("the path contains a NUL byte")),
+        Err(_) => Err(Problem::malformed("the path is not UTF-8")),
+    }
+}
+
+impl Caller {
+    fn new(state: &AppState, parts: &Parts, actor: Option<Ref>, token_expires: Option<Instant>) -> Self {
+        let host = client_of(&parts.extensions).map(|client| client.to_string());
+        let identity = match actor {
+            None => CallerIdentity::Anonymous { host },
+            Some(actor) => {
+                let path = path_of(&parts.extensions, &parts.uri);
+                let trace = parts.headers.get("traceparent").and_then(|value| trace_of(value.to_str().ok()?));
+                let context = Context::by(actor).origin(Origin {
+                    host,
+                    method: Some(parts.method.as_str().to_owned()),
+                    path: Some(path.to_owned()),
+                    format: format_of(&parts.headers),
+                });
+                CallerIdentity::Known(match trace {
+                    Some(trace) => context.correlation(trace),
+                    None => context,
+                })
+            }
+        };
+        Self { annals: state.annals().clone(), identity, token_expires }
+    }
+
+    /// The actor; none for an anonymous caller.
+    pub fn actor(&self) -> Option<&Ref> {
+        match &self.identity {
+            CallerIdentity::Known(context) => Some(context.actor()),
+            CallerIdentity::Anonymous { .. } => None,
+        }
+    }
+
+    /// When the token expires. Streams end then.
+    pub fn token_expires(&self) -> Option<Instant> {
+        self.token_expires
+    }
+
+    /// The key that limits count the caller by: its actor, or its address if it is anonymous.
+    pub fn key(&self) -> &str {
+        match &self.identity {
+            CallerIdentity::Known(context) => context.actor().as_str(),
+            CallerIdentity::Anonymous { host } => host.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Sets the recorded format, where the response's differs from the request's: `csv`, `event-stream`.
+    pub fn format(mut self, format: &str) -> Self {
+        if let CallerIdentity::Known(context) = &mut self.identity {
+            let origin = context.metadata().origin.clone().unwrap_or_default();
+            *context = context.clone().origin(Origin { format: Some(format.to_owned()), ..origin });
+        }
+        self
+    }
+
+    /// Returns the context that commands and reads are recorded with.
+    ///
+    /// # Errors
+    /// 401 if the caller is anonymous.
+    pub fn context(&self) -> Result<Context, Problem> {
+        match &self.identity {
+            CallerIdentity::Known(context) => Ok(context.clone()),
+            CallerIdentity::Anonymous { .. } => {
+                Err(Problem::unauthenticated("an actor is required: send the header `Annals-Actor: user:alice`"))
+            }
+        }
+    }
+
+    /// Returns a reader for this actor; none if the caller is anonymous and the application allows that.
+    ///
+    /// # Errors
+    /// 401 if the caller is anonymous, and the application authorises or records reads.
+    pub fn reader(&self) -> Result<Option<Reader>, Problem> {
+        match self.actor() {
+            None if !self.annals.reads_need_actor() => Ok(None),
+            _ => Ok(Some(self.annals.read_as(&self.context()?))),
+        }
+    }
+
+    /// Returns a query of the audit log. The query itself returns the error if the read is denied.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader).
+    pub fn audit(&self) -> Result<AuditQuery, Problem> {
+        Ok(match self.reader()? {
+            Some(reader) => reader.audit(),
+            None => self.annals.audit(),
+        })
+    }
+
+    /// Returns a query of a topic's metric.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader); 403 if the read is denied.
+    pub async fn metric(&self, topic: &str) -> Result<MetricQuery, Problem> {
+        Ok(match self.reader()? {
+            Some(reader) => reader.metric(topic).await?,
+            None => self.annals.metric(topic),
+        })
+    }
+
+    /// Authorises an operation: on one projection, on all of them, or on the log.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader); 403 if the operation is denied.
+    pub async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), Problem> {
+        match self.reader()? {
+            Some(reader) => Ok(reader.operate(operation, projection).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a view, to read the document under `key`, or all documents without a key.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader); 403 if the read is denied; 404 if the view does not exist.
+    pub async fn view(&self, name: &str, key: Option<&str>) -> Result<JsonView, Problem> {
+        Ok(match self.reader()? {
+            Some(reader) => reader.json_view(name, key).await?,
+            None => self.annals.json_view(name)?,
+        })
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        let missing = || Problem::internal(&std::io::Error::other("an open route extracts a caller"));
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+/// The address that a request came from.
+pub(super) fn client_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
+}
+
+/// The requested path, with the part that the router is mounted at. A long path is cut.
+pub(super) fn path_of<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a str {
+    cut(extensions.get::<OriginalUri>().map_or(uri.path(), |uri| uri.0.path()))
+}
+
+/// The first [`MAX_PATH`] characters of a path.
+fn cut(path: &str) -> &str {
+    match path.len() > MAX_PATH {
+        true => path.char_indices().nth(MAX_PATH).map_or(path, |(end, _)| &path[..end]),
+        false => path,
+    }
+}
+
+/// The subtype of `Content-Type`: `json` for `application/json; charset=utf-8`.
+fn format_of(headers: &HeaderMap) -> Option<String> {
+    let content = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let subtype = content.split(';').next()?.trim().rsplit_once('/')?.1;
+    Some(subtype.get(..MAX_FORMAT).unwrap_or(subtype).to_owned())
+}
+
+/// The trace id of a W3C `traceparent`; none if the header is invalid.
+pub(super) fn trace_of(traceparent: &str) -> Option<String> {
+    let parts: Vec<&str> = traceparent.trim().split('-').collect();
+    let [version, trace, parent, flags, ..] = parts[..] else { return None };
+    let hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let well_formed = hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    // Version `00` has exactly four parts; `ff` is invalid.
+    let known_version = version != "ff" && (version != "00" || parts.len() == 4);
+    let nonzero = trace.bytes().any(|b| b != b'0') && parent.bytes().any(|b| b != b'0');
+    (well_formed && known_version && nonzero).then(|| trace.to_owned())
+}

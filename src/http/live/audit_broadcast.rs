@@ -1,0 +1,153 @@
+//! [`AuditBroadcast`]: one reader task of the log for all subscribers of the audit log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::row_batch::{RowBatch, position_of};
+use crate::BoxError;
+use crate::app::Annals;
+use crate::events::LogPosition;
+use crate::projections::audit::{AuditError, AuditLog, AuditRow};
+use crate::store::{Interest, StoreError};
+
+/// The most rows of a batch, and its approximate size as JSON.
+const MAX_ROWS: usize = 256;
+const MAX_BYTES: usize = 512 * 1024;
+
+/// How many batches are kept for slow subscribers. A subscriber that lags further reads from the store.
+const CAPACITY: usize = 32;
+
+/// The delay before the log is read again after an error.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Reads new events once for all subscribers, while there are any.
+pub(super) struct AuditBroadcast {
+    annals: Annals,
+    /// None without subscribers.
+    channel: Mutex<Option<Channel>>,
+}
+
+struct Channel {
+    batches: broadcast::Sender<Arc<RowBatch>>,
+    /// The end of the last batch.
+    sent: LogPosition,
+}
+
+/// The receiving end of the broadcast.
+pub(super) struct BatchReceiver {
+    pub batches: broadcast::Receiver<Arc<RowBatch>>,
+    /// Batches come for the events after this position.
+    pub start: LogPosition,
+}
+
+impl AuditBroadcast {
+    pub(super) fn new(annals: Annals) -> Arc<Self> {
+        Arc::new(Self { annals, channel: Mutex::new(None) })
+    }
+
+    pub(super) fn annals(&self) -> &Annals {
+        &self.annals
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Channel>> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Subscribes to the events from now on. The first subscriber starts the reader task.
+    pub(super) fn subscribe(self: &Arc<Self>) -> BatchReceiver {
+        let mut channel = self.lock();
+        let Channel { batches, sent } = channel.get_or_insert_with(|| {
+            let (batches, _) = broadcast::channel(CAPACITY);
+            let sent = *self.annals.store().watch().borrow();
+            tokio::spawn(self.clone().run(batches.clone(), sent));
+            Channel { batches, sent }
+        });
+        BatchReceiver { batches: batches.subscribe(), start: *sent }
+    }
+
+    /// The reader task. It ends without subscribers, when the application is closed, or when rows cannot be made. In the
+    /// last case each subscriber reads from the store and meets the error itself.
+    async fn run(self: Arc<Self>, batches: broadcast::Sender<Arc<RowBatch>>, mut sent: LogPosition) {
+        let mut head = self.annals.store().watch();
+        let mut max_rows = MAX_ROWS / 16;
+        let Ok(reading) = self.annals.reading(AuditLog::NAME) else { return self.end() };
+        loop {
+            head.borrow_and_update();
+            let delay = match self.send_new(&mut sent, &mut max_rows).await {
+                Ok(()) => None,
+                Err(error) if is_temporary(&error) => {
+                    tracing::warn!(%error, "cannot read the log for live streams; trying again");
+                    Some(RETRY_DELAY)
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the shared reader of live streams ends");
+                    return self.end();
+                }
+            };
+            tokio::select! {
+                () = reading.closed() => return self.end(),
+                () = batches.closed() => if self.end_if_unused() { return },
+                changed = head.changed(), if delay.is_none() => if changed.is_err() { return self.end() },
+                () = tokio::time::sleep(delay.unwrap_or(Duration::MAX)), if delay.is_some() => {}
+            }
+        }
+    }
+
+    /// Sends all new events in batches, and adapts the number of rows of a batch to their size.
+    async fn send_new(&self, sent: &mut LogPosition, max_rows: &mut usize) -> Result<(), BoxError> {
+        let store = self.annals.store();
+        loop {
+            // The last known event is read again, to detect that the log was restored to an older state.
+            let overlap = usize::from(sent.position > 0);
+            let page = store.read(sent.position - overlap as u64, *max_rows + overlap, &Interest::All).await?;
+            let mut events = page.events.into_iter();
+            if overlap > 0 && events.next().is_none_or(|known| known.head() != *sent) {
+                return Err(StoreError::Diverged(*sent).into());
+            }
+            let types = self.annals.types();
+            let rows: Vec<AuditRow> =
+                events.map(|stored| AuditRow::new(types, stored)).collect::<Result<_, _>>()?;
+            let full = rows.len() == *max_rows;
+            let Some(to) = rows.last().map(position_of) else { return Ok(()) };
+            let batch = Arc::new(RowBatch::new(std::mem::replace(sent, to), to, rows)?);
+            *max_rows = batch.rows_in(MAX_BYTES).min(MAX_ROWS);
+            if let Some(channel) = &mut *self.lock() {
+                channel.sent = to;
+                // An error means that there is no subscriber.
+                let _ = channel.batches.send(batch);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn end(&self) {
+        *self.lock() = None;
+    }
+
+    fn end_if_unused(&self) -> bool {
+        let mut channel = self.lock();
+        let unused = channel.as_ref().is_none_or(|channel| channel.batches.receiver_count() == 0);
+        if unused {
+            *channel = None;
+        }
+        unused
+    }
+}
+
+/// Whether the next attempt may succeed.
+fn is_temporary(error: &BoxError) -> bool {
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Closed | StoreError::Diverged(_)) => false,
+        Some(_) => true,
+        None => error.downcast_ref::<AuditError>().is_none() && error.downcast_ref::<serde_json::Error>().is_none(),
+    }
+}

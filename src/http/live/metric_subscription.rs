@@ -1,0 +1,127 @@
+//! [`MetricSubscription`]: sends a metric's current value, then its changes. A slow client skips to the latest value.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::metric_watchers::{LatestMetric, MetricWatchers};
+use super::{Caller, EndReason, LiveItem, LiveStream, Problem, StreamEnd, StreamLifetime};
+use crate::events::LogPosition;
+use crate::projections::RangeBound;
+use crate::projections::audit::{AuditQuery, Cursor, Sieve};
+use crate::projections::metrics::{Metric, MetricQuery};
+
+/// Which metric.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct MetricParams {
+    /// The topic; empty for all events.
+    pub topic: String,
+    pub from: Option<RangeBound>,
+    pub until: Option<RangeBound>,
+}
+
+impl MetricParams {
+    /// Applies the range to a query.
+    pub(super) fn apply_to(&self, query: MetricQuery) -> MetricQuery {
+        let query = self.from.into_iter().fold(query, MetricQuery::from);
+        self.until.into_iter().fold(query, MetricQuery::until)
+    }
+
+    /// The query for the counted rows. A metric's cursors are cursors of this query.
+    fn counted_rows(&self, query: AuditQuery) -> AuditQuery {
+        let query = self.from.into_iter().fold(query.topic(&self.topic), AuditQuery::from);
+        self.until.into_iter().fold(query, AuditQuery::until)
+    }
+}
+
+pub(super) struct MetricSubscription {
+    latest: watch::Receiver<LatestMetric>,
+    rows: Sieve,
+    lifetime: StreamLifetime,
+    /// The value that is sent first.
+    first: Option<Arc<Metric>>,
+    /// The value that was sent last.
+    last: Arc<Metric>,
+}
+
+impl MetricSubscription {
+    /// Reads the metric, so that an error is returned before the stream begins. A cursor must be of this log.
+    pub(super) async fn open(
+        watchers: Arc<MetricWatchers>,
+        caller: &Caller,
+        params: MetricParams,
+        cursor: Option<Cursor>,
+        lifetime: StreamLifetime,
+    ) -> Result<Self, Problem> {
+        let query = params.apply_to(caller.metric(&params.topic).await?);
+        let rows = params.counted_rows(watchers.annals().audit());
+        let rows = cursor.into_iter().fold(rows, AuditQuery::cursor).sieve()?;
+        rows.check().await?;
+        // Subscribed before the read: no change is lost between the two.
+        let latest = watchers.subscribe(&params);
+        let first = Arc::new(query.await?);
+        Ok(Self { latest, rows, lifetime, first: Some(first.clone()), last: first })
+    }
+
+    /// The items, up to the end.
+    pub(super) fn items(self) -> LiveStream {
+        stream::unfold(Some(self), async |subscription| {
+            let mut subscription = subscription?;
+            match subscription.next().await {
+                item @ LiveItem::End(_) => Some((item, None)),
+                item => Some((item, Some(subscription))),
+            }
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> LiveItem {
+        if let Some(metric) = self.first.take() {
+            return self.item(metric);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                reason = self.lifetime.ended() => return self.end(reason),
+                changed = self.latest.changed() => if changed.is_err() {
+                    let latest = self.latest.borrow().clone();
+                    return match latest {
+                        Some(Err(problem)) => LiveItem::End(StreamEnd::failed(problem, self.cursor())),
+                        _ => self.end(EndReason::Shutdown),
+                    };
+                }
+            }
+            let latest = self.latest.borrow_and_update().clone();
+            if let Some(Ok(metric)) = latest
+                && self.is_change(&metric)
+            {
+                return self.item(metric);
+            }
+        }
+    }
+
+    /// Whether a metric is later than the last sent value, and differs from it.
+    fn is_change(&self, metric: &Metric) -> bool {
+        let last = &self.last;
+        let later = metric.head.position >= last.head.position && metric.until >= last.until;
+        let same = metric.total == last.total && metric.by_event == last.by_event && metric.rates == last.rates;
+        later && !same
+    }
+
+    fn item(&mut self, metric: Arc<Metric>) -> LiveItem {
+        self.last = metric.clone();
+        LiveItem::Metric(metric, self.cursor())
+    }
+
+    fn end(&self, reason: EndReason) -> LiveItem {
+        LiveItem::End(StreamEnd::new(reason, self.cursor()))
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor(head))
+    }
+}

@@ -1,0 +1,87 @@
+//! [`LiveStream`]: the items of a stream, and why it ends.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use serde::Serialize;
+
+use super::row_batch::RowBatch;
+use crate::http::Problem;
+use crate::projections::audit::Cursor;
+use crate::projections::metrics::Metric;
+
+/// A stream of items. The last one is [`LiveItem::End`].
+pub(super) type LiveStream = BoxStream<'static, LiveItem>;
+
+/// An item of a stream.
+pub(super) enum LiveItem {
+    /// Rows of the audit log.
+    Rows(Rows),
+    /// The current value of a metric.
+    Metric(Arc<Metric>, Option<Cursor>),
+    /// The end.
+    End(StreamEnd),
+}
+
+/// Selected rows of a batch, each by its index, with the cursor after it.
+pub(super) struct Rows {
+    pub batch: Arc<RowBatch>,
+    pub selected: Vec<(usize, Cursor)>,
+}
+
+impl Rows {
+    /// Each row as JSON, with the cursor after it.
+    pub(super) fn json(&self) -> impl Iterator<Item = (Cursor, &str)> {
+        self.selected.iter().map(|(index, cursor)| (*cursor, self.batch.json(*index)))
+    }
+}
+
+/// Why a stream ends, and the cursor to resume from.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StreamEnd {
+    pub reason: EndReason,
+    /// Resumes after everything that was sent. None: resume without a cursor.
+    pub cursor: Option<Cursor>,
+    /// The problem, if the reason is `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// Why a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EndReason {
+    /// Everything that was asked for has been sent.
+    Done,
+    /// The server stops.
+    Shutdown,
+    /// The token has expired.
+    Expired,
+    /// The client reads too slowly.
+    Slow,
+    /// An error.
+    Failed,
+}
+
+impl EndReason {
+    /// The reason for people.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::Done => "complete: everything that was asked for has been sent",
+            Self::Shutdown => "the server stops: reconnect and resume from the cursor",
+            Self::Expired => "the token has expired: resume from the cursor with a new one",
+            Self::Slow => "the client reads too slowly: resume from the cursor",
+            Self::Failed => "the stream failed: see `problem`",
+        }
+    }
+}
+
+impl StreamEnd {
+    pub(super) fn new(reason: EndReason, cursor: Option<Cursor>) -> Self {
+        Self { reason, cursor, problem: None }
+    }
+
+    pub(super) fn failed(problem: Problem, cursor: Option<Cursor>) -> Self {
+        Self { reason: EndReason::Failed, cursor, problem: Some(problem) }
+    }
+}
