@@ -68,7 +68,7 @@ impl After {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct ReceiptHead(Head);
+struct ReceiptHead(LogPosition);
 
 impl TryFrom<String> for ReceiptHead {
     type Error = String;

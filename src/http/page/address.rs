@@ -3,7 +3,7 @@
 use form_urlencoded::{Serializer, parse};
 
 /// The filters of the feed: the parameter, and its label.
-pub(super) const FILTERS: [(&str, &str); 13] = [
+const FILTERS: [(&str, &str); 13] = [
     ("text", "text"),
     ("actor", "actor"),
     ("target", "target"),
@@ -18,6 +18,11 @@ pub(super) const FILTERS: [(&str, &str); 13] = [
     ("until", "recorded until"),
     ("by_occurrence", "by time of occurrence"),
 ];
+
+/// The label of a filter.
+pub(super) fn label_of(filter: &str) -> &str {
+    FILTERS.iter().find(|(name, _)| *name == filter).map_or(filter, |(_, label)| *label)
+}
 
 /// The filters that are times.
 const TIMES: [&str; 4] = ["occurred_from", "occurred_until", "from", "until"];

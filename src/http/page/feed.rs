@@ -17,7 +17,6 @@ use crate::events::{LogPosition, Ref, Topic};
 use crate::http::{AppState, Problem};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
 use crate::projections::export::Format;
-use crate::projections::presenter::plain;
 use crate::store::StoreError;
 
 /// The rows of a page.
@@ -288,11 +287,4 @@ fn pages(site: &Site, feed: &FeedQuery, next: Option<Cursor>, any: bool) -> Mark
             }
         }
     }
-}
-
-/// A filter as text.
-pub(super) fn filter_words(name: &str, value: &str) -> String {
-    let label =
-        super::address::FILTERS.iter().find(|(filter, _)| *filter == name).map_or(name, |(_, label)| *label);
-    format!("{label} {}", plain(value))
 }

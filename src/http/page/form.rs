@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::feed::filter_words;
+use super::address::label_of;
 use super::feed_query::FeedQuery;
 use super::site::Site;
 use super::text::{given, utc};
@@ -123,8 +123,8 @@ pub(super) fn chips(site: &Site, feed: &FeedQuery) -> Markup {
             @for (name, value) in &asked {
                 li.chip {
                     @let without = feed.link(site, &filters.without_one(name, value));
-                    span { (label(name, value)) }
-                    a.off href=(without) aria-label={ "Remove filter: " (filter_words(name, value)) } { "✕" }
+                    span { (chip(name, value)) }
+                    a.off href=(without) aria-label={ "Remove filter: " (label_of(name)) " " (plain(value)) } { "✕" }
                 }
             }
             @if asked.len() > 1 {
@@ -134,15 +134,14 @@ pub(super) fn chips(site: &Site, feed: &FeedQuery) -> Markup {
     }
 }
 
-fn label(name: &str, value: &str) -> Markup {
-    let label =
-        super::address::FILTERS.iter().find(|(filter, _)| *filter == name).map_or(name, |(_, label)| *label);
+/// A filter with its value.
+fn chip(name: &str, value: &str) -> Markup {
     let time = match value.parse::<RangeBound>() {
         Ok(RangeBound::Time(time)) if name.ends_with("from") || name.ends_with("until") => Some(time),
         _ => None,
     };
     html! {
-        (plain(label))
+        (label_of(name))
         @if let Some(time) = time { " " b { (super::text::time(time, "second")) } }
         @else if name != "by_occurrence" { " " b { (given(value)) } }
     }
