@@ -15,7 +15,7 @@ use crate::store::CheckReport;
 /// The most exports in progress at a time.
 const MAX_EXPORTS: usize = 16;
 
-/// What [`RouterBuilder`](super::RouterBuilder) configures.
+/// What the router's builder configures.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// The application's name on the page.
@@ -55,7 +55,7 @@ impl AppState {
     }
 
     /// The application. Reads through it are neither authorised nor recorded: a route reads through its
-    /// [`Caller`](super::caller::Caller).
+    /// `Caller`.
     pub fn annals(&self) -> &Annals {
         &self.0.annals
     }

@@ -318,10 +318,7 @@ fn try_each(place: &Place) {
         let known = tried.entry(subcommand.clone()).or_default();
         known.extend(["help", "store", "as"].map(str::to_owned));
         for flag in all(&help, FLAGS) {
-            assert!(
-                known.contains(&flag),
-                "`{subcommand} --{flag}` is not tested: add a run of it to this file"
-            );
+            assert!(known.contains(&flag), "`{subcommand} --{flag}` is not tested: add a run of it to this file");
         }
     }
 }

@@ -8,7 +8,6 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::address::Address;
 use super::assets;
-use super::text::given;
 use crate::events::Ref;
 use crate::http::colour::Colour;
 use crate::http::{AppState, Caller};
@@ -116,7 +115,7 @@ impl Site {
                     footer.foot {
                         p { "Times are in " span data-zone { "UTC" } ". Hover over a time for UTC." }
                         @if let Some(actor) = &self.actor {
-                            p { "You are " a href=(self.history(actor)) { (given(actor.as_str())) } "." }
+                            p { "You are " a href=(self.history(actor)) { bdi { (plain(actor.as_str())) } } "." }
                             @if self.signs_in {
                                 form method="post" action=(self.link("sign-out", &Address::default())) { button type="submit" { "Sign out" } }
                             }
