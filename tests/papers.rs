@@ -1,10 +1,12 @@
 //! Checks the text of the project: wording, module lists, cited ids and links.
 //!
-//! `PAPERS_IN=src/http cargo test --test papers` reports only files whose path begins with `src/http`.
+//! `PAPERS_IN=src/http cargo test --test papers` reports only files whose path begins with `src/http`, also pending ones.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -38,6 +40,9 @@ const REFUSED: &[(&str, &str)] = &[
     (r"there and then|of then", "at that time"),
 ];
 
+/// Where the text is not yet rewritten: findings in these files are not reported. Remove a line when its files are done.
+const PENDING: &[&str] = &[];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -70,36 +75,43 @@ fn relative(path: &Path) -> String {
 
 /// Fails with the findings, one a line: `PATH:LINE: what is wrong`.
 fn assert_none(mut findings: Vec<String>, advice: &str) {
-    if let Ok(prefix) = std::env::var("PAPERS_IN") {
-        findings.retain(|finding| finding.starts_with(&prefix));
+    match std::env::var("PAPERS_IN") {
+        Ok(prefix) => findings.retain(|finding| finding.starts_with(&prefix)),
+        Err(_) => findings.retain(|finding| !PENDING.iter().any(|prefix| finding.starts_with(prefix))),
     }
     assert!(findings.is_empty(), "{}\n{} findings. {advice}", findings.join("\n"), findings.len());
 }
 
+/// A line in which the name of a function reads as words: names of tests are sentences.
+fn with_words(line: &str) -> Cow<'_, str> {
+    let Some((before, name)) = line.split_once("fn ") else { return line.into() };
+    let (name, after) = name.split_at(name.find('(').unwrap_or(name.len()));
+    match name.matches('_').count() {
+        0 | 1 => line.into(),
+        _ => format!("{before}fn {}{after}", name.replace('_', " ")).into(),
+    }
+}
+
 #[test]
-#[ignore = "the text is being rewritten"]
 fn comments_strings_names_of_tests_and_papers_use_terms_that_a_reader_can_look_up() {
-    let refused: Vec<_> = REFUSED
-        .iter()
-        .map(|(phrase, better)| (Regex::new(&format!(r"(?i)\b(?:{phrase})\b")).unwrap(), *better))
-        .collect();
-    let test_name = Regex::new(r"\bfn [a-z0-9]+(_[a-z0-9]+){2,}").unwrap();
+    // One search over each file: many searches a line would take minutes in a debug build.
+    let whole_words = |phrases: &str| Regex::new(&format!(r"(?i)(?-u:\b)(?:{phrases})(?-u:\b)")).unwrap();
+    let any = whole_words(&REFUSED.iter().map(|(phrase, _)| *phrase).collect::<Vec<_>>().join("|"));
+    let refused: Vec<_> = REFUSED.iter().map(|(phrase, better)| (whole_words(phrase), *better)).collect();
     let mut findings = Vec::new();
     for (path, text) in files("rs").into_iter().chain(files("md")) {
-        for (number, line) in text.lines().enumerate() {
-            let line = test_name.replace(line, |name: &regex::Captures<'_>| name[0].replace('_', " "));
-            for (phrase, better) in &refused {
-                if let Some(found) = phrase.find(&line) {
-                    findings.push(format!("{path}:{}: `{}`: {better}", number + 1, found.as_str()));
-                }
-            }
+        let text = text.lines().map(with_words).collect::<Vec<_>>().join("\n");
+        for found in any.find_iter(&text) {
+            let line = text[..found.start()].matches('\n').count() + 1;
+            let better =
+                refused.iter().find(|(phrase, _)| phrase.is_match(found.as_str())).map_or("", |(_, better)| better);
+            findings.push(format!("{path}:{line}: `{}`: {better}", found.as_str()));
         }
     }
     assert_none(findings, "Write the plain word.");
 }
 
 #[test]
-#[ignore = "the text is being rewritten"]
 fn each_layout_names_exactly_the_modules_of_its_file() {
     let declared = Regex::new(r"^(?:pub(?:\([a-z]+\))? )?mod ([a-z0-9_]+)(?:;| \{)").unwrap();
     let names = Regex::new(r"^- ((?:\[?`[a-z0-9_]+`\]?(?:, )?)+):").unwrap();
@@ -134,19 +146,20 @@ fn each_layout_names_exactly_the_modules_of_its_file() {
     assert_none(findings, "One line for each module: - `module`: what it is.");
 }
 
-/// The ids that a text cites, as `X13` for a capability and `14` for a guarantee, with their line.
+/// The ids that a text cites, as `X13` for a capability and `14` for a guarantee, with their line. The id `design` is a
+/// citation of a design document, which is not in the repository.
 fn cited(text: &str) -> Vec<(usize, String)> {
-    let citation = Regex::new(
-        r"(?i)\b(?:missions? ((?:[A-Z][0-9]+)(?:(?:, and |, | and )[A-Z][0-9]+\b)*)|guarantees? ([0-9]+(?:(?:, and |, | and )[0-9]+\b)*))",
-    );
-    let id = Regex::new(r"[A-Z]?[0-9]+").unwrap();
-    let citation = citation.unwrap();
+    static CITATION: LazyLock<Regex> = LazyLock::new(|| {
+        let ids = |id: &str| format!("({id}(?:(?:, and |, | and ){id})*)");
+        let (missions, guarantees) = (ids("[A-Z][0-9]+"), ids("[0-9]+"));
+        Regex::new(&format!(r"(?i-u)(?:missions? {missions}|guarantees? {guarantees}|(design) [0-9])")).unwrap()
+    });
+    static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"design|[A-Za-z]?[0-9]+").unwrap());
     let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        for ids in citation.captures_iter(line) {
-            let ids = ids.get(1).or(ids.get(2)).unwrap().as_str();
-            found.extend(id.find_iter(ids).map(|id| (number + 1, id.as_str().to_owned())));
-        }
+    for citation in CITATION.captures_iter(text) {
+        let ids = citation.get(1).or(citation.get(2)).or(citation.get(3)).unwrap();
+        let line = text[..ids.start()].matches('\n').count() + 1;
+        found.extend(ID.find_iter(ids.as_str()).map(|id| (line, id.as_str().to_owned())));
     }
     found
 }
@@ -169,7 +182,6 @@ fn rows(paper: &str) -> Vec<(String, Vec<(String, String)>)> {
 }
 
 #[test]
-#[ignore = "the text is being rewritten"]
 fn each_cited_capability_and_guarantee_is_listed_and_each_listed_one_has_a_test_that_cites_it() {
     let papers = ["docs/capabilities.md", "docs/guarantees.md"];
     let listed: BTreeSet<_> = papers.iter().flat_map(|paper| rows(paper)).map(|(id, _)| id).collect();
@@ -177,8 +189,6 @@ fn each_cited_capability_and_guarantee_is_listed_and_each_listed_one_has_a_test_
     for (path, text) in files("rs").into_iter().chain(files("md")) {
         let unknown = cited(&text).into_iter().filter(|(_, id)| !listed.contains(id));
         findings.extend(unknown.map(|(line, id)| format!("{path}:{line}: {id} is in neither list")));
-        let design = text.lines().position(|line| Regex::new(r"(?i)\bdesign [0-9]").unwrap().is_match(line));
-        findings.extend(design.map(|line| format!("{path}:{}: cites a design that is not here", line + 1)));
     }
     for paper in papers {
         for (id, proofs) in rows(paper) {
