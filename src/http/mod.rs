@@ -32,11 +32,11 @@
 //!
 //! ## Layout
 //! - `router`: [`RouterBuilder`], configures and builds the router
-//! - `state`: [`AppState`], the state that all routes share
+//! - `state`: the state that all routes share
 //! - `middleware`: the middleware of all routes
-//! - `observation`: [`RequestObservation`](observation::RequestObservation), the span and the metrics of a request
+//! - `observation`: the span and the metrics of a request
 //! - `authentication`: [`Authentication`], how the actor of a request is established
-//! - `caller`: [`Caller`], the authenticated caller of a request
+//! - `caller`: the authenticated caller of a request
 //! - `limits`: limits of body size, concurrency and rate, and time-outs
 //! - `params`: extractors for query strings and paths
 //! - `body`: reading a request body
