@@ -1,21 +1,19 @@
-//! Where states come from: the cache, else a snapshot and the events after it, else all events.
+//! [`Repository`]: loads states from the store: a snapshot and the events after it, or all events.
 
 use std::sync::Arc;
 
 use super::folding::Folding;
-use super::keeper::Keeper;
-use super::{AnyAggregate, Cache, Entry, Kind, State};
+use super::snapshot_writer::SnapshotWriter;
+use super::{AnyAggregate, Kind, State};
 use crate::events::{DecodeError, InvalidRef, Ref};
-use crate::store::{Store, StoreError, WriteMetrics, increment};
+use crate::store::{Store, StoreError};
 
-/// How many states are kept in memory.
-const CACHED: u64 = 100_000;
-/// Events are read in pages of this size; an aggregate with fewer needs no snapshot.
+/// The number of events in a page. An aggregate with fewer events needs no snapshot.
 pub(super) const PAGE: usize = 256;
-/// A snapshot is kept whenever an aggregate has passed a multiple of so many events.
+/// A snapshot is written whenever an aggregate passes a multiple of this number of events.
 const SNAPSHOT_EVERY: u64 = 256;
 
-/// Why an aggregate could not be loaded.
+/// An error when an aggregate is loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error(transparent)]
@@ -28,32 +26,20 @@ pub(crate) enum LoadError {
     Panicked(Ref),
 }
 
+/// Loads aggregates, and has snapshots written.
 pub(crate) struct Repository {
     store: Arc<dyn Store>,
-    write_metrics: Arc<WriteMetrics>,
-    pub(crate) cache: Arc<Cache>,
-    keeper: Keeper,
+    snapshots: SnapshotWriter,
 }
 
 impl Repository {
-    pub(crate) fn new(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>) -> Self {
-        let keeper = Keeper::new(store.clone());
-        Self { store, write_metrics, cache: Arc::new(Cache::new(CACHED)), keeper }
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let snapshots = SnapshotWriter::new(store.clone());
+        Self { store, snapshots }
     }
 
-    /// The state to decide on: a cached one may still be on its way to the log.
-    pub(crate) async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<Entry, LoadError> {
-        if let Some(entry) = self.cache.get(aggregate) {
-            increment(&self.write_metrics.hits);
-            return Ok(entry);
-        }
-        increment(&self.write_metrics.misses);
-        let state = self.stored(kind, aggregate).await?;
-        Ok(self.cache.put_read(aggregate, state))
-    }
-
-    /// The state as the log has it.
-    pub(crate) async fn stored(&self, kind: Kind, aggregate: &Ref) -> Result<State, LoadError> {
+    /// Loads the state after the last committed event.
+    pub(crate) async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<State, LoadError> {
         let events = self.store.load(aggregate, 0, PAGE).await?;
         let mut full = events.len() == PAGE;
         let on_snapshot = if full { Folding::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
@@ -74,25 +60,25 @@ impl Repository {
             full = events.len() == PAGE;
         }
         if folding.folded > SNAPSHOT_EVERY {
-            self.keeper.ask(kind, aggregate, folding.sequence());
+            self.snapshots.request(kind, aggregate, folding.sequence());
         }
         Ok(folding.into_state())
     }
 
-    /// Asks for a snapshot of an aggregate that went from one sequence to another, if it is time for one.
-    pub(crate) fn keep(&self, kind: Kind, aggregate: &Ref, before: u64, after: u64) {
+    /// Requests a snapshot of an aggregate that went from one sequence to another, if one is due.
+    pub(crate) fn request_snapshot(&self, kind: Kind, aggregate: &Ref, before: u64, after: u64) {
         if before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY {
-            self.keeper.ask(kind, aggregate, after);
+            self.snapshots.request(kind, aggregate, after);
         }
     }
 
-    /// Ends what runs in the background.
+    /// Ends the background task.
     pub(crate) async fn close(&self) {
-        self.keeper.close().await;
+        self.snapshots.close().await;
     }
 }
 
-/// Folds stored events; a panic in `apply` is an error, and the state stays as it was.
+/// Folds stored events into a state. A panic in `apply` is an error, and the state stays as it was.
 pub(crate) fn fold(
     kind: &dyn AnyAggregate,
     aggregate: &Ref,

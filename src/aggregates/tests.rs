@@ -10,7 +10,7 @@ use super::{Aggregate, Kind, Loaded, Repository, State, verify_snapshots};
 use crate::events::Ref;
 use crate::projections::tests::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
-use crate::store::{FindingKind, HashChain, OpenOptions, Snapshot, Store, WriteMetrics, open};
+use crate::store::{FindingKind, HashChain, OpenOptions, Snapshot, Store, open};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TallyId(String);
@@ -68,7 +68,7 @@ async fn store() -> Arc<dyn Store> {
 }
 
 fn repository(store: &Arc<dyn Store>) -> Repository {
-    Repository::new(store.clone(), Arc::new(WriteMetrics::default()))
+    Repository::new(store.clone())
 }
 
 fn total(state: &State) -> u64 {
@@ -104,23 +104,23 @@ fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
         let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
         committed(&*store, commit(1).on("tally:a", 0, 255)).await;
         let repository = repository(&store);
-        let before = repository.load(kind, &key).await.unwrap().state;
-        let mut never = before.downcast_ref::<Loaded<Tally>>().unwrap().clone();
-        never.take_in(&TallyEvent::Counted { by: 1_000_000 });
-        repository.cache.put(&key, Arc::new(never));
-        assert_eq!(total(&repository.load(kind, &key).await.unwrap().state), 255 * 127 + 1_000_000);
+        // What a writer decides before its commit fails: the repository never sees it.
+        let before = repository.load(kind, &key).await.unwrap();
+        let mut never_committed = before.downcast_ref::<Loaded<Tally>>().unwrap().clone();
+        never_committed.take_in(&TallyEvent::Counted { by: 1_000_000 });
+        assert_eq!(never_committed.total, 255 * 127 + 1_000_000);
 
-        repository.keep(kind, &key, 255, 256);
+        repository.request_snapshot(kind, &key, 255, 256);
         repository.close().await;
         assert_eq!(store.load_snapshot(&key).await.unwrap(), None, "the log has 255 events");
 
         committed(&*store, commit(2).payload("tally:a", 255, "1.0", r#"{"by":1}"#)).await;
-        repository.keep(kind, &key, 255, 256);
+        repository.request_snapshot(kind, &key, 255, 256);
         repository.close().await;
         let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
         assert_eq!(snapshot.sequence, 256);
         is_of_the_log(&*store, &key, &snapshot).await;
-        let fresh = self::repository(&store).load(kind, &key).await.unwrap().state;
+        let fresh = self::repository(&store).load(kind, &key).await.unwrap();
         assert_eq!(total(&fresh), 255 * 127 + 1);
         store.close().await;
     });
@@ -133,7 +133,7 @@ fn a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile() {
         let repository = repository(&store);
         for number in 0..40 {
             committed(&*store, commit(number).on("tally:a", number as u64 * 40, 40)).await;
-            repository.keep(kind, &key, number as u64 * 40, number as u64 * 40 + 40);
+            repository.request_snapshot(kind, &key, number as u64 * 40, number as u64 * 40 + 40);
             if let Some(snapshot) = store.load_snapshot(&key).await.unwrap() {
                 is_of_the_log(&*store, &key, &snapshot).await;
             }
@@ -155,7 +155,7 @@ fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_lo
         let right = of_the_log(&*store, &key, 600).await.0;
         let load = async || {
             let repository = repository(&store);
-            let state = repository.load(kind, &key).await.unwrap().state;
+            let state = repository.load(kind, &key).await.unwrap();
             repository.close().await;
             total(&state)
         };
@@ -186,7 +186,7 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
         let right = of_the_log(&*store, &key, 600).await.0;
         let load = async || {
             let repository = repository(&store);
-            let state = repository.load(kind, &key).await.unwrap().state;
+            let state = repository.load(kind, &key).await.unwrap();
             repository.close().await;
             total(&state)
         };
@@ -240,10 +240,10 @@ fn a_state_that_does_not_restore_is_never_kept() {
         committed(&*store, commit(1).on("tally:a", 0, 600)).await;
         for _ in 0..2 {
             let repository = repository(&store);
-            let state = repository.load(kind, &key).await.unwrap().state;
+            let state = repository.load(kind, &key).await.unwrap();
             let sum: u64 = (0..600).sum();
             assert_eq!(state.downcast_ref::<Loaded<Forgetful>>().unwrap().total, sum);
-            repository.keep(kind, &key, 255, 256);
+            repository.request_snapshot(kind, &key, 255, 256);
             repository.close().await;
             assert_eq!(store.load_snapshot(&key).await.unwrap(), None);
         }

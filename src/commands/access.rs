@@ -1,21 +1,21 @@
-//! [`CommandAccess`]: who stands at the door that commands come through.
+//! [`CommandAccess`]: access control for commands.
 
 use futures::future::BoxFuture;
 
 use super::Context;
 use crate::events::Ref;
 
-/// Decides whether a command may come in, and hears of those that were refused.
+/// Decides whether a command may be executed, and records refusals.
 pub(crate) trait CommandAccess: Send + Sync {
-    /// Whether the command may be executed, before anything is loaded; else why not. It records nothing: a denial counts
-    /// only when the log does not know the command's id.
-    fn admit<'a>(
+    /// Returns the reason if the command must not be executed. Called before anything is loaded. It records nothing: a
+    /// denial counts only if the log does not have the command's id.
+    fn check<'a>(
         &'a self,
         context: &'a Context,
         command: &'static str,
         on: &'a [Ref],
     ) -> BoxFuture<'a, Result<(), String>>;
 
-    /// Records that the command was refused, or denied by [`admit`](Self::admit). It waits for nothing.
-    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool);
+    /// Records that the handler refused the command, or that [`check`](Self::check) denied it. Never blocks.
+    fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool);
 }

@@ -1,9 +1,9 @@
-//! The canonical form of a command's body, which its digest is made of: the same content gives the same text.
+//! The canonical form of a command's body, the input of its digest: equal content gives equal text.
 //!
-//! A map or a set writes its items in an order of its own, which differs from one instance to the next. Here keys of maps
-//! and items of sets are sorted; fields of structs and items of lists keep their order, so a command without maps and
-//! sets, or with ordered ones, has the digest that it had before there was a canonical form. The command's JSON schema
-//! tells a map from a struct, and a set (`uniqueItems`) from a list.
+//! A `HashMap` or `HashSet` writes its items in an order that differs from one instance to the next. The canonical form
+//! sorts the keys of maps and the items of sets. Fields of structs and items of lists keep their order, so a command
+//! without maps and sets, or with ordered ones, has the digest that it had before the canonical form existed. The command's
+//! JSON schema distinguishes a map from a struct, and a set (`uniqueItems`) from a list.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::Command;
 use crate::events::json::{Content, Node, unquoted};
 
-/// The canonical form of a `C` as serde wrote it.
-pub(super) fn of<C: Command>(body: String) -> String {
+/// The canonical form of a `C` that serde wrote as `body`.
+pub(super) fn canonical_body<C: Command>(body: String) -> String {
     match schema::<C>() {
         None => body,
         Some(schema) => {
@@ -26,7 +26,7 @@ pub(super) fn of<C: Command>(body: String) -> String {
     }
 }
 
-/// The schema of `C`, made once; `None` if all its bodies have one order anyway.
+/// The schema of `C`, generated once; `None` if no part of its body is a map or a set.
 fn schema<C: Command>() -> Option<Arc<Value>> {
     static SCHEMAS: RwLock<BTreeMap<TypeId, Option<Arc<Value>>>> = RwLock::new(BTreeMap::new());
     let id = TypeId::of::<C>();
@@ -39,7 +39,7 @@ fn schema<C: Command>() -> Option<Arc<Value>> {
     schema
 }
 
-/// Whether something in the schema is a map or a set.
+/// Whether a part of the schema is a map or a set.
 fn has_no_order(schema: &Value) -> bool {
     let inside = |name: &str| match (name, &schema[name]) {
         ("additionalProperties" | "items", value) => value.is_object() && has_no_order(value),
@@ -58,21 +58,21 @@ fn is_set(schema: &Value) -> bool {
     schema["uniqueItems"] == true
 }
 
-/// What the keys of an object are, from the most certain order to none.
+/// The keys of an object, from a fixed order to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Keys {
     /// The fields of a struct.
     Fields,
-    /// Those of a struct, and of a map that is flattened into it.
+    /// The fields of a struct and the keys of a map that is flattened into it.
     FieldsAndMore,
-    /// Those of a map.
+    /// The keys of a map.
     Map,
 }
 
 fn keys(schema: &Value) -> Keys {
     let says = |name: &str| schema.get(name).is_some();
     if !["type", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"].into_iter().any(says) {
-        // It may be anything.
+        // Any value is valid.
         return if *schema == false { Keys::Fields } else { Keys::Map };
     }
     let is_object = schema["type"] == "object"
@@ -88,15 +88,15 @@ fn keys(schema: &Value) -> Keys {
     }
 }
 
-/// How a value is placed among its siblings: like the `Ord` of integers and strings.
+/// The position of a value among its siblings, in the order of integers and then strings.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum SortKey {
     Integer(i128),
     Text(String),
 }
 
-impl Place {
-    fn of_item(text: &str) -> Self {
+impl SortKey {
+    fn from_item(text: &str) -> Self {
         match text.parse() {
             Ok(integer) => Self::Integer(integer),
             Err(_) if text.starts_with('"') => Self::Text(unquoted(text)),
@@ -104,7 +104,7 @@ impl Place {
         }
     }
 
-    fn of_key(key: &str, integers: bool) -> Self {
+    fn from_key(key: &str, integers: bool) -> Self {
         let key = unquoted(key);
         match key.parse() {
             Ok(integer) if integers => Self::Integer(integer),
@@ -113,7 +113,7 @@ impl Place {
     }
 }
 
-/// Writes values by the schemas below this root.
+/// Writes values according to the schemas below a root schema.
 struct Form<'s>(&'s Value);
 
 impl<'s> Form<'s> {
@@ -130,7 +130,7 @@ impl<'s> Form<'s> {
                 };
                 let mut items: Vec<String> = items.iter().enumerate().map(item).collect();
                 if schemas.iter().any(|schema| is_set(schema)) {
-                    items.sort_by_cached_key(|item| Place::of_item(item));
+                    items.sort_by_cached_key(|item| SortKey::from_item(item));
                 }
                 *text += "[";
                 *text += &items.join(",");
@@ -154,7 +154,7 @@ impl<'s> Form<'s> {
                 let more = !schemas.iter().any(|schema| schema["properties"].get(&name).is_some());
                 (more, more.then_some(name))
             }),
-            Keys::Map => fields.sort_by_cached_key(|(key, _)| Place::of_key(key, integers)),
+            Keys::Map => fields.sort_by_cached_key(|(key, _)| SortKey::from_key(key, integers)),
         }
         *text += "{";
         for (index, (key, value)) in fields.into_iter().enumerate() {
@@ -168,7 +168,7 @@ impl<'s> Form<'s> {
         *text += "}";
     }
 
-    /// The schemas themselves and all that they refer to or choose from.
+    /// The schemas and all schemas that they refer to or choose from.
     fn alternatives(&self, schemas: &[&'s Value]) -> Vec<&'s Value> {
         let mut found: Vec<&Value> = Vec::new();
         let mut open = schemas.to_vec();
@@ -241,7 +241,7 @@ mod tests {
         rest: HashMap<String, u8>,
     }
 
-    /// A command with all that has no order
+    /// A command with maps and sets
     #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
     struct Canonical {
         #[on(AccessLog)]
@@ -292,7 +292,7 @@ mod tests {
             steps,
             anything: serde_json::json!({ "b": [2, 1], "a": null }),
         };
-        of::<Canonical>(serde_json::to_string(&command).unwrap())
+        canonical_body::<Canonical>(serde_json::to_string(&command).unwrap())
     }
 
     #[test]
@@ -314,9 +314,9 @@ mod tests {
         assert_ne!(canonical(vec![step("a"), step("b")]), canonical(vec![step("b"), step("a")]));
     }
 
-    /// So that a command that was executed by an older program is recognised when it is retried.
+    /// A retry of a command that an older program executed must have the same digest.
     #[test]
-    fn what_has_an_order_keeps_it() {
+    fn a_body_with_ordered_collections_is_canonical_as_it_is() {
         let command = Ordered {
             zebra: AccessLogId::new("1"),
             set: ["a", "a!", "a\"", "a\\", "b", "é", "\u{1}"].map(str::to_owned).into(),
@@ -328,6 +328,6 @@ mod tests {
         };
         let body = serde_json::to_string(&command).unwrap();
         assert!(schema::<Ordered>().is_some());
-        assert_eq!(of::<Ordered>(body.clone()), body);
+        assert_eq!(canonical_body::<Ordered>(body.clone()), body);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{ExecuteError, own};
+use super::{ExecuteError, internal_id};
 use crate::events::{Metadata, Origin, Ref};
 
 /// Everything about a command that is not the command: above all, who gives it. There is none without an actor.
@@ -26,7 +26,7 @@ pub struct Context {
     occurred_at: Option<Timestamp>,
     now: Timestamp,
     /// Whether the crate itself gives the command, for the actor: nobody else can say so.
-    own: bool,
+    internal: bool,
 }
 
 impl Context {
@@ -43,7 +43,7 @@ impl Context {
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
-            own: false,
+            internal: false,
         }
     }
 
@@ -132,8 +132,8 @@ impl Context {
     }
 
     /// A command of the crate's own about what this actor did, in the same circumstances.
-    pub(crate) fn own(&self, id: Uuid) -> Self {
-        Self { command_id: Some(id), occurred_at: None, own: true, ..self.clone() }
+    pub(crate) fn internal(&self, id: Uuid) -> Self {
+        Self { command_id: Some(id), occurred_at: None, internal: true, ..self.clone() }
     }
 
     /// An error if no command can be executed in this context: an actor or principal that cannot be stored or is the
@@ -141,19 +141,19 @@ impl Context {
     pub(crate) fn check<E>(&self) -> Result<(), ExecuteError<E>> {
         let Metadata { actor, on_behalf_of, .. } = self.metadata();
         for party in std::iter::once(actor).chain(on_behalf_of) {
-            match self.own {
+            match self.internal {
                 true => party.check()?,
                 false => party.check_caller()?,
             }
         }
         match self.command_id {
-            Some(id) if !self.own && own::is_reserved(id) => Err(ExecuteError::CommandIdReserved(id)),
+            Some(id) if !self.internal && internal_id::is_reserved(id) => Err(ExecuteError::CommandIdReserved(id)),
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn is_own(&self) -> bool {
-        self.own
+    pub(crate) fn is_internal(&self) -> bool {
+        self.internal
     }
 
     /// The context as a handler sees it: with an id and with the time of its execution.

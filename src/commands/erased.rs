@@ -1,34 +1,37 @@
-//! Commands behind a pointer: the engine is compiled once, whatever commands an application has.
+//! Commands with their type erased: the engine is compiled once, not once for each command of an application.
 
 use std::any::TypeId;
 
 use futures::future::{BoxFuture, FutureExt};
 use sha2::{Digest, Sha256};
 
-use super::scope::{Change, Members, OutcomeError};
+use super::member::Member;
+use super::scope::OutcomeError;
 use super::{Command, Context, Handle, Scope, canonical};
 use crate::BoxError;
 use crate::aggregates::Kind;
 use crate::events::{Metadata, Ref};
 
-/// Why a command was not decided.
+/// Why a command has no decision.
 pub(crate) enum Undecided {
-    /// Its handler refused it: a `Command::Error` in a box.
+    /// The handler refused the command: a boxed `Command::Error`.
     Refused(BoxError),
-    /// Its handler answered with something that cannot be stored.
-    Broken(OutcomeError),
+    /// The handler returned something that cannot be stored.
+    Invalid(OutcomeError),
 }
 
-/// A command whose type the engine cannot name.
+/// A command of any type.
 pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
-    /// Its type in Rust, and what that is called.
+    /// The command's Rust type and its name.
     fn rust_type(&self) -> (TypeId, &'static str);
-    /// SHA-256 of name and body in its canonical form, and of who gives it for whom: what its id stands for.
+    /// SHA-256 of the command's name, actor, principal and canonical body: what its command id stands for.
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
-    fn members(&self) -> Vec<(Kind, Ref)>;
+    /// The aggregates in the command's scope.
+    fn aggregates(&self) -> Vec<(Kind, Ref)>;
     fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>>;
-    fn decide(&self, states: &Members, context: &Context) -> Result<Vec<Change>, Undecided>;
+    /// Runs the handler, and stores the events that it returns in the members.
+    fn decide(&self, members: &mut [Member], context: &Context) -> Result<(), Undecided>;
 }
 
 impl<C: Handle> AnyCommand for C {
@@ -43,32 +46,32 @@ impl<C: Handle> AnyCommand for C {
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error> {
         let Metadata { actor, on_behalf_of, .. } = context.metadata();
         let mut hash = Sha256::new();
-        // None of them holds a NUL.
+        // None of the parts contains a NUL.
         for part in [C::NAME, actor.as_str(), on_behalf_of.as_ref().map_or("", Ref::as_str)] {
             hash.update(part);
             hash.update([0]);
         }
-        hash.update(canonical::of::<C>(serde_json::to_string(self)?));
+        hash.update(canonical::canonical_body::<C>(serde_json::to_string(self)?));
         Ok(hash.finalize().into())
     }
 
-    fn members(&self) -> Vec<(Kind, Ref)> {
-        C::Scope::members(self.ids())
+    fn aggregates(&self) -> Vec<(Kind, Ref)> {
+        C::Scope::aggregates(self.ids())
     }
 
     fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>> {
         async move { Handle::prepare(self, context).await.map_err(|error| Box::new(error) as BoxError) }.boxed()
     }
 
-    fn decide(&self, states: &Members, context: &Context) -> Result<Vec<Change>, Undecided> {
-        let shape = OutcomeError::Shape { given: 0, wanted: states.0.len() };
-        let view = <C::Scope as Scope>::view(states).ok_or(Undecided::Broken(shape))?;
+    fn decide(&self, members: &mut [Member], context: &Context) -> Result<(), Undecided> {
+        let shape = OutcomeError::Shape { given: 0, wanted: members.len() };
+        let view = <C::Scope as Scope>::view(members).ok_or(Undecided::Invalid(shape))?;
         let events = self.handle(view, context).map_err(|error| Undecided::Refused(Box::new(error)))?;
-        <C::Scope as Scope>::outcome(states, events).map_err(Undecided::Broken)
+        <C::Scope as Scope>::decide(members, events).map_err(Undecided::Invalid)
     }
 }
 
-/// A command with its context, whatever its type: what [`Annals::execute_all`](crate::app::Annals::execute_all) takes.
+/// A command of any type with its context, for [`Annals::execute_all`](crate::app::Annals::execute_all).
 pub struct Envelope {
     pub(crate) command: Box<dyn AnyCommand>,
     pub(crate) context: Context,

@@ -1,48 +1,59 @@
-//! Commands: the only door through which anything changes.
+//! Commands: the only way to change anything.
+//!
+//! A command is received (id and digest), looked up by its id, admitted by access control, prepared, and then decided on
+//! the states of its aggregates. The commit goes to the `CommitQueue`, whose writer task appends it with others.
 //!
 //! ## Layout
 //! - `command`: the [`Command`] and [`Handle`] traits
-//! - `scope`: [`Scope`], which aggregates a command is decided on
-//! - `context`: [`Context`], who asks, for whom, why, when
-//! - `canonical`: the form of a command's body that its digest is made of
-//! - `erased`: commands behind a pointer, and [`Envelope`], a command with its context
+//! - `scope`: [`Scope`], the aggregates that a command is decided on; `member`: one of them during a decision
+//! - `context`: [`Context`], a command's actor, principal, command id, correlation, time
+//! - `canonical`: the canonical form of a command's body, the input of its digest
+//! - `erased`: commands with their type erased, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
-//! - `access`: who decides, before anything is loaded, whether a command may come in
-//! - `received`: a command with its id, before anything is asked or loaded
-//! - `known`: whether a command id that a caller gave was used before
-//! - `own`: ids of the crate's own commands, which callers' ids are refused from
-//! - `engine`: load, decide, append, retry
-//! - `pipeline`: many commands in order, without waiting for each
+//! - `access`: `CommandAccess`, access control for commands
+//! - `received`: a command with its id, before access control and loading
+//! - `command_id_lookup`: finds out whether a command id was used before
+//! - `internal_id`: command ids of the crate's internal commands
+//! - `engine`: `Engine`, which loads, decides, appends and retries
+//! - `commit_queue`: `CommitQueue`, group commit; `state_cache`: the states that it keeps in memory; `writer`: appends
+//!   its batches
+//! - `pipeline`: many commands in order, without waiting for each commit
 //! - `cqrs`: commands for cqrs-es's test framework
 //! - `registry`: commands by name, for callers that have only JSON
 
 mod access;
 mod canonical;
 mod command;
+mod command_id_lookup;
+mod commit_queue;
 mod context;
 mod cqrs;
 mod engine;
 mod erased;
 mod error;
-mod known;
-pub(crate) mod own;
+pub(crate) mod internal_id;
+mod member;
 mod pipeline;
 mod received;
 mod registry;
 mod scope;
+mod state_cache;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub(crate) use access::CommandAccess;
 pub use command::{Command, EventsOf, Handle, ViewOf};
+pub(crate) use commit_queue::{CommitAnswer, CommitQueue};
 pub use context::Context;
 pub(crate) use engine::Engine;
 pub(crate) use erased::AnyCommand;
 pub use erased::Envelope;
 pub(crate) use erased::Undecided;
 pub use error::{ExecuteError, ParseError, Refusal};
+pub(crate) use member::Member;
 pub(crate) use pipeline::execute_all;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
 pub use scope::Scope;
-pub(crate) use scope::{Members, encode};
+pub(crate) use scope::encode;

@@ -1,8 +1,8 @@
-//! Many commands in order, without waiting for each: decided one after the other on the states that follow from the
-//! ones before, appended in batches.
+//! Pipelined execution of many commands in order: each is decided on the states after the ones before it, without waiting
+//! for their commits, and the commits are appended in batches.
 //!
-//! All commands in flight form a chain: if one of them meets a conflict, everything decided after it fails with it
-//! and is decided again behind it, so that the log's order is the order in which the commands came.
+//! All commands in flight form an order group: when one conflicts, everything decided after it conflicts too and is decided
+//! again behind it. So the log has the commands in the order in which they came.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -17,13 +17,13 @@ use super::{Engine, Envelope, ExecuteError};
 
 static ORDER_GROUPS: AtomicU64 = AtomicU64::new(1);
 
-/// A command that was taken from the input.
+/// A command that was read from the input.
 enum Slot {
     /// Answered.
     Done(Executed),
-    /// To be decided.
+    /// Prepared, to be decided.
     Waiting(Box<Prepared>),
-    /// Decided, on its way to the log.
+    /// Decided; its commit is queued.
     InFlight(Box<Prepared>, InFlight),
 }
 
@@ -33,11 +33,11 @@ struct Pipeline<S> {
     ended: bool,
     window: usize,
     order_group: u64,
-    /// Commands in order: flying ones first, then waiting ones; answered ones anywhere.
+    /// Commands in order: those in flight first, then those that wait; answered ones anywhere.
     slots: VecDeque<Slot>,
 }
 
-/// Executes commands in the order in which they come, at most `window` at a time; answers in the same order.
+/// Executes commands in input order, at most `window` at a time, and yields their answers in the same order.
 pub(crate) fn execute_all<S>(engine: Arc<Engine>, input: S, window: usize) -> impl Stream<Item = Executed>
 where
     S: Stream<Item = Envelope> + Unpin,
@@ -76,7 +76,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
                     tokio::select! {
                         biased;
                         chunk = self.input.next() => {
-                            self.take(chunk).await;
+                            self.receive(chunk).await;
                             continue;
                         }
                         () = in_flight.ready() => {}
@@ -91,18 +91,18 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
 
     async fn read_input(&mut self) {
         let chunk = self.input.next().await;
-        self.take(chunk).await;
+        self.receive(chunk).await;
     }
 
-    /// Prepares a chunk of the input. What the log knows already is answered here, without a decision.
-    async fn take(&mut self, chunk: Option<Vec<Envelope>>) {
+    /// Prepares a chunk of the input. A command whose id the log already has is answered without a decision.
+    async fn receive(&mut self, chunk: Option<Vec<Envelope>>) {
         let Some(chunk) = chunk else {
             self.ended = true;
             return;
         };
         let receive = |Envelope { command, context }| self.engine.receive(command, &context);
         let received: Vec<_> = chunk.into_iter().map(receive).collect();
-        let given: Vec<_> = received.iter().flatten().filter_map(Received::callers_id).collect();
+        let given: Vec<_> = received.iter().flatten().filter_map(Received::caller_id).collect();
         let known = match given.is_empty() {
             true => Ok(Vec::new()),
             false => self.engine.store.find_commands(&given).await.map_err(Arc::new),
@@ -111,10 +111,10 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
         for received in received {
             let slot = match received {
                 Err(error) => Slot::Done(Err(error)),
-                Ok(received) => match (received.callers_id(), &mut known) {
+                Ok(received) => match (received.caller_id(), &mut known) {
                     (Some(id), Err(error)) => Slot::Done(Err(ExecuteError::store(id, error.clone()))),
                     (Some(_), Ok(known)) => match known.next().flatten() {
-                        Some(known) => Slot::Done(received.recall(known)),
+                        Some(known) => Slot::Done(received.answer_known(known)),
                         None => self.prepare(received).await,
                     },
                     (None, _) => self.prepare(received).await,
@@ -131,7 +131,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
         }
     }
 
-    /// Decides and sends what waits, in order.
+    /// Decides the waiting commands in order, and queues their commits.
     async fn submit_waiting(&mut self) {
         for index in 0..self.slots.len() {
             let Slot::Waiting(_) = &self.slots[index] else { continue };
@@ -147,7 +147,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
         }
     }
 
-    /// The first command's answer; `None` when it has to be asked for again.
+    /// Returns the first command's answer, or `None` if the command still waits.
     async fn complete_front(&mut self) -> Option<Executed> {
         match self.slots.pop_front()? {
             Slot::Done(executed) => Some(executed),
@@ -165,7 +165,8 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
         }
     }
 
-    /// After a conflict: everything behind it has failed too, or was answered; a new chain begins.
+    /// After a conflict: collects the answers of all commands in flight, which conflicted too or completed, and starts a new
+    /// order group.
     async fn drain(&mut self) {
         for slot in &mut self.slots {
             *slot = match std::mem::replace(slot, Slot::Done(Err(ExecuteError::NotExecuted))) {

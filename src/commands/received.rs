@@ -1,4 +1,4 @@
-//! [`Received`]: a command with its id, before anything is asked or loaded.
+//! [`Received`]: a command with its id, before access control and loading.
 
 use std::sync::Arc;
 
@@ -10,61 +10,61 @@ use crate::aggregates::Kind;
 use crate::events::Ref;
 use crate::store::{Commit, KnownCommand, StreamAppend};
 
-/// A command as it came, with its id: nothing has been asked or loaded yet.
+/// A command with its id, before access control is asked and anything is loaded.
 pub(super) struct Received {
     pub(super) command: Box<dyn AnyCommand>,
     pub(super) context: Context,
     pub(super) id: Uuid,
     pub(super) digest: [u8; 32],
-    /// Whether the caller gave the id: then it is kept even if nothing happens.
+    /// Whether the context had the id: then the log keeps it even if the command decides no events.
     pub(super) given_id: bool,
 }
 
 impl Received {
-    /// Whether somebody outside of this crate gave the id: it may have been used before.
-    pub(super) fn is_callers(&self) -> bool {
-        self.given_id && !self.context.is_own()
+    /// Whether the caller gave the id, which may have been used before.
+    pub(super) fn has_caller_id(&self) -> bool {
+        self.given_id && !self.context.is_internal()
     }
 
-    /// The id, if it may have been used before.
-    pub(super) fn callers_id(&self) -> Option<Uuid> {
-        self.is_callers().then_some(self.id)
+    /// The id, if the caller gave it.
+    pub(super) fn caller_id(&self) -> Option<Uuid> {
+        self.has_caller_id().then_some(self.id)
     }
 
-    /// The answer to a command whose id is in the log.
-    pub(super) fn recall(&self, known: KnownCommand) -> Executed {
+    /// Answers the command from the log, which already has its id.
+    pub(super) fn answer_known(&self, known: KnownCommand) -> Executed {
         match known.body_digest == self.digest {
             true => Ok(known.receipt),
             false => Err(ExecuteError::CommandIdReused(self.id)),
         }
     }
 
-    /// Its aggregates: each of them named once, in a way that can be stored.
-    pub(super) fn members(&self) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
-        let members = self.command.members();
-        for (index, (_, aggregate)) in members.iter().enumerate() {
+    /// The command's aggregates. Each must be a valid reference, and named once.
+    pub(super) fn checked_aggregates(&self) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
+        let aggregates = self.command.aggregates();
+        for (index, (_, aggregate)) in aggregates.iter().enumerate() {
             aggregate.check()?;
-            if members[..index].iter().any(|(_, earlier)| earlier == aggregate) {
+            if aggregates[..index].iter().any(|(_, earlier)| earlier == aggregate) {
                 return Err(ExecuteError::SameAggregateTwice(aggregate.clone()));
             }
         }
-        Ok(members)
+        Ok(aggregates)
     }
 
-    /// The aggregates that it names.
+    /// The references of the command's aggregates.
     pub(super) fn references(&self) -> Vec<Ref> {
-        self.command.members().into_iter().map(|(_, aggregate)| aggregate).collect()
+        self.command.aggregates().into_iter().map(|(_, aggregate)| aggregate).collect()
     }
 
-    /// A commit that writes nothing: the store answers whether it knows the id.
-    pub(super) fn question(&self) -> Commit {
+    /// A commit without events: its outcome says whether the log has the id.
+    pub(super) fn id_probe(&self) -> Commit {
         self.commit("".into(), Vec::new(), false, None)
     }
 
     pub(super) fn commit(
         &self,
         metadata: Arc<str>,
-        streams: Vec<StreamAppend>,
+        appends: Vec<StreamAppend>,
         keep: bool,
         order_group: Option<u64>,
     ) -> Commit {
@@ -74,7 +74,7 @@ impl Received {
             self.digest,
             metadata,
             self.context.happened_at(),
-            streams,
+            appends,
             keep,
             order_group,
         );

@@ -43,7 +43,7 @@ impl Registry {
     }
 
     /// Refuses a command that was not added: what it writes, no projection knows.
-    pub(crate) fn admit(&self, command: &dyn AnyCommand) -> Result<(), ExecuteError<Refusal>> {
+    pub(crate) fn check_registered(&self, command: &dyn AnyCommand) -> Result<(), ExecuteError<Refusal>> {
         let (id, rust_type) = command.rust_type();
         match self.0.get(command.name()) {
             Some(info) if info.rust_type.0 == id => Ok(()),

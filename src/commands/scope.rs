@@ -1,97 +1,88 @@
-//! [`Scope`]: which aggregates a command is decided on, all of them loaded, decided and appended together.
+//! [`Scope`]: the aggregates that a command is decided on. They are loaded, decided and appended together.
 
-use crate::aggregates::{Aggregate, Kind, Loaded, State};
+use std::sync::Arc;
+
+use super::member::Member;
+use crate::aggregates::{Aggregate, Kind, Loaded};
 use crate::events::{Event, Id, InvalidRef, ReadBackError, Ref, read_back};
 use crate::store::NewEvent;
 
-/// The aggregates of a command: `A`, `(A, B)`, `(A, B, C)` or `Vec<A>`. Sealed.
+/// The aggregates of a command: `A`, `(A, B)`, `(A, B, C)` or `Vec<A>`. The trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no scope of a command",
+    message = "`{Self}` is not the scope of a command",
     label = "expected an aggregate, a pair or triple of them, or a `Vec` of one"
 )]
 pub trait Scope: sealed::Sealed + Send + Sync + 'static {
-    /// Their ids, in order.
+    /// The ids of the aggregates, in order.
     type Ids;
-    /// What a handler sees.
+    /// The aggregates as the handler sees them.
     type View<'a>;
-    /// What a handler answers with: events for each, in order.
+    /// The events that the handler returns: a list for each aggregate, in order.
     type Events;
 
-    /// The types of aggregate that it may hold, each once: what `App::command` registers.
+    /// The aggregate types in the scope, each once: `App::command` registers them.
     fn kinds() -> Vec<Kind>;
 
-    /// Which aggregates these are, in order, each with its kind.
+    /// The references of these aggregates, in order, each with its type.
     #[doc(hidden)]
-    fn members(ids: Self::Ids) -> Vec<(Kind, Ref)>;
+    fn aggregates(ids: Self::Ids) -> Vec<(Kind, Ref)>;
 
-    /// What a handler sees of these states.
+    /// The handler's view of the members' states.
     #[doc(hidden)]
-    fn view(states: &Members) -> Option<Self::View<'_>>;
+    fn view(members: &[Member]) -> Option<Self::View<'_>>;
 
-    /// The events for each member, encoded, with the state that each would then have.
+    /// Stores in each member its events, encoded, and the state after them.
     #[doc(hidden)]
-    fn outcome(states: &Members, events: Self::Events) -> Result<Vec<Change>, OutcomeError>;
+    fn decide(members: &mut [Member], events: Self::Events) -> Result<(), OutcomeError>;
 }
 
-/// The states of a scope's members, in order.
-#[doc(hidden)]
-#[derive(Clone, Default)]
-pub struct Members(pub(crate) Vec<State>);
-
-/// What a decision does to one member.
-#[doc(hidden)]
-pub struct Change {
-    pub(crate) events: Vec<NewEvent>,
-    pub(crate) state: State,
-}
-
-/// Why a decision cannot be written.
+/// An error when a decision cannot be written to the log.
 #[doc(hidden)]
 #[derive(Debug, thiserror::Error)]
 pub enum OutcomeError {
-    /// A handler for several aggregates answered with another number of lists than it was given aggregates.
-    #[error("the handler answered with events for {given} aggregates, but its scope has {wanted}")]
+    /// The handler of a command on several aggregates returned the wrong number of event lists.
+    #[error("the handler returned events for {given} aggregates, but its scope has {wanted}")]
     Shape {
-        /// How many lists.
+        /// The number of lists.
         given: usize,
-        /// How many aggregates.
+        /// The number of aggregates.
         wanted: usize,
     },
-    /// A field could not be written as JSON.
+    /// An event cannot be written as JSON.
     #[error("a `{event_type}` cannot be written as JSON")]
     Encode {
-        /// The event's type.
+        /// The event type.
         event_type: &'static str,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// It could not be read back as it is.
+    /// An event does not read back as it was written.
     #[error("a `{event_type}` cannot be written, because it could not be read back")]
     ReadBack {
-        /// The event's type.
+        /// The event type.
         event_type: &'static str,
-        /// What is wrong with it.
+        /// What differs.
         source: ReadBackError,
     },
-    /// A target is not a reference that may be stored.
+    /// A target of an event is not a valid reference.
     #[error("a target of a `{event_type}` cannot be stored")]
     Target {
-        /// The event's type.
+        /// The event type.
         event_type: &'static str,
-        /// What is wrong with it.
+        /// Why the reference is invalid.
         source: InvalidRef,
     },
 }
 
-fn member<A: Aggregate>(id: &A::Id) -> (Kind, Ref) {
+fn reference<A: Aggregate>(id: &A::Id) -> (Kind, Ref) {
     (Kind::of::<A>(), Ref::unchecked(A::TYPE, &id.text()))
 }
 
-fn state<A: Aggregate>(states: &Members, index: usize) -> Option<&Loaded<A>> {
-    states.0.get(index)?.downcast_ref()
+fn state<A: Aggregate>(members: &[Member], index: usize) -> Option<&Loaded<A>> {
+    members.get(index)?.before.downcast_ref()
 }
 
-/// An event as the log will hold it, once it is certain that it can be read from there.
+/// Encodes an event for the log, and checks that it reads back as the same event.
 pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
     let declaration = event.declaration();
     let (event_type, version) = (declaration.event_type, declaration.version_text());
@@ -103,16 +94,22 @@ pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
     Ok(NewEvent::new(event_type, version, payload))
 }
 
-fn change<A: Aggregate>(states: &Members, index: usize, events: Vec<A::Event>) -> Result<Change, OutcomeError> {
-    let wanted = states.0.len();
-    let before = state::<A>(states, index).ok_or(OutcomeError::Shape { given: index + 1, wanted })?;
+fn decide<A: Aggregate>(members: &mut [Member], index: usize, events: Vec<A::Event>) -> Result<(), OutcomeError> {
+    let wanted = members.len();
+    let before = state::<A>(members, index).ok_or(OutcomeError::Shape { given: index + 1, wanted })?;
     let encoded = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
-    if events.is_empty() {
-        return Ok(Change { events: encoded, state: states.0[index].clone() });
-    }
-    let mut after = before.clone();
-    events.iter().for_each(|event| after.take_in(event));
-    Ok(Change { events: encoded, state: std::sync::Arc::new(after) })
+    let after = (!events.is_empty()).then(|| {
+        let mut after = before.clone();
+        events.iter().for_each(|event| after.take_in(event));
+        after
+    });
+    let member = &mut members[index];
+    member.events = encoded;
+    member.after = match after {
+        Some(after) => Arc::new(after),
+        None => member.before.clone(),
+    };
+    Ok(())
 }
 
 impl<A: Aggregate> Scope for A {
@@ -124,16 +121,16 @@ impl<A: Aggregate> Scope for A {
         vec![Kind::of::<A>()]
     }
 
-    fn members(id: A::Id) -> Vec<(Kind, Ref)> {
-        vec![member::<A>(&id)]
+    fn aggregates(id: A::Id) -> Vec<(Kind, Ref)> {
+        vec![reference::<A>(&id)]
     }
 
-    fn view(states: &Members) -> Option<&Loaded<A>> {
-        state(states, 0)
+    fn view(members: &[Member]) -> Option<&Loaded<A>> {
+        state(members, 0)
     }
 
-    fn outcome(states: &Members, events: Vec<A::Event>) -> Result<Vec<Change>, OutcomeError> {
-        Ok(vec![change::<A>(states, 0, events)?])
+    fn decide(members: &mut [Member], events: Vec<A::Event>) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, events)
     }
 }
 
@@ -146,16 +143,17 @@ impl<A: Aggregate, B: Aggregate> Scope for (A, B) {
         vec![Kind::of::<A>(), Kind::of::<B>()]
     }
 
-    fn members((a, b): Self::Ids) -> Vec<(Kind, Ref)> {
-        vec![member::<A>(&a), member::<B>(&b)]
+    fn aggregates((a, b): Self::Ids) -> Vec<(Kind, Ref)> {
+        vec![reference::<A>(&a), reference::<B>(&b)]
     }
 
-    fn view(states: &Members) -> Option<Self::View<'_>> {
-        Some((state(states, 0)?, state(states, 1)?))
+    fn view(members: &[Member]) -> Option<Self::View<'_>> {
+        Some((state(members, 0)?, state(members, 1)?))
     }
 
-    fn outcome(states: &Members, (a, b): Self::Events) -> Result<Vec<Change>, OutcomeError> {
-        Ok(vec![change::<A>(states, 0, a)?, change::<B>(states, 1, b)?])
+    fn decide(members: &mut [Member], (a, b): Self::Events) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, a)?;
+        decide::<B>(members, 1, b)
     }
 }
 
@@ -168,16 +166,18 @@ impl<A: Aggregate, B: Aggregate, C: Aggregate> Scope for (A, B, C) {
         vec![Kind::of::<A>(), Kind::of::<B>(), Kind::of::<C>()]
     }
 
-    fn members((a, b, c): Self::Ids) -> Vec<(Kind, Ref)> {
-        vec![member::<A>(&a), member::<B>(&b), member::<C>(&c)]
+    fn aggregates((a, b, c): Self::Ids) -> Vec<(Kind, Ref)> {
+        vec![reference::<A>(&a), reference::<B>(&b), reference::<C>(&c)]
     }
 
-    fn view(states: &Members) -> Option<Self::View<'_>> {
-        Some((state(states, 0)?, state(states, 1)?, state(states, 2)?))
+    fn view(members: &[Member]) -> Option<Self::View<'_>> {
+        Some((state(members, 0)?, state(members, 1)?, state(members, 2)?))
     }
 
-    fn outcome(states: &Members, (a, b, c): Self::Events) -> Result<Vec<Change>, OutcomeError> {
-        Ok(vec![change::<A>(states, 0, a)?, change::<B>(states, 1, b)?, change::<C>(states, 2, c)?])
+    fn decide(members: &mut [Member], (a, b, c): Self::Events) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, a)?;
+        decide::<B>(members, 1, b)?;
+        decide::<C>(members, 2, c)
     }
 }
 
@@ -190,20 +190,20 @@ impl<A: Aggregate> Scope for Vec<A> {
         vec![Kind::of::<A>()]
     }
 
-    fn members(ids: Self::Ids) -> Vec<(Kind, Ref)> {
-        ids.iter().map(member::<A>).collect()
+    fn aggregates(ids: Self::Ids) -> Vec<(Kind, Ref)> {
+        ids.iter().map(reference::<A>).collect()
     }
 
-    fn view(states: &Members) -> Option<Self::View<'_>> {
-        (0..states.0.len()).map(|index| state(states, index)).collect()
+    fn view(members: &[Member]) -> Option<Self::View<'_>> {
+        (0..members.len()).map(|index| state(members, index)).collect()
     }
 
-    fn outcome(states: &Members, events: Self::Events) -> Result<Vec<Change>, OutcomeError> {
-        let (given, wanted) = (events.len(), states.0.len());
+    fn decide(members: &mut [Member], events: Self::Events) -> Result<(), OutcomeError> {
+        let (given, wanted) = (events.len(), members.len());
         if given != wanted {
             return Err(OutcomeError::Shape { given, wanted });
         }
-        events.into_iter().enumerate().map(|(index, events)| change::<A>(states, index, events)).collect()
+        events.into_iter().enumerate().try_for_each(|(index, events)| decide::<A>(members, index, events))
     }
 }
 

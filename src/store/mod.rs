@@ -24,7 +24,6 @@ mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod clock;
 mod commit;
-mod commit_queue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -52,7 +51,6 @@ mod write_metrics;
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
-pub(crate) use commit_queue::{CommitAnswer, CommitQueue, PendingAnswer};
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;
 pub(crate) use log::bisect;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use crate::aggregates::{Aggregate, Kind, State};
-use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Members, Scope, Undecided, encode};
+use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Member, Scope, Undecided, encode};
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
 use crate::text::error_chain;
@@ -58,26 +58,29 @@ impl Given {
     #[track_caller]
     pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
-        let state = |(kind, aggregate): (Kind, Ref)| match self.0.iter().find(|(known, _)| *known == aggregate) {
-            Some((_, state)) => state.clone(),
-            None => kind.0.fresh(&aggregate).unwrap_or_else(|error| panic!("{error}")),
+        let member = |(kind, aggregate): (Kind, Ref)| {
+            let state = match self.0.iter().find(|(known, _)| *known == aggregate) {
+                Some((_, state)) => state.clone(),
+                None => kind.0.fresh(&aggregate).unwrap_or_else(|error| panic!("{error}")),
+            };
+            Member::new(kind, aggregate, state)
         };
-        let states = Members(C::Scope::members(command.ids()).into_iter().map(state).collect());
-        let decided = match command.decide(&states, &context) {
-            Ok(changes) => Ok(changes.into_iter().map(|change| change.events).collect()),
+        let mut members: Vec<Member> = C::Scope::aggregates(command.ids()).into_iter().map(member).collect();
+        let decided = match command.decide(&mut members, &context) {
+            Ok(()) => Ok(events_of(&members)),
             Err(Undecided::Refused(error)) => match error.downcast::<C::Error>() {
                 Ok(error) => Err(*error),
                 Err(other) => panic!("{other}"),
             },
-            Err(Undecided::Broken(error)) => panic!("{}", error_chain(&error)),
+            Err(Undecided::Invalid(error)) => panic!("{}", error_chain(&error)),
         };
-        When { states, decided }
+        When { members, decided }
     }
 }
 
 /// What came of the command.
 pub struct When<C: Command> {
-    states: Members,
+    members: Vec<Member>,
     decided: Result<Vec<Vec<NewEvent>>, C::Error>,
 }
 
@@ -87,12 +90,11 @@ impl<C: Command> When<C> {
     /// # Panics
     /// When others do, or the command is refused.
     #[track_caller]
-    pub fn then(self, events: EventsOf<C>) {
-        let wanted = <C::Scope as Scope>::outcome(&self.states, events);
-        let wanted = wanted.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
-        let wanted: Vec<Vec<NewEvent>> = wanted.into_iter().map(|change| change.events).collect();
+    pub fn then(mut self, events: EventsOf<C>) {
+        let encoded = <C::Scope as Scope>::decide(&mut self.members, events);
+        encoded.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         match self.decided {
-            Ok(events) => assert_eq!(events, wanted, "other events followed"),
+            Ok(events) => assert_eq!(events, events_of(&self.members), "the command decided other events"),
             Err(error) => panic!("the command was refused: {error}"),
         }
     }
@@ -123,4 +125,8 @@ impl<C: Command> When<C> {
             Err(error) => assert_eq!(error, reason, "it was refused for another reason"),
         }
     }
+}
+
+fn events_of(members: &[Member]) -> Vec<Vec<NewEvent>> {
+    members.iter().map(|member| member.events.clone()).collect()
 }

@@ -38,7 +38,7 @@ impl AccessControl {
         decided.unwrap_or_else(|_| Err(Denial::because("the authoriser failed")))
     }
 
-    fn record_refusal(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
+    fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
         if let Some(recorder) = self.recorder.as_ref().filter(|_| self.refusals) {
             recorder.refused(context, what, on, reason, denied);
         }
@@ -57,7 +57,7 @@ impl AccessControl {
             party.check_caller().map_err(|error| Refused::Denied(Denial::because(error.to_string())))?;
         }
         if let Err(denial) = self.decide(context, ask).await {
-            self.record_refusal(context, read.what, read.of, denial.reason(), true);
+            self.refused(context, read.what, read.of, denial.reason(), true);
             return Err(Refused::Denied(denial));
         }
         match self.recorder.as_ref().filter(|_| self.reads && record) {
@@ -102,7 +102,7 @@ impl AccessControl {
 }
 
 impl CommandAccess for AccessControl {
-    fn admit<'a>(
+    fn check<'a>(
         &'a self,
         context: &'a Context,
         command: &'static str,
@@ -115,8 +115,8 @@ impl CommandAccess for AccessControl {
         .boxed()
     }
 
-    fn refused(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
-        self.record_refusal(context, &in_words(command, on), on, reason, denied);
+    fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
+        self.refused(context, &in_words(command, on), on, reason, denied);
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::AccessLogId;
 use super::commands::{RecordDenials, RecordOverflow, RecordRead, RecordRefusal};
 use super::denials::{Count, Denials, Merged, window_of};
-use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, own};
+use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, internal_id};
 use crate::events::Ref;
 use crate::projections::audit::{AskedFor, ExportTarget};
 use crate::store::Clock;
@@ -128,7 +128,7 @@ impl AccessRecorder {
         if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
             let (done, recorded) = oneshot::channel();
             let (make, done) = (Box::new(move || Box::new(command.clone()) as _), waits.then_some(done));
-            room.send(Record { make, context: context.own(id), denied: None, done });
+            room.send(Record { make, context: context.internal(id), denied: None, done });
             if waits {
                 return recorded.await.map_err(|_| Closed);
             }
@@ -148,7 +148,7 @@ impl AccessRecorder {
                 let begin = window_of(now.as_second());
                 let digest = digest_of(&command, context);
                 match self.shared.denials.merge(context, digest, &command.reason, begin) {
-                    Merged::First => own::id_of(&digest, &begin.to_be_bytes()),
+                    Merged::First => internal_id::derive(&digest, &begin.to_be_bytes()),
                     Merged::Counted => return,
                     Merged::TooManyActors => {
                         self.shared.overflow.fetch_add(1, Ordering::Relaxed);
@@ -158,11 +158,11 @@ impl AccessRecorder {
             }
             // The same command, refused again under its id for the same reason, is the same refusal.
             (false, Some(id)) => id_of(&command, context, id.as_bytes()),
-            (false, None) => own::fresh_id(),
+            (false, None) => internal_id::random(),
         };
         let denied = denied.then(|| command.reason.clone());
         let make = Box::new(move || Box::new(command.clone()) as _);
-        let record = Record { make, context: context.own(id), denied, done: None };
+        let record = Record { make, context: context.internal(id), denied, done: None };
         if self.queue().is_none_or(|queue| queue.try_send(record).is_err()) {
             self.shared.overflow.fetch_add(1, Ordering::Relaxed);
         }
@@ -225,12 +225,18 @@ impl Task {
         for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
             let command = RecordDenials { trail: trail(), reason, denials };
             let make = Box::new(move || Box::new(command.clone()) as _);
-            self.append(Record { make, context: context.own(own::fresh_id()), denied: None, done: None }).await;
+            self.append(Record {
+                make,
+                context: context.internal(internal_id::random()),
+                denied: None,
+                done: None,
+            })
+            .await;
         }
         let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
         if refusals > 0 {
             let command = RecordOverflow { trail: trail(), refusals };
-            let recorder = Context::by(Ref::unchecked("annals", "recorder")).own(own::fresh_id());
+            let recorder = Context::by(Ref::unchecked("annals", "recorder")).internal(internal_id::random());
             let make = Box::new(move || Box::new(command.clone()) as _);
             self.append(Record { make, context: recorder, denied: None, done: None }).await;
         }
@@ -254,7 +260,7 @@ impl Task {
                 // Not the same: an id is made of all that its record says. Nothing may keep a record out of the log.
                 Err(ExecuteError::CommandIdReused(id)) => {
                     tracing::error!(command_id = %id, "another command has the id of a record; it gets a new id");
-                    record.context = record.context.own(own::fresh_id());
+                    record.context = record.context.internal(internal_id::random());
                     continue;
                 }
                 Err(error) => error,
@@ -286,7 +292,7 @@ fn digest_of(command: &dyn AnyCommand, context: &Context) -> [u8; 32] {
 
 /// The id of a record: equal records of one window, or of one command, are one.
 fn id_of(command: &dyn AnyCommand, context: &Context, more: &[u8]) -> Uuid {
-    own::id_of(&digest_of(command, context), more)
+    internal_id::derive(&digest_of(command, context), more)
 }
 
 /// Whether it may be otherwise the next time.

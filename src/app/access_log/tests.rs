@@ -26,7 +26,7 @@ async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None, Arc::default()));
     if let Some(id) = in_the_way {
         let other = RecordDenials { trail: AccessLogId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
-        engine.execute(Box::new(other), &by("mallory").own(id)).await.unwrap();
+        engine.execute(Box::new(other), &by("mallory").internal(id)).await.unwrap();
     }
     let (recorder, receiver) = AccessRecorder::new(clock);
     recorder.start(receiver, &engine);

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Bed, open_at, until};
+use crate::commands::{CommitAnswer, CommitQueue};
 use crate::store::conformance::bench::{append, assert_in_order, batch, commit, committed, log};
-use crate::store::{CommitAnswer, CommitQueue, Outcome, StoreError};
+use crate::store::{Outcome, StoreError};
 
 /// When the proxy cuts the connection of an append.
 const NEVER: u8 = 0;
@@ -118,7 +119,7 @@ async fn callers_get_their_receipts_whenever_the_connection_is_cut() {
     let bed = Bed::new();
     let proxy = Proxy::start(bed.address()).await;
     let store = open_at(&bed.url(bed.user(), &proxy.address), true).await.unwrap();
-    let queue = CommitQueue::start(store.clone(), Arc::default(), Box::new(|_| {}));
+    let queue = CommitQueue::start(store.clone(), Arc::default());
     let mut number = 0;
     for cut in [BEFORE_THE_CALL, AFTER_THE_CALL, BEFORE_THE_REPLY] {
         proxy.cut(cut);
@@ -126,7 +127,7 @@ async fn callers_get_their_receipts_whenever_the_connection_is_cut() {
             .map(|_| {
                 number += 1;
                 let made = commit(number).on(&format!("tally:{number}"), 0, 1).fresh().done();
-                queue.submit(made, || true).unwrap()
+                queue.submit(made, &[]).unwrap()
             })
             .collect();
         for pending in pending {
@@ -166,8 +167,8 @@ async fn an_unreachable_server_after_a_lost_answer_is_no_definite_failure() {
         carried.iter().for_each(tokio::task::JoinHandle::abort);
     });
     let store = open_at(&bed.url(bed.user(), &address), true).await.unwrap();
-    let queue = CommitQueue::start(store, Arc::default(), Box::new(|_| {}));
-    let pending = queue.submit(commit(1).on("tally:a", 0, 1).done(), || true).unwrap();
+    let queue = CommitQueue::start(store, Arc::default());
+    let pending = queue.submit(commit(1).on("tally:a", 0, 1).done(), &[]).unwrap();
     match pending.await.unwrap() {
         CommitAnswer::Failed(error) => assert!(matches!(*error, StoreError::OutcomeUnknown(_)), "{error:?}"),
         other => panic!("{other:?}"),
@@ -182,8 +183,8 @@ async fn an_append_whose_backend_is_terminated_during_the_lock_wait_succeeds_in_
     let (store, other) = (bed.open().await, bed.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let session = other.write_lock(Duration::from_secs(10), Duration::from_secs(30)).await.unwrap();
-    let queue = CommitQueue::start(store.clone(), Arc::default(), Box::new(|_| {}));
-    let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), || true).unwrap();
+    let queue = CommitQueue::start(store.clone(), Arc::default());
+    let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), &[]).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",
         bed.location.schema()

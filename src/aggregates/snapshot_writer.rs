@@ -1,4 +1,4 @@
-//! [`Keeper`]: makes snapshots in the background, from rows of the log alone.
+//! [`SnapshotWriter`]: makes snapshots in the background, from rows of the log alone.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Makes one snapshot at a time. A state in memory may be one that is not committed, so it is never used: the previous
 /// snapshot and the stored events after it are read, folded and kept.
-pub(super) struct Keeper {
+pub(super) struct SnapshotWriter {
     store: Arc<dyn Store>,
     work: Arc<Mutex<Work>>,
 }
@@ -39,7 +39,7 @@ struct Due {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum NotKept {
+enum SnapshotFailure {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
@@ -48,13 +48,13 @@ enum NotKept {
     Store(#[from] StoreError),
 }
 
-impl Keeper {
+impl SnapshotWriter {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, work: Arc::default() }
     }
 
     /// Asks for a snapshot of an aggregate that seems to have `sequence` events.
-    pub(super) fn ask(&self, kind: Kind, aggregate: &Ref, sequence: u64) {
+    pub(super) fn request(&self, kind: Kind, aggregate: &Ref, sequence: u64) {
         let mut work = lock(&self.work);
         if work.unfit.contains(kind.aggregate_type()) {
             return;
@@ -96,7 +96,7 @@ async fn run(store: Arc<dyn Store>, work: Arc<Mutex<Work>>) {
         };
         match keep(&*store, kind, &aggregate, sequence).await {
             Ok(()) => {}
-            Err(NotKept::Unfit(error)) => {
+            Err(SnapshotFailure::Unfit(error)) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(%aggregate, error, "no snapshots are kept of aggregates of this type");
                 lock(&work).unfit.insert(kind.aggregate_type());
@@ -108,7 +108,7 @@ async fn run(store: Arc<dyn Store>, work: Arc<Mutex<Work>>) {
     }
 }
 
-async fn keep(store: &dyn Store, kind: Kind, aggregate: &Ref, sequence: u64) -> Result<(), NotKept> {
+async fn keep(store: &dyn Store, kind: Kind, aggregate: &Ref, sequence: u64) -> Result<(), SnapshotFailure> {
     let mut folding = match Folding::on_snapshot(store, kind, aggregate).await? {
         Some((folding, _)) => folding,
         None => Folding::fresh(kind, aggregate)?,

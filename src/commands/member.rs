@@ -1,0 +1,56 @@
+//! [`Member`]: one aggregate of a command that is being decided.
+
+use std::sync::Arc;
+
+use super::state_cache::CachedState;
+use crate::aggregates::{Kind, State};
+use crate::events::Ref;
+use crate::store::{NewEvent, StreamAppend};
+
+/// One aggregate in a command's scope: the state that the command is decided on, and what the decision does to it.
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct Member {
+    pub(crate) kind: Kind,
+    pub(crate) aggregate: Ref,
+    /// The state that the command is decided on.
+    pub(crate) before: State,
+    /// The stamp of `before` in the state cache; `None` if it was read from the store for this decision only.
+    pub(super) stamp: Option<u64>,
+    /// The events that the command decided.
+    pub(crate) events: Vec<NewEvent>,
+    /// The state after these events.
+    pub(crate) after: State,
+}
+
+impl Member {
+    /// A member whose state is not cached.
+    pub(crate) fn new(kind: Kind, aggregate: Ref, state: State) -> Self {
+        Self { kind, aggregate, before: state.clone(), stamp: None, events: Vec::new(), after: state }
+    }
+
+    /// A member with a state of the state cache.
+    pub(super) fn cached(kind: Kind, aggregate: Ref, cached: CachedState) -> Self {
+        Self { stamp: Some(cached.stamp), ..Self::new(kind, aggregate, cached.state) }
+    }
+
+    /// Whether the decision changes the aggregate.
+    pub(super) fn is_changed(&self) -> bool {
+        !Arc::ptr_eq(&self.before, &self.after)
+    }
+
+    /// The number of events before the decision.
+    pub(super) fn sequence_before(&self) -> u64 {
+        self.kind.0.sequence(&self.before)
+    }
+
+    /// The number of events after the decision.
+    pub(super) fn sequence_after(&self) -> u64 {
+        self.kind.0.sequence(&self.after)
+    }
+
+    /// Takes the events out, for the commit.
+    pub(super) fn take_append(&mut self) -> StreamAppend {
+        StreamAppend::new(self.aggregate.clone(), self.sequence_before(), std::mem::take(&mut self.events))
+    }
+}
