@@ -1,10 +1,11 @@
-//! Aggregates: what decisions need to know, folded from events.
+//! Aggregates: the state that decisions need, folded from events.
 //!
 //! ## Layout
-//! - `aggregate`: the [`Aggregate`] trait and [`Loaded`], its state with id and sequence
-//! - `kind`: [`Kind`], an aggregate type behind a pointer: how the engine folds and keeps states it cannot name
+//! - `aggregate`: the [`Aggregate`] trait, and [`Loaded`]: an aggregate's state, id and sequence
+//! - `kind`: [`Kind`], an aggregate type with its Rust type erased
 //! - `repository`: loads states from the store
-//! - `folding`: folds a state from events of the log; `snapshot_writer`: writes snapshots of such states in the background
+//! - `folding`: folds a state from events of the log
+//! - `snapshot_writer`: writes snapshots of such states in the background
 //! - `verify`: compares the stored snapshots with the log
 //! - `cqrs`: [`Cqrs`], the bridge to cqrs-es
 

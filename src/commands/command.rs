@@ -8,63 +8,63 @@ use serde::de::DeserializeOwned;
 
 use super::{Context, Scope};
 
-/// What a command's handler sees: `&Loaded<A>`, a pair or triple of them, or a `Vec` of them.
+/// The aggregates as a command's handler sees them: `&Loaded<A>`, a pair or triple of them, or a `Vec` of them.
 pub type ViewOf<'a, C> = <<C as Command>::Scope as Scope>::View<'a>;
 
-/// What a command's handler answers with: a `Vec` of events for each aggregate in scope.
+/// The events that a command's handler returns: a `Vec` for each aggregate in scope.
 pub type EventsOf<C> = <<C as Command>::Scope as Scope>::Events;
 
-/// A wish to change something: its name, its fields, and the aggregates that it is decided on.
+/// A request to change something: a name, fields, and the aggregates that it is decided on.
 /// Derive it with `#[derive(Command)]`, and mark the ids of those aggregates with `#[on(…)]`.
 ///
 /// One `#[on(A)]` field makes the scope `A`; two or three make a pair or triple, in order; a `Vec<A::Id>` field
-/// makes it a `Vec`. The derive takes the first aggregate's error; `#[command(error = E)]` names another, and
-/// `#[command(name = "…")]` another name than the type's in snake case.
+/// makes it a `Vec`. The error type is the first aggregate's, or the `E` of `#[command(error = E)]`. The name is the type's
+/// name in snake case, or the one in `#[command(name = "…")]`.
 ///
-/// A command id stands for one body. Maps, and arrays whose JSON schema says `uniqueItems` (as those of a `HashSet` or
-/// `BTreeSet` do), are the same body in any order of their items; other arrays are not.
+/// A command id identifies one body. The order of items does not matter in maps, nor in arrays whose JSON schema has
+/// `uniqueItems` (those of a `HashSet` or `BTreeSet`); in other arrays it does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
     label = "cannot be executed",
     note = "write `#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]` on a struct with an `#[on(Aggregate)]` field"
 )]
 pub trait Command: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
-    /// Its name for the log, the command line and other programs: `add_member`.
+    /// The command's name in the log, on the command line and over HTTP: `add_member`.
     const NAME: &'static str;
 
-    /// What it does, in a line: the first line of its doc comment.
+    /// What the command does, in one line: the first line of its doc comment.
     const SUMMARY: &'static str;
 
-    /// The aggregates it is decided on.
+    /// The types of the aggregates that the command is decided on.
     type Scope: Scope;
 
-    /// Why it may be refused.
+    /// Why the handler may refuse the command.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Which ones.
+    /// Returns the ids of the aggregates that the command is decided on.
     fn ids(&self) -> <Self::Scope as Scope>::Ids;
 }
 
-/// What a command does: decides, on the aggregates in its scope, which events follow, or why none may.
+/// The handler of a command: decides on the aggregates in scope which events follow, or refuses the command.
 ///
-/// `handle` is sync and pure. It takes `&self`, because it is decided again when another writer was faster. Time and
+/// `handle` is synchronous and pure. It takes `&self` because it runs again after a conflict with another writer. Time and
 /// new ids come from the [`Context`], where they are the same on every retry.
 #[diagnostic::on_unimplemented(
     message = "the command `{Self}` has no handler",
-    label = "nothing says what it does",
-    note = "write `impl Handle for {Self}` with a `handle` that answers with events"
+    label = "no `Handle` implementation",
+    note = "write `impl Handle for {Self}` with a `handle` that returns events"
 )]
 pub trait Handle: Command {
-    /// Decides.
+    /// Decides which events follow.
     ///
     /// # Errors
-    /// Why the command is refused; nothing happens then.
+    /// The reason why the command is refused. Nothing is written then.
     fn handle(&self, scope: ViewOf<'_, Self>, context: &Context) -> Result<EventsOf<Self>, Self::Error>;
 
-    /// Asks a service, reads a file, fills in what `handle` needs: once, before anything is loaded.
+    /// Prepares the command once, before anything is loaded: calls a service, reads a file, fills in what `handle` needs.
     ///
     /// # Errors
-    /// Why the command is refused; nothing happens then.
+    /// The reason why the command is refused. Nothing is written then.
     fn prepare(&mut self, context: &Context) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = context;
         async { Ok(()) }

@@ -1,4 +1,4 @@
-//! [`Context`]: who asks, for whom, why, and when.
+//! [`Context`]: a command's actor, principal, command id, correlation and time.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{ExecuteError, internal_id};
 use crate::events::{Metadata, Origin, Ref};
 
-/// Everything about a command that is not the command: above all, who gives it. There is none without an actor.
+/// The circumstances of a command or a read: the actor, and optionally the principal, command id, correlation, causation,
+/// origin and time. There is no context without an actor.
 ///
 /// ```
 /// use annals::prelude::*;
@@ -20,17 +21,17 @@ use crate::events::{Metadata, Origin, Ref};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Shared by its copies: each attempt at a command has one.
+    /// Shared by all copies: each attempt at a command has one.
     metadata: Arc<Metadata>,
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
-    /// Whether the crate itself gives the command, for the actor: nobody else can say so.
+    /// Whether the command is one of the crate's internal commands. Callers cannot set it.
     internal: bool,
 }
 
 impl Context {
-    /// A command given by `actor`.
+    /// Creates a context with this actor.
     pub fn by(actor: impl Into<Ref>) -> Self {
         Self {
             metadata: Arc::new(Metadata {
@@ -47,83 +48,84 @@ impl Context {
         }
     }
 
-    /// For whom the actor acts.
+    /// Sets the principal on whose behalf the actor acts.
     #[must_use]
     pub fn on_behalf_of(mut self, principal: impl Into<Ref>) -> Self {
-        self.told().on_behalf_of = Some(principal.into());
+        self.metadata_mut().on_behalf_of = Some(principal.into());
         self
     }
 
-    /// What the command belongs to: a request, a commit, an import.
+    /// Sets the correlation: the request, commit or import that the command belongs to.
     #[must_use]
     pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
-        self.told().correlation = Some(correlation.into());
+        self.metadata_mut().correlation = Some(correlation.into());
         self
     }
 
-    /// What led to the command: another command or event.
+    /// Sets the causation: the command or event that led to this command.
     #[must_use]
     pub fn causation(mut self, causation: impl Into<String>) -> Self {
-        self.told().causation = Some(causation.into());
+        self.metadata_mut().causation = Some(causation.into());
         self
     }
 
-    /// Where the command came from.
+    /// Sets the origin: where the command came from.
     #[must_use]
     pub fn origin(mut self, origin: Origin) -> Self {
-        self.told().origin = Some(origin);
+        self.metadata_mut().origin = Some(origin);
         self
     }
 
-    /// The command's id. The same id again has no second effect, and gets the first receipt again; so a caller
-    /// that lost an answer asks again with the id it used. It stands for this command by this actor: another's is
-    /// refused. Without one, every execution gets an id of its own. Ids of version 8 that begin with `616e6c73` are kept for
-    /// the crate's own records.
+    /// Sets the command id, which makes the command idempotent: a repeated id has no second effect and returns the first
+    /// receipt. So a caller that lost an answer retries with the same id. The id belongs to this command and actor; with
+    /// another command or actor it is refused. Without one, every execution gets a new id. UUIDs of version 8 that begin with
+    /// `616e6c73` are reserved for the crate's internal commands.
     #[must_use]
     pub fn command_id(mut self, id: Uuid) -> Self {
         self.command_id = Some(id);
         self
     }
 
-    /// When it happened, where that is not now: for imports.
+    /// Sets the time at which it happened, if that is not now: for imports.
     #[must_use]
     pub fn occurred_at(mut self, time: Timestamp) -> Self {
         self.occurred_at = Some(time);
         self
     }
 
-    /// Who gives the command.
+    /// The actor.
     #[must_use]
     pub fn actor(&self) -> &Ref {
         &self.metadata.actor
     }
 
-    /// Who, for whom, why, from where.
+    /// The actor, principal, correlation, causation and origin.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The command's id. In a handler it is always there.
+    /// The command id. In a handler it is always set.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         self.command_id
     }
 
-    /// The time of the command: when it happened, if that was given, else when it was first executed. It stays the
-    /// same when the command is decided again.
+    /// The time of the command: [`occurred_at`](Self::occurred_at) if it is set, else the time of the first execution. It is
+    /// the same on every retry.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.occurred_at.unwrap_or(self.now)
     }
 
-    /// The `n`th new id that this command may give out: made from the command's id, so equal on every retry.
+    /// Returns the `n`th new id for things that this command creates. It is derived from the command id, so it is the same on
+    /// every retry.
     #[must_use]
     pub fn new_id(&self, n: u64) -> Uuid {
         Uuid::new_v5(&self.command_id.unwrap_or_default(), &n.to_be_bytes())
     }
 
-    fn told(&mut self) -> &mut Metadata {
+    fn metadata_mut(&mut self) -> &mut Metadata {
         Arc::make_mut(&mut self.metadata)
     }
 
@@ -131,13 +133,15 @@ impl Context {
         self.occurred_at
     }
 
-    /// A command of the crate's own about what this actor did, in the same circumstances.
+    /// The context of an internal command about what this actor did.
     pub(crate) fn internal(&self, id: Uuid) -> Self {
         Self { command_id: Some(id), occurred_at: None, internal: true, ..self.clone() }
     }
 
-    /// An error if no command can be executed in this context: an actor or principal that cannot be stored or is the
-    /// crate's own, or an id that is kept for the crate's own records.
+    /// Checks that a command can be executed in this context.
+    ///
+    /// # Errors
+    /// When the actor or principal is invalid or reserved, or the command id is reserved.
     pub(crate) fn check<E>(&self) -> Result<(), ExecuteError<E>> {
         let Metadata { actor, on_behalf_of, .. } = self.metadata();
         for party in std::iter::once(actor).chain(on_behalf_of) {
@@ -156,7 +160,7 @@ impl Context {
         self.internal
     }
 
-    /// The context as a handler sees it: with an id and with the time of its execution.
+    /// The context as a handler sees it, with a command id and the time of execution.
     pub(crate) fn resolved(&self, fresh: impl FnOnce() -> Uuid, now: Timestamp) -> Self {
         let mut context = self.clone();
         context.command_id = Some(context.command_id.unwrap_or_else(fresh));

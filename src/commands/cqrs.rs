@@ -1,4 +1,4 @@
-//! Commands for cqrs-es's test framework.
+//! Commands for the test framework of cqrs-es.
 
 use super::{Command, Context, Handle};
 use crate::aggregates::{Aggregate, Cqrs, Decide, Loaded};
@@ -14,7 +14,7 @@ where
 }
 
 impl<A: Aggregate> Cqrs<A> {
-    /// A command for cqrs-es's `when`.
+    /// Returns a command for `when` of cqrs-es.
     pub fn command<C>(command: C, context: Context) -> Box<dyn Decide<A>>
     where
         C: Handle + Command<Scope = A, Error = A::Error>,

@@ -1,4 +1,4 @@
-//! Why a command was not executed.
+//! [`ExecuteError`]: why a command was not executed.
 
 use std::sync::Arc;
 
@@ -11,74 +11,74 @@ use crate::events::{InvalidRef, ReadBackError, Ref};
 use crate::store::StoreError;
 use crate::text::name_list;
 
-/// What comes of a command that did not end with a receipt. `E` is the command's own error.
+/// An error when a command is executed. `E` is the command's own error type.
 ///
-/// Unless it is [`ExecuteError::OutcomeUnknown`], nothing happened.
+/// Nothing was written, unless it is [`ExecuteError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<E> {
-    /// The handler refused it.
+    /// The handler refused the command.
     #[error(transparent)]
     Refused(E),
-    /// The authoriser did not let it in. Nothing was loaded.
+    /// The authoriser denied the command. Nothing was loaded.
     #[error("denied: {reason}")]
     Denied {
-        /// Why.
+        /// The authoriser's reason.
         reason: String,
     },
-    /// An actor, an aggregate or another reference in it cannot be stored.
+    /// An actor, an aggregate or another reference in the command cannot be stored.
     #[error(transparent)]
     Reference(#[from] InvalidRef),
-    /// It names one aggregate twice.
-    #[error("the command names {0} twice: it can be decided on an aggregate only once")]
+    /// The command names one aggregate twice.
+    #[error("the command names {0} twice: name each aggregate once")]
     SameAggregateTwice(Ref),
-    /// Its id was used before, with another command or another body, or by another actor.
+    /// The command id was used before with another command or body, or by another actor.
     #[error(
-        "command id {0} was used before with another command or body, or by another actor: give each command an id of its own"
+        "command id {0} was used before with another command or body, or by another actor: use a new id for each command"
     )]
     CommandIdReused(Uuid),
-    /// The id is of the range that is kept for the crate's own records. Nothing was loaded.
-    #[error("command id {0} is of the range that annals keeps for its own records: give a UUID of version 4 or 7")]
-    CommandIdReserved(Uuid),
-    /// A projection executed it: a projection records what happened and decides nothing.
+    /// The command id is reserved for internal commands. Nothing was loaded.
     #[error(
-        "the command `{0}` was executed by a projection, which only records: execute commands outside of projections"
+        "command id {0} is in the range that annals reserves for its own records: use a UUID of version 4 or 7"
     )]
+    CommandIdReserved(Uuid),
+    /// A projection tried to execute the command. Projections only read the log.
+    #[error("a projection tried to execute the command `{0}`: execute commands outside of projections")]
     InProjection(&'static str),
-    /// Other writers were faster every time.
-    #[error("the command was decided {attempts} times, and another writer was faster every time: try again")]
+    /// Every attempt conflicted with another writer.
+    #[error("all {attempts} attempts at the command conflicted with other writers: try again")]
     Conflict {
-        /// How often it was decided.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// It may or may not have been executed: execute it again under the same id to hear which.
-    #[error("it is not known whether command {command_id} was executed: execute it again with this command id")]
+    /// The command may or may not have been executed. Execute it again with the same id to find out.
+    #[error("the outcome of command {command_id} is unknown: execute it again with this command id")]
     OutcomeUnknown {
-        /// The id to use again.
+        /// The id for the retry.
         command_id: Uuid,
-        /// What the store says.
+        /// The store's error.
         source: Arc<StoreError>,
     },
-    /// The program shut down before it was executed.
-    #[error("the command was not executed: the store is being closed")]
+    /// The store was closed before the command was executed.
+    #[error("the command was not executed: the store is closed")]
     NotExecuted,
-    /// The handler, or `apply`, panicked.
-    #[error("the command `{0}` panicked while it was decided; nothing was written")]
+    /// The handler or `apply` panicked.
+    #[error("the handler of the command `{0}` panicked; nothing was written")]
     Panicked(&'static str),
-    /// An aggregate that it names could not be loaded.
+    /// An aggregate could not be loaded.
     #[error("an aggregate could not be loaded")]
     Load(#[source] BoxError),
-    /// The handler answered with something that cannot be stored.
-    #[error("what the command decided cannot be stored")]
+    /// The handler returned events that cannot be stored.
+    #[error("the command's events cannot be stored")]
     Unstorable(#[source] BoxError),
-    /// An event that it decided could not be read back from the log. Nothing was written.
+    /// An event would not read back from the log as it was written. Nothing was written.
     #[error("a `{event_type}` cannot be written, because it could not be read back")]
     ReadBack {
-        /// The event's type.
+        /// The event type.
         event_type: &'static str,
-        /// What is wrong with it.
+        /// What differs.
         source: ReadBackError,
     },
-    /// The application does not list the command. Nothing was loaded.
+    /// The command is not registered in the application. Nothing was loaded.
     #[error(
         "the command `{command}` ({rust_type}) is not registered: add `.command::<{rust_type}>()` to the App before it \
          is opened"
@@ -86,14 +86,14 @@ pub enum ExecuteError<E> {
     Unregistered {
         /// The command's name.
         command: &'static str,
-        /// Its type in Rust.
+        /// The command's Rust type.
         rust_type: &'static str,
     },
     /// The command cannot be written as JSON.
     #[error("the command cannot be written as JSON")]
     Body(#[source] serde_json::Error),
-    /// The store could not do it. Nothing was written.
-    #[error("the store could not append")]
+    /// The store failed. Nothing was written.
+    #[error("the store could not append the command's events")]
     Store(#[source] Arc<StoreError>),
 }
 
@@ -107,12 +107,12 @@ impl<E> ExecuteError<E> {
     }
 }
 
-/// A command's own error with its type forgotten, as where commands of many types are executed.
+/// A command's own error with its type erased, for callers that execute commands of many types.
 #[derive(Debug)]
 pub struct Refusal(pub(crate) BoxError);
 
 impl Refusal {
-    /// The error as the type that it is, if it is an `E`.
+    /// Returns the error as an `E`, if it is one.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.0.downcast_ref()
@@ -132,7 +132,7 @@ impl std::error::Error for Refusal {
 }
 
 impl ExecuteError<Refusal> {
-    /// The same with the refusal as the command's own type.
+    /// Gives the refusal the command's own error type.
     pub(crate) fn typed<E: std::error::Error + 'static>(self) -> ExecuteError<E> {
         match self {
             Self::Refused(error) => match error.0.downcast::<E>() {
@@ -172,7 +172,7 @@ impl<E> From<LoadError> for ExecuteError<E> {
 impl<E> From<OutcomeError> for ExecuteError<E> {
     fn from(error: OutcomeError) -> Self {
         match error {
-            // What a command names, its events name.
+            // The events name what the command names.
             OutcomeError::Target { source, .. } => Self::Reference(source),
             OutcomeError::ReadBack { event_type, source } => Self::ReadBack { event_type, source },
             other => Self::Unstorable(Box::new(other)),
@@ -180,33 +180,33 @@ impl<E> From<OutcomeError> for ExecuteError<E> {
     }
 }
 
-/// Why a name and a JSON text are not a command.
+/// An error when a command is parsed from its name and a JSON body.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// No command has this name.
+    /// The application has no command with this name.
     #[error("there is no command `{name}`; the application has: {}", name_list(.known))]
     Unknown {
         /// The name.
         name: String,
-        /// The names there are.
+        /// The names of the application's commands.
         known: Vec<&'static str>,
     },
-    /// The text is no JSON, or not of the command's shape.
-    #[error("the body of `{command}` is not right: {source}; see its schema with `commands {command}`")]
+    /// The body is not JSON, or does not match the command.
+    #[error("invalid body of the command `{command}`: {source} (`commands {command}` prints its schema)")]
     Body {
         /// The command.
         command: &'static str,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// The body has a field that the command does not.
-    #[error("`{command}` has no field `{field}`; it has: {}", name_list(.known))]
+    /// The body has a field that the command does not have.
+    #[error("the command `{command}` has no field `{field}`; it has: {}", name_list(.known))]
     UnknownField {
         /// The command.
         command: &'static str,
         /// The field.
         field: String,
-        /// The fields it has.
+        /// The command's fields.
         known: Vec<String>,
     },
 }

@@ -5,7 +5,8 @@
 //!
 //! ## Layout
 //! - `command`: the [`Command`] and [`Handle`] traits
-//! - `scope`: [`Scope`], the aggregates that a command is decided on; `member`: one of them during a decision
+//! - `scope`: [`Scope`], the aggregates that a command is decided on
+//! - `member`: one of them during a decision
 //! - `context`: [`Context`], a command's actor, principal, command id, correlation, time
 //! - `canonical`: the canonical form of a command's body, the input of its digest
 //! - `erased`: commands with their type erased, and [`Envelope`], a command with its context
@@ -15,10 +16,11 @@
 //! - `command_id_lookup`: finds out whether a command id was used before
 //! - `internal_id`: command ids of the crate's internal commands
 //! - `engine`: `Engine`, which loads, decides, appends and retries
-//! - `commit_queue`: `CommitQueue`, group commit; `state_cache`: the states that it keeps in memory; `writer`: appends
-//!   its batches
+//! - `commit_queue`: `CommitQueue`, group commit
+//! - `state_cache`: the states that the queue keeps in memory
+//! - `writer`: appends the queue's batches to the store
 //! - `pipeline`: many commands in order, without waiting for each commit
-//! - `cqrs`: commands for cqrs-es's test framework
+//! - `cqrs`: commands for the test framework of cqrs-es
 //! - `registry`: commands by name, for callers that have only JSON
 
 mod access;

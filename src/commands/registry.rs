@@ -1,4 +1,4 @@
-//! Commands by name, for callers that have only JSON: the command line, other programs.
+//! The registry of commands by name, for callers that have only JSON: the command line and HTTP.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{AnyCommand, Command, ExecuteError, Handle, ParseError, Refusal};
 
-/// A command as it is listed.
+/// A registered command.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CommandInfo {
-    /// Its name: `add_member`.
+    /// The command's name: `add_member`.
     pub name: &'static str,
-    /// What it does, in a line.
+    /// What the command does, in one line.
     pub summary: &'static str,
-    /// The JSON schema of its body.
+    /// The JSON schema of the command's body.
     pub schema: Value,
     #[serde(skip)]
     parse: fn(&str) -> Result<Box<dyn AnyCommand>, serde_json::Error>,
@@ -27,7 +27,10 @@ pub struct CommandInfo {
 pub(crate) struct Registry(BTreeMap<&'static str, CommandInfo>);
 
 impl Registry {
-    /// Adds a command; an error names the type that has the name already.
+    /// Adds a command.
+    ///
+    /// # Errors
+    /// The name of the Rust type that already has the command's name.
     pub(crate) fn add<C: Command + Handle>(&mut self) -> Result<(), &'static str> {
         let info = CommandInfo {
             name: C::NAME,
@@ -42,7 +45,7 @@ impl Registry {
         }
     }
 
-    /// Refuses a command that was not added: what it writes, no projection knows.
+    /// Checks that the command was added: projections do not know the events of other commands.
     pub(crate) fn check_registered(&self, command: &dyn AnyCommand) -> Result<(), ExecuteError<Refusal>> {
         let (id, rust_type) = command.rust_type();
         match self.0.get(command.name()) {
@@ -55,13 +58,13 @@ impl Registry {
         self.0.values()
     }
 
-    /// The command of this name and body. Fields that it does not have are refused: they are most likely misspelt.
+    /// Parses the command with this name from a JSON body. Unknown fields are refused: they are most likely misspelt.
     pub(crate) fn parse(&self, name: &str, body: &str) -> Result<Box<dyn AnyCommand>, ParseError> {
         let info = self.info(name)?;
         info.parse(body, &serde_json::from_str(body).map_err(|error| info.wrong(error))?)
     }
 
-    /// The same of a body that was read as JSON before.
+    /// Parses a body that the caller has also read as JSON, into `read`.
     #[cfg(feature = "http")]
     pub(crate) fn parse_read(
         &self,
