@@ -1,4 +1,4 @@
-//! The trap of the state cache, forced: what was decided on a state that never was must not get in by luck.
+//! Forces the trap of the state cache: a commit that was decided on a state that was never committed must not be appended.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn clerk() -> Context {
     Context::by(Ref::unchecked("user", "clerk"))
 }
 
-/// What another process appends.
+/// An append by another process.
 fn from_elsewhere(expected: u64, cents: i64) -> Batch {
     let event = NewEvent::new("till.filled", "1.0", format!("{{\"cents\":{cents}}}"));
     let stream = StreamAppend::new(Ref::unchecked("till", "front"), expected, vec![event]);
@@ -88,11 +88,11 @@ fn from_elsewhere(expected: u64, cents: i64) -> Batch {
     Batch::new(vec![commit])
 }
 
-/// Guarantee 5, design 4.6. The till holds 10. One command takes them, and while that is on its way a second one, decided
-/// on the empty till, refills it. Another process puts 5 in meanwhile: the first command now meets a conflict, and the
-/// sequence that the second one expects is the log's by luck. It must be decided again, and then be refused.
+/// Guarantee 5. The till holds 10. One command takes them; while its commit is queued, a second one, decided on the empty
+/// till, refills it. Meanwhile another process puts 5 in: the first command conflicts, and the sequence that the second
+/// one expects matches the log by luck. The second must be decided again, and is then refused.
 #[tokio::test]
-async fn what_was_decided_on_a_state_that_never_was_does_not_get_in_by_luck() {
+async fn a_commit_decided_on_a_state_that_was_never_committed_is_not_appended() {
     let annals = App::new("tills")
         .command::<TakeTen>()
         .command::<RefillIfEmpty>()
@@ -116,7 +116,7 @@ async fn what_was_decided_on_a_state_that_never_was_does_not_get_in_by_luck() {
         async move { annals.execute(RefillIfEmpty { till: TillId::new("front") }, &clerk()).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!take.is_finished() && !refill.is_finished(), "nobody is answered before it is durable");
+    assert!(!take.is_finished() && !refill.is_finished(), "no command is answered before it is durable");
     elsewhere.append(from_elsewhere(1, 5)).await.expect("an append");
 
     assert!(take.await.expect("an answer").is_ok(), "15 is enough to take 10");
