@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::events::{Event, Id};
 
-/// A thing that decisions are made about: its state is folded from its events, and holds only what decisions need.
-/// Its JSON must hold all of it: a snapshot is that JSON, so a `#[serde(skip)]` field would come back empty.
+/// A consistency boundary for decisions. Its state is folded from its events, and holds only what decisions need.
+/// A snapshot is the state's JSON, which must be complete: a `#[serde(skip)]` field would come back empty.
 ///
 /// ```
 /// use annals::prelude::*;
@@ -40,31 +40,31 @@ use crate::events::{Event, Id};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an aggregate",
-    label = "decides nothing",
+    label = "no `Aggregate` implementation",
     note = "write `impl Aggregate for {Self}`, with its TYPE, Id, Event, Error and `apply`"
 )]
 pub trait Aggregate: Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Its name in the log, the kind of its ids and the root of its topics: `project`.
+    /// The aggregate type's name: in the log, as the kind of its ids, and as a topic root. `project`.
     const TYPE: &'static str;
 
-    /// Raise it when a change to the state's meaning makes older snapshots wrong although they still parse.
-    /// (A changed set of fields, and a changed set of events, is noticed without it.)
+    /// The version of the state's meaning. Raise it when older snapshots still parse but are wrong. (Changes to the set of
+    /// fields or events are detected without it.)
     const SHAPE: u32 = 1;
 
-    /// What its ids are: their kind is [`Aggregate::TYPE`].
+    /// The type of its ids, whose kind is [`Aggregate::TYPE`].
     type Id: Id;
 
-    /// What can happen to it.
+    /// The type of its events.
     type Event: Event;
 
-    /// Why a command may be refused.
+    /// Why a command on it may be refused.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Takes in what happened. It never fails and never decides.
+    /// Applies an event to the state. It never fails and never decides.
     fn apply(&mut self, event: &Self::Event);
 }
 
-/// An aggregate as a command sees it: its state, its id, and how many events it has. Dereferences to the state.
+/// An aggregate as a command's handler sees it: state, id and number of events. Dereferences to the state.
 #[derive(Clone)]
 pub struct Loaded<A: Aggregate> {
     id: A::Id,
@@ -77,31 +77,31 @@ impl<A: Aggregate> Loaded<A> {
         Self { id, sequence, state }
     }
 
-    /// Which one it is.
+    /// The aggregate's id.
     #[must_use]
     pub fn id(&self) -> &A::Id {
         &self.id
     }
 
-    /// How many events it has: 0 when it has never been written.
+    /// The number of its events: 0 if it does not exist.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Whether anything ever happened to it.
+    /// Whether it has any events.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.sequence > 0
     }
 
-    /// Its state.
+    /// The aggregate's state.
     #[must_use]
     pub fn state(&self) -> &A {
         &self.state
     }
 
-    pub(crate) fn take_in(&mut self, event: &A::Event) {
+    pub(crate) fn apply_event(&mut self, event: &A::Event) {
         self.state.apply(event);
         self.sequence += 1;
     }

@@ -1,19 +1,19 @@
-//! The bridge to cqrs-es: every aggregate here is one there, so that its test framework runs on it.
+//! [`Cqrs`]: makes an aggregate a cqrs-es aggregate, so that the test framework of cqrs-es runs on it.
 
 use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
 
-/// A command on one aggregate, as cqrs-es is given it: see `Cqrs::command`.
+/// A command on one aggregate for cqrs-es: see `Cqrs::command`.
 pub trait Decide<A: Aggregate>: Send + Sync {
     /// Decides on a state after `sequence` events.
     ///
     /// # Errors
-    /// Why the command is refused.
+    /// The reason why the command is refused.
     fn decide(&self, state: &A, sequence: u64) -> Result<Vec<A::Event>, A::Error>;
 }
 
-/// An aggregate as cqrs-es knows it: `TestFramework::<Cqrs<Project>>::with(())`.
+/// An aggregate for cqrs-es: `TestFramework::<Cqrs<Project>>::with(())`.
 ///
 /// ```no_run
 /// # use annals::prelude::*;

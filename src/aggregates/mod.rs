@@ -2,27 +2,27 @@
 //!
 //! ## Layout
 //! - `aggregate`: the [`Aggregate`] trait, and [`Loaded`]: an aggregate's state, id and sequence
-//! - `kind`: [`Kind`], an aggregate type with its Rust type erased
+//! - `aggregate_type`: [`AggregateType`], an aggregate type with its Rust type erased
 //! - `repository`: loads states from the store
-//! - `folding`: folds a state from events of the log
+//! - `state_fold`: folds a state from events of the log
 //! - `snapshot_writer`: writes snapshots of such states in the background
 //! - `verify`: compares the stored snapshots with the log
 //! - `cqrs`: [`Cqrs`], the bridge to cqrs-es
 
 mod aggregate;
+mod aggregate_type;
 mod cqrs;
-mod folding;
-mod kind;
 mod repository;
 mod snapshot_writer;
+mod state_fold;
 #[cfg(all(test, feature = "conformance", feature = "sqlite", feature = "postgres"))]
 mod tests;
 mod verify;
 
 pub use aggregate::{Aggregate, Loaded};
+pub use aggregate_type::AggregateType;
+pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
 pub use cqrs::{Cqrs, Decide};
-pub use kind::Kind;
-pub(crate) use kind::{AnyAggregate, State};
 use repository::PAGE;
 pub(crate) use repository::{LoadError, Repository, fold};
 pub(crate) use verify::verify_snapshots;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::folding::Folding;
 use super::snapshot_writer::SnapshotWriter;
-use super::{AnyAggregate, Kind, State};
+use super::state_fold::StateFold;
+use super::{AggregateType, AnyState, ErasedAggregateType};
 use crate::events::{DecodeError, InvalidRef, Ref};
 use crate::store::{Store, StoreError};
 
@@ -39,34 +39,34 @@ impl Repository {
     }
 
     /// Loads the state after the last committed event.
-    pub(crate) async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<State, LoadError> {
+    pub(crate) async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<AnyState, LoadError> {
         let events = self.store.load(aggregate, 0, PAGE).await?;
         let mut full = events.len() == PAGE;
-        let on_snapshot = if full { Folding::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
-        let mut folding = match on_snapshot {
-            Some((folding, page)) => {
+        let on_snapshot = if full { StateFold::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
+        let mut fold = match on_snapshot {
+            Some((fold, page)) => {
                 full = page.full;
-                folding
+                fold
             }
             None => {
-                let mut folding = Folding::fresh(kind, aggregate)?;
-                folding.take(&events)?;
-                folding
+                let mut fold = StateFold::fresh(kind, aggregate)?;
+                fold.apply(&events)?;
+                fold
             }
         };
         while full {
-            let events = self.store.load(aggregate, folding.sequence(), PAGE).await?;
-            folding.take(&events)?;
+            let events = self.store.load(aggregate, fold.sequence(), PAGE).await?;
+            fold.apply(&events)?;
             full = events.len() == PAGE;
         }
-        if folding.folded > SNAPSHOT_EVERY {
-            self.snapshots.request(kind, aggregate, folding.sequence());
+        if fold.folded > SNAPSHOT_EVERY {
+            self.snapshots.request(kind, aggregate, fold.sequence());
         }
-        Ok(folding.into_state())
+        Ok(fold.into_state())
     }
 
     /// Requests a snapshot of an aggregate that went from one sequence to another, if one is due.
-    pub(crate) fn request_snapshot(&self, kind: Kind, aggregate: &Ref, before: u64, after: u64) {
+    pub(crate) fn request_snapshot(&self, kind: AggregateType, aggregate: &Ref, before: u64, after: u64) {
         if before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY {
             self.snapshots.request(kind, aggregate, after);
         }
@@ -80,9 +80,9 @@ impl Repository {
 
 /// Folds stored events into a state. A panic in `apply` is an error, and the state stays as it was.
 pub(crate) fn fold(
-    kind: &dyn AnyAggregate,
+    kind: &dyn ErasedAggregateType,
     aggregate: &Ref,
-    state: &mut State,
+    state: &mut AnyState,
     events: &[crate::events::Stored],
 ) -> Result<(), LoadError> {
     let mut after = state.clone();

@@ -1,4 +1,4 @@
-//! [`SnapshotWriter`]: makes snapshots in the background, from rows of the log alone.
+//! [`SnapshotWriter`]: writes snapshots in the background, from committed events only.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::folding::{Folding, Unfit};
-use super::{Kind, LoadError, PAGE};
+use super::state_fold::{SnapshotError, StateFold};
+use super::{AggregateType, LoadError, PAGE};
 use crate::events::Ref;
 use crate::store::{Store, StoreError};
 
-/// How many aggregates wait for a snapshot at most. Others go without one until they are due again.
+/// The most aggregates that wait for a snapshot. Further ones get none until they are due again.
 const WAITING: usize = 256;
-/// How long closing waits for the snapshots that are due.
+/// How long closing waits for due snapshots.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Makes one snapshot at a time. A state in memory may be one that is not committed, so it is never used: the previous
-/// snapshot and the stored events after it are read, folded and kept.
+/// Writes one snapshot at a time. A state in memory may not be committed, so it is never used: the task reads the previous
+/// snapshot and the events after it, folds them and saves the result.
 pub(super) struct SnapshotWriter {
     store: Arc<dyn Store>,
     work: Arc<Mutex<Work>>,
@@ -27,14 +27,14 @@ pub(super) struct SnapshotWriter {
 struct Work {
     waiting: VecDeque<Due>,
     task: Option<JoinHandle<()>>,
-    /// The aggregate types of which no snapshot can be made.
+    /// The aggregate types whose states do not restore: they get no snapshots.
     unfit: HashSet<&'static str>,
 }
 
 struct Due {
-    kind: Kind,
+    kind: AggregateType,
     aggregate: Ref,
-    /// The sequence to reach, if the log reaches it.
+    /// The sequence to reach, if the log has it.
     sequence: u64,
 }
 
@@ -43,7 +43,7 @@ enum SnapshotFailure {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
-    Unfit(#[from] Unfit),
+    SnapshotError(#[from] SnapshotError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -53,10 +53,10 @@ impl SnapshotWriter {
         Self { store, work: Arc::default() }
     }
 
-    /// Asks for a snapshot of an aggregate that seems to have `sequence` events.
-    pub(super) fn request(&self, kind: Kind, aggregate: &Ref, sequence: u64) {
+    /// Requests a snapshot of an aggregate that should have `sequence` events.
+    pub(super) fn request(&self, kind: AggregateType, aggregate: &Ref, sequence: u64) {
         let mut work = lock(&self.work);
-        if work.unfit.contains(kind.aggregate_type()) {
+        if work.unfit.contains(kind.name()) {
             return;
         }
         let room = work.waiting.len() < WAITING;
@@ -72,7 +72,7 @@ impl SnapshotWriter {
         }
     }
 
-    /// Waits for a moment until the snapshots that are due are kept, and gives up the others.
+    /// Waits up to two seconds for due snapshots, and gives up the others.
     pub(super) async fn close(&self) {
         let Some(mut task) = lock(&self.work).task.take() else { return };
         if tokio::time::timeout(CLOSING, &mut task).await.is_err() {
@@ -94,35 +94,40 @@ async fn run(store: Arc<dyn Store>, work: Arc<Mutex<Work>>) {
                 }
             }
         };
-        match keep(&*store, kind, &aggregate, sequence).await {
+        match write(&*store, kind, &aggregate, sequence).await {
             Ok(()) => {}
-            Err(SnapshotFailure::Unfit(error)) => {
+            Err(SnapshotFailure::SnapshotError(error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(%aggregate, error, "no snapshots are kept of aggregates of this type");
-                lock(&work).unfit.insert(kind.aggregate_type());
+                tracing::warn!(%aggregate, error, "the state of this aggregate type does not restore: no snapshots are written of it");
+                lock(&work).unfit.insert(kind.name());
             }
             Err(error) => {
-                tracing::warn!(%aggregate, error = &error as &dyn std::error::Error, "no snapshot was kept")
+                tracing::warn!(%aggregate, error = &error as &dyn std::error::Error, "a snapshot could not be written")
             }
         }
     }
 }
 
-async fn keep(store: &dyn Store, kind: Kind, aggregate: &Ref, sequence: u64) -> Result<(), SnapshotFailure> {
-    let mut folding = match Folding::on_snapshot(store, kind, aggregate).await? {
-        Some((folding, _)) => folding,
-        None => Folding::fresh(kind, aggregate)?,
+async fn write(
+    store: &dyn Store,
+    kind: AggregateType,
+    aggregate: &Ref,
+    sequence: u64,
+) -> Result<(), SnapshotFailure> {
+    let mut fold = match StateFold::on_snapshot(store, kind, aggregate).await? {
+        Some((fold, _)) => fold,
+        None => StateFold::fresh(kind, aggregate)?,
     };
-    // No further than was asked for: an aggregate that is written all the time has no end to wait for.
-    while folding.sequence() < sequence {
-        let events = store.load(aggregate, folding.sequence(), PAGE).await?;
+    // Stop at the requested sequence: an aggregate that is written all the time would never end.
+    while fold.sequence() < sequence {
+        let events = store.load(aggregate, fold.sequence(), PAGE).await?;
         if events.is_empty() {
             break;
         }
-        folding.take(&events)?;
+        fold.apply(&events)?;
     }
-    if folding.folded > 0 && folding.sequence() >= PAGE as u64 {
-        store.save_snapshot(aggregate, folding.snapshot()?).await?;
+    if fold.folded > 0 && fold.sequence() >= PAGE as u64 {
+        store.save_snapshot(aggregate, fold.snapshot()?).await?;
     }
     Ok(())
 }

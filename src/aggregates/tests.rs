@@ -1,4 +1,4 @@
-//! Snapshots: made of the log alone, used only where they are of the log. On SQLite, and again on Postgres.
+//! Snapshots are made from committed events only, and used only if they match the log. On SQLite and on Postgres.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use annals_macros::{Event, Id};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Aggregate, Kind, Loaded, Repository, State, verify_snapshots};
+use super::{Aggregate, AggregateType, AnyState, Loaded, Repository, verify_snapshots};
 use crate::events::Ref;
 use crate::projections::tests::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
@@ -40,7 +40,7 @@ impl Aggregate for Tally {
     }
 }
 
-/// A state that is written and not read back.
+/// A state that does not restore from its JSON.
 #[derive(Default, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forgetful {
     #[serde(deserialize_with = "nothing")]
@@ -71,11 +71,11 @@ fn repository(store: &Arc<dyn Store>) -> Repository {
     Repository::new(store.clone())
 }
 
-fn total(state: &State) -> u64 {
+fn total(state: &AnyState) -> u64 {
     state.downcast_ref::<Loaded<Tally>>().unwrap().total
 }
 
-/// The total of the first events, and the chain over them: from the log alone.
+/// The total of the first events and the hash chain over them, from the log.
 async fn of_the_log(store: &dyn Store, key: &Ref, sequence: u64) -> (u64, HashChain) {
     let (mut state, mut chain) = (Tally::default(), HashChain::default());
     for stored in store.load(key, 0, usize::try_from(sequence).unwrap()).await.unwrap() {
@@ -97,19 +97,14 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Issue 16, fault 1: a commit fails, its optimistic state stays in memory, and another process writes as many events.
+/// Issue 16, fault 1: a commit fails after a snapshot was requested, and another process writes as many events.
 #[test]
 fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
     runtime().block_on(async {
-        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
         committed(&*store, commit(1).on("tally:a", 0, 255)).await;
         let repository = repository(&store);
-        // What a writer decides before its commit fails: the repository never sees it.
-        let before = repository.load(kind, &key).await.unwrap();
-        let mut never_committed = before.downcast_ref::<Loaded<Tally>>().unwrap().clone();
-        never_committed.take_in(&TallyEvent::Counted { by: 1_000_000 });
-        assert_eq!(never_committed.total, 255 * 127 + 1_000_000);
-
+        // The writer whose commit failed believes that the aggregate has 256 events.
         repository.request_snapshot(kind, &key, 255, 256);
         repository.close().await;
         assert_eq!(store.load_snapshot(&key).await.unwrap(), None, "the log has 255 events");
@@ -127,9 +122,9 @@ fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
 }
 
 #[test]
-fn a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile() {
+fn a_snapshot_matches_the_log_while_the_aggregate_is_written() {
     runtime().block_on(async {
-        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
         let repository = repository(&store);
         for number in 0..40 {
             committed(&*store, commit(number).on("tally:a", number as u64 * 40, 40)).await;
@@ -140,17 +135,17 @@ fn a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile() {
         }
         repository.close().await;
         let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
-        assert!(snapshot.sequence >= 1_536, "the last one that was due is there: {}", snapshot.sequence);
+        assert!(snapshot.sequence >= 1_536, "the last due snapshot is written: {}", snapshot.sequence);
         is_of_the_log(&*store, &key, &snapshot).await;
         store.close().await;
     });
 }
 
-/// Guarantee 16, and whatever else is no snapshot of this log: the state is right all the same.
+/// Guarantee 16: with any snapshot that does not match the log, the loaded state is still right.
 #[test]
-fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_load() {
+fn a_snapshot_that_does_not_match_the_log_is_ignored_and_replaced_by_the_next_load() {
     runtime().block_on(async {
-        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
         committed(&*store, commit(1).on("tally:a", 0, 600)).await;
         let right = of_the_log(&*store, &key, 600).await.0;
         let load = async || {
@@ -179,9 +174,9 @@ fn a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_lo
 }
 
 #[test]
-fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
+fn check_finds_a_wrong_snapshot_and_after_its_deletion_the_next_load_is_right() {
     runtime().block_on(async {
-        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Tally>());
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
         committed(&*store, commit(1).on("tally:a", 0, 600)).await;
         let right = of_the_log(&*store, &key, 600).await.0;
         let load = async || {
@@ -210,7 +205,7 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
             (
                 Snapshot { sequence: 700, ..kept.clone() },
                 FindingKind::Log,
-                "which has 600 of them: its tail was cut",
+                "which ends at 600: the log was truncated",
             ),
             (
                 Snapshot { digest: HashChain::default(), shape: "another".to_owned(), ..kept.clone() },
@@ -225,18 +220,18 @@ fn a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right() {
         }
         store.delete_snapshots().await.unwrap();
         store.save_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
-        assert_eq!(load().await, 5, "the log cannot tell at a load");
+        assert_eq!(load().await, 5, "a load cannot detect the wrong state");
         assert_eq!(store.delete_snapshots().await.unwrap(), 1);
         assert_eq!(load().await, right);
-        assert_eq!(verify().await, [], "and a right one takes its place");
+        assert_eq!(verify().await, [], "a right snapshot replaces it");
         store.close().await;
     });
 }
 
 #[test]
-fn a_state_that_does_not_restore_is_never_kept() {
+fn a_state_that_does_not_restore_gets_no_snapshot() {
     runtime().block_on(async {
-        let (store, key, kind) = (store().await, aggregate("tally:a"), Kind::of::<Forgetful>());
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Forgetful>());
         committed(&*store, commit(1).on("tally:a", 0, 600)).await;
         for _ in 0..2 {
             let repository = repository(&store);
@@ -253,8 +248,8 @@ fn a_state_that_does_not_restore_is_never_kept() {
 
 stores::on_postgres_too!(
     a_state_decided_on_a_failed_commit_never_becomes_a_snapshot,
-    a_snapshot_is_of_the_log_although_the_aggregate_moves_on_meanwhile,
-    a_snapshot_that_is_not_of_this_log_is_not_used_and_is_replaced_by_the_next_load,
-    a_wrong_snapshot_is_found_and_once_it_is_dropped_the_next_load_is_right,
-    a_state_that_does_not_restore_is_never_kept,
+    a_snapshot_matches_the_log_while_the_aggregate_is_written,
+    a_snapshot_that_does_not_match_the_log_is_ignored_and_replaced_by_the_next_load,
+    check_finds_a_wrong_snapshot_and_after_its_deletion_the_next_load_is_right,
+    a_state_that_does_not_restore_gets_no_snapshot,
 );

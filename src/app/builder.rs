@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
 use super::{Annals, Authorise, Unsound, soundness};
-use crate::aggregates::{Aggregate, Kind};
+use crate::aggregates::{Aggregate, AggregateType};
 use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
@@ -24,7 +24,7 @@ use crate::store::{Clock, OpenOptions, Store, StoreError};
 pub struct App {
     pub(crate) name: &'static str,
     pub(super) registry: Registry,
-    pub(super) kinds: Vec<Kind>,
+    pub(super) aggregate_types: Vec<AggregateType>,
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Locales,
@@ -59,7 +59,7 @@ impl App {
         Self {
             name,
             registry: Registry::default(),
-            kinds: Vec::new(),
+            aggregate_types: Vec::new(),
             types,
             projections: Vec::new(),
             problems: added.err().iter().map(ToString::to_string).collect(),
@@ -79,9 +79,9 @@ impl App {
             let this = std::any::type_name::<C>();
             self.problems.push(format!("two commands are called `{}`: {other} and {this}", C::NAME));
         }
-        for kind in C::Scope::kinds() {
-            let aggregate_type = kind.aggregate_type();
-            if let Some(known) = self.kinds.iter().find(|known| known.aggregate_type() == aggregate_type) {
+        for kind in C::Scope::aggregate_types() {
+            let aggregate_type = kind.name();
+            if let Some(known) = self.aggregate_types.iter().find(|known| known.name() == aggregate_type) {
                 let (known, this) = (known.0.rust_type(), kind.0.rust_type());
                 if known != this {
                     self.problem(format!(
@@ -97,7 +97,7 @@ impl App {
             if let Err(error) = kind.0.register(&mut self.types) {
                 self.problems.push(error.to_string());
             }
-            self.kinds.push(kind);
+            self.aggregate_types.push(kind);
         }
         self
     }
@@ -269,9 +269,10 @@ impl App {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-        let Self { kinds, registry, locales, clock, access_control, .. } = self;
+        let Self { aggregate_types, registry, locales, clock, access_control, .. } = self;
         let registry = Arc::new(registry);
-        let parts = Parts { types, kinds, registry, projections, locales: locales.into(), clock, access_control };
+        let parts =
+            Parts { types, aggregate_types, registry, projections, locales: locales.into(), clock, access_control };
         Annals::start(store, parts, follow).await
     }
 }

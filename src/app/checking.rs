@@ -26,7 +26,8 @@ impl Annals {
         let store = &**self.store();
         let mut report = crate::store::check(store, self.types(), kept, &mut progress).await?;
         if report.sees_all() {
-            report.snapshots = verify_snapshots(store, self.kinds(), &mut |finding| report.found(finding)).await?;
+            report.snapshots =
+                verify_snapshots(store, self.aggregate_types(), &mut |finding| report.found(finding)).await?;
         }
         Ok(report)
     }

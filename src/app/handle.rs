@@ -30,7 +30,7 @@ pub struct Annals(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     types: Arc<Types>,
-    kinds: Vec<Kind>,
+    aggregate_types: Vec<AggregateType>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
     access_control: Arc<AccessControl>,
@@ -44,7 +44,7 @@ struct Inner {
 /// What an application is made of.
 pub(super) struct Parts {
     pub(super) types: Arc<Types>,
-    pub(super) kinds: Vec<Kind>,
+    pub(super) aggregate_types: Vec<AggregateType>,
     pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
@@ -55,7 +55,7 @@ pub(super) struct Parts {
 impl Annals {
     /// `follow`: keep the projections up with the log.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
-        let Parts { types, kinds, registry, projections, locales, clock, mut access_control } = parts;
+        let Parts { types, aggregate_types, registry, projections, locales, clock, mut access_control } = parts;
         let receiver = access_control.prepare(&clock);
         let access_control = Arc::new(access_control);
         let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
@@ -72,7 +72,7 @@ impl Annals {
         Ok(Self(Arc::new(Inner {
             store,
             types,
-            kinds,
+            aggregate_types,
             registry,
             engine,
             access_control,
@@ -319,8 +319,8 @@ impl Annals {
     }
 
     /// The aggregate types of its commands.
-    pub(super) fn kinds(&self) -> &[Kind] {
-        &self.0.kinds
+    pub(super) fn kinds(&self) -> &[AggregateType] {
+        &self.0.aggregate_types
     }
 
     /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.

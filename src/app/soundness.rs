@@ -21,8 +21,8 @@ pub struct Unsound {
 
 pub(super) fn check(app: &App) -> Result<(), Unsound> {
     let mut problems = app.problems.clone();
-    for kind in &app.kinds {
-        let (aggregate_type, id_kind) = (kind.aggregate_type(), kind.0.id_kind());
+    for kind in &app.aggregate_types {
+        let (aggregate_type, id_kind) = (kind.name(), kind.0.id_kind());
         if aggregate_type != id_kind {
             problems.push(format!(
                 "the ids of the aggregate `{aggregate_type}` are of the kind `{id_kind}`: give them its type's name, \

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::member::Member;
 use super::state_cache::{CachedState, StateCache};
 use super::writer::append;
-use crate::aggregates::State;
+use crate::aggregates::AnyState;
 use crate::events::Ref;
 use crate::store::{Batch, Commit, ConflictSet, Outcome, Store, StoreError, WriteMetrics};
 
@@ -137,7 +137,7 @@ impl CommitQueue {
     }
 
     /// Caches a state that was read from the store, unless a newer one is cached by now. Returns the cached state.
-    pub(super) fn cache_loaded(&self, aggregate: &Ref, state: State) -> CachedState {
+    pub(super) fn cache_loaded(&self, aggregate: &Ref, state: AnyState) -> CachedState {
         self.shared.cache.get_or_insert(aggregate, state)
     }
 

@@ -15,7 +15,7 @@ use super::erased::Undecided;
 use super::member::Member;
 use super::received::Received;
 use super::{AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry};
-use crate::aggregates::{Kind, LoadError, Repository, fold};
+use crate::aggregates::{AggregateType, LoadError, Repository, fold};
 use crate::events::Ref;
 use crate::store::{
     Batch, Clock, Commit, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting,
@@ -45,7 +45,7 @@ pub(crate) struct Engine {
 pub(super) struct Prepared {
     received: Received,
     metadata: Arc<str>,
-    aggregates: Vec<(Kind, Ref)>,
+    aggregates: Vec<(AggregateType, Ref)>,
 }
 
 /// A prepared command, or the answer to one that did not get that far.
@@ -255,7 +255,7 @@ impl Engine {
     }
 
     /// Loads an aggregate from the state cache, else from the store. A cached state may follow from a queued commit.
-    async fn load(&self, kind: Kind, aggregate: &Ref) -> Result<Member, LoadError> {
+    async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<Member, LoadError> {
         let cached = match self.queue.cached(aggregate) {
             Some(cached) => {
                 increment(&self.write_metrics.hits);

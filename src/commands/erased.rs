@@ -28,7 +28,7 @@ pub(crate) trait AnyCommand: Send + Sync {
     /// SHA-256 of the command's name, actor, principal and canonical body: what its command id stands for.
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
     /// The aggregates in the command's scope.
-    fn aggregates(&self) -> Vec<(Kind, Ref)>;
+    fn aggregates(&self) -> Vec<(AggregateType, Ref)>;
     fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>>;
     /// Runs the handler, and stores the events that it returns in the members.
     fn decide(&self, members: &mut [Member], context: &Context) -> Result<(), Undecided>;
@@ -55,7 +55,7 @@ impl<C: Handle> AnyCommand for C {
         Ok(hash.finalize().into())
     }
 
-    fn aggregates(&self) -> Vec<(Kind, Ref)> {
+    fn aggregates(&self) -> Vec<(AggregateType, Ref)> {
         C::Scope::aggregates(self.ids())
     }
 

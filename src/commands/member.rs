@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state_cache::CachedState;
-use crate::aggregates::{Kind, State};
+use crate::aggregates::{AggregateType, AnyState};
 use crate::events::Ref;
 use crate::store::{NewEvent, StreamAppend};
 
@@ -11,26 +11,26 @@ use crate::store::{NewEvent, StreamAppend};
 #[doc(hidden)]
 #[derive(Clone)]
 pub struct Member {
-    pub(crate) kind: Kind,
+    pub(crate) kind: AggregateType,
     pub(crate) aggregate: Ref,
     /// The state that the command is decided on.
-    pub(crate) before: State,
+    pub(crate) before: AnyState,
     /// The stamp of `before` in the state cache; `None` if it was read from the store for this decision only.
     pub(super) stamp: Option<u64>,
     /// The events that the command decided.
     pub(crate) events: Vec<NewEvent>,
     /// The state after these events.
-    pub(crate) after: State,
+    pub(crate) after: AnyState,
 }
 
 impl Member {
     /// A member whose state is not cached.
-    pub(crate) fn new(kind: Kind, aggregate: Ref, state: State) -> Self {
+    pub(crate) fn new(kind: AggregateType, aggregate: Ref, state: AnyState) -> Self {
         Self { kind, aggregate, before: state.clone(), stamp: None, events: Vec::new(), after: state }
     }
 
     /// A member with a state of the state cache.
-    pub(super) fn cached(kind: Kind, aggregate: Ref, cached: CachedState) -> Self {
+    pub(super) fn cached(kind: AggregateType, aggregate: Ref, cached: CachedState) -> Self {
         Self { stamp: Some(cached.stamp), ..Self::new(kind, aggregate, cached.state) }
     }
 

@@ -40,7 +40,7 @@ impl Received {
     }
 
     /// The command's aggregates. Each must be a valid reference, and named once.
-    pub(super) fn checked_aggregates(&self) -> Result<Vec<(Kind, Ref)>, ExecuteError<Refusal>> {
+    pub(super) fn checked_aggregates(&self) -> Result<Vec<(AggregateType, Ref)>, ExecuteError<Refusal>> {
         let aggregates = self.command.aggregates();
         for (index, (_, aggregate)) in aggregates.iter().enumerate() {
             aggregate.check()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::member::Member;
-use crate::aggregates::{Aggregate, Kind, Loaded};
+use crate::aggregates::{Aggregate, AggregateType, Loaded};
 use crate::events::{Event, Id, InvalidRef, ReadBackError, Ref, read_back};
 use crate::store::NewEvent;
 
@@ -21,11 +21,11 @@ pub trait Scope: sealed::Sealed + Send + Sync + 'static {
     type Events;
 
     /// The aggregate types in the scope, each once: `App::command` registers them.
-    fn kinds() -> Vec<Kind>;
+    fn aggregate_types() -> Vec<AggregateType>;
 
     /// The references of these aggregates, in order, each with its type.
     #[doc(hidden)]
-    fn aggregates(ids: Self::Ids) -> Vec<(Kind, Ref)>;
+    fn aggregates(ids: Self::Ids) -> Vec<(AggregateType, Ref)>;
 
     /// The handler's view of the members' states.
     #[doc(hidden)]
@@ -74,8 +74,8 @@ pub enum OutcomeError {
     },
 }
 
-fn reference<A: Aggregate>(id: &A::Id) -> (Kind, Ref) {
-    (Kind::of::<A>(), Ref::unchecked(A::TYPE, &id.text()))
+fn reference<A: Aggregate>(id: &A::Id) -> (AggregateType, Ref) {
+    (AggregateType::for_aggregate::<A>(), Ref::unchecked(A::TYPE, &id.text()))
 }
 
 fn state<A: Aggregate>(members: &[Member], index: usize) -> Option<&Loaded<A>> {
@@ -100,7 +100,7 @@ fn decide<A: Aggregate>(members: &mut [Member], index: usize, events: Vec<A::Eve
     let encoded = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
     let after = (!events.is_empty()).then(|| {
         let mut after = before.clone();
-        events.iter().for_each(|event| after.take_in(event));
+        events.iter().for_each(|event| after.apply_event(event));
         after
     });
     let member = &mut members[index];
@@ -117,11 +117,11 @@ impl<A: Aggregate> Scope for A {
     type View<'a> = &'a Loaded<A>;
     type Events = Vec<A::Event>;
 
-    fn kinds() -> Vec<Kind> {
-        vec![Kind::of::<A>()]
+    fn aggregate_types() -> Vec<AggregateType> {
+        vec![AggregateType::for_aggregate::<A>()]
     }
 
-    fn aggregates(id: A::Id) -> Vec<(Kind, Ref)> {
+    fn aggregates(id: A::Id) -> Vec<(AggregateType, Ref)> {
         vec![reference::<A>(&id)]
     }
 
@@ -139,11 +139,11 @@ impl<A: Aggregate, B: Aggregate> Scope for (A, B) {
     type View<'a> = (&'a Loaded<A>, &'a Loaded<B>);
     type Events = (Vec<A::Event>, Vec<B::Event>);
 
-    fn kinds() -> Vec<Kind> {
-        vec![Kind::of::<A>(), Kind::of::<B>()]
+    fn aggregate_types() -> Vec<AggregateType> {
+        vec![AggregateType::for_aggregate::<A>(), AggregateType::for_aggregate::<B>()]
     }
 
-    fn aggregates((a, b): Self::Ids) -> Vec<(Kind, Ref)> {
+    fn aggregates((a, b): Self::Ids) -> Vec<(AggregateType, Ref)> {
         vec![reference::<A>(&a), reference::<B>(&b)]
     }
 
@@ -162,11 +162,15 @@ impl<A: Aggregate, B: Aggregate, C: Aggregate> Scope for (A, B, C) {
     type View<'a> = (&'a Loaded<A>, &'a Loaded<B>, &'a Loaded<C>);
     type Events = (Vec<A::Event>, Vec<B::Event>, Vec<C::Event>);
 
-    fn kinds() -> Vec<Kind> {
-        vec![Kind::of::<A>(), Kind::of::<B>(), Kind::of::<C>()]
+    fn aggregate_types() -> Vec<AggregateType> {
+        vec![
+            AggregateType::for_aggregate::<A>(),
+            AggregateType::for_aggregate::<B>(),
+            AggregateType::for_aggregate::<C>(),
+        ]
     }
 
-    fn aggregates((a, b, c): Self::Ids) -> Vec<(Kind, Ref)> {
+    fn aggregates((a, b, c): Self::Ids) -> Vec<(AggregateType, Ref)> {
         vec![reference::<A>(&a), reference::<B>(&b), reference::<C>(&c)]
     }
 
@@ -186,11 +190,11 @@ impl<A: Aggregate> Scope for Vec<A> {
     type View<'a> = Vec<&'a Loaded<A>>;
     type Events = Vec<Vec<A::Event>>;
 
-    fn kinds() -> Vec<Kind> {
-        vec![Kind::of::<A>()]
+    fn aggregate_types() -> Vec<AggregateType> {
+        vec![AggregateType::for_aggregate::<A>()]
     }
 
-    fn aggregates(ids: Self::Ids) -> Vec<(Kind, Ref)> {
+    fn aggregates(ids: Self::Ids) -> Vec<(AggregateType, Ref)> {
         ids.iter().map(reference::<A>).collect()
     }
 

@@ -6,7 +6,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::member::Member;
-use crate::aggregates::State;
+use crate::aggregates::AnyState;
 use crate::events::Ref;
 
 /// How many states are cached.
@@ -15,7 +15,7 @@ const CAPACITY: u64 = 100_000;
 /// A cached state. The stamp identifies it: two states of one aggregate may have equal sequences by luck.
 #[derive(Clone)]
 pub(super) struct CachedState {
-    pub(super) state: State,
+    pub(super) state: AnyState,
     pub(super) stamp: u64,
 }
 
@@ -39,7 +39,7 @@ impl StateCache {
     }
 
     /// Inserts a state that was read from the store, unless a newer one is cached by now. Returns the cached state.
-    pub(super) fn get_or_insert(&self, aggregate: &Ref, state: State) -> CachedState {
+    pub(super) fn get_or_insert(&self, aggregate: &Ref, state: AnyState) -> CachedState {
         self.states.get_with_by_ref(aggregate, || self.stamped(state))
     }
 
@@ -63,7 +63,7 @@ impl StateCache {
         self.states.invalidate_all();
     }
 
-    fn stamped(&self, state: State) -> CachedState {
+    fn stamped(&self, state: AnyState) -> CachedState {
         CachedState { state, stamp: self.next_stamp.fetch_add(1, Ordering::Relaxed) }
     }
 }

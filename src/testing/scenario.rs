@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::aggregates::{Aggregate, Kind, State};
+use crate::aggregates::{Aggregate, AggregateType, AnyState};
 use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Member, Scope, Undecided, encode};
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
@@ -10,7 +10,7 @@ use crate::text::error_chain;
 
 /// What has happened before.
 #[derive(Clone, Default)]
-pub struct Given(Vec<(Ref, State)>);
+pub struct Given(Vec<(Ref, AnyState)>);
 
 /// Nothing has happened before.
 #[must_use]
@@ -44,7 +44,7 @@ impl Given {
         let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
         for event in events {
             encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
-            loaded.take_in(&event);
+            loaded.apply_event(&event);
         }
         self.0.push((Ref::unchecked(A::TYPE, &id.text()), std::sync::Arc::new(loaded)));
         self
@@ -58,7 +58,7 @@ impl Given {
     #[track_caller]
     pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
-        let member = |(kind, aggregate): (Kind, Ref)| {
+        let member = |(kind, aggregate): (AggregateType, Ref)| {
             let state = match self.0.iter().find(|(known, _)| *known == aggregate) {
                 Some((_, state)) => state.clone(),
                 None => kind.0.fresh(&aggregate).unwrap_or_else(|error| panic!("{error}")),

@@ -21,7 +21,7 @@ pub struct AccessLogId(String);
 impl AccessLogId {
     /// The trail of the day in which this time falls, in UTC.
     #[must_use]
-    pub fn of(time: Timestamp) -> Self {
+    pub fn for_time(time: Timestamp) -> Self {
         Self::new(time.to_zoned(TimeZone::UTC).date().to_string())
     }
 }
@@ -172,6 +172,6 @@ mod tests {
     #[test]
     fn a_trail_is_of_a_day_in_utc() {
         let time: Timestamp = "2026-01-31T23:30:00-02:00".parse().unwrap();
-        assert_eq!(AccessLogId::of(time).to_string(), "annals_trail:2026-02-01");
+        assert_eq!(AccessLogId::for_time(time).to_string(), "annals_trail:2026-02-01");
     }
 }

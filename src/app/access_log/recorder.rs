@@ -112,7 +112,7 @@ impl AccessRecorder {
         let begin = window_of((self.clock)().as_second());
         let waits = read.export.is_some();
         let command = RecordRead {
-            trail: AccessLogId::of(Timestamp::from_second(begin).unwrap_or_default()),
+            trail: AccessLogId::for_time(Timestamp::from_second(begin).unwrap_or_default()),
             what: shortened(read.what),
             of: read.of.to_vec(),
             asked: bounded(&read.asked),
@@ -140,7 +140,7 @@ impl AccessRecorder {
     /// for. It waits for nothing.
     pub(in crate::app) fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
         let now = (self.clock)();
-        let trail = AccessLogId::of(now);
+        let trail = AccessLogId::for_time(now);
         let command =
             RecordRefusal { trail, what: shortened(what), on: on.to_vec(), reason: shortened(reason), denied };
         let id = match (denied, context.id()) {
@@ -221,7 +221,7 @@ impl Task {
 
     /// Appends the counts of what is not recorded one by one.
     async fn append_counts(&self, all: bool) {
-        let trail = || AccessLogId::of((self.clock)());
+        let trail = || AccessLogId::for_time((self.clock)());
         for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
             let command = RecordDenials { trail: trail(), reason, denials };
             let make = Box::new(move || Box::new(command.clone()) as _);

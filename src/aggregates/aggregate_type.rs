@@ -1,4 +1,4 @@
-//! [`Kind`]: an aggregate type behind a pointer, so that the engine is compiled once and not per application type.
+//! [`AggregateType`]: an aggregate type with its Rust type erased: the engine is compiled once, not once for each type.
 
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
@@ -11,64 +11,64 @@ use crate::events::json::Node;
 use crate::events::{DecodeError, Event, Id, InvalidRef, Ref, Stored, Types, TypesError};
 use crate::text::hex;
 
-/// A state of some aggregate type: an `Arc<Loaded<A>>` in disguise.
-pub(crate) type State = Arc<dyn Any + Send + Sync>;
+/// A state of any aggregate type: an erased `Arc<Loaded<A>>`.
+pub(crate) type AnyState = Arc<dyn Any + Send + Sync>;
 
-/// What the engine does with an aggregate whose type it cannot name.
-pub(crate) trait AnyAggregate: Send + Sync {
-    fn aggregate_type(&self) -> &'static str;
-    /// Its type in Rust, and what that is called.
+/// The operations of the engine on an aggregate of any type.
+pub(crate) trait ErasedAggregateType: Send + Sync {
+    fn name(&self) -> &'static str;
+    /// The Rust type and its name.
     fn rust_type(&self) -> (TypeId, &'static str);
     fn id_kind(&self) -> &'static str;
     fn register(&self, types: &mut Types) -> Result<(), TypesError>;
     /// The state before the first event.
-    fn fresh(&self, aggregate: &Ref) -> Result<State, InvalidRef>;
-    /// Takes in stored events, in order.
-    fn fold(&self, state: &mut State, events: &[Stored]) -> Result<(), DecodeError>;
-    fn sequence(&self, state: &State) -> u64;
+    fn fresh(&self, aggregate: &Ref) -> Result<AnyState, InvalidRef>;
+    /// Folds stored events into the state, in order.
+    fn fold(&self, state: &mut AnyState, events: &[Stored]) -> Result<(), DecodeError>;
+    fn sequence(&self, state: &AnyState) -> u64;
     /// The state as JSON.
     ///
     /// # Errors
-    /// When it cannot be written, or would not restore to the same JSON.
-    fn snapshot(&self, state: &State) -> Result<String, serde_json::Error>;
-    fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<State>;
-    /// What a snapshot is tagged with: it differs when the state's fields, [`Aggregate::SHAPE`] or an event's version do.
+    /// When it cannot be written, or does not restore to the same JSON.
+    fn snapshot(&self, state: &AnyState) -> Result<String, serde_json::Error>;
+    fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<AnyState>;
+    /// The tag of snapshots. It changes with the state's fields, [`Aggregate::SHAPE`] and the events' versions.
     fn shape(&self) -> String;
 }
 
-/// An aggregate type, as a [`Scope`](crate::commands::Scope) hands it to the engine.
+/// An aggregate type in the [`Scope`](crate::commands::Scope) of a command.
 #[derive(Clone, Copy)]
-pub struct Kind(pub(crate) &'static dyn AnyAggregate);
+pub struct AggregateType(pub(crate) &'static dyn ErasedAggregateType);
 
-impl Kind {
-    /// The kind of `A`.
+impl AggregateType {
+    /// Returns the aggregate type of `A`.
     #[must_use]
-    pub fn of<A: Aggregate>() -> Self {
-        Self(&KindOf::<A>(PhantomData))
+    pub fn for_aggregate<A: Aggregate>() -> Self {
+        Self(&Typed::<A>(PhantomData))
     }
 
-    /// Its [`Aggregate::TYPE`].
+    /// Its name: [`Aggregate::TYPE`].
     #[must_use]
-    pub fn aggregate_type(&self) -> &'static str {
-        self.0.aggregate_type()
+    pub fn name(&self) -> &'static str {
+        self.0.name()
     }
 }
 
-impl std::fmt::Debug for Kind {
+impl std::fmt::Debug for AggregateType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Kind({})", self.aggregate_type())
+        write!(f, "AggregateType({})", self.name())
     }
 }
 
-struct KindOf<A>(PhantomData<fn() -> A>);
+struct Typed<A>(PhantomData<fn() -> A>);
 
-/// The state, when it is an `A`: the engine never mixes types, so `None` is a fault of its own.
-fn loaded<A: Aggregate>(state: &State) -> Option<&Loaded<A>> {
+/// The state as an `A`. `None` would be a bug: the engine never mixes types.
+fn loaded<A: Aggregate>(state: &AnyState) -> Option<&Loaded<A>> {
     state.downcast_ref::<Loaded<A>>()
 }
 
-impl<A: Aggregate> AnyAggregate for KindOf<A> {
-    fn aggregate_type(&self) -> &'static str {
+impl<A: Aggregate> ErasedAggregateType for Typed<A> {
+    fn name(&self) -> &'static str {
         A::TYPE
     }
 
@@ -84,40 +84,40 @@ impl<A: Aggregate> AnyAggregate for KindOf<A> {
         types.add::<A::Event>(A::TYPE)
     }
 
-    fn fresh(&self, aggregate: &Ref) -> Result<State, InvalidRef> {
+    fn fresh(&self, aggregate: &Ref) -> Result<AnyState, InvalidRef> {
         Ok(Arc::new(Loaded::<A>::new(A::Id::from_text(aggregate.id())?, 0, A::default())))
     }
 
-    fn fold(&self, state: &mut State, events: &[Stored]) -> Result<(), DecodeError> {
+    fn fold(&self, state: &mut AnyState, events: &[Stored]) -> Result<(), DecodeError> {
         if events.is_empty() {
             return Ok(());
         }
         let Some(before) = loaded::<A>(state) else { return Ok(()) };
         let mut after = before.clone();
         for stored in events {
-            after.take_in(&A::Event::from_stored(stored)?);
+            after.apply_event(&A::Event::from_stored(stored)?);
         }
         *state = Arc::new(after);
         Ok(())
     }
 
-    fn sequence(&self, state: &State) -> u64 {
+    fn sequence(&self, state: &AnyState) -> u64 {
         loaded::<A>(state).map_or(0, Loaded::sequence)
     }
 
-    fn snapshot(&self, state: &State) -> Result<String, serde_json::Error> {
+    fn snapshot(&self, state: &AnyState) -> Result<String, serde_json::Error> {
         let state = serde_json::to_string(&loaded::<A>(state).map(Loaded::state))?;
         let restored = serde_json::to_string(&serde_json::from_str::<A>(&state)?)?;
-        // A map or a set may come in another order each time.
+        // A map or a set may be written in another order each time.
         match restored == state || Node::parse(&restored).unordered() == Node::parse(&state).unordered() {
             true => Ok(state),
-            false => {
-                Err(serde::ser::Error::custom("it restores to another state: serde writes more than it reads"))
-            }
+            false => Err(serde::ser::Error::custom(
+                "the state restores to another state: `Serialize` writes more than `Deserialize` reads",
+            )),
         }
     }
 
-    fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<State> {
+    fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<AnyState> {
         let id = A::Id::from_text(aggregate.id()).ok()?;
         let state: A = serde_json::from_str(snapshot).ok()?;
         Some(Arc::new(Loaded::<A>::new(id, sequence, state)))
@@ -185,11 +185,11 @@ mod tests {
     }
 
     fn snapshot(gauge: Gauge) -> Result<String, serde_json::Error> {
-        let state: State = Arc::new(Loaded::new(GaugeId::new("1"), 1, gauge));
-        Kind::of::<Gauge>().0.snapshot(&state)
+        let state: AnyState = Arc::new(Loaded::new(GaugeId::new("1"), 1, gauge));
+        AggregateType::for_aggregate::<Gauge>().0.snapshot(&state)
     }
 
-    /// Decisions would be made on another state after a restart.
+    /// Otherwise commands would be decided on another state after a restart.
     #[test]
     fn a_state_that_restores_to_another_has_no_snapshot() {
         let sound = || Gauge {

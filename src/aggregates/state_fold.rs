@@ -1,48 +1,48 @@
-//! [`Folding`]: a state that is folded from rows of the log, alone or on a snapshot of them.
+//! [`StateFold`]: folds a state from committed events, from the first one or on top of a snapshot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Kind, LoadError, PAGE, State, fold};
+use super::{AggregateType, AnyState, LoadError, PAGE, fold};
 use crate::events::{Ref, Stored};
 use crate::store::{HashChain, Snapshot, Store, StoreError};
 
-/// A state and the rows that it was folded from. Whatever was decided and not yet committed never gets in here.
-pub(super) struct Folding<'a> {
-    kind: Kind,
+/// A state and the events that it was folded from. Only committed events are folded.
+pub(super) struct StateFold<'a> {
+    kind: AggregateType,
     aggregate: &'a Ref,
-    state: State,
+    state: AnyState,
     /// The id of the last event.
     event_id: Uuid,
-    /// Over all events from the first one on.
+    /// The hash chain over all events from the first.
     chain: HashChain,
-    /// How many events were folded here: those of the snapshot do not count.
+    /// How many events were folded, without those in the snapshot.
     pub(super) folded: u64,
 }
 
-/// Why no snapshot can be made of a state.
+/// An error when a snapshot is made of a state.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum SnapshotError {
     #[error("the state cannot be written as JSON")]
     Write(#[from] serde_json::Error),
     #[error("the state's JSON does not parse back to the same JSON: see its `Serialize` and `Deserialize`")]
     Asymmetric,
 }
 
-impl<'a> Folding<'a> {
+impl<'a> StateFold<'a> {
     /// The state before the first event.
-    pub(super) fn fresh(kind: Kind, aggregate: &'a Ref) -> Result<Self, LoadError> {
+    pub(super) fn fresh(kind: AggregateType, aggregate: &'a Ref) -> Result<Self, LoadError> {
         let state = kind.0.fresh(aggregate)?;
         Ok(Self { kind, aggregate, state, event_id: Uuid::nil(), chain: HashChain::default(), folded: 0 })
     }
 
-    /// The state of the stored snapshot and a page of events after it. `None` if there is no snapshot that this program
-    /// can use: it has another shape, does not parse, or the log does not have the event that was its last.
+    /// Restores the stored snapshot and folds the page of events after it. Returns `None` if there is no usable snapshot: it
+    /// has another shape, does not parse, or the log does not have its last event.
     pub(super) async fn on_snapshot(
         store: &dyn Store,
-        kind: Kind,
+        kind: AggregateType,
         aggregate: &'a Ref,
     ) -> Result<Option<(Self, Page)>, LoadError> {
         let Some(snapshot) = store.load_snapshot(aggregate).await? else { return Ok(None) };
@@ -56,13 +56,13 @@ impl<'a> Folding<'a> {
         }
         let Some(state) = restored(kind, aggregate, snapshot.sequence, &snapshot.state) else { return Ok(None) };
         let (event_id, chain) = (snapshot.event_id, snapshot.digest);
-        let mut folding = Self { kind, aggregate, state, event_id, chain, folded: 0 };
-        folding.take(rest)?;
-        Ok(Some((folding, Page { full: events.len() == PAGE })))
+        let mut fold = Self { kind, aggregate, state, event_id, chain, folded: 0 };
+        fold.apply(rest)?;
+        Ok(Some((fold, Page { full: events.len() == PAGE })))
     }
 
     /// Folds the next events.
-    pub(super) fn take(&mut self, events: &[Stored]) -> Result<(), LoadError> {
+    pub(super) fn apply(&mut self, events: &[Stored]) -> Result<(), LoadError> {
         let first = self.sequence() + 1;
         if let Some((stored, expected)) = events.iter().zip(first..).find(|(stored, at)| stored.sequence != *at) {
             let Stored { position, sequence, aggregate, .. } = stored;
@@ -80,40 +80,40 @@ impl<'a> Folding<'a> {
         self.kind.0.sequence(&self.state)
     }
 
-    pub(super) fn into_state(self) -> State {
+    pub(super) fn into_state(self) -> AnyState {
         self.state
     }
 
-    /// A snapshot of the state, which restores.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, Unfit> {
+    /// Makes a snapshot of the state, and checks that it restores.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
         let kind = self.kind.0;
         let text = kind.snapshot(&self.state)?;
-        let back = restored(self.kind, self.aggregate, self.sequence(), &text).ok_or(Unfit::Asymmetric)?;
+        let back = restored(self.kind, self.aggregate, self.sequence(), &text).ok_or(SnapshotError::Asymmetric)?;
         if !same_json(&text, &kind.snapshot(&back)?) {
-            return Err(Unfit::Asymmetric);
+            return Err(SnapshotError::Asymmetric);
         }
         let (sequence, event_id, digest) = (self.sequence(), self.event_id, self.chain);
         Ok(Snapshot { sequence, event_id, digest, shape: kind.shape(), state: text })
     }
 
-    /// Whether a state, as JSON text, is the one that was folded here.
+    /// Whether a state, as JSON text, equals the folded state.
     pub(super) fn is(&self, state: &str) -> Result<bool, serde_json::Error> {
         Ok(same_json(state, &self.kind.0.snapshot(&self.state)?))
     }
 }
 
-/// What is known of the page that was read last.
+/// The last page of events that was read.
 pub(super) struct Page {
-    /// There may be more after it.
+    /// Whether the page was full, so that more may follow.
     pub(super) full: bool,
 }
 
-/// The state of a snapshot's text. A panic of the application's `Deserialize` is no state either.
-fn restored(kind: Kind, aggregate: &Ref, sequence: u64, text: &str) -> Option<State> {
+/// Restores a state from a snapshot's text. Returns `None` also if the application's `Deserialize` panics.
+fn restored(kind: AggregateType, aggregate: &Ref, sequence: u64, text: &str) -> Option<AnyState> {
     catch_unwind(AssertUnwindSafe(|| kind.0.restore(aggregate, sequence, text))).ok().flatten()
 }
 
-/// Whether two JSON texts say the same. The order within arrays does not count: a `HashSet` is written in any order.
+/// Whether two JSON texts are equal. The order of array items is ignored: a `HashSet` is written in any order.
 fn same_json(one: &str, other: &str) -> bool {
     let read = |text: &str| serde_json::from_str(text).map(sorted).ok();
     one == other || read(one).is_some_and(|one| Some(one) == read(other))
