@@ -6,19 +6,19 @@ use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Expr, Ident, LitInt, LitStr, Token, Type, parenthesized};
 
-/// What stands on the enum.
+/// The attribute of an enum.
 #[derive(Default)]
 pub struct OnEnum {
-    /// Its name in the log.
+    /// The first part of the event types: the name in the log.
     pub name: Option<LitStr>,
-    /// The topics of variants that have none of their own.
+    /// The topics of variants without topics.
     pub topics: Vec<LitStr>,
-    /// The aggregate that it happens to.
+    /// The aggregate.
     pub aggregate: Option<Type>,
 }
 
 impl OnEnum {
-    /// Reads it.
+    /// Parses the attributes.
     pub fn read(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut found = Self::default();
         each(attributes, "event", |input| {
@@ -35,34 +35,34 @@ impl OnEnum {
     }
 }
 
-/// What stands on a variant.
+/// The attribute of a variant.
 #[derive(Default)]
 pub struct OnVariant {
     /// `create`, `update`, `delete`, `view` or `refuse`.
     pub action: Option<Ident>,
-    /// The sentence about it.
+    /// The sentence template.
     pub sentence: Option<LitStr>,
-    /// The version of its shape.
+    /// The version of the payload's shape.
     pub version: Option<LitInt>,
-    /// What brings a payload of a version to the next one.
+    /// The upcasters, by the version that they convert from.
     pub from: Vec<(LitInt, Expr)>,
-    /// Names that it had before.
+    /// Former names.
     pub was: Vec<LitStr>,
-    /// Its own topics.
+    /// The topics.
     pub topics: Vec<LitStr>,
-    /// Where it says that it holds another event enum.
+    /// The word `transparent`, if the variant contains another event enum.
     pub transparent: Option<Ident>,
 }
 
 impl OnVariant {
-    /// Reads it.
+    /// Parses the attributes.
     pub fn read(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut found = Self::default();
         each(attributes, "event", |input| {
             if input.peek(LitStr) {
                 let sentence: LitStr = input.parse()?;
                 return match found.sentence.replace(sentence.clone()) {
-                    Some(_) => Err(Error::new(sentence.span(), "a second sentence: write one")),
+                    Some(_) => Err(Error::new(sentence.span(), "two sentences: write one")),
                     None => Ok(()),
                 };
             }
@@ -70,7 +70,7 @@ impl OnVariant {
             match word.to_string().as_str() {
                 "create" | "update" | "delete" | "view" | "refuse" => match &found.action {
                     Some(first) => {
-                        let message = format!("it cannot both {first} and {word}: write one of them");
+                        let message = format!("two actions, `{first}` and `{word}`: write one");
                         return Err(Error::new(word.span(), message));
                     }
                     None => found.action = Some(word.clone()),
@@ -102,7 +102,7 @@ impl OnVariant {
     }
 }
 
-/// Whether a field says that it is a target, and where.
+/// Returns the word `target` of a field, if it is marked as one.
 pub fn target(attributes: &[Attribute]) -> syn::Result<Option<Span>> {
     let mut target = None;
     each(attributes, "event", |input| {
@@ -116,7 +116,7 @@ pub fn target(attributes: &[Attribute]) -> syn::Result<Option<Span>> {
     Ok(target)
 }
 
-/// Calls `read` for each item, between commas, of the attributes called `name`.
+/// Calls `read` for each comma-separated item of the attributes called `name`.
 pub fn each(
     attributes: &[Attribute],
     name: &str,
@@ -136,18 +136,18 @@ pub fn each(
     Ok(())
 }
 
-/// A word that says what an item is.
+/// Parses the keyword of an item.
 pub fn word(input: ParseStream) -> syn::Result<Ident> {
     input.call(Ident::parse_any)
 }
 
-/// The value after a word: `= value`.
+/// Parses the value of an item: `= value`.
 pub fn value<T: syn::parse::Parse>(input: ParseStream) -> syn::Result<T> {
     input.parse::<Token![=]>()?;
     input.parse()
 }
 
-/// Takes a value that may be given once.
+/// Stores a value that may be given once.
 pub fn once<T>(slot: &mut Option<T>, value: T, word: &Ident) -> syn::Result<()> {
     match slot.replace(value) {
         Some(_) => Err(Error::new(word.span(), format!("`{word}` is given twice: write it once"))),
@@ -171,11 +171,11 @@ fn list<T: syn::parse::Parse>(input: ParseStream) -> syn::Result<Punctuated<T, T
     Punctuated::parse_terminated(&inner)
 }
 
-/// The error of a word that means nothing here.
+/// The error for an unknown keyword.
 pub fn unknown(word: &Ident, known: &str) -> Error {
     let message = match word.to_string().as_str() {
-        "personal" => "`personal` is reserved, not yet: leave it out".to_owned(),
-        other => format!("`{other}` means nothing here: write {known}"),
+        "personal" => "`personal` is reserved for a later version: remove it".to_owned(),
+        other => format!("`{other}` is not known here: write {known}"),
     };
     Error::new(word.span(), message)
 }

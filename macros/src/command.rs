@@ -29,7 +29,7 @@ impl Member {
     }
 }
 
-/// The implementation of a command, or its mistakes with a stub beside them.
+/// Generates the implementation of a command, or its errors with a stub.
 pub fn derive(input: &DeriveInput) -> TokenStream {
     match read(input) {
         Ok(model) => implementation(&input.ident, &model),
@@ -41,7 +41,10 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
     let ident = &input.ident;
     let mut errors = Errors::default();
     if !input.generics.params.is_empty() {
-        errors.at(input.generics.span(), "a command has no generics: the command line must know every type");
+        errors.at(
+            input.generics.span(),
+            "a command cannot be generic: the command line must know every type. Remove the generics",
+        );
     }
     let (mut name, mut error) = (None, None);
     let said = each(&input.attrs, "command", |input| {
@@ -60,7 +63,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
     let members = match &input.data {
         Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => members(&data.fields, &mut errors),
         _ => {
-            let message = "a command is a struct with named fields, one of them the id of its aggregate";
+            let message = "a command is a struct with named fields: write `struct` and a field with the aggregate's id, marked `#[on(Aggregate)]`";
             errors.at(ident.span(), message);
             return errors.finish(Model { name, summary: String::new(), error, members: Vec::new() });
         }
@@ -68,15 +71,15 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
     let lists = members.iter().filter(|member| member.is_list()).count();
     if members.is_empty() {
         let message = format!(
-            "`{ident}` does not say what it is decided on: write `#[on(Aggregate)]` above the field with the \
+            "`{ident}` has no aggregate: write `#[on(Aggregate)]` above the field with the \
              aggregate's id"
         );
         errors.at(ident.span(), message);
     } else if let Some(fourth) = members.get(3) {
-        let message = "a command is decided on three fields at most: put ids of one type into a `Vec`";
+        let message = "at most three fields can be marked `#[on(…)]`: put ids of one type into a `Vec`";
         errors.at(fourth.aggregate.span(), message);
     } else if let Some(other) = members.get(1).filter(|_| lists > 0) {
-        let message = "beside a `Vec` nothing else can be decided on: write one `#[on(…)]`";
+        let message = "a `Vec` of ids cannot be combined with another `#[on(…)]`: mark one field";
         errors.at(other.aggregate.span(), message);
     }
     errors.finish(Model { name, summary: summary(&input.attrs), error, members })
@@ -94,7 +97,7 @@ fn members(fields: &Fields, errors: &mut Errors) -> Vec<Member> {
     members
 }
 
-/// The first line of the doc comment.
+/// Returns the first line of the doc comment.
 fn summary(attributes: &[Attribute]) -> String {
     let text = attributes.iter().find_map(|attribute| match &attribute.meta {
         Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
@@ -140,7 +143,7 @@ fn implementation(ident: &Ident, model: &Model) -> TokenStream {
     }
 }
 
-/// The mistakes, the first of them inside the scope's type: the compiler then asks nothing more of the command.
+/// Generates the errors, with the first one as the scope's type: so the compiler reports nothing else about the command.
 fn stub(input: &DeriveInput, error: syn::Error) -> TokenStream {
     let ident = &input.ident;
     let mut errors = error.into_iter().map(syn::Error::into_compile_error);

@@ -1,14 +1,14 @@
-//! [`Errors`]: several mistakes, told at once.
+//! [`Errors`]: several errors, reported at once.
 
 use proc_macro2::Span;
 use syn::Error;
 
-/// The mistakes found so far.
+/// The errors found so far.
 #[derive(Default)]
 pub struct Errors(Option<Error>);
 
 impl Errors {
-    /// Adds a mistake.
+    /// Adds an error.
     pub fn push(&mut self, error: Error) {
         match &mut self.0 {
             Some(all) => all.combine(error),
@@ -16,17 +16,17 @@ impl Errors {
         }
     }
 
-    /// Adds a mistake at `span`.
+    /// Adds an error at `span`.
     pub fn at(&mut self, span: Span, message: impl std::fmt::Display) {
         self.push(Error::new(span, message));
     }
 
-    /// The value, or nothing and a mistake more.
+    /// Returns the value, or `None` after adding the error.
     pub fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
-    /// The value, unless there was a mistake.
+    /// Returns the value, or the errors if there are any.
     pub fn finish<T>(self, value: T) -> syn::Result<T> {
         match self.0 {
             Some(error) => Err(error),

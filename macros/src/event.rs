@@ -9,7 +9,7 @@ use crate::errors::Errors;
 use crate::model::{Field, Model, MustBeType, Own, Variant};
 use crate::names;
 
-/// The implementations of an event enum, or its mistakes with stubs beside them.
+/// Generates the implementations of an event enum, or its errors with stubs.
 pub fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let model = Model::read(input, &mut errors);
@@ -136,7 +136,7 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
                         #(#decoded,)*
                         #(#decoded_inside)*
                         _ => ::core::result::Result::Err(::annals::serde::de::Error::custom(
-                            ::core::format_args!("`{event_type}` is no event of `{}`", ::core::stringify!(#ident)),
+                            ::core::format_args!("`{event_type}` is not an event of `{}`", ::core::stringify!(#ident)),
                         )),
                     }
                 }
@@ -166,7 +166,7 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
     }
 }
 
-/// The event enum inside a transparent variant.
+/// Returns the event enum inside a transparent variant.
 fn transparent(variant: &Variant) -> Option<&Type> {
     match (&variant.own, variant.fields.as_slice()) {
         (None, [field]) if variant.transparent => Some(&field.ty),
@@ -174,7 +174,7 @@ fn transparent(variant: &Variant) -> Option<&Type> {
     }
 }
 
-/// An arm for each variant: what stands between its braces, and what follows.
+/// Generates a match arm for each variant: its pattern and its body.
 fn arms(model: &Model, mut arm: impl FnMut(&Variant, Option<&Own>) -> (TokenStream, TokenStream)) -> TokenStream {
     let arms = model.variants.iter().map(|variant| {
         let ident = &variant.ident;
@@ -184,7 +184,7 @@ fn arms(model: &Model, mut arm: impl FnMut(&Variant, Option<&Own>) -> (TokenStre
     quote!(#(#arms)*)
 }
 
-/// The arm of a transparent variant: the event inside answers.
+/// Generates the arm of a transparent variant, which delegates to the event inside.
 fn inner(variant: &Variant, method: &str) -> (TokenStream, TokenStream) {
     let (binding, method) = (binding(0), Ident::new(method, Span::call_site()));
     let ty = variant.fields.iter().map(|field| &field.ty);
@@ -249,13 +249,13 @@ fn declaration(variant: &Variant, own: &Own) -> TokenStream {
     }
 }
 
-/// Its name in the log is taken once in a crate. (Names that it had before are compared when an application is put
-/// together: a test may hold an older program beside the one of today.)
+/// Makes a second event of this type in the crate a compile error. (Former names are compared when an application is put
+/// together: a test may contain an older program beside the current one.)
 fn taken(variant: &Variant, own: &Own) -> TokenStream {
     names::taken_once("event_type", &own.event_type, variant.ident.span())
 }
 
-/// The aggregate is one, and placeholders that are no field are its type.
+/// Checks that the aggregate is one, and that placeholders that are not a field name its type.
 fn types(aggregate: &Type, placeholders: &[MustBeType]) -> TokenStream {
     let checks = placeholders.iter().map(|MustBeType { name, span, message }| {
         let name = syn::LitByteStr::new(name.as_bytes(), *span);
@@ -270,7 +270,7 @@ fn types(aggregate: &Type, placeholders: &[MustBeType]) -> TokenStream {
     }
 }
 
-/// `From<Inner>` for each transparent variant whose type no other one has.
+/// Generates `From<Inner>` for each transparent variant whose type is unique.
 fn conversions(ident: &Ident, variants: &[Variant]) -> TokenStream {
     let held = |ty: &Type| variants.iter().filter_map(transparent).filter(|other| *other == ty).count();
     let conversions = variants.iter().filter_map(|variant| {
@@ -287,7 +287,7 @@ fn conversions(ident: &Ident, variants: &[Variant]) -> TokenStream {
     quote!(#(#conversions)*)
 }
 
-/// What stands in for the implementations beside an error.
+/// Generates stubs in place of the implementations, beside an error.
 fn stubs(ident: &Ident) -> TokenStream {
     quote! {
         #[automatically_derived]

@@ -9,7 +9,7 @@ use crate::attributes::{each, once, unknown, value, word};
 use crate::errors::Errors;
 use crate::{names, shape};
 
-/// The implementations of an id, or its mistakes with stubs beside them.
+/// Generates the implementations of an id, or its errors with stubs.
 pub fn derive(input: &DeriveInput) -> TokenStream {
     match read(input) {
         Ok(model) => implementations(input, &model),
@@ -41,7 +41,7 @@ struct Model {
 fn read(input: &DeriveInput) -> syn::Result<Model> {
     let mut errors = Errors::default();
     if !input.generics.params.is_empty() {
-        errors.at(input.generics.span(), "an id has no generics: its kind is one");
+        errors.at(input.generics.span(), "an id cannot be generic: it has one kind. Remove the generics");
     }
     let mut kind = None;
     let said = each(&input.attrs, "id", |input| {
@@ -73,7 +73,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
 
 fn implementations(input: &DeriveInput, Model { kind, member, inner }: &Model) -> TokenStream {
     let new = quote! {
-        /// The id that reads so.
+        /// Creates the id with this text.
         #[allow(dead_code)]
         pub fn new(id: impl ::core::convert::Into<#inner>) -> Self {
             Self { #member: ::core::convert::Into::into(id) }
@@ -98,7 +98,7 @@ fn implementations(input: &DeriveInput, Model { kind, member, inner }: &Model) -
     around(input, kind, &new, &text, &from_text)
 }
 
-/// What every id has, around what depends on its field.
+/// Generates the implementations that all ids share.
 fn around(
     input: &DeriveInput,
     kind: &str,

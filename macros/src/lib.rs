@@ -1,18 +1,18 @@
-//! The derives of `annals`: what a declaration says is read, checked, and made into code.
+//! The derive macros of `annals`: they parse a declaration, check it and generate code.
 //!
-//! A mistake is one message, on the culprit, that says what to write: beside an error the derives put out stubs, so
-//! that nothing else complains about what is missing.
+//! Each mistake is one error, at its place in the source, that says what to write. Beside an error the macros generate
+//! stubs, so that the compiler reports nothing else.
 //!
 //! ## Layout
-//! - `event`: `derive(Event)`: puts out what `model` has read
-//! - `model`: an event enum, read and checked
+//! - `event`: `derive(Event)`: generates code from `model`
+//! - `model`: an event enum, parsed and checked
 //! - `attributes`: the grammar of `#[event(…)]`
 //! - `template`: the placeholders of sentences and topics
 //! - `shape`: types and serde attributes as text
 //! - `command`: `derive(Command)`
 //! - `id`: `derive(Id)`
-//! - `names`: names of things in the log; a name is taken once in a crate
-//! - `errors`: several mistakes at once
+//! - `names`: names in the log, unique in a crate
+//! - `errors`: collects several errors
 
 mod attributes;
 mod command;
@@ -27,7 +27,7 @@ mod template;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes an enum a domain event: its variants say what can happen, and everything that anybody reads about it.
+/// Makes an enum a domain event: its variants declare what can happen, with sentences, topics, targets and versions.
 ///
 /// ```ignore
 /// #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,28 +44,29 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// On the enum:
 /// - `name = "…"`: its name in the log. The type of an event is `name.variant`, the variant in snake case.
-/// - `topic = "a/{field}"` or `topic("a", "b/{*field}")`: where its events are found, unless a variant says otherwise;
-///   the name, when it is left out. `{field}` is one segment, `{*field}` as many as the field has between slashes.
-/// - `on = Project`: the aggregate it happens to; sentences and topics then name it by its TYPE.
+/// - `topic = "a/{field}"` or `topic("a", "b/{*field}")`: the topics of variants without topics; the default is the name.
+///   `{field}` is one segment; `{*field}` is split at slashes into several.
+/// - `on = Project`: the aggregate; sentences and topics can name it by its TYPE.
 ///
 /// On a variant:
-/// - `create`, `update`, `delete`, `view` or `refuse`: what it did.
-/// - `"…"`: its sentence, with `{field}`, `{actor}`, `{change.from}`, `{change.to}` and the aggregate's `{type}`;
-///   `{{` and `}}` stand for braces. The fields of a tuple variant are `{0}`, `{1}` and so on.
-/// - `version = 2, from(1 = function)`: the version of its shape, and what brings each older payload to the next one.
-/// - `was("left", "old_member.left")`: names that it had before; one without a dot is of this enum.
-/// - `topic`: its own topics.
-/// - `transparent`, alone: the variant holds another event enum, which speaks for itself.
+/// - `create`, `update`, `delete`, `view` or `refuse`: the action.
+/// - `"…"`: the sentence template, with `{field}`, `{actor}`, `{change.from}`, `{change.to}` and the aggregate's `{type}`;
+///   `{{` and `}}` are literal braces. The fields of a tuple variant are `{0}`, `{1}` and so on.
+/// - `version = 2, from(1 = function)`: the version of the payload's shape, and an upcaster from each older version.
+/// - `was("left", "old_member.left")`: former names; one without a dot is of this enum.
+/// - `topic`: the topics of this variant.
+/// - `transparent`, alone: the variant contains another event enum with its own declarations.
 ///
-/// On a field: `target`, when it names what the event is also about: an id, a `Ref`, an `Option` or `Vec` of them.
+/// On a field: `target`, if the event is also about the thing it names: an id, a `Ref`, or an `Option` or `Vec` of them.
 ///
-/// Two variants with one name in a crate are an error on the second (over several crates, when the application opens).
+/// Two variants with the same event type in a crate are a compile error (in different crates, an error when the application
+/// is opened).
 #[proc_macro_derive(Event, attributes(event))]
 pub fn event(input: TokenStream) -> TokenStream {
     event::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Makes a struct a command: its name, its summary, and the aggregates that it is decided on.
+/// Makes a struct a command, with its name, its summary and the aggregates that it is decided on.
 ///
 /// ```ignore
 /// /// Gives a user roles on a project.
@@ -81,15 +82,15 @@ pub fn command(input: TokenStream) -> TokenStream {
     command::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Makes a struct of one field a typed name of a thing: `ProjectId`, whose references read `project:7`.
+/// Makes a struct of one field a typed id: `ProjectId`, whose references are `project:7`.
 ///
 /// ```ignore
 /// #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 /// pub struct ProjectId(String);
 /// ```
 ///
-/// The kind is the type's name in snake case without `Id`, or `#[id(kind = "…")]`. The field is anything that reads
-/// and writes itself as text: `String`, `u64`, `Uuid`. The type also gets `new`, `Display`, `FromStr`, `Serialize`,
+/// The kind is the type's name in snake case without `Id`, or `#[id(kind = "…")]`. The field's type must implement
+/// `FromStr` and `Display`: `String`, `u64`, `Uuid`. The type also gets `new`, `Display`, `FromStr`, `Serialize`,
 /// `Deserialize`, `JsonSchema`, a conversion into `Ref`, and may be a target.
 #[proc_macro_derive(Id, attributes(id))]
 pub fn id(input: TokenStream) -> TokenStream {

@@ -1,4 +1,4 @@
-//! An event enum, read and checked.
+//! An event enum, parsed and checked.
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
@@ -13,86 +13,91 @@ use crate::{names, shape};
 /// An event enum.
 #[derive(Default)]
 pub struct Model {
-    /// The aggregate it happens to.
+    /// The aggregate.
     pub aggregate: Option<Type>,
-    /// Its variants, in the order that serde numbers them by.
+    /// The variants, in the order of serde's variant indexes.
     pub variants: Vec<Variant>,
-    /// Placeholders that must be the aggregate's type, since they are no field.
+    /// Placeholders that are not a field, so they must be the aggregate's type.
     pub types: Vec<MustBeType>,
 }
 
 /// A variant.
 pub struct Variant {
-    /// Its name in Rust.
+    /// The variant's Rust name.
     pub ident: Ident,
-    /// What it holds.
+    /// The fields.
     pub fields: Vec<Field>,
-    /// Whether it holds another event enum, which speaks for itself.
+    /// Whether it contains another event enum with its own declarations.
     pub transparent: bool,
-    /// What it says about itself: nothing when it is transparent.
+    /// The declaration; `None` if the variant is transparent.
     pub own: Option<Own>,
 }
 
 /// A field of a variant.
 pub struct Field {
-    /// How Rust names it.
+    /// The field's Rust name or index.
     pub member: Member,
-    /// Its name in sentences, topics and facts.
+    /// The field's name in sentences, topics and facts.
     pub name: String,
-    /// Its type.
+    /// The field's type.
     pub ty: Type,
-    /// Its type as text.
+    /// The field's type as text.
     pub shape: String,
     /// Whether it is a target.
     pub target: bool,
     /// Whether it is a change.
     pub change: bool,
-    /// The function that writes it in place of its type's own, by a serde attribute.
+    /// The function of a serde attribute that serializes it instead of the type's `Serialize`.
     pub written_by: Option<ExprPath>,
 }
 
-/// What a variant says about itself.
+/// The declaration of a variant.
 pub struct Own {
-    /// Its name in the log.
+    /// The event type.
     pub event_type: String,
-    /// The version of its shape.
+    /// The version of the payload's shape.
     pub version: u32,
     /// A variant of `Action`.
     pub action: Ident,
-    /// The sentence about it.
+    /// The sentence template.
     pub sentence: LitStr,
-    /// Where it is found.
+    /// The topic patterns.
     pub topics: Vec<LitStr>,
-    /// Names that it had before, whole.
+    /// Former event types, in full.
     pub was: Vec<(String, Span)>,
-    /// What brings a payload of a version to the next one.
+    /// The upcasters, by the version that they convert from.
     pub upcasts: Vec<(u32, Expr)>,
 }
 
-/// A placeholder that is right only if it is the aggregate's type.
+/// A placeholder that is valid only if it is the aggregate's type.
 pub struct MustBeType {
     /// The placeholder.
     pub name: String,
-    /// Where it stands.
+    /// Its place in the source.
     pub span: Span,
-    /// What to say if it is not.
+    /// The error message if it is not.
     pub message: String,
 }
 
 impl Model {
-    /// Reads an enum. What could be read is there even when there are errors: stubs are made of it.
+    /// Parses an enum. The result is usable for stubs even if there are errors.
     pub fn read(input: &DeriveInput, errors: &mut Errors) -> Self {
         let Data::Enum(data) = &input.data else {
-            errors
-                .at(input.ident.span(), "events are the variants of an enum: write `enum` and a variant for each");
+            errors.at(
+                input.ident.span(),
+                "events are the variants of an enum: write `enum`, with a variant for each event",
+            );
             return Self::default();
         };
         if !input.generics.params.is_empty() {
-            errors.at(input.generics.span(), "an event enum has no generics: the log must know every type");
+            errors.at(
+                input.generics.span(),
+                "an event enum cannot be generic: the log must know every type. Remove the generics",
+            );
         }
         refuse_serde(&input.attrs, ENUM, errors);
         let on_enum = errors.take(OnEnum::read(&input.attrs));
-        // What could only follow from a mistake above is not told.
+        // Do not report errors that follow from the ones above.
         let mut unsaid = Errors::default();
         let errors = if on_enum.is_some() { errors } else { &mut unsaid };
         let on_enum = on_enum.unwrap_or_default();
@@ -103,7 +108,7 @@ impl Model {
         let name = match &on_enum.name {
             Some(name) => errors.take(names::checked(name)),
             None if read.is_empty() => {
-                errors.at(input.ident.span(), "declares no event: write a variant for each");
+                errors.at(input.ident.span(), "this enum declares no event: write a variant for each event");
                 None
             }
             None if read.iter().any(|(_, said)| speaks(said)) => {
@@ -115,7 +120,7 @@ impl Model {
             None => None,
         };
         if let Some(topic) = on_enum.topics.first().filter(|_| !read.iter().any(|(_, said)| speaks(said))) {
-            errors.at(topic.span(), "every variant is transparent: write the topic above the enum that it holds");
+            errors.at(topic.span(), "every variant is transparent: write the topic above the enum inside");
         }
         let name = name.unwrap_or_default();
         for (variant, said) in read {
@@ -147,7 +152,7 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
             Member::Unnamed(index) => index.index.to_string(),
         };
         if name == "actor" {
-            let message = "`{actor}` is whoever gave the command: call this field something else";
+            let message = "`{actor}` is the actor of the command: give this field another name";
             errors.at(field.ident.span(), message);
         }
         fields.push(Field {
@@ -163,7 +168,7 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
     fields
 }
 
-/// Reads what a variant says about itself.
+/// Parses the declaration of a variant.
 struct Reader<'a> {
     enum_name: &'a str,
     on_enum: &'a OnEnum,
@@ -180,10 +185,11 @@ impl Reader<'_> {
             let alone = said.action.is_none() && said.sentence.is_none() && said.version.is_none();
             let alone = alone && said.from.is_empty() && said.was.is_empty() && said.topics.is_empty();
             if !is_newtype(self.variant) {
-                let message = "a transparent variant holds one other event enum: write `Member(MemberEvent)`";
+                let message = "a transparent variant contains one other event enum: write `Member(MemberEvent)`";
                 self.errors.at(ident.span(), message);
             } else if !alone || self.fields[0].target {
-                let message = "a transparent variant says nothing of its own: write `#[event(transparent)]` alone";
+                let message =
+                    "a transparent variant has no declaration of its own: write only `#[event(transparent)]`";
                 self.errors.at(transparent.span(), message);
             }
             return None;
@@ -198,7 +204,7 @@ impl Reader<'_> {
             return None;
         };
         let Some(action) = said.action else {
-            let message = "what did it do? Write create, update, delete, view or refuse before the sentence";
+            let message = "the action is missing: write create, update, delete, view or refuse before the sentence";
             self.errors.at(sentence.span(), message);
             return None;
         };
@@ -225,7 +231,7 @@ impl Reader<'_> {
         if name.contains('.') { name.to_owned() } else { format!("{}.{name}", self.enum_name) }
     }
 
-    /// What a placeholder may name.
+    /// Lists what a placeholder may name.
     fn words(&self) -> String {
         let mut words: Vec<String> = self.fields.iter().map(|field| format!("{{{}}}", field.name)).collect();
         words.push("{actor}".to_owned());
@@ -260,18 +266,18 @@ impl Reader<'_> {
         }
     }
 
-    /// What is wrong with a placeholder, unless it is the aggregate's type.
+    /// Checks a placeholder, unless it may be the aggregate's type.
     fn placeholder(&self, Placeholder { written, name, part }: &Placeholder) -> Result<(), String> {
         let ident = &self.variant.ident;
         let field = self.fields.iter().find(|field| field.name == *name);
         match (field, part.as_deref()) {
             (Some(_), None) => Ok(()),
             (Some(field), Some("from" | "to")) if field.change => Ok(()),
-            (Some(field), Some(_)) if field.change => {
-                Err(format!("`{{{written}}}`: a change has two parts: write {{{name}.from}} or {{{name}.to}}"))
-            }
+            (Some(field), Some(_)) if field.change => Err(format!(
+                "`{{{written}}}`: a change has the parts `from` and `to`: write {{{name}.from}} or {{{name}.to}}"
+            )),
             (Some(field), Some(_)) => Err(format!(
-                "`{name}` of `{ident}` is no change, so it has no parts: write {{{name}}}, or make the field a \
+                "`{name}` of `{ident}` is not a `Change`, so it has no parts: write {{{name}}}, or make the field a \
                  `Change<{}>`",
                 shape::text(&field.ty)
             )),
@@ -281,30 +287,31 @@ impl Reader<'_> {
                     Some(_) => "",
                     None => " (to name the aggregate, write `on = …` above the enum)",
                 };
-                Err(format!("`{{{written}}}` names no field of `{ident}`: write {}{hint}", self.words()))
+                Err(format!("`{{{written}}}` is not a field of `{ident}`: write {}{hint}", self.words()))
             }
         }
     }
 
-    /// The version, and a way to it from every version before.
+    /// Checks the version, and that every earlier version has an upcaster.
     fn versions(&mut self, version: Option<&LitInt>, from: Vec<(LitInt, Expr)>) -> (u32, Vec<(u32, Expr)>) {
         let ident = &self.variant.ident;
         let number = |literal: &LitInt| literal.base10_parse::<u32>();
         let current = version.map_or(Some(1), |literal| self.errors.take(number(literal))).unwrap_or(1);
         if let Some(version) = version.filter(|_| current == 0) {
-            self.errors.at(version.span(), "versions count from 1");
+            self.errors.at(version.span(), "versions start at 1");
         }
         let mut upcasts: Vec<(u32, Expr)> = Vec::new();
         for (literal, function) in from {
             let Some(step) = self.errors.take(number(&literal)) else { continue };
             if upcasts.iter().any(|(other, _)| *other == step) {
-                self.errors.at(literal.span(), format!("a second way from version {step}: write one"));
+                self.errors.at(literal.span(), format!("two upcasters from version {step}: write one"));
             } else if step == 0 {
-                self.errors.at(literal.span(), "versions count from 1");
+                self.errors.at(literal.span(), "versions start at 1");
             } else if step >= current {
                 let next = u64::from(step) + 1;
-                let message =
-                    format!("`{ident}` is at version {current}: write `version = {next}` to come from {step}");
+                let message = format!(
+                    "`{ident}` has version {current}: write `version = {next}` for an upcaster from {step}"
+                );
                 self.errors.at(literal.span(), message);
             }
             upcasts.push((step, function));
@@ -312,7 +319,7 @@ impl Reader<'_> {
         let missing = (1..current).find(|step| !upcasts.iter().any(|(other, _)| other == step));
         if let (Some(version), Some(missing)) = (version, missing) {
             let message = format!(
-                "nothing brings a `{ident}` of version {missing} to version {}: write `from({missing} = function)`",
+                "`{ident}` has no upcaster from version {missing} to {}: write `from({missing} = function)`",
                 missing + 1
             );
             self.errors.at(version.span(), message);
@@ -326,14 +333,14 @@ fn capitalised(word: &Ident) -> Ident {
     Ident::new(&format!("{}{}", text[..1].to_uppercase(), &text[1..]), word.span())
 }
 
-/// No two variants may have one name, now or before.
+/// Checks that no two variants share a current or former name.
 fn names_differ(variants: &[Variant], errors: &mut Errors) {
     let mut names: Vec<(&str, &Ident)> = Vec::new();
     let mut take = |name, ident, span| match names.iter().find(|(other, _)| *other == name) {
         Some((_, other)) => {
             errors.at(
                 span,
-                format!("`{name}` already names `{other}`: two events cannot share a name, now or before"),
+                format!("`{name}` already names `{other}`: give each variant its own current and former names"),
             );
         }
         None => names.push((name, ident)),
@@ -343,9 +350,9 @@ fn names_differ(variants: &[Variant], errors: &mut Errors) {
     own().for_each(|(ident, own)| own.was.iter().for_each(|(was, span)| take(was, ident, *span)));
 }
 
-const FORM: &str = "the log keeps what is in a variant, and its event type in place of serde's tag";
-const NUMBER: &str = "the log finds a variant by its number, and keeps every one of them";
-const WHOLE: &str = "the log keeps every field, and an event reads back as it was";
+const FORM: &str = "the log stores a variant's content, and the event type instead of serde's tag";
+const NUMBER: &str = "every variant is stored and identified by its index";
+const WHOLE: &str = "every field is stored, and an event must read back as it was written";
 
 const ENUM: (&[&str], &str) = (&["tag", "content", "untagged", "from", "try_from", "into", "remote"], FORM);
 const VARIANT: (&[&str], &str) = (&["skip", "skip_serializing", "skip_deserializing", "other", "untagged"], NUMBER);
@@ -354,7 +361,7 @@ const FIELD: (&[&str], &str) = (&["skip", "skip_serializing", "skip_deserializin
 fn refuse_serde(attributes: &[Attribute], (refused, reason): (&[&str], &str), errors: &mut Errors) {
     for meta in shape::serde(attributes) {
         if let Some(name) = refused.iter().find(|name| meta.path().is_ident(name)) {
-            errors.at(meta.span(), format!("serde's `{name}` cannot stand here: {reason}; leave it out"));
+            errors.at(meta.span(), format!("serde's `{name}` is not supported here: {reason}. Remove it"));
         }
     }
 }

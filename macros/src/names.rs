@@ -1,11 +1,11 @@
-//! Names of things in the log, on the command line and in other programs.
+//! Names in the log, on the command line and over HTTP.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 use syn::ext::IdentExt;
 use syn::{Error, Ident, LitStr};
 
-/// A Rust name in snake case: `HttpServer2Added` is `http_server2_added`.
+/// Converts a Rust name to snake case: `HttpServer2Added` is `http_server2_added`.
 pub fn snake_case(ident: &Ident) -> String {
     let name: Vec<char> = ident.unraw().to_string().chars().collect();
     let mut snake = String::with_capacity(name.len() + 4);
@@ -25,7 +25,7 @@ pub fn snake_case(ident: &Ident) -> String {
     snake
 }
 
-/// The name in snake case without this last word: `ProjectId` without `id` is `project`.
+/// Converts a Rust name to snake case, without this last word: `ProjectId` without `id` is `project`.
 pub fn snake_case_without(ident: &Ident, word: &str) -> String {
     let name = snake_case(ident);
     match name.strip_suffix(word).and_then(|rest| rest.strip_suffix('_')) {
@@ -34,13 +34,15 @@ pub fn snake_case_without(ident: &Ident, word: &str) -> String {
     }
 }
 
-/// A name that the user gave.
+/// Checks a name that the user gave.
 pub fn checked(literal: &LitStr) -> syn::Result<String> {
     let name = literal.value();
     if is_name(&name) {
         return Ok(name);
     }
-    let message = format!("`{name}` is no name: write lower-case letters, digits, `_` and `-`, a letter first");
+    let message = format!(
+        "`{name}` is not a valid name: use lower-case letters, digits, `_` and `-`, beginning with a letter"
+    );
     Err(Error::new(literal.span(), message))
 }
 
@@ -49,8 +51,8 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
 }
 
-/// A hidden item that there can be only once in a crate: a second one of the same name is an error on its `span`,
-/// whose words are the item's name. (A name that Rust could not spell is checked when the application opens.)
+/// Generates a hidden item that can exist only once in a crate: a second one of the same name is a compile error at its
+/// `span`, whose text is the item's name. (A name that is not valid in Rust is checked when the application is opened.)
 pub fn taken_once(what: &str, name: &str, span: Span) -> TokenStream {
     if !name.split('.').all(is_name) {
         return TokenStream::new();

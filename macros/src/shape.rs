@@ -1,4 +1,4 @@
-//! Types and serde attributes as text: what the lock file pins.
+//! Types and serde attributes as text, for the lock file.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
@@ -7,7 +7,7 @@ use syn::{
     Attribute, Expr, ExprLit, ExprPath, GenericArgument, Lit, Meta, MetaNameValue, PathArguments, Token, Type,
 };
 
-/// Tokens as text, with a space only where two words meet: the same whatever the compiler or formatter makes of them.
+/// Tokens as text, with a space only between two words: independent of how the compiler or formatter prints them.
 pub fn text(tokens: impl ToTokens) -> String {
     let mut text = String::new();
     write(tokens.into_token_stream(), &mut text);
@@ -39,7 +39,7 @@ fn write(tokens: TokenStream, text: &mut String) {
     }
 }
 
-/// The type of a field and the serde attributes that shape it: its own, and those that rename it from above.
+/// The type of a field and the serde attributes that change its JSON: its own, and the renames of variant and enum.
 pub fn of_field(ty: &Type, own: &[Attribute], variant: &[Attribute], container: &[Attribute]) -> String {
     let renames = |attributes: &[Attribute], name: &str| -> Vec<Meta> {
         serde(attributes).into_iter().filter(|meta| meta.path().is_ident(name)).collect()
@@ -55,7 +55,7 @@ pub fn of_field(ty: &Type, own: &[Attribute], variant: &[Attribute], container: 
     format!("{} #[serde({})]", text(ty), metas.iter().map(text).collect::<Vec<_>>().join(","))
 }
 
-/// What the `#[serde(…)]` attributes say. What serde itself will refuse is left to it.
+/// Parses the `#[serde(…)]` attributes. Errors are left to serde.
 pub fn serde(attributes: &[Attribute]) -> Vec<Meta> {
     attributes
         .iter()
@@ -65,7 +65,7 @@ pub fn serde(attributes: &[Attribute]) -> Vec<Meta> {
         .collect()
 }
 
-/// The function that `serialize_with`, or `with`, says. A path that is none is left to serde.
+/// The function that `serialize_with` or `with` names. An invalid path is left to serde.
 pub fn written_by(attributes: &[Attribute]) -> Option<ExprPath> {
     serde(attributes).iter().find_map(|meta| {
         let Meta::NameValue(MetaNameValue { path, value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), .. }) =
@@ -81,7 +81,7 @@ pub fn written_by(attributes: &[Attribute]) -> Option<ExprPath> {
     })
 }
 
-/// Whether the type is called `name`, whatever path leads to it.
+/// Whether the type is called `name`, with any path.
 pub fn is_called(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }

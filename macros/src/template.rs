@@ -3,7 +3,7 @@
 /// A `{name}`, `{name.part}` or, in a topic, `{*name}`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Placeholder {
-    /// What stands between the braces, as the user wrote it.
+    /// The text between the braces.
     pub written: String,
     /// A field, `actor`, or the aggregate's type.
     pub name: String,
@@ -11,7 +11,7 @@ pub struct Placeholder {
     pub part: Option<String>,
 }
 
-/// The placeholders of a sentence, or what is wrong with it. `{{` and `}}` stand for braces.
+/// Parses the placeholders of a sentence. `{{` and `}}` are literal braces.
 pub fn sentence(text: &str) -> Result<Vec<Placeholder>, String> {
     let mut placeholders = Vec::new();
     let mut rest = text;
@@ -23,7 +23,9 @@ pub fn sentence(text: &str) -> Result<Vec<Placeholder>, String> {
             continue;
         }
         if brace == "}" {
-            return Err("a `}` closes nothing: write `{` before the placeholder, or `}}` for a brace".to_owned());
+            return Err(
+                "a `}` has no matching `{`: write `{` before the placeholder, or `}}` for a brace".to_owned()
+            );
         }
         let Some(end) = rest.find('}') else {
             return Err(format!(
@@ -41,7 +43,7 @@ pub fn sentence(text: &str) -> Result<Vec<Placeholder>, String> {
     Ok(placeholders)
 }
 
-/// The placeholders of a topic, or what is wrong with it. A segment is all words or all placeholder.
+/// Parses the placeholders of a topic. A segment is either text or one placeholder.
 pub fn topic(text: &str) -> Result<Vec<Placeholder>, String> {
     let mut placeholders = Vec::new();
     for segment in text.split('/') {
@@ -54,7 +56,7 @@ pub fn topic(text: &str) -> Result<Vec<Placeholder>, String> {
         let inner = whole.unwrap_or(segment);
         if inner.contains(['{', '}']) {
             return Err(format!(
-                "the segment `{segment}` mixes words and braces: write all of it as words, as `{{field}}` for one \
+                "the segment `{segment}` mixes text and a placeholder: write it as text, as `{{field}}` for one \
                  segment, or as `{{*field}}` for many"
             ));
         }

@@ -1,4 +1,4 @@
-//! The [`Event`] trait and the [`Declaration`] that stands behind every variant.
+//! The [`Event`] trait and the [`Declaration`] of each variant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,25 +11,25 @@ use super::shape::VariantShape;
 use super::{Ref, Stored};
 use crate::BoxError;
 
-/// What an event did to the thing it is about.
+/// The kind of change that an event makes to its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It came to be.
+    /// Created.
     Create,
-    /// It changed.
+    /// Changed.
     Update,
-    /// It went away.
+    /// Deleted.
     Delete,
-    /// It was looked at.
+    /// Read.
     View,
-    /// Somebody was not let do something to it.
+    /// Something was refused or denied.
     Refuse,
 }
 
 impl Action {
-    /// All of them, in the order of a thing's life.
+    /// All actions.
     pub const ALL: [Self; 5] = [Self::Create, Self::Update, Self::Delete, Self::View, Self::Refuse];
 
     /// Its name: `create`, `update`, `delete`, `view` or `refuse`.
@@ -58,44 +58,44 @@ impl FromStr for Action {
         Self::ALL
             .into_iter()
             .find(|action| action.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no action: write create, update, delete, view or refuse"))
+            .ok_or_else(|| format!("`{text}` is not an action: write create, update, delete, view or refuse"))
     }
 }
 
-/// Turns a payload of one version into a payload of the next.
+/// Converts a payload of one version to the next version.
 pub type Upcast = fn(Value) -> Result<Value, BoxError>;
 
 /// One field of an event variant, as declared.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its Rust name, or its index in a tuple variant; sentences and topics use it.
+    /// The field's Rust name, or its index in a tuple variant. Sentences and topics use it.
     pub name: &'static str,
-    /// Its type as written, with the serde attributes that shape it: what the lock file pins.
+    /// The field's type as written, with the serde attributes that change its JSON. The lock file pins it.
     pub shape: &'static str,
-    /// Whether it names a target.
+    /// Whether the field is a target.
     pub target: bool,
-    /// Whether it is a [`Change`](super::Change) (or an optional one).
+    /// Whether the field is a [`Change`](super::Change) or an optional one.
     pub change: bool,
 }
 
-/// Everything that one variant of an event enum says about itself.
+/// The declaration of one variant of an event enum.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
-    /// Its name in the log: `project_member.added`.
+    /// The event type, its name in the log: `project_member.added`.
     pub event_type: &'static str,
-    /// The version of its payload's shape, from 1.
+    /// The version of the payload's shape, from 1.
     pub version: u32,
-    /// What it did.
+    /// The action.
     pub action: Action,
-    /// The sentence about it: `{actor} added {user} to {project}`.
+    /// The sentence template: `{actor} added {user} to {project}`.
     pub sentence: &'static str,
-    /// The patterns of its topics: `project/member`.
+    /// The topic patterns: `project/member`.
     pub topics: &'static [&'static str],
-    /// Its fields in order.
+    /// The fields, in order.
     pub fields: &'static [Field],
-    /// Names that it had before, whole: `project_member.left`.
+    /// Former event types, in full: `project_member.left`.
     pub was: &'static [&'static str],
-    /// What turns a payload of version *n* into one of version *n + 1*, by *n*.
+    /// The upcasters, each from version *n* to *n + 1*, by *n*.
     pub upcasts: &'static [(u32, Upcast)],
 }
 
@@ -106,7 +106,7 @@ impl Declaration {
         format!("{}.0", self.version)
     }
 
-    /// Brings a stored payload to the current version.
+    /// Upcasts a stored payload to the current version. Returns `None` if it has that version.
     ///
     /// # Errors
     /// When the version is newer than this program's, unreadable, or an upcaster is missing or fails.
@@ -144,61 +144,61 @@ impl Declaration {
     }
 }
 
-/// A stored event that cannot be read as an event of this program.
+/// An error when a stored event is decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// No registered event has this name, now or before.
+    /// No registered event has this event type, current or former.
     #[error(
-        "event type `{0}` is unknown to this program: it was written by another version, or renamed without `was(…)`"
+        "unknown event type `{0}`: another version of the program wrote it, or it was renamed without `was(…)`"
     )]
     UnknownType(String),
     /// The payload does not have the declared shape.
     #[error("the payload of a `{event_type}` does not have its declared shape")]
     Payload {
-        /// The event's type.
+        /// The event type.
         event_type: String,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// The version is not one that can be read.
+    /// The version cannot be read.
     #[error("version {version} of `{event_type}` {problem}")]
     Version {
-        /// The event's type.
+        /// The event type.
         event_type: String,
         /// The stored version.
         version: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// An upcaster failed.
-    #[error("`{event_type}` of version {from} could not be brought to the next version")]
+    #[error("the upcaster of `{event_type}` from version {from} failed")]
     Upcast {
-        /// The event's type.
+        /// The event type.
         event_type: String,
-        /// The version it failed on.
+        /// The version that it converts from.
         from: u32,
-        /// What the upcaster says.
+        /// The upcaster's error.
         source: BoxError,
     },
-    /// The metadata is not what this crate writes.
+    /// The metadata is not as this crate writes it.
     #[error("the metadata of event {position} cannot be read")]
     Metadata {
         /// The event's position.
         position: u64,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// The aggregate id is not one of the aggregate's ids.
+    /// The aggregate id does not parse.
     #[error("the aggregate id of event {position} cannot be read")]
     Aggregate {
         /// The event's position.
         position: u64,
-        /// What the id's type says.
+        /// The error of the id's type.
         source: super::InvalidRef,
     },
 }
 
-/// A domain event: an enum whose variants say what can happen. Derive it with `#[derive(Event)]`.
+/// A domain event: an enum with a variant for each thing that can happen. Derive it with `#[derive(Event)]`.
 ///
 /// ```
 /// use annals::prelude::*;
@@ -222,57 +222,57 @@ pub enum DecodeError {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "declares no events",
+    label = "no `Event` implementation",
     note = "write `#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]` on an enum"
 )]
 pub trait Event: DomainEvent + 'static {
-    /// The declarations of all variants, those of nested enums included.
+    /// The declarations of all variants, including those of nested enums.
     fn declarations() -> Vec<&'static Declaration>;
 
-    /// The declaration of the variant that the log calls `event_type`, or called so before.
+    /// Finds a declaration by its current or former event type.
     fn lookup(event_type: &str) -> Option<&'static Declaration>;
 
-    /// This variant's declaration.
+    /// The declaration of this variant.
     fn declaration(&self) -> &'static Declaration;
 
-    /// The variant's content as JSON text: the payload.
+    /// Encodes the payload: the variant's content as JSON text.
     ///
     /// # Errors
     /// When a field cannot be written as JSON.
     fn encode(&self) -> Result<String, serde_json::Error>;
 
-    /// The event of a current type name and a payload of its current version.
+    /// Decodes an event from its current event type and a payload of the current version.
     ///
     /// # Errors
-    /// When the name is not one of this enum's, or the payload does not have the declared shape.
+    /// When the event type is not one of this enum's, or the payload does not have the declared shape.
     fn decode(event_type: &str, payload: &str) -> Result<Self, serde_json::Error>;
 
-    /// The fields by their Rust names, each as JSON: what sentences and topics are made of.
+    /// The fields by their Rust names, each as JSON, for sentences and topics.
     ///
     /// # Errors
     /// When a field cannot be written as JSON.
     fn facts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error>;
 
-    /// The things that its `target` fields name. (The aggregate itself is always a target.)
+    /// The references in the `target` fields. (The aggregate itself is always a target.)
     fn targets(&self) -> Vec<Ref>;
 
-    /// The shape of the payload of the variant with this current name: what the lock file pins. None for an event that
-    /// is not derived: the lock file then says that it cannot see its shape.
+    /// The shape of the payload of the variant with this current event type, for the lock file. `None` if the event is not
+    /// derived: the lock file then reports that it cannot see the shape.
     fn shape(event_type: &str) -> Option<VariantShape> {
         let _ = event_type;
         None
     }
 
-    /// The event of a stored row: old names and versions are brought up to date first.
+    /// Decodes the event of a stored row, with former names and versions upcast.
     ///
     /// # Errors
-    /// When this program cannot read it: see [`DecodeError`].
+    /// See [`DecodeError`].
     fn from_stored(stored: &Stored) -> Result<Self, DecodeError> {
         decode_columns(&stored.event_type, &stored.event_version, &stored.payload)
     }
 }
 
-/// The event of these three columns of the log.
+/// Decodes an event from three columns of the log.
 pub(super) fn decode_columns<E: Event>(event_type: &str, version: &str, payload: &str) -> Result<E, DecodeError> {
     let declaration = E::lookup(event_type).ok_or_else(|| DecodeError::UnknownType(event_type.to_owned()))?;
     let upcast = declaration.current(version, payload)?;
@@ -280,14 +280,14 @@ pub(super) fn decode_columns<E: Event>(event_type: &str, version: &str, payload:
         .map_err(|source| DecodeError::Payload { event_type: event_type.to_owned(), source })
 }
 
-/// What a field marked `#[event(target)]` may be: an [`Id`](super::Id), a [`Ref`], or `Option` or `Vec` of them.
+/// A type for fields marked `#[event(target)]`: an [`Id`](super::Id), a [`Ref`], or an `Option` or `Vec` of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a target",
-    label = "names nothing",
-    note = "a field marked `#[event(target)]` is an id (`#[derive(Id)]`), a `Ref`, or an `Option` or `Vec` of them"
+    label = "not an id",
+    note = "the type of a field marked `#[event(target)]` is an id (`#[derive(Id)]`), a `Ref`, or an `Option` or `Vec` of them"
 )]
 pub trait Target {
-    /// Adds what it names.
+    /// Adds its references.
     fn add_to(&self, targets: &mut Vec<Ref>);
 }
 

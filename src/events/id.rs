@@ -1,4 +1,4 @@
-//! Names of things: [`Id`], typed, and [`Ref`], with the kind written out.
+//! Ids of things: [`Id`], typed, and [`Ref`], with the kind as text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,23 +8,23 @@ use std::str::FromStr;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest id, in bytes: what an index of either store takes. Longer names: keep a prefix and hash the rest.
+/// The longest id, in bytes: the limit of the stores' indexes. For longer names, keep a prefix and hash the rest.
 pub const MAX_ID_BYTES: usize = 1_024;
 
-/// The kind of the crate's own actors, and what its other kinds begin with.
+/// The kind of the crate's own actors, and the prefix of its other kinds.
 const OWN: &str = "annals";
 
 /// A text that is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRef {
-    /// There is no kind before a colon.
+    /// The kind is missing or malformed.
     #[error("`{0}` is not a reference: write its kind, a colon and its id, like `user:42`")]
     NoKind(String),
     /// The part after the colon is empty.
-    #[error("`{0}` names nothing: an id must not be empty")]
+    #[error("`{0}` has an empty id: write `kind:id`")]
     Empty(String),
-    /// The id has a NUL byte, which no store takes.
-    #[error("an id must not hold a NUL byte (in `{}`)", .0.escape_debug())]
+    /// The id has a NUL byte, which no store accepts.
+    #[error("an id must not contain a NUL byte (in `{}`)", .0.escape_debug())]
     Nul(String),
     /// The id is too long.
     #[error(
@@ -33,35 +33,35 @@ pub enum InvalidRef {
     TooLong {
         /// The id's length in bytes.
         bytes: usize,
-        /// Its beginning.
+        /// The beginning of the id.
         start: String,
     },
-    /// The kind is one of the crate's own, which no caller can act as.
-    #[error("`{0}` is of a kind that annals keeps for its own actors: name another, like `user:42`")]
+    /// The kind is reserved for the crate's own actors.
+    #[error("the kind of `{0}` is reserved for annals' own actors: use another kind, like `user:42`")]
     Reserved(String),
-    /// A reference to another kind of thing was given.
-    #[error("`{given}` is no reference to a {kind}: write `{kind}:…`")]
+    /// The reference is of another kind.
+    #[error("`{given}` is not a reference to a {kind}: write `{kind}:…`")]
     OtherKind {
-        /// What was given.
+        /// The given text.
         given: String,
-        /// The kind that was wanted.
+        /// The expected kind.
         kind: &'static str,
     },
-    /// The id's own type refused the text.
+    /// The id's type rejected the text.
     #[error("`{given}` is not a {kind} id: {reason}")]
     Malformed {
-        /// What was given.
+        /// The given text.
         given: String,
-        /// The kind that was wanted.
+        /// The expected kind.
         kind: &'static str,
-        /// Why it was refused.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A reference: a thing's kind and its id, written `user:42` or `file:src/lib.rs`.
+/// A reference: the kind and id of a thing, written `user:42` or `file:src/lib.rs`.
 ///
-/// Actors, targets and aggregates are references. The kind is of lower-case letters, digits, `_` and `-`, and
+/// Actors, targets and aggregates are references. The kind consists of lower-case letters, digits, `_` and `-`, and
 /// begins with a letter; the id is any text without NUL, of at most [`MAX_ID_BYTES`] bytes.
 ///
 /// ```
@@ -78,7 +78,7 @@ pub struct Ref {
 }
 
 impl Ref {
-    /// The reference of `kind` and `id`, checked.
+    /// Creates a reference from a kind and an id, and checks it.
     ///
     /// # Errors
     /// When the kind or the id is malformed: see [`InvalidRef`].
@@ -88,7 +88,7 @@ impl Ref {
         Ok(reference)
     }
 
-    /// The reference of `kind` and `id`, unchecked: [`Ref::check`] runs before anything is stored.
+    /// Creates a reference without a check: [`Ref::check`] runs before anything is stored.
     pub(crate) fn unchecked(kind: &str, id: &str) -> Self {
         let mut text = String::with_capacity(kind.len() + 1 + id.len());
         text.push_str(kind);
@@ -109,16 +109,16 @@ impl Ref {
         &self.text[self.colon + 1..]
     }
 
-    /// The whole: `user:42`.
+    /// The whole reference: `user:42`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether this may be stored: a kind, and an id without NUL of a length that an index takes.
+    /// Checks that the reference can be stored: it has a valid kind, and an id without NUL of at most [`MAX_ID_BYTES`].
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// See [`InvalidRef`].
     pub fn check(&self) -> Result<(), InvalidRef> {
         let id = self.id();
         if !is_kind(self.kind()) {
@@ -136,11 +136,10 @@ impl Ref {
         Ok(())
     }
 
-    /// Whether a caller may act as this: it may be stored, and its kind is not one of the crate's own (`annals`,
-    /// `annals_…`).
+    /// Checks that a caller may act as this: it can be stored, and its kind is not reserved (`annals`, `annals_…`).
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// See [`InvalidRef`].
     pub fn check_caller(&self) -> Result<(), InvalidRef> {
         self.check()?;
         match self.kind().strip_prefix(OWN) {
@@ -218,10 +217,10 @@ impl schemars::JsonSchema for Ref {
     }
 }
 
-/// A typed name of a thing: `ProjectId`, whose references read `project:7`. Derive it with `#[derive(Id)]`.
+/// A typed id: `ProjectId`, whose references are `project:7`. Derive it with `#[derive(Id)]`.
 ///
-/// In JSON it is its whole reference (`"project:7"`), so that a reader of the log sees what it names; what is read
-/// may also be the bare id (`"7"`), as long as that has no kind of its own.
+/// In JSON it is the whole reference (`"project:7"`), so that the log shows the kind. It also deserializes from the bare id
+/// (`"7"`), unless that looks like a reference of another kind.
 ///
 /// ```
 /// use annals::prelude::*;
@@ -238,22 +237,22 @@ impl schemars::JsonSchema for Ref {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an id",
-    label = "names no kind of thing",
+    label = "no `Id` implementation",
     note = "write `#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]` on a struct of one field"
 )]
 pub trait Id:
     Clone + Eq + Ord + Hash + fmt::Debug + fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// The kind of thing it names: `project`.
+    /// The kind of the things that it identifies: `project`.
     const KIND: &'static str;
 
     /// The bare id: `7`.
     fn text(&self) -> Cow<'_, str>;
 
-    /// The id that [`Id::text`] gives back.
+    /// Parses a bare id, the inverse of [`Id::text`].
     ///
     /// # Errors
-    /// When the inner type refuses the text.
+    /// When the inner type rejects the text.
     fn from_text(text: &str) -> Result<Self, InvalidRef>;
 
     /// The whole reference: `project:7`.
@@ -261,10 +260,10 @@ pub trait Id:
         Ref::unchecked(Self::KIND, &self.text())
     }
 
-    /// Reads a whole reference (`project:7`) or a bare id (`7`).
+    /// Parses a whole reference (`project:7`) or a bare id (`7`).
     ///
     /// # Errors
-    /// When it is a reference to another kind, or the inner type refuses it.
+    /// When it is a reference of another kind, or the inner type rejects it.
     fn from_reference(text: &str) -> Result<Self, InvalidRef> {
         match text.split_once(':') {
             Some((kind, id)) if kind == Self::KIND => Self::from_text(id),
@@ -291,10 +290,10 @@ pub fn deserialize<'de, I: Id, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub fn json_schema(kind: &str) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
-        // Its bytes are counted, not its characters: 1,024 of the id.
+        // An upper bound: the limit of 1,024 is in bytes, `maxLength` in characters.
         "maxLength": kind.len() + 1 + MAX_ID_BYTES,
-        // A bare id does not begin like another kind's. Without a look ahead, which many engines do not have, and others are
-        // slow with: it begins with what no kind does, or goes on with it.
+        // A bare id must not look like a reference of another kind. Without look-ahead, which many engines lack or are slow
+        // with: it begins with a character that no kind has, or contains one before the first colon.
         "pattern": format!(
             "^({kind}:[^\\u0000]+|[^a-z\\u0000][^\\u0000]*|[a-z][a-z0-9_-]*([^a-z0-9_:\\u0000-][^\\u0000]*)?)$"
         ),
@@ -306,9 +305,9 @@ pub fn json_schema(kind: &str) -> schemars::Schema {
 mod tests {
     use super::*;
 
-    /// What a schema lets through can be read and stored; what it does not cannot.
+    /// The schema accepts a text if and only if it can be read and stored.
     #[test]
-    fn an_id_has_the_schema_that_it_is_read_by() {
+    fn the_schema_of_an_id_accepts_what_the_parser_accepts() {
         #[derive(annals_macros::Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         struct UserId(String);
         let schema = json_schema("user").to_value();
@@ -348,9 +347,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_acts_as_a_kind_of_the_crates_own() {
+    fn no_caller_acts_as_a_reserved_kind() {
         for own in ["annals:recorder", "annals_trail:2026-01-31", "annals_x:1"] {
-            let reference: Ref = own.parse().expect("what lies in a log can be read");
+            let reference: Ref = own.parse().expect("references in a log can be read");
             assert_eq!(reference.check_caller(), Err(InvalidRef::Reserved(own.to_owned())));
         }
         for other in ["user:annals", "annalsx:1", "annals-x:1", "user:annals:recorder"] {

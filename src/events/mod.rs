@@ -1,21 +1,21 @@
-//! Events: what happened, and everything a declaration says about it.
+//! Events: what happened, and their declarations.
 //!
 //! An event enum is declared once, with `#[derive(Event)]`; its attributes carry the sentence, the topic, the
-//! action, the targets, old names and upcasters. From that one [`Declaration`] a variant the audit row, the
-//! sentence, the metric, the live stream and the command line are made.
+//! action, the targets, old names and upcasters. The audit row, the sentence, the metric, the live stream and the command
+//! line all use that one [`Declaration`] of each variant.
 //!
 //! ## Layout
 //! - `event`: the [`Event`] trait that the derive implements, and [`Declaration`]
-//! - `id`: [`Id`], typed names of things, and [`Ref`], a name with its kind (`user:42`)
+//! - `id`: [`Id`], typed ids of things, and [`Ref`], an id with its kind (`user:42`)
 //! - `change`: [`Change`], the previous and the next value of a field
-//! - `topic`: [`Topic`] paths and the patterns that make them
-//! - `sentence`: the templates of sentences
+//! - `topic`: [`Topic`] paths, and the patterns that produce them
+//! - `sentence`: sentence templates
 //! - `payload`: an enum variant's content as JSON text, without serde's outer tag
-//! - `json`: JSON text read without building values
+//! - `json`: scans JSON text without building values
 //! - `read_back`: the check before an event is written: it must decode to an equal event
-//! - `shape`: the shape of a type as its `Deserialize` asks for it
-//! - `record`: [`Stored`], one row of the log, and [`Recorded`], the same with its event decoded
-//! - `types`: [`Types`], the event types that an application knows
+//! - `shape`: the shape of a type, as its `Deserialize` requests it
+//! - `record`: [`Stored`], a row of the log, and [`Recorded`], a row with its event decoded
+//! - `types`: [`Types`], the event types of an application
 
 mod change;
 mod event;

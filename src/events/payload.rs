@@ -1,8 +1,8 @@
-//! An enum variant's content as JSON text, without serde's outer tag.
+//! Encodes an enum variant's content as JSON text, without serde's outer tag, and decodes it.
 //!
-//! Serde writes `Added { user }` as `{"Added":{"user":…}}`. The log keeps `{"user":…}` and the event type, so that a
-//! Rust name never freezes into it. Both directions go through the enum's own `Serialize` and `Deserialize`, so
-//! every serde attribute on a field counts as usual; a variant is picked by its index, never by its name.
+//! Serde writes `Added { user }` as `{"Added":{"user":…}}`. The log keeps `{"user":…}` and the event type, so that
+//! Rust names can change. Both directions go through the enum's own `Serialize` and `Deserialize`, so
+//! all serde attributes on fields apply; a variant is identified by its index, never by its name.
 
 use std::fmt;
 
@@ -12,21 +12,21 @@ use serde_json::Value;
 
 use super::json;
 
-/// What writes payloads.
+/// The serializer of payloads.
 pub type JsonSerializer<'a> = &'a mut serde_json::Serializer<Vec<u8>>;
 
-/// The content of `event`, an enum in serde's default (externally tagged) form. A unit variant is `{}`.
+/// Encodes the content of `event`, an enum in serde's default (externally tagged) form. A unit variant is `{}`.
 ///
 /// # Errors
-/// When a field cannot be written as JSON, or `event` is no such enum.
+/// When a field cannot be written as JSON, or `event` is not such an enum.
 pub fn encode<E: Serialize>(event: &E) -> Result<String, serde_json::Error> {
     let mut json = serde_json::Serializer::new(Vec::with_capacity(128));
     event.serialize(Content(&mut json))?;
     String::from_utf8(json.into_inner()).map_err(ser::Error::custom)
 }
 
-/// A field as JSON, for sentences and topics. An integer beyond 64 bits, which a [`Value`] does not hold, is a string of
-/// its digits: such events are not written any more, but may lie in a log.
+/// Returns a field as JSON, for sentences and topics. An integer beyond 64 bits, which a [`Value`] cannot hold, becomes a
+/// string of its digits: such events are no longer written, but old logs may have them.
 ///
 /// # Errors
 /// When the field cannot be written as JSON.
@@ -34,7 +34,7 @@ pub fn fact<T: Serialize>(field: &T) -> Result<Value, serde_json::Error> {
     fact_or(field, |to| field.serialize(to))
 }
 
-/// The same of a field whose serde attribute writes it in another form, which is taken where the field's own fails.
+/// Returns a field as JSON. If its own `Serialize` fails, uses `write`: the form that its serde attribute gives it.
 ///
 /// # Errors
 /// When the field cannot be written as JSON either way.
@@ -50,7 +50,7 @@ pub fn fact_or<T: Serialize>(
     })
 }
 
-/// The variant number `index` of `E` with this content.
+/// Decodes the variant number `index` of `E` from its content.
 ///
 /// # Errors
 /// When the content does not have the variant's shape.
@@ -61,13 +61,13 @@ pub fn decode<E: DeserializeOwned>(index: u32, content: &str) -> Result<E, serde
     Ok(event)
 }
 
-/// A serializer that takes a variant of an enum and writes what is in it.
+/// A serializer that takes a variant of an enum and writes its content.
 struct Content<'a>(JsonSerializer<'a>);
 
 macro_rules! only_variants {
     ($($method:ident($($arg:ty),*) -> $ok:ty;)*) => {$(
         fn $method(self, $(_: $arg),*) -> Result<$ok, Self::Error> {
-            Err(ser::Error::custom("an event is an enum in serde's default form"))
+            Err(ser::Error::custom("an event must be an enum in serde's default form"))
         }
     )*};
 }
@@ -187,7 +187,7 @@ impl ser::SerializeStructVariant for StructContent<'_> {
 
 type JsonDeserializer<'a, 'de> = &'a mut serde_json::Deserializer<serde_json::de::StrRead<'de>>;
 
-/// A deserializer that stands for the variant `index` with the content that `json` reads.
+/// A deserializer of the variant `index`, with the content that `json` reads.
 struct Variant<'a, 'de> {
     index: u32,
     json: JsonDeserializer<'a, 'de>,
@@ -220,7 +220,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     type Error = serde_json::Error;
 
     fn unit_variant(self) -> Result<(), Self::Error> {
-        // Whatever an earlier shape of the variant held is no longer of interest.
+        // Ignore the content that an earlier shape of the variant had.
         de::Deserializer::deserialize_ignored_any(self.json, de::IgnoredAny).map(drop)
     }
 
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded_again(number: u64, tuple: (i64, String), text: Option<String>, bytes: Vec<u8>) {
+        fn an_encoded_event_decodes_to_an_equal_event(number: u64, tuple: (i64, String), text: Option<String>, bytes: Vec<u8>) {
             for (index, event) in [
                 Sample::Unit, Sample::NewType(bytes), Sample::Tuple(tuple.0, tuple.1), Sample::Struct { number, text },
             ].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Rows of the log: [`Stored`], as they lie there, and [`Recorded`], with the event decoded.
+//! Rows of the log: [`Stored`], as in the database, and [`Recorded`], with the event decoded.
 
 use std::ops::Deref;
 
@@ -10,14 +10,14 @@ use super::{DecodeError, Event, Ref};
 
 /// A place in the log: the position and id of the last event up to it.
 ///
-/// Cursors, receipts and checkpoints carry both, so that a log restored from an older backup and written on is
-/// noticed: the same position then has another id.
+/// Cursors, receipts and checkpoints carry both. If a log was restored from an older backup and then written to, the same
+/// position has another id, and the difference is detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct LogPosition {
     /// The position of the last event: 0 in an empty log.
     pub position: u64,
-    /// Its id: nil in an empty log.
+    /// The id of the last event: nil in an empty log.
     pub event_id: Uuid,
 }
 
@@ -25,47 +25,47 @@ pub struct LogPosition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Origin {
-    /// The host that asked.
+    /// The host of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// How: `POST`, `cli`.
+    /// The method: `POST`, `cli`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// For what: `/projects/7/members`.
+    /// The path: `/projects/7/members`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// In which form: `json`.
+    /// The format: `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
 }
 
-/// Who caused an event, for whom and why: the `metadata` column, as JSON.
+/// The circumstances of an event: the `metadata` column, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Who did it.
+    /// The actor.
     pub actor: Ref,
-    /// For whom, where that is somebody else.
+    /// The principal on whose behalf the actor acted, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Ref>,
-    /// What belongs together: a request, a commit, an import.
+    /// The correlation: the request, commit or import that the event belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
-    /// What led to it: another command or event.
+    /// The causation: the command or event that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation: Option<String>,
-    /// Where the command came from.
+    /// The origin of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
 
-/// One row of the log, as it lies there.
+/// A row of the log, as in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// 1, 2, 3 … without a gap, in commit order.
     pub position: u64,
     /// A UUIDv7, strictly increasing with the position.
     pub event_id: Uuid,
-    /// The aggregate: type and id.
+    /// The aggregate's type and id.
     pub aggregate: Ref,
     /// 1, 2, 3 … within the aggregate.
     pub sequence: u64,
@@ -77,7 +77,7 @@ pub struct Stored {
     pub payload: String,
     /// A [`Metadata`] as JSON text, byte for byte as given.
     pub metadata: String,
-    /// The command that caused it.
+    /// The id of the command that caused it.
     pub command_id: Uuid,
     /// When it happened.
     pub occurred_at: Timestamp,
@@ -88,16 +88,16 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The metadata, read.
+    /// Parses the metadata.
     ///
     /// # Errors
-    /// When the column does not hold what this crate writes.
+    /// When the column is not as this crate writes it.
     pub fn metadata(&self) -> Result<Metadata, DecodeError> {
         serde_json::from_str(&self.metadata)
             .map_err(|source| DecodeError::Metadata { position: self.position, source })
     }
 
-    /// The place of this event in the log.
+    /// The position and id of this event.
     #[must_use]
     pub fn head(&self) -> LogPosition {
         LogPosition { position: self.position, event_id: self.event_id }
@@ -107,19 +107,19 @@ impl Stored {
 /// A stored event with its payload and metadata decoded. Dereferences to the event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded<E> {
-    /// What happened.
+    /// The event.
     pub event: E,
-    /// Its position in the log.
+    /// The position in the log.
     pub position: u64,
-    /// Its id.
+    /// The event id.
     pub event_id: Uuid,
-    /// The aggregate it happened to.
+    /// The aggregate's type and id.
     pub aggregate: Ref,
-    /// Its number within the aggregate.
+    /// The event's number within the aggregate, from 1.
     pub sequence: u64,
-    /// Who, for whom, why, from where.
+    /// The actor, principal, correlation, causation and origin.
     pub metadata: Metadata,
-    /// The command that caused it.
+    /// The id of the command that caused it.
     pub command_id: Uuid,
     /// When it happened.
     pub occurred_at: Timestamp,
@@ -131,7 +131,7 @@ impl<E: Event> Recorded<E> {
     /// Decodes a row.
     ///
     /// # Errors
-    /// When this program cannot read it.
+    /// See [`DecodeError`].
     pub fn from_stored(stored: &Stored) -> Result<Self, DecodeError> {
         Ok(Self {
             event: E::from_stored(stored)?,
@@ -146,10 +146,10 @@ impl<E: Event> Recorded<E> {
         })
     }
 
-    /// The aggregate's id, typed.
+    /// Parses the aggregate's id as an `I`.
     ///
     /// # Errors
-    /// When the id does not parse as an `I`.
+    /// When the id does not parse.
     pub fn id<I: super::Id>(&self) -> Result<I, super::InvalidRef> {
         I::from_text(self.aggregate.id())
     }

@@ -1,4 +1,4 @@
-//! [`Types`]: the event types that an application knows, and what each says about a stored row.
+//! [`Types`]: the event types of an application.
 
 use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,21 +11,21 @@ use super::{Declaration, DecodeError, Event, Ref, Sentence, Stored, Topic, Topic
 
 type Describe = fn(&Stored) -> Result<Described, DecodeError>;
 
-/// What an event says about itself once it is decoded.
+/// The fields and targets of a decoded event.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// Its fields by name.
+    /// The fields by name.
     pub facts: Vec<(&'static str, Value)>,
-    /// What its target fields name.
+    /// The aggregate and the references in the target fields.
     pub targets: Vec<Ref>,
 }
 
-/// One event type as an application knows it.
+/// A registered event type.
 #[derive(Debug)]
 pub struct Known {
-    /// What the variant declares.
+    /// The declaration of the variant.
     pub declaration: &'static Declaration,
-    /// The type of the aggregate it happens to.
+    /// The aggregate type.
     pub aggregate_type: &'static str,
     sentence: Sentence,
     topics: Vec<TopicPattern>,
@@ -34,7 +34,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// The shape of its payload, unless the event is not derived.
+    /// The shape of the payload; `None` if the event is not derived.
     pub(crate) fn shape(&self) -> Option<VariantShape> {
         (self.shape)(self.declaration.event_type)
     }
@@ -50,7 +50,7 @@ impl Known {
         }
     }
 
-    /// The event's fields and targets. The aggregate itself is the first target.
+    /// Returns the event's fields and targets. The aggregate itself is the first target.
     ///
     /// # Errors
     /// When the row cannot be decoded.
@@ -64,13 +64,13 @@ impl Known {
         Ok(described)
     }
 
-    /// The event's sentence, from its declaration.
+    /// Returns the event's sentence in the declared language.
     #[must_use]
     pub fn sentence(&self, stored: &Stored, described: &Described) -> String {
         self.sentence.render(|name| self.fact(stored, &described.facts, name))
     }
 
-    /// The event's topics, each once.
+    /// Returns the event's topics, each once.
     #[must_use]
     pub fn topics(&self, stored: &Stored, described: &Described) -> Vec<Topic> {
         let mut topics: Vec<Topic> = Vec::with_capacity(self.topics.len());
@@ -83,7 +83,7 @@ impl Known {
         topics
     }
 
-    /// In a topic a reference stands with its bare id: the path says the kind.
+    /// A topic has bare ids: the path says the kind.
     fn topic_fact(&self, stored: &Stored, described: &Described, name: &str) -> Option<Value> {
         if name == self.aggregate_type {
             return Some(Value::from(stored.aggregate.id()));
@@ -96,27 +96,27 @@ impl Known {
         }
     }
 
-    /// Its topic patterns.
+    /// The topic patterns.
     #[must_use]
     pub fn patterns(&self) -> &[TopicPattern] {
         &self.topics
     }
 }
 
-/// Two declarations that cannot stand together in one application.
+/// A conflict between two declarations of one application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypesError {
-    /// Two variants have one name in the log.
+    /// Two variants have the same event type.
     #[error("two events are called `{event_type}` (one of `{first}`, one of `{second}`): rename one")]
     Duplicate {
-        /// The name.
+        /// The event type.
         event_type: String,
-        /// The aggregate of the one.
+        /// The aggregate type of the first.
         first: &'static str,
-        /// The aggregate of the other.
+        /// The aggregate type of the second.
         second: &'static str,
     },
-    /// One aggregate type was given events of two Rust types.
+    /// Two event enums belong to one aggregate type.
     #[error(
         "the aggregate type `{aggregate_type}` has two event enums, {first} and {second}: rename one aggregate"
     )]
@@ -125,7 +125,7 @@ pub enum TypesError {
         aggregate_type: &'static str,
         /// The enum that was added first.
         first: &'static str,
-        /// The other one.
+        /// The enum that was added second.
         second: &'static str,
     },
 }
@@ -138,7 +138,7 @@ pub struct Types {
     roots: Vec<Root>,
 }
 
-/// An aggregate type, which is a topic root, and the enum of its events.
+/// An aggregate type, which is a topic root, and its event enum.
 #[derive(Clone, Copy, Debug)]
 struct Root {
     aggregate_type: &'static str,
@@ -146,10 +146,10 @@ struct Root {
 }
 
 impl Types {
-    /// Adds the events of one aggregate. Its type becomes a topic root.
+    /// Adds the events of an aggregate type, which becomes a topic root.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When an event type or the aggregate type is already taken.
     pub fn add<E: Event>(&mut self, aggregate_type: &'static str) -> Result<(), TypesError> {
         let events = (TypeId::of::<E>(), type_name::<E>());
         if let Some(known) = self.roots.iter().find(|root| root.aggregate_type == aggregate_type) {
@@ -183,13 +183,13 @@ impl Types {
         Ok(())
     }
 
-    /// The type that the log calls `event_type`, or called so before.
+    /// Finds an event type by its current or a former name.
     #[must_use]
     pub fn get(&self, event_type: &str) -> Option<&Arc<Known>> {
         self.by_name.get(event_type)
     }
 
-    /// The type of a stored event.
+    /// Finds the type of a stored event.
     ///
     /// # Errors
     /// When it is unknown.
@@ -197,12 +197,12 @@ impl Types {
         self.get(&stored.event_type).ok_or_else(|| DecodeError::UnknownType(stored.event_type.clone()))
     }
 
-    /// All types, ordered by name; old names are not listed.
+    /// All types, ordered by name, without former names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Known>> {
         self.ordered.values()
     }
 
-    /// Every name in the log, old ones too, that stands for the type now called `event_type`.
+    /// All names, current and former, of the type now called `event_type`.
     #[must_use]
     pub fn names(&self, event_type: &str) -> Vec<&'static str> {
         match self.get(event_type) {
@@ -214,14 +214,14 @@ impl Types {
         }
     }
 
-    /// Whether any event can lie at or below this topic: a declared pattern reaches it, or it is an aggregate's root.
+    /// Whether any event can be at or below this topic: a declared pattern reaches it, or it is an aggregate type.
     #[must_use]
     pub fn knows_topic(&self, topic: &Topic) -> bool {
         self.roots.iter().any(|root| root.aggregate_type == topic.as_str())
             || self.iter().any(|known| known.topics.iter().any(|pattern| pattern.reaches(topic)))
     }
 
-    /// The roots of all topics: of the declared patterns and of the aggregates, ordered.
+    /// The roots of all topics, ordered: those of the declared patterns, and the aggregate types.
     #[must_use]
     pub fn topic_roots(&self) -> Vec<String> {
         let declared = self.iter().flat_map(|known| known.topics.iter().map(|pattern| pattern.root().to_string()));

@@ -185,7 +185,7 @@ pub(in crate::store) async fn filled(store: &dyn Store) {
 /// The findings, except that this program knows no event type.
 pub(in crate::store) async fn found(store: &dyn Store, kept: Option<LogDigest>) -> Vec<super::Finding> {
     let CheckReport { findings, .. } = check(store, &Types::default(), kept, &mut |_, _| {}).await.unwrap();
-    findings.into_iter().filter(|finding| !finding.problem.contains("is unknown to this program")).collect()
+    findings.into_iter().filter(|finding| !finding.problem.contains("unknown event type")).collect()
 }
 
 pub(in crate::store) async fn digest(store: &dyn Store) -> Option<LogDigest> {
