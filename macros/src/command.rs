@@ -47,7 +47,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         );
     }
     let (mut name, mut error) = (None, None);
-    let said = each(&input.attrs, "command", |input| {
+    let parsed = each(&input.attrs, "command", |input| {
         let word = word(input)?;
         match word.to_string().as_str() {
             "name" => once(&mut name, value::<LitStr>(input)?, &word),
@@ -55,7 +55,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
             _ => Err(unknown(&word, "`name = \"…\"` or `error = Error`")),
         }
     });
-    errors.take(said);
+    errors.take(parsed);
     let name = match name {
         Some(name) => errors.take(names::checked(&name)).unwrap_or_default(),
         None => names::snake_case(ident),

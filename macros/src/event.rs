@@ -66,7 +66,7 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
         let event_type = &variant.own.as_ref()?.event_type;
         let types = variant.fields.iter().map(|field| &field.ty);
         Some(quote!(#event_type => ::core::option::Option::Some(::annals::events::shape::VariantShape {
-            payload: ::annals::events::shape::of_variant::<Self>(#index),
+            payload: ::annals::events::shape::shape_of_variant::<Self>(#index),
             schemas: ::std::vec![#(|| (&::annals::events::shape::Probe::<#types>::new()).schema()),*],
         })))
     });

@@ -44,14 +44,14 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         errors.at(input.generics.span(), "an id cannot be generic: it has one kind. Remove the generics");
     }
     let mut kind = None;
-    let said = each(&input.attrs, "id", |input| {
+    let parsed = each(&input.attrs, "id", |input| {
         let word = word(input)?;
         match word.to_string().as_str() {
             "kind" => once(&mut kind, value::<LitStr>(input)?, &word),
             _ => Err(unknown(&word, "`kind = \"…\"`")),
         }
     });
-    errors.take(said);
+    errors.take(parsed);
     let kind = match kind {
         Some(kind) => errors.take(names::checked(&kind)),
         None => Some(names::snake_case_without(&input.ident, "id")),

@@ -98,20 +98,21 @@ impl Model {
         refuse_serde(&input.attrs, ENUM, errors);
         let on_enum = errors.take(OnEnum::read(&input.attrs));
         // Do not report errors that follow from the ones above.
-        let mut unsaid = Errors::default();
-        let errors = if on_enum.is_some() { errors } else { &mut unsaid };
+        let mut ignored = Errors::default();
+        let errors = if on_enum.is_some() { errors } else { &mut ignored };
         let on_enum = on_enum.unwrap_or_default();
         let mut model = Self { aggregate: on_enum.aggregate.clone(), ..Self::default() };
         let read: Vec<_> =
             data.variants.iter().map(|variant| (variant, errors.take(OnVariant::read(&variant.attrs)))).collect();
-        let speaks = |said: &Option<OnVariant>| said.as_ref().is_none_or(|said| said.transparent.is_none());
+        let is_opaque =
+            |declared: &Option<OnVariant>| declared.as_ref().is_none_or(|declared| declared.transparent.is_none());
         let name = match &on_enum.name {
             Some(name) => errors.take(names::checked(name)),
             None if read.is_empty() => {
                 errors.at(input.ident.span(), "this enum declares no event: write a variant for each event");
                 None
             }
-            None if read.iter().any(|(_, said)| speaks(said)) => {
+            None if read.iter().any(|(_, declared)| is_opaque(declared)) => {
                 let name = names::snake_case_without(&input.ident, "event");
                 let message = format!("has no name in the log: write `#[event(name = \"{name}\")]` above the enum");
                 errors.at(input.ident.span(), format!("`{}` {message}", input.ident));
@@ -119,17 +120,19 @@ impl Model {
             }
             None => None,
         };
-        if let Some(topic) = on_enum.topics.first().filter(|_| !read.iter().any(|(_, said)| speaks(said))) {
+        if let Some(topic) =
+            on_enum.topics.first().filter(|_| !read.iter().any(|(_, declared)| is_opaque(declared)))
+        {
             errors.at(topic.span(), "every variant is transparent: write the topic above the enum inside");
         }
         let name = name.unwrap_or_default();
-        for (variant, said) in read {
+        for (variant, declared) in read {
             refuse_serde(&variant.attrs, VARIANT, errors);
             let fields = fields(variant, &input.attrs, errors);
             let mut reader =
                 Reader { enum_name: &name, on_enum: &on_enum, variant, fields: &fields, types: Vec::new(), errors };
-            let transparent = !speaks(&said) && is_newtype(variant);
-            let own = said.and_then(|said| reader.own(said));
+            let transparent = !is_opaque(&declared) && is_newtype(variant);
+            let own = declared.and_then(|declared| reader.own(declared));
             model.types.append(&mut reader.types);
             model.variants.push(Variant { ident: variant.ident.clone(), fields, transparent, own });
         }
@@ -179,11 +182,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn own(&mut self, said: OnVariant) -> Option<Own> {
+    fn own(&mut self, declared: OnVariant) -> Option<Own> {
         let ident = &self.variant.ident;
-        if let Some(transparent) = said.transparent {
-            let alone = said.action.is_none() && said.sentence.is_none() && said.version.is_none();
-            let alone = alone && said.from.is_empty() && said.was.is_empty() && said.topics.is_empty();
+        if let Some(transparent) = declared.transparent {
+            let alone = declared.action.is_none() && declared.sentence.is_none() && declared.version.is_none();
+            let alone = alone && declared.from.is_empty() && declared.was.is_empty() && declared.topics.is_empty();
             if !is_newtype(self.variant) {
                 let message = "a transparent variant contains one other event enum: write `Member(MemberEvent)`";
                 self.errors.at(ident.span(), message);
@@ -195,27 +198,28 @@ impl Reader<'_> {
             return None;
         }
         let words = self.words();
-        let Some(sentence) = said.sentence.clone().filter(|sentence| !sentence.value().trim().is_empty()) else {
-            let action = said.action.as_ref().map_or_else(|| "create".to_owned(), Ident::to_string);
+        let Some(sentence) = declared.sentence.clone().filter(|sentence| !sentence.value().trim().is_empty())
+        else {
+            let action = declared.action.as_ref().map_or_else(|| "create".to_owned(), Ident::to_string);
             let message = format!(
                 "`{ident}` has no sentence: write `#[event({action}, \"{{actor}} …\")]` above it, with {words}"
             );
-            self.errors.at(said.sentence.map_or(ident.span(), |sentence| sentence.span()), message);
+            self.errors.at(declared.sentence.map_or(ident.span(), |sentence| sentence.span()), message);
             return None;
         };
-        let Some(action) = said.action else {
+        let Some(action) = declared.action else {
             let message = "the action is missing: write create, update, delete, view or refuse before the sentence";
             self.errors.at(sentence.span(), message);
             return None;
         };
         self.template(&sentence, template::sentence);
-        let mut topics = if said.topics.is_empty() { self.on_enum.topics.clone() } else { said.topics };
+        let mut topics = if declared.topics.is_empty() { self.on_enum.topics.clone() } else { declared.topics };
         topics.iter().for_each(|topic| self.template(topic, template::topic));
         if topics.is_empty() {
             topics.push(LitStr::new(self.enum_name, ident.span()));
         }
-        let (version, upcasts) = self.versions(said.version.as_ref(), said.from);
-        let was = said.was.iter().map(|name| (self.whole(&name.value()), name.span())).collect();
+        let (version, upcasts) = self.versions(declared.version.as_ref(), declared.from);
+        let was = declared.was.iter().map(|name| (self.whole(&name.value()), name.span())).collect();
         Some(Own {
             event_type: self.whole(&names::snake_case(ident)),
             version,
@@ -250,13 +254,13 @@ impl Reader<'_> {
             Ok(placeholders) => placeholders,
             Err(message) => return self.errors.at(text.span(), message),
         };
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for placeholder in placeholders {
             let Err(message) = self.placeholder(&placeholder) else { continue };
-            if told.contains(&message) {
+            if reported.contains(&message) {
                 continue;
             }
-            told.push(message.clone());
+            reported.push(message.clone());
             let field = self.fields.iter().any(|field| field.name == placeholder.name);
             if field || placeholder.part.is_some() || self.on_enum.aggregate.is_none() {
                 self.errors.at(text.span(), message);

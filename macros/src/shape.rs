@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_tells_what_serde_was_told() {
+    fn a_shape_includes_the_serde_attributes() {
         let own: Attribute = parse_quote!(#[serde(rename = "n", default)]);
         let container: Attribute =
             parse_quote!(#[serde(rename_all = "lowercase", rename_all_fields = "camelCase")]);

@@ -49,7 +49,7 @@ pub fn topic(text: &str) -> Result<Vec<Placeholder>, String> {
     for segment in text.split('/') {
         if segment.is_empty() {
             return Err(format!(
-                "`{text}` has an empty segment: write segments with slashes between them, like `project/member`"
+                "`{text}` has an empty segment: write segments separated by slashes, like `project/member`"
             ));
         }
         let whole = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));

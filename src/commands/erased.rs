@@ -25,7 +25,7 @@ pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
     /// The command's Rust type and its name.
     fn rust_type(&self) -> (TypeId, &'static str);
-    /// SHA-256 of the command's name, actor, principal and canonical body: what its command id stands for.
+    /// SHA-256 of the command's name, actor, principal and canonical body: the content that its command id identifies.
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
     /// The aggregates in the command's scope.
     fn aggregates(&self) -> Vec<(AggregateType, Ref)>;

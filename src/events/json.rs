@@ -1,8 +1,9 @@
-//! JSON text read without building values: where its parts lie, which key leads to a place, what other readers of JSON do not hold.
+//! Scans JSON text without building values: finds its parts and their paths, and values that a [`Value`](serde_json::Value)
+//! cannot hold.
 //!
 //! The input is JSON that `serde_json` wrote or accepted. Numbers stay text, so that nothing is rounded.
 
-/// A part of a JSON text, with the place where it begins.
+/// A part of a JSON text, with its offset.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) text: &'a str,
@@ -10,7 +11,7 @@ pub(crate) struct Node<'a> {
     start: usize,
 }
 
-/// What a [`Node`] is made of. Keys are as written, with their quotes.
+/// The content of a [`Node`]. Keys are as written, with their quotes.
 #[derive(Debug)]
 pub(crate) enum Content<'a> {
     Scalar,
@@ -23,7 +24,7 @@ impl<'a> Node<'a> {
         Parser { text, at: 0 }.node()
     }
 
-    /// The path of the innermost part that holds the byte `at`: `doses[1].amount`. Empty for the whole.
+    /// The path of the innermost part that contains the byte `at`: `doses[1].amount`. Empty for the whole text.
     fn path_at(&self, at: usize) -> String {
         let holds = |node: &Node| (node.start..node.start + node.text.len()).contains(&at);
         match &self.content {
@@ -39,7 +40,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The text with the keys of objects and the items of arrays in one order, whatever order they had.
+    /// The text with the keys of objects and the items of arrays sorted.
     pub(crate) fn unordered(&self) -> String {
         match &self.content {
             Content::Scalar => self.text.to_owned(),
@@ -66,7 +67,7 @@ fn joined(first: &str, rest: &str) -> String {
     }
 }
 
-/// The path of the part in which serde found an error, if the error says where that is.
+/// The path of the part in which serde found an error, if the error has a location.
 pub(crate) fn path_of(error: &serde_json::Error, text: &str) -> String {
     match (error.line(), error.column().checked_sub(1)) {
         (1, Some(at)) => Node::parse(text).path_at(at),
@@ -74,21 +75,21 @@ pub(crate) fn path_of(error: &serde_json::Error, text: &str) -> String {
     }
 }
 
-/// The text of a string or key as it was before it was quoted.
+/// Unescapes a string or key.
 pub(crate) fn unquoted(string: &str) -> String {
     serde_json::from_str(string).unwrap_or_else(|_| string.to_owned())
 }
 
-/// What a [`serde_json::Value`] does not hold as it is.
+/// A part that a [`serde_json::Value`] cannot hold exactly.
 #[derive(Debug)]
 pub(crate) enum Unheld<'a> {
     /// An integer beyond 64 bits, or a fraction beyond the largest, and its path.
     Number(&'a str, String),
-    /// Something else that text made elsewhere (a `RawValue`) may have: too many levels, half a surrogate pair.
+    /// Another problem of text from elsewhere (a `RawValue`): too many levels, half a surrogate pair.
     Text(serde_json::Error),
 }
 
-/// Finds what a [`serde_json::Value`] does not hold as it is.
+/// Finds a part that a [`serde_json::Value`] cannot hold exactly.
 pub(crate) fn unheld(text: &str) -> Option<Unheld<'_>> {
     let mut numbers = Numbers::of(text);
     if let Some(number) = numbers.find(|range| !fits(&text[range.clone()])) {
@@ -98,7 +99,7 @@ pub(crate) fn unheld(text: &str) -> Option<Unheld<'_>> {
     read.err().map(Unheld::Text)
 }
 
-/// The text with each integer beyond 64 bits as a string of its digits.
+/// Returns the text with each integer beyond 64 bits as a string of its digits.
 pub(crate) fn large_numbers_as_strings(text: &str) -> String {
     let (mut quoted, mut copied) = (String::with_capacity(text.len() + 2), 0);
     for number in Numbers::of(text).filter(|range| !fits(&text[range.clone()])) {
@@ -112,17 +113,17 @@ pub(crate) fn large_numbers_as_strings(text: &str) -> String {
     quoted
 }
 
-/// The places of the numbers of a text.
+/// The offsets of the numbers in a text.
 struct Numbers<'a> {
     bytes: &'a [u8],
     at: usize,
     level: usize,
-    /// Whether something came by that not every reader takes: many levels, an escaped surrogate.
+    /// Whether the text has something that not every parser accepts: many levels, an escaped surrogate.
     doubtful: bool,
 }
 
 impl<'a> Numbers<'a> {
-    /// `serde_json` reads 127 levels.
+    /// `serde_json` accepts 127 levels.
     const MANY_LEVELS: usize = 100;
 
     fn of(text: &'a str) -> Self {
@@ -171,14 +172,14 @@ impl Iterator for Numbers<'_> {
 fn fits(number: &str) -> bool {
     let has = |wanted: &[u8]| number.bytes().any(|byte| wanted.contains(&byte));
     match number.len() {
-        // 18 digits are always a 64-bit integer, and only an exponent makes so few larger than any fraction.
+        // 18 digits always fit a 64-bit integer, and only an exponent can make a number of that length too large.
         ..=18 if !has(b"eE") => true,
         _ if has(b".eE") => number.parse::<f64>().is_ok_and(f64::is_finite),
         _ => number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok(),
     }
 }
 
-/// The place after the string that begins at `start`.
+/// The offset after the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(next) = bytes.get(at..).and_then(quote_or_backslash) {
@@ -191,7 +192,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// The place of the first quote or backslash. Sixteen bytes are looked at together: most texts have few of either.
+/// The offset of the first quote or backslash. Compares sixteen bytes at a time: most texts have few of either.
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     let special = |byte: &u8| matches!(byte, b'"' | b'\\');
     let (chunks, _) = bytes.as_chunks::<16>();
@@ -252,7 +253,7 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Some(b'"') => self.at = string_end(self.text.as_bytes(), self.at),
             _ => {
-                // One byte at least, so that text that is no JSON comes to an end too.
+                // At least one byte, so that the scan ends on text that is not JSON.
                 self.at += 1;
                 self.skip(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b',' | b':' | b']' | b'}'));
             }
@@ -268,7 +269,7 @@ mod tests {
     const TEXT: &str = r#"{"a":1, "b\"[{" : [ {"c":"x,]}\\"} , [2.5e3,true]],"d":{}}"#;
 
     #[test]
-    fn a_path_leads_to_the_part_that_holds_a_byte() {
+    fn a_path_leads_to_the_part_that_contains_a_byte() {
         let path = |part| Node::parse(TEXT).path_at(TEXT.find(part).unwrap());
         assert_eq!(path("1"), "a");
         assert_eq!(path("x,"), r#"b"[{[0].c"#);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_value_does_not_hold_is_found_and_nothing_else() {
+    fn only_what_a_value_cannot_hold_is_found() {
         let largest = format!(r#"[{},{},-0.0,1.7976931348623157e308,"{}"]"#, u64::MAX, i64::MIN, u128::MAX);
         assert!(unheld(&largest).is_none());
         for number in ["18446744073709551616", "-9223372036854775809", "1e400"] {
@@ -301,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_differ_in_order_alone_are_equal_when_unordered() {
+    fn texts_that_differ_only_in_order_are_equal_when_sorted() {
         let unordered = |text| Node::parse(text).unordered();
         assert_eq!(unordered(r#"{"b":[2,1],"a":{}}"#), unordered(r#"{ "a":{}, "b":[1, 2] }"#));
         assert_ne!(unordered(r#"{"b":[2,1]}"#), unordered(r#"{"b":[2,2]}"#));
     }
 
     #[test]
-    fn text_that_is_no_json_comes_to_an_end() {
+    fn the_scan_ends_on_text_that_is_not_json() {
         for text in ["", "{", "[:", "\"\\", "[1,é", "{a:}", "]", "[\"x"] {
             let _ = Node::parse(text).path_at(1);
             let _ = unheld(text);

@@ -16,6 +16,7 @@
 //! - `shape`: the shape of a type, as its `Deserialize` requests it
 //! - `record`: [`Stored`], a row of the log, and [`Recorded`], a row with its event decoded
 //! - `types`: [`Types`], the event types of an application
+//! - `id_support`: functions that `derive(Id)` calls
 
 mod change;
 mod event;
@@ -41,7 +42,7 @@ pub use sentence::{Sentence, SentencePart, value_text};
 pub use topic::{InvalidTopic, Topic, TopicPattern};
 pub use types::{Described, Known, Types, TypesError};
 
-/// Helpers that `derive(Id)` calls; not for use by hand.
+/// Functions that `derive(Id)` calls; not for direct use.
 #[doc(hidden)]
 pub mod id_support {
     pub use super::id::{deserialize, json_schema, serialize};

@@ -1,4 +1,4 @@
-//! Nothing is written that cannot be read back: an encoded event is decoded again before it is queued.
+//! Checks that an encoded event decodes to an equal event, before it is queued.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use super::event::decode_columns;
 use super::json::{self, Unheld};
 use super::{DecodeError, Event};
 
-/// Why an event is not written: it could not be read back as it is.
+/// An error when an event would not read back from the log as it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadBackError {
-    /// Its payload does not decode.
+    /// The payload does not decode.
     #[error(
-        "its JSON cannot be decoded again{}: the type writes this value as JSON that it does not read. JSON has no NaN \
+        "its JSON does not decode{}: the type writes this value as JSON that it does not read. JSON has no NaN \
          and no infinity, and `Serialize` and `Deserialize` must agree. Refuse the value in the handler, or change the \
          type",
         At(path)
     )]
     Decode {
-        /// The path in the payload: `dose.amount`. Empty if it is not known.
+        /// The path in the payload: `dose.amount`. Empty if unknown.
         path: String,
-        /// What the decoder says.
+        /// The decoder's error.
         source: DecodeError,
     },
-    /// Its payload decodes to another event.
+    /// The payload decodes to another event.
     #[error(
         "its JSON decodes to another event{}: a value is not written, or is not read as it was written (NaN, `Some(None)`, \
          a skipped field, a variant of an untagged enum that looks like an earlier one). Refuse the value in the handler, \
@@ -30,12 +30,12 @@ pub enum ReadBackError {
         At(path)
     )]
     Differs {
-        /// The last field before the first difference. Empty if it is not known.
+        /// The last field before the first difference. Empty if unknown.
         path: String,
     },
-    /// It holds an integer that other readers of JSON do not hold.
+    /// The payload has an integer beyond 64 bits.
     #[error(
-        "its JSON holds {number}{}: readers of the log hold integers from -2^63 to 2^64 - 1. Write larger ones as strings",
+        "its JSON has the number {number}{}: JSON readers support integers from -2^63 to 2^64 - 1. Write larger ones as strings",
         At(path)
     )]
     Number {
@@ -44,12 +44,12 @@ pub enum ReadBackError {
         /// The path in the payload: `balance.wei`.
         path: String,
     },
-    /// It holds JSON text from elsewhere that not every reader takes.
-    #[error("its JSON has text from elsewhere (a `RawValue`) that not every reader of the log takes")]
+    /// The payload has JSON text from elsewhere that not every parser accepts.
+    #[error("its JSON has text from elsewhere (a `RawValue`) that not every JSON parser accepts")]
     Text(#[source] serde_json::Error),
 }
 
-/// ` at `path``, if there is one.
+/// Displays ` (at `path`)`, if there is a path.
 struct At<'a>(&'a str);
 
 impl fmt::Display for At<'_> {
@@ -61,10 +61,10 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// Decodes a payload as every later reader will, and compares the result with the event.
+/// Decodes a payload as readers of the log do, and compares the result with the event.
 ///
 /// # Errors
-/// When the result is another event, or none.
+/// When it does not decode, or decodes to another event.
 pub(crate) fn read_back<E: Event>(event: &E, version: &str, payload: &str) -> Result<(), ReadBackError> {
     let event_type = event.declaration().event_type;
     let decoded = decode_columns::<E>(event_type, version, payload).map_err(|source| {
@@ -84,7 +84,7 @@ pub(crate) fn read_back<E: Event>(event: &E, version: &str, payload: &str) -> Re
     }
 }
 
-/// The name of the last field before the first difference of two `Debug` texts.
+/// Returns the name of the last field before the first difference of two `Debug` texts.
 fn difference(one: &str, other: &str) -> String {
     let equal = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
     let before = one.get(..equal).unwrap_or_default();
@@ -120,7 +120,7 @@ mod tests {
         Integer(u8),
     }
 
-    /// What is JSON only in a form of its own.
+    /// A serde form for maps whose keys JSON cannot have.
     mod pairs {
         use super::*;
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_does_not_decode_again_is_refused_with_the_path() {
+    fn an_event_that_does_not_decode_is_refused_with_the_path() {
         for amount in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let error = tried(&given(amount, None)).unwrap_err();
             assert!(matches!(&error, ReadBackError::Decode { path, .. } if path == "doses[1].amount"), "{error:?}");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_beyond_64_bits_is_refused_and_is_still_read_where_it_lies_in_a_log() {
+    fn an_integer_beyond_64_bits_is_refused_but_still_read_from_an_old_log() {
         tried(&Sample::Paid { wei: u64::MAX.into(), below: i64::MIN.into() }).unwrap();
         let event = Sample::Paid { wei: u128::MAX, below: i128::MIN };
         let error = tried(&event).unwrap_err();
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(facts[1].1, Value::from(i128::MIN.to_string()));
     }
 
-    /// Sentences and topics take a field by its own `Serialize`; where that fails, in the form that the payload has.
+    /// Sentences and topics use a field's own `Serialize`, or the form in the payload if that fails.
     #[test]
     fn a_field_that_is_json_only_by_its_serde_attribute_has_a_fact() {
         let event = Sample::Set { pairs: [((1, 2), 3)].into(), large: u128::MAX };
@@ -223,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_finite_is_read_back(amount: f64, least: Option<f32>, to: String) {
+        fn finite_numbers_are_read_back(amount: f64, least: Option<f32>, to: String) {
             prop_assume!(amount.is_finite() && least.is_none_or(f32::is_finite));
             let Sample::Given { doses, .. } = given(amount, least) else { unreachable!() };
             tried(&Sample::Given { to, doses }).unwrap();

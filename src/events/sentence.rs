@@ -1,27 +1,27 @@
-//! Sentences: templates of text and `{placeholders}`, filled in on read.
+//! [`Sentence`]: a template of text and `{placeholders}`, filled in on read.
 
 use serde_json::Value;
 
 /// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SentencePart {
-    /// Words as they stand.
+    /// Literal text.
     Text(String),
     /// `{name}` or `{name.part}`.
     Fact {
         /// A field, `actor`, or the aggregate's type.
         name: String,
-        /// A part of it: `from` or `to` of a change.
+        /// A part of the fact: `from` or `to` of a change.
         part: Option<String>,
     },
 }
 
-/// A parsed sentence: `{actor} added {user}`. `{{` and `}}` stand for braces.
+/// A parsed sentence: `{actor} added {user}`. `{{` and `}}` are literal braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence(Vec<SentencePart>);
 
 impl Sentence {
-    /// Reads a template. `derive(Event)` has checked it: an unclosed brace is taken as text.
+    /// Parses a template. `derive(Event)` has checked it: an unclosed brace is taken as text.
     #[must_use]
     pub fn parse(template: &str) -> Self {
         let mut parts = Vec::new();
@@ -55,13 +55,13 @@ impl Sentence {
         Self(parts)
     }
 
-    /// Its parts in order.
+    /// The parts, in order.
     #[must_use]
     pub fn parts(&self) -> &[SentencePart] {
         &self.0
     }
 
-    /// The sentence with its facts filled in; a fact that is not there reads `?`.
+    /// Renders the sentence with its facts; a missing fact is `?`.
     #[must_use]
     pub fn render(&self, fact: impl Fn(&str) -> Option<Value>) -> String {
         let mut sentence = String::new();
@@ -82,7 +82,7 @@ impl Sentence {
     }
 }
 
-/// A JSON value as words: texts as they are, lists with commas, `nothing` for null and for an empty list.
+/// Renders a JSON value as text: strings as they are, lists with commas, `nothing` for null and empty lists.
 #[must_use]
 pub fn value_text(value: &Value) -> String {
     match value {

@@ -1,4 +1,4 @@
-//! Topics: paths of segments, `project/member`, and the patterns that make them.
+//! [`Topic`]: a path of segments, `project/member`; and the patterns that produce topics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::sentence::value_text;
 
-/// A topic: a path of segments. A query for a topic takes in everything below it, by segment.
+/// A topic: a path of segments. A query for a topic includes all topics below it, by segment.
 ///
-/// Written with slashes; a slash or percent sign inside a segment is written `%2F` or `%25`. The root, below which
-/// everything lies, is the empty path, also written `/`.
+/// Segments are separated by slashes; a slash or percent sign inside a segment is written `%2F` or `%25`. The root topic is
+/// the empty path, also written `/`.
 ///
 /// ```
 /// use annals::events::Topic;
@@ -25,19 +25,19 @@ use super::sentence::value_text;
 #[serde(try_from = "String", into = "String")]
 pub struct Topic(String);
 
-/// A text that is not a topic.
+/// An error when a topic is parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a topic: write segments with slashes between them, like `project/member`")]
+#[error("`{0}` is not a topic: write segments separated by slashes, like `project/member`")]
 pub struct InvalidTopic(String);
 
 impl Topic {
-    /// The topic above all others.
+    /// The root topic.
     #[must_use]
     pub fn root() -> Self {
         Self::default()
     }
 
-    /// The topic of these segments; empty ones are left out.
+    /// Creates a topic from segments; empty ones are omitted.
     pub fn from_segments<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Self {
         let mut topic = Self::root();
         for segment in segments {
@@ -46,7 +46,7 @@ impl Topic {
         topic
     }
 
-    /// One step down, unless the segment is empty.
+    /// Appends a segment, unless it is empty.
     fn push(&mut self, segment: &str) {
         if segment.is_empty() {
             return;
@@ -69,18 +69,18 @@ impl Topic {
         &self.0
     }
 
-    /// Its segments as written (escapes kept).
+    /// The segments as written, with their escapes.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// The root, every topic on the way, and the topic itself.
+    /// The root topic, all topics between, and the topic itself.
     pub fn with_ancestors(&self) -> impl Iterator<Item = &str> {
         let whole = (!self.0.is_empty()).then_some(self.0.as_str());
         std::iter::once("").chain(self.0.match_indices('/').map(|(slash, _)| &self.0[..slash])).chain(whole)
     }
 
-    /// Whether `other` is this topic or lies below it.
+    /// Whether `other` is this topic or below it.
     #[must_use]
     pub fn contains(&self, other: &Topic) -> bool {
         other.with_ancestors().any(|above| above == self.0)
@@ -125,7 +125,7 @@ enum Segment {
     Literal(String),
     /// `{field}`: one segment.
     One(String),
-    /// `{*field}`: as many as the field's text has between slashes.
+    /// `{*field}`: a segment for each part of the field's text between slashes.
     Many(String),
 }
 
@@ -133,11 +133,11 @@ enum Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPattern(Vec<Segment>);
 
-/// What most topics have room in.
+/// The capacity that is enough for most topics.
 const USUAL_LENGTH: usize = 32;
 
 impl TopicPattern {
-    /// Reads a pattern. `derive(Event)` has checked it: what is malformed is taken as literal text.
+    /// Parses a pattern. `derive(Event)` has checked it: a malformed part is taken as literal text.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let segments = text.split('/').filter(|segment| !segment.is_empty()).map(|segment| {
@@ -152,7 +152,7 @@ impl TopicPattern {
         Self(segments.collect())
     }
 
-    /// The topic of an event with these facts.
+    /// Returns the topic of an event with these facts.
     #[must_use]
     pub fn topic(&self, fact: impl Fn(&str) -> Option<Value>) -> Topic {
         let mut topic = Topic(String::with_capacity(USUAL_LENGTH));
@@ -167,7 +167,7 @@ impl TopicPattern {
         topic
     }
 
-    /// Whether an event declared so can lie at or below `topic`.
+    /// Whether events with this pattern can be at or below `topic`.
     #[must_use]
     pub fn reaches(&self, topic: &Topic) -> bool {
         let mut pattern = self.0.iter();
@@ -198,7 +198,7 @@ mod tests {
 
     /// Mission P10: by segment, not by string prefix.
     #[test]
-    fn a_topic_contains_what_lies_below_it_by_segment() {
+    fn a_topic_contains_the_topics_below_it_by_segment() {
         let topic = |text: &str| text.parse::<Topic>().unwrap();
         for above in ["", "/", "a", "a/b"] {
             assert!(topic(above).contains(&topic("a/b")), "{above}");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_makes_topics_and_knows_which_it_reaches() {
+    fn a_pattern_produces_topics_and_knows_which_it_reaches() {
         let fact = |name: &str| Some(Value::from(if name == "dir" { "src/a%b" } else { "x/y" }));
         let pattern = TopicPattern::parse("repo/{name}/{*dir}");
         assert_eq!(pattern.topic(fact).as_str(), "repo/x%2Fy/src/a%25b");

@@ -1,13 +1,13 @@
-//! The shape of a type as its `Deserialize` asks for it: field names after serde's renames, types within types, variants.
+//! The shape of a type, as its `Deserialize` requests it: field names after serde's renames, nested types, variants.
 //!
-//! A deserializer follows one path into the type and stops at its end with what was asked for there; a walk over all
-//! paths gives the shape. No value of the type is needed, and no bound but `DeserializeOwned`. It cannot see into what
-//! reads any form and decides then: untagged and internally tagged enums, flattened fields.
+//! A deserializer follows one path into the type and stops at its end with the request that it got there; a walk over all
+//! paths gives the shape. It needs no value of the type, and no bound but `DeserializeOwned`. It cannot see into types that
+//! accept any form and decide later: untagged and internally tagged enums, flattened fields.
 //!
 //! ## Layout
 //! - `trace`: the deserializer that follows a path
-//! - `plain`: plausible values, for what comes before the end of a path
-//! - `walk`: all paths
+//! - `plain`: plausible values, for parts before the end of a path
+//! - `walk`: follows all paths
 
 mod plain;
 mod trace;
@@ -18,9 +18,9 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-pub use walk::{of, of_variant};
+pub use walk::{shape_of, shape_of_variant};
 
-/// The key of a part that cannot be seen into.
+/// The key of a part whose shape cannot be seen.
 pub const UNSEEN: &str = "unseen";
 
 /// The shape of an event's payload.
@@ -28,21 +28,21 @@ pub const UNSEEN: &str = "unseen";
 pub struct Payload {
     /// The shape.
     pub shape: Value,
-    /// The names of its fields as serde writes them, in the order of the declaration, with their shapes; empty where
-    /// the payload is no object or array of fields, or its fields are not known.
+    /// The fields' names as serde writes them, in declaration order, with their shapes. Empty if the payload is not an object
+    /// or array of fields, or its fields are unknown.
     pub fields: Vec<(String, Value)>,
 }
 
-/// What a derived event knows of the shape of a variant.
+/// The shape of a variant of a derived event.
 #[derive(Debug)]
 pub struct VariantShape {
-    /// The payload, as `Deserialize` asks for it.
+    /// The payload, as `Deserialize` requests it.
     pub payload: Payload,
-    /// The JSON schema of each declared field, in order, where its type has one.
+    /// The JSON schema of each declared field, in order, if its type has one.
     pub schemas: Vec<fn() -> Option<Value>>,
 }
 
-/// Whether some part of the shape cannot be seen into.
+/// Whether a part of the shape cannot be seen.
 #[must_use]
 pub fn is_blind(shape: &Value) -> bool {
     match shape {
@@ -52,13 +52,13 @@ pub fn is_blind(shape: &Value) -> bool {
     }
 }
 
-/// Asks a type for its JSON schema, whether it has one or not: `(&Probe::<T>::new()).schema()`, with [`Schema`] and
+/// Gets the JSON schema of a type, which may have none: `(&Probe::<T>::new()).schema()`, with [`Schema`] and
 /// [`NoSchema`] in scope.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<fn() -> T>);
 
 impl<T> Probe<T> {
-    /// A probe of this type.
+    /// Creates a probe of this type.
     #[must_use]
     pub fn new() -> Self {
         Self(PhantomData)
@@ -73,7 +73,7 @@ impl<T> Default for Probe<T> {
 
 /// The schema of a type that has one.
 pub trait Schema {
-    /// The schema, without texts that change nothing.
+    /// The schema, without texts that do not affect the form.
     fn schema(&self) -> Option<Value>;
 }
 
@@ -89,7 +89,7 @@ impl<T: JsonSchema> Schema for Probe<T> {
     }
 }
 
-/// The same for a type that has none: the compiler takes it where [`Schema`] does not fit.
+/// The schema of a type that has none: the compiler chooses it if [`Schema`] is not implemented.
 pub trait NoSchema {
     /// None.
     fn schema(&self) -> Option<Value>;
@@ -101,8 +101,8 @@ impl<T> NoSchema for &Probe<T> {
     }
 }
 
-/// Removes what says nothing about the form: titles, descriptions, examples. (A property may have such a name: then its
-/// schema is an object or a truth value.)
+/// Removes titles, descriptions and examples, which do not affect the form. (A property may have such a name: then its
+/// schema is an object or a boolean.)
 fn strip(schema: &mut Value) {
     match schema {
         Value::Object(parts) => {

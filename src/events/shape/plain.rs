@@ -1,10 +1,10 @@
-//! Plausible values: small numbers, short texts, nothing where nothing may be.
+//! Plausible values: small numbers, short texts, nothing for optional parts.
 
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::trace::Stop;
 
-/// What a text may be: types that take only some are tried with each.
+/// Sample texts: a type that accepts only some is tried with each.
 pub(super) const TEXTS: [&str; 8] = [
     "a",
     "",
@@ -16,10 +16,10 @@ pub(super) const TEXTS: [&str; 8] = [
     "https://example.org/",
 ];
 
-/// Types that hold themselves have no end.
+/// The limit of nesting: recursive types have no end.
 const DEEPEST: usize = 24;
 
-/// A value of whatever type is asked for.
+/// A deserializer of a plausible value of any type.
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
     text: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// With this text, by its number.
+    /// Creates a value with the sample text of this number.
     pub fn new(text: usize) -> Self {
         Self { text: TEXTS[text % TEXTS.len()], depth: 0 }
     }
@@ -40,7 +40,7 @@ impl Plain {
     }
 }
 
-/// So many values.
+/// A number of values.
 pub(super) struct PlainItems(Plain, usize);
 
 macro_rules! values {

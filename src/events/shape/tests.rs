@@ -1,4 +1,4 @@
-//! Shapes of types of all kinds.
+//! Shapes of all kinds of types.
 
 use std::collections::BTreeMap;
 
@@ -39,24 +39,24 @@ enum Kind {
 }
 
 #[test]
-fn a_shape_is_what_deserialize_asks_for_types_within_types_included() {
+fn a_shape_is_what_deserialize_requests_including_nested_types() {
     let tag = json!({ "enum": {
         "no-more": "unit",
         "named": "string",
         "both": { "tuple": ["u32", { "enum": { "One": "unit", "Two": "unit" } }] },
         "long": { "fields": { "text": "string", "kind": { "enum": { "One": "unit", "Two": "unit" } } } },
     } });
-    assert_eq!(of::<Tag>(), tag);
-    let person = of::<Person>();
+    assert_eq!(shape_of::<Tag>(), tag);
+    let person = shape_of::<Person>();
     let fields = &person["fields"];
     let names: Vec<&str> = fields.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(names, ["age?", "at", "boss?", "id", "n", "nick?", "place", "tags"]);
     assert_eq!(fields["place"], json!({ "tuple": ["f64", "f64"] }));
     assert_eq!(fields["tags"], json!({ "map": ["string", { "list": tag }] }));
-    // It holds itself.
+    // The type is recursive.
     assert!(person.to_string().contains(r#"{"again":"Person"}"#), "{person}");
     assert!(!is_blind(&person), "{person}");
-    assert_eq!(of::<Person>().to_string(), person.to_string());
+    assert_eq!(shape_of::<Person>().to_string(), person.to_string());
 }
 
 #[derive(Deserialize)]
@@ -103,30 +103,30 @@ enum Holding {
 }
 
 #[test]
-fn what_cannot_be_seen_is_said() {
+fn parts_that_cannot_be_seen_are_marked() {
     for (name, shape) in [
-        ("untagged", of::<Untagged>()),
-        ("tagged", of::<Tagged>()),
-        ("flat", of::<Flat>()),
-        ("json", of::<Value>()),
+        ("untagged", shape_of::<Untagged>()),
+        ("tagged", shape_of::<Tagged>()),
+        ("flat", shape_of::<Flat>()),
+        ("json", shape_of::<Value>()),
     ] {
         assert!(shape[UNSEEN].is_string(), "{name}: {shape}");
     }
-    let flat = of_variant::<Holding>(0);
+    let flat = shape_of_variant::<Holding>(0);
     assert!(is_blind(&flat.shape) && flat.fields.is_empty(), "{flat:?}");
-    let open = of_variant::<Holding>(1);
+    let open = shape_of_variant::<Holding>(1);
     let blind: Vec<(&str, bool)> =
         open.fields.iter().map(|(name, shape)| (name.as_str(), is_blind(shape))).collect();
     assert_eq!(blind, [("whole", true), ("seen", false)]);
 }
 
-/// A type whose reading panics, or goes on for ever, is not seen into; nothing else happens.
+/// The shape of a type whose `Deserialize` panics or never ends is marked as unseen.
 #[test]
-fn a_type_that_cannot_be_walked_is_said_to_be_so() {
+fn a_type_that_cannot_be_walked_is_marked_as_unseen() {
     struct Panics;
     impl<'de> Deserialize<'de> for Panics {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-            panic!("as the test wants it")
+            panic!("intended by the test")
         }
     }
     #[derive(Deserialize)]
@@ -143,12 +143,12 @@ fn a_type_that_cannot_be_walked_is_said_to_be_so() {
         b: Option<Box<Wider>>,
         c: Vec<Wide>,
     }
-    assert!(is_blind(&of::<Panics>()));
-    assert_eq!(of::<Wider>().to_string(), of::<Wider>().to_string());
+    assert!(is_blind(&shape_of::<Panics>()));
+    assert_eq!(shape_of::<Wider>().to_string(), shape_of::<Wider>().to_string());
 }
 
 #[test]
-fn a_schema_is_had_where_there_is_one_without_its_texts() {
+fn the_schema_of_a_type_has_no_texts() {
     /// Words.
     #[derive(JsonSchema, Deserialize)]
     #[allow(dead_code)]
@@ -158,7 +158,7 @@ fn a_schema_is_had_where_there_is_one_without_its_texts() {
         kind: u8,
     }
     struct Without;
-    // As a derived event asks: through a reference.
+    // Through a reference, as derived events do.
     let (with, without, list) = (&Probe::<With>::new(), &Probe::<Without>::new(), &Probe::<Vec<Without>>::new());
     let schema = with.schema().unwrap();
     assert!(schema["properties"]["description"].is_object(), "{schema}");

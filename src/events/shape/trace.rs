@@ -1,4 +1,4 @@
-//! A deserializer that follows a path into a type, and stops at its end with what was asked for there.
+//! A deserializer that follows a path into a type, and stops at its end with the type's request.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::plain::Plain;
 
-/// A step into a type. Texts are numbers of [`TEXTS`](super::plain::TEXTS): what a value that comes before is.
+/// A step into a type. The numbers are indexes of [`TEXTS`](super::plain::TEXTS): the texts of values before.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Into an `Option`.
     Some,
     /// Into a newtype.
     Newtype,
-    /// To the item that comes after as many as there are texts.
+    /// To the item after those with these texts.
     Item(Vec<usize>),
     /// To the keys of a map.
     Key,
@@ -25,11 +25,11 @@ pub(super) enum Step {
     Variant(&'static str),
     /// To a variant by its number.
     Number(u32),
-    /// Nowhere: makes the struct of these fields alone.
+    /// No step: builds the struct from these fields only.
     Given(Vec<(&'static str, usize)>),
 }
 
-/// What a type asks for.
+/// What a type requests.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
     Leaf(&'static str),
@@ -47,11 +47,11 @@ pub(super) enum Seen {
 pub(super) enum Stop {
     /// At the end of the path.
     Seen(Seen),
-    /// A value could be made of what was given.
+    /// A value was built.
     Made,
     /// A field was missing.
     Missing(&'static str),
-    /// The type says no.
+    /// The type returned an error.
     Error(String),
 }
 
@@ -233,7 +233,7 @@ impl<'de> de::MapAccess<'de> for Entry<'_> {
     }
 }
 
-/// The fields of a struct that is to be made.
+/// The fields of a struct to be built.
 struct Given<'p> {
     given: &'p [(&'static str, usize)],
     text: usize,

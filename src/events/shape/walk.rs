@@ -1,4 +1,4 @@
-//! All paths into a type, one run each.
+//! Follows all paths into a type, one run each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -11,23 +11,22 @@ use super::plain::TEXTS;
 use super::trace::{Seen, Step, Stop, Tracer};
 use super::{Payload, UNSEEN};
 
-/// A path of more steps, and a type of more runs, are not looked into.
+/// The limits of steps in a path and of runs for a type. The shape beyond them is not seen.
 const DEEPEST: usize = 48;
 const MOST_RUNS: usize = 50_000;
 
-/// How often a struct or enum may lie within itself before it counts as one that holds itself: types within each other
-/// may have the same names.
+/// How often a struct or enum may be nested in itself before it counts as recursive: nested types may have the same name.
 const WITHIN_ITSELF: usize = 2;
 
-/// The shape of a type, with the names of objects in order.
+/// Returns the shape of a type, with the names of objects sorted.
 #[must_use]
-pub fn of<T: DeserializeOwned>() -> Value {
+pub fn shape_of<T: DeserializeOwned>() -> Value {
     caught(|| Walk::<T>::new(Vec::new()).node()).unwrap_or_else(panicked)
 }
 
-/// The shape of what the variant number `index` of an event enum holds.
+/// Returns the shape of the payload of the variant number `index` of an event enum.
 #[must_use]
-pub fn of_variant<E: DeserializeOwned>(index: u32) -> Payload {
+pub fn shape_of_variant<E: DeserializeOwned>(index: u32) -> Payload {
     let walked = caught(|| {
         let mut walk = Walk::<E>::new(vec![Step::Number(index)]);
         let shape = walk.node();
@@ -50,7 +49,7 @@ fn unseen(why: &str) -> Value {
 
 struct Walk<T> {
     path: Vec<Step>,
-    /// The structs and enums that the path leads through.
+    /// The structs and enums on the path.
     within: Vec<String>,
     runs: usize,
     of: PhantomData<fn() -> T>,
@@ -61,7 +60,7 @@ impl<T: DeserializeOwned> Walk<T> {
         Self { path, within: Vec::new(), runs: 0, of: PhantomData }
     }
 
-    /// Goes the path, with one more step if there is one.
+    /// Follows the path, with one more step if there is one.
     fn run(&mut self, more: Option<Step>) -> Stop {
         self.runs += 1;
         let longer = more.is_some();
@@ -80,7 +79,7 @@ impl<T: DeserializeOwned> Walk<T> {
         shape
     }
 
-    /// The shape of what is at the end of the path.
+    /// Returns the shape at the end of the path.
     fn node(&mut self) -> Value {
         if self.path.len() > DEEPEST || self.runs > MOST_RUNS {
             return unseen("the type is too large");
@@ -108,7 +107,7 @@ impl<T: DeserializeOwned> Walk<T> {
         }
     }
 
-    /// What has names within, unless it lies within itself.
+    /// Returns the shape of a struct or enum, unless it is nested in itself.
     fn named(&mut self, name: &str, parts: &[&str], look: impl FnOnce(&mut Self) -> Value) -> Value {
         let key = format!("{name} {}", parts.join(" "));
         if !name.is_empty() && self.within.iter().filter(|other| **other == key).count() >= WITHIN_ITSELF {
@@ -129,8 +128,7 @@ impl<T: DeserializeOwned> Walk<T> {
         fields.iter().map(shape).collect()
     }
 
-    /// The fields that may be left out, as far as that can be told: the struct is made of more and more of them, until it
-    /// misses none.
+    /// Finds the optional fields: builds the struct with more and more fields, until none is missing.
     fn optional(&mut self, fields: &'static [&'static str]) -> BTreeSet<&'static str> {
         let mut given: Vec<(&'static str, usize)> = Vec::new();
         loop {
@@ -142,7 +140,7 @@ impl<T: DeserializeOwned> Walk<T> {
                     let needed = |name: &&&str| !given.iter().any(|(other, _)| other == *name);
                     return fields.iter().filter(needed).copied().collect();
                 }
-                // The value of the last one was not taken: it may be with another text.
+                // The type rejected the value of the last field: try another text.
                 _ => match given.last_mut() {
                     Some((_, text)) if *text + 1 < TEXTS.len() => *text += 1,
                     _ => return BTreeSet::new(),
@@ -155,7 +153,7 @@ impl<T: DeserializeOwned> Walk<T> {
         let mut texts: Vec<usize> = Vec::new();
         let mut items = Vec::new();
         for _ in 0..length {
-            // The value before this one may be taken with another text alone.
+            // The type may accept the value before this one only with another text.
             while let (Stop::Error(_), Some(last)) = (self.run(Some(Step::Item(texts.clone()))), texts.last_mut()) {
                 *last += 1;
                 if *last >= TEXTS.len() {
@@ -178,14 +176,14 @@ impl<T: DeserializeOwned> Walk<T> {
         json!({ "map": [key, self.go(Step::Value(text.unwrap_or_default()))] })
     }
 
-    /// The fields of the variant that the path leads to.
+    /// Returns the fields of the variant at the end of the path.
     fn top(&mut self) -> Vec<(String, Value)> {
         match self.run(None) {
             Stop::Seen(Seen::Struct(_, fields)) => self.fields(fields),
             Stop::Seen(Seen::Tuple(length)) => (0_usize..).map(|n| n.to_string()).zip(self.items(length)).collect(),
             Stop::Seen(Seen::Newtype) => {
                 let shape = self.go(Step::Newtype);
-                // A field that is flattened makes a map of the whole variant.
+                // A flattened field makes the whole variant a map.
                 if shape.get(UNSEEN).is_some() { Vec::new() } else { vec![("0".to_owned(), shape)] }
             }
             _ => Vec::new(),
@@ -193,7 +191,7 @@ impl<T: DeserializeOwned> Walk<T> {
     }
 }
 
-/// An object whose names are in order, whatever keeps it.
+/// Creates an object with sorted names.
 fn object(parts: Vec<(String, Value)>) -> Value {
     let parts: BTreeMap<String, Value> = parts.into_iter().collect();
     Value::Object(parts.into_iter().collect())

@@ -95,7 +95,7 @@ impl<V: DocumentView> Projection for Documents<V> {
     /// on, without a version raised for it.
     fn basis(&self) -> Option<Basis> {
         let fields: Vec<FieldInfo> = V::FIELDS.iter().map(Field::info).collect();
-        let layout = format!("{} {fields:?} {}", V::VERSION, shape::of::<V>());
+        let layout = format!("{} {fields:?} {}", V::VERSION, shape::shape_of::<V>());
         let types = V::Events::names().into_iter().map(|name| (name, String::new())).collect();
         Some(Basis { layout, types, tables: vec![table::<V>()] })
     }
