@@ -13,7 +13,7 @@ use super::{Batch, Finding, HashChain, Outcome, Receipt, Views};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 
-/// A function that returns the current time. Tests pass their own: see `annals::testing::Clock`.
+/// A function that returns the current time. Tests pass their own: see `annals::testing::TestClock`.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Options for opening a store.

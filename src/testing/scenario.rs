@@ -1,4 +1,4 @@
-//! Given these events, when this command, then those events, or that refusal. For a scope of any form.
+//! Scenarios: given events, when a command, then events or a refusal. For any scope.
 
 use std::fmt::Debug;
 
@@ -8,17 +8,17 @@ use crate::events::{Id, Ref};
 use crate::store::NewEvent;
 use crate::text::error_chain;
 
-/// What has happened before.
+/// The events before the command.
 #[derive(Clone, Default)]
 pub struct Given(Vec<(Ref, AnyState)>);
 
-/// Nothing has happened before.
+/// Begins a scenario without earlier events.
 #[must_use]
 pub fn nothing() -> Given {
     Given::default()
 }
 
-/// These events have happened to one aggregate.
+/// Begins a scenario with earlier events of one aggregate.
 ///
 /// ```no_run
 /// # use annals::prelude::*;
@@ -34,10 +34,10 @@ pub fn given<A: Aggregate>(id: &A::Id, events: impl IntoIterator<Item = A::Event
 }
 
 impl Given {
-    /// And these have happened to another.
+    /// Adds earlier events of another aggregate.
     ///
     /// # Panics
-    /// When one of them could not lie in a log, because it could not be written or read back.
+    /// When an event cannot be written or would not read back.
     #[must_use]
     #[track_caller]
     pub fn and<A: Aggregate>(mut self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
@@ -50,11 +50,10 @@ impl Given {
         self
     }
 
-    /// When this command is given.
+    /// Decides a command.
     ///
     /// # Panics
-    /// When the command names an aggregate whose id cannot be read, or decides events that cannot be written or could not
-    /// be read back.
+    /// When the id of an aggregate does not parse, or a decided event cannot be written or would not read back.
     #[track_caller]
     pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
@@ -78,17 +77,17 @@ impl Given {
     }
 }
 
-/// What came of the command.
+/// The outcome of the command.
 pub struct When<C: Command> {
     members: Vec<Member>,
     decided: Result<Vec<Vec<NewEvent>>, C::Error>,
 }
 
 impl<C: Command> When<C> {
-    /// Then these events follow, compared as they would lie in the log.
+    /// Asserts that these events follow, compared as encoded for the log.
     ///
     /// # Panics
-    /// When others do, or the command is refused.
+    /// When other events follow, or the command is refused.
     #[track_caller]
     pub fn then(mut self, events: EventsOf<C>) {
         let encoded = <C::Scope as Scope>::decide(&mut self.members, events);
@@ -99,7 +98,7 @@ impl<C: Command> When<C> {
         }
     }
 
-    /// Then nothing follows: there was nothing to do.
+    /// Asserts that no events follow.
     ///
     /// # Panics
     /// When events follow, or the command is refused.
@@ -111,7 +110,7 @@ impl<C: Command> When<C> {
         }
     }
 
-    /// Then it is refused, for this reason.
+    /// Asserts that the command is refused for this reason.
     ///
     /// # Panics
     /// When events follow, or it is refused for another reason.
@@ -121,8 +120,8 @@ impl<C: Command> When<C> {
         C::Error: PartialEq + Debug,
     {
         match self.decided {
-            Ok(events) => panic!("the command was not refused: {events:?}"),
-            Err(error) => assert_eq!(error, reason, "it was refused for another reason"),
+            Ok(events) => panic!("the command was not refused, but decided {events:?}"),
+            Err(error) => assert_eq!(error, reason, "the command was refused for another reason"),
         }
     }
 }

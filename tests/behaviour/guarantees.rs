@@ -2,7 +2,7 @@
 
 use annals::commands::ExecuteError;
 use annals::prelude::*;
-use annals::testing::Clock;
+use annals::testing::TestClock;
 use annals_test_postgres::Place;
 use futures::StreamExt;
 use jiff::SignedDuration;
@@ -20,7 +20,7 @@ annals_test_postgres::both_stores!(
 /// Mission P8: restart, clock set back an hour, 5,000 ids in one millisecond.
 async fn event_ids_and_times_rise_whatever_the_clock_does(place: &Place) {
     let url = place.url();
-    let clock = Clock::at("2026-01-01T12:00:00Z".parse().unwrap());
+    let clock = TestClock::at("2026-01-01T12:00:00Z".parse().unwrap());
     for step in [SignedDuration::ZERO, SignedDuration::from_hours(-1), SignedDuration::from_hours(24 * 365)] {
         clock.advance(step);
         let annals = app().clock(clock.reader()).open(url).await.unwrap();

@@ -217,7 +217,7 @@ mod in_tests {
         let weigh = |wei| Weigh { probe: ProbeId::new("a"), wei, change: 0 };
         panics(
             || nothing().when(measure(exact(f64::NAN)), by("alice")).then_nothing(),
-            "a `probe.measured` cannot be written, because it could not be read back: its JSON cannot be decoded again \
+            "a `probe.measured` cannot be written, because it could not be read back: its JSON does not decode \
              (at `value.exact`)",
         );
         panics(|| nothing().when(weigh(u128::MAX), by("alice")).then_nothing(), "(at `wei`)");

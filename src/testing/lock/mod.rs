@@ -1,4 +1,4 @@
-//! The lock file of event shapes: what lies in the log must stay readable.
+//! The lock file of event shapes: events in the log must stay readable.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,22 +15,22 @@ use crate::app::access_log::AccessLog;
 use crate::events::{Known, Ref, Stored, Types, shape};
 use crate::text::error_chain;
 
-/// The format of the lock file. Format 1, without a number, pinned the types of fields by their names alone.
+/// The format of the lock file. Format 1, without a number, pinned only the names of field types.
 const FORMAT: u32 = 2;
 
-/// Set it to have the file written whatever it says.
+/// The environment variable that makes the test overwrite the file.
 const UPDATE: &str = "UPDATE_EVENTS_LOCK";
 
-/// What a version of an event type looks like.
+/// The shape of a version of an event type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
     version: u32,
-    /// The payload as its `Deserialize` asks for it, types within types included; `name?` may be left out.
+    /// The payload as its `Deserialize` requests it, with nested types; `name?` is optional.
     payload: Value,
-    /// The JSON schemas of fields whose types read any form and decide then (untagged, flattened).
+    /// The JSON schemas of fields whose types accept any form and decide later (untagged, flattened).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     schemas: BTreeMap<String, Value>,
-    /// Fields that the lock cannot see into: their types have no JSON schema, and there is no sample.
+    /// Fields whose shape the lock file cannot see: their types have no JSON schema, and there is no sample.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     blind: Vec<String>,
 }
@@ -61,7 +61,7 @@ pub fn shapes(app: &App) -> BTreeMap<String, Shape> {
 }
 
 fn shapes_with(types: &Types, samples: &[Sample]) -> BTreeMap<String, Shape> {
-    // What the crate itself records is not the application's to change.
+    // The application cannot change the events of the crate's own aggregate.
     let own = types.iter().filter(|known| known.aggregate_type != AccessLog::TYPE);
     let shape = |known: &Known| {
         let names = types.names(known.declaration.event_type);
@@ -81,7 +81,7 @@ fn shape_of(known: &Known, sampled: bool) -> Shape {
     };
     let (mut schemas, mut blind) = (BTreeMap::new(), Vec::new());
     let payload = derived.payload;
-    // A field that is flattened hides all fields of its variant.
+    // A flattened field hides all fields of its variant.
     let each = payload.fields.len() == declaration.fields.len();
     for (number, (field, schema)) in declaration.fields.iter().zip(&derived.schemas).enumerate() {
         let hidden = match payload.fields.get(number).filter(|_| each) {
@@ -100,20 +100,19 @@ fn shape_of(known: &Known, sampled: bool) -> Shape {
     Shape { version, payload: payload.shape, schemas, blind }
 }
 
-/// Compares the shapes of an application's events with its lock file, `events.lock.json`, which is kept with the code.
+/// Compares the shapes of an application's events with its lock file, `events.lock.json`, which is committed with the code.
 ///
-/// A shape is what `Deserialize` asks for, in types within types too. Where that cannot be seen (untagged and internally
-/// tagged enums, flattened fields), it is the field's JSON schema, if its type derives `JsonSchema`. Else the file lists
-/// the field under `blind`: add a payload to the file's `samples` (`{"event_type": …, "version": 1, "payload": …}`), which
-/// must then stay readable.
+/// A shape is what `Deserialize` requests, including nested types. Where that cannot be seen (untagged and internally tagged
+/// enums, flattened fields), it is the field's JSON schema, if its type derives `JsonSchema`. Otherwise the file lists the
+/// field under `blind`: add a payload to the file's `samples` (`{"event_type": …, "version": 1, "payload": …}`), which must
+/// then stay readable.
 ///
-/// A new event type, and a new version, are added to the file: commit it. A shape that changed without a new
-/// version, a type that is gone without another one that `was` it, and a sample that cannot be read fail: such events
-/// may lie in a log. With `UPDATE_EVENTS_LOCK=1` in the environment the file is written whatever it says (samples are
-/// kept): for types that were never used.
+/// New event types and versions are added to the file: commit it. The test fails if a shape changed without a new version,
+/// a type was removed and no other one `was` it, or a sample cannot be read, because a log may have such events. With
+/// `UPDATE_EVENTS_LOCK=1` in the environment the file is overwritten (samples are kept): for types that were never used.
 ///
 /// # Panics
-/// When a shape changed, or the file cannot be read or written; and, where `CI` is set, when it is not up to date.
+/// When a shape changed, or the file cannot be read or written; and, if `CI` is set, when it is not up to date.
 #[track_caller]
 pub fn assert_shapes_locked(app: &App, file: impl AsRef<Path>) {
     let update = std::env::var_os(UPDATE).is_some();
@@ -151,9 +150,9 @@ fn compare(types: &Types, file: &Path, update: bool, ci: bool) -> Result<(), Str
         ));
     }
     for (event_type, shape) in events.iter().filter(|(_, shape)| !shape.blind.is_empty()) {
-        // What a test prints is shown where somebody looks for it; the file says it as well.
+        // Test output may be hidden, so the file says it as well.
         eprintln!(
-            "the lock file cannot see into `{event_type}` ({}): derive JsonSchema for the type, or add a payload to \
+            "the lock file cannot see the shape of `{event_type}` ({}): derive JsonSchema for the type, or add a payload to \
              `samples`",
             shape.blind.join(", ")
         );
@@ -185,7 +184,7 @@ fn read(file: &Path, text: &str) -> Result<Lock, String> {
             format.map_or_else(|| "of another kind".to_owned(), |format| format.to_string())
         )),
         None => Err(format!(
-            "{} is a lock file of an older version of annals (format 1), which does not see into types. Renew it: run \
+            "{} is a lock file of an older version of annals (format 1), which has no nested types. Renew it: run \
              this test once with {UPDATE}=1, on code whose event shapes have not changed since the file was last \
              committed, and commit the file",
             file.display()
@@ -193,13 +192,13 @@ fn read(file: &Path, text: &str) -> Result<Lock, String> {
     }
 }
 
-/// What is wrong with reading a sample.
+/// Returns the problem if a sample cannot be read.
 fn unreadable(types: &Types, sample: &Sample) -> Option<String> {
     let Sample { event_type, version, payload } = sample;
     let problem =
         |why: String| Some(format!("a sample of `{event_type}`, version {version}, cannot be read: {why}"));
     let Some(known) = types.get(event_type) else {
-        return problem(format!("the type is gone: say `was(\"{event_type}\")` on the one that took its place"));
+        return problem(format!("the type was removed: write `was(\"{event_type}\")` on its replacement"));
     };
     let stored = Stored {
         position: 1,
@@ -222,21 +221,20 @@ fn unreadable(types: &Types, sample: &Sample) -> Option<String> {
 fn changed(types: &Types, locked: &BTreeMap<String, Shape>, now: &BTreeMap<String, Shape>) -> Vec<String> {
     let mut problems = Vec::new();
     for (event_type, old) in locked {
-        // It may be called otherwise now.
+        // It may have been renamed.
         let name = types.get(event_type).map(|known| known.declaration.event_type);
         match name.and_then(|name| now.get(name)) {
-            None => problems.push(format!(
-                "`{event_type}` is gone: say `was(\"{event_type}\")` on the one that took its place"
-            )),
+            None => problems
+                .push(format!("`{event_type}` was removed: write `was(\"{event_type}\")` on its replacement")),
             Some(new) if new.version < old.version => {
                 problems.push(format!("`{event_type}` went back from version {} to {}", old.version, new.version));
             }
-            // Which fields are not seen into is no part of the shape: a sample may have been added.
+            // The blind fields are not part of the shape: a sample may have been added.
             Some(new)
                 if new.version == old.version && (&new.payload, &new.schemas) != (&old.payload, &old.schemas) =>
             {
                 problems.push(format!(
-                    "`{event_type}` changed its shape but not its version: say `version = {}, from({} = upcaster)`{}",
+                    "`{event_type}` changed its shape but not its version: write `version = {}, from({} = upcaster)`{}",
                     old.version + 1,
                     old.version,
                     differences(old, new)
@@ -248,7 +246,7 @@ fn changed(types: &Types, locked: &BTreeMap<String, Shape>, now: &BTreeMap<Strin
     problems
 }
 
-/// Where two shapes differ, a line each.
+/// Lists the differences of two shapes, one a line.
 fn differences(old: &Shape, new: &Shape) -> String {
     let mut lines = String::new();
     differ("", Some(&old.payload), Some(&new.payload), &mut lines);

@@ -1,4 +1,4 @@
-//! The lock file, written and compared.
+//! Tests of the lock file.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ struct Dose {
     unit: Option<String>,
 }
 
-/// Of any form.
+/// Has any form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Told {
+enum Remark {
     Number(u64),
     Words(String),
 }
@@ -40,7 +40,7 @@ enum WardEvent {
     #[event(update, "{actor} gave {dose} of {drug}", was("handed"))]
     Given { drug: DrugId, dose: Vec<Dose> },
     #[event(update, "{actor} said {0}")]
-    Said(Told),
+    Said(Remark),
     #[event(update, "{actor} hid {what}")]
     Hid { what: Hidden, since: u64 },
     #[event(update, "{actor} closed it")]
@@ -67,7 +67,7 @@ fn edited(file: &Path, edit: impl FnOnce(&mut Value)) {
 }
 
 #[test]
-fn the_lock_pins_what_deserialize_asks_for_in_types_within_types() {
+fn the_lock_file_pins_what_deserialize_requests_including_nested_types() {
     let (_directory, file) = lock_file();
     let written = fs::read_to_string(&file).unwrap();
     let lock: Value = serde_json::from_str(&written).unwrap();
@@ -77,7 +77,7 @@ fn the_lock_pins_what_deserialize_asks_for_in_types_within_types() {
         json!({ "version": 1, "payload": { "fields": { "drug": "string", "dose": { "list": dose } } } })
     );
     assert_eq!(lock["events"]["ward.closed"], json!({ "version": 1, "payload": "unit" }));
-    // Again, it is the same to the byte, and up to date in CI too.
+    // A second run writes the same bytes, and the file is up to date in CI too.
     compare(&types(), &file, false, true).unwrap();
     compare(&types(), &file, true, false).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), written);
@@ -85,7 +85,7 @@ fn the_lock_pins_what_deserialize_asks_for_in_types_within_types() {
 
 /// Issue 16, fault 14: a serde rename inside a field's type.
 #[test]
-fn a_rename_inside_the_type_of_a_field_is_a_changed_shape() {
+fn a_serde_rename_inside_a_field_type_changes_the_shape() {
     let (_directory, file) = lock_file();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("\"amt\"", "\"amount\"")).unwrap();
@@ -94,7 +94,7 @@ fn a_rename_inside_the_type_of_a_field_is_a_changed_shape() {
     assert!(message.contains("dose.list.amount: was \"u32\", is nothing"), "{message}");
     assert!(message.contains("dose.list.amt: was nothing, is \"u32\""), "{message}");
 
-    // What was renamed is compared with what it is called now.
+    // A renamed event is compared with its current name.
     let renamed = text.replace("\"ward.given\"", "\"ward.handed\"").replace("\"amt\"", "\"amount\"");
     fs::write(&file, renamed).unwrap();
     let message = compare(&types(), &file, false, false).unwrap_err();
@@ -105,10 +105,10 @@ fn a_rename_inside_the_type_of_a_field_is_a_changed_shape() {
 }
 
 #[test]
-fn where_the_lock_cannot_see_it_pins_the_schema_or_a_sample_or_says_that_it_is_blind() {
+fn where_the_shape_cannot_be_seen_the_lock_file_pins_the_schema_or_a_sample_or_lists_the_field_as_blind() {
     let (_directory, file) = lock_file();
     let lock: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    let schema = &lock["events"]["ward.said"]["schemas"]["0: Told"];
+    let schema = &lock["events"]["ward.said"]["schemas"]["0: Remark"];
     assert!(schema["anyOf"].is_array(), "{schema}");
     assert!(!schema.to_string().contains("Of any form"), "a comment is no shape: {schema}");
     assert_eq!(lock["events"]["ward.said"].get("blind"), None);
@@ -116,11 +116,11 @@ fn where_the_lock_cannot_see_it_pins_the_schema_or_a_sample_or_says_that_it_is_b
     assert_eq!(lock["events"]["ward.hid"]["payload"]["fields"]["since"], "u64");
 
     // A changed schema is a changed shape.
-    edited(&file, |lock| lock["events"]["ward.said"]["schemas"]["0: Told"] = json!({ "type": "string" }));
+    edited(&file, |lock| lock["events"]["ward.said"]["schemas"]["0: Remark"] = json!({ "type": "string" }));
     let message = compare(&types(), &file, false, false).unwrap_err();
     assert!(message.contains("`ward.said` changed its shape"), "{message}");
 
-    // A sample that can be read stands for what is not seen; one that cannot fails, even if the file is to be written.
+    // A readable sample covers a blind field; an unreadable one fails the test, even if the file is to be overwritten.
     compare(&types(), &file, true, false).unwrap();
     let sample =
         |what: Value| json!({ "event_type": "ward.hid", "version": 1, "payload": { "what": what, "since": 1 } });
@@ -137,7 +137,7 @@ fn where_the_lock_cannot_see_it_pins_the_schema_or_a_sample_or_says_that_it_is_b
 }
 
 #[test]
-fn a_type_that_is_gone_or_new_and_a_version_that_goes_back_are_told() {
+fn removed_and_new_types_and_lowered_versions_are_reported() {
     let (_directory, file) = lock_file();
     edited(&file, |lock| {
         let given = lock["events"]["ward.given"].take();
@@ -146,7 +146,7 @@ fn a_type_that_is_gone_or_new_and_a_version_that_goes_back_are_told() {
         lock["events"]["ward.closed"]["version"] = json!(2);
     });
     let message = compare(&types(), &file, false, false).unwrap_err();
-    assert!(message.contains("`ward.burnt` is gone: say `was(\"ward.burnt\")`"), "{message}");
+    assert!(message.contains("`ward.burnt` was removed: write `was(\"ward.burnt\")`"), "{message}");
     assert!(message.contains("`ward.closed` went back from version 2 to 1"), "{message}");
 
     let (_directory, file) = lock_file();
