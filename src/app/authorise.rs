@@ -1,14 +1,14 @@
-//! [`Authorise`]: who may do and read what.
+//! [`Authorise`]: allows or denies commands and reads.
 
 use async_trait::async_trait;
 
 use crate::commands::Context;
 use crate::events::{Ref, Topic};
 
-/// Decides who may do what, and read what: see [`App::authorise`](super::App::authorise).
+/// An authoriser: see [`App::authorise`](super::App::authorise).
 ///
-/// It is asked before anything is loaded. A closure that answers at once will do; what has to ask a service implements
-/// the trait. One that panics denies.
+/// It is called before anything is loaded. A closure is enough if it needs no await; to call a service, implement the trait.
+/// A panic denies.
 ///
 /// ```
 /// use annals::app::{Ask, Denial};
@@ -24,10 +24,10 @@ use crate::events::{Ref, Topic};
 /// ```
 #[async_trait]
 pub trait Authorise: Send + Sync + 'static {
-    /// Whether the context's actor may.
+    /// Allows or denies the context's actor what it asks for.
     ///
     /// # Errors
-    /// Why not.
+    /// The denial.
     async fn authorise(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial>;
 }
 
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// What somebody wants to do.
+/// What an actor asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ask<'a> {
@@ -49,17 +49,17 @@ pub enum Ask<'a> {
     Command {
         /// The command's name: `add_member`.
         name: &'a str,
-        /// The aggregates that it is decided on.
+        /// The aggregates that the command is decided on.
         on: &'a [Ref],
     },
-    /// Read a view of the application's own.
+    /// Read a view.
     View {
         /// The view's name: `roster`.
         view: &'a str,
-        /// The key of the document; none: a list of them.
+        /// The key of the document; `None` for a list.
         key: Option<&'a str>,
     },
-    /// Read the audit log, as far as these filters let something through. An empty one lets everything through.
+    /// Read the part of the audit log that these filters match. An empty filter matches everything.
     Audit {
         /// Only these actors.
         actors: &'a [Ref],
@@ -68,21 +68,21 @@ pub enum Ask<'a> {
         /// Only these topics and what is below them.
         topics: &'a [Topic],
     },
-    /// Look after the projections, or verify the log: nothing that is in the log is shown.
+    /// Operate the projections, or verify the log. Shows no content of the log.
     Operate {
-        /// What is to be done: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `numbers`, `check`.
+        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `numbers`, `check`.
         operation: &'a str,
-        /// To which projection, if to one.
+        /// The projection, if it is one.
         projection: Option<&'a str>,
     },
-    /// Read the numbers of a topic and what is below it.
+    /// Read the metrics of a topic and those below it.
     Metric {
         /// The topic.
         topic: &'a str,
     },
 }
 
-/// Why somebody may not.
+/// A denial, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Denial {
@@ -90,12 +90,12 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A denial for this reason, which the one who asked gets to read.
+    /// Creates a denial with this reason, which the denied actor gets to read.
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason

@@ -1,4 +1,4 @@
-//! [`App`]: the registration of commands, views and projections.
+//! [`App`]: registers commands, views and projections, and opens the application.
 
 use std::sync::Arc;
 
@@ -17,10 +17,9 @@ use crate::projections::presenter::Locales;
 use crate::projections::{DocumentView, Documents, Projection};
 use crate::store::{Clock, OpenOptions, Store, StoreError};
 
-/// An application's parts: nothing is opened or written yet.
+/// The parts of an application, before it is opened on a store.
 ///
-/// Registering a command registers the aggregates in its scope, and with them their events. The audit log and the
-/// metrics are always there.
+/// Registering a command registers the aggregates in its scope and their events. The audit log and the metrics are built in.
 pub struct App {
     pub(crate) name: &'static str,
     pub(super) registry: Registry,
@@ -36,25 +35,25 @@ pub struct App {
     pub(crate) subcommands: Vec<crate::cli::Subcommand>,
 }
 
-/// Why an application could not be opened.
+/// An error when an application is opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its parts do not fit together.
+    /// The parts of the application do not fit together.
     #[error(transparent)]
     Unsound(#[from] Unsound),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its projections cannot be started.
+    /// The projections cannot be started.
     #[error("the projections could not be started")]
     Projections(#[source] crate::BoxError),
 }
 
 impl App {
-    /// An application of this name: the store keeps it, and the command line goes by it.
+    /// Creates an application with this name. The store keeps the name, and the command line has it.
     pub fn new(name: &'static str) -> Self {
         let mut types = Types::default();
-        // Whether it records them or not: they may lie in its log.
+        // Even if it does not record reads now: its log may have such events.
         let added = types.add::<AccessLogEvent>(AccessLog::TYPE);
         Self {
             name,
@@ -72,12 +71,12 @@ impl App {
         }
     }
 
-    /// Adds a command, with the aggregates that it is decided on.
+    /// Registers a command and the aggregates that it is decided on.
     #[must_use]
     pub fn command<C: Command + Handle>(mut self) -> Self {
         if let Err(other) = self.registry.add::<C>() {
             let this = std::any::type_name::<C>();
-            self.problems.push(format!("two commands are called `{}`: {other} and {this}", C::NAME));
+            self.problems.push(format!("two commands are called `{}`: {other} and {this}; rename one", C::NAME));
         }
         for kind in C::Scope::aggregate_types() {
             let aggregate_type = kind.name();
@@ -85,14 +84,14 @@ impl App {
                 let (known, this) = (known.0.rust_type(), kind.0.rust_type());
                 if known != this {
                     self.problem(format!(
-                        "two aggregates have the TYPE `{aggregate_type}`: {} and {}: give one of them another",
+                        "two aggregates have the TYPE `{aggregate_type}`: {} and {}; change one",
                         known.1, this.1
                     ));
                 }
                 continue;
             }
             if aggregate_type == AccessLog::TYPE {
-                self.problems.push(format!("`{aggregate_type}` is an aggregate of this crate's own: rename yours"));
+                self.problems.push(format!("the TYPE `{aggregate_type}` is reserved for annals: change it"));
             }
             if let Err(error) = kind.0.register(&mut self.types) {
                 self.problems.push(error.to_string());
@@ -102,65 +101,64 @@ impl App {
         self
     }
 
-    /// Notes what is wrong, once.
+    /// Adds a problem, unless it is already known.
     fn problem(&mut self, problem: String) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 
-    /// Adds a view: documents by key.
+    /// Registers a view: documents by key.
     #[must_use]
     pub fn view<V: DocumentView>(self) -> Self {
         self.projection(Documents::<V>::new())
     }
 
-    /// Adds a projection of the application's own.
+    /// Registers another projection.
     #[must_use]
     pub fn projection(mut self, projection: impl Projection) -> Self {
         self.projections.push(Arc::new(projection));
         self
     }
 
-    /// Has this decide who may do and read what, before anything is loaded: a function, or what implements
-    /// [`Authorise`]. The last one counts.
+    /// Sets the authoriser, which allows or denies commands and reads before anything is loaded: a function, or a type that
+    /// implements [`Authorise`]. The last one wins.
     #[must_use]
     pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
         self.access_control.authoriser = Some(Arc::new(authoriser));
         self
     }
 
-    /// Records who reads what, where it is read as somebody ([`Annals::read_as`]): as events of the log, under the topic
-    /// `annals/read`. A reader gets its answer when the record is queued; it is durable moments later, and before
-    /// [`Annals::close`] returns.
+    /// Records reads through [`Annals::read_as`] as events of the log, under the topic `annals/read`. A reader gets its answer
+    /// when the record is queued; the record is durable moments later, and before [`Annals::close`] returns.
     #[must_use]
     pub fn record_reads(mut self) -> Self {
         self.access_control.reads = true;
         self
     }
 
-    /// Records refused commands, and denied commands and reads: as events of the log, under the topic `annals/refusal`
-    /// and with the action `refuse`. Nobody waits for it. Of the denials of one actor in ten minutes at most 16 different
-    /// ones are recorded one by one; the others are counted by reason, as are refusals that come faster than they can be
-    /// recorded. A process that is killed loses the counts of its last seconds.
+    /// Records refused commands, and denied commands and reads, as events of the log, under the topic `annals/refusal` and
+    /// with the action `refuse`. It delays no caller. Of one actor's denials in ten minutes at most 16 different ones are
+    /// recorded singly; the others are counted by reason, as are refusals that come faster than they can be recorded. A
+    /// process that is killed loses the counts of its last seconds.
     #[must_use]
     pub fn record_refusals(mut self) -> Self {
         self.access_control.refusals = true;
         self
     }
 
-    /// Whether it matters who reads.
+    /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(feature = "cli")]
     pub(crate) fn reads_need_actor(&self) -> bool {
         self.access_control.reads_need_actor()
     }
 
-    /// Ships a language besides English, which the events declare: a Fluent file, `include_str!("fr.ftl")`. Several files
-    /// of one language add up.
+    /// Adds a translation of the declared English sentences: a Fluent file, `include_str!("fr.ftl")`. Several files of one
+    /// language are combined.
     ///
-    /// `project_member.added` is told by the attribute `added` of the message `project_member`, with the event's facts as
-    /// arguments; `roles.from` is `$roles-from`. `nothing` is the word for what is not there, `field-roles` what a changed
-    /// field `roles` is called. Whatever is missing or names no field is found by [`check`](Self::check).
+    /// The attribute `added` of the message `project_member` translates `project_member.added`, with the event's facts as
+    /// arguments; `roles.from` is `$roles-from`. The message `nothing` is the text for a missing value, `field-roles` the name
+    /// of a changed field `roles`. [`check`](Self::check) finds missing messages and unknown fields.
     #[cfg(feature = "translations")]
     #[must_use]
     pub fn locale(mut self, locale: &str, fluent: &str) -> Self {
@@ -168,21 +166,21 @@ impl App {
         self
     }
 
-    /// Says that these events name things, so that sentences call them by their names.
+    /// Declares events that name things, so that sentences show display names.
     #[must_use]
     pub fn names<E: Names>(mut self) -> Self {
         self.namings.add::<E>();
         self
     }
 
-    /// Tells the time in place of the machine's clock: for tests.
+    /// Sets the clock, in place of the machine's: for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Its commands, by name.
+    /// The commands, by name.
     pub fn commands(&self) -> impl Iterator<Item = &CommandInfo> {
         self.registry.list()
     }
@@ -192,31 +190,31 @@ impl App {
         &self.registry
     }
 
-    /// Its event types.
+    /// The event types.
     #[must_use]
     pub fn types(&self) -> &Types {
         &self.types
     }
 
-    /// Whether its parts fit together: no name twice, every id of its aggregate's kind, every view fed by events that
-    /// some command can bring about.
+    /// Checks that the parts fit together: names are unique, ids are of their aggregate's kind, and each view's events belong
+    /// to a registered command's aggregate.
     ///
     /// # Errors
-    /// All that is wrong, at once.
+    /// All problems at once.
     pub fn check(&self) -> Result<(), Unsound> {
         soundness::check(self)
     }
 
-    /// Opens it on a store, which is made if it is not there: `sqlite://job_server.db`, `sqlite::memory:`.
+    /// Opens the application on a store, which is created if it does not exist: `sqlite://job_server.db`, `sqlite::memory:`.
     ///
     /// # Errors
-    /// When its parts do not fit together, or the store cannot be opened.
+    /// See [`OpenError`].
     pub async fn open(self, url: &str) -> Result<Annals, OpenError> {
         self.open_with(url, true, true).await
     }
 
-    /// The same, but no projection follows the log in this process: for one that only writes, while another follows;
-    /// and to rebuild a projection on its own.
+    /// Opens the application as [`App::open`] does, but runs no projections in this process: for a process that only writes
+    /// while another one runs the projections, and to rebuild a projection.
     ///
     /// # Errors
     /// As [`App::open`].
@@ -224,10 +222,10 @@ impl App {
         self.open_with(url, true, false).await
     }
 
-    /// Makes a store of a database that postgres-es made: see [`crate::store::migrate`].
+    /// Converts a database of postgres-es to a store: see [`crate::store::migrate`].
     ///
     /// # Errors
-    /// When there is none, a row of it cannot be taken over, or the database says no.
+    /// When there is no such database, a row cannot be converted, or the database fails.
     #[cfg(feature = "postgres")]
     pub async fn migrate(self, url: &str) -> Result<crate::store::Migrated, OpenError> {
         self.check()?;
@@ -235,17 +233,17 @@ impl App {
         Ok(crate::store::migrate(url, options).await?)
     }
 
-    /// Opens it on a store that is open already: one of another crate, or one wrapped in a layer of its own. The store
-    /// must have been opened for an application of this name.
+    /// Opens the application on an open store: one of another crate, or one with a wrapper. The store must have been opened
+    /// for an application with this name.
     ///
     /// # Errors
-    /// When its parts do not fit together, or its projections cannot be started.
+    /// See [`OpenError`].
     pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Annals, OpenError> {
         self.check()?;
         self.start(store, true).await
     }
 
-    /// Makes a store on PostgreSQL, or brings its schema to this version, as its owner: see [`crate::store::upgrade`].
+    /// Creates a store on PostgreSQL, or upgrades its schema, as its owner: see [`crate::store::upgrade`].
     #[cfg(all(feature = "postgres", feature = "cli"))]
     pub(crate) async fn upgrade(&self, url: &str) -> Result<Option<crate::store::Upgraded>, OpenError> {
         self.check()?;
@@ -253,7 +251,7 @@ impl App {
         Ok(crate::store::upgrade(url, options).await?)
     }
 
-    /// `create`: make the store if it is not there. `follow`: keep the projections up with the log.
+    /// `create`: create the store if it does not exist. `follow`: run the projections in this process.
     pub(crate) async fn open_with(self, url: &str, create: bool, follow: bool) -> Result<Annals, OpenError> {
         self.check()?;
         let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create };

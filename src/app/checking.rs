@@ -1,12 +1,12 @@
-//! The check of an application's store.
+//! Checks an application's store.
 
 use super::Annals;
 use crate::aggregates::verify_snapshots;
 use crate::store::{CheckReport, LogDigest, StoreError};
 
 impl Annals {
-    /// Looks for edits made around the store's triggers: see [`CheckReport`]. `progress` is called with the position reached
-    /// and the head.
+    /// Checks the store for edits around its triggers: see [`CheckReport`]. `progress` is called with the current and the last
+    /// position.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -14,7 +14,7 @@ impl Annals {
         self.check_against(None, progress).await
     }
 
-    /// The same, and compares the log with a digest that an earlier check printed and that was kept elsewhere.
+    /// Checks the store, and compares the log with a digest that an earlier check printed and that was kept elsewhere.
     ///
     /// # Errors
     /// When the store cannot be read.

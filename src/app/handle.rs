@@ -1,4 +1,4 @@
-//! [`Annals`]: an application that is open.
+//! [`Annals`]: an open application.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::projections::{
 };
 use crate::store::{Clock, Interest, Page, Receipt, Store, StoreError};
 
-/// An application, open on a store. Cheap to clone; all clones share one writer and one set of projections.
+/// An application that is open on a store. Cheap to clone; all clones share one writer task and one set of projections.
 #[derive(Clone)]
 pub struct Annals(Arc<Inner>);
 
@@ -41,7 +41,7 @@ struct Inner {
     clock: Clock,
 }
 
-/// What an application is made of.
+/// The parts of an application.
 pub(super) struct Parts {
     pub(super) types: Arc<Types>,
     pub(super) aggregate_types: Vec<AggregateType>,
@@ -53,7 +53,7 @@ pub(super) struct Parts {
 }
 
 impl Annals {
-    /// `follow`: keep the projections up with the log.
+    /// `follow`: run the projections in this process.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
         let Parts { types, aggregate_types, registry, projections, locales, clock, mut access_control } = parts;
         let receiver = access_control.prepare(&clock);
@@ -66,7 +66,7 @@ impl Annals {
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let reading = |name| projections.reading(name).map_err(|error| OpenError::Projections(Box::new(error)));
         let (audit, metrics) = (reading(AuditLog::NAME)?, reading(Metrics::NAME)?);
-        // There are names only where the application says which events name things.
+        // There are display names only if the application declares events that name things.
         let names = projections.reading(DisplayNames::NAME).ok();
         let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
         Ok(Self(Arc::new(Inner {
@@ -84,10 +84,10 @@ impl Annals {
         })))
     }
 
-    /// Executes a command and answers once its events are durable.
+    /// Executes a command, and returns once its events are durable.
     ///
     /// # Errors
-    /// The command's own refusal, typed, and all that can keep a command from being executed: see [`ExecuteError`].
+    /// See [`ExecuteError`]; a refusal has the command's own error type.
     pub async fn execute<C: Command + Handle>(
         &self,
         command: C,
@@ -96,10 +96,10 @@ impl Annals {
         self.0.engine.execute(Box::new(command), context).await.map_err(ExecuteError::typed)
     }
 
-    /// Executes a command that is known only by its name and its body, a JSON text.
+    /// Executes a command by its name and its JSON body.
     ///
     /// # Errors
-    /// When there is no such command or the body is not one; and as [`Annals::execute`].
+    /// When there is no such command or the body does not match it; and as [`Annals::execute`].
     pub async fn execute_json(
         &self,
         name: &str,
@@ -110,7 +110,8 @@ impl Annals {
         Ok(self.0.engine.execute(command, context).await)
     }
 
-    /// The same of a body that was read as JSON before. What is wrong with it is said at once.
+    /// Executes a command by its name and its JSON body, which the caller has also parsed into `read`. A [`ParseError`] is
+    /// returned before the future.
     #[cfg(feature = "http")]
     pub(crate) fn execute_read<'a>(
         &'a self,
@@ -123,9 +124,9 @@ impl Annals {
         Ok(self.0.engine.execute(command, context))
     }
 
-    /// Executes commands in the order in which they come, up to `window` of them at a time, and answers in the same
-    /// order. The log has them in that order too: each is decided on what follows from the ones before. A refusal, or
-    /// any other error, concerns its own command alone; who wants to stop there drops the stream.
+    /// Executes commands in input order, up to `window` at a time, and yields their results in the same order. The log has
+    /// them in that order too: each command is decided on the states after the ones before it. A refusal or another error
+    /// affects only its own command; drop the stream to stop.
     pub fn execute_all<S>(
         &self,
         commands: S,
@@ -137,14 +138,14 @@ impl Annals {
         execute_all(self.0.engine.clone(), commands, window)
     }
 
-    /// Reads as the context's actor, who may be denied it, and of whom it is recorded where the application wants that:
-    /// `annals.read_as(&Context::by(alice)).view::<Roster>(&project).await?`.
+    /// Returns a reader that reads as the context's actor: with access control, and recorded if the application records
+    /// reads. `annals.read_as(&Context::by(alice)).view::<Roster>(&project).await?`.
     #[must_use]
     pub fn read_as(&self, context: &Context) -> Reader {
         Reader::new(self.clone(), self.0.access_control.clone(), context.clone())
     }
 
-    /// Numbers of the write path.
+    /// Counters of the write path.
     #[cfg(feature = "http")]
     pub(crate) fn write_metrics(&self) -> &crate::store::WriteMetrics {
         self.0.engine.write_metrics()
@@ -156,29 +157,29 @@ impl Annals {
         self.0.engine.is_open()
     }
 
-    /// What the application's clock says.
+    /// The time of the application's clock.
     #[cfg(feature = "http")]
     pub(crate) fn now(&self) -> jiff::Timestamp {
         (self.0.clock)()
     }
 
-    /// Whether it matters who reads.
+    /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(feature = "http")]
     pub(crate) fn reads_need_actor(&self) -> bool {
         self.0.access_control.reads_need_actor()
     }
 
-    /// One document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
+    /// Queries one document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
         ViewQuery::new(self.reading(V::NAME), key)
     }
 
-    /// The documents of a view, in the order of their keys.
+    /// Queries the documents of a view, in key order.
     pub fn views<V: DocumentView>(&self) -> ViewList<V> {
         ViewList::new(self.reading(V::NAME))
     }
 
-    /// The documents of a view as plain JSON, by the view's name.
+    /// Queries the documents of a view as JSON, by the view's name.
     ///
     /// # Errors
     /// When there is no such view.
@@ -186,21 +187,21 @@ impl Annals {
         JsonView::new(self.reading(name)?)
     }
 
-    /// The audit log: who did what, when, to what.
+    /// Queries the audit log: who did what, when, to what.
     pub fn audit(&self) -> AuditQuery {
         AuditQuery::new(self.0.audit.clone()).clock(self.0.clock.clone())
     }
 
-    /// The numbers of a topic and everything below it.
+    /// Queries the metrics of a topic and all topics below it.
     pub fn metric(&self, topic: &str) -> MetricQuery {
         MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
     }
 
-    /// Who saw this thing before it left: each recorded export that has something about it, the first first, with those
-    /// who had read it by then. See [`ExportAccess`].
+    /// Returns the access lineage of a thing: each recorded export that includes it, oldest first, with the actors who had
+    /// read it before. See [`ExportAccess`].
     ///
-    /// Reads and exports are known only where the application [records](super::App::record_reads) them. To answer, all
-    /// these records are read, and the events about the thing as far as need be.
+    /// Reads and exports are known only if the application [records](super::App::record_reads) them. The query reads all
+    /// these records, and the events about the thing as far as necessary.
     ///
     /// # Errors
     /// When the audit log or an event cannot be read.
@@ -208,25 +209,25 @@ impl Annals {
         access_log::lineage(self, thing).await
     }
 
-    /// What events say to people: in English with names as they were known then, or as it is told.
+    /// Returns a presenter, which renders events as sentences: by default in English, with display names as of the event.
     pub fn presenter(&self) -> Presenter {
         self.0.presenter.clone()
     }
 
-    /// The views: those projections that keep documents by key.
+    /// The document views among the projections.
     pub fn document_views(&self) -> impl Iterator<Item = Reading> {
         self.0.projections.readings().filter(Reading::documents)
     }
 
-    /// How a projection is read: how far it is, and its tables as of one moment.
+    /// Returns a handle to read a projection: its position and snapshots of its tables.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// When there is no projection with this name.
     pub fn reading(&self, projection: &str) -> Result<Reading, ReadError> {
         self.0.projections.reading(projection)
     }
 
-    /// How far each projection is, and why it stopped if it did.
+    /// Returns the status of each projection.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -234,17 +235,17 @@ impl Annals {
         self.0.projections.statuses().await
     }
 
-    /// Makes a projection anew beside the live one, then switches: await it. Dropped before its end, it leaves the live
-    /// one as it is; the next goes on from there.
+    /// Rebuilds a projection beside the live one, then switches to it. Await the rebuild. If it is dropped before its end, the
+    /// live projection stays as it is, and the next rebuild continues there.
     ///
     /// # Errors
-    /// When there is none of this name, or this process rebuilds it. That another process does, or that events were left
-    /// out of it, its end says.
+    /// When there is no projection with this name, or this process is rebuilding it. The awaited result has the errors that
+    /// another process is rebuilding it, or that events were skipped in it.
     pub fn rebuild(&self, projection: &str) -> Result<Rebuild, RebuildError> {
         self.0.projections.rebuild(projection)
     }
 
-    /// The same, saying what becomes of events that were left out of the live one.
+    /// Rebuilds a projection as [`Annals::rebuild`] does, with a choice for events that the live one skipped.
     ///
     /// # Errors
     /// As [`Annals::rebuild`].
@@ -252,56 +253,55 @@ impl Annals {
         self.0.projections.rebuild_with(projection, skips)
     }
 
-    /// Makes all projections anew, each as [`Annals::rebuild`] does, in one pass over the log; by name.
+    /// Rebuilds all projections as [`Annals::rebuild`] does, in one pass over the log. Returns the rebuilds by name.
     pub fn rebuild_all(&self, skips: SkipPolicy) -> Vec<(String, Result<Rebuild, RebuildError>)> {
         self.0.projections.rebuild_all(skips)
     }
 
-    /// Makes one key of a view anew, or all that the events of one type of aggregate touch: in place, in a transaction.
+    /// Rebuilds one key of a view, or all keys that the events of an aggregate touch, in place, in a transaction.
     ///
     /// # Errors
-    /// As [`Annals::rebuild`]; and, at its end, when the projection keeps nothing by key, or no event touches it.
+    /// As [`Annals::rebuild`]; and, when awaited, when the projection has no keys or no event touches the key.
     pub fn rebuild_keys(&self, projection: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
         self.0.projections.rebuild_keys(projection, selection)
     }
 
-    /// Lets a stopped projection try again, whichever process runs it.
+    /// Resumes a stopped projection, in whichever process runs it.
     ///
     /// # Errors
-    /// When there is none of this name, or the store cannot be written.
+    /// When there is no projection with this name, or the store cannot be written.
     pub async fn resume(&self, projection: &str) -> Result<(), ReadError> {
         self.0.projections.resume(projection).await
     }
 
-    /// Leaves out the event that a projection has stopped at, and lets it go on. A view keeps what it has under the event's
-    /// keys as it is: later events of these keys queue behind it. In a projection without keys the event alone is left
-    /// out. Answers what was left out.
+    /// Skips the event at which a projection stopped, as a dead letter, and resumes the projection. A view keeps its documents
+    /// under the event's keys unchanged: later events of these keys queue behind it. In a projection without keys only the
+    /// event is skipped. Returns the dead letters.
     ///
     /// # Errors
-    /// When it has not stopped, or not at an event: see [`RepairError`].
+    /// When the projection has not stopped at an event: see [`RepairError`].
     pub async fn skip(&self, projection: &str) -> Result<Vec<DeadLetter>, RepairError> {
         self.0.projections.skip(projection).await
     }
 
-    /// What a projection has left out, in the order of the events.
+    /// Returns the dead letters of a projection, in event order.
     ///
     /// # Errors
-    /// When there is none of this name, or the store cannot be read.
+    /// When there is no projection with this name, or the store cannot be read.
     pub async fn dead_letters(&self, projection: &str) -> Result<Vec<DeadLetter>, ReadError> {
         self.0.projections.dead_letters(projection).await
     }
 
-    /// Takes in what a projection has left out, in order: key by key; a projection without keys is made anew. Answers how
-    /// many events that were.
+    /// Replays the dead letters of a projection in order, key by key; a projection without keys is rebuilt. Returns the number
+    /// of events.
     ///
     /// # Errors
-    /// When an event fails still: it stays left out, with those of its key. See [`RepairError`].
+    /// When an event still fails: it stays a dead letter, with those of its key. See [`RepairError`].
     pub async fn replay(&self, projection: &str) -> Result<u64, RepairError> {
         self.0.projections.replay(projection).await
     }
 
-    /// The versions of projections that neither this program nor any other that runs uses: what [`Annals::prune`] would
-    /// drop.
+    /// Returns the versions of projections that no running program uses, which [`Annals::prune`] would drop.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -309,8 +309,8 @@ impl Annals {
         self.0.projections.unused().await
     }
 
-    /// Drops the versions of projections that no program uses, and answers which: what an older program left behind. A
-    /// program that comes back builds them anew.
+    /// Drops the versions of projections that no running program uses, and returns them. A program that needs them again
+    /// rebuilds them.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -318,15 +318,15 @@ impl Annals {
         self.0.projections.prune().await
     }
 
-    /// The aggregate types of its commands.
-    pub(super) fn kinds(&self) -> &[AggregateType] {
+    /// The aggregate types of the application's commands.
+    pub(super) fn aggregate_types(&self) -> &[AggregateType] {
         &self.0.aggregate_types
     }
 
-    /// Copies the log to a new file, as of one moment; `progress` hears of pages done and of pages in all.
+    /// Copies the log to a new file, as a consistent snapshot. `progress` is called with the pages done and all pages.
     ///
     /// # Errors
-    /// When the file is there already or cannot be written.
+    /// When the file exists or cannot be written.
     pub async fn backup(
         &self,
         to: impl AsRef<Path>,
@@ -335,7 +335,7 @@ impl Annals {
         self.0.store.backup(to.as_ref(), Box::new(progress)).await
     }
 
-    /// At most `limit` events after a position, as they lie in the log.
+    /// Reads at most `limit` events after a position, as stored.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -343,7 +343,7 @@ impl Annals {
         self.0.store.read(after, limit, &Interest::All).await
     }
 
-    /// At most `limit` events of one aggregate after a sequence.
+    /// Reads at most `limit` events of an aggregate after a sequence.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -362,14 +362,14 @@ impl Annals {
         &self.0.types
     }
 
-    /// The store underneath: durability and place, the head of the log, reading.
+    /// The underlying store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
     }
 
-    /// Finishes what is under way, answers what was not sent "not executed", stops the projections and lets go of the
-    /// store. Every clone is closed with it.
+    /// Finishes the current batch, answers commands behind it [`ExecuteError::NotExecuted`], stops the projections and closes
+    /// the store. All clones are closed with it.
     pub async fn close(&self) {
         self.0.access_control.close().await;
         self.0.engine.close().await;

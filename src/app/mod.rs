@@ -1,13 +1,13 @@
-//! An application: its commands and views, put together once, then opened on a store.
+//! An application: its commands and views are registered once, then it is opened on a store.
 //!
 //! ## Layout
-//! - `builder`: [`App`], what an application is made of
-//! - `handle`: [`Annals`], an application that is open
-//! - `checking`: the check of its store
-//! - `reader`: [`Reader`], reading as somebody
-//! - `authorise`: [`Authorise`], who may do and read what
+//! - `builder`: [`App`], the parts of an application
+//! - `handle`: [`Annals`], an open application
+//! - `checking`: checks its store
+//! - `reader`: [`Reader`], which reads as an actor
+//! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - [`access_log`]: reads and refusals, recorded as events of the log
-//! - `soundness`: what must be true of an application before it is opened
+//! - `soundness`: checks that the parts of an application fit together
 
 pub mod access_log;
 mod authorise;

@@ -1,4 +1,4 @@
-//! What must be true of an application before it is opened.
+//! Checks that the parts of an application fit together, before it is opened.
 
 use std::collections::HashSet;
 
@@ -9,13 +9,13 @@ use crate::projections::names::DisplayNames;
 use crate::projections::presenter;
 use crate::store::Interest;
 
-/// An application whose parts do not fit together.
+/// An error when the parts of an application do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the application `{app}` is not sound:\n- {}", .problems.join("\n- "))]
 pub struct Unsound {
-    /// Its name.
+    /// The application's name.
     pub app: String,
-    /// All that is wrong.
+    /// All problems.
     pub problems: Vec<String>,
 }
 
@@ -25,8 +25,8 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
         let (aggregate_type, id_kind) = (kind.name(), kind.0.id_kind());
         if aggregate_type != id_kind {
             problems.push(format!(
-                "the ids of the aggregate `{aggregate_type}` are of the kind `{id_kind}`: give them its type's name, \
-                 with #[id(kind = \"{aggregate_type}\")]"
+                "the ids of the aggregate `{aggregate_type}` have the kind `{id_kind}`: write \
+                 `#[id(kind = \"{aggregate_type}\")]` on the id's type"
             ));
         }
     }
@@ -38,7 +38,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
         let Interest::EventTypes(wanted) = projection.interest() else { continue };
         for event_type in wanted.iter().filter(|event_type| app.types.get(event_type).is_none()) {
             problems.push(format!(
-                "`{}` wants `{event_type}`, but no registered command can bring that about: register a command on \
+                "`{}` wants `{event_type}`, but no registered command can cause it: register a command on \
                  its aggregate",
                 projection.name()
             ));
@@ -46,7 +46,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
     }
     for event_type in app.namings.event_types().filter(|event_type| app.types.get(event_type).is_none()) {
         problems.push(format!(
-            "`{event_type}` is to name things, but no registered command can bring that about: register a command on \
+            "`{event_type}` names things, but no registered command can cause it: register a command on \
              its aggregate"
         ));
     }

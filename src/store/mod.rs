@@ -9,7 +9,6 @@
 //! - `table`: a projection's table as data
 //! - `sql`: parts that stores on SQL databases share
 //! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
-//! - `commit_queue`: group commit: one queue and one writer task in each process, for any store
 //! - `sqlite`, `postgres`: the two stores
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `open`: opens the store of a URL

@@ -117,7 +117,7 @@ async fn two_aggregates_with_one_type_are_named_and_do_not_open() {
     for other in ["Dog", "Cat"] {
         let wrong = format!(
             "two aggregates have the TYPE `stray`: behaviour::soundness::Stray and \
-             behaviour::soundness::namesakes::{other}: give one of them another"
+             behaviour::soundness::namesakes::{other}; change one"
         );
         assert_eq!(unsound.problems.iter().filter(|problem| **problem == wrong).count(), 1, "{unsound}");
     }
@@ -137,9 +137,9 @@ async fn an_unsound_application_does_not_open_and_says_all_that_is_wrong() {
     };
     let unsound = app().check().unwrap_err().to_string();
     for wrong in [
-        "the ids of the aggregate `stray` are of the kind `thing`",
+        "the ids of the aggregate `stray` have the kind `thing`",
         "two projections are called `balance`",
-        "`balance` wants `account.opened`, but no registered command can bring that about",
+        "`balance` wants `account.opened`, but no registered command can cause it",
     ] {
         assert!(unsound.contains(wrong), "{wrong} is not in:\n{unsound}");
     }

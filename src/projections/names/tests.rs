@@ -56,7 +56,7 @@ async fn events_that_no_command_brings_about_can_name_nothing() {
     let app = crate::app::App::new("guild").command::<TellTeam>().names::<UserEvent>();
     let problems = app.check().unwrap_err().problems;
     assert_eq!(problems.len(), 3, "{problems:?}");
-    assert!(problems[0].contains("`user.registered` is to name things"), "{problems:?}");
+    assert!(problems[0].contains("`user.registered` names things"), "{problems:?}");
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {

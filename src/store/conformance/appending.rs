@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::bench::{Bench, append, assert_in_order, commit, committed, duplicate, id, log, receipt, time};
+use crate::commands::{CommitAnswer, CommitQueue};
 use crate::events::LogPosition;
 use crate::store::commit::digest_holds;
-use crate::store::{CommitAnswer, CommitQueue, Outcome, Receipt};
+use crate::store::{Outcome, Receipt};
 
 /// Mission X1: positions 1, 2, 3 … in commit order; sequences by aggregate.
 pub(super) async fn positions_have_no_gap_and_sequences_count_by_aggregate(bench: Bench) {
@@ -143,10 +144,10 @@ pub(super) async fn a_commit_without_events_may_keep_its_id_and_gets_the_head_as
 /// Guarantee 4: the queue's writer task owns a queued commit.
 pub(super) async fn a_caller_that_stops_waiting_cancels_nothing(bench: Bench) {
     let store = bench.open().await;
-    let queue = CommitQueue::start(store, Arc::default(), Box::new(|_| {}));
+    let queue = CommitQueue::start(store, Arc::default());
     let submit = |number: u64| {
         let made = commit(number.into()).on("tally:a", number, 1).done();
-        queue.submit(made, || true).expect("an open queue")
+        queue.submit(made, &[]).expect("an open queue")
     };
     for number in 0..20 {
         drop(submit(number));
