@@ -7,7 +7,7 @@ use futures::Stream;
 
 use super::access_log::{self, AccessControl, ExportAccess, LineageError};
 use super::{OpenError, Reader};
-use crate::aggregates::Kind;
+use crate::aggregates::AggregateType;
 use crate::commands::{
     Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
     Registry, execute_all,

@@ -9,7 +9,7 @@ use super::member::Member;
 use super::scope::OutcomeError;
 use super::{Command, Context, Handle, Scope, canonical};
 use crate::BoxError;
-use crate::aggregates::Kind;
+use crate::aggregates::AggregateType;
 use crate::events::{Metadata, Ref};
 
 /// Why a command has no decision.

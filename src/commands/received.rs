@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::engine::Executed;
 use super::{AnyCommand, Context, ExecuteError, Refusal};
-use crate::aggregates::Kind;
+use crate::aggregates::AggregateType;
 use crate::events::Ref;
 use crate::store::{Commit, KnownCommand, StreamAppend};
 
