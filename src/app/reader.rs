@@ -1,4 +1,4 @@
-//! [`Reader`]: reading as somebody, who may be denied it and of whom it is recorded.
+//! [`Reader`]: reads as an actor, with access control and records of reads.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -20,9 +20,9 @@ use crate::store::{Page, StoreError};
 
 /// Reads as the actor of a context: [`Annals::read_as`].
 ///
-/// The application's authoriser is asked first. Where the application [records reads](super::App::record_reads), a read is
-/// an event in the log: one record for the same question of the same actor in ten minutes, however many pages it has and
-/// as long as it is followed. What is read through [`Annals`] itself is the program's own business, and not recorded.
+/// Each read asks the application's authoriser first. If the application [records reads](super::App::record_reads), the read
+/// is an event in the log: one record for equal queries of one actor in ten minutes, for any number of pages and while it
+/// is followed. Reads through [`Annals`] itself are not recorded.
 #[derive(Clone)]
 pub struct Reader {
     annals: Annals,
@@ -30,13 +30,13 @@ pub struct Reader {
     context: Context,
 }
 
-/// A read did not take place.
+/// An error when something is read as an actor.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
-    /// The authoriser did not let it in. Nothing was read.
+    /// The authoriser denied the read. Nothing was read.
     #[error("denied: {0}")]
     Denied(Denial),
-    /// What was asked for cannot be read.
+    /// The read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -55,17 +55,17 @@ impl Reader {
         Self { annals, access_control, context }
     }
 
-    /// One document of a view, as [`Annals::view`].
+    /// Queries one document of a view, as [`Annals::view`].
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ReadView<V> {
         ReadView { reader: self.clone(), query: self.annals.view::<V>(key), key: key.clone() }
     }
 
-    /// The documents of a view, as [`Annals::views`].
+    /// Queries the documents of a view, as [`Annals::views`].
     pub fn views<V: DocumentView>(&self) -> ReadViews<V> {
         ReadViews { reader: self.clone(), list: self.annals.views::<V>() }
     }
 
-    /// A view as plain JSON, as [`Annals::json_view`]: to read the document under `key`, or if there is none, all.
+    /// Queries a view as JSON, as [`Annals::json_view`]: the document under `key`, or all.
     ///
     /// # Errors
     /// When the authoriser denies it, or there is no such view.
@@ -75,15 +75,15 @@ impl Reader {
         Ok(view)
     }
 
-    /// The audit log, as [`Annals::audit`]. The authoriser is asked, and the read recorded, when the query is run; one
-    /// that is followed is asked about again with each page that comes.
+    /// Queries the audit log, as [`Annals::audit`]. The authoriser is called, and the read recorded, when the query runs; a
+    /// query that is followed calls it again with each page.
     pub fn audit(&self) -> AuditQuery {
         let access =
             AuditAccessControl { access_control: self.access_control.clone(), context: self.context.clone() };
         self.annals.audit().access(Arc::new(access))
     }
 
-    /// The numbers of a topic, as [`Annals::metric`].
+    /// Queries the metrics of a topic, as [`Annals::metric`].
     ///
     /// # Errors
     /// When the authoriser denies it.
@@ -96,7 +96,7 @@ impl Reader {
         Ok(self.annals.metric(topic))
     }
 
-    /// Who saw this thing before it left, as [`Annals::lineage`].
+    /// Returns the access lineage of a thing, as [`Annals::lineage`].
     ///
     /// # Errors
     /// When the authoriser denies it, and as [`Annals::lineage`].
@@ -109,8 +109,8 @@ impl Reader {
         self.annals.lineage(thing).await
     }
 
-    /// At most `limit` events after a position, as they lie in the log: as [`Annals::events`]. It is asked about as the
-    /// audit log without a filter.
+    /// Reads at most `limit` events after a position, as [`Annals::events`]. For the authoriser it is a query of the audit log
+    /// without filters.
     ///
     /// # Errors
     /// When the authoriser denies it, or the store cannot be read.
@@ -119,8 +119,8 @@ impl Reader {
         Ok(self.annals.events(after, limit).await.map_err(ReadError::Store)?)
     }
 
-    /// At most `limit` events of one aggregate after a sequence: as [`Annals::history`]. It is asked about as the audit log
-    /// of that target.
+    /// Reads at most `limit` events of an aggregate after a sequence, as [`Annals::history`]. For the authoriser it is a query
+    /// of the audit log for that target.
     ///
     /// # Errors
     /// When the authoriser denies it, or the store cannot be read.
@@ -129,8 +129,8 @@ impl Reader {
         Ok(self.annals.history(aggregate, after, limit).await.map_err(ReadError::Store)?)
     }
 
-    /// Whether the actor may look after the projections (one, or all), or verify the log. What it then does, it does
-    /// through [`Annals`].
+    /// Asks whether the actor may operate the projections (one, or all), or verify the log. The operation itself goes through
+    /// [`Annals`].
     ///
     /// # Errors
     /// When the authoriser denies it.
@@ -140,7 +140,7 @@ impl Reader {
             None => operation.to_owned(),
         };
         let of: Vec<Ref> = projection.and_then(|name| Ref::new("projection", name).ok()).into_iter().collect();
-        // It shows nothing of what is in the log: no read.
+        // It shows no content of the log, so it is not recorded as a read.
         let ask = Ask::Operate { operation, projection };
         let read = Read { what: &what, of: &of, asked: AskedFor::new(), export: None };
         Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
@@ -163,7 +163,7 @@ impl Reader {
             (Some(key), None) => format!("{key} in {view}"),
             (None, None) => view.to_owned(),
         };
-        // A key that no event can name is none that an event could be about.
+        // No event can be about a key that is not a valid reference.
         let of: Vec<Ref> =
             Ref::new("projection", view).into_iter().chain(named.filter(|thing| thing.check().is_ok())).collect();
         let asked = key.map(|key| ("key".to_owned(), vec![key.to_owned()])).into_iter().collect();
@@ -178,7 +178,7 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// Asks for one document, as somebody; await it.
+/// A query of one document as an actor; await it.
 #[must_use = "a query does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct ReadView<V: DocumentView> {
@@ -188,13 +188,13 @@ pub struct ReadView<V: DocumentView> {
 }
 
 impl<V: DocumentView> ReadView<V> {
-    /// The answer holds everything up to here: a receipt's write, above all.
+    /// Waits until the view includes the log up to this position, such as a receipt's.
     pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.query = self.query.after(place);
         self
     }
 
-    /// How long to wait for that.
+    /// Sets how long to wait for that.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.query = self.query.within(deadline);
         self
@@ -214,8 +214,8 @@ impl<V: DocumentView> IntoFuture for ReadView<V> {
     }
 }
 
-/// Asks for documents in the order of their keys, as somebody.
-#[must_use = "ask for a page"]
+/// A query of documents in key order as an actor.
+#[must_use = "call `page`"]
 #[derive(Debug)]
 pub struct ReadViews<V: DocumentView> {
     reader: Reader,
@@ -223,19 +223,19 @@ pub struct ReadViews<V: DocumentView> {
 }
 
 impl<V: DocumentView> ReadViews<V> {
-    /// The answer holds everything up to here: a receipt's write, above all.
+    /// Waits until the view includes the log up to this position, such as a receipt's.
     pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.list = self.list.after(place);
         self
     }
 
-    /// How long to wait for that.
+    /// Sets how long to wait for that.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.list = self.list.within(deadline);
         self
     }
 
-    /// At most `limit` documents, those after the key `from` if there is one: as [`ViewList::page`].
+    /// Reads at most `limit` documents, after the key `from` if it is given, as [`ViewList::page`].
     ///
     /// # Errors
     /// When the authoriser denies it, or the view cannot be read.

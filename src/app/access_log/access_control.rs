@@ -1,4 +1,4 @@
-//! [`AccessControl`]: asks the authoriser, and has recorded what the application wants recorded.
+//! [`AccessControl`]: calls the authoriser, and has reads and refusals recorded if the application wants it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::commands::{CommandAccess, Context, Engine};
 use crate::events::Ref;
 use crate::store::Clock;
 
-/// What an application wants: who decides, and what is recorded.
+/// The access control of an application: its authoriser, and what is recorded.
 #[derive(Default)]
 pub(in crate::app) struct AccessControl {
     pub authoriser: Option<Arc<dyn Authorise>>,
@@ -21,17 +21,17 @@ pub(in crate::app) struct AccessControl {
     pub refusals: bool,
 }
 
-/// Why a read does not take place.
+/// The reason why a read is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::app) enum Refused {
-    /// The authoriser says no.
+    /// The authoriser denied it.
     Denied(Denial),
-    /// It cannot be recorded any more.
+    /// The application is being closed, so the read can no longer be recorded.
     Closed,
 }
 
 impl AccessControl {
-    /// Whether the context's actor may, by the authoriser.
+    /// Calls the authoriser.
     async fn decide(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
         let Some(authoriser) = &self.authoriser else { return Ok(()) };
         let decided = AssertUnwindSafe(authoriser.authorise(context, ask)).catch_unwind().await;
@@ -44,7 +44,7 @@ impl AccessControl {
         }
     }
 
-    /// Lets somebody read, or not. What is read is recorded where `record` says so and the application wants it.
+    /// Allows or refuses a read. Records it if `record` is set and the application records reads.
     pub(in crate::app) async fn read(
         &self,
         context: &Context,
@@ -53,7 +53,7 @@ impl AccessControl {
         record: bool,
     ) -> Result<(), Refused> {
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
-            // Nothing is recorded of it: the record would be of the name that is refused.
+            // Not recorded: the record would have the invalid actor.
             party.check_caller().map_err(|error| Refused::Denied(Denial::because(error.to_string())))?;
         }
         if let Err(denial) = self.decide(context, ask).await {
@@ -66,18 +66,18 @@ impl AccessControl {
         }
     }
 
-    /// Whether commands have to be shown to it at all.
+    /// Whether commands need access control.
     pub(in crate::app) fn checks_commands(&self) -> bool {
         self.authoriser.is_some() || self.refusals
     }
 
-    /// Whether it matters who reads.
+    /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(any(feature = "cli", feature = "http"))]
     pub(in crate::app) fn reads_need_actor(&self) -> bool {
         self.reads || self.authoriser.is_some()
     }
 
-    /// Makes the recorder, if there is anything to record.
+    /// Creates the recorder, if reads or refusals are recorded.
     pub(in crate::app) fn prepare(&mut self, clock: &Clock) -> Option<RecordReceiver> {
         if !self.reads && !self.refusals {
             return None;
@@ -87,7 +87,7 @@ impl AccessControl {
         Some(receiver)
     }
 
-    /// Has the recorder append what it takes in.
+    /// Starts the recorder's task.
     pub(in crate::app) fn start(&self, receiver: Option<RecordReceiver>, engine: &Arc<Engine>) {
         if let (Some(recorder), Some(receiver)) = (&self.recorder, receiver) {
             recorder.start(receiver, engine);

@@ -1,4 +1,4 @@
-//! [`AuditAccessControl`]: who reads the audit log is asked about and recorded like anybody else.
+//! [`AuditAccessControl`]: access control for queries of the audit log.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::events::{Event, Ref};
 use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRow, Question};
 use crate::store::StoreError;
 
-/// Asks whether this context's actor may read the audit log, and has it recorded.
+/// Asks whether the context's actor may read the audit log, and has the read recorded.
 pub(in crate::app) struct AuditAccessControl {
     pub access_control: Arc<AccessControl>,
     pub context: Context,
@@ -24,11 +24,11 @@ impl AuditAccess for AuditAccessControl {
         let ask = Ask::Audit { actors, targets, topics };
         let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
         of.extend(actors.iter().chain(targets).cloned());
-        // To see that somebody reads is no reason to record that one reads: it would never end.
-        // What is exported is one record, of the moment before anything leaves.
-        let news = rows.is_empty() || export.is_none() && !rows.iter().all(is_read);
+        // A page with only records of reads is not recorded: following such records would never end.
+        // An export is recorded once, before any data is written.
+        let record = rows.is_empty() || export.is_none() && !rows.iter().all(is_read);
         let read = Read { what: words, of: &of, asked: asked.clone(), export: export.as_ref() };
-        self.access_control.read(&self.context, &ask, &read, news).await.map_err(|refused| match refused {
+        self.access_control.read(&self.context, &ask, &read, record).await.map_err(|refused| match refused {
             Refused::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
             Refused::Closed => StoreError::Closed.into(),
         })

@@ -1,4 +1,4 @@
-//! The commands that record: not registered, so that nobody gives them from outside.
+//! The internal commands that append records. They are not registered, so that no caller can execute them.
 
 use std::convert::Infallible;
 
@@ -16,12 +16,14 @@ use crate::projections::audit::AskedFor;
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_read")]
 pub(super) struct RecordRead {
+    /// `trail` in JSON: the id of a record is derived from its JSON, and must not change.
     #[on(AccessLog)]
-    pub trail: AccessLogId,
+    #[serde(rename = "trail")]
+    pub log: AccessLogId,
     pub what: String,
     pub of: Vec<Ref>,
     pub asked: AskedFor,
-    /// The format and the position up to which it was exported, if it was.
+    /// The format and the last position, if it was exported.
     pub left: Option<(String, u64)>,
 }
 
@@ -40,8 +42,10 @@ impl Handle for RecordRead {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_refusal")]
 pub(super) struct RecordRefusal {
+    /// `trail` in JSON: the id of a record is derived from its JSON, and must not change.
     #[on(AccessLog)]
-    pub trail: AccessLogId,
+    #[serde(rename = "trail")]
+    pub log: AccessLogId,
     pub what: String,
     pub on: Vec<Ref>,
     pub reason: String,
@@ -63,8 +67,10 @@ impl Handle for RecordRefusal {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_denials")]
 pub(super) struct RecordDenials {
+    /// `trail` in JSON: the id of a record is derived from its JSON, and must not change.
     #[on(AccessLog)]
-    pub trail: AccessLogId,
+    #[serde(rename = "trail")]
+    pub log: AccessLogId,
     pub reason: String,
     pub denials: u64,
 }
@@ -80,8 +86,10 @@ impl Handle for RecordDenials {
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_overflow")]
 pub(super) struct RecordOverflow {
+    /// `trail` in JSON: the id of a record is derived from its JSON, and must not change.
     #[on(AccessLog)]
-    pub trail: AccessLogId,
+    #[serde(rename = "trail")]
+    pub log: AccessLogId,
     pub refusals: u64,
 }
 

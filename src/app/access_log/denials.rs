@@ -1,4 +1,4 @@
-//! [`Denials`]: denials of one actor, merged within a window, so that a flood of them leaves few events.
+//! [`Denials`]: merges the denials of one actor within a time window, so that a flood of them causes few events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,53 +10,53 @@ use super::recorder::WINDOW;
 use crate::commands::Context;
 use crate::events::Ref;
 
-/// How many different denials of one actor are recorded one by one in a window. Further ones are counted by reason.
+/// The most different denials of one actor that are recorded singly in a window. Further ones are counted by reason.
 const DISTINCT: usize = 16;
 
-/// How many reasons are counted apart for one actor. The text of a reason may hold what the actor asked for.
+/// The most reasons that are counted separately for one actor. A reason may contain text from the request.
 const REASONS: usize = 16;
 
-/// The reason under which all others are counted.
+/// The reason for all further ones.
 const OTHER_REASONS: &str = "various reasons";
 
-/// How many actors are remembered.
+/// The most actors in memory.
 const ACTORS: usize = 10_000;
 
-/// After how long the first count is recorded; each further one of the same window after twice as long as the last.
+/// The delay until the first count of a window is recorded. It doubles with each further count.
 const FIRST_COUNT: Duration = Duration::from_secs(1);
 
-/// The actor, and the principal that it acts for.
-type Who = (Ref, Option<Ref>);
+/// An actor and its principal.
+type Party = (Ref, Option<Ref>);
 
 #[derive(Default)]
-pub(super) struct Denials(Mutex<HashMap<Who, Window>>);
+pub(super) struct Denials(Mutex<HashMap<Party, Window>>);
 
 /// The denials of one actor in one window.
 struct Window {
     begin: i64,
-    /// The digests of those that are recorded one by one.
+    /// The digests of denials that are recorded singly.
     recorded: HashSet<[u8; 32]>,
-    /// The others, by reason, since the last count was recorded.
+    /// The number of others, by reason, since the last count was recorded.
     counted: BTreeMap<String, u64>,
-    /// Of the last one that was counted.
+    /// The context of the last counted denial.
     context: Context,
-    /// When the count is to be recorded, if there is one, and how long after that the next one.
+    /// When the next count is due, and the delay of the one after it.
     due: Instant,
     pause: Duration,
 }
 
-/// What becomes of a denial.
+/// What to do with a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Merged {
-    /// It is the first of its kind: to be recorded.
+    /// Record it: it is the first of its kind.
     First,
-    /// It was counted.
+    /// Nothing: it was counted.
     Counted,
-    /// More actors are denied than are remembered.
+    /// There are more denied actors than fit in memory.
     TooManyActors,
 }
 
-/// A count that is to be recorded.
+/// A count that is due.
 pub(super) struct Count {
     pub context: Context,
     pub reason: String,
@@ -64,7 +64,7 @@ pub(super) struct Count {
 }
 
 impl Denials {
-    /// Takes in a denial whose record has this digest, in the window that began at `begin`.
+    /// Adds a denial whose record has this digest, in the window that began at `begin`.
     pub(super) fn merge(&self, context: &Context, digest: [u8; 32], reason: &str, begin: i64) -> Merged {
         let mut actors = self.lock();
         let who = who(context);
@@ -77,7 +77,7 @@ impl Denials {
         let window = actors.entry(who).or_insert_with(|| Window::new(begin, context));
         if window.begin != begin {
             let counted = std::mem::take(&mut window.counted);
-            // What the last window counted is not recorded yet, and is so with the next count.
+            // Keep what the last window counted: it is recorded with the next count.
             *window = Window { counted, ..Window::new(begin, context) };
         }
         if !window.recorded.contains(&digest) && window.recorded.len() < DISTINCT {
@@ -88,14 +88,14 @@ impl Denials {
         Merged::Counted
     }
 
-    /// Counts a denial that is recorded already.
+    /// Counts a denial that is already recorded.
     pub(super) fn count(&self, context: &Context, reason: &str) {
         if let Some(window) = self.lock().get_mut(&who(context)) {
             window.count(context, reason);
         }
     }
 
-    /// The counts that are to be recorded by now; all of them at the end.
+    /// Takes the counts that are due by now, or all of them.
     pub(super) fn due(&self, now: Instant, all: bool) -> Vec<Count> {
         let mut due = Vec::new();
         for window in self.lock().values_mut().filter(|window| all || window.due <= now) {
@@ -106,7 +106,7 @@ impl Denials {
         due
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Who, Window>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Party, Window>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,11 +135,11 @@ impl Window {
     }
 }
 
-fn who(context: &Context) -> Who {
+fn who(context: &Context) -> Party {
     (context.actor().clone(), context.metadata().on_behalf_of.clone())
 }
 
-/// The window that holds this second.
+/// Returns the beginning of the window of this second.
 pub(super) fn window_of(second: i64) -> i64 {
     second - second.rem_euclid(WINDOW)
 }
@@ -152,9 +152,9 @@ mod tests {
         Context::by(Ref::unchecked("user", id))
     }
 
-    /// A flood of one actor, each denial of another thing and for another reason, is a few records and a few counts.
+    /// A flood of one actor's denials, each of another thing and for another reason, causes few records and counts.
     #[test]
-    fn a_flood_of_different_denials_is_few_records_and_few_counts() {
+    fn a_flood_of_different_denials_causes_few_records_and_counts() {
         let denials = Denials::default();
         let mallory = by("mallory");
         let merged: Vec<Merged> = (0..5_000u64)
@@ -165,7 +165,7 @@ mod tests {
             })
             .collect();
         assert_eq!(merged.iter().filter(|merged| **merged == Merged::First).count(), DISTINCT);
-        assert!(denials.due(Instant::now(), false).is_empty(), "a count is recorded after a while");
+        assert!(denials.due(Instant::now(), false).is_empty(), "no count is due yet");
         let counts = denials.due(Instant::now() + FIRST_COUNT, false);
         assert_eq!(counts.len(), REASONS + 1);
         assert_eq!(counts.iter().map(|count| count.denials).sum::<u64>(), 5_000 - DISTINCT as u64);
@@ -174,9 +174,9 @@ mod tests {
         assert_eq!(denials.merge(&by("eve"), [9; 32], "no", 0), Merged::First, "another actor");
     }
 
-    /// Counts of one window come less and less often; none is lost when the window ends.
+    /// The delay between counts of one window grows; no count is lost when the window ends.
     #[test]
-    fn counts_come_less_often_and_outlive_their_window() {
+    fn counts_are_recorded_less_and_less_often_and_outlive_their_window() {
         let denials = Denials::default();
         let mallory = by("mallory");
         let one = |begin| denials.merge(&mallory, [1; 32], "no", begin);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn more_actors_than_are_remembered_are_said_and_old_ones_are_forgotten() {
+    fn more_actors_than_fit_in_memory_are_reported_and_old_ones_are_forgotten() {
         let denials = Denials::default();
         for n in 0..ACTORS {
             assert_eq!(denials.merge(&by(&n.to_string()), [1; 32], "no", 0), Merged::First);

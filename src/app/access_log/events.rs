@@ -1,4 +1,4 @@
-//! What is recorded, and on what.
+//! The events of the access log, and their aggregate.
 
 use std::convert::Infallible;
 
@@ -13,20 +13,20 @@ use crate::aggregates::Aggregate;
 use crate::events::Ref;
 use crate::projections::audit::AskedFor;
 
-/// Which trail: a day, like `2026-01-31`.
+/// The id of an access log: a day, like `2026-01-31`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[id(kind = "annals_trail")]
 pub struct AccessLogId(String);
 
 impl AccessLogId {
-    /// The trail of the day in which this time falls, in UTC.
+    /// Returns the id for the day of this time, in UTC.
     #[must_use]
     pub fn for_time(time: Timestamp) -> Self {
         Self::new(time.to_zoned(TimeZone::UTC).date().to_string())
     }
 }
 
-/// Reads and refusals of a day. Nothing is decided on it.
+/// The reads and refusals of a day. No decision depends on it.
 #[derive(Default, Clone, Debug, Serialize, Deserialize)]
 pub struct AccessLog {}
 
@@ -39,106 +39,106 @@ impl Aggregate for AccessLog {
     fn apply(&mut self, _: &AccessLogEvent) {}
 }
 
-/// What can happen to a trail.
+/// The events of an access log.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "annals_trail", on = AccessLog)]
 pub enum AccessLogEvent {
-    /// Somebody read something.
+    /// A read.
     #[event(transparent)]
     Read(ReadEvent),
-    /// Somebody was refused something.
+    /// A refusal.
     #[event(transparent)]
     Refusal(RefusalEvent),
 }
 
-/// Who read what.
+/// A recorded read.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "annals_read", topic = "annals/read", on = AccessLog)]
 pub enum ReadEvent {
-    /// Somebody asked for something and got an answer: the first time in ten minutes, or goes on following it.
-    #[event(view, "{actor} read {what}", version = 2, from(1 = asked_for_all))]
+    /// An actor read something, for the first time in ten minutes, or still follows it.
+    #[event(view, "{actor} read {what}", version = 2, from(1 = without_filters))]
     Viewed {
-        /// What was asked for, in words.
+        /// The query as text.
         what: String,
-        /// The projection, and what the question names.
+        /// The projection, and the references in the query.
         #[event(target)]
         of: Vec<Ref>,
-        /// What was asked for, filter by filter: none asks for all.
+        /// The filters of the query. Without filters, the query matches everything.
         asked: AskedFor,
     },
-    /// Somebody took an answer out of here. It is recorded before anything of it leaves.
+    /// An actor exported something. It is recorded before any data is written.
     #[event(view, "{actor} exported {what} as {format}, up to event {head}")]
     Exported {
-        /// What was asked for, in words.
+        /// The query as text.
         what: String,
-        /// The projection, and what the question names.
+        /// The projection, and the references in the query.
         #[event(target)]
         of: Vec<Ref>,
-        /// What was asked for, filter by filter: none asks for all.
+        /// The filters of the query. Without filters, the query matches everything.
         asked: AskedFor,
-        /// In which format.
+        /// The format.
         format: String,
-        /// The position up to which the log was exported.
+        /// The last position of the export.
         head: u64,
     },
 }
 
-/// The first version did not say what was asked for but in words.
-fn asked_for_all(mut payload: Value) -> Result<Value, BoxError> {
+/// Upcasts version 1, which had no filters.
+fn without_filters(mut payload: Value) -> Result<Value, BoxError> {
     payload["asked"] = Value::Object(Map::new());
     Ok(payload)
 }
 
-/// Who was refused what, and why.
+/// A recorded refusal.
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "annals_refusal", topic = "annals/refusal", on = AccessLog)]
 pub enum RefusalEvent {
     /// A command's handler refused it.
     #[event(refuse, "{actor} was refused {what}: {reason}")]
     Refused {
-        /// The command, in words.
+        /// The command and its aggregates as text.
         what: String,
-        /// The aggregates that it names.
+        /// The command's aggregates.
         #[event(target)]
         on: Vec<Ref>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The authoriser did not let it in: a command or a read.
+    /// The authoriser denied a command or a read.
     #[event(refuse, "{actor} was denied {what}: {reason}")]
     Denied {
-        /// What was asked for, in words.
+        /// The query as text.
         what: String,
-        /// What it names.
+        /// The references in the request.
         #[event(target)]
         on: Vec<Ref>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The authoriser denied the actor more than is recorded one by one: commands and reads.
+    /// The authoriser denied the actor more commands and reads than are recorded singly.
     #[event(refuse, "{actor} was denied more, {denials} times: {reason}")]
     Repeated {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// How often, since the last record of this kind.
+        /// The number of denials since the last record of this kind.
         denials: u64,
     },
     /// Refusals came faster than they could be recorded.
     #[event(refuse, "{refusals} refusals came too fast to be recorded one by one")]
     Overflowed {
-        /// How many.
+        /// The number of refusals.
         refusals: u64,
     },
 }
 
-/// The declared shapes lie in every log: they change only with a new version.
+/// Logs have events of the declared shapes: a shape changes only with a new version.
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::events::Event;
 
     #[test]
-    fn the_shapes_of_the_trails_events_are_what_lies_in_logs() {
+    fn the_shapes_of_access_log_events_do_not_change() {
         let shapes: Vec<String> = AccessLogEvent::declarations()
             .iter()
             .map(|declared| {
@@ -160,17 +160,17 @@ mod tests {
         );
     }
 
-    /// Of what was recorded before it was said filter by filter, nothing is known to have been left out.
+    /// Nothing is known about the filters of an old record: it counts as a read of everything.
     #[test]
-    fn a_read_of_the_first_version_asked_for_all() {
+    fn a_read_of_version_1_has_no_filters() {
         let payload = serde_json::json!({ "what": "the audit log", "of": ["projection:audit"] });
-        let brought = asked_for_all(payload).unwrap();
+        let brought = without_filters(payload).unwrap();
         assert_eq!(brought["asked"], serde_json::json!({}));
         assert_eq!(brought["of"][0], "projection:audit");
     }
 
     #[test]
-    fn a_trail_is_of_a_day_in_utc() {
+    fn an_access_log_is_of_a_day_in_utc() {
         let time: Timestamp = "2026-01-31T23:30:00-02:00".parse().unwrap();
         assert_eq!(AccessLogId::for_time(time).to_string(), "annals_trail:2026-02-01");
     }

@@ -1,4 +1,4 @@
-//! Who saw a thing before it left: recorded reads and exports, and the events about the thing that they took in.
+//! Access lineage: who read a thing before each export, from recorded reads and exports and the events that they covered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,68 +16,68 @@ use crate::projections::audit::{AskedFor, AuditError, AuditLog, AuditRow, lets_t
 use crate::projections::metrics::Metrics;
 use crate::store::StoreError;
 
-/// How many events are read at a time.
+/// The number of events that are read at a time.
 const CHUNK: usize = 256;
 
-/// One export that a thing was in, and who had seen the thing by then.
+/// A recorded export that included a thing, and who had read the thing before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExportAccess {
-    /// The position of the export's record: what comes before it in the log came before anything left.
+    /// The position of the export's record, which precedes the exported data.
     pub position: u64,
-    /// When.
+    /// The time of the record.
     pub at: Timestamp,
-    /// Who exported it.
+    /// The actor that exported it.
     pub actor: Ref,
-    /// For whom, where that is somebody else.
+    /// The principal on whose behalf the actor acted, if any.
     pub on_behalf_of: Option<Ref>,
-    /// What was exported, in words.
+    /// The exported query as text.
     pub what: String,
-    /// In which format.
+    /// The format.
     pub format: String,
-    /// The position up to which the log was exported.
+    /// The last position of the export.
     pub head: u64,
-    /// Who had read it before, the first first.
+    /// The reads before the export, oldest first.
     pub seen_by: Vec<ReadAccess>,
 }
 
-/// Somebody read what a thing was in.
+/// A recorded read that included a thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReadAccess {
-    /// Who.
+    /// The actor.
     pub actor: Ref,
-    /// For whom, where that is somebody else.
+    /// The principal on whose behalf the actor acted, if any.
     pub on_behalf_of: Option<Ref>,
-    /// What they read, in words.
+    /// The query as text.
     pub what: String,
-    /// Whether they asked for the thing itself. Else it was in the answer, or may have been: the same question within ten
-    /// minutes is one record.
+    /// Whether the query named the thing. Otherwise the thing was in the answer, or may have been: equal queries within ten
+    /// minutes are one record.
     pub by_name: bool,
     /// The position of the first record.
     pub position: u64,
-    /// When that was.
+    /// The time of the first record.
     pub at: Timestamp,
-    /// How many records there are: the same question again, in other ten minutes.
+    /// The number of records: equal queries in different ten-minute windows.
     pub records: u64,
 }
 
-/// Why it is not known who saw something.
+/// An error when the access lineage is read.
 #[derive(Debug, thiserror::Error)]
 pub enum LineageError {
-    /// The authoriser says no. Nothing was read.
+    /// The authoriser denied it. Nothing was read.
     #[error(transparent)]
     Reader(#[from] ReaderError),
-    /// The audit log does not answer.
+    /// The audit log cannot be read.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// An event cannot be read.
-    #[error("event {position} cannot be read")]
+    /// An event cannot be decoded.
+    #[error("event {position} cannot be decoded")]
     Decode {
-        /// Its position.
+        /// The event's position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: DecodeError,
     },
-    /// A view cannot say what it makes of an event.
+    /// A view fails to map an event to keys.
     #[error(transparent)]
     View(#[from] ProjectionError),
     /// The log cannot be read.
@@ -85,17 +85,17 @@ pub enum LineageError {
     Store(#[from] StoreError),
 }
 
-/// What was asked, of which projection; and the first event about the thing that was in the answer.
+/// A query: its projection and its filters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Asking {
+struct AccessQuery {
     projection: String,
     asked: AskedFor,
 }
 
-/// An event's place and when it was recorded.
+/// An event's position and time of recording.
 type First = (u64, Timestamp);
 
-/// A record of somebody who reads.
+/// A recorded read or export.
 struct Access {
     position: u64,
     at: Timestamp,
@@ -103,8 +103,8 @@ struct Access {
     on_behalf_of: Option<Ref>,
     what: String,
     by_name: bool,
-    asking: Asking,
-    /// Format and position, if it was exported.
+    query: AccessQuery,
+    /// The format and last position, if it was exported.
     left: Option<(String, u64)>,
 }
 
@@ -118,7 +118,7 @@ pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<
             accesses.push(access(&stored, thing).map_err(decode(stored.position))?);
         }
     }
-    let asked: BTreeSet<Asking> = accesses.iter().map(|access| access.asking.clone()).collect();
+    let asked: BTreeSet<AccessQuery> = accesses.iter().map(|access| access.query.clone()).collect();
     let firsts = firsts(annals, thing, asked).await?;
     Ok(exports(accesses, &firsts))
 }
@@ -133,7 +133,7 @@ async fn events(annals: &Annals, rows: &[AuditRow]) -> Result<Vec<Stored>, Linea
     heads.sort_unstable_by_key(|head| head.position);
     let positions: Vec<u64> = heads.iter().map(|head| head.position).collect();
     let events = annals.store().read_at(&positions).await?;
-    // The log may have been put back to an older state since the rows were made.
+    // The log may have been restored to an older state since the rows were made.
     match heads.iter().find(|head| !events.iter().any(|stored| stored.head() == **head)) {
         Some(lost) => Err(StoreError::Diverged(*lost).into()),
         None => Ok(events),
@@ -154,37 +154,37 @@ fn access(stored: &Stored, thing: &Ref) -> Result<Access, DecodeError> {
         on_behalf_of: metadata.on_behalf_of,
         what,
         by_name: of.contains(thing),
-        asking: Asking { projection, asked },
+        query: AccessQuery { projection, asked },
         left,
     })
 }
 
-/// The first event about the thing that each of these has in its answer: what was done to it, or what it did.
+/// Finds the first event about the thing in the answer to each query: as a target or as the actor.
 async fn firsts(
     annals: &Annals,
     thing: &Ref,
-    askings: BTreeSet<Asking>,
-) -> Result<BTreeMap<Asking, First>, LineageError> {
-    let mut firsts: BTreeMap<Asking, First> = BTreeMap::new();
+    queries: BTreeSet<AccessQuery>,
+) -> Result<BTreeMap<AccessQuery, First>, LineageError> {
+    let mut firsts: BTreeMap<AccessQuery, First> = BTreeMap::new();
     for about in [annals.audit().target(thing), annals.audit().actor(thing)] {
-        let mut open = askings.clone();
+        let mut open = queries.clone();
         let mut chunks = about.stream().try_chunks(CHUNK);
         while !open.is_empty()
             && let Some(mut rows) = chunks.try_next().await.map_err(|error| error.1)?
         {
-            // That somebody read of the thing is not about the thing.
+            // Records of reads are not events about the thing.
             rows.retain(|row| row.aggregate.kind() != AccessLog::TYPE);
             let stored: HashMap<u64, Stored> =
                 events(annals, &rows).await?.into_iter().map(|event| (event.position, event)).collect();
             for row in rows {
                 let Some(stored) = stored.get(&row.position) else { continue };
                 let mut still = BTreeSet::new();
-                for asking in open {
-                    if asking.has(&row, stored, annals)? {
+                for query in open {
+                    if query.has(&row, stored, annals)? {
                         let first = (row.position, row.recorded_at);
-                        firsts.entry(asking).and_modify(|other| *other = first.min(*other)).or_insert(first);
+                        firsts.entry(query).and_modify(|other| *other = first.min(*other)).or_insert(first);
                     } else {
-                        still.insert(asking);
+                        still.insert(query);
                     }
                 }
                 open = still;
@@ -194,8 +194,8 @@ async fn firsts(
     Ok(firsts)
 }
 
-impl Asking {
-    /// Whether the answer has this event in it.
+impl AccessQuery {
+    /// Whether the answer includes this event.
     fn has(&self, row: &AuditRow, stored: &Stored, annals: &Annals) -> Result<bool, LineageError> {
         if [AuditLog::NAME, Metrics::NAME].contains(&self.projection.as_str()) {
             return Ok(lets_through(&self.asked, row, annals.types()));
@@ -203,19 +203,19 @@ impl Asking {
         let key = self.asked.get("key").and_then(|keys| keys.first());
         match annals.reading(&self.projection) {
             Ok(view) => Ok(view.takes_in(stored, key.map(String::as_str))?),
-            // What a view that is gone held, nobody knows any more.
+            // The content of a removed view is unknown.
             Err(_) => Ok(true),
         }
     }
 }
 
-/// The exports that the thing was in, each with those who had read of it before.
-fn exports(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<ExportAccess> {
+/// Returns the exports that included the thing, each with the reads before it.
+fn exports(accesses: Vec<Access>, firsts: &BTreeMap<AccessQuery, First>) -> Vec<ExportAccess> {
     let mut exports = Vec::new();
     let mut seen: Vec<(ReadAccess, u64)> = Vec::new();
     let mut places: HashMap<(Ref, Option<Ref>, String), usize> = HashMap::new();
     for access in accesses {
-        let first = firsts.get(&access.asking).copied();
+        let first = firsts.get(&access.query).copied();
         let Access { position, at, actor, on_behalf_of, what, by_name, left, .. } = access;
         if let Some((format, head)) = &left
             && first.is_some_and(|(first, _)| first <= *head)
@@ -232,7 +232,7 @@ fn exports(accesses: Vec<Access>, firsts: &BTreeMap<Asking, First>) -> Vec<Expor
                 seen_by: seen.iter().filter_map(before).collect(),
             });
         }
-        // The same question may have been asked again, and been answered with more, for as long as it was one record.
+        // An equal query within the same window is the same record, and may have returned more.
         let until = Timestamp::from_second(at.as_second() - at.as_second().rem_euclid(WINDOW) + WINDOW);
         let was_there = |(first, recorded): (u64, Timestamp)| match &left {
             Some((_, head)) => first <= *head,

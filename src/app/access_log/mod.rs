@@ -1,17 +1,17 @@
-//! What is recorded besides the changes: who read what, and who was refused what.
+//! The access log: records of reads and refusals.
 //!
 //! A record is an ordinary event of an ordinary aggregate, appended by an ordinary command: it is in the audit log, has
-//! a sentence and is counted like any other. It is only written where the application asks for it
+//! a sentence and is counted like any other. Records are written only if the application asks for them
 //! ([`App::record_reads`](super::App::record_reads), [`App::record_refusals`](super::App::record_refusals)).
 //!
 //! ## Layout
-//! - `events`: [`ReadEvent`], [`RefusalEvent`], and the aggregate that they happen to
-//! - `commands`: what records them
+//! - `events`: [`ReadEvent`], [`RefusalEvent`], and their aggregate
+//! - `commands`: the internal commands that append records
 //! - `denials`: merges the denials of one actor
-//! - `recorder`: the queue in front of that, and the task behind it
-//! - `access_control`: asks the application's authoriser, and hands the recorder what is to be recorded
-//! - `audit_access`: the same for those who read the audit log
-//! - `lineage`: who saw a thing before it left: [`ExportAccess`], [`ReadAccess`]
+//! - `recorder`: the queue of records, and the task that appends them
+//! - `access_control`: calls the application's authoriser, and has reads and refusals recorded
+//! - `audit_access`: access control for queries of the audit log
+//! - `lineage`: access lineage: [`ExportAccess`], [`ReadAccess`]
 
 mod access_control;
 mod audit_access;

@@ -1,4 +1,4 @@
-//! [`AccessRecorder`]: the queue of what is to be recorded, and the task that records it.
+//! [`AccessRecorder`]: the queue of records, and the task that appends them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,28 +19,26 @@ use crate::events::Ref;
 use crate::projections::audit::{AskedFor, ExportTarget};
 use crate::store::Clock;
 
-/// How many records wait. A reader for whose record there is no room waits too; a refusal that finds none is counted.
+/// The capacity of the queue. If it is full, a reader waits, and a refusal is counted.
 const WAITING: usize = 1_024;
 
-/// How many reads are remembered, so that the same one is not queued again: what is forgotten, the store still knows by
-/// its command id.
+/// The most reads in memory, so that the same one is not queued again. The store recognises older ones by command id.
 const REMEMBERED: u64 = 10_000;
 
-/// The same question of the same actor is one record in this time.
+/// The time window, in seconds, in which equal queries of one actor are one record.
 pub(super) const WINDOW: i64 = 10 * 60;
 
 /// The longest text of a record, in characters.
 const LONGEST: usize = 1_000;
 
-/// How often it is looked for counts of denials that are to be recorded.
+/// The interval in which due counts of denials are recorded.
 const COUNTS: Duration = Duration::from_millis(500);
 
-/// How long to wait before a record is tried again, and how often it is tried while the application closes.
+/// The delay before a record is retried, and the most attempts while the application is closed.
 const PAUSE: Duration = Duration::from_millis(200);
 const LAST_TRIES: u32 = 5;
 
-/// Takes records in. They are appended by a task of their own, each durably once, and all of them before the application
-/// is closed.
+/// Queues records. A task of its own appends each durably once, and all of them before the application is closed.
 pub(in crate::app) struct AccessRecorder {
     queue: Mutex<Option<mpsc::Sender<Record>>>,
     shared: Arc<Shared>,
@@ -49,41 +47,41 @@ pub(in crate::app) struct AccessRecorder {
 }
 
 struct Shared {
-    /// Reads that were queued, by command id.
+    /// The command ids of queued reads.
     reads: Cache<Uuid, ()>,
     denials: Denials,
-    /// Refusals for which there was no room.
+    /// The number of refusals that found the queue full.
     overflow: AtomicU64,
     closing: std::sync::atomic::AtomicBool,
 }
 
-/// The application is being closed: nothing is recorded any more.
+/// The application is being closed: nothing more is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::app) struct Closed;
 
 struct Record {
     make: Box<dyn Fn() -> Box<dyn AnyCommand> + Send>,
     context: Context,
-    /// The reason, if it is a denial, which is counted where another process has recorded the same.
+    /// The reason of a denial. It is counted if another process has recorded the same one.
     denied: Option<String>,
-    /// Who waits until it is durable.
+    /// Notified when the record is durable.
     done: Option<oneshot::Sender<()>>,
 }
 
-/// What is read.
+/// A read to be recorded.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Read<'a> {
-    /// In words.
+    /// The query as text.
     pub what: &'a str,
-    /// The projection, and what the question names.
+    /// The projection, and the references in the query.
     pub of: &'a [Ref],
-    /// Filter by filter.
+    /// The filters of the query.
     pub asked: AskedFor,
-    /// Where it goes, if it is exported.
+    /// The target, if it is an export.
     pub export: Option<&'a ExportTarget>,
 }
 
-/// What records are appended through, once it is there.
+/// The receiving end of the queue, until the task starts.
 pub(in crate::app) struct RecordReceiver(mpsc::Receiver<Record>);
 
 impl AccessRecorder {
@@ -99,20 +97,20 @@ impl AccessRecorder {
         (Self { queue, shared: Arc::new(shared), task: Mutex::new(None), clock }, RecordReceiver(receiver))
     }
 
-    /// Begins to append.
+    /// Starts the task that appends records.
     pub(in crate::app) fn start(&self, receiver: RecordReceiver, engine: &Arc<Engine>) {
         let task = Task { engine: Arc::downgrade(engine), shared: self.shared.clone(), clock: self.clock.clone() };
         let task = tokio::spawn(task.run(receiver.0));
         self.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
-    /// Records that the context's actor reads something, once in ten minutes for the same words, in whatever process. It
-    /// returns when that is queued; when something is exported, once it is durable.
+    /// Records a read by the context's actor: once in ten minutes for the same query, over all processes. Returns when the
+    /// record is queued; for an export, when it is durable.
     pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), Closed> {
         let begin = window_of((self.clock)().as_second());
         let waits = read.export.is_some();
         let command = RecordRead {
-            trail: AccessLogId::for_time(Timestamp::from_second(begin).unwrap_or_default()),
+            log: AccessLogId::for_time(Timestamp::from_second(begin).unwrap_or_default()),
             what: shortened(read.what),
             of: read.of.to_vec(),
             asked: bounded(&read.asked),
@@ -123,7 +121,7 @@ impl AccessRecorder {
             return Ok(());
         }
         let queue = self.queue().ok_or(Closed)?;
-        // First room, then the mark: whoever stops waiting leaves no mark behind.
+        // Reserve first, then remember: a caller that stops waiting must leave no trace.
         let room = queue.reserve().await.map_err(|_| Closed)?;
         if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
             let (done, recorded) = oneshot::channel();
@@ -136,13 +134,13 @@ impl AccessRecorder {
         Ok(())
     }
 
-    /// Records a refusal, or counts it: a denial that the actor met before in this window, and whatever there is no room
-    /// for. It waits for nothing.
+    /// Records a refusal, or counts it: a denial that the actor got before in this window, or a refusal that finds the queue
+    /// full. Never blocks.
     pub(in crate::app) fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
         let now = (self.clock)();
-        let trail = AccessLogId::for_time(now);
+        let log = AccessLogId::for_time(now);
         let command =
-            RecordRefusal { trail, what: shortened(what), on: on.to_vec(), reason: shortened(reason), denied };
+            RecordRefusal { log, what: shortened(what), on: on.to_vec(), reason: shortened(reason), denied };
         let id = match (denied, context.id()) {
             (true, _) => {
                 let begin = window_of(now.as_second());
@@ -156,7 +154,7 @@ impl AccessRecorder {
                     }
                 }
             }
-            // The same command, refused again under its id for the same reason, is the same refusal.
+            // A command that is refused again with the same id and reason is the same refusal.
             (false, Some(id)) => id_of(&command, context, id.as_bytes()),
             (false, None) => internal_id::random(),
         };
@@ -168,7 +166,7 @@ impl AccessRecorder {
         }
     }
 
-    /// Appends what is queued; nothing is taken in any more.
+    /// Appends what is queued, and stops the recorder.
     pub(in crate::app) async fn close(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -176,7 +174,7 @@ impl AccessRecorder {
         if let Some(task) = task
             && let Err(error) = task.await
         {
-            tracing::error!(%error, "the recorder of reads and refusals ended before its time");
+            tracing::error!(%error, "the task that records reads and refusals failed");
         }
     }
 
@@ -186,7 +184,7 @@ impl AccessRecorder {
 }
 
 struct Task {
-    /// Weak: the engine's gate holds the queue, which ends when the engine does.
+    /// Weak: the engine's access control owns the queue, which ends when the engine does.
     engine: Weak<Engine>,
     shared: Arc<Shared>,
     clock: Clock,
@@ -201,7 +199,7 @@ impl Task {
             let ended = received.is_ok_and(|many| many == 0);
             let mut together = Vec::new();
             for record in records.drain(..) {
-                // Before an export there is all that was read before it.
+                // Append all earlier reads before an export.
                 let alone = record.done.is_some();
                 if alone {
                     futures::future::join_all(together.drain(..)).await;
@@ -219,11 +217,11 @@ impl Task {
         }
     }
 
-    /// Appends the counts of what is not recorded one by one.
+    /// Appends the counts of denials and refusals that are not recorded singly.
     async fn append_counts(&self, all: bool) {
-        let trail = || AccessLogId::for_time((self.clock)());
+        let today = || AccessLogId::for_time((self.clock)());
         for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
-            let command = RecordDenials { trail: trail(), reason, denials };
+            let command = RecordDenials { log: today(), reason, denials };
             let make = Box::new(move || Box::new(command.clone()) as _);
             self.append(Record {
                 make,
@@ -235,31 +233,31 @@ impl Task {
         }
         let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
         if refusals > 0 {
-            let command = RecordOverflow { trail: trail(), refusals };
+            let command = RecordOverflow { log: today(), refusals };
             let recorder = Context::by(Ref::unchecked("annals", "recorder")).internal(internal_id::random());
             let make = Box::new(move || Box::new(command.clone()) as _);
             self.append(Record { make, context: recorder, denied: None, done: None }).await;
         }
     }
 
-    /// Until it is appended, or cannot be.
+    /// Appends a record, with retries, unless the error is permanent.
     async fn append(&self, mut record: Record) {
         let mut tries = 0;
         loop {
             let Some(engine) = self.engine.upgrade() else { return };
             let error = match engine.execute((record.make)(), &record.context).await {
-                // Where it was recorded before, another process was faster, or an answer was lost.
+                // A repeated receipt: another process recorded the same, or an answer was lost.
                 Ok(receipt) => {
                     if let Some(reason) = record.denied.filter(|_| receipt.repeated && tries == 0) {
                         self.shared.denials.count(&record.context, &reason);
                     }
-                    // Who does not wait any more need not be told.
+                    // The caller may have stopped waiting.
                     let _ = record.done.map(|done| done.send(()));
                     return;
                 }
-                // Not the same: an id is made of all that its record says. Nothing may keep a record out of the log.
+                // Another command: a record's id covers its whole content. No command may suppress a record.
                 Err(ExecuteError::CommandIdReused(id)) => {
-                    tracing::error!(command_id = %id, "another command has the id of a record; it gets a new id");
+                    tracing::error!(command_id = %id, "another command has the id of a record: the record gets a new id");
                     record.context = record.context.internal(internal_id::random());
                     continue;
                 }
@@ -268,7 +266,7 @@ impl Task {
             drop(engine);
             tries += 1;
             let closing = self.shared.closing.load(Ordering::Relaxed);
-            if !may_pass(&error) || closing && tries >= LAST_TRIES {
+            if !is_transient(&error) || closing && tries >= LAST_TRIES {
                 if let Some(id) = record.context.id() {
                     self.shared.reads.invalidate(&id);
                 }
@@ -282,7 +280,7 @@ impl Task {
     }
 }
 
-/// The digest of all that a record says, and of whose it is.
+/// Returns the digest of a record's content and actor.
 fn digest_of(command: &dyn AnyCommand, context: &Context) -> [u8; 32] {
     command.digest(context).unwrap_or_else(|error| {
         tracing::error!(%error, "a record cannot be written as JSON");
@@ -290,13 +288,13 @@ fn digest_of(command: &dyn AnyCommand, context: &Context) -> [u8; 32] {
     })
 }
 
-/// The id of a record: equal records of one window, or of one command, are one.
+/// Returns the id of a record. Equal records of one window, or of one command, have the same id.
 fn id_of(command: &dyn AnyCommand, context: &Context, more: &[u8]) -> Uuid {
     internal_id::derive(&digest_of(command, context), more)
 }
 
-/// Whether it may be otherwise the next time.
-fn may_pass(error: &ExecuteError<Refusal>) -> bool {
+/// Whether a retry may succeed.
+fn is_transient(error: &ExecuteError<Refusal>) -> bool {
     matches!(
         error,
         ExecuteError::Conflict { .. }
@@ -306,7 +304,7 @@ fn may_pass(error: &ExecuteError<Refusal>) -> bool {
     )
 }
 
-/// At most so many characters.
+/// Cuts a text to [`LONGEST`] characters.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -314,7 +312,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The filters without those that would make a long record: what is asked for is then at most more than it was.
+/// Removes filters that would make the record too long. The record then covers more than the query did.
 fn bounded(asked: &AskedFor) -> AskedFor {
     let short = |(_, values): &(&String, &Vec<String>)| values.iter().all(|value| value.len() <= LONGEST);
     asked.iter().filter(short).map(|(filter, values)| (filter.clone(), values.clone())).collect()

@@ -1,4 +1,4 @@
-//! Records, whatever has their ids already.
+//! A record is appended even if its id is already in use.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ fn by(id: &str) -> Context {
     Context::by(Ref::unchecked("user", id))
 }
 
-/// What is in the log once bob's read is recorded in a store in which mallory's command has this id.
+/// Returns the log after bob's read is recorded, in a store in which mallory's command has this id.
 async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let clock: Clock = Arc::new(|| "2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap());
-    let options = OpenOptions { app: "trail".to_owned(), clock: clock.clone(), create: true };
+    let options = OpenOptions { app: "access_log".to_owned(), clock: clock.clone(), create: true };
     let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
     let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None, Arc::default()));
     if let Some(id) = in_the_way {
-        let other = RecordDenials { trail: AccessLogId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
+        let other = RecordDenials { log: AccessLogId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
         engine.execute(Box::new(other), &by("mallory").internal(id)).await.unwrap();
     }
     let (recorder, receiver) = AccessRecorder::new(clock);
@@ -44,9 +44,9 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Callers cannot have such an id; what was in the log before could.
+/// A caller cannot use such an id, but an old log may have it.
 #[test]
-fn what_has_the_id_of_a_record_does_not_keep_it_out_of_the_log() {
+fn a_command_with_the_id_of_a_record_does_not_suppress_the_record() {
     runtime().block_on(async {
         let [read] = &read_with(None).await[..] else { panic!("one record") };
         let id = read.command_id;
@@ -59,4 +59,4 @@ fn what_has_the_id_of_a_record_does_not_keep_it_out_of_the_log() {
     });
 }
 
-on_postgres_too! { what_has_the_id_of_a_record_does_not_keep_it_out_of_the_log }
+on_postgres_too! { a_command_with_the_id_of_a_record_does_not_suppress_the_record }
