@@ -1,4 +1,4 @@
-//! Who read what, and who was refused what: recorded as events of the log.
+//! Reads and refusals are recorded as events of the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,16 +17,16 @@ use uuid::Uuid;
 use crate::bank::*;
 
 annals_test_postgres::both_stores! {
-    who_reads_as_somebody_leaves_one_record_a_question,
-    the_same_read_in_two_processes_is_one_record_and_later_it_is_another,
-    who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it,
-    nothing_is_recorded_unless_the_application_asks_for_it,
+    a_read_as_an_actor_is_one_record_for_each_query,
+    equal_reads_in_two_processes_are_one_record_and_a_later_one_is_another,
+    a_follower_of_the_audit_log_sees_its_own_read_without_a_loop,
+    reads_and_refusals_are_recorded_only_if_the_application_wants_it,
     refused_commands_are_in_the_audit_log_with_the_reason,
-    refusals_are_found_like_anything_else,
-    who_may_not_any_more_gets_no_further_rows,
+    refusals_are_found_by_the_filters_of_the_audit_log,
+    a_follower_whose_permission_is_revoked_gets_no_further_rows,
 }
 
-/// All of a topic, once everything that is queued was recorded: the application is closed and opened again.
+/// All rows of a topic, after all queued records are appended: the application is closed and opened again.
 pub async fn after_closing(annals: Annals, url: &str, topic: &str) -> Vec<AuditRow> {
     annals.close().await;
     let annals = app().open(url).await.expect("it opens again");
@@ -40,8 +40,8 @@ pub fn sentences(rows: &[AuditRow]) -> Vec<&str> {
     rows.iter().map(|row| row.sentence.as_str()).collect()
 }
 
-/// Missions A1, D6, X10: one record a question, however many pages it has.
-async fn who_reads_as_somebody_leaves_one_record_a_question(place: &Place) {
+/// Missions A1, D6, X10: one record for a query, for any number of pages.
+async fn a_read_as_an_actor_is_one_record_for_each_query(place: &Place) {
     let url = place.url();
     let annals = app().record_reads().open(url).await.unwrap();
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
@@ -58,7 +58,7 @@ async fn who_reads_as_somebody_leaves_one_record_a_question(place: &Place) {
     assert_eq!(query().count().await.unwrap().events, 1);
     annals.read_as(&by("carol")).view::<Balance>(&account("a")).await.unwrap();
 
-    // What the program reads for itself is its own business.
+    // A read without an actor is not recorded.
     annals.view::<Balance>(&account("a")).await.unwrap();
     annals.audit().page().await.unwrap();
 
@@ -81,8 +81,8 @@ async fn who_reads_as_somebody_leaves_one_record_a_question(place: &Place) {
     assert_eq!(targets, ["projection:balance", "account:a"]);
 }
 
-/// Mission X10: over restarts and processes, too; and after ten minutes it is another record.
-async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another(place: &Place) {
+/// Mission X10: over restarts and processes too. After ten minutes it is another record.
+async fn equal_reads_in_two_processes_are_one_record_and_a_later_one_is_another(place: &Place) {
     let url = place.url();
     let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
     let open = || {
@@ -102,8 +102,8 @@ async fn the_same_read_in_two_processes_is_one_record_and_later_it_is_another(pl
     assert_eq!(times, ["2026-01-01T00:03:00Z", "2026-01-01T00:13:00Z"]);
 }
 
-/// Mission D24: to read the audit log adds a record, and to read that record adds none.
-async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it(place: &Place) {
+/// Mission D24: reading the audit log adds a record, and reading that record adds none.
+async fn a_follower_of_the_audit_log_sees_its_own_read_without_a_loop(place: &Place) {
     let url = place.url();
     let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
     let clock = {
@@ -117,7 +117,7 @@ async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it(pla
     let quiet = tokio::time::timeout(Duration::from_millis(400), stream.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 
-    // A later window: what happens there is a read anew, and again one record alone.
+    // In a later window the read is recorded again, once.
     micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
     for cents in 1..=20 {
         annals.execute(deposit("a", cents), &by("alice")).await.unwrap();
@@ -128,7 +128,7 @@ async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it(pla
     }
     assert_eq!(reads, 1);
 
-    // Later still, to see somebody else's read is no read worth a record: two who follow would go on for ever.
+    // A page with only another actor's read is not recorded: two followers would never end.
     micros.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
     annals.read_as(&by("carol")).view::<Balance>(&account("a")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap().sentence, "user:carol read account:a in balance");
@@ -138,7 +138,7 @@ async fn who_follows_the_audit_log_sees_the_own_read_and_makes_no_loop_of_it(pla
     assert_eq!(after_closing(annals, url, "annals/read").await.len(), 3);
 }
 
-async fn nothing_is_recorded_unless_the_application_asks_for_it(place: &Place) {
+async fn reads_and_refusals_are_recorded_only_if_the_application_wants_it(place: &Place) {
     let annals = open(place).await;
     annals.execute(Transfer { from: account("a"), to: account("b"), cents: 1 }, &by("alice")).await.unwrap_err();
     let alice = annals.read_as(&by("alice"));
@@ -150,14 +150,14 @@ async fn nothing_is_recorded_unless_the_application_asks_for_it(place: &Place) {
     annals.close().await;
 }
 
-/// Mission X5: who tried, what, why not; by whatever way the command came in.
+/// Mission X5: the actor, the command and the reason, for each way to execute a command.
 async fn refused_commands_are_in_the_audit_log_with_the_reason(place: &Place) {
     let url = place.url();
     let annals = app().record_refusals().open(url).await.unwrap();
     let transfer = || Transfer { from: account("a"), to: account("b"), cents: 7 };
     let id = Uuid::now_v7();
     for _ in 0..3 {
-        // Tried again under its id, it is one refusal.
+        // A retry with the same id is the same refusal.
         let error = annals.execute(transfer(), &by("mallory").command_id(id)).await.unwrap_err();
         assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");
     }
@@ -177,8 +177,8 @@ async fn refused_commands_are_in_the_audit_log_with_the_reason(place: &Place) {
     assert!(rows.iter().all(|row| row.action == Action::Refuse && row.targets.len() == 3), "{rows:?}");
 }
 
-/// Mission X5: what was refused is found by its action, its actor and what it was about.
-async fn refusals_are_found_like_anything_else(place: &Place) {
+/// Mission X5: refusals are found by action, actor and target.
+async fn refusals_are_found_by_the_filters_of_the_audit_log(place: &Place) {
     let annals = app().record_refusals().open(place.url()).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     for who in ["mallory", "bob"] {
@@ -198,8 +198,8 @@ async fn refusals_are_found_like_anything_else(place: &Place) {
     annals.close().await;
 }
 
-/// What is revoked ends what is followed.
-async fn who_may_not_any_more_gets_no_further_rows(place: &Place) {
+/// A revoked permission ends a stream that is followed.
+async fn a_follower_whose_permission_is_revoked_gets_no_further_rows(place: &Place) {
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
     let authoriser = move |_: &Context, ask: &Ask<'_>| match ask {
@@ -218,9 +218,9 @@ async fn who_may_not_any_more_gets_no_further_rows(place: &Place) {
     annals.close().await;
 }
 
-/// Names of this crate's own are not to be had.
+/// The names of the crate's own aggregate are reserved.
 #[test]
-fn an_aggregate_of_the_trails_name_is_refused() {
+fn an_aggregate_with_the_reserved_type_is_refused() {
     #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     #[id(kind = "annals_trail")]
     struct MineId(String);
@@ -257,5 +257,5 @@ fn an_aggregate_of_the_trails_name_is_refused() {
     }
 
     let unsound = App::new("x").command::<DoIt>().check().unwrap_err();
-    assert!(unsound.to_string().contains("rename yours"), "{unsound}");
+    assert!(unsound.to_string().contains("is reserved for annals"), "{unsound}");
 }

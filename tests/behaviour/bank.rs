@@ -1,4 +1,4 @@
-//! The application of these tests: accounts, and money that moves between them.
+//! The application of these tests: accounts, and transfers between them.
 
 use annals::prelude::*;
 use annals_test_postgres::Place;
@@ -78,7 +78,7 @@ impl Handle for OpenAccount {
     }
 }
 
-/// Pay in; nothing is a payment of nothing
+/// Pay in. A payment of 0 decides no events
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Deposit {
     #[on(Account)]
@@ -88,7 +88,7 @@ pub struct Deposit {
 
 impl Handle for Deposit {
     fn handle(&self, _: &Loaded<Account>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
-        assert!(self.cents != i64::MIN, "a handler with a fault");
+        assert!(self.cents != i64::MIN, "a handler that panics");
         Ok(match self.cents {
             0 => Vec::new(),
             cents => vec![AccountEvent::Deposited { cents }],
@@ -96,7 +96,7 @@ impl Handle for Deposit {
     }
 }
 
-/// Pay in what a service says
+/// Pay in an amount that a service returns
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DepositQuoted {
     #[on(Account)]
@@ -144,7 +144,7 @@ impl Handle for Transfer {
     }
 }
 
-/// Close accounts, all of them or none
+/// Close all of these accounts, or none
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CloseAccounts {
     #[on(Account)]
@@ -163,7 +163,7 @@ impl Handle for CloseAccounts {
     }
 }
 
-/// What an account holds, for reading.
+/// The balance of an account, for reading.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Balance {
     pub cents: i64,
@@ -204,7 +204,7 @@ pub fn app() -> App {
 }
 
 pub async fn open(place: &Place) -> Annals {
-    app().open(place.url()).await.expect("an app that is sound opens on an empty store")
+    app().open(place.url()).await.expect("a sound application opens on an empty store")
 }
 
 pub fn account(name: &str) -> AccountId {

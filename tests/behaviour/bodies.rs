@@ -1,4 +1,4 @@
-//! A command id stands for one body: the same JSON is the same body, whatever order its maps and sets come in.
+//! A command id identifies one body. The order of items in maps and sets does not matter.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::bank::{by, log};
 
 annals_test_postgres::both_stores!(
-    the_same_json_under_the_same_id_is_the_same_body,
+    equal_json_with_the_same_id_is_the_same_body,
     another_order_of_a_list_is_another_body,
     a_command_that_is_not_registered_is_refused_before_anything_is_loaded,
 );
@@ -64,7 +64,7 @@ impl Handle for Label {
     }
 }
 
-/// Lose a parcel; no application lists it
+/// Lose a parcel. No application registers it
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Lose {
     #[on(Parcel)]
@@ -82,8 +82,8 @@ const BODY: &str = r#"{"parcel":"a","labels":["fragile","heavy","cold","wet","re
 const OTHER_ORDER: &str = r#"{"inside":{"sets":{"z":[7],"x":[9,8,3,2,1],"y":[]}},"steps":["pack","send"],"parcel":"a",
     "weights":{"ring":2.0,"lid":0.1,"box":1.5},"labels":["red","wet","cold","heavy","fragile"]}"#;
 
-/// Issue 16.19: after an unknown outcome the caller could never hear what came of its command.
-async fn the_same_json_under_the_same_id_is_the_same_body(place: &Place) {
+/// Issue 16.19: without it, a caller could never find out an unknown outcome.
+async fn equal_json_with_the_same_id_is_the_same_body(place: &Place) {
     let open = async || App::new("parcels").command::<Label>().open(place.url()).await.unwrap();
     let mut annals = open().await;
     let context = by("alice").command_id(Uuid::new_v4());
@@ -108,7 +108,7 @@ async fn the_same_json_under_the_same_id_is_the_same_body(place: &Place) {
     annals.close().await;
 }
 
-/// Guarantee 2: what differs is refused still, in a set or map too.
+/// Guarantee 2: another content is refused, in a set or map too.
 async fn another_order_of_a_list_is_another_body(place: &Place) {
     let annals = App::new("parcels").command::<Label>().open(place.url()).await.unwrap();
     let context = by("alice").command_id(Uuid::new_v4());
@@ -124,7 +124,7 @@ async fn another_order_of_a_list_is_another_body(place: &Place) {
     annals.close().await;
 }
 
-/// Issue 16.5: its events would stop every projection, as those of a newer program do.
+/// Issue 16.5: its events would stop every projection, like events of a newer program.
 async fn a_command_that_is_not_registered_is_refused_before_anything_is_loaded(place: &Place) {
     let app = App::new("parcels").authorise(|_: &Context, ask: &annals::app::Ask<'_>| match ask {
         annals::app::Ask::Command { name: "label", .. } => Ok(()),

@@ -1,4 +1,4 @@
-//! The check of a store, from the command line.
+//! `check` on the command line.
 
 use annals::commands::{Envelope, ExecuteError};
 use annals::store::FindingKind;
@@ -8,8 +8,8 @@ use futures::StreamExt;
 use crate::bank::*;
 
 annals_test_postgres::both_stores!(
-    a_wrong_snapshot_put_in_by_sql_is_found_and_dropped_and_the_next_load_is_right,
-    a_digest_that_was_kept_elsewhere_is_compared,
+    a_wrong_snapshot_written_by_sql_is_found_and_dropped_and_the_next_load_is_right,
+    check_compares_the_log_with_a_digest_from_elsewhere,
 );
 
 fn sql(place: &Place, sqlite: &str, postgres: &str) {
@@ -23,14 +23,14 @@ fn sql(place: &Place, sqlite: &str, postgres: &str) {
     }
 }
 
-/// Whether the command line, run with these arguments, says that nothing is wrong.
+/// Runs the command line with these arguments. Returns whether it succeeds.
 async fn succeeds(place: &Place, arguments: &[&str]) -> bool {
     let arguments = [&["bank"], arguments, &["--store", place.url()]].concat();
     format!("{:?}", app().main_with(arguments).await) == format!("{:?}", std::process::ExitCode::SUCCESS)
 }
 
-/// Issue 16: a state that never was, as a snapshot, was decided on and found by nothing.
-async fn a_wrong_snapshot_put_in_by_sql_is_found_and_dropped_and_the_next_load_is_right(place: &Place) {
+/// Issue 16: commands were decided on a wrong snapshot, and nothing found it.
+async fn a_wrong_snapshot_written_by_sql_is_found_and_dropped_and_the_next_load_is_right(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     let commands = (0..600).map(|_| Envelope::new(deposit("a", 1), by("alice")));
     let results = annals.execute_all(futures::stream::iter(commands), 64);
@@ -45,7 +45,10 @@ async fn a_wrong_snapshot_put_in_by_sql_is_found_and_dropped_and_the_next_load_i
     assert_eq!((report.findings.len(), report.findings[0].kind), (1, FindingKind::Snapshot), "{report:#?}");
     annals.close().await;
 
-    assert!(!succeeds(place, &["check", "--drop-snapshots", "--format", "json"]).await, "it tells what it drops");
+    assert!(
+        !succeeds(place, &["check", "--drop-snapshots", "--format", "json"]).await,
+        "the dropped snapshot is reported"
+    );
     assert!(succeeds(place, &["check"]).await);
     let annals = app().open(place.url()).await.unwrap();
     let overdraw = Transfer { from: account("a"), to: account("b"), cents: 601 };
@@ -54,7 +57,7 @@ async fn a_wrong_snapshot_put_in_by_sql_is_found_and_dropped_and_the_next_load_i
     annals.close().await;
 }
 
-async fn a_digest_that_was_kept_elsewhere_is_compared(place: &Place) {
+async fn check_compares_the_log_with_a_digest_from_elsewhere(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let kept = annals.check(|_, _| ()).await.unwrap().digest.unwrap().to_string();

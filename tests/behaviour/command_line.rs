@@ -1,4 +1,4 @@
-//! The command line of an application that minds who reads.
+//! The command line of an application whose reads need an actor.
 
 use std::process::ExitCode;
 
@@ -15,9 +15,9 @@ fn only_auditors_read(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
     }
 }
 
-/// Mission A9: what is denied has an exit code of its own, and is recorded.
+/// Mission A9: a denial has its own exit code, and is recorded.
 #[tokio::test]
-async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
+async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("log.db").display());
     let app = || bank::app().authorise(only_auditors_read).record_reads().record_refusals();
@@ -38,7 +38,7 @@ async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
         &["view", "balance", "a"],
     ];
     for read in reads {
-        assert_eq!(run(read).await, failed, "nobody says who reads: {read:?}");
+        assert_eq!(run(read).await, failed, "a read without an actor: {read:?}");
         assert_eq!(run(&[read, &["--as", "user:bob"]].concat()).await, denied, "{read:?}");
         assert_eq!(run(&[read, &["--as", "auditor:eve"]].concat()).await, done, "{read:?}");
     }
@@ -83,7 +83,7 @@ async fn who_reads_has_to_be_said_and_a_denial_has_an_exit_code_of_its_own() {
     let head = annals.store().head().await.unwrap();
     let refused = annals.audit().refused().after(head).count().await.unwrap();
     let types: Vec<_> = refused.event_types.iter().map(|facet| (facet.value.as_str(), facet.events)).collect();
-    // Three of them ask for the audit log: what another process recorded already is counted.
+    // Three of them query the audit log: a denial that another process has recorded is counted.
     let expected = [("annals_refusal.denied", 5), ("annals_refusal.repeated", 2), ("annals_refusal.refused", 1)];
     assert_eq!(types, expected);
     assert_eq!(reads.len(), 7);

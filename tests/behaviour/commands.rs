@@ -1,4 +1,4 @@
-//! One command: once, atomically, by somebody.
+//! A command is executed once, atomically, by an actor.
 
 use annals::commands::{Envelope, ExecuteError, ParseError};
 use annals::prelude::*;
@@ -9,24 +9,24 @@ use uuid::Uuid;
 use crate::bank::*;
 
 annals_test_postgres::both_stores!(
-    a_command_is_one_line_and_its_receipt_says_where_its_events_lie,
-    a_call_site_is_the_same_whatever_the_handler_does,
+    a_command_is_one_line_and_its_receipt_has_the_positions_of_its_events,
+    a_call_site_is_the_same_for_every_handler,
     a_retried_command_takes_effect_once_and_gets_the_first_receipt,
     a_command_id_with_another_body_or_command_is_refused,
-    a_command_id_is_bound_to_who_gave_it,
+    a_command_id_belongs_to_its_actor,
     one_id_used_by_many_callers_at_once_takes_effect_once,
     a_refusal_is_typed_and_its_id_may_be_used_again,
     a_command_over_several_aggregates_is_appended_whole_or_not_at_all,
-    one_aggregate_twice_in_one_command_is_refused,
-    ids_that_no_index_takes_are_refused_before_anything_is_queued,
-    a_panic_in_a_handler_is_an_error_for_its_caller_alone,
+    a_command_that_names_one_aggregate_twice_is_refused,
+    ids_that_are_too_long_for_an_index_are_refused_before_the_queue,
+    a_panic_in_a_handler_is_an_error_only_for_its_caller,
     a_command_after_closing_is_answered_not_executed,
-    dropping_the_callers_future_cancels_nothing_that_was_queued,
-    commands_by_name_say_what_is_wrong_with_them,
+    dropping_the_callers_future_does_not_cancel_a_queued_commit,
+    commands_by_name_report_what_is_wrong,
 );
 
 /// Mission A1: a change is one line at the call site.
-async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie(place: &Place) {
+async fn a_command_is_one_line_and_its_receipt_has_the_positions_of_its_events(place: &Place) {
     let annals = open(place).await;
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     assert_eq!((receipt.first_position, receipt.events, receipt.head.position), (1, 1, 1));
@@ -38,8 +38,8 @@ async fn a_command_is_one_line_and_its_receipt_says_where_its_events_lie(place: 
     annals.close().await;
 }
 
-/// Mission J3: whether the handler decides on one aggregate or several, does nothing, or asks a service first.
-async fn a_call_site_is_the_same_whatever_the_handler_does(place: &Place) {
+/// Mission J3: for a handler on one or several aggregates, one that decides no events, and one that calls a service.
+async fn a_call_site_is_the_same_for_every_handler(place: &Place) {
     async fn call<C: Command + Handle>(annals: &Annals, command: C) -> u64 {
         annals.execute(command, &by("alice")).await.unwrap().events
     }
@@ -51,7 +51,7 @@ async fn a_call_site_is_the_same_whatever_the_handler_does(place: &Place) {
     annals.close().await;
 }
 
-/// Mission X2, guarantees 1 and 2: also where the handler would now refuse, and where it decided to do nothing.
+/// Mission X2, Guarantees 1 and 2: also if the handler would now refuse, or decided no events.
 async fn a_retried_command_takes_effect_once_and_gets_the_first_receipt(place: &Place) {
     let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
@@ -81,8 +81,8 @@ async fn a_command_id_with_another_body_or_command_is_refused(place: &Place) {
     annals.close().await;
 }
 
-/// Guarantee 2, A10: who did not give a command gets no receipt for it as if he had; nor does who gives it for another.
-async fn a_command_id_is_bound_to_who_gave_it(place: &Place) {
+/// Guarantee 2, Mission A10: another actor gets no receipt for the command, nor does the same actor for another principal.
+async fn a_command_id_belongs_to_its_actor(place: &Place) {
     let annals = open(place).await;
     let id = Uuid::new_v4();
     let alice = by("alice").command_id(id);
@@ -96,13 +96,13 @@ async fn a_command_id_is_bound_to_who_gave_it(place: &Place) {
         let [Err(ExecuteError::CommandIdReused(_)), Ok(again)] = &many[..] else { panic!("{many:?}") };
         assert_eq!(*again, Receipt { repeated: true, ..first });
     }
-    // Where the request comes from, and what it belongs to, may be another when it is repeated.
+    // Origin and correlation may differ in a retry.
     let again = annals.execute(deposit("a", 5), &alice.correlation("another")).await.unwrap();
     assert_eq!((again.repeated, log(&annals).await.len()), (true, 1));
     annals.close().await;
 }
 
-/// Guarantee 2: a second use of an id that is in flight waits for the first.
+/// Guarantee 2: a second use of an id waits for the first one in flight.
 async fn one_id_used_by_many_callers_at_once_takes_effect_once(place: &Place) {
     let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
@@ -148,8 +148,8 @@ async fn a_command_over_several_aggregates_is_appended_whole_or_not_at_all(place
     annals.close().await;
 }
 
-/// Bad input: the same aggregate twice in one command.
-async fn one_aggregate_twice_in_one_command_is_refused(place: &Place) {
+/// Invalid input: the same aggregate twice in one command.
+async fn a_command_that_names_one_aggregate_twice_is_refused(place: &Place) {
     let annals = open(place).await;
     let error = annals
         .execute(Transfer { from: account("a"), to: account("a"), cents: 0 }, &by("alice"))
@@ -160,7 +160,7 @@ async fn one_aggregate_twice_in_one_command_is_refused(place: &Place) {
 }
 
 /// Guarantee 10: ids are checked before the queue.
-async fn ids_that_no_index_takes_are_refused_before_anything_is_queued(place: &Place) {
+async fn ids_that_are_too_long_for_an_index_are_refused_before_the_queue(place: &Place) {
     let annals = open(place).await;
     for bad in ["", "a\0b", &"x".repeat(1_025)] {
         let error = annals.execute(deposit(bad, 5), &by("alice")).await.unwrap_err();
@@ -171,8 +171,8 @@ async fn ids_that_no_index_takes_are_refused_before_anything_is_queued(place: &P
     annals.close().await;
 }
 
-/// Guarantee 4: a panic answers its caller, and the state that others decide on stays as it was.
-async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone(place: &Place) {
+/// Guarantee 4: a panic is an error for its caller, and the state for other commands is unchanged.
+async fn a_panic_in_a_handler_is_an_error_only_for_its_caller(place: &Place) {
     let annals = open(place).await;
     annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     let error = annals.execute(deposit("a", i64::MIN), &by("alice")).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn a_panic_in_a_handler_is_an_error_for_its_caller_alone(place: &Place) {
     annals.close().await;
 }
 
-/// Guarantee 4: shutdown answers what was not sent.
+/// Guarantee 4: closing answers commands that were not sent.
 async fn a_command_after_closing_is_answered_not_executed(place: &Place) {
     let annals = open(place).await;
     annals.close().await;
@@ -190,8 +190,8 @@ async fn a_command_after_closing_is_answered_not_executed(place: &Place) {
     assert!(matches!(error, ExecuteError::NotExecuted | ExecuteError::Load(_)), "{error}");
 }
 
-/// Guarantee 4: the queue owns a commit, not its caller.
-async fn dropping_the_callers_future_cancels_nothing_that_was_queued(place: &Place) {
+/// Guarantee 4: the queue owns a commit, not the caller.
+async fn dropping_the_callers_future_does_not_cancel_a_queued_commit(place: &Place) {
     let annals = open(place).await;
     let context = by("alice").command_id(Uuid::new_v4());
     for _ in 0..50 {
@@ -203,7 +203,7 @@ async fn dropping_the_callers_future_cancels_nothing_that_was_queued(place: &Pla
     annals.close().await;
 }
 
-async fn commands_by_name_say_what_is_wrong_with_them(place: &Place) {
+async fn commands_by_name_report_what_is_wrong(place: &Place) {
     let annals = open(place).await;
     let receipt = annals.execute_json("deposit", r#"{"account":"a","cents":5}"#, &by("alice")).await.unwrap();
     assert_eq!(receipt.unwrap().head.position, 1);
@@ -212,8 +212,8 @@ async fn commands_by_name_say_what_is_wrong_with_them(place: &Place) {
     assert!(matches!(parse("deposit", "{").await, ParseError::Body { .. }));
     assert!(matches!(parse("deposit", r#"{"account":"a","cents":"5"}"#).await, ParseError::Body { .. }));
     let error = parse("deposit", r#"{"account":"a","cents":5,"sents":5}"#).await;
-    assert!(error.to_string().contains("no field `sents`; it has: account, cents"), "{error}");
+    assert!(error.to_string().contains("no field `sents`; it has: `account`, `cents`"), "{error}");
     let error = parse("deposit", r#"{"account":"user:a","cents":5}"#).await;
-    assert!(error.to_string().contains("no reference to a account"), "{error}");
+    assert!(error.to_string().contains("is not a reference to a account"), "{error}");
     annals.close().await;
 }

@@ -1,4 +1,4 @@
-//! Many callers: nothing lost, nothing decided on a state that never was.
+//! Many callers: no command is lost, and none is decided on a state that was never committed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use crate::bank::*;
 
 annals_test_postgres::both_stores!(
     transfers_between_accounts_keep_the_sum_under_64_callers,
-    every_command_on_one_hot_aggregate_gets_through,
+    every_command_on_one_hot_aggregate_succeeds,
     two_writers_with_stale_caches_never_overdraw_one_account,
 );
 
@@ -45,7 +45,7 @@ async fn transfers_between_accounts_keep_the_sum_under_64_callers(place: &Place)
     let mut sum = 0;
     for name in 0..5 {
         let balance = annals.view::<Balance>(&account(&name.to_string())).await.unwrap().unwrap();
-        assert!(balance.cents >= 0, "decided on a state that never was");
+        assert!(balance.cents >= 0, "a decision on a state that was never committed");
         sum += balance.cents;
     }
     assert_eq!(sum, 5_000);
@@ -53,8 +53,8 @@ async fn transfers_between_accounts_keep_the_sum_under_64_callers(place: &Place)
     annals.close().await;
 }
 
-/// Guarantee 6: a hot aggregate gets through from everywhere.
-async fn every_command_on_one_hot_aggregate_gets_through(place: &Place) {
+/// Guarantee 6: commands on a hot aggregate succeed from all writers.
+async fn every_command_on_one_hot_aggregate_succeeds(place: &Place) {
     let annals = open(place).await;
     let sum = Arc::new(AtomicI64::new(0));
     let callers = (0..64).map(|caller| {
@@ -77,8 +77,8 @@ async fn every_command_on_one_hot_aggregate_gets_through(place: &Place) {
     annals.close().await;
 }
 
-/// Guarantees 1, 5 and 6, the trap of the state cache: two handles with caches of their own on one log, one hot
-/// aggregate. What one decides on is stale whenever the other wrote.
+/// Guarantees 1, 5 and 6, the trap of the state cache: two handles with separate caches on one log, and one hot aggregate.
+/// A cached state is stale whenever the other handle wrote.
 async fn two_writers_with_stale_caches_never_overdraw_one_account(place: &Place) {
     let url = place.url();
     let (one, two) = (app().open(url).await.unwrap(), app().open(url).await.unwrap());
@@ -103,7 +103,10 @@ async fn two_writers_with_stale_caches_never_overdraw_one_account(place: &Place)
     for caller in callers {
         sent += caller.await.unwrap();
     }
-    assert_eq!(sent, 1_000, "as much was sent as there was: no refusal was stale, no decision was on nothing");
+    assert_eq!(
+        sent, 1_000,
+        "the whole sum was sent: no refusal was stale, no decision was on a state that was never committed"
+    );
     let log = log(&one).await;
     assert_eq!(log.iter().filter(|event| event.aggregate.id() == "hot").count(), 101);
     assert!(two.check(|_, _| ()).await.unwrap().is_sound());

@@ -1,4 +1,4 @@
-//! Commands and reads that the authoriser denies: before anything is loaded, and recorded within bounds.
+//! Denied commands and reads: before anything is loaded, and recorded within bounds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use crate::bank::*;
 annals_test_postgres::both_stores! {
     a_denial_comes_before_prepare_and_before_anything_is_loaded_and_is_recorded,
     denied_reads_read_nothing_and_are_recorded,
-    a_flood_of_denials_is_few_events_that_say_how_many_there_were,
+    a_flood_of_denials_causes_few_events_with_the_right_count,
     denials_of_more_actors_than_can_be_recorded_are_counted_and_none_is_lost,
 }
 
-/// How often a command of mallory's was prepared: never.
+/// How often a command of mallory was prepared: never.
 static PREPARED: AtomicU64 = AtomicU64::new(0);
 
-/// Pay in what a service says, which is asked for it
+/// Pay in an amount that a service returns
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct DepositAsked {
     #[on(Account)]
@@ -47,8 +47,8 @@ impl Handle for DepositAsked {
 
 fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
     if let Ask::Command { name, .. } = ask {
-        assert!(!name.starts_with("annals_"), "what the crate records is asked about");
-        assert_ne!(*name, "close_accounts", "an authoriser with a fault");
+        assert!(!name.starts_with("annals_"), "an internal command is not authorised");
+        assert_ne!(*name, "close_accounts", "an authoriser that panics");
     }
     match context.actor().id() {
         "mallory" => Err(Denial::because("mallory may nothing")),
@@ -56,7 +56,7 @@ fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
     }
 }
 
-/// Makes the log one that cannot be read, around the store.
+/// Makes the log unreadable, around the store.
 fn melt(place: &Place) {
     let edit = "UPDATE events SET event_type = 'account.melted'";
     if let Some(schema) = place.schema() {
@@ -75,8 +75,8 @@ fn melt(place: &Place) {
     log.execute(edit, []).unwrap();
 }
 
-/// Mission A9: a denial precedes state. The account's history cannot be read: who may, hears of it; who may not, does not.
-/// Nor is anything prepared, which may ask another service.
+/// Mission A9: a denial comes before loading. The account's events cannot be read: an allowed actor gets that error, a denied
+/// one does not. `prepare`, which may call a service, does not run for a denied actor.
 async fn a_denial_comes_before_prepare_and_before_anything_is_loaded_and_is_recorded(place: &Place) {
     let url = place.url();
     let app = || app().command::<DepositAsked>();
@@ -96,23 +96,24 @@ async fn a_denial_comes_before_prepare_and_before_anything_is_loaded_and_is_reco
         let denied = annals.execute(asked.clone(), &context).await.unwrap_err();
         assert!(matches!(denied, ExecuteError::Denied { .. }), "{denied}");
     }
-    assert_eq!(PREPARED.load(Ordering::Relaxed), 0, "who may nothing has nothing prepared");
+    assert_eq!(PREPARED.load(Ordering::Relaxed), 0, "`prepare` does not run for a denied actor");
     annals.close().await;
     let annals = app().open(url).await.unwrap();
     let mut recorded = annals.events(1, 10).await.unwrap().events;
     recorded.retain(|event| event.aggregate.kind() == "annals_trail");
-    let told: Vec<_> = recorded.iter().map(|event| (event.event_type.as_str(), event.payload.as_str())).collect();
+    let reported: Vec<_> =
+        recorded.iter().map(|event| (event.event_type.as_str(), event.payload.as_str())).collect();
     let payloads = [
         r#"{"what":"deposit on account:a","on":["account:a"],"reason":"mallory may nothing"}"#,
         r#"{"what":"deposit_asked on account:b","on":["account:b"],"reason":"mallory may nothing"}"#,
         r#"{"reason":"mallory may nothing","denials":1}"#,
     ];
     let types = ["annals_refusal.denied", "annals_refusal.denied", "annals_refusal.repeated"];
-    assert_eq!(told, types.into_iter().zip(payloads).collect::<Vec<_>>());
+    assert_eq!(reported, types.into_iter().zip(payloads).collect::<Vec<_>>());
     annals.close().await;
 }
 
-/// Mission A9, D18: reads are denied, and the denial recorded, like commands.
+/// Missions A9, D18: reads are denied like commands, and the denial is recorded.
 async fn denied_reads_read_nothing_and_are_recorded(place: &Place) {
     let url = place.url();
     let annals = app().authorise(not_mallory).record_refusals().record_reads().open(url).await.unwrap();
@@ -137,7 +138,7 @@ async fn denied_reads_read_nothing_and_are_recorded(place: &Place) {
     assert!(rows.iter().all(|row| row.event_type == "annals_refusal.denied"), "{said:?}");
 }
 
-/// How many denials these rows stand for.
+/// The number of denials that these rows record.
 fn denials(rows: &[AuditRow]) -> u64 {
     let of = |row: &AuditRow| {
         let payload: serde_json::Value = serde_json::from_str(row.payload.get()).unwrap();
@@ -151,8 +152,8 @@ fn denials(rows: &[AuditRow]) -> u64 {
     rows.iter().map(of).sum()
 }
 
-/// X5: who may nothing does not fill the log, whatever he asks for: each denial is counted, few are events of their own.
-async fn a_flood_of_denials_is_few_events_that_say_how_many_there_were(place: &Place) {
+/// Mission X5: a denied actor does not fill the log: each denial is counted, and few are events of their own.
+async fn a_flood_of_denials_causes_few_events_with_the_right_count(place: &Place) {
     const EACH: u64 = 500;
     let url = place.url();
     let annals = app().authorise(not_mallory).record_refusals().open(url).await.unwrap();
@@ -165,7 +166,7 @@ async fn a_flood_of_denials_is_few_events_that_say_how_many_there_were(place: &P
         }
     };
     flood(0).await;
-    // While it goes on, it is said how much it is.
+    // The counts are recorded during the flood.
     let began = Instant::now();
     loop {
         let head = annals.store().head().await.unwrap();
@@ -180,14 +181,14 @@ async fn a_flood_of_denials_is_few_events_that_say_how_many_there_were(place: &P
     flood(EACH).await;
     let rows = after_closing(annals, url, "annals/refusal").await;
     assert_eq!(denials(&rows), 6 * EACH);
-    // Twice as many where the test falls into two windows.
+    // Twice as many if the test falls into two windows.
     assert!(rows.len() < 50, "{} events", rows.len());
     let repeated = rows.iter().find(|row| row.event_type == "annals_refusal.repeated").unwrap();
     assert!(repeated.sentence.starts_with("user:mallory was denied more, "), "{}", repeated.sentence);
     assert!(repeated.sentence.ends_with(" times: mallory may nothing"), "{}", repeated.sentence);
 }
 
-/// X5: nobody waits for a record; where there is no room for more, they are counted and the count is recorded.
+/// Mission X5: no caller waits for a record. If the queue is full, denials are counted, and the count is recorded.
 async fn denials_of_more_actors_than_can_be_recorded_are_counted_and_none_is_lost(place: &Place) {
     let url = place.url();
     let nobody = |_: &Context, _: &Ask<'_>| Err(Denial::because("nobody may"));

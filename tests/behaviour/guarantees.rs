@@ -1,4 +1,4 @@
-//! What must hold whatever the clock, the machine or the program's version does.
+//! Guarantees that hold for any clock, restart or version of the program.
 
 use annals::commands::ExecuteError;
 use annals::prelude::*;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::bank::*;
 
 annals_test_postgres::both_stores!(
-    event_ids_and_times_rise_whatever_the_clock_does,
-    what_was_acknowledged_is_there_after_a_restart,
-    an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest,
+    event_ids_and_times_increase_for_any_clock,
+    acknowledged_commands_are_in_the_log_after_a_restart,
+    an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_later_events,
     events_of_an_older_program_are_upcast_for_handlers_and_sentences,
 );
 
 /// Mission P8: restart, clock set back an hour, 5,000 ids in one millisecond.
-async fn event_ids_and_times_rise_whatever_the_clock_does(place: &Place) {
+async fn event_ids_and_times_increase_for_any_clock(place: &Place) {
     let url = place.url();
     let clock = TestClock::at("2026-01-01T12:00:00Z".parse().unwrap());
     for step in [SignedDuration::ZERO, SignedDuration::from_hours(-1), SignedDuration::from_hours(24 * 365)] {
@@ -45,8 +45,8 @@ async fn event_ids_and_times_rise_whatever_the_clock_does(place: &Place) {
     annals.close().await;
 }
 
-/// Mission X1: every acknowledged command is there once, after a restart too.
-async fn what_was_acknowledged_is_there_after_a_restart(place: &Place) {
+/// Mission X1: the log has every acknowledged command once, also after a restart.
+async fn acknowledged_commands_are_in_the_log_after_a_restart(place: &Place) {
     let url = place.url();
     let first = app().open(url).await.unwrap();
     let receipt = first.execute(deposit("a", 5), &by("alice")).await.unwrap();
@@ -59,10 +59,10 @@ async fn what_was_acknowledged_is_there_after_a_restart(place: &Place) {
     second.close().await;
 }
 
-/// Guarantee 16: an older backup is restored under a running program, and written on beyond the old head by another. What
-/// the program has in memory stands on nothing: it is told once, and decides on the log as it is from then on.
+/// Guarantee 16: an older backup is restored under a running program, and another program writes to it beyond the old head.
+/// The running program gets one error, and then decides on the current log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_restored_under_a_running_program_is_noticed_and_its_caches_are_dropped() {
+async fn a_backup_restored_under_a_running_program_is_detected_and_its_caches_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("bank.db").display());
     let annals = app().open(&url).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_backup_restored_under_a_running_program_is_noticed_and_its_caches_are
     other.execute(deposit("a", 2), &by("bob")).await.unwrap();
     other.close().await;
 
-    // By its sequence this would fit: the program believes that there are 1,001, and there are 3.
+    // The sequence would fit: the program believes that there are 1,001 events, and there are 3.
     let transfer = Transfer { from: account("a"), to: account("b"), cents: 500 };
     let error = annals.execute(transfer.clone(), &by("alice")).await.unwrap_err();
     assert!(matches!(&error, ExecuteError::Store(source) if source.to_string().contains("backup")), "{error}");
@@ -98,8 +98,8 @@ async fn log_of(annals: &Annals) -> Vec<i64> {
     log(annals).await.iter().map(cents).collect()
 }
 
-/// Design 4.9: snapshots are a cache; a state is what its events say, with them and without.
-async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest(place: &Place) {
+/// Snapshots are a cache: a state is the fold of its events, with and without them.
+async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_later_events(place: &Place) {
     let url = place.url();
     let annals = app().open(url).await.unwrap();
     let commands = (0..600).map(|_| annals::commands::Envelope::new(deposit("a", 1), by("alice")));
@@ -117,7 +117,7 @@ async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_the_rest(pl
     annals.close().await;
 }
 
-/// The same thing in an older program: another name, another shape.
+/// The same event in an older program: another name and shape.
 mod before {
     use super::*;
 
@@ -203,7 +203,7 @@ mod after {
     }
 }
 
-/// Design 4.10, mission J11: old names and shapes are brought up to date before a handler or a projection sees them.
+/// Mission J11: events with former names and shapes are upcast before handlers and projections see them.
 async fn events_of_an_older_program_are_upcast_for_handlers_and_sentences(place: &Place) {
     let url = place.url();
     let old = App::new("lamps").command::<before::Light>().open(url).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who saw something before it left.
+//! Access lineage: who read something before it was exported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,13 +15,13 @@ use jiff::Timestamp;
 use crate::bank::*;
 
 annals_test_postgres::both_stores! {
-    who_saw_it_before_it_left_is_known,
-    what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told,
-    what_was_read_after_an_export_is_not_counted_as_seen_before_it,
-    the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile,
-    an_export_is_one_record_that_is_durable_before_anything_leaves,
-    an_export_that_is_denied_leaves_nothing_and_no_departure,
-    who_reads_the_lineage_of_something_is_asked_about_and_recorded,
+    the_lineage_names_everyone_who_read_it_before_the_export,
+    reads_after_the_export_and_exports_without_the_thing_are_not_in_the_lineage,
+    a_read_after_an_export_does_not_count_as_before_it,
+    an_equal_query_within_ten_minutes_may_have_returned_later_events,
+    an_export_is_one_record_that_is_durable_before_any_data_is_written,
+    a_denied_export_writes_no_data_and_is_not_in_the_lineage,
+    reading_the_lineage_is_authorised_and_recorded,
 }
 
 fn thing(name: &str) -> Ref {
@@ -34,8 +34,8 @@ async fn exported(query: AuditQuery, format: Format) -> Result<(Statement, Vec<u
     Ok((statement, file))
 }
 
-/// Who left with it, and who had seen it, in which words and whether by name.
-fn told(exports: &[ExportAccess]) -> Vec<(&str, Vec<String>)> {
+/// The exports: the actor, and the reads before it with query, `by_name` and number of records.
+fn summary(exports: &[ExportAccess]) -> Vec<(&str, Vec<String>)> {
     let seen = |export: &ExportAccess| {
         let seen = export.seen_by.iter().map(|seen| {
             let by_name = if seen.by_name { " by name" } else { "" };
@@ -55,8 +55,8 @@ async fn with_two_accounts(place: &Place) -> (Annals, Receipt) {
     (annals, receipt)
 }
 
-/// Mission X11: all who read of it, by whatever way, and nobody else.
-async fn who_saw_it_before_it_left_is_known(place: &Place) {
+/// Mission X11: all actors that read it, in any way, and no others.
+async fn the_lineage_names_everyone_who_read_it_before_the_export(place: &Place) {
     let (annals, receipt) = with_two_accounts(place).await;
     let reader = |name| annals.read_as(&by(name));
     for _ in 0..2 {
@@ -82,13 +82,13 @@ async fn who_saw_it_before_it_left_is_known(place: &Place) {
         format!("gina {log}: until 2 x1"),
         format!("ivan {metrics} x1"),
     ];
-    assert_eq!(told(&exports), [("eve", expected.to_vec())]);
+    assert_eq!(summary(&exports), [("eve", expected.to_vec())]);
     let ExportAccess { what, format, head, position, seen_by, .. } = &exports[0];
     assert_eq!((what.as_str(), format.as_str()), ("the audit log: topic bank", "csv"));
     assert_eq!(*position, annals.store().head().await.unwrap().position);
     assert!(seen_by.iter().all(|seen| seen.position < *position) && *head < *position);
 
-    // The other account: other readers, of the same export.
+    // The other account: other readers, the same export.
     let exports = annals.lineage(&thing("b")).await.unwrap();
     let expected = [
         "carol balance x1".to_owned(),
@@ -97,16 +97,16 @@ async fn who_saw_it_before_it_left_is_known(place: &Place) {
         format!("hugo {log}: text \"7\", from 2 x1"),
         format!("ivan {metrics} x1"),
     ];
-    assert_eq!(told(&exports), [("eve", expected.to_vec())]);
-    // Somebody who acted has left too, in all that they did.
+    assert_eq!(summary(&exports), [("eve", expected.to_vec())]);
+    // An actor is in the export too, with all their events.
     let exports = annals.lineage(&"user:alice".parse().unwrap()).await.unwrap();
     assert_eq!(exports[0].seen_by.len(), 7, "{exports:?}");
     assert_eq!(annals.lineage(&thing("c")).await.unwrap(), []);
     annals.close().await;
 }
 
-/// Mission X11: the order of the log tells before from after.
-async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: &Place) {
+/// Mission X11: the order of the log defines before and after.
+async fn reads_after_the_export_and_exports_without_the_thing_are_not_in_the_lineage(place: &Place) {
     let (annals, receipt) = with_two_accounts(place).await;
     let reader = |name| annals.read_as(&by(name));
     exported(reader("eve").audit().target("account:b").after(receipt), Format::Jsonl).await.unwrap();
@@ -118,8 +118,8 @@ async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: 
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
     let exports = annals.lineage(&thing("a")).await.unwrap();
-    assert_eq!(told(&exports), [("heidi", vec!["bob account:a in balance by name x1".to_owned()])]);
-    // Who left with it has seen it, whoever leaves with it next.
+    assert_eq!(summary(&exports), [("heidi", vec!["bob account:a in balance by name x1".to_owned()])]);
+    // An export is a read for the next export.
     exported(reader("judy").audit(), Format::Csv).await.unwrap();
     let at = annals.store().head().await.unwrap();
     annals.audit().after(at).limit(1).page().await.unwrap();
@@ -129,20 +129,23 @@ async fn what_was_seen_only_after_it_left_or_was_never_in_it_is_not_told(place: 
     annals.close().await;
 }
 
-/// Mission X11: a question that was asked before the export had nothing of the thing in its answer then; under the same
-/// record it had later.
-async fn what_was_read_after_an_export_is_not_counted_as_seen_before_it(place: &Place) {
+/// Mission X11: before the export the query's answer did not include the thing; later, under the same record, it did.
+async fn a_read_after_an_export_does_not_count_as_before_it(place: &Place) {
     let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
     let annals = app().clock(move || noon).record_reads().open(place.url()).await.unwrap();
     let reader = |name| annals.read_as(&by(name));
     let first = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     let bob =
         async |after: LogPosition| reader("bob").audit().from(4).after(after).page().await.unwrap().rows.len();
-    assert_eq!(bob(first.head).await, 0, "position 2 is his record");
+    assert_eq!(bob(first.head).await, 0, "position 2 is the record of bob's read");
     let at = annals.store().head().await.unwrap();
     exported(reader("eve").audit().after(at), Format::Csv).await.unwrap();
     let second = annals.execute(deposit("a", 6), &by("alice")).await.unwrap();
-    assert_eq!((second.head.position, bob(second.head).await), (4, 1), "the same question, and now it is there");
+    assert_eq!(
+        (second.head.position, bob(second.head).await),
+        (4, 1),
+        "an equal query, whose answer now includes it"
+    );
     reader("carol").view::<Balance>(&account("a")).after(second).await.unwrap();
     let at = annals.store().head().await.unwrap();
     exported(reader("judy").audit().after(at), Format::Jsonl).await.unwrap();
@@ -156,12 +159,12 @@ async fn what_was_read_after_an_export_is_not_counted_as_seen_before_it(place: &
         "carol account:a in balance by name x1".to_owned(),
         format!("eve {log} x1"),
     ];
-    assert_eq!(told(&exports), [("eve", vec![]), ("judy", before_judy)]);
+    assert_eq!(summary(&exports), [("eve", vec![]), ("judy", before_judy)]);
     annals.close().await;
 }
 
-/// Mission X11: one record stands for a question as often as it is asked, so for all that was there to be seen by it.
-async fn the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile(place: &Place) {
+/// Mission X11: one record covers all equal queries of a window, so everything that they could have returned.
+async fn an_equal_query_within_ten_minutes_may_have_returned_later_events(place: &Place) {
     let micros = Arc::new(AtomicI64::new("2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap().as_microsecond()));
     let clock = {
         let micros = micros.clone();
@@ -188,20 +191,20 @@ async fn the_same_question_within_ten_minutes_may_have_seen_what_came_meanwhile(
 }
 
 /// Missions X10, X11, D24
-async fn an_export_is_one_record_that_is_durable_before_anything_leaves(place: &Place) {
+async fn an_export_is_one_record_that_is_durable_before_any_data_is_written(place: &Place) {
     let (annals, receipt) = with_two_accounts(place).await;
     let export = || annals.read_as(&by("eve")).audit().after(receipt);
     let (statement, file) = exported(export(), Format::Jsonl).await.unwrap();
     assert_eq!((statement.rows, statement.head.position), (2, 2));
     assert_eq!(String::from_utf8(file).unwrap().lines().count(), 3);
-    // At once, without waiting for anything: it was there before the first byte left.
+    // At once, without a wait: the record was durable before the first byte was written.
     let recorded = annals.events(2, 10).await.unwrap().events;
     let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["annals_read.exported"]);
     let payload = r#"{"what":"the audit log","of":["projection:audit"],"asked":{},"format":"jsonl","head":2}"#;
     assert_eq!(recorded[0].payload, payload);
 
-    // The same again is the same record; of more, or in another form, it is another.
+    // An equal export is the same record; one of more events or in another format is another record.
     let same = || export().until(3);
     for (format, records) in [(Format::Csv, 2), (Format::Csv, 3), (Format::Ocel, 4)] {
         let (statement, _) = exported(same(), format).await.unwrap();
@@ -209,7 +212,7 @@ async fn an_export_is_one_record_that_is_durable_before_anything_leaves(place: &
         let at = annals.store().head().await.unwrap();
         annals.audit().after(at).limit(1).page().await.unwrap();
     }
-    // A question that makes no sense leaves no record.
+    // An invalid query is not recorded.
     exported(export().topic("nowhere"), Format::Csv).await.unwrap_err();
     assert_eq!(annals.events(2, 10).await.unwrap().events.len(), 4);
     annals.close().await;
@@ -222,7 +225,7 @@ fn only_eve(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
     }
 }
 
-async fn an_export_that_is_denied_leaves_nothing_and_no_departure(place: &Place) {
+async fn a_denied_export_writes_no_data_and_is_not_in_the_lineage(place: &Place) {
     let annals = app().authorise(only_eve).record_reads().open(place.url()).await.unwrap();
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     let mut file = Vec::new();
@@ -235,7 +238,7 @@ async fn an_export_that_is_denied_leaves_nothing_and_no_departure(place: &Place)
 }
 
 /// Missions D24, A9
-async fn who_reads_the_lineage_of_something_is_asked_about_and_recorded(place: &Place) {
+async fn reading_the_lineage_is_authorised_and_recorded(place: &Place) {
     let annals = app().authorise(only_eve).record_reads().open(place.url()).await.unwrap();
     let receipt = annals.execute(deposit("a", 5), &by("alice")).await.unwrap();
     exported(annals.read_as(&by("eve")).audit().after(receipt), Format::Csv).await.unwrap();
@@ -244,7 +247,7 @@ async fn who_reads_the_lineage_of_something_is_asked_about_and_recorded(place: &
     let denied = annals.read_as(&by("mallory")).lineage(&thing("a")).await.unwrap_err();
     assert!(matches!(denied, LineageError::Reader(ReaderError::Denied(_))), "{denied}");
     let eve = annals.read_as(&by("eve"));
-    assert_eq!(told(&eve.lineage(&thing("a")).await.unwrap()), [("eve", vec![])]);
+    assert_eq!(summary(&eve.lineage(&thing("a")).await.unwrap()), [("eve", vec![])]);
     annals.close().await;
     let annals = open(place).await;
     let head = annals.store().head().await.unwrap();

@@ -1,4 +1,4 @@
-//! What an application can rely on, seen from outside: on an embedded store, through the public interface alone.
+//! What an application can rely on, through the public interface, on both stores.
 
 mod access_log;
 mod bank;

@@ -1,4 +1,4 @@
-//! The log put back to an older state, as an older backup is restored.
+//! Restores the log to an older state, as from a backup.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use annals_test_postgres::Place;
 
 pub const PROJECTIONS: [&str; 3] = ["audit", "balance", "metrics"];
 
-/// The log as it is now, to put back later.
+/// A copy of the log, to restore later.
 pub enum Older {
     File { log: PathBuf, backup: PathBuf },
     Length(u64),
@@ -23,7 +23,7 @@ impl Older {
         Self::File { log, backup }
     }
 
-    /// The log alone: the views stay as they are.
+    /// Restores only the log: the views are unchanged.
     pub fn put_back(&self, place: &Place) {
         match self {
             Self::File { log, backup } => {

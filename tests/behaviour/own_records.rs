@@ -1,4 +1,4 @@
-//! What the crate records under ids and actors of its own: nobody else can use them.
+//! The ids and actors of the crate's own records are reserved.
 
 use annals::commands::{Envelope, ExecuteError};
 use annals::events::InvalidRef;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 use crate::bank::*;
 
 annals_test_postgres::both_stores! {
-    the_id_of_a_record_can_be_predicted_and_not_be_used,
-    nobody_acts_as_an_actor_of_the_crates_own,
+    a_predicted_id_of_a_record_cannot_be_used,
+    no_caller_acts_as_a_reserved_actor,
 }
 
 fn recording() -> App {
     app().clock(|| "2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap()).record_reads().record_refusals()
 }
 
-/// What bob does that is to be recorded: a read, an export, and a refused command under an id of his.
+/// What bob does and is recorded: a read, an export, and a refused command with an id of his.
 async fn be_recorded(annals: &Annals) {
     let bob = annals.read_as(&by("bob"));
     bob.view::<Balance>(&account("a")).await.unwrap();
@@ -29,7 +29,7 @@ async fn be_recorded(annals: &Annals) {
     annals.execute(transfer, &by("bob").command_id(Uuid::from_u128(7))).await.unwrap_err();
 }
 
-/// The records that there are, with their ids.
+/// The records in the log, with their ids.
 async fn recorded(place: &Place) -> Vec<(String, Uuid)> {
     let annals = recording().open(place.url()).await.unwrap();
     let recorded = log(&annals).await.into_iter().map(|event| (event.event_type, event.command_id)).collect();
@@ -37,9 +37,9 @@ async fn recorded(place: &Place) -> Vec<(String, Uuid)> {
     recorded
 }
 
-/// Guarantee 2 must not serve to suppress a record: an id that is known before what it stands for is refused.
-async fn the_id_of_a_record_can_be_predicted_and_not_be_used(place: &Place) {
-    // What will be recorded is tried out elsewhere.
+/// Guarantee 2 must not serve to suppress a record: a caller that predicts its id cannot use it.
+async fn a_predicted_id_of_a_record_cannot_be_used(place: &Place) {
+    // Predict the ids on another store.
     let elsewhere = if place.schema().is_some() { Place::postgres() } else { Place::sqlite() };
     let annals = recording().open(elsewhere.url()).await.unwrap();
     be_recorded(&annals).await;
@@ -81,10 +81,10 @@ async fn the_id_of_a_record_can_be_predicted_and_not_be_used(place: &Place) {
     annals.close().await;
     let mut recorded = recorded(place).await;
     recorded.sort();
-    assert_eq!(recorded, expected, "all is recorded, under the ids that were tried");
+    assert_eq!(recorded, expected, "everything is recorded, with the predicted ids");
 }
 
-async fn nobody_acts_as_an_actor_of_the_crates_own(place: &Place) {
+async fn no_caller_acts_as_a_reserved_actor(place: &Place) {
     let annals = recording().open(place.url()).await.unwrap();
     for own in ["annals:recorder", "annals_trail:2026-01-01"] {
         let own: Ref = own.parse().unwrap();
@@ -100,5 +100,5 @@ async fn nobody_acts_as_an_actor_of_the_crates_own(place: &Place) {
         }
     }
     annals.close().await;
-    assert_eq!(recorded(place).await, [], "nothing is recorded in a name that is not the caller's");
+    assert_eq!(recorded(place).await, [], "nothing is recorded for a reserved actor");
 }

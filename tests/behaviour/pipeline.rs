@@ -1,4 +1,4 @@
-//! Many commands in order, without waiting for each.
+//! `execute_all`: many commands in order, without waiting for each.
 
 use annals::commands::{Envelope, ExecuteError};
 use annals_test_postgres::Place;
@@ -8,14 +8,14 @@ use uuid::Uuid;
 use crate::bank::*;
 
 annals_test_postgres::both_stores!(
-    commands_are_executed_and_answered_in_the_order_in_which_they_come,
-    a_command_is_decided_on_what_follows_from_the_ones_before,
-    what_was_executed_before_is_answered_with_its_first_receipt,
-    an_id_that_comes_twice_in_a_window_counts_once,
-    the_order_holds_while_another_writer_interferes,
+    commands_are_executed_and_answered_in_input_order,
+    a_command_is_decided_on_the_states_after_the_ones_before,
+    a_repeated_command_is_answered_with_its_first_receipt,
+    an_id_that_occurs_twice_in_a_window_counts_once,
+    the_order_is_kept_while_another_writer_interferes,
 );
 
-async fn commands_are_executed_and_answered_in_the_order_in_which_they_come(place: &Place) {
+async fn commands_are_executed_and_answered_in_input_order(place: &Place) {
     let annals = open(place).await;
     let commands = (0..2_000_i64).map(|n| Envelope::new(deposit(&(n % 7).to_string(), n + 1), by("alice")));
     let receipts: Vec<_> = annals.execute_all(stream::iter(commands), 64).collect().await;
@@ -29,8 +29,8 @@ async fn commands_are_executed_and_answered_in_the_order_in_which_they_come(plac
     annals.close().await;
 }
 
-/// A command sees what the ones before it did, though that is still on its way to the disk.
-async fn a_command_is_decided_on_what_follows_from_the_ones_before(place: &Place) {
+/// A command sees the events of the ones before it, before they are durable.
+async fn a_command_is_decided_on_the_states_after_the_ones_before(place: &Place) {
     let annals = open(place).await;
     let transfer = |cents| Transfer { from: account("a"), to: account("b"), cents };
     let commands = vec![
@@ -49,8 +49,8 @@ async fn a_command_is_decided_on_what_follows_from_the_ones_before(place: &Place
     annals.close().await;
 }
 
-/// Mission X2: importing again, or after a crash in the middle, adds nothing twice.
-async fn what_was_executed_before_is_answered_with_its_first_receipt(place: &Place) {
+/// Mission X2: a repeated import, also after a crash in the middle, adds nothing twice.
+async fn a_repeated_command_is_answered_with_its_first_receipt(place: &Place) {
     let annals = open(place).await;
     let ids: Vec<Uuid> = (0..300).map(|_| Uuid::new_v4()).collect();
     let commands = |count: usize| {
@@ -70,8 +70,8 @@ async fn what_was_executed_before_is_answered_with_its_first_receipt(place: &Pla
     annals.close().await;
 }
 
-/// One id twice in a window, far apart and side by side: the order of the others is kept.
-async fn an_id_that_comes_twice_in_a_window_counts_once(place: &Place) {
+/// One id twice in a window, far apart or adjacent: the order of the others is kept.
+async fn an_id_that_occurs_twice_in_a_window_counts_once(place: &Place) {
     let annals = open(place).await;
     let id = Uuid::new_v4();
     let twice = || Envelope::new(deposit("a", 1), by("alice").command_id(id));
@@ -85,8 +85,8 @@ async fn an_id_that_comes_twice_in_a_window_counts_once(place: &Place) {
     annals.close().await;
 }
 
-/// The order holds although another process keeps writing to the same aggregates.
-async fn the_order_holds_while_another_writer_interferes(place: &Place) {
+/// The order is kept while another process writes to the same aggregates.
+async fn the_order_is_kept_while_another_writer_interferes(place: &Place) {
     let url = place.url();
     let (one, two) = (app().open(url).await.unwrap(), app().open(url).await.unwrap());
     let other = tokio::spawn(async move {

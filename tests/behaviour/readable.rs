@@ -1,4 +1,4 @@
-//! What is written can be read: an event that would not come back as it is, is not written; nor is a document.
+//! Events and documents that would not read back as they were written are refused.
 
 use annals::commands::{Envelope, ExecuteError};
 use annals::events::ReadBackError;
@@ -13,8 +13,8 @@ use crate::bank::{by, log};
 
 annals_test_postgres::both_stores!(
     an_event_that_cannot_be_read_back_is_not_written,
-    an_integer_that_projections_do_not_hold_is_refused_and_stops_none_of_them,
-    a_document_that_cannot_be_read_back_stops_its_view_at_the_event_and_skip_goes_on,
+    an_integer_that_projections_cannot_hold_is_refused_and_stops_none_of_them,
+    a_document_that_cannot_be_read_back_stops_its_view_at_the_event_and_skip_resumes_it,
 );
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +84,7 @@ impl Handle for Weigh {
     }
 }
 
-/// What a probe measured, in parts of a hundred: not a number where there is nothing of it.
+/// The measurements of a probe, in percent: NaN if there are none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Share {
     of_hundred: f64,
@@ -120,7 +120,7 @@ fn exact(exact: f64) -> Value {
     Value { exact, ..Value::default() }
 }
 
-/// Issue 16.4: the aggregate and each projection would be dead for good.
+/// Issue 16.4: otherwise the aggregate and each projection could never be read again.
 async fn an_event_that_cannot_be_read_back_is_not_written(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     let wrong = [
@@ -137,7 +137,7 @@ async fn an_event_that_cannot_be_read_back_is_not_written(place: &Place) {
             panic!("{source:?}");
         };
         assert_eq!(path, wanted, "{source}");
-        // In a row with others too; and nothing happened, so the id is free.
+        // Also among other commands. Nothing was written, so the id is free.
         let commands = [(exact(1.0), Uuid::new_v4()), (value, Uuid::new_v4()), (exact(2.0), id)];
         let commands = commands.map(|(value, id)| Envelope::new(measure(value), by("alice").command_id(id)));
         let executed: Vec<_> = annals.execute_all(futures::stream::iter(commands), 8).collect().await;
@@ -147,15 +147,15 @@ async fn an_event_that_cannot_be_read_back_is_not_written(place: &Place) {
     let last = annals.store().head().await.unwrap();
     assert_eq!(annals.audit().after(last).limit(100).page().await.unwrap().rows.len(), 8);
     annals.close().await;
-    // A fresh process reads all of it.
+    // A new process reads all events.
     let annals = app().open(place.url()).await.unwrap();
     annals.execute(measure(exact(3.0)), &by("alice")).await.unwrap();
     assert!(annals.check(|_, _| ()).await.unwrap().is_sound());
     annals.close().await;
 }
 
-/// Issue 16.20: one valid command from outside would stop the audit log, the metrics and `check`.
-async fn an_integer_that_projections_do_not_hold_is_refused_and_stops_none_of_them(place: &Place) {
+/// Issue 16.20: otherwise one valid command would stop the audit log, the metrics and `check`.
+async fn an_integer_that_projections_cannot_hold_is_refused_and_stops_none_of_them(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     let weigh = async |wei: String, change: String| {
         let body = format!(r#"{{"probe":"a","wei":{wei},"change":{change}}}"#);
@@ -180,8 +180,8 @@ async fn an_integer_that_projections_do_not_hold_is_refused_and_stops_none_of_th
     annals.close().await;
 }
 
-/// A view would hold it in memory and stop when it is next loaded, at an event that has nothing to do with it.
-async fn a_document_that_cannot_be_read_back_stops_its_view_at_the_event_and_skip_goes_on(place: &Place) {
+/// Otherwise a view would keep it in memory, and stop at an unrelated event when it is loaded next.
+async fn a_document_that_cannot_be_read_back_stops_its_view_at_the_event_and_skip_resumes_it(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     annals.execute(measure(exact(1.0)), &by("alice")).await.unwrap();
     let head = annals.execute(measure(exact(0.0)), &by("alice")).await.unwrap().head;
@@ -200,7 +200,7 @@ async fn a_document_that_cannot_be_read_back_stops_its_view_at_the_event_and_ski
     annals.close().await;
 }
 
-/// The same in an application's own tests.
+/// The same checks in an application's tests.
 mod in_tests {
     use annals::testing::{given, nothing};
 

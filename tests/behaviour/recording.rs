@@ -1,4 +1,4 @@
-//! Projections record and never decide: whichever way one comes by the application, its commands are refused.
+//! A projection cannot execute commands, whatever way it gets the application.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -20,7 +20,7 @@ annals_test_postgres::both_stores! {
 
 type Said = Arc<Mutex<Vec<String>>>;
 
-/// Pays in a cent for each cent that is paid in, or would.
+/// A projection that tries to pay in a cent for each cent that is paid in.
 struct Generous {
     annals: Arc<OnceLock<Annals>>,
     said: Said,
@@ -70,7 +70,7 @@ async fn a_projection_that_executes_a_command_is_refused_and_nothing_is_written(
     annals.close().await;
 }
 
-/// What a document may hold all the same.
+/// A handle that a document can contain.
 #[derive(Default, Serialize, Deserialize)]
 struct Visits {
     said: String,
@@ -101,7 +101,7 @@ impl On<AccountEvent> for Visits {
     }
 }
 
-/// Mission P23: serde skips what is no JSON, so that it compiles.
+/// Mission P23: serde skips the field, so that it compiles.
 async fn a_view_that_executes_a_command_is_refused_and_nothing_is_written(place: &Place) {
     static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _alone = ALONE.lock().await;
@@ -110,7 +110,7 @@ async fn a_view_that_executes_a_command_is_refused_and_nothing_is_written(place:
     let first = annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let visits = annals.view::<Visits>(&account("a")).after(first).await.unwrap().unwrap();
     assert_eq!(visits.said, r#"Err(InProjection("deposit"))"#);
-    // In memory, for one who watches it.
+    // In memory, for a subscriber.
     let mut watched = Box::pin(annals.view::<Visits>(&account("b")).watch().await.unwrap());
     assert!(watched.next().await.unwrap().unwrap().document.is_none());
     annals.execute(deposit("b", 1), &by("alice")).await.unwrap();

@@ -1,4 +1,4 @@
-//! The log was put back to an older state, and the views were not: what projections hold is of a history that is lost.
+//! The log was restored to an older state and the views were not: the projections are of a lost history.
 
 use annals::app::access_log::LineageError;
 use annals::prelude::*;
@@ -14,8 +14,8 @@ use crate::bank::*;
 use crate::older::{Older, PROJECTIONS, settle};
 
 annals_test_postgres::both_stores! {
-    what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt,
-    what_is_open_when_the_log_is_put_back_ends_with_the_reason,
+    a_projection_of_a_lost_history_is_not_read_until_it_is_rebuilt,
+    streams_that_are_open_when_the_log_is_restored_end_with_the_reason,
 }
 
 fn is_lost<T: std::fmt::Debug>(what: &str, read: Result<T, ReadError>) {
@@ -36,7 +36,7 @@ fn of_metric<T>(read: Result<T, MetricError>) -> Result<T, ReadError> {
     })
 }
 
-/// Everything that is read is made from a projection, and each of them belongs to another log.
+/// Reads through every projection, each of which is of another log.
 async fn nothing_is_read(annals: &Annals) {
     let audit = || annals.audit().actor("user:alice");
     is_lost("a page", of_audit(audit().page().await));
@@ -83,12 +83,12 @@ async fn nothing_is_read(annals: &Annals) {
     }
     assert!(matches!(annals.replay("balance").await, Err(RepairError::Read(ReadError::LogDiverged { .. }))));
     let key = annals.rebuild_keys("balance", Selection::Key("a".to_owned())).unwrap().await;
-    assert!(key.is_err(), "one key alone is not made anew among lost ones");
+    assert!(key.is_err(), "one key of a lost view cannot be rebuilt");
 }
 
-/// Guarantee 16: whether the log is shorter than it was, as long, or longer again, so that there is an event at the
-/// projections' checkpoint, and another one. Nothing is reset silently: a person rebuilds.
-async fn what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt(place: &Place) {
+/// Guarantee 16: for a log that is shorter than before, as long, or longer again, so that it has another event at the
+/// projections' checkpoint. Nothing is reset silently: an operator rebuilds.
+async fn a_projection_of_a_lost_history_is_not_read_until_it_is_rebuilt(place: &Place) {
     let annals = open(place).await;
     for cents in 1..=3 {
         annals.execute(deposit("a", cents), &by("alice")).await.unwrap();
@@ -103,7 +103,7 @@ async fn what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt
         settle(&annals).await;
         annals.close().await;
         older.put_back(place);
-        // A program that does not keep projections up writes on.
+        // A program that runs no projections continues to write.
         let other = app().open_without_following(place.url()).await.unwrap();
         for cents in 0..after {
             other.execute(deposit("b", 10 + cents), &by("bob")).await.unwrap();
@@ -134,9 +134,9 @@ async fn what_was_made_from_a_lost_history_is_read_by_nobody_until_it_is_rebuilt
     }
 }
 
-/// Guarantee 16: who follows has seen rows of the lost history, so that nothing of the new one can follow them; also
-/// when the log is longer again and the projections were rebuilt meanwhile.
-async fn what_is_open_when_the_log_is_put_back_ends_with_the_reason(place: &Place) {
+/// Guarantee 16: a stream has returned rows of the lost history, so no row of the new one can follow; also if the log is
+/// longer again and the projections were rebuilt.
+async fn streams_that_are_open_when_the_log_is_restored_end_with_the_reason(place: &Place) {
     let annals = open(place).await;
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let older = Older::keep(&annals, place).await;
@@ -179,7 +179,7 @@ async fn what_is_open_when_the_log_is_put_back_ends_with_the_reason(place: &Plac
     assert!(matches!(&view, Err(ReadError::Diverged(_))), "{view:?}");
     let page = annals.audit().cursor(cursor).page().await;
     assert!(matches!(&page, Err(AuditError::Store(StoreError::Diverged(_)))), "{page:?}");
-    // Whoever asks afresh gets the log as it is now.
+    // A new query reads the current log.
     let rows = AuditQuery::limit(annals.audit(), 100).page().await.unwrap().rows;
     assert_eq!(rows.len(), 7);
     other.close().await;

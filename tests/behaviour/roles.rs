@@ -1,4 +1,4 @@
-//! An application that connects as a role of its own, which owns nothing.
+//! An application that connects as a PostgreSQL role that owns nothing.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use annals_test_postgres::Fresh;
 
 use crate::bank::{OpenAccount, account, app, by, deposit};
 
-/// A schema, and a role that is dropped with it.
+/// A schema and a role, both dropped at the end.
 struct Stage {
     fresh: Fresh,
     role: String,
@@ -16,7 +16,7 @@ impl Stage {
     fn new() -> Self {
         let fresh = Fresh::schema();
         let role = format!("app_{}", fresh.name());
-        // Not in the schema, which is not there yet.
+        // Not in the schema, which does not exist yet.
         fresh.sql(&format!("CREATE ROLE {role} LOGIN"));
         Self { fresh, role }
     }
@@ -37,7 +37,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let Self { fresh, role } = self;
-        // What stands in the way is left to a later run.
+        // What cannot be dropped is left to a later run.
         let _ =
             fresh.try_sql(&format!("DROP SCHEMA {} CASCADE; DROP OWNED BY {role}; DROP ROLE {role}", fresh.name()));
     }
@@ -53,7 +53,7 @@ fn words(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What every application does, as the role.
+/// Does as the role what every application does.
 async fn works(stage: &Stage, name: &str) {
     let annals = app().open(&stage.url()).await.unwrap_or_else(|error| panic!("{}", words(&error)));
     annals.execute(OpenAccount { account: account(name) }, &by("alice")).await.unwrap();
@@ -71,15 +71,15 @@ async fn works(stage: &Stage, name: &str) {
     annals.close().await;
 }
 
-/// Mission J: the rights that `migrate --grant` gives are all that an application needs.
+/// The rights that `migrate --grant` grants are all that an application needs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_application_works_as_a_role_that_was_granted_what_the_owner_may_grant() {
+async fn an_application_works_as_a_role_with_the_rights_of_migrate_grant() {
     let stage = Stage::new();
     let refused = words(&app().open(&stage.url()).await.map(drop).unwrap_err());
     assert!(refused.contains(&format!("run `migrate --grant {}`", stage.role)), "{refused}");
     assert!(stage.run(&["migrate", "--grant", &stage.role]).await);
     works(&stage, "a").await;
-    // The owner's own programs run beside it.
+    // The owner's programs run at the same time.
     let annals = app().open(stage.fresh.url()).await.unwrap();
     annals.execute(deposit("a", 1), &by("bob")).await.unwrap();
     annals.close().await;
@@ -101,7 +101,7 @@ async fn projections_that_the_owner_ran_are_handed_over_to_the_role() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_right_that_is_missing_is_named_with_the_statements_that_grant_it() {
+async fn a_missing_right_is_named_with_the_statements_that_grant_it() {
     let stage = Stage::new();
     assert!(stage.run(&["migrate"]).await);
     let refused = words(&app().open(&stage.url()).await.map(drop).unwrap_err());
@@ -116,9 +116,9 @@ async fn a_right_that_is_missing_is_named_with_the_statements_that_grant_it() {
     works(&stage, "a").await;
 }
 
-/// A program is deployed before the owner has brought the schema up.
+/// A program is deployed before the owner has upgraded the schema.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_schema_is_brought_up_by_its_owner_alone_and_rights_stay() {
+async fn only_the_owner_upgrades_an_older_schema_and_rights_stay() {
     let stage = Stage::new();
     assert!(stage.run(&["migrate", "--grant", &stage.role]).await);
     let version = stage.fresh.sql("SELECT value FROM meta WHERE key = 'version'");

@@ -1,4 +1,4 @@
-//! Parts that do not fit together are found before anything is opened.
+//! Parts that do not fit together are reported before the application is opened.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ impl Handle for LetOut {
     }
 }
 
-/// Another command with a name that is taken.
+/// Another command with the same name.
 mod twin {
     use super::*;
 
@@ -57,7 +57,7 @@ mod twin {
     }
 }
 
-/// Other aggregates with a TYPE that is taken: one with events of its own, one with the same.
+/// Other aggregates with the same TYPE: one with its own events, one with the same events.
 mod namesakes {
     use super::*;
 
@@ -109,9 +109,9 @@ mod namesakes {
     }
 }
 
-/// Issue 16.5: they would be written into each other's histories.
+/// Issue 16.5: otherwise their events would be mixed.
 #[tokio::test]
-async fn two_aggregates_with_one_type_are_named_and_do_not_open() {
+async fn two_aggregates_with_one_type_are_reported_and_the_application_does_not_open() {
     let app = || App::new("stray").command::<LetOut>().command::<namesakes::LetBoth>();
     let unsound = app().check().unwrap_err();
     for other in ["Dog", "Cat"] {
@@ -125,9 +125,9 @@ async fn two_aggregates_with_one_type_are_named_and_do_not_open() {
     assert!(error.to_string().contains("have the TYPE `stray`"), "{error}");
 }
 
-/// Mission J4, with all that is wrong said at once.
+/// Mission J4, with all problems at once.
 #[tokio::test]
-async fn an_unsound_application_does_not_open_and_says_all_that_is_wrong() {
+async fn an_unsound_application_does_not_open_and_reports_all_problems() {
     let app = || {
         App::new("stray")
             .command::<LetOut>()
@@ -164,7 +164,7 @@ fn registering_an_aggregate_creates_its_topic_root() {
 }
 
 #[tokio::test]
-async fn a_store_url_of_an_unknown_kind_is_refused() {
+async fn a_store_url_with_an_unknown_scheme_is_refused() {
     let error = bank::app().open("mysql://x").await.unwrap_err();
     assert!(error.to_string().contains("is not the URL of a store"), "{error}");
 }
