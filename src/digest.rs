@@ -1,4 +1,4 @@
-//! SHA-256 over parts, and short numbers made from digests.
+//! SHA-256 over parts, and short hashes and numbers from digests.
 
 use sha2::{Digest, Sha256};
 

@@ -1,22 +1,26 @@
 //! The write path for applications that must answer "who did what, when, and how do we know?".
 //!
 //! Every change goes through a typed **command**; its handler decides on **aggregates** and returns **events**;
-//! events are appended to an ordered, immutable **store**; and everything anybody reads (audit log, sentences for
-//! people, metrics, the application's own views) is a **projection** of it, rebuilt on demand.
+//! events are appended to an ordered, immutable **store**; and everything that is read (the audit log, sentences,
+//! metrics, the application's own views) is a **projection** of it, which can be rebuilt on demand.
+//!
+//! Start with [`prelude`]: it has what a first application needs. The README shows one.
 //!
 //! ## Layout
-//! - [`events`]: what happened, and all that a declaration says about it
-//! - [`aggregates`]: what decisions need to know
-//! - [`commands`]: the only door through which anything changes
-//! - [`store`]: the log, on SQLite
-//! - [`projections`]: what is read, the audit log, presenter and metrics among it
-//! - [`app`]: an application: its commands and views, opened on a store
-//! - `http`: its door for other programs, and its page for people
-//! - `cli`: its command line
-//! - [`testing`]: given, when, then; a clock; soundness; the lock file of event shapes
+//! - [`prelude`]: the items that most modules of an application use
+//! - [`app`]: [`App`](app::App), the parts of an application, and [`Annals`](app::Annals), an open application
+//! - [`events`]: events and their declarations: sentences, topics, versions
+//! - [`aggregates`]: the state that decisions need, folded from events
+//! - [`commands`]: commands and their handlers: the only way to change anything
+//! - [`store`]: the log, on SQLite or PostgreSQL
+//! - [`projections`]: what is read: views, the audit log, metrics, exports
+//! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
+//! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
+//! - `cli`: the command line of an application (feature `cli`)
+//! - `text`, `digest`: small tools for texts and hashes
 //! - [`guide`]: the guide in steps, in the documentation only
 //!
-//! Arrows run one way: cli → http → app → projections, commands → aggregates → store → events.
+//! Modules depend on each other in one direction: cli → http → app → projections, commands → aggregates → store → events.
 
 extern crate self as annals;
 
@@ -39,23 +43,24 @@ mod text;
 #[doc(hidden)]
 pub use {cqrs_es, schemars, serde, serde_json};
 
-/// Any error, where only its words matter.
+/// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// All that the modules of an application name.
+/// The items that most modules of an application use: `use annals::prelude::*`.
 pub mod prelude {
     pub use annals_macros::{Command, Event, Id};
     pub use schemars::JsonSchema;
 
+    pub use crate::BoxError;
     pub use crate::aggregates::{Aggregate, Loaded};
     pub use crate::app::{Annals, App};
-    pub use crate::commands::{Command, Context, Handle};
+    pub use crate::commands::{Command, Context, ExecuteError, Handle};
     pub use crate::events::{Change, Event, Id, Recorded, Ref};
     pub use crate::projections::{DocumentView, On};
     pub use crate::store::Receipt;
 }
 
-/// The README's example is a test.
+/// The code in the README is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

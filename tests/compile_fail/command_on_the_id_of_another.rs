@@ -1,4 +1,4 @@
-//! The marked field is the aggregate's id.
+//! The marked field must be the aggregate's id.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Three aggregates, or one list.
+//! A scope has at most three aggregates, or one list.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A command says what it is decided on.
+//! A command must name its aggregate.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ impl Aggregate for Door {
     }
 }
 
-/// Opens a door.
+/// Open it.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct OpenDoor {
     door: DoorId,

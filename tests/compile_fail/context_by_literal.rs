@@ -1,4 +1,4 @@
-//! Mission A10: nothing is done by nobody, nor in another's name.
+//! Mission A10: a context cannot be built without an actor, nor as internal.
 
 use annals::events::Metadata;
 use annals::prelude::*;

@@ -1,4 +1,4 @@
-//! Mission A10: nothing is done by nobody.
+//! Mission A10: there is no context without an actor.
 
 use annals::prelude::*;
 

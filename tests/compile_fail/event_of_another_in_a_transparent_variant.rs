@@ -1,4 +1,4 @@
-//! A transparent variant holds an event enum.
+//! A transparent variant contains an event enum.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What an event happens to is an aggregate.
+//! An event belongs to an aggregate.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

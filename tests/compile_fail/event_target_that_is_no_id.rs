@@ -1,4 +1,4 @@
-//! A target names something.
+//! A target is an id.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What brings a payload on is a function from JSON to JSON.
+//! An upcaster is a function from JSON to JSON.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The log keeps what is in a variant, without serde's tag, and finds a variant by its number.
+//! The log stores a variant's content without serde's tag, and identifies a variant by its index.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

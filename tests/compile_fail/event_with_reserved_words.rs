@@ -1,4 +1,4 @@
-//! What is not yet, and what never will be.
+//! Reserved and invalid names.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Mission J5: every variant says what happened.
+//! Mission J5: every variant has a sentence.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A payload of every version can be read.
+//! Payloads of every version must be readable.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

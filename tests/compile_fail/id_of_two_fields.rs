@@ -1,4 +1,4 @@
-//! An id is one thing.
+//! An id has one field.
 
 use annals::prelude::*;
 

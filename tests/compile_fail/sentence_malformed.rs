@@ -1,4 +1,4 @@
-//! Braces open and close; a segment of a topic is words or a placeholder.
+//! Braces must match, and a segment of a topic is text or a placeholder.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

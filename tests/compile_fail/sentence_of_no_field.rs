@@ -45,8 +45,8 @@ enum VisitEvent {
     Came { guest: String },
     #[event(view, "{gest} left through {door}")]
     Left { guest: String },
-    #[event(view, "{guest} stood at {gate}", topic = "{gate}/visits")]
-    Stood { guest: String },
+    #[event(view, "{guest} moved at {gate}", topic = "{gate}/visits")]
+    Moved { guest: String },
 }
 
 fn main() {

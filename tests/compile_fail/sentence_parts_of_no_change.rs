@@ -1,4 +1,4 @@
-//! Only a change has a before and an after.
+//! Only a `Change` has `from` and `to`.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

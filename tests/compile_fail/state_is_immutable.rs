@@ -1,4 +1,4 @@
-//! Mission J7: what is loaded or recorded is read, never written.
+//! Mission J7: loaded states and recorded events are immutable.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

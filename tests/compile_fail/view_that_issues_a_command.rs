@@ -1,4 +1,4 @@
-//! Mission P23: a view is handed no application, and a document that keeps one is no JSON. See `behaviour/recording.rs`.
+//! Mission P23: a view gets no application, and a document that contains one is not JSON. See `behaviour/recording.rs`.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

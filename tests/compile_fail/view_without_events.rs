@@ -1,4 +1,4 @@
-//! A view says what each of its events does to it, or does not compile.
+//! A view must handle each of its events.
 
 use annals::prelude::*;
 use serde::{Deserialize, Serialize};

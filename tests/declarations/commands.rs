@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_id_reads_as_its_reference_or_bare() {
+fn an_id_parses_from_its_reference_or_its_bare_text() {
     assert_eq!((ProjectId::KIND, UserId::KIND, Item::KIND), ("project", "user", "invoice-item"));
     let user = UserId::new(7_u32);
     assert_eq!(user.to_string(), "user:7");
@@ -32,7 +32,7 @@ fn an_id_is_its_reference_in_json_and_as_a_key() {
 
 /// Gives a user roles on a project.
 ///
-/// Nothing happens to those who have them.
+/// Does nothing if the user has them.
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct AddMember {
     #[on(Project)]
@@ -74,7 +74,7 @@ fn a_command_has_a_name_and_a_summary() {
 
 /// Mission X13: a command names the aggregates that it is decided on, one or several.
 #[test]
-fn a_command_is_decided_on_what_its_marked_fields_name() {
+fn a_command_is_decided_on_the_aggregates_of_its_marked_fields() {
     let id = |text: &str| ProjectId::new(text);
     assert_eq!(decided_on(&AddMember { project: id("a"), user: UserId::new(1_u64) }), ["project:a"]);
     let moved = MoveMember { from: id("a"), user: UserId::new(1_u64), to: id("b") };

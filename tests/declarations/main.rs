@@ -1,4 +1,4 @@
-//! What declarations say: the derives of events, commands and ids, from the outside.
+//! The derives of events, commands and ids, through their public interface.
 
 mod commands;
 
@@ -61,7 +61,7 @@ enum MemberEvent {
     },
 }
 
-/// Version 1 had the new roles alone.
+/// Version 1 had only the new roles.
 fn roles_v1(mut payload: Value) -> Result<Value, BoxError> {
     let to = payload["roles"].take();
     payload["roles"] = json!({"from": [], "to": to});
@@ -182,9 +182,9 @@ fn declared(event_type: &str) -> &'static Declaration {
     ProjectEvent::lookup(event_type).unwrap()
 }
 
-/// Mission J4: the type of an event is the thing and what happened to it.
+/// Mission J4: an event type is the name of the enum and the variant.
 #[test]
-fn an_event_type_is_the_thing_and_the_event() {
+fn an_event_type_is_the_names_of_enum_and_variant() {
     let names: Vec<_> = ProjectEvent::declarations().iter().map(|declaration| declaration.event_type).collect();
     let members = ["project_member.added", "project_member.roles_updated", "project_member.removed"];
     assert_eq!(names[3..], members);
@@ -205,7 +205,7 @@ fn every_event_reads_back_as_it_was() {
 }
 
 #[test]
-fn a_payload_is_what_is_in_the_variant_as_serde_was_told() {
+fn a_payload_is_the_content_of_the_variant_with_its_serde_attributes() {
     assert_eq!(ProjectEvent::from(added()).encode().unwrap(), r#"{"user":"user:7","roles":["admin","owner"]}"#);
     assert_eq!(ProjectEvent::Begun.encode().unwrap(), "{}");
     assert_eq!(ProjectEvent::Filed("a".to_owned(), None).encode().unwrap(), r#"["a",null]"#);
@@ -215,7 +215,7 @@ fn a_payload_is_what_is_in_the_variant_as_serde_was_told() {
 }
 
 #[test]
-fn an_event_under_a_name_it_had_before_is_read_as_what_it_is_now() {
+fn an_event_with_a_former_name_is_read_as_the_current_event() {
     let removed = ProjectEvent::from(MemberEvent::Removed { user: UserId::new(7_u64) });
     for name in ["project_member.removed", "project_member.left", "old_member.gone"] {
         let stored = stored(name, "1.0", r#"{"user":"user:7"}"#);
@@ -226,7 +226,7 @@ fn an_event_under_a_name_it_had_before_is_read_as_what_it_is_now() {
 }
 
 #[test]
-fn an_older_payload_is_brought_up_one_version_at_a_time() {
+fn an_older_payload_is_upcast_one_version_at_a_time() {
     let event = ProjectEvent::from(updated());
     let old = stored("project_member.roles_updated", "1.0", r#"{"user":"7","roles":["admin"]}"#);
     assert_eq!(ProjectEvent::from_stored(&old).unwrap(), event);
@@ -235,7 +235,7 @@ fn an_older_payload_is_brought_up_one_version_at_a_time() {
 }
 
 #[test]
-fn what_nobody_declared_is_an_error_that_names_it() {
+fn an_undeclared_event_type_is_an_error_that_names_it() {
     let error = ProjectEvent::from_stored(&stored("project.exploded", "1.0", "{}")).unwrap_err();
     assert!(error.to_string().contains("`project.exploded` is unknown"), "{error}");
     let error = ProjectEvent::decode("project.exploded", "{}").unwrap_err();
@@ -243,7 +243,7 @@ fn what_nobody_declared_is_an_error_that_names_it() {
     assert!(ProjectEvent::decode("project.noted", "{}").is_err());
 }
 
-/// Mission J5: every type has its sentence.
+/// Mission J5: every event type has a sentence.
 #[test]
 fn a_sentence_names_fields_the_actor_the_aggregate_and_changes() {
     let sentences: Vec<_> = every_event().iter().map(sentence).collect();
@@ -260,9 +260,9 @@ fn a_sentence_names_fields_the_actor_the_aggregate_and_changes() {
     );
 }
 
-/// Mission J6: who and what a sentence names is in the event; nothing is looked up.
+/// Mission J6: a sentence needs only its event; nothing is looked up.
 #[test]
-fn a_sentence_is_made_of_the_row_alone() {
+fn a_sentence_needs_only_the_row() {
     let types = types();
     let row = stored("project_member.added", "1.0", r#"{"user":"user:404","roles":[]}"#);
     let known = types.of(&row).unwrap();
@@ -270,9 +270,9 @@ fn a_sentence_is_made_of_the_row_alone() {
     assert_eq!(sentence, "user:alice added user:404 to project:annals as nothing");
 }
 
-/// Mission P3, P9: topics mirror the domains, and one event lies in several.
+/// Missions P3, P9: topics mirror the domains, and an event can have several.
 #[test]
-fn topics_come_from_the_variant_else_the_enum_else_its_name() {
+fn topics_come_from_the_variant_or_the_enum_or_its_name() {
     assert_eq!(topics(&added().into()), ["project/member"]);
     assert_eq!(topics(&ProjectEvent::Begun), ["project", "all/annals/user:alice"]);
     assert_eq!(topics(&ProjectEvent::Filed("a/b".to_owned(), Some("c/d".to_owned()))), ["files/a/b/c%2Fd"]);
@@ -331,7 +331,7 @@ fn two_aggregates_cannot_share_an_event() {
 }
 
 #[test]
-fn enums_nest_to_any_depth_and_may_hold_only_others() {
+fn enums_nest_to_any_depth_and_may_contain_only_other_enums() {
     #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
     enum Outer {
         #[event(transparent)]
