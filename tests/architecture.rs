@@ -11,7 +11,7 @@ const MODULES: [(&str, &[&str]); 9] = [
     ("aggregates", &["store", "events"]),
     ("commands", &["aggregates", "store", "events"]),
     ("projections", &["store", "events"]),
-    ("app", &["projections", "commands", "aggregates", "store", "events", "cli"]),
+    ("app", &["projections", "commands", "aggregates", "store", "events"]),
     ("http", &["app", "projections", "commands", "aggregates", "store", "events"]),
     ("testing", &["app", "commands", "aggregates", "store", "events"]),
     ("cli", &["http", "app", "projections", "commands", "aggregates", "store", "events"]),

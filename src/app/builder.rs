@@ -32,7 +32,7 @@ pub struct App {
     pub(super) clock: Clock,
     access_control: AccessControl,
     #[cfg(feature = "cli")]
-    pub(crate) subcommands: Vec<crate::cli::Subcommand>,
+    pub(crate) subcommands: Vec<super::CustomSubcommand>,
 }
 
 /// An error when an application is opened.

@@ -7,6 +7,7 @@
 //! - `reader`: [`Reader`], which reads as an actor
 //! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - [`access_log`]: reads and refusals, recorded as events of the log
+//! - `unopened`: `UnopenedApp`, what a subcommand of the command line receives
 //! - `soundness`: checks that the parts of an application fit together
 
 pub mod access_log;
@@ -16,9 +17,13 @@ mod checking;
 mod handle;
 mod reader;
 mod soundness;
+#[cfg(feature = "cli")]
+pub(crate) mod unopened;
 
 pub use authorise::{Ask, Authorise, Denial};
 pub use builder::{App, OpenError};
 pub use handle::Annals;
 pub use reader::{ReadView, ReadViews, Reader, ReaderError};
 pub use soundness::Unsound;
+#[cfg(feature = "cli")]
+pub(crate) use unopened::{CustomSubcommand, UnopenedApp};

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::ProgressBar;
 use super::output::{self, TextOrJson, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 
 /// Copy the log to a new file; other programs may write meanwhile
 #[derive(Args)]

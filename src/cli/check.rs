@@ -4,8 +4,9 @@ use clap::Args;
 
 use super::ProgressBar;
 use super::output::{self, TextOrJson, counted, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::store::{CheckReport, LogDigest};
 
 /// Verify the log, its protections, and what is derived from it

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::{Value, json, value::RawValue};
 
 use super::output::{TextOrJson, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::events::{Ref, Stored};
 use crate::text::hex;
 

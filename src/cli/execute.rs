@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::fields;
 use super::output::{self, TextOrJson, counted};
-use super::session::{OpenMode, UnopenedApp, actor, context};
+use super::session::{OpenMode, actor, context};
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::commands::{CommandInfo, ParseError};
 use crate::events::Ref;
 use crate::store::Receipt;

@@ -7,10 +7,11 @@ use clap::Args;
 use tokio::io::AsyncWriteExt;
 
 use super::output::{counted, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use super::{ProgressBar, stderr};
 use crate::BoxError;
 use crate::app::Annals;
+use crate::app::UnopenedApp;
 use crate::projections::audit::{Asked, AuditLog};
 use crate::projections::export::{Export as Exporting, ExportProgress, Format, Statement};
 use crate::projections::presenter::Words;

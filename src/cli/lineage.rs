@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::output::{self, TextOrJson, counted, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::app::access_log::{ExportAccess, ReadAccess};
 use crate::events::Ref;
 use crate::projections::audit::AuditLog;

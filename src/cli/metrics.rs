@@ -5,9 +5,10 @@ use clap::Args;
 use super::output::{self, TextOrJson, counted, plain};
 #[cfg(feature = "plots")]
 use super::plot;
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use super::sparkline::{most, sparkline};
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::projections::metrics::{Anomalies, Busy, MetricQueryParams, MetricReport, Metrics as Projection};
 
 /// Print event counts and rates of the whole log or of a topic and the topics below it

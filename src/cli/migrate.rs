@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::output::{self, TextOrJson, counted, plain};
-use super::session::UnopenedApp;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::store::{Migrated, Upgraded, grant, redact_url};
 
 /// Create a PostgreSQL store, upgrade its schema to this program's version, or take over a log of postgres-es

@@ -54,24 +54,16 @@ use futures::future::{BoxFuture, FutureExt};
 
 pub use output::{counted, plain};
 pub use progress::ProgressBar;
-pub use session::UnopenedApp;
 
 use self::session::CommonArgs;
 use crate::BoxError;
-use crate::app::App;
+pub use crate::app::unopened::UnopenedApp;
+use crate::app::{App, CustomSubcommand};
 use crate::store::redact_urls;
-
-type Run = Box<dyn FnOnce(UnopenedApp, ArgMatches) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 /// The option for the output format. Each subcommand that prints a result declares it with the formats that it has; before the
 /// subcommand any value is accepted.
 const FORMAT: &str = "format";
-
-/// A subcommand that the application adds.
-pub(crate) struct Subcommand {
-    command: clap::Command,
-    run: Run,
-}
 
 #[derive(Parser)]
 #[command(
@@ -131,7 +123,8 @@ impl App {
         F: FnOnce(UnopenedApp, ArgMatches) -> R + Send + 'static,
         R: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.subcommands.push(Subcommand { command, run: Box::new(|app, matches| run(app, matches).boxed()) });
+        self.subcommands
+            .push(CustomSubcommand { command, run: Box::new(|app, matches| run(app, matches).boxed()) });
         self
     }
 
@@ -167,7 +160,7 @@ impl App {
     /// The parser of the whole command line.
     fn command_line(&self) -> clap::Command {
         let formats =
-            |own: &Subcommand| own.command.get_arguments().any(|option| option.get_long() == Some(FORMAT));
+            |own: &CustomSubcommand| own.command.get_arguments().any(|option| option.get_long() == Some(FORMAT));
         // A subcommand of the application may define its own `--format`, of another type.
         let format = Arg::new(FORMAT).long(FORMAT).global(!self.subcommands.iter().any(formats)).hide(true);
         with_program(Cli::command(), self.name)

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output;
-use super::session::{OpenMode, UnopenedApp, actor};
+use super::session::{OpenMode, actor};
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::events::Ref;
 use crate::http::{Authentication, Keys};
 

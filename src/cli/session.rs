@@ -1,4 +1,4 @@
-//! [`UnopenedApp`] and [`Session`]: an application before and after its store is opened.
+//! [`Session`]: the common options, and an open application on the command line.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -7,13 +7,12 @@ use clap::Args;
 
 use crate::BoxError;
 use crate::app::access_log::{ExportAccess, LineageError};
-use crate::app::{Annals, App, OpenError, Reader, ReaderError};
+use crate::app::{Annals, App, Reader, ReaderError, UnopenedApp};
 use crate::commands::Context;
 use crate::events::{InvalidRef, Origin, Ref};
 use crate::projections::JsonView;
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::MetricQuery;
-use crate::store::redact_url;
 
 /// Options that every subcommand takes, before or after its name.
 #[derive(Args, Clone, Debug)]
@@ -47,15 +46,6 @@ pub(super) fn actor(text: &str) -> Result<Ref, InvalidRef> {
     Ok(actor)
 }
 
-/// An application and the URL of its store, which is not open yet. A subcommand of an application checks its arguments first
-/// and then opens the store, so that a mistake in the arguments creates no store.
-pub struct UnopenedApp {
-    pub(super) app: App,
-    pub(super) actor: Option<Ref>,
-    url: String,
-    opened: Arc<OnceLock<Annals>>,
-}
-
 /// How a subcommand opens the store.
 #[derive(Clone, Copy)]
 pub(super) enum OpenMode {
@@ -80,16 +70,6 @@ impl UnopenedApp {
     pub(super) fn new(app: App, common: CommonArgs) -> Self {
         let url = common.store.unwrap_or_else(|| format!("sqlite://{}.db", app.name));
         Self { app, actor: common.actor, url, opened: Arc::default() }
-    }
-
-    /// Opens the application on the store that `--store` names, and creates the store if it does not exist. The command line
-    /// closes it when the subcommand returns.
-    ///
-    /// # Errors
-    /// As [`App::open`].
-    pub async fn open(self) -> Result<Annals, OpenError> {
-        let annals = self.app.open(&self.url).await?;
-        Ok(self.opened.get_or_init(|| annals).clone())
     }
 
     /// The cell that holds the application once [`open`](Self::open) has opened it.
@@ -129,15 +109,6 @@ impl UnopenedApp {
         let done = run(Session { annals: annals.clone(), reader }).await;
         annals.close().await;
         done
-    }
-}
-
-impl std::fmt::Debug for UnopenedApp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UnopenedApp")
-            .field("app", &self.app)
-            .field("url", &redact_url(&self.url))
-            .finish_non_exhaustive()
     }
 }
 

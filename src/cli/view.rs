@@ -4,9 +4,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, TextOrJson, plain};
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use super::stderr;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::projections::{Listing, ViewCursor};
 
 /// Documents per page that is read.

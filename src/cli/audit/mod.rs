@@ -9,9 +9,10 @@ use clap::Args;
 use futures::StreamExt;
 
 use self::rows::{Format, Rows};
-use super::session::{OpenMode, Session, UnopenedApp};
+use super::session::{OpenMode, Session};
 use super::stderr;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 use crate::projections::audit::{Asked, AuditLog};
 use crate::projections::presenter::Words;
 

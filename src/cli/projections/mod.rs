@@ -11,8 +11,9 @@ mod status;
 
 use clap::{Args, Subcommand};
 
-use super::session::{OpenMode, UnopenedApp};
+use super::session::OpenMode;
 use crate::BoxError;
+use crate::app::UnopenedApp;
 
 /// Show the status of projections, rebuild them, repair stopped ones
 #[derive(Args)]
