@@ -61,7 +61,7 @@ struct CloseProjects {
 }
 
 fn decided_on<C: Command>(command: &C) -> Vec<String> {
-    C::Scope::members(command.ids()).iter().map(|(_, aggregate)| aggregate.to_string()).collect()
+    C::Scope::aggregates(command.ids()).iter().map(|(_, aggregate)| aggregate.to_string()).collect()
 }
 
 #[test]
