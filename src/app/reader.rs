@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::access_log::{AccessControl, AuditAccessControl, ExportAccess, LineageError, Read, Refused};
+use super::access_log::{AccessControl, AccessError, AuditAccessControl, ExportAccess, LineageError, Read};
 use super::authorise::Ask;
 use super::{Annals, Denial};
 use crate::commands::Context;
@@ -41,11 +41,11 @@ pub enum ReaderError {
     Read(#[from] ReadError),
 }
 
-impl From<Refused> for ReaderError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Denied(denial) => Self::Denied(denial),
-            Refused::Closed => Self::Read(StoreError::Closed.into()),
+impl From<AccessError> for ReaderError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Denied(denial) => Self::Denied(denial),
+            AccessError::Closed => Self::Read(StoreError::Closed.into()),
         }
     }
 }
@@ -146,7 +146,7 @@ impl Reader {
         Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
     }
 
-    async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), Refused> {
+    async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), AccessError> {
         let ask = Ask::Audit { actors: &[], targets, topics: &[] };
         let of: Vec<Ref> = targets.iter().filter(|target| target.check().is_ok()).cloned().collect();
         let asked: AskedFor = match targets {
@@ -157,7 +157,7 @@ impl Reader {
         self.access_control.read(&self.context, &ask, &read, true).await
     }
 
-    async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), Refused> {
+    async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), AccessError> {
         let what = match (key, &named) {
             (_, Some(thing)) => format!("{thing} in {view}"),
             (Some(key), None) => format!("{key} in {view}"),

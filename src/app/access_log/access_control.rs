@@ -23,7 +23,7 @@ pub(in crate::app) struct AccessControl {
 
 /// The reason why a read is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::app) enum Refused {
+pub(in crate::app) enum AccessError {
     /// The authoriser denied it.
     Denied(Denial),
     /// The application is being closed, so the read can no longer be recorded.
@@ -51,17 +51,17 @@ impl AccessControl {
         ask: &Ask<'_>,
         read: &Read<'_>,
         record: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), AccessError> {
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
             // Not recorded: the record would have the invalid actor.
-            party.check_caller().map_err(|error| Refused::Denied(Denial::because(error.to_string())))?;
+            party.check_caller().map_err(|error| AccessError::Denied(Denial::because(error.to_string())))?;
         }
         if let Err(denial) = self.decide(context, ask).await {
             self.refused(context, read.what, read.of, denial.reason(), true);
-            return Err(Refused::Denied(denial));
+            return Err(AccessError::Denied(denial));
         }
         match self.recorder.as_ref().filter(|_| self.reads && record) {
-            Some(recorder) => recorder.read(context, read).await.map_err(|_| Refused::Closed),
+            Some(recorder) => recorder.read(context, read).await.map_err(|_| AccessError::Closed),
             None => Ok(()),
         }
     }
@@ -116,12 +116,12 @@ impl CommandAccess for AccessControl {
     }
 
     fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
-        self.refused(context, &in_words(command, on), on, reason, denied);
+        self.refused(context, &command_text(command, on), on, reason, denied);
     }
 }
 
 /// `transfer on account:1, account:2`
-fn in_words(command: &str, on: &[Ref]) -> String {
+fn command_text(command: &str, on: &[Ref]) -> String {
     let on: Vec<&str> = on.iter().map(Ref::as_str).collect();
     match on.is_empty() {
         true => command.to_owned(),

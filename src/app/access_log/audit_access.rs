@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{AccessControl, Read, ReadEvent, Refused};
+use super::{AccessControl, AccessError, Read, ReadEvent};
 use crate::app::authorise::Ask;
 use crate::commands::Context;
 use crate::events::{Event, Ref};
@@ -28,9 +28,9 @@ impl AuditAccess for AuditAccessControl {
         // An export is recorded once, before any data is written.
         let record = rows.is_empty() || export.is_none() && !rows.iter().all(is_read);
         let read = Read { what: words, of: &of, asked: asked.clone(), export: export.as_ref() };
-        self.access_control.read(&self.context, &ask, &read, record).await.map_err(|refused| match refused {
-            Refused::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
-            Refused::Closed => StoreError::Closed.into(),
+        self.access_control.read(&self.context, &ask, &read, record).await.map_err(|error| match error {
+            AccessError::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
+            AccessError::Closed => StoreError::Closed.into(),
         })
     }
 }

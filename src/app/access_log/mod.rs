@@ -23,7 +23,7 @@ mod recorder;
 #[cfg(test)]
 mod tests;
 
-pub(super) use access_control::{AccessControl, Refused};
+pub(super) use access_control::{AccessControl, AccessError};
 pub(super) use audit_access::AuditAccessControl;
 pub use events::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
 pub(super) use lineage::lineage;
