@@ -46,7 +46,7 @@ fn dependencies_between_modules_run_one_way() {
     let mut wrong = Vec::new();
     for (module, allowed) in MODULES {
         for file in sources(&src().join(module)) {
-            let for_tests = ["tests", "tests.rs", "fixture", "conformance"];
+            let for_tests = ["tests", "tests.rs", "fixture"];
             if file.components().any(|part| for_tests.iter().any(|name| part.as_os_str() == *name)) {
                 continue;
             }

@@ -127,3 +127,42 @@ async fn a_commit_decided_on_a_state_that_was_never_committed_is_not_appended() 
     assert_eq!(types, ["till.filled", "till.filled", "till.emptied"]);
     annals.close().await;
 }
+
+/// The commit queue on SQLite, and again on PostgreSQL.
+#[cfg(all(feature = "conformance", feature = "sqlite", feature = "postgres"))]
+mod queue {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use crate::commands::{CommitAnswer, CommitQueue};
+    use crate::projections::tests::fixture::stores;
+    use crate::store::conformance::bench::{APP, commit, receipt};
+    use crate::store::{OpenOptions, open};
+
+    /// Guarantee 4: the writer task owns a queued commit.
+    #[test]
+    fn a_caller_that_stops_waiting_cancels_nothing() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = OpenOptions { app: APP.to_owned(), clock: Arc::new(Timestamp::now), create: true };
+            let store = open(&stores::empty(), options).await.unwrap();
+            let queue = CommitQueue::start(store.clone(), Arc::default());
+            let submit = |number: u64| {
+                let made = commit(number.into()).on("tally:a", number, 1).done();
+                queue.submit(made, &[]).expect("an open queue")
+            };
+            for number in 0..20 {
+                drop(submit(number));
+            }
+            match submit(20).await.expect("an answer") {
+                CommitAnswer::Outcome(outcome) => assert_eq!(receipt(outcome).head.position, 21),
+                other => panic!("the last commit is {other:?}"),
+            }
+            queue.close().await;
+            store.close().await;
+        });
+    }
+
+    stores::on_postgres_too!(a_caller_that_stops_waiting_cancels_nothing);
+}

@@ -200,5 +200,8 @@ fn commands_are_listed_as_json_too() {
         (&listed[0]["name"], &listed[0]["summary"]),
         (&json!("add_member"), &json!("Give a user roles on a project"))
     );
-    server().refused(&["commands", "add_membre"], "there is no command `add_membre`; there are: add_member");
+    server().refused(
+        &["commands", "add_membre"],
+        "there is no command `add_membre`; the application has: `add_member`",
+    );
 }

@@ -1,9 +1,6 @@
 //! Commits, and repeated command ids.
 
-use std::sync::Arc;
-
 use super::bench::{Bench, append, assert_in_order, commit, committed, duplicate, id, log, receipt, time};
-use crate::commands::{CommitAnswer, CommitQueue};
 use crate::events::LogPosition;
 use crate::store::commit::digest_holds;
 use crate::store::{Outcome, Receipt};
@@ -139,21 +136,4 @@ pub(super) async fn a_commit_without_events_may_keep_its_id_and_gets_the_head_as
     let known = store.find_commands(&[id(1), id(3), id(4)]).await.unwrap();
     assert_eq!(known.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(log(&*store).await.len(), 3, "none of them is an event");
-}
-
-/// Guarantee 4: the queue's writer task owns a queued commit.
-pub(super) async fn a_caller_that_stops_waiting_cancels_nothing(bench: Bench) {
-    let store = bench.open().await;
-    let queue = CommitQueue::start(store, Arc::default());
-    let submit = |number: u64| {
-        let made = commit(number.into()).on("tally:a", number, 1).done();
-        queue.submit(made, &[]).expect("an open queue")
-    };
-    for number in 0..20 {
-        drop(submit(number));
-    }
-    match submit(20).await.expect("an answer") {
-        CommitAnswer::Outcome(outcome) => assert_eq!(receipt(outcome).head.position, 21),
-        other => panic!("the last commit is {other:?}"),
-    }
 }

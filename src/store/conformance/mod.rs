@@ -83,7 +83,6 @@ macro_rules! __store_conformance_cases {
             appending: a_command_id_with_another_name_or_body_is_refused,
             appending: a_known_command_id_is_answered_before_sequences_are_checked,
             appending: a_commit_without_events_may_keep_its_id_and_gets_the_head_as_its_position,
-            appending: a_caller_that_stops_waiting_cancels_nothing,
             failing: an_expected_sequence_that_is_too_low_or_too_high_is_a_conflict,
             failing: the_sequence_of_an_aggregate_that_was_only_read_is_checked_too,
             failing: a_refusal_on_an_outdated_state_is_a_conflict,
