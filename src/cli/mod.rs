@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
-use futures::future::{BoxFuture, FutureExt};
+use futures::FutureExt;
 
 pub use output::{counted, plain};
 pub use progress::ProgressBar;
