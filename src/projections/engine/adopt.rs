@@ -1,9 +1,9 @@
-//! Going on with what another version of a program made: a new version of a projection is filled from the log only if
-//! its rows would differ. For that, each generation keeps the [`Basis`] of its rows.
+//! Adoption of rows that another version of a program made: a new version of a projection is filled from the log
+//! only if its rows would differ. For that, each generation stores the [`Basis`] of its rows.
 //!
-//! Projections of all events are shared: [`settle`] finds the rows to work on. Projections of some event types are
-//! copied: [`take_over`] fills an empty generation from an older version's rows, because a program that does not know an
-//! event type goes past its events (guarantee 22).
+//! Projections of all events share rows: [`settle`] finds the rows to use. Projections of some event types copy
+//! rows: [`take_over`] fills an empty generation from an older version's rows, because a program that does not know
+//! an event type skips its events (Guarantee 22).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +21,14 @@ use crate::store::{
     Views,
 };
 
-/// How often the basis is written to rows that an older version of this crate made and another process goes on with.
+/// How often writing the basis is tried while another process updates rows that an older version of this crate
+/// made.
 const ATTEMPTS: u32 = 10;
 
 /// How many rows are copied at a time.
 const COPIED_AT_ONCE: usize = 2_000;
 
-/// Finds the rows that the projection goes on with; answers the projection, under the version that these rows have.
+/// Finds the rows that the projection can use; returns the projection under the version of these rows.
 pub(super) async fn settle(
     store: &dyn Store,
     views: &dyn Views,
@@ -58,7 +59,7 @@ pub(super) async fn settle(
                 goes_on(store, &basis, &kept, snapshot.head()).await?
             }
             Some(_) => false,
-            // It could not be noted what they are made of; their version says it.
+            // The basis could not be written; the version stands for it.
             None => own,
         };
         if fits {
@@ -66,7 +67,7 @@ pub(super) async fn settle(
             break;
         }
     }
-    // None of the numbers is one whose rows were made otherwise.
+    // No stored generation fits: the first version number that is free.
     let version = version.unwrap_or_else(|| {
         let mut number = own;
         while taken.contains(&number) {
@@ -80,7 +81,7 @@ pub(super) async fn settle(
     Ok(Arc::new(SharedProjection(Arc::new(Inner { projection, basis, version, recorded: Mutex::default() }))))
 }
 
-/// A version for one that is taken, of 48 bits.
+/// The next candidate for a version number, of 48 bits.
 fn after(version: u64) -> u64 {
     first_48_bits(&Sha256::digest(version.to_le_bytes()).into())
 }
@@ -90,7 +91,7 @@ async fn holds(store: &dyn Store, head: LogPosition) -> Result<bool, StoreError>
     Ok(head.position == 0 || found.first().is_some_and(|stored| stored.event_id == head.event_id))
 }
 
-/// Whether the log holds an event of one of these names up to this position: a look-up in the index by type.
+/// Whether the log holds an event of one of these types up to this position. One look-up in the index by type.
 async fn is_in_log<'a>(
     store: &dyn Store,
     names: impl Iterator<Item = &'a String>,
@@ -104,14 +105,9 @@ async fn is_in_log<'a>(
     Ok(page.events.first().is_some_and(|stored| stored.position <= until))
 }
 
-/// Whether this program would have made the same of the log up to `head`. Event types that only others know do not
-/// matter: their events are taken in.
-async fn goes_on(
-    store: &dyn Store,
-    basis: &Basis,
-    kept: &StoredBasis,
-    head: LogPosition,
-) -> Result<bool, StoreError> {
+/// Whether this program would have made the same rows from the log up to `head`. Event types that only other
+/// programs know do not matter: their events are already applied.
+async fn goes_on(store: &dyn Store, basis: &Basis, kept: &StoredBasis, head: LogPosition) -> Result<bool, StoreError> {
     let same = |(name, fingerprint)| basis.types.get(name).is_none_or(|own: &String| own == fingerprint);
     if kept.layout.as_ref() != Some(&basis.layout) || !kept.types.iter().all(same) {
         return Ok(false);
@@ -120,8 +116,8 @@ async fn goes_on(
     Ok(!is_in_log(store, unrecorded, head.position).await?)
 }
 
-/// Writes the basis where an older version of this crate made the rows: their version says that they are made of
-/// exactly these declarations. Who may only read goes on without.
+/// Writes the basis of rows that an older version of this crate made: their version number is derived from exactly
+/// these declarations. A process without write access continues without it.
 async fn complete(store: &dyn Store, views: &dyn Views, basis: &Basis, name: &str, version: u64) {
     if let Err(error) = write_basis(store, views, basis, name, version).await {
         tracing::debug!(projection = name, %error, "what its rows are made of could not be noted");
@@ -159,19 +155,19 @@ async fn write_basis(
     Ok(())
 }
 
-/// A projection of all events, at the rows that it shares with programs that make the same of the log.
+/// A projection of all events, on rows that it shares with programs that make the same rows from the log.
 struct SharedProjection(Arc<Inner>);
 
 struct Inner {
     projection: Arc<dyn Projection>,
     basis: Basis,
     version: u64,
-    /// Event types that are known to be recorded, by table: a generation's records do not change.
+    /// Event types known to be recorded, by table: the records of a generation do not change.
     recorded: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 impl Inner {
-    /// Records the types of the events that this transaction takes in.
+    /// Records the types of the events that this transaction applies.
     async fn record(
         &self,
         types: BTreeSet<&str>,
@@ -186,7 +182,7 @@ impl Inner {
         if new.is_empty() {
             return Ok(());
         }
-        // What is recorded only now may be rolled back: it is known from the next batch on.
+        // A type that this transaction records may be rolled back: it counts as recorded from the next batch on.
         let before = self.basis.record(&new, transaction).await?;
         lock().entry(generation).or_default().extend(before.into_iter().map(str::to_owned));
         Ok(())
@@ -242,7 +238,7 @@ impl Projection for SharedProjection {
     }
 }
 
-/// A fold that records the types of what it writes.
+/// A fold that records the types of the events that it writes.
 struct RecordingFold {
     fold: Box<dyn Fold>,
     inner: Arc<Inner>,
@@ -286,8 +282,8 @@ impl Fold for RecordingFold {
     }
 }
 
-/// Fills an empty generation with the rows of another version, if this program would have made the same of the log up
-/// to where that is; answers up to where.
+/// Fills an empty generation with the rows of another version, if this program would have made the same rows from
+/// the log up to that version's checkpoint; returns the checkpoint.
 pub(super) async fn take_over(
     store: &dyn Store,
     views: &dyn Views,
@@ -320,8 +316,8 @@ pub(super) async fn take_over(
     Ok(None)
 }
 
-/// Whether the rows are those that this program would have made of the log up to `head`: they differ in event types of
-/// which it holds no event.
+/// Whether this program would have made the same rows from the log up to `head`: the declarations differ only in
+/// event types of which the log holds no event.
 async fn would_be_copied(
     store: &dyn Store,
     basis: &Basis,

@@ -1,8 +1,8 @@
-//! Dead letters: events that a projection was told to leave out, and those that queue behind them.
+//! Dead letters: events that an operator skipped for a projection, and events that queue behind them.
 //!
-//! They lie in a table of the generation that they are missing in, so that they come and go in one transaction with
-//! its checkpoint. A view with keys parks the keys of a dead letter: later events of these keys queue behind it, and what
-//! is kept under them stays as it was before. In a projection without keys the event alone is left out.
+//! They are in a table of the generation, so that they change in one transaction with its checkpoint. A view with
+//! keys parks the keys of a dead letter: later events of these keys queue behind it, and the documents of these
+//! keys keep their state. In a projection without keys only the event itself is skipped.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,25 +29,25 @@ const TABLE: Table = Table::new(
 );
 const COLUMNS: &str = "position, key, event_type, error, attempts, since";
 
-/// How many events are taken in at a time.
+/// How many events are queued at a time.
 const AT_ONCE: usize = 1_024;
 
-/// An event that a projection left out: see [`Annals::skip`](crate::app::Annals::skip).
+/// An event that a projection skipped: see [`Annals::skip`](crate::app::Annals::skip).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// The event's position.
     pub position: u64,
-    /// Its type.
+    /// The event's type.
     pub event_type: String,
-    /// The key that it is missing under; none in a projection without keys, and where its keys cannot be told. Of a key of
-    /// more than 1,024 bytes the beginning and its SHA-256.
+    /// The parked key; `None` in a projection without keys, and where the keys of the event cannot be determined.
+    /// Of a key of more than 1,024 bytes the beginning and its SHA-256.
     pub key: Option<String>,
-    /// What the projection said of it; nothing, if it only queues behind one of the same key.
+    /// The projection's error; `None` if the event only queues behind one of the same key.
     pub error: Option<String>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Since when it has been left out.
+    /// When the event was skipped.
     pub since: Timestamp,
 }
 
@@ -90,7 +90,7 @@ impl DeadLetter {
         }
     }
 
-    /// The letters of an event that fails: one for each of its keys.
+    /// The dead letters of a failing event: one for each of its keys.
     pub(super) fn of_event(
         projection: &dyn Projection,
         stored: &Stored,
@@ -106,7 +106,7 @@ impl DeadLetter {
             attempts,
             since,
         };
-        // What fails may be the projection's way to tell keys.
+        // The failure may be in the projection's function for keys.
         let keys = catch_unwind(AssertUnwindSafe(|| project_at_once(|| projection.keys(stored))));
         match keys.unwrap_or(Ok(None)) {
             Ok(Some(keys)) if !keys.is_empty() => keys.into_iter().map(|key| letter(Some(key))).collect(),
@@ -115,18 +115,18 @@ impl DeadLetter {
     }
 }
 
-/// Makes the table.
+/// Creates the table.
 pub(super) async fn set_up(transaction: &mut dyn Transaction) -> Result<(), StoreError> {
     transaction.create_table(&TABLE).await
 }
 
-/// All of them, in the order of their events.
+/// All dead letters, in the order of their events.
 pub(super) async fn all(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE.name));
     Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::of).collect())
 }
 
-/// How many events are left out, those that queue included.
+/// The number of dead letters, including those that queue.
 pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreError> {
     let sql = format!("SELECT count(DISTINCT position) FROM {}", snapshot.table(TABLE.name));
     let rows = snapshot.query(&sql, Vec::new()).await?;
@@ -134,7 +134,7 @@ pub(super) async fn count(snapshot: &mut dyn ViewSnapshot) -> Result<u64, StoreE
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
 }
 
-/// Whether anything was left out under this key.
+/// Whether there are dead letters under this key.
 pub(in crate::projections) async fn are_left_out(
     key: &str,
     snapshot: &mut dyn ViewSnapshot,
@@ -147,19 +147,19 @@ pub(super) async fn add(letters: &[DeadLetter], transaction: &mut dyn Transactio
     transaction.insert_rows(&TABLE, letters.iter().map(DeadLetter::row).collect(), OnConflict::Keep).await
 }
 
-/// Forgets what was left out under the key of this name.
+/// Deletes the dead letters under the key of this name.
 pub(super) async fn forget(key: &str, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
     let sql = format!("DELETE FROM {} WHERE key = $1", transaction.table(TABLE.name));
     transaction.execute(&sql, vec![key.into()]).await.map(drop)
 }
 
-/// Forgets an event whose keys could not be told.
+/// Deletes the dead letter of an event whose keys could not be determined.
 pub(super) async fn forget_event(position: u64, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
     let sql = format!("DELETE FROM {} WHERE key = '' AND position = $1", transaction.table(TABLE.name));
     transaction.execute(&sql, vec![position.into()]).await.map(drop)
 }
 
-/// The positions of the events that wait under the key of this name, in order.
+/// The positions of the events that queue under the key of this name, in order.
 pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Result<Vec<u64>, StoreError> {
     let sql = format!("SELECT position FROM {} WHERE key = $1 ORDER BY position", transaction.table(TABLE.name));
     let rows = transaction.query(&sql, vec![key.into()]).await?;
@@ -167,20 +167,20 @@ pub(super) async fn waiting(key: &str, transaction: &mut dyn Transaction) -> Res
     Ok(positions.filter_map(|position| u64::try_from(position).ok()).collect())
 }
 
-/// The names of the keys behind which events queue.
+/// The names of the parked keys.
 pub(super) async fn parked(transaction: &mut dyn Transaction) -> Result<HashSet<String>, StoreError> {
     let sql = format!("SELECT DISTINCT key FROM {} WHERE key <> ''", transaction.table(TABLE.name));
     let rows = transaction.query(&sql, Vec::new()).await?;
     Ok(rows.iter().flatten().filter_map(|cell| cell.text().map(str::to_owned)).collect())
 }
 
-/// Whether anything was left out.
+/// Whether there are any dead letters.
 pub(super) async fn are_there(transaction: &mut dyn Transaction) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} LIMIT 1", transaction.table(TABLE.name));
     Ok(!transaction.query(&sql, Vec::new()).await?.is_empty())
 }
 
-/// The letters of those of the events that queue behind parked keys.
+/// The dead letters of those events that queue behind parked keys.
 pub(super) fn queue(
     projection: &dyn Projection,
     events: &[Stored],
@@ -198,8 +198,8 @@ pub(super) fn queue(
     Ok(letters)
 }
 
-/// Takes events in for all keys but the parked ones, for which they queue. `None`: nothing is parked, take them in as
-/// ever.
+/// Applies events to all keys but the parked ones, for which it queues them. Returns `None` if nothing is parked:
+/// the caller applies the events as usual.
 pub(super) async fn take_around(
     projection: &dyn Projection,
     events: &[Stored],
@@ -220,7 +220,7 @@ pub(super) async fn take_around(
     Ok(Some(()))
 }
 
-/// What a rebuild is to leave out again: letters by position, those that only queue left aside.
+/// The dead letters that a rebuild skips again, by position, without those that only queue.
 pub(super) fn skips(letters: Vec<DeadLetter>) -> BTreeMap<u64, DeadLetter> {
     letters.into_iter().filter(|letter| letter.error.is_some()).map(|letter| (letter.position, letter)).collect()
 }

@@ -1,4 +1,4 @@
-//! What the tasks of an open application share: the store, and how far each projection is.
+//! State that the engine's tasks share: [`EngineContext`] for all projections, [`ProjectionHandle`] for each.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +12,18 @@ use crate::events::{LogPosition, Stored, Types};
 use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
 
-/// The store and the event types.
+/// State that all projections share: the store, the event types and signals.
 pub(in crate::projections) struct EngineContext {
     pub store: Arc<dyn Store>,
     pub views: Arc<dyn Views>,
     pub types: Arc<Types>,
     /// Becomes true when the application closes.
     pub closing: watch::Receiver<bool>,
-    /// A projection came to an event that this program does not know.
+    /// Notified when a projection reaches an event type that this program does not know.
     pub yielded: Notify,
-    /// Somebody waits for a projection to take in what is new.
+    /// Notified when a caller waits for a projection to process new events.
     pub awaited: Notify,
-    /// Who follows live takes turns: as many at once as half of the cores.
+    /// Limits how many projections process live pages at once: half of the cores.
     pub turns: Semaphore,
 }
 
@@ -33,7 +33,7 @@ impl EngineContext {
         Ok(self.missing(&[head]).await?.is_none())
     }
 
-    /// The first of these events that the log does not hold at its position. One read of the log, however many there are.
+    /// The first of these events that the log does not hold at its position. It reads the log once for all of them.
     pub async fn missing(&self, heads: &[LogPosition]) -> Result<Option<LogPosition>, StoreError> {
         let mut positions: Vec<u64> = heads.iter().map(|head| head.position).filter(|at| *at > 0).collect();
         positions.sort_unstable();
@@ -54,15 +54,15 @@ impl EngineContext {
     }
 }
 
-/// What this process knows of how a projection goes on.
+/// What a projection is doing, as far as this process knows.
 #[derive(Clone, Debug)]
 pub(in crate::projections) enum RunState {
     CatchingUp,
     Live,
     Stopped(StopInfo),
-    /// It came to an event that this program does not know, and nobody who does is there.
+    /// Blocked at an event type that this program does not know, and no process that knows it runs the projection.
     Waiting(UnknownEvent),
-    /// Another process runs it, or none.
+    /// Another process runs it, or none does.
     Away,
 }
 
@@ -74,19 +74,19 @@ pub(in crate::projections) struct ProjectionHandle {
     generation_id: Mutex<GenerationId>,
     progress: watch::Sender<LogPosition>,
     run_state: watch::Sender<RunState>,
-    /// Whether this process is the one that runs it.
+    /// Whether this process runs the projection.
     leading: watch::Sender<bool>,
-    /// The event before which this program had to leave it to others.
+    /// The event of an unknown type at which this process gave up the lease.
     yielded: Mutex<Option<UnknownEvent>>,
-    /// The furthest position that anybody has waited for.
+    /// The highest position that a caller has waited for.
     awaited: AtomicU64,
-    /// Somebody waits for a checkpoint.
+    /// Requests a checkpoint.
     pub nudge: Notify,
-    /// A stopped projection is to try again.
+    /// Makes a stopped projection try again.
     pub resume: Notify,
-    /// Held while a batch is written to the live generation; a rebuild holds it for its last steps.
+    /// Held while a batch is written to the live generation, and by a rebuild for its last steps.
     pub write_lock: tokio::sync::Mutex<()>,
-    /// How far a rebuild is, while there is one.
+    /// Progress of the rebuild that this process runs, if any.
     pub rebuild: watch::Sender<Option<Progress>>,
 }
 
@@ -118,7 +118,7 @@ impl ProjectionHandle {
         self.projection.name()
     }
 
-    /// As [`Interest::wants`], without looking through all the names.
+    /// As [`Interest::wants`], by a set instead of a search through all names.
     pub fn wants(&self, stored: &Stored) -> bool {
         self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&stored.event_type))
     }
@@ -131,7 +131,7 @@ impl ProjectionHandle {
         self.generation_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The generation that is read, as far as this process knows.
+    /// The live generation, as far as this process knows.
     pub fn generation_id(&self) -> GenerationId {
         self.lock_instance().clone()
     }
@@ -148,7 +148,7 @@ impl ProjectionHandle {
         self.progress.receiver_count() > 0
     }
 
-    /// Makes it known that `instance` is at `head`, unless something newer is known.
+    /// Records that `instance` is at `head`, unless a later position or generation is known.
     pub fn publish(&self, generation_id: &GenerationId, head: LogPosition) {
         let mut known = self.lock_instance();
         let newer = generation_id.generation > known.generation;
@@ -165,7 +165,7 @@ impl ProjectionHandle {
         });
     }
 
-    /// Makes known what was just read from the database, whatever was known before.
+    /// Records what was read from the database, whatever was known before.
     pub fn publish_anew(&self, generation_id: &GenerationId, head: LogPosition) {
         *self.lock_instance() = generation_id.clone();
         self.progress.send_if_modified(|current| std::mem::replace(current, head) != head);
@@ -186,7 +186,7 @@ impl ProjectionHandle {
         self.run_state.send_replace(run_state);
     }
 
-    /// Name and version: what leases are for.
+    /// Name and version, the key of a lease.
     pub fn key(&self) -> (String, u64) {
         (self.name().to_owned(), self.projection.version())
     }
@@ -195,28 +195,28 @@ impl ProjectionHandle {
         self.leading.subscribe()
     }
 
-    /// Says whether this process runs it.
+    /// Records whether this process runs the projection.
     pub fn lead(&self, leads: bool) {
         let changed = self.leading.send_if_modified(|now| std::mem::replace(now, leads) != leads);
         if changed && leads && matches!(&*self.run_state.borrow(), RunState::Away) {
-            // What was noted of earlier runs counts no more.
+            // The state of earlier runs is obsolete.
             self.set_run_state(RunState::CatchingUp);
         }
     }
 
-    /// Leaves it to programs that know the event.
+    /// Gives the projection up to programs that know the event.
     pub fn yield_before(&self, unknown: UnknownEvent) {
         *self.yielded.lock().unwrap_or_else(PoisonError::into_inner) = Some(unknown.clone());
         self.set_run_state(RunState::Waiting(unknown));
         self.lead(false);
     }
 
-    /// The position of the event that this program does not know, if it had to leave it to others.
+    /// The position of the unknown event at which this process gave the projection up.
     pub fn yielded(&self) -> Option<u64> {
         self.yielded.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|unknown| unknown.position)
     }
 
-    /// Somebody who knows the event leads it, or nobody does.
+    /// Updates the state after this process gave the projection up: `led` says whether another process runs it.
     pub fn wait_elsewhere(&self, led: bool) {
         let unknown = self.yielded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match unknown {
@@ -225,20 +225,20 @@ impl ProjectionHandle {
         }
     }
 
-    /// Lets it try again, if it has stopped.
+    /// Makes the projection try again if it has stopped.
     pub fn try_again(&self) {
         if matches!(&*self.run_state.borrow(), RunState::Stopped(_)) {
             self.resume.notify_one();
         }
     }
 
-    /// Asks for a checkpoint at or after `position` as soon as there can be one.
+    /// Requests a checkpoint at or after `position` as soon as possible.
     pub fn ask_for(&self, position: u64) {
         self.awaited.fetch_max(position, Ordering::Relaxed);
         self.nudge.notify_one();
     }
 
-    /// Whether somebody waits for a checkpoint after `position`.
+    /// Whether a caller waits for a checkpoint after `position`.
     pub fn is_asked_beyond(&self, position: u64) -> bool {
         self.awaited.load(Ordering::Relaxed) > position
     }
@@ -256,8 +256,8 @@ impl ProjectionHandle {
         Ok(())
     }
 
-    /// Compares the checkpoint that this process knows with the log, and if the log does not hold it, the one in the
-    /// database. Returns the checkpoint if the log holds neither: the projection was made from another log.
+    /// Compares the checkpoint that this process knows with the log, and if the log does not hold it, the one in
+    /// the database. Returns the checkpoint if the log holds neither: the projection was made from another log.
     pub async fn diverged(&self, context: &EngineContext) -> Result<Option<LogPosition>, StoreError> {
         if context.holds(self.head()).await? {
             return Ok(None);
@@ -267,7 +267,8 @@ impl ProjectionHandle {
         Ok((!context.holds(head).await?).then_some(head))
     }
 
-    /// Why it stands, as any process noted it; `None` if that is history.
+    /// Why the projection stopped, as noted by any process; `None` if the note is about an earlier position or
+    /// generation.
     pub async fn noted(&self, views: &dyn Views) -> Result<Option<StopInfo>, StoreError> {
         let note = views.note(self.name(), self.projection.version(), NoteKind::Stop).await?;
         let stop: Option<StopInfo> = note.and_then(|note| serde_json::from_str(&note).ok());

@@ -1,7 +1,7 @@
-//! Which projections this process runs: of all the processes that would, one leads each.
+//! Leader election: of all processes that could run a projection, one holds its lease.
 //!
-//! A lease only saves work. Two that believe to lead are told apart by the checkpoint, which each transaction moves
-//! first: see [`Views::begin`](crate::store::Views::begin).
+//! Leases only save work. If two processes both believe that they lead, the checkpoint fences one off, because each
+//! transaction moves it first: see [`Views::begin`](crate::store::Views::begin).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use uuid::Uuid;
 use super::handle::{EngineContext, ProjectionHandle, RunState};
 use crate::store::StoreError;
 
-/// How leases are kept.
+/// Duration and renewal of leases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeaseTerms {
-    /// How long a lease holds: so long nobody runs what a process led that died.
+    /// Duration of a lease. After a leader dies, nobody runs its projections for at most this long.
     pub term: Duration,
-    /// How often it is renewed: three times in a term, so that one late or failed call costs no lease.
+    /// Interval of renewals: three in a term, so that one late or failed renewal loses no lease.
     pub renew: Duration,
-    /// How long a new process takes only what nobody leads: one that just looks something up takes nothing away.
+    /// Grace period in which a new process acquires only free leases, so that short-lived processes do not trigger
+    /// rebalancing.
     pub settle: Duration,
 }
 
@@ -30,12 +31,12 @@ impl Default for LeaseTerms {
     }
 }
 
-/// As what a process is known to the others.
+/// The two identities under which a process holds leases.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseOwner {
-    /// Of what it runs, or would run.
+    /// Owns the leases of the projections that this process runs.
     runs: Uuid,
-    /// Of what it reads and cannot run: see [`waiting_for`].
+    /// Owns the leases of projections that this process reads but cannot run: see [`waiting_for`].
     waits: Uuid,
 }
 
@@ -49,21 +50,22 @@ impl LeaseOwner {
     }
 }
 
-/// The lease of a process that reads a projection which it must leave to others: so that nobody drops it.
+/// The key of a lease that marks a projection as in use by a process that reads it but cannot run it, so that
+/// nobody prunes it.
 pub(super) fn waiting_for((name, version): &(String, u64)) -> (String, u64) {
     (format!("waiting for {name}"), *version)
 }
 
-/// One process among those that keep projections up with the log.
+/// The task that acquires and renews the leases of this process.
 pub(super) struct Leader {
     context: Arc<EngineContext>,
     all: Vec<Arc<ProjectionHandle>>,
     owner: LeaseOwner,
     terms: LeaseTerms,
     since: Instant,
-    /// Until when the leases hold that it was told of last.
+    /// When the leases expire that the last renewal granted.
     until: Instant,
-    /// It has had to leave a projection to others.
+    /// Whether this process waits for projections that it gave up.
     waited: bool,
 }
 
@@ -78,7 +80,7 @@ impl Leader {
         Self { context, all, owner, terms, since: now, until: now, waited: false }
     }
 
-    /// Asks which projections this process leads, and lets their runners know.
+    /// Acquires or renews leases and tells each runner whether this process leads its projection.
     pub async fn call(&mut self) -> Result<(), StoreError> {
         let views = &*self.context.views;
         let until = Instant::now() + self.terms.term;
@@ -99,7 +101,7 @@ impl Leader {
             if let Some(position) = handle.yielded() {
                 handle.refresh(views).await?;
                 if handle.head().position < position {
-                    // Whoever leads it now knows the event; else it waits for one that does.
+                    // The process that leads it now knows the event; if none leads, it waits for one that does.
                     handle.wait_elsewhere(taken.contains(&key));
                     waiting.push(waiting_for(&key));
                     continue;
@@ -123,7 +125,7 @@ impl Leader {
         Ok(())
     }
 
-    /// Renews until the application closes.
+    /// Renews the leases until the application closes.
     pub async fn run(mut self) {
         loop {
             tokio::select! {
@@ -131,7 +133,7 @@ impl Leader {
                 () = tokio::time::sleep(self.terms.renew) => {}
                 () = self.context.yielded.notified() => {}
             }
-            // However long the call takes: what was led is so no longer than its term.
+            // However long the call takes, leadership ends when the term ends.
             let (context, all, until) = (self.context.clone(), self.all.clone(), self.until);
             let called = tokio::select! {
                 () = context.closed() => return,
@@ -155,7 +157,7 @@ impl Leader {
     }
 }
 
-/// Lets all runners stop when their leases have run out; does not return.
+/// Ends the leadership of all projections at `until`; never returns.
 async fn expire(all: &[Arc<ProjectionHandle>], until: Instant) {
     tokio::time::sleep_until(until).await;
     all.iter().for_each(|handle| handle.lead(false));

@@ -50,29 +50,29 @@ use super::{Projection, ProjectionError};
 use crate::events::Types;
 use crate::store::{GenerationInfo, Store, StoreError};
 
-/// How often the checkpoint is read while somebody waits for it: another process may move it.
+/// How often the engine reads the checkpoint of a projection that a caller waits for: another process may move it.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The projections of an open application cannot be started.
+/// An error that keeps the projections of an application from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Two have one name.
+    /// Two projections have the same name.
     #[error("two projections are called `{0}`: rename one")]
     Twice(String),
-    /// A projection could not make its tables.
+    /// A projection failed to create its tables.
     #[error("the projection `{name}` could not make its tables")]
     Setup {
-        /// Its name.
+        /// The projection's name.
         name: String,
-        /// Why.
+        /// The cause.
         source: ProjectionError,
     },
-    /// The database says no.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The projections of an open application: each kept up with the log, read, looked at and rebuilt.
+/// The projections of an open application. The engine keeps them up with the log, reads, watches and rebuilds them.
 #[derive(Clone)]
 pub(crate) struct Projections(Arc<Inner>);
 
@@ -86,7 +86,8 @@ struct Inner {
 }
 
 impl Projections {
-    /// Makes their tables where there are none, and keeps them up with the log, unless `run` is false.
+    /// Creates the tables of each projection if there are none, and keeps the projections up with the log unless
+    /// `run` is false.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
         types: Arc<Types>,
@@ -96,7 +97,7 @@ impl Projections {
         Self::start_on(store, types, projections, run.then(LeaseTerms::default)).await
     }
 
-    /// The same, on leases of these terms; without, it only reads.
+    /// As [`start`](Self::start), with these lease terms; without terms it only reads.
     pub(crate) async fn start_on(
         store: Arc<dyn Store>,
         types: Arc<Types>,
@@ -163,24 +164,24 @@ impl Projections {
         })
     }
 
-    /// How each is read.
+    /// Readers of all projections.
     pub(crate) fn readings(&self) -> impl Iterator<Item = Reading> {
         self.0.all.values().map(|handle| Reading::new(self.0.context.clone(), handle.clone()))
     }
 
-    /// What reads the projection `name`.
+    /// A reader of the projection `name`.
     pub(crate) fn reading(&self, name: &str) -> Result<Reading, ReadError> {
         Ok(Reading::new(self.0.context.clone(), self.handle(name)?.clone()))
     }
 
-    /// How each stands, ordered by name.
+    /// The status of each projection, ordered by name.
     pub(crate) async fn statuses(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
         let Inner { context, all, .. } = &*self.0;
         let head = context.store.head().await?.position;
         let generations = context.views.generations().await?;
         let mut statuses = Vec::with_capacity(all.len());
         for (name, handle) in all {
-            // What wants no events writes its checkpoint when asked, or in its own time.
+            // A projection that wants no event writes its checkpoint on request or about once a second.
             handle.ask_for(head);
             handle.refresh(&*context.views).await?;
             let mut run_state = handle.run_state().borrow().clone();
@@ -225,30 +226,30 @@ impl Projections {
         Ok(statuses)
     }
 
-    /// Makes the projection anew beside the live one, then switches.
+    /// Rebuilds the projection beside the live one, then switches.
     pub(crate) fn rebuild(&self, name: &str) -> Result<Rebuild, RebuildError> {
         self.rebuild_with(name, SkipPolicy::Refuse)
     }
 
-    /// The same, with what was left out of the live one.
+    /// As [`rebuild`](Self::rebuild), with a policy for events that the live one skipped.
     pub(crate) fn rebuild_with(&self, name: &str, skips: SkipPolicy) -> Result<Rebuild, RebuildError> {
         let handle = self.handle(name).map_err(RebuildError::Unknown)?;
         let mut begun = rebuild::start(&self.0.context, vec![handle.clone()], skips);
         begun.pop().map_or_else(|| Err(RebuildError::Cancelled(name.to_owned())), |(_, rebuild)| rebuild)
     }
 
-    /// Makes all of them anew, in one pass over the log.
+    /// Rebuilds all projections in one pass over the log.
     pub(crate) fn rebuild_all(&self, skips: SkipPolicy) -> Vec<(String, Result<Rebuild, RebuildError>)> {
         rebuild::start(&self.0.context, self.0.all.values().cloned().collect(), skips)
     }
 
-    /// Makes some keys of it anew, in place.
+    /// Rebuilds some keys of the projection in place.
     pub(crate) fn rebuild_keys(&self, name: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
         let handle = self.handle(name).map_err(RebuildError::Unknown)?;
         rebuild::start_keys(&self.0.context, handle.clone(), selection)
     }
 
-    /// Finishes the batches under way and ends everything; a rebuild is cancelled, and can be gone on with.
+    /// Finishes the batches in progress and ends all tasks. A rebuild is cancelled; the next one continues it.
     pub(crate) async fn close(&self) {
         self.0.closing.send_replace(true);
         let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -257,11 +258,11 @@ impl Projections {
             let _ = task.await;
         }
         for handle in self.0.all.values() {
-            // The sender is there as long as `handle` is.
+            // The sender lives as long as `handle`.
             let _ = handle.rebuild.subscribe().wait_for(Option::is_none).await;
         }
         if self.0.running {
-            // Without it, what this process led is free when the term is over.
+            // Otherwise the leases of this process would expire only at the end of their term.
             for owner in self.0.owner.both() {
                 if let Err(error) = self.0.context.views.release_leases(owner).await {
                     tracing::debug!(%error, "the leases could not be given back");
@@ -271,7 +272,7 @@ impl Projections {
     }
 }
 
-/// Reads the checkpoints of projections that somebody waits for.
+/// Reads the checkpoints of projections that a caller waits for.
 async fn look(context: Arc<EngineContext>, all: Vec<Arc<ProjectionHandle>>) {
     loop {
         tokio::select! {

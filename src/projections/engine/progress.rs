@@ -1,20 +1,20 @@
-//! [`Progress`]: how far a rebuild is.
+//! [`Progress`]: the progress of a rebuild.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How far a rebuild is.
+/// The progress of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Progress {
-    /// Up to where the log is taken in.
+    /// The position up to which the log is processed.
     pub position: u64,
-    /// The log's head.
+    /// The position of the log's head.
     pub head: u64,
-    /// How many events of the log it passes in a second, over the whole of this run.
+    /// Events of the log processed a second, averaged over this run.
     pub events_per_second: f64,
-    /// How long it will take yet, at that rate.
+    /// Estimated time left at that rate.
     #[cfg_attr(feature = "http", schema(value_type = Option<Object>))]
     pub eta: Option<Duration>,
 }

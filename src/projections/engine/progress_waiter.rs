@@ -1,15 +1,15 @@
-//! [`ProgressWaiter`]: waiting for a projection to take in more.
+//! [`ProgressWaiter`]: waits for a projection to process more events.
 
 use tokio::sync::watch;
 
 use super::{ReadError, Reading};
 use crate::events::LogPosition;
 
-/// What a live reader of a projection waits on.
+/// Lets a live reader wait for a projection.
 pub(crate) struct ProgressWaiter {
-    /// Where the log is, whoever wrote.
+    /// The log's head, whichever process moves it.
     log: watch::Receiver<LogPosition>,
-    /// Where the projection is.
+    /// The projection's checkpoint.
     progress: watch::Receiver<LogPosition>,
 }
 
@@ -18,14 +18,15 @@ impl ProgressWaiter {
         Self { log: reading.log().watch(), progress: reading.progress() }
     }
 
-    /// To be called before the projection is read: what moves after this, [`beyond`](Self::beyond) tells.
+    /// Marks the current position as seen. Call it before the projection is read: [`beyond`](Self::beyond) returns
+    /// for any later change.
     pub(crate) fn note(&mut self) {
         self.log.borrow_and_update();
         self.progress.borrow_and_update();
     }
 
-    /// Waits until the projection may be beyond `seen`; false when the application closes. A projection that stands
-    /// still for good is an error.
+    /// Waits until the projection may be beyond `seen`; returns false when the application closes. A stopped
+    /// projection is an error.
     pub(crate) async fn beyond(&mut self, reading: &Reading, seen: LogPosition) -> Result<bool, ReadError> {
         let log = *self.log.borrow_and_update();
         let behind = log.position > seen.position;

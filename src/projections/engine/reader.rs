@@ -1,4 +1,4 @@
-//! One reader that follows the log's head and shares what it reads with every projection that is there.
+//! One task that reads new events at the log's head and shares each page with all projections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use super::handle::EngineContext;
 use crate::events::{LogPosition, Stored};
 use crate::store::{Interest, Page, StoreError};
 
-/// How many shared pages are kept for a projection that is slower; beyond it, it reads for itself.
+/// How many shared pages are buffered for a slow projection. A projection that falls further behind reads the log
+/// itself.
 pub(super) const SHARED_PAGES: usize = 32;
 
 /// The most events of a shared page.
 const SHARED_EVENTS: usize = 1_000;
 
-/// While the log grows without a pause, it is shared so often at most: each time costs every projection a transaction.
-/// What comes after a pause, and what somebody waits for, is shared at once.
+/// The shortest interval between two pages while the log grows steadily: each page costs every projection a
+/// transaction. The first page after a pause, and a page that a caller waits for, is shared at once.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What the reader shares.
+/// A message from the reader to the projections.
 #[derive(Clone)]
 pub(super) enum SharedPage {
-    /// The log after `from`, up to the page's own end.
+    /// The wanted events after `from`, up to the page's own end.
     Page { from: LogPosition, page: Arc<Page> },
-    /// The log is not what it was: read for yourself.
+    /// The log was replaced or pages were lost: the projection must read the log itself.
     Gap,
 }
 
-/// How many events to read at a time: as many as are likely to fit into a number of bytes.
+/// An adaptive page size: as many events as are likely to fit into a number of bytes.
 pub(super) struct PageSize {
     limit: usize,
     most: usize,
@@ -46,7 +47,7 @@ impl PageSize {
         self.limit
     }
 
-    /// Learns from a page how large events are.
+    /// Adapts to the size of the events of a page.
     pub fn learn(&mut self, events: &[Stored]) {
         if events.is_empty() {
             return;
@@ -57,14 +58,14 @@ impl PageSize {
     }
 }
 
-/// About what a row takes in memory.
+/// Approximate size of an event in memory.
 fn bytes_of(stored: &Stored) -> usize {
     let texts = [stored.aggregate.as_str(), &stored.event_type, &stored.event_version, &stored.payload];
     let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
     size_of::<Stored>() + texts + stored.metadata.len() + 16
 }
 
-/// The wants of several projections together.
+/// The union of the event types that several projections want.
 pub(super) fn union<'a>(interests: impl Iterator<Item = &'a Interest>) -> Interest {
     let mut types = std::collections::BTreeSet::new();
     for interest in interests {
@@ -113,7 +114,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Shares all that is new.
+/// Shares all new pages.
 async fn share(
     context: &EngineContext,
     interest: &Interest,
@@ -122,7 +123,7 @@ async fn share(
 ) -> Result<(), StoreError> {
     loop {
         let page = context.store.read(at.position, SHARED_EVENTS, interest).await?;
-        // Looked at after the page was read: a page that follows another event than ours is not shared.
+        // Checked after the page was read: a page that follows another history of the log is not shared.
         if !context.holds(*at).await? {
             *at = context.store.head().await?;
             let _ = pages.send(SharedPage::Gap);
@@ -133,7 +134,7 @@ async fn share(
         }
         let full = page.events.len() >= SHARED_EVENTS;
         let from = std::mem::replace(at, page.to);
-        // Without a receiver there is nobody to tell.
+        // An error means that no projection is subscribed.
         let _ = pages.send(SharedPage::Page { from, page: Arc::new(page) });
         if !full {
             return Ok(());

@@ -1,4 +1,4 @@
-//! [`Reading`]: how a projection is read.
+//! [`Reading`]: reads a projection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,56 +13,56 @@ use crate::projections::{FieldInfo, ProjectionError};
 use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
 use crate::text::name_list;
 
-/// How often a process that does not run the projection looks whether another one has noted that it stopped.
+/// How often a process that does not run the projection checks whether another process noted that it stopped.
 const LOOK_FOR_NOTES: Duration = Duration::from_millis(500);
 
-/// One projection of an open application, to be read. The built-in ones are read through it too.
+/// A reader of one projection of an open application. The built-in projections are read through it too.
 #[derive(Clone)]
 pub struct Reading {
     context: Arc<EngineContext>,
     handle: Arc<ProjectionHandle>,
 }
 
-/// A projection cannot be read.
+/// An error while reading a projection.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The application has no such projection.
     #[error("there is no projection `{name}`: there are {}", name_list(.known))]
     Unknown {
-        /// What was asked for.
+        /// The name in the request.
         name: String,
-        /// The names that there are.
+        /// The names of the application's projections.
         known: Vec<String>,
     },
-    /// The projection failed and stands still.
+    /// The projection failed and has stopped.
     #[error(
         "the projection `{name}` stopped {reason}. When what made it fail is mended, resume it: \
          `projections resume {name}`"
     )]
     Stopped {
-        /// Its name.
+        /// The projection's name.
         name: String,
-        /// Where and why.
+        /// Position and reason.
         reason: String,
     },
-    /// The projection has come to an event that this program does not know.
+    /// The projection is blocked at an event type that this program does not know.
     #[error("the projection `{name}` waits {unknown}: start a newer one, or ask that")]
     Waiting {
-        /// Its name.
+        /// The projection's name.
         name: String,
         /// The event.
         unknown: UnknownEvent,
     },
-    /// The projection was not as far as was asked, in the time given.
+    /// The projection did not reach the wanted position in time.
     #[error("after {waited:?} the projection `{name}` is at event {position}, not yet at {wanted}: try again")]
     Late {
-        /// Its name.
+        /// The projection's name.
         name: String,
-        /// How long was waited.
+        /// How long the caller waited.
         waited: Duration,
-        /// Up to where it has taken in the log.
+        /// The position of the projection's checkpoint.
         position: u64,
-        /// What was waited for.
+        /// The wanted position.
         wanted: u64,
     },
     /// The log does not hold the event that a receipt or cursor names, or that a reader has seen.
@@ -81,23 +81,23 @@ pub enum ReadError {
     LogDiverged {
         /// The projection's name.
         name: String,
-        /// Its checkpoint.
+        /// The projection's checkpoint.
         head: LogPosition,
     },
-    /// The database says no.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored document or row is not what the projection writes.
+    /// A stored document or row has an unexpected format.
     #[error("what `{name}` keeps under `{key}` cannot be read: raise the projection's version to build it anew")]
     Document {
-        /// The projection.
+        /// The projection's name.
         name: String,
         /// The document's key.
         key: String,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// What was asked makes no sense.
+    /// The query is invalid.
     #[error("{0}")]
     Invalid(String),
 }
@@ -125,7 +125,7 @@ impl Reading {
         self.handle.name()
     }
 
-    /// The log that it is made from.
+    /// The log of the application.
     #[must_use]
     pub fn log(&self) -> &Arc<dyn Store> {
         &self.context.store
@@ -137,25 +137,25 @@ impl Reading {
         &self.context.types
     }
 
-    /// Whether it keeps JSON documents by key.
+    /// Whether the projection keeps JSON documents by key.
     #[must_use]
     pub fn documents(&self) -> bool {
         self.handle.projection.documents()
     }
 
-    /// The fields that its documents can be listed by.
+    /// The fields by which its documents can be listed.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldInfo> {
         self.handle.projection.fields()
     }
 
-    /// The events that it wants.
+    /// The events that the projection wants.
     #[must_use]
     pub fn interest(&self) -> &Interest {
         &self.handle.interest
     }
 
-    /// Whether this event is in what it keeps: under this key, if there is one and it keeps things by key.
+    /// Whether the projection contains this event: under this key, if one is given and the projection has keys.
     ///
     /// # Errors
     /// When the event cannot be read.
@@ -167,8 +167,9 @@ impl Reading {
         Ok(keys.zip(key).is_none_or(|(keys, key)| keys.iter().any(|own| own == key)))
     }
 
-    /// The events at these positions, in the order of the log. A projection was read up to `head`: an error unless the
-    /// log still holds that event, so that what a projection says of a position is never joined to another history.
+    /// The events at these positions, in the order of the log. `head` is the checkpoint at which the positions were
+    /// read: the call fails if the log no longer holds that event, so that positions of one history are never
+    /// joined to events of another.
     ///
     /// # Errors
     /// [`ReadError::LogDiverged`]; when the log cannot be read.
@@ -194,17 +195,19 @@ impl Reading {
         self.context.holds(head).await
     }
 
-    /// Up to where it has taken in the log: now, and each time it moves on, whichever process moves it.
+    /// The projection's checkpoint: the current value, then each change, whichever process makes it.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<LogPosition> {
         self.handle.progress()
     }
 
-    /// Waits until it has taken in the log up to `with`: a receipt's place, so that what is read next holds that write.
+    /// Waits until the projection has processed the log up to `with`, the position of a receipt, so that the next
+    /// read sees that write.
     ///
     /// # Errors
-    /// At once when the projection has stopped before that, or the log does not hold `with`, or not the event that the
-    /// projection was made up to ([`ReadError::LogDiverged`]); [`ReadError::Late`] at the deadline.
+    /// Fails at once when the projection has stopped before `with`, when the log does not hold `with`, or when it
+    /// does not hold the event at the projection's checkpoint ([`ReadError::LogDiverged`]); [`ReadError::Late`] at
+    /// the deadline.
     pub async fn caught_up(&self, with: LogPosition, deadline: Option<Duration>) -> Result<(), ReadError> {
         let mut progress = self.handle.progress();
         let mut run_state = self.handle.run_state();
@@ -224,8 +227,8 @@ impl Reading {
                 let known = *progress.borrow_and_update();
                 let reached = known.position >= with.position;
                 self.stopped(&mut run_state, reached).await?;
-                // A checkpoint beyond `with` holds it only if both are of this log; and what nobody runs here may have
-                // been made from another.
+                // A checkpoint after `with` covers it only if both are of this log; a projection that no process
+                // runs here may have been made from another.
                 let doubtful = if reached { known != with } else { matches!(*run_state.borrow(), RunState::Away) };
                 if doubtful && let Some(head) = self.handle.diverged(&self.context).await? {
                     return Err(self.log_diverged(head));
@@ -252,7 +255,7 @@ impl Reading {
         })
     }
 
-    /// An error if the projection stands still, unless it is where it is wanted and rightly so.
+    /// An error if the projection has stopped or is blocked before the wanted position, or has diverged.
     async fn stopped(&self, run_state: &mut watch::Receiver<RunState>, reached: bool) -> Result<(), ReadError> {
         let run_state = run_state.borrow_and_update().clone();
         let stop = match run_state {
@@ -272,13 +275,13 @@ impl Reading {
         }
     }
 
-    /// Returns when the application closes: what follows the log ends then.
+    /// Returns when the application closes.
     pub async fn closed(&self) {
         self.context.closed().await;
     }
 
-    /// What it holds, as of one moment. Its checkpoint is compared with the log: what was made from another history of
-    /// the log, as after an older backup was restored, is not read.
+    /// A snapshot of the projection. Its checkpoint is compared with the log, so that a projection made from
+    /// another history of the log, as after restoring an older backup, is not read.
     ///
     /// # Errors
     /// [`ReadError::LogDiverged`]; when the store cannot be read.
@@ -286,13 +289,14 @@ impl Reading {
         self.snapshot_after(LogPosition::default()).await
     }
 
-    /// The same for a reader that goes on after `seen`: an error if the log does not hold that event any more.
+    /// As [`snapshot`](Self::snapshot), for a reader that continues after `seen`: fails if the log no longer holds
+    /// that event.
     pub(in crate::projections) async fn snapshot_after(
         &self,
         seen: LogPosition,
     ) -> Result<Box<dyn ViewSnapshot>, ReadError> {
         let snapshot = self.context.views.read(self.name(), self.handle.projection.version()).await?;
-        // After the snapshot was taken: the log is not behind it.
+        // Checked after the snapshot was taken, so that the log cannot be behind it.
         let head = snapshot.head();
         match self.context.missing(&[head, seen]).await? {
             None => Ok(snapshot),

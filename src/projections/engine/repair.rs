@@ -1,5 +1,4 @@
-//! What a person does about projections: letting one try again, leaving an event out and taking it in later, dropping
-//! what nobody uses.
+//! Repairs by an operator: resume a stopped projection, skip an event and replay it later, drop unused versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,43 +17,43 @@ use crate::projections::{Projection, ProjectionError};
 use crate::store::{GenerationInfo, NoteKind, StoreError};
 use crate::text::error_chain;
 
-/// How often a repair is tried while the projection moves on under it.
+/// How often a repair is tried while the projection moves its checkpoint.
 const TRIES: usize = 32;
 
 /// How many queued events are read at a time.
 const AT_ONCE: usize = 1_000;
 
-/// Leaving out or taking in events did not work. Nothing was changed, unless it says so.
+/// An error of a repair. Nothing was changed, unless the error says so.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
     /// There is no such projection, or it cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It has not stopped.
+    /// The projection has not stopped.
     #[error("`{0}` has not stopped: there is nothing to leave out")]
     NotStopped(String),
-    /// It has not stopped at an event.
+    /// The projection has not stopped at an event.
     #[error("`{name}` has not stopped at one event ({reason}): mend that and resume it, or rebuild it")]
     NoEvent {
-        /// Its name.
+        /// The projection's name.
         name: String,
         /// Why it stopped.
         reason: String,
     },
-    /// It moved on meanwhile.
+    /// The projection moved its checkpoint during the repair.
     #[error("`{0}` moved on meanwhile: look at `projections status`, then try again")]
     Moved(String),
-    /// An event fails still.
+    /// An event still fails.
     #[error("`{name}` fails at event {position} still; it and what queues behind it stays left out")]
     Event {
-        /// Its name.
+        /// The projection's name.
         name: String,
         /// The event's position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: ProjectionError,
     },
-    /// Making it anew did not work.
+    /// The rebuild failed.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
 }
@@ -70,16 +69,16 @@ impl From<StoreError> for RepairError {
 pub struct UnusedVersion {
     /// The projection's name.
     pub name: String,
-    /// Its version.
+    /// The version.
     pub version: u64,
-    /// How many generations there are of it.
+    /// The number of its generations.
     pub generations: usize,
-    /// Up to where it had taken in the log.
+    /// The position of its checkpoint.
     pub position: u64,
 }
 
 impl Projections {
-    /// Lets a stopped projection try again, whichever process runs it.
+    /// Makes a stopped projection try again, whichever process runs it.
     pub(crate) async fn resume(&self, name: &str) -> Result<(), ReadError> {
         let handle = self.handle(name)?;
         self.context().views.set_note(name, handle.projection.version(), NoteKind::Stop, None).await?;
@@ -87,13 +86,13 @@ impl Projections {
         Ok(())
     }
 
-    /// What the projection left out, in the order of the events.
+    /// The projection's dead letters, in the order of the events.
     pub(crate) async fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, ReadError> {
         let mut snapshot = self.reading(name)?.snapshot().await?;
         Ok(dead_letters::all(&mut *snapshot).await?)
     }
 
-    /// Leaves out the event that the projection has stopped at.
+    /// Skips the event at which the projection has stopped.
     pub(crate) async fn skip(&self, name: &str) -> Result<Vec<DeadLetter>, RepairError> {
         let (context, handle) = (self.context(), self.handle(name)?);
         let (views, version) = (&*context.views, handle.projection.version());
@@ -114,8 +113,8 @@ impl Projections {
         Ok(left_out)
     }
 
-    /// Takes in what was left out, in order: key by key, or, in a projection without keys, by making it anew. Answers how
-    /// many events that were.
+    /// Applies the dead letters in order: key by key, or, in a projection without keys, by a rebuild. Returns the
+    /// number of events applied.
     pub(crate) async fn replay(&self, name: &str) -> Result<u64, RepairError> {
         let handle = self.handle(name)?;
         let left_out = self.dead_letters(name).await?;
@@ -129,7 +128,7 @@ impl Projections {
         let mut taken: BTreeSet<u64> = BTreeSet::new();
         let keys: BTreeSet<&str> = left_out.iter().filter_map(|letter| letter.key.as_deref()).collect();
         for key in keys {
-            // Letters that were read have the names of their keys, but for the empty one.
+            // A dead letter has the name of its key, except for the empty key.
             taken.extend(self.replay_key(handle, if key.is_empty() { EMPTY_KEY } else { key }).await?);
         }
         for letter in left_out.iter().filter(|letter| letter.key.is_none()) {
@@ -139,8 +138,8 @@ impl Projections {
         Ok(taken.len() as u64)
     }
 
-    /// Folds what queued under a key onto what is kept there, in a transaction that goes nowhere: nobody else moves the
-    /// projection meanwhile.
+    /// Folds the events that queue under a key onto the stored document, in a transaction that does not move the
+    /// checkpoint: no other process moves the projection meanwhile.
     async fn replay_key(&self, handle: &ProjectionHandle, key: &str) -> Result<Vec<u64>, RepairError> {
         let (context, name) = (self.context(), handle.name());
         let only = [key.to_owned()].into();
@@ -173,8 +172,8 @@ impl Projections {
         Err(RepairError::Moved(name.to_owned()))
     }
 
-    /// Makes anew the keys of an event of which the keys could not be told when it was left out: later events of
-    /// theirs have been taken in since.
+    /// Rebuilds the keys of an event whose keys could not be determined when it was skipped: later events of these
+    /// keys have been applied since.
     async fn replay_event(&self, handle: &ProjectionHandle, position: u64) -> Result<(), RepairError> {
         let (context, name) = (self.context(), handle.name());
         if let Some(stored) = context.store.read_at(&[position]).await?.first() {
@@ -193,7 +192,7 @@ impl Projections {
         Err(RepairError::Moved(name.to_owned()))
     }
 
-    /// The versions of projections that neither this program declares nor any process that is there uses.
+    /// The versions of projections that neither this program declares nor any running process uses.
     pub(crate) async fn unused(&self) -> Result<Vec<UnusedVersion>, ReadError> {
         let context = self.context();
         let mut unused: BTreeMap<(String, u64), UnusedVersion> = BTreeMap::new();
@@ -221,7 +220,7 @@ impl Projections {
         Ok(found)
     }
 
-    /// Whether a process that has come to an event which it does not know reads it still.
+    /// Whether a process that is blocked at an unknown event still reads this version.
     async fn is_waited_for(&self, key: &(String, u64)) -> Result<bool, StoreError> {
         let (views, probe) = (&*self.context().views, Uuid::new_v4());
         let free = views.acquire_leases(probe, &[waiting_for(key)], Duration::from_millis(100)).await?;
@@ -229,7 +228,8 @@ impl Projections {
         Ok(free.is_empty())
     }
 
-    /// Drops what [`unused`](Self::unused) finds; answers what was dropped: a program may have come in between.
+    /// Drops the versions that [`unused`](Self::unused) finds; returns those dropped, as a program may have started
+    /// to use one since.
     pub(crate) async fn prune(&self) -> Result<Vec<UnusedVersion>, ReadError> {
         let mut pruned = Vec::new();
         for unused in self.unused().await? {

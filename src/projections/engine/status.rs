@@ -1,4 +1,4 @@
-//! How far each projection is, and why one stopped.
+//! [`ProjectionStatus`]: how far a projection is, and why it stopped.
 
 use std::fmt;
 
@@ -9,30 +9,30 @@ use uuid::Uuid;
 use super::progress::Progress;
 use crate::events::LogPosition;
 
-/// How one projection stands.
+/// The status of one projection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct ProjectionStatus {
-    /// Its name.
+    /// The projection's name.
     pub name: String,
-    /// Its version, as this program declares it.
+    /// The version that this program declares.
     pub version: u64,
-    /// The generation that is read: one more for each rebuild.
+    /// The live generation: each rebuild adds one.
     pub generation: u64,
-    /// Up to where it has taken in the log.
+    /// The position of the checkpoint: all events up to it are processed.
     pub position: u64,
-    /// The log's head.
+    /// The position of the log's head.
     pub head: u64,
-    /// How many events are between the two.
+    /// Consumer lag: the number of events between the two.
     pub lag: u64,
-    /// How many events it has left out, those that queue behind others included.
+    /// The number of dead letters: skipped events, and events that queue behind them.
     pub dead_letters: u64,
-    /// The process that keeps it up with the log, if any does: a number of its own for each start of each.
+    /// The process that runs the projection, if any: a random id for each start of a process.
     pub leader: Option<Uuid>,
-    /// What it is doing.
+    /// What the projection is doing.
     #[serde(flatten)]
     pub state: ProjectionState,
-    /// How far a rebuild of it is, whichever process makes it, if there is one.
+    /// Progress of a rebuild in any process, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<Progress>,
 }
@@ -44,23 +44,23 @@ pub struct ProjectionStatus {
 pub enum ProjectionState {
     /// It follows the log's head.
     Live,
-    /// It has events to take in.
+    /// It has events to process.
     CatchingUp,
-    /// It has come to an event that this program does not know, and no program that does runs it now. It is no failure:
-    /// it goes on when one is started.
+    /// It is blocked at an event type that this program does not know, and no program that knows it runs. This is
+    /// no failure: it continues when a newer program starts.
     Waiting(UnknownEvent),
-    /// It failed, and stays where it is until it is resumed, rebuilt or started again.
+    /// It failed, and stays stopped until it is resumed, rebuilt or its program is restarted.
     Stopped(StopInfo),
 }
 
-/// An event that this program does not know: a newer one wrote it.
+/// An event of a type that this program does not know: a newer program wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct UnknownEvent {
-    /// Its position.
+    /// The event's position.
     #[serde(rename = "event")]
     pub position: u64,
-    /// Its type.
+    /// The event's type.
     pub event_type: String,
 }
 
@@ -68,18 +68,18 @@ pub struct UnknownEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct StopInfo {
-    /// What went wrong, and what to do.
+    /// The cause and the remedy.
     pub reason: String,
-    /// The event that it cannot take in, if it is one event.
+    /// The position of the event that fails, if it is one event.
     #[serde(rename = "event")]
     pub position: Option<u64>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Since when it has stood.
+    /// When it stopped.
     pub since: Timestamp,
-    /// Whether the log does not hold what the projection was made from: then what it answers is wrong.
+    /// Whether the log does not hold the event at the projection's checkpoint: then its content is wrong.
     pub diverged: bool,
-    /// Where it was: elsewhere, this is history.
+    /// The checkpoint where it stopped; the note is obsolete at any other checkpoint.
     #[serde(rename = "stopped_at")]
     pub(in crate::projections) at: LogPosition,
     #[serde(rename = "stopped_generation")]
@@ -87,7 +87,7 @@ pub struct StopInfo {
 }
 
 impl StopInfo {
-    /// The log does not hold `seen`, which the projection was made up to; its checkpoint is `at`.
+    /// The log does not hold `seen`, the last event that the projection processed; its checkpoint is `at`.
     pub(super) fn log_diverged(name: &str, generation: u64, seen: LogPosition, at: LogPosition) -> Self {
         let LogPosition { position, event_id } = seen;
         Self {
@@ -106,7 +106,7 @@ impl StopInfo {
 }
 
 impl ProjectionStatus {
-    /// Whether it stopped.
+    /// Whether the projection has stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, ProjectionState::Stopped(_))

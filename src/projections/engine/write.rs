@@ -1,4 +1,4 @@
-//! One step of a projection: a batch and its checkpoint in one transaction; and what is done when it fails.
+//! One step of a projection: a batch and its checkpoint in one transaction, with retries and bisection on failure.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -16,18 +16,19 @@ use crate::projections::{EventBatch, Projection, ProjectionError};
 use crate::store::{GenerationId, StoreError, Views, project};
 use crate::text::panic_message;
 
-/// How often a step is tried before it is taken apart.
+/// How often a step is tried before the batch is bisected.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// Of how many events of a batch its span says what they belong to.
+/// How many events of a batch contribute their correlation ids to its span.
 const TRACES: usize = 16;
 
-/// How long to wait after the `attempt`th failure: 50 ms, then twice as long each time.
+/// The delay after the `attempt`th failure: 50 ms, doubled each time, at most 3.2 s.
 pub(super) fn back_off(attempt: u32) -> Duration {
     Duration::from_millis(50 << attempt.saturating_sub(1).min(6))
 }
 
-/// Makes the projection's tables where this generation has none yet; `indexes`: also what only readers need.
+/// Creates the projection's tables if this generation has none. `indexes` also creates the indexes that only
+/// readers need.
 pub(in crate::projections) async fn set_up(
     views: &dyn Views,
     projection: &dyn Projection,
@@ -53,8 +54,8 @@ pub(in crate::projections) async fn set_up(
     Ok(transaction.commit().await?)
 }
 
-/// Takes the projection from one checkpoint to the next, around parked keys if there may be any. False: it was not
-/// there (any more), and nothing was done.
+/// Moves the projection from one checkpoint to the next, around parked keys if there may be any. Returns false,
+/// without effect, if the checkpoint was not at `batch.from`.
 pub(in crate::projections) async fn step(
     views: &dyn Views,
     projection: &dyn Projection,
@@ -70,7 +71,7 @@ pub(in crate::projections) async fn step(
     take_step(views, projection, generation_id, batch, parked).instrument(span).await
 }
 
-/// What the first events belong to: a request is found again in what was projected of it later.
+/// The correlation ids of the first events, so that the trace of a request leads to its projection.
 fn traces(events: &[Stored]) -> String {
     let metadata = events.iter().take(TRACES).filter_map(|event| event.metadata().ok());
     let mut traces: Vec<String> = metadata.filter_map(|metadata| metadata.correlation).collect();
@@ -100,7 +101,8 @@ async fn take_step(
     Ok(true)
 }
 
-/// Folds events, loading what is missing from the generation as it is at `at`. False: it is not there (any more).
+/// Folds events and loads missing documents from the generation at `at`. Returns false if the checkpoint is not at
+/// `at`.
 pub(super) async fn gather(
     fold: &mut dyn Fold,
     events: &[Stored],
@@ -118,7 +120,7 @@ pub(super) async fn gather(
     Ok(true)
 }
 
-/// Runs a projection's code: makes an error of a panic, and has commands refused that it executes.
+/// Runs a projection's code. A panic becomes an error, and commands that the code executes are refused.
 pub(super) async fn guarded<T>(
     run: impl Future<Output = Result<T, ProjectionError>>,
 ) -> Result<T, ProjectionError> {
@@ -128,18 +130,18 @@ pub(super) async fn guarded<T>(
         .unwrap_or_else(|panic| Err(ProjectionError::Panicked(panic_message(&*panic).to_owned())))
 }
 
-/// What came of taking a failed batch apart.
+/// The result of bisecting a failed batch.
 pub(super) enum Bisected {
-    /// In smaller pieces it went through.
+    /// All events succeeded in smaller batches.
     Passed,
-    /// Somebody else moved the checkpoint.
+    /// Another process moved the checkpoint.
     Moved,
-    /// Everything before this event is taken in, and this one fails.
+    /// All events before this one are applied, and this one fails.
     Failed { position: Option<u64>, error: ProjectionError },
 }
 
-/// Finds the event that a failed batch fails on: in halves, down to one event at a time. What comes before it is
-/// taken in, and `at` says up to where.
+/// Finds the event that makes a batch fail by halving the batch down to one event. Events before it are applied;
+/// `at` returns the position reached.
 pub(super) async fn bisect(
     views: &dyn Views,
     projection: &dyn Projection,
@@ -179,7 +181,7 @@ pub(super) async fn bisect(
     }
 }
 
-/// Tries a number of times, waiting longer each time. `Err(None)`: the application or its store closes.
+/// Retries with growing delays. `Err(None)`: the application or its store closes.
 pub(super) async fn retry<T, F>(
     context: &EngineContext,
     mut run: impl FnMut() -> F,
@@ -192,7 +194,7 @@ where
         match run().await {
             Ok(done) => return Ok(done),
             Err(ProjectionError::Store(StoreError::Closed)) => return Err(None),
-            // Another process is at work: nothing is wrong.
+            // Another process is at work; this is no failure.
             Err(ProjectionError::Store(StoreError::Busy(_))) => {}
             Err(error) => {
                 attempts += 1;
