@@ -33,7 +33,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
     let mut names: HashSet<&str> = [AuditLog::NAME, Metrics::NAME, DisplayNames::NAME].into();
     for projection in &app.projections {
         if !names.insert(projection.name()) {
-            problems.push(format!("two projections are called `{}`: rename one", projection.name()));
+            problems.push(format!("two projections have the name `{}`: rename one", projection.name()));
         }
         let Interest::EventTypes(wanted) = projection.interest() else { continue };
         for event_type in wanted.iter().filter(|event_type| app.types.get(event_type).is_none()) {

@@ -154,7 +154,7 @@ async fn insert(
 /// Another program took in events of a type that it declares otherwise than this one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "another program has taken in events of type `{event_type}`, which it declares otherwise than this program: \
+    "another program with a different declaration of event type `{event_type}` has applied events of this type: \
      restart this program, so that it builds a projection of its own"
 )]
 struct MadeOtherwise {

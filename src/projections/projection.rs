@@ -43,7 +43,7 @@ pub enum ProjectionError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored document or row is not what the projection writes.
-    #[error("what the projection keeps under `{key}` cannot be read: raise its version to build it anew")]
+    #[error("the stored row `{key}` cannot be read: raise the projection's version to rebuild it")]
     Document {
         /// The document's key.
         key: String,

@@ -22,7 +22,7 @@ pub enum QueryError {
     #[error(transparent)]
     Bound(#[from] InvalidRangeBound),
     /// No event of this application can lie at or below the topic.
-    #[error("no event has the topic `{topic}` or one below it: the topics begin with {roots}")]
+    #[error("no event has the topic `{topic}` or a topic below it: topics begin with {roots}")]
     UnknownTopic {
         /// The topic asked for.
         topic: String,
@@ -30,7 +30,7 @@ pub enum QueryError {
         roots: String,
     },
     /// No event of this application is, or was, called so.
-    #[error("no event is called `{event}`: there are {known}")]
+    #[error("there is no event type `{event}`: there are {known}")]
     UnknownEvent {
         /// The name asked for.
         event: String,
@@ -38,10 +38,10 @@ pub enum QueryError {
         known: String,
     },
     /// Nothing was asked for.
-    #[error("a limit of 0 asks for nothing: give 1 or more, or leave it out")]
+    #[error("a limit of 0 returns nothing: give 1 or more, or omit it")]
     NoLimit,
     /// One filter has too many values.
-    #[error("{filter} is given {given} times, {most} at most: ask more than once")]
+    #[error("{filter} is given {given} times; the limit is {most}: split the query")]
     TooMany {
         /// Which.
         filter: &'static str,
@@ -51,7 +51,7 @@ pub enum QueryError {
         most: usize,
     },
     /// The range runs backwards.
-    #[error("the range ends at {until}, before it begins at {from}: swap them")]
+    #[error("the range ends at {until}, before its start at {from}: swap them")]
     EndBeforeStart {
         /// Where it begins.
         from: RangeBound,
@@ -59,21 +59,21 @@ pub enum QueryError {
         until: RangeBound,
     },
     /// A cursor is no cursor.
-    #[error("the cursor is damaged: give it as it came, or begin without one")]
+    #[error("the cursor is malformed: pass it unchanged, or omit it")]
     DamagedCursor,
     /// A cursor belongs to another question.
-    #[error("the cursor is of another query: repeat the filters, the range and the order that it came from")]
+    #[error("the cursor belongs to another query: repeat that query's filters, range and order")]
     OtherCursor,
     /// Live events come in the order in which they happen.
-    #[error("to follow newest first is not possible: leave out one of the two")]
+    #[error("`--follow` cannot be combined with `--newest-first`")]
     FollowNewestFirst,
     /// Live events come in the order in which they are recorded.
     #[error(
-        "to follow in the order of occurrence is not possible, since what comes may have happened at any time: leave out one of the two"
+        "`--follow` cannot be combined with the order of occurrence: new events may have occurred at any time"
     )]
     FollowByOccurrence,
     /// An empty text is in everything.
-    #[error("an empty text is in every event: give one to look for, or leave it out")]
+    #[error("an empty search text matches every event: give a text, or omit it")]
     NoText,
 }
 

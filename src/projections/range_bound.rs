@@ -37,11 +37,11 @@ pub enum RangeBound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRangeBound {
     /// A time of day without a zone means another instant in every place.
-    #[error("`{0}` has no zone: write it with one, like `{0}Z` (UTC) or `{0}+02:00`")]
+    #[error("the time `{0}` has no zone: write `{0}Z` (UTC) or `{0}+02:00`")]
     NoZone(String),
     /// It is none of the forms that a bound has.
     #[error(
-        "`{0}` is no bound: write a position (120), an event id, a time with its zone (2026-01-31T10:00:00Z) or a date (its midnight in UTC)"
+        "`{0}` is not a bound: write a position (120), an event id, a time with its zone (2026-01-31T10:00:00Z) or a date (midnight in UTC)"
     )]
     Malformed(String),
 }

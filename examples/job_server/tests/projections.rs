@@ -27,8 +27,8 @@ fn one_key_or_one_aggregate_type_is_rebuilt_and_an_unknown_one_is_refused() {
     }
     let rebuild = |part: &[&'static str]| [&["projections", "rebuild"], part].concat();
     server.refused(&rebuild(&["roster", "--key", "99"]), "no event touches the key `99`");
-    server.refused(&rebuild(&["roster", "--aggregate", "planet"]), "no event of an aggregate `planet`");
-    server.refused(&rebuild(&["audit", "--key", "7"]), "`audit` keeps nothing by key: rebuild it as a whole");
+    server.refused(&rebuild(&["roster", "--aggregate", "planet"]), "no event of an aggregate of type `planet`");
+    server.refused(&rebuild(&["audit", "--key", "7"]), "the projection `audit` has no keys: rebuild it as a whole");
     server.refused(
         &rebuild(&["rooster"]),
         "there is no projection `rooster`: there are `audit`, `metrics`, `roster`",
@@ -44,7 +44,7 @@ fn dead_letters_and_unused_versions_are_listed_and_an_empty_list_is_no_error() {
     server.ok(&["view", "roster"]);
     let status = server.ok(&["projections", "status"]);
     assert!(status.contains("roster") && status.contains("at 2 of 2 (lag 0)  live"), "{status}");
-    server.refused(&["projections", "skip", "roster"], "`roster` has not stopped: there is nothing to leave out");
+    server.refused(&["projections", "skip", "roster"], "`roster` has not stopped: there is no event to skip");
     assert_eq!(server.json(&["projections", "letters", "roster"]), json!([]));
     assert_eq!(server.json(&["projections", "replay", "roster"]), json!({ "name": "roster", "events": 0 }));
     assert_eq!(server.json(&["projections", "prune", "--dry-run"]), json!([]));
@@ -63,7 +63,7 @@ fn a_view_is_printed_in_pages_and_an_undeclared_field_is_refused() {
     assert_eq!(second.err, "", "the last page has no cursor");
     let backwards = server.ok(&["view", "roster", "--descending"]);
     assert!(backwards.starts_with("8\t") && backwards.lines().count() == 2, "{backwards}");
-    server.refused(&["view", "roster", "--descending", "--cursor", cursor], "of another query");
+    server.refused(&["view", "roster", "--descending", "--cursor", cursor], "to another query");
     server.refused(&["view", "roster", "--filter", "colour=red"], "`roster` has no field `colour`");
     server.refused(&["view", "roster", "--filter", "colour"], "write FIELD=VALUE");
     server.refused(&["view", "roster", "--limit", "0"], "--limit must be at least 1");

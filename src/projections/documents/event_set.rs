@@ -6,8 +6,8 @@ use crate::events::{DecodeError, Event, Recorded, Stored};
 /// One event enum, or a tuple of two to four, that the view `V` says [`On`] about.
 #[diagnostic::on_unimplemented(
     message = "`{V}` cannot be made of `{Self}`",
-    label = "not events that `{V}` takes in",
-    note = "`type Events` is an event enum (`#[derive(Event)]`) or a tuple of up to four; the view says `impl On<…>` \
+    label = "not events of the view `{V}`",
+    note = "`type Events` is an event enum (`#[derive(Event)]`) or a tuple of up to four; the view needs `impl On<…>` \
             for each"
 )]
 pub trait EventSet<V: DocumentView> {

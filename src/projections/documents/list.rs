@@ -199,7 +199,7 @@ impl Listing {
             }
             (Some(_), Some((_, None))) => {
                 return Err(ReadError::Invalid(
-                    "an ordered list goes on from the `next` of its last page, not from a key".to_owned(),
+                    "an ordered list continues at the `next` cursor of its last page, not after a key".to_owned(),
                 ));
             }
             (_, None) => {}

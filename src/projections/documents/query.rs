@@ -83,7 +83,7 @@ impl<V: DocumentView> ViewQuery<V> {
         let mut snapshot = reading.snapshot().await?;
         if dead_letters::are_left_out(&key, &mut *snapshot).await? {
             return Err(ReadError::Invalid(format!(
-                "events of the key `{key}` were left out of `{name}`: `projections replay {name}`",
+                "events of the key `{key}` were skipped in `{name}`: replay them with `projections replay {name}`",
                 name = reading.name()
             )));
         }

@@ -76,7 +76,7 @@ pub(super) async fn settle(
         number
     });
     if version != own {
-        tracing::debug!(projection = name, own, version, "goes on with the rows of another version");
+        tracing::debug!(projection = name, own, version, "uses the rows of another version");
     }
     Ok(Arc::new(SharedProjection(Arc::new(Inner { projection, basis, version, recorded: Mutex::default() }))))
 }
@@ -120,7 +120,7 @@ async fn goes_on(store: &dyn Store, basis: &Basis, kept: &StoredBasis, head: Log
 /// these declarations. A process without write access continues without it.
 async fn complete(store: &dyn Store, views: &dyn Views, basis: &Basis, name: &str, version: u64) {
     if let Err(error) = write_basis(store, views, basis, name, version).await {
-        tracing::debug!(projection = name, %error, "what its rows are made of could not be noted");
+        tracing::debug!(projection = name, %error, "the basis of the rows could not be written");
     }
 }
 
@@ -151,7 +151,7 @@ async fn write_basis(
             return transaction.commit().await;
         }
     }
-    tracing::debug!(projection = name, "another process moves on too fast to note what its rows are made of");
+    tracing::debug!(projection = name, "another process writes too fast: the basis of the rows was not written");
     Ok(())
 }
 
@@ -310,7 +310,7 @@ pub(super) async fn take_over(
             copy(table, &mut *snapshot, &mut *transaction).await?;
         }
         transaction.commit().await?;
-        tracing::debug!(projection = other.name, from = other.version, "took over the rows of another version");
+        tracing::debug!(projection = other.name, from = other.version, "copied the rows of another version");
         return Ok(Some(head));
     }
     Ok(None)

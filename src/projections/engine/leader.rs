@@ -148,7 +148,7 @@ impl Leader {
             match called {
                 Ok(()) => {}
                 Err(StoreError::Closed) => return,
-                Err(error) => tracing::warn!(%error, "it could not be asked which projections this process leads"),
+                Err(error) => tracing::warn!(%error, "the leases could not be renewed"),
             }
             if Instant::now() >= self.until {
                 all.iter().for_each(|handle| handle.lead(false));

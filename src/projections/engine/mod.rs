@@ -57,10 +57,10 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Two projections have the same name.
-    #[error("two projections are called `{0}`: rename one")]
+    #[error("two projections have the name `{0}`: rename one")]
     Twice(String),
     /// A projection failed to create its tables.
-    #[error("the projection `{name}` could not make its tables")]
+    #[error("the projection `{name}` could not create its tables")]
     Setup {
         /// The projection's name.
         name: String,
@@ -265,7 +265,7 @@ impl Projections {
             // Otherwise the leases of this process would expire only at the end of their term.
             for owner in self.0.owner.both() {
                 if let Err(error) = self.0.context.views.release_leases(owner).await {
-                    tracing::debug!(%error, "the leases could not be given back");
+                    tracing::debug!(%error, "the leases could not be released");
                 }
             }
         }

@@ -96,7 +96,7 @@ pub(super) async fn follow(
             Err(StoreError::Closed) => return,
             Err(error) => {
                 failures += 1;
-                tracing::warn!(%error, "the log could not be read; trying again");
+                tracing::warn!(%error, "the log could not be read: trying again");
                 Some(super::write::back_off(failures))
             }
         };

@@ -36,7 +36,7 @@ pub enum ReadError {
     },
     /// The projection failed and has stopped.
     #[error(
-        "the projection `{name}` stopped {reason}. When what made it fail is mended, resume it: \
+        "the projection `{name}` stopped {reason}. Fix the cause, then resume it: \
          `projections resume {name}`"
     )]
     Stopped {
@@ -46,7 +46,7 @@ pub enum ReadError {
         reason: String,
     },
     /// The projection is blocked at an event type that this program does not know.
-    #[error("the projection `{name}` waits {unknown}: start a newer one, or ask that")]
+    #[error("the projection `{name}` is blocked {unknown}: run or query a newer version of the program")]
     Waiting {
         /// The projection's name.
         name: String,
@@ -54,7 +54,7 @@ pub enum ReadError {
         unknown: UnknownEvent,
     },
     /// The projection did not reach the wanted position in time.
-    #[error("after {waited:?} the projection `{name}` is at event {position}, not yet at {wanted}: try again")]
+    #[error("the projection `{name}` did not reach event {wanted} within {waited:?} (it is at event {position}): try again")]
     Late {
         /// The projection's name.
         name: String,
@@ -74,7 +74,7 @@ pub enum ReadError {
     /// The log does not hold the event that the projection's checkpoint names: the projection was made from another
     /// history of the log, and nothing is read from it.
     #[error(
-        "the projection `{name}` does not belong to this log: it was made up to event {} at position {}, which the log \
+        "the projection `{name}` was made from another log: its checkpoint is event {} at position {}, which the log \
          does not hold (was an older backup restored?). Rebuild it: `projections rebuild {name}`",
         .head.event_id, .head.position
     )]
@@ -88,7 +88,7 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored document or row has an unexpected format.
-    #[error("what `{name}` keeps under `{key}` cannot be read: raise the projection's version to build it anew")]
+    #[error("the stored row `{key}` of the projection `{name}` cannot be read: raise the projection's version to rebuild it")]
     Document {
         /// The projection's name.
         name: String,

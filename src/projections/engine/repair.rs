@@ -30,10 +30,10 @@ pub enum RepairError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The projection has not stopped.
-    #[error("`{0}` has not stopped: there is nothing to leave out")]
+    #[error("the projection `{0}` has not stopped: there is no event to skip")]
     NotStopped(String),
     /// The projection has not stopped at an event.
-    #[error("`{name}` has not stopped at one event ({reason}): mend that and resume it, or rebuild it")]
+    #[error("the projection `{name}` did not stop at a single event ({reason}): fix the cause and resume it, or rebuild it")]
     NoEvent {
         /// The projection's name.
         name: String,
@@ -41,10 +41,10 @@ pub enum RepairError {
         reason: String,
     },
     /// The projection moved its checkpoint during the repair.
-    #[error("`{0}` moved on meanwhile: look at `projections status`, then try again")]
+    #[error("the projection `{0}` moved its checkpoint during the repair: check `projections status`, then try again")]
     Moved(String),
     /// An event still fails.
-    #[error("`{name}` fails at event {position} still; it and what queues behind it stays left out")]
+    #[error("the projection `{name}` still fails at event {position}; this event and those that queue behind it stay dead letters")]
     Event {
         /// The projection's name.
         name: String,
@@ -249,7 +249,7 @@ fn failed(name: &str, position: u64, source: ProjectionError) -> RepairError {
     match source {
         ProjectionError::Store(error) => error.into(),
         source => {
-            tracing::debug!(error = error_chain(&source), "a replay fails");
+            tracing::debug!(error = error_chain(&source), "a replay failed");
             RepairError::Event { name: name.to_owned(), position, source }
         }
     }

@@ -93,7 +93,7 @@ impl StopInfo {
         Self {
             reason: format!(
                 "the log has diverged: it does not hold event {event_id} at position {position}, which the projection \
-                 was made from (was an older backup restored?). Build it anew: `projections rebuild {name}`"
+                 was made from (was an older backup restored?). Rebuild it: `projections rebuild {name}`"
             ),
             position: None,
             attempts: 1,
@@ -116,7 +116,7 @@ impl ProjectionStatus {
 impl fmt::Display for UnknownEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { position, event_type } = self;
-        write!(f, "before event {position} for a program that knows the event type `{event_type}`")
+        write!(f, "at event {position}: this program does not know the event type `{event_type}`")
     }
 }
 
@@ -134,7 +134,7 @@ impl fmt::Display for ProjectionState {
         match self {
             Self::Live => f.write_str("live"),
             Self::CatchingUp => f.write_str("catching up"),
-            Self::Waiting(unknown) => write!(f, "waiting {unknown}"),
+            Self::Waiting(unknown) => write!(f, "blocked {unknown}"),
             Self::Stopped(stop) => write!(f, "stopped {stop}"),
         }
     }

@@ -313,6 +313,6 @@ fn number(cell: Option<&Cell>) -> Option<u64> {
 }
 
 fn unreadable() -> ReadError {
-    let source = serde_json::Error::custom("it is not what the metrics write");
+    let source = serde_json::Error::custom("unexpected format");
     ReadError::Document { name: Metrics::NAME.to_owned(), key: "a block".to_owned(), source }
 }

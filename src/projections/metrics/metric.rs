@@ -83,7 +83,7 @@ pub enum MetricError {
     Read(#[from] ReadError),
     /// There would be more slices than can be judged at a time.
     #[error(
-        "the window has {slices} slices of that width, {most} at most: ask for a shorter window or wider slices"
+        "the window has {slices} slices of this width; the limit is {most}: request a shorter window or wider slices"
     )]
     TooManySlices {
         /// How many there would be.
@@ -92,7 +92,7 @@ pub enum MetricError {
         most: u64,
     },
     /// Slices without width.
-    #[error("slices must be at least a second wide")]
+    #[error("a slice must be at least one second wide")]
     NoWidth,
     /// The log cannot be read.
     #[error(transparent)]

@@ -210,7 +210,7 @@ async fn an_older_log_put_back_while_pages_wait_stops_the_projection() {
 async fn unknown_and_double_names_are_errors_that_say_so() {
     let store = memory().await;
     let twice = Projections::start(store.clone(), types(), vec![balances(), balances()], true).await;
-    assert_eq!(twice.err().unwrap().to_string(), "two projections are called `balance`: rename one");
+    assert_eq!(twice.err().unwrap().to_string(), "two projections have the name `balance`: rename one");
     let projections = engine(&store, vec![balances(), comets()]).await;
     let unknown = projections.reading("rooster").unwrap_err().to_string();
     assert_eq!(unknown, "there is no projection `rooster`: there are `balance`, `comets`");

@@ -91,7 +91,7 @@ async fn an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_
     let unknown = error("balance", Selection::Aggregate("sky".to_owned())).await;
     assert_eq!(unknown, "nothing of `balance` was rebuilt: no event of an aggregate `sky` touches it");
     let whole = error("comets", Selection::Key("all".to_owned())).await;
-    assert_eq!(whole, "`comets` keeps nothing by key: rebuild it as a whole");
+    assert_eq!(whole, "the projection `comets` has no keys: rebuild it as a whole");
     compare(&store, &projections).await;
     projections.close().await;
 }
@@ -192,7 +192,7 @@ async fn a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process(
     until("the other process sees it", async || seen().await.is_some_and(|progress| progress.head == 12_000)).await;
     let told = elsewhere.rebuild("snail").unwrap().await.unwrap_err();
     assert!(matches!(told, RebuildError::Running { elsewhere: true, .. }), "{told}");
-    assert!(told.to_string().contains("already by another process, at event "), "{told}");
+    assert!(told.to_string().contains("already running in another process, at event "), "{told}");
     let key = elsewhere.rebuild_keys("snail", Selection::Key("1".to_owned())).unwrap().await.unwrap_err();
     assert!(matches!(key, RebuildError::Running { elsewhere: true, .. }), "{key}");
     rebuild.cancel().await;

@@ -160,7 +160,7 @@ async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that
     let state = async || old.statuses().await.unwrap().remove(0).state;
     until("it waits", async || matches!(state().await, ProjectionState::Waiting(_))).await;
     let words = state().await.to_string();
-    assert_eq!(words, "waiting before event 2 for a program that knows the event type `rare.comet`");
+    assert_eq!(words, "blocked at event 2: this program does not know the event type `rare.comet`");
     let status = old.statuses().await.unwrap().remove(0);
     assert!(!status.is_stopped(), "it is no failure");
     let json = serde_json::to_value(&status).unwrap();

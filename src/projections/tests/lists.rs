@@ -155,7 +155,7 @@ async fn an_unknown_field_a_value_of_another_kind_and_anothers_cursor_are_errors
     assert!(error.contains("the field `cents` of `purses` is a whole number"), "{error}");
     let next = list().order("cents").limit(3).await.unwrap().next.unwrap();
     let error = list().order("kind").cursor(&next).await.unwrap_err().to_string();
-    assert!(error.contains("the cursor is of another query"), "{error}");
+    assert!(error.contains("the cursor belongs to another query"), "{error}");
     for bad in ["", "zz", "00", "é"] {
         assert_eq!(bad.parse::<ViewCursor>(), Err(QueryError::DamagedCursor), "{bad}");
     }

@@ -75,7 +75,7 @@ async fn a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with()
 
     let rebuild = projections.rebuild("balance").unwrap();
     let again = projections.rebuild("balance").unwrap_err().to_string();
-    assert_eq!(again, "`balance` is being rebuilt already: wait for that, or cancel it");
+    assert_eq!(again, "a rebuild of `balance` is already running: wait for it, or cancel it");
     let mut progress = rebuild.progress();
     progress.wait_for(|progress| progress.position > 0).await.unwrap();
     assert!(projections.statuses().await.unwrap()[0].rebuild.is_some());

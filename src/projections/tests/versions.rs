@@ -143,11 +143,11 @@ async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
     before.close().await;
     let after = engine(&store, vec![Arc::new(Documents::<Other>::new())]).await;
     let read = ViewQuery::<Other>::new(after.reading("balance"), &AccountId::new("1")).await;
-    assert!(read.unwrap_err().to_string().contains("raise the projection's version to build it anew"));
+    assert!(read.unwrap_err().to_string().contains("raise the projection's version to rebuild it"));
     writer.append(vec![deposit(1, 1)]).await;
     until("it stops", async || after.statuses().await.unwrap()[0].is_stopped()).await;
     let words = after.statuses().await.unwrap()[0].state.to_string();
-    assert!(words.contains("raise its version to build it anew"), "{words}");
+    assert!(words.contains("raise the projection's version to rebuild it"), "{words}");
     // Mended as it says.
     after.rebuild("balance").unwrap().await.unwrap();
     let read = ViewQuery::<Other>::new(after.reading("balance"), &AccountId::new("1")).await.unwrap();

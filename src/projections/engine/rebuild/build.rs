@@ -252,7 +252,7 @@ impl Build {
                 return Ok(());
             }
             Ok(false) => return Err(RebuildError::Elsewhere(name)),
-            Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild fails"),
+            Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild failed: looking for the event"),
         }
         match bisect(views, projection, &self.generation_id, &mut self.stored, events, to, false).await {
             Bisected::Passed => Ok(()),
@@ -335,7 +335,7 @@ impl Build {
 
 /// Another process went on with the same tables.
 #[derive(Debug, thiserror::Error)]
-#[error("another process went on with the tables of this rebuild")]
+#[error("another process continued this rebuild")]
 pub(super) struct Fenced;
 
 impl RebuildError {

@@ -172,7 +172,7 @@ impl std::fmt::Display for Selection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Key(key) => write!(f, "no event touches the key `{key}`"),
-            Self::Aggregate(aggregate) => write!(f, "no event of an aggregate `{aggregate}` touches it"),
+            Self::Aggregate(aggregate) => write!(f, "no event of an aggregate of type `{aggregate}` touches it"),
         }
     }
 }

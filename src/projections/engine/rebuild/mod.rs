@@ -40,7 +40,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Unknown(ReadError),
     /// It is being rebuilt already.
-    #[error("`{name}` is being rebuilt already{}: wait for that, or cancel it", so_far(*.elsewhere, *.progress))]
+    #[error("a rebuild of `{name}` is already running{}: wait for it, or cancel it", so_far(*.elsewhere, *.progress))]
     Running {
         /// The projection.
         name: String,
@@ -51,7 +51,7 @@ pub enum RebuildError {
     },
     /// Events were left out of what is read, and would be missing or fail.
     #[error(
-        "{events} event{} left out of `{name}`: replay them (`projections replay {name}`), or keep them left out \
+        "{events} event{} skipped in `{name}`: replay them (`projections replay {name}`), or skip them again \
          (`projections rebuild {name} --keep-skips`)", if *.events == 1 { " is" } else { "s are" }
     )]
     Skips {
@@ -61,7 +61,7 @@ pub enum RebuildError {
         events: usize,
     },
     /// It cannot be made in parts.
-    #[error("`{0}` keeps nothing by key: rebuild it as a whole")]
+    #[error("the projection `{0}` has no keys: rebuild it as a whole")]
     NoKeys(String),
     /// There is nothing to make.
     #[error("nothing of `{name}` was rebuilt: {what}")]
@@ -72,7 +72,7 @@ pub enum RebuildError {
         what: String,
     },
     /// The projection fails on an event.
-    #[error("the rebuild of `{name}` fails at event {position}; what is read stays as it was")]
+    #[error("the rebuild of `{name}` failed at event {position}; the live version is unchanged")]
     Event {
         /// The projection.
         name: String,
@@ -82,7 +82,7 @@ pub enum RebuildError {
         source: ProjectionError,
     },
     /// The projection or the database fails.
-    #[error("the rebuild of `{name}` failed; what is read stays as it was")]
+    #[error("the rebuild of `{name}` failed; the live version is unchanged")]
     Failed {
         /// The projection.
         name: String,
@@ -91,7 +91,7 @@ pub enum RebuildError {
     },
     /// The log changed under it.
     #[error(
-        "the log does not hold event {} at position {} any more: start the rebuild of `{name}` again",
+        "the log no longer holds event {} at position {}: start the rebuild of `{name}` again",
         .head.event_id, .head.position
     )]
     Diverged {
@@ -101,15 +101,15 @@ pub enum RebuildError {
         head: LogPosition,
     },
     /// Another process rebuilds it too, and went on with this rebuild's tables.
-    #[error("another process rebuilds `{0}` too: leave it to that one, or end it and start again")]
+    #[error("another process took over the rebuild of `{0}`: wait for it, or stop that process and start again")]
     Elsewhere(String),
     /// It was cancelled, or the application closed. The next rebuild goes on from here.
-    #[error("the rebuild of `{0}` was cancelled: start it again to go on from where it was")]
+    #[error("the rebuild of `{0}` was cancelled: start it again to continue")]
     Cancelled(String),
 }
 
 fn so_far(elsewhere: bool, progress: Option<Progress>) -> String {
-    let by = if elsewhere { " by another process" } else { "" };
+    let by = if elsewhere { " in another process" } else { "" };
     match progress {
         Some(Progress { position, head, .. }) if head > 0 => format!("{by}, at event {position} of {head}"),
         _ => by.to_owned(),
@@ -331,7 +331,7 @@ impl Run {
         // Nothing is renewed once it was given back.
         keeping.shutdown().await;
         if let Err(error) = claim.release().await {
-            tracing::debug!(%error, "the claim of a rebuild could not be given back: it runs out");
+            tracing::debug!(%error, "the lease of a rebuild could not be released: it expires");
         }
         result
     }
@@ -345,7 +345,7 @@ async fn keep(claim: Arc<Claim>, progress: watch::Receiver<Progress>) {
         match claim.renew(progress).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => tracing::debug!(%error, "the claim of a rebuild could not be renewed"),
+            Err(error) => tracing::debug!(%error, "the lease of a rebuild could not be renewed"),
         }
     }
 }

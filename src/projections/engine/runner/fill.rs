@@ -100,7 +100,7 @@ impl Runner {
 
     /// Goes back to what is written.
     fn give_up(&mut self, error: &ProjectionError) -> Result<(), Halt> {
-        tracing::debug!(projection = self.handle.name(), %error, "folding in memory fails");
+        tracing::debug!(projection = self.handle.name(), %error, "folding in memory failed: applying batches instead");
         self.seen = self.stored;
         Ok(())
     }

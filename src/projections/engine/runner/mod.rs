@@ -106,7 +106,7 @@ impl Runner {
                 Halt::Moved | Halt::Stop(_) => {}
                 Halt::Lost => self.handle.set_run_state(RunState::Away),
                 Halt::Unknown(unknown) => {
-                    tracing::warn!(projection = self.handle.name(), "waiting {unknown}");
+                    tracing::warn!(projection = self.handle.name(), "blocked {unknown}");
                     self.handle.yield_before(unknown);
                     context.yielded.notify_one();
                 }
@@ -229,7 +229,7 @@ impl Runner {
             Ok(false) => return Err(Halt::Moved),
             Err(None) => return Err(Halt::Closed),
             Err(Some(error)) => {
-                tracing::warn!(projection = handle.name(), %error, "a batch fails; looking for the event");
+                tracing::warn!(projection = handle.name(), %error, "a batch failed: looking for the event");
                 let _write_lock = handle.write_lock.lock().await;
                 let mut at = from;
                 let apart =
