@@ -1,7 +1,8 @@
-//! [`Basis`]: what a projection's rows were made from, and the table that keeps it beside the rows.
+//! [`Basis`]: the declarations from which a projection's rows were made, and the table that stores them beside the
+//! rows.
 //!
-//! A version of a projection is made from declarations, so a program that declares one more event type has another
-//! version. With the basis such a program sees that the rows of an older version are what it would make itself: see
+//! The version of a projection is derived from declarations, so a program that declares one more event type has
+//! another version. By the basis such a program recognises that the rows of an older version equal its own: see
 //! `adopt`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use crate::events::Types;
 use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot};
 use crate::text::hex;
 
-/// The table of each generation: the fingerprint of each event type that its rows were made from, by the type's name
+/// The table of each generation: the fingerprint of each event type of which the rows were made, by the type's name
 /// in the log; and the layout, under [`LAYOUT`].
 const TABLE: Table =
     Table::new("made_of", &[Column::text("event_type"), Column::text("fingerprint")], &["event_type"]);
@@ -20,13 +21,15 @@ const TABLE: Table =
 /// No event type has this name.
 const LAYOUT: &str = "";
 
-/// What the rows of a projection depend on, besides the events: see [`Projection::basis`](super::Projection::basis).
+/// Everything besides the events on which a projection's rows depend: see
+/// [`Projection::basis`](super::Projection::basis).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// All but the event types: the form of the tables, the projection's own version. Rows of another layout are not
-    /// used.
+    /// Everything but the event types: the layout of the tables, the projection's own version. Rows of another
+    /// layout are not used.
     pub layout: String,
-    /// For each name that a wanted event may have in the log, a fingerprint of what the rows of such an event depend on.
+    /// For each name that a wanted event may have in the log, a fingerprint of the declaration on which its rows
+    /// depend.
     pub types: BTreeMap<String, String>,
     /// The tables that hold all that the projection keeps: a newer version copies them. Empty if programs of different
     /// versions can work on the same rows, because the projection takes in events of every type: one that comes to an
@@ -35,8 +38,8 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// The basis of a projection of all events: a type's fingerprint covers its name, aggregate, payload version, topics
-    /// and targets, and with `actions` its action. Sentences are not in it: they are made on read.
+    /// The basis of a projection of all events: a type's fingerprint covers its name, aggregate, payload version,
+    /// topics and targets, and with `actions` its action. It does not cover sentences, which are made on read.
     #[must_use]
     pub fn of_all(layout: u64, types: &Types, actions: bool) -> Self {
         let mut fingerprints = BTreeMap::new();
@@ -59,19 +62,19 @@ impl Basis {
         Self { layout: layout.to_string(), types: fingerprints, tables: Vec::new() }
     }
 
-    /// Whether programs of different versions work on the same rows.
+    /// Whether programs of different versions share rows.
     pub(super) fn is_shared(&self) -> bool {
         self.tables.is_empty()
     }
 
-    /// Makes the table in a generation where nothing is taken in yet. Where rows are shared, the event types follow
-    /// when the first event of each is taken in.
+    /// Creates the table in a generation without rows. Where rows are shared, an event type is added with its first
+    /// event.
     pub(super) async fn set_up(&self, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
         let none = BTreeMap::new();
         self.keep(if self.is_shared() { &none } else { &self.types }, transaction).await
     }
 
-    /// Keeps the layout and the fingerprints of these types.
+    /// Stores the layout and the fingerprints of these types.
     pub(super) async fn keep(
         &self,
         types: &BTreeMap<String, String>,
@@ -83,7 +86,7 @@ impl Basis {
         insert(std::iter::once(layout).chain(types), transaction).await
     }
 
-    /// Keeps that events of these types are taken in; answers which of them were kept before.
+    /// Records that events of these types are applied; returns the types that were recorded before.
     pub(super) async fn record<'a>(
         &self,
         names: &BTreeSet<&'a str>,
@@ -94,7 +97,7 @@ impl Basis {
         let kept = StoredBasis::from_rows(transaction.query(&sql, Vec::new()).await?);
         let (mut before, mut new) = (Vec::new(), Vec::new());
         for name in names {
-            // What this program does not know, it cannot take in: the projection says so.
+            // The projection itself reports an unknown type.
             let Some(own) = self.types.get(*name) else { continue };
             match kept.types.get(*name) {
                 Some(fingerprint) if fingerprint == own => before.push(*name),
@@ -110,17 +113,17 @@ impl Basis {
     }
 }
 
-/// What the rows of a generation were made from.
+/// The basis stored in a generation.
 #[derive(Debug, Default)]
 pub(super) struct StoredBasis {
-    /// The layout, unless it is not known: the rows were made by an older version of this crate.
+    /// The layout; `None` if an older version of this crate made the rows.
     pub layout: Option<String>,
-    /// The event types by their names in the log.
+    /// The fingerprints of the event types, by their names in the log.
     pub types: BTreeMap<String, String>,
 }
 
 impl StoredBasis {
-    /// `None`: the generation was made by an older version of this crate, which kept nothing of the kind.
+    /// Reads the basis; `None` if an older version of this crate, which stored none, made the generation.
     pub async fn read(snapshot: &mut dyn ViewSnapshot) -> Result<Option<Self>, StoreError> {
         if !snapshot.has_table(TABLE.name).await? {
             return Ok(None);
@@ -151,7 +154,7 @@ async fn insert(
     transaction.insert_rows(&TABLE, rows, OnConflict::Keep).await
 }
 
-/// Another program took in events of a type that it declares otherwise than this one.
+/// Another program with a different declaration of an event type has applied events of this type.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "another program with a different declaration of event type `{event_type}` has applied events of this type: \

@@ -1,14 +1,14 @@
-//! A version made from declarations, for projections whose rows depend on them.
+//! [`fingerprint`]: a version derived from declarations, for projections whose rows depend on them.
 
 use crate::digest::{PartsDigest, first_48_bits};
 use crate::events::Types;
 
-/// A version that changes whenever `layout` (the projection's own tables) or a declaration changes in a way that
-/// shows in what an event is about: its name, old names, version, action, topics, fields, targets, aggregate.
+/// A version that changes with `layout` (of the projection's tables) and with every declaration of what an event is
+/// about: its name, old names, version, action, topics, fields, targets, aggregate.
 ///
-/// A projection whose rows are made from declarations answers this as its version. When they change, it is built again,
-/// unless its [`Basis`](super::Basis) says that the rows would be the same. Sentences are not in it: they are made on
-/// read.
+/// A projection whose rows depend on declarations returns this as its version. When they change it is rebuilt,
+/// unless its [`Basis`](super::Basis) shows that the rows would be the same. Sentences are not included: they are
+/// made on read.
 #[must_use]
 pub fn fingerprint(layout: u64, types: &Types) -> u64 {
     let mut hash = PartsDigest::default();

@@ -1,4 +1,4 @@
-//! [`Fold`]: a projection's events folded in memory, ahead of its tables.
+//! [`Fold`]: folds a projection's events in memory before they are written.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,27 +10,27 @@ use super::indexed_text::indexed;
 use crate::events::Stored;
 use crate::store::Transaction;
 
-/// The most memory that folded documents take before they are written. Tests see it exceeded.
+/// The most memory of folded documents before they are written. Small in tests, so that they exceed it.
 pub(super) const FOLDED_BYTES: usize = if cfg!(all(test, debug_assertions)) { 256 << 10 } else { 64 << 20 };
 
-/// How many events are folded at a time, between looks at whether to go on.
+/// How many events are folded at a time, between checks for cancellation.
 pub(super) const FOLDED_AT_ONCE: usize = 1_024;
 
-/// What a [`Fold`] stands on.
+/// The stored rows that a [`Fold`] starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoldBase {
-    /// Empty tables: there is nothing to load.
+    /// The tables are empty: there is nothing to load.
     Empty,
-    /// What is stored: it loads what it touches.
+    /// Load the stored rows that events touch.
     Load,
-    /// Nothing, whatever is stored: it loads nothing, and what it does not make again is deleted.
+    /// Replace: ignore stored rows and delete those not rewritten.
     Replace,
 }
 
-/// How the empty key is named where no key at all is an empty text.
+/// The name of the empty key, where an empty text means no key.
 pub(super) const EMPTY_KEY: &str = "\u{1}the empty key";
 
-/// How a key is named in [`KeyFilter`] and in the table of dead letters: as an index takes it, and never by an empty text.
+/// The name of a key in [`KeyFilter`] and in the table of dead letters: short enough for an index, and never empty.
 pub(super) fn key_name(key: &str) -> Cow<'_, str> {
     match key {
         "" => Cow::Borrowed(EMPTY_KEY),
@@ -38,20 +38,20 @@ pub(super) fn key_name(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// The keys that a [`Fold`] takes events in for. Ask [`contain`](Self::contain): the sets hold names of keys, which differ
-/// from the keys where those are long.
+/// The keys for which a [`Fold`] applies events. Use [`contain`](Self::contain): the sets hold names of keys, which
+/// differ from long keys.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyFilter<'a> {
-    /// All.
+    /// All keys.
     All,
-    /// These alone.
+    /// Only these keys.
     Only(&'a HashSet<String>),
-    /// All others.
+    /// All other keys.
     Without(&'a HashSet<String>),
 }
 
 impl KeyFilter<'_> {
-    /// Whether this key is one of them.
+    /// Whether the filter includes this key.
     #[must_use]
     pub fn contain(&self, key: &str) -> bool {
         match self {
@@ -62,44 +62,44 @@ impl KeyFilter<'_> {
     }
 }
 
-/// Events of a projection folded in memory, and written when there is a time for it: a rebuild takes in many pages
-/// of the log and writes each document once.
+/// Folds events in memory and writes the result later: a rebuild folds many pages of the log and writes each
+/// document once.
 ///
-/// It is called in turns: [`gather`](Self::gather), [`load`](Self::load) if it [`lacks`](Self::lacks) anything,
-/// [`fold`](Self::fold); now and then [`write`](Self::write). After an error it is thrown away.
+/// The engine calls [`gather`](Self::gather), then [`load`](Self::load) if the fold [`lacks`](Self::lacks) rows,
+/// then [`fold`](Self::fold); now and then [`write`](Self::write). After an error it drops the fold.
 #[async_trait]
 pub trait Fold: Send + Sync {
-    /// Takes events in, for these keys, and notes what of that is stored and not in memory yet.
+    /// Accepts events for these keys, and notes which stored rows it needs and does not have in memory.
     ///
     /// # Errors
-    /// When an event cannot be read.
+    /// When an event cannot be decoded.
     fn gather(&mut self, events: &[Stored], keys: KeyFilter<'_>) -> Result<(), ProjectionError>;
 
-    /// Whether it has to load anything before it can fold what it gathered: never, unless it says so.
+    /// Whether it must load rows before it can fold. The default is never.
     fn lacks(&self) -> bool {
         false
     }
 
-    /// Loads that.
+    /// Loads these rows.
     ///
     /// # Errors
-    /// When what is stored cannot be read.
+    /// When a stored row cannot be read.
     async fn load(&mut self, _transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         Ok(())
     }
 
-    /// Folds what it gathered, if that is not done yet.
+    /// Folds the gathered events, if not done yet.
     fn fold(&mut self) {}
 
-    /// The position of the event that it gathered or folded last: the culprit, if it panics.
+    /// The position of the event gathered or folded last: the failing event after a panic.
     fn position(&self) -> u64;
 
-    /// About how many bytes of memory it holds. It is asked to write, and to let go of them, before they are too many.
+    /// Approximate number of bytes in memory. The engine calls [`write`](Self::write) before they are too many.
     fn bytes(&self) -> usize;
 
-    /// Writes what has changed.
+    /// Writes all changes, and may free the memory.
     ///
     /// # Errors
-    /// When the database says no.
+    /// When the database fails.
     async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
 }

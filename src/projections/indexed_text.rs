@@ -1,8 +1,9 @@
-//! How texts are stored where a database indexes them: any text, of any length.
+//! Indexed text: how text of any length is stored in an indexed column.
 //!
-//! A row of a Postgres index takes 2,704 bytes at most, and an index of documents holds a field and a key. A text of up to
-//! 1,024 bytes is stored whole; of a longer one its beginning and a SHA-256 of all of it. So two texts are never stored as
-//! one, each is found by all of its characters, and texts are ordered by their first 1,024 bytes.
+//! A row of a Postgres index has at most 2,704 bytes, and an index of documents holds a field and a key. A text of
+//! up to 1,024 bytes is stored whole; a longer one as its beginning and the SHA-256 of the whole text. So two texts
+//! are never stored as the same value, each is found by all of its characters, and texts are ordered by their first
+//! 1,024 bytes.
 
 use std::borrow::Cow;
 
@@ -15,12 +16,12 @@ use crate::text::hex;
 /// The most bytes of a text that are stored whole.
 const WHOLE: usize = 1_024;
 
-/// How many bytes a piece of text takes in an index: Postgres takes no NUL, so the store escapes U+0000 and U+0001.
+/// The size of a text in an index: Postgres does not accept NUL, so the store escapes U+0000 and U+0001.
 fn bytes(text: &str) -> usize {
     text.len() + text.bytes().filter(|byte| *byte <= 1).count()
 }
 
-/// The text as an indexed column holds it.
+/// The text as stored in an indexed column.
 pub(super) fn indexed(text: &str) -> Cow<'_, str> {
     if bytes(text) <= WHOLE {
         return Cow::Borrowed(text);
@@ -34,12 +35,12 @@ pub(super) fn indexed(text: &str) -> Cow<'_, str> {
         }
         end = after;
     }
-    // At least 1,021 bytes and 64 more: no text that is stored whole is as long.
+    // At least 1,021 bytes and 64 more: longer than any text that is stored whole.
     Cow::Owned(format!("{}{}", &text[..end], hex(&Sha256::digest(text))))
 }
 
-/// What is stored as the body of a document: its JSON; together with its key, if the column of keys does not hold all of
-/// that.
+/// The body of a document as stored: its JSON, together with its key if the column of keys does not hold the whole
+/// key.
 pub(super) fn body(key: &str, json: String) -> String {
     match indexed(key) {
         Cow::Borrowed(_) => json,
@@ -53,7 +54,7 @@ struct WithKey {
     document: Box<RawValue>,
 }
 
-/// The key and the JSON of a document, of what is stored. A projection of an application's own may store a long key whole.
+/// The key and the JSON of a stored document. A projection of the application may store a long key whole.
 pub(super) fn document(stored_key: String, stored_body: String) -> (String, String) {
     if bytes(&stored_key) <= WHOLE {
         return (stored_key, stored_body);

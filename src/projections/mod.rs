@@ -1,13 +1,14 @@
-//! Projections: everything anybody reads, made from the log, and rebuilt from it on demand.
+//! Projections: tables derived from the log for readers, rebuilt from it on demand.
 //!
 //! ## Layout
-//! - `projection`, `fold`, `basis`: the [`Projection`] trait; its events folded in memory; what its rows are made from
-//! - `engine`: keeps all projections of an application up with the log, and reads, rebuilds and repairs them
-//! - `documents`: [`DocumentView`], JSON documents by key, and reading them
+//! - `projection`, `fold`, `basis`: the [`Projection`] trait, folding in memory, and the declarations behind its
+//!   rows
+//! - `engine`: keeps all projections up with the log, and reads, rebuilds and repairs them
+//! - `documents`: [`DocumentView`], JSON documents by key, and their queries
 //! - `audit`, `export`: the audit log, and its export in other formats
-//! - `metrics`, `names`, `presenter`: counts by topic, display names, and events in words
-//! - `range_bound`, `query_error`: bounds of a range, and errors of queries
-//! - `fingerprint`, `indexed_text`: the version of a projection, and how text of any length is stored
+//! - `metrics`, `names`, `presenter`: counts by topic, display names, and events as sentences
+//! - `range_bound`, `query_error`: start and end of a range, and invalid queries
+//! - `fingerprint`, `indexed_text`: versions derived from declarations, and text of any length in an index
 
 pub mod audit;
 mod basis;

@@ -7,7 +7,7 @@ use crate::BoxError;
 use crate::events::{DecodeError, LogPosition, Stored};
 use crate::store::{Column, Interest, StoreError, Table, Transaction};
 
-/// The table of every document view, and of every projection whose [`Projection::documents`] says so.
+/// The table of every document view, and of every projection for which [`Projection::documents`] is true.
 pub(super) const DOCUMENTS: &str = "documents";
 
 /// The columns of that table that are in every view.
@@ -16,41 +16,41 @@ pub(super) const DOCUMENT_TABLE: Table =
 
 /// A piece of the log on its way into a projection.
 ///
-/// It stands for the whole range after `from`, up to and with `to`: events in between that are not in it were not
-/// wanted.
+/// It covers the whole range after `from`, up to and including `to`: events of the range that are not in it were
+/// not wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct EventBatch<'a> {
-    /// Up to where the projection was.
+    /// The checkpoint before the batch.
     pub from: LogPosition,
-    /// Up to where it will be.
+    /// The checkpoint after the batch.
     pub to: LogPosition,
     /// The wanted events in between, in order.
     pub events: &'a [Stored],
 }
 
-/// Why a projection could not take in a batch. The engine tries again, then stops the projection and says so.
+/// An error while a projection applies a batch. The engine retries, then stops the projection.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
-    /// An event that it wants cannot be read.
+    /// A wanted event cannot be decoded.
     #[error("event {position} cannot be read")]
     Decode {
-        /// Its position.
+        /// The event's position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: DecodeError,
     },
-    /// The database says no.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored document or row is not what the projection writes.
+    /// A stored document or row has an unexpected format.
     #[error("the stored row `{key}` cannot be read: raise the projection's version to rebuild it")]
     Document {
         /// The document's key.
         key: String,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// A document would not be read again as what its view makes of it.
+    /// A document's JSON would not decode to an equal document.
     #[error(
         "the document `{key}` cannot be written, because its JSON cannot be read again: JSON has no NaN and no infinity, \
          and `Serialize` and `Deserialize` must agree"
@@ -58,36 +58,37 @@ pub enum ProjectionError {
     ReadBack {
         /// The document's key.
         key: String,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
     /// The projection panicked.
     #[error("the projection panicked: {0}")]
     Panicked(String),
-    /// Anything else that the projection itself says.
+    /// Any other error of the projection.
     #[error(transparent)]
     Other(BoxError),
 }
 
-/// Something made from the log. Its tables and its checkpoint are written in one transaction, so every event counts
-/// exactly once; deleting it all and running it again gives the same.
+/// Rows derived from the log. They and the checkpoint are written in one transaction, so every event counts exactly
+/// once; deleting them and running the projection again gives the same rows.
 ///
 /// A projection records and never decides: a command that its code executes is refused with
-/// [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection), whichever way it came by the application.
-/// Only a task that it spawns is not noticed: spawn none. It keeps no state of its own between batches: what it needs it
-/// reads through the transaction.
+/// [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection), however it got hold of the
+/// application. Only a task that it spawns is not noticed: spawn none. It keeps no state of its own between
+/// batches: what it needs it reads through the transaction.
 #[async_trait]
 pub trait Projection: Send + Sync + 'static {
-    /// Its name: `roster`. Unique in an application.
+    /// The projection's name, for example `roster`. Unique in an application.
     fn name(&self) -> &str;
 
-    /// Raise it when what the projection makes of the log changes: it is then built anew, beside the old one.
+    /// The projection's version. Raise it when it makes something else of the same log: it is then rebuilt beside
+    /// the old one.
     fn version(&self) -> u64 {
         1
     }
 
-    /// What its rows are made from, if another version of it may go on with them instead of building its own from the
-    /// log: where both would have made the same rows. Without, each version is built by itself.
+    /// The basis of its rows, if another version may use them instead of building its own from the log, where both
+    /// would have made the same rows. Without a basis each version is built separately.
     fn basis(&self) -> Option<Basis> {
         None
     }
@@ -97,53 +98,54 @@ pub trait Projection: Send + Sync + 'static {
         Interest::All
     }
 
-    /// Whether it keeps JSON documents by key, in a table `documents` with the text columns `key` and `body`: then
-    /// they can be read by the projection's name, without its types.
+    /// Whether it keeps JSON documents by key, in a table `documents` with the text columns `key` and `body`: they
+    /// can then be read by the projection's name, without its types.
     fn documents(&self) -> bool {
         false
     }
 
-    /// The fields that these documents can be listed by: columns of that table, named as [`Field`](super::Field) says.
+    /// The fields by which these documents can be listed: columns of that table, named as in
+    /// [`Field`](super::Field).
     fn fields(&self) -> Vec<FieldInfo> {
         Vec::new()
     }
 
-    /// The keys that an event touches, if what it makes is kept by key and each key is made of its own events alone. Then
-    /// one key can be made anew, and an event that fails holds up its keys alone. A pure function of the event.
+    /// The keys that an event touches, if the rows are kept by key and each key depends on its own events alone.
+    /// Then single keys can be rebuilt, and an event that fails blocks only its keys. A pure function of the event.
     ///
     /// # Errors
-    /// When the event cannot be read.
+    /// When the event cannot be decoded.
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {
         let _ = stored;
         Ok(None)
     }
 
-    /// What folds its events in memory, if it can. Needed for what [`keys`](Self::keys) makes possible; makes rebuilds
-    /// quick.
+    /// A fold of its events in memory, if it supports one. Required for everything that [`keys`](Self::keys) makes
+    /// possible; makes rebuilds fast.
     fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
         let _ = base;
         None
     }
 
-    /// Makes its tables, in a generation where there are none yet.
+    /// Creates its tables in an empty generation.
     ///
     /// # Errors
-    /// When the database says no.
+    /// When the database fails.
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
 
-    /// Makes the indexes that only readers need: after `setup`, or when a rebuild has filled the tables. It may be called
-    /// again where they are there: `CREATE INDEX IF NOT EXISTS`.
+    /// Creates the indexes that only readers need: after `setup`, or when a rebuild has filled the tables. It may
+    /// be called again: use `CREATE INDEX IF NOT EXISTS`.
     ///
     /// # Errors
-    /// When the database says no.
+    /// When the database fails.
     async fn indexes(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let _ = transaction;
         Ok(())
     }
 
-    /// Takes in a batch. The engine commits, or rolls back when this fails.
+    /// Applies a batch. The engine commits, or rolls back when this fails.
     ///
     /// # Errors
-    /// When an event cannot be read or the database says no.
+    /// When an event cannot be decoded or the database fails.
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError>;
 }

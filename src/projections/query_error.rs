@@ -1,4 +1,4 @@
-//! What the built-in queries share: [`QueryError`], and the checks of names.
+//! [`QueryError`]: errors of the built-in queries, and the checks of names and ranges.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::{InvalidRangeBound, RangeBound};
 use crate::events::{InvalidRef, InvalidTopic, Topic, Types};
 use crate::text::name_list;
 
-/// How long a query waits to read a write of its caller's.
+/// The default time that a query waits for a write of its caller.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A question that cannot be answered as it is put.
+/// An invalid query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// An actor, target or aggregate is not a reference.
@@ -21,63 +21,61 @@ pub enum QueryError {
     /// A bound is malformed.
     #[error(transparent)]
     Bound(#[from] InvalidRangeBound),
-    /// No event of this application can lie at or below the topic.
+    /// No event of this application can have the topic or one below it.
     #[error("no event has the topic `{topic}` or a topic below it: topics begin with {roots}")]
     UnknownTopic {
-        /// The topic asked for.
+        /// The topic in the query.
         topic: String,
-        /// The roots that there are, in words.
+        /// The root topics of the application, as a list.
         roots: String,
     },
-    /// No event of this application is, or was, called so.
+    /// No event type of this application has or had this name.
     #[error("there is no event type `{event}`: there are {known}")]
     UnknownEvent {
-        /// The name asked for.
+        /// The name in the query.
         event: String,
-        /// Those that it may have been meant to be, in words.
+        /// Similar names, as a list.
         known: String,
     },
-    /// Nothing was asked for.
+    /// The limit is 0.
     #[error("a limit of 0 returns nothing: give 1 or more, or omit it")]
     NoLimit,
     /// One filter has too many values.
     #[error("{filter} is given {given} times; the limit is {most}: split the query")]
     TooMany {
-        /// Which.
+        /// The filter.
         filter: &'static str,
-        /// How many values it has.
+        /// The number of its values.
         given: usize,
-        /// How many it may have.
+        /// The most values it may have.
         most: usize,
     },
-    /// The range runs backwards.
+    /// The range ends before it starts.
     #[error("the range ends at {until}, before its start at {from}: swap them")]
     EndBeforeStart {
-        /// Where it begins.
+        /// The start of the range.
         from: RangeBound,
-        /// Where it ends.
+        /// The end of the range.
         until: RangeBound,
     },
-    /// A cursor is no cursor.
+    /// A cursor is malformed.
     #[error("the cursor is malformed: pass it unchanged, or omit it")]
     DamagedCursor,
-    /// A cursor belongs to another question.
+    /// A cursor belongs to another query.
     #[error("the cursor belongs to another query: repeat that query's filters, range and order")]
     OtherCursor,
-    /// Live events come in the order in which they happen.
+    /// Live events arrive in the order of the log.
     #[error("`--follow` cannot be combined with `--newest-first`")]
     FollowNewestFirst,
-    /// Live events come in the order in which they are recorded.
-    #[error(
-        "`--follow` cannot be combined with the order of occurrence: new events may have occurred at any time"
-    )]
+    /// Live events arrive in the order in which they are recorded.
+    #[error("`--follow` cannot be combined with the order of occurrence: new events may have occurred at any time")]
     FollowByOccurrence,
-    /// An empty text is in everything.
+    /// An empty text matches everything.
     #[error("an empty search text matches every event: give a text, or omit it")]
     NoText,
 }
 
-/// Whether the application has such a topic.
+/// Fails if the application has no such topic.
 pub(crate) fn check_topic(topic: &Topic, types: &Types) -> Result<(), QueryError> {
     if *topic == Topic::root() || types.knows_topic(topic) {
         return Ok(());
@@ -86,7 +84,7 @@ pub(crate) fn check_topic(topic: &Topic, types: &Types) -> Result<(), QueryError
     Err(QueryError::UnknownTopic { topic: topic.as_str().escape_debug().to_string(), roots })
 }
 
-/// The event's name now.
+/// The current name of the event type.
 pub(crate) fn check_event(event: &str, types: &Types) -> Result<&'static str, QueryError> {
     if let Some(known) = types.get(event) {
         return Ok(known.declaration.event_type);
@@ -101,7 +99,7 @@ pub(crate) fn check_event(event: &str, types: &Types) -> Result<&'static str, Qu
     Err(QueryError::UnknownEvent { event: event.escape_debug().to_string(), known: name_list(&known) })
 }
 
-/// Whether the range runs backwards, as far as its bounds alone tell.
+/// Fails if the range ends before it starts, as far as the bounds alone show.
 pub(crate) fn check_range(from: Option<RangeBound>, until: Option<RangeBound>) -> Result<(), QueryError> {
     match (from, until) {
         (Some(from), Some(until)) if from.is_after(&until) => Err(QueryError::EndBeforeStart { from, until }),

@@ -1,4 +1,4 @@
-//! [`RangeBound`]: a place in the log where a range begins or ends.
+//! [`RangeBound`]: the start or end of a range of the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::store::{Store, StoreError, bisect};
 
-/// Where a range of the log begins (inclusive) or ends (exclusive).
+/// The start (inclusive) or end (exclusive) of a range of the log.
 ///
-/// Positions, ids and times rise together along the log, so each bound stands for one position: that of the first
-/// event at or after it. Hence `[a, b)` and `[b, c)` together are `[a, c)`, also for several events of one instant.
+/// Positions, ids and times rise together along the log, so each bound has one position: that of the first event at
+/// or after it. Hence `[a, b)` and `[b, c)` together are `[a, c)`, also for several events of one instant.
 ///
 /// ```
 /// use annals::projections::RangeBound;
@@ -33,13 +33,13 @@ pub enum RangeBound {
     Time(Timestamp),
 }
 
-/// A text that is no bound.
+/// A text that is not a bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRangeBound {
-    /// A time of day without a zone means another instant in every place.
+    /// A time of day without a zone is a different instant in each place.
     #[error("the time `{0}` has no zone: write `{0}Z` (UTC) or `{0}+02:00`")]
     NoZone(String),
-    /// It is none of the forms that a bound has.
+    /// The text has none of the forms of a bound.
     #[error(
         "`{0}` is not a bound: write a position (120), an event id, a time with its zone (2026-01-31T10:00:00Z) or a date (midnight in UTC)"
     )]
@@ -47,7 +47,7 @@ pub enum InvalidRangeBound {
 }
 
 impl RangeBound {
-    /// The position of the first event at or after this bound; one past the head, if there is none yet.
+    /// The position of the first event at or after this bound; one past the head if there is none yet.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -59,21 +59,22 @@ impl RangeBound {
         }
     }
 
-    /// The time after which no event before this bound can be recorded any more; none if only an event tells.
+    /// The time after which no event before this bound can be recorded; `None` if only an event shows it.
     pub(crate) fn over_after(&self) -> Option<Timestamp> {
         match self {
             Self::Position(_) => None,
             Self::Time(time) => Some(*time),
             Self::Id(id) => {
                 let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
-                // A later id is of a later millisecond, or of this one: only the next is surely beyond.
+                // A later id has a later millisecond or the same one: only the next millisecond is certainly after
+                // it.
                 let millis = i64::try_from(seconds).ok()?.checked_mul(1_000)? + i64::from(nanos / 1_000_000) + 1;
                 Timestamp::from_millisecond(millis).ok()
             }
         }
     }
 
-    /// Whether a range from this bound to `end` runs backwards, as far as the bounds alone tell.
+    /// Whether a range from this bound to `end` ends before it starts, as far as the bounds alone show.
     pub(crate) fn is_after(&self, end: &Self) -> bool {
         match (self, end) {
             (Self::Position(from), Self::Position(until)) => from > until,

@@ -11,12 +11,14 @@ use super::{EventSet, Field};
 use crate::BoxError;
 use crate::events::{Event, Id, Recorded, Ref};
 
-/// A view of an application's own: one JSON document for each key, folded from events.
+/// A view of the application: one JSON document for each key, folded from events.
 ///
-/// The document is data alone, written and read as JSON. A view records and never decides: a command that it executes is
-/// refused with [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection). Its maps should be ordered (`BTreeMap`), so that a rebuild gives the same bytes.
+/// A document is plain data, written and read as JSON. A view records and never decides: a command that it executes
+/// is refused with [`ExecuteError::InProjection`](crate::commands::ExecuteError::InProjection). Use ordered maps
+/// (`BTreeMap`), so that a rebuild gives the same bytes.
 ///
-/// What it makes of an event, [`On`] says. [`Documents`](super::Documents) makes a projection of it.
+/// [`On`] says how each event changes the documents. [`Documents`](super::Documents) makes a projection of the
+/// view.
 ///
 /// ```
 /// use annals::prelude::*;
@@ -67,40 +69,40 @@ use crate::events::{Event, Id, Recorded, Ref};
             \"…\"; type Key = …; type Events = …; }}` and `impl On<…> for {Self}`"
 )]
 pub trait DocumentView: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The view's name: `roster`. Unique among the projections of an application.
+    /// The view's name, for example `roster`. Unique among the projections of an application.
     const NAME: &'static str;
 
-    /// Raise it when what the view makes of the log changes: it is then built anew.
+    /// The view's version. Raise it when the view makes something else of the same log: it is then rebuilt.
     const VERSION: u64 = 1;
 
-    /// What its documents can be listed by, beside their keys.
+    /// The fields by which its documents can be listed, besides their keys.
     const FIELDS: &'static [Field<Self>] = &[];
 
-    /// What a document is found by: an [`Id`], a [`Ref`], a `String`, a number, a `Uuid`.
+    /// The type of the keys: an [`Id`], a [`Ref`], a `String`, an integer or a `Uuid`.
     type Key: ViewKey;
 
-    /// The events that it is made of: one event enum, or a tuple of up to four. Each needs an `impl On<…>`.
+    /// The events that the view is made of: one event enum, or a tuple of up to four. Each needs an `impl On<…>`.
     type Events: EventSet<Self>;
 }
 
-/// What a document view makes of one kind of event.
+/// How a document view processes one event enum.
 ///
 /// Both functions must be pure: the same event gives the same keys, and the same document and event give the same
-/// document, whenever they run.
+/// document.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what it makes of a `{E}`",
     label = "`{E}` is one of its `Events`",
     note = "write `impl On<{E}> for {Self} {{ fn keys(…) … fn apply(…) … }}`"
 )]
 pub trait On<E: Event>: DocumentView {
-    /// The keys of the documents that the event touches; none, if it touches none.
+    /// The keys of the documents that the event touches; empty if it touches none.
     fn keys(event: &Recorded<E>) -> Vec<Self::Key>;
 
-    /// Brings one of them up to date. It is `None` where there is no document yet; leave `None` to delete it.
+    /// Updates one of these documents. It is `None` if there is no document yet; leave `None` to delete it.
     fn apply(document: &mut Option<Self>, key: &Self::Key, event: &Recorded<E>);
 }
 
-/// What documents are found by. Documents are listed in the order of their keys' text.
+/// A key of documents. Documents are listed in the order of their keys' text.
 ///
 /// The text of an [`Id`] is the bare id: `7` of `project:7`.
 #[diagnostic::on_unimplemented(
@@ -112,13 +114,13 @@ pub trait ViewKey: Clone + Eq + Hash + Send + Sync + 'static {
     /// The key as text.
     fn key_text(&self) -> Cow<'_, str>;
 
-    /// The key of a text that [`ViewKey::key_text`] gave.
+    /// The key of a text that [`ViewKey::key_text`] returned.
     ///
     /// # Errors
-    /// When the text is none.
+    /// When the text is not a key.
     fn from_key_text(text: &str) -> Result<Self, BoxError>;
 
-    /// The thing that it names, if it names one: what a record of a read says.
+    /// The reference to the entity that the key names, if it names one: it is written into records of reads.
     fn named(&self) -> Option<Ref> {
         None
     }

@@ -1,4 +1,4 @@
-//! [`DocumentBuffer`]: the documents of a view, in memory.
+//! [`DocumentBuffer`]: the documents of a view, folded in memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,13 +12,13 @@ use crate::projections::indexed_text::{self, indexed};
 use crate::projections::projection::DOCUMENT_TABLE;
 use crate::store::{Cell, OnConflict, Row, Transaction};
 
-/// The most memory that documents stay in once they are written. Tests see it exceeded.
+/// The most memory that written documents may keep. Small in tests, so that they exceed it.
 const KEEP_BYTES: usize = if cfg!(all(test, debug_assertions)) { 2 << 10 } else { 32 << 20 };
 
-/// What a slot takes beyond its key and document, about.
+/// Approximate size of a slot without its key and document.
 const SLOT_BYTES: usize = 96;
 
-/// How much larger a document is in memory than as text, about.
+/// Approximate ratio of a document's size in memory to its size as text.
 const IN_MEMORY: usize = 4;
 
 struct Slot<V> {
@@ -29,11 +29,11 @@ struct Slot<V> {
 
 type Decoded<V> = <<V as DocumentView>::Events as EventSet<V>>::Decoded;
 
-/// Documents as typed values: read from the table at most once, folded, and written as text once.
+/// Documents as typed values: each is read from the table at most once, folded, and written as text once.
 pub(super) struct DocumentBuffer<V: DocumentView> {
     documents: HashMap<V::Key, Slot<V>>,
     base: FoldBase,
-    /// Whether what is not here is not in the table either.
+    /// Whether a document that is not in memory is not in the table either.
     complete: bool,
     missing: Vec<V::Key>,
     gathered: Vec<(u64, Decoded<V>, Vec<V::Key>)>,
@@ -58,7 +58,7 @@ impl<V: DocumentView> DocumentBuffer<V> {
         SLOT_BYTES + size_of::<(V::Key, Slot<V>)>() + key.key_text().len()
     }
 
-    /// Each key once, and only those that are wanted.
+    /// Removes duplicate keys and keys that the filter excludes.
     fn sift(found: &mut Vec<V::Key>, keys: KeyFilter<'_>) {
         if !matches!(keys, KeyFilter::All) {
             found.retain(|key| keys.contain(&key.key_text()));
@@ -85,7 +85,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
             let Some(event) = event else { continue };
             let mut touched = V::Events::keys(&event);
             Self::sift(&mut touched, keys);
-            // What an event leaves in a document is hardly more than what was in it.
+            // An event hardly adds more to a document than its own size.
             self.bytes += touched.len() * (stored.payload.len() + stored.metadata.len());
             if !self.complete {
                 for key in &touched {
@@ -166,7 +166,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
                             format!("document `{key}` cannot be written as JSON: {error}").into(),
                         )
                     })?;
-                    // It would stop the view at a later event, which has nothing to do with it.
+                    // Otherwise the view would stop at a later, unrelated event.
                     if let Err(source) = serde_json::from_str::<V>(&body) {
                         return Err(ProjectionError::ReadBack { key: key.into_owned(), source });
                     }
@@ -180,7 +180,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
             }
             (slot.stored, slot.changed) = (slot.document.is_some(), false);
         }
-        // In the order of the keys: the table is filled from left to right.
+        // In the order of the keys, so that the table is filled from left to right.
         written.sort_unstable_by(|one, other| one[0].text().cmp(&other[0].text()));
         transaction.insert_rows(&table::<V>(), written, OnConflict::Replace).await?;
         transaction.delete_keys(&DOCUMENT_TABLE, deleted).await?;
@@ -190,7 +190,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
 }
 
 impl<V: DocumentView> DocumentBuffer<V> {
-    /// Now that all is written: keeps the documents in memory if they are small enough.
+    /// Called after a write: keeps the documents in memory if they are small enough.
     fn settle(&mut self, bytes: usize, documents: usize) {
         let slots: usize = self.documents.len() * (SLOT_BYTES + size_of::<(V::Key, Slot<V>)>());
         let each = bytes.checked_div(documents).unwrap_or(0);

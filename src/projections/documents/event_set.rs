@@ -3,7 +3,7 @@
 use super::{DocumentView, On};
 use crate::events::{DecodeError, Event, Recorded, Stored};
 
-/// One event enum, or a tuple of two to four, that the view `V` says [`On`] about.
+/// One event enum, or a tuple of two to four, for each of which the view `V` implements [`On`].
 #[diagnostic::on_unimplemented(
     message = "`{V}` cannot be made of `{Self}`",
     label = "not events of the view `{V}`",
@@ -11,22 +11,22 @@ use crate::events::{DecodeError, Event, Recorded, Stored};
             for each"
 )]
 pub trait EventSet<V: DocumentView> {
-    /// One of the events, decoded.
+    /// A decoded event of the set.
     type Decoded: Send + Sync;
 
-    /// The names that the events have in the log, old ones too.
+    /// The names of the event types in the log, old names included.
     fn names() -> Vec<String>;
 
-    /// The event of a stored row; `None` if it is none of these.
+    /// Decodes a stored event; `None` if it is not in the set.
     ///
     /// # Errors
-    /// When it is one of these and cannot be read.
+    /// When an event of the set cannot be decoded.
     fn decode(stored: &Stored) -> Result<Option<Self::Decoded>, DecodeError>;
 
     /// The keys that the event touches.
     fn keys(event: &Self::Decoded) -> Vec<V::Key>;
 
-    /// Brings one document up to date.
+    /// Updates one document.
     fn apply(document: &mut Option<V>, key: &V::Key, event: &Self::Decoded);
 }
 

@@ -1,4 +1,4 @@
-//! [`Field`]: what the documents of a view can be found and ordered by.
+//! [`Field`]: a field by which the documents of a view can be filtered and ordered.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::events::Id;
 use crate::projections::indexed_text::indexed;
 use crate::store::{Cell, Column, ColumnType};
 
-/// What kind of values a field has.
+/// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// Text, ordered by its first 1,024 bytes.
@@ -20,16 +20,17 @@ pub enum FieldKind {
 /// The name and kind of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldInfo {
-    /// Its name: lower-case letters, digits and `_`.
+    /// The field's name: lower-case letters, digits and `_`.
     pub name: &'static str,
-    /// Its kind.
+    /// The field's kind.
     pub kind: FieldKind,
 }
 
-/// A value of a document that the view's list can be filtered and ordered by. It is kept in an indexed column beside the
-/// document. A document that has no such value is found by no filter on it, and stands in no list ordered by it.
+/// A value of a document by which the view's list can be filtered and ordered. It is stored in an indexed column
+/// beside the document. A document without the value matches no filter on the field and is in no list ordered by
+/// it.
 ///
-/// Declaring another field builds the view anew, by itself.
+/// Declaring another field rebuilds the view automatically.
 ///
 /// ```
 /// # use annals::prelude::*;
@@ -82,7 +83,7 @@ enum Of<V> {
 }
 
 impl<V> Field<V> {
-    /// A field of text.
+    /// A text field.
     pub const fn text(name: &'static str, of: fn(&V) -> Option<String>) -> Self {
         Self { info: FieldInfo { name, kind: FieldKind::Text }, of: Of::Text(of) }
     }
@@ -92,7 +93,7 @@ impl<V> Field<V> {
         Self { info: FieldInfo { name, kind: FieldKind::Number }, of: Of::Number(of) }
     }
 
-    /// Its name and kind.
+    /// The field's name and kind.
     #[must_use]
     pub const fn info(&self) -> FieldInfo {
         self.info
@@ -158,7 +159,7 @@ impl From<&String> for FieldValue {
 }
 
 impl<I: Id> From<&I> for FieldValue {
-    /// An id's whole reference: `project:7`.
+    /// The id's whole reference: `project:7`.
     fn from(id: &I) -> Self {
         Self(Cell::Text(id.to_string()))
     }

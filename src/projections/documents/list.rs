@@ -1,4 +1,4 @@
-//! Lists of documents: filtered and ordered by declared fields, in pages that a cursor goes on from.
+//! Lists of documents: filtered and ordered by declared fields, in pages with a cursor.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -21,24 +21,24 @@ use crate::text::{from_hex, hex, name_list};
 /// The most documents of a page.
 const LARGEST_PAGE: usize = 10_000;
 
-/// How many documents a page has, unless it is said.
+/// The default number of documents of a page.
 const PAGE: usize = 100;
 
-/// Documents in order, and the place in the log that they are true at.
+/// A page of documents, and the log position that it reflects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewPage<K, D> {
     /// The documents with their keys.
     pub documents: Vec<(K, D)>,
-    /// The place in the log that they are true at.
+    /// The log position that the page reflects.
     pub at: LogPosition,
-    /// Whether there are more.
+    /// Whether there are more documents.
     pub more: bool,
-    /// Where the next page begins, if there are more: see [`ViewList::cursor`].
+    /// The cursor of the next page, if there is one: see [`ViewList::cursor`].
     pub next: Option<ViewCursor>,
 }
 
-/// The last document that a reader of one list has seen; what follows it comes next. As text it is of letters and
-/// digits only. It is of its own list: another filter or order is refused.
+/// The last document of a page: the next page starts after it. As text it consists of letters and digits. It
+/// belongs to its list: another filter or order is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewCursor {
     list: String,
@@ -79,7 +79,7 @@ impl FromStr for ViewCursor {
     }
 }
 
-/// Which documents, in which order.
+/// A query for documents: filters, order, limit and cursor.
 #[derive(Clone, Debug)]
 pub struct Listing {
     filters: Vec<(String, FieldValue)>,
@@ -96,35 +96,35 @@ impl Default for Listing {
 }
 
 impl Listing {
-    /// Only documents of which this field has this value.
+    /// Only documents with this value of the field.
     #[must_use]
     pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
         self.filters.push((field.to_owned(), value.into()));
         self
     }
 
-    /// In the order of this field; documents of one value in that of their keys.
+    /// Sorts by this field; documents with the same value by their keys.
     #[must_use]
     pub fn order(mut self, field: &str) -> Self {
         self.order = Some(field.to_owned());
         self
     }
 
-    /// The other way round.
+    /// Descending order.
     #[must_use]
     pub fn descending(mut self) -> Self {
         self.descending = true;
         self
     }
 
-    /// At most so many documents: 10,000 at most.
+    /// The most documents to return, at most 10,000.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Goes on after the page that the cursor comes from.
+    /// Continues after the page that returned the cursor.
     #[must_use]
     pub fn cursor(mut self, cursor: &ViewCursor) -> Self {
         self.cursor = Some(cursor.clone());
@@ -144,7 +144,7 @@ impl Listing {
         )))
     }
 
-    /// The value as its field keeps it: on a command line numbers are text.
+    /// The value in the field's type: on a command line numbers are text.
     fn value(reading: &Reading, field: FieldInfo, value: &FieldValue) -> Result<Cell, ReadError> {
         match (field.kind, &value.0) {
             (FieldKind::Text, Cell::Text(text)) => Ok(Cell::from(&*indexed_text::indexed(text))),
@@ -161,7 +161,7 @@ impl Listing {
         }
     }
 
-    /// What makes it this list: all but limit and cursor.
+    /// The identity of the list: everything but limit and cursor.
     fn fingerprint(&self) -> String {
         let digest = Sha256::digest(format!("{:?} {:?} {}", self.filters, self.order, self.descending));
         hex(&digest[..4])
@@ -234,7 +234,7 @@ impl Listing {
     }
 }
 
-/// Asks for documents of a view; await it.
+/// A query for documents of a view; await it.
 #[must_use = "a query does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct ViewList<V: DocumentView> {
@@ -245,54 +245,54 @@ pub struct ViewList<V: DocumentView> {
 }
 
 impl<V: DocumentView> ViewList<V> {
-    /// Asks for the view's documents, in the order of their keys unless it is said.
+    /// All documents of the view, by default in the order of their keys.
     pub fn new(reading: Result<Reading, ReadError>) -> Self {
         Self { reading, wait: Wait::NONE, listing: Listing::default(), view: PhantomData }
     }
 
-    /// Only documents of which this field has this value: one of the view's [`DocumentView::FIELDS`].
+    /// Only documents with this value of the field, one of the view's [`DocumentView::FIELDS`].
     pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
         self.listing = self.listing.filter(field, value);
         self
     }
 
-    /// In the order of this field; documents of one value in that of their keys.
+    /// Sorts by this field; documents with the same value by their keys.
     pub fn order(mut self, field: &str) -> Self {
         self.listing = self.listing.order(field);
         self
     }
 
-    /// The other way round.
+    /// Descending order.
     pub fn descending(mut self) -> Self {
         self.listing = self.listing.descending();
         self
     }
 
-    /// At most so many documents: 100 unless it is said, 10,000 at most.
+    /// The most documents to return: 100 by default, at most 10,000.
     pub fn limit(mut self, limit: usize) -> Self {
         self.listing = self.listing.limit(limit);
         self
     }
 
-    /// Goes on after the page that has this as its `next`.
+    /// Continues after the page whose `next` is this cursor.
     pub fn cursor(mut self, cursor: &ViewCursor) -> Self {
         self.listing = self.listing.cursor(cursor);
         self
     }
 
-    /// The answer holds everything up to here: a receipt's write, above all.
+    /// Waits until the view has processed the log up to here, for example to a receipt.
     pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }
 
-    /// How long to wait for that: ten seconds, unless it is said.
+    /// How long [`after`](Self::after) waits: ten seconds by default.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.wait.within = deadline;
         self
     }
 
-    /// At most `limit` documents, those after the key `from` if there is one.
+    /// At most `limit` documents, after the key `from` if given.
     ///
     /// # Errors
     /// When the view cannot be read: see [`ReadError`].

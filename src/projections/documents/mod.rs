@@ -36,13 +36,13 @@ use crate::store::{Index, Interest, Table, Transaction};
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
 const DECODED_AT_ONCE: usize = 1_024;
 
-/// Changes with the table of documents.
+/// Changes with the layout of the table of documents.
 const LAYOUT: &str = "keys and fields of any length;";
 
 /// The projection of a document view: a table `documents (key, body)`, with a column for each field.
 ///
-/// A batch reads each document that it touches once, folds in memory, and writes each once. It stands on the public
-/// [`Projection`] and [`Transaction`] alone.
+/// A batch reads each document that it touches once, folds in memory, and writes each once. It uses only the public
+/// [`Projection`] and [`Transaction`].
 #[derive(Debug)]
 pub struct Documents<V>(PhantomData<fn() -> V>);
 
@@ -72,9 +72,9 @@ impl<V: DocumentView> Projection for Documents<V> {
         V::NAME
     }
 
-    /// The view's own version, and a fingerprint of its fields and of the event types that it wants: a program that knows
-    /// one more has a view of its own, because one that does not may have gone past such events (guarantee 22). It
-    /// copies the older one's documents where it would have made the same.
+    /// A digest of the view's own version, its fields and the event types that it wants. A program that knows one
+    /// more event type has a view of its own, because one that does not know the type may have skipped such events
+    /// (Guarantee 22). It copies the older view's documents if it would have made the same.
     fn version(&self) -> u64 {
         let mut hash = Sha256::new();
         hash.update(LAYOUT);
@@ -91,8 +91,8 @@ impl<V: DocumentView> Projection for Documents<V> {
         (V::VERSION & 0xffff) << 32 | first_48_bits(&hash.finalize().into()) >> 16
     }
 
-    /// The shape of a document is part of the layout: a view may have got a field for the events that it takes in from now
-    /// on, without a version raised for it.
+    /// The shape of a document is part of the layout: a view may have got a field for future events without a
+    /// raised version.
     fn basis(&self) -> Option<Basis> {
         let fields: Vec<FieldInfo> = V::FIELDS.iter().map(Field::info).collect();
         let layout = format!("{} {fields:?} {}", V::VERSION, shape::shape_of::<V>());

@@ -1,4 +1,4 @@
-//! Reading documents: one by its key, typed; any as plain JSON by the view's name.
+//! Queries for documents: one by its key, typed; any as plain JSON by the view's name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::projections::projection::DOCUMENTS;
 use crate::projections::{ReadError, Reading, indexed_text};
 use crate::store::{Cell, Row, ViewSnapshot};
 
-/// How long a read waits for the write that it is to see, unless it says otherwise.
+/// The default time that a read waits for a write.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a read waits for.
+/// The position that a read waits for, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub after: Option<LogPosition>,
@@ -39,7 +39,7 @@ impl Wait {
     }
 }
 
-/// Asks for one document; await it.
+/// A query for one document; await it.
 #[must_use = "a query does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct ViewQuery<V: DocumentView> {
@@ -50,18 +50,18 @@ pub struct ViewQuery<V: DocumentView> {
 }
 
 impl<V: DocumentView> ViewQuery<V> {
-    /// Asks for the document under `key`.
+    /// A query for the document under `key`.
     pub fn new(reading: Result<Reading, ReadError>, key: &V::Key) -> Self {
         Self { reading, key: key.key_text().into_owned(), wait: Wait::NONE, view: PhantomData }
     }
 
-    /// The answer holds everything up to here: a receipt's write, above all.
+    /// Waits until the view has processed the log up to here, for example to a receipt.
     pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }
 
-    /// How long to wait for that: ten seconds, unless it is said.
+    /// How long [`after`](Self::after) waits: ten seconds by default.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.wait.within = deadline;
         self
@@ -69,11 +69,13 @@ impl<V: DocumentView> ViewQuery<V> {
 }
 
 impl<V: DocumentView> ViewQuery<V> {
-    /// The document's current value, then each change of it, with the place in the log that it is true at. It is
-    /// folded in memory from what is stored on, whoever runs the projection; it ends when the application closes.
+    /// The document's current value, then each change, with the log position that each reflects. The reader folds
+    /// events onto the stored document in memory, whichever process runs the projection. The stream ends when the
+    /// application closes.
     ///
     /// # Errors
-    /// When the view cannot be read, or events of this key were left out: see [`Annals::skip`](crate::app::Annals::skip).
+    /// When the view cannot be read, or events of this key were skipped: see
+    /// [`Annals::skip`](crate::app::Annals::skip).
     pub async fn watch(
         self,
     ) -> Result<impl Stream<Item = Result<Watched<V>, ReadError>> + Send + use<V>, ReadError> {
@@ -111,7 +113,7 @@ impl<V: DocumentView> IntoFuture for ViewQuery<V> {
     }
 }
 
-/// The documents of a view as plain JSON, by the view's name alone: what a command line shows.
+/// The documents of a view as plain JSON, by the view's name, as a command line shows them.
 #[derive(Clone)]
 pub struct JsonView {
     reading: Reading,
@@ -122,7 +124,7 @@ impl JsonView {
     /// The documents of this projection.
     ///
     /// # Errors
-    /// When it is one that keeps no documents.
+    /// When the projection has no documents.
     pub fn new(reading: Reading) -> Result<Self, ReadError> {
         match reading.documents() {
             true => Ok(Self { reading, wait: Wait::NONE }),
@@ -133,14 +135,14 @@ impl JsonView {
         }
     }
 
-    /// The answer holds everything up to here: a receipt's write, above all.
+    /// Waits until the view has processed the log up to here, for example to a receipt.
     #[must_use]
     pub fn after(mut self, place: impl Into<LogPosition>) -> Self {
         self.wait.after = Some(place.into());
         self
     }
 
-    /// How long to wait for that: ten seconds, unless it is said.
+    /// How long [`after`](Self::after) waits: ten seconds by default.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
         self.wait.within = deadline;
@@ -159,7 +161,7 @@ impl JsonView {
         }
     }
 
-    /// At most `limit` documents (10,000 at most), those after the key `from` if there is one.
+    /// At most `limit` documents (10,000 at most), after the key `from` if given.
     ///
     /// # Errors
     /// When the view cannot be read: see [`ReadError`].
@@ -208,7 +210,7 @@ async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<Strin
     let table = snapshot.table(DOCUMENTS);
     let (sql, keys): (_, Row) = match indexed_text::indexed(key) {
         Cow::Borrowed(key) => (format!("SELECT key, body FROM {table} WHERE key = $1"), vec![key.into()]),
-        // A projection of an application's own may store it whole.
+        // A projection of the application may store a long key whole.
         Cow::Owned(indexed) => {
             (format!("SELECT key, body FROM {table} WHERE key IN ($1, $2)"), vec![indexed.into(), key.into()])
         }

@@ -1,4 +1,4 @@
-//! One document, live: its current value, then each change. It is folded in memory, in every process that watches.
+//! One document, live: its current value, then each change. Each process that watches folds it in memory.
 
 use std::panic::AssertUnwindSafe;
 
@@ -15,12 +15,12 @@ use crate::text::error_chain;
 /// How many events are read at a time.
 const PAGE: usize = 1_000;
 
-/// A document, and the place in the log that it is true at.
+/// A document, and the log position that it reflects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched<V> {
     /// The document; `None` while there is none.
     pub document: Option<V>,
-    /// The place in the log that it is true at: that of the event that changed it.
+    /// The position of the event that changed it last.
     pub at: LogPosition,
 }
 
@@ -28,16 +28,16 @@ struct Watching<V> {
     reading: Reading,
     key: String,
     document: Option<V>,
-    /// What was told last.
+    /// The value that was returned last.
     told: Option<String>,
     at: LogPosition,
     grown: watch::Receiver<LogPosition>,
     page: std::vec::IntoIter<Stored>,
-    /// Up to where the page stands for the log.
+    /// The position up to which the buffered events cover the log.
     to: LogPosition,
 }
 
-/// The document as it was read at `at`, then as each event makes it.
+/// The document as read at `at`, then after each event that changes it.
 pub(super) fn watch<V: DocumentView>(
     reading: Reading,
     key: String,
@@ -94,7 +94,7 @@ impl<V: DocumentView> Watching<V> {
         }
     }
 
-    /// Folds an event; answers whether it changed the document.
+    /// Folds an event; returns whether it changed the document.
     fn take(&mut self, stored: &Stored) -> Result<bool, ReadError> {
         let name = self.reading.name();
         let invalid = |what: String| ReadError::Invalid(format!("`{name}` at event {}: {what}", stored.position));

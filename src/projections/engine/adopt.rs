@@ -107,7 +107,12 @@ async fn is_in_log<'a>(
 
 /// Whether this program would have made the same rows from the log up to `head`. Event types that only other
 /// programs know do not matter: their events are already applied.
-async fn goes_on(store: &dyn Store, basis: &Basis, kept: &StoredBasis, head: LogPosition) -> Result<bool, StoreError> {
+async fn goes_on(
+    store: &dyn Store,
+    basis: &Basis,
+    kept: &StoredBasis,
+    head: LogPosition,
+) -> Result<bool, StoreError> {
     let same = |(name, fingerprint)| basis.types.get(name).is_none_or(|own: &String| own == fingerprint);
     if kept.layout.as_ref() != Some(&basis.layout) || !kept.types.iter().all(same) {
         return Ok(false);

@@ -54,7 +54,9 @@ pub enum ReadError {
         unknown: UnknownEvent,
     },
     /// The projection did not reach the wanted position in time.
-    #[error("the projection `{name}` did not reach event {wanted} within {waited:?} (it is at event {position}): try again")]
+    #[error(
+        "the projection `{name}` did not reach event {wanted} within {waited:?} (it is at event {position}): try again"
+    )]
     Late {
         /// The projection's name.
         name: String,
@@ -88,7 +90,9 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored document or row has an unexpected format.
-    #[error("the stored row `{key}` of the projection `{name}` cannot be read: raise the projection's version to rebuild it")]
+    #[error(
+        "the stored row `{key}` of the projection `{name}` cannot be read: raise the projection's version to rebuild it"
+    )]
     Document {
         /// The projection's name.
         name: String,

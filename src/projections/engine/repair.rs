@@ -33,7 +33,9 @@ pub enum RepairError {
     #[error("the projection `{0}` has not stopped: there is no event to skip")]
     NotStopped(String),
     /// The projection has not stopped at an event.
-    #[error("the projection `{name}` did not stop at a single event ({reason}): fix the cause and resume it, or rebuild it")]
+    #[error(
+        "the projection `{name}` did not stop at a single event ({reason}): fix the cause and resume it, or rebuild it"
+    )]
     NoEvent {
         /// The projection's name.
         name: String,
@@ -41,10 +43,14 @@ pub enum RepairError {
         reason: String,
     },
     /// The projection moved its checkpoint during the repair.
-    #[error("the projection `{0}` moved its checkpoint during the repair: check `projections status`, then try again")]
+    #[error(
+        "the projection `{0}` moved its checkpoint during the repair: check `projections status`, then try again"
+    )]
     Moved(String),
     /// An event still fails.
-    #[error("the projection `{name}` still fails at event {position}; this event and those that queue behind it stay dead letters")]
+    #[error(
+        "the projection `{name}` still fails at event {position}; this event and those that queue behind it stay dead letters"
+    )]
     Event {
         /// The projection's name.
         name: String,

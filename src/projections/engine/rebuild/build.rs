@@ -1,4 +1,4 @@
-//! The generation in the making.
+//! [`Build`]: the new generation that a rebuild fills.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, FoldBase, Key
 use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, StoreError, Transaction};
 
-/// How often the last steps are tried with the live projection held back, before it may go on for a while.
+/// How often the last steps are tried while the live projection is blocked, before it may continue for a while.
 const LAST_STEPS: usize = 8;
 
 pub(super) struct Build {
@@ -23,20 +23,20 @@ pub(super) struct Build {
     handle: Arc<ProjectionHandle>,
     report: Report,
     generation_id: GenerationId,
-    /// The shadow's checkpoint.
+    /// The checkpoint of the new generation.
     stored: LogPosition,
-    /// Up to where the log is folded: at or after `stored`.
+    /// The position up to which events are folded: at or after `stored`.
     seen: LogPosition,
     fold: Option<Box<dyn Fold>>,
-    /// What the live generation left out, and this one is to leave out too.
+    /// The live generation's dead letters, which this one skips too.
     skips: BTreeMap<u64, DeadLetter>,
     parked: HashSet<String>,
     dead_letters: Vec<DeadLetter>,
 }
 
 impl Build {
-    /// Takes up the tables of an interrupted rebuild, if the log still holds what they were made from, or makes new
-    /// ones.
+    /// Continues an interrupted rebuild if the log still holds the event at its checkpoint; otherwise starts with
+    /// new tables.
     pub async fn begin(
         context: Arc<EngineContext>,
         handle: Arc<ProjectionHandle>,
@@ -51,7 +51,8 @@ impl Build {
         let head = snapshot.head();
         drop(snapshot);
         if skips == SkipPolicy::Keep && !left_out.is_empty() && !context.holds(head).await.map_err(failed)? {
-            // At these positions the log may hold other events now: which are to be left out, a person decides.
+            // After a restore the log may hold other events at these positions: an operator decides which ones to
+            // skip.
             return Err(RebuildError::Skips { name, events: left_out.len() });
         }
         let keeps_none = skips != SkipPolicy::Keep;
@@ -85,7 +86,7 @@ impl Build {
         Ok(Self { context, handle, report, generation_id, stored: at, seen: at, fold, skips, parked, dead_letters })
     }
 
-    /// Whether an interrupted rebuild that was to keep skips has left any out.
+    /// Whether an interrupted rebuild that was to keep skips has skipped any event.
     async fn left_out(
         context: &EngineContext,
         generation_id: &GenerationId,
@@ -97,12 +98,12 @@ impl Build {
         }
     }
 
-    /// Up to where the log is taken in.
+    /// The position up to which the log is processed.
     pub fn at(&self) -> LogPosition {
         self.stored
     }
 
-    /// Whether it folds in memory.
+    /// Whether it folds events in memory.
     fn light(&self) -> bool {
         self.fold.is_some()
     }
@@ -111,14 +112,14 @@ impl Build {
         RebuildError::failed(self.handle.name(), error)
     }
 
-    /// Whoever mends what failed wants all of it made by the mended code.
+    /// Discards the tables of a failed rebuild: the fixed code must build all rows.
     pub async fn discard(&self) {
         if let Err(error) = self.context.views.discard(&self.generation_id).await {
             tracing::debug!(%error, "the tables of a failed rebuild could not be dropped");
         }
     }
 
-    /// What the pass hands over.
+    /// Applies a page of the shared pass.
     pub async fn hear(&mut self, passed: Passed) -> Result<(), RebuildError> {
         match passed {
             Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
@@ -126,7 +127,7 @@ impl Build {
         }
     }
 
-    /// Takes in what is new and wanted of these events; `alone`: all of them are wanted.
+    /// Applies new events that the projection wants; `alone` says that it wants all of them.
     async fn take(&mut self, events: &[Stored], to: LogPosition, alone: bool) -> Result<(), RebuildError> {
         if to.position <= self.seen.position {
             return Ok(());
@@ -151,7 +152,7 @@ impl Build {
         self.take_run(events, Some(to)).await
     }
 
-    /// Leaves out an event as the live generation did: its keys are parked from here on.
+    /// Skips an event as the live generation did: its keys are parked from here on.
     fn leave_out(&mut self, stored: &Stored) {
         let Some(letter) = self.skips.get(&stored.position) else { return };
         let error = letter.error.clone().unwrap_or_default();
@@ -162,7 +163,7 @@ impl Build {
         self.dead_letters.extend(letters);
     }
 
-    /// Takes in events of which none is left out; they stand for the log up to `to`, if more do not follow.
+    /// Applies events of which none is skipped. They cover the log up to `to` unless more events follow.
     async fn take_run(&mut self, events: &[Stored], to: Option<LogPosition>) -> Result<(), RebuildError> {
         if let Some(mut fold) = self.fold.take() {
             for events in events.chunks(FOLDED_AT_ONCE) {
@@ -182,7 +183,7 @@ impl Build {
             }
             return Ok(());
         }
-        // Without a fold there are no keys to park: each run is a transaction.
+        // Without a fold there are no keys to park: each run of events is a transaction.
         let to = to.or(events.last().map(Stored::head)).unwrap_or(self.stored);
         if to == self.stored {
             return Ok(());
@@ -209,7 +210,7 @@ impl Build {
         begun.ok_or_else(|| ProjectionError::Other(Box::new(Fenced)))
     }
 
-    /// An error at an event, unless it is the store's.
+    /// Adds the position of the event to an error, unless the error is the store's.
     fn at_event(&self, position: u64, source: ProjectionError) -> RebuildError {
         match source {
             ProjectionError::Store(_) | ProjectionError::Other(_) => self.failed(source),
@@ -217,7 +218,7 @@ impl Build {
         }
     }
 
-    /// Writes what is folded.
+    /// Writes the folded documents.
     async fn flush(&mut self) -> Result<(), RebuildError> {
         if self.seen == self.stored {
             return Ok(());
@@ -252,7 +253,9 @@ impl Build {
                 return Ok(());
             }
             Ok(false) => return Err(RebuildError::Elsewhere(name)),
-            Err(error) => tracing::warn!(projection = name, %error, "a batch of a rebuild failed: looking for the event"),
+            Err(error) => {
+                tracing::warn!(projection = name, %error, "a batch of a rebuild failed: looking for the event")
+            }
         }
         match bisect(views, projection, &self.generation_id, &mut self.stored, events, to, false).await {
             Bisected::Passed => Ok(()),
@@ -264,7 +267,7 @@ impl Build {
         }
     }
 
-    /// Reads for itself up to the head, and writes all.
+    /// Reads up to the head without the shared pass, and writes everything.
     async fn catch_up(&mut self) -> Result<(), RebuildError> {
         let mut size = page_size(self.light());
         loop {
@@ -281,13 +284,13 @@ impl Build {
         }
     }
 
-    /// Takes in the rest, makes the indexes, and has the new generation read.
+    /// Applies the remaining events, creates the indexes, and makes the new generation the live one.
     pub async fn finish(mut self) -> Result<Progress, RebuildError> {
         self.catch_up().await?;
         self.index().await?;
         loop {
             self.catch_up().await?;
-            // Near the head: hold the live one back for the last steps, so that it cannot run away.
+            // Near the head: hold the live projection's write lock for the last steps, so that it cannot run ahead.
             let handle = self.handle.clone();
             let _write_lock = handle.write_lock.lock().await;
             for _ in 0..LAST_STEPS {
@@ -308,14 +311,14 @@ impl Build {
         made.await.map_err(|error| self.failed(error))
     }
 
-    /// Makes the new generation the one that is read, unless the live one is further.
+    /// Makes the new generation the live one, unless the old one is further ahead.
     async fn switch(&self) -> Result<bool, RebuildError> {
         let (views, handle) = (&*self.context.views, &self.handle);
         let (name, version) = handle.key();
         let (live, head) = views.live(&name, version).await.map_err(|error| self.failed(error))?;
         if head.position > self.stored.position && !self.holds(head).await? {
-            // The live one was made from another log and is no measure. At position 0, with an id that is not the
-            // empty log's, it is still known to be that by whoever reads it.
+            // The live generation was made from another log, so its position does not count. A checkpoint at
+            // position 0 whose id is not nil marks it as diverged for readers until the switch.
             let lost = LogPosition { position: 0, event_id: head.event_id };
             let batch = EventBatch { from: head, to: lost, events: &[] };
             step(views, &*handle.projection, &live, batch, false).await.map_err(|error| self.failed(error))?;
@@ -333,7 +336,7 @@ impl Build {
     }
 }
 
-/// Another process went on with the same tables.
+/// Another process continued with the same tables.
 #[derive(Debug, thiserror::Error)]
 #[error("another process continued this rebuild")]
 pub(super) struct Fenced;

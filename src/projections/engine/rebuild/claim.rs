@@ -1,4 +1,5 @@
-//! One rebuild of a projection at a time, over all processes; and what it tells the others of itself.
+//! [`Claim`]: a lease that allows one rebuild of a projection at a time across all processes, and its published
+//! progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
 use crate::store::{NoteKind, StoreError};
 
-/// How often a rebuild renews its claim and says how far it is.
+/// How often a rebuild renews its lease and publishes its progress.
 pub(super) const RENEW: Duration = Duration::from_secs(1);
 
-/// How long a claim holds after that: so long nobody goes on with a rebuild that was killed.
+/// Duration of the lease: nobody continues a killed rebuild for at most this long.
 const TERM: Duration = Duration::from_secs(5);
 
-/// A note older than this is that of a rebuild which was killed.
+/// A note older than this belongs to a rebuild that was killed.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
 
 /// The note [`About::Rebuild`].
@@ -27,7 +28,7 @@ struct Note {
     heard: Timestamp,
 }
 
-/// The right to rebuild a projection, until it is not renewed.
+/// The exclusive right to rebuild a projection, until it expires.
 pub(super) struct Claim {
     context: Arc<EngineContext>,
     name: String,
@@ -36,7 +37,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// `None`: another process has it.
+    /// Acquires the lease; returns `None` if another process holds it.
     pub async fn take(context: &Arc<EngineContext>, handle: &ProjectionHandle) -> Result<Option<Self>, StoreError> {
         let (name, version) = handle.key();
         let claim = Self { context: context.clone(), name, version, owner: Uuid::new_v4() };
@@ -47,27 +48,27 @@ impl Claim {
         Ok(None)
     }
 
-    /// A rebuild is led like a projection, under a name of its own.
+    /// A rebuild has a lease like that of a projection, under a name of its own.
     async fn hold(&self) -> Result<bool, StoreError> {
         let wanted = [(format!("rebuild of {}", self.name), self.version)];
         Ok(!self.context.views.acquire_leases(self.owner, &wanted, TERM).await?.is_empty())
     }
 
-    /// Keeps it, and says how far the rebuild is; false, if another process has it by now.
+    /// Renews the lease and publishes the progress; returns false if another process holds the lease.
     pub async fn renew(&self, progress: Progress) -> Result<bool, StoreError> {
         let note = serde_json::to_string(&Note { progress, heard: Timestamp::now() }).ok();
         self.context.views.set_note(&self.name, self.version, NoteKind::Rebuild, note).await?;
         self.hold().await
     }
 
-    /// Lets go of it.
+    /// Releases the lease.
     pub async fn release(&self) -> Result<(), StoreError> {
         self.context.views.set_note(&self.name, self.version, NoteKind::Rebuild, None).await?;
         self.context.views.release_leases(self.owner).await
     }
 }
 
-/// How far a rebuild by any process is, if there is one.
+/// The progress of a rebuild in any process, if there is one.
 pub(in crate::projections) async fn heard_of(
     context: &EngineContext,
     handle: &ProjectionHandle,
@@ -78,7 +79,7 @@ pub(in crate::projections) async fn heard_of(
     noted(context, handle).await
 }
 
-/// How far a rebuild by another process is.
+/// The progress of a rebuild in another process.
 pub(super) async fn noted(
     context: &EngineContext,
     handle: &ProjectionHandle,

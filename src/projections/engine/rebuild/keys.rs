@@ -1,4 +1,4 @@
-//! Some keys of a view made anew, in place.
+//! [`KeyBuild`]: rebuilds some keys of a view in place.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::projections::indexed_text::indexed;
 use crate::projections::projection::DOCUMENT_TABLE;
 use crate::store::Cell;
 
-/// How many keys are made in one pass over the log.
+/// How many keys are rebuilt in one pass over the log.
 const KEYS_AT_ONCE: usize = 20_000;
 
-/// How often the live projection may move on while the last events are folded, before it is held back.
+/// How often the live projection may move while the last events are folded, before it is blocked.
 const TRIES: usize = 16;
 
-/// Which keys of a view are made anew.
+/// The keys of a view to rebuild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// This one.
+    /// One key.
     Key(String),
-    /// All that the events of this type of aggregate touch.
+    /// All keys that events of this type of aggregate touch.
     Aggregate(String),
 }
 
@@ -64,7 +64,7 @@ impl KeyBuild {
         Ok(self.report.end(head.position))
     }
 
-    /// The keys that the events of a type of aggregate touch.
+    /// The keys that events of a type of aggregate touch.
     async fn touched_by(&mut self, aggregate: &str) -> Result<BTreeSet<String>, RebuildError> {
         let (handle, mut keys) = (self.handle.clone(), BTreeSet::new());
         let mut at = LogPosition::default();
@@ -79,9 +79,8 @@ impl KeyBuild {
         Ok(keys)
     }
 
-    /// Folds these keys up to where the live projection is, and replaces what it holds under them, in a transaction
-    /// that goes from there to the same place: nobody else moves it meanwhile. Answers also whether any event touches
-    /// them.
+    /// Folds these keys up to the live checkpoint and replaces their documents, in a transaction that keeps the
+    /// checkpoint where it is and so fences off other writers. Also returns whether any event touches the keys.
     async fn rebuild(&mut self, keys: &HashSet<String>) -> Result<(LogPosition, bool), RebuildError> {
         let name = self.handle.name().to_owned();
         let Some(mut fold) = self.handle.projection.fold(FoldBase::Replace) else {
@@ -137,7 +136,7 @@ impl KeyBuild {
         }
     }
 
-    /// Reads the wanted events after `at`, up to and with `end`.
+    /// Reads the wanted events after `at`, up to and including `end`.
     async fn each_page(
         &mut self,
         at: &mut LogPosition,

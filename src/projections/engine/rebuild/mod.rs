@@ -1,10 +1,10 @@
-//! Makes a projection anew beside the live one, then switches.
+//! Rebuilds a projection beside the live one, then switches.
 //!
 //! ## Layout
-//! - `pass`: one pass over the log for all rebuilds that begin together
-//! - `build`: the generation in the making; `report`: how far it is
-//! - `keys`: some keys made anew, in place
-//! - `claim`: one rebuild of a projection at a time, over all processes
+//! - `pass`: one pass over the log for all rebuilds that start together
+//! - `build`, `report`: the new generation, and its progress
+//! - `keys`: a rebuild of some keys, in place
+//! - `claim`: the lease that allows one rebuild of a projection at a time across all processes
 
 mod build;
 mod claim;
@@ -33,77 +33,77 @@ use super::reader::union;
 use crate::events::LogPosition;
 use crate::projections::{FoldBase, ProjectionError};
 
-/// A rebuild did not come to its end. What is read stays as it was.
+/// An error that ended a rebuild. The live version is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// There is no such projection.
     #[error(transparent)]
     Unknown(ReadError),
-    /// It is being rebuilt already.
+    /// A rebuild of the projection is already running.
     #[error("a rebuild of `{name}` is already running{}: wait for it, or cancel it", so_far(*.elsewhere, *.progress))]
     Running {
-        /// The projection.
+        /// The projection's name.
         name: String,
-        /// Whether by another process.
+        /// Whether it runs in another process.
         elsewhere: bool,
-        /// How far that is, if it has said so yet.
+        /// Its progress, if published.
         progress: Option<Progress>,
     },
-    /// Events were left out of what is read, and would be missing or fail.
+    /// The live version has dead letters, which the rebuild would either miss or fail on.
     #[error(
         "{events} event{} skipped in `{name}`: replay them (`projections replay {name}`), or skip them again \
          (`projections rebuild {name} --keep-skips`)", if *.events == 1 { " is" } else { "s are" }
     )]
     Skips {
-        /// The projection.
+        /// The projection's name.
         name: String,
-        /// How many.
+        /// The number of dead letters.
         events: usize,
     },
-    /// It cannot be made in parts.
+    /// The projection has no keys, so parts of it cannot be rebuilt.
     #[error("the projection `{0}` has no keys: rebuild it as a whole")]
     NoKeys(String),
-    /// There is nothing to make.
+    /// There is nothing to rebuild.
     #[error("nothing of `{name}` was rebuilt: {what}")]
     Nothing {
-        /// The projection.
+        /// The projection's name.
         name: String,
-        /// What was asked for.
+        /// The selection in words.
         what: String,
     },
     /// The projection fails on an event.
     #[error("the rebuild of `{name}` failed at event {position}; the live version is unchanged")]
     Event {
-        /// The projection.
+        /// The projection's name.
         name: String,
         /// The event's position.
         position: u64,
-        /// What the projection says.
+        /// The projection's error.
         source: ProjectionError,
     },
-    /// The projection or the database fails.
+    /// The projection or the database failed.
     #[error("the rebuild of `{name}` failed; the live version is unchanged")]
     Failed {
-        /// The projection.
+        /// The projection's name.
         name: String,
-        /// Why.
+        /// The cause.
         source: ProjectionError,
     },
-    /// The log changed under it.
+    /// The log was replaced during the rebuild.
     #[error(
         "the log no longer holds event {} at position {}: start the rebuild of `{name}` again",
         .head.event_id, .head.position
     )]
     Diverged {
-        /// The projection.
+        /// The projection's name.
         name: String,
-        /// What the log held before.
+        /// The event that the log held before.
         head: LogPosition,
     },
-    /// Another process rebuilds it too, and went on with this rebuild's tables.
+    /// Another process took over the rebuild and its tables.
     #[error("another process took over the rebuild of `{0}`: wait for it, or stop that process and start again")]
     Elsewhere(String),
-    /// It was cancelled, or the application closed. The next rebuild goes on from here.
+    /// The rebuild was cancelled, or the application closed. The next rebuild continues it.
     #[error("the rebuild of `{0}` was cancelled: start it again to continue")]
     Cancelled(String),
 }
@@ -116,20 +116,20 @@ fn so_far(elsewhere: bool, progress: Option<Progress>) -> String {
     }
 }
 
-/// What a rebuild does about events that were left out.
+/// What a rebuild does with dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SkipPolicy {
-    /// It does not begin while there are any.
+    /// Fails while there are any.
     #[default]
     Refuse,
-    /// They are left out again.
+    /// Skips the events again.
     Keep,
-    /// They are taken in: what failed then may not fail any more.
+    /// Applies the events: the cause of the failure may be fixed.
     Replay,
 }
 
-/// A rebuild under way. It is a future: its end is the rebuild's. Dropped, the rebuild is cancelled, and what is read
-/// stays as it was; the next rebuild goes on from there.
+/// A running rebuild: a future that resolves when the rebuild ends. Dropping it cancels the rebuild and leaves the
+/// live version unchanged; the next rebuild continues it.
 #[derive(Debug)]
 pub struct Rebuild {
     name: String,
@@ -145,16 +145,16 @@ impl Rebuild {
         &self.name
     }
 
-    /// How far it is: now, and each time it moves on.
+    /// The rebuild's progress: the current value, then each change.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
 
-    /// Cancels it, and returns when it has let go.
+    /// Cancels the rebuild and waits for its task to end.
     pub async fn cancel(mut self) {
         self.cancel.send_replace(true);
-        // Its result is of no interest any more.
+        // The result does not matter.
         let _ = (&mut self.task).await;
     }
 }
@@ -177,7 +177,8 @@ impl Drop for Rebuild {
     }
 }
 
-/// Starts rebuilds of tasks of their own that share one pass over the log. What cannot begin is an error at once.
+/// Starts one rebuild task for each projection; they share one pass over the log. Returns an error for each that
+/// cannot start.
 pub(super) fn start(
     context: &Arc<EngineContext>,
     all: Vec<Arc<ProjectionHandle>>,
@@ -202,7 +203,7 @@ pub(super) fn start(
     rebuilds
 }
 
-/// Starts making some keys anew.
+/// Starts a rebuild of some keys.
 pub(super) fn start_keys(
     context: &Arc<EngineContext>,
     handle: Arc<ProjectionHandle>,
@@ -211,7 +212,7 @@ pub(super) fn start_keys(
     begin(context, handle, |run| run.keys(selection))
 }
 
-/// Spawns the task of a rebuild, unless this process runs one of the same projection.
+/// Spawns the task of a rebuild, unless this process already runs one of the same projection.
 fn begin<F>(
     context: &Arc<EngineContext>,
     handle: Arc<ProjectionHandle>,
@@ -242,7 +243,7 @@ where
     Ok(Rebuild { name, progress, cancel, task })
 }
 
-/// While it is there, this process rebuilds the projection.
+/// Marks the projection as being rebuilt by this process until dropped.
 struct Busy(Arc<ProjectionHandle>);
 
 impl Drop for Busy {
@@ -251,7 +252,7 @@ impl Drop for Busy {
     }
 }
 
-/// What a rebuild's task works with.
+/// The state of a rebuild's task.
 struct Run {
     context: Arc<EngineContext>,
     handle: Arc<ProjectionHandle>,
@@ -261,7 +262,7 @@ struct Run {
 }
 
 impl Run {
-    /// Makes the whole projection anew.
+    /// Rebuilds the whole projection.
     async fn whole(
         self,
         skips: SkipPolicy,
@@ -273,7 +274,7 @@ impl Run {
         self.claimed(async {
             let mut build = Build::begin(context, handle, report, skips).await?;
             let (pages, mut passed) = mpsc::channel(ahead);
-            // Without the pass, it reads for itself.
+            // Without the pass, the build reads the log itself.
             let _ = join.send(Ready { from: build.at(), pages });
             let mut result = Ok(());
             while let Some(page) = passed.recv().await {
@@ -296,14 +297,14 @@ impl Run {
         .await
     }
 
-    /// Makes some keys anew.
+    /// Rebuilds some keys.
     async fn keys(self, selection: Selection) -> Result<Progress, RebuildError> {
         let report = Report::new(self.handle.clone(), self.sender.clone());
         let build = KeyBuild { context: self.context.clone(), handle: self.handle.clone(), report };
         self.claimed(build.run(&selection)).await
     }
 
-    /// Runs while nobody else rebuilds the projection, until it is cancelled or the application closes.
+    /// Runs `work` while this process holds the lease, until the rebuild is cancelled or the application closes.
     async fn claimed(
         &self,
         work: impl Future<Output = Result<Progress, RebuildError>>,
@@ -316,7 +317,7 @@ impl Run {
             return Err(RebuildError::Running { name: name.to_owned(), elsewhere: true, progress });
         };
         let claim = Arc::new(claim);
-        // In a task of its own: a page may take the work longer than the claim holds.
+        // In a task of its own, because a page may take `work` longer than the lease lasts.
         let mut keeping = JoinSet::new();
         keeping.spawn(keep(claim.clone(), self.progress.clone()));
         let mut cancelled = self.cancelled.clone();
@@ -328,7 +329,7 @@ impl Run {
             result = work => result,
             _ = keeping.join_next() => Err(RebuildError::Elsewhere(name.to_owned())),
         };
-        // Nothing is renewed once it was given back.
+        // The lease must not be renewed after its release.
         keeping.shutdown().await;
         if let Err(error) = claim.release().await {
             tracing::debug!(%error, "the lease of a rebuild could not be released: it expires");
@@ -337,7 +338,7 @@ impl Run {
     }
 }
 
-/// Keeps the claim; returns when it is lost.
+/// Renews the lease; returns when it is lost.
 async fn keep(claim: Arc<Claim>, progress: watch::Receiver<Progress>) {
     loop {
         tokio::time::sleep(claim::RENEW).await;
@@ -351,7 +352,8 @@ async fn keep(claim: Arc<Claim>, progress: watch::Receiver<Progress>) {
 }
 
 impl RebuildError {
-    /// Whether what was made so far is of no use: whoever mends what failed wants all of it made by the mended code.
+    /// Whether the tables made so far are useless: after a failure of the projection the fixed code must build all
+    /// rows.
     fn spoils(&self) -> bool {
         match self {
             Self::Event { .. } | Self::Diverged { .. } => true,

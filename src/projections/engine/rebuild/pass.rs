@@ -1,4 +1,4 @@
-//! One pass over the log for all rebuilds that begin together.
+//! One pass over the log for all rebuilds that start together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,42 +11,43 @@ use crate::projections::engine::handle::EngineContext;
 use crate::projections::engine::reader::PageSize;
 use crate::store::{Interest, Page, StoreError};
 
-/// The most events and bytes of a page, where all fold in memory: small enough for a processor's cache.
+/// The most events and bytes of a page if all rebuilds fold in memory: small enough for a processor's cache.
 const LIGHT: (usize, usize) = (4_000, 2 << 20);
 
-/// The same where a page is a transaction: fewer of them, each document written less often.
+/// The same if a page is a transaction: fewer transactions, each document written less often.
 const HEAVY: (usize, usize) = (100_000, 16 << 20);
 
-/// What a rebuild hears of the pass.
+/// A message of the pass to a rebuild.
 pub(super) enum Passed {
-    /// A page; `alone`: of what this one wants and nothing else.
+    /// A page; `alone` says that it holds only events that this rebuild wants.
     Page { page: Arc<Page>, alone: bool },
-    /// The log does not hold this event any more.
+    /// The log no longer holds this event.
     Diverged(LogPosition),
 }
 
-/// A rebuild that is ready to take in the log from here on.
+/// A rebuild that is ready to receive the log after `from`.
 pub(super) struct Ready {
     pub from: LogPosition,
     pub pages: mpsc::Sender<Passed>,
 }
 
-/// The size of pages: `light`, if all that read them fold in memory.
+/// The page size; `light` if all rebuilds fold in memory.
 pub(super) fn page_size(light: bool) -> PageSize {
     let (events, bytes) = if light { LIGHT } else { HEAVY };
     PageSize::new(events, bytes)
 }
 
-/// How many pages wait for a rebuild: the next is read while one is taken in.
+/// How many pages are buffered for a rebuild: the next page is read while one is applied.
 pub(super) fn pages_ahead(light: bool) -> usize {
     if light { 3 } else { 1 }
 }
 
-/// How many pages are read at once, where it is known beforehand where they begin.
+/// How many pages are read concurrently when their start is known in advance.
 const AT_ONCE: usize = 2;
 
-/// Reads the log once, from where the furthest back of them is, and hands each page to all. Ends at a page that is not
-/// full, or when nobody listens any more; what went wrong with the store, each finds out by itself then.
+/// Reads the log once, from the lowest start of all rebuilds, and sends each page to all. Ends at a page that is
+/// not full, or when all rebuilds have ended. After an error of the store each rebuild reads the log itself and
+/// meets the error.
 pub(super) async fn pass(
     context: Arc<EngineContext>,
     interest: Interest,
@@ -56,7 +57,7 @@ pub(super) async fn pass(
     let asked = joining.len();
     let mut ready: Vec<Ready> = Vec::with_capacity(asked);
     for join in joining {
-        // One that failed before it began is not there.
+        // A rebuild that failed to start does not join.
         ready.extend(join.await.ok());
     }
     let Some(from) = ready.iter().map(|ready| ready.from).min_by_key(|from| from.position) else { return };
@@ -68,7 +69,7 @@ pub(super) async fn pass(
             Ok(Some((page, full))) => (Arc::new(page), full),
             Ok(None) => {
                 for listener in &listening {
-                    // One that does not listen any more has ended for another reason.
+                    // An error means that the rebuild has ended for another reason.
                     let _ = listener.send(Passed::Diverged(pages.at)).await;
                 }
                 return;
@@ -91,23 +92,23 @@ pub(super) async fn pass(
     }
 }
 
-/// Page after page of the log. While one is read, the next one is too: positions have no gap, so a page of which every
-/// event is wanted ends where it is known to.
+/// Reads the log page by page, and the next page ahead: positions have no gap, so the end of a page of which every
+/// event is wanted is known in advance.
 struct Pages {
     context: Arc<EngineContext>,
     interest: Interest,
     size: PageSize,
     at: LogPosition,
-    /// Whether the last page ended where the next one was taken to begin.
+    /// Whether the last page ended where the next one was assumed to start.
     dense: bool,
-    /// Being read, in order; the first of them begins at `at`.
+    /// Pages being read, in order; the first starts at `at`.
     ahead: VecDeque<Ahead>,
 }
 
 /// A page that is being read.
 struct Ahead {
     limit: usize,
-    /// Where it ends if every event is wanted. It never ends before that, unless the log does.
+    /// The end of the page if every event is wanted. It ends no earlier, unless the log does.
     end: u64,
     read: JoinHandle<Result<Page, StoreError>>,
 }
@@ -119,7 +120,7 @@ impl Drop for Ahead {
 }
 
 impl Pages {
-    /// The next page, and whether there may be more; `None`, if the log does not hold any more what it follows.
+    /// The next page and whether more may follow; `None` if the log no longer holds the event before it.
     async fn next(&mut self) -> Result<Option<(Page, bool)>, StoreError> {
         let at_once = if self.dense { AT_ONCE } else { 1 };
         while self.ahead.len() < at_once {
@@ -130,7 +131,7 @@ impl Pages {
         }
         let Some(mut first) = self.ahead.pop_front() else { return Ok(None) };
         let page = (&mut first.read).await.unwrap_or(Err(StoreError::Closed))?;
-        // Looked at after the page was read, so that the page follows the event that we stand on.
+        // Checked after the page was read, so that the page follows the event at `at`.
         if !self.context.holds(self.at).await? {
             return Ok(None);
         }
@@ -145,7 +146,7 @@ impl Pages {
     }
 }
 
-/// A page after this event; `None`, if the log does not hold that any more.
+/// A page after this event; `None` if the log no longer holds the event.
 pub(super) async fn read(
     context: &EngineContext,
     after: LogPosition,
@@ -153,6 +154,6 @@ pub(super) async fn read(
     interest: &Interest,
 ) -> Result<Option<Page>, StoreError> {
     let page = context.store.read(after.position, limit, interest).await?;
-    // Looked at after the page was read, so that the page follows the event that we stand on.
+    // Checked after the page was read, so that the page follows the event at `after`.
     Ok(context.holds(after).await?.then_some(page))
 }

@@ -1,4 +1,4 @@
-//! How far a rebuild is, told as it goes.
+//! [`Report`]: publishes the progress of a rebuild.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
 use crate::projections::engine::progress::Progress;
 use crate::store::StoreError;
 
-/// How often it is told at most: the log's head is looked up for it.
+/// The shortest interval between two reports: each one reads the log's head.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Tells those who hold the [`Rebuild`](super::Rebuild), and who asks for the status.
+/// Publishes progress to the holder of the [`Rebuild`](super::Rebuild) and to the projection's status.
 pub(super) struct Report {
     handle: Arc<ProjectionHandle>,
     progress: watch::Sender<Progress>,
@@ -27,12 +27,12 @@ impl Report {
         Self { handle, progress, since: Instant::now(), told: None, from: AtomicU64::new(0) }
     }
 
-    /// Where it begins: what an interrupted rebuild had done is not counted in the rate.
+    /// Sets the start: the work of an interrupted rebuild does not count in the rate.
     pub fn begin(&self, position: u64) {
         self.from.store(position, Ordering::Relaxed);
     }
 
-    /// It has come to this position.
+    /// Reports that the rebuild has reached this position.
     pub async fn at(&mut self, position: u64, context: &EngineContext) -> Result<(), StoreError> {
         if self.told.is_some_and(|told| told.elapsed() < EVERY) {
             return Ok(());
@@ -43,7 +43,7 @@ impl Report {
         Ok(())
     }
 
-    /// It has come to the end.
+    /// Reports that the rebuild has ended.
     pub fn end(&self, position: u64) -> Progress {
         self.tell(position, position)
     }

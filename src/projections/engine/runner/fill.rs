@@ -1,4 +1,4 @@
-//! The first filling of a generation: a new view, or a raised version of one.
+//! The first filling of a generation: a new view, or a raised version.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::projections::engine::reader::PageSize;
 use crate::projections::engine::write::{gather, guarded};
 use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, FoldBase, KeyFilter};
 
-/// The most that is read at a time: small enough for a processor's cache.
+/// The largest page: small enough for a processor's cache.
 const EVENTS: usize = 4_000;
 const BYTES: usize = 2 << 20;
 
-/// How often what is folded is written, at least: so often the checkpoint is seen to move.
+/// The longest interval between writes of folded documents, so that the checkpoint visibly moves.
 const WRITE: Duration = Duration::from_secs(2);
 
 impl Runner {
-    /// Fills an empty generation as a rebuild does, folded in memory. What fails is left to the usual way, which tries
-    /// again and finds the event.
+    /// Fills an empty generation like a rebuild, folding in memory. On an error the runner falls back to batches,
+    /// which retry and find the failing event.
     pub(super) async fn fill(&mut self) -> Result<(), Halt> {
         if self.stored.position > 0 || self.parked {
             return Ok(());
@@ -66,7 +66,7 @@ impl Runner {
         }
     }
 
-    /// Goes on from the rows of another version, if there are any that fit.
+    /// Copies the rows of another version, if there are any that fit.
     async fn take_over(&mut self) -> Result<bool, Halt> {
         let (context, handle, generation_id) =
             (self.context.clone(), self.handle.clone(), self.generation_id.clone());
@@ -79,7 +79,7 @@ impl Runner {
         Ok(true)
     }
 
-    /// False: somebody else moved the checkpoint.
+    /// Writes the folded documents; returns false if another process moved the checkpoint.
     async fn write_folded(&mut self, fold: &mut dyn Fold) -> Result<bool, ProjectionError> {
         let seen: LogPosition = self.seen;
         if seen == self.stored {
@@ -98,7 +98,7 @@ impl Runner {
         Ok(true)
     }
 
-    /// Goes back to what is written.
+    /// Goes back to the last written checkpoint.
     fn give_up(&mut self, error: &ProjectionError) -> Result<(), Halt> {
         tracing::debug!(projection = self.handle.name(), %error, "folding in memory failed: applying batches instead");
         self.seen = self.stored;

@@ -1,4 +1,4 @@
-//! Along with the log, by the pages that one reader shares with all.
+//! Live processing: pages that one reader shares with all projections.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::events::{LogPosition, Stored};
 use crate::projections::engine::reader::SharedPage;
 use crate::store::Page;
 
-/// How long a checkpoint that moved past unwanted events alone may stay unwritten while nobody waits for it.
+/// How long a checkpoint that only moved past unwanted events may stay unwritten while no caller waits for it.
 const COALESCE: Duration = Duration::from_secs(1);
 
-/// How long a projection that follows live waits for its turn. All at once, they would take every core from the writers
-/// for as long as a page needs; but nobody waits long for one that is slow.
+/// How long a live projection waits for its turn. Without turns, all projections together would take every core
+/// from the writers for each page; the limit keeps a slow projection from holding up the others.
 const TURN: Duration = Duration::from_millis(20);
 
 impl Runner {
-    /// Takes pages from the shared reader; returns when it has to read for itself.
+    /// Processes shared pages; returns when the projection must read the log itself.
     pub(super) async fn keep_up(&mut self) -> Result<(), Halt> {
         loop {
             if self.handle.is_asked_beyond(self.stored.position) {
@@ -50,8 +50,9 @@ impl Runner {
         }
     }
 
-    /// Takes a page, and in the same step what waits behind it: a step costs about as much however much it takes in, so
-    /// that who is behind has less to do for each event. False: it has to read for itself.
+    /// Applies a page together with the pages buffered behind it: a transaction costs about the same for any number
+    /// of events, so a projection that lags spends less for each event. Returns false if it must read the log
+    /// itself.
     async fn take_shared(&mut self, from: LogPosition, page: Arc<Page>) -> Result<bool, Halt> {
         let seen = self.seen;
         if page.to.position <= seen.position {
@@ -78,8 +79,8 @@ impl Runner {
         Ok(whole)
     }
 
-    /// The pages that wait behind `first`, up to about as much as is read at a time. False: behind them comes something
-    /// else than the next page.
+    /// The pages buffered behind `first`, up to about the page size. Returns false if a message other than the next
+    /// page follows.
     fn waiting(&mut self, first: &Page) -> (Vec<Arc<Page>>, bool) {
         let (mut waiting, mut to, mut events) = (Vec::new(), first.to, first.events.len());
         while events < self.size.limit() {

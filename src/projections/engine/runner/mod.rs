@@ -1,4 +1,8 @@
-//! Keeps one projection up with the log; `fill`: the first filling of it; `live`: along with the log.
+//! [`Runner`]: keeps one projection up with the log.
+//!
+//! ## Layout
+//! - `fill`: the first filling
+//! - `live`: live processing
 
 mod fill;
 mod live;
@@ -21,11 +25,11 @@ use crate::projections::{EventBatch, ProjectionError};
 use crate::store::{GenerationId, NoteKind, Page, StoreError};
 use crate::text::error_chain;
 
-/// The most that is read at a time while catching up.
+/// The largest page while catching up.
 const CATCH_UP_EVENTS: usize = 10_000;
 const CATCH_UP_BYTES: usize = 8 << 20;
 
-/// How often a stopped projection looks whether another process has helped it on.
+/// How often a stopped projection checks whether another process has resumed it.
 const LOOK_FOR_HELP: Duration = Duration::from_secs(1);
 
 pub(super) struct Runner {
@@ -36,24 +40,24 @@ pub(super) struct Runner {
     generation_id: GenerationId,
     /// The checkpoint in the database.
     stored: LogPosition,
-    /// Up to where no wanted event is missing: at or after `stored`.
+    /// The position up to which all wanted events are applied: at or after `stored`.
     seen: LogPosition,
-    /// Since when `seen` has been ahead of `stored`.
+    /// When `seen` got ahead of `stored`.
     ahead: Option<Instant>,
-    /// A note in the database says that it stopped.
+    /// Whether the database holds a note that the projection stopped.
     noted: bool,
-    /// There are dead letters: events may have to queue behind them.
+    /// Whether there are dead letters, behind which events may have to queue.
     parked: bool,
 }
 
-/// Why a runner does not simply go on.
+/// Why a runner stops following the log.
 enum Halt {
     Closed,
-    /// Somebody else moved the checkpoint, or another generation is read.
+    /// Another process moved the checkpoint, or another generation is live.
     Moved,
     /// Another process leads.
     Lost,
-    /// This program does not know an event.
+    /// This program does not know the type of an event.
     Unknown(UnknownEvent),
     Stop(StopInfo),
 }
@@ -86,10 +90,10 @@ impl Runner {
         loop {
             tokio::select! {
                 () = context.closed() => return,
-                // The sender is there as long as `handle` is.
+                // The sender lives as long as `handle`.
                 _ = leading.wait_for(|leads| *leads) => self.handle.set_run_state(RunState::CatchingUp),
             }
-            // Left in the middle of a transaction, that is rolled back.
+            // Dropping `follow` rolls back an open transaction.
             let halt = tokio::select! {
                 halt = self.follow() => halt,
                 _ = leading.wait_for(|leads| !*leads) => Halt::Lost,
@@ -114,7 +118,7 @@ impl Runner {
         }
     }
 
-    /// Goes from what the database says to the head of the log, and along with it.
+    /// Processes the log from the checkpoint in the database to the head, then new events.
     async fn follow(&mut self) -> Halt {
         let halted: Result<Infallible, Halt> = async {
             self.reload().await?;
@@ -145,7 +149,7 @@ impl Runner {
                 Ok((generation_id, head, parked))
             })
             .await?;
-        // Pages that waited here may be of a log that was put back to an older state since: what follows is read anew.
+        // Buffered pages may belong to a log that was replaced by an older backup: they are dropped.
         self.pages = self.pages.resubscribe();
         self.parked = parked;
         (self.generation_id, self.stored, self.seen, self.ahead) = (generation_id, head, head, None);
@@ -153,7 +157,7 @@ impl Runner {
         self.check_seen().await
     }
 
-    /// Reads pages of its own until one is not full.
+    /// Reads and applies pages until one is not full.
     async fn catch_up(&mut self) -> Result<(), Halt> {
         loop {
             let limit = self.size.limit();
@@ -174,24 +178,24 @@ impl Runner {
         let (context, handle, after) = (self.context.clone(), self.handle.clone(), self.seen.position);
         let page =
             self.with_retries(|| async { Ok(context.store.read(after, limit, &handle.interest).await?) }).await?;
-        // Looked at after the page was read, so that the page follows the event that we stand on.
+        // Checked after the page was read, so that the page follows the event at `seen`.
         self.check_seen().await?;
         Ok(page)
     }
 
-    /// Stops where the log does not hold the event that it was at, if that is what the database says as well.
+    /// Stops if neither the log nor the checkpoint in the database confirms the last event seen.
     async fn check_seen(&mut self) -> Result<(), Halt> {
         let (context, seen) = (self.context.clone(), self.seen);
         if self.with_retries(|| async { Ok(context.holds(seen).await?) }).await? {
             return Ok(());
         }
-        // Where log and views lie in one database, an older state of both was put back: then we stand elsewhere.
+        // If log and views share a database, an older state of both may have been restored: reload the checkpoint.
         let (context, generation_id) = (self.context.clone(), self.generation_id.clone());
         let stored = self.with_retries(|| async { Ok(context.views.checkpoint(&generation_id).await?) }).await?;
         Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
     }
 
-    /// Takes in events, or remembers that there were none.
+    /// Applies events; without events it only moves `seen`.
     async fn take(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
         if to.position <= self.seen.position {
             return Ok(());
@@ -211,13 +215,14 @@ impl Runner {
         }
     }
 
-    /// Takes in events and moves the checkpoint: again and again if that fails, then in pieces, to find the event.
+    /// Applies events and moves the checkpoint, with retries; then bisects the batch to find the failing event.
     async fn advance(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
         let (context, handle) = (self.context.clone(), self.handle.clone());
         let (generation_id, from, parked) = (self.generation_id.clone(), self.stored, self.parked);
         let result = retry(&context, || async {
             let _write_lock = handle.write_lock.lock().await;
-            // Another process may have made the generation again, without its tables, in a views file that was removed.
+            // Another process may have created the generation again, without its tables, after the views file was
+            // removed.
             if from == LogPosition::default() {
                 set_up(&*context.views, &*handle.projection, &generation_id, true).await?;
             }
@@ -261,7 +266,7 @@ impl Runner {
         self.handle.publish(&self.generation_id, at);
     }
 
-    /// Asks the database again and again, and stops when it keeps failing.
+    /// Runs a database call with retries; a call that keeps failing stops the projection.
     async fn with_retries<T, F>(&mut self, ask: impl FnMut() -> F) -> Result<T, Halt>
     where
         F: Future<Output = Result<T, ProjectionError>>,
@@ -303,7 +308,7 @@ impl Runner {
         Halt::Stop(StopInfo::log_diverged(self.handle.name(), generation, self.seen, self.stored))
     }
 
-    /// Says that it stopped, and waits until it may try again.
+    /// Publishes that the projection stopped, and waits until it may try again.
     async fn wait_until_resumed(&mut self, stop: StopInfo) -> Halt {
         let (name, version) = (self.handle.name().to_owned(), self.handle.projection.version());
         tracing::error!(projection = name, "stopped {stop}");
