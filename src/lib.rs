@@ -37,6 +37,7 @@ pub mod guide;
 pub mod http;
 pub mod projections;
 pub mod store;
+mod supervise;
 pub mod testing;
 mod text;
 

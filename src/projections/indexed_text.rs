@@ -86,7 +86,7 @@ mod tests {
         }
 
         #[test]
-        fn a_document_has_its_key_and_json_back(key in "(?s).{0,40}", times in 0_usize..200) {
+        fn a_stored_document_decodes_to_its_key_and_json(key in "(?s).{0,40}", times in 0_usize..200) {
             let (key, json) = (key.repeat(times), "{\"a\": [1]}".to_owned());
             let stored = body(&key, json.clone());
             prop_assert_eq!(document(indexed(&key).into_owned(), stored), (key, json));
@@ -95,7 +95,7 @@ mod tests {
 
     /// Nobody can type a key that is stored as another's.
     #[test]
-    fn a_text_that_looks_as_if_it_were_stored_is_another_text() {
+    fn a_text_equal_to_a_stored_form_is_another_text() {
         let long = "ä".repeat(2_000);
         let alike = indexed(&long).into_owned();
         assert_ne!(indexed(&alike), alike);

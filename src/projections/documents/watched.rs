@@ -29,7 +29,7 @@ struct Watching<V> {
     key: String,
     document: Option<V>,
     /// The value that was returned last.
-    told: Option<String>,
+    returned: Option<String>,
     at: LogPosition,
     grown: watch::Receiver<LogPosition>,
     page: std::vec::IntoIter<Stored>,
@@ -46,7 +46,7 @@ pub(super) fn watch<V: DocumentView>(
 ) -> impl Stream<Item = Result<Watched<V>, ReadError>> + Send {
     let grown = reading.log().watch();
     let watching =
-        Watching { reading, key, document: None, told: body, at, grown, page: Vec::new().into_iter(), to: at };
+        Watching { reading, key, document: None, returned: body, at, grown, page: Vec::new().into_iter(), to: at };
     stream::try_unfold((watching, true), |(mut watching, first)| async move {
         let next = if first { Some(watching.first()?) } else { watching.next().await? };
         Ok(next.map(|watched| (watched, (watching, false))))
@@ -54,14 +54,14 @@ pub(super) fn watch<V: DocumentView>(
 }
 
 impl<V: DocumentView> Watching<V> {
-    fn told(&self) -> Result<Watched<V>, ReadError> {
-        let document = self.told.as_deref().map(|body| parse(&self.reading, &self.key, body)).transpose()?;
+    fn current(&self) -> Result<Watched<V>, ReadError> {
+        let document = self.returned.as_deref().map(|body| parse(&self.reading, &self.key, body)).transpose()?;
         Ok(Watched { document, at: self.at })
     }
 
     fn first(&mut self) -> Result<Watched<V>, ReadError> {
-        self.document = self.told()?.document;
-        self.told()
+        self.document = self.current()?.document;
+        self.current()
     }
 
     /// The next change; `None` when the application closes.
@@ -69,7 +69,7 @@ impl<V: DocumentView> Watching<V> {
         loop {
             while let Some(stored) = self.page.next() {
                 if self.take(&stored)? {
-                    return self.told().map(Some);
+                    return self.current().map(Some);
                 }
             }
             self.at = self.to;
@@ -116,8 +116,8 @@ impl<V: DocumentView> Watching<V> {
         self.at = stored.head();
         let now = self.document.as_ref().map(serde_json::to_string).transpose();
         let now = now.map_err(|error| invalid(error.to_string()))?;
-        let changed = now != self.told;
-        self.told = now;
+        let changed = now != self.returned;
+        self.returned = now;
         Ok(changed)
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn settle(
                 goes_on(store, &basis, &kept, snapshot.head()).await?
             }
             Some(_) => false,
-            // The basis could not be written; the version stands for it.
+            // The basis could not be written; the version alone decides.
             None => own,
         };
         if fits {

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::progress::Progress;
 use super::status::{StopInfo, UnknownEvent};
+use super::write::ATTEMPTS;
 use crate::events::{LogPosition, Stored, Types};
 use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
@@ -25,6 +27,8 @@ pub(in crate::projections) struct EngineContext {
     pub awaited: Notify,
     /// Limits how many projections process live pages at once: half of the cores.
     pub turns: Semaphore,
+    /// How often a task that serves all projections was started again after a panic.
+    pub restarts: AtomicU64,
 }
 
 impl EngineContext {
@@ -88,6 +92,8 @@ pub(in crate::projections) struct ProjectionHandle {
     pub write_lock: tokio::sync::Mutex<()>,
     /// Progress of the rebuild that this process runs, if any.
     pub rebuild: watch::Sender<Option<Progress>>,
+    /// How often the projection's runner was started again after a panic.
+    restarts: AtomicU64,
 }
 
 impl ProjectionHandle {
@@ -111,6 +117,7 @@ impl ProjectionHandle {
             resume: Notify::new(),
             write_lock: tokio::sync::Mutex::new(()),
             rebuild: watch::Sender::new(None),
+            restarts: AtomicU64::new(0),
         }
     }
 
@@ -148,7 +155,7 @@ impl ProjectionHandle {
         self.progress.receiver_count() > 0
     }
 
-    /// Records that `instance` is at `head`, unless a later position or generation is known.
+    /// Records that the generation is at `head`, unless a later position or generation is known.
     pub fn publish(&self, generation_id: &GenerationId, head: LogPosition) {
         let mut known = self.lock_instance();
         let newer = generation_id.generation > known.generation;
@@ -223,6 +230,31 @@ impl ProjectionHandle {
             Some(unknown) if !led => self.set_run_state(RunState::Waiting(unknown)),
             _ => self.set_run_state(RunState::Away),
         }
+    }
+
+    /// Records that the runner panicked, `panics` times in a row. The projection counts as stopped after as many panics
+    /// as failures of a step; its runner is started again all the same.
+    pub fn runner_panicked(&self, panics: u32, message: &str) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        if panics >= ATTEMPTS && *self.leading.borrow() {
+            self.set_run_state(RunState::Stopped(StopInfo {
+                reason: format!(
+                    "its task panicked {panics} times in a row, the last time with `{message}` (for example in the \
+                     application's tracing subscriber). It is started again every few seconds"
+                ),
+                position: None,
+                attempts: panics,
+                since: Timestamp::now(),
+                diverged: false,
+                at: self.head(),
+                generation: self.generation_id().generation,
+            }));
+        }
+    }
+
+    /// How often the projection's runner was started again after a panic.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     /// Makes the projection try again if it has stopped.

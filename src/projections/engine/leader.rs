@@ -57,6 +57,7 @@ pub(super) fn waiting_for((name, version): &(String, u64)) -> (String, u64) {
 }
 
 /// The task that acquires and renews the leases of this process.
+#[derive(Clone)]
 pub(super) struct Leader {
     context: Arc<EngineContext>,
     all: Vec<Arc<ProjectionHandle>>,

@@ -1,17 +1,18 @@
 //! The engine: keeps all projections of an open application up with the log, and rebuilds and repairs them.
 //!
 //! ## Layout
-//! - `handle`: what its tasks share: how far each projection is
+//! - `handle`: the state that the tasks share, for all projections and for each
+//! - `tasks`: the background tasks, each started again after a panic
 //! - `leader`: which projections this process runs, among all processes
-//! - `reader`: one reader that follows the log's head and shares what it reads
+//! - `reader`: reads new events once for all projections
 //! - `runner`: keeps one projection up with the log
-//! - `write`: a batch and its checkpoint in one transaction, and what is done when that fails
-//! - `adopt`: going on with what another version of a program made
-//! - `reading`, `progress_waiter`: [`Reading`], how any projection is read; waiting for its progress
-//! - `rebuild`, `progress`: makes a projection anew beside the live one, then switches; how far that is
-//! - `dead_letters`: events that were left out, and those that queue behind them
-//! - `repair`: leaving events out and taking them in again, dropping what nobody uses
-//! - `status`: how far each is, and why it stopped
+//! - `write`: a batch and its checkpoint in one transaction, with retries and bisection
+//! - `adopt`: uses or copies the rows of another version of a projection
+//! - `reading`, `progress_waiter`: [`Reading`], a reader of a projection, and waiting for its progress
+//! - `rebuild`, `progress`: rebuilds a projection beside the live one, then switches, and reports its progress
+//! - `dead_letters`: skipped events, and those that queue behind them
+//! - `repair`: skips and replays events, drops unused versions
+//! - `status`: the status of each projection, and why it stopped
 
 mod adopt;
 pub(super) mod dead_letters;
@@ -25,11 +26,12 @@ mod rebuild;
 mod repair;
 mod runner;
 mod status;
+mod tasks;
 pub(super) mod write;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -43,15 +45,11 @@ use self::reader::SHARED_PAGES;
 pub use self::reading::{ReadError, Reading};
 pub use self::rebuild::{Rebuild, RebuildError, Selection, SkipPolicy};
 pub use self::repair::{RepairError, UnusedVersion};
-use self::runner::Runner;
 pub use self::status::{ProjectionState, ProjectionStatus, StopInfo, UnknownEvent};
 use self::write::set_up;
 use super::{Projection, ProjectionError};
 use crate::events::Types;
 use crate::store::{GenerationInfo, Store, StoreError};
-
-/// How often the engine reads the checkpoint of a projection that a caller waits for: another process may move it.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// An error that keeps the projections of an application from starting.
 #[derive(Debug, thiserror::Error)]
@@ -130,20 +128,20 @@ impl Projections {
             yielded: Notify::new(),
             awaited: Notify::new(),
             turns: Semaphore::new((cores / 2).max(1)),
+            restarts: AtomicU64::new(0),
         });
         let owner = LeaseOwner::new();
-        let mut tasks = vec![tokio::spawn(look(context.clone(), all.values().cloned().collect()))];
-        if let Some(terms) = terms.filter(|_| !all.is_empty()) {
-            let interest = reader::union(all.values().map(|handle| &handle.interest));
+        let handles: Vec<_> = all.values().cloned().collect();
+        let mut tasks = vec![tasks::spawn_poller(&context, handles.clone())];
+        if let Some(terms) = terms.filter(|_| !handles.is_empty()) {
             let (pages, _) = broadcast::channel(SHARED_PAGES);
-            for handle in all.values() {
-                tasks.push(tokio::spawn(Runner::new(context.clone(), handle.clone(), pages.subscribe()).run()));
-            }
+            tasks.extend(handles.iter().map(|handle| tasks::spawn_runner(&context, handle, &pages)));
             let head = context.store.head().await?;
-            tasks.push(tokio::spawn(reader::follow(context.clone(), interest, head, pages)));
-            let mut leader = Leader::new(context.clone(), all.values().cloned().collect(), owner, terms);
+            let interest = reader::union(handles.iter().map(|handle| &handle.interest));
+            tasks.push(tasks::spawn_reader(&context, interest, head, pages));
+            let mut leader = Leader::new(context.clone(), handles.clone(), owner, terms);
             leader.call().await?;
-            tasks.push(tokio::spawn(leader.run()));
+            tasks.push(tasks::spawn_leader(&context, leader, handles));
         }
         let running = terms.is_some();
         Ok(Self(Arc::new(Inner { context, all, closing, owner, running, tasks: Mutex::new(tasks) })))
@@ -190,8 +188,8 @@ impl Projections {
             {
                 run_state = RunState::Stopped(stop);
             }
-            let told = matches!(&run_state, RunState::Stopped(stop) if stop.diverged);
-            if !told && let Some(lost) = handle.diverged(context).await? {
+            let known = matches!(&run_state, RunState::Stopped(stop) if stop.diverged);
+            if !known && let Some(lost) = handle.diverged(context).await? {
                 run_state =
                     RunState::Stopped(StopInfo::log_diverged(name, handle.generation_id().generation, lost, lost));
             }
@@ -206,6 +204,7 @@ impl Projections {
             drop(snapshot);
             statuses.push(ProjectionStatus {
                 dead_letters,
+                restarts: context.restarts.load(Ordering::Relaxed) + handle.restarts(),
                 name: name.clone(),
                 version: handle.projection.version(),
                 generation: handle.generation_id().generation,
@@ -220,7 +219,7 @@ impl Projections {
                     RunState::Away if lag == 0 => ProjectionState::Live,
                     RunState::Away | RunState::CatchingUp => ProjectionState::CatchingUp,
                 },
-                rebuild: rebuild::heard_of(context, handle).await?,
+                rebuild: rebuild::progress_anywhere(context, handle).await?,
             });
         }
         Ok(statuses)
@@ -267,23 +266,6 @@ impl Projections {
                 if let Err(error) = self.0.context.views.release_leases(owner).await {
                     tracing::debug!(%error, "the leases could not be released");
                 }
-            }
-        }
-    }
-}
-
-/// Reads the checkpoints of projections that a caller waits for.
-async fn look(context: Arc<EngineContext>, all: Vec<Arc<ProjectionHandle>>) {
-    loop {
-        tokio::select! {
-            () = context.closed() => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        for handle in all.iter().filter(|handle| handle.is_watched()) {
-            match handle.refresh(&*context.views).await {
-                Err(StoreError::Closed) => return,
-                Err(error) => tracing::debug!(%error, "a checkpoint could not be read"),
-                Ok(()) => {}
             }
         }
     }

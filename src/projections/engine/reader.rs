@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::handle::EngineContext;
 use crate::events::{LogPosition, Stored};
 use crate::store::{Interest, Page, StoreError};
+use crate::supervise::delay;
 
 /// How many shared pages are buffered for a slow projection. A projection that falls further behind reads the log
 /// itself.
@@ -16,6 +18,9 @@ pub(super) const SHARED_PAGES: usize = 32;
 
 /// The most events of a shared page.
 const SHARED_EVENTS: usize = 1_000;
+
+/// A position that no log holds: the reader then starts at the head.
+const LOST: LogPosition = LogPosition { position: 1, event_id: Uuid::nil() };
 
 /// The shortest interval between two pages while the log grows steadily: each page costs every projection a
 /// transaction. The first page after a pause, and a page that a caller waits for, is shared at once.
@@ -48,7 +53,7 @@ impl PageSize {
     }
 
     /// Adapts to the size of the events of a page.
-    pub fn learn(&mut self, events: &[Stored]) {
+    pub fn adapt(&mut self, events: &[Stored]) {
         if events.is_empty() {
             return;
         }
@@ -77,15 +82,17 @@ pub(super) fn union<'a>(interests: impl Iterator<Item = &'a Interest>) -> Intere
     Interest::EventTypes(types.into_iter().collect())
 }
 
-/// Follows the log from `at` until the application closes.
+/// Follows the log from `start` until the application closes. `None`, after a panic, means the head: the projections
+/// read what they missed themselves.
 pub(super) async fn follow(
     context: Arc<EngineContext>,
     interest: Interest,
-    mut at: LogPosition,
+    start: Option<LogPosition>,
     pages: broadcast::Sender<SharedPage>,
 ) {
     let mut grown = context.store.watch();
     let mut failures = 0;
+    let mut at = start.unwrap_or(LOST);
     loop {
         grown.borrow_and_update();
         let pause = match share(&context, &interest, &mut at, &pages).await {
@@ -97,7 +104,7 @@ pub(super) async fn follow(
             Err(error) => {
                 failures += 1;
                 tracing::warn!(%error, "the log could not be read: trying again");
-                Some(super::write::back_off(failures))
+                Some(delay(failures))
             }
         };
         let next = Instant::now() + PACE;

@@ -29,6 +29,8 @@ pub struct ProjectionStatus {
     pub dead_letters: u64,
     /// The process that runs the projection, if any: a random id for each start of a process.
     pub leader: Option<Uuid>,
+    /// How often this process started a background task of the projection again after a panic.
+    pub restarts: u64,
     /// What the projection is doing.
     #[serde(flatten)]
     pub state: ProjectionState,

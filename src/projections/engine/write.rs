@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use futures::FutureExt;
 use tracing::Instrument;
@@ -14,6 +13,7 @@ use crate::events::{DecodeError, LogPosition, Stored};
 use crate::projections::fold::{Fold, KeyFilter};
 use crate::projections::{EventBatch, Projection, ProjectionError};
 use crate::store::{GenerationId, StoreError, Views, project};
+use crate::supervise::delay;
 use crate::text::panic_message;
 
 /// How often a step is tried before the batch is bisected.
@@ -21,11 +21,6 @@ pub(super) const ATTEMPTS: u32 = 5;
 
 /// How many events of a batch contribute their correlation ids to its span.
 const TRACES: usize = 16;
-
-/// The delay after the `attempt`th failure: 50 ms, doubled each time, at most 3.2 s.
-pub(super) fn back_off(attempt: u32) -> Duration {
-    Duration::from_millis(50 << attempt.saturating_sub(1).min(6))
-}
 
 /// Creates the projection's tables if this generation has none. `indexes` also creates the indexes that only
 /// readers need.
@@ -207,7 +202,7 @@ where
         }
         tokio::select! {
             () = context.closed() => return Err(None),
-            () = tokio::time::sleep(back_off(attempts.max(1))) => {}
+            () = tokio::time::sleep(delay(attempts.max(1))) => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Anomalies`]: rates that are far from their own past.
+//! [`Anomalies`]: time slices with unusual rates.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,63 +12,63 @@ use super::block_reader::{BlockReader, Who};
 use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
 
-/// How many slices before a slice are its past.
+/// How many slices before a slice it is compared with.
 const PAST: usize = 30;
 
-/// How many of them there must be, from the first one with an event on: what is new has no past to be far from.
+/// The fewest slices to compare with, from the first one with an event: a new actor has no usual rate yet.
 const LEAST: usize = 8;
 
-/// How far is far.
+/// The score from which on a slice is an anomaly.
 const FAR: f64 = 4.0;
 
-/// The most slices that are judged at a time.
+/// The most slices of a query.
 const MOST: u64 = 1_000;
 
-/// The slices of a window in which a rate was far from its own past: of the topic, or of one actor in it.
+/// The slices of a window in which the rate of the topic, or of one actor in it, was far from its usual rate.
 ///
-/// Slices begin at whole multiples of their width since 1970, so that they are the same whatever window is asked for; only
-/// those that lie in the window as a whole are judged. The past of a slice are the 30 slices before it, from the first one
-/// with an event on; there must be 8. Counts are compared as 2·√(count + 3/8), which makes chance alone spread them by
-/// about 1 at any rate: the score is the distance from the past's median, divided by its spread (1.4826 times the median
-/// distance from the median, and 1 at least). A slice is far off from a score of 4 on, up or down. Neither median cares
-/// for a few slices that were odd, and what goes on becomes the past in the end.
+/// Slices start at whole multiples of their width since 1970, so that they do not depend on the window; only slices
+/// that lie wholly in the window are examined. A slice is compared with the 30 slices before it, from the first one
+/// with an event; there must be at least 8. Counts are compared as 2·√(count + 3/8), which gives random counts a
+/// spread of about 1 at any rate. The score is the distance from the median of the past, divided by its spread
+/// (1.4826 times the median absolute deviation, at least 1). A slice is an anomaly from a score of 4 on, up or
+/// down. The medians ignore a few unusual slices, and a lasting change becomes the usual rate in the end.
 ///
-/// A slice is judged by what came before it alone: the answer about it stays the same for ever. Where days have a rhythm,
-/// ask for slices of a day.
+/// The result for a slice depends only on the slices before it, so it never changes. If days have a rhythm, use
+/// slices of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Anomalies {
     /// The topic.
     pub topic: Topic,
-    /// The place in the log that they are true at.
+    /// The log position that the result reflects.
     pub head: LogPosition,
-    /// When the first slice that was judged begins; none if there was nothing to judge.
+    /// The start of the first slice examined; `None` if there was none.
     pub from: Option<Timestamp>,
-    /// When the last one ends.
+    /// The end of the last slice examined.
     pub until: Timestamp,
-    /// How many slices were judged.
+    /// The number of slices examined.
     pub slices: u64,
-    /// Those that are far off, in the order of time: the topic's, then its actors'.
+    /// The anomalies in the order of time: those of the topic, then those of its actors.
     pub anomalies: Vec<Anomaly>,
 }
 
-/// A slice in which a rate was far from its own past.
+/// A slice with an unusual rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Anomaly {
-    /// Whose rate: an actor's, or that of the whole topic.
+    /// The actor; `None` for the whole topic.
     pub actor: Option<Ref>,
-    /// When the slice begins.
+    /// The start of the slice.
     pub from: Timestamp,
-    /// When it ends.
+    /// The end of the slice.
     pub until: Timestamp,
-    /// How many events there were in it.
+    /// The number of events in the slice.
     pub count: u64,
-    /// How many there usually were: the median of the past.
+    /// The usual number of events: the median of the past.
     pub usual: f64,
-    /// How far off that is: above 0 for more, below for less.
+    /// The distance from the usual rate: above 0 for more, below 0 for less.
     pub score: f64,
-    /// How many slices of past it was compared with.
+    /// The number of past slices that it was compared with.
     pub past: usize,
 }
 
@@ -145,14 +145,14 @@ impl Plan {
     }
 }
 
-/// The usual count, the score and the length of the past, if the count is far off.
+/// The usual count, the score and the number of past slices, if the count is an anomaly.
 fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
     let past: Vec<f64> = past.iter().skip_while(|count| **count == 0).map(|count| *count as f64).collect();
     if past.len() < LEAST {
         return None;
     }
     let even = |count: f64| 2.0 * (count + 0.375).sqrt();
-    // The middle lies between the least and the most: most counts are near enough to both.
+    // The median lies between the minimum and the maximum: most counts are near enough to both.
     let near = |end: f64| (even(count as f64) - even(end)).abs() < FAR;
     if near(past.iter().copied().fold(f64::MAX, f64::min)) && near(past.iter().copied().fold(0.0, f64::max)) {
         return None;
@@ -164,7 +164,7 @@ fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
     (score.abs() >= FAR).then(|| (median(past.clone()), score, past.len()))
 }
 
-/// The middle value; that between the two middle ones, if there are two.
+/// The median; the mean of the two middle values of an even number.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
@@ -178,9 +178,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
 
-    /// Mission D20, by the numbers alone.
+    /// Mission D20, for the arithmetic alone.
     #[test]
-    fn ten_times_as_much_is_far_off_and_what_is_usual_is_not() {
+    fn ten_times_the_usual_count_is_an_anomaly_and_a_usual_count_is_not() {
         for (past, count, far) in [
             (vec![1; 8], 10, true),
             (vec![10; 30], 100, true),

@@ -1,4 +1,4 @@
-//! How a metric is read: the bounds turned into positions, then the difference of the running numbers there.
+//! Reading a metric: the range bounds become positions, and the counts are the difference of the prefix sums there.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::projections::engine::progress_waiter::ProgressWaiter;
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError, ViewSnapshot};
 
-/// How often rolling counts are looked at: they fall with time alone.
+/// How often rolling counts are read again: they fall as time passes.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A question that makes sense.
+/// A validated query.
 pub(super) struct Plan {
     pub reading: Reading,
     pub topic: Topic,
@@ -32,7 +32,7 @@ pub(super) struct Plan {
 pub(super) struct Window {
     pub start: u64,
     pub end: u64,
-    /// None: it begins with the topic's first event.
+    /// `None` means that it starts with the topic's first event.
     pub from: Option<Timestamp>,
     pub until: Timestamp,
 }
@@ -43,7 +43,7 @@ impl Plan {
         self.now(LogPosition::default()).await
     }
 
-    /// Until the metrics hold the caller's own write.
+    /// Waits until the metrics contain the caller's own write.
     pub(super) async fn wait(&self) -> Result<(), MetricError> {
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
@@ -59,7 +59,7 @@ impl Plan {
 
     pub(super) async fn read_in(&self, snapshot: &mut dyn ViewSnapshot) -> Result<Metric, MetricError> {
         let head = snapshot.head();
-        // Bounds are looked up after the snapshot was taken: the log is not behind it.
+        // The bounds are looked up after the snapshot was taken, so that the log is not behind it.
         let window = self.window(head).await?;
         let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
         let mut reader = BlockReader::of(&self.topic, snapshot).await?;
@@ -84,8 +84,8 @@ impl Plan {
         Ok(metric)
     }
 
-    /// When the window begins, at last: with the topic's first event, if nothing else was said. `end` are the running
-    /// numbers at the window's end.
+    /// The start of the window: the topic's first event unless the query gives one. `end` are the prefix sums at
+    /// the window's end.
     pub(super) async fn begin(&self, window: &Window, end: &PrefixSums) -> Result<Option<Timestamp>, StoreError> {
         match (window.from, end.first()) {
             (None, Some(first)) => self.time_of(first).await,
@@ -116,7 +116,7 @@ impl Plan {
         }
         let end = end.min(after_head);
         let start = start.min(end);
-        // The clock may have been set back: no event is after now.
+        // The clock may have been set back: no event may be after now.
         let now = (self.clock)().max(self.time_of(head.position).await?.unwrap_or(Timestamp::MIN));
         let until = match self.until {
             None => now,
@@ -163,7 +163,7 @@ impl Plan {
     }
 }
 
-/// The metric, and again whenever its counts have changed.
+/// The metric, and again whenever its counts change.
 pub(super) fn watched(plan: Result<Plan, QueryError>) -> BoxStream<'static, Result<Metric, MetricError>> {
     let watcher = match plan {
         Ok(plan) => Watcher { progress: ProgressWaiter::new(&plan.reading), plan, last: None, ended: false },

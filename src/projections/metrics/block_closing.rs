@@ -1,5 +1,5 @@
-//! What is written of entries, and of each block when it is complete. It depends on the log alone, not on the batches that
-//! the log came in.
+//! Block closing: writes entries, and a block's sums and frequencies when it is complete. The result depends on the
+//! log alone, not on the batches in which it was processed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::projection::{BLOCKS, CROWDS, ENTRIES, RUNNING};
 use crate::projections::ProjectionError;
 use crate::store::{Cell, OnConflict, Row, Transaction};
 
-/// Takes in entries, and completes the blocks that end up to the position `to`.
+/// Writes entries, and closes the blocks that end up to position `to`.
 pub(super) async fn take_in(
     to: u64,
     mut new: Vec<Entry>,
@@ -39,7 +39,7 @@ pub(super) async fn take_in(
     Ok(transaction.insert_rows(&ENTRIES, rows, OnConflict::Fail).await?)
 }
 
-/// How many blocks are complete, and when the last event in them was recorded.
+/// The number of complete blocks, and when the last event in them was recorded.
 async fn done(transaction: &mut dyn Transaction) -> Result<(u64, i64), ProjectionError> {
     let sql = format!("SELECT block, last_at FROM {} ORDER BY block DESC LIMIT 1", transaction.table("blocks"));
     match transaction.query(&sql, Vec::new()).await?.first().map(Vec::as_slice) {
@@ -49,7 +49,7 @@ async fn done(transaction: &mut dyn Transaction) -> Result<(u64, i64), Projectio
     }
 }
 
-/// The entries of the block that is not complete.
+/// The entries of the incomplete block.
 async fn loose(transaction: &mut dyn Transaction) -> Result<Vec<Entry>, ProjectionError> {
     let sql = format!("SELECT entry FROM {} ORDER BY position", transaction.table("entries"));
     let mut entries = Vec::new();
@@ -63,7 +63,7 @@ async fn loose(transaction: &mut dyn Transaction) -> Result<Vec<Entry>, Projecti
     Ok(entries)
 }
 
-/// Writes what is known of these blocks.
+/// Writes these complete blocks.
 async fn complete(
     full: Range<u64>,
     mut entries: &[Entry],
@@ -77,7 +77,7 @@ async fn complete(
         let within;
         (within, entries) = entries.split_at(entries.partition_point(|entry| entry.position < end));
         *last_at = within.last().map_or(*last_at, |entry| entry.at);
-        // One without entries is there too: what is behind the last one is not complete.
+        // A block without entries is written too: the blocks after the last one are not complete.
         packed.push(vec![block.into(), (*last_at).into(), Cell::Bytes(entry::encode(within))]);
         let (mut actors, mut targets) = (Vec::new(), Vec::new());
         for entry in within {
@@ -102,7 +102,7 @@ async fn complete(
     Ok(())
 }
 
-/// How often each occurs, by topic.
+/// How often each number occurs, by topic.
 fn by_topic(mut pairs: Vec<(u32, u32)>) -> BTreeMap<u32, Vec<Share>> {
     pairs.sort_unstable();
     let mut topics: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
@@ -114,7 +114,7 @@ fn by_topic(mut pairs: Vec<(u32, u32)>) -> BTreeMap<u32, Vec<Share>> {
     topics
 }
 
-/// The running numbers of all topics of these entries, as they are at the end of the block before this one.
+/// The prefix sums of all topics of these entries, at the end of the block before this one.
 async fn last_numbers(
     block: u64,
     entries: &[Entry],
@@ -136,7 +136,7 @@ async fn last_numbers(
     Ok(numbers)
 }
 
-/// Makes a block of the blocks below it.
+/// Writes a block of a higher level from the blocks below it.
 async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
     let sql = format!(
         "SELECT topic, actors, targets FROM {} WHERE level = $1 AND block >= $2 AND block < $3",

@@ -1,4 +1,4 @@
-//! [`BlockReader`]: the numbers of one topic, read from a snapshot of the metrics.
+//! [`BlockReader`]: reads the prefix sums and frequencies of one topic from a snapshot of the metrics.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -19,12 +19,12 @@ use crate::store::{Cell, Row, ViewSnapshot};
 /// How many ranges or blocks one statement reads.
 const AT_ONCE: usize = 64;
 
-/// One topic's numbers.
+/// Reads the numbers of one topic.
 pub(super) struct BlockReader<'a> {
-    /// Its number; none, if it has no event.
+    /// The topic's number; `None` if it has no event.
     topic: Option<u32>,
     snapshot: &'a mut dyn ViewSnapshot,
-    /// The entries of the block that is not complete, once they are read.
+    /// The entries of the incomplete block, once they are read.
     loose: Option<Vec<Entry>>,
 }
 
@@ -43,7 +43,7 @@ impl Who {
         }
     }
 
-    /// What an entry has to tell, if it is of this topic.
+    /// The columns of an entry that are needed for this topic.
     fn columns(self, topic: u32) -> Columns {
         let (actors, targets) = (self == Self::Actors, self == Self::Targets);
         Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
@@ -58,7 +58,7 @@ impl Who {
 }
 
 impl<'a> BlockReader<'a> {
-    /// The reader of a topic.
+    /// A reader for a topic.
     pub async fn of(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
         let number = match topic.as_str() {
             "" => Some(ROOT),
@@ -67,7 +67,7 @@ impl<'a> BlockReader<'a> {
         Ok(Self { topic: number, snapshot, loose: None })
     }
 
-    /// What these numbers stand for.
+    /// The names of these numbers.
     pub async fn names(
         &mut self,
         kind: Kind,
@@ -76,7 +76,7 @@ impl<'a> BlockReader<'a> {
         Ok(names::names(kind, numbers, self.snapshot).await?)
     }
 
-    /// The running numbers before each of these positions: one search and one block of entries each.
+    /// The prefix sums before each of these positions: one search and one block of entries each.
     pub async fn before(&mut self, bounds: &[u64]) -> Result<Vec<PrefixSums>, ReadError> {
         let mut numbers = vec![PrefixSums::default(); bounds.len()];
         let Some(topic) = self.topic else { return Ok(numbers) };
@@ -85,7 +85,7 @@ impl<'a> BlockReader<'a> {
         for some in order.chunks(AT_ONCE) {
             let begun: BTreeSet<u64> = some.iter().map(|n| blocks::of(bounds[*n])).collect();
             let mut running = self.last_blocks(topic, &begun).await?;
-            // Where a bound is the beginning of its block, there is nothing to look at.
+            // A bound at the start of its block needs no entries.
             let within = |n: &&usize| bounds[**n] > blocks::positions(0, blocks::of(bounds[**n])).start;
             let wanted: BTreeSet<u64> = some.iter().filter(within).map(|n| blocks::of(bounds[*n])).collect();
             let packed = self.packed(&wanted).await?;
@@ -142,9 +142,9 @@ impl<'a> BlockReader<'a> {
         Ok(frequencies)
     }
 
-    /// For each of these times the position of the first event that was recorded then or later, as of the snapshot.
+    /// For each of these times the position of the first event recorded then or later, as of the snapshot.
     pub async fn places(&mut self, times: &[Timestamp]) -> Result<Vec<u64>, ReadError> {
-        // The first whole microsecond that is not before it.
+        // Rounded up to a whole microsecond.
         let micros =
             |time: &Timestamp| i64::try_from(-(-time.as_nanosecond()).div_euclid(1_000)).unwrap_or(i64::MAX);
         let after_head = self.snapshot.head().position.saturating_add(1);
@@ -181,7 +181,7 @@ impl<'a> BlockReader<'a> {
         Ok(places)
     }
 
-    /// The running numbers before each of these blocks.
+    /// The prefix sums at the start of each of these blocks.
     async fn last_blocks(
         &mut self,
         topic: u32,
@@ -197,7 +197,7 @@ impl<'a> BlockReader<'a> {
         Ok(running)
     }
 
-    /// The entries of those of these blocks that are complete, and, if there is another, those of the one that is not.
+    /// The entries of these blocks, if complete, and of the incomplete block if one of them is it.
     async fn packed(&mut self, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, Vec<u8>>, ReadError> {
         let mut packed = BTreeMap::new();
         for some in wanted.iter().collect::<Vec<_>>().chunks(AT_ONCE) {
@@ -229,7 +229,7 @@ impl<'a> BlockReader<'a> {
         Ok(packed)
     }
 
-    /// Hands on the entries of a block in their order, with the names that are wanted, as long as `each` goes on.
+    /// Passes the entries of a block in order, with the wanted columns, to `each` until it returns false.
     fn walk(
         &self,
         packed: Option<&[u8]>,
@@ -284,7 +284,7 @@ impl<'a> BlockReader<'a> {
     }
 }
 
-/// For each of these blocks, its number and the running numbers at the end of the last block before it.
+/// For each of these blocks, its number and the prefix sums at the end of the last block before it.
 pub(super) fn last_blocks(topic: u32, begun: &BTreeSet<u64>, snapshot: &dyn ViewSnapshot) -> (String, Row) {
     let mut parameters: Row = vec![u64::from(topic).into()];
     let sql = format!(

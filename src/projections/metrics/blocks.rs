@@ -1,28 +1,28 @@
-//! Blocks: the log cut into pieces of 4,096 events, of 16 such pieces, of 16 of those, and so on.
+//! Blocks: the log in blocks of 4,096 events, of 16 such blocks, of 16 of those, and so on.
 
 use std::ops::Range;
 
-/// The events of a block of the lowest level: the most that is ever looked at one by one at an end of a range. Tests see
-/// many blocks.
+/// The events of a block of the lowest level: the most entries read at one end of a range. Small in tests, so that
+/// there are many blocks.
 pub(super) const EVENTS: u64 = if cfg!(all(test, debug_assertions)) { 64 } else { 4_096 };
 
-/// How many blocks make one of the next level.
+/// How many blocks form a block of the next level.
 pub(super) const FAN: u64 = 16;
 
-/// How many levels there are: the highest has blocks of 268,435,456 events.
+/// The number of levels: the highest has blocks of 268,435,456 events.
 pub(super) const LEVELS: u32 = 5;
 
-/// How many events a block of this level has.
+/// The number of events of a block of this level.
 pub(super) fn events(level: u32) -> u64 {
     EVENTS * FAN.pow(level)
 }
 
-/// The number of blocks of this level that are complete when the log ends before `position`.
+/// The number of complete blocks of this level when the log ends before `position`.
 pub(super) fn complete_before(level: u32, position: u64) -> u64 {
     position.saturating_sub(1) / events(level)
 }
 
-/// The block of the lowest level that a position lies in.
+/// The block of the lowest level that contains a position.
 pub(super) fn of(position: u64) -> u64 {
     position.saturating_sub(1) / EVENTS
 }
@@ -32,7 +32,7 @@ pub(super) fn positions(level: u32, block: u64) -> Range<u64> {
     block * events(level) + 1..(block + 1) * events(level) + 1
 }
 
-/// A range of positions as whole blocks, as large as can be, and what is left at its ends.
+/// A range of positions as whole blocks, as large as possible, and the rest at its ends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pieces {
     pub edges: Vec<Range<u64>>,

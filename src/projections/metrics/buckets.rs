@@ -1,4 +1,4 @@
-//! [`Buckets`]: a window in slices of time, for a plot.
+//! [`Buckets`]: a window in time slices, for a plot.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,27 +12,27 @@ use crate::store::StoreError;
 /// The most slices.
 const MOST: usize = 1_000;
 
-/// How many events of a topic and of all below it there are in each slice of a window.
+/// The number of events of a topic and all topics below it in each time slice of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Buckets {
     /// The topic.
     pub topic: Topic,
-    /// The place in the log that they are true at.
+    /// The log position that the counts reflect.
     pub head: LogPosition,
-    /// The slices, one after the other; none, if there is no event to begin with.
+    /// The slices in order; empty if there is no event to start with.
     pub buckets: Vec<Bucket>,
 }
 
-/// One slice of time.
+/// One time slice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Bucket {
-    /// When it begins; that belongs to it.
+    /// The start, inclusive.
     pub from: Timestamp,
-    /// When it ends; that belongs to the next one. The last one is of all that the window has yet.
+    /// The end, exclusive. The last slice includes everything that the window has so far.
     pub until: Timestamp,
-    /// How many events.
+    /// The number of events.
     pub total: u64,
 }
 

@@ -1,4 +1,4 @@
-//! [`Busiest`]: who did most, and to what most was done.
+//! [`Busiest`]: the most active actors and targets.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,35 +11,35 @@ use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
 use crate::store::StoreError;
 
-/// The actors and targets of a topic and of all below it, over a window.
+/// The actors and targets of a topic and all topics below it, over a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Busiest {
     /// The topic.
     pub topic: Topic,
-    /// The place in the log that it is true at.
+    /// The log position that the counts reflect.
     pub head: LogPosition,
-    /// When the window begins: as stated, or with the topic's first event; none if it has no event.
+    /// The start of the window: as requested, or the time of the topic's first event; `None` if it has no event.
     pub from: Option<Timestamp>,
-    /// When the window ends: as stated, but not after now.
+    /// The end of the window: as requested, but not after now.
     pub until: Timestamp,
-    /// How many different actors there are.
+    /// The number of different actors.
     pub distinct_actors: u64,
-    /// How many different targets there are.
+    /// The number of different targets.
     pub distinct_targets: u64,
-    /// The busiest actors, those with most events first; of as many, who came first in the log.
+    /// The actors with the most events; of equal counts, the first in the log comes first.
     pub actors: Vec<Busy>,
-    /// The busiest targets, those with most events first; of as many, who came first in the log.
+    /// The targets with the most events; of equal counts, the first in the log comes first.
     pub targets: Vec<Busy>,
 }
 
-/// An actor or target, and how many events there are of it.
+/// An actor or target, and its number of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Busy {
-    /// Who, or what.
+    /// The actor or target.
     pub reference: Ref,
-    /// How many events.
+    /// The number of events.
     pub events: u64,
 }
 
@@ -69,7 +69,7 @@ impl Plan {
     }
 }
 
-/// Those that occur most; of those that occur as often, who came first in the log: that one has the smaller number.
+/// The entries with the highest counts; of equal counts, the first in the log, which has the smaller number.
 async fn top(
     mut frequencies: Vec<Share>,
     most: usize,
@@ -77,7 +77,7 @@ async fn top(
     reader: &mut BlockReader<'_>,
 ) -> Result<Vec<Busy>, MetricError> {
     let busier = |one: &Share, other: &Share| other.1.cmp(&one.1).then(one.0.cmp(&other.0));
-    // Only as many are put in order as are asked for.
+    // Only the requested number of entries is sorted.
     if most > 0 && most < frequencies.len() {
         frequencies.select_nth_unstable_by(most - 1, busier);
     }

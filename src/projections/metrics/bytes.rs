@@ -1,6 +1,6 @@
-//! Whole numbers as bytes, seven bits in each: small numbers are short.
+//! Variable-length encoding of whole numbers, seven bits in each byte.
 
-/// Writes a number behind what is there.
+/// Appends a number.
 pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
@@ -9,7 +9,7 @@ pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// What is left to read.
+/// The bytes left to decode.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(pub &'a [u8]);
 
@@ -18,7 +18,7 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
-    /// The next number; `None`, if there is none that was written here.
+    /// The next number; `None` if the bytes are malformed.
     pub fn number(&mut self) -> Option<u64> {
         let (&first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -33,12 +33,12 @@ impl<'a> Bytes<'a> {
         Some(number)
     }
 
-    /// The next number, if it is that of a name.
+    /// The next number, if it fits the number of a name.
     pub fn name(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
     }
 
-    /// A list of names in the place of another: how many, and each.
+    /// Decodes a list of names into `names`: its length, then each name.
     pub fn names(&mut self, names: &mut Vec<u32>) -> Option<()> {
         names.clear();
         for _ in 0..self.number()? {
@@ -47,7 +47,7 @@ impl<'a> Bytes<'a> {
         Some(())
     }
 
-    /// The next so many bytes.
+    /// The next `length` bytes.
     pub fn column(&mut self, length: u64) -> Option<Self> {
         let (column, rest): (&'a [u8], _) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
@@ -69,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_read_as_they_were_written(
+        fn numbers_decode_to_what_was_encoded(
             numbers in proptest::collection::vec((any::<u64>(), 0..64_u32).prop_map(|(n, s)| n >> s), 0..20),
             cut in any::<usize>(),
         ) {
@@ -80,14 +80,14 @@ mod tests {
                 prop_assert_eq!(bytes.number(), Some(*number));
             }
             prop_assert!(bytes.is_empty() && bytes.number().is_none());
-            // What is damaged is read without a panic.
+            // Malformed bytes cause no panic.
             let mut cut = Bytes(&written[..cut % (written.len() + 1)]);
             while cut.number().is_some() {}
         }
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn malformed_bytes_are_none() {
         assert_eq!(Bytes(&[0xFF; 12]).number(), None);
         assert_eq!(Bytes(&[0x80]).number(), None);
         assert_eq!(Bytes(&[1, 2, 3]).real(), None);

@@ -1,4 +1,4 @@
-//! [`ChildTopics`]: the topics one step below another that the log has.
+//! [`ChildTopics`]: the topics one step below another one.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,16 @@ use super::answer::Plan;
 use super::{MetricError, names};
 use crate::events::{LogPosition, Topic};
 
-/// The topics one step below another that have events.
+/// The topics with events one step below another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildTopics {
-    /// The topic.
+    /// The parent topic.
     pub topic: Topic,
-    /// The place in the log that it is true at.
+    /// The log position that the list reflects.
     pub head: LogPosition,
-    /// The topics below it, in the order of their names; if these are not all, those that came first in the log.
+    /// The child topics, sorted by name; if the list is not complete, the first ones in the order of the log.
     pub topics: Vec<Topic>,
-    /// Whether these are all.
+    /// Whether the list is complete.
     pub complete: bool,
 }
 
@@ -24,7 +24,7 @@ impl Plan {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
-        // One more tells whether these are all.
+        // One more shows whether the list is complete.
         let mut found = names::child_topics(&self.topic, most.saturating_add(1), &mut *snapshot).await?;
         let complete = found.len() <= most;
         found.truncate(most);

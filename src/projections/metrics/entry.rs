@@ -1,11 +1,11 @@
-//! [`Entry`]: what the metrics keep of one event, in numbers.
+//! [`Entry`]: the numbers that the metrics keep of one event.
 
 use super::bytes::{Bytes, put};
 
-/// The topic that all events are of: it has no name of its own.
+/// The number of the root topic, which contains all events. It has no name.
 pub(super) const ROOT: u32 = 0;
 
-/// One event, as far as it is counted. Names are their numbers.
+/// The counted properties of one event, with names as numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub position: u64,
@@ -14,7 +14,7 @@ pub(super) struct Entry {
     pub event_type: u32,
     pub actor: u32,
     pub targets: Vec<u32>,
-    /// Its topics and all that lie above them, without the root.
+    /// Its topics and all topics above them, without the root.
     pub topics: Vec<u32>,
 }
 
@@ -24,13 +24,13 @@ impl Entry {
         topic == ROOT || self.topics.contains(&topic)
     }
 
-    /// The topics that it counts for, the root among them.
+    /// The topics for which it counts, including the root.
     pub fn counts_for(&self) -> impl Iterator<Item = u32> {
         std::iter::once(ROOT).chain(self.topics.iter().copied())
     }
 }
 
-/// Which names of entries are wanted.
+/// The columns of entries to decode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
     pub types: bool,
@@ -43,8 +43,8 @@ impl Columns {
     pub const ALL: Self = Self { types: true, actors: true, targets: true, topics: true };
 }
 
-/// Entries as bytes: how many, the lengths of four columns, and five columns (places and times, types, actors, targets,
-/// topics), so that who wants few of them reads few.
+/// Encodes entries: their number, the lengths of four columns, and five columns (positions and times, types,
+/// actors, targets, topics), so that a reader of few columns decodes only those.
 pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     let [mut times, mut types, mut actors, mut targets, mut topics]: [Vec<u8>; 5] = Default::default();
     let mut before = (0_u64, 0_i64);
@@ -66,7 +66,8 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
-/// Hands on what was encoded, with the names that are wanted, as long as `each` goes on; `None` if it was not.
+/// Passes each decoded entry, with the wanted columns, to `each` until it returns false; `None` if the bytes are
+/// malformed.
 pub(super) fn decode(bytes: &[u8], wanted: Columns, mut each: impl FnMut(&Entry) -> bool) -> Option<()> {
     let mut rest = Bytes(bytes);
     let entries = rest.number()?;
@@ -119,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_are_read_as_they_were_written(entries in entries(), cut in any::<usize>()) {
+        fn entries_decode_to_what_was_encoded(entries in entries(), cut in any::<usize>()) {
             let bytes = encode(&entries);
             let mut read = Vec::new();
             let each = |entry: &Entry| {
@@ -138,7 +139,7 @@ mod tests {
             let wanted = Columns { actors: true, topics: true, ..Columns::default() };
             prop_assert_eq!(decode(&bytes, wanted, few), Some(()));
             prop_assert!(expected.next().is_none());
-            // What is damaged is read without a panic.
+            // Malformed bytes cause no panic.
             let _ = decode(&bytes[cut % bytes.len()..], Columns::ALL, |_| true);
         }
     }

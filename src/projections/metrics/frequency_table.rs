@@ -1,12 +1,13 @@
-//! Who occurs how often: [`Share`]s, in the order of their numbers, as bytes, and added up in a [`FrequencyTable`].
+//! [`FrequencyTable`]: adds up how often actors or targets occur; [`Share`]s encoded as bytes, in the order of
+//! their numbers.
 
 use super::bytes::{Bytes, put};
 
 /// The number of an actor or target, and how often it occurs.
 pub(super) type Share = (u32, u64);
 
-/// Shares as bytes: the distance from the number before, and how often, if that is more than once. The same shares are
-/// the same bytes.
+/// Encodes shares: the distance from the number before, and the count if it is more than one. Equal shares give
+/// equal bytes.
 pub(super) fn encode(shares: impl IntoIterator<Item = Share>) -> Vec<u8> {
     let (mut bytes, mut before) = (Vec::new(), 0);
     for (who, often) in shares {
@@ -19,7 +20,7 @@ pub(super) fn encode(shares: impl IntoIterator<Item = Share>) -> Vec<u8> {
     bytes
 }
 
-/// Hands on what was encoded; `None` if it was not.
+/// Passes each decoded share to `each`; `None` if the bytes are malformed.
 pub(super) fn decode(bytes: &[u8], mut share: impl FnMut(u32, u64)) -> Option<()> {
     let (mut bytes, mut before) = (Bytes(bytes), 0_u32);
     while !bytes.is_empty() {
@@ -31,11 +32,11 @@ pub(super) fn decode(bytes: &[u8], mut share: impl FnMut(u32, u64)) -> Option<()
     Some(())
 }
 
-/// Adds up how often each occurs. Numbers are handed out one by one, so that a list of them all is short.
+/// Counts occurrences by number. Numbers are assigned consecutively, so an array indexed by them is short.
 #[derive(Debug, Default)]
 pub(super) struct FrequencyTable {
     often: Vec<u64>,
-    /// Those that occur.
+    /// The numbers that occur.
     there: Vec<u32>,
 }
 
@@ -53,12 +54,12 @@ impl FrequencyTable {
         }
     }
 
-    /// Counts all of these bytes; `None` if they cannot be read.
+    /// Adds all encoded shares; `None` if the bytes are malformed.
     pub fn count_all(&mut self, bytes: &[u8]) -> Option<()> {
         decode(bytes, |who, often| self.count(who, often))
     }
 
-    /// The shares, in no order, and begins anew.
+    /// Returns the shares, unordered, and clears the table.
     pub fn take(&mut self) -> Vec<Share> {
         let mut often = |who: &u32| self.often.get_mut(*who as usize).map(std::mem::take);
         self.there.drain(..).filter_map(|who| Some((who, often(&who)?))).collect()

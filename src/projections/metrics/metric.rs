@@ -1,4 +1,4 @@
-//! [`Metric`]: what is known of a topic over a range of the log.
+//! [`Metric`]: the counts of a topic over a range of the log.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +9,38 @@ use crate::events::{Action, LogPosition, Topic};
 use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
 
-/// The counts of a topic and of all below it. As JSON its fields come in this order.
+/// The counts of a topic and of all topics below it. In JSON the fields have this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Metric {
     /// The topic.
     pub topic: Topic,
-    /// The place in the log that the metric is true at.
+    /// The log position that the metric reflects.
     pub head: LogPosition,
-    /// When the window begins: as stated, or with the topic's first event; none if it has no event.
+    /// The start of the window: as requested, or the time of the topic's first event; `None` if it has no event.
     pub from: Option<Timestamp>,
-    /// When the window ends: as stated, but not after now.
+    /// The end of the window: as requested, but not after now.
     pub until: Timestamp,
-    /// How many events there are in the window.
+    /// The number of events in the window.
     pub total: u64,
-    /// How many of each action; all four are there.
+    /// The number of events of each action; all four actions are present.
     pub by_action: BTreeMap<Action, u64>,
-    /// How many of each event type that occurs in the window.
+    /// The number of events of each event type that occurs in the window.
     pub by_event: BTreeMap<String, u64>,
-    /// Events per minute, on average over the window, or over one minute if the window is shorter.
+    /// Events a minute, averaged over the window; 0 for a window of no length.
     pub per_minute: f64,
-    /// Events per hour, on average over the window, or over one hour if the window is shorter.
+    /// Events an hour, averaged over the window.
     pub per_hour: f64,
-    /// Events per day, on average over the window, or over one day if the window is shorter.
+    /// Events a day, averaged over the window.
     pub per_day: f64,
-    /// How many lately.
+    /// The number of recent events.
     pub rates: Rates,
-    /// How many lately, on an average that forgets.
+    /// Exponentially decaying rates of recent events.
     pub rolling: Rolling,
 }
 
-/// Averages over the events of the window that forget: an event counts for e to the power of minus its age at the window's
-/// end, in minutes, hours or days. Where events come steadily, each tends to how many there are in such a time.
+/// Exponentially decaying rates: an event of the window counts e^(-age), with its age at the window's end in
+/// minutes, hours or days. For a steady flow of events each tends to the number of events in such a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rolling {
@@ -52,8 +52,7 @@ pub struct Rolling {
     pub per_day: f64,
 }
 
-/// How many events there are in the rolling windows that end where the window ends. None is counted that lies
-/// before the window.
+/// The number of events in the rolling windows that end at the window's end. Events before the window do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rates {
@@ -66,32 +65,32 @@ pub struct Rates {
 }
 
 impl Metric {
-    /// Whether the counts are those of `other`: places and times pass, and averages with them.
+    /// Whether the counts equal those of `other`. Positions, times and averages always change.
     pub(super) fn counts_like(&self, other: &Self) -> bool {
         self.total == other.total && self.by_event == other.by_event && self.rates == other.rates
     }
 }
 
-/// Why there is no answer.
+/// An error of a query for metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricError {
-    /// The question cannot be answered as it is put.
+    /// The query is invalid.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The metrics cannot be read, or are not yet where they should be.
+    /// The metrics cannot be read, or have not reached the wanted position in time.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// There would be more slices than can be judged at a time.
+    /// The window has more slices than can be compared.
     #[error(
         "the window has {slices} slices of this width; the limit is {most}: request a shorter window or wider slices"
     )]
     TooManySlices {
-        /// How many there would be.
+        /// The number of slices.
         slices: u64,
-        /// How many there may be.
+        /// The most slices allowed.
         most: u64,
     },
-    /// Slices without width.
+    /// The slices are narrower than a second.
     #[error("a slice must be at least one second wide")]
     NoWidth,
     /// The log cannot be read.

@@ -1,17 +1,17 @@
-//! Metrics: how many events of a topic, and of all below it, over any range of the log.
+//! Metrics: the number of events of a topic, and of all topics below it, over any range of the log.
 //!
 //! ## Layout
-//! - `projection`: [`Metrics`], what is kept: `entry`, of each event; `block_closing`, of each block of events; `names`, once;
-//!   `bytes`, how; `folding`, much at once
-//! - `blocks`: the log cut into blocks, and ranges of it into as few as can be
-//! - `prefix_sums`: the running numbers of a topic
-//! - `query`: [`MetricQuery`], the builder
-//! - `metric`, `answer`: [`Metric`], how it is read and watched, by `block_reader`
-//! - `frequency_table`: who occurs how often
-//! - `busiest`: [`Busiest`], who did most, and to what most was done
+//! - `projection`, `folding`: [`Metrics`], the tables behind the metrics, and filling them from many pages at once
+//! - `entry`, `names`, `bytes`: the entry of one event, the dictionary of names, and the encoding of numbers
+//! - `blocks`, `block_closing`: the log in blocks, and what is written when a block is complete
+//! - `prefix_sums`, `frequency_table`: cumulative counts of a topic, and how often each actor and target occurs
+//! - `block_reader`: reads prefix sums and frequencies of one topic
+//! - `query`, `params`: [`MetricQuery`], the builder, and [`MetricQueryParams`], its form as flags and URL
+//!   parameters
+//! - `metric`, `answer`: [`Metric`], the counts of a topic, and how they are read and watched
+//! - `busiest`: [`Busiest`], the most active actors and targets
 //! - `child_topics`: [`ChildTopics`], the topics one step below
-//! - `buckets`: [`Buckets`], the window in slices, for a plot
-//! - `anomalies`: [`Anomalies`], rates far from their own past
+//! - `buckets`, `anomalies`: [`Buckets`], the window in time slices, and [`Anomalies`], unusual rates
 
 mod anomalies;
 mod answer;

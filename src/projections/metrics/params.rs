@@ -1,4 +1,4 @@
-//! [`MetricQueryParams`]: a question to the metrics in words, and [`MetricReport`], all that there is to say.
+//! [`MetricQueryParams`]: a metric query as flags and URL parameters, and [`MetricReport`], its result.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -6,58 +6,58 @@ use serde::{Deserialize, Serialize};
 use super::{Anomalies, Buckets, Busiest, Metric, MetricError, MetricQuery};
 use crate::projections::RangeBound;
 
-/// How many of the busiest, and how many slices, when nothing is said.
+/// Defaults for the number of busiest actors and targets, and of slices.
 const BUSIEST: usize = 5;
 const SLICES: usize = 60;
 
-/// A question to the metrics of a topic, in the words that flags and addresses share.
+/// A query for the metrics of a topic, as command-line flags and URL parameters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[cfg_attr(feature = "http", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "http", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricQueryParams {
-    /// Only what was recorded at or after this position, event id or time
+    /// Only events recorded at or after this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<RangeBound>,
-    /// Only what was recorded before this position, event id or time
+    /// Only events recorded before this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<RangeBound>,
-    /// How many of the busiest actors and targets; 0 leaves them out [default: 5]
+    /// Number of busiest actors and targets; 0 omits them [default: 5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[cfg_attr(feature = "http", param(maximum = 1000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busiest: Option<usize>,
-    /// Into how many slices of time the plots cut the window, 1000 at most [default: 60]
+    /// Number of time slices for plots, at most 1000 [default: 60]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[cfg_attr(feature = "http", param(maximum = 1000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices: Option<usize>,
-    /// Look for changes of behaviour in slices of time as wide as this: 15m, 1h, 1d
+    /// Report unusual activity in time slices of this width: 15m, 1h, 1d
     #[cfg_attr(feature = "cli", arg(long, value_name = "WIDTH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anomalies: Option<Width>,
 }
 
-/// All there is to say, as JSON.
+/// The metrics of a topic, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct MetricReport {
     /// The counts.
     #[serde(flatten)]
     pub metric: Metric,
-    /// The busiest, unless they were left out.
+    /// The busiest actors and targets, unless omitted.
     pub busiest: Option<Busiest>,
-    /// The window in slices.
+    /// The window in time slices.
     pub buckets: Buckets,
-    /// Changes of behaviour, if they were asked for.
+    /// Unusual activity, if requested.
     pub anomalies: Option<Anomalies>,
 }
 
 impl MetricQueryParams {
-    /// Asks it of `query`.
+    /// Runs the query.
     ///
     /// # Errors
     /// As for [`MetricQuery`].
@@ -77,7 +77,7 @@ impl MetricQueryParams {
     }
 }
 
-/// A width of time: what jiff reads, and days.
+/// A time span in jiff's format, with days allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Width(pub SignedDuration);

@@ -1,4 +1,4 @@
-//! [`PrefixSums`]: the running numbers of a topic.
+//! [`PrefixSums`]: cumulative counts of a topic.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use super::entry::Entry;
 /// The windows of the rolling rates, in microseconds.
 pub(super) const WINDOWS: [i64; 3] = [60_000_000, 3_600_000_000, 86_400_000_000];
 
-/// All events of a topic up to some place, in numbers. What lies between two places is the difference.
+/// Cumulative counts of a topic's events up to a position. The counts of a range are the difference of two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PrefixSums {
     /// The position of the first event.
     first: u64,
-    /// When the last one was recorded, in microseconds.
+    /// When the last event was recorded, in microseconds.
     at: i64,
-    /// For each window, the sum over the events of e to the power of minus (age at `at` / window).
+    /// For each window, the sum over the events of e^(-(age at `at`) / window).
     sums: [f64; 3],
-    /// How many there are of each type, by its number.
+    /// The number of events of each type, by the type's number.
     types: BTreeMap<u32, u64>,
 }
 
 impl PrefixSums {
-    /// Takes in an event.
+    /// Adds an event.
     pub fn take_in(&mut self, entry: &Entry) {
         if self.first == 0 {
             self.first = entry.position;
             self.at = entry.at;
         }
-        // Most events of a batch are of one instant: nothing decays between them.
+        // Most events of a batch have the same time: nothing decays between them.
         if entry.at > self.at {
             for (sum, window) in self.sums.iter_mut().zip(WINDOWS) {
                 *sum *= decayed(entry.at - self.at, window);
@@ -55,7 +55,7 @@ impl PrefixSums {
         bytes
     }
 
-    /// What was encoded; `None` if it was not.
+    /// Decodes prefix sums; `None` if the bytes are malformed.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Bytes(bytes);
         let (first, at) = (bytes.number()?, bytes.number()?.cast_signed());
@@ -77,7 +77,7 @@ impl PrefixSums {
         self.types.values().sum()
     }
 
-    /// How many there are of each type that are not in `earlier`; none of which there are none.
+    /// The number of events of each type that are not in `earlier`, without types of no such event.
     pub fn since(&self, earlier: &Self) -> BTreeMap<u32, u64> {
         let since = |(event_type, count): (&u32, &u64)| {
             (*event_type, count.saturating_sub(earlier.types.get(event_type).copied().unwrap_or(0)))
@@ -85,18 +85,18 @@ impl PrefixSums {
         self.types.iter().map(since).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// The sums at `time` over the events that are not in `earlier`.
+    /// The decayed sums at `time` over the events that are not in `earlier`.
     pub fn rolling(&self, earlier: &Self, time: Timestamp) -> [f64; 3] {
         let time = time.as_microsecond();
         std::array::from_fn(|n| {
             let sum = |running: &Self| running.sums[n] * decayed(time - running.at, WINDOWS[n]);
-            // Where no event is between the two, rounding alone must not show.
+            // Without an event between the two, a rounding error must not show.
             if self.total() == earlier.total() { 0.0 } else { (sum(self) - sum(earlier)).max(0.0) }
         })
     }
 }
 
-/// What is left of an event after so many microseconds; a clock that went back has no say.
+/// The decay over so many microseconds; 1 if the clock went back.
 fn decayed(age: i64, window: i64) -> f64 {
     (-(age.max(0) as f64) / window as f64).exp()
 }

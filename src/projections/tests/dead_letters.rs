@@ -1,4 +1,4 @@
-//! Events that are left out, and taken in again.
+//! Dead letters: events that are skipped and replayed.
 
 use std::sync::atomic::AtomicBool;
 
@@ -8,13 +8,13 @@ use crate::store::{Column, OnConflict, Table};
 /// The positions that a projection applied.
 const SEEN: Table = Table::new("seen", &[Column::integer("position")], &[]);
 
-/// Balances of a view that cannot take in deposits of 666 while it is broken.
+/// Balances of a view that fails on deposits of 666 while `BROKEN` is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Fussy(Balance);
 
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// Who sets it has it alone.
+/// The test that sets it holds the lock.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 impl DocumentView for Fussy {
@@ -62,13 +62,13 @@ async fn stopped_at(projections: &Projections, position: u64) {
 }
 
 async fn settled(store: &Arc<dyn Store>, projections: &Projections) -> Vec<(String, String)> {
-    until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+    until("the projection continues", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
     let reading = projections.reading("balance").unwrap();
     reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(20))).await.unwrap();
     bytes(&reading).await
 }
 
-/// By hand, without what is left out under the keys.
+/// The expected documents, without the events skipped under each key.
 fn without(log: &[Stored], parked: &[(&str, u64)]) -> Vec<(String, String)> {
     let whole = by_hand(log);
     let mut kept = as_bytes(&whole);
@@ -83,7 +83,7 @@ fn without(log: &[Stored], parked: &[(&str, u64)]) -> Vec<(String, String)> {
 
 /// Guarantee 24.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
+async fn a_dead_letter_parks_its_key_and_replay_applies_all_in_order() {
     let _alone = ALONE.lock().await;
     BROKEN.store(true, Ordering::Relaxed);
     let directory = tempfile::tempdir().unwrap();
@@ -96,7 +96,7 @@ async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
     writer.append(vec![deposit(1, 666), deposit(2, 7), deposit(1, 8), pass(&[1, 2])]).await;
     stopped_at(&projections, 4).await;
 
-    // Any process may leave it out.
+    // Any process may skip it.
     let letters = elsewhere.skip("balance").await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].position, letters[0].key.as_deref(), letters[0].attempts), (4, Some("1"), 5));
@@ -104,20 +104,20 @@ async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
     let parked = [("1", 4)];
     assert_eq!(settled(&store, &projections).await, without(&whole(&store).await, &parked));
     let queued = projections.dead_letters("balance").await.unwrap();
-    let told: Vec<_> = queued.iter().map(|letter| (letter.position, letter.error.is_some())).collect();
-    assert_eq!(told, [(4, true), (6, false), (7, false)], "{queued:?}");
+    let found: Vec<_> = queued.iter().map(|letter| (letter.position, letter.error.is_some())).collect();
+    assert_eq!(found, [(4, true), (6, false), (7, false)], "{queued:?}");
     let status = elsewhere.statuses().await.unwrap().remove(0);
     assert_eq!((status.dead_letters, status.is_stopped()), (3, false));
     let watched = ViewQuery::<Balance>::new(projections.reading("balance"), &AccountId::new("1")).watch().await;
     assert!(watched.err().unwrap().to_string().contains("projections replay balance"));
 
-    // It goes on around the parked key, over a restart too.
+    // The view continues around the parked key, also after a restart.
     projections.close().await;
     let projections = engine(&store, vec![fussy()]).await;
     writer.append(vec![deposit(3, 1), close(1), deposit(1, 9), pass(&[3, 1, 2])]).await;
     assert_eq!(settled(&store, &projections).await, without(&whole(&store).await, &parked));
 
-    // A rebuild refuses, unless it is to leave the same out.
+    // A rebuild fails unless it skips the same events.
     let refused = projections.rebuild("balance").unwrap().await.unwrap_err();
     assert!(matches!(refused, RebuildError::Skips { events: 1, .. }), "{refused}");
     assert!(refused.to_string().contains("--keep-skips"), "{refused}");
@@ -128,7 +128,7 @@ async fn a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order() {
         projections.dead_letters("balance").await.unwrap().iter().map(|letter| letter.position).collect();
     assert_eq!(again, [4, 6, 7, 9, 10, 11]);
 
-    // It fails still: nothing changes.
+    // The event still fails: nothing changes.
     let failed = projections.replay("balance").await.unwrap_err();
     assert!(matches!(failed, RepairError::Event { position: 4, .. }), "{failed}");
     assert_eq!(settled(&store, &projections).await, kept);
@@ -173,9 +173,10 @@ async fn seen(projections: &Projections) -> Vec<i64> {
     rows.iter().flatten().filter_map(crate::store::Cell::integer).collect()
 }
 
-/// Guarantee 24: without keys the event alone is left out, and all is made anew to take it in in its order.
+/// Guarantee 24: without keys only the event itself is skipped, and replaying it rebuilds the projection so that it
+/// is applied in its order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
+async fn without_keys_only_the_event_is_skipped_and_replay_rebuilds_the_projection() {
     let store = memory().await;
     let broken = Arc::new(AtomicBool::new(true));
     let projections = engine(&store, vec![Arc::new(Count(broken.clone()))]).await;
@@ -183,7 +184,7 @@ async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
     stopped_at(&projections, 3).await;
     let letters = projections.skip("count").await.unwrap();
     assert_eq!((letters.len(), letters[0].position, &letters[0].key), (1, 3, &None));
-    until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+    until("the projection continues", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
     let reading = projections.reading("count").unwrap();
     reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
     assert_eq!(seen(&projections).await, [1, 2, 4, 5, 6]);
@@ -200,6 +201,6 @@ async fn without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_dead_letter_parks_its_key_and_replay_takes_all_in_in_order,
-    without_keys_the_event_alone_is_left_out_and_replay_makes_it_anew,
+    a_dead_letter_parks_its_key_and_replay_applies_all_in_order,
+    without_keys_only_the_event_is_skipped_and_replay_rebuilds_the_projection,
 }

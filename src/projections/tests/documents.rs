@@ -20,9 +20,10 @@ async fn made(views: &dyn Views, version: u64) -> GenerationId {
     generation_id
 }
 
-/// Mission P21: taken in one by one, in any pieces, or all at once: the same bytes at every position.
+/// Mission P21: events applied one by one, in pieces of any size, or all at once give the same bytes at every
+/// position.
 #[test]
-fn incremental_is_batch_at_every_position() {
+fn single_events_and_batches_give_the_same_bytes_at_every_position() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(memory());
     let views = store.views();
@@ -61,9 +62,9 @@ fn incremental_is_batch_at_every_position() {
     tested.unwrap();
 }
 
-/// Mission P21: one view of two event enums, old names among them; what becomes `None` is deleted.
+/// Mission P21: one view of two event enums, with old event names; a document that becomes `None` is deleted.
 #[tokio::test]
-async fn a_view_takes_in_several_event_enums_and_deletes_what_is_none() {
+async fn a_view_of_several_event_enums_deletes_documents_that_become_none() {
     let store = memory().await;
     let projections = engine(&store, vec![balances()]).await;
     let writer = Writer::new(&store);
@@ -81,7 +82,7 @@ async fn a_view_takes_in_several_event_enums_and_deletes_what_is_none() {
 }
 
 #[tokio::test]
-async fn pages_of_documents_concatenate_to_all_of_them_in_the_order_of_their_keys() {
+async fn pages_of_documents_concatenate_to_all_documents_in_key_order() {
     let store = memory().await;
     let projections = engine(&store, vec![balances(), comets()]).await;
     let receipt = Writer::new(&store).append((0..25).map(|number| deposit(number, number)).collect()).await;
@@ -110,7 +111,7 @@ async fn pages_of_documents_concatenate_to_all_of_them_in_the_order_of_their_key
 }
 
 #[tokio::test]
-async fn a_raised_version_is_built_anew() {
+async fn a_view_with_a_raised_version_is_rebuilt() {
     #[derive(Serialize, Deserialize)]
     struct Second(u64);
     impl DocumentView for Second {
@@ -142,8 +143,8 @@ async fn a_raised_version_is_built_anew() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    incremental_is_batch_at_every_position,
-    a_view_takes_in_several_event_enums_and_deletes_what_is_none,
-    pages_of_documents_concatenate_to_all_of_them_in_the_order_of_their_keys,
-    a_raised_version_is_built_anew,
+    single_events_and_batches_give_the_same_bytes_at_every_position,
+    a_view_of_several_event_enums_deletes_documents_that_become_none,
+    pages_of_documents_concatenate_to_all_documents_in_key_order,
+    a_view_with_a_raised_version_is_rebuilt,
 }

@@ -1,4 +1,4 @@
-//! A projection that fails stops, says so, and holds nobody up.
+//! A failing projection stops, says why, and does not delay others.
 
 use std::sync::atomic::AtomicBool;
 
@@ -25,16 +25,16 @@ async fn stop_after(projections: &Projections, time: jiff::Timestamp) -> StopInf
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-    panic!("it does not stop in ten seconds");
+    panic!("the projection does not stop within ten seconds");
 }
 
 /// Mission A2: the backlog drains exactly once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on() {
+async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_continue() {
     for fault in [Fault::Before, Fault::After, Fault::PanicAfter] {
         let store = memory().await;
         let writer = Writer::new(&store);
-        // Never a comet or a painted gate: each event is wanted.
+        // Neither comets nor painted gates: the view wants each event.
         writer.append((0..100).map(|number| deposit(number % 7, number)).collect()).await;
         let broken = Arc::new(AtomicBool::new(true));
         let projections = engine(&store, vec![fails_at(63, broken.clone(), fault), comets()]).await;
@@ -59,17 +59,17 @@ async fn a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on() {
 
         projections.resume("balance").await.unwrap();
         let again = stop_after(&projections, stopped.since).await;
-        assert_eq!((again.position, again.at), (Some(63), stopped.at), "nothing is mended yet");
+        assert_eq!((again.position, again.at), (Some(63), stopped.at), "nothing is fixed yet");
         broken.store(false, Ordering::Relaxed);
         projections.resume("balance").await.unwrap();
-        until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+        until("the projection continues", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
         compare(&store, &projections).await;
         projections.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_it_stopped_is_kept_until_a_start_with_a_mended_projection() {
+async fn the_reason_of_a_stop_is_kept_until_a_start_with_a_fixed_projection() {
     let directory = tempfile::tempdir().unwrap();
     let store = file(directory.path()).await;
     Writer::new(&store).append((0..20).map(|number| deposit(number % 7, number)).collect()).await;
@@ -84,14 +84,14 @@ async fn why_it_stopped_is_kept_until_a_start_with_a_mended_projection() {
     let error = reader.reading("balance").unwrap().caught_up(head, None).await.unwrap_err();
     assert!(matches!(error, ReadError::Stopped { .. }), "{error}");
 
-    let mended = engine(&store, vec![balances()]).await;
-    compare(&store, &mended).await;
+    let fixed = engine(&store, vec![balances()]).await;
+    compare(&store, &fixed).await;
     assert!(!reader.statuses().await.unwrap()[0].is_stopped());
-    mended.close().await;
+    fixed.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_process_resumes_it() {
+async fn another_process_resumes_a_stopped_projection() {
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
     Writer::new(&store).append((0..20).map(|number| deposit(number % 7, number)).collect()).await;
@@ -101,19 +101,19 @@ async fn another_process_resumes_it() {
     broken.store(false, Ordering::Relaxed);
     let elsewhere = Projections::start(other, types(), vec![balances()], false).await.unwrap();
     elsewhere.resume("balance").await.unwrap();
-    until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+    until("the projection continues", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
     compare(&store, &projections).await;
     projections.close().await;
 }
 
-/// What is stored, whatever it was made from.
+/// The stored documents, whether or not they belong to the log.
 async fn stored(store: &Arc<dyn Store>, name: &str, version: u64) -> Vec<(String, String)> {
     bodies(&mut *store.views().read(name, version).await.unwrap()).await
 }
 
-/// Guarantee 16: while it runs, at a start, and healed by a rebuild even when the log is shorter now.
+/// Guarantee 16: detected while running and at a start, and repaired by a rebuild even if the log is now shorter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt() {
+async fn a_projection_of_another_log_stops_until_it_is_rebuilt() {
     for (kept, more, restart) in [(30, 100, false), (30, 0, false), (30, 5, true), (0, 10, true), (0, 0, false)] {
         let log = TestLog::new(memory().await);
         let store: Arc<dyn Store> = log.clone();
@@ -134,7 +134,7 @@ async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt
         let stopped = stop(&projections).await;
         assert!(stopped.diverged && stopped.reason.contains("projections rebuild balance"), "{stopped}");
         let reading = projections.reading("balance").unwrap();
-        assert_eq!(stored(&store, "balance", balances().version()).await, wrong, "nothing is silently reset");
+        assert_eq!(stored(&store, "balance", balances().version()).await, wrong, "nothing is reset silently");
         let error = reading.snapshot().await.err().unwrap();
         assert!(matches!(&error, ReadError::LogDiverged { head, .. } if *head == lost), "{error}");
         let head = store.head().await.unwrap();
@@ -142,7 +142,7 @@ async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt
             let error = reading.caught_up(head, None).await.unwrap_err();
             assert!(matches!(error, ReadError::LogDiverged { .. }), "{error}");
         }
-        // The place that it is at itself was given out when the log still held it.
+        // A wait for the projection's own checkpoint, which a receipt returned while the log still held it.
         if restart {
             assert!(matches!(
                 reading.caught_up(LogPosition { event_id: Uuid::nil(), ..lost }, None).await,
@@ -153,15 +153,15 @@ async fn a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt
         projections.rebuild("balance").unwrap().await.unwrap();
         compare(&store, &projections).await;
         log.push(vec![deposit(1, 1)]);
-        until("it goes on", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
+        until("the projection continues", async || !projections.statuses().await.unwrap()[0].is_stopped()).await;
         compare(&store, &projections).await;
         projections.close().await;
     }
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_projection_stops_at_the_event_it_fails_on_and_the_others_go_on,
-    why_it_stopped_is_kept_until_a_start_with_a_mended_projection,
-    another_process_resumes_it,
-    a_log_that_is_not_the_one_it_was_made_from_stops_it_until_it_is_rebuilt,
+    a_projection_stops_at_the_event_it_fails_on_and_the_others_continue,
+    the_reason_of_a_stop_is_kept_until_a_start_with_a_fixed_projection,
+    another_process_resumes_a_stopped_projection,
+    a_projection_of_another_log_stops_until_it_is_rebuilt,
 }

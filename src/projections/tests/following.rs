@@ -1,4 +1,4 @@
-//! Keeping up with the log, and waiting for that.
+//! Keeping up with the log, and waiting for it.
 
 use super::log::TestLog;
 use super::*;
@@ -21,7 +21,7 @@ async fn a_read_after_a_receipt_is_never_stale() {
     projections.close().await;
 }
 
-/// Mission X4: in a process that does not run the projections itself.
+/// Mission X4: in a process that does not run the projections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_only_reads_waits_for_the_one_that_runs() {
     let directory = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ async fn a_process_that_only_reads_waits_for_the_one_that_runs() {
 
 /// Guarantee 21
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_projection_that_wants_little_skips_nothing_and_moves_on() {
+async fn a_projection_that_wants_few_events_skips_none_and_moves_its_checkpoint() {
     let store = memory().await;
     let writer = Arc::new(Writer::new(&store));
     let background = tokio::spawn({
@@ -93,16 +93,16 @@ async fn a_projection_that_wants_nothing_does_not_write_on_every_append() {
     let asked = std::time::Instant::now();
     reading.caught_up(store.head().await.unwrap(), None).await.unwrap();
     assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
-    // Nobody waits: it is written in its own time.
+    // No caller waits: the checkpoint is written within about a second.
     let head = log.push(vec![paint()]);
     let mut progress = reading.progress();
     tokio::time::timeout(Duration::from_secs(5), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
     projections.close().await;
 }
 
-/// Issue 4, part 8: what comes in a stream costs a transaction now and then, not one each.
+/// Issue 4, part 8: under a steady stream one transaction covers many events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces() {
+async fn a_steadily_growing_log_is_applied_in_larger_batches() {
     let log = TestLog::new(memory().await);
     let store: Arc<dyn Store> = log.clone();
     let projections = engine(&store, vec![balances()]).await;
@@ -112,7 +112,7 @@ async fn a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces() {
         log.push(vec![deposit(number % 7, 1)]);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Nobody asks for it: it is there soon all the same.
+    // No caller waits, but the events are applied soon all the same.
     let head = store.head().await.unwrap();
     let mut progress = projections.reading("balance").unwrap().progress();
     tokio::time::timeout(Duration::from_secs(20), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
@@ -122,7 +122,7 @@ async fn a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces() {
     projections.close().await;
 }
 
-/// Mission P1: one that is slow reads for itself and holds nobody up.
+/// Mission P1: a slow projection reads the log itself and does not delay others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {
     let log = TestLog::new(memory().await);
@@ -137,17 +137,17 @@ async fn a_slow_projection_falls_behind_the_shared_reader_and_catches_up() {
         tokio::time::sleep(Duration::from_micros(300)).await;
     }
     compare(&store, &projections).await;
-    assert!(slow.calls.load(Ordering::Relaxed) < 300, "it took in larger pieces than came");
+    assert!(slow.calls.load(Ordering::Relaxed) < 300, "larger batches than the shared pages");
     projections.close().await;
 }
 
-/// An engine with a projection whose first step lasts until it is let go; it is in that step already.
+/// An engine with a projection whose first step blocks until it is released; returns when the step has started.
 async fn held_up(log: &Arc<TestLog>) -> (Projections, Arc<Flaky>, std::sync::mpsc::Sender<()>) {
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
     let slow = flaky(Documents::<Balance>::new(), move |call, _| {
         if call == 0 {
-            // What else this thread would do is done by another.
+            // Blocking is allowed: another thread runs the other tasks.
             tokio::task::block_in_place(|| held.lock().unwrap().recv_timeout(Duration::from_secs(30)).unwrap());
         }
         Fault::Never
@@ -161,7 +161,7 @@ async fn held_up(log: &Arc<TestLog>) -> (Projections, Arc<Flaky>, std::sync::mps
     (projections, slow, let_go)
 }
 
-/// Lets the log grow slowly enough for pages of their own.
+/// Grows the log slowly enough for several pages.
 async fn grow(log: &Arc<TestLog>, pages: u64) {
     for page in 0..pages {
         log.push(vec![deposit(page % 3, 1), paint()]);
@@ -169,9 +169,9 @@ async fn grow(log: &Arc<TestLog>, pages: u64) {
     }
 }
 
-/// Issue 6, part 8: who is behind has less to do for each event, so that it is not behind for good.
+/// Issue 6, part 8: a projection that lags spends less for each event, so that it catches up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step() {
+async fn a_projection_that_lags_applies_all_buffered_pages_in_one_step() {
     let log = TestLog::new(memory().await);
     let (projections, slow, let_go) = held_up(&log).await;
     grow(&log, 20).await;
@@ -181,7 +181,7 @@ async fn a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step() {
     let head = store.head().await.unwrap();
     let mut progress = projections.reading("balance").unwrap().progress();
     tokio::time::timeout(Duration::from_secs(20), progress.wait_for(|at| *at == head)).await.unwrap().unwrap();
-    // The last page may have come late.
+    // The last page may have arrived late.
     let calls = slow.calls.load(Ordering::Relaxed);
     assert!((2..=3).contains(&calls), "{calls} steps");
     assert!(log.read.load(Ordering::Relaxed) <= read + 2, "what was shared is not read again");
@@ -189,9 +189,9 @@ async fn a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step() {
     projections.close().await;
 }
 
-/// Issue 6, part 8: what comes behind them is seen as well.
+/// Issue 6, part 8: a log that was replaced while pages were buffered is noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn an_older_log_put_back_while_pages_wait_stops_the_projection() {
+async fn an_older_log_restored_while_pages_are_buffered_stops_the_projection() {
     let log = TestLog::new(memory().await);
     let (projections, _, let_go) = held_up(&log).await;
     grow(&log, 5).await;
@@ -207,7 +207,7 @@ async fn an_older_log_put_back_while_pages_wait_stops_the_projection() {
 }
 
 #[tokio::test]
-async fn unknown_and_double_names_are_errors_that_say_so() {
+async fn unknown_and_duplicate_names_are_clear_errors() {
     let store = memory().await;
     let twice = Projections::start(store.clone(), types(), vec![balances(), balances()], true).await;
     assert_eq!(twice.err().unwrap().to_string(), "two projections have the name `balance`: rename one");
@@ -221,11 +221,11 @@ async fn unknown_and_double_names_are_errors_that_say_so() {
 crate::projections::tests::fixture::stores::on_postgres_too! {
     a_read_after_a_receipt_is_never_stale,
     a_process_that_only_reads_waits_for_the_one_that_runs,
-    a_projection_that_wants_little_skips_nothing_and_moves_on,
+    a_projection_that_wants_few_events_skips_none_and_moves_its_checkpoint,
     a_projection_that_wants_nothing_does_not_write_on_every_append,
-    a_log_that_grows_without_a_pause_is_taken_in_in_larger_pieces,
+    a_steadily_growing_log_is_applied_in_larger_batches,
     a_slow_projection_falls_behind_the_shared_reader_and_catches_up,
-    a_projection_that_was_held_up_takes_in_all_that_waits_in_one_step,
-    an_older_log_put_back_while_pages_wait_stops_the_projection,
-    unknown_and_double_names_are_errors_that_say_so,
+    a_projection_that_lags_applies_all_buffered_pages_in_one_step,
+    an_older_log_restored_while_pages_are_buffered_stops_the_projection,
+    unknown_and_duplicate_names_are_clear_errors,
 }

@@ -1,11 +1,11 @@
-//! Parts made anew: one key, one type of aggregate; and all, in one pass.
+//! Rebuilds of one key, of one type of aggregate, and of all projections in one pass.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::log::TestLog;
 use super::*;
 
-/// What a view holds is spoilt by hand, in the place of the live generation.
+/// Damages the documents of the live generation by hand.
 async fn spoil(store: &Arc<dyn Store>, projections: &Projections, sql: &str) {
     let (generation_id, head) = store.views().live("balance", balances().version()).await.unwrap();
     let mut transaction = store.views().begin(&generation_id, head, head).await.unwrap().unwrap();
@@ -18,12 +18,12 @@ async fn spoil(store: &Arc<dyn Store>, projections: &Projections, sql: &str) {
 
 /// Guarantee 23.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_is_made_anew_in_place_while_writers_write() {
+async fn one_key_is_rebuilt_in_place_while_writers_write() {
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
     let writer = Arc::new(Writer::new(&store));
     writer.append(medley(1, 3_000)).await;
-    // What is not made again goes: its account is closed for good.
+    // A key that gets no document is deleted: its account is closed.
     writer.append(vec![deposit(77, 1), close(77), deposit(3, 4)]).await;
     let projections = engine(&store, vec![balances()]).await;
     let elsewhere = Projections::start(other, types(), vec![balances()], false).await.unwrap();
@@ -61,7 +61,7 @@ async fn one_key_is_made_anew_in_place_while_writers_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_events_of_one_type_of_aggregate_touch_is_made_anew() {
+async fn all_keys_of_one_type_of_aggregate_are_rebuilt() {
     let store = memory().await;
     let projections = engine(&store, vec![balances()]).await;
     Writer::new(&store).append(vec![deposit(1, 1), deposit(2, 2), deposit(3, 3), pass(&[2, 3])]).await;
@@ -76,9 +76,9 @@ async fn what_the_events_of_one_type_of_aggregate_touch_is_made_anew() {
     projections.close().await;
 }
 
-/// Issue 4, bad input.
+/// Issue 4, invalid input.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_says_so() {
+async fn an_unknown_key_or_aggregate_and_a_projection_without_keys_are_clear_errors() {
     let store = memory().await;
     let projections = engine(&store, vec![balances(), flaky_comets()]).await;
     Writer::new(&store).append(vec![deposit(1, 1), comet()]).await;
@@ -89,19 +89,19 @@ async fn an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_
     let unknown = error("balance", Selection::Key("nobody".to_owned())).await;
     assert_eq!(unknown, "nothing of `balance` was rebuilt: no event touches the key `nobody`");
     let unknown = error("balance", Selection::Aggregate("sky".to_owned())).await;
-    assert_eq!(unknown, "nothing of `balance` was rebuilt: no event of an aggregate `sky` touches it");
+    assert_eq!(unknown, "nothing of `balance` was rebuilt: no event of an aggregate of type `sky` touches it");
     let whole = error("comets", Selection::Key("all".to_owned())).await;
     assert_eq!(whole, "the projection `comets` has no keys: rebuild it as a whole");
     compare(&store, &projections).await;
     projections.close().await;
 }
 
-/// Of which the engine does not know that it has keys.
+/// A view whose keys the engine does not know.
 fn flaky_comets() -> Arc<dyn Projection> {
     flaky(Documents::<Comets>::new(), |_, _| Fault::Never)
 }
 
-/// Issue 4, part 2: all at once in parallel from one shared pass over the log.
+/// Issue 4, part 2: all projections in parallel from one shared pass over the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_rebuilt_in_one_pass_over_the_log() {
     let log = TestLog::new(memory().await);
@@ -124,7 +124,7 @@ async fn all_are_rebuilt_in_one_pass_over_the_log() {
     projections.close().await;
 }
 
-/// Wants everything that balances and comets do.
+/// Wants all events of balances and comets.
 #[derive(Default, Serialize, Deserialize)]
 struct Ledger(u64);
 
@@ -149,10 +149,10 @@ where
 
 static SLOW: AtomicBool = AtomicBool::new(false);
 
-/// Who sets it has it alone.
+/// The test that sets it holds the lock.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Takes its time while it is told to.
+/// Is slow while `SLOW` is set.
 #[derive(Default, Serialize, Deserialize)]
 struct Snail(u64);
 
@@ -169,16 +169,16 @@ impl On<AccountEvent> for Snail {
 
     fn apply(document: &mut Option<Self>, _: &AccountId, _: &Recorded<AccountEvent>) {
         if SLOW.load(Ordering::Relaxed) {
-            // A page of several thousand takes longer than a claim holds.
+            // A page of several thousand events takes longer than a lease lasts.
             std::thread::sleep(Duration::from_micros(2_500));
         }
         document.get_or_insert_default().0 += 1;
     }
 }
 
-/// Issue 4, part 2: the second is told so, in whichever process, and how far the first is.
+/// Issue 4, part 2: the error of a second rebuild names the process and the progress of the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process() {
+async fn a_second_rebuild_of_a_projection_is_refused_in_any_process() {
     let _alone = ALONE.lock().await;
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
@@ -190,26 +190,26 @@ async fn a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process(
     let rebuild = projections.rebuild("snail").unwrap();
     let seen = async || elsewhere.statuses().await.unwrap().remove(0).rebuild;
     until("the other process sees it", async || seen().await.is_some_and(|progress| progress.head == 12_000)).await;
-    let told = elsewhere.rebuild("snail").unwrap().await.unwrap_err();
-    assert!(matches!(told, RebuildError::Running { elsewhere: true, .. }), "{told}");
-    assert!(told.to_string().contains("already running in another process, at event "), "{told}");
+    let error = elsewhere.rebuild("snail").unwrap().await.unwrap_err();
+    assert!(matches!(error, RebuildError::Running { elsewhere: true, .. }), "{error}");
+    assert!(error.to_string().contains("already running in another process, at event "), "{error}");
     let key = elsewhere.rebuild_keys("snail", Selection::Key("1".to_owned())).unwrap().await.unwrap_err();
     assert!(matches!(key, RebuildError::Running { elsewhere: true, .. }), "{key}");
     rebuild.cancel().await;
     assert_eq!(seen().await, None);
     SLOW.store(false, Ordering::Relaxed);
-    // What was begun is gone on with, in the other process: at once, or when the claim runs out if it could not be given
-    // back on a machine that is too busy.
-    until("it is gone on with", async || elsewhere.rebuild("snail").unwrap().await.is_ok()).await;
+    // Another process continues the cancelled rebuild: at once, or when the lease expires if a busy machine could
+    // not release it.
+    until("the rebuild is continued", async || elsewhere.rebuild("snail").unwrap().await.is_ok()).await;
     let page = ViewList::<Snail>::new(elsewhere.reading("snail")).await.unwrap();
     assert_eq!(page.documents.iter().map(|(_, snail)| snail.0).sum::<u64>(), 12_000);
     projections.close().await;
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    one_key_is_made_anew_in_place_while_writers_write,
-    what_the_events_of_one_type_of_aggregate_touch_is_made_anew,
-    an_unknown_key_aggregate_or_a_projection_without_keys_is_an_error_that_says_so,
+    one_key_is_rebuilt_in_place_while_writers_write,
+    all_keys_of_one_type_of_aggregate_are_rebuilt,
+    an_unknown_key_or_aggregate_and_a_projection_without_keys_are_clear_errors,
     all_are_rebuilt_in_one_pass_over_the_log,
-    a_second_rebuild_of_one_projection_is_told_of_the_first_in_any_process,
+    a_second_rebuild_of_a_projection_is_refused_in_any_process,
 }

@@ -6,7 +6,7 @@ use crate::store::{Column, OnConflict, Table};
 /// The positions that a projection applied.
 const SEEN: Table = Table::new("seen", &[Column::integer("position")], &[]);
 
-/// Short enough to wait for.
+/// Short terms for a test.
 fn terms() -> LeaseTerms {
     let [term, renew, settle] = [600, 100, 150].map(Duration::from_millis);
     LeaseTerms { term, renew, settle }
@@ -16,7 +16,7 @@ async fn process(store: &Arc<dyn Store>, projections: Vec<Arc<dyn Projection>>) 
     Projections::start_on(store.clone(), types(), projections, Some(terms())).await.unwrap()
 }
 
-/// How many projections each leader has.
+/// The number of projections of each leader.
 async fn shares(projections: &Projections) -> Vec<usize> {
     let mut shares: BTreeMap<Uuid, usize> = BTreeMap::new();
     for status in projections.statuses().await.unwrap() {
@@ -27,7 +27,7 @@ async fn shares(projections: &Projections) -> Vec<usize> {
     shares.into_values().collect()
 }
 
-/// Counts how often it is run, and leaves the rest to the balances.
+/// Counts its batches, and behaves like the balances.
 fn counted(runs: &Arc<AtomicU64>) -> Arc<dyn Projection> {
     let runs = runs.clone();
     flaky(Documents::<Balance>::new(), move |_, batch| {
@@ -36,7 +36,8 @@ fn counted(runs: &Arc<AtomicU64>) -> Arc<dyn Projection> {
     })
 }
 
-/// Guarantee 19, mission X4: one of them does the work, both read their writes, and none does it twice.
+/// Guarantee 19, Mission X4: one process runs the projection, both read their writes, and no event is applied
+/// twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_runs_a_projection_and_the_others_read_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -46,7 +47,7 @@ async fn one_process_runs_a_projection_and_the_others_read_it() {
     let second = process(&stores[1], vec![counted(&runs[1])]).await;
     let writers = [Writer::new(&stores[0]), Writer::new(&stores[1])];
     for total in 1..=60 {
-        // Of accounts of their own: a writer knows only its own sequences.
+        // On separate accounts: a writer knows only its own sequences.
         for (number, (writer, reader)) in writers.iter().zip([&second, &first]).enumerate() {
             let receipt = writer.append(vec![deposit(number, 1)]).await;
             let key = AccountId::new(number.to_string());
@@ -64,7 +65,7 @@ async fn one_process_runs_a_projection_and_the_others_read_it() {
 
 /// Issue 4, part 7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaders_are_spread_evenly_and_a_closed_process_is_taken_over_from_at_once() {
+async fn leaders_are_spread_evenly_and_a_closed_process_is_replaced_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let stores = [file(directory.path()).await, file(directory.path()).await];
     let first = process(&stores[0], vec![balances(), comets()]).await;
@@ -88,9 +89,9 @@ async fn leaders_are_spread_evenly_and_a_closed_process_is_taken_over_from_at_on
     assert!(stores[0].views().generations().await.unwrap().iter().all(|generation| generation.leader.is_none()));
 }
 
-/// Issue 4, part 7: failing over within seconds.
+/// Issue 4, part 7: failover within seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_process_led_is_run_by_another_when_its_term_is_over() {
+async fn the_projections_of_a_dead_process_are_run_by_another_after_its_term() {
     let directory = tempfile::tempdir().unwrap();
     let store = file(directory.path()).await;
     let wanted = [("balance".to_owned(), balances().version())];
@@ -106,9 +107,9 @@ async fn what_a_dead_process_led_is_run_by_another_when_its_term_is_over() {
     engine.close().await;
 }
 
-/// Guarantee 19: who believes to lead and does not is fenced off by the checkpoint.
+/// Guarantee 19: the checkpoint fences off a process that wrongly believes that it leads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_that_both_believe_to_lead_count_every_event_once() {
+async fn two_processes_that_both_believe_to_lead_count_every_event_once() {
     let directory = tempfile::tempdir().unwrap();
     let stores = [file(directory.path()).await, file(directory.path()).await];
     let engines = [process(&stores[0], vec![balances()]).await, process(&stores[1], vec![balances()]).await];
@@ -125,7 +126,7 @@ async fn two_that_both_believe_to_lead_count_every_event_once() {
     }
 }
 
-/// Takes in all events, and knows those of some types.
+/// Wants all events, and knows some types.
 struct Knows(&'static [&'static str]);
 
 #[async_trait]
@@ -148,9 +149,10 @@ impl Projection for Knows {
     }
 }
 
-/// Guarantee 22: old and new program together, with an event that only one knows; the deploy rolled back.
+/// Guarantee 22: an old and a new program run together, an event has a type that only the new one knows, and the
+/// deployment is rolled back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that_does() {
+async fn a_program_that_does_not_know_an_event_type_gives_the_projection_to_one_that_does() {
     let directory = tempfile::tempdir().unwrap();
     let stores = [file(directory.path()).await, file(directory.path()).await];
     let old = process(&stores[0], vec![Arc::new(Knows(&["account.deposited"]))]).await;
@@ -168,8 +170,8 @@ async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that
     let reading = old.reading("knows").unwrap();
     let error = reading.caught_up(receipt.head, None).await.unwrap_err();
     assert!(matches!(error, ReadError::Waiting { .. }), "{error}");
-    assert_eq!(reading.snapshot().await.unwrap().head().position, 1, "what came before it is taken in");
-    // Another program may not drop what this one reads still.
+    assert_eq!(reading.snapshot().await.unwrap().head().position, 1, "the events before it are applied");
+    // Another program may not drop a version that this one reads.
     let other = Projections::start(stores[1].clone(), types(), vec![], false).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(other.prune().await.unwrap(), []);
@@ -178,18 +180,21 @@ async fn a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that
     new.reading("knows").unwrap().caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
     until("the old one reads on", async || reading.caught_up(receipt.head, None).await.is_ok()).await;
 
-    // Rolled back: the old one goes on with what it knows.
+    // Rolled back: the old program continues with the events it knows.
     new.close().await;
     let receipt = writer.append(vec![deposit(1, 1)]).await;
-    until("it goes on", async || reading.caught_up(receipt.head, Some(Duration::from_secs(1))).await.is_ok()).await;
+    until("the projection continues", async || {
+        reading.caught_up(receipt.head, Some(Duration::from_secs(1))).await.is_ok()
+    })
+    .await;
     old.close().await;
     assert_eq!(other.prune().await.unwrap().len(), 1, "now nobody uses it");
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     one_process_runs_a_projection_and_the_others_read_it,
-    leaders_are_spread_evenly_and_a_closed_process_is_taken_over_from_at_once,
-    what_a_dead_process_led_is_run_by_another_when_its_term_is_over,
-    two_that_both_believe_to_lead_count_every_event_once,
-    a_program_that_does_not_know_an_event_leaves_the_projection_to_one_that_does,
+    leaders_are_spread_evenly_and_a_closed_process_is_replaced_at_once,
+    the_projections_of_a_dead_process_are_run_by_another_after_its_term,
+    two_processes_that_both_believe_to_lead_count_every_event_once,
+    a_program_that_does_not_know_an_event_type_gives_the_projection_to_one_that_does,
 }

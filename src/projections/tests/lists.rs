@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::Dialect;
 
-/// What an account holds: by kind of account, listed by cents.
+/// The content of an account: listed by kind, ordered by cents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Purse {
     kind: String,
@@ -35,7 +35,7 @@ impl On<AccountEvent> for Purse {
         };
         let purse = document.get_or_insert_default();
         purse.kind = if key.text().len().is_multiple_of(2) { "even" } else { "odd" }.to_owned();
-        // A purse of 13 says nothing of itself.
+        // A purse of 13 has no fields.
         purse.cents = Some(cents as i64).filter(|cents| *cents != 13);
     }
 }
@@ -44,9 +44,9 @@ fn purses() -> Arc<dyn Projection> {
     Arc::new(Documents::<Purse>::new())
 }
 
-/// Issue 4, part 5: what a list answers is what a sort and a filter by hand do, page by page, live and rebuilt.
+/// Issue 4, part 5: lists equal a filter and a sort by hand, page by page, for a live and a rebuilt view.
 #[test]
-fn lists_are_filtered_ordered_and_paged_as_by_hand() {
+fn lists_equal_a_filter_and_sort_by_hand_page_by_page() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (store, projections, all) = runtime.block_on(async {
         let store = memory().await;
@@ -114,9 +114,9 @@ fn lists_are_filtered_ordered_and_paged_as_by_hand() {
     });
 }
 
-/// Issue 4, part 5: indexed.
+/// Issue 4, part 5: fields are indexed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_goes_by_an_index_before_and_after_a_rebuild() {
+async fn a_filter_uses_an_index_before_and_after_a_rebuild() {
     let store = memory().await;
     let projections = engine(&store, vec![purses()]).await;
     let receipt = Writer::new(&store).append((0..2_000).map(|number| deposit(number, number)).collect()).await;
@@ -142,7 +142,7 @@ async fn a_filter_goes_by_an_index_before_and_after_a_rebuild() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_field_a_value_of_another_kind_and_anothers_cursor_are_errors_that_say_so() {
+async fn an_unknown_field_a_value_of_another_kind_and_a_foreign_cursor_are_clear_errors() {
     let store = memory().await;
     let projections = engine(&store, vec![purses(), comets()]).await;
     let receipt = Writer::new(&store).append((0..9).map(|number| deposit(number, number)).collect()).await;
@@ -162,9 +162,10 @@ async fn an_unknown_field_a_value_of_another_kind_and_anothers_cursor_are_errors
     projections.close().await;
 }
 
-/// Mission P4: a subscriber gets the current value, then each change; in a process that does not run the projection.
+/// Mission P4: a subscriber gets the current value, then each change, in a process that does not run the
+/// projection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watched_document_tells_its_value_then_each_change() {
+async fn a_watched_document_yields_its_value_then_each_change() {
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
     let writer = Writer::new(&store);
@@ -178,7 +179,7 @@ async fn a_watched_document_tells_its_value_then_each_change() {
         Some((next.at.position, next.document.map(|balance| (balance.cents, balance.passed))))
     };
     assert_eq!(next().await, Some((1, Some((5, 0)))));
-    // One commit or many, each change is told; what concerns others is not.
+    // In one commit or many, each change arrives; changes of other documents do not.
     writer.append(vec![deposit(2, 9), deposit(1, 1), paint(), deposit(1, 2), pass(&[2, 1])]).await;
     assert_eq!(next().await, Some((3, Some((6, 0)))));
     assert_eq!(next().await, Some((5, Some((8, 0)))));
@@ -192,28 +193,28 @@ async fn a_watched_document_tells_its_value_then_each_change() {
     projections.close().await;
 }
 
-/// Mission P4: what leaves the document as it is, is no change.
+/// Mission P4: an event that leaves the document unchanged is no change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_changes_nothing_is_not_told_to_who_watches() {
+async fn an_event_that_changes_nothing_is_not_sent_to_watchers() {
     let store = memory().await;
     let projections = engine(&store, vec![purses()]).await;
     let query = ViewQuery::<Purse>::new(projections.reading("purses"), &AccountId::new("1"));
     let mut changes = pin!(query.watch().await.unwrap());
     let writer = Writer::new(&store);
     writer.append([5, 5, 5, 6].map(|cents| deposit(1, cents)).into()).await;
-    let mut told = Vec::new();
-    while told.last().is_none_or(|(_, cents)| *cents != Some(6)) {
+    let mut changes = Vec::new();
+    while changes.last().is_none_or(|(_, cents)| *cents != Some(6)) {
         let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await.unwrap().unwrap().unwrap();
-        told.push((next.at.position, next.document.and_then(|purse| purse.cents)));
+        changes.push((next.at.position, next.document.and_then(|purse| purse.cents)));
     }
-    assert_eq!(told, [(0, None), (1, Some(5)), (4, Some(6))]);
+    assert_eq!(changes, [(0, None), (1, Some(5)), (4, Some(6))]);
     projections.close().await;
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    lists_are_filtered_ordered_and_paged_as_by_hand,
-    a_filter_goes_by_an_index_before_and_after_a_rebuild,
-    an_unknown_field_a_value_of_another_kind_and_anothers_cursor_are_errors_that_say_so,
-    a_watched_document_tells_its_value_then_each_change,
-    an_event_that_changes_nothing_is_not_told_to_who_watches,
+    lists_equal_a_filter_and_sort_by_hand_page_by_page,
+    a_filter_uses_an_index_before_and_after_a_rebuild,
+    an_unknown_field_a_value_of_another_kind_and_a_foreign_cursor_are_clear_errors,
+    a_watched_document_yields_its_value_then_each_change,
+    an_event_that_changes_nothing_is_not_sent_to_watchers,
 }

@@ -1,4 +1,5 @@
-//! A log that a test can bend: truncated like a restored backup, or failing on purpose; its views are real ones.
+//! A log for tests: it can be truncated, as after restoring an older backup, and fail on demand. Its views are
+//! real.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,12 +22,12 @@ pub struct TestLog {
     head: watch::Sender<LogPosition>,
     real: Arc<dyn Store>,
     pub begun: Arc<AtomicU32>,
-    /// How many events were read.
+    /// The number of events read.
     pub read: AtomicU64,
-    /// How often it was asked for events at positions, and how many events that brought.
+    /// The number of look-ups by position, and of events that they returned.
     pub looked_up: AtomicU64,
     pub found: AtomicU64,
-    /// How many of the next commits fail, although some of them are done.
+    /// How many of the next commits fail; every second one of them is executed.
     pub doubtful: Arc<AtomicU32>,
 }
 
@@ -74,7 +75,7 @@ impl TestLog {
         self.last()
     }
 
-    /// As if an older backup had been restored.
+    /// Truncates the log, as if an older backup had been restored.
     pub fn restore(&self, length: usize) {
         self.events().truncate(length);
         self.head.send_replace(self.last());

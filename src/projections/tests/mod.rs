@@ -1,4 +1,4 @@
-//! The engine under test: accounts, gates, and a view of both.
+//! Tests of the engine, with accounts, gates, and a view of both.
 
 mod dead_letters;
 mod documents;
@@ -13,6 +13,7 @@ mod log;
 mod once;
 mod pages;
 mod rebuild;
+mod restarting;
 mod texts;
 mod versions;
 
@@ -58,13 +59,13 @@ pub enum GateEvent {
     Painted,
 }
 
-/// What a projection of the tests keeps of an account.
+/// The document of an account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Balance {
     pub cents: u64,
     pub events: u64,
     pub passed: u64,
-    /// The position of the last event: order matters.
+    /// The position of the last event: the order matters.
     pub last: u64,
     pub ratio: f64,
 }
@@ -116,7 +117,7 @@ impl On<GateEvent> for Balance {
     }
 }
 
-/// What [`Balance`] must be, folded by hand over the whole log.
+/// The expected [`Balance`]s, folded by hand over the whole log.
 pub fn by_hand(log: &[Stored]) -> BTreeMap<String, Balance> {
     let mut balances: BTreeMap<String, Balance> = BTreeMap::new();
     for stored in log {
@@ -145,7 +146,7 @@ pub fn by_hand(log: &[Stored]) -> BTreeMap<String, Balance> {
     balances
 }
 
-/// Wants comets and nothing else.
+/// Wants only comets.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Comets(pub u64);
 
@@ -172,13 +173,13 @@ impl On<RareEvent> for Comets {
     }
 }
 
-/// What goes wrong in a call of a [`Flaky`] projection.
+/// How a call of a [`Flaky`] projection fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     Never,
-    /// Before anything was written.
+    /// Before any write.
     Before,
-    /// After all was written, before the commit.
+    /// After all writes, before the commit.
     After,
     PanicAfter,
 }
@@ -247,13 +248,13 @@ pub async fn file(directory: &std::path::Path) -> Arc<dyn Store> {
     crate::store::open(&fixture::stores::of(directory), options()).await.unwrap()
 }
 
-/// Appends to a store, knowing the sequences that it wrote.
+/// Appends to a store and tracks the sequences that it wrote.
 pub struct Writer {
     store: Arc<dyn Store>,
     sequences: Mutex<HashMap<Ref, u64>>,
 }
 
-/// An event and what it happens to.
+/// An event and its aggregate.
 pub type Happening = (Ref, NewEvent);
 
 pub fn deposit(account: impl ToString, cents: u64) -> Happening {
@@ -283,7 +284,7 @@ pub fn happening<E: crate::events::Event>(on: Ref, event: &E) -> Happening {
 }
 
 impl Writer {
-    /// The same writer, through another handle of the store.
+    /// The same writer on another handle of the store.
     pub fn through(self, store: &Arc<dyn Store>) -> Self {
         Self { store: store.clone(), ..self }
     }
@@ -292,7 +293,7 @@ impl Writer {
         Self { store: store.clone(), sequences: Mutex::default() }
     }
 
-    /// Appends each as a commit of its own, all in one batch.
+    /// Appends each event as a separate commit, all in one batch.
     pub async fn append(&self, happenings: Vec<Happening>) -> Receipt {
         let commits = happenings.into_iter().map(|(on, event)| {
             let mut sequences = self.sequences.lock().unwrap();
@@ -310,7 +311,7 @@ impl Writer {
     }
 }
 
-/// A little of everything, the same for the same seed.
+/// A mix of all events, the same for the same seed.
 pub fn medley(seed: u64, count: u64) -> Vec<Happening> {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move |below: u64| {
@@ -370,7 +371,7 @@ pub fn as_bytes(balances: &BTreeMap<String, Balance>) -> Vec<(String, String)> {
     balances.iter().map(|(key, balance)| (key.clone(), serde_json::to_string(balance).unwrap())).collect()
 }
 
-/// Waits until the view is where the log is, then says what it must be and what it is.
+/// Waits until the view has processed the log, then compares it with the expected documents.
 pub async fn compare(store: &Arc<dyn Store>, projections: &Projections) {
     let reading = projections.reading("balance").unwrap();
     let head = store.head().await.unwrap();
@@ -378,7 +379,7 @@ pub async fn compare(store: &Arc<dyn Store>, projections: &Projections) {
     assert_eq!(bytes(&reading).await, as_bytes(&by_hand(&whole(store).await)));
 }
 
-/// Asks again and again until it is so.
+/// Polls until the condition holds.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
     for _ in 0..3_000 {
         if is().await {

@@ -3,7 +3,7 @@
 use super::log::TestLog;
 use super::*;
 
-/// Mission P6: whatever fails, wherever it fails, and however often the application is started again.
+/// Mission P6: whatever fails, wherever it fails, and however often the application restarts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_counts_once_across_failures_panics_and_restarts() {
     let directory = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ async fn a_commit_of_unknown_outcome_counts_once() {
     projections.close().await;
 }
 
-/// Mission X1: the checkpoint is the fence between processes.
+/// Mission X1: the checkpoint fences processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_engines_on_one_store_count_every_event_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ async fn two_engines_on_one_store_count_every_event_once() {
 
 /// Mission A2
 #[tokio::test]
-async fn closing_finishes_the_batch_under_way_and_ends_every_task() {
+async fn closing_finishes_the_batch_in_progress_and_ends_every_task() {
     let store = memory().await;
     let slow = flaky(Documents::<Balance>::new(), |_, _| {
         std::thread::sleep(Duration::from_millis(20));
@@ -103,5 +103,5 @@ crate::projections::tests::fixture::stores::on_postgres_too! {
     every_event_counts_once_across_failures_panics_and_restarts,
     a_commit_of_unknown_outcome_counts_once,
     two_engines_on_one_store_count_every_event_once,
-    closing_finishes_the_batch_under_way_and_ends_every_task,
+    closing_finishes_the_batch_in_progress_and_ends_every_task,
 }

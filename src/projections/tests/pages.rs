@@ -1,4 +1,4 @@
-//! What a page of the audit log, and one who follows it, take of the log: measured at a log that counts.
+//! How much a page of the audit log and a follower read of the log, measured with a log that counts.
 
 use futures::StreamExt;
 
@@ -13,7 +13,7 @@ async fn audited(events: u64) -> (Arc<TestLog>, Projections) {
     let projections = engine(&store, vec![Arc::new(AuditLog::new(types()))]).await;
     let reading = projections.reading("audit").unwrap();
     reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(60))).await.unwrap();
-    // From here on the log is read by those alone who ask.
+    // From here on only queries read the log.
     let live = async || matches!(projections.statuses().await.unwrap()[0].state, ProjectionState::Live);
     until("it follows the log", live).await;
     (log, projections)
@@ -37,22 +37,22 @@ async fn a_page_reads_the_log_as_often_for_a_thousand_rows_as_for_one() {
             let before = log.looked_up.load(Ordering::Relaxed);
             let query = AuditQuery::new(projections.reading("audit").unwrap());
             let page = ask(query).limit(rows).page().await.unwrap();
-            // A page with several filters, or with a text, may come out short.
+            // A page with several filters or a text filter may have fewer rows.
             let whole = page.rows.len() as u64 == rows;
             assert!(if case < 3 { whole } else { !page.rows.is_empty() }, "case {case}: {}", page.rows.len());
             reads.push(log.looked_up.load(Ordering::Relaxed) - before);
         }
-        // The checkpoint, the rows of three rounds at most, and the event that the cursor stands for.
+        // The checkpoint, the rows of three rounds at most, and the event of the cursor.
         assert!(reads.iter().all(|reads| *reads <= 6), "case {case}: {reads:?} reads of the log");
     }
     projections.close().await;
 }
 
-/// Mission P1: what is read for one who follows is bounded by what he took and a chunk; all of it comes at last.
+/// Mission P1: a follower holds at most the rows it took and one chunk; in the end all rows arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log() {
+async fn a_slow_follower_holds_one_chunk_in_memory_and_never_the_log() {
     const EVENTS: u64 = 10_000;
-    /// A chunk of rows, and an event each time that a checkpoint is compared with the log.
+    /// A chunk of rows, and one event for each comparison of a checkpoint with the log.
     const AHEAD: u64 = 256 + 64;
     let (log, projections) = audited(EVENTS).await;
     let query = || AuditQuery::new(projections.reading("audit").unwrap());
@@ -62,7 +62,7 @@ async fn what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log() {
         while taken < EVENTS {
             taken += 1;
             assert_eq!(stream.next().await.unwrap().unwrap().position, taken);
-            // Time for one who reads ahead in a task of its own.
+            // Time for a reader that reads ahead in a task of its own.
             if taken.is_power_of_two() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -76,5 +76,5 @@ async fn what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     a_page_reads_the_log_as_often_for_a_thousand_rows_as_for_one,
-    what_is_in_memory_for_a_slow_follower_is_a_chunk_and_never_the_log,
+    a_slow_follower_holds_one_chunk_in_memory_and_never_the_log,
 }

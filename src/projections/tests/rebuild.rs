@@ -1,8 +1,8 @@
-//! Rebuilding beside the live one.
+//! Rebuilds beside the live version.
 
 use super::*;
 
-/// Mission X3, P20
+/// Missions X3 and P20
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write() {
     let store = memory().await;
@@ -34,7 +34,7 @@ async fn a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write() {
         let ended = rebuild.await.unwrap();
         assert_eq!(watched.await.unwrap(), ended.position);
         generation += 1;
-        // What is read is true at the place that it names.
+        // Each read is consistent at the position that it names.
         let mut snapshot = reading.snapshot().await.unwrap();
         assert!(snapshot.head().position >= ended.position);
         let position = usize::try_from(snapshot.head().position).unwrap();
@@ -54,7 +54,7 @@ async fn a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write() {
 
 /// Mission X3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with() {
+async fn a_cancelled_rebuild_leaves_the_live_version_unchanged_and_is_continued() {
     let directory = tempfile::tempdir().unwrap();
     let store = file(directory.path()).await;
     let writer = Writer::new(&store);
@@ -85,11 +85,11 @@ async fn a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with()
 
     firsts.lock().unwrap().clear();
     projections.rebuild("balance").unwrap().await.unwrap();
-    assert!(firsts.lock().unwrap()[0] > 0, "it goes on from where it was");
+    assert!(firsts.lock().unwrap()[0] > 0, "it continues at its checkpoint");
     assert_eq!(bytes(&reading).await, before);
     assert_eq!(projections.statuses().await.unwrap()[0].generation, 2);
 
-    // Closing the application cancels it too.
+    // Closing the application also cancels it.
     let rebuild = projections.rebuild("balance").unwrap();
     projections.close().await;
     assert!(matches!(rebuild.await, Err(RebuildError::Cancelled(_))));
@@ -103,7 +103,7 @@ async fn a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with()
 
 /// Mission X3: a rebuild is strict.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_rebuild_names_its_event_and_leaves_what_is_read_untouched() {
+async fn a_failing_rebuild_names_its_event_and_leaves_the_live_version_unchanged() {
     let store = memory().await;
     Writer::new(&store).append((0..500).map(|number| deposit(number % 7, number)).collect()).await;
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -126,9 +126,9 @@ async fn a_failing_rebuild_names_its_event_and_leaves_what_is_read_untouched() {
     projections.close().await;
 }
 
-/// Mission X3: a rebuild in another process is taken up by the one that runs.
+/// Mission X3: the process that runs the projection switches to a generation that another process rebuilt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_process_goes_on_in_the_generation_that_another_one_built() {
+async fn a_running_process_switches_to_the_generation_that_another_one_built() {
     let directory = tempfile::tempdir().unwrap();
     let (store, other) = (file(directory.path()).await, file(directory.path()).await);
     let writer = Writer::new(&store);
@@ -146,7 +146,7 @@ async fn a_running_process_goes_on_in_the_generation_that_another_one_built() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     a_rebuilt_view_is_byte_equal_to_the_live_one_while_writers_write,
-    a_cancelled_rebuild_leaves_what_is_read_untouched_and_is_gone_on_with,
-    a_failing_rebuild_names_its_event_and_leaves_what_is_read_untouched,
-    a_running_process_goes_on_in_the_generation_that_another_one_built,
+    a_cancelled_rebuild_leaves_the_live_version_unchanged_and_is_continued,
+    a_failing_rebuild_names_its_event_and_leaves_the_live_version_unchanged,
+    a_running_process_switches_to_the_generation_that_another_one_built,
 }

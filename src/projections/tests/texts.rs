@@ -1,4 +1,4 @@
-//! Any text: as the key of a view, in a declared field, in what an event is about; and as what a projection fails on.
+//! Any text: as the key of a view, in a field, in a reference; and as the key of an event that fails.
 
 use std::sync::atomic::AtomicBool;
 
@@ -30,7 +30,7 @@ static BROKEN: AtomicBool = AtomicBool::new(false);
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const POISON: &str = "poison";
-const POISONED_KEY: &str = "a key that cannot be told";
+const POISONED_KEY: &str = "a key that fails";
 
 impl DocumentView for Note {
     const NAME: &'static str = "notes";
@@ -111,7 +111,8 @@ fn torn(key: &str) -> Happening {
     happening("book:1".parse().unwrap(), &NoteEvent::Torn { key: key.to_owned() })
 }
 
-/// Texts of all kinds: short and long, with NUL and what stands for it, alike for long, and as if they were stored so.
+/// Texts of all kinds: short and long, with NUL and its escape characters, with a long common beginning, and equal
+/// to the stored form of another text.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
@@ -126,7 +127,7 @@ fn text() -> impl Strategy<Value = String> {
     });
     let alike = (1_015_usize..1_030, "[\\x00\\x01äa]{0,3}").prop_map(|(length, end)| "x".repeat(length) + &end);
     let as_stored = long.clone().prop_map(|text| crate::projections::indexed_text::indexed(&text).into_owned());
-    // Of no pattern, so that Postgres cannot compress it until an index takes it.
+    // Without a pattern, so that Postgres cannot compress it to a size that fits into an index.
     let random = vec(any::<char>(), 1_500..2_500).prop_map(String::from_iter);
     prop_oneof![2 => piece, 2 => long, 2 => random, 1 => alike, 1 => as_stored]
 }
@@ -158,7 +159,7 @@ async fn settled(store: &Arc<dyn Store>, projections: &Projections) {
     }
 }
 
-/// What is kept is what was noted, found by each key and each text, and listed whole.
+/// Compares the stored texts with the expected ones, by each key, by each text, and as a list.
 async fn holds(projections: &Projections, expected: &BTreeMap<String, Note>) {
     let all = || expected.iter().map(|(key, note)| (key.clone(), note.clone())).collect::<Vec<_>>();
     let mut found = listed(projections, |list| list).await;
@@ -188,7 +189,7 @@ async fn holds(projections: &Projections, expected: &BTreeMap<String, Note>) {
 
 /// Issue 16, 6: whatever users type, no kind of view stops, and each text is found again.
 #[test]
-fn any_text_is_kept_found_listed_and_made_anew_by_every_kind_of_view() {
+fn any_text_is_stored_found_listed_and_rebuilt_by_every_kind_of_view() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let cases = ProptestConfig { max_shrink_iters: 40, ..ProptestConfig::with_cases(4) };
     proptest!(cases, |(notes in vec((text(), text()), 40), tear in vec(any::<prop::sample::Index>(), 3))| {
@@ -252,10 +253,10 @@ async fn note(projections: &Projections, key: &str) -> Option<Note> {
     ViewQuery::<Note>::new(projections.reading("notes"), &key.to_owned()).await.unwrap()
 }
 
-/// Issue 16, 6: a poison can be left out under any key, even if the keys cannot be told; it parks its key alone, and comes
-/// in in its order when the view is mended.
+/// Issue 16, 6: a failing event can be skipped under any key, even if its keys cannot be determined; it parks only
+/// its key, and is applied in its order when the view is fixed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poison_is_left_out_whatever_its_key_is() {
+async fn a_failing_event_is_skipped_whatever_its_key_is() {
     let _alone = ALONE.lock().await;
     let long = "k\0".repeat(4_000);
     let as_stored = crate::projections::indexed_text::indexed(&long).into_owned();
@@ -287,7 +288,7 @@ async fn a_poison_is_left_out_whatever_its_key_is() {
         store.close().await;
     }
 
-    // Where the keys cannot be told, the event alone is left out.
+    // If the keys cannot be determined, only the event itself is skipped.
     BROKEN.store(true, Ordering::Relaxed);
     let store = memory().await;
     let projections = start(&store).await;
@@ -305,6 +306,6 @@ async fn a_poison_is_left_out_whatever_its_key_is() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    any_text_is_kept_found_listed_and_made_anew_by_every_kind_of_view,
-    a_poison_is_left_out_whatever_its_key_is,
+    any_text_is_stored_found_listed_and_rebuilt_by_every_kind_of_view,
+    a_failing_event_is_skipped_whatever_its_key_is,
 }

@@ -1,8 +1,8 @@
-//! Versions: the old beside the new, and what nobody uses any more; projections that do what they must not.
+//! Versions of views side by side, unused versions, and projections that break the rules.
 
 use super::*;
 
-/// A view by another version.
+/// A view with another version.
 struct Version(Arc<dyn Projection>, u64);
 
 #[async_trait]
@@ -30,7 +30,7 @@ impl Projection for Version {
 
 /// Issue 4, part 3: a rolling deploy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then() {
+async fn an_old_programs_view_is_kept_until_it_ends_and_pruned_then() {
     let directory = tempfile::tempdir().unwrap();
     let stores = [file(directory.path()).await, file(directory.path()).await];
     let writer = Writer::new(&stores[0]);
@@ -54,14 +54,14 @@ async fn an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then(
     let left: Vec<_> = stores[1].views().generations().await.unwrap();
     assert_eq!(left.iter().map(|generation| generation.id.version).collect::<Vec<_>>(), [2]);
     compare(&stores[1], &new).await;
-    // Rolled back: the old program builds its view anew.
+    // Rolled back: the old program rebuilds its view.
     let old = engine(&stores[0], vec![balances()]).await;
     compare(&stores[0], &old).await;
     old.close().await;
     new.close().await;
 }
 
-/// Does a statement that it must not.
+/// Executes a forbidden statement.
 struct Rude(&'static str);
 
 #[async_trait]
@@ -84,7 +84,7 @@ impl Projection for Rude {
     }
 }
 
-/// Issue 4, bad input: a projection that writes outside its transaction stops, and says why.
+/// Issue 4, invalid input: a projection that writes outside its transaction stops, and says why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_projection_that_ends_its_transaction_or_runs_two_statements_stops_and_says_so() {
     for (sql, said) in [
@@ -109,9 +109,9 @@ async fn a_projection_that_ends_its_transaction_or_runs_two_statements_stops_and
     }
 }
 
-/// Issue 4, bad input: a stored shape that no longer fits.
+/// Issue 4, invalid input: a stored document that no longer has the declared shape.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
+async fn a_view_whose_stored_shape_no_longer_fits_asks_for_a_raised_version() {
     #[derive(Debug, Serialize, Deserialize)]
     struct Other {
         colour: String,
@@ -148,7 +148,7 @@ async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
     until("it stops", async || after.statuses().await.unwrap()[0].is_stopped()).await;
     let words = after.statuses().await.unwrap()[0].state.to_string();
     assert!(words.contains("raise the projection's version to rebuild it"), "{words}");
-    // Mended as it says.
+    // Fixed as the error says.
     after.rebuild("balance").unwrap().await.unwrap();
     let read = ViewQuery::<Other>::new(after.reading("balance"), &AccountId::new("1")).await.unwrap();
     assert_eq!(read.unwrap().colour, "red");
@@ -156,7 +156,7 @@ async fn a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    an_old_program_keeps_its_view_until_it_is_gone_and_prune_drops_it_then,
+    an_old_programs_view_is_kept_until_it_ends_and_pruned_then,
     a_projection_that_ends_its_transaction_or_runs_two_statements_stops_and_says_so,
-    a_view_whose_stored_shape_no_longer_fits_says_to_raise_its_version,
+    a_view_whose_stored_shape_no_longer_fits_asks_for_a_raised_version,
 }

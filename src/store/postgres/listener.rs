@@ -69,7 +69,9 @@ impl Listener {
         let mut state = self.lock();
         state.channels.entry(channel.clone()).or_default().push(notifications.clone());
         if !std::mem::replace(&mut state.running, true) {
-            tokio::spawn(self.clone().run());
+            let listener = self.clone();
+            let run = move || listener.clone().run();
+            tokio::spawn(supervise("listener for notifications", run, std::future::pending, |_, _| {}));
         }
         drop(state);
         self.changed.notify_one();

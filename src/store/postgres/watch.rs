@@ -13,6 +13,7 @@ use super::listener::{Notifications, Subscription};
 use super::location::{SchemaLocation, quoted};
 use super::reader::Reader;
 use crate::events::LogPosition;
+use crate::supervise::supervise;
 
 /// How often the head is read while notifications arrive: a message may be lost with a connection.
 const LISTENING: Duration = Duration::from_secs(1);

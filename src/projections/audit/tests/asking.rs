@@ -117,7 +117,7 @@ async fn a_topic_has_what_lies_below_it_by_segment_each_event_once() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_with_what_to_do() {
+async fn an_invalid_query_is_refused_with_advice() {
     let world = World::new().await;
     world.append((0..20).map(any_act).collect()).await;
     world.settled("audit").await;
@@ -273,7 +273,7 @@ const TABLES: &[&str] = &["names", "entries", "targets", "topics"];
 
 /// Missions P20, P21
 #[tokio::test]
-async fn rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same() {
+async fn the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size() {
     let (whole, pieces) = (World::new().await, World::new().await);
     let acts: Vec<Act> = (0..400).map(any_act).collect();
     whole.append(acts.clone()).await;
@@ -307,7 +307,7 @@ async fn an_old_name_is_found_under_the_new_one() {
 
 /// Mission P14
 #[tokio::test]
-async fn a_read_in_a_snapshot_sees_only_what_was_there() {
+async fn a_read_in_a_snapshot_sees_only_the_snapshot() {
     let world = World::new().await;
     let receipt = world.append((0..10).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
@@ -372,11 +372,11 @@ crate::projections::tests::fixture::stores::on_postgres_too! {
     changes_are_typed_and_what_stays_the_same_is_no_change,
     an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone,
     a_topic_has_what_lies_below_it_by_segment_each_event_once,
-    what_makes_no_sense_is_refused_with_what_to_do,
+    an_invalid_query_is_refused_with_advice,
     a_cursor_of_another_log_is_noticed,
-    rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
+    the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size,
     an_old_name_is_found_under_the_new_one,
-    a_read_in_a_snapshot_sees_only_what_was_there,
+    a_read_in_a_snapshot_sees_only_the_snapshot,
     an_empty_log_has_an_empty_page,
     an_event_that_cannot_be_read_stops_the_audit_log_by_name,
 }

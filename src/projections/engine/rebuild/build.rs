@@ -120,7 +120,7 @@ impl Build {
     }
 
     /// Applies a page of the shared pass.
-    pub async fn hear(&mut self, passed: Passed) -> Result<(), RebuildError> {
+    pub async fn apply_page(&mut self, passed: Passed) -> Result<(), RebuildError> {
         match passed {
             Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
             Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.handle.name().to_owned(), head }),
@@ -276,7 +276,7 @@ impl Build {
             let page = page
                 .map_err(|error| self.failed(error))?
                 .ok_or_else(|| RebuildError::Diverged { name: self.handle.name().to_owned(), head: self.seen })?;
-            size.learn(&page.events);
+            size.adapt(&page.events);
             self.take(&page.events, page.to, true).await?;
             if page.events.len() < limit {
                 return self.flush().await;

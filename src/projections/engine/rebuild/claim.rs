@@ -21,11 +21,11 @@ const TERM: Duration = Duration::from_secs(5);
 /// A note older than this belongs to a rebuild that was killed.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
 
-/// The note [`About::Rebuild`].
+/// The note [`NoteKind::Rebuild`].
 #[derive(Serialize, Deserialize)]
 struct Note {
     progress: Progress,
-    heard: Timestamp,
+    noted_at: Timestamp,
 }
 
 /// The exclusive right to rebuild a projection, until it expires.
@@ -56,7 +56,7 @@ impl Claim {
 
     /// Renews the lease and publishes the progress; returns false if another process holds the lease.
     pub async fn renew(&self, progress: Progress) -> Result<bool, StoreError> {
-        let note = serde_json::to_string(&Note { progress, heard: Timestamp::now() }).ok();
+        let note = serde_json::to_string(&Note { progress, noted_at: Timestamp::now() }).ok();
         self.context.views.set_note(&self.name, self.version, NoteKind::Rebuild, note).await?;
         self.hold().await
     }
@@ -69,24 +69,24 @@ impl Claim {
 }
 
 /// The progress of a rebuild in any process, if there is one.
-pub(in crate::projections) async fn heard_of(
+pub(in crate::projections) async fn progress_anywhere(
     context: &EngineContext,
     handle: &ProjectionHandle,
 ) -> Result<Option<Progress>, StoreError> {
     if let Some(progress) = *handle.rebuild.borrow() {
         return Ok(Some(progress));
     }
-    noted(context, handle).await
+    progress_elsewhere(context, handle).await
 }
 
 /// The progress of a rebuild in another process.
-pub(super) async fn noted(
+pub(super) async fn progress_elsewhere(
     context: &EngineContext,
     handle: &ProjectionHandle,
 ) -> Result<Option<Progress>, StoreError> {
     let (name, version) = handle.key();
     let note = context.views.note(&name, version, NoteKind::Rebuild).await?;
     let note: Option<Note> = note.and_then(|note| serde_json::from_str(&note).ok());
-    let fresh = note.filter(|note| Timestamp::now().duration_since(note.heard).abs() < FRESH);
+    let fresh = note.filter(|note| Timestamp::now().duration_since(note.noted_at).abs() < FRESH);
     Ok(fresh.map(|note| note.progress))
 }

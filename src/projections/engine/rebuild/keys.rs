@@ -149,7 +149,7 @@ impl KeyBuild {
             let page = read(&self.context, *at, size.limit(), &self.handle.interest).await;
             let page = page.map_err(|error| RebuildError::failed(&name, error))?;
             let page = page.ok_or_else(|| RebuildError::Diverged { name: name.clone(), head: *at })?;
-            size.learn(&page.events);
+            size.adapt(&page.events);
             let wanted = page.events.partition_point(|stored| stored.position <= end.position);
             let taken = guarded(async { take(&page.events[..wanted]) }).await;
             taken.map_err(|source| match source {

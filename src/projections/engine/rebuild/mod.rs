@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::build::Build;
 use self::claim::Claim;
-pub(super) use self::claim::heard_of;
+pub(super) use self::claim::progress_anywhere;
 use self::keys::KeyBuild;
 pub use self::keys::Selection;
 use self::pass::Ready;
@@ -32,6 +32,7 @@ use super::progress::Progress;
 use super::reader::union;
 use crate::events::LogPosition;
 use crate::projections::{FoldBase, ProjectionError};
+use crate::text::panic_message;
 
 /// An error that ended a rebuild. The live version is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +166,13 @@ impl Future for Rebuild {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match Pin::new(&mut self.task).poll(context) {
             Poll::Ready(Ok(result)) => Poll::Ready(result),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(RebuildError::Cancelled(self.name.clone()))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(match error.try_into_panic() {
+                Ok(panic) => {
+                    let source = ProjectionError::Panicked(panic_message(&*panic).to_owned());
+                    RebuildError::Failed { name: self.name.clone(), source }
+                }
+                Err(_) => RebuildError::Cancelled(self.name.clone()),
+            })),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -278,7 +285,7 @@ impl Run {
             let _ = join.send(Ready { from: build.at(), pages });
             let mut result = Ok(());
             while let Some(page) = passed.recv().await {
-                result = build.hear(page).await;
+                result = build.apply_page(page).await;
                 if result.is_err() {
                     break;
                 }
@@ -312,8 +319,8 @@ impl Run {
         let name = self.handle.name();
         let claim = Claim::take(&self.context, &self.handle).await;
         let Some(claim) = claim.map_err(|error| RebuildError::failed(name, error))? else {
-            let heard = claim::noted(&self.context, &self.handle).await;
-            let progress = heard.map_err(|error| RebuildError::failed(name, error))?;
+            let progress = claim::progress_elsewhere(&self.context, &self.handle).await;
+            let progress = progress.map_err(|error| RebuildError::failed(name, error))?;
             return Err(RebuildError::Running { name: name.to_owned(), elsewhere: true, progress });
         };
         let claim = Arc::new(claim);

@@ -140,7 +140,7 @@ impl Pages {
         if !self.dense {
             self.ahead.clear();
         }
-        self.size.learn(&page.events);
+        self.size.adapt(&page.events);
         self.at = page.to;
         Ok(Some((page, full)))
     }

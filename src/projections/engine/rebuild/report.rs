@@ -18,13 +18,13 @@ pub(super) struct Report {
     handle: Arc<ProjectionHandle>,
     progress: watch::Sender<Progress>,
     since: Instant,
-    told: Option<Instant>,
+    published: Option<Instant>,
     from: AtomicU64,
 }
 
 impl Report {
     pub fn new(handle: Arc<ProjectionHandle>, progress: watch::Sender<Progress>) -> Self {
-        Self { handle, progress, since: Instant::now(), told: None, from: AtomicU64::new(0) }
+        Self { handle, progress, since: Instant::now(), published: None, from: AtomicU64::new(0) }
     }
 
     /// Sets the start: the work of an interrupted rebuild does not count in the rate.
@@ -34,21 +34,21 @@ impl Report {
 
     /// Reports that the rebuild has reached this position.
     pub async fn at(&mut self, position: u64, context: &EngineContext) -> Result<(), StoreError> {
-        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+        if self.published.is_some_and(|at| at.elapsed() < EVERY) {
             return Ok(());
         }
-        self.told = Some(Instant::now());
+        self.published = Some(Instant::now());
         let head = context.store.head().await?.position;
-        self.tell(position, head);
+        self.publish(position, head);
         Ok(())
     }
 
     /// Reports that the rebuild has ended.
     pub fn end(&self, position: u64) -> Progress {
-        self.tell(position, position)
+        self.publish(position, position)
     }
 
-    fn tell(&self, position: u64, head: u64) -> Progress {
+    fn publish(&self, position: u64, head: u64) -> Progress {
         let passed = position.saturating_sub(self.from.load(Ordering::Relaxed));
         let events_per_second = passed as f64 / self.since.elapsed().as_secs_f64().max(1e-6);
         let left = head.saturating_sub(position) as f64;

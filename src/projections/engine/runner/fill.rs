@@ -40,7 +40,7 @@ impl Runner {
             if full {
                 self.handle.set_run_state(RunState::CatchingUp);
             }
-            size.learn(&page.events);
+            size.adapt(&page.events);
             for events in page.events.chunks(FOLDED_AT_ONCE) {
                 let views = self.context.views.clone();
                 let folded = gather(&mut *fold, events, KeyFilter::All, &*views, &self.generation_id, self.stored);

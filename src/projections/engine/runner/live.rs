@@ -74,7 +74,7 @@ impl Runner {
                 events.filter(|stored| self.handle.wants(stored)).cloned().collect()
             }
         };
-        self.size.learn(&events);
+        self.size.adapt(&events);
         self.take(&events, to).await?;
         Ok(whole)
     }

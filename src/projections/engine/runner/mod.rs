@@ -166,7 +166,7 @@ impl Runner {
             if full {
                 self.handle.set_run_state(RunState::CatchingUp);
             }
-            self.size.learn(&page.events);
+            self.size.adapt(&page.events);
             self.take(&page.events, page.to).await?;
             if !full {
                 return Ok(());
@@ -311,12 +311,14 @@ impl Runner {
     /// Publishes that the projection stopped, and waits until it may try again.
     async fn wait_until_resumed(&mut self, stop: StopInfo) -> Halt {
         let (name, version) = (self.handle.name().to_owned(), self.handle.projection.version());
-        tracing::error!(projection = name, "stopped {stop}");
         if let Ok(note) = serde_json::to_string(&stop) {
             self.noted = self.context.views.set_note(&name, version, NoteKind::Stop, Some(note)).await.is_ok();
         }
         let here = (stop.generation, stop.at);
+        let reason = stop.to_string();
         self.handle.set_run_state(RunState::Stopped(stop));
+        // After the note and the state: the application's subscriber may panic.
+        tracing::error!(projection = name, "stopped {reason}");
         loop {
             tokio::select! {
                 () = self.context.closed() => return Halt::Closed,

@@ -1,8 +1,8 @@
-//! Changes of behaviour.
+//! Anomalies.
 
 use super::*;
 
-/// So many events by each of these in each minute.
+/// Appends so many events by each actor in each minute.
 async fn minute(world: &World, acts: &[(&str, u64)]) {
     let acts = acts.iter().flat_map(|(actor, events)| (0..*events).map(|_| ring(actor)));
     let acts: Vec<Act> = acts.collect();
@@ -20,10 +20,10 @@ fn found(anomalies: &Anomalies) -> Vec<(Option<&str>, u64)> {
         .collect()
 }
 
-/// Mission D20: a planted tenfold change is flagged, with its numbers; a steady fixture is silent; history can be asked
-/// again, in any pieces, and says the same.
+/// Mission D20: a tenfold change is reported with its numbers, a steady rate is not; a query of the past gives the
+/// same result, in pieces of any size.
 #[tokio::test]
-async fn a_tenfold_change_is_flagged_and_what_is_steady_is_not() {
+async fn a_tenfold_change_is_an_anomaly_and_a_steady_rate_is_not() {
     let world = World::new().await;
     for n in 0..40 {
         minute(&world, &[("alice", 10 + n % 3), ("bob", 4 + n % 2), ("carol", u64::from(n > 35))]).await;
@@ -56,7 +56,7 @@ async fn a_tenfold_change_is_flagged_and_what_is_steady_is_not() {
         pieces.extend(piece.anomalies(seconds(60)).await.unwrap().anomalies);
     }
     assert_eq!(pieces, anomalies.anomalies);
-    // What is not over yet is not judged.
+    // An unfinished slice is not examined.
     world.append((0..500).map(|_| ring("alice")).collect()).await;
     world.settled("metrics").await;
     assert_eq!(all().await.anomalies, anomalies.anomalies);
@@ -64,5 +64,5 @@ async fn a_tenfold_change_is_flagged_and_what_is_steady_is_not() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_tenfold_change_is_flagged_and_what_is_steady_is_not,
+    a_tenfold_change_is_an_anomaly_and_a_steady_rate_is_not,
 }

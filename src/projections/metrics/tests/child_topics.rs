@@ -1,19 +1,20 @@
-//! The topics that the log has.
+//! Child topics.
 
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::projections::tests::fixture::stores::on_postgres_too;
 
-on_postgres_too!(the_topics_below_are_those_that_events_have_however_they_are_called);
+on_postgres_too!(the_child_topics_are_those_of_the_events_whatever_their_names);
 
-/// Names that lie between others in the order of texts, and above all.
+/// Names that sort between others, and before all others.
 const PATHS: [&str; 12] =
     ["a", "a/b", "a-b/c", "a0", "a/b/c", "b/c/d/e", "é/x", "\u{10ffff}/z", "%25", "a b", "a\u{1}/y", "Z"];
 
-/// Mission P10: whole blocks and what came since; each topic once, by segment; if more than are wanted, those that came first.
+/// Mission P10: from whole blocks and later events; each topic once, by segment; if there are more than requested,
+/// the first ones in the log.
 #[tokio::test]
-async fn the_topics_below_are_those_that_events_have_however_they_are_called() {
+async fn the_child_topics_are_those_of_the_events_whatever_their_names() {
     let world = World::new().await;
     let wrote = |path: &str| act("alice", "7", ProjectEvent::Wrote { path: path.to_owned() });
     let mut paths: Vec<String> = PATHS.iter().cycle().take(300).map(|path| (*path).to_owned()).collect();

@@ -1,11 +1,11 @@
-//! Who was busy, buckets, and averages that forget.
+//! Busiest actors and targets, buckets, and decaying rates.
 
 use std::collections::HashMap;
 
 use super::*;
 use crate::events::Ref;
 
-/// The references that `of` finds in each event, those that occur most first; of as many, who came first in the log.
+/// The references that `of` finds in each event, most frequent first; of equal counts, the first in the log.
 fn ranked(log: &[Stored], within: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -> Vec<Busy> {
     let mut firsts: HashMap<Ref, usize> = HashMap::new();
     log.iter().flat_map(&of).enumerate().for_each(|(n, reference)| _ = firsts.entry(reference).or_insert(n));
@@ -16,9 +16,9 @@ fn ranked(log: &[Stored], within: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -
     ranked
 }
 
-/// Metrics over any range: distinct and busiest, and slices that add up, exact at any bound.
+/// Distinct counts, busiest and slices that add up, exact at any bound.
 #[test]
-fn the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range() {
+fn busiest_and_buckets_equal_a_count_by_hand_over_any_range() {
     let runtime = runtime();
     let world = runtime.block_on(World::new());
     let log = runtime.block_on(async {
@@ -87,7 +87,8 @@ async fn a_topic_without_an_event_has_no_busiest_no_buckets_and_no_anomalies() {
     world.close().await;
 }
 
-/// Mission P22: under a fake clock the rolling rates decay, each by its own window, to nothing; never NaN, never infinite.
+/// Mission P22: under a fake clock the rolling rates decay to zero, each by its own window, and are never NaN or
+/// infinite.
 #[tokio::test]
 async fn rolling_rates_decay_and_are_always_numbers() {
     let world = World::new().await;
@@ -110,7 +111,7 @@ async fn rolling_rates_decay_and_are_always_numbers() {
         last = now;
     }
     assert!(last.per_hour < 1e-100 && last.per_day < 1e-5, "{last:?}");
-    // A thousand years, and back again.
+    // A thousand years ahead, and back again.
     world.pass(SignedDuration::from_hours(24 * 365 * 1_000));
     assert_eq!(world.metric().await.unwrap().rolling.per_day, 0.0);
     world.pass(SignedDuration::from_hours(-24 * 365 * 2_000));
@@ -118,7 +119,7 @@ async fn rolling_rates_decay_and_are_always_numbers() {
     world.close().await;
 }
 
-/// A steady stream: each rate tends to how many events there are in such a time, also across blocks.
+/// A steady stream: each rate tends to the number of events in its window, also across blocks.
 #[tokio::test]
 async fn a_steady_stream_has_its_rate() {
     let world = World::new().await;
@@ -139,7 +140,7 @@ async fn a_steady_stream_has_its_rate() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    the_busiest_and_the_buckets_are_what_is_counted_by_hand_over_any_range,
+    busiest_and_buckets_equal_a_count_by_hand_over_any_range,
     a_topic_without_an_event_has_no_busiest_no_buckets_and_no_anomalies,
     rolling_rates_decay_and_are_always_numbers,
     a_steady_stream_has_its_rate,

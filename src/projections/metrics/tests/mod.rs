@@ -106,9 +106,9 @@ fn ask(world: &World, topic: &str, from: Option<RangeBound>, until: Option<Range
     until.into_iter().fold(query, |query, until| query.until(until))
 }
 
-/// Missions P2, P13, P19
+/// Missions P2, P13 and P19
 #[test]
-fn a_metric_is_what_is_counted_by_hand_over_any_range() {
+fn a_metric_equals_a_count_by_hand_over_any_range() {
     let runtime = runtime();
     let (world, log) = runtime.block_on(filled());
     world.pass(SignedDuration::from_micros(777));
@@ -143,9 +143,9 @@ fn a_metric_is_what_is_counted_by_hand_over_any_range() {
     runtime.block_on(world.close());
 }
 
-/// Missions P20, P21
+/// Missions P20 and P21
 #[tokio::test]
-async fn rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same() {
+async fn the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size() {
     let (whole, pieces) = (World::new().await, World::new().await);
     let acts: Vec<Act> = (0..500).map(any_act).collect();
     whole.append(acts.clone()).await;
@@ -169,7 +169,7 @@ async fn rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same() {
 
 /// Mission P22
 #[tokio::test]
-async fn rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason() {
+async fn rolling_counts_decay_with_the_clock_and_never_exceed_the_total() {
     let world = World::new().await;
     let empty = world.metric().topic("tower").await.unwrap();
     assert_eq!((empty.total, empty.per_minute, empty.from, empty.rates), (0, 0.0, None, Rates::default()));
@@ -189,14 +189,14 @@ async fn rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason()
     assert_eq!(metric.from.unwrap().to_string(), BEGIN);
     assert_eq!(metric.head, receipt.head, "each value names its place in the log");
 
-    // A clock that is set back: no event is after now.
+    // The clock is set back: no event may be after now.
     world.pass(seconds(-7_200 - 86_401));
     let metric = world.metric().await.unwrap();
     assert_eq!((metric.total, metric.until, metric.rates.last_minute), (6, BEGIN.parse().unwrap(), 6));
     world.close().await;
 }
 
-/// Mission P19: both the count and the time that it is divided by.
+/// Mission P19: a window bounds the count and the time by which it is divided.
 #[tokio::test]
 async fn a_window_bounds_the_count_and_the_average() {
     let world = World::new().await;
@@ -221,7 +221,7 @@ async fn a_window_bounds_the_count_and_the_average() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_with_what_to_do() {
+async fn an_invalid_query_is_refused_with_advice() {
     let world = World::new().await;
     world.append(vec![ring("alice")]).await;
     for (query, words) in [
@@ -236,7 +236,7 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
     world.close().await;
 }
 
-/// Missions P4, P6
+/// Missions P4 and P6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_gets_the_current_value_then_each_change_also_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ async fn a_watcher_gets_the_current_value_then_each_change_also_after_a_restart(
 }
 
 #[tokio::test]
-async fn a_read_in_a_snapshot_sees_only_what_was_there() {
+async fn a_read_in_a_snapshot_sees_only_the_snapshot() {
     let world = World::new().await;
     world.append(vec![ring("alice")]).await;
     let mut snapshot = world.settled("metrics").await.snapshot().await.unwrap();
@@ -272,9 +272,9 @@ async fn a_read_in_a_snapshot_sees_only_what_was_there() {
     world.close().await;
 }
 
-/// However long the log is: one search for the numbers of a bound, one for the entries since.
+/// However long the log: one search for the sums at a bound, and one for the entries after it.
 #[tokio::test]
-async fn a_count_is_a_search_at_each_end_of_its_range() {
+async fn a_count_takes_one_search_at_each_end_of_its_range() {
     let world = World::new().await;
     world.append((0..600).map(any_act).collect()).await;
     let mut snapshot: Box<dyn ViewSnapshot> = world.settled("metrics").await.snapshot().await.unwrap();
@@ -287,9 +287,9 @@ async fn a_count_is_a_search_at_each_end_of_its_range() {
     world.close().await;
 }
 
-/// A slow store must not keep a test for ever.
+/// A slow store must not block a test for ever.
 #[tokio::test]
-async fn to_wait_for_a_write_has_an_end() {
+async fn waiting_for_a_write_has_a_time_limit() {
     let world = World::new().await;
     let mut strange = ring("alice");
     strange.event = crate::store::NewEvent::new("bell.melted", "1.0", "{}".to_owned());
@@ -300,11 +300,11 @@ async fn to_wait_for_a_write_has_an_end() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_metric_is_what_is_counted_by_hand_over_any_range,
-    rebuilt_and_in_pieces_of_any_size_the_tables_are_the_same,
-    rolling_counts_decay_with_the_clock_alone_and_are_never_beyond_reason,
+    a_metric_equals_a_count_by_hand_over_any_range,
+    the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size,
+    rolling_counts_decay_with_the_clock_and_never_exceed_the_total,
     a_window_bounds_the_count_and_the_average,
-    what_makes_no_sense_is_refused_with_what_to_do,
-    a_read_in_a_snapshot_sees_only_what_was_there,
-    to_wait_for_a_write_has_an_end,
+    an_invalid_query_is_refused_with_advice,
+    a_read_in_a_snapshot_sees_only_the_snapshot,
+    waiting_for_a_write_has_a_time_limit,
 }

@@ -1,7 +1,7 @@
-//! Editions of one application: what a new program builds again of what an older one made, and what it goes on with
-//! (issue 16, fault 15; guarantee 22).
+//! Editions of one application: what a new program rebuilds of the rows of an older one, and which rows it keeps
+//! (issue 16, fault 15; Guarantee 22).
 
-mod going_on;
+mod adopting;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -38,13 +38,13 @@ const FIRST: usize = 0;
 const MORE: usize = 1;
 /// As the first, with other sentences.
 const REWORDED: usize = 2;
-/// As the first, with another topic for what is dimmed.
+/// As the first, with another topic for dimming.
 const MOVED: usize = 3;
-/// As the one that knows more, with another topic for what no bulb did yet.
+/// As the one with the additional type, with another topic for it.
 const RARE_MOVED: usize = 4;
-/// As the first, with another name for what is dimmed.
+/// As the first, with another name for dimming.
 const RENAMED: usize = 5;
-/// As the first, where dimming is another action.
+/// As the first, with another action for dimming.
 const ACTED: usize = 6;
 
 /// The same events, as this edition declares them.
@@ -126,7 +126,7 @@ impl<const N: usize> Names for Edition<N> {
     }
 }
 
-/// What became of a bulb.
+/// The state of a bulb.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Bulb<const N: usize> {
     lit: u64,
@@ -158,7 +158,7 @@ impl<const N: usize> On<Edition<N>> for Bulb<N> {
     }
 }
 
-/// Counts the events that a projection takes in.
+/// Counts the events that a projection applies.
 struct Counted(Arc<dyn Projection>, Arc<AtomicU64>);
 
 #[async_trait]
@@ -273,12 +273,12 @@ async fn program<const N: usize>(directory: &std::path::Path) -> Program {
 }
 
 impl Program {
-    /// How many events each projection took in, since it was asked last.
-    fn taken_in(&self) -> [u64; 4] {
+    /// The number of events each projection has applied since the last call.
+    fn applied(&self) -> [u64; 4] {
         ALL.map(|name| self.counts[name].swap(0, Ordering::Relaxed))
     }
 
-    /// Waits until all are where the log is.
+    /// Waits until all projections have processed the log.
     async fn settled(&self) {
         self.has_settled(&ALL).await;
     }
@@ -291,7 +291,7 @@ impl Program {
         }
     }
 
-    /// Up to where the audit log and the metrics are, as far as this program knows now.
+    /// The checkpoints of the audit log and the metrics, as far as this program knows.
     fn at(&self) -> [u64; 2] {
         [AuditLog::NAME, Metrics::NAME]
             .map(|name| self.projections.reading(name).unwrap().progress().borrow().position)
@@ -306,13 +306,13 @@ impl Program {
         metrics.topic(topic).await.unwrap().total
     }
 
-    /// How many events of this topic the audit log and the metrics have.
+    /// The number of events of this topic in the audit log and the metrics.
     async fn counted(&self, topic: &str) -> [u64; 2] {
         let rows: Vec<_> = self.audit().topic(topic).stream().try_collect().await.unwrap();
         [rows.len() as u64, self.metric(topic).await]
     }
 
-    /// All that is kept, as it is read: the same when it is built anew.
+    /// Everything readable: it must be the same after a rebuild.
     async fn answers(&self) -> Vec<String> {
         self.settled().await;
         let mut answers = Vec::new();
@@ -357,19 +357,19 @@ fn evening(bulbs: u64) -> Vec<Happening> {
     (0..bulbs).flat_map(both).collect()
 }
 
-/// A log that the first edition has taken in, of bulbs that were lit and dimmed.
+/// A log of lit and dimmed bulbs that the first edition has processed.
 async fn first(directory: &std::path::Path, bulbs: u64) -> Writer {
     let old = program::<FIRST>(directory).await;
     let writer = Writer::new(&old.store);
     writer.append(evening(bulbs)).await;
     old.settled().await;
-    assert_eq!(old.taken_in(), [2 * bulbs; 4], "the count counts");
+    assert_eq!(old.applied(), [2 * bulbs; 4], "the count counts");
     old.close().await;
     writer.through(&file(directory).await)
 }
 
-/// Builds all anew, and says that nothing is different then.
-async fn is_as_if_built_anew(program: &Program) {
+/// Rebuilds everything and compares the result.
+async fn compare_with_a_rebuild(program: &Program) {
     let answers = program.answers().await;
     for (_, rebuild) in program.projections.rebuild_all(SkipPolicy::Refuse) {
         rebuild.unwrap().await.unwrap();
