@@ -50,6 +50,9 @@ fn text(status: &ProjectionStatus) -> String {
     if status.dead_letters > 0 {
         text += &format!("  {} dead letters", status.dead_letters);
     }
+    if status.restarts > 0 {
+        text += &format!("  restarts {}", status.restarts);
+    }
     if let Some(rebuild) = status.rebuild {
         text += &format!("  rebuild at {} of {}", rebuild.position, rebuild.head);
         if let Some(eta) = rebuild.eta {
