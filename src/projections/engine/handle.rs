@@ -9,10 +9,12 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::progress::Progress;
 use super::status::{StopInfo, UnknownEvent};
-use super::write::ATTEMPTS;
 use crate::events::{LogPosition, Stored, Types};
 use crate::projections::Projection;
 use crate::store::{GenerationId, Interest, NoteKind, Store, StoreError, Views};
+
+/// A projection whose runner panics this often in a row counts as stopped.
+const MOST_PANICS: u32 = 5;
 
 /// State that all projections share: the store, the event types and signals.
 pub(in crate::projections) struct EngineContext {
@@ -134,13 +136,13 @@ impl ProjectionHandle {
         self.wanted.is_none()
     }
 
-    fn lock_instance(&self) -> MutexGuard<'_, GenerationId> {
+    fn lock_generation_id(&self) -> MutexGuard<'_, GenerationId> {
         self.generation_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The live generation, as far as this process knows.
     pub fn generation_id(&self) -> GenerationId {
-        self.lock_instance().clone()
+        self.lock_generation_id().clone()
     }
 
     pub fn head(&self) -> LogPosition {
@@ -157,7 +159,7 @@ impl ProjectionHandle {
 
     /// Records that the generation is at `head`, unless a later position or generation is known.
     pub fn publish(&self, generation_id: &GenerationId, head: LogPosition) {
-        let mut known = self.lock_instance();
+        let mut known = self.lock_generation_id();
         let newer = generation_id.generation > known.generation;
         if generation_id.generation < known.generation {
             return;
@@ -173,8 +175,8 @@ impl ProjectionHandle {
     }
 
     /// Records what was read from the database, whatever was known before.
-    pub fn publish_anew(&self, generation_id: &GenerationId, head: LogPosition) {
-        *self.lock_instance() = generation_id.clone();
+    pub fn publish_reloaded(&self, generation_id: &GenerationId, head: LogPosition) {
+        *self.lock_generation_id() = generation_id.clone();
         self.progress.send_if_modified(|current| std::mem::replace(current, head) != head);
     }
 
@@ -236,7 +238,7 @@ impl ProjectionHandle {
     /// as failures of a step; its runner is started again all the same.
     pub fn runner_panicked(&self, panics: u32, message: &str) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
-        if panics >= ATTEMPTS && *self.leading.borrow() {
+        if panics >= MOST_PANICS && *self.leading.borrow() {
             self.set_run_state(RunState::Stopped(StopInfo {
                 reason: format!(
                     "its task panicked {panics} times in a row, the last time with `{message}` (for example in the \
@@ -265,13 +267,13 @@ impl ProjectionHandle {
     }
 
     /// Requests a checkpoint at or after `position` as soon as possible.
-    pub fn ask_for(&self, position: u64) {
+    pub fn request_checkpoint(&self, position: u64) {
         self.awaited.fetch_max(position, Ordering::Relaxed);
         self.nudge.notify_one();
     }
 
     /// Whether a caller waits for a checkpoint after `position`.
-    pub fn is_asked_beyond(&self, position: u64) -> bool {
+    pub fn is_requested_beyond(&self, position: u64) -> bool {
         self.awaited.load(Ordering::Relaxed) > position
     }
 
@@ -295,7 +297,7 @@ impl ProjectionHandle {
             return Ok(None);
         }
         let (generation_id, head) = context.views.live(self.name(), self.projection.version()).await?;
-        self.publish_anew(&generation_id, head);
+        self.publish_reloaded(&generation_id, head);
         Ok((!context.holds(head).await?).then_some(head))
     }
 

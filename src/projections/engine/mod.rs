@@ -180,7 +180,7 @@ impl Projections {
         let mut statuses = Vec::with_capacity(all.len());
         for (name, handle) in all {
             // A projection that wants no event writes its checkpoint on request or about once a second.
-            handle.ask_for(head);
+            handle.request_checkpoint(head);
             handle.refresh(&*context.views).await?;
             let mut run_state = handle.run_state().borrow().clone();
             if let RunState::Away = run_state

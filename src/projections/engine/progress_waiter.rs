@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::{ReadError, Reading};
+use super::reading::{ReadError, Reading};
 use crate::events::LogPosition;
 
 /// Lets a live reader wait for a projection.

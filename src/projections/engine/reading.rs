@@ -163,7 +163,7 @@ impl Reading {
     ///
     /// # Errors
     /// When the event cannot be read.
-    pub(crate) fn takes_in(&self, stored: &Stored, key: Option<&str>) -> Result<bool, ProjectionError> {
+    pub(crate) fn contains_event(&self, stored: &Stored, key: Option<&str>) -> Result<bool, ProjectionError> {
         if !self.handle.wants(stored) {
             return Ok(false);
         }
@@ -221,7 +221,7 @@ impl Reading {
         if !self.context.holds(with).await? {
             return Err(ReadError::Diverged(with));
         }
-        self.handle.ask_for(with.position);
+        self.handle.request_checkpoint(with.position);
         if progress.borrow_and_update().position < with.position {
             self.context.awaited.notify_one();
             self.handle.refresh(&*self.context.views).await?;

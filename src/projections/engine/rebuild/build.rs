@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::error::{Fenced, RebuildError, SkipPolicy};
 use super::pass::{Passed, page_size, read};
 use super::report::Report;
-use super::{RebuildError, SkipPolicy};
 use crate::events::{LogPosition, Stored};
 use crate::projections::engine::dead_letters::{self, DeadLetter};
 use crate::projections::engine::handle::{EngineContext, ProjectionHandle};
@@ -325,7 +325,7 @@ impl Build {
         }
         let switched = views.switch(&self.generation_id).await.map_err(|error| self.failed(error))?;
         if switched {
-            handle.publish_anew(&self.generation_id, self.stored);
+            handle.publish_reloaded(&self.generation_id, self.stored);
             handle.try_again();
         }
         Ok(switched)
@@ -333,20 +333,5 @@ impl Build {
 
     async fn holds(&self, head: LogPosition) -> Result<bool, RebuildError> {
         self.context.holds(head).await.map_err(|error| self.failed(error))
-    }
-}
-
-/// Another process continued with the same tables.
-#[derive(Debug, thiserror::Error)]
-#[error("another process continued this rebuild")]
-pub(super) struct Fenced;
-
-impl RebuildError {
-    pub(super) fn failed(name: &str, error: impl Into<ProjectionError>) -> Self {
-        match error.into() {
-            ProjectionError::Store(StoreError::Closed) => Self::Cancelled(name.to_owned()),
-            ProjectionError::Other(error) if error.is::<Fenced>() => Self::Elsewhere(name.to_owned()),
-            source => Self::Failed { name: name.to_owned(), source },
-        }
     }
 }

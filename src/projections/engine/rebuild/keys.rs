@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::RebuildError;
-use super::build::Fenced;
+use super::error::{Fenced, RebuildError};
 use super::pass::{page_size, read};
 use super::report::Report;
 use crate::events::{LogPosition, Stored};

@@ -3,11 +3,13 @@
 //! ## Layout
 //! - `pass`: one pass over the log for all rebuilds that start together
 //! - `build`, `report`: the new generation, and its progress
+//! - `error`: [`RebuildError`], and the policy for dead letters
 //! - `keys`: a rebuild of some keys, in place
 //! - `claim`: the lease that allows one rebuild of a projection at a time across all processes
 
 mod build;
 mod claim;
+mod error;
 mod keys;
 mod pass;
 mod report;
@@ -22,112 +24,16 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::build::Build;
 use self::claim::Claim;
 pub(super) use self::claim::progress_anywhere;
+pub use self::error::{RebuildError, SkipPolicy};
 use self::keys::KeyBuild;
 pub use self::keys::Selection;
 use self::pass::Ready;
 use self::report::Report;
-use super::ReadError;
 use super::handle::{EngineContext, ProjectionHandle};
 use super::progress::Progress;
 use super::reader::union;
-use crate::events::LogPosition;
 use crate::projections::{FoldBase, ProjectionError};
 use crate::text::panic_message;
-
-/// An error that ended a rebuild. The live version is unchanged.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// There is no such projection.
-    #[error(transparent)]
-    Unknown(ReadError),
-    /// A rebuild of the projection is already running.
-    #[error("a rebuild of `{name}` is already running{}: wait for it, or cancel it", so_far(*.elsewhere, *.progress))]
-    Running {
-        /// The projection's name.
-        name: String,
-        /// Whether it runs in another process.
-        elsewhere: bool,
-        /// Its progress, if published.
-        progress: Option<Progress>,
-    },
-    /// The live version has dead letters, which the rebuild would either miss or fail on.
-    #[error(
-        "{events} event{} skipped in `{name}`: replay them (`projections replay {name}`), or skip them again \
-         (`projections rebuild {name} --keep-skips`)", if *.events == 1 { " is" } else { "s are" }
-    )]
-    Skips {
-        /// The projection's name.
-        name: String,
-        /// The number of dead letters.
-        events: usize,
-    },
-    /// The projection has no keys, so parts of it cannot be rebuilt.
-    #[error("the projection `{0}` has no keys: rebuild it as a whole")]
-    NoKeys(String),
-    /// There is nothing to rebuild.
-    #[error("nothing of `{name}` was rebuilt: {what}")]
-    Nothing {
-        /// The projection's name.
-        name: String,
-        /// The selection in words.
-        what: String,
-    },
-    /// The projection fails on an event.
-    #[error("the rebuild of `{name}` failed at event {position}; the live version is unchanged")]
-    Event {
-        /// The projection's name.
-        name: String,
-        /// The event's position.
-        position: u64,
-        /// The projection's error.
-        source: ProjectionError,
-    },
-    /// The projection or the database failed.
-    #[error("the rebuild of `{name}` failed; the live version is unchanged")]
-    Failed {
-        /// The projection's name.
-        name: String,
-        /// The cause.
-        source: ProjectionError,
-    },
-    /// The log was replaced during the rebuild.
-    #[error(
-        "the log no longer holds event {} at position {}: start the rebuild of `{name}` again",
-        .head.event_id, .head.position
-    )]
-    Diverged {
-        /// The projection's name.
-        name: String,
-        /// The event that the log held before.
-        head: LogPosition,
-    },
-    /// Another process took over the rebuild and its tables.
-    #[error("another process took over the rebuild of `{0}`: wait for it, or stop that process and start again")]
-    Elsewhere(String),
-    /// The rebuild was cancelled, or the application closed. The next rebuild continues it.
-    #[error("the rebuild of `{0}` was cancelled: start it again to continue")]
-    Cancelled(String),
-}
-
-fn so_far(elsewhere: bool, progress: Option<Progress>) -> String {
-    let by = if elsewhere { " in another process" } else { "" };
-    match progress {
-        Some(Progress { position, head, .. }) if head > 0 => format!("{by}, at event {position} of {head}"),
-        _ => by.to_owned(),
-    }
-}
-
-/// What a rebuild does with dead letters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SkipPolicy {
-    /// Fails while there are any.
-    #[default]
-    Refuse,
-    /// Skips the events again.
-    Keep,
-    /// Applies the events: the cause of the failure may be fixed.
-    Replay,
-}
 
 /// A running rebuild: a future that resolves when the rebuild ends. Dropping it cancels the rebuild and leaves the
 /// live version unchanged; the next rebuild continues it.
@@ -354,18 +260,6 @@ async fn keep(claim: Arc<Claim>, progress: watch::Receiver<Progress>) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => tracing::debug!(%error, "the lease of a rebuild could not be renewed"),
-        }
-    }
-}
-
-impl RebuildError {
-    /// Whether the tables made so far are useless: after a failure of the projection the fixed code must build all
-    /// rows.
-    fn spoils(&self) -> bool {
-        match self {
-            Self::Event { .. } | Self::Diverged { .. } => true,
-            Self::Failed { source, .. } => !matches!(source, ProjectionError::Store(_)),
-            _ => false,
         }
     }
 }

@@ -23,7 +23,7 @@ impl Runner {
     /// Processes shared pages; returns when the projection must read the log itself.
     pub(super) async fn keep_up(&mut self) -> Result<(), Halt> {
         loop {
-            if self.handle.is_asked_beyond(self.stored.position) {
+            if self.handle.is_requested_beyond(self.stored.position) {
                 self.write_checkpoint().await?;
             }
             let due = self.ahead.map(|since| since + COALESCE);

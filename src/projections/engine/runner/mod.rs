@@ -153,7 +153,7 @@ impl Runner {
         self.pages = self.pages.resubscribe();
         self.parked = parked;
         (self.generation_id, self.stored, self.seen, self.ahead) = (generation_id, head, head, None);
-        self.handle.publish_anew(&self.generation_id, head);
+        self.handle.publish_reloaded(&self.generation_id, head);
         self.check_seen().await
     }
 
