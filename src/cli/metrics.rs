@@ -40,7 +40,7 @@ impl Metrics {
         app.check_reader()?;
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(Projection::NAME).await?;
-            let numbers = self.params.of(session.metric(&self.topic).await?).await?;
+            let numbers = self.params.run(session.metric(&self.topic).await?).await?;
             #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
                 plot::write(&numbers.buckets, file)?;

@@ -47,5 +47,5 @@ async fn numbers(
     check_max("busiest", asked.busiest, 1_000)?;
     let query = caller.metric(topic).await?;
     let query = after.head().into_iter().fold(query, MetricQuery::after);
-    Ok(Json(asked.of(query).await?))
+    Ok(Json(asked.run(query).await?))
 }

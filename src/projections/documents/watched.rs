@@ -68,7 +68,7 @@ impl<V: DocumentView> Watching<V> {
     async fn next(&mut self) -> Result<Option<Watched<V>>, ReadError> {
         loop {
             while let Some(stored) = self.page.next() {
-                if self.take(&stored)? {
+                if self.apply(&stored)? {
                     return self.current().map(Some);
                 }
             }
@@ -95,7 +95,7 @@ impl<V: DocumentView> Watching<V> {
     }
 
     /// Folds an event; returns whether it changed the document.
-    fn take(&mut self, stored: &Stored) -> Result<bool, ReadError> {
+    fn apply(&mut self, stored: &Stored) -> Result<bool, ReadError> {
         let name = self.reading.name();
         let invalid = |what: String| ReadError::Invalid(format!("`{name}` at event {}: {what}", stored.position));
         let decoded = V::Events::decode(stored).map_err(|error| invalid(error_chain(&error)))?;

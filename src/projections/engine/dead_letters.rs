@@ -63,7 +63,7 @@ impl DeadLetter {
         ]
     }
 
-    fn of(row: &Row) -> Option<Self> {
+    fn from_row(row: &Row) -> Option<Self> {
         let text = |index: usize| row.get(index).and_then(Cell::text).map(str::to_owned);
         let number = |index: usize| row.get(index).and_then(Cell::integer);
         Some(Self {
@@ -91,7 +91,7 @@ impl DeadLetter {
     }
 
     /// The dead letters of a failing event: one for each of its keys.
-    pub(super) fn of_event(
+    pub(super) fn for_event(
         projection: &dyn Projection,
         stored: &Stored,
         error: &str,

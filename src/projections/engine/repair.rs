@@ -108,7 +108,7 @@ impl Projections {
         let position = stop.position.filter(|_| !stop.diverged).ok_or_else(no_event)?;
         let stored = context.store.read_at(&[position]).await?.pop().ok_or_else(no_event)?;
         let projection = &*handle.projection;
-        let left_out = DeadLetter::of_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
+        let left_out = DeadLetter::for_event(projection, &stored, &stop.reason, stop.attempts, stop.since);
         let begun = views.begin(&handle.generation_id(), stop.at, stored.head()).await?;
         let mut transaction = begun.ok_or_else(|| RepairError::Moved(name.to_owned()))?;
         dead_letters::add(&left_out, &mut *transaction).await?;

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::MetricError;
-use super::answer::Plan;
-use super::block_reader::{BlockReader, Who};
+use super::answer::MetricPlan;
+use super::block_reader::{BlockReader, Participants};
 use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
 
@@ -72,13 +72,13 @@ pub struct Anomaly {
     pub past: usize,
 }
 
-impl Plan {
+impl MetricPlan {
     pub(super) async fn anomalies(&self, width: SignedDuration) -> Result<Anomalies, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
         let end = reader.before(&[window.end]).await?.pop().unwrap_or_default();
         let mut answer = Anomalies {
             topic: self.topic.clone(),
@@ -122,7 +122,7 @@ impl Plan {
         let totals: Vec<u64> = totals.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         answer.anomalies = flagged(&totals);
         let ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1].max(pair[0])).collect();
-        let frequencies = reader.frequencies(&ranges, Who::Actors).await?;
+        let frequencies = reader.frequencies(&ranges, Participants::Actors).await?;
         let mut actors: HashMap<u32, Vec<u64>> = HashMap::new();
         for (n, frequencies) in frequencies.into_iter().enumerate() {
             for (actor, count) in frequencies {

@@ -19,7 +19,7 @@ use crate::store::{Clock, StoreError, ViewSnapshot};
 const TICK: Duration = Duration::from_secs(1);
 
 /// A validated query.
-pub(super) struct Plan {
+pub(super) struct MetricPlan {
     pub reading: Reading,
     pub topic: Topic,
     pub from: Option<RangeBound>,
@@ -37,7 +37,7 @@ pub(super) struct Window {
     pub until: Timestamp,
 }
 
-impl Plan {
+impl MetricPlan {
     pub(super) async fn read(&self) -> Result<Metric, MetricError> {
         self.wait().await?;
         self.now(LogPosition::default()).await
@@ -62,7 +62,7 @@ impl Plan {
         // The bounds are looked up after the snapshot was taken, so that the log is not behind it.
         let window = self.window(head).await?;
         let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
-        let mut reader = BlockReader::of(&self.topic, snapshot).await?;
+        let mut reader = BlockReader::for_topic(&self.topic, snapshot).await?;
         let mut bounds = vec![window.end, window.start];
         let lately = reader.places(&begins).await?;
         bounds.extend(lately.into_iter().map(|bound| bound.clamp(window.start, window.end)));
@@ -164,7 +164,7 @@ impl Plan {
 }
 
 /// The metric, and again whenever its counts change.
-pub(super) fn watched(plan: Result<Plan, QueryError>) -> BoxStream<'static, Result<Metric, MetricError>> {
+pub(super) fn watched(plan: Result<MetricPlan, QueryError>) -> BoxStream<'static, Result<Metric, MetricError>> {
     let watcher = match plan {
         Ok(plan) => Watcher { progress: ProgressWaiter::new(&plan.reading), plan, last: None, ended: false },
         Err(problem) => return stream::iter([Err(problem.into())]).boxed(),
@@ -181,7 +181,7 @@ pub(super) fn watched(plan: Result<Plan, QueryError>) -> BoxStream<'static, Resu
 }
 
 struct Watcher {
-    plan: Plan,
+    plan: MetricPlan,
     progress: ProgressWaiter,
     last: Option<Metric>,
     ended: bool,

@@ -30,12 +30,12 @@ pub(super) struct BlockReader<'a> {
 
 /// Whose frequencies are wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Participants {
     Actors,
     Targets,
 }
 
-impl Who {
+impl Participants {
     fn column(self) -> &'static str {
         match self {
             Self::Actors => "actors",
@@ -49,7 +49,7 @@ impl Who {
         Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
     }
 
-    fn of(self, entry: &Entry, frequencies: &mut FrequencyTable) {
+    fn count(self, entry: &Entry, frequencies: &mut FrequencyTable) {
         match self {
             Self::Actors => frequencies.count(entry.actor, 1),
             Self::Targets => entry.targets.iter().for_each(|target| frequencies.count(*target, 1)),
@@ -59,7 +59,7 @@ impl Who {
 
 impl<'a> BlockReader<'a> {
     /// A reader for a topic.
-    pub async fn of(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
+    pub async fn for_topic(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
         let number = match topic.as_str() {
             "" => Some(ROOT),
             name => names::find(Kind::Topic, name, snapshot).await?,
@@ -83,14 +83,17 @@ impl<'a> BlockReader<'a> {
         let mut order: Vec<usize> = (0..bounds.len()).collect();
         order.sort_unstable_by_key(|n| bounds[*n]);
         for some in order.chunks(AT_ONCE) {
-            let begun: BTreeSet<u64> = some.iter().map(|n| blocks::of(bounds[*n])).collect();
+            let begun: BTreeSet<u64> = some.iter().map(|n| blocks::containing(bounds[*n])).collect();
             let mut running = self.last_blocks(topic, &begun).await?;
             // A bound at the start of its block needs no entries.
-            let within = |n: &&usize| bounds[**n] > blocks::positions(0, blocks::of(bounds[**n])).start;
-            let wanted: BTreeSet<u64> = some.iter().filter(within).map(|n| blocks::of(bounds[*n])).collect();
+            let within = |n: &&usize| bounds[**n] > blocks::positions(0, blocks::containing(bounds[**n])).start;
+            let wanted: BTreeSet<u64> =
+                some.iter().filter(within).map(|n| blocks::containing(bounds[*n])).collect();
             let packed = self.packed(&wanted).await?;
-            for same in some.chunk_by(|one, other| blocks::of(bounds[*one]) == blocks::of(bounds[*other])) {
-                let block = same.first().map_or(0, |n| blocks::of(bounds[*n]));
+            for same in
+                some.chunk_by(|one, other| blocks::containing(bounds[*one]) == blocks::containing(bounds[*other]))
+            {
+                let block = same.first().map_or(0, |n| blocks::containing(bounds[*n]));
                 let mut running = running.remove(&block).unwrap_or_default();
                 let mut reached = same.iter().peekable();
                 let wanted = Columns { types: true, topics: topic != ROOT, ..Columns::default() };
@@ -110,27 +113,35 @@ impl<'a> BlockReader<'a> {
     }
 
     /// How often each actor, or each target, occurs in each of these ranges.
-    pub async fn frequencies(&mut self, ranges: &[Range<u64>], who: Who) -> Result<Vec<Vec<Share>>, ReadError> {
+    pub async fn frequencies(
+        &mut self,
+        ranges: &[Range<u64>],
+        who: Participants,
+    ) -> Result<Vec<Vec<Share>>, ReadError> {
         let mut frequencies = Vec::with_capacity(ranges.len());
         let Some(topic) = self.topic else { return Ok(vec![Vec::new(); ranges.len()]) };
         let mut table = FrequencyTable::default();
         for some in ranges.chunks(AT_ONCE) {
-            let pieces: Vec<Pieces> = some.iter().map(Pieces::of).collect();
+            let pieces: Vec<Pieces> = some.iter().map(Pieces::from_range).collect();
             let mut whole = self.whole_blocks(topic, &pieces, who).await?;
             let edges = pieces.iter().flat_map(|pieces| &pieces.edges);
             let packed = self
-                .packed(&edges.flat_map(|edge| blocks::of(edge.start)..=blocks::of(edge.end - 1)).collect())
+                .packed(
+                    &edges
+                        .flat_map(|edge| blocks::containing(edge.start)..=blocks::containing(edge.end - 1))
+                        .collect(),
+                )
                 .await?;
             for (pieces, whole) in pieces.iter().zip(&mut whole) {
                 for bytes in whole.drain(..) {
                     table.count_all(&bytes).ok_or_else(unreadable)?;
                 }
                 for edge in &pieces.edges {
-                    for block in blocks::of(edge.start)..=blocks::of(edge.end - 1) {
+                    for block in blocks::containing(edge.start)..=blocks::containing(edge.end - 1) {
                         let wanted = who.columns(topic);
                         self.walk(packed.get(&block).map(Vec::as_slice), block, wanted, |entry| {
                             if edge.contains(&entry.position) && entry.is_of(topic) {
-                                who.of(entry, &mut table);
+                                who.count(entry, &mut table);
                             }
                             entry.position < edge.end
                         })?;
@@ -241,8 +252,9 @@ impl<'a> BlockReader<'a> {
             Some(packed) => entry::decode(packed, wanted, each).ok_or_else(unreadable)?,
             None => {
                 let loose = self.loose.iter().flatten();
-                let _ =
-                    loose.filter(|entry| block == u64::MAX || blocks::of(entry.position) == block).all(&mut each);
+                let _ = loose
+                    .filter(|entry| block == u64::MAX || blocks::containing(entry.position) == block)
+                    .all(&mut each);
             }
         }
         Ok(())
@@ -253,7 +265,7 @@ impl<'a> BlockReader<'a> {
         &mut self,
         topic: u32,
         pieces: &[Pieces],
-        who: Who,
+        who: Participants,
     ) -> Result<Vec<Vec<Vec<u8>>>, ReadError> {
         let mut found = vec![Vec::new(); pieces.len()];
         let spans = pieces.iter().enumerate().flat_map(|(n, pieces)| {

@@ -23,7 +23,7 @@ pub(super) fn complete_before(level: u32, position: u64) -> u64 {
 }
 
 /// The block of the lowest level that contains a position.
-pub(super) fn of(position: u64) -> u64 {
+pub(super) fn containing(position: u64) -> u64 {
     position.saturating_sub(1) / EVENTS
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub fn of(range: &Range<u64>) -> Self {
+    pub fn from_range(range: &Range<u64>) -> Self {
         let mut pieces = Self::default();
         let (start, end) = (range.start.max(1), range.end);
         let blocks = (start - 1).div_ceil(EVENTS)..complete_before(0, end);
@@ -76,7 +76,7 @@ mod tests {
         #[test]
         fn pieces_are_the_range_once_and_few(start in 1_u64..400_000, length in 0_u64..400_000) {
             let range = start..start + length;
-            let pieces = Pieces::of(&range);
+            let pieces = Pieces::from_range(&range);
             let mut spans: Vec<Range<u64>> = pieces.edges.clone();
             for (level, blocks) in &pieces.blocks {
                 spans.extend(blocks.clone().map(|block| positions(*level, block)));

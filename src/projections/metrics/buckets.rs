@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::MetricError;
-use super::answer::Plan;
+use super::answer::MetricPlan;
 use super::block_reader::BlockReader;
 use crate::events::{LogPosition, Topic};
 use crate::store::StoreError;
@@ -36,13 +36,13 @@ pub struct Bucket {
     pub total: u64,
 }
 
-impl Plan {
+impl MetricPlan {
     pub(super) async fn buckets(&self, slices: usize) -> Result<Buckets, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
         let numbers = reader.before(&[window.start, window.end]).await?;
         let [first, last] = numbers.as_slice() else { return Err(StoreError::Diverged(head).into()) };
         let mut buckets = Buckets { topic: self.topic.clone(), head, buckets: Vec::new() };

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::MetricError;
-use super::answer::Plan;
-use super::block_reader::{BlockReader, Who};
+use super::answer::MetricPlan;
+use super::block_reader::{BlockReader, Participants};
 use super::frequency_table::Share;
 use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
@@ -43,19 +43,19 @@ pub struct Busy {
     pub events: u64,
 }
 
-impl Plan {
+impl MetricPlan {
     pub(super) async fn busiest(&self, most: usize) -> Result<Busiest, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::of(&self.topic, &mut *snapshot).await?;
+        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
         let end = reader.before(&[window.end]).await?;
         let end = end.first().ok_or(StoreError::Diverged(head))?;
         let range = window.start..window.end;
         let range = std::slice::from_ref(&range);
-        let actors = reader.frequencies(range, Who::Actors).await?.pop().unwrap_or_default();
-        let targets = reader.frequencies(range, Who::Targets).await?.pop().unwrap_or_default();
+        let actors = reader.frequencies(range, Participants::Actors).await?.pop().unwrap_or_default();
+        let targets = reader.frequencies(range, Participants::Targets).await?.pop().unwrap_or_default();
         Ok(Busiest {
             topic: self.topic.clone(),
             head,

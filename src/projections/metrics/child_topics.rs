@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Plan;
+use super::answer::MetricPlan;
 use super::{MetricError, names};
 use crate::events::{LogPosition, Topic};
 
@@ -19,7 +19,7 @@ pub struct ChildTopics {
     pub complete: bool,
 }
 
-impl Plan {
+impl MetricPlan {
     pub(super) async fn child_topics(&self, most: usize) -> Result<ChildTopics, MetricError> {
         self.wait().await?;
         let mut snapshot = self.reading.snapshot().await?;

@@ -61,7 +61,7 @@ impl MetricQueryParams {
     ///
     /// # Errors
     /// As for [`MetricQuery`].
-    pub async fn of(&self, query: MetricQuery) -> Result<MetricReport, MetricError> {
+    pub async fn run(&self, query: MetricQuery) -> Result<MetricReport, MetricError> {
         let query = self.from.into_iter().fold(query, MetricQuery::from);
         let query = self.until.into_iter().fold(query, MetricQuery::until);
         let busiest = match self.busiest.unwrap_or(BUSIEST) {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
-use super::answer::{Plan, watched};
+use super::answer::{MetricPlan, watched};
 use super::{Anomalies, Buckets, Busiest, ChildTopics, Metric, MetricError};
 use crate::events::{LogPosition, Topic};
 use crate::projections::query_error::{PATIENCE, check_range, check_topic};
@@ -140,9 +140,9 @@ impl MetricQuery {
         self.plan()?.anomalies(width).await
     }
 
-    fn plan(self) -> Result<Plan, QueryError> {
+    fn plan(self) -> Result<MetricPlan, QueryError> {
         check_range(self.from, self.until)?;
-        Ok(Plan {
+        Ok(MetricPlan {
             reading: self.reading,
             topic: self.topic?,
             from: self.from,

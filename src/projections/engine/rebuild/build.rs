@@ -81,7 +81,7 @@ impl Build {
             parked = dead_letters::parked(&mut *transaction).await.map_err(failed)?;
         }
         let fold = projection.fold(if at.position == 0 { FoldBase::Empty } else { FoldBase::Load });
-        report.begin(at.position);
+        report.start_at(at.position);
         let dead_letters = Vec::new();
         Ok(Self { context, handle, report, generation_id, stored: at, seen: at, fold, skips, parked, dead_letters })
     }
@@ -122,13 +122,13 @@ impl Build {
     /// Applies a page of the shared pass.
     pub async fn apply_page(&mut self, passed: Passed) -> Result<(), RebuildError> {
         match passed {
-            Passed::Page { page, alone } => self.take(&page.events, page.to, alone).await,
+            Passed::Page { page, alone } => self.apply(&page.events, page.to, alone).await,
             Passed::Diverged(head) => Err(RebuildError::Diverged { name: self.handle.name().to_owned(), head }),
         }
     }
 
     /// Applies new events that the projection wants; `alone` says that it wants all of them.
-    async fn take(&mut self, events: &[Stored], to: LogPosition, alone: bool) -> Result<(), RebuildError> {
+    async fn apply(&mut self, events: &[Stored], to: LogPosition, alone: bool) -> Result<(), RebuildError> {
         if to.position <= self.seen.position {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Build {
             let wanted: Vec<Stored> = events.iter().filter(|stored| self.handle.wants(stored)).cloned().collect();
             self.take_wanted(&wanted, to).await?;
         }
-        self.report.at(self.seen.position, &self.context).await.map_err(|error| self.failed(error))?;
+        self.report.reached(self.seen.position, &self.context).await.map_err(|error| self.failed(error))?;
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl Build {
         let Some(letter) = self.skips.get(&stored.position) else { return };
         let error = letter.error.clone().unwrap_or_default();
         let projection = &*self.handle.projection;
-        let letters = DeadLetter::of_event(projection, stored, &error, letter.attempts, letter.since);
+        let letters = DeadLetter::for_event(projection, stored, &error, letter.attempts, letter.since);
         let keys = letters.iter().filter_map(|letter| letter.key.as_deref());
         self.parked.extend(keys.map(|key| key_name(key).into_owned()));
         self.dead_letters.extend(letters);
@@ -277,7 +277,7 @@ impl Build {
                 .map_err(|error| self.failed(error))?
                 .ok_or_else(|| RebuildError::Diverged { name: self.handle.name().to_owned(), head: self.seen })?;
             size.adapt(&page.events);
-            self.take(&page.events, page.to, true).await?;
+            self.apply(&page.events, page.to, true).await?;
             if page.events.len() < limit {
                 return self.flush().await;
             }

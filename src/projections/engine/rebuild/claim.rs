@@ -38,7 +38,10 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Acquires the lease; returns `None` if another process holds it.
-    pub async fn take(context: &Arc<EngineContext>, handle: &ProjectionHandle) -> Result<Option<Self>, StoreError> {
+    pub async fn acquire(
+        context: &Arc<EngineContext>,
+        handle: &ProjectionHandle,
+    ) -> Result<Option<Self>, StoreError> {
         let (name, version) = handle.key();
         let claim = Self { context: context.clone(), name, version, owner: Uuid::new_v4() };
         if claim.hold().await? {

@@ -159,7 +159,10 @@ impl KeyBuild {
                 source => RebuildError::failed(&name, source),
             })?;
             *at = if page.to.position < end.position { page.to } else { end };
-            self.report.at(at.position, &self.context).await.map_err(|error| RebuildError::failed(&name, error))?;
+            self.report
+                .reached(at.position, &self.context)
+                .await
+                .map_err(|error| RebuildError::failed(&name, error))?;
             tokio::task::yield_now().await;
         }
         Ok(())

@@ -223,7 +223,7 @@ impl Run {
         work: impl Future<Output = Result<Progress, RebuildError>>,
     ) -> Result<Progress, RebuildError> {
         let name = self.handle.name();
-        let claim = Claim::take(&self.context, &self.handle).await;
+        let claim = Claim::acquire(&self.context, &self.handle).await;
         let Some(claim) = claim.map_err(|error| RebuildError::failed(name, error))? else {
             let progress = claim::progress_elsewhere(&self.context, &self.handle).await;
             let progress = progress.map_err(|error| RebuildError::failed(name, error))?;

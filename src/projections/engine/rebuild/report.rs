@@ -28,12 +28,12 @@ impl Report {
     }
 
     /// Sets the start: the work of an interrupted rebuild does not count in the rate.
-    pub fn begin(&self, position: u64) {
+    pub fn start_at(&self, position: u64) {
         self.from.store(position, Ordering::Relaxed);
     }
 
     /// Reports that the rebuild has reached this position.
-    pub async fn at(&mut self, position: u64, context: &EngineContext) -> Result<(), StoreError> {
+    pub async fn reached(&mut self, position: u64, context: &EngineContext) -> Result<(), StoreError> {
         if self.published.is_some_and(|at| at.elapsed() < EVERY) {
             return Ok(());
         }

@@ -75,7 +75,7 @@ impl Runner {
             }
         };
         self.size.adapt(&events);
-        self.take(&events, to).await?;
+        self.apply(&events, to).await?;
         Ok(whole)
     }
 

@@ -167,7 +167,7 @@ impl Runner {
                 self.handle.set_run_state(RunState::CatchingUp);
             }
             self.size.adapt(&page.events);
-            self.take(&page.events, page.to).await?;
+            self.apply(&page.events, page.to).await?;
             if !full {
                 return Ok(());
             }
@@ -196,7 +196,7 @@ impl Runner {
     }
 
     /// Applies events; without events it only moves `seen`.
-    async fn take(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
+    async fn apply(&mut self, events: &[Stored], to: LogPosition) -> Result<(), Halt> {
         if to.position <= self.seen.position {
             return Ok(());
         }
