@@ -31,9 +31,9 @@ pub struct Basis {
     /// For each name that a wanted event may have in the log, a fingerprint of the declaration on which its rows
     /// depend.
     pub types: BTreeMap<String, String>,
-    /// The tables that hold all that the projection keeps: a newer version copies them. Empty if programs of different
-    /// versions can work on the same rows, because the projection takes in events of every type: one that comes to an
-    /// event type that it does not know waits for one that does.
+    /// The tables that hold all rows: a newer version copies them. Empty if programs of different versions can
+    /// share rows, because the projection wants events of every type: a program that meets an unknown event type
+    /// waits for one that knows it.
     pub tables: Vec<Table>,
 }
 

@@ -14,7 +14,7 @@ pub(super) const DOCUMENTS: &str = "documents";
 pub(super) const DOCUMENT_TABLE: Table =
     Table::new(DOCUMENTS, &[Column::text("key"), Column::text("body")], &["key"]);
 
-/// A piece of the log on its way into a projection.
+/// A piece of the log for a projection.
 ///
 /// It covers the whole range after `from`, up to and including `to`: events of the range that are not in it were
 /// not wanted.

@@ -136,7 +136,7 @@ fn column_name(field: &'static str) -> &'static str {
     names.entry(field).or_insert_with(|| format!("f_{field}").leak())
 }
 
-/// What a field is compared with.
+/// A value to compare a field with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldValue(pub(super) Cell);
 

@@ -123,7 +123,7 @@ pub(super) async fn set_up(transaction: &mut dyn Transaction) -> Result<(), Stor
 /// All dead letters, in the order of their events.
 pub(super) async fn all(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE.name));
-    Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::of).collect())
+    Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::from_row).collect())
 }
 
 /// The number of dead letters, including those that queue.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::liveness::{SILENCE, Silent};
 use super::location::CONNECT;
+use crate::supervise::supervise;
 
 /// The time between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(1);

@@ -50,8 +50,13 @@ impl Watcher {
     ) -> Self {
         let subscription = location.subscribe();
         let notifications = subscription.as_ref().map(|one| one.notifications.clone()).unwrap_or_default();
-        let poll = tokio::spawn(poll(reader, head, notifications));
-        let tasks = vec![poll, tokio::spawn(send_notifications(location.clone(), notifier))];
+        let location = location.clone();
+        let poll = move || poll(reader.clone(), head.clone(), notifications.clone());
+        let send = move || send_notifications(location.clone(), notifier.clone());
+        let tasks = vec![
+            tokio::spawn(supervise("poll of the log's head", poll, std::future::pending, |_, _| {})),
+            tokio::spawn(supervise("notification of other processes", send, std::future::pending, |_, _| {})),
+        ];
         Self { tasks, _subscription: subscription }
     }
 
