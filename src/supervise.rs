@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_task_is_started_again_after_each_panic_until_it_returns() {
         let (mut starts, seen) = (0, RefCell::new(Vec::new()));
         let start = || {
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!((seen.into_inner(), starts), (expected.to_vec(), 4));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_closed_application_starts_no_task_again() {
         let mut starts = 0;
         let start = || {

@@ -202,12 +202,12 @@ async fn an_event_that_changes_nothing_is_not_sent_to_watchers() {
     let mut changes = pin!(query.watch().await.unwrap());
     let writer = Writer::new(&store);
     writer.append([5, 5, 5, 6].map(|cents| deposit(1, cents)).into()).await;
-    let mut changes = Vec::new();
+    let mut seen = Vec::new();
     while changes.last().is_none_or(|(_, cents)| *cents != Some(6)) {
         let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await.unwrap().unwrap().unwrap();
-        changes.push((next.at.position, next.document.and_then(|purse| purse.cents)));
+        seen.push((next.at.position, next.document.and_then(|purse| purse.cents)));
     }
-    assert_eq!(changes, [(0, None), (1, Some(5)), (4, Some(6))]);
+    assert_eq!(seen, [(0, None), (1, Some(5)), (4, Some(6))]);
     projections.close().await;
 }
 
