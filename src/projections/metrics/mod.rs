@@ -10,7 +10,7 @@
 //!   parameters
 //! - `metric`, `answer`: [`Metric`], the counts of a topic, and how they are read and watched
 //! - `busiest`: [`Busiest`], the most active actors and targets
-//! - `busiest`: [`Busiest`], the most active actors and targets
+//! - `child_topics`: [`ChildTopics`], the topics one step below
 //! - `buckets`, `anomalies`: [`Buckets`], the window in time slices, and [`Anomalies`], unusual rates
 
 mod anomalies;

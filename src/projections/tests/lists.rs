@@ -203,7 +203,7 @@ async fn an_event_that_changes_nothing_is_not_sent_to_watchers() {
     let writer = Writer::new(&store);
     writer.append([5, 5, 5, 6].map(|cents| deposit(1, cents)).into()).await;
     let mut seen = Vec::new();
-    while changes.last().is_none_or(|(_, cents)| *cents != Some(6)) {
+    while seen.last().is_none_or(|(_, cents)| *cents != Some(6)) {
         let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await.unwrap().unwrap().unwrap();
         seen.push((next.at.position, next.document.and_then(|purse| purse.cents)));
     }
