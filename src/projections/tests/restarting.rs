@@ -34,6 +34,10 @@ async fn balance(projections: &Projections) -> ProjectionStatus {
     projections.statuses().await.unwrap().remove(0)
 }
 
+async fn is_live(projections: &Projections) -> bool {
+    matches!(balance(projections).await, ProjectionStatus { state: ProjectionState::Live, lag: 0, .. })
+}
+
 /// Each event counts once, however often the task panics.
 #[tokio::test]
 async fn a_projection_whose_task_panics_is_started_again_and_its_status_shows_it() {
@@ -49,8 +53,8 @@ async fn a_projection_whose_task_panics_is_started_again_and_its_status_shows_it
     let _subscriber = tracing::subscriber::set_default(Panicking(left.clone()));
     let second = writer.append((0..20).map(|number| deposit(number % 3, number)).collect()).await;
     reading.caught_up(second.head, Some(Duration::from_secs(20))).await.unwrap();
-    let status = balance(&projections).await;
-    assert_eq!((status.restarts, status.state), (2, ProjectionState::Live));
+    until("the projection is live", async || is_live(&projections).await).await;
+    assert_eq!(balance(&projections).await.restarts, 2);
 
     left.store(u64::MAX, Ordering::SeqCst);
     let third = writer.append((0..20).map(|number| deposit(number % 3, number)).collect()).await;
@@ -65,9 +69,7 @@ async fn a_projection_whose_task_panics_is_started_again_and_its_status_shows_it
     assert!(error.to_string().contains("no space left for the log"), "{error}");
 
     left.store(0, Ordering::SeqCst);
-    while !matches!(balance(&projections).await, ProjectionStatus { state: ProjectionState::Live, lag: 0, .. }) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the projection is live", async || is_live(&projections).await).await;
     assert_eq!(bytes(&reading).await, as_bytes(&by_hand(&whole(&store).await)));
     projections.close().await;
 }
