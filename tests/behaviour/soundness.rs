@@ -138,7 +138,7 @@ async fn an_unsound_application_does_not_open_and_reports_all_problems() {
     let unsound = app().check().unwrap_err().to_string();
     for wrong in [
         "the ids of the aggregate `stray` have the kind `thing`",
-        "two projections are called `balance`",
+        "two projections have the name `balance`",
         "`balance` wants `account.opened`, but no registered command can cause it",
     ] {
         assert!(unsound.contains(wrong), "{wrong} is not in:\n{unsound}");
