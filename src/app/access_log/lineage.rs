@@ -202,7 +202,7 @@ impl AccessQuery {
         }
         let key = self.asked.get("key").and_then(|keys| keys.first());
         match annals.reading(&self.projection) {
-            Ok(view) => Ok(view.takes_in(stored, key.map(String::as_str))?),
+            Ok(view) => Ok(view.contains_event(stored, key.map(String::as_str))?),
             // The content of a removed view is unknown.
             Err(_) => Ok(true),
         }
