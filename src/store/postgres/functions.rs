@@ -71,7 +71,7 @@ fn changes(name: &str, made: &Function, row: &sqlx::postgres::PgRow) -> Result<V
     let mut problems = Vec::new();
     let mut changed = |what: &str| problems.push(format!("the function {name} was changed: {what}"));
     if (&found.body, &found.language) != (&made.body, &made.language) {
-        changed("its body is another one");
+        changed("its body differs");
     }
     if found.definer != made.definer {
         changed(if made.definer { "it is not SECURITY DEFINER" } else { "it is SECURITY DEFINER" });

@@ -1,4 +1,4 @@
--- What of the schema is not as the migrations make it; each row is one finding. Settings of the session may change how
+-- The differences of the schema from that of the migrations; each row is one finding. Settings of the session may change how
 -- definitions are quoted: the caller turns quote_all_identifiers off.
 
 WITH ours AS (
@@ -51,12 +51,12 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a trigger ' || t.tgname || ' that is not this crate''s: it may change or refuse rows'
+SELECT 'the table ' || o.name || ' has a trigger ' || t.tgname || ' that this crate did not create: it may change or refuse rows'
 FROM ours o JOIN pg_catalog.pg_trigger t ON t.tgrelid = o.oid AND NOT t.tgisinternal
 WHERE NOT EXISTS (SELECT FROM guard g WHERE g.relation = o.name AND g.name = t.tgname)
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a rule ' || r.rulename || ' that is not this crate''s: it may change or refuse rows'
+SELECT 'the table ' || o.name || ' has a rule ' || r.rulename || ' that this crate did not create: it may change or refuse rows'
 FROM ours o JOIN pg_catalog.pg_rewrite r ON r.ev_class = o.oid
 
 UNION ALL
@@ -64,28 +64,28 @@ SELECT 'row security is enabled on the table ' || o.name || ': it may hide or re
 FROM ours o WHERE o.relrowsecurity OR o.relforcerowsecurity
 
 UNION ALL
-SELECT 'the table ' || o.name || ' is no ordinary, logged table'
+SELECT 'the table ' || o.name || ' is not an ordinary, logged table'
 FROM ours o WHERE o.relkind <> 'r' OR o.relpersistence <> 'p'
 
 UNION ALL
-SELECT 'the table ' || o.name || ' inherits from another table, or another one from it: rows may lie elsewhere'
+SELECT 'the table ' || o.name || ' inherits from another table, or another one from it: rows may be in another table'
 FROM ours o WHERE EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE o.oid IN (i.inhparent, i.inhrelid))
 
 UNION ALL
-SELECT 'the tables events, commands and meta are not all there, or do not have one owner'
+SELECT 'the tables events, commands and meta are missing, or have different owners'
 FROM ours o HAVING count(*) <> 3 OR count(DISTINCT o.relowner) <> 1
 
 UNION ALL
 SELECT CASE r.grantee WHEN 0 THEN 'everybody' ELSE 'the role ' || pg_catalog.pg_get_userbyid(r.grantee) END || ' may '
     || string_agg(r.privilege_type, ', ' ORDER BY r.privilege_type) || ' on the table ' || r.name
-    || ': rows come in through the function append alone, so revoke it'
+    || ': only the function append inserts rows, so revoke it'
 FROM rights r
 WHERE r.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
 GROUP BY r.grantee, r.name
 
 UNION ALL
 SELECT 'the column ' || coalesce(w.name, c.name) || ' of the table ' || coalesce(w.relation, c.relation)
-    || CASE WHEN w.name IS NULL THEN ' is not this crate''s' ELSE ' is missing or was changed' END
+    || CASE WHEN w.name IS NULL THEN ' was not created by this crate' ELSE ' is missing or was changed' END
 FROM wanted w FULL JOIN columns c ON c.relation = w.relation AND c.name = w.name
 WHERE coalesce(c.relation, '') <> 'meta' AND (w.name IS NULL OR c.name IS NULL OR w.type <> c.type OR NOT c.plain
     OR w.collation_name IS DISTINCT FROM c.collation_name)
@@ -97,18 +97,18 @@ WHERE NOT EXISTS (
     SELECT FROM ours o JOIN pg_catalog.pg_constraint c ON c.conrelid = o.oid
     JOIN pg_catalog.pg_index i ON i.indexrelid = c.conindid
     WHERE o.name = k.relation AND c.conname = k.name AND i.indisvalid AND i.indisready
-        -- Only of ours: another schema's may just be dropped, and then it cannot be described.
+        -- Only this schema's: a constraint of another schema may be dropped meanwhile, and then it cannot be described.
         AND CASE WHEN c.conrelid = to_regclass(format('%I.%I', $1::text, k.relation))
             THEN pg_catalog.pg_get_constraintdef(c.oid) = k.definition ELSE false END
 )
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a constraint ' || c.conname || ' that is not this crate''s: it may refuse rows'
+SELECT 'the table ' || o.name || ' has a constraint ' || c.conname || ' that this crate did not create: it may refuse rows'
 FROM ours o JOIN pg_catalog.pg_constraint c ON c.conrelid = o.oid AND c.contype IN ('c', 'f', 'u', 'p', 'x')
 WHERE NOT EXISTS (SELECT FROM keys k WHERE k.relation = o.name AND k.name = c.conname)
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a unique index ' || x.relname || ' that is not this crate''s: it may refuse rows'
+SELECT 'the table ' || o.name || ' has a unique index ' || x.relname || ' that this crate did not create: it may refuse rows'
 FROM ours o JOIN pg_catalog.pg_index i ON i.indrelid = o.oid AND i.indisunique
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.indexrelid)

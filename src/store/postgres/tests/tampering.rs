@@ -131,19 +131,19 @@ async fn each_change_of_what_protects_the_log_is_found() {
         (
             "ALTER TABLE {schema}.events ADD CONSTRAINT no CHECK (position < 1000)",
             "ALTER TABLE {schema}.events DROP CONSTRAINT no",
-            "constraint no that is not",
+            "constraint no that this crate did not create",
         ),
         ("CREATE UNIQUE INDEX one ON {schema}.events (event_id)", "DROP INDEX {schema}.one", "unique index one"),
         (
             "CREATE FUNCTION {schema}.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
           CREATE TRIGGER quiet BEFORE INSERT ON {schema}.events FOR EACH ROW EXECUTE FUNCTION {schema}.no()",
             "DROP TRIGGER quiet ON {schema}.events; DROP FUNCTION {schema}.no()",
-            "trigger quiet that is not",
+            "trigger quiet that this crate did not create",
         ),
         (
             "CREATE RULE quiet AS ON INSERT TO {schema}.commands DO INSTEAD NOTHING",
             "DROP RULE quiet ON {schema}.commands",
-            "rule quiet that is not",
+            "rule quiet that this crate did not create",
         ),
         (
             "ALTER TABLE {schema}.events ENABLE ROW LEVEL SECURITY",
@@ -173,7 +173,7 @@ async fn each_change_of_what_protects_the_log_is_found() {
         (
             "ALTER TABLE {schema}.events ADD COLUMN more text",
             "ALTER TABLE {schema}.events DROP COLUMN more",
-            "column more of the table events is not",
+            "column more of the table events was not created",
         ),
         (
             "ALTER TABLE {schema}.events ALTER COLUMN metadata SET DEFAULT '{}'",
@@ -184,12 +184,12 @@ async fn each_change_of_what_protects_the_log_is_found() {
         (
             "ALTER TABLE {schema}.commands SET UNLOGGED",
             "ALTER TABLE {schema}.commands SET LOGGED",
-            "no ordinary, logged table",
+            "not an ordinary, logged table",
         ),
         (
             "ALTER TABLE {schema}.meta OWNER TO {role}",
             "ALTER TABLE {schema}.meta OWNER TO {owner}",
-            "do not have one owner",
+            "have different owners",
         ),
         (
             "ALTER FUNCTION {append} RESET enable_seqscan",

@@ -1,12 +1,12 @@
-//! Cells in and out of columns of all kinds.
+//! Cells as parameters, and columns of all types as cells.
 
 use super::*;
 use crate::store::Cell;
 
-/// Null, text, whole and floating-point numbers and bytes come back as they went in; what is of another type comes
-/// back as what is nearest.
+/// NULL, text, integers, floating-point numbers and bytes are read as they were written; a value of another type becomes the
+/// nearest cell.
 #[tokio::test]
-async fn columns_of_all_kinds_become_cells() {
+async fn columns_of_all_types_become_cells() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;
@@ -106,7 +106,7 @@ async fn a_parameter_that_does_not_fit_is_refused() {
 }
 
 #[tokio::test]
-async fn several_statements_and_the_end_of_the_transaction_are_refused() {
+async fn several_statements_and_transaction_control_are_refused() {
     let schema = Schema::new().await;
     let views = schema.views();
     let mut transaction = open(&views).await;

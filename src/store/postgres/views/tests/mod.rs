@@ -1,4 +1,4 @@
-//! What is true of the views on Postgres alone, and of all views.
+//! Tests of the views on Postgres, and the conformance cases of views.
 
 mod bulk;
 mod cells;
@@ -23,7 +23,7 @@ use crate::store::{
     Transaction, Views, WriteLock,
 };
 
-/// A schema of its own, with the tables of the views alone.
+/// A schema of its own, with only the tables of the views.
 pub struct Schema {
     fresh: Fresh,
     url: String,
@@ -46,7 +46,7 @@ impl Schema {
         schema
     }
 
-    /// Runs statements on a connection of its own.
+    /// Runs statements on a separate connection.
     pub async fn run(&self, sql: &str) {
         let mut connection = self.location().connect().await.expect("a connection");
         connection.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -88,7 +88,7 @@ pub async fn open(views: &PostgresViews) -> Box<dyn Transaction> {
     begin(views, &generation_id, LogPosition::default(), head(1)).await
 }
 
-/// A store that has views, and no log.
+/// A store with views but without a log.
 struct ViewsAlone(Arc<PostgresViews>);
 
 macro_rules! no_log {
