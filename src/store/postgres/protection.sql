@@ -51,12 +51,12 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a trigger ' || t.tgname || ' that this crate did not create: it may change or refuse rows'
+SELECT 'the trigger ' || t.tgname || ' of the table ' || o.name || ' was not created by this crate: it may change or refuse rows'
 FROM ours o JOIN pg_catalog.pg_trigger t ON t.tgrelid = o.oid AND NOT t.tgisinternal
 WHERE NOT EXISTS (SELECT FROM guard g WHERE g.relation = o.name AND g.name = t.tgname)
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a rule ' || r.rulename || ' that this crate did not create: it may change or refuse rows'
+SELECT 'the rule ' || r.rulename || ' of the table ' || o.name || ' was not created by this crate: it may change or refuse rows'
 FROM ours o JOIN pg_catalog.pg_rewrite r ON r.ev_class = o.oid
 
 UNION ALL
@@ -103,12 +103,12 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a constraint ' || c.conname || ' that this crate did not create: it may refuse rows'
+SELECT 'the constraint ' || c.conname || ' of the table ' || o.name || ' was not created by this crate: it may refuse rows'
 FROM ours o JOIN pg_catalog.pg_constraint c ON c.conrelid = o.oid AND c.contype IN ('c', 'f', 'u', 'p', 'x')
 WHERE NOT EXISTS (SELECT FROM keys k WHERE k.relation = o.name AND k.name = c.conname)
 
 UNION ALL
-SELECT 'the table ' || o.name || ' has a unique index ' || x.relname || ' that this crate did not create: it may refuse rows'
+SELECT 'the unique index ' || x.relname || ' of the table ' || o.name || ' was not created by this crate: it may refuse rows'
 FROM ours o JOIN pg_catalog.pg_index i ON i.indrelid = o.oid AND i.indisunique
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.indexrelid)

@@ -131,19 +131,19 @@ async fn each_change_of_what_protects_the_log_is_found() {
         (
             "ALTER TABLE {schema}.events ADD CONSTRAINT no CHECK (position < 1000)",
             "ALTER TABLE {schema}.events DROP CONSTRAINT no",
-            "constraint no that this crate did not create",
+            "constraint no of the table events was not created",
         ),
         ("CREATE UNIQUE INDEX one ON {schema}.events (event_id)", "DROP INDEX {schema}.one", "unique index one"),
         (
             "CREATE FUNCTION {schema}.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
           CREATE TRIGGER quiet BEFORE INSERT ON {schema}.events FOR EACH ROW EXECUTE FUNCTION {schema}.no()",
             "DROP TRIGGER quiet ON {schema}.events; DROP FUNCTION {schema}.no()",
-            "trigger quiet that this crate did not create",
+            "trigger quiet of the table events was not created",
         ),
         (
             "CREATE RULE quiet AS ON INSERT TO {schema}.commands DO INSTEAD NOTHING",
             "DROP RULE quiet ON {schema}.commands",
-            "rule quiet that this crate did not create",
+            "rule quiet of the table commands was not created",
         ),
         (
             "ALTER TABLE {schema}.events ENABLE ROW LEVEL SECURITY",
