@@ -1,13 +1,17 @@
 //! The shared store: a PostgreSQL schema, written by any number of processes.
+//!
 //! Opening `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME` (default `public`) for writing creates the schema.
 //! Behind a pooler in transaction mode, add `&pooler=transaction`: then statements are not prepared, and appends of other
 //! processes are noticed by polling, because nothing of a session is used.
+//!
 //! A batch is one call of one SQL function, in one round trip. It holds a lock of the log while it appends, so that
 //! positions have no gaps and are in commit order, for any number of writers.
+//!
 //! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
 //! log's tables: [`grant`] grants its rights, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
 //!
 //! ## Connections
+//!
 //! All stores of a process in one database share its connections: at most 34, however many schemas are open. A dead
 //! connection is replaced: at once if the server closed it, at most 15 seconds after it fell silent, and two seconds after
 //! a failover if it leads to a standby. A read is then tried again, and a batch is sent again with its ids. While no batch

@@ -1,4 +1,5 @@
 //! PostgreSQL for tests: an empty schema or database for a test, or a server of its own.
+//!
 //! If `DATABASE_URL` is set, tests use that server. Otherwise they start one: on a free port, in a directory of its own, not
 //! as root, with fsync on. All test processes of a checkout share it, and it stops soon after the last one ends.
 //!
@@ -10,6 +11,7 @@
 //! - `place`: [`Place`], an empty place for a store of either kind; [`both_stores!`], tests that run on both
 //! - `programs`: PostgreSQL's own programs, and the user that runs them
 //! - `psql`: running SQL with psql
+//!
 //! Errors panic: this crate is for tests.
 
 mod cluster;
