@@ -10,8 +10,10 @@ use crate::commands::{CommandInfo, ParseError};
 
 /// List the commands: their fields with types, and an example each
 #[derive(Args)]
-#[command(after_help = "Examples:\n  commands\n  commands add_member\n  commands add_member --format json\n\n\
-    With --format json, each command has its JSON schema and the example line.")]
+#[command(
+    after_help = "Examples:\n  $ commands\n  $ commands add_member\n  $ commands add_member --format json\n\n\
+    With --format json, each command has its JSON schema and the example line."
+)]
 pub(super) struct Commands {
     /// Only this command
     #[arg(value_name = "COMMAND")]

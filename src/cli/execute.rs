@@ -55,7 +55,8 @@ pub(super) struct Execute {
 
 impl Args for Execute {
     fn augment_args(cmd: clap::Command) -> clap::Command {
-        TextOrJson::augment_args(Options::augment_args(cmd)).mut_arg("format", |format| format.global(true))
+        // The description of the second one is that of the subcommand.
+        Options::augment_args(TextOrJson::augment_args(cmd)).mut_arg("format", |format| format.global(true))
     }
 
     fn augment_args_for_update(cmd: clap::Command) -> clap::Command {

@@ -59,7 +59,7 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     output::line(&format!(
         "{} in {} from {} until {:.6} (as of position {})",
         counted(metric.total, "event"),
-        if metric.topic.as_str().is_empty() { "/".into() } else { plain(metric.topic.as_str()) },
+        if metric.topic.as_str().is_empty() { "the whole log".into() } else { plain(metric.topic.as_str()) },
         metric.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from:.6}")),
         metric.until,
         metric.head.position

@@ -65,6 +65,7 @@ use crate::store::redact_urls;
 /// subcommand any value is accepted.
 const FORMAT: &str = "format";
 
+/// Execute commands, and read the audit log, metrics and views of this application
 #[derive(Parser)]
 #[command(
     after_help = "Examples:\n  $ commands\n  $ audit --newest-first --limit 20\n  $ execute --help\n\n\

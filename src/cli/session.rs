@@ -29,6 +29,7 @@ pub(super) struct CommonArgs {
     pub(super) store: Option<String>,
     /// Actor of the command or the read, like user:alice. Reads need one if the application records reads or has an authoriser
     #[arg(
+        id = "as",
         long = "as",
         global = true,
         env = "ANNALS_ACTOR",

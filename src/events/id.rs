@@ -297,7 +297,7 @@ pub fn json_schema(kind: &str) -> schemars::Schema {
         "pattern": format!(
             "^({kind}:[^\\u0000]+|[^a-z\\u0000][^\\u0000]*|[a-z][a-z0-9_-]*([^a-z0-9_:\\u0000-][^\\u0000]*)?)$"
         ),
-        "description": format!("a {kind}: `{kind}:…`, or the bare id")
+        "description": format!("{kind} id: `{kind}:…` or the bare id")
     })
 }
 

@@ -25,7 +25,7 @@ fn run(arguments: &[&str]) -> (bool, String) {
 /// Collects the help texts of a subcommand and its subcommands.
 fn helps(path: &[&str], into: &mut BTreeMap<String, String>) {
     let (_, text) = run(&[path, &["--help"]].concat());
-    let subcommand = Regex::new(r"(?m)^  ([a-z]+)(?: |$)").unwrap();
+    let subcommand = Regex::new(r"(?m)^  ([a-z-]+)(?: |$)").unwrap();
     let listed = text.split_once("Commands:").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
     for name in subcommand.captures_iter(listed).map(|found| found.get(1).unwrap().as_str()) {
         // The fields of commands are options too: `execute COMMAND --help`.
@@ -287,7 +287,7 @@ fn try_each(place: &Place) {
         (good, vec!["projections", "rebuild", "balance", "--keep-skips"], "rebuilt", ""),
         (good, vec!["projections", "resume", "balance", "--format", "json"], "\"position\": 2", ""),
         (bad, vec!["projections", "skip", "balance", "--format", "json"], "balance", ""),
-        (good, vec!["projections", "letters", "balance", "--format", "json"], "[]", ""),
+        (good, vec!["projections", "dead-letters", "balance", "--format", "json"], "[]", ""),
         (good, vec!["projections", "replay", "balance", "--format", "json"], "0", ""),
         (good, vec!["projections", "prune", "--dry-run", "--format", "json"], "[]", ""),
     ];

@@ -89,7 +89,7 @@ fn fields_are_options_or_json() {
         ("add_member --project 7 --user kim", "missing field `roles`, a list of developer or collaborator or"),
         (
             "add_member --project 7 --roles developer",
-            "missing field `user`, text, a user: `user:…`, or the bare id",
+            "missing field `user`, text, user id: `user:…` or the bare id",
         ),
         ("add_member --project 7 --user kim --roles boss", "field `roles`: `boss` is not a list of developer"),
         ("add_member --project 7 --user kim --roles boss", "for example --roles developer"),
@@ -130,7 +130,7 @@ fn metrics_without_a_topic_are_those_of_the_whole_log_and_counts_have_the_right_
     let server = server();
     server.execute("create_project", r#"{"project":"7","name":"N"}"#, "user:alice");
     let text = server.ok(&["metrics"]);
-    assert!(text.starts_with("1 event in / from "), "{text}");
+    assert!(text.starts_with("1 event in the whole log from "), "{text}");
     for words in ["1 actor, the busiest", "mean: 1.000 a minute, 1.000 an hour, 1.000 a day"] {
         assert!(text.contains(words), "{text}");
     }
@@ -138,7 +138,7 @@ fn metrics_without_a_topic_are_those_of_the_whole_log_and_counts_have_the_right_
     let total = |arguments: &[&str]| server.json(arguments)["total"].clone();
     assert_eq!(total(&["metrics"]), 2);
     assert_eq!(total(&["metrics"]), total(&["metrics", "/"]));
-    assert!(server.ok(&["metrics"]).starts_with("2 events in / from "));
+    assert!(server.ok(&["metrics"]).starts_with("2 events in the whole log from "));
     assert!(server.ok(&["audit", "--count"]).starts_with("2 events by 1 actor\n"));
 }
 
@@ -182,7 +182,7 @@ fn manual_pages_are_read_by_a_formatter() {
     let server = server();
     for page in ["", "execute", "execute add_member", "projections rebuild"] {
         assert!(server.shell(&format!("job_server man {page}")).out.contains(".SH"), "{page}");
-        let format = "if command -v groff >&2; then groff -man -Tutf8 -ww; else cat; fi";
+        let format = "if command -v groff >&2; then groff -man -Tutf8 -ww -P-b -P-c -P-o -P-u; else cat; fi";
         let answer = server.shell(&format!("job_server man {page} | {{ {format} 2> warnings; }}"));
         assert!(answer.ok && answer.out.contains("OPTIONS"), "{page}: {}", answer.err);
         let warnings = std::fs::read_to_string(server.path().join("warnings")).unwrap();

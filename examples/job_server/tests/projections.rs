@@ -45,11 +45,11 @@ fn dead_letters_and_unused_versions_are_listed_and_an_empty_list_is_no_error() {
     let status = server.ok(&["projections", "status"]);
     assert!(status.contains("roster") && status.contains("at 2 of 2 (lag 0)  live"), "{status}");
     server.refused(&["projections", "skip", "roster"], "`roster` has not stopped: there is no event to skip");
-    assert_eq!(server.json(&["projections", "letters", "roster"]), json!([]));
+    assert_eq!(server.json(&["projections", "dead-letters", "roster"]), json!([]));
     assert_eq!(server.json(&["projections", "replay", "roster"]), json!({ "name": "roster", "events": 0 }));
     assert_eq!(server.json(&["projections", "prune", "--dry-run"]), json!([]));
     assert_eq!(server.ok(&["projections", "prune"]), "no unused versions\n");
-    server.refused(&["projections", "letters", "rooster"], "there is no projection `rooster`");
+    server.refused(&["projections", "dead-letters", "rooster"], "there is no projection `rooster`");
 }
 
 #[test]

@@ -105,6 +105,9 @@ impl Field {
     pub(super) fn option(&self) -> Arg {
         let option = Arg::new(self.id())
             .long(self.flag.clone())
+            .help_heading("Fields")
+            // The type names the choices.
+            .hide_possible_values(true)
             .value_name(self.kind.value_name())
             .value_parser(Suggestions(self.kind.choices().to_vec()))
             .help(self.help());

@@ -3,7 +3,7 @@
 //! ## Layout
 //! - `status`: `status`
 //! - `rebuild`: `rebuild`
-//! - `repair`: `resume`, `skip`, `letters`, `replay`, `prune`
+//! - `repair`: `resume`, `skip`, `dead-letters`, `replay`, `prune`
 
 mod rebuild;
 mod repair;
@@ -33,7 +33,7 @@ enum Subcommands {
     Rebuild(rebuild::Rebuild),
     Resume(repair::Resume),
     Skip(repair::Skip),
-    Letters(repair::Letters),
+    DeadLetters(repair::DeadLetters),
     Replay(repair::Replay),
     Prune(repair::Prune),
 }
@@ -53,7 +53,7 @@ impl Projections {
             Subcommands::Rebuild(rebuild) => run!(app, rebuild, OpenMode::Inspect),
             Subcommands::Resume(resume) => run!(app, resume, OpenMode::Read),
             Subcommands::Skip(skip) => run!(app, skip, OpenMode::Inspect),
-            Subcommands::Letters(letters) => run!(app, letters, OpenMode::Inspect),
+            Subcommands::DeadLetters(dead_letters) => run!(app, dead_letters, OpenMode::Inspect),
             Subcommands::Replay(replay) => run!(app, replay, OpenMode::Inspect),
             Subcommands::Prune(prune) => run!(app, prune, OpenMode::Inspect),
         }

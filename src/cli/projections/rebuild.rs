@@ -32,7 +32,7 @@ pub(super) struct Rebuild {
     /// Only the documents that events of this aggregate type affect
     #[arg(long, value_name = "TYPE", requires = "name", conflicts_with = "keep_skips")]
     aggregate: Option<String>,
-    /// Skip the events again that are dead letters now: see `projections letters`
+    /// Skip the events again that are dead letters now: see `projections dead-letters`
     #[arg(long)]
     keep_skips: bool,
     #[command(flatten)]
@@ -88,6 +88,8 @@ impl Rebuild {
             }
         }
         match self.format.is_json() {
+            // Only the error is printed.
+            _ if rebuilt.is_empty() && !failed.is_empty() => {}
             true => output::json(&rebuilt)?,
             false => output::line(&format!("rebuilt {}", counted(rebuilt.len() as u64, "projection")))?,
         }

@@ -32,8 +32,8 @@ pub(super) struct Skip {
 
 /// List the dead letters of a projection: skipped events with error and time
 #[derive(Args)]
-#[command(after_help = "Example:\n  $ projections letters roster --format json")]
-pub(super) struct Letters {
+#[command(after_help = "Example:\n  $ projections dead-letters roster --format json")]
+pub(super) struct DeadLetters {
     /// Name of the projection
     name: String,
     #[command(flatten)]
@@ -82,7 +82,7 @@ impl Skip {
     }
 }
 
-impl Letters {
+impl DeadLetters {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
         print(&self.format, &session.annals.dead_letters(&self.name).await?)
     }

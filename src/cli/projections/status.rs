@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::BoxError;
-use crate::cli::output::{self, TextOrJson, plain};
+use crate::cli::output::{self, TextOrJson, counted, plain};
 use crate::cli::session::Session;
 use crate::projections::ProjectionStatus;
 
@@ -11,7 +11,7 @@ use crate::projections::ProjectionStatus;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  $ projections status\n  $ projections status --format json\n\n\
     leader: the running process that updates the projection (first digits of its id).\n\
-    dead letters: skipped events, see `projections letters`.")]
+    dead letters: skipped events, see `projections dead-letters`.")]
 pub(super) struct Status {
     #[command(flatten)]
     format: TextOrJson,
@@ -48,7 +48,7 @@ fn text(status: &ProjectionStatus) -> String {
         text += &format!("  leader {:.8}", leader.simple().to_string());
     }
     if status.dead_letters > 0 {
-        text += &format!("  {} dead letters", status.dead_letters);
+        text += &format!("  {}", counted(status.dead_letters, "dead letter"));
     }
     if status.restarts > 0 {
         text += &format!("  restarts {}", status.restarts);
