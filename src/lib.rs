@@ -17,6 +17,7 @@
 //! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
 //! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
 //! - `cli`: the command line of an application (feature `cli`)
+//! - `supervise`: restarts a background task that panics
 //! - `text`, `digest`: small tools for texts and hashes
 //! - [`guide`]: the guide in steps, in the documentation only
 //!
