@@ -21,7 +21,7 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
         div.title {
             div {
                 h1 { "Projections" }
-                p { "Projections are derived from the log, and every read uses one. A rebuild replaces a projection; reads use the old data until it is complete." }
+                p { "Projections are derived from the log. A rebuild replaces the data of a projection; reads use the old data until it is complete." }
             }
         }
         div data-watch=(site.link("upkeep/now", &Address::default())) { (list) }
