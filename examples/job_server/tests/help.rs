@@ -93,7 +93,7 @@ fn fields_are_options_or_json() {
         ),
         ("add_member --project 7 --user kim --roles boss", "field `roles`: `boss` is not a list of developer"),
         ("add_member --project 7 --user kim --roles boss", "for example --roles developer"),
-        ("add_member --project 7 --usr kim --roles developer", "'--user' exists"),
+        ("add_member --project 7 --usr kim --roles developer", "a similar argument exists: '--user'"),
         ("add_member '{}' --project 7", "as JSON or as options, not both"),
         (r#"create_project '{"project":"9","name":9}'"#, "field `name`: 9 is not text; for example --name"),
         ("create_project {", "for example job_server execute create_project --project 7 --name"),
@@ -182,7 +182,8 @@ fn manual_pages_are_read_by_a_formatter() {
     let server = server();
     for page in ["", "execute", "execute add_member", "projections rebuild"] {
         assert!(server.shell(&format!("job_server man {page}")).out.contains(".SH"), "{page}");
-        let format = "if command -v groff >&2; then groff -man -Tutf8 -ww -P-b -P-c -P-o -P-u; else cat; fi";
+        let format =
+            "if command -v groff >&2; then groff -K utf8 -man -Tutf8 -ww -P-b -P-c -P-o -P-u; else cat; fi";
         let answer = server.shell(&format!("job_server man {page} | {{ {format} 2> warnings; }}"));
         assert!(answer.ok && answer.out.contains("OPTIONS"), "{page}: {}", answer.err);
         let warnings = std::fs::read_to_string(server.path().join("warnings")).unwrap();
