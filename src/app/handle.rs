@@ -14,8 +14,8 @@ use crate::commands::{
 };
 use crate::events::{Ref, Stored, Types};
 use crate::projections::audit::{AuditLog, AuditQuery};
+use crate::projections::display_names::DisplayNames;
 use crate::projections::metrics::{MetricQuery, Metrics};
-use crate::projections::names::DisplayNames;
 use crate::projections::presenter::{Locales, Presenter};
 use crate::projections::{
     DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,

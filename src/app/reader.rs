@@ -13,7 +13,7 @@ use super::authorise::Ask;
 use super::{Annals, Denial};
 use crate::commands::Context;
 use crate::events::{LogPosition, Ref, Stored};
-use crate::projections::audit::{AskedFor, AuditLog, AuditQuery};
+use crate::projections::audit::{AuditLog, AuditQuery, RecordedFilters};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
 use crate::store::{Page, StoreError};
@@ -90,7 +90,7 @@ impl Reader {
     pub async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
         let of = [Ref::unchecked("projection", Metrics::NAME)];
         let what = format!("the numbers of `{topic}`");
-        let asked = AskedFor::from([("topic".to_owned(), vec![topic.to_owned()])]);
+        let asked = RecordedFilters::from([("topic".to_owned(), vec![topic.to_owned()])]);
         let read = Read { what: &what, of: &of, asked, export: None };
         self.access_control.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
         Ok(self.annals.metric(topic))
@@ -103,7 +103,7 @@ impl Reader {
     pub async fn lineage(&self, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
         let (of, targets) = ([Ref::unchecked("projection", AuditLog::NAME), thing.clone()], [thing.clone()]);
         let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[] };
-        let asked = AskedFor::from([("target".to_owned(), vec![thing.to_string()])]);
+        let asked = RecordedFilters::from([("target".to_owned(), vec![thing.to_string()])]);
         let read = Read { what: &format!("who saw {thing}"), of: &of, asked, export: None };
         self.access_control.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
         self.annals.lineage(thing).await
@@ -142,15 +142,15 @@ impl Reader {
         let of: Vec<Ref> = projection.and_then(|name| Ref::new("projection", name).ok()).into_iter().collect();
         // It shows no content of the log, so it is not recorded as a read.
         let ask = Ask::Operate { operation, projection };
-        let read = Read { what: &what, of: &of, asked: AskedFor::new(), export: None };
+        let read = Read { what: &what, of: &of, asked: RecordedFilters::new(), export: None };
         Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
     }
 
     async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), AccessError> {
         let ask = Ask::Audit { actors: &[], targets, topics: &[] };
         let of: Vec<Ref> = targets.iter().filter(|target| target.check().is_ok()).cloned().collect();
-        let asked: AskedFor = match targets {
-            [] => AskedFor::new(),
+        let asked: RecordedFilters = match targets {
+            [] => RecordedFilters::new(),
             targets => [("aggregate".to_owned(), targets.iter().map(Ref::to_string).collect())].into(),
         };
         let read = Read { what, of: &of, asked, export: None };

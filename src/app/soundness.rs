@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::App;
 use crate::projections::audit::AuditLog;
+use crate::projections::display_names::DisplayNames;
 use crate::projections::metrics::Metrics;
-use crate::projections::names::DisplayNames;
 use crate::projections::presenter;
 use crate::store::Interest;
 

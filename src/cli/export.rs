@@ -12,9 +12,9 @@ use super::{ProgressBar, stderr};
 use crate::BoxError;
 use crate::app::Annals;
 use crate::app::UnopenedApp;
-use crate::projections::audit::{Asked, AuditLog};
-use crate::projections::export::{Export as Exporting, ExportProgress, Format, Statement};
-use crate::projections::presenter::Words;
+use crate::projections::audit::{AuditLog, AuditQueryParams};
+use crate::projections::export::{Export as Exporting, ExportManifest, ExportProgress, Format};
+use crate::projections::presenter::PresentationParams;
 
 /// Write the audit log to a file in another format: CSV, JSON Lines, CloudEvents or OCEL
 #[derive(Args)]
@@ -33,9 +33,9 @@ pub(super) struct Export {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    query: Asked,
+    query: AuditQueryParams,
     #[command(flatten)]
-    words: Words,
+    words: PresentationParams,
 }
 
 impl Export {
@@ -51,9 +51,9 @@ impl Export {
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(AuditLog::NAME).await?;
             let annals = &session.annals;
-            let export = self.query.of(session.audit()).export(format).source(source);
-            let presenter = self.words.of(annals.presenter())?;
-            let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
+            let export = self.query.apply(session.audit()).export(format).source(source);
+            let presenter = self.words.apply(annals.presenter())?;
+            let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
                 true => self.to_file(export, annals).await?,
                 false => to_stdout(export).await?,
@@ -69,7 +69,7 @@ impl Export {
     }
 
     /// Writes a temporary file in the same directory and renames it when it is complete.
-    async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<Statement, BoxError> {
+    async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<ExportManifest, BoxError> {
         let mut bar = ProgressBar::new("export", annals.store().head().await?.position);
         let (send, mut progress) = tokio::sync::watch::channel(None::<ExportProgress>);
         let export = export.progress(move |progress| {
@@ -113,7 +113,7 @@ impl Export {
     }
 }
 
-async fn to_stdout(export: Exporting) -> Result<Statement, BoxError> {
+async fn to_stdout(export: Exporting) -> Result<ExportManifest, BoxError> {
     let export = match stdout().is_terminal() {
         true => export,
         false => {

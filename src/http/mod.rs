@@ -18,7 +18,7 @@
 //! `/openapi.json` (OpenAPI 3.1) describes all routes; `/try` is a page to send requests from.
 //! - `POST /commands/{name}`: executes a command and returns its receipt; `Idempotency-Key` is the command id
 //! - `/audit`, `/audit/count`, `/audit/export`: the audit log, with the parameters of
-//!   [`Asked`](crate::projections::audit::Asked)
+//!   [`AuditQueryParams`](crate::projections::audit::AuditQueryParams)
 //! - `/metrics/{topic}`, `/views/{name}/{key}`, `/events`: metrics, views and stored events; `after=POSITION:EVENT_ID`,
 //!   the head of a receipt, waits for that write
 //! - `/projections`, `/check`: status, rebuild, resume, skip and replay of projections; verification of the log

@@ -143,7 +143,7 @@ impl<'de> Deserializer<'de> for FieldCapture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::projections::audit::Asked;
+    use crate::projections::audit::AuditQueryParams;
 
     #[derive(Debug, Deserialize)]
     #[serde(default)]
@@ -152,8 +152,8 @@ mod tests {
         locale: Option<String>,
     }
 
-    fn read(query: &str) -> Result<(Asked, More), Problem> {
-        QueryParams::<Asked, More>::read(query).map(|QueryParams(asked, more, _)| (asked, more))
+    fn read(query: &str) -> Result<(AuditQueryParams, More), Problem> {
+        QueryParams::<AuditQueryParams, More>::read(query).map(|QueryParams(asked, more, _)| (asked, more))
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!((asked.limit, asked.newest_first, asked.refused), (Some(7), true, false));
         assert_eq!(asked.from, Some("2026-01-31T00:00:00Z".parse().unwrap()));
         assert_eq!(more.locale.as_deref(), Some("fr"));
-        assert_eq!(read("").unwrap().0, Asked::default());
+        assert_eq!(read("").unwrap().0, AuditQueryParams::default());
     }
 
     #[test]

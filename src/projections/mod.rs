@@ -6,12 +6,15 @@
 //! - `engine`: keeps all projections up with the log, and reads, rebuilds and repairs them
 //! - `documents`: [`DocumentView`], JSON documents by key, and their queries
 //! - `audit`, `export`: the audit log, and its export in other formats
-//! - `metrics`, `names`, `presenter`: counts by topic, display names, and events as sentences
+//! - `metrics`, `display_names`, `presenter`: counts by topic, display names, and events as sentences
 //! - `range_bound`, `query_error`: start and end of a range, and invalid queries
+//! - `dictionary`: numbers in place of names
 //! - `fingerprint`, `indexed_text`: versions derived from declarations, and text of any length in an index
 
 pub mod audit;
 mod basis;
+mod dictionary;
+pub mod display_names;
 mod documents;
 mod engine;
 #[cfg(feature = "export")]
@@ -20,7 +23,6 @@ mod fingerprint;
 mod fold;
 mod indexed_text;
 pub mod metrics;
-pub mod names;
 pub mod presenter;
 mod projection;
 mod query_error;

@@ -8,7 +8,7 @@ use annals::app::{Ask, Denial, ReaderError};
 use annals::events::LogPosition;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery};
-use annals::projections::export::{ExportError, Format, Statement};
+use annals::projections::export::{ExportError, ExportManifest, Format};
 use annals_test_postgres::Place;
 use jiff::Timestamp;
 
@@ -28,7 +28,7 @@ fn thing(name: &str) -> Ref {
     account(name).into()
 }
 
-async fn exported(query: AuditQuery, format: Format) -> Result<(Statement, Vec<u8>), ExportError> {
+async fn exported(query: AuditQuery, format: Format) -> Result<(ExportManifest, Vec<u8>), ExportError> {
     let mut file = Vec::new();
     let statement = query.export(format).to(&mut file).await?;
     Ok((statement, file))

@@ -10,7 +10,7 @@ use super::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
 use crate::aggregates::Loaded;
 use crate::commands::{Context, Handle};
 use crate::events::Ref;
-use crate::projections::audit::AskedFor;
+use crate::projections::audit::RecordedFilters;
 
 /// Record a read
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub(super) struct RecordRead {
     pub log: AccessLogId,
     pub what: String,
     pub of: Vec<Ref>,
-    pub asked: AskedFor,
+    pub asked: RecordedFilters,
     /// The format and the last position, if it was exported.
     pub left: Option<(String, u64)>,
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::BoxError;
 use crate::aggregates::Aggregate;
 use crate::events::Ref;
-use crate::projections::audit::AskedFor;
+use crate::projections::audit::RecordedFilters;
 
 /// The id of an access log: a day, like `2026-01-31`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +64,7 @@ pub enum ReadEvent {
         #[event(target)]
         of: Vec<Ref>,
         /// The filters of the query. Without filters, the query matches everything.
-        asked: AskedFor,
+        asked: RecordedFilters,
     },
     /// An actor exported something. It is recorded before any data is written.
     #[event(view, "{actor} exported {what} as {format}, up to event {head}")]
@@ -75,7 +75,7 @@ pub enum ReadEvent {
         #[event(target)]
         of: Vec<Ref>,
         /// The filters of the query. Without filters, the query matches everything.
-        asked: AskedFor,
+        asked: RecordedFilters,
         /// The format.
         format: String,
         /// The last position of the export.
@@ -150,8 +150,8 @@ mod tests {
         assert_eq!(
             shapes,
             [
-                "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: AskedFor",
-                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: AskedFor, format: String, head: u64",
+                "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: RecordedFilters",
+                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: RecordedFilters, format: String, head: u64",
                 "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.repeated 1 refuse reason: String, denials: u64",

@@ -12,7 +12,7 @@ use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
 use crate::events::{DecodeError, Event, LogPosition, Recorded, Ref, Stored};
 use crate::projections::ProjectionError;
-use crate::projections::audit::{AskedFor, AuditError, AuditLog, AuditRow, lets_through};
+use crate::projections::audit::{AuditError, AuditFilter, AuditLog, AuditRow, RecordedFilters};
 use crate::projections::metrics::Metrics;
 use crate::store::StoreError;
 
@@ -89,7 +89,7 @@ pub enum LineageError {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct AccessQuery {
     projection: String,
-    asked: AskedFor,
+    asked: RecordedFilters,
 }
 
 /// An event's position and time of recording.
@@ -165,9 +165,11 @@ async fn firsts(
     thing: &Ref,
     queries: BTreeSet<AccessQuery>,
 ) -> Result<BTreeMap<AccessQuery, First>, LineageError> {
+    let filtered = |query: AccessQuery| (AuditFilter::from_recorded(&query.asked, annals.types()), query);
+    let queries: Vec<(AuditFilter, AccessQuery)> = queries.into_iter().map(filtered).collect();
     let mut firsts: BTreeMap<AccessQuery, First> = BTreeMap::new();
     for about in [annals.audit().target(thing), annals.audit().actor(thing)] {
-        let mut open = queries.clone();
+        let mut open: Vec<&(AuditFilter, AccessQuery)> = queries.iter().collect();
         let mut chunks = about.stream().try_chunks(CHUNK);
         while !open.is_empty()
             && let Some(mut rows) = chunks.try_next().await.map_err(|error| error.1)?
@@ -178,13 +180,13 @@ async fn firsts(
                 events(annals, &rows).await?.into_iter().map(|event| (event.position, event)).collect();
             for row in rows {
                 let Some(stored) = stored.get(&row.position) else { continue };
-                let mut still = BTreeSet::new();
-                for query in open {
-                    if query.has(&row, stored, annals)? {
+                let mut still = Vec::new();
+                for entry @ (filter, query) in open {
+                    if query.has(filter, &row, stored, annals)? {
                         let first = (row.position, row.recorded_at);
-                        firsts.entry(query).and_modify(|other| *other = first.min(*other)).or_insert(first);
+                        firsts.entry(query.clone()).and_modify(|other| *other = first.min(*other)).or_insert(first);
                     } else {
-                        still.insert(query);
+                        still.push(entry);
                     }
                 }
                 open = still;
@@ -196,9 +198,15 @@ async fn firsts(
 
 impl AccessQuery {
     /// Whether the answer includes this event.
-    fn has(&self, row: &AuditRow, stored: &Stored, annals: &Annals) -> Result<bool, LineageError> {
+    fn has(
+        &self,
+        filter: &AuditFilter,
+        row: &AuditRow,
+        stored: &Stored,
+        annals: &Annals,
+    ) -> Result<bool, LineageError> {
         if [AuditLog::NAME, Metrics::NAME].contains(&self.projection.as_str()) {
-            return Ok(lets_through(&self.asked, row, annals.types()));
+            return Ok(filter.matches(row));
         }
         let key = self.asked.get("key").and_then(|keys| keys.first());
         match annals.reading(&self.projection) {

@@ -16,7 +16,7 @@ use super::commands::{RecordDenials, RecordOverflow, RecordRead, RecordRefusal};
 use super::denials::{Count, Denials, Merged, window_of};
 use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, internal_id};
 use crate::events::Ref;
-use crate::projections::audit::{AskedFor, ExportTarget};
+use crate::projections::audit::{ExportTarget, RecordedFilters};
 use crate::store::Clock;
 
 /// The capacity of the queue. If it is full, a reader waits, and a refusal is counted.
@@ -76,7 +76,7 @@ pub(in crate::app) struct Read<'a> {
     /// The projection, and the references in the query.
     pub of: &'a [Ref],
     /// The filters of the query.
-    pub asked: AskedFor,
+    pub asked: RecordedFilters,
     /// The target, if it is an export.
     pub export: Option<&'a ExportTarget>,
 }
@@ -313,7 +313,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Removes filters that would make the record too long. The record then covers more than the query did.
-fn bounded(asked: &AskedFor) -> AskedFor {
+fn bounded(asked: &RecordedFilters) -> RecordedFilters {
     let short = |(_, values): &(&String, &Vec<String>)| values.iter().all(|value| value.len() <= LONGEST);
     asked.iter().filter(short).map(|(filter, values)| (filter.clone(), values.clone())).collect()
 }

@@ -10,7 +10,7 @@ use super::recorder::AccessRecorder;
 use super::{AccessLogId, Read};
 use crate::commands::{Context, Engine};
 use crate::events::{Ref, Stored};
-use crate::projections::audit::AskedFor;
+use crate::projections::audit::RecordedFilters;
 use crate::projections::tests::fixture::stores::{empty, on_postgres_too};
 use crate::store::{Clock, Interest, OpenOptions, Store};
 
@@ -31,7 +31,7 @@ async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let (recorder, receiver) = AccessRecorder::new(clock);
     recorder.start(receiver, &engine);
     let of = [Ref::unchecked("projection", "balance")];
-    let read = Read { what: "balance", of: &of, asked: AskedFor::new(), export: None };
+    let read = Read { what: "balance", of: &of, asked: RecordedFilters::new(), export: None };
     recorder.read(&by("bob"), &read).await.unwrap();
     recorder.close().await;
     let events = store.read(0, 10, &Interest::All).await.unwrap().events;

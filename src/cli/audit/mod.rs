@@ -13,8 +13,8 @@ use super::session::{OpenMode, Session};
 use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
-use crate::projections::audit::{Asked, AuditLog};
-use crate::projections::presenter::Words;
+use crate::projections::audit::{AuditLog, AuditQueryParams};
+use crate::projections::presenter::PresentationParams;
 
 /// Rows per page that is read.
 const PAGE: u64 = 1_000;
@@ -30,7 +30,7 @@ const PAGE: u64 = 1_000;
     --limit, the cursor of the next page is printed to stderr.")]
 pub(super) struct Audit {
     #[command(flatten)]
-    query: Asked,
+    query: AuditQueryParams,
     /// Print existing rows, then follow new ones until Ctrl-C, like `tail -f`
     #[arg(long)]
     follow: bool,
@@ -41,7 +41,7 @@ pub(super) struct Audit {
     #[arg(long, value_parser = Format::names(), value_name = "FORMAT", default_value = "text")]
     format: String,
     #[command(flatten)]
-    words: Words,
+    words: PresentationParams,
 }
 
 impl Audit {
@@ -59,7 +59,7 @@ impl Audit {
 
     async fn print_counts(&self, session: &Session) -> Result<(), BoxError> {
         session.catch_up(AuditLog::NAME).await?;
-        rows::count(&self.query.of(session.audit()).count().await?, Format::from_name(&self.format)?)
+        rows::count(&self.query.apply(session.audit()).count().await?, Format::from_name(&self.format)?)
     }
 
     /// Prints existing rows in pages, so that memory does not grow with the log.
@@ -69,12 +69,12 @@ impl Audit {
         let mut left = self.query.limit.unwrap_or(u64::MAX);
         let mut cursor = self.query.cursor;
         loop {
-            let query = self.query.of_all(session.audit()).limit(left.min(PAGE));
+            let query = self.query.apply_filters(session.audit()).limit(left.min(PAGE));
             let mut page = match cursor {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
-            self.words.tell(session.annals.presenter(), &mut page.rows).await?;
+            self.words.apply_to_rows(session.annals.presenter(), &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -90,7 +90,7 @@ impl Audit {
     }
 
     async fn follow(&self, session: &Session) -> Result<(), BoxError> {
-        let mut stream = self.query.of(session.audit()).follow();
+        let mut stream = self.query.apply(session.audit()).follow();
         let mut rows = Rows::new(Format::from_name(&self.format)?)?;
         // One listener for the whole loop: a signal between two iterations must not be lost.
         let interrupted = tokio::signal::ctrl_c();
@@ -100,7 +100,7 @@ impl Audit {
                 row = stream.next() => match row {
                     Some(row) => {
                         let mut row = [row?];
-                        self.words.tell(session.annals.presenter(), &mut row).await?;
+                        self.words.apply_to_rows(session.annals.presenter(), &mut row).await?;
                         rows.print(&row[0])?;
                     }
                     None => break,

@@ -7,8 +7,8 @@ use utoipa_axum::routes;
 
 use super::{After, check_max};
 use crate::http::{AppState, Caller, Problem, QueryParams};
-use crate::projections::audit::{Asked, AuditCount, AuditPage, AuditQuery};
-use crate::projections::presenter::Words;
+use crate::projections::audit::{AuditCount, AuditPage, AuditQuery, AuditQueryParams};
+use crate::projections::presenter::PresentationParams;
 
 /// The maximum of `limit`, and of counted events.
 pub(super) const MAX_LIMIT: u64 = 1_000_000;
@@ -21,20 +21,20 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 ///
 /// Returns a page of 50 rows by default, at most 1,000, and the cursor of the next page.
 #[utoipa::path(
-    get, path = "/audit", tag = "audit", params(Asked, Words, After), responses((status = OK, body = AuditPage))
+    get, path = "/audit", tag = "audit", params(AuditQueryParams, PresentationParams, After), responses((status = OK, body = AuditPage))
 )]
 async fn page(
     State(state): State<AppState>,
     caller: Caller,
-    QueryParams(asked, words, after): QueryParams<Asked, Words, After>,
+    QueryParams(asked, words, after): QueryParams<AuditQueryParams, PresentationParams, After>,
 ) -> Result<Json<AuditPage>, Problem> {
     check_max("limit", asked.limit, MAX_LIMIT)?;
     let presenter = state.annals().presenter();
     // An unsupported language is an error before anything is read.
-    let _ = words.of(presenter.clone())?;
-    let query = after.head().into_iter().fold(asked.of(caller.audit()?), AuditQuery::after);
+    let _ = words.apply(presenter.clone())?;
+    let query = after.head().into_iter().fold(asked.apply(caller.audit()?), AuditQuery::after);
     let mut page = query.page().await?;
-    words.tell(presenter, &mut page.rows).await?;
+    words.apply_to_rows(presenter, &mut page.rows).await?;
     Ok(Json(page))
 }
 
@@ -42,13 +42,13 @@ async fn page(
 ///
 /// Counts at most 10,000 events, or the limit. If there are more, `complete` is false and all numbers are minimums.
 #[utoipa::path(
-    get, path = "/audit/count", tag = "audit", params(Asked, After), responses((status = OK, body = AuditCount))
+    get, path = "/audit/count", tag = "audit", params(AuditQueryParams, After), responses((status = OK, body = AuditCount))
 )]
 async fn count(
     caller: Caller,
-    QueryParams(asked, after, _): QueryParams<Asked, After>,
+    QueryParams(asked, after, _): QueryParams<AuditQueryParams, After>,
 ) -> Result<Json<AuditCount>, Problem> {
     check_max("limit", asked.limit, MAX_LIMIT)?;
-    let query = after.head().into_iter().fold(asked.of(caller.audit()?), AuditQuery::after);
+    let query = after.head().into_iter().fold(asked.apply(caller.audit()?), AuditQuery::after);
     Ok(Json(query.count().await?))
 }

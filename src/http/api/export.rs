@@ -17,9 +17,9 @@ use utoipa_axum::routes;
 use super::audit::MAX_LIMIT;
 use super::check_max;
 use crate::http::{AppState, Caller, Problem, QueryParams};
-use crate::projections::audit::Asked;
-use crate::projections::export::{ExportError, Format, Statement};
-use crate::projections::presenter::Words;
+use crate::projections::audit::AuditQueryParams;
+use crate::projections::export::{ExportError, ExportManifest, Format};
+use crate::projections::presenter::PresentationParams;
 
 /// The buffer between the export and the client, in bytes.
 const BUFFER: usize = 64 * 1_024;
@@ -38,13 +38,13 @@ struct ExportParams {
     format: Format,
 }
 
-type Exporting = JoinHandle<Result<Statement, ExportError>>;
+type Exporting = JoinHandle<Result<ExportManifest, ExportError>>;
 
 /// Export the audit log as CSV, JSON Lines, CloudEvents or OCEL
 ///
 /// Exports all rows of one snapshot. Each format ends with a statement of what it covers; a file without it is incomplete.
 #[utoipa::path(
-    get, path = "/audit/export", tag = "audit", params(ExportParams, Asked, Words),
+    get, path = "/audit/export", tag = "audit", params(ExportParams, AuditQueryParams, PresentationParams),
     responses(
         (status = OK, content(
             (String = "text/csv"), (String = "application/jsonl"),
@@ -55,15 +55,19 @@ type Exporting = JoinHandle<Result<Statement, ExportError>>;
 async fn export(
     State(state): State<AppState>,
     caller: Caller,
-    QueryParams(ExportParams { format }, asked, words): QueryParams<ExportParams, Asked, Words>,
+    QueryParams(ExportParams { format }, asked, words): QueryParams<
+        ExportParams,
+        AuditQueryParams,
+        PresentationParams,
+    >,
 ) -> Result<Response, Problem> {
     check_max("limit", asked.limit, MAX_LIMIT)?;
     let permit = state.exports().acquire(caller.key())?;
     let actor = caller.key().to_owned();
-    let presenter = words.of(state.annals().presenter())?;
-    let export = asked.of(caller.format(format.as_str()).audit()?).export(format);
+    let presenter = words.apply(state.annals().presenter())?;
+    let export = asked.apply(caller.format(format.as_str()).audit()?).export(format);
     let export = export.source(format!("/{}", state.settings().name));
-    let export = if presenter.tells_as_declared() { export } else { export.presenter(presenter) };
+    let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
     let (mut writer, mut reader) = tokio::io::duplex(BUFFER);
     let exporting: Exporting = tokio::spawn(async move {
         let _permit = permit;

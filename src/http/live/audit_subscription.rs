@@ -12,8 +12,8 @@ use super::stream::Rows;
 use super::{EndReason, LiveItem, LiveStream, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
 use crate::http::Problem;
-use crate::projections::audit::{Asked, AuditError, AuditLog, AuditQuery, AuditRow, Cursor, Sieve};
-use crate::projections::presenter::{PresentError, Words};
+use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditQueryParams, AuditRow, Cursor, QueryPlan};
+use crate::projections::presenter::{PresentError, PresentationParams};
 use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
 
@@ -25,8 +25,8 @@ pub(super) struct AuditSubscription {
     broadcast: Arc<AuditBroadcast>,
     query: AuditQuery,
     /// The language of sentences. None: as declared, as in the broadcast.
-    words: Option<Words>,
-    sieve: Sieve,
+    words: Option<PresentationParams>,
+    plan: QueryPlan,
     lifetime: StreamLifetime,
     /// How many rows are read at a time, adapted to their size.
     page_size: usize,
@@ -54,24 +54,24 @@ impl AuditSubscription {
     pub(super) async fn open(
         broadcast: Arc<AuditBroadcast>,
         query: AuditQuery,
-        asked: &Asked,
-        words: Words,
+        asked: &AuditQueryParams,
+        words: PresentationParams,
         lifetime: StreamLifetime,
     ) -> Result<Self, Problem> {
         let (cursor, remaining) = (asked.cursor, asked.limit.unwrap_or(u64::MAX));
         if remaining == 0 {
             return Err(QueryError::NoLimit.into());
         }
-        let as_declared = words.of(broadcast.annals().presenter())?.tells_as_declared();
+        let as_declared = words.apply(broadcast.annals().presenter())?.is_as_declared();
         let words = Some(words).filter(|_| !as_declared);
         let query = cursor.into_iter().fold(query, AuditQuery::cursor);
-        let sieve = query.sieve()?;
+        let plan = query.clone().live_plan()?;
         let position = cursor.map(|cursor| cursor.last()).unwrap_or_default();
         let source = Source::Stored(broadcast.subscribe());
         let page_size = MAX_ROWS / 10;
         let mut subscription =
-            Self { broadcast, query, words, sieve, lifetime, page_size, remaining, position, first: None, source };
-        if subscription.sieve.has_end() {
+            Self { broadcast, query, words, plan, lifetime, page_size, remaining, position, first: None, source };
+        if subscription.plan.has_end() {
             // This page only returns the errors: denied, or a cursor of another log. The stream reads it again.
             subscription.query.clone().limit(1).page().await?;
             let rows = subscription.query.clone().limit(remaining).follow();
@@ -118,7 +118,7 @@ impl AuditSubscription {
 
     /// The cursor to resume from.
     fn cursor(&self) -> Option<Cursor> {
-        (self.position.position > 0).then(|| self.sieve.cursor(self.position))
+        (self.position.position > 0).then(|| self.plan.cursor_at(self.position))
     }
 
     fn end_reason(&self) -> EndReason {
@@ -201,7 +201,7 @@ impl AuditSubscription {
         mut rows: Vec<AuditRow>,
     ) -> Result<Read, Stop> {
         if let Some(words) = &self.words {
-            words.tell(self.broadcast.annals().presenter(), &mut rows).await?;
+            words.apply_to_rows(self.broadcast.annals().presenter(), &mut rows).await?;
         }
         let batch = RowBatch::new(from, to, rows).map_err(|error| Problem::internal(&error))?;
         if !batch.rows.is_empty() {
@@ -221,16 +221,16 @@ impl AuditSubscription {
             self.read_stored();
             return Ok(Read::Nothing);
         }
-        let wanted = |row: &AuditRow| row.position > self.position.position && self.sieve.lets_through(row);
+        let wanted = |row: &AuditRow| row.position > self.position.position && self.plan.matches(row);
         let rows = batch.rows.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index);
         let selected: Vec<usize> = rows.take(usize::try_from(self.remaining).unwrap_or(usize::MAX)).collect();
         match selected.len() {
             0 => {}
-            all if all == batch.rows.len() && self.words.is_none() => self.sieve.tell(&batch.rows).await?,
+            all if all == batch.rows.len() && self.words.is_none() => self.plan.authorise(&batch.rows).await?,
             _ => {
                 let rows: Vec<AuditRow> =
                     selected.iter().filter_map(|index| batch.rows.get(*index)).cloned().collect();
-                self.sieve.tell(&rows).await?;
+                self.plan.authorise(&rows).await?;
                 if self.words.is_some() {
                     return self.select_all(batch.from, batch.to, rows).await;
                 }
@@ -244,7 +244,7 @@ impl AuditSubscription {
         self.remaining -= selected.len() as u64;
         let with_cursor = |index: &usize| {
             let position = position_of(batch.rows.get(*index)?);
-            Some((*index, position, self.sieve.cursor(position)))
+            Some((*index, position, self.plan.cursor_at(position)))
         };
         let selected: Vec<_> = selected.iter().filter_map(with_cursor).collect();
         self.position = match selected.last() {

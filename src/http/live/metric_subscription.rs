@@ -11,7 +11,7 @@ use super::metric_watchers::{LatestMetric, MetricWatchers};
 use super::{Caller, EndReason, LiveItem, LiveStream, Problem, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
 use crate::projections::RangeBound;
-use crate::projections::audit::{AuditQuery, Cursor, Sieve};
+use crate::projections::audit::{AuditQuery, Cursor, QueryPlan};
 use crate::projections::metrics::{Metric, MetricQuery};
 
 /// Which metric.
@@ -40,7 +40,7 @@ impl MetricParams {
 
 pub(super) struct MetricSubscription {
     latest: watch::Receiver<LatestMetric>,
-    rows: Sieve,
+    rows: QueryPlan,
     lifetime: StreamLifetime,
     /// The value that is sent first.
     first: Option<Arc<Metric>>,
@@ -59,8 +59,8 @@ impl MetricSubscription {
     ) -> Result<Self, Problem> {
         let query = params.apply_to(caller.metric(&params.topic).await?);
         let rows = params.counted_rows(watchers.annals().audit());
-        let rows = cursor.into_iter().fold(rows, AuditQuery::cursor).sieve()?;
-        rows.check().await?;
+        let rows = cursor.into_iter().fold(rows, AuditQuery::cursor).live_plan()?;
+        rows.check_cursor().await?;
         // Subscribed before the read: no change is lost between the two.
         let latest = watchers.subscribe(&params);
         let first = Arc::new(query.await?);
@@ -122,6 +122,6 @@ impl MetricSubscription {
     }
 
     fn cursor(&self) -> Option<Cursor> {
-        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor(head))
+        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor_at(head))
     }
 }

@@ -46,8 +46,8 @@ use self::metric_watchers::MetricWatchers;
 use self::stream::{EndReason, LiveItem, LiveStream, StreamEnd};
 use super::limits::{ConcurrencyLimit, RequestLimits, StreamTimeouts};
 use super::{AppState, Caller, Problem};
-use crate::projections::audit::{Asked, Cursor};
-use crate::projections::presenter::Words;
+use crate::projections::audit::{AuditQueryParams, Cursor};
+use crate::projections::presenter::PresentationParams;
 
 pub(super) use lifetime::StreamLifetime;
 
@@ -92,12 +92,12 @@ impl Live {
     async fn audit(
         &self,
         caller: &Caller,
-        asked: &Asked,
-        words: Words,
+        asked: &AuditQueryParams,
+        words: PresentationParams,
         lifetime: StreamLifetime,
     ) -> Result<LiveStream, Problem> {
         self.requests.count(caller.key())?;
-        let query = asked.of_all(caller.audit()?);
+        let query = asked.apply_filters(caller.audit()?);
         Ok(AuditSubscription::open(self.broadcast.clone(), query, asked, words, lifetime).await?.items())
     }
 

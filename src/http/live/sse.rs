@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Asked, Caller, Cursor, EndReason, Live, LiveItem, LiveStream, MetricParams, Problem, StreamEnd, StreamLifetime,
-    StreamTimeouts,
+    AuditQueryParams, Caller, Cursor, EndReason, Live, LiveItem, LiveStream, MetricParams, Problem, StreamEnd,
+    StreamLifetime, StreamTimeouts,
 };
 use crate::http::http_metrics::OpenStream;
 use crate::http::limits::Permit;
 use crate::http::{PathParams, QueryParams};
 use crate::projections::RangeBound;
-use crate::projections::presenter::Words;
+use crate::projections::presenter::PresentationParams;
 
 /// The first bytes of a stream: a browser reconnects 2,000 ms after it lost the connection.
 const RETRY: &str = "retry: 2000\n\n";
@@ -53,7 +53,7 @@ pub(super) async fn audit(
     Extension(caller): Extension<Caller>,
     lifetime: StreamLifetime,
     headers: HeaderMap,
-    QueryParams(mut asked, After { after }, words): QueryParams<Asked, After, Words>,
+    QueryParams(mut asked, After { after }, words): QueryParams<AuditQueryParams, After, PresentationParams>,
 ) -> Result<Response, Problem> {
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
     let permit = live.streams.acquire(caller.key())?;

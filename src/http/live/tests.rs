@@ -365,7 +365,14 @@ async fn a_subscriber_that_lags_behind_the_broadcast_misses_no_row() {
     let broadcast = AuditBroadcast::new(world.annals.clone());
     let lifetime = StreamLifetime::new(watch::channel(false).1);
     let query = world.annals.audit();
-    let open = AuditSubscription::open(broadcast, query, &Asked::default(), Words::default(), lifetime).await;
+    let open = AuditSubscription::open(
+        broadcast,
+        query,
+        &AuditQueryParams::default(),
+        PresentationParams::default(),
+        lifetime,
+    )
+    .await;
     let mut items = open.unwrap_or_else(|problem| panic!("{problem:?}")).items();
     let mut seen = 0;
     for round in [1, 400, 1, 3] {

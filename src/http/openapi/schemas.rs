@@ -13,11 +13,11 @@ use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
 use crate::projections::export::Format;
 use crate::projections::metrics::Width;
-use crate::projections::presenter::Naming;
+use crate::projections::presenter::NameMode;
 
 /// The types that only parameters refer to.
 #[derive(OpenApi)]
-#[openapi(components(schemas(Action, RangeBound, Cursor, Format, Naming, Ref, Time, Topic, Width)))]
+#[openapi(components(schemas(Action, RangeBound, Cursor, Format, NameMode, Ref, Time, Topic, Width)))]
 pub(super) struct ParameterSchemas;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {

@@ -7,7 +7,7 @@ use super::address::Address;
 use super::site::Site;
 use super::text::{crumbs, given, phrase, reference, time};
 use crate::projections::audit::AuditRow;
-use crate::projections::presenter::{ChangeInWords, PresentError, Presentation, Presenter, plain};
+use crate::projections::presenter::{PresentError, Presentation, PresentedChange, Presenter, plain};
 
 /// A row and its sentence.
 pub(super) struct PresentedRow {
@@ -54,7 +54,7 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
 }
 
 /// The changed fields, before and after.
-fn changes(changes: &[ChangeInWords]) -> Markup {
+fn changes(changes: &[PresentedChange]) -> Markup {
     html! {
         table.changes {
             thead.hidden { tr { th scope="col" { "Field" } th scope="col" { "Before" } th scope="col" { "After" } } }

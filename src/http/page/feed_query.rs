@@ -8,7 +8,7 @@ use super::site::{Section, Site};
 use crate::app::Annals;
 use crate::events::Ref;
 use crate::http::{Caller, Problem, QueryParams};
-use crate::projections::audit::{Asked, AuditQuery};
+use crate::projections::audit::{AuditQuery, AuditQueryParams};
 use crate::projections::presenter::Presenter;
 
 /// Which events a page shows.
@@ -81,8 +81,8 @@ impl FeedQuery {
         if let Some((name, value)) = scope.fixed() {
             filters = filters.with(name, value);
         }
-        let QueryParams(asked, ..) = QueryParams::<Asked>::read(&filters.query())?;
-        let query = asked.of_all(caller.audit()?).newest_first();
+        let QueryParams(asked, ..) = QueryParams::<AuditQueryParams>::read(&filters.query())?;
+        let query = asked.apply_filters(caller.audit()?).newest_first();
         Ok(Self { scope, given: given.clone(), filters, query })
     }
 

@@ -1,92 +1,92 @@
-//! [`AuditCount`]: how many events a question finds, and whose, of which kind.
+//! [`AuditCount`]: the number of events that a query selects, by actor, action and event type.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 use serde::Serialize;
 
-use super::plan::{Place, Plan};
+use super::plan::{QueryPlan, ReadProgress};
 use super::sql::Sql;
 use super::{AuditError, scan};
 use crate::events::{Action, LogPosition, Ref};
 use crate::store::{Cell, StoreError, ViewSnapshot};
 
-/// How many events are looked at when nothing is said, and at most.
-const USUAL: u64 = 10_000;
-const MOST: u64 = 1_000_000;
+/// The events that a count examines: by default, and at most.
+const DEFAULT_EXAMINED: u64 = 10_000;
+const MAX_EXAMINED: u64 = 1_000_000;
 
-/// How many rows are in memory at a time.
+/// The rows in memory at a time.
 const ROWS: usize = 1_000;
 
-/// The most values that are listed of one facet.
-const LISTED: usize = 100;
+/// The most values listed for one facet.
+const MAX_LISTED: usize = 100;
 
-/// How many events a question finds, and by whom, of which action and type they are.
+/// The number of events that a query selects, by actor, action and event type.
 ///
-/// The work is bounded: so many events are looked at (10,000, or the query's limit, 1,000,000 at most), in the order
-/// asked for. Where there are more, [`complete`](Self::complete) is false and every number reads "at least". Looking at
-/// 10,000 takes tens of milliseconds, and longer with a text to look for, since then each event is read.
+/// The work is bounded: a count examines 10,000 events, or the query's limit (at most 1,000,000), in the query's order. If
+/// there are more, [`complete`](Self::complete) is false and every number is a lower bound. Examining 10,000 events takes
+/// tens of milliseconds; with a text filter longer, because each event is then read from the log.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditCount {
-    /// How many events were found.
+    /// The number of matching events.
     pub events: u64,
-    /// Whether these are all: else there may be more.
+    /// Whether all events were examined. If not, there may be more.
     pub complete: bool,
-    /// Who did them, most first: a hundred at most.
+    /// The actors, most events first: at most 100.
     pub actors: Vec<Facet<Ref>>,
-    /// How many actors did them.
+    /// The number of different actors.
     pub distinct_actors: u64,
-    /// What was done, most first.
+    /// The actions, most events first.
     pub actions: Vec<Facet<Action>>,
-    /// The types of the events, most first: a hundred at most.
+    /// The event types, most events first: at most 100.
     pub event_types: Vec<Facet<String>>,
-    /// The place in the log that the numbers are true at.
+    /// The head of the log that the count covers.
     pub head: LogPosition,
 }
 
-/// How many of the events have this value.
+/// A value and the number of events that have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Facet<T> {
     /// The value.
     pub value: T,
-    /// How many have it.
+    /// The number of events.
     pub events: u64,
 }
 
-/// A value while it is counted, and the position of an event that has it.
+/// For each value: its number of events, and the last position of one.
 type Tally<T> = HashMap<T, (u64, u64)>;
 
 pub(super) async fn count(
-    plan: &Plan,
-    place: &mut Place,
+    plan: &QueryPlan,
+    progress: &mut ReadProgress,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<AuditCount, AuditError> {
-    let most = usize::try_from(plan.limit.unwrap_or(USUAL).min(MOST)).unwrap_or(usize::MAX);
-    match plan.filters.texts.is_empty() {
-        true => count_numbers(plan, place, snapshot, most).await,
-        false => count_rows(plan, place, snapshot, most).await,
+    let most = usize::try_from(plan.limit.unwrap_or(DEFAULT_EXAMINED).min(MAX_EXAMINED)).unwrap_or(usize::MAX);
+    match plan.filter.texts.is_empty() {
+        true => count_numbers(plan, progress, snapshot, most).await,
+        false => count_rows(plan, progress, snapshot, most).await,
     }
 }
 
-/// Counts in the audit log's own tables; one event of each value says what its number stands for.
+/// Counts in the audit log's tables. The name of each value is read from one of its events in the log.
 async fn count_numbers(
-    plan: &Plan,
-    place: &mut Place,
+    plan: &QueryPlan,
+    progress: &mut ReadProgress,
     snapshot: &mut dyn ViewSnapshot,
     most: usize,
 ) -> Result<AuditCount, AuditError> {
     let head = snapshot.head();
-    let window = plan.window(place, head.position).await?;
-    let asked = match window.is_empty() {
+    let window = plan.window(progress, head.position).await?;
+    let filter = match window.is_empty() {
         true => None,
-        false => plan.filters.resolved(plan.occurred.clone(), snapshot).await?,
+        false => plan.filter.resolved(snapshot).await?,
     };
     let mut groups = Vec::new();
-    if let Some(asked) = asked {
-        let driver = scan::driver(&asked, &window, snapshot).await?;
-        let (sql, parameters) = Sql::new(&asked, &window, snapshot).count(driver, most);
+    if let Some(filter) = filter {
+        let driver = scan::driver(&filter, &window, snapshot).await?;
+        let (sql, parameters) = Sql::new(&filter, &window, snapshot).count(driver, most);
         groups = snapshot.query(&sql, parameters).await?;
     }
     let [mut actors, mut actions, mut event_types] = [Tally::new(), Tally::new(), Tally::new()];
@@ -110,7 +110,7 @@ async fn count_numbers(
     for stored in plan.reading.events(&places, head).await? {
         let known = plan.reading.types().of(&stored);
         let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
-        let named_by = named_by.map_err(|source| AuditError::at_event(stored.position, source))?;
+        let named_by = named_by.map_err(|source| AuditError::from_decode(stored.position, source))?;
         named.insert(stored.position, named_by);
     }
     let name = |at: &u64| named.get(at).ok_or(AuditError::Store(StoreError::Diverged(head)));
@@ -132,19 +132,19 @@ fn facets<T>(
     tally.iter().map(|(events, at)| Ok(Facet { value: value(at)?, events: *events })).collect()
 }
 
-/// Counts rows, since their text has to be looked at.
+/// Counts rows, for a filter by text.
 async fn count_rows(
-    plan: &Plan,
-    place: &mut Place,
+    plan: &QueryPlan,
+    progress: &mut ReadProgress,
     snapshot: &mut dyn ViewSnapshot,
     most: usize,
 ) -> Result<AuditCount, AuditError> {
     let (mut actors, mut actions, mut event_types) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut examined, mut events, mut complete) = (0, 0, false);
     while examined < most && !complete {
-        let scan = scan::scan(plan, place, snapshot, ROWS).await?;
+        let scan = scan::scan(plan, progress, snapshot, ROWS).await?;
         examined += scan.examined;
-        place.last = scan.last.or(place.last);
+        progress.last = scan.last.or(progress.last);
         complete = scan.exhausted;
         for row in scan.rows {
             events += 1;
@@ -170,17 +170,17 @@ fn add<T: Eq + Hash>(tally: &mut Tally<T>, value: T, events: u64, at: u64) {
     counted.1 = counted.1.max(at);
 }
 
-/// Counts with places, most first; those of equal count by their last event.
+/// The counts with their last positions, most events first, then by last position.
 fn sorted<T>(tally: Tally<T>) -> Vec<(u64, u64)> {
     let mut sorted: Vec<(u64, u64)> = tally.into_values().collect();
     sorted.sort_unstable_by(|a, b| b.cmp(a));
-    sorted.truncate(LISTED);
+    sorted.truncate(MAX_LISTED);
     sorted
 }
 
 fn most_first<T: Ord>(counts: BTreeMap<T, u64>) -> Vec<Facet<T>> {
     let mut facets: Vec<Facet<T>> = counts.into_iter().map(|(value, events)| Facet { value, events }).collect();
     facets.sort_by_key(|facet| std::cmp::Reverse(facet.events));
-    facets.truncate(LISTED);
+    facets.truncate(MAX_LISTED);
     facets
 }

@@ -1,4 +1,4 @@
-//! [`Cursor`]: where the next page begins.
+//! [`Cursor`]: where the next page of a query begins.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,11 +12,10 @@ use crate::events::LogPosition;
 use crate::projections::QueryError;
 use crate::text::{from_hex, hex};
 
-/// The last row that a reader of one query has seen; what follows it comes next. As text it is of letters and
-/// digits only.
+/// A position in the result of one query: the next page begins after it. Its text consists of letters and digits.
 ///
-/// It holds good as long as the log does, over restarts and rebuilds, and for its own query only: another filter,
-/// range or order is refused. Only the limit may change from page to page.
+/// A cursor stays valid across restarts and rebuilds, for its own query only: with another filter, range or order it is
+/// refused. The limit may change from page to page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cursor {
@@ -44,15 +43,15 @@ impl Cursor {
     }
 }
 
-/// Notices what was cut off or mistyped; it is no seal.
-fn check_sum(body: &[u8]) -> [u8; 4] {
+/// Detects truncated and mistyped cursors. It does not authenticate them.
+fn checksum(body: &[u8]) -> [u8; 4] {
     first_bytes(&Sha256::digest(body).into())
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = self.body();
-        write!(f, "{}{}", hex(&check_sum(&body)), hex(&body))
+        write!(f, "{}{}", hex(&checksum(&body)), hex(&body))
     }
 }
 
@@ -65,7 +64,7 @@ impl FromStr for Cursor {
         let (sum, body) = bytes.split_at(4);
         let (position, rest) = body.split_at(8);
         let (event_id, query) = rest.split_at(16);
-        if sum != check_sum(body) {
+        if sum != checksum(body) {
             return Err(QueryError::DamagedCursor);
         }
         let damaged = |_| QueryError::DamagedCursor;
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written_and_no_other_text_is_one() {
+    fn a_cursor_round_trips_through_text_and_any_other_text_is_refused() {
         let cursor = Cursor::new(LogPosition { position: 7, event_id: Uuid::now_v7() }, [3; 8]);
         let text = cursor.to_string();
         assert_eq!(text.parse(), Ok(cursor));

@@ -5,37 +5,37 @@ use crate::events::DecodeError;
 use crate::projections::{QueryError, ReadError, UnknownEvent};
 use crate::store::StoreError;
 
-/// Why the audit log does not answer.
+/// An audit query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The question cannot be answered as it is put.
+    /// The query is invalid.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The application's authoriser says no. Nothing was read.
+    /// Access control denied the query. Nothing was read.
     #[error("denied: {reason}")]
     Denied {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The audit log cannot be read, or is not yet where it should be.
+    /// The audit log cannot be read, or did not catch up in time.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The log cannot be read, or is not the one that a cursor came from.
+    /// The log cannot be read, or is not the one that the cursor was made from.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An event in the answer cannot be read by this program.
+    /// This program cannot decode an event of the result.
     #[error("event {position} cannot be read")]
     Decode {
         /// Its position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: DecodeError,
     },
 }
 
 impl AuditError {
-    /// An event that cannot be read; of an unknown type, a newer program took it in, and can be asked.
-    pub(super) fn at_event(position: u64, source: DecodeError) -> Self {
+    /// An event that cannot be decoded. One of an unknown type was applied by a newer program, which can answer the query.
+    pub(super) fn from_decode(position: u64, source: DecodeError) -> Self {
         match source {
             DecodeError::UnknownType(event_type) => {
                 let unknown = UnknownEvent { position, event_type };

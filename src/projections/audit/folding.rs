@@ -1,21 +1,21 @@
-//! [`Batch`]: events on their way into the audit log's tables; [`Folding`]: many pages of them at once, with what is known
-//! of names kept in memory.
+//! [`Batch`]: events to be written to the audit log's tables; [`AuditFold`]: the fold that fills empty tables in large
+//! batches.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::names::{Known, Names};
-use super::tables::{ENTRIES, PLACES};
+use super::tables::{ENTRIES, NAMES, PLACES};
 use crate::events::{DecodeError, Stored, Types};
+use crate::projections::dictionary::{BatchNames, Key, NumberCache, Numbering};
 use crate::projections::{Fold, KeyFilter, ProjectionError};
 use crate::store::{Cell, OnConflict, StoreError, Transaction};
 
-/// About what an event takes in memory until it is written, all in all.
-const BYTES: usize = 600;
+/// The approximate memory of an event until it is written.
+const EVENT_BYTES: usize = 600;
 
-/// One event, its names by their places in the batch.
+/// One event, with the places of its names in the batch.
 struct Entry {
     position: u64,
     occurred: i64,
@@ -26,18 +26,18 @@ struct Entry {
     correlation: Option<usize>,
 }
 
-/// Events on their way into the tables.
+/// Events to be written to the tables.
 #[derive(Default)]
 pub(super) struct Batch {
-    names: Names,
+    names: BatchNames,
     entries: Vec<Entry>,
     targets: Vec<(usize, u64)>,
     topics: Vec<(usize, u64)>,
 }
 
 impl Batch {
-    /// Takes in an event.
-    pub(super) fn take_in(&mut self, types: &Types, stored: &Stored) -> Result<(), ProjectionError> {
+    /// Adds an event.
+    pub(super) fn add(&mut self, types: &Types, stored: &Stored) -> Result<(), ProjectionError> {
         let decoded = self.decode(types, stored);
         decoded.map_err(|source| ProjectionError::Decode { position: stored.position, source })
     }
@@ -65,14 +65,15 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes all of them.
+    /// Writes all events.
     pub(super) async fn write(
         self,
-        known: &mut Known,
+        cache: &mut NumberCache,
         transaction: &mut dyn Transaction,
     ) -> Result<(), StoreError> {
         let Self { names, entries, targets, topics } = self;
-        let numbers = names.numbers(known, transaction).await?;
+        let row = |_: &str, key: &Key, id: i64, _: &NumberCache| vec![id.into(), Cell::Bytes(key.to_vec())];
+        let numbers = names.numbers(Numbering { table: &NAMES, kind: None, row: &row }, cache, transaction).await?;
         let number = |place: usize| Cell::Integer(numbers[place]);
         let entries = entries.into_iter().map(|entry| {
             vec![
@@ -89,7 +90,7 @@ impl Batch {
         for (table, places) in PLACES.iter().zip([targets, topics]) {
             let mut places: Vec<(i64, u64)> =
                 places.into_iter().map(|(place, position)| (numbers[place], position)).collect();
-            // In the order of the keys, a batch is written once through.
+            // Sorted by key, so that a batch touches each page of the index once.
             places.sort_unstable();
             let rows = places.into_iter().map(|(name, position)| vec![name.into(), position.into()]).collect();
             transaction.insert_rows(table, rows, OnConflict::Fail).await?;
@@ -98,26 +99,26 @@ impl Batch {
     }
 }
 
-/// What fills empty tables.
-pub(super) struct Folding {
+/// Fills empty tables.
+pub(super) struct AuditFold {
     types: Arc<Types>,
-    known: Known,
+    cache: NumberCache,
     batch: Batch,
     position: u64,
 }
 
-impl Folding {
+impl AuditFold {
     pub(super) fn new(types: Arc<Types>) -> Self {
-        Self { types, known: Known::all(), batch: Batch::default(), position: 0 }
+        Self { types, cache: NumberCache::of_empty_table(), batch: Batch::default(), position: 0 }
     }
 }
 
 #[async_trait]
-impl Fold for Folding {
+impl Fold for AuditFold {
     fn gather(&mut self, events: &[Stored], _: KeyFilter<'_>) -> Result<(), ProjectionError> {
         for stored in events {
             self.position = stored.position;
-            self.batch.take_in(&self.types, stored)?;
+            self.batch.add(&self.types, stored)?;
         }
         Ok(())
     }
@@ -127,10 +128,10 @@ impl Fold for Folding {
     }
 
     fn bytes(&self) -> usize {
-        self.batch.entries.len() * BYTES
+        self.batch.entries.len() * EVENT_BYTES
     }
 
     async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        Ok(std::mem::take(&mut self.batch).write(&mut self.known, transaction).await?)
+        Ok(std::mem::take(&mut self.batch).write(&mut self.cache, transaction).await?)
     }
 }

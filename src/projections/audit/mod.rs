@@ -1,57 +1,57 @@
-//! The audit log: who did what to which thing, when; by actor, target, action, topic, event type, range.
+//! The audit log: who did what to which target, and when.
 //!
-//! It keeps no copy of the events: its tables say at which positions to look, and a row is made on read, from the
-//! log and from the event's own declaration.
+//! It keeps no copy of the events. Its tables hold numbers: `names` gives each actor, target, topic, event type, action,
+//! aggregate and correlation a number (by a digest of its text), `entries` has a row for each event, `targets` and `topics`
+//! say at which positions each occurs. An [`AuditRow`] is made on read, from the event in the log and its declaration. So
+//! these tables contain no sentences: to look at the history in the database, read the log, or run an audit query.
+//!
+//! A new filter touches two files: `filter` (its field, and its line in each method of [`AuditFilter`]) and `params` (its
+//! builder method, flag and HTTP parameter). If it needs a column of its own, `tables` and `folding` too.
 //!
 //! ## Layout
-//! - `projection`: [`AuditLog`], what is kept; `tables`: where, and how that is filled; `folding`: by what
-//! - `names`: the numbers that stand for names in its tables
-//! - `query`: [`AuditQuery`], the builder; `asked`: [`Asked`], the same in words
-//! - `filters`, `text`: what is asked for; `identity`: what makes it this question and no other
-//! - `plan`: a question that makes sense, and how far its reader has come
-//! - `sql`, `scan`: the statements, and how rows are found in a bounded number of steps
-//! - `page`: [`AuditPage`], and how one is read
-//! - `count`: [`AuditCount`], how many, by whom, of which kind
-//! - `row`: [`AuditRow`], one event for a reader
+//! - `filter`: [`AuditFilter`], which events a query selects
+//! - `params`: how callers state a filter; [`AuditQueryParams`], flags and HTTP parameters
+//! - `query`: [`AuditQuery`], order, limit, cursor, and the ways to run it
+//! - `plan`: [`QueryPlan`], a checked query, and how far its reader has come
+//! - `request`: [`AuditRequest`], a query as access control sees it
+//! - `page`: [`AuditPage`], one page of rows
+//! - `row`: [`AuditRow`], one event
 //! - `cursor`: [`Cursor`], where the next page begins
-//! - `follow`: streams: all pages, or stored and then live
-//! - `sieve`: [`Sieve`], for many who follow and share a reader
-//! - `access`: [`AuditAccess`], who is told of questions before they are answered; `past`: a question of the past, asked of
-//!   one row
+//! - `count`: [`AuditCount`], the number of events by actor, action and type
+//! - `follow`: streams of stored rows, and of stored and then live rows
+//! - `scan`, `sql`: finds rows in a bounded number of statements
+//! - `projection`: [`AuditLog`], the projection
+//! - `tables`: its tables, and how they are filled
+//! - `folding`: events to be written to the tables
 //! - `error`: [`AuditError`]
 
-mod access;
-mod asked;
 mod count;
 mod cursor;
 mod error;
-mod filters;
+mod filter;
 mod folding;
 mod follow;
-mod identity;
-mod names;
 mod page;
-mod past;
+mod params;
 mod plan;
 mod projection;
 mod query;
+mod request;
 mod row;
 mod scan;
-mod sieve;
 mod sql;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
 
-pub use access::{AskedFor, AuditAccess, ExportTarget, Question};
-pub use asked::{Asked, Time};
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
+pub use filter::{AuditFilter, RecordedFilters};
 pub use page::AuditPage;
-pub use past::lets_through;
+pub use params::{AuditQueryParams, Time};
+pub use plan::QueryPlan;
 pub use projection::AuditLog;
 pub use query::AuditQuery;
+pub use request::{AuditAccess, AuditRequest, ExportTarget};
 pub use row::AuditRow;
-pub use sieve::Sieve;

@@ -1,4 +1,4 @@
-//! [`Plan`]: a question that makes sense, and how far its reader has come.
+//! [`QueryPlan`]: a checked query; [`ReadProgress`]: how far its reader has come.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,125 +6,151 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::filters::Filters;
-use super::sql::{Moment, Window};
-use super::{AuditAccess, AuditError, AuditRow, Cursor, Question};
+use super::sql::{OccurrenceKey, Window};
+use super::{AuditAccess, AuditError, AuditFilter, AuditRequest, AuditRow, Cursor};
 use crate::events::LogPosition;
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError};
 
-const USUAL_ROWS: u64 = 50;
-const MOST_ROWS: u64 = 1_000;
+const DEFAULT_ROWS: u64 = 50;
+const MAX_ROWS: u64 = 1_000;
 
-/// A question that makes sense.
-pub(super) struct Plan {
-    pub reading: Reading,
-    pub filters: Filters,
-    pub from: Option<RangeBound>,
-    pub until: Option<RangeBound>,
-    /// Times of occurrence, in microseconds.
-    pub occurred: Option<Range<i64>>,
-    pub by_occurrence: bool,
-    pub newest_first: bool,
-    pub limit: Option<u64>,
-    pub cursor: Option<Cursor>,
-    pub after: Option<(LogPosition, Duration)>,
-    pub clock: Clock,
-    pub fingerprint: [u8; 8],
-    /// Who is told of the question, and the question.
-    pub access: Option<(Arc<dyn AuditAccess>, Question)>,
+/// A checked query. It also applies the query to rows that another reader has read, so that many followers can share one
+/// reader of the log: see [`AuditQuery::live_plan`](super::AuditQuery::live_plan).
+pub struct QueryPlan {
+    pub(super) reading: Reading,
+    pub(super) filter: AuditFilter,
+    pub(super) by_occurrence: bool,
+    pub(super) newest_first: bool,
+    pub(super) limit: Option<u64>,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) after: Option<(LogPosition, Duration)>,
+    pub(super) clock: Clock,
+    pub(super) fingerprint: [u8; 8],
+    pub(super) access: Option<(Arc<dyn AuditAccess>, AuditRequest)>,
 }
 
-/// How far a reader has come.
+/// How far the reader of a query has come.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// The last event that was looked at.
-    pub last: Option<Moment>,
-    /// The position after which nothing is wanted, however the log grows.
+pub(super) struct ReadProgress {
+    /// The last event examined.
+    pub last: Option<OccurrenceKey>,
+    /// The head when the stream began, if it ends there although the log grows.
     pub newest: Option<u64>,
-    /// Where the range begins, once an event is there to say it.
+    /// The position at which the range begins, once the log holds an event to determine it.
     pub start: Option<u64>,
-    /// Whether no event that comes can be before the range's end.
+    /// Whether the range has ended: no future event can be in it.
     pub over: bool,
 }
 
-impl Plan {
+impl QueryPlan {
     pub(super) fn page_rows(&self) -> u64 {
-        self.limit.unwrap_or(USUAL_ROWS).min(MOST_ROWS)
+        self.limit.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS)
     }
 
-    pub(super) fn cursor(&self, last: LogPosition) -> Cursor {
+    /// Whether the filter selects this row. Limit and cursor are not considered.
+    #[must_use]
+    pub fn matches(&self, row: &AuditRow) -> bool {
+        self.filter.matches(row)
+    }
+
+    /// Whether the range has an end, after which no row can match.
+    #[must_use]
+    pub fn has_end(&self) -> bool {
+        self.filter.until.is_some()
+    }
+
+    /// The cursor of the query that continues after this event, whether or not the event matches.
+    #[must_use]
+    pub fn cursor_at(&self, last: LogPosition) -> Cursor {
         Cursor::new(last, self.fingerprint)
     }
 
-    /// Tells the access control that somebody asks, or is about to get these rows.
-    pub(super) async fn tell(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
+    /// Asks access control whether the query may begin (no rows), or these rows may be delivered.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn authorise(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
         match &self.access {
-            Some((access, question)) => access.asked(question, rows).await,
+            Some((access, request)) => access.asked(request, rows).await,
             None => Ok(()),
         }
     }
 
-    /// Tells the access control, waits for the caller's own write and looks whether the cursor is of this log.
-    pub(super) async fn begin(&self) -> Result<Place, AuditError> {
-        self.tell(&[]).await?;
+    /// Checks that the query's cursor, if it has one, belongs to this log. Access control is not asked.
+    ///
+    /// # Errors
+    /// When it does not, or the log cannot be read.
+    pub async fn check_cursor(&self) -> Result<(), AuditError> {
+        self.last().await.map(drop)
+    }
+
+    /// Asks access control, waits for the caller's own write, and checks the cursor.
+    pub(super) async fn begin(&self) -> Result<ReadProgress, AuditError> {
+        self.authorise(&[]).await?;
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }
-        Ok(Place { last: self.last().await?, ..Place::default() })
+        Ok(ReadProgress { last: self.last().await?, ..ReadProgress::default() })
     }
 
-    /// What the cursor stands for, if there is one: it has to be of this log.
-    pub(super) async fn last(&self) -> Result<Option<Moment>, AuditError> {
+    /// The event of the cursor, if there is one. It has to be in this log.
+    pub(super) async fn last(&self) -> Result<Option<OccurrenceKey>, AuditError> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let last = cursor.last();
         let event = self.reading.log().read_at(&[last.position]).await?.pop();
         match event.filter(|event| event.head() == last) {
-            Some(event) => Ok(Some(moment(event.occurred_at, event.position))),
+            Some(event) => Ok(Some(occurrence_key(event.occurred_at, event.position))),
             None => Err(StoreError::Diverged(last).into()),
         }
     }
 
-    /// What is wanted, of the events up to `head`.
-    pub(super) async fn window(&self, place: &mut Place, head: u64) -> Result<Window, AuditError> {
+    /// The part of the log up to `head` that is still to be read.
+    pub(super) async fn window(&self, progress: &mut ReadProgress, head: u64) -> Result<Window, AuditError> {
         let log = &**self.reading.log();
-        let start = match (place.start, self.from) {
+        let start = match (progress.start, self.filter.from) {
             (Some(start), _) => start,
             (None, None) => 1,
             (None, Some(from)) => from.position(log).await?,
         };
         if start <= head {
-            place.start = Some(start);
+            progress.start = Some(start);
         }
         let mut end = head.saturating_add(1);
-        if let Some(until) = self.until {
+        if let Some(until) = self.filter.until {
             let bound = until.position(log).await?;
-            // At the head it is certain, for a position; else an event must be there to say it.
-            place.over =
+            // A position is certain up to the head; an id or a time only once the log holds an event at or after it.
+            progress.over =
                 bound <= head || matches!(until, RangeBound::Position(end) if end <= head.saturating_add(1));
-            if let Some(from) = self.from.filter(|_| bound <= head && start > bound) {
+            if let Some(from) = self.filter.from.filter(|_| bound <= head && start > bound) {
                 return Err(QueryError::EndBeforeStart { from, until }.into());
             }
             end = end.min(bound);
         }
-        if let Some(newest) = place.newest {
+        if let Some(newest) = progress.newest {
             end = end.min(newest.saturating_add(1));
         }
         let moments = self.by_occurrence.then(|| {
-            let occurred = self.occurred.clone().unwrap_or(i64::MIN..i64::MAX);
+            let occurred = self.filter.occurred().unwrap_or(i64::MIN..i64::MAX);
             (occurred.start, 0)..(occurred.end, 0)
         });
         let mut window = Window { positions: start..end, moments, newest_first: self.newest_first };
-        if let Some(last) = place.last {
-            window.go_on_after(last);
+        if let Some(last) = progress.last {
+            window.continue_after(last);
         }
         Ok(window)
     }
 }
 
+impl std::fmt::Debug for QueryPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryPlan").field("filter", &self.filter).finish_non_exhaustive()
+    }
+}
+
 impl Window {
-    /// Leaves out what lies up to `last`, in its order.
-    pub(super) fn go_on_after(&mut self, last: Moment) {
+    /// Removes everything up to `last`, in the order of the window.
+    pub(super) fn continue_after(&mut self, last: OccurrenceKey) {
         let next = (last.0, last.1.saturating_add(1));
         match (&mut self.moments, self.newest_first) {
             (Some(moments), false) => moments.start = moments.start.max(next),
@@ -139,10 +165,10 @@ impl Window {
     }
 }
 
-pub(super) fn moment(occurred: Timestamp, position: u64) -> Moment {
+pub(super) fn occurrence_key(occurred: Timestamp, position: u64) -> OccurrenceKey {
     (occurred.as_microsecond(), position)
 }
 
-pub(super) fn moment_of(row: &AuditRow) -> Moment {
-    moment(row.occurred_at, row.position)
+pub(super) fn occurrence_key_of(row: &AuditRow) -> OccurrenceKey {
+    occurrence_key(row.occurred_at, row.position)
 }

@@ -1,23 +1,23 @@
-//! [`AuditLog`]: the tables of the audit log.
+//! [`AuditLog`]: the projection of the audit log.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::folding::{Batch, Folding};
-use super::names::Known;
+use super::folding::{AuditFold, Batch};
 use super::tables;
 use crate::events::Types;
+use crate::projections::dictionary::NumberCache;
 use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
 use crate::store::Transaction;
 
-/// Raise it when the tables change.
+/// The version of the tables: raise it when they change.
 const LAYOUT: u64 = 4;
 
-/// The projection behind the audit log: which events are whose, about what, of which topic.
+/// The projection of the audit log: the actor, targets, topics and type of each event, as numbers.
 ///
-/// An event is under each of its topics and under all that lie above them; the root holds all events, and is the
-/// table of entries itself.
+/// An event has a row for each of its topics and for each topic above them. The root topic has none: it holds all events,
+/// which is the table of entries itself.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     types: Arc<Types>,
@@ -25,10 +25,10 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Its name among the projections.
+    /// The name of the projection.
     pub const NAME: &'static str = "audit";
 
-    /// The audit log of an application with these event types. Its version is a fingerprint of their declarations.
+    /// The audit log of an application with these event types. Its version is a fingerprint of the declarations.
     #[must_use]
     pub fn new(types: Arc<Types>) -> Self {
         let version = fingerprint(LAYOUT, &types);
@@ -59,12 +59,12 @@ impl Projection for AuditLog {
     }
 
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let mut taken = Batch::default();
-        batch.events.iter().try_for_each(|stored| taken.take_in(&self.types, stored))?;
-        Ok(taken.write(&mut Known::default(), transaction).await?)
+        let mut added = Batch::default();
+        batch.events.iter().try_for_each(|stored| added.add(&self.types, stored))?;
+        Ok(added.write(&mut NumberCache::default(), transaction).await?)
     }
 
     fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
-        (base == FoldBase::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
+        (base == FoldBase::Empty).then(|| Box::new(AuditFold::new(self.types.clone())) as Box<dyn Fold>)
     }
 }

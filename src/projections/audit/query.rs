@@ -1,4 +1,4 @@
-//! [`AuditQuery`]: the builder of questions to the audit log.
+//! [`AuditQuery`]: a query of the audit log; its filters are in `params`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,28 +8,30 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::count::count;
-use super::filters::{Filters, MOST_VALUES};
 use super::page::read_page;
-use super::plan::Plan;
-use super::{AuditAccess, AuditCount, AuditError, AuditPage, AuditRow, Cursor, ExportTarget, follow};
-use crate::events::{Action, LogPosition, Ref, Topic};
-use crate::projections::query_error::{PATIENCE, check_event, check_range, check_topic};
-use crate::projections::{QueryError, RangeBound, Reading};
+use super::{
+    AuditAccess, AuditCount, AuditError, AuditFilter, AuditPage, AuditRequest, AuditRow, Cursor, ExportTarget,
+    QueryPlan, follow,
+};
+use crate::digest::{PartsDigest, first_bytes};
+use crate::events::LogPosition;
+use crate::projections::query_error::PATIENCE;
+use crate::projections::{QueryError, Reading};
 use crate::store::{Clock, ViewSnapshot};
 
-/// A question to the audit log.
+/// A query of the audit log.
 ///
-/// A filter may be given more than once: any of its values will do, and a row that has several comes once. Different
-/// filters must all agree. An actor, target, aggregate or correlation that nobody has heard of is no error: the
-/// answer is empty. A topic or event type that the application does not declare is one.
+/// A filter may be given several times: an event matches if it has any of the values, and is returned once. It has to match
+/// all filters. An unknown actor, target, aggregate or correlation is no error: the result is empty. A topic or event type
+/// that the application does not declare is an error.
 ///
-/// What is wrong with a question is said when it is asked: by [`page`](Self::page) or as the first item of a stream.
+/// An invalid query is reported when it is run: by [`page`](Self::page), or as the first item of a stream.
 ///
 /// ```
 /// use annals::projections::Reading;
 /// use annals::projections::audit::{AuditError, AuditQuery};
 ///
-/// async fn last_words(audit: Reading) -> Result<(), AuditError> {
+/// async fn latest(audit: Reading) -> Result<(), AuditError> {
 ///     let page = AuditQuery::new(audit).actor("user:alice").topic("project").newest_first().limit(20).page().await?;
 ///     for row in page.rows {
 ///         println!("{} {}", row.recorded_at, row.sentence);
@@ -38,23 +40,19 @@ use crate::store::{Clock, ViewSnapshot};
 /// }
 /// ```
 #[derive(Clone)]
-#[must_use = "a query does nothing until a page or a stream is asked for"]
+#[must_use = "a query does nothing until it is run: call `page`, `count`, `stream` or `follow`"]
 pub struct AuditQuery {
-    reading: Reading,
-    pub(super) filters: Filters,
-    pub(super) from: Option<RangeBound>,
-    pub(super) until: Option<RangeBound>,
-    pub(super) occurred_from: Option<Timestamp>,
-    pub(super) occurred_until: Option<Timestamp>,
-    pub(super) by_occurrence: bool,
-    pub(super) newest_first: bool,
+    pub(super) reading: Reading,
+    pub(super) filter: AuditFilter,
+    by_occurrence: bool,
+    newest_first: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
     access: Option<Arc<dyn AuditAccess>>,
-    pub(super) export: Option<ExportTarget>,
+    export: Option<ExportTarget>,
     problem: Option<QueryError>,
 }
 
@@ -63,11 +61,7 @@ impl AuditQuery {
     pub fn new(reading: Reading) -> Self {
         Self {
             reading,
-            filters: Filters::default(),
-            from: None,
-            until: None,
-            occurred_from: None,
-            occurred_until: None,
+            filter: AuditFilter::default(),
             by_occurrence: false,
             newest_first: false,
             limit: None,
@@ -81,166 +75,78 @@ impl AuditQuery {
         }
     }
 
-    /// Events that this actor caused: `user:alice`.
-    pub fn actor(self, actor: impl fmt::Display) -> Self {
-        self.reference(actor, |filters| &mut filters.actors)
-    }
-
-    /// Events that were done to this thing, the aggregate itself among them: `project:7`. It need not exist any more.
-    pub fn target(self, target: impl fmt::Display) -> Self {
-        self.reference(target, |filters| &mut filters.targets)
-    }
-
-    /// Events of this topic or one below it: `project/member`.
-    pub fn topic(mut self, topic: impl fmt::Display) -> Self {
-        let topic = topic.to_string().parse::<Topic>().map_err(QueryError::from);
-        let checked = topic.and_then(|topic| check_topic(&topic, self.reading.types()).map(|()| topic));
-        if let Some(topic) = self.noted(checked) {
-            self.filters.topics.insert(topic);
-        }
-        self
-    }
-
-    /// Events that did this.
-    pub fn action(mut self, action: Action) -> Self {
-        self.filters.actions.insert(action);
-        self
-    }
-
-    /// Events of this type, by its name now or an old one: `project_member.added`.
-    pub fn event(mut self, event_type: impl fmt::Display) -> Self {
-        let checked = check_event(&event_type.to_string(), self.reading.types());
-        if let Some(event) = self.noted(checked) {
-            self.filters.events.insert(event);
-        }
-        self
-    }
-
-    /// Events of this aggregate, without those of others that only name it: `project:7`.
-    pub fn aggregate(self, aggregate: impl fmt::Display) -> Self {
-        self.reference(aggregate, |filters| &mut filters.aggregates)
-    }
-
-    /// Events that belong together: to one request, import or commit.
-    pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
-        self.filters.correlations.insert(correlation.into());
-        self
-    }
-
-    /// Events whose sentence, in the declaration's own words, or payload holds this text, in upper or lower case.
-    ///
-    /// Nothing is indexed for it: a page reads 1,000 of the events that the other filters let through, at most. It may
-    /// come out short, or empty, with a cursor to go on.
-    pub fn text(mut self, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let checked = if text.is_empty() { Err(QueryError::NoText) } else { Ok(text.to_lowercase()) };
-        if let Some(text) = self.noted(checked) {
-            self.filters.texts.insert(text);
-        }
-        self
-    }
-
-    /// What was refused: see [`Action::Refuse`].
-    pub fn refused(self) -> Self {
-        self.action(Action::Refuse)
-    }
-
-    /// Events from here on, with the one here.
-    pub fn from(mut self, bound: impl Into<RangeBound>) -> Self {
-        self.from = Some(bound.into());
-        self
-    }
-
-    /// Events up to here, without the one here.
-    pub fn until(mut self, bound: impl Into<RangeBound>) -> Self {
-        self.until = Some(bound.into());
-        self
-    }
-
-    /// Events that happened at this time or later, whenever they were recorded.
-    pub fn occurred_from(mut self, time: Timestamp) -> Self {
-        self.occurred_from = Some(time);
-        self
-    }
-
-    /// Events that happened before this time, whenever they were recorded.
-    pub fn occurred_until(mut self, time: Timestamp) -> Self {
-        self.occurred_until = Some(time);
-        self
-    }
-
-    /// In the order in which they happened, where that is not the order in which they were recorded: after an import,
-    /// say. What is recorded while somebody reads page after page, and happened before what was read, does not come.
+    /// Sorts by time of occurrence instead of by position: after an import the two differ. An event that is recorded between
+    /// two pages, but occurred before the rows already read, is not returned.
     pub fn by_occurrence(mut self) -> Self {
         self.by_occurrence = true;
         self
     }
 
-    /// The newest first.
+    /// Newest first.
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self
     }
 
-    /// The oldest first: so it is when nothing is said.
+    /// Oldest first: the default.
     pub fn oldest_first(mut self) -> Self {
         self.newest_first = false;
         self
     }
 
-    /// At most so many rows: of a page, or of a whole stream.
+    /// The maximum number of rows: of a page, or of a whole stream.
     pub fn limit(mut self, rows: u64) -> Self {
         self.limit = Some(rows);
         self
     }
 
-    /// Goes on after the row that the cursor stands for.
+    /// Continues after an earlier page.
     pub fn cursor(mut self, cursor: Cursor) -> Self {
         self.cursor = Some(cursor);
         self
     }
 
-    /// Waits until the audit log holds this write (a receipt), so that the answer does.
+    /// Waits until the audit log has applied this write (a receipt), so that the result includes it.
     pub fn after(mut self, write: impl Into<LogPosition>) -> Self {
         self.after = Some(write.into());
         self
     }
 
-    /// How long [`after`](Self::after) waits at most: half a minute when nothing is said.
+    /// The timeout of [`after`](Self::after): 30 seconds by default.
     pub fn within(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// The clock that says when a followed range is over. It should be the store's.
+    /// The clock that decides when a followed range has ended. It should be the store's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Tells somebody of the question before it is answered, who may refuse it; and of each further page of a stream.
+    /// Has the query checked and recorded before it is answered, and again for each further page of a stream.
     pub fn access(mut self, access: Arc<dyn AuditAccess>) -> Self {
         self.access = Some(access);
         self
     }
 
-    /// The cursor of this query that goes on after `row`: for those who stop in the middle of a page or stream.
+    /// The cursor of this query that continues after `row`, in the middle of a page or stream.
     ///
     /// # Errors
-    /// What is wrong with the question.
+    /// When the query is invalid.
     pub fn cursor_after(&self, row: &AuditRow) -> Result<Cursor, AuditError> {
         let plan = self.clone().plan()?;
-        Ok(plan.cursor(LogPosition { position: row.position, event_id: row.event_id }))
+        Ok(plan.cursor_at(LogPosition { position: row.position, event_id: row.event_id }))
     }
 
-    /// One page: [`limit`](Self::limit) rows, 50 when there is none, never more than 1,000.
+    /// Reads one page: [`limit`](Self::limit) rows, by default 50, at most 1,000.
     ///
-    /// It takes a few statements, however long the log and whatever is asked. Where several filters each let many events
-    /// through and few pass them all, some five thousand are looked at: the page may come out short, or empty, with a
-    /// cursor to go on. Only a page without a cursor is the last.
+    /// It takes a few statements, however long the log and whatever the query. If several filters each match many events and
+    /// few events match all of them, about 5,000 are examined: the page may hold fewer rows, or none, with a cursor to
+    /// continue from. Only a page without a cursor is the last.
     ///
     /// # Errors
-    /// When the question cannot be answered, or the audit log or an event of the page cannot be read.
+    /// When the query is invalid or denied, or the audit log or an event of the page cannot be read.
     pub async fn page(self) -> Result<AuditPage, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
@@ -248,8 +154,7 @@ impl AuditQuery {
         read_page(&plan, &mut place, &mut *snapshot, plan.page_rows()).await
     }
 
-    /// One page, as of a moment that was taken before: other reads of `snapshot`, a snapshot of the audit log (of
-    /// [`Reading::snapshot`]), see the same.
+    /// Reads one page in a snapshot of the audit log (of [`Reading::snapshot`]): all reads of the snapshot see the same log.
     ///
     /// # Errors
     /// As for [`page`](Self::page).
@@ -259,7 +164,7 @@ impl AuditQuery {
         read_page(&plan, &mut place, snapshot, plan.page_rows()).await
     }
 
-    /// How many events there are, and by whom, of which action and type.
+    /// Counts the events, by actor, action and event type.
     ///
     /// # Errors
     /// As for [`page`](Self::page).
@@ -270,7 +175,7 @@ impl AuditQuery {
         count(&plan, &mut place, &mut *snapshot).await
     }
 
-    /// The same, as of a moment that was taken before.
+    /// Counts the events in a snapshot of the audit log.
     ///
     /// # Errors
     /// As for [`page`](Self::page).
@@ -280,20 +185,23 @@ impl AuditQuery {
         count(&plan, &mut place, snapshot).await
     }
 
-    /// All rows up to the limit, page after page, as the log is when the first page is read. An error ends it.
+    /// Streams all rows up to the limit, of the log as it is when the first page is read. An error ends the stream.
     pub fn stream(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
         follow::stored(self.plan())
     }
 
-    /// What is stored, then what happens, each event once, in the order of the log. It ends at the limit, when
-    /// nothing before the end of the range can come any more (a second after it, if that is a time), when it is
-    /// dropped, and when the application is closed. An error ends it, too: among them, that the audit log stopped.
+    /// Streams stored rows, then live ones: each event once, in log order. The stream ends at the limit, at the end of the
+    /// range (if that is a time, a second after it), when it is dropped, and when the application is closed. An error ends it
+    /// too, for instance if the projection stopped.
     pub fn follow(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
         follow::live(self.live_plan())
     }
 
-    /// The question, if what happens can come in its order.
-    pub(super) fn live_plan(self) -> Result<Plan, QueryError> {
+    /// The plan of a followed query, for callers that share one reader of the log among many queries: see [`QueryPlan`].
+    ///
+    /// # Errors
+    /// When the query is invalid, or its order is not that in which events are recorded.
+    pub fn live_plan(self) -> Result<QueryPlan, QueryError> {
         match (self.newest_first, self.by_occurrence) {
             (true, _) => Err(QueryError::FollowNewestFirst),
             (_, true) => Err(QueryError::FollowByOccurrence),
@@ -301,7 +209,7 @@ impl AuditQuery {
         }
     }
 
-    /// The place in the log that an answer would be true at. Nothing is read, so nobody is told.
+    /// The head of the log that a result would cover. Nothing is read, so access control is not asked.
     #[cfg(feature = "export")]
     pub(crate) async fn head(&self) -> Result<LogPosition, AuditError> {
         let plan = Self { access: None, ..self.clone() }.plan()?;
@@ -309,61 +217,43 @@ impl AuditQuery {
         Ok(plan.reading.snapshot().await?.head())
     }
 
-    /// The same question, whose answer leaves.
+    /// The same query for an export.
     #[cfg(feature = "export")]
     pub(crate) fn exported_to(mut self, format: String, head: LogPosition) -> Self {
         self.export = Some(ExportTarget { format, head });
         self
     }
 
-    /// What an export needs to know of it: how it is read, and its range.
+    /// The reading and the range, for an export.
     #[cfg(feature = "export")]
-    pub(crate) fn parts(&self) -> (&Reading, Option<RangeBound>, Option<RangeBound>) {
-        (&self.reading, self.from, self.until)
+    pub(crate) fn parts(&self) -> (&Reading, &AuditFilter) {
+        (&self.reading, &self.filter)
     }
 
-    fn reference(
-        mut self,
-        reference: impl fmt::Display,
-        filter: fn(&mut Filters) -> &mut std::collections::BTreeSet<Ref>,
-    ) -> Self {
-        let parsed = reference.to_string().parse::<Ref>().map_err(QueryError::from);
-        if let Some(reference) = self.noted(parsed) {
-            filter(&mut self.filters).insert(reference);
-        }
-        self
-    }
-
-    /// Keeps the first problem for when the question is asked.
-    fn noted<T>(&mut self, result: Result<T, QueryError>) -> Option<T> {
+    /// Keeps the first problem until the query is run.
+    pub(super) fn checked<T>(&mut self, result: Result<T, QueryError>) -> Option<T> {
         result.map_err(|problem| self.problem.get_or_insert(problem)).ok()
     }
 
-    pub(super) fn plan(mut self) -> Result<Plan, QueryError> {
+    pub(super) fn plan(mut self) -> Result<QueryPlan, QueryError> {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
         if self.limit == Some(0) {
             return Err(QueryError::NoLimit);
         }
-        check_range(self.from, self.until)?;
-        if let Some((filter, given)) = self.filters.too_many() {
-            return Err(QueryError::TooMany { filter, given, most: MOST_VALUES });
-        }
-        self.filters.simplify();
-        let occurred = self.occurred()?;
-        let fingerprint = self.fingerprint();
+        self.filter.check_and_simplify()?;
+        let order = [(self.by_occurrence, "by occurrence"), (self.newest_first, "newest first")];
+        let order: Vec<&str> = order.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
+        let fingerprint = fingerprint(&self.filter, &order);
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
         }
-        let access = self.access.take().map(|access| (access, self.question()));
-        Ok(Plan {
-            access,
+        let access = self.access.take();
+        let access = access.map(|access| (access, AuditRequest::new(self.filter.clone(), &order, self.export)));
+        Ok(QueryPlan {
             reading: self.reading,
-            filters: self.filters,
-            from: self.from,
-            until: self.until,
-            occurred,
+            filter: self.filter,
             by_occurrence: self.by_occurrence,
             newest_first: self.newest_first,
             limit: self.limit,
@@ -371,16 +261,27 @@ impl AuditQuery {
             after: self.after.map(|head| (head, self.patience)),
             clock: self.clock,
             fingerprint,
+            access,
         })
     }
+}
+
+/// Identifies a query in its cursors: a hash of the filter and the order. Limit, cursor and `after` are not part of it.
+fn fingerprint(filter: &AuditFilter, order: &[&str]) -> [u8; 8] {
+    let mut digest = PartsDigest::default();
+    for (name, values) in filter.values() {
+        digest.add(name);
+        digest.add(values.len().to_string());
+        values.iter().for_each(|value| digest.add(value));
+    }
+    order.iter().for_each(|name| digest.add(name));
+    first_bytes(&digest.finish())
 }
 
 impl fmt::Debug for AuditQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditQuery")
-            .field("filters", &self.filters)
-            .field("from", &self.from)
-            .field("until", &self.until)
+            .field("filter", &self.filter)
             .field("newest_first", &self.newest_first)
             .field("limit", &self.limit)
             .finish_non_exhaustive()

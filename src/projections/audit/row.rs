@@ -1,4 +1,4 @@
-//! [`AuditRow`]: one event, as a reader of the audit log gets it.
+//! [`AuditRow`]: one event of the audit log, as a query returns it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,64 +9,63 @@ use super::AuditError;
 use crate::events::{Action, DecodeError, Origin, Ref, Stored, Topic, Types};
 use crate::projections::presenter::{FieldChange, present};
 
-/// One event. As JSON its fields come in this order.
+/// One event. The JSON object has the fields in this order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditRow {
-    /// Its position in the log.
+    /// The position in the log.
     pub position: u64,
-    /// Its id.
+    /// The id of the event.
     pub event_id: Uuid,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// Who did it.
+    /// The actor.
     pub actor: Ref,
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// To what: the aggregate first.
+    /// The targets, the aggregate first.
     pub targets: Vec<Ref>,
-    /// Its topic: the first, if it has several.
+    /// The topic: the first, if it has several.
     pub topic: Topic,
-    /// Its name now, whatever it was called when it was stored.
+    /// The current name of the event type, whatever it was when the event was stored.
     pub event_type: String,
-    /// The aggregate that it happened to.
+    /// The aggregate.
     pub aggregate: Ref,
-    /// What happened, in words, as given: see [`plain`](crate::projections::presenter::plain) before a terminal
-    /// gets it.
+    /// The sentence, unescaped: apply [`plain`](crate::projections::presenter::plain) before printing it to a terminal.
     pub sentence: String,
     /// The fields that changed.
     pub changes: Vec<FieldChange>,
-    /// What is stored, byte for byte.
+    /// The stored payload, byte for byte.
     #[cfg_attr(feature = "http", schema(value_type = serde_json::Value))]
     pub payload: Box<RawValue>,
-    /// All its topics.
+    /// All topics.
     pub topics: Vec<Topic>,
-    /// Its number within the aggregate.
+    /// The sequence number within the aggregate.
     pub sequence: u64,
-    /// The version of the payload's shape.
+    /// The version of the payload.
     pub event_version: String,
-    /// When it happened.
+    /// When it occurred.
     pub occurred_at: Timestamp,
-    /// For whom, where that is somebody else.
+    /// The principal on whose behalf the actor acted.
     pub on_behalf_of: Option<Ref>,
-    /// What it belongs to.
+    /// The correlation: the request, import or commit that it belongs to.
     pub correlation: Option<String>,
-    /// What led to it.
+    /// The causation: what led to it.
     pub causation: Option<String>,
-    /// The command that caused it.
+    /// The id of the command.
     pub command_id: Uuid,
-    /// Where the command came from.
+    /// The origin of the command.
     pub origin: Option<Origin>,
 }
 
 impl AuditRow {
-    /// The row of a stored event, made from the event's own declaration.
+    /// Makes the row of a stored event, from its declaration.
     ///
     /// # Errors
-    /// [`AuditError::Decode`] when this program cannot read the event.
+    /// [`AuditError::Decode`] when this program cannot decode the event.
     pub fn new(types: &Types, stored: Stored) -> Result<Self, AuditError> {
         let position = stored.position;
-        Self::present(types, stored).map_err(|source| AuditError::at_event(position, source))
+        Self::present(types, stored).map_err(|source| AuditError::from_decode(position, source))
     }
 
     fn present(types: &Types, stored: Stored) -> Result<Self, DecodeError> {

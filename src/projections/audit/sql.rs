@@ -1,73 +1,73 @@
-//! The statements that find what is wanted. Each walks one index, as far as it is told and no further.
+//! The SQL statements that find events. Each walks one index over a bounded number of rows.
 
 use std::ops::Range;
 
-use super::filters::{AGGREGATE, Column, Filter, TARGET, Wanted};
+use super::filter::{AGGREGATE, Column, ColumnFilter, ResolvedFilter, TARGET};
 use crate::store::{Cell, Dialect, Row, ViewSnapshot};
 
-/// So far the events of a filter are counted: what has fewer is rare, and may drive whatever the order.
+/// The events of a filter are counted up to this number. A filter with fewer is rare, and may drive in any order.
 pub(super) const RARE: usize = 1_000 / SCALE;
 
-/// In unit tests every bound of the work is smaller, so that a small log comes up against it; but for those that measure,
-/// which are built with optimisation.
+/// Makes every bound smaller in unit tests, so that a small log reaches it. Tests that measure are built with optimisation and
+/// use the real bounds.
 pub(super) const SCALE: usize = if cfg!(all(test, debug_assertions)) { 32 } else { 1 };
 
-/// What passes whatever it is.
-const CERTAIN: &str = "CAST(1 AS BIGINT)";
+/// The condition that every candidate meets.
+const ALWAYS: &str = "CAST(1 AS BIGINT)";
 
-/// An event's place in the order of occurrence: when it happened, in microseconds, then its position.
-pub(super) type Moment = (i64, u64);
+/// The sort key of the order of occurrence: the time in microseconds, then the position.
+pub(super) type OccurrenceKey = (i64, u64);
 
-/// What gives the candidates.
+/// The source of the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Driver {
-    /// The order itself, from end to end of the window.
+    /// All events of the window, in its order.
     Order,
-    /// One filter's index, value by value.
+    /// The index of one filter, value by value.
     Filter {
-        /// Which of the filters.
+        /// The filter.
         index: usize,
-        /// Whether it lets so few events through that they may be sorted.
+        /// Whether it matches so few events that they may be sorted.
         rare: bool,
     },
-    /// The index of occurrence, though the order is that of the log: only where few events are in the range.
+    /// The index of occurrence in log order, for a range of occurrence that holds few events.
     Occurrence,
 }
 
-/// Where candidates are taken from, and in which order.
+/// The part of the log to search, and the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Only these positions.
+    /// The positions.
     pub positions: Range<u64>,
-    /// Set where the order is that of occurrence: only these moments.
-    pub moments: Option<Range<Moment>>,
+    /// The range of sort keys, if the order is that of occurrence.
+    pub moments: Option<Range<OccurrenceKey>>,
     pub newest_first: bool,
 }
 
 /// Statements on one snapshot of the audit log.
 pub(super) struct Sql<'a> {
-    wanted: &'a Wanted,
+    filter: &'a ResolvedFilter,
     window: &'a Window,
     snapshot: &'a dyn ViewSnapshot,
     parameters: Row,
 }
 
 impl<'a> Sql<'a> {
-    pub(super) fn new(wanted: &'a Wanted, window: &'a Window, snapshot: &'a dyn ViewSnapshot) -> Self {
-        Self { wanted, window, snapshot, parameters: Vec::new() }
+    pub(super) fn new(filter: &'a ResolvedFilter, window: &'a Window, snapshot: &'a dyn ViewSnapshot) -> Self {
+        Self { filter, window, snapshot, parameters: Vec::new() }
     }
 
-    /// Whether every candidate is wanted.
+    /// Whether every candidate matches.
     pub(super) fn takes_all(mut self, driver: Driver) -> bool {
-        self.passes(driver) == CERTAIN
+        self.passes(driver) == ALWAYS
     }
 
-    /// The statement that counts, for each filter and then for the range of occurrence, the events in the window that it
-    /// lets through, as far as that matters.
-    pub(super) fn census(mut self) -> (String, Row) {
+    /// The statement that counts the events of the window that each filter, and the range of occurrence, matches: up to
+    /// [`RARE`].
+    pub(super) fn count_by_filter(mut self) -> (String, Row) {
         let limit = self.limit(RARE);
         let mut counts = Vec::new();
-        for filter in &self.wanted.filters {
+        for filter in &self.filter.columns {
             let (table, column) = indexed(filter.column);
             let table = self.snapshot.table(table);
             counts.push(match self.snapshot.dialect() {
@@ -81,14 +81,14 @@ impl<'a> Sql<'a> {
                         let value = self.bind(*value);
                         arms.push(format!(
                             "(SELECT 1 FROM {table} d WHERE {})",
-                            self.walked(column, &value, &limit)
+                            self.index_range(column, &value, &limit)
                         ));
                     }
                     format!("SELECT 1 FROM ({}) AS arms LIMIT {limit}", arms.join(" UNION ALL "))
                 }
             });
         }
-        if let Some(occurred) = &self.wanted.occurred {
+        if let Some(occurred) = &self.filter.occurred {
             let (from, until) = (self.bind(occurred.start), self.bind(occurred.end));
             let table = self.snapshot.table("entries");
             counts.push(format!(
@@ -104,8 +104,8 @@ impl<'a> Sql<'a> {
         (format!("SELECT {}", counts.join(", ")), self.parameters)
     }
 
-    /// The statement for the first `limit` candidates in the window, in any order: position, time of occurrence where that is the
-    /// order (else 0), and whether all filters let it through (1 or 0).
+    /// The statement for the first `limit` candidates of the window, in any order: position, time of occurrence (0 in log
+    /// order), and whether all filters match (1 or 0).
     pub(super) fn page(mut self, driver: Driver, limit: usize) -> (String, Row) {
         let candidates = self.candidates(driver, limit);
         let passes = self.passes(driver);
@@ -114,8 +114,8 @@ impl<'a> Sql<'a> {
         (sql, self.parameters)
     }
 
-    /// The statement that counts among the first `limit` candidates: whether they pass, actor, action and event type,
-    /// how many, and the last position of them.
+    /// The statement that groups the first `limit` candidates by whether they match, actor, action and event type: each group
+    /// with its number of events and its last position.
     pub(super) fn count(mut self, driver: Driver, limit: usize) -> (String, Row) {
         let candidates = self.candidates(driver, limit);
         let passes = self.passes(driver);
@@ -169,8 +169,8 @@ impl<'a> Sql<'a> {
         }
     }
 
-    /// Down the index of occurrence. Any number of events may have happened at one instant: those of the first one, from
-    /// the middle of which a window may begin, are found by a search of their own.
+    /// Candidates from the index of occurrence. Any number of events may have the same time, and a window may begin in the
+    /// middle of them: the events of the first time are a search of their own.
     fn in_order_of_occurrence(&mut self, entries: &str, order: &str, limit: &str) -> String {
         let Some(Range { start, end }) = self.window.moments.clone() else { return String::new() };
         let (low, high) = (self.bind(start.0), self.bind(end.0));
@@ -195,16 +195,16 @@ impl<'a> Sql<'a> {
         format!("SELECT d.position, d.occurred FROM ({arms}) AS d ORDER BY {order} LIMIT {limit}")
     }
 
-    /// For each value of a filter, its positions in the window: the first so many in order, or all.
+    /// For each value of a filter, its positions in the window: the first `limit` in order, or all.
     fn arms(&mut self, index: usize, limit: Option<&str>) -> Vec<String> {
-        let Some(filter) = self.wanted.filters.get(index) else { return Vec::new() };
+        let Some(filter) = self.filter.columns.get(index) else { return Vec::new() };
         let (table, column) = indexed(filter.column);
         let table = self.snapshot.table(table);
         let mut arms = Vec::new();
         for value in &filter.values {
             let value = self.bind(*value);
             let rest = match (limit, self.snapshot.dialect()) {
-                (Some(limit), Dialect::Postgres) => self.walked(column, &value, limit),
+                (Some(limit), Dialect::Postgres) => self.index_range(column, &value, limit),
                 (Some(limit), Dialect::Sqlite) => {
                     let (within, direction) = (self.positions("d"), self.direction());
                     format!("d.{column} = {value} AND {within} ORDER BY d.position {direction} LIMIT {limit}")
@@ -216,10 +216,10 @@ impl<'a> Sql<'a> {
         arms
     }
 
-    /// A value's rows in the window, for Postgres: put so that only the index of the column and the position has their order.
-    /// Of a value that is frequent it would else think that any walk meets it soon, and walk down the whole log for one that
-    /// was frequent long ago.
-    fn walked(&mut self, column: &str, value: &str, limit: &str) -> String {
+    /// A value's rows in the window, for Postgres: written so that only the index on column and position has this order.
+    /// Otherwise the planner expects any walk to meet a frequent value soon, and walks the whole log for one that was frequent
+    /// long ago.
+    fn index_range(&mut self, column: &str, value: &str, limit: &str) -> String {
         let Range { start, end } = self.window.positions;
         let (start, end, direction) = (self.bind(start), self.bind(end), self.direction());
         format!(
@@ -229,7 +229,7 @@ impl<'a> Sql<'a> {
         )
     }
 
-    /// 1 if a candidate `d` passes every filter but the one that drives, else 0.
+    /// 1 if a candidate `d` matches every filter except the driver, else 0.
     fn passes(&mut self, driver: Driver) -> String {
         let by_occurrence = self.window.moments.is_some();
         let drives = |n: usize| match driver {
@@ -238,11 +238,12 @@ impl<'a> Sql<'a> {
         };
         let mut conditions = Vec::new();
         for table in ["entries", "targets", "topics"] {
-            // An aggregate drives by the index of targets, among which it is: what it is, is then looked up too.
-            let looked_up =
-                |n: usize, filter: &Filter| filter.column.0 == table && (!drives(n) || filter.column == AGGREGATE);
+            // A filter by aggregate drives by the index of targets, which hold the aggregate too: the column is then checked.
+            let looked_up = |n: usize, filter: &ColumnFilter| {
+                filter.column.0 == table && (!drives(n) || filter.column == AGGREGATE)
+            };
             let mut here = String::new();
-            for (_, filter) in self.wanted.filters.iter().enumerate().filter(|(n, filter)| looked_up(*n, filter)) {
+            for (_, filter) in self.filter.columns.iter().enumerate().filter(|(n, filter)| looked_up(*n, filter)) {
                 here += &format!(" AND x.{} {}", filter.column.1, self.any(filter));
             }
             if table == "entries" && !by_occurrence && driver != Driver::Occurrence {
@@ -250,18 +251,18 @@ impl<'a> Sql<'a> {
             }
             if !here.is_empty() {
                 let table = self.snapshot.table(table);
-                // Not `EXISTS`, of which Postgres may make a table of all that match, where it thinks that those are few.
+                // Not `EXISTS`: Postgres may turn it into a hash of all matching rows, if it expects few.
                 conditions.push(format!(
                     "(SELECT 1 FROM {table} x WHERE x.position = d.position{here} LIMIT 1) IS NOT NULL"
                 ));
             }
         }
-        // The order of occurrence does not bound positions by itself.
+        // The order of occurrence does not bound positions.
         if by_occurrence && !matches!(driver, Driver::Filter { rare: true, .. }) {
             conditions.push(self.positions("d"));
         }
         match conditions.as_slice() {
-            [] => CERTAIN.to_owned(),
+            [] => ALWAYS.to_owned(),
             conditions => format!("CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT)", conditions.join(" AND ")),
         }
     }
@@ -280,7 +281,7 @@ impl<'a> Sql<'a> {
     }
 
     fn occurred(&mut self, of: &str) -> Option<String> {
-        let Range { start, end } = self.wanted.occurred.clone()?;
+        let Range { start, end } = self.filter.occurred.clone()?;
         let (start, end) = (self.bind(start), self.bind(end));
         Some(format!(" AND {of}.occurred >= {start} AND {of}.occurred < {end}"))
     }
@@ -297,7 +298,7 @@ impl<'a> Sql<'a> {
         }
     }
 
-    fn any(&mut self, filter: &Filter) -> String {
+    fn any(&mut self, filter: &ColumnFilter) -> String {
         let values: Vec<String> = filter.values.iter().map(|value| self.bind(*value)).collect();
         format!("IN ({})", values.join(", "))
     }
@@ -312,7 +313,8 @@ impl<'a> Sql<'a> {
     }
 }
 
-/// Where a filter has its index: an aggregate is the first of its events' targets.
+/// The indexed column of a filter. A filter by aggregate uses the index of targets: the aggregate is the first target of its
+/// events.
 fn indexed(column: Column) -> Column {
     if column == AGGREGATE { TARGET } else { column }
 }

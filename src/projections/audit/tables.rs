@@ -1,10 +1,12 @@
-//! The audit log's tables, and how they are filled: first without the order that only readers need, which is then made of
-//! all rows at once. To keep a million names' rows in order while they are inserted costs a change of a page for each.
+//! The tables of the audit log. They are filled without the order that only readers need, which is then made of all rows at
+//! once: keeping the rows of a million names sorted while they arrive would change an index page for each row.
 
-use super::names::NAMES;
 use crate::store::{Column, Index, StoreError, Table, Transaction};
 
-/// What each event is, in numbers of names.
+/// The number of each name, by the digest of the name.
+pub(super) const NAMES: Table = Table::new("names", &[Column::integer("id"), Column::bytes("digest")], &["id"]);
+
+/// Each event, in numbers of names.
 pub(super) const ENTRIES: Table = Table::new(
     "entries",
     &[

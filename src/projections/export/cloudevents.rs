@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use cloudevents::{Data, EventBuilder, EventBuilderV10};
 
-use super::Statement;
+use super::ExportManifest;
 use super::encode::{Encode, Item, json};
 use crate::BoxError;
 use crate::projections::presenter::plain;
 
-/// A list of events, one a line.
+/// A JSON array of events, one a line.
 pub(super) struct CloudEvents {
     source: String,
     written: bool,
@@ -22,7 +22,7 @@ impl CloudEvents {
 
     fn write(&mut self, event: EventBuilderV10, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let comma = if self.written { "," } else { "" };
-        // The crate keeps attributes in a table without order: the same event shall be the same text.
+        // The crate keeps attributes unordered; they are sorted, so that the same event gives the same text.
         let event = serde_json::to_value(event.build()?)?;
         let event: BTreeMap<&String, &serde_json::Value> = event.as_object().into_iter().flatten().collect();
         out.extend(format!("{comma}\n{}", json(&event)?).bytes());
@@ -37,8 +37,7 @@ impl Encode for CloudEvents {
         Ok(())
     }
 
-    /// Attributes of a CloudEvent are texts without control characters: what else they would hold is written out, and
-    /// stands as it is in the data alone.
+    /// Attributes of a CloudEvent must not contain control characters: these are escaped. The data has the text as it is.
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let row = item.row;
         let topics: Vec<&str> = row.topics.iter().map(|topic| topic.as_str()).collect();
@@ -70,12 +69,12 @@ impl Encode for CloudEvents {
         self.write(event, out)
     }
 
-    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let event = EventBuilderV10::new()
-            .id(format!("export-{}-{}", statement.head.position, statement.head.event_id))
+            .id(format!("export-{}-{}", manifest.head.position, manifest.head.event_id))
             .source(&self.source)
             .ty("annals.export")
-            .data("application/json", Data::Json(serde_json::to_value(statement)?));
+            .data("application/json", Data::Json(serde_json::to_value(manifest)?));
         self.write(event, out)?;
         out.extend(b"\n]\n");
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Statement;
+use super::ExportManifest;
 use super::encode::{Encode, Item, inert, json};
 use crate::BoxError;
 use crate::projections::presenter::plain;
@@ -24,10 +24,10 @@ const COLUMNS: [&str; 14] = [
     "payload",
 ];
 
-/// What the last record begins with.
+/// The first cell of the last record.
 pub(super) const END: &str = "#export";
 
-/// A table with a head row; its last record is the statement.
+/// A table with a header; the last record is the manifest.
 pub(super) struct Csv;
 
 impl Encode for Csv {
@@ -57,10 +57,10 @@ impl Encode for Csv {
         record(cells.each_ref().map(|cell| plain(cell)), out)
     }
 
-    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let mut cells = COLUMNS.map(|_| Cow::Borrowed(""));
         cells[0] = END.into();
-        cells[1] = json(statement)?.into();
+        cells[1] = json(manifest)?.into();
         record(cells, out)
     }
 }
@@ -72,7 +72,7 @@ fn record(cells: [Cow<'_, str>; COLUMNS.len()], out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// A cell that no spreadsheet takes for a formula: what might be one gets a `'` in front, and so does what has one.
+/// A cell that no spreadsheet treats as a formula: a `'` is put before one that could be, and before one that begins with it.
 fn no_formula(cell: &str) -> Cow<'_, str> {
     match cell.starts_with(['\'', '=', '+', '-', '@', '＝', '＋', '－', '＠']) {
         true => format!("'{cell}").into(),

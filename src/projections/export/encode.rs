@@ -1,44 +1,45 @@
-//! [`Encode`]: what a format has to do.
+//! [`Encode`]: the trait of a format; JSON that is safe to print.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::Statement;
+use super::ExportManifest;
 use crate::BoxError;
 use crate::events::{Described, Known};
 use crate::projections::audit::AuditRow;
 use crate::projections::presenter::{Presentation, is_active};
 
-/// An event on its way out.
+/// An event to be exported.
 pub(super) struct Item<'a> {
     pub row: &'a AuditRow,
     pub known: &'a Known,
     pub described: &'a Described,
-    /// In words, if somebody was asked for them.
-    pub told: Option<&'a Presentation>,
+    /// The presentation, if the export has a presenter.
+    pub presentation: Option<&'a Presentation>,
 }
 
 impl Item<'_> {
-    /// Its sentence: as it was asked for, else in the declaration's words.
+    /// The sentence: of the presentation, or as declared.
     pub fn sentence(&self) -> String {
-        self.told.map_or_else(|| self.row.sentence.clone(), |told| told.sentence.text())
+        self.presentation.map_or_else(|| self.row.sentence.clone(), |it| it.sentence.text())
     }
 }
 
-/// A format. It appends to `out` what is to be written next.
+/// A format. Each method appends to `out`.
 pub(super) trait Encode: Send {
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), BoxError>;
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError>;
-    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError>;
+    fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError>;
 }
 
-/// A value as JSON on one line, with all escaped that would act on a terminal: what is parsed is the same.
+/// A value as JSON on one line, with characters escaped that act on a terminal. It parses to the same value.
 pub(super) fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(inert(&serde_json::to_string(value)?))
 }
 
-/// JSON text with all escaped that would act; line breaks and tabs can only stand between its parts.
+/// Escapes characters in JSON text that act on a terminal. Line breaks and tabs become spaces: in valid JSON they are only
+/// between tokens.
 pub(super) fn inert(json: &str) -> String {
     let mut inert = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,10 +1,10 @@
 //! JSON Lines.
 
-use super::Statement;
+use super::ExportManifest;
 use super::encode::{Encode, Item, inert, json};
 use crate::BoxError;
 
-/// An object a line.
+/// One object a line.
 pub(super) struct Jsonl;
 
 impl Encode for Jsonl {
@@ -14,17 +14,17 @@ impl Encode for Jsonl {
 
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let mut line = inert(&serde_json::to_string(item.row)?);
-        if let Some(told) = item.told {
-            // One object: a raw payload cannot be part of a flattened one.
+        if let Some(presentation) = item.presentation {
+            // Appended as text: serde cannot flatten a row with a raw payload.
             line.truncate(line.len() - 1);
-            line += &format!(",\"told\":{}}}", json(told)?);
+            line += &format!(",\"presentation\":{}}}", json(presentation)?);
         }
         out.extend(line.bytes().chain([b'\n']));
         Ok(())
     }
 
-    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        out.extend(format!("{}\n", json(&serde_json::json!({ "export": statement }))?).bytes());
+    fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        out.extend(format!("{}\n", json(&serde_json::json!({ "export": manifest }))?).bytes());
         Ok(())
     }
 }

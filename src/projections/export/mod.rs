@@ -1,21 +1,21 @@
-//! The audit log in other formats: any question to it, streamed, with what it covers at its end.
+//! Exports of the audit log: the result of any audit query, streamed in a file format, with a manifest at the end.
 //!
 //! ## Layout
 //! - `run`: [`Export`], the builder, and how it runs
-//! - `statement`: [`Statement`], what an export covers; [`Format`], [`ExportError`]
-//! - `encode`: what a format has to do; JSON without marks that act
-//! - `csv`, `jsonl`, `cloudevents` (with the feature of that name), `ocel`: the formats
+//! - `manifest`: [`ExportManifest`], what an export covers; [`Format`], [`ExportError`]
+//! - `encode`: the trait of a format, and JSON that is safe to print
+//! - `csv`, `jsonl`, `cloudevents`, `ocel`: the formats (CloudEvents with the feature of that name)
 
 #[cfg(feature = "cloudevents")]
 mod cloudevents;
 mod csv;
 mod encode;
 mod jsonl;
+mod manifest;
 mod ocel;
 mod run;
-mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use manifest::{ExportError, ExportManifest, Format};
 pub use run::{Export, ExportProgress};
-pub use statement::{ExportError, Format, Statement};

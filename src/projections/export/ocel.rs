@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::Statement;
+use super::ExportManifest;
 use super::encode::{self, Encode, Item};
 use crate::BoxError;
 use crate::events::{Ref, value_text};
 
-/// Events first; what they are about, and which types there are, at the end.
+/// The events first, the objects and types at the end.
 #[derive(Default)]
 pub(super) struct Ocel {
     objects: BTreeSet<Ref>,
-    /// The attributes of each event type, with their types.
+    /// For each event type its attributes, with their types.
     types: BTreeMap<String, BTreeMap<String, &'static str>>,
     written: bool,
 }
@@ -38,7 +38,7 @@ impl Encode for Ocel {
                 relations.extend(references(value).into_iter().map(|reference| (reference, *field)));
             } else {
                 let (kind, value) = attribute(value);
-                // The names of our own attributes are not words in Rust.
+                // The dot avoids collisions with the attributes above.
                 attributes.push((format!("{}.{field}", item.known.aggregate_type), kind, value));
             }
         }
@@ -64,7 +64,7 @@ impl Encode for Ocel {
         Ok(())
     }
 
-    fn end(&mut self, statement: &Statement, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
         out.extend(b"\n],\n\"objects\":[");
         for (n, object) in self.objects.iter().enumerate() {
             let object = json!({ "id": object, "type": object.kind(), "attributes": [], "relationships": [] });
@@ -82,14 +82,14 @@ impl Encode for Ocel {
             "\n],\n\"objectTypes\":{},\n\"eventTypes\":{},\n\"export\":{}}}\n",
             encode::json(&kinds)?,
             encode::json(&types)?,
-            encode::json(statement)?
+            encode::json(manifest)?
         );
         out.extend(rest.bytes());
         Ok(())
     }
 }
 
-/// What a target field names.
+/// The references in a target field.
 fn references(value: &Value) -> Vec<Ref> {
     match value {
         Value::String(text) => text.parse().into_iter().collect(),
@@ -98,7 +98,7 @@ fn references(value: &Value) -> Vec<Ref> {
     }
 }
 
-/// A field's type among those that OCEL has, and its value.
+/// The OCEL type of a field, and its value.
 fn attribute(value: &Value) -> (&'static str, Value) {
     match value {
         Value::Bool(_) => ("boolean", value.clone()),

@@ -1,4 +1,4 @@
-//! [`Export`]: a question to the audit log, written out.
+//! [`Export`]: writes the result of an audit query in a format.
 
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -9,20 +9,20 @@ use super::csv::Csv;
 use super::encode::{Encode, Item};
 use super::jsonl::Jsonl;
 use super::ocel::Ocel;
-use super::{ExportError, Format, Statement};
+use super::{ExportError, ExportManifest, Format};
 use crate::events::{Described, Known, LogPosition};
 use crate::projections::audit::{AuditQuery, AuditRow};
 use crate::projections::presenter::{Presentation, Presenter};
 
-/// How many rows are in memory at a time.
+/// The rows in memory at a time.
 const CHUNK: usize = 256;
 
-/// How far an export is.
+/// The progress of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportProgress {
-    /// How many events are written.
+    /// The number of events written.
     pub rows: u64,
-    /// The position of the last one.
+    /// The position of the last event written.
     pub position: u64,
     /// The log's head when the export began.
     pub head: u64,
@@ -30,8 +30,8 @@ pub struct ExportProgress {
 
 type OnProgress = Box<dyn FnMut(ExportProgress) + Send>;
 
-/// A question to the audit log, to be written out: [`AuditQuery::export`].
-#[must_use = "an export does nothing until it is told where to go"]
+/// An export of an audit query: see [`AuditQuery::export`].
+#[must_use = "an export does nothing until `to` is called"]
 pub struct Export {
     query: AuditQuery,
     format: Format,
@@ -41,7 +41,8 @@ pub struct Export {
 }
 
 impl AuditQuery {
-    /// All rows up to the limit, written in another format: streamed, so that a log of any length takes the same memory.
+    /// Exports all rows up to the limit. Rows are streamed, so that memory does not grow with the log (except for
+    /// [`Format::Ocel`]).
     ///
     /// ```
     /// use annals::projections::audit::AuditQuery;
@@ -49,8 +50,8 @@ impl AuditQuery {
     ///
     /// async fn csv(query: AuditQuery) -> Result<Vec<u8>, ExportError> {
     ///     let mut file = Vec::new();
-    ///     let statement = query.actor("user:alice").export(Format::Csv).to(&mut file).await?;
-    ///     println!("{} rows, all there were at position {}", statement.rows, statement.head.position);
+    ///     let manifest = query.actor("user:alice").export(Format::Csv).to(&mut file).await?;
+    ///     println!("{} rows up to position {}", manifest.rows, manifest.head.position);
     ///     Ok(file)
     /// }
     /// ```
@@ -60,41 +61,44 @@ impl AuditQuery {
 }
 
 impl Export {
-    /// With the words of this presenter: its language, its names.
+    /// Sets the presenter: the language and the names of sentences.
     pub fn presenter(mut self, presenter: Presenter) -> Self {
         self.presenter = Some(presenter);
         self
     }
 
-    /// The `source` of CloudEvents: a URI reference, `/annals` when nothing is said.
+    /// Sets the `source` of CloudEvents, a URI reference: `/annals` by default.
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = source.into();
         self
     }
 
-    /// Is told how far the export is.
+    /// Sets a callback for progress.
     pub fn progress(mut self, progress: impl FnMut(ExportProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }
 
-    /// Writes it, and answers what it covers, which is also written at its end.
+    /// Runs the export, and returns the manifest, which is also written at the end.
     ///
-    /// It is of one moment: what is recorded after the export began is not in it.
+    /// Events that are recorded after the export began are not included.
     ///
     /// # Errors
-    /// When the question cannot be answered, an event cannot be read, or the writer fails. What is written by then is
-    /// only a part, and lacks the statement at its end.
-    pub async fn to(mut self, writer: &mut (impl AsyncWrite + Unpin + Send)) -> Result<Statement, ExportError> {
+    /// When the query fails, an event cannot be read, or the writer fails. The output is then incomplete, without a
+    /// manifest.
+    pub async fn to(
+        mut self,
+        writer: &mut (impl AsyncWrite + Unpin + Send),
+    ) -> Result<ExportManifest, ExportError> {
         let head = self.query.head().await?;
-        let (reading, from, until) = self.query.parts();
+        let (reading, filter) = self.query.parts();
         let (log, types) = (reading.log().clone(), reading.types().clone());
         let mut encoder = self.encoder();
         let encode = |position, format, source| ExportError::Encode { position, format, source };
-        let mut statement = Statement {
+        let mut manifest = ExportManifest {
             format: self.format,
-            from,
-            until,
+            from: filter.from,
+            until: filter.until,
             rows: 0,
             first: None,
             last: None,
@@ -114,11 +118,11 @@ impl Export {
             let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
             positions.sort_unstable();
             let events = log.read_at(&positions).await?;
-            let mut told: Vec<Presentation> = match &self.presenter {
+            let mut presentations: Vec<Presentation> = match &self.presenter {
                 Some(presenter) => presenter.present(&events).await?,
                 None => Vec::new(),
             };
-            told.sort_unstable_by_key(|told| told.position);
+            presentations.sort_unstable_by_key(|presentation| presentation.position);
             let mut facts: Vec<(&Known, Described)> = Vec::with_capacity(events.len());
             for stored in &events {
                 let decode = |source| ExportError::Decode { position: stored.position, source };
@@ -131,18 +135,18 @@ impl Export {
                 let Some((known, described)) = facts.get(at).filter(|_| same) else {
                     return Err(crate::store::StoreError::Diverged(head).into());
                 };
-                let item = Item { row, known, described, told: told.get(at) };
+                let item = Item { row, known, described, presentation: presentations.get(at) };
                 encoder.event(&item, &mut out).map_err(|source| encode(row.position, self.format, source))?;
-                statement.take_in(row.position);
+                manifest.add(row.position);
             }
             writer.write_all(&out).await?;
             out.clear();
-            report(&mut self.progress, &statement, rows.last().map_or(0, |row| row.position), head);
+            report(&mut self.progress, &manifest, rows.last().map_or(0, |row| row.position), head);
         }
-        encoder.end(&statement, &mut out).map_err(|source| encode(0, self.format, source))?;
+        encoder.end(&manifest, &mut out).map_err(|source| encode(0, self.format, source))?;
         writer.write_all(&out).await?;
         writer.flush().await?;
-        Ok(statement)
+        Ok(manifest)
     }
 
     fn encoder(&self) -> Box<dyn Encode> {
@@ -156,17 +160,17 @@ impl Export {
     }
 }
 
-impl Statement {
-    fn take_in(&mut self, position: u64) {
+impl ExportManifest {
+    fn add(&mut self, position: u64) {
         self.rows += 1;
         self.first = Some(self.first.map_or(position, |first| first.min(position)));
         self.last = self.last.max(Some(position));
     }
 }
 
-fn report(progress: &mut Option<OnProgress>, statement: &Statement, position: u64, head: LogPosition) {
+fn report(progress: &mut Option<OnProgress>, manifest: &ExportManifest, position: u64, head: LogPosition) {
     if let Some(progress) = progress {
-        progress(ExportProgress { rows: statement.rows, position, head: head.position });
+        progress(ExportProgress { rows: manifest.rows, position, head: head.position });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Exports, read by the readers of their formats.
+//! Exports, parsed by the libraries of their formats.
 
 use futures::StreamExt;
 use proptest::prelude::*;
@@ -13,10 +13,10 @@ use crate::projections::presenter::{is_active, plain};
 use crate::projections::tests::fixture::guild::*;
 use crate::projections::tests::fixture::places::runtime;
 
-async fn exported(query: AuditQuery, format: Format) -> (Statement, String) {
+async fn exported(query: AuditQuery, format: Format) -> (ExportManifest, String) {
     let mut file = Vec::new();
-    let statement = query.export(format).to(&mut file).await.unwrap();
-    (statement, String::from_utf8(file).unwrap())
+    let manifest = query.export(format).to(&mut file).await.unwrap();
+    (manifest, String::from_utf8(file).unwrap())
 }
 
 async fn story() -> Annals {
@@ -34,9 +34,9 @@ fn records(csv: &str) -> Vec<Vec<String>> {
     reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
 }
 
-/// Each format says at its end what it covers; an empty answer does so too.
+/// Every format, also of an empty result.
 #[tokio::test]
-async fn every_format_ends_with_what_it_covers() {
+async fn every_format_ends_with_a_manifest() {
     let annals = story().await;
     let head = annals.store().head().await.unwrap();
     for &format in Format::ALL {
@@ -45,11 +45,11 @@ async fn every_format_ends_with_what_it_covers() {
             (annals.audit().target("user:2").newest_first(), 1, Some(2), Some(2)),
             (annals.audit().actor("user:nobody"), 0, None, None),
         ] {
-            let (statement, text) = exported(query.from(1_u64).until(9_u64), format).await;
+            let (manifest, text) = exported(query.from(1_u64).until(9_u64), format).await;
             let (from, until) = (Some(1_u64.into()), Some(9_u64.into()));
             let locale = "en".to_owned();
-            let expected = Statement { format, from, until, rows, first, last, head, locale };
-            assert_eq!(statement, expected);
+            let expected = ExportManifest { format, from, until, rows, first, last, head, locale };
+            assert_eq!(manifest, expected);
             let found: Value = match format {
                 Format::Csv => {
                     let end = records(&text).pop().unwrap();
@@ -68,7 +68,7 @@ async fn every_format_ends_with_what_it_covers() {
                 }
                 Format::Ocel => serde_json::from_str::<Value>(&text).unwrap()["export"].take(),
             };
-            assert_eq!(serde_json::from_value::<Statement>(found).unwrap(), expected, "{format}");
+            assert_eq!(serde_json::from_value::<ExportManifest>(found).unwrap(), expected, "{format}");
         }
     }
     annals.close().await;
@@ -116,24 +116,27 @@ async fn cloud_events_and_object_centric_events_carry_what_an_event_is_about() {
     annals.close().await;
 }
 
-/// Mission A7 outside: in the reader's language, with names; JSON Lines carry the pieces too.
+/// Mission A7 for exports: sentences in the reader's language, with names. JSON Lines also have the pieces.
 #[tokio::test]
-async fn an_export_speaks_the_language_that_it_is_asked_for() {
+async fn an_export_has_sentences_in_the_requested_language() {
     let annals = story().await;
-    let told = annals.presenter().locale("fr").unwrap();
+    let french = annals.presenter().locale("fr").unwrap();
     let mut file = Vec::new();
-    let export = annals.audit().newest_first().export(Format::Jsonl).presenter(told);
+    let export = annals.audit().newest_first().export(Format::Jsonl).presenter(french);
     assert_eq!(export.to(&mut file).await.unwrap().locale, "fr");
     let first: Value = serde_json::from_slice(file.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
     assert_eq!(first["position"], 3);
-    assert_eq!(first["told"]["sentence"][0], serde_json::json!({"thing": {"reference": "user:2", "name": null}}));
-    assert_eq!(first["told"]["changes"][0]["label"], "rôles");
+    assert_eq!(
+        first["presentation"]["sentence"][0],
+        serde_json::json!({"thing": {"reference": "user:2", "name": null}})
+    );
+    assert_eq!(first["presentation"]["changes"][0]["label"], "rôles");
     annals.close().await;
 }
 
-/// An export is of one moment, takes as many pages as it needs, and says how far it is.
+/// An export of several pages, while other events are appended.
 #[tokio::test]
-async fn an_export_of_many_pages_is_of_one_moment_and_tells_its_progress() {
+async fn an_export_of_many_pages_ends_at_its_head_and_reports_progress() {
     let annals = open().await;
     for n in 0..700 {
         team(&annals, "1", "7", TeamEvent::Scored(n)).await;
@@ -147,48 +150,48 @@ async fn an_export_of_many_pages_is_of_one_moment_and_tells_its_progress() {
         send.send(progress).unwrap();
     });
     let mut file = Vec::new();
-    let (statement, _) = tokio::join!(export.to(&mut file), async {
+    let (manifest, _) = tokio::join!(export.to(&mut file), async {
         for n in 0..20 {
             team(&writing, "1", "7", TeamEvent::Scored(n)).await;
         }
     });
-    let statement = statement.unwrap();
+    let manifest = manifest.unwrap();
     let lines: Vec<Value> =
         file.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let positions: Vec<u64> = lines.iter().filter_map(|line| line["position"].as_u64()).collect();
-    assert_eq!(positions, (1..=statement.head.position).collect::<Vec<_>>());
+    assert_eq!(positions, (1..=manifest.head.position).collect::<Vec<_>>());
     let seen: Vec<ExportProgress> = seen.into_iter().collect();
     assert!(seen.len() > 2 && seen.windows(2).all(|pair| pair[0].position < pair[1].position), "{seen:?}");
-    assert_eq!(seen.last().unwrap().rows, statement.rows);
+    assert_eq!(seen.last().unwrap().rows, manifest.rows);
     annals.close().await;
 }
 
-/// Whoever writes while an export begins: what is recorded after its moment is not in it.
+/// Exports while another task appends: none includes an event after its head.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_has_nothing_that_is_recorded_after_its_moment() {
+async fn an_export_has_no_event_after_its_head() {
     let annals = open().await;
     let (writing, done) = (annals.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
     let over = done.clone();
     let writer = tokio::spawn(async move {
         while !over.load(std::sync::atomic::Ordering::Relaxed) {
             team(&writing, "1", "7", TeamEvent::Scored(1)).await;
-            // So that the log stays short enough to be exported again and again.
+            // Keeps the log short enough to be exported many times.
             tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         }
     });
     for _ in 0..40 {
-        let (statement, text) = exported(annals.audit(), Format::Jsonl).await;
+        let (manifest, text) = exported(annals.audit(), Format::Jsonl).await;
         let lines =
             text.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64());
-        assert_eq!(lines.collect::<Vec<_>>(), (1..=statement.head.position).collect::<Vec<_>>());
-        assert_eq!(statement.rows, statement.head.position);
+        assert_eq!(lines.collect::<Vec<_>>(), (1..=manifest.head.position).collect::<Vec<_>>());
+        assert_eq!(manifest.rows, manifest.head.position);
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     writer.await.unwrap();
     annals.close().await;
 }
 
-/// A writer that takes so much and no more.
+/// A writer that fails after this many bytes.
 struct Full(usize);
 
 impl tokio::io::AsyncWrite for Full {
@@ -220,7 +223,7 @@ impl tokio::io::AsyncWrite for Full {
 }
 
 #[tokio::test]
-async fn a_writer_that_fails_and_a_question_that_makes_no_sense_are_errors() {
+async fn a_writer_that_fails_and_an_invalid_query_are_errors() {
     let annals = story().await;
     for &format in Format::ALL {
         let error = annals.audit().export(format).to(&mut Full(10)).await.unwrap_err();
@@ -232,7 +235,7 @@ async fn a_writer_that_fails_and_a_question_that_makes_no_sense_are_errors() {
     annals.close().await;
 }
 
-/// Bad input: any text in any place parses back, and nothing in a file acts on a terminal or in a spreadsheet.
+/// Bad input: any text in any field parses back, and no file contains characters that act on a terminal, or formulas.
 #[test]
 fn any_text_in_any_field_parses_back_from_every_format() {
     let runtime = runtime();
@@ -270,8 +273,8 @@ fn any_text_in_any_field_parses_back_from_every_format() {
         let (actor, on) = (id(&actor), id(&on));
         let context = Context::by(Ref::new("user", &actor).unwrap()).correlation(words.clone());
         let event = serde_json::to_string(&TeamEvent::Said { words: words.clone() }).unwrap();
-        let told = TellTeam { on: TeamId::new(on.as_str()), event };
-        let receipt = annals.execute(told, &context).await.unwrap();
+        let command = TellTeam { on: TeamId::new(on.as_str()), event };
+        let receipt = annals.execute(command, &context).await.unwrap();
         let query = annals.audit().after(receipt).from(receipt.head.position).until(receipt.head.position + 1);
         let row = query.clone().stream().next().await.unwrap().unwrap();
         for &format in Format::ALL {
@@ -343,10 +346,10 @@ print(json.dumps([
     let python = std::env::var("OCEL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let done = std::process::Command::new(python).args(["-c", script]).arg(file.path()).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    // It greets on stdout.
+    // The library prints a greeting first.
     let said = String::from_utf8(done.stdout).unwrap();
     let read: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    // Of an event and an object it keeps one relation, though there may be several: user:1 registered herself.
+    // It keeps one relation for each event and object, though there may be several: user:1 registered herself.
     let expected = serde_json::json!([
         5,
         ["team:7", "user:1", "user:2", "user:3"],
@@ -373,11 +376,11 @@ print(json.dumps([
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    every_format_ends_with_what_it_covers,
+    every_format_ends_with_a_manifest,
     cloud_events_and_object_centric_events_carry_what_an_event_is_about,
-    an_export_speaks_the_language_that_it_is_asked_for,
-    an_export_of_many_pages_is_of_one_moment_and_tells_its_progress,
-    an_export_has_nothing_that_is_recorded_after_its_moment,
-    a_writer_that_fails_and_a_question_that_makes_no_sense_are_errors,
+    an_export_has_sentences_in_the_requested_language,
+    an_export_of_many_pages_ends_at_its_head_and_reports_progress,
+    an_export_has_no_event_after_its_head,
+    a_writer_that_fails_and_an_invalid_query_are_errors,
     any_text_in_any_field_parses_back_from_every_format,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::block_closing::take_in;
-use super::names::{Gathered, Known};
+use super::names::Gathered;
 use crate::events::{Stored, Types};
+use crate::projections::dictionary::NumberCache;
 use crate::projections::{Fold, KeyFilter, ProjectionError};
 use crate::store::Transaction;
 
@@ -16,14 +17,14 @@ const BYTES: usize = 600;
 /// What fills empty tables.
 pub(super) struct Folding {
     types: Arc<Types>,
-    known: Known,
+    cache: NumberCache,
     gathered: Gathered,
     position: u64,
 }
 
 impl Folding {
     pub fn new(types: Arc<Types>) -> Self {
-        Self { types, known: Known::all(), gathered: Gathered::default(), position: 0 }
+        Self { types, cache: NumberCache::of_empty_table(), gathered: Gathered::default(), position: 0 }
     }
 }
 
@@ -46,7 +47,7 @@ impl Fold for Folding {
     }
 
     async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-        let entries = std::mem::take(&mut self.gathered).numbered(&mut self.known, transaction).await?;
+        let entries = std::mem::take(&mut self.gathered).numbered(&mut self.cache, transaction).await?;
         take_in(self.position, entries, transaction).await
     }
 }

@@ -1,16 +1,12 @@
-//! The numbers of names: a name is kept once, all else refers to it by its number.
-//!
-//! Numbers count from 1, for each kind of names, in the order in which names first come in the log: the same log gives the
-//! same numbers, in batches of any size.
+//! The names of the metrics: [`dictionary`] numbers each kind of names by itself, and the table also stores the names.
 
 use std::collections::HashMap;
-
-use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, ROOT};
 use crate::events::{DecodeError, Stored, Topic, Types};
 use crate::projections::ProjectionError;
-use crate::store::{Cell, Column, OnConflict, Row, StoreError, Table, Transaction, ViewSnapshot};
+use crate::projections::dictionary::{self, BatchNames, Key, NumberCache, Numbering};
+use crate::store::{Cell, Column, Row, StoreError, Table, Transaction, ViewSnapshot};
 
 /// Each name with its number.
 pub(super) const NAMES: Table = Table::new(
@@ -25,7 +21,7 @@ pub(super) const NAMES: Table = Table::new(
     &["kind", "id"],
 );
 
-/// What a name is the name of.
+/// The kind of a name: each has its own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Type,
@@ -36,106 +32,37 @@ pub(super) enum Kind {
 
 const KINDS: [Kind; 4] = [Kind::Type, Kind::Actor, Kind::Target, Kind::Topic];
 
-/// What a name is found by: it may be longer than an index takes.
-fn digest(kind: Kind, name: &str) -> Cell {
-    let digest = Sha256::new().chain_update([kind as u8]).chain_update(name).finalize();
-    Cell::Bytes(digest[..16].to_vec())
+/// The number of the topic one level up. Ancestors come before the topics below them.
+fn above(topic: &str, cache: &NumberCache) -> Cell {
+    let above = topic.rsplit_once('/').and_then(|(above, _)| cache.number(&key(Kind::Topic, above)));
+    Cell::Integer(above.unwrap_or(ROOT.into()))
 }
 
-/// The names of one kind in a batch, in the order in which they come.
-#[derive(Default)]
-struct Names {
-    places: HashMap<String, u32>,
-    in_order: Vec<String>,
+fn key(kind: Kind, name: &str) -> Key {
+    dictionary::key(Some(kind as u8), name)
 }
 
-impl Names {
-    fn place(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.places.get(name) {
-            return *place;
-        }
-        let place = self.in_order.len() as u32;
-        self.places.insert(name.to_owned(), place);
-        self.in_order.push(name.to_owned());
-        place
-    }
-
-    /// The numbers, by place; what is new is written.
-    async fn numbers(
-        self,
-        kind: Kind,
-        known: &mut Known,
-        transaction: &mut dyn Transaction,
-    ) -> Result<Vec<u32>, ProjectionError> {
-        let numbers = &mut known.numbers[kind as usize];
-        let mut unknown: Vec<(&String, Cell)> = Vec::new();
-        for name in &self.in_order {
-            if !numbers.contains_key(name) {
-                unknown.push((name, digest(kind, name)));
-            }
-        }
-        if !known.all && !unknown.is_empty() {
-            let digests = unknown.iter().map(|(_, digest)| vec![digest.clone()]).collect();
-            let found = transaction.select_by_keys(&NAMES, &["digest"], &["id"], digests).await?;
-            let mut found = found.into_iter();
-            unknown.retain(|(name, _)| {
-                let id = found.next().flatten().and_then(|row| u32::try_from(row.first()?.integer()?).ok());
-                id.map(|id| numbers.insert((*name).clone(), id)).is_none()
-            });
-        }
-        if !unknown.is_empty() {
-            let last = format!("SELECT max(id) FROM {} WHERE kind = $1", transaction.table(NAMES.name));
-            let last = transaction.query(&last, vec![(kind as u64).into()]).await?;
-            let last = last.first().and_then(|row| row.first()?.integer()).unwrap_or(0);
-            let mut new: Vec<Row> = Vec::with_capacity(unknown.len());
-            for ((name, digest), id) in unknown.into_iter().zip(last + 1..) {
-                let number = u32::try_from(id).map_err(|error| ProjectionError::Other(Box::new(error)))?;
-                let above = (kind == Kind::Topic).then(|| above(name, numbers));
-                let above = above.map_or(Cell::Null, Cell::from);
-                new.push(vec![(kind as u64).into(), id.into(), digest, name.as_str().into(), above]);
-                numbers.insert(name.clone(), number);
-            }
-            transaction.insert_rows(&NAMES, new, OnConflict::Fail).await?;
-        }
-        Ok(self.in_order.iter().map(|name| numbers.get(name).copied().unwrap_or_default()).collect())
-    }
+/// The numbers of a batch's names of one kind, by place.
+async fn numbers(
+    kind: Kind,
+    names: BatchNames,
+    cache: &mut NumberCache,
+    transaction: &mut dyn Transaction,
+) -> Result<Vec<u32>, ProjectionError> {
+    let row = |name: &str, key: &Key, id: i64, cache: &NumberCache| -> Row {
+        let above = if kind == Kind::Topic { above(name, cache) } else { Cell::Null };
+        vec![(kind as u64).into(), id.into(), Cell::Bytes(key.to_vec()), name.into(), above]
+    };
+    let numbering = Numbering { table: &NAMES, kind: Some(kind as u8), row: &row };
+    let numbers = names.numbers(numbering, cache, transaction).await?;
+    let number = |number| u32::try_from(number).map_err(|error| ProjectionError::Other(Box::new(error)));
+    numbers.into_iter().map(number).collect()
 }
 
-/// The number of the topic one step above, which comes before all that lie below it.
-fn above(topic: &str, numbers: &HashMap<String, u32>) -> u64 {
-    let above = topic.rsplit_once('/').and_then(|(above, _)| numbers.get(above));
-    above.map_or(ROOT, |number| *number).into()
-}
-
-/// The numbers that need not be looked up.
-#[derive(Default)]
-pub(super) struct Known {
-    numbers: [HashMap<String, u32>; 4],
-    /// Whether there are no others.
-    all: bool,
-}
-
-impl Known {
-    /// How many names are kept, at most.
-    const MOST: usize = if cfg!(all(test, debug_assertions)) { 50 } else { 500_000 };
-
-    /// Of tables in which there is nothing yet.
-    pub fn all() -> Self {
-        Self { all: true, ..Self::default() }
-    }
-
-    /// Forgets what takes too much memory.
-    fn forget(&mut self) {
-        if self.numbers.iter().map(HashMap::len).sum::<usize>() > Self::MOST {
-            *self = Self::default();
-        }
-    }
-}
-
-/// Entries with the places of their names instead of numbers.
+/// Entries to be written, with places of names in the batch instead of numbers.
 #[derive(Default)]
 pub(super) struct Gathered {
-    names: [Names; 4],
+    names: [BatchNames; 4],
     entries: Vec<Entry>,
 }
 
@@ -144,24 +71,23 @@ impl Gathered {
         self.entries.len()
     }
 
-    /// Takes in an event.
+    /// Adds an event.
     pub fn gather(&mut self, types: &Types, stored: &Stored) -> Result<(), ProjectionError> {
         let entry = placed(types, stored, &mut self.names);
         self.entries.push(entry.map_err(|source| ProjectionError::Decode { position: stored.position, source })?);
         Ok(())
     }
 
-    /// The entries, with numbers.
+    /// The entries, with numbers. New names are written.
     pub async fn numbered(
         mut self,
-        known: &mut Known,
+        cache: &mut NumberCache,
         transaction: &mut dyn Transaction,
     ) -> Result<Vec<Entry>, ProjectionError> {
         let mut numbers: [Vec<u32>; 4] = Default::default();
         for ((kind, names), numbers) in KINDS.into_iter().zip(self.names).zip(&mut numbers) {
-            *numbers = names.numbers(kind, known, transaction).await?;
+            *numbers = self::numbers(kind, names, cache, transaction).await?;
         }
-        known.forget();
         let number = |kind: Kind, place: &mut u32| *place = numbers[kind as usize][*place as usize];
         for entry in &mut self.entries {
             number(Kind::Type, &mut entry.event_type);
@@ -174,16 +100,16 @@ impl Gathered {
 }
 
 /// The entry of an event, with the places of its names.
-fn placed(types: &Types, stored: &Stored, names: &mut [Names; 4]) -> Result<Entry, DecodeError> {
+fn placed(types: &Types, stored: &Stored, names: &mut [BatchNames; 4]) -> Result<Entry, DecodeError> {
     let known = types.of(stored)?;
     let described = known.describe(stored)?;
     let topics = known.topics(stored, &described);
     let mut topics: Vec<&str> = topics.iter().flat_map(|topic| topic.with_ancestors()).collect();
     topics.sort_unstable();
     topics.dedup();
-    // Nobody can ask for a topic with a NUL, and Postgres keeps none.
+    // A topic with a NUL can be in no query, and Postgres cannot store it.
     topics.retain(|topic| !topic.is_empty() && !topic.contains('\0'));
-    let mut place = |kind: Kind, name: &str| names[kind as usize].place(name);
+    let mut place = |kind: Kind, name: &str| names[kind as usize].place(name) as u32;
     Ok(Entry {
         position: stored.position,
         at: stored.recorded_at.as_microsecond(),
@@ -194,18 +120,18 @@ fn placed(types: &Types, stored: &Stored, names: &mut [Names; 4]) -> Result<Entr
     })
 }
 
-/// The number of this name, if the log has it.
+/// The number of a name, if the log has it.
 pub(super) async fn find(
     kind: Kind,
     name: &str,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<Option<u32>, StoreError> {
-    let sql = format!("SELECT id FROM {} WHERE digest = $1", snapshot.table(NAMES.name));
-    let rows = snapshot.query(&sql, vec![digest(kind, name)]).await?;
-    Ok(rows.first().and_then(|row| u32::try_from(row.first()?.integer()?).ok()))
+    let key = key(kind, name);
+    let numbers = dictionary::numbers(&NAMES, &[key], snapshot).await?;
+    Ok(numbers.get(&key).and_then(|number| u32::try_from(*number).ok()))
 }
 
-/// The topics one step below this one: the first so many that came in the log.
+/// The topics one level below this one: the first `most` in the log.
 pub(super) async fn child_topics(
     topic: &Topic,
     most: usize,
@@ -223,18 +149,18 @@ pub(super) async fn child_topics(
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
 }
 
-/// What these numbers stand for.
+/// The names of these numbers.
 pub(super) async fn names(
     kind: Kind,
     numbers: impl IntoIterator<Item = u32>,
     snapshot: &mut dyn ViewSnapshot,
 ) -> Result<HashMap<u32, String>, StoreError> {
-    /// How many one statement asks for.
+    /// The numbers that one statement looks up.
     const AT_ONCE: usize = 512;
     let numbers: Vec<u32> = numbers.into_iter().collect();
     let mut names = HashMap::with_capacity(numbers.len());
     for some in numbers.chunks(AT_ONCE) {
-        // One of few lengths, so that a database can keep the statement prepared.
+        // The number of parameters is a power of two, so that a database prepares few statements.
         let asked: Vec<u32> =
             some.iter().copied().chain(std::iter::repeat(0)).take(some.len().next_power_of_two()).collect();
         let list: Vec<String> = (2..=asked.len() + 1).map(|n| format!("${n}")).collect();

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::block_closing::take_in;
 use super::folding::Folding;
-use super::names::{self, Gathered, Known};
+use super::names::{self, Gathered};
 use crate::events::Types;
+use crate::projections::dictionary::NumberCache;
 use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
 use crate::store::{Column, Index, Table, Transaction};
 
@@ -75,7 +76,7 @@ impl Projection for Metrics {
     async fn apply(&self, batch: EventBatch<'_>, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let mut gathered = Gathered::default();
         batch.events.iter().try_for_each(|stored| gathered.gather(&self.types, stored))?;
-        let entries = gathered.numbered(&mut Known::default(), transaction).await?;
+        let entries = gathered.numbered(&mut NumberCache::default(), transaction).await?;
         take_in(batch.to.position, entries, transaction).await
     }
 }

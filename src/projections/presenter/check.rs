@@ -1,4 +1,4 @@
-//! Whether what an application ships in other languages says all that its events say, and names nothing else.
+//! Checks that the translations of an application are complete and name only existing fields.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,8 +8,9 @@ use super::locale::Locales;
 use super::translation::{NOTHING_MESSAGE, Translation, arguments, field_message, is_own, message_of};
 use crate::events::{Known, Types};
 
-/// All that is wrong with the languages of an application with these event types: files that cannot be read, messages
-/// that are missing or that belong to no event, placeholders that name no field. This crate's own events stay in English where nothing else is said.
+/// Returns all problems of the translations of an application with these event types: files that cannot be parsed, messages
+/// that are missing or belong to no event, placeholders that name no field. This crate's own events are in English if they are
+/// not translated.
 #[must_use]
 pub fn check(locales: &Locales, types: &Types) -> Vec<String> {
     let mut problems = locales.problems().to_vec();
@@ -25,7 +26,7 @@ pub fn check(locales: &Locales, types: &Types) -> Vec<String> {
     problems
 }
 
-/// The patterns of a language, by what they are referred to as: `id`, `id.attribute`, `-term`, `-term.attribute`.
+/// The patterns of a language, by reference: `id`, `id.attribute`, `-term`, `-term.attribute`.
 struct Messages<'a>(HashMap<String, &'a Pattern<&'a str>>);
 
 impl<'a> Messages<'a> {
@@ -47,7 +48,8 @@ impl<'a> Messages<'a> {
         Self(patterns)
     }
 
-    /// What every language says: the word for nothing, what changed fields are called. And nothing of no event.
+    /// Checks the messages that every language needs: the word for nothing and the labels of changed fields. Finds messages that
+    /// belong to no event.
     fn check_general(&self, types: &Types, problems: &mut Vec<String>) {
         let translated = types.iter().filter(|known| !is_own(known));
         let fields = translated.flat_map(|known| known.declaration.fields).filter(|field| field.change);
@@ -66,7 +68,7 @@ impl<'a> Messages<'a> {
             _ => false,
         });
         strays.sort_unstable();
-        problems.extend(strays.into_iter().map(|stray| format!("the message `{stray}` is of no event")));
+        problems.extend(strays.into_iter().map(|stray| format!("the message `{stray}` belongs to no event")));
     }
 
     fn check_event(&self, known: &Known, problems: &mut Vec<String>) {
@@ -83,7 +85,7 @@ impl<'a> Messages<'a> {
         self.walk(event_type, pattern, &names, &mut vec![event_type.to_owned()], problems);
     }
 
-    /// Follows a pattern through all its variants and all that it refers to.
+    /// Walks a pattern, with all its variants and references.
     fn walk(
         &self,
         message: &str,
@@ -131,14 +133,14 @@ impl<'a> Messages<'a> {
             None => id,
         };
         match inline {
-            // A term sees only what it is given.
+            // A term sees only its own arguments.
             InlineExpression::VariableReference { .. } if path.iter().any(|on| on.starts_with('-')) => {}
             InlineExpression::VariableReference { id } if !names.contains(&id.name) => {
                 let known = match names {
-                    [] => "it is given nothing".to_owned(),
+                    [] => "it has no arguments".to_owned(),
                     names => {
                         let names: Vec<String> = names.iter().map(|name| format!("`${name}`")).collect();
-                        format!("there are {}", names.join(", "))
+                        format!("its arguments are {}", names.join(", "))
                     }
                 };
                 problems.push(format!("the message `{message}` names `${}`, but {known}", id.name));
@@ -154,7 +156,8 @@ impl<'a> Messages<'a> {
             }
             InlineExpression::FunctionReference { id, arguments } => {
                 if id.name != "NUMBER" {
-                    let problem = format!("the message `{message}` calls `{}`: there is only `NUMBER`", id.name);
+                    let problem =
+                        format!("the message `{message}` calls `{}`: the only function is `NUMBER`", id.name);
                     problems.push(problem);
                 }
                 for argument in &arguments.positional {
@@ -177,11 +180,11 @@ impl<'a> Messages<'a> {
         problems: &mut Vec<String>,
     ) {
         if path.contains(&to) {
-            problems.push(format!("the message `{message}` refers to itself by way of `{to}`"));
+            problems.push(format!("the message `{message}` refers to itself through `{to}`"));
             return;
         }
         match self.0.get(&to) {
-            None => problems.push(format!("the message `{message}` refers to `{to}`, which is not there")),
+            None => problems.push(format!("the message `{message}` refers to `{to}`, which does not exist")),
             Some(pattern) => {
                 path.push(to);
                 self.walk(message, pattern, names, path, problems);

@@ -4,34 +4,34 @@ use crate::events::DecodeError;
 use crate::projections::ReadError;
 use crate::store::StoreError;
 
-/// Why an event cannot be presented.
+/// An event cannot be presented.
 #[derive(Debug, thiserror::Error)]
 pub enum PresentError {
-    /// This program cannot read the event.
+    /// This program cannot decode the event.
     #[error("event {position} cannot be read")]
     Decode {
-        /// Its position.
+        /// The position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: DecodeError,
     },
-    /// The application does not speak this language.
-    #[error("the locale `{asked}` is not shipped with this application: there are {shipped}")]
+    /// The application does not ship this language.
+    #[error("the locale `{asked}` is not shipped with this application: use one of {shipped}")]
     NotShipped {
-        /// What was asked for.
+        /// The requested locale.
         asked: String,
-        /// The locales that there are, in words.
+        /// The shipped locales, in one text.
         shipped: String,
     },
-    /// A translation cannot be filled in: the check when the application opens is there to prevent it.
-    #[error("the translation into `{locale}` fails: {reason}")]
+    /// A translation cannot be formatted. The check when the application opens should have found it.
+    #[error("the `{locale}` translation cannot be formatted: {reason}")]
     Translation {
         /// The language.
         locale: String,
-        /// Which message, and why.
+        /// The message and the reason.
         reason: String,
     },
-    /// The names cannot be read, or are not yet where they should be.
+    /// The display names cannot be read, or did not catch up in time.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The log cannot be read.

@@ -1,15 +1,15 @@
-//! What an event's sentence can name: the actor, the aggregate, the fields.
+//! [`Facts`]: the actor, aggregate and fields that an event's sentence can name.
 
 use serde_json::Value;
 
 use super::phrase::{Phrase, Piece, Thing};
 use crate::events::{Declaration, Described, Known, Metadata, Ref, Sentence, SentencePart, Stored};
 
-/// One of the things that a sentence can name.
+/// One fact that a sentence can name.
 pub(super) enum Fact {
-    /// Things with a reference.
+    /// References.
     Things(Vec<Ref>),
-    /// Anything else.
+    /// Any other value.
     Value(Value),
 }
 
@@ -26,7 +26,7 @@ impl Facts<'_> {
         self.known.declaration
     }
 
-    /// As [`Known::sentence`] looks it up: a field first, then the actor, then the aggregate.
+    /// Looks up a fact as [`Known::sentence`] does: a field first, then the actor, then the aggregate.
     pub fn fact(&self, name: &str, part: Option<&str>) -> Option<Fact> {
         if let Some((_, value)) = self.described.facts.iter().find(|(field, _)| *field == name) {
             return match part {
@@ -47,7 +47,7 @@ impl Facts<'_> {
         self.declaration().fields.iter().any(|field| field.target && field.name == name)
     }
 
-    /// The declared sentence with its facts in their places; one that is not there reads `?`.
+    /// The declared sentence with its facts. A missing fact is written as `?`.
     pub fn declared(&self) -> Phrase {
         let mut pieces = Vec::new();
         for part in Sentence::parse(self.declaration().sentence).parts() {
@@ -63,11 +63,11 @@ impl Facts<'_> {
     }
 }
 
-/// The English word for what is not there.
+/// The English word for a missing value.
 pub(super) const NOTHING: &str = "nothing";
 
 impl Fact {
-    /// The pieces of a phrase that stand for it.
+    /// The pieces of a phrase for this fact.
     pub fn pieces(self, nothing: &str) -> Vec<Piece> {
         match self {
             Self::Value(value) => vec![Piece::Value(words(&value, nothing))],
@@ -86,7 +86,7 @@ impl Fact {
     }
 }
 
-/// What a target field names; a value that is no reference stays what it is.
+/// The references in a target field. A value that is no reference is kept as it is.
 fn things(value: &Value) -> Fact {
     fn collect(value: &Value, things: &mut Vec<Ref>) -> Option<()> {
         match value {
@@ -103,7 +103,7 @@ fn things(value: &Value) -> Fact {
     }
 }
 
-/// A value in words, as [`value_text`](crate::events::value_text) puts it, with another word for `nothing`.
+/// A value as text, as by [`value_text`](crate::events::value_text), with a translated word for a missing value.
 pub(super) fn words(value: &Value, nothing: &str) -> String {
     match value {
         Value::Null => nothing.to_owned(),

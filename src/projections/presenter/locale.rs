@@ -13,7 +13,7 @@ use super::{Phrase, PresentError};
 /// The language of the declarations.
 pub(super) const DECLARED: &str = "en";
 
-/// The languages of sentences: English, which the events declare, and those that the application ships.
+/// The languages of sentences: English, as declared by the events, and the translations that the application ships.
 #[derive(Clone, Default)]
 pub struct Locales {
     pub(super) shipped: BTreeMap<String, Arc<Translation>>,
@@ -21,7 +21,7 @@ pub struct Locales {
     pub(super) problems: Vec<String>,
 }
 
-/// The language that a reader gets.
+/// The language of a presenter.
 #[derive(Clone)]
 pub(super) enum Language {
     Declared,
@@ -33,7 +33,7 @@ pub(super) enum Language {
 }
 
 impl Locales {
-    /// The names of all languages, English among them.
+    /// All locales, including English.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Marks around what Fluent puts into a message, so that its words and an event's facts can be told apart afterwards.
+//! Marks around the arguments that Fluent puts into a message, to separate its words from an event's facts afterwards.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,13 @@ use super::Piece;
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 const ESCAPE: char = '\u{e002}';
-/// After [`OPEN`]: the number of pieces that are there already, not text.
+/// After [`OPEN`]: an index of prepared pieces follows, not text.
 const NUMBER: char = '\u{e003}';
 
-/// The characters that a translation must not have; a fact may.
+/// The characters that a translation must not contain. A fact may.
 pub(super) const RESERVED: [char; 4] = [OPEN, CLOSE, ESCAPE, NUMBER];
 
-/// An argument that stands for pieces which are not text: things.
+/// An argument in place of prepared pieces: the things of a fact.
 #[derive(Debug, PartialEq)]
 pub(super) struct Mark(pub usize);
 
@@ -34,7 +34,7 @@ impl FluentType for Mark {
     }
 }
 
-/// Writes a text that is an argument: between marks, with marks of its own escaped.
+/// Formats a text argument: between marks, with the marks in the text escaped.
 pub(super) fn formatter<M>(value: &FluentValue<'_>, _: &M) -> Option<String> {
     let FluentValue::String(text) = value else { return None };
     let mut marked = String::with_capacity(text.len() + 8);
@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_with_any_marks_of_its_own_stays_one_piece(text in "[\u{e000}-\u{e004}a-eos0-9]{0,12}") {
+        fn a_text_that_contains_marks_stays_one_piece(text in "[\u{e000}-\u{e004}a-eos0-9]{0,12}") {
             let marked = formatter(&FluentValue::from(text.clone()), &()).unwrap();
             let pieces = split(&format!("a{marked}b"), &[]);
             let expected = [Piece::Text("a".into()), Piece::Value(text), Piece::Text("b".into())];

@@ -1,18 +1,20 @@
-//! The presenter: what an event says to people, made on read from its own declaration.
+//! The presenter: an event as people read it, made on read from the event's declaration.
 //!
-//! Nothing of it is stored: new words need no replay.
+//! [`present`] gives the sentence, targets, topics and field changes as declared, [`Presenter`] the same in a language and
+//! with display names. Nothing of it is stored: another sentence needs no replay.
 //!
 //! ## Layout
-//! - [`present`]: a stored row's sentence, action, targets, topics and field changes
-//! - `presentation`: [`Presenter`], the same in a reader's language and with the names of things
-//! - `phrase`: [`Phrase`], a sentence in pieces; plain text, Markdown, HTML
-//! - `words`: [`Words`], which words, as flags and addresses say it
-//! - `facts`: what a sentence can name
-//! - `locale`: the languages of sentences
-//! - `translation`, `marks`: languages that an application ships as Fluent files (feature `translations`)
+//! - `presentation`: [`Presenter`], events in a language with display names
+//! - `phrase`: [`Phrase`], a sentence in pieces, as plain text, Markdown or HTML
+//! - `params`: [`PresentationParams`], language and names as flags and HTTP parameters
+//! - `facts`: the actor, aggregate and fields that a sentence can name
+//! - `locale`: [`Locales`], the languages of sentences
+//! - `translation`: the translations that an application ships, in Fluent (feature `translations`)
 //! - `untranslated`: in place of `translation` without that feature
-//! - `check`: checks that translations cover all events
-//! - `plain`: [`plain`], text that a terminal can show safely
+//! - `marks`: separates the words of a formatted message from the facts in it
+//! - `check`: checks that translations are complete and name only existing fields
+//! - `plain`: [`plain`], text that is safe to print to a terminal
+//! - `error`: [`PresentError`]
 
 #[cfg(feature = "translations")]
 mod check;
@@ -21,6 +23,7 @@ mod facts;
 mod locale;
 #[cfg(feature = "translations")]
 mod marks;
+mod params;
 mod phrase;
 mod plain;
 mod presentation;
@@ -30,7 +33,6 @@ mod tests;
 mod translation;
 #[cfg(not(feature = "translations"))]
 mod untranslated;
-mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -41,45 +43,45 @@ use crate::events::{Action, Declaration, DecodeError, Described, Metadata, Ref, 
 pub use check::check;
 pub use error::PresentError;
 pub use locale::Locales;
+pub use params::{NameMode, PresentationParams};
 pub use phrase::{Phrase, Piece, Thing};
 #[cfg(feature = "export")]
 pub(crate) use plain::is_active;
 pub use plain::plain;
-pub use presentation::{ChangeInWords, Presentation, Presenter};
-pub use words::{Naming, Words};
+pub use presentation::{Presentation, PresentedChange, Presenter};
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct FieldChange {
-    /// The field's name.
+    /// The name of the field.
     pub field: String,
-    /// Its value before.
+    /// The value before.
     pub from: Value,
-    /// Its value after.
+    /// The value after.
     pub to: Value,
 }
 
-/// What an event says about itself.
+/// An event, presented as declared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Presented {
-    /// Its name now, whatever it was called when it was stored.
+    /// The current name of the event type, whatever it was when the event was stored.
     pub event_type: &'static str,
-    /// What it did.
+    /// The action.
     pub action: Action,
-    /// What happened, in words: as given, so [`plain`] it before a terminal gets it.
+    /// The sentence, unescaped: apply [`plain`] before printing it to a terminal.
     pub sentence: String,
-    /// What it was done to: the aggregate first, then the fields that are targets. Each once.
+    /// The targets, each once: the aggregate first, then the fields that are targets.
     pub targets: Vec<Ref>,
-    /// Its topics, in the order of declaration.
+    /// The topics, in the order of declaration.
     pub topics: Vec<Topic>,
-    /// The fields that changed; one that stayed the same is no change.
+    /// The fields that changed, without those with equal values.
     pub changes: Vec<FieldChange>,
-    /// Who, for whom, why, from where.
+    /// The metadata: actor, principal, correlation, causation, origin.
     pub metadata: Metadata,
 }
 
-/// What a stored event says about itself, in its present words.
+/// Presents a stored event with its current declaration.
 ///
 /// ```
 /// use annals::events::{DecodeError, Stored, Types};
@@ -91,7 +93,7 @@ pub struct Presented {
 /// ```
 ///
 /// # Errors
-/// When this program cannot read the event.
+/// When this program cannot decode the event.
 pub fn present(types: &Types, stored: &Stored) -> Result<Presented, DecodeError> {
     let known = types.of(stored)?;
     let metadata = stored.metadata()?;

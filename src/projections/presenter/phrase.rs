@@ -1,28 +1,28 @@
-//! [`Phrase`]: words with things in them, and how it is written as plain text, Markdown and HTML.
+//! [`Phrase`]: a sentence in pieces, and its plain text, Markdown and HTML.
 
 use serde::Serialize;
 
 use super::plain;
 use crate::events::Ref;
 
-/// Something that an event names: an actor or a target.
+/// An actor or a target, with its display name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Thing {
-    /// Its reference: `user:42`.
+    /// The reference: `user:42`.
     pub reference: Ref,
-    /// What people call it, if anything said so.
+    /// The display name, if an event gave one.
     pub name: Option<String>,
 }
 
 impl Thing {
-    /// A thing that goes by its reference.
+    /// A thing without a display name.
     #[must_use]
     pub fn nameless(reference: Ref) -> Self {
         Self { reference, name: None }
     }
 
-    /// What it is shown as: its name, or its reference if it has none. A name that itself reads like a reference comes
-    /// with the true one.
+    /// The text to show: the display name, or the reference if there is none. A name that looks like a reference is
+    /// followed by the actual one.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.name {
@@ -34,15 +34,15 @@ impl Thing {
     }
 }
 
-/// A part of a phrase.
+/// A piece of a phrase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Piece {
-    /// Words of the declaration or of its translation.
+    /// Text of the declared sentence or its translation.
     Text(String),
-    /// Something that may have a page of its own.
+    /// A thing, which may be a link.
     Thing(Thing),
-    /// What a field holds, in words.
+    /// The value of a field, as text.
     Value(String),
 }
 
@@ -55,14 +55,14 @@ impl Piece {
     }
 }
 
-/// A sentence in pieces. Plain text, Markdown and HTML show the same text; whatever its fields and names hold, it does
-/// nothing but be read.
+/// A sentence in pieces. Plain text, Markdown and HTML show the same text. Fields and names are escaped: they can contain no
+/// markup, link or terminal escape.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Phrase(pub Vec<Piece>);
 
 impl Phrase {
-    /// The text as given, for programs: not for a terminal, a page or a file that is shown.
+    /// The unescaped text, for programs. Do not print it to a terminal, a page or a file.
     #[must_use]
     pub fn text(&self) -> String {
         let text = |piece: &Piece| match piece {
@@ -72,13 +72,13 @@ impl Phrase {
         self.0.iter().map(text).collect()
     }
 
-    /// For a terminal or a log: what would act is escaped, see [`plain`].
+    /// Plain text for a terminal or a log file, escaped by [`plain`].
     #[must_use]
     pub fn plain(&self) -> String {
         self.0.iter().map(Piece::shown).collect()
     }
 
-    /// As Markdown (CommonMark): only the links that `link` gives to things are markup.
+    /// Markdown (CommonMark). The only markup is the links of things: `link` returns their URLs.
     #[must_use]
     pub fn markdown(&self, link: impl Fn(&Ref) -> Option<String>) -> String {
         let mut written = String::new();
@@ -95,8 +95,8 @@ impl Phrase {
         written
     }
 
-    /// As HTML: things are links where `link` gives one, and name their reference; names and values cannot turn the
-    /// direction of what stands around them.
+    /// HTML. Things are links if `link` returns a URL, with the reference as title. Names and values are isolated (`bdi`), so that
+    /// they cannot change the text direction around them.
     #[must_use]
     pub fn html(&self, link: impl Fn(&Ref) -> Option<String>) -> String {
         let mut written = String::new();
@@ -120,7 +120,7 @@ impl Phrase {
         written
     }
 
-    /// The things in it.
+    /// The things in the phrase.
     pub(super) fn things_mut(&mut self) -> impl Iterator<Item = &mut Thing> {
         self.0.iter_mut().filter_map(|piece| match piece {
             Piece::Thing(thing) => Some(thing),
@@ -129,7 +129,7 @@ impl Phrase {
     }
 }
 
-/// Text for Markdown: every mark that could mean something is escaped; so are spaces that stand where they would.
+/// Escapes text for Markdown: all ASCII punctuation, and white space at both ends.
 pub(super) fn markdown_text(text: &str) -> String {
     let mut written = String::with_capacity(text.len() + 8);
     for (at, c) in text.char_indices() {
@@ -146,7 +146,7 @@ pub(super) fn markdown_text(text: &str) -> String {
     written
 }
 
-/// A link's target between `<` and `>`.
+/// Escapes the target of a link, to be put between `<` and `>`.
 fn markdown_url(url: &str) -> String {
     let mut written = String::with_capacity(url.len());
     for c in plain(url).chars() {

@@ -1,13 +1,12 @@
-//! [`plain`]: text that does nothing to the terminal that shows it.
+//! [`plain`]: text that is safe to print to a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with everything escaped (`\u{1b}`) that would do something instead of showing something: control
-/// characters and with them terminal escapes and line breaks, overrides of the writing direction, line and
-/// paragraph separators, invisible marks and tags.
+/// Escapes (`\u{1b}`) all characters that act instead of being shown: control characters, and with them terminal escapes and
+/// line breaks, direction overrides, line and paragraph separators, invisible marks and tags.
 ///
-/// What is stored stays as it came: this is for the eyes of one who reads a terminal or a log file.
+/// Use it for terminals and log files. Stored text is never changed.
 ///
 /// ```
 /// use annals::projections::presenter::plain;
@@ -34,7 +33,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character does something instead of showing something.
+/// Whether a character acts instead of being shown.
 pub(crate) fn is_active(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped_and_what_is_read_is_kept() {
+    fn active_characters_are_escaped_and_visible_ones_are_kept() {
         let cases = [
             ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
             ("\u{9b}31m\u{7f}\0", "\\u{9b}31m\\u{7f}\\u{0}"),

@@ -1,4 +1,4 @@
-//! [`Presenter`]: events in the language of a reader, with the names of things.
+//! [`Presenter`]: presents events in a language, with display names.
 
 use std::sync::Arc;
 
@@ -9,105 +9,107 @@ use super::locale::Language;
 use super::{FieldChange, Locales, Phrase, Piece, PresentError, Thing, changes};
 use crate::events::{Ref, Stored, Types};
 use crate::projections::Reading;
-use crate::projections::names::{AsKnown, NameQuery};
+use crate::projections::display_names::{NameQuery, NamesAsOf};
 use crate::store::Store;
 
-/// Presents events: sentences, things with their names, field changes.
+/// Presents events: sentences, things with their display names, field changes.
 ///
-/// Nothing of it is stored: other words, another language or another way to name things need no replay.
+/// Presentations are made on read: another sentence, language or choice of names needs no replay.
 #[derive(Clone)]
-#[must_use = "a presenter presents when it is given events"]
+#[must_use = "a presenter does nothing until `present` is called"]
 pub struct Presenter {
     types: Arc<Types>,
     log: Arc<dyn Store>,
     locales: Arc<Locales>,
     language: Language,
     names: Option<Reading>,
-    known: Option<AsKnown>,
+    /// `None` for references instead of names.
+    names_as_of: Option<NamesAsOf>,
 }
 
-/// An event, as a reader gets it.
+/// An event, presented to a reader.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Presentation {
-    /// Its position in the log.
+    /// The position in the log.
     pub position: u64,
-    /// The language that it is told in: the one that was asked for, or what that is a variety of.
+    /// The language: the requested one, or the one that it is a variety of.
     pub locale: String,
-    /// Who did it.
+    /// The actor.
     pub actor: Thing,
-    /// To what: the aggregate first.
+    /// The targets, the aggregate first.
     pub targets: Vec<Thing>,
-    /// What happened.
+    /// The sentence.
     pub sentence: Phrase,
     /// The fields that changed.
-    pub changes: Vec<ChangeInWords>,
+    pub changes: Vec<PresentedChange>,
 }
 
-/// A field that an event changed, in words.
+/// A field that an event changed, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChangeInWords {
-    /// The field's name in the declaration.
+pub struct PresentedChange {
+    /// The name of the field in the declaration.
     pub field: String,
-    /// What it is called.
+    /// The label of the field in the language.
     pub label: String,
-    /// Its value before.
+    /// The value before.
     pub from: String,
-    /// Its value after.
+    /// The value after.
     pub to: String,
 }
 
 impl Presenter {
-    /// Tells in English, with names as they were known then where there is a projection of names.
+    /// A presenter in English, with the names as of each event if there is a projection of display names.
     pub fn new(types: Arc<Types>, log: Arc<dyn Store>, locales: Arc<Locales>, names: Option<Reading>) -> Self {
-        Self { types, log, locales, language: Language::Declared, names, known: Some(AsKnown::Then) }
+        Self { types, log, locales, language: Language::Declared, names, names_as_of: Some(NamesAsOf::Event) }
     }
 
-    /// In this language: `fr`, or `fr-CA`, for which `fr` will do. A [`Presentation`] says which it was.
+    /// Sets the language: `fr`, or `fr-CA`, for which `fr` is used if it is not shipped. [`Presentation::locale`] is the one
+    /// that was used.
     ///
     /// # Errors
-    /// When the application ships neither: no reader gets a language that was not asked for.
+    /// When the application ships neither. There is no fallback to English.
     pub fn locale(mut self, locale: &str) -> Result<Self, PresentError> {
         self.language = self.locales.find(locale)?;
         Ok(self)
     }
 
-    /// The language that it presents in.
+    /// The language.
     #[must_use]
     pub fn language(&self) -> &str {
         self.language.locale()
     }
 
-    /// Whether it says nothing that the declaration does not say: in English, without names.
+    /// Whether sentences are as declared: in English, without display names.
     #[must_use]
-    pub fn tells_as_declared(&self) -> bool {
-        matches!(self.language, Language::Declared) && (self.names.is_none() || self.known.is_none())
+    pub fn is_as_declared(&self) -> bool {
+        matches!(self.language, Language::Declared) && (self.names.is_none() || self.names_as_of.is_none())
     }
 
-    /// With names as they were known at the time of each event, or as they are known now.
-    pub fn names(mut self, known: AsKnown) -> Self {
-        self.known = Some(known);
+    /// Uses the display names as of each event, or the current ones.
+    pub fn names(mut self, as_of: NamesAsOf) -> Self {
+        self.names_as_of = Some(as_of);
         self
     }
 
-    /// Without names: things go by their references.
+    /// Uses references instead of display names.
     pub fn without_names(mut self) -> Self {
-        self.known = None;
+        self.names_as_of = None;
         self
     }
 
     /// Presents stored events, in their order.
     ///
     /// # Errors
-    /// When this program cannot read an event, or the names cannot be read.
+    /// When an event cannot be decoded, or the names cannot be read.
     pub async fn present(&self, events: &[Stored]) -> Result<Vec<Presentation>, PresentError> {
-        let presented = events.iter().map(|stored| self.nameless(stored));
+        let presented = events.iter().map(|stored| self.without_looking_up(stored));
         let mut presented = presented.collect::<Result<Vec<_>, _>>()?;
-        if let (Some(names), Some(known), Some(last)) = (&self.names, self.known, events.last()) {
+        if let (Some(names), Some(as_of), Some(last)) = (&self.names, self.names_as_of, events.last()) {
             let newest = events.iter().map(Stored::head).max_by_key(|head| head.position).unwrap_or(last.head());
-            let mut query = NameQuery::new(names.clone(), known);
+            let mut query = NameQuery::new(names.clone(), as_of);
             presented
                 .iter_mut()
-                .for_each(|one| one.things().for_each(|(at, thing)| query.want(&thing.reference, at)));
+                .for_each(|one| one.things().for_each(|(at, thing)| query.add(&thing.reference, at)));
             let found = query.after(newest).await?;
             for one in &mut presented {
                 one.things().for_each(|(at, thing)| thing.name = found.name(&thing.reference, at));
@@ -116,16 +118,16 @@ impl Presenter {
         Ok(presented)
     }
 
-    /// Presents the events at these positions, in order of position; those that are not there are left out.
+    /// Presents the events at these positions, in order of position. Positions beyond the head are ignored.
     ///
     /// # Errors
-    /// As [`present`](Self::present), and when the log cannot be read.
+    /// As for [`present`](Self::present), and when the log cannot be read.
     pub async fn present_at(&self, positions: &[u64]) -> Result<Vec<Presentation>, PresentError> {
         let events = self.log.read_at(positions).await?;
         self.present(&events).await
     }
 
-    fn nameless(&self, stored: &Stored) -> Result<Presentation, PresentError> {
+    fn without_looking_up(&self, stored: &Stored) -> Result<Presentation, PresentError> {
         let decode = |source| PresentError::Decode { position: stored.position, source };
         let known = self.types.of(stored).map_err(decode)?;
         let metadata = stored.metadata().map_err(decode)?;
@@ -139,32 +141,35 @@ impl Presenter {
             actor: Thing::nameless(metadata.actor),
             targets: described.targets.into_iter().map(Thing::nameless).collect(),
             sentence,
-            changes: changed.into_iter().map(|change| self.in_words(change)).collect::<Result<_, _>>()?,
+            changes: changed.into_iter().map(|change| self.as_text(change)).collect::<Result<_, _>>()?,
         })
     }
 
-    fn in_words(&self, change: FieldChange) -> Result<ChangeInWords, PresentError> {
+    fn as_text(&self, change: FieldChange) -> Result<PresentedChange, PresentError> {
         let (label, nothing) = self.language.field(&change.field)?;
         let (from, to) = (words(&change.from, &nothing), words(&change.to, &nothing));
-        Ok(ChangeInWords { field: change.field, label, from, to })
+        Ok(PresentedChange { field: change.field, label, from, to })
     }
 }
 
 impl std::fmt::Debug for Presenter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Presenter").field("locale", &self.language.locale()).field("known", &self.known).finish()
+        f.debug_struct("Presenter")
+            .field("locale", &self.language.locale())
+            .field("names_as_of", &self.names_as_of)
+            .finish()
     }
 }
 
 impl Presentation {
-    /// For a terminal: the sentence, then a line for each change.
+    /// Plain text for a terminal: the sentence, then a line for each change.
     #[must_use]
     pub fn plain(&self) -> String {
         let lines = self.changes.iter().map(|change| format!("\n  {}", change.phrase().plain()));
         self.sentence.plain() + &lines.collect::<String>()
     }
 
-    /// As Markdown: the sentence, then a list of the changes. `link` says where a thing has its page.
+    /// Markdown: the sentence, then a list of the changes. `link` returns the URL of a thing.
     #[must_use]
     pub fn markdown(&self, link: impl Fn(&Ref) -> Option<String>) -> String {
         let lines = self.changes.iter().map(|change| format!("\n- {}", change.phrase().markdown(|_| None)));
@@ -173,7 +178,7 @@ impl Presentation {
         self.sentence.markdown(link) + gap + &lines
     }
 
-    /// As HTML: a paragraph, then a list of the changes. `link` says where a thing has its page.
+    /// HTML: a paragraph, then a list of the changes. `link` returns the URL of a thing.
     #[must_use]
     pub fn html(&self, link: impl Fn(&Ref) -> Option<String>) -> String {
         let items = self.changes.iter().map(|change| format!("<li>{}</li>", change.phrase().html(|_| None)));
@@ -182,7 +187,7 @@ impl Presentation {
         format!("<p>{}</p>{list}", self.sentence.html(link))
     }
 
-    /// All things in it, each with the position at which it is named.
+    /// All things in the presentation, with the position of the event.
     fn things(&mut self) -> impl Iterator<Item = (u64, &mut Thing)> {
         let position = self.position;
         let around = std::iter::once(&mut self.actor).chain(&mut self.targets);
@@ -190,7 +195,7 @@ impl Presentation {
     }
 }
 
-impl ChangeInWords {
+impl PresentedChange {
     fn phrase(&self) -> Phrase {
         Phrase(vec![
             Piece::Text(format!("{}: ", self.label)),

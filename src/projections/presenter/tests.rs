@@ -1,11 +1,11 @@
-//! Sentences in several languages, with names, in several forms.
+//! Sentences in several languages, with names, as plain text, Markdown and HTML.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::app::{Annals, App};
 use crate::events::Change;
-use crate::projections::names::AsKnown;
+use crate::projections::display_names::NamesAsOf;
 use crate::projections::tests::fixture::guild::*;
 use crate::projections::tests::fixture::places::runtime;
 use crate::projections::tests::fixture::stores;
@@ -15,7 +15,7 @@ async fn log(annals: &Annals) -> Vec<Stored> {
     annals.store().read(0, 1_000, &Interest::All).await.unwrap().events
 }
 
-async fn told(annals: &Annals, presenter: Presenter) -> Vec<String> {
+async fn sentences(annals: &Annals, presenter: Presenter) -> Vec<String> {
     let presented = presenter.present(&log(annals).await).await.unwrap();
     presented.into_iter().map(|one| one.sentence.text()).collect()
 }
@@ -36,9 +36,9 @@ async fn story() -> Annals {
     annals
 }
 
-/// Missions A7, J6: the same events in English and in French, with the names of the time.
+/// Missions A7 and J6: the same events in English and in French, with the names as of each event.
 #[tokio::test]
-async fn an_event_is_told_in_english_and_in_french_with_the_names_of_its_time() {
+async fn an_event_is_presented_in_english_and_french_with_the_names_as_of_the_event() {
     let annals = story().await;
     let english = [
         "Ada registered as Ada",
@@ -62,24 +62,24 @@ async fn an_event_is_told_in_english_and_in_french_with_the_names_of_its_time() 
         "team:7 a marqué 3 points",
         "Zoé est parti",
     ];
-    assert_eq!(told(&annals, annals.presenter()).await, english);
-    assert_eq!(told(&annals, annals.presenter().locale("fr").unwrap()).await, french);
-    let now = told(&annals, annals.presenter().names(AsKnown::Now)).await;
-    assert_eq!(now[1], "Zoé registered as Zoë", "the thing by its name now, the fact as it was");
+    assert_eq!(sentences(&annals, annals.presenter()).await, english);
+    assert_eq!(sentences(&annals, annals.presenter().locale("fr").unwrap()).await, french);
+    let now = sentences(&annals, annals.presenter().names(NamesAsOf::Now)).await;
+    assert_eq!(now[1], "Zoé registered as Zoë", "the thing has its current name, the field its old value");
     assert_eq!(now[2], "Ada added Zoé, user:3 to team:7 as dev, ops");
-    let bare = told(&annals, annals.presenter().without_names()).await;
+    let bare = sentences(&annals, annals.presenter().without_names()).await;
     assert_eq!(bare[8], "user:2 left");
 
     let changed = annals.presenter().locale("fr-CA").unwrap().present_at(&[6]).await.unwrap().remove(0);
-    assert_eq!((changed.locale.as_str(), changed.position), ("fr", 6), "what fr-CA is a variety of");
+    assert_eq!((changed.locale.as_str(), changed.position), ("fr", 6), "fr-CA is a variety of fr");
     assert_eq!(changed.plain(), "Zoé a changé Ada de rien à dev\n  rôles: rien → dev\n  remarque: a → b");
     assert_eq!(changed.targets[1].label(), "Ada");
     annals.close().await;
 }
 
-/// Mission J11: other words need no replay and no other schema.
+/// Mission J11: another sentence needs no replay and no change of the schema.
 #[tokio::test]
-async fn other_words_and_other_languages_build_no_projection_anew() {
+async fn another_sentence_or_language_rebuilds_no_projection() {
     let directory = tempfile::tempdir().unwrap();
     let url = stores::of(directory.path());
     let annals = guild().open(&url).await.unwrap();
@@ -97,13 +97,13 @@ async fn other_words_and_other_languages_build_no_projection_anew() {
     let annals =
         app.locale("fr", &other).locale("de-AT", &FRENCH.replace("points", "Punkte")).open(&url).await.unwrap();
     assert_eq!(versions(&annals).await, before);
-    assert_eq!(told(&annals, annals.presenter().locale("fr").unwrap()).await, ["team:7 gagne 2 points"]);
-    assert_eq!(told(&annals, annals.presenter().locale("de-AT").unwrap()).await, ["team:7 a marqué 2 Punkte"]);
+    assert_eq!(sentences(&annals, annals.presenter().locale("fr").unwrap()).await, ["team:7 gagne 2 points"]);
+    assert_eq!(sentences(&annals, annals.presenter().locale("de-AT").unwrap()).await, ["team:7 a marqué 2 Punkte"]);
     annals.close().await;
 }
 
 #[tokio::test]
-async fn a_language_that_is_not_shipped_is_an_error_that_names_those_that_are() {
+async fn a_language_that_is_not_shipped_is_an_error_that_names_the_shipped_ones() {
     let annals = open().await;
     for asked in ["de", "not a locale", "", "f\u{1b}r"] {
         let error = annals.presenter().locale(asked).unwrap_err().to_string();
@@ -115,9 +115,9 @@ async fn a_language_that_is_not_shipped_is_an_error_that_names_those_that_are() 
     annals.close().await;
 }
 
-/// Mission J5, for translations: all that is wrong is said at once, before anything is opened.
+/// Mission J5, for translations: all problems are reported at once, before the store is opened.
 #[test]
-fn a_translation_that_lacks_a_message_or_names_no_field_is_found_by_the_check() {
+fn the_check_finds_missing_messages_and_placeholders_without_a_field() {
     let problems = |app: App| app.check().err().map(|unsound| unsound.problems).unwrap_or_default();
     assert_eq!(problems(guild()), Vec::<String>::new());
     let file = r#"
@@ -135,21 +135,21 @@ user =
 "#;
     let app = App::new("guild").command::<TellUser>().locale("fr", file);
     let expected = [
-        "locale fr: the message `nothing` names `$actor`, but it is given nothing",
-        "locale fr: the message `user.lefft` is of no event",
+        "locale fr: the message `nothing` names `$actor`, but it has no arguments",
+        "locale fr: the message `user.lefft` belongs to no event",
         "locale fr: the message `user.left` is missing: write `.left = …` below `user =`",
-        "locale fr: the message `user.registered` names `$nom`, but there are `$actor`, `$user`, `$name`",
-        "locale fr: the message `user.registered` names `$name-from`, but there are `$actor`, `$user`, `$name`",
-        "locale fr: the message `user.registered` calls `DATETIME`: there is only `NUMBER`",
-        "locale fr: the message `user.renamed` refers to `autre`, which is not there",
-        "locale fr: the message `user.renamed` refers to itself by way of `-loop`",
+        "locale fr: the message `user.registered` names `$nom`, but its arguments are `$actor`, `$user`, `$name`",
+        "locale fr: the message `user.registered` names `$name-from`, but its arguments are `$actor`, `$user`, `$name`",
+        "locale fr: the message `user.registered` calls `DATETIME`: the only function is `NUMBER`",
+        "locale fr: the message `user.renamed` refers to `autre`, which does not exist",
+        "locale fr: the message `user.renamed` refers to itself through `-loop`",
     ];
     assert_eq!(problems(app), expected.map(str::to_owned));
     for (locale, file, words) in [
-        ("en", "", "what the events declare"),
-        ("f r", "", "is no locale"),
+        ("en", "", "declared by the events"),
+        ("f r", "", "is not a locale"),
         ("fr", "a = b\nuser = {", "locale fr, line 2"),
-        ("fr", "a = \u{e000}", "locale fr, line 1: a private-use character"),
+        ("fr", "a = \u{e000}", "locale fr, line 1: private-use characters"),
     ] {
         let problems = problems(App::new("guild").locale(locale, file));
         assert!(problems.iter().any(|problem| problem.contains(words)), "{problems:?}");
@@ -176,7 +176,7 @@ fn html_text_of(html: &str) -> String {
     text
 }
 
-/// The text, and the targets of links, of Markdown that is one paragraph of text and links alone.
+/// The text and the link targets of Markdown; panics unless it is one paragraph of text and links.
 fn markdown_text_of(markdown: &str) -> (String, Vec<String>) {
     use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
     let (mut text, mut links) = (String::new(), Vec::new());
@@ -229,9 +229,9 @@ fn hostile() -> impl Strategy<Value = String> {
         .prop_map(|parts| parts.concat())
 }
 
-/// Bad input: whatever the actor, a target, a field or a name holds, every form shows the same text and does nothing.
+/// Bad input: whatever an actor, target, field or name contains, every format shows the same text, without markup.
 #[test]
-fn any_text_in_any_place_is_shown_safely_in_every_form() {
+fn any_text_in_any_place_is_shown_safely_in_every_format() {
     let runtime = runtime();
     let annals = runtime.block_on(open());
     let texts = (hostile(), hostile(), hostile(), hostile());
@@ -267,7 +267,7 @@ fn any_text_in_any_place_is_shown_safely_in_every_form() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    an_event_is_told_in_english_and_in_french_with_the_names_of_its_time,
-    other_words_and_other_languages_build_no_projection_anew,
-    any_text_in_any_place_is_shown_safely_in_every_form,
+    an_event_is_presented_in_english_and_french_with_the_names_as_of_the_event,
+    another_sentence_or_language_rebuilds_no_projection,
+    any_text_in_any_place_is_shown_safely_in_every_format,
 }

@@ -14,16 +14,16 @@ use super::marks::{self, Mark};
 use super::{Phrase, Piece};
 use crate::events::{Declaration, Known};
 
-/// The message that translates "nothing".
+/// The id of the message that translates "nothing".
 pub(super) const NOTHING_MESSAGE: &str = "nothing";
 
-/// Prefix of the types of this crate's own aggregates: an application need not translate their events.
+/// The prefix of this crate's own aggregate types. An application need not translate their events.
 const OWN: &str = "annals_";
 
 /// The largest integer that a floating-point number holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// One language that the application ships.
+/// The translation into one language.
 pub(super) struct Translation {
     pub resources: Vec<Arc<FluentResource>>,
     bundle: FluentBundle<Arc<FluentResource>>,
@@ -49,7 +49,7 @@ impl Locales {
         }
     }
 
-    /// Adds a Fluent file of a language: of several, each says something else.
+    /// Adds a Fluent file of a language. A language may have several files, with different messages.
     pub fn add(&mut self, locale: &str, fluent: &str) {
         if let Err(problems) = self.try_add(locale, fluent) {
             self.problems.extend(problems);
@@ -58,18 +58,18 @@ impl Locales {
 
     fn try_add(&mut self, locale: &str, fluent: &str) -> Result<(), Vec<String>> {
         let language: LanguageIdentifier = locale.parse().map_err(|_| {
-            vec![format!("`{}` is no locale: write one like `fr` or `fr-CA`", locale.escape_debug())]
+            vec![format!("`{}` is not a locale: write one like `fr` or `fr-CA`", locale.escape_debug())]
         })?;
         let name = language.to_string();
         if name == DECLARED {
             return Err(vec![
-                "the locale `en` is what the events declare: change their sentences instead".to_owned(),
+                "the locale `en` is declared by the events: change their sentences instead".to_owned(),
             ]);
         }
         let line = |at: usize| 1 + fluent.get(..at.min(fluent.len())).unwrap_or(fluent).matches('\n').count();
         if let Some(at) = fluent.find(marks::RESERVED) {
             return Err(vec![format!(
-                "locale {name}, line {}: a private-use character, which is reserved",
+                "locale {name}, line {}: private-use characters are reserved: remove them",
                 line(at)
             )]);
         }
@@ -87,7 +87,7 @@ impl Locales {
         Ok(())
     }
 
-    /// What is wrong with the files by themselves.
+    /// The problems of the files themselves.
     pub(super) fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -100,7 +100,7 @@ impl Locales {
 impl Translation {
     fn new(language: LanguageIdentifier, resources: Vec<Arc<FluentResource>>) -> Result<Self, Vec<FluentError>> {
         let mut bundle = FluentBundle::new_concurrent(vec![language]);
-        // Names and values are isolated where they are shown: in HTML.
+        // Names and values are isolated later, in HTML.
         bundle.set_use_isolating(false);
         bundle.set_formatter(Some(marks::formatter));
         bundle.add_builtins().map_err(|error| vec![error])?;
@@ -110,7 +110,7 @@ impl Translation {
         Ok(Self { resources, bundle })
     }
 
-    /// The words of a message, or of one of its attributes.
+    /// Formats a message, or one of its attributes.
     fn format(&self, id: &str, attribute: Option<&str>, args: &FluentArgs<'_>) -> Result<String, String> {
         let written = || attribute.map_or(id.to_owned(), |attribute| format!("{id}.{attribute}"));
         let message = self.bundle.get_message(id);
@@ -118,9 +118,9 @@ impl Translation {
             Some(attribute) => message.get_attribute(attribute).map(|attribute| attribute.value()),
             None => message.value(),
         });
-        let pattern = pattern.ok_or_else(|| format!("there is no message `{}`", written()))?;
+        let pattern = pattern.ok_or_else(|| format!("the message `{}` is missing", written()))?;
         let mut errors = Vec::new();
-        // Not `format_pattern`: it would take the whole for one more text to be marked.
+        // Not `format_pattern`: it would mark the whole message as one more argument.
         let mut text = String::new();
         let done = self.bundle.write_pattern(&mut text, pattern, Some(args), &mut errors);
         done.map_err(|error| format!("`{}`: {error}", written()))?;
@@ -140,7 +140,7 @@ impl Translation {
         self.format(NOTHING_MESSAGE, None, &FluentArgs::new())
     }
 
-    /// The event's sentence: the same facts as the declared one has, in other words.
+    /// The translated sentence of an event.
     pub(super) fn sentence(&self, facts: &Facts<'_>) -> Result<Phrase, String> {
         let (id, attribute) = message_of(facts.declaration().event_type);
         if is_own(facts.known) && self.bundle.get_message(id).is_none() {
@@ -171,12 +171,13 @@ fn exact(number: &serde_json::Number) -> Option<f64> {
     number.as_f64().filter(|number| number.abs() <= EXACT)
 }
 
-/// Whether an event is this crate's own.
+/// Whether an event belongs to this crate's own aggregates.
 pub(super) fn is_own(known: &Known) -> bool {
     known.aggregate_type.starts_with(OWN)
 }
 
-/// Where the translation of an event type is: `project_member.added` is the attribute `added` of `project_member`.
+/// The message and attribute that translate an event type: for `project_member.added`, the attribute `added` of
+/// `project_member`.
 pub(super) fn message_of(event_type: &str) -> (&str, Option<&str>) {
     match event_type.split_once('.') {
         Some((id, attribute)) => (id, Some(attribute)),
@@ -184,17 +185,17 @@ pub(super) fn message_of(event_type: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The message that says what a changed field is called.
+/// The id of the message with the label of a field.
 pub(super) fn field_message(field: &str) -> String {
     format!("field-{field}")
 }
 
-/// What a sentence of this event can name: the argument in Fluent, the fact, and the part of it.
+/// The arguments of a sentence of this event: the name in Fluent, the fact, and the part of it.
 pub(super) fn arguments(
     declaration: &'static Declaration,
     aggregate_type: &'static str,
 ) -> Vec<(String, &'static str, Option<&'static str>)> {
-    // Fluent's names begin with a letter: the first field of a tuple is `field-0`.
+    // Names in Fluent begin with a letter: the first field of a tuple is `field-0`.
     let named = |name: &str| match name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         true => name.to_owned(),
         false => format!("field-{name}"),

@@ -1,4 +1,4 @@
-//! Stands in for `translation` without the feature `translations`: no language is shipped besides English.
+//! Replaces `translation` without the feature `translations`: English is the only language.
 
 use std::convert::Infallible;
 

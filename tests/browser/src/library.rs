@@ -1,7 +1,7 @@
 //! A library: users and books with display names, nested topics, commands that can be refused.
 
 use annals::prelude::*;
-use annals::projections::names::Names;
+use annals::projections::display_names::Names;
 use serde::{Deserialize, Serialize};
 
 /// A user.

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::super::{Asked, Caller, Cursor, Live, LiveStream, MetricParams, Problem, StreamLifetime};
+use super::super::{AuditQueryParams, Caller, Cursor, Live, LiveStream, MetricParams, Problem, StreamLifetime};
 use super::error::RpcError;
 use crate::projections::RangeBound;
-use crate::projections::presenter::Words;
+use crate::projections::presenter::PresentationParams;
 
 /// The names, for an error message.
 const METHODS: &str = "execute, audit, metric, subscribe_audit, subscribe_metric, unsubscribe";
@@ -73,9 +73,9 @@ pub(super) async fn call(
             let (asked, words) = audit_params(params)?;
             let presenter = live.state.annals().presenter();
             // An unsupported language is an error before anything is read.
-            drop(words.of(presenter.clone()).map_err(Problem::from)?);
-            let mut page = asked.of(caller.audit()?).page().await.map_err(Problem::from)?;
-            words.tell(presenter, &mut page.rows).await.map_err(Problem::from)?;
+            drop(words.apply(presenter.clone()).map_err(Problem::from)?);
+            let mut page = asked.apply(caller.audit()?).page().await.map_err(Problem::from)?;
+            words.apply_to_rows(presenter, &mut page.rows).await.map_err(Problem::from)?;
             value(&page)
         }
         "metric" => {
@@ -101,11 +101,11 @@ fn parse<T: DeserializeOwned>(params: &str) -> Result<T, RpcError> {
 }
 
 /// The parameters of the audit log, and the language of its sentences.
-fn audit_params(params: &str) -> Result<(Asked, Words), RpcError> {
+fn audit_params(params: &str) -> Result<(AuditQueryParams, PresentationParams), RpcError> {
     let mut all: Map<String, Value> = parse(params)?;
     let words = ["locale", "names"].into_iter().filter_map(|name| all.remove_entry(name)).collect();
-    let words = Words::deserialize(Value::Object(words));
-    let asked = Asked::deserialize(Value::Object(all));
+    let words = PresentationParams::deserialize(Value::Object(words));
+    let asked = AuditQueryParams::deserialize(Value::Object(all));
     let wrong = |error| RpcError::invalid_params(&error);
     Ok((asked.map_err(wrong)?, words.map_err(wrong)?))
 }

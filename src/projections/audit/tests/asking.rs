@@ -1,4 +1,4 @@
-//! What is asked, what is answered, and what is refused.
+//! Queries, their results, and what is refused.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use super::*;
 use crate::events::LogPosition;
 use crate::projections::audit::AuditLog;
 
-/// Missions A1, A5
+/// Missions A1 and A5
 #[tokio::test]
-async fn a_row_says_all_that_is_known_of_an_event_in_one_order() {
+async fn a_row_has_all_fields_of_an_event_in_a_fixed_order() {
     let world = World::new().await;
     let mut first = act("alice", "7", added("bob"));
     first.correlation = Some("request-1".to_owned());
@@ -17,7 +17,7 @@ async fn a_row_says_all_that_is_known_of_an_event_in_one_order() {
     assert_eq!(page.head, receipt.head);
     let text = serde_json::to_string(&page.rows[0]).unwrap();
     let row: AuditRow = serde_json::from_str(&text).unwrap();
-    assert_eq!(serde_json::to_string(&row).unwrap(), text, "read and written again, it is the same");
+    assert_eq!(serde_json::to_string(&row).unwrap(), text, "the row round-trips through JSON");
     let shown: Value = serde_json::from_str(&text).unwrap();
     let expected = json!({
         "position": 1, "event_id": receipt.head.event_id, "recorded_at": BEGIN, "actor": "user:alice",
@@ -38,7 +38,7 @@ async fn a_row_says_all_that_is_known_of_an_event_in_one_order() {
 
 /// Mission A6
 #[tokio::test]
-async fn changes_are_typed_and_what_stays_the_same_is_no_change() {
+async fn changes_are_typed_and_equal_values_are_no_change() {
     let world = World::new().await;
     let (dev, ops) = (|| vec!["dev".to_owned()], || vec!["ops".to_owned()]);
     let changed = |from, to, note| MemberEvent::Changed { user: user("bob"), roles: Change { from, to }, note };
@@ -56,9 +56,9 @@ async fn changes_are_typed_and_what_stays_the_same_is_no_change() {
     world.close().await;
 }
 
-/// Missions A3, A4
+/// Missions A3 and A4
 #[tokio::test]
-async fn an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone() {
+async fn an_actor_or_target_has_exactly_its_events_even_after_it_is_deleted() {
     let world = World::new().await;
     let acts = vec![
         act("alice", "7", ProjectEvent::Begun),
@@ -73,15 +73,15 @@ async fn an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone() {
     assert_eq!(all(audit().target("user:alice")).await, [2, 4]);
     assert_eq!(all(audit().target(ProjectId::new("7")).newest_first()).await, [5, 4, 2, 1]);
     assert_eq!(all(audit().aggregate("project:8")).await, [3]);
-    assert_eq!(all(audit().aggregate("user:alice")).await, [0; 0], "it is no aggregate");
-    assert_eq!(all(audit().actor("user:al")).await, [0; 0], "nobody is called so");
+    assert_eq!(all(audit().aggregate("user:alice")).await, [0; 0], "a user is no aggregate");
+    assert_eq!(all(audit().actor("user:al")).await, [0; 0], "no actor has this id");
     assert_eq!(all(audit().actor("user:alice").target("user:bob").action(Action::Create)).await, [3]);
     world.close().await;
 }
 
-/// Missions P3, P9, P10
+/// Missions P3, P9 and P10
 #[tokio::test]
-async fn a_topic_has_what_lies_below_it_by_segment_each_event_once() {
+async fn a_topic_includes_the_topics_below_it_and_each_event_once() {
     let world = World::new().await;
     let wrote = |path: &str| act("alice", "7", ProjectEvent::Wrote { path: path.to_owned() });
     let acts = vec![
@@ -107,7 +107,7 @@ async fn a_topic_has_what_lies_below_it_by_segment_each_event_once() {
         assert_eq!(all(audit().topic(topic)).await, expected, "{topic}");
     }
     let union = || audit().topic("files/written").topic("files/src").topic("project/member");
-    assert_eq!(all(union()).await, [1, 2, 3, 6], "each once, though in two of the topics");
+    assert_eq!(all(union()).await, [1, 2, 3, 6], "an event in two of the topics is returned once");
     assert_eq!(all(union().topic("/").newest_first().limit(2)).await, [6, 5]);
     let unknown = audit().topic("proj").page().await.unwrap_err().to_string();
     for root in ["`project`", "`project/member`", "`tower`", "`files`"] {
@@ -156,7 +156,7 @@ async fn an_invalid_query_is_refused_with_advice() {
 
 /// Guarantee 16
 #[tokio::test]
-async fn a_cursor_of_another_log_is_noticed() {
+async fn a_cursor_of_another_log_is_refused() {
     let (here, there) = (World::new().await, World::new().await);
     for world in [&here, &there] {
         world.append((0..3).map(any_act).collect()).await;
@@ -172,9 +172,9 @@ async fn a_cursor_of_another_log_is_noticed() {
     there.close().await;
 }
 
-/// A check sum is no seal: who forges a cursor gets an error, or what the query gives anyway.
+/// A checksum does not authenticate: a forged cursor is an error, or gives rows that the query returns anyway.
 #[tokio::test]
-async fn a_forged_cursor_is_noticed_or_harmless() {
+async fn a_forged_cursor_is_refused_or_harmless() {
     let world = World::new().await;
     world.append((0..9).map(any_act).collect()).await;
     world.settled("audit").await;
@@ -194,9 +194,9 @@ async fn a_forged_cursor_is_noticed_or_harmless() {
     world.close().await;
 }
 
-/// What is stored is what came, and it is found, whatever it is.
+/// Control characters, markup, injections and long text.
 #[tokio::test]
-async fn hostile_text_is_stored_as_it_came_and_found() {
+async fn hostile_text_is_stored_unchanged_and_found() {
     let world = World::new().await;
     let hostile =
         ["=1+1", "a\u{1b}[2J\u{9b}31m", "\u{202e}txt.exe", "<script>", "\"' OR 1=1 --", "a\r\nb", "%_*", "İ"];
@@ -223,9 +223,9 @@ async fn hostile_text_is_stored_as_it_came_and_found() {
     world.close().await;
 }
 
-/// Mission P14: several questions, and their counts, as of one moment.
+/// Mission P14, for several queries and counts.
 #[tokio::test]
-async fn several_questions_in_one_snapshot_see_the_same() {
+async fn queries_in_one_snapshot_see_the_same_log() {
     let world = World::new().await;
     world.append((0..60).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
@@ -243,7 +243,7 @@ async fn several_questions_in_one_snapshot_see_the_same() {
 
 /// Mission D5
 #[tokio::test]
-async fn the_history_is_there_after_a_restart_and_after_the_views_are_deleted() {
+async fn the_history_survives_a_restart_and_the_deletion_of_the_views() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("log.db").display());
     let world = World::open(&url).await;
@@ -271,7 +271,7 @@ async fn the_history_is_there_after_a_restart_and_after_the_views_are_deleted() 
 
 const TABLES: &[&str] = &["names", "entries", "targets", "topics"];
 
-/// Missions P20, P21
+/// Missions P20 and P21
 #[tokio::test]
 async fn the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size() {
     let (whole, pieces) = (World::new().await, World::new().await);
@@ -292,7 +292,7 @@ async fn the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size() {
 }
 
 #[tokio::test]
-async fn an_old_name_is_found_under_the_new_one() {
+async fn events_of_a_former_name_are_found_by_either_name() {
     let world = World::new().await;
     let mut left = act("alice", "7", MemberEvent::Removed { user: user("bob") });
     let payload = left.event.payload().to_owned();
@@ -332,7 +332,7 @@ async fn an_empty_log_has_an_empty_page() {
 
 /// Guarantee 22
 #[test]
-fn the_version_changes_with_the_declarations_and_is_else_the_same() {
+fn the_version_changes_only_with_the_declarations() {
     use crate::projections::Projection;
 
     let mut more = crate::events::Types::default();
@@ -343,9 +343,9 @@ fn the_version_changes_with_the_declarations_and_is_else_the_same() {
     assert!(few < 1 << 48);
 }
 
-/// Guarantee 22: the audit log waits before an event of an unknown type and says so, and no reader waits for ever.
+/// Guarantee 22: the audit log waits before an event of an unknown type, and readers get an error instead of waiting.
 #[tokio::test]
-async fn an_event_that_cannot_be_read_stops_the_audit_log_by_name() {
+async fn an_unknown_event_type_blocks_the_audit_log_and_is_named() {
     let world = World::new().await;
     let mut strange = ring("alice");
     strange.event = crate::store::NewEvent::new("bell.melted", "1.0", "{}".to_owned());
@@ -359,7 +359,7 @@ async fn an_event_that_cannot_be_read_stops_the_audit_log_by_name() {
 }
 
 #[test]
-fn a_reference_is_given_as_text_or_as_what_it_is() {
+fn a_reference_is_given_as_text_as_an_id_or_as_a_reference() {
     fn takes(query: AuditQuery) -> AuditQuery {
         let reference: Ref = "user:alice".parse().unwrap();
         query.actor(&reference).actor(reference).actor(UserId::new("alice")).actor("user:alice".to_owned())
@@ -368,15 +368,15 @@ fn a_reference_is_given_as_text_or_as_what_it_is() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    a_row_says_all_that_is_known_of_an_event_in_one_order,
-    changes_are_typed_and_what_stays_the_same_is_no_change,
-    an_actor_or_target_has_all_and_only_its_events_also_when_it_is_gone,
-    a_topic_has_what_lies_below_it_by_segment_each_event_once,
+    a_row_has_all_fields_of_an_event_in_a_fixed_order,
+    changes_are_typed_and_equal_values_are_no_change,
+    an_actor_or_target_has_exactly_its_events_even_after_it_is_deleted,
+    a_topic_includes_the_topics_below_it_and_each_event_once,
     an_invalid_query_is_refused_with_advice,
-    a_cursor_of_another_log_is_noticed,
+    a_cursor_of_another_log_is_refused,
     the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size,
-    an_old_name_is_found_under_the_new_one,
+    events_of_a_former_name_are_found_by_either_name,
     a_read_in_a_snapshot_sees_only_the_snapshot,
     an_empty_log_has_an_empty_page,
-    an_event_that_cannot_be_read_stops_the_audit_log_by_name,
+    an_unknown_event_type_blocks_the_audit_log_and_is_named,
 }

@@ -1,4 +1,4 @@
-//! Streams: stored, then live, and how they end.
+//! Streams of stored and then live rows, and how they end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// All of a stream that has to end by itself.
+/// All rows of a stream that has to end by itself.
 async fn ended(query: AuditQuery) -> Vec<u64> {
     let rows = query.follow().try_collect::<Vec<_>>();
-    positions(&timeout(Duration::from_secs(20), rows).await.expect("the stream goes on").unwrap())
+    positions(&timeout(Duration::from_secs(20), rows).await.expect("the stream does not end").unwrap())
 }
 
 /// Mission P15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stored_events_then_live_ones_come_each_once_and_in_order_while_others_write() {
+async fn stored_then_live_events_come_once_and_in_order_while_others_write() {
     let world = Arc::new(World::new().await);
     let writers: Vec<_> = (0..4)
         .map(|part| {
@@ -25,7 +25,7 @@ async fn stored_events_then_live_ones_come_each_once_and_in_order_while_others_w
             tokio::spawn(async move {
                 for n in 0..60 {
                     let mut acts: Vec<Act> = (0..3).map(|m| any_act(n * 7 + m)).collect();
-                    // Each writes to things of its own.
+                    // Each writer has aggregates of its own.
                     for act in &mut acts {
                         act.on = format!("{}:of-{part}", act.on.kind()).parse().unwrap();
                     }
@@ -50,42 +50,42 @@ async fn stored_events_then_live_ones_come_each_once_and_in_order_while_others_w
     for follower in followers {
         assert_eq!(follower.await.unwrap(), (1..=720).collect::<Vec<_>>());
     }
-    // Mission P18: a topic on which nothing happens holds nobody up.
+    // Mission P18: a silent topic delays no other.
     let wanted = all(world.audit().topic("projectile").topic("project/member").limit(100)).await;
     assert_eq!((quiet.await.unwrap(), wanted.len()), (wanted, 100));
     Arc::into_inner(world).unwrap().close().await;
 }
 
-/// Mission P18: among several topics, and beside a stream of its own, one on which nothing happens holds nobody up.
+/// Mission P18: a silent topic in the same stream, and in another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_on_which_nothing_ever_happens_holds_up_none_on_which_something_does() {
+async fn a_silent_topic_delays_no_other() {
     let world = World::new().await;
     let mut silent = world.audit().topic("files").follow();
     let mut both = world.audit().topic("files").topic("projectile").follow();
     let mut silent_metric = world.metric().topic("files").watch();
     assert_eq!(silent_metric.next().await.unwrap().unwrap().total, 0);
     for round in 1..=5 {
-        // The silent one is waited for meanwhile.
+        // The silent stream is polled meanwhile.
         let waits = timeout(Duration::from_millis(20), silent.next());
         let acts = world.append(vec![ring("alice"), act("bob", "1", ProjectEvent::Seen)]);
-        assert!(tokio::join!(waits, acts).0.is_err(), "nothing happened there");
-        let row = timeout(Duration::from_secs(10), both.next()).await.expect("the silent topic holds it up");
+        assert!(tokio::join!(waits, acts).0.is_err(), "no event has this topic");
+        let row = timeout(Duration::from_secs(10), both.next()).await.expect("the silent topic delays it");
         assert_eq!(row.unwrap().unwrap().position, 2 * round);
     }
-    // Nor is it deaf itself.
+    // An event on the silent topic arrives.
     world.append(vec![act("bob", "1", ProjectEvent::Wrote { path: "a".into() })]).await;
     for stream in [&mut silent, &mut both] {
-        let row = timeout(Duration::from_secs(10), stream.next()).await.expect("it comes too late");
+        let row = timeout(Duration::from_secs(10), stream.next()).await.expect("no row within 10 seconds");
         assert_eq!(row.unwrap().unwrap().position, 11);
     }
-    let metric = timeout(Duration::from_secs(10), silent_metric.next()).await.expect("it comes too late");
+    let metric = timeout(Duration::from_secs(10), silent_metric.next()).await.expect("no row within 10 seconds");
     assert_eq!(metric.unwrap().unwrap().total, 1);
     world.close().await;
 }
 
-/// Mission P1: what waits for a slow reader is bounded, and all of it comes.
+/// Mission P1: the buffer of a slow reader is bounded, and no event is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_gets_all_of_ten_thousand_events() {
+async fn a_slow_reader_gets_all_ten_thousand_events() {
     let world = World::new().await;
     let mut stream = world.audit().limit(10_000).follow();
     for n in 0..10 {
@@ -104,7 +104,7 @@ async fn a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_applica
     world.append((0..9).map(any_act).collect()).await;
     assert_eq!(ended(world.audit().limit(4)).await, [1, 2, 3, 4]);
     assert_eq!(ended(world.audit().until(4)).await, [1, 2, 3]);
-    assert_eq!(ended(world.audit().from(8).until(10)).await, [8, 9], "all that can be before 10 is there");
+    assert_eq!(ended(world.audit().from(8).until(10)).await, [8, 9], "all events before 10 are stored");
     let third = world.log().await[2].event_id;
     assert_eq!(ended(world.audit().until(third)).await, [1, 2]);
 
@@ -123,9 +123,9 @@ async fn a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_applica
     assert_eq!(metric.await.unwrap(), 1);
 }
 
-/// Mission P16: on a quiet log, too.
+/// Mission P16, on a log without new events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_happens() {
+async fn a_range_that_ends_at_a_time_ends_then_although_no_event_comes() {
     let world = World::new().await;
     let end = world.now() + SignedDuration::from_secs(60);
     world.append((0..3).map(any_act).collect()).await;
@@ -143,7 +143,7 @@ async fn a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_ha
         assert_eq!(stream.await.unwrap(), [1, 2, 3, 4, 5]);
     }
     assert_eq!(begins_later.await.unwrap(), [4, 5]);
-    // What happens later is not in the range, and an event tells as well as the clock.
+    // Later events are not in the range. An event after its end shows the end as well as the clock does.
     let receipt = world.append((0..2).map(any_act).collect()).await;
     assert_eq!(ended(world.audit().from(4).until(end).after(receipt)).await, [4, 5]);
     world.close().await;
@@ -151,7 +151,7 @@ async fn a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_ha
 
 /// Mission P17
 #[tokio::test]
-async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
+async fn one_query_serves_pages_and_streams_and_following_backwards_is_an_error() {
     let world = World::new().await;
     let receipt = world.append((0..40).map(any_act).collect()).await;
     let query = || world.audit().after(receipt).actor("user:alice").until(30);
@@ -161,7 +161,7 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
     let error = query().newest_first().follow().next().await.unwrap().unwrap_err();
     assert!(matches!(error, AuditError::Query(QueryError::FollowNewestFirst)), "{error}");
 
-    // Stopped in the middle of a page, it goes on where it was.
+    // Stopped in the middle of a page, it continues after the last row.
     let first = query().follow().next().await.unwrap().unwrap();
     let cursor = query().cursor_after(&first).unwrap().to_string().parse().unwrap();
     assert_eq!(ended(query().cursor(cursor)).await, all(query()).await[1..]);
@@ -169,10 +169,10 @@ async fn one_query_serves_both_modes_and_to_follow_backwards_is_an_error() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    stored_events_then_live_ones_come_each_once_and_in_order_while_others_write,
-    a_topic_on_which_nothing_ever_happens_holds_up_none_on_which_something_does,
-    a_slow_reader_gets_all_of_ten_thousand_events,
+    stored_then_live_events_come_once_and_in_order_while_others_write,
+    a_silent_topic_delays_no_other,
+    a_slow_reader_gets_all_ten_thousand_events,
     a_stream_ends_at_its_limit_at_the_end_of_its_range_and_with_the_application,
-    a_range_that_ends_at_a_time_ends_when_that_has_passed_though_nothing_happens,
-    one_query_serves_both_modes_and_to_follow_backwards_is_an_error,
+    a_range_that_ends_at_a_time_ends_then_although_no_event_comes,
+    one_query_serves_pages_and_streams_and_following_backwards_is_an_error,
 }

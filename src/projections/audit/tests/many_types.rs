@@ -1,4 +1,4 @@
-//! An application of many event types, and what a page of its audit log costs.
+//! The cost of a page of the audit log of an application with many event types.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ pub const TYPES: usize = 500;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Many {
     kind: usize,
-    whom: Ref,
+    recipient: Ref,
     note: String,
 }
 
@@ -27,11 +27,11 @@ fn declared() -> &'static [Declaration] {
             event_type: format!("kind_{n}.happened").leak(),
             version: 1,
             action: Action::ALL[n % 4],
-            sentence: "{actor} did {kind} to {whom}",
+            sentence: "{actor} did {kind} to {recipient}",
             topics: vec![&*format!("area_{}/kind_{n}", n % 20).leak()].leak(),
             fields: &[
                 Field { name: "kind", shape: "usize", target: false, change: false },
-                Field { name: "whom", shape: "Ref", target: true, change: false },
+                Field { name: "recipient", shape: "Ref", target: true, change: false },
             ],
             was: &[],
             upcasts: &[],
@@ -73,11 +73,11 @@ impl Event for Many {
     }
 
     fn facts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error> {
-        Ok(vec![("kind", self.kind.into()), ("whom", self.whom.as_str().into())])
+        Ok(vec![("kind", self.kind.into()), ("recipient", self.recipient.as_str().into())])
     }
 
     fn targets(&self) -> Vec<Ref> {
-        vec![self.whom.clone()]
+        vec![self.recipient.clone()]
     }
 }
 
@@ -87,20 +87,20 @@ pub fn many_types() -> Arc<Types> {
     Arc::new(types)
 }
 
-/// Of this number, an act: a few actors do much and many do little; 100,000 things; half of the kinds are rare.
+/// The event with this number: a few actors cause most, 100,000 aggregates, half of the types are rare.
 pub fn act_of_many(n: u64) -> Act {
     let random = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 16;
     let actor = if random.is_multiple_of(2) { random / 2 % 10 } else { random / 2 % 2_000 };
     let kind = if random.is_multiple_of(16) { random / 16 % 500 } else { random / 16 % 250 };
     let event = Many {
         kind: kind as usize,
-        whom: format!("user:{}", random / 64 % 20_000).parse().unwrap(),
+        recipient: format!("user:{}", random / 64 % 20_000).parse().unwrap(),
         note: format!("a note of some length about number {random}, to have an event of a usual size"),
     };
     stored_as(&format!("actor-{actor}"), &format!("thing:{}", random / 128 % 100_000), &event)
 }
 
-/// A snapshot that counts what is asked of it.
+/// A snapshot that counts its statements.
 struct Counting(Box<dyn ViewSnapshot>, usize);
 
 #[async_trait]
@@ -127,7 +127,7 @@ impl ViewSnapshot for Counting {
     }
 }
 
-/// Mission J12: however many types and events, and whatever is asked, a page is a few statements.
+/// Mission J12, for 500 event types.
 #[tokio::test]
 async fn a_page_is_a_constant_number_of_statements() {
     let world = World::open_with(&stores::empty(), many_types()).await;

@@ -1,4 +1,4 @@
-//! The audit log against a list in memory.
+//! The audit log compared with a list in memory.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::projections::presenter::{Presented, present};
 use crate::projections::tests::fixture::places::*;
 
 #[derive(Clone, Debug)]
-struct Question {
+struct Query {
     actors: Vec<&'static str>,
     targets: Vec<&'static str>,
     topics: Vec<&'static str>,
@@ -35,7 +35,7 @@ fn some(of: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>>
     prop_oneof![7 => Just(vec![]), 2 => vec(select(of), 1..5)]
 }
 
-fn questions() -> impl Strategy<Value = Question> {
+fn queries() -> impl Strategy<Value = Query> {
     const TOPICS: &[&str] = &[
         "",
         "project",
@@ -63,7 +63,7 @@ fn questions() -> impl Strategy<Value = Question> {
     (filters, range).prop_map(|(filters, (from, until, newest_first, limit, page))| {
         let (actors, targets, topics, actions, events, aggregates, correlations, texts, occurred, by_occurrence) =
             filters;
-        Question {
+        Query {
             actors,
             targets,
             topics,
@@ -83,7 +83,7 @@ fn questions() -> impl Strategy<Value = Question> {
     })
 }
 
-impl Question {
+impl Query {
     fn query(&self, world: &World, log: &[Stored]) -> AuditQuery {
         let mut query = world.audit();
         query = self.actors.iter().fold(query, |query, actor| query.actor(actor));
@@ -125,7 +125,7 @@ impl Question {
             && any(&self.correlations, |text| shown.metadata.correlation.as_deref() == Some(text))
     }
 
-    /// What the answer must be; none if the range runs backwards.
+    /// The expected positions; `None` if the range ends before it begins.
     fn expected(&self, log: &[Stored], types: &crate::events::Types) -> Option<Vec<u64>> {
         let first = |bound: RangeBound| {
             log.iter()
@@ -162,30 +162,30 @@ impl Question {
     }
 }
 
-/// Missions P11, P12, D22: also where each page comes up against the bound of its work, which is low in unit tests. What is
-/// held against rows as they happen lets through the same.
+/// Missions P11, P12 and D22, also where each page reaches the bound of its work, which is low in unit tests. The filter
+/// matches the same rows one by one, also after it was recorded.
 #[test]
-fn any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_page() {
+fn any_query_returns_what_a_list_in_memory_does_as_a_stream_and_page_by_page() {
     let runtime = runtime();
     let (world, log) = runtime.block_on(filled());
     let rows: Vec<AuditRow> =
         log.iter().map(|stored| AuditRow::new(&world.types, stored.clone()).unwrap()).collect();
-    proptest!(ProptestConfig::with_cases(200), |(question in questions())| runtime.block_on(async {
-        let query = || question.query(&world, &log);
-        let Some(expected) = question.expected(&log, &world.types) else {
+    proptest!(ProptestConfig::with_cases(200), |(input in queries())| runtime.block_on(async {
+        let query = || input.query(&world, &log);
+        let Some(expected) = input.expected(&log, &world.types) else {
             let error = query().page().await.unwrap_err();
             prop_assert!(matches!(error, AuditError::Query(QueryError::EndBeforeStart { .. })), "{error}");
             return Ok(());
         };
-        let limit = question.limit.map_or(expected.len(), |limit| expected.len().min(limit as usize));
-        let streamed = question.limit.into_iter().fold(query(), AuditQuery::limit);
+        let limit = input.limit.map_or(expected.len(), |limit| expected.len().min(limit as usize));
+        let streamed = input.limit.into_iter().fold(query(), AuditQuery::limit);
         prop_assert_eq!(&all(streamed).await, &expected[..limit], "as a stream");
         let mut paged = Vec::new();
         let mut cursor = None;
         for pages in 0.. {
-            prop_assert!(pages <= expected.len() as u64 + EVENTS, "it does not end");
-            let page = cursor.into_iter().fold(query().limit(question.page), AuditQuery::cursor).page().await.unwrap();
-            prop_assert!(page.rows.len() as u64 <= question.page);
+            prop_assert!(pages <= expected.len() as u64 + EVENTS, "the pages do not end");
+            let page = cursor.into_iter().fold(query().limit(input.page), AuditQuery::cursor).page().await.unwrap();
+            prop_assert!(page.rows.len() as u64 <= input.page);
             paged.extend(positions(&page.rows));
             cursor = page.next;
             if cursor.is_none() {
@@ -193,12 +193,16 @@ fn any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_pag
             }
         }
         prop_assert_eq!(&paged, &expected, "page by page");
-        let live = Question { by_occurrence: false, newest_first: false, ..question.clone() };
-        let sieve = live.query(&world, &log).sieve().unwrap();
-        let sieved = rows.iter().filter(|row| sieve.lets_through(row)).map(|row| row.position);
+        let live = Query { by_occurrence: false, newest_first: false, ..input.clone() };
+        let live_query = live.query(&world, &log);
+        let recorded = live_query.filter.recorded();
+        let read_back = AuditFilter::from_recorded(&recorded, &world.types);
+        prop_assert_eq!(&read_back, &live_query.filter, "recorded and read back");
+        let plan = live_query.live_plan().unwrap();
+        let matching = rows.iter().filter(|row| plan.matches(row)).map(|row| row.position);
         let mut in_order = expected.clone();
         in_order.sort_unstable();
-        prop_assert_eq!(sieved.collect::<Vec<_>>(), in_order, "sieved");
+        prop_assert_eq!(matching.collect::<Vec<_>>(), in_order, "row by row");
         let count = query().count().await.unwrap();
         prop_assert_eq!((count.events, count.complete), (expected.len() as u64, true));
         let by = |actor: &str| {
@@ -212,7 +216,7 @@ fn any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_pag
         for facet in count.actors {
             prop_assert_eq!(facet.events, by(facet.value.as_str()));
         }
-        let few = query().limit(question.page).count().await.unwrap();
+        let few = query().limit(input.page).count().await.unwrap();
         prop_assert!(few.events <= count.events && (!few.complete || few.events == count.events));
         Ok(())
     })?);
@@ -221,7 +225,7 @@ fn any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_pag
 
 /// Mission P13
 #[test]
-fn a_range_and_the_one_that_begins_where_it_ends_are_one_range() {
+fn adjacent_ranges_are_together_one_range() {
     let runtime = runtime();
     let (world, log) = runtime.block_on(filled());
     proptest!(ProptestConfig::with_cases(60), |(mut places in vec(places(), 3))| runtime.block_on(async {
@@ -229,7 +233,7 @@ fn a_range_and_the_one_that_begins_where_it_ends_are_one_range() {
             let bound = place.bound(&log);
             log.iter().position(|stored| Place::is_reached_by(bound, stored)).unwrap_or(log.len())
         };
-        // The same bound of one kind may come in either order: only what is not backwards is asked.
+        // Bounds of one kind at the same event may be in either order: ranges that run backwards are skipped.
         places.sort_by_key(|place| (first(place), matches!(place, Place::Time(..)), format!("{place:?}")));
         let [a, b, c] = [places[0].bound(&log), places[1].bound(&log), places[2].bound(&log)];
         prop_assume!(!a.is_after(&b) && !b.is_after(&c) && !a.is_after(&c));
@@ -241,9 +245,9 @@ fn a_range_and_the_one_that_begins_where_it_ends_are_one_range() {
     runtime.block_on(world.close());
 }
 
-/// Mission P12: in either order, while others write.
+/// Mission P12, in both orders.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_are_the_whole_without_repeats_while_others_write() {
+async fn pages_return_each_event_once_while_others_write() {
     let world = Arc::new(World::new().await);
     world.append((0..200).map(any_act).collect()).await;
     world.settled("audit").await;
@@ -278,7 +282,7 @@ async fn pages_are_the_whole_without_repeats_while_others_write() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    any_question_is_answered_as_by_a_list_in_memory_in_one_stream_and_page_by_page,
-    a_range_and_the_one_that_begins_where_it_ends_are_one_range,
-    pages_are_the_whole_without_repeats_while_others_write,
+    any_query_returns_what_a_list_in_memory_does_as_a_stream_and_page_by_page,
+    adjacent_ranges_are_together_one_range,
+    pages_return_each_event_once_while_others_write,
 }

@@ -1,7 +1,6 @@
-//! How SQLite finds what is asked for: down one index, and no further than the page.
+//! Query plans on SQLite: one index, and no more rows than a page needs.
 
-use super::super::filters::Filters;
-use super::super::plan::Place;
+use super::super::plan::ReadProgress;
 use super::super::scan::{driver, scan};
 use super::super::sql::{Driver, Sql, Window};
 use super::*;
@@ -16,8 +15,8 @@ async fn explain(sql: (String, Row), snapshot: &mut dyn ViewSnapshot) -> String 
     steps.iter().map(|step| step.last().and_then(Cell::text).unwrap().to_owned() + "\n").collect()
 }
 
-async fn plan(filters: &Filters, driver: Driver, snapshot: &mut dyn ViewSnapshot) -> String {
-    let asked = filters.resolved(None, snapshot).await.unwrap().unwrap();
+async fn plan(filter: &AuditFilter, driver: Driver, snapshot: &mut dyn ViewSnapshot) -> String {
+    let asked = filter.resolved(snapshot).await.unwrap().unwrap();
     let mut plans = String::new();
     for newest_first in [false, true] {
         let window = window(newest_first);
@@ -29,13 +28,13 @@ async fn plan(filters: &Filters, driver: Driver, snapshot: &mut dyn ViewSnapshot
 
 const FIRST: Driver = Driver::Filter { index: 0, rare: false };
 
-fn of(fill: impl FnOnce(&mut Filters)) -> Filters {
-    let mut filters = Filters::default();
-    fill(&mut filters);
-    filters
+fn of(fill: impl FnOnce(&mut AuditFilter)) -> AuditFilter {
+    let mut filter = AuditFilter::default();
+    fill(&mut filter);
+    filter
 }
 
-/// Whether a set had it already is of no interest.
+/// Ignores whether the set had the value already.
 fn with(_: bool) {}
 
 /// Mission J12
@@ -48,7 +47,10 @@ async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
     let cases = [
         (of(|_| {}), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (of(|f| with(f.actors.insert(alice.clone()))), "entries_actor (actor=? AND rowid>? AND rowid<?)"),
-        (of(|f| with(f.events.insert("bell.rang"))), "entries_event_type (event_type=? AND rowid>? AND rowid<?)"),
+        (
+            of(|f| with(f.events.insert("bell.rang".into()))),
+            "entries_event_type (event_type=? AND rowid>? AND rowid<?)",
+        ),
         (of(|f| with(f.actions.insert(Action::View))), "entries_action (action=? AND rowid>? AND rowid<?)"),
         (
             of(|f| with(f.correlations.insert("request-0".into()))),
@@ -64,39 +66,39 @@ async fn every_single_filter_is_one_search_in_an_index_without_a_sort() {
             "PRIMARY KEY (topic=? AND position>? AND position<?)",
         ),
     ];
-    for (filters, index) in cases {
-        let driver = if filters == Filters::default() { Driver::Order } else { FIRST };
-        let plan = plan(&filters, driver, &mut *snapshot).await;
+    for (filter, index) in cases {
+        let driver = if filter == AuditFilter::default() { Driver::Order } else { FIRST };
+        let plan = plan(&filter, driver, &mut *snapshot).await;
         let plain = plan.replace('"', "");
-        assert!(plain.contains(index), "{filters:?}\n{plan}");
-        // What was found is walked through, in the order in which it was found.
+        assert!(plain.contains(index), "{filter:?}\n{plan}");
+        // The candidates are scanned in the order of the index.
         let plain = plain.replace("SCAN d\n", "");
-        assert!(!plain.contains("SCAN") && !plain.contains("TEMP B-TREE"), "{filters:?}\n{plan}");
+        assert!(!plain.contains("SCAN") && !plain.contains("TEMP B-TREE"), "{filter:?}\n{plan}");
     }
     drop(snapshot);
     world.close().await;
 }
 
-/// What has an aggregate as a target is mostly its own: no more of it is looked up than a page takes.
+/// Most events with an aggregate as a target are its own: no more are examined than a page needs.
 #[tokio::test]
-async fn a_page_of_an_aggregate_looks_at_no_more_than_a_page() {
+async fn a_page_of_an_aggregate_examines_one_page_of_candidates() {
     let world = World::new().await;
     world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
     let plan = world.audit().aggregate("project:1").newest_first().plan().unwrap();
-    let found = scan(&plan, &mut Place::default(), &mut *snapshot, 2).await.unwrap();
+    let found = scan(&plan, &mut ReadProgress::default(), &mut *snapshot, 2).await.unwrap();
     assert_eq!((found.rows.len(), found.examined, found.exhausted), (2, 3, false));
     drop(snapshot);
     world.close().await;
 }
 
-/// Several values are several searches, of which no more than a page each is brought together.
+/// Several values are several searches, each of which contributes at most a page.
 #[tokio::test]
-async fn several_values_and_several_filters_search_and_sort_no_more_than_pages() {
+async fn several_values_and_filters_search_and_sort_at_most_a_page_each() {
     let world = World::new().await;
     world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
-    let filters = of(|f| {
+    let filter = of(|f| {
         f.targets.insert("user:dave".parse().unwrap());
         f.topics.extend(["files".parse().unwrap(), "project/member".parse().unwrap()]);
         f.actors.insert("user:alice".parse().unwrap());
@@ -113,29 +115,29 @@ async fn several_values_and_several_filters_search_and_sort_no_more_than_pages()
     .into_iter()
     .enumerate()
     {
-        let plan = plan(&filters, Driver::Filter { index, rare: false }, &mut *snapshot).await;
+        let plan = plan(&filter, Driver::Filter { index, rare: false }, &mut *snapshot).await;
         assert_eq!(plan.matches(search).count(), 2 * times, "{search}\n{plan}");
         let scans = plan.lines().filter(|step| step.starts_with("SCAN"));
         let own = |step: &&str| !step.starts_with("SCAN arm") && *step != "SCAN d";
         assert_eq!(scans.filter(own).count(), 0, "{search}\n{plan}");
     }
-    let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+    let asked = filter.resolved(&mut *snapshot).await.unwrap().unwrap();
     let window = window(false);
-    let census = Sql::new(&asked, &window, &*snapshot).census();
-    let steps = explain(census, &mut *snapshot).await;
+    let counts = Sql::new(&asked, &window, &*snapshot).count_by_filter();
+    let steps = explain(counts, &mut *snapshot).await;
     assert_eq!(steps.lines().filter(|step| step.starts_with("SEARCH x")).count(), 5, "{steps}");
     drop(snapshot);
     world.close().await;
 }
 
-/// The order of occurrence is walked down its own index, from any moment on; a rare filter is sorted instead.
+/// The order of occurrence walks its own index, from any time; a rare filter is sorted instead.
 #[tokio::test]
 async fn the_order_of_occurrence_is_one_search_in_its_index() {
     let world = World::new().await;
     world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
-    let filters = of(|f| with(f.actors.insert("user:alice".parse().unwrap())));
-    let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+    let filter = of(|f| with(f.actors.insert("user:alice".parse().unwrap())));
+    let asked = filter.resolved(&mut *snapshot).await.unwrap().unwrap();
     for newest_first in [false, true] {
         let moments = Some((3, 0)..(1 << 60, 7));
         let window = Window { positions: 1..700, moments, newest_first };
@@ -154,7 +156,7 @@ async fn the_order_of_occurrence_is_one_search_in_its_index() {
 }
 
 #[tokio::test]
-async fn of_several_filters_the_one_that_lets_the_fewest_through_drives() {
+async fn the_filter_that_matches_the_fewest_events_drives() {
     let world = World::new().await;
     let mut acts: Vec<Act> = (0..50).map(|_| act("alice", "1", added("dave"))).collect();
     acts.push(act("bob", "1", added("dave")));
@@ -162,11 +164,11 @@ async fn of_several_filters_the_one_that_lets_the_fewest_through_drives() {
     world.append(acts).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
     for (topic, actor, driving) in [("project", "user:bob", 1), ("projectile", "user:alice", 0)] {
-        let filters = of(|f| {
+        let filter = of(|f| {
             f.topics.insert(topic.parse().unwrap());
             f.actors.insert(actor.parse().unwrap());
         });
-        let asked = filters.resolved(None, &mut *snapshot).await.unwrap().unwrap();
+        let asked = filter.resolved(&mut *snapshot).await.unwrap().unwrap();
         let window = Window { positions: 1..99, ..window(false) };
         let found = driver(&asked, &window, &mut *snapshot).await.unwrap();
         assert_eq!(found, Driver::Filter { index: driving, rare: true }, "{actor}");

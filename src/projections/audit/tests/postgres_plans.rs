@@ -1,10 +1,12 @@
-//! How Postgres finds what is asked for: down one index, and no further than the page; on tables that are large enough for
-//! other ways, with statistics and without.
+//! Query plans on Postgres: one index, and no more rows than a page needs; on tables that are large enough for other plans,
+//! with statistics and without.
 
 use annals_test_postgres::Fresh;
 use serde_json::Value;
 
-use super::super::filters::{ACTION, ACTOR, AGGREGATE, CORRELATION, Column, EVENT, Filter, TARGET, TOPIC, Wanted};
+use super::super::filter::{
+    ACTION, ACTOR, AGGREGATE, CORRELATION, Column, ColumnFilter, EVENT, ResolvedFilter, TARGET, TOPIC,
+};
 use super::super::sql::{Driver, RARE, Sql, Window};
 use super::*;
 use crate::store::{Cell, Row, ViewSnapshot};
@@ -12,8 +14,8 @@ use crate::store::{Cell, Row, ViewSnapshot};
 const EVENTS: u64 = 150_000;
 const PAGE: usize = 51;
 
-/// What each number stands for. One did nearly all, another one seldom anything, a third much, but long ago: a planner that
-/// thinks of averages is wrong about all of them.
+/// Numbers of names: one is in nearly all rows, another rare, a third frequent, but only long ago. A planner that assumes
+/// averages is wrong about all of them.
 const COMMON: i64 = 1;
 const RARELY: i64 = 2;
 const NOBODY: i64 = 9_999_999;
@@ -40,7 +42,7 @@ fn fill(fresh: &Fresh, snapshot: &dyn ViewSnapshot) {
     rows(table("topics"), &format!("{often}, g"));
 }
 
-/// The plan of a statement that was run as a snapshot runs it, with the rows that each step saw.
+/// The plan of a statement, run as a snapshot runs it, with the number of rows at each step.
 fn explained(fresh: &Fresh, (sql, parameters): (String, Row)) -> Value {
     let arguments: Vec<String> = parameters
         .iter()
@@ -50,16 +52,16 @@ fn explained(fresh: &Fresh, (sql, parameters): (String, Row)) -> Value {
         })
         .collect();
     let types = vec!["bigint"; arguments.len()].join(", ");
-    let told = fresh.sql(&format!(
+    let printed = fresh.sql(&format!(
         "SET plan_cache_mode = force_custom_plan; SET jit = off; SET enable_bitmapscan = off;\nPREPARE page ({types}) AS {sql};\n\
          EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE page ({})",
         arguments.join(", ")
     ));
-    let begin = told.find('[').unwrap_or_else(|| panic!("{told}"));
-    serde_json::from_str::<Value>(&told[begin..told.rfind(']').unwrap() + 1]).unwrap()[0]["Plan"].clone()
+    let begin = printed.find('[').unwrap_or_else(|| panic!("{printed}"));
+    serde_json::from_str::<Value>(&printed[begin..printed.rfind(']').unwrap() + 1]).unwrap()[0]["QueryPlan"].clone()
 }
 
-/// No step reads a table whole, and none sees more than so many rows.
+/// Asserts that no step scans a table, and none sees more than `most` rows.
 fn assert_bounded(plan: &Value, most: f64, what: &str) {
     let number = |key: &str| plan[key].as_f64().unwrap_or(0.0);
     let loops = number("Actual Loops").max(1.0);
@@ -72,15 +74,15 @@ fn assert_bounded(plan: &Value, most: f64, what: &str) {
     }
 }
 
-fn of(column: Column, values: &[i64]) -> Filter {
-    Filter { column, values: values.to_vec() }
+fn of(column: Column, values: &[i64]) -> ColumnFilter {
+    ColumnFilter { column, values: values.to_vec() }
 }
 
-fn wanted(filters: Vec<Filter>) -> Wanted {
-    Wanted { filters, occurred: None }
+fn wanted(columns: Vec<ColumnFilter>) -> ResolvedFilter {
+    ResolvedFilter { columns, occurred: None }
 }
 
-/// First pages and deep ones, in either order.
+/// The first pages and deep ones, in both orders.
 fn windows() -> Vec<Window> {
     let ranges = [1..EVENTS + 1, EVENTS / 2..EVENTS + 1, 1..EVENTS / 2];
     let both = |positions: std::ops::Range<u64>| {
@@ -98,7 +100,7 @@ async fn prepared() -> (Fresh, World) {
     (fresh, world)
 }
 
-/// Twice: as the tables are when nobody has ever analysed them, and when somebody has.
+/// Runs the check before and after ANALYZE.
 fn with_and_without_statistics(fresh: &Fresh, snapshot: &dyn ViewSnapshot, check: impl Fn(&str)) {
     for analysed in [false, true] {
         if analysed {
@@ -112,13 +114,13 @@ fn with_and_without_statistics(fresh: &Fresh, snapshot: &dyn ViewSnapshot, check
 
 /// Mission J12
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_single_filter_is_a_walk_down_one_index_that_ends_with_the_page() {
+async fn every_single_filter_walks_one_index_up_to_the_end_of_the_page() {
     let (fresh, world) = prepared().await;
     let snapshot = world.reading("audit").snapshot().await.unwrap();
     let columns = [ACTOR, ACTION, EVENT, TARGET, TOPIC];
     with_and_without_statistics(&fresh, &*snapshot, |when| {
         for window in windows() {
-            let page = |asked: &Wanted, driver, arms: usize| {
+            let page = |asked: &ResolvedFilter, driver, arms: usize| {
                 let sql = Sql::new(asked, &window, &*snapshot).page(driver, PAGE);
                 assert_bounded(
                     &explained(&fresh, sql),
@@ -142,9 +144,9 @@ async fn every_single_filter_is_a_walk_down_one_index_that_ends_with_the_page() 
     world.close().await;
 }
 
-/// What drives is walked down; each of its candidates is looked up in the other filters, and no other event is looked at.
+/// The driver is walked; each candidate is looked up in the other filters, and no other row is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_filters_one_is_walked_down_and_the_others_are_looked_up() {
+async fn one_filter_is_walked_and_the_others_are_looked_up() {
     let (fresh, world) = prepared().await;
     let snapshot = world.reading("audit").snapshot().await.unwrap();
     let asked = wanted(vec![
@@ -156,7 +158,7 @@ async fn of_several_filters_one_is_walked_down_and_the_others_are_looked_up() {
     ]);
     with_and_without_statistics(&fresh, &*snapshot, |when| {
         for window in windows() {
-            for index in 0..asked.filters.len() {
+            for index in 0..asked.columns.len() {
                 let driver = Driver::Filter { index, rare: false };
                 let sql = Sql::new(&asked, &window, &*snapshot).page(driver, PAGE);
                 assert_bounded(
@@ -165,9 +167,9 @@ async fn of_several_filters_one_is_walked_down_and_the_others_are_looked_up() {
                     &format!("{when} {driver:?} {window:?}"),
                 );
             }
-            let census = Sql::new(&asked, &window, &*snapshot).census();
+            let counts = Sql::new(&asked, &window, &*snapshot).count_by_filter();
             let most = (2 * RARE) as f64;
-            assert_bounded(&explained(&fresh, census), most, &format!("{when} census {window:?}"));
+            assert_bounded(&explained(&fresh, counts), most, &format!("{when} counts {window:?}"));
         }
     });
     drop(snapshot);
@@ -175,7 +177,7 @@ async fn of_several_filters_one_is_walked_down_and_the_others_are_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_of_occurrence_is_walked_down_its_index_from_any_moment() {
+async fn the_order_of_occurrence_walks_its_index_from_any_time() {
     let (fresh, world) = prepared().await;
     let snapshot = world.reading("audit").snapshot().await.unwrap();
     with_and_without_statistics(&fresh, &*snapshot, |when| {
@@ -184,14 +186,14 @@ async fn the_order_of_occurrence_is_walked_down_its_index_from_any_moment() {
                 [(i64::MIN, 0)..(i64::MAX, 0), (350_000, 35_001)..(i64::MAX, 0), (i64::MIN, 0)..(350_000, 35_000)]
             {
                 let window = Window { positions: 1..EVENTS + 1, moments: Some(moments), newest_first };
-                let page = |asked: &Wanted, driver, most: usize| {
+                let page = |asked: &ResolvedFilter, driver, most: usize| {
                     let sql = Sql::new(asked, &window, &*snapshot).page(driver, PAGE);
                     assert_bounded(&explained(&fresh, sql), most as f64, &format!("{when} {driver:?} {window:?}"));
                 };
                 page(&wanted(vec![]), Driver::Order, 2 * PAGE);
                 let common = wanted(vec![of(ACTOR, &[COMMON])]);
                 page(&common, Driver::Filter { index: 0, rare: false }, 2 * PAGE);
-                // So few that they may be sorted: all of them, and no others.
+                // A rare filter is sorted: exactly its rows are read.
                 let seldom = wanted(vec![of(ACTOR, &[RARELY])]);
                 page(&seldom, Driver::Filter { index: 0, rare: true }, (EVENTS / 10_000) as usize + 1);
             }

@@ -1,4 +1,4 @@
-//! Other words for what happened, in the next version of a program.
+//! Another sentence for an event, in the next version of a program.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::events::{Declaration, Event, Field, Types};
 use crate::projections::metrics::Metrics;
 use crate::projections::{Projection, Projections};
 
-/// One event as two versions of a program declare it: they tell it in other words.
+/// One event as two versions of a program declare it, with different sentences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Lit<const NEWER: bool> {
     by: String,
@@ -82,10 +82,10 @@ fn built_in(types: &Arc<Types>) -> Vec<Arc<dyn Projection>> {
     vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))]
 }
 
-/// Mission J11: sentences are made on read. A program that tells the same event otherwise finds its projections as the one
-/// before it left them: it has nothing to take in, and no generation or version of its own to fill.
+/// Mission J11: sentences are made on read. A program with another sentence finds its projections up to date: it applies no
+/// event again, and creates no generation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_sentence_for_the_same_event_replays_nothing() {
+async fn another_sentence_for_an_event_replays_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let url = stores::of(directory.path());
     let world = World::open_with(&url, types::<false>()).await;
@@ -99,7 +99,7 @@ async fn another_sentence_for_the_same_event_replays_nothing() {
     world.projections.close().await;
     let before: Vec<_> = generations().await.into_iter().map(|it| (it.id, it.head, it.live)).collect();
 
-    // Without anybody who would take anything in.
+    // Without following: no task applies events.
     let types = types::<true>();
     let reworded = Projections::start(store.clone(), types.clone(), built_in(&types), false).await.unwrap();
     for status in reworded.statuses().await.unwrap() {
@@ -114,5 +114,5 @@ async fn another_sentence_for_the_same_event_replays_nothing() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
-    another_sentence_for_the_same_event_replays_nothing,
+    another_sentence_for_an_event_replays_nothing,
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::*;
 use crate::events::{Declaration, Event};
 use crate::projections::audit::{AuditError, AuditLog, AuditQuery};
+use crate::projections::display_names::{DisplayNames, Names, Namings};
 use crate::projections::metrics::{MetricQuery, Metrics};
-use crate::projections::names::{DisplayNames, Names, Namings};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct PersonId(String);

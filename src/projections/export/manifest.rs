@@ -1,4 +1,4 @@
-//! [`Statement`]: what an export covers.
+//! [`ExportManifest`]: what an export covers; [`Format`] and [`ExportError`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,20 +11,20 @@ use crate::projections::audit::AuditError;
 use crate::projections::presenter::PresentError;
 use crate::store::StoreError;
 
-/// The formats that the audit log can be had in.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// A table, RFC 4180. Cells that a spreadsheet would take for formulas get a `'` in front; texts are shown as
-    /// [`plain`](crate::projections::presenter::plain) shows them. The last record begins with `#export`.
+    /// CSV, RFC 4180. A cell that a spreadsheet could treat as a formula begins with `'`; texts are escaped by
+    /// [`plain`](crate::projections::presenter::plain). The first cell of the last record is `#export`.
     Csv,
-    /// One JSON object a line, with all there is. The last one has the key `export` alone.
+    /// JSON Lines: one object a line, with all fields. The last one has only the key `export`.
     Jsonl,
-    /// CloudEvents 1.0 in their JSON batch format, an event a line. The last one is of the type `annals.export`.
+    /// CloudEvents 1.0 in the JSON batch format, one event a line. The last one has the type `annals.export`.
     #[cfg(feature = "cloudevents")]
     CloudEvents,
-    /// An object-centric event log, OCEL 2.0, as JSON: objects are the actors, the aggregates and the targets. Its last key
-    /// is `export`. The objects are kept in memory until the end.
+    /// An object-centric event log, OCEL 2.0, as JSON. The objects are the actors, aggregates and targets; they are kept in
+    /// memory until the end. The last key is `export`.
     Ocel,
 }
 
@@ -73,58 +73,58 @@ impl FromStr for Format {
     }
 }
 
-/// What an export covers. It stands at the end of each: one that does not end with it was cut off.
+/// What an export covers. Every export ends with it: one without it is incomplete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statement {
+pub struct ExportManifest {
     /// The format.
     pub format: Format,
-    /// Where the range that was asked for begins, if it was said.
+    /// The start of the query's range, if it has one.
     pub from: Option<RangeBound>,
-    /// Where it ends, if it was said.
+    /// The end of the query's range, if it has one.
     pub until: Option<RangeBound>,
-    /// How many events there are.
+    /// The number of events.
     pub rows: u64,
-    /// The lowest position among them.
+    /// The lowest position.
     pub first: Option<u64>,
-    /// The highest position among them.
+    /// The highest position.
     pub last: Option<u64>,
-    /// The place in the log that it is true at: of what was asked for, all up to here is there, and nothing after it.
+    /// The head of the log when the export began: it holds all matching events up to here, and none after it.
     pub head: LogPosition,
     /// The language of the sentences.
     pub locale: String,
 }
 
-/// Why there is no export, or only a part of one.
+/// An export failed. Part of it may have been written, without a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The audit log does not answer.
+    /// The audit query failed.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// An event cannot be told.
+    /// An event cannot be presented.
     #[error(transparent)]
     Present(#[from] PresentError),
-    /// An event cannot be read by this program.
+    /// This program cannot decode an event.
     #[error("event {position} cannot be read")]
     Decode {
-        /// Its position.
+        /// The position.
         position: u64,
-        /// Why.
+        /// The cause.
         source: DecodeError,
     },
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An event cannot be written in this format.
-    #[error("event {position} cannot be written as {format}")]
+    /// An event cannot be encoded in this format.
+    #[error("event {position} cannot be encoded as {format}")]
     Encode {
-        /// Its position; 0 for what stands around the events.
+        /// The position; 0 for the beginning and the end of the file.
         position: u64,
         /// The format.
         format: Format,
-        /// Why.
+        /// The cause.
         source: crate::BoxError,
     },
-    /// The export cannot be written where it goes.
+    /// The output cannot be written.
     #[error("the export cannot be written")]
     Write(#[from] std::io::Error),
 }

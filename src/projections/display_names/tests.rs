@@ -1,10 +1,10 @@
-//! Names with their history.
+//! Display names with their history.
 
 use super::*;
 use crate::events::Ref;
 use crate::projections::tests::fixture::guild::*;
 
-/// Missions P20, P21 for names; J6: what is gone keeps its last name.
+/// Missions P20 and P21 for names; Mission J6: a deleted thing keeps its last name.
 #[tokio::test]
 async fn a_thing_has_the_name_of_the_time_and_keeps_its_last() {
     let annals = open().await;
@@ -19,12 +19,12 @@ async fn a_thing_has_the_name_of_the_time_and_keeps_its_last() {
         }
         let reading = annals.reading(DisplayNames::NAME).unwrap();
         for (known, names) in [
-            (AsKnown::Then, [None, Some("Ada"), Some("Lady \0 Lovelace"), Some("Lady \0 Lovelace")]),
-            (AsKnown::Now, [Some("Lady \0 Lovelace"); 4]),
+            (NamesAsOf::Event, [None, Some("Ada"), Some("Lady \0 Lovelace"), Some("Lady \0 Lovelace")]),
+            (NamesAsOf::Now, [Some("Lady \0 Lovelace"); 4]),
         ] {
             let mut query = NameQuery::new(reading.clone(), known);
-            (0..4).for_each(|position| query.want(&ada, position));
-            query.want(&nobody, 3);
+            (0..4).for_each(|position| query.add(&ada, position));
+            query.add(&nobody, 3);
             let found = query.after(last).await.unwrap();
             for (position, name) in (0..).zip(names) {
                 assert_eq!(found.name(&ada, position).as_deref(), name, "{known:?} at {position}");
@@ -35,24 +35,24 @@ async fn a_thing_has_the_name_of_the_time_and_keeps_its_last() {
     annals.close().await;
 }
 
-/// More names than one statement asks for.
+/// More names than one statement looks up.
 #[tokio::test]
-async fn many_things_are_named_in_one_go() {
+async fn more_names_than_one_statement_holds_are_found() {
     let annals = open().await;
     let mut last = None;
     for n in 0..600 {
         last = Some(user(&annals, "1", &format!("u{n}"), named(&format!("name {n}"))).await.head);
     }
-    let mut query = NameQuery::new(annals.reading(DisplayNames::NAME).unwrap(), AsKnown::Then);
+    let mut query = NameQuery::new(annals.reading(DisplayNames::NAME).unwrap(), NamesAsOf::Event);
     let thing = |n: u64| Ref::new("user", &format!("u{n}")).unwrap();
-    (0..600).for_each(|n| query.want(&thing(n), n + 1));
+    (0..600).for_each(|n| query.add(&thing(n), n + 1));
     let found = query.after(last.unwrap()).await.unwrap();
     assert!((0..600).all(|n| found.name(&thing(n), n + 1) == Some(format!("name {n}"))));
     annals.close().await;
 }
 
 #[tokio::test]
-async fn events_that_no_command_brings_about_can_name_nothing() {
+async fn names_for_events_that_no_command_emits_are_refused() {
     let app = crate::app::App::new("guild").command::<TellTeam>().names::<UserEvent>();
     let problems = app.check().unwrap_err().problems;
     assert_eq!(problems.len(), 3, "{problems:?}");
@@ -61,5 +61,5 @@ async fn events_that_no_command_brings_about_can_name_nothing() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     a_thing_has_the_name_of_the_time_and_keeps_its_last,
-    many_things_are_named_in_one_go,
+    more_names_than_one_statement_holds_are_found,
 }

@@ -1,4 +1,4 @@
-//! [`NameQuery`]: the names of many things in one go.
+//! [`NameQuery`]: looks up the display names of many things at once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,59 +6,59 @@ use crate::events::{LogPosition, Ref};
 use crate::projections::{ReadError, Reading};
 use crate::store::{Cell, ViewSnapshot};
 
-/// How many names one statement looks up.
-const AT_ONCE: usize = 500;
+/// The names that one statement looks up.
+const CHUNK: usize = 500;
 
-/// How long the names are waited for.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a query waits for the projection to catch up.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Which of the names that a thing had.
+/// Which of the names that a thing has had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AsKnown {
-    /// The one that it had when the event happened; an event that gives a name tells it by that.
+pub enum NamesAsOf {
+    /// Its name when the event occurred. An event that names the thing uses the new name.
     #[default]
-    Then,
-    /// The one that it has now, or had last.
+    Event,
+    /// Its current name, or its last one.
     Now,
 }
 
-/// A question for the names of things.
+/// A query for the display names of things.
 #[derive(Clone, Debug)]
 pub struct NameQuery {
     names: Reading,
-    known: AsKnown,
+    as_of: NamesAsOf,
     wanted: BTreeSet<(Ref, u64)>,
 }
 
-/// The names that were found.
+/// The display names that a query found.
 #[derive(Clone, Debug)]
-pub struct Found {
-    known: AsKnown,
+pub struct FoundNames {
+    as_of: NamesAsOf,
     names: HashMap<(Ref, u64), String>,
 }
 
 impl NameQuery {
-    /// Asks the projection of names.
+    /// An empty query of the projection.
     #[must_use]
-    pub fn new(names: Reading, known: AsKnown) -> Self {
-        Self { names, known, wanted: BTreeSet::new() }
+    pub fn new(names: Reading, as_of: NamesAsOf) -> Self {
+        Self { names, as_of, wanted: BTreeSet::new() }
     }
 
-    /// Asks for the name of a thing, in an event at this position.
-    pub fn want(&mut self, thing: &Ref, position: u64) {
-        self.wanted.insert((thing.clone(), at(self.known, position)));
+    /// Adds the name of a thing, as used by an event at this position.
+    pub fn add(&mut self, thing: &Ref, position: u64) {
+        self.wanted.insert((thing.clone(), at(self.as_of, position)));
     }
 
-    /// The names, once they hold all that the log has up to `with`.
+    /// Runs the query once the projection has applied the log up to `head`.
     ///
     /// # Errors
-    /// When the names cannot be read, or are not that far in half a minute.
-    pub async fn after(self, with: LogPosition) -> Result<Found, ReadError> {
-        self.names.caught_up(with, Some(PATIENCE)).await?;
+    /// When the names cannot be read, or the projection does not catch up within 30 seconds.
+    pub async fn after(self, head: LogPosition) -> Result<FoundNames, ReadError> {
+        self.names.caught_up(head, Some(TIMEOUT)).await?;
         let mut snapshot = self.names.snapshot().await?;
         let wanted: Vec<(Ref, u64)> = self.wanted.into_iter().collect();
         let mut names = HashMap::with_capacity(wanted.len());
-        for some in wanted.chunks(AT_ONCE) {
+        for some in wanted.chunks(CHUNK) {
             let (sql, parameters) = statement(some, &*snapshot);
             for row in snapshot.query(&sql, parameters).await? {
                 let number = row.first().and_then(Cell::integer).and_then(|number| usize::try_from(number).ok());
@@ -75,27 +75,27 @@ impl NameQuery {
                 names.insert(wanted.clone(), name);
             }
         }
-        Ok(Found { known: self.known, names })
+        Ok(FoundNames { as_of: self.as_of, names })
     }
 }
 
-impl Found {
-    /// The name of a thing, in an event at this position.
+impl FoundNames {
+    /// The name of a thing, as used by an event at this position.
     #[must_use]
     pub fn name(&self, thing: &Ref, position: u64) -> Option<String> {
-        self.names.get(&(thing.clone(), at(self.known, position))).cloned()
+        self.names.get(&(thing.clone(), at(self.as_of, position))).cloned()
     }
 }
 
-/// The position up to which names count.
-fn at(known: AsKnown, position: u64) -> u64 {
-    match known {
-        AsKnown::Then => position,
-        AsKnown::Now => i64::MAX as u64,
+/// The last position at which a name counts.
+fn at(as_of: NamesAsOf, position: u64) -> u64 {
+    match as_of {
+        NamesAsOf::Event => position,
+        NamesAsOf::Now => i64::MAX as u64,
     }
 }
 
-/// For each thing that is wanted, its number and its last name up to its position: one search each.
+/// For each thing, its index and its last name up to its position: one search each.
 fn statement(wanted: &[(Ref, u64)], snapshot: &dyn ViewSnapshot) -> (String, Vec<Cell>) {
     let mut parameters: Vec<Cell> = Vec::with_capacity(2 * wanted.len());
     let mut values: Vec<String> = Vec::with_capacity(wanted.len());

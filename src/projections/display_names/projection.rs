@@ -1,4 +1,4 @@
-//! [`DisplayNames`]: the table of names.
+//! [`DisplayNames`]: the projection of display names.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::digest::{PartsDigest, first_48_bits};
 use crate::projections::{Basis, EventBatch, Projection, ProjectionError};
 use crate::store::{Cell, Column, Interest, OnConflict, Row, Table, Transaction};
 
-/// Raise it when the table changes.
+/// The version of the table: raise it when it changes.
 const LAYOUT: u64 = 1;
 
 /// The name that each event gives to a reference.
@@ -19,9 +19,9 @@ const NAMES: Table = Table::new(
     &["reference", "position"],
 );
 
-/// The projection of display names: what each thing was called, from which position on.
+/// The projection of display names: the names of each thing, each with the position from which it counts.
 ///
-/// A name is kept as JSON text, so that one with any character whatever can be kept in any store.
+/// A name is stored as JSON text, so that every store can hold every character.
 #[derive(Clone, Debug)]
 pub struct DisplayNames {
     namings: Namings,
@@ -29,10 +29,10 @@ pub struct DisplayNames {
 }
 
 impl DisplayNames {
-    /// Its name among the projections.
+    /// The name of the projection.
     pub const NAME: &'static str = "names";
 
-    /// The names that these events give.
+    /// The display names that these events give.
     #[must_use]
     pub fn new(namings: Namings) -> Self {
         let mut hash = PartsDigest::with_prefix(&LAYOUT.to_le_bytes());
@@ -69,7 +69,7 @@ impl Projection for DisplayNames {
             let named = self.namings.names(stored);
             let named = named.map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
             for (reference, name) in named {
-                // What is no reference can be no actor and no target: nobody will ask for its name.
+                // An invalid reference can be neither actor nor target, so its name is never looked up.
                 if reference.check().is_ok() {
                     names.insert((reference.as_str().to_owned(), stored.position), name);
                 }

@@ -1,14 +1,14 @@
-//! [`Names`]: the events that name things.
+//! [`Names`]: the events that give things display names.
 
 use std::collections::BTreeMap;
 
 use crate::events::{DecodeError, Event, Recorded, Ref, Stored};
 
-/// Events of which some say what a thing is called.
+/// Events that give things display names.
 ///
 /// ```
 /// use annals::prelude::*;
-/// use annals::projections::names::Names;
+/// use annals::projections::display_names::Names;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,22 +35,21 @@ use crate::events::{DecodeError, Event, Recorded, Ref, Stored};
 /// // App::new("…").names::<UserEvent>()
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what it names",
-    label = "names nothing",
+    message = "`{Self}` does not implement `Names`",
+    label = "gives no display names",
     note = "write `impl Names for {Self} {{ fn names(event: &Recorded<Self>) -> Vec<(Ref, String)> {{ … }} }}`"
 )]
 pub trait Names: Event {
-    /// Raise it when [`names`](Self::names) names other things, or otherwise: names are then collected anew.
+    /// The version of [`names`](Self::names): raise it when that returns other names. The projection is then rebuilt.
     const VERSION: u64 = 1;
 
-    /// The things that the event names, and what they are called from then on. An event that only uses a name names
-    /// nothing. It must be pure.
+    /// The things that the event names, with their new display names. Must be a pure function.
     fn names(event: &Recorded<Self>) -> Vec<(Ref, String)>;
 }
 
 type Read = fn(&Stored) -> Result<Vec<(Ref, String)>, DecodeError>;
 
-/// The events of an application that name things.
+/// All events of an application that give display names.
 #[derive(Clone, Debug, Default)]
 pub struct Namings(Vec<Naming>);
 
@@ -74,18 +73,18 @@ impl Namings {
         }
     }
 
-    /// Whether no event names anything.
+    /// Whether no event gives a display name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All names that the events have in the log.
+    /// All event types in the log, under current and former names.
     pub fn event_types(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().flat_map(|naming| naming.event_types.iter().copied())
     }
 
-    /// The version of what each event names, by its names in the log.
+    /// The version of the names of each event type in the log.
     pub(super) fn versions(&self) -> BTreeMap<String, String> {
         let versions = self.0.iter().flat_map(|naming| {
             naming.event_types.iter().map(|event_type| ((*event_type).to_owned(), naming.version.to_string()))
@@ -93,7 +92,7 @@ impl Namings {
         versions.collect()
     }
 
-    /// What must be the same for the same names to come out, in words.
+    /// The inputs of the projection's version.
     pub(super) fn fingerprint(&self) -> Vec<String> {
         let parts = self.0.iter().map(|naming| format!("{} {}", naming.version, naming.event_types.join(" ")));
         let mut parts: Vec<String> = parts.collect();
@@ -101,7 +100,7 @@ impl Namings {
         parts
     }
 
-    /// What a stored event names.
+    /// The display names that a stored event gives.
     pub(super) fn names(&self, stored: &Stored) -> Result<Vec<(Ref, String)>, DecodeError> {
         let event_type = stored.event_type.as_str();
         match self.0.iter().find(|naming| naming.event_types.contains(&event_type)) {

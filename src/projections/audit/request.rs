@@ -1,0 +1,52 @@
+//! [`AuditRequest`]: an audit query, as access control sees it before it is answered.
+
+use async_trait::async_trait;
+
+use super::{AuditError, AuditFilter, AuditRow};
+use crate::events::LogPosition;
+
+/// Checks and records reads of the audit log: see [`AuditQuery::access`](super::AuditQuery::access).
+#[async_trait]
+pub trait AuditAccess: Send + Sync + 'static {
+    /// Called before anything is read; and, with `rows`, before further rows of a stream are delivered.
+    ///
+    /// # Errors
+    /// Why the query is refused. Nothing is then delivered.
+    async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<(), AuditError>;
+}
+
+/// A request to read the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditRequest {
+    /// The whole query in words: `the audit log: actor user:alice, topic project`. All pages of a query have the same.
+    pub words: String,
+    /// The events that it selects.
+    pub filter: AuditFilter,
+    /// The export that it is for, if it is for one.
+    pub export: Option<ExportTarget>,
+}
+
+/// An export of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportTarget {
+    /// The format.
+    pub format: String,
+    /// The head of the log when the export began: nothing after it is exported.
+    pub head: LogPosition,
+}
+
+impl AuditRequest {
+    pub(super) fn new(filter: AuditFilter, order: &[&str], export: Option<ExportTarget>) -> Self {
+        let mut parts = Vec::new();
+        for (name, values) in filter.values() {
+            parts.extend(values.iter().map(|value| match name {
+                "text" => format!("text {value:?}"),
+                name => format!("{name} {value}"),
+            }));
+        }
+        parts.extend(order.iter().map(|part| (*part).to_owned()));
+        let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+        Self { words: format!("the audit log{parts}"), filter, export }
+    }
+}
