@@ -1,4 +1,4 @@
-//! [`Folding`]: many pages of the log taken in at once, with what is known of names kept in memory.
+//! [`Folding`]: many pages of the log folded at once, with the numbers of names cached in memory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::projections::dictionary::NumberCache;
 use crate::projections::{Fold, KeyFilter, ProjectionError};
 use crate::store::Transaction;
 
-/// About what an event takes in memory until it is written, all in all.
+/// Approximate memory of one event until it is written.
 const BYTES: usize = 600;
 
 /// What fills empty tables.
