@@ -237,9 +237,9 @@ fn an_older_payload_is_upcast_one_version_at_a_time() {
 #[test]
 fn an_undeclared_event_type_is_an_error_that_names_it() {
     let error = ProjectEvent::from_stored(&stored("project.exploded", "1.0", "{}")).unwrap_err();
-    assert!(error.to_string().contains("`project.exploded` is unknown"), "{error}");
+    assert!(error.to_string().contains("unknown event type `project.exploded`"), "{error}");
     let error = ProjectEvent::decode("project.exploded", "{}").unwrap_err();
-    assert!(error.to_string().contains("`project.exploded` is no event of `ProjectEvent`"), "{error}");
+    assert!(error.to_string().contains("`project.exploded` is not an event of `ProjectEvent`"), "{error}");
     assert!(ProjectEvent::decode("project.noted", "{}").is_err());
 }
 

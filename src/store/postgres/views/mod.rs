@@ -7,8 +7,7 @@
 //! - `transaction`: a projection's transaction, and a snapshot for reading
 //! - `names`: the names of a generation's tables
 //! - `statement`: statements of projections, for one row or many
-//! - `decode`: result columns as cells
-//! - `escape`: texts with characters that Postgres does not store
+//! - `decode`, `escape`: result columns as cells, texts with characters that Postgres does not store
 
 mod decode;
 mod escape;
