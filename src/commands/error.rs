@@ -192,7 +192,7 @@ pub enum ParseError {
         known: Vec<&'static str>,
     },
     /// The body is not JSON, or does not match the command.
-    #[error("invalid body of the command `{command}`: {source} (`commands {command}` prints its schema)")]
+    #[error("invalid body of the command `{command}`: {source} (`commands {command}` prints its fields)")]
     Body {
         /// The command.
         command: &'static str,

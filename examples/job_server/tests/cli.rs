@@ -227,7 +227,7 @@ fn bad_input_gives_a_clear_error_and_writes_nothing(place: &Place) {
         server.refused(&[&["execute", name, body][..], &by[..]].concat(), words);
     };
     execute("create_projekt", good, "there is no command `create_projekt`; the application has: `add_member`");
-    execute("create_project", "{", "body of `create_project` is not right");
+    execute("create_project", "{", "invalid body of the command `create_project`");
     execute("create_project", r#"{"project":"9","name":9}"#, "field `name`: 9 is not text");
     execute("create_project", r#"{"project":"9"}"#, "missing field `name`");
     execute("create_project", r#"{"project":"9","name":"N","naem":"M"}"#, "no field `naem`");
