@@ -225,3 +225,23 @@ async fn reads_survive_the_loss_of_their_connections() {
     let notified = tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| head.position == 4)).await;
     notified.unwrap().unwrap();
 }
+
+/// Guarantee 3: after a lost answer, `Rejected` ends the doubt about a batch. Only errors about its data may be that.
+#[tokio::test]
+async fn only_an_error_about_the_data_is_a_rejection() {
+    let bed = Bed::new();
+    let mut raw = bed.raw().await;
+    let mut raised = async |code: &str| {
+        let sql = format!("DO $$ BEGIN RAISE EXCEPTION 'raised' USING ERRCODE = '{code}'; END $$");
+        let error = sqlx::Executor::execute(&mut raw, sql.as_str()).await.unwrap_err();
+        bed.place.fault("appending", error)
+    };
+    for of_the_data in ["22003", "22P05", "23505", "23514", "54000"] {
+        let error = raised(of_the_data).await;
+        assert!(matches!(error, StoreError::Rejected { .. }), "{of_the_data}: {error:?}");
+    }
+    for other in ["XX000", "XX001", "P0001", "40001", "40P01", "55000", "58030", "0A000"] {
+        let error = raised(other).await;
+        assert!(matches!(error, StoreError::Database { .. }), "{other}: {error:?}");
+    }
+}
