@@ -4,13 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 
-use super::{DocumentView, EventSet, ViewKey, table};
+use super::document::{DocumentView, ViewKey};
+use super::event_set::EventSet;
 use crate::events::Stored;
 use crate::projections::ProjectionError;
 use crate::projections::fold::{Fold, FoldBase, KeyFilter};
 use crate::projections::indexed_text::{self, indexed};
 use crate::projections::projection::DOCUMENT_TABLE;
-use crate::store::{Cell, OnConflict, Row, Transaction};
+use crate::store::{Cell, OnConflict, Row, Table, Transaction};
+
+/// The table of a view, with a column for each field.
+pub(super) fn table<V: DocumentView>() -> Table {
+    let fields = V::FIELDS.iter().map(|field| field.info().column());
+    Table { columns: DOCUMENT_TABLE.columns.iter().copied().chain(fields).collect(), ..DOCUMENT_TABLE }
+}
 
 /// The most memory that written documents may keep. Small in tests, so that they exceed it.
 const KEEP_BYTES: usize = if cfg!(all(test, debug_assertions)) { 2 << 10 } else { 32 << 20 };

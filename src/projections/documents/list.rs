@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::query::{Wait, parse, text};
+use super::reads::{Wait, parse, text};
 use super::{DocumentView, FieldInfo, FieldKind, FieldValue, ViewKey};
 use crate::events::LogPosition;
 use crate::projections::projection::DOCUMENTS;

@@ -5,6 +5,7 @@
 //! - `field`: [`Field`], what documents can be filtered and ordered by
 //! - `document_buffer`: documents folded in memory
 //! - `query`, `list`, `watched`: reading one document, many documents, and one document live
+//! - `reads`: parts that these share
 
 mod document;
 mod document_buffer;
@@ -12,6 +13,7 @@ mod event_set;
 mod field;
 mod list;
 mod query;
+mod reads;
 mod watched;
 
 use std::marker::PhantomData;
@@ -20,7 +22,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 pub use self::document::{DocumentView, On, ViewKey};
-use self::document_buffer::DocumentBuffer;
+use self::document_buffer::{DocumentBuffer, table};
 pub use self::event_set::{EventSet, OneOf};
 pub use self::field::{Field, FieldInfo, FieldKind, FieldValue};
 pub use self::list::{Listing, ViewCursor, ViewList, ViewPage};
@@ -31,7 +33,7 @@ use super::projection::DOCUMENT_TABLE;
 use super::{Basis, EventBatch, Projection, ProjectionError};
 use crate::digest::first_48_bits;
 use crate::events::{Stored, shape};
-use crate::store::{Index, Interest, Table, Transaction};
+use crate::store::{Index, Interest, Transaction};
 
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
 const DECODED_AT_ONCE: usize = 1_024;
@@ -58,12 +60,6 @@ impl<V: DocumentView> Default for Documents<V> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The table of a view, with a column for each field.
-pub(super) fn table<V: DocumentView>() -> Table {
-    let fields = V::FIELDS.iter().map(|field| field.info().column());
-    Table { columns: DOCUMENT_TABLE.columns.iter().copied().chain(fields).collect(), ..DOCUMENT_TABLE }
 }
 
 #[async_trait]

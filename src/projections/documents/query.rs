@@ -10,34 +10,15 @@ use std::time::Duration;
 use futures::Stream;
 use serde_json::Value;
 
+use super::document::{DocumentView, ViewKey};
+use super::list::{Listing, ViewPage};
+use super::reads::{Wait, parse};
 use super::watched::{self, Watched};
-use super::{DocumentView, Listing, ViewKey, ViewPage};
 use crate::events::LogPosition;
 use crate::projections::engine::dead_letters;
 use crate::projections::projection::DOCUMENTS;
 use crate::projections::{ReadError, Reading, indexed_text};
-use crate::store::{Cell, Row, ViewSnapshot};
-
-/// The default time that a read waits for a write.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The position that a read waits for, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
-    pub after: Option<LogPosition>,
-    pub within: Duration,
-}
-
-impl Wait {
-    pub const NONE: Self = Self { after: None, within: PATIENCE };
-
-    pub async fn over(&self, reading: &Reading) -> Result<(), ReadError> {
-        match self.after {
-            Some(head) => reading.caught_up(head, Some(self.within)).await,
-            None => Ok(()),
-        }
-    }
-}
+use crate::store::{Row, ViewSnapshot};
 
 /// A query for one document; await it.
 #[must_use = "a query does nothing until it is awaited"]
@@ -194,18 +175,6 @@ impl fmt::Debug for JsonView {
     }
 }
 
-pub(super) fn parse<D: serde::de::DeserializeOwned>(
-    reading: &Reading,
-    key: &str,
-    body: &str,
-) -> Result<D, ReadError> {
-    serde_json::from_str(body).map_err(|source| ReadError::Document {
-        name: reading.name().to_owned(),
-        key: key.to_owned(),
-        source,
-    })
-}
-
 async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<String>, ReadError> {
     let table = snapshot.table(DOCUMENTS);
     let (sql, keys): (_, Row) = match indexed_text::indexed(key) {
@@ -221,11 +190,4 @@ async fn body(snapshot: &mut dyn ViewSnapshot, key: &str) -> Result<Option<Strin
         Some(indexed_text::document(cells.next()?, cells.next()?))
     });
     Ok(found.find(|(found, _)| found == key).map(|(_, body)| body))
-}
-
-pub(super) fn text(cell: Cell) -> String {
-    match cell {
-        Cell::Text(text) => text,
-        _ => String::new(),
-    }
 }

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::{Stream, stream};
 use tokio::sync::watch;
 
-use super::query::parse;
+use super::reads::parse;
 use super::{DocumentView, EventSet, ViewKey};
 use crate::events::{LogPosition, Stored};
 use crate::projections::{ReadError, Reading};
