@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document::{DocumentView, ViewKey};
 use super::list::{Listing, ViewPage};
-use super::reads::{Wait, parse};
+use super::reads::{Wait, parse, text};
 use super::watched::{self, Watched};
 use crate::events::LogPosition;
 use crate::projections::engine::dead_letters;
