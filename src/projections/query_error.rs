@@ -80,7 +80,7 @@ pub(crate) fn check_topic(topic: &Topic, types: &Types) -> Result<(), QueryError
     if *topic == Topic::root() || types.knows_topic(topic) {
         return Ok(());
     }
-    let roots = name_list(&types.topic_roots());
+    let roots = name_list(types.topic_roots());
     Err(QueryError::UnknownTopic { topic: topic.as_str().escape_debug().to_string(), roots })
 }
 
