@@ -234,7 +234,7 @@ async fn only_an_error_about_the_data_is_a_rejection() {
     let mut raised = async |code: &str| {
         let sql = format!("DO $$ BEGIN RAISE EXCEPTION 'raised' USING ERRCODE = '{code}'; END $$");
         let error = sqlx::Executor::execute(&mut raw, sql.as_str()).await.unwrap_err();
-        bed.place.fault("appending", error)
+        bed.location.fault("appending", error)
     };
     for of_the_data in ["22003", "22P05", "23505", "23514", "54000"] {
         let error = raised(of_the_data).await;
