@@ -110,7 +110,7 @@ fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
         1 => "1 anomaly".to_owned(),
         count => format!("{count} anomalies"),
     };
-    output::line(&format!("{found} in {}", counted(anomalies.slices as u64, "slice")))?;
+    output::line(&format!("{found} in {}", counted(anomalies.slices, "slice")))?;
     anomalies.anomalies.iter().try_for_each(|anomaly| {
         let whose = anomaly.actor.as_ref().map_or("all", |actor| actor.as_str());
         output::line(&format!(

@@ -93,7 +93,7 @@ pub(super) fn find_mistake(command: &CommandInfo, body: &Map<String, Value>) -> 
             type_name: field.type_name(),
             field: field.name,
         }),
-        Some(value) if !field.kind.accepts(value) && !(value.is_null() && !field.required) => {
+        Some(value) if !field.kind.accepts(value) && (!value.is_null() || field.required) => {
             Some(field.wrong_type(command, value.to_string()))
         }
         _ => None,
