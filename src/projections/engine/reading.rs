@@ -262,7 +262,10 @@ impl Reading {
     /// An error if the projection has stopped or is blocked before the wanted position, or has diverged.
     async fn stopped(&self, run_state: &mut watch::Receiver<RunState>, reached: bool) -> Result<(), ReadError> {
         let run_state = run_state.borrow_and_update().clone();
+        let head = self.handle.head().position;
         let stop = match run_state {
+            // After a skip the checkpoint is past the event; the runner has not noticed it yet.
+            RunState::Stopped(stop) if !stop.diverged && stop.position.is_some_and(|at| at <= head) => None,
             RunState::Stopped(stop) => Some(stop),
             RunState::Away if !reached => self.handle.noted(&*self.context.views).await?,
             RunState::Waiting(unknown) if !reached => {

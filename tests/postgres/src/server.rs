@@ -41,7 +41,7 @@ impl Server {
     /// As [`Server::own`], and when the program `openssl` is not installed.
     #[must_use]
     pub fn with_tls() -> Self {
-        let files = ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key", "hba_file=../tls.conf"];
+        let files = ["ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key", "hba_file=tls.conf"];
         let cluster = Cluster::own(files.map(str::to_owned).into());
         cluster.initialise();
         cluster.make_certificate();

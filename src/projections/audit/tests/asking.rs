@@ -126,7 +126,7 @@ async fn an_invalid_query_is_refused_with_advice() {
     let refused = [
         (audit().actor("alice"), "kind, a colon"),
         (audit().target("Project:7"), "kind, a colon"),
-        (audit().topic("a//b"), "with slashes between"),
+        (audit().topic("a//b"), "separated by slashes"),
         (audit().topic("nowhere\u{1b}"), "`nowhere\\u{1b}`"),
         (audit().event("member.quit"), "`member.added`, `member.changed`, `member.removed`"),
         (audit().event("x"), "`bell.…`, `member.…`, `project.…`"),

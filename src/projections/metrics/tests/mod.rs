@@ -226,7 +226,7 @@ async fn an_invalid_query_is_refused_with_advice() {
     world.append(vec![ring("alice")]).await;
     for (query, words) in [
         (world.metric().topic("bel"), "`bell`"),
-        (world.metric().topic("a//b"), "with slashes"),
+        (world.metric().topic("a//b"), "separated by slashes"),
         (world.metric().between(3, 2), "swap them"),
     ] {
         let error = query.clone().await.unwrap_err();
