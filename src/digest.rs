@@ -36,6 +36,7 @@ pub(crate) fn first_bytes<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
 }
 
 /// 16 hexadecimal digits of a text's digest: for names of tables and files that cannot hold the text.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn short_hash(text: &str) -> String {
     hex(&Sha256::digest(text)[..8])
 }

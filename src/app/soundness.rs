@@ -6,7 +6,6 @@ use super::App;
 use crate::projections::audit::AuditLog;
 use crate::projections::display_names::DisplayNames;
 use crate::projections::metrics::Metrics;
-use crate::projections::presenter;
 use crate::store::Interest;
 
 /// An error when the parts of an application do not fit together.
@@ -51,7 +50,7 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
         ));
     }
     #[cfg(feature = "translations")]
-    problems.extend(presenter::check(&app.locales, &app.types));
+    problems.extend(crate::projections::presenter::check(&app.locales, &app.types));
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Unsound { app: app.name.to_owned(), problems }),

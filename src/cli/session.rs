@@ -78,6 +78,7 @@ impl UnopenedApp {
         self.opened.clone()
     }
 
+    #[cfg(feature = "postgres")]
     pub(super) fn url(&self) -> &str {
         &self.url
     }

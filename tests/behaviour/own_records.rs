@@ -69,7 +69,7 @@ async fn a_predicted_id_of_a_record_cannot_be_used(place: &Place) {
             ];
             for error in errors {
                 assert!(
-                    error.contains(&id.to_string()) && error.contains("give a UUID of version 4 or 7"),
+                    error.contains(&id.to_string()) && error.contains("use a UUID of version 4 or 7"),
                     "{error}"
                 );
             }

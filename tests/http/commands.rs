@@ -32,7 +32,7 @@ async fn a_command_is_executed_and_returns_its_receipt(place: &Place) {
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["close_accounts", "deposit", "deposit_quoted", "open_account", "transfer"]);
     let deposit = served.get("/commands/deposit").await.json();
-    assert_eq!(deposit["summary"], "Pay in; nothing is a payment of nothing");
+    assert_eq!(deposit["summary"], "Pay in. A payment of 0 decides no events");
     assert_eq!(deposit["schema"]["required"], json!(["account", "cents"]));
     assert_eq!(deposit["schema"]["additionalProperties"], false);
     served.get("/commands/depositt").await.problem(404, "not-found");

@@ -233,6 +233,7 @@ fn format_words(format: Format) -> &'static str {
     match format {
         Format::Csv => "CSV",
         Format::Jsonl => "JSON Lines",
+        #[cfg(feature = "cloudevents")]
         Format::CloudEvents => "CloudEvents",
         Format::Ocel => "OCEL 2.0",
     }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
+#[cfg(feature = "sqlite")]
+use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row};
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::connections::{Origin, Purpose};
@@ -34,6 +36,7 @@ pub(super) struct Reader {
     at: String,
     load: String,
     commands: String,
+    #[cfg(feature = "sqlite")]
     commands_after: String,
 }
 
@@ -62,6 +65,7 @@ impl Reader {
             at: events("WHERE position = ANY ($1) ORDER BY position"),
             load: load(&location),
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
+            #[cfg(feature = "sqlite")]
             commands_after: sql(&format!(
                 "SELECT {COMMAND}, command FROM {{schema}}.commands \
                  WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
