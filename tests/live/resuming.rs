@@ -99,7 +99,7 @@ async fn a_cursor_of_another_log_or_query_is_refused(place: &Place) {
 async fn an_invalid_query_opens_no_stream(place: &Place) {
     let server = Server::start(place.url()).await;
     for (path, status, says) in [
-        ("/live/audit?newest_first=true", 400, "newest first"),
+        ("/live/audit?newest_first=true", 400, "--newest-first"),
         ("/live/audit?by_occurrence=true", 400, "occurrence"),
         ("/live/audit?topic=nowhere", 400, "nowhere"),
         ("/live/audit?limit=0", 400, "limit"),

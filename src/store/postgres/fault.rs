@@ -52,6 +52,10 @@ impl SchemaLocation {
             )),
             sqlx::Error::Io(failed) if failed.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => self
                 .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
+            // rustls reports a certificate that it does not trust as invalid data.
+            sqlx::Error::Io(failed) if failed.kind() == std::io::ErrorKind::InvalidData => {
+                self.unusable(tls_advice(&failed.to_string()))
+            }
             sqlx::Error::Tls(_) => self.unusable(tls_advice(&error.to_string())),
             sqlx::Error::Io(_) => self.unusable(format!(
                 "the server cannot be reached ({error}): check that it runs, and the host and port of the URL"
