@@ -97,7 +97,7 @@ fn the_result_of_a_take_over_is_printed_as_json_too() {
 fn a_database_that_cannot_be_taken_over_gives_an_error_and_is_unchanged() {
     let spoilt = stock();
     spoilt.sql("DELETE FROM events WHERE aggregate_id = '7' AND sequence = 1");
-    refused(&["migrate", "--store", spoilt.url()], "`Project 7` do not count");
+    refused(&["migrate", "--store", spoilt.url()], "`Project 7` are not 1, 2, 3");
     assert_eq!(spoilt.sql("SELECT count(*) FROM events").trim(), "2");
     let empty = Fresh::schema();
     empty.sql(&format!("CREATE SCHEMA {}", empty.name()));

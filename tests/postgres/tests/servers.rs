@@ -88,7 +88,7 @@ fn a_server_ends_when_its_process_is_killed() {
         return;
     }
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_server_goes_when_its_process_is_killed", "--nocapture"])
+        .args(["--exact", "a_server_ends_when_its_process_is_killed", "--nocapture"])
         .env(CHILD, "yes")
         .stdout(std::process::Stdio::piped())
         .spawn()
