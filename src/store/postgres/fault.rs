@@ -52,6 +52,10 @@ impl SchemaLocation {
             )),
             sqlx::Error::Io(failed) if failed.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => self
                 .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
+            sqlx::Error::Io(failed) if failed.kind() == std::io::ErrorKind::NotFound => self.unusable(format!(
+                "a file that its URL names does not exist ({failed}): check `sslrootcert`, `sslcert` and `sslkey`, and the \
+                 directory of a socket in `host`"
+            )),
             // rustls reports a certificate that it does not trust as invalid data.
             sqlx::Error::Io(failed) if failed.kind() == std::io::ErrorKind::InvalidData => {
                 self.unusable(tls_advice(&failed.to_string()))
