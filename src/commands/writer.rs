@@ -105,7 +105,7 @@ async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<O
 
 /// Makes a duplicate of an earlier attempt a commit. An id that was generated for the commit can be in the log only through
 /// an earlier attempt with the same batch. An id from the caller may have been there before: it stays a duplicate, and
-/// what was decided on its second effect conflicts.
+/// commits that were decided on its assumed second effect fail as conflicts.
 fn resolve_duplicate(batch: &Batch, commit: &Commit, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Duplicate(receipt) if batch.was_sent() && commit.is_fresh() => {

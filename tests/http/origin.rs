@@ -1,4 +1,4 @@
-//! What is recorded of a caller.
+//! The origin of a request in the metadata of its events.
 
 use annals::events::Origin;
 use annals::http::Authentication;

@@ -80,7 +80,7 @@ async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
         let query = served.annals.audit().target("account:a");
         query.export(format).source("/annals").to(&mut here).await.unwrap();
         assert_eq!(answer.text.as_bytes(), here, "{format}");
-        assert!(answer.text.contains("export"), "the export has no statement of what it covers");
+        assert!(answer.text.contains("export"), "the export does not end with its manifest");
     }
     served.get("/audit/export?format=xml").await.problem(400, "malformed");
     served.get("/audit/export").await.problem(400, "malformed");

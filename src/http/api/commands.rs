@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 struct CommandDescription {
     /// The name.
     name: &'static str,
-    /// What it does, in one line.
+    /// A summary of one line.
     summary: &'static str,
     /// The JSON schema of its body.
     schema: Value,

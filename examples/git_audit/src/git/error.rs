@@ -46,7 +46,7 @@ pub enum GitError {
     Unexpected {
         /// The output.
         found: String,
-        /// What was expected.
+        /// The expected output.
         expected: &'static str,
         /// The last commit that was read before.
         after: String,
