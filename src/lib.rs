@@ -58,7 +58,7 @@ pub mod prelude {
     pub use crate::app::{Annals, App};
     pub use crate::commands::{Command, Context, ExecuteError, Handle};
     pub use crate::events::{Change, Event, Id, Recorded, Ref};
-    pub use crate::projections::{DocumentView, On};
+    pub use crate::projections::{DocumentView, Field, On};
     pub use crate::store::Receipt;
 }
 

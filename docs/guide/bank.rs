@@ -125,6 +125,10 @@ pub struct Balance {
 
 impl DocumentView for Balance {
     const NAME: &'static str = "balances";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::text("owner", |balance| Some(balance.owner.clone())),
+        Field::number("cents", |balance| i64::try_from(balance.cents).ok()),
+    ];
     type Key = AccountId;
     type Events = AccountEvent;
 }

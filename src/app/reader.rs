@@ -15,7 +15,9 @@ use crate::commands::Context;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::audit::{AuditLog, AuditQuery, RecordedFilters};
 use crate::projections::metrics::{MetricQuery, Metrics};
-use crate::projections::{DocumentView, JsonView, ReadError, ViewKey, ViewList, ViewPage, ViewQuery};
+use crate::projections::{
+    DocumentView, JsonView, Listing, ReadError, ViewCounts, ViewKey, ViewList, ViewPage, ViewQuery,
+};
 use crate::store::{Page, StoreError};
 
 /// Reads as the actor of a context: [`Annals::read_as`].
@@ -214,8 +216,8 @@ impl<V: DocumentView> IntoFuture for ReadView<V> {
     }
 }
 
-/// A query of documents in key order as an actor.
-#[must_use = "call `page`"]
+/// A query of documents as an actor, by default in key order; await it.
+#[must_use = "a query does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct ReadViews<V: DocumentView> {
     reader: Reader,
@@ -235,6 +237,30 @@ impl<V: DocumentView> ReadViews<V> {
         self
     }
 
+    /// Only the documents of this listing: its conditions, order, limit and cursor.
+    pub fn listing(mut self, listing: Listing) -> Self {
+        self.list = self.list.listing(listing);
+        self
+    }
+
+    /// Counts the documents, as [`ViewList::count`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or the view cannot be read.
+    pub async fn count(self) -> Result<ViewCounts, ReaderError> {
+        self.reader.ask_for_view(V::NAME, None, None).await?;
+        Ok(self.list.count().await?)
+    }
+
+    /// Counts the documents with each value of a field, as [`ViewList::count_by`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it, or the view cannot be read.
+    pub async fn count_by(self, field: &str) -> Result<ViewCounts, ReaderError> {
+        self.reader.ask_for_view(V::NAME, None, None).await?;
+        Ok(self.list.count_by(field).await?)
+    }
+
     /// Reads at most `limit` documents, after the key `from` if it is given, as [`ViewList::page`].
     ///
     /// # Errors
@@ -242,5 +268,18 @@ impl<V: DocumentView> ReadViews<V> {
     pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReaderError> {
         self.reader.ask_for_view(V::NAME, None, None).await?;
         Ok(self.list.page(limit, from).await?)
+    }
+}
+
+impl<V: DocumentView> IntoFuture for ReadViews<V> {
+    type Output = Result<ViewPage<V::Key, V>, ReaderError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            self.reader.ask_for_view(V::NAME, None, None).await?;
+            Ok(self.list.await?)
+        }
+        .boxed()
     }
 }

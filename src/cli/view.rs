@@ -8,25 +8,32 @@ use super::session::OpenMode;
 use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
-use crate::projections::{Listing, ViewCursor};
+use crate::projections::{JsonView, Listing, ViewCursor, ViewFilterParams};
 
 /// Documents per page that is read.
 const PAGE: usize = 1_000;
 
-/// Print one document of a view, or all of them ordered by key
+/// Print one document of a view, a list of documents, or their number
 #[derive(Args)]
 #[command(after_help = "Examples:\n  $ view roster\n  $ view roster 7 --format json\n  \
-    $ view roster --filter name=annals --order members --descending --limit 20\n\n\
-    --filter and --order take the fields that the view declares. With --limit, the cursor of the next page is printed to \
-    stderr.")]
+    $ view roster --filter name=annals --order members --descending --limit 20\n  \
+    $ view roster --from members=2 --until members=10 --prefix name=an\n  \
+    $ view roster --any name=annals --any name=other --count\n  $ view roster --count-by name\n\n\
+    The conditions and --order take the fields that the view declares; all conditions must be met. --from is inclusive, --until \
+    exclusive. Texts are compared by their bytes. With --limit, the cursor of the next page is printed to stderr.")]
 pub(super) struct View {
     /// Name of the view: `projections status` lists them
     name: String,
     /// Key of the document
     key: Option<String>,
-    /// Only documents whose field has this value; repeat it for several fields
-    #[arg(long, value_name = "FIELD=VALUE", conflicts_with = "key")]
-    filter: Vec<String>,
+    #[command(flatten)]
+    filters: ViewFilterParams,
+    /// Print the number of documents
+    #[arg(long, conflicts_with_all = ["key", "order", "descending", "limit", "cursor"])]
+    count: bool,
+    /// Print the number of documents with each value of this field
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["key", "order", "descending", "limit", "cursor", "count"])]
+    count_by: Option<String>,
     /// Sort by this field
     #[arg(long, value_name = "FIELD", conflicts_with = "key")]
     order: Option<String>,
@@ -48,13 +55,7 @@ impl View {
         if self.limit == Some(0) {
             return Err("--limit must be at least 1".into());
         }
-        let mut listing = Listing::default();
-        for filter in &self.filter {
-            let (field, value) = filter
-                .split_once('=')
-                .ok_or_else(|| format!("`{}` is not a filter: write FIELD=VALUE", plain(filter)))?;
-            listing = listing.filter(field, value);
-        }
+        let mut listing = self.filters.listing()?;
         if let Some(order) = &self.order {
             listing = listing.order(order);
         }
@@ -73,11 +74,17 @@ impl View {
             let head = session.annals.store().head().await?;
             let view = session.json_view(&self.name, self.key.as_deref()).await?.after(head);
             if let Some(key) = &self.key {
+                if self.filters != ViewFilterParams::default() {
+                    return Err("a key cannot be combined with conditions: leave out one of the two".into());
+                }
                 let found = view.get(key).await?;
                 let found = found.ok_or_else(|| format!("`{}` has no document `{}`", self.name, plain(key)))?;
                 return output::json(&found);
             }
             let mut listing = self.listing()?;
+            if self.count || self.count_by.is_some() {
+                return self.counts(&view, listing).await;
+            }
             let mut left = self.limit.unwrap_or(usize::MAX);
             let mut all = Vec::new();
             let next = loop {
@@ -103,5 +110,28 @@ impl View {
             }
         })
         .await
+    }
+
+    async fn counts(&self, view: &JsonView, listing: Listing) -> Result<(), BoxError> {
+        let by = self.count_by.as_deref();
+        let mut listing = listing.limit(PAGE);
+        let mut counts = view.count(&listing, by).await?;
+        while let Some(next) = counts.next.take() {
+            listing = listing.cursor(&next);
+            let more = view.count(&listing, by).await?;
+            counts.values.extend(more.values);
+            counts.next = more.next;
+        }
+        match (self.format.is_json(), by) {
+            (true, _) => output::json(&counts),
+            (false, None) => output::line(&counts.count.to_string()),
+            (false, Some(_)) => counts.values.iter().try_for_each(|one| {
+                let value = match (one.value.text(), one.value.number()) {
+                    (Some(text), _) => plain(text).to_string(),
+                    (None, number) => number.unwrap_or_default().to_string(),
+                };
+                output::line(&format!("{value}\t{}", one.count))
+            }),
+        }
     }
 }

@@ -19,8 +19,8 @@
 //! - `POST /commands/{name}`: executes a command and returns its receipt; `Idempotency-Key` is the command id
 //! - `/audit`, `/audit/count`, `/audit/export`: the audit log, with the parameters of
 //!   [`AuditQueryParams`](crate::projections::audit::AuditQueryParams)
-//! - `/metrics/{topic}`, `/views/{name}/{key}`, `/events`: metrics, views and stored events; `after=POSITION:EVENT_ID`,
-//!   the head of a receipt, waits for that write
+//! - `/metrics/{topic}`, `/views/{name}/{key}`, `/view-counts/{name}`, `/events`: metrics, views and stored events;
+//!   `after=POSITION:EVENT_ID`, the head of a receipt, waits for that write
 //! - `/projections`, `/check`: status, rebuild, resume, skip and replay of projections; verification of the log
 //! - `/live`, `/live/audit`, `/live/metrics/{topic}`: WebSocket and Server-Sent Events
 //! - `/healthz`, `/readyz`, and exactly `/metrics`: health checks and Prometheus metrics

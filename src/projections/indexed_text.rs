@@ -16,6 +16,15 @@ use crate::text::hex;
 /// The most bytes of a text that are stored whole.
 const WHOLE: usize = 1_024;
 
+/// The most bytes of a prefix: the stored beginning of a longer text may be up to three bytes shorter than
+/// [`WHOLE`], and its digest must not be taken for text.
+pub(super) const LONGEST_PREFIX: usize = WHOLE - 4;
+
+/// Whether the stored form of each text with this prefix begins with it, and of no other text.
+pub(super) fn holds_prefix(prefix: &str) -> bool {
+    bytes(prefix) <= LONGEST_PREFIX
+}
+
 /// The size of a text in an index: Postgres does not accept NUL, so the store escapes U+0000 and U+0001.
 fn bytes(text: &str) -> usize {
     text.len() + text.bytes().filter(|byte| *byte <= 1).count()

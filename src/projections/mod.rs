@@ -34,7 +34,7 @@ pub(crate) mod tests;
 pub use basis::Basis;
 pub use documents::{
     DocumentView, Documents, EventSet, Field, FieldInfo, FieldKind, FieldValue, JsonView, Listing, On, OneOf,
-    ViewCursor, ViewKey, ViewList, ViewPage, ViewQuery, Watched,
+    ValueCount, ViewCounts, ViewCursor, ViewFilterParams, ViewKey, ViewList, ViewPage, ViewQuery, Watched,
 };
 pub(crate) use engine::Projections;
 pub use engine::{

@@ -172,6 +172,10 @@ pub struct Balance {
 
 impl DocumentView for Balance {
     const NAME: &'static str = "balance";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::number("cents", |balance| Some(balance.cents)),
+        Field::text("size", |balance| Some(if balance.cents < 100 { "small" } else { "large" }.to_owned())),
+    ];
     type Key = AccountId;
     type Events = AccountEvent;
 }

@@ -47,6 +47,7 @@ async fn the_document_describes_all_routes_and_every_reference_resolves() {
         "/projections/{name}/skip",
         "/projections/{name}/dead-letters",
         "/projections/{name}/replay",
+        "/view-counts/{name}",
         "/views",
         "/views/{name}",
         "/views/{name}/{key}",

@@ -14,6 +14,7 @@ annals_test_postgres::both_stores! {
     metrics_are_those_of_the_library,
     a_reader_reads_its_own_write_by_its_receipt,
     documents_are_read_by_key_and_in_pages,
+    documents_are_selected_and_counted_by_their_fields,
     stored_events_are_read_unchanged,
     reads_are_recorded_with_their_actor,
 }
@@ -125,7 +126,13 @@ async fn documents_are_read_by_key_and_in_pages(place: &Place) {
     let (served, last) = some(place).await;
     let wait = after(&last);
     let slashed = served.deposit("x/y z", 7).await;
-    assert_eq!(served.get("/views").await.json(), json!([{ "name": "balance", "fields": [] }]));
+    assert_eq!(
+        served.get("/views").await.json(),
+        json!([{
+            "name": "balance",
+            "fields": [{ "name": "cents", "number": true }, { "name": "size", "number": false }],
+        }])
+    );
     let first = served.get(&format!("/views/balance?limit=2&{wait}")).await.json();
     assert_eq!(first["documents"][0], json!({ "key": "a", "document": { "cents": 130, "events": 5 } }));
     let next = first["next"].as_str().unwrap();
@@ -137,8 +144,51 @@ async fn documents_are_read_by_key_and_in_pages(place: &Place) {
     served.get("/views/balance/nobody").await.problem(404, "not-found");
     assert!(served.get("/views/nothing").await.problem(404, "not-found").contains("`balance`"));
     served.get("/views/balance?filter=cents").await.problem(400, "malformed");
-    served.get("/views/balance?filter=cents=1").await.problem(400, "malformed");
+    served.get("/views/balance?filter=colour=1").await.problem(400, "malformed");
     served.get("/views/balance?cursor=00").await.problem(400, "malformed");
+    served.stop().await;
+}
+
+/// Mission X21, over HTTP.
+async fn documents_are_selected_and_counted_by_their_fields(place: &Place) {
+    let served = Served::alice(app(), place).await;
+    let mut last = served.deposit("a", 5).await;
+    for (account, cents) in [("b", 50), ("c", 500), ("d", 5_000), ("e", 50)] {
+        last = served.deposit(account, cents).await;
+    }
+    let wait = after(&last);
+    for (query, expected) in [
+        ("from=cents%3D50", "bcde"),
+        ("from=cents%3D50&until=cents%3D500", "be"),
+        ("any=cents%3D5&any=cents%3D500", "ac"),
+        ("any=cents%3D5&any=cents%3D500&filter=size%3Dlarge", "c"),
+        ("prefix=size%3Dsm", "abe"),
+        ("prefix=size%3D%25", ""),
+        ("from=size%3Dm&order=cents&descending=true", "eba"),
+        ("filter=cents%3D50&filter=cents%3D5", ""),
+    ] {
+        let page = served.get(&format!("/views/balance?{query}&{wait}")).await.json();
+        let keys: String =
+            page["documents"].as_array().unwrap().iter().filter_map(|one| one["key"].as_str()).collect();
+        assert_eq!(keys, expected, "{query}");
+        let query = query.split("&order").next().unwrap();
+        let counted = served.get(&format!("/view-counts/balance?{query}&{wait}")).await.json();
+        assert_eq!((&counted["count"], &counted["values"]), (&expected.len().into(), &json!([])), "{query}");
+    }
+    let first = served.get(&format!("/view-counts/balance?by=cents&limit=2&{wait}")).await.json();
+    assert_eq!(first["values"], json!([{ "value": 5, "count": 1 }, { "value": 50, "count": 2 }]));
+    let next = first["next"].as_str().unwrap();
+    let second = served.get(&format!("/view-counts/balance?by=cents&limit=2&cursor={next}")).await.json();
+    assert_eq!(second["values"], json!([{ "value": 500, "count": 1 }, { "value": 5_000, "count": 1 }]));
+    assert_eq!((&second["next"], &second["count"]), (&Value::Null, &5.into()));
+    let sizes = served.get("/view-counts/balance?by=size&from=cents%3D50").await.json();
+    assert_eq!(sizes["values"], json!([{ "value": "large", "count": 2 }, { "value": "small", "count": 2 }]));
+    for query in
+        ["from=cents", "from=cents%3D3&until=cents%3D2", "prefix=cents%3D1", "by=colour", "limit=0", "limit=1001"]
+    {
+        served.get(&format!("/view-counts/balance?{query}")).await.problem(400, "malformed");
+    }
+    served.get("/view-counts/nothing").await.problem(404, "not-found");
     served.stop().await;
 }
 

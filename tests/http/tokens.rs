@@ -167,6 +167,7 @@ async fn every_route_but_the_health_checks_needs_a_token(place: &Place) {
         "/views",
         "/views/balance",
         "/views/balance/a",
+        "/view-counts/balance",
         "/projections",
         "/projections/audit",
         "/events",

@@ -11,10 +11,10 @@ use utoipa_axum::routes;
 use super::{After, check_max};
 use crate::events::LogPosition;
 use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
-use crate::projections::{FieldKind, Listing, ViewCursor};
+use crate::projections::{FieldKind, Listing, ViewCounts, ViewCursor, ViewFilterParams};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(all)).routes(routes!(list)).routes(routes!(one))
+    OpenApiRouter::new().routes(routes!(all)).routes(routes!(list)).routes(routes!(one)).routes(routes!(counts))
 }
 
 /// The description of a view.
@@ -53,14 +53,11 @@ struct KeyedDocument {
     document: Value,
 }
 
-/// Which documents. The names are those of the command line.
+/// Order and page of a list. The names are those of the command line.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 struct ListParams {
-    /// Only documents with this field value: FIELD=VALUE; repeat it to require several
-    #[param(pattern = "^[a-z][a-z0-9_]*=[^\\x00]*$")]
-    filter: Vec<String>,
     /// Sort by this field
     order: Option<String>,
     /// Descending order
@@ -74,26 +71,38 @@ struct ListParams {
 }
 
 impl ListParams {
-    fn listing(&self) -> Result<Listing, Problem> {
+    fn listing(&self, filters: &ViewFilterParams) -> Result<Listing, Problem> {
         if self.limit == Some(0) {
             return Err(Problem::malformed("`limit` must be at least 1"));
         }
         check_max("limit", self.limit, 10_000)?;
-        let mut listing = Listing::default();
-        for filter in &self.filter {
-            let none =
-                || Problem::malformed(format!("`{}` is not a filter: write FIELD=VALUE", filter.escape_debug()));
-            let (field, value) = filter.split_once('=').ok_or_else(none)?;
-            listing = listing.filter(field, value);
-        }
+        let mut listing = filters.listing()?;
         listing = self.order.iter().fold(listing, |listing, order| listing.order(order));
         listing = if self.descending { listing.descending() } else { listing };
         listing = self.limit.into_iter().fold(listing, Listing::limit);
-        if let Some(cursor) = &self.cursor {
-            let cursor: ViewCursor = cursor.parse().map_err(Problem::from)?;
-            listing = listing.cursor(&cursor);
-        }
-        Ok(listing)
+        continued(listing, self.cursor.as_deref())
+    }
+}
+
+/// Which values to count, and where their page begins.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+struct CountParams {
+    /// Also count the documents with each value of this field
+    by: Option<String>,
+    /// Maximum number of values [default: 100]
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+    /// The `next` of the previous page, with the same filters and field
+    #[param(value_type = Option<String>, pattern = "^([0-9a-f]{2})+$")]
+    cursor: Option<String>,
+}
+
+fn continued(listing: Listing, cursor: Option<&str>) -> Result<Listing, Problem> {
+    match cursor {
+        Some(cursor) => Ok(listing.cursor(&cursor.parse::<ViewCursor>()?)),
+        None => Ok(listing),
     }
 }
 
@@ -113,15 +122,15 @@ async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>)
 
 /// List the documents of a view
 #[utoipa::path(
-    get, path = "/views/{name}", tag = "views", params(("name" = String, Path), ListParams, After),
+    get, path = "/views/{name}", tag = "views", params(("name" = String, Path), ListParams, ViewFilterParams, After),
     responses((status = OK, body = Documents), (status = NOT_FOUND, description = "The view does not exist"))
 )]
 async fn list(
     caller: Caller,
     PathParams(name): PathParams<String>,
-    QueryParams(params, after, _): QueryParams<ListParams, After>,
+    QueryParams(params, filters, after): QueryParams<ListParams, ViewFilterParams, After>,
 ) -> Result<Json<Documents>, Problem> {
-    let listing = params.listing()?;
+    let listing = params.listing(&filters)?;
     let view = caller.view(&name, None).await?;
     let view = after.head().into_iter().fold(view, |view, head| view.after(head));
     let page = view.list(&listing).await?;
@@ -147,4 +156,26 @@ async fn one(
     let view = after.head().into_iter().fold(view, |view, head| view.after(head));
     let missing = || Problem::not_found(format!("the view `{name}` has no document `{}`", key.escape_debug()));
     Ok(Json(view.get(&key).await?.ok_or_else(missing)?))
+}
+
+/// Count the documents of a view
+#[utoipa::path(
+    get, path = "/view-counts/{name}", tag = "views",
+    params(("name" = String, Path), CountParams, ViewFilterParams, After),
+    responses((status = OK, body = ViewCounts), (status = NOT_FOUND, description = "The view does not exist"))
+)]
+async fn counts(
+    caller: Caller,
+    PathParams(name): PathParams<String>,
+    QueryParams(params, filters, after): QueryParams<CountParams, ViewFilterParams, After>,
+) -> Result<Json<ViewCounts>, Problem> {
+    if params.limit == Some(0) {
+        return Err(Problem::malformed("`limit` must be at least 1"));
+    }
+    check_max("limit", params.limit, 1_000)?;
+    let listing = continued(filters.listing()?, params.cursor.as_deref())?;
+    let listing = params.limit.into_iter().fold(listing, Listing::limit);
+    let view = caller.view(&name, None).await?;
+    let view = after.head().into_iter().fold(view, |view, head| view.after(head));
+    Ok(Json(view.count(&listing, params.by.as_deref()).await?))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Serialize, Serializer};
+
 use crate::events::Id;
 use crate::projections::indexed_text::indexed;
 use crate::store::{Cell, Column, ColumnType};
@@ -65,6 +67,8 @@ pub struct FieldInfo {
 /// # }
 /// # async fn page(annals: &annals::app::Annals) -> Result<(), Box<dyn std::error::Error>> {
 /// let brightest = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10).await?;
+/// let bright = annals.views::<Lamp>().from("percent", 50).until("percent", 101).prefix("room", "ha").await?;
+/// let by_room = annals.views::<Lamp>().any_of("room", ["hall", "attic"]).count_by("room").await?;
 /// let more = annals.views::<Lamp>().filter("room", "hall").order("percent").descending().limit(10);
 /// if let Some(next) = &brightest.next {
 ///     let page = more.cursor(next).await?;
@@ -139,6 +143,31 @@ fn column_name(field: &'static str) -> &'static str {
 /// A value to compare a field with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldValue(pub(super) Cell);
+
+impl FieldValue {
+    /// The text, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.0.text()
+    }
+
+    /// The whole number, if it is one.
+    #[must_use]
+    pub fn number(&self) -> Option<i64> {
+        self.0.integer()
+    }
+}
+
+impl Serialize for FieldValue {
+    /// A text or a number.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Cell::Text(text) => serializer.serialize_str(text),
+            Cell::Integer(number) => serializer.serialize_i64(*number),
+            _ => serializer.serialize_none(),
+        }
+    }
+}
 
 impl From<&str> for FieldValue {
     fn from(text: &str) -> Self {

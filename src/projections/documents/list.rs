@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::condition::{self, Condition};
 use super::reads::{Wait, parse, text};
-use super::{DocumentView, FieldInfo, FieldKind, FieldValue, ViewKey};
+use super::{DocumentView, FieldInfo, FieldValue, ViewCounts, ViewKey};
 use crate::events::LogPosition;
 use crate::projections::projection::DOCUMENTS;
 use crate::projections::{QueryError, ReadError, Reading, indexed_text};
@@ -41,9 +42,9 @@ pub struct ViewPage<K, D> {
 /// belongs to its list: another filter or order is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewCursor {
-    list: String,
-    value: Option<Cell>,
-    key: String,
+    pub(super) list: String,
+    pub(super) value: Option<Cell>,
+    pub(super) key: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,6 +68,13 @@ impl fmt::Display for ViewCursor {
     }
 }
 
+impl Serialize for ViewCursor {
+    /// As text.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for ViewCursor {
     type Err = QueryError;
 
@@ -79,27 +87,56 @@ impl FromStr for ViewCursor {
     }
 }
 
-/// A query for documents: filters, order, limit and cursor.
+/// A query for documents: conditions on fields, order, limit and cursor. A document is listed if it meets all
+/// conditions. Numbers are compared as numbers, texts by their bytes in UTF-8, alike on every store.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    filters: Vec<(String, FieldValue)>,
-    order: Option<String>,
+    pub(super) conditions: Vec<(String, Condition)>,
+    pub(super) order: Option<String>,
     descending: bool,
-    limit: usize,
-    cursor: Option<ViewCursor>,
+    pub(super) limit: usize,
+    pub(super) cursor: Option<ViewCursor>,
 }
 
 impl Default for Listing {
     fn default() -> Self {
-        Self { filters: Vec::new(), order: None, descending: false, limit: PAGE, cursor: None }
+        Self { conditions: Vec::new(), order: None, descending: false, limit: PAGE, cursor: None }
     }
 }
 
 impl Listing {
     /// Only documents with this value of the field.
     #[must_use]
-    pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
-        self.filters.push((field.to_owned(), value.into()));
+    pub fn filter(self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.any_of(field, [value])
+    }
+
+    /// Only documents with one of these values of the field.
+    #[must_use]
+    pub fn any_of(self, field: &str, values: impl IntoIterator<Item = impl Into<FieldValue>>) -> Self {
+        self.with(field, Condition::AnyOf(values.into_iter().map(Into::into).collect()))
+    }
+
+    /// Only documents with this value of the field or a greater one.
+    #[must_use]
+    pub fn from(self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.with(field, Condition::From(value.into()))
+    }
+
+    /// Only documents with a smaller value of the field than this.
+    #[must_use]
+    pub fn until(self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.with(field, Condition::Until(value.into()))
+    }
+
+    /// Only documents whose text field begins with this text, of at most 1,020 bytes.
+    #[must_use]
+    pub fn prefix(self, field: &str, text: &str) -> Self {
+        self.with(field, Condition::Prefix(text.to_owned()))
+    }
+
+    fn with(mut self, field: &str, condition: Condition) -> Self {
+        self.conditions.push((field.to_owned(), condition));
         self
     }
 
@@ -131,7 +168,7 @@ impl Listing {
         self
     }
 
-    fn field(reading: &Reading, name: &str) -> Result<FieldInfo, ReadError> {
+    pub(super) fn field(reading: &Reading, name: &str) -> Result<FieldInfo, ReadError> {
         let fields = reading.fields();
         if let Some(field) = fields.iter().find(|field| field.name == name) {
             return Ok(*field);
@@ -144,26 +181,9 @@ impl Listing {
         )))
     }
 
-    /// The value in the field's type: on a command line numbers are text.
-    fn value(reading: &Reading, field: FieldInfo, value: &FieldValue) -> Result<Cell, ReadError> {
-        match (field.kind, &value.0) {
-            (FieldKind::Text, Cell::Text(text)) => Ok(Cell::from(&*indexed_text::indexed(text))),
-            (FieldKind::Number, Cell::Integer(_)) => Ok(value.0.clone()),
-            (FieldKind::Number, Cell::Text(text)) if text.parse::<i64>().is_ok() => {
-                Ok(Cell::Integer(text.parse().unwrap_or_default()))
-            }
-            (kind, other) => Err(ReadError::Invalid(format!(
-                "the field `{}` of `{}` is {}: {other:?} is not",
-                field.name,
-                reading.name(),
-                if kind == FieldKind::Text { "text" } else { "a whole number" }
-            ))),
-        }
-    }
-
     /// The identity of the list: everything but limit and cursor.
-    fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(format!("{:?} {:?} {}", self.filters, self.order, self.descending));
+    pub(super) fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(format!("{:?} {:?} {}", self.conditions, self.order, self.descending));
         hex(&digest[..4])
     }
 
@@ -179,11 +199,7 @@ impl Listing {
             parameters.push(cell);
             format!("${}", parameters.len())
         };
-        let mut conditions = Vec::new();
-        for (name, value) in &self.filters {
-            let field = Self::field(reading, name)?;
-            conditions.push(format!("{} = {}", field.column_name(), place(Self::value(reading, field, value)?)));
-        }
+        let mut conditions = condition::sql(&self.conditions, reading, &mut place)?;
         let order = self.order.as_deref().map(|name| Self::field(reading, name)).transpose()?;
         let (direction, beyond) = if self.descending { ("DESC", "<") } else { ("ASC", ">") };
         if self.cursor.as_ref().is_some_and(|cursor| cursor.list != self.fingerprint()) {
@@ -250,9 +266,39 @@ impl<V: DocumentView> ViewList<V> {
         Self { reading, wait: Wait::NONE, listing: Listing::default(), view: PhantomData }
     }
 
+    /// The list with these conditions, order, limit and cursor, in place of those given before.
+    pub fn listing(mut self, listing: Listing) -> Self {
+        self.listing = listing;
+        self
+    }
+
     /// Only documents with this value of the field, one of the view's [`DocumentView::FIELDS`].
     pub fn filter(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
         self.listing = self.listing.filter(field, value);
+        self
+    }
+
+    /// Only documents with one of these values of the field.
+    pub fn any_of(mut self, field: &str, values: impl IntoIterator<Item = impl Into<FieldValue>>) -> Self {
+        self.listing = self.listing.any_of(field, values);
+        self
+    }
+
+    /// Only documents with this value of the field or a greater one.
+    pub fn from(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.listing = self.listing.from(field, value);
+        self
+    }
+
+    /// Only documents with a smaller value of the field than this.
+    pub fn until(mut self, field: &str, value: impl Into<FieldValue>) -> Self {
+        self.listing = self.listing.until(field, value);
+        self
+    }
+
+    /// Only documents whose text field begins with this text, of at most 1,020 bytes.
+    pub fn prefix(mut self, field: &str, text: &str) -> Self {
+        self.listing = self.listing.prefix(field, text);
         self
     }
 
@@ -299,6 +345,30 @@ impl<V: DocumentView> ViewList<V> {
     pub async fn page(self, limit: usize, from: Option<&V::Key>) -> Result<ViewPage<V::Key, V>, ReadError> {
         let after = from.map(ViewKey::key_text);
         self.limit(limit).read(after.as_deref()).await
+    }
+
+    /// The number of documents in the list, whatever its limit and cursor. The database counts them, in an index if
+    /// the conditions have one: the time grows with the number of documents.
+    ///
+    /// # Errors
+    /// When the view cannot be read: see [`ReadError`].
+    pub async fn count(self) -> Result<ViewCounts, ReadError> {
+        self.counts(None).await
+    }
+
+    /// The number of documents in the list, and the number with each value of this field, in the order of the values:
+    /// at most `limit` values (1,000 at most), after the `cursor` of an earlier count if it is given.
+    ///
+    /// # Errors
+    /// When the view cannot be read: see [`ReadError`].
+    pub async fn count_by(self, field: &str) -> Result<ViewCounts, ReadError> {
+        self.counts(Some(field)).await
+    }
+
+    async fn counts(self, by: Option<&str>) -> Result<ViewCounts, ReadError> {
+        let reading = self.reading?;
+        self.wait.over(&reading).await?;
+        self.listing.count(&reading, by).await
     }
 
     async fn read(self, after: Option<&str>) -> Result<ViewPage<V::Key, V>, ReadError> {

@@ -5,8 +5,11 @@
 //! - `field`: [`Field`], what documents can be filtered and ordered by
 //! - `document_buffer`: documents folded in memory
 //! - `query`, `list`, `watched`: reading one document, many documents, and one document live
+//! - `condition`, `count`: which documents a list has, and how many
 //! - `reads`: parts that these share
 
+mod condition;
+mod count;
 mod document;
 mod document_buffer;
 mod event_set;
@@ -21,6 +24,8 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+pub use self::condition::ViewFilterParams;
+pub use self::count::{ValueCount, ViewCounts};
 pub use self::document::{DocumentView, On, ViewKey};
 use self::document_buffer::{DocumentBuffer, table};
 pub use self::event_set::{EventSet, OneOf};

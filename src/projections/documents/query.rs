@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::Stream;
 use serde_json::Value;
 
+use super::count::ViewCounts;
 use super::document::{DocumentView, ViewKey};
 use super::list::{Listing, ViewPage};
 use super::reads::{Wait, parse, text};
@@ -156,6 +157,15 @@ impl JsonView {
     /// When the view cannot be read, or has no such field: see [`ReadError`].
     pub async fn list(&self, listing: &Listing) -> Result<ViewPage<String, Value>, ReadError> {
         self.read(listing, None).await
+    }
+
+    /// The number of documents of a listing, and with `by` the number with each value of that field.
+    ///
+    /// # Errors
+    /// When the view cannot be read, or has no such field: see [`ReadError`].
+    pub async fn count(&self, listing: &Listing, by: Option<&str>) -> Result<ViewCounts, ReadError> {
+        self.wait.over(&self.reading).await?;
+        listing.count(&self.reading, by).await
     }
 
     async fn read(&self, listing: &Listing, from: Option<&str>) -> Result<ViewPage<String, Value>, ReadError> {

@@ -1,5 +1,6 @@
 //! Tests of the engine, with accounts, gates, and a view of both.
 
+mod conditions;
 mod dead_letters;
 mod documents;
 mod editions;
