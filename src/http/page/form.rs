@@ -19,7 +19,7 @@ pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCo
         form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(feed.scope.path(), &Default::default())) autocomplete="off" {
             (hidden(feed))
             div.fields.first {
-                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="sentence or payload"; }
+                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="sentence or value"; }
                 @if offered("actor") {
                     div { label for="actor" { "Actor" } input #actor name="actor" value=(asked("actor")) placeholder="user:alice" list="actors" spellcheck="false" autocapitalize="none"; }
                 }

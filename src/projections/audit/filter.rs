@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::AuditRow;
 use super::tables::NAMES;
+use super::text_search::{TextSearch, folded};
 use crate::events::{Action, DecodeError, Ref, Stored, Topic, Types};
 use crate::projections::dictionary::{self, Key, key};
 use crate::projections::query_error::check_range;
@@ -39,7 +40,8 @@ pub struct AuditFilter {
     pub aggregates: BTreeSet<Ref>,
     /// The correlations.
     pub correlations: BTreeSet<String>,
-    /// Texts in the sentence or the payload, in lower case.
+    /// Texts in the sentence or in a string value of the payload, in the form in which they are compared: see
+    /// [`AuditQuery::text`](super::AuditQuery::text).
     pub texts: BTreeSet<String>,
     /// The start of the range, inclusive.
     pub from: Option<RangeBound>,
@@ -54,6 +56,10 @@ pub struct AuditFilter {
 /// The filters of a recorded read: the values as text, by the filter's name (`actor`, `target`, `topic`, `from` …). No
 /// entry: everything.
 pub type RecordedFilters = BTreeMap<String, Vec<String>>;
+
+/// The name of the filter by text in a record. Earlier versions compared the JSON of the payload, and recorded `text`: what
+/// such a read returned is no longer known, so that name is not read back.
+const RECORDED_TEXT: &str = "folded text";
 
 /// A table of the audit log and one of its columns.
 pub(super) type Column = (&'static str, &'static str);
@@ -108,7 +114,8 @@ impl AuditFilter {
     /// The filter as the record of a read holds it.
     #[must_use]
     pub fn recorded(&self) -> RecordedFilters {
-        self.values().into_iter().map(|(name, values)| (name.to_owned(), values)).collect()
+        let name = |name| if name == "text" { RECORDED_TEXT } else { name };
+        self.values().into_iter().map(|(filter, values)| (name(filter).to_owned(), values)).collect()
     }
 
     /// The filter of a recorded read. A filter that this version does not know, or cannot parse, is left out, so that the
@@ -137,7 +144,7 @@ impl AuditFilter {
             events: values("event").iter().map(current).collect(),
             aggregates: references(values("aggregate")),
             correlations: parsed(values("correlation")),
-            texts: parsed(values("text")),
+            texts: values(RECORDED_TEXT).iter().map(|text| folded(text)).collect(),
             from: first(values("from")),
             until: first(values("until")),
             occurred_from: first(values("occurred from")),
@@ -151,7 +158,6 @@ impl AuditFilter {
         fn any<T>(wanted: &BTreeSet<T>, has: impl FnMut(&T) -> bool) -> bool {
             wanted.is_empty() || wanted.iter().any(has)
         }
-        let texts = &self.texts;
         any(&self.actors, |actor| *actor == row.actor)
             && any(&self.targets, |target| row.targets.contains(target))
             && any(&self.topics, |topic| row.topics.iter().any(|other| topic.contains(other)))
@@ -163,17 +169,21 @@ impl AuditFilter {
             && self.until.is_none_or(|until| !is_at_or_after(row, until))
             && self.occurred_from.is_none_or(|from| row.occurred_at >= from)
             && self.occurred_until.is_none_or(|until| row.occurred_at < until)
-            && (texts.is_empty() || contains_any(&row.sentence, texts) || contains_any(row.payload.get(), texts))
+            && (self.texts.is_empty() || {
+                let mut search = TextSearch::new(&self.texts);
+                search.is_in_values(row.payload.get()) || search.is_in(&row.sentence)
+            })
     }
 
-    /// Whether the sentence or the payload of a stored event contains one of the texts. The sentence is only made if it is
-    /// needed.
+    /// Whether the sentence or a string value of a stored event contains one of the texts. The sentence is only made if it
+    /// is needed.
     pub(super) fn matches_text(&self, stored: &Stored, types: &Types) -> Result<bool, DecodeError> {
-        if self.texts.is_empty() || contains_any(&stored.payload, &self.texts) {
+        let mut search = TextSearch::new(&self.texts);
+        if self.texts.is_empty() || search.is_in_values(&stored.payload) {
             return Ok(true);
         }
         let known = types.of(stored)?;
-        Ok(contains_any(&known.sentence(stored, &known.describe(stored)?), &self.texts))
+        Ok(search.is_in(&known.sentence(stored, &known.describe(stored)?)))
     }
 
     /// Checks what can be checked without reading the log, and removes topics that select nothing new: the root, and those
@@ -232,11 +242,6 @@ fn is_at_or_after(row: &AuditRow, bound: RangeBound) -> bool {
         RangeBound::Id(id) => row.event_id >= id,
         RangeBound::Time(time) => row.recorded_at >= time,
     }
-}
-
-fn contains_any(text: &str, texts: &BTreeSet<String>) -> bool {
-    let text = text.to_lowercase();
-    texts.iter().any(|wanted| text.contains(wanted.as_str()))
 }
 
 /// A column that has to hold one of these numbers.

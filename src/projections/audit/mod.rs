@@ -21,6 +21,7 @@
 //! - `follow`: streams of stored rows, and of stored and then live rows
 //! - `scan`, `sql`: finds rows in a bounded number of statements
 //! - `projection`: [`AuditLog`], the projection
+//! - `text_search`: how the filter by text compares
 //! - `tables`: its tables, and how they are filled
 //! - `folding`: events to be written to the tables
 //! - `error`: [`AuditError`]
@@ -43,6 +44,7 @@ mod sql;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod text_search;
 
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::text_search::folded;
 use super::{AuditFilter, AuditQuery, Cursor};
 use crate::events::{Action, Ref, Topic};
 use crate::projections::query_error::{check_event, check_topic};
@@ -61,13 +62,16 @@ impl AuditQuery {
         self
     }
 
-    /// Events whose declared sentence or payload contains this text, in upper or lower case.
+    /// Events whose declared sentence, or a string value of whose payload, contains this text.
+    ///
+    /// What people see is compared: names of fields and the signs of JSON are not text, upper and lower case are equal
+    /// (`STRASSE` and `straße`), and so are all ways to encode a letter with its marks.
     ///
     /// There is no index for it: a page reads at most 1,000 of the events that the other filters select. It may hold fewer
     /// rows than its limit, or none, with a cursor to continue from.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         let text = text.into();
-        let checked = if text.is_empty() { Err(QueryError::NoText) } else { Ok(text.to_lowercase()) };
+        let checked = if text.is_empty() { Err(QueryError::NoText) } else { Ok(folded(&text)) };
         if let Some(text) = self.checked(checked) {
             self.filter.texts.insert(text);
         }
@@ -157,7 +161,7 @@ pub struct AuditQueryParams {
     #[cfg_attr(feature = "cli", arg(long = "correlation", value_name = "TEXT"))]
     #[serde(rename = "correlation", skip_serializing_if = "Vec::is_empty")]
     pub correlations: Vec<String>,
-    /// Only events whose sentence or payload contains this text (case-insensitive)
+    /// Only events whose sentence or payload values contain this text (case-insensitive)
     #[cfg_attr(feature = "cli", arg(long = "text", value_name = "TEXT"))]
     #[serde(rename = "text", skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,

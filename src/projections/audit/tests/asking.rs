@@ -199,7 +199,7 @@ async fn a_forged_cursor_is_refused_or_harmless() {
 async fn hostile_text_is_stored_unchanged_and_found() {
     let world = World::new().await;
     let hostile =
-        ["=1+1", "a\u{1b}[2J\u{9b}31m", "\u{202e}txt.exe", "<script>", "\"' OR 1=1 --", "a\r\nb", "%_*", "İ"];
+        ["=1+1", "a\u{1b}[2J\u{9b}31m", "\u{202e}txt.exe", "<script>", "\"' OR 1=1 --", "a\r\nb", "%_*", "İÇ"];
     let long = "x".repeat(20_000);
     let mut acts = Vec::new();
     for text in hostile.iter().copied().chain([long.as_str()]) {

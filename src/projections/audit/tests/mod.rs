@@ -8,6 +8,7 @@ mod plans;
 mod postgres_plans;
 mod racing;
 mod reworded;
+mod searching;
 
 use futures::TryStreamExt;
 

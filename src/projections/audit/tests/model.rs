@@ -55,7 +55,7 @@ fn queries() -> impl Strategy<Value = Query> {
         some(&["member.added", "member.removed", "project.seen", "bell.rang"]),
         some(&["project:1", "project:2", "tower:1"]),
         some(&["request-0", "request-1"]),
-        some(&["WROTE src/a", "member", "as DEV", "\"user:dave\"", "Nowhere"]),
+        some(&["WROTE src/a", "member", "as DEV", "user:DAVE", "\"user:dave\"", "roles\"", "Nowhere"]),
         prop_oneof![3 => Just([None, None]), 2 => [option::of(0_u64..70), option::of(0_u64..70)]],
         any::<bool>(),
     );
@@ -81,6 +81,16 @@ fn queries() -> impl Strategy<Value = Query> {
             page,
         }
     })
+}
+
+/// The string values of a payload.
+fn strings(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => found.push(text.clone()),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|value| strings(value, found)),
+        _ => {}
+    }
 }
 
 impl Query {
@@ -117,8 +127,9 @@ impl Query {
             && any(&self.events, |event| shown.event_type == *event)
             && any(&self.aggregates, |aggregate| stored.aggregate.as_str() == *aggregate)
             && any(&self.texts, |text| {
-                let said = format!("{}\n{}", shown.sentence, stored.payload).to_lowercase();
-                said.contains(&text.to_lowercase())
+                let mut said = vec![shown.sentence.clone()];
+                strings(&serde_json::from_str(&stored.payload).unwrap(), &mut said);
+                said.iter().any(|said| said.to_lowercase().contains(&text.to_lowercase()))
             })
             && self.occurred[0].is_none_or(|from| stored.occurred_at >= before_the_log(from))
             && self.occurred[1].is_none_or(|until| stored.occurred_at < before_the_log(until))

@@ -1,0 +1,60 @@
+//! The filter by text finds what people see, on every store, in stored rows and in live ones alike.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use unicode_normalization::UnicodeNormalization;
+
+use super::super::text_search::tests::texts;
+use super::*;
+use crate::projections::tests::fixture::places::runtime;
+
+/// Ways to write the same text.
+fn variants(text: &str) -> [String; 5] {
+    let composed: String = text.nfc().collect();
+    let decomposed: String = text.nfd().collect();
+    [text.to_owned(), composed.to_uppercase(), composed.to_lowercase(), composed, decomposed]
+}
+
+#[test]
+fn any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::new());
+    proptest!(ProptestConfig::with_cases(30), |(written in vec((texts(), texts()), 1..5))| runtime.block_on(async {
+        let first = world.store.head().await.unwrap().position + 1;
+        let acts = written.iter().map(|(actor, path)| {
+            act(&actor.replace('\0', "-"), "7", ProjectEvent::Wrote { path: path.clone() })
+        });
+        world.append(acts.collect()).await;
+        world.settled("audit").await;
+        let rows: Vec<AuditRow> = world.audit().from(RangeBound::Position(first)).stream().try_collect().await.unwrap();
+        prop_assert_eq!(rows.len(), written.len());
+        for (row, (actor, path)) in rows.iter().zip(&written) {
+            let said = [actor.replace('\0', "-"), path.clone(), format!("{} wrote {path}", row.actor), row.sentence.clone()];
+            for text in said.iter().flat_map(|text| variants(text)) {
+                let query = || world.audit().from(RangeBound::Position(first)).text(&text);
+                let stored = all(query()).await;
+                prop_assert!(stored.contains(&row.position), "{:?} in {:?}", text, row.sentence);
+                let plan = query().live_plan().unwrap();
+                let live: Vec<u64> = rows.iter().filter(|row| plan.matches(row)).map(|row| row.position).collect();
+                prop_assert_eq!(live, stored, "live rows, by {:?}", text);
+            }
+        }
+        Ok(())
+    })?);
+    runtime.block_on(world.close());
+}
+
+/// A read that an earlier version recorded may have returned more than the same text finds now.
+#[tokio::test]
+async fn a_text_that_an_earlier_version_recorded_selects_everything() {
+    let world = World::new().await;
+    let recorded = [("text".to_owned(), vec!["path".to_owned()])].into();
+    assert_eq!(AuditFilter::from_recorded(&recorded, &world.types), AuditFilter::default());
+    let now = world.audit().text("Straße").filter.recorded();
+    assert_eq!(now, [("folded text".to_owned(), vec!["strasse".to_owned()])].into());
+    world.close().await;
+}
+
+crate::projections::tests::fixture::stores::on_postgres_too! {
+    any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows,
+}
