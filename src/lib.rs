@@ -56,7 +56,7 @@ pub mod prelude {
     pub use crate::BoxError;
     pub use crate::aggregates::{Aggregate, Loaded};
     pub use crate::app::{Annals, App};
-    pub use crate::commands::{Command, Context, ExecuteError, Handle};
+    pub use crate::commands::{Command, Context, ExecuteError, Handle, PrepareContext};
     pub use crate::events::{Change, Event, Id, Recorded, Ref};
     pub use crate::projections::{DocumentView, Field, On};
     pub use crate::store::Receipt;

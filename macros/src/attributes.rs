@@ -165,7 +165,8 @@ fn topics(topics: &mut Vec<LitStr>, input: ParseStream) -> syn::Result<()> {
     Ok(())
 }
 
-fn list<T: syn::parse::Parse>(input: ParseStream) -> syn::Result<Punctuated<T, Token![,]>> {
+/// Parses the values of an item in parentheses: `(a, b)`.
+pub fn list<T: syn::parse::Parse>(input: ParseStream) -> syn::Result<Punctuated<T, Token![,]>> {
     let inner;
     parenthesized!(inner in input);
     Punctuated::parse_terminated(&inner)

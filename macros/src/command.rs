@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
 
-use crate::attributes::{each, once, unknown, value, word};
+use crate::attributes::{each, list, once, unknown, value, word};
 use crate::errors::Errors;
 use crate::{names, shape};
 
@@ -13,6 +13,8 @@ struct Model {
     name: String,
     summary: String,
     error: Option<Type>,
+    /// The services that `prepare` uses.
+    needs: Vec<Type>,
     members: Vec<Member>,
 }
 
@@ -46,13 +48,17 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
             "a command cannot be generic: the command line must know every type. Remove the generics",
         );
     }
-    let (mut name, mut error) = (None, None);
+    let (mut name, mut error, mut needs) = (None, None, Vec::new());
     let parsed = each(&input.attrs, "command", |input| {
         let word = word(input)?;
         match word.to_string().as_str() {
             "name" => once(&mut name, value::<LitStr>(input)?, &word),
             "error" => once(&mut error, value(input)?, &word),
-            _ => Err(unknown(&word, "`name = \"…\"` or `error = Error`")),
+            "needs" => {
+                needs.extend(list::<Type>(input)?);
+                Ok(())
+            }
+            _ => Err(unknown(&word, "`name = \"…\"`, `error = Error` or `needs(Service)`")),
         }
     });
     errors.take(parsed);
@@ -65,7 +71,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         _ => {
             let message = "a command is a struct with named fields: write `struct` and a field with the aggregate's id, marked `#[on(Aggregate)]`";
             errors.at(ident.span(), message);
-            return errors.finish(Model { name, summary: String::new(), error, members: Vec::new() });
+            return errors.finish(Model { name, summary: String::new(), error, needs, members: Vec::new() });
         }
     };
     let lists = members.iter().filter(|member| member.is_list()).count();
@@ -82,7 +88,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         let message = "a `Vec` of ids cannot be combined with another `#[on(…)]`: mark one field";
         errors.at(other.aggregate.span(), message);
     }
-    errors.finish(Model { name, summary: summary(&input.attrs), error, members })
+    errors.finish(Model { name, summary: summary(&input.attrs), error, needs, members })
 }
 
 fn members(fields: &Fields, errors: &mut Errors) -> Vec<Member> {
@@ -111,7 +117,7 @@ fn summary(attributes: &[Attribute]) -> String {
 }
 
 fn implementation(ident: &Ident, model: &Model) -> TokenStream {
-    let Model { name, summary, error, members } = model;
+    let Model { name, summary, error, needs, members } = model;
     let taken = names::taken_once("command", name, ident.span());
     let aggregates: Vec<&Type> = members.iter().map(|member| &member.aggregate).collect();
     let ids = members.iter().map(
@@ -139,7 +145,16 @@ fn implementation(ident: &Ident, model: &Model) -> TokenStream {
             fn ids(&self) -> <Self::Scope as ::annals::commands::Scope>::Ids {
                 #ids
             }
+
+            fn services() -> ::std::vec::Vec<::annals::commands::ServiceType> {
+                ::std::vec![#(::annals::commands::ServiceType::of::<#needs>()),*]
+            }
         }
+
+        #(
+            #[automatically_derived]
+            impl ::annals::commands::Needs<#needs> for #ident {}
+        )*
     }
 }
 

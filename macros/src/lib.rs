@@ -77,6 +77,7 @@ pub fn event(input: TokenStream) -> TokenStream {
 /// One field marked `#[on(A)]` makes the scope `A`; two or three make a pair or triple, in order; one that is a `Vec`
 /// of ids makes it `Vec<A>`. The name is the type's in snake case or `#[command(name = "…")]`; the error is that of
 /// the first aggregate or `#[command(error = E)]`; the summary is the first line of the doc comment.
+/// `#[command(needs(dyn Prices, Mailer))]` declares the services that `prepare` uses.
 #[proc_macro_derive(Command, attributes(command, on))]
 pub fn command(input: TokenStream) -> TokenStream {
     command::derive(&parse_macro_input!(input as DeriveInput)).into()

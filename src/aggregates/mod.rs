@@ -23,6 +23,7 @@ pub use aggregate::{Aggregate, Loaded};
 pub use aggregate_type::AggregateType;
 pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
 pub use cqrs::{Cqrs, Decide};
+pub use repository::LoadError;
 use repository::PAGE;
-pub(crate) use repository::{LoadError, Repository, fold};
+pub(crate) use repository::{Repository, fold};
 pub(crate) use verify::verify_snapshots;

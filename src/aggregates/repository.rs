@@ -15,13 +15,17 @@ const SNAPSHOT_EVERY: u64 = 256;
 
 /// An error when an aggregate is loaded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
+    /// The id is invalid.
     #[error(transparent)]
     Id(#[from] InvalidRef),
+    /// A stored event does not decode.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The aggregate's `apply` panicked.
     #[error("`apply` of {0} panicked on its stored events")]
     Panicked(Ref),
 }

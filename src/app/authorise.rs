@@ -2,25 +2,28 @@
 
 use async_trait::async_trait;
 
-use crate::commands::Context;
+use super::AccessContext;
+use crate::aggregates::LoadError;
+use crate::commands::ServiceType;
 use crate::events::{Ref, Topic};
 
 /// An authoriser: see [`App::authorise`](super::App::authorise).
 ///
-/// It is called before anything is loaded. A closure is enough if it needs no await; to call a service, implement the trait.
-/// A panic denies.
+/// It is called before anything is loaded. A closure is enough if it needs no await; to call a service or load an aggregate,
+/// implement the trait. A panic denies, and so does an authoriser that takes longer than
+/// [`App::service_time_limit`](super::App::service_time_limit).
 ///
 /// ```
-/// use annals::app::{Ask, Denial};
-/// use annals::commands::Context;
+/// use annals::app::{AccessContext, Ask, Denial};
 ///
-/// fn only_users_write(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+/// fn only_staff_writes(access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+///     let staff = access.claim("groups").is_some_and(|groups| groups.as_array().is_some_and(|all| all.contains(&"staff".into())));
 ///     match ask {
-///         Ask::Command { .. } if context.actor().kind() != "user" => Err(Denial::because("only users may")),
+///         Ask::Command { .. } if !staff => Err(Denial::because(format!("{} is not of the staff", access.actor()))),
 ///         _ => Ok(()),
 ///     }
 /// }
-/// # annals::app::App::new("demo").authorise(only_users_write);
+/// # annals::app::App::new("demo").authorise(only_staff_writes);
 /// ```
 #[async_trait]
 pub trait Authorise: Send + Sync + 'static {
@@ -28,16 +31,22 @@ pub trait Authorise: Send + Sync + 'static {
     ///
     /// # Errors
     /// The denial.
-    async fn authorise(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial>;
+    async fn authorise(&self, access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial>;
+
+    /// The services that it uses: `vec![ServiceType::of::<dyn Directory>()]`. [`App::check`](super::App::check) names those that
+    /// are missing.
+    fn needs(&self) -> Vec<ServiceType> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
 impl<F> Authorise for F
 where
-    F: Fn(&Context, &Ask<'_>) -> Result<(), Denial> + Send + Sync + 'static,
+    F: Fn(&AccessContext<'_>, &Ask<'_>) -> Result<(), Denial> + Send + Sync + 'static,
 {
-    async fn authorise(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
-        self(context, ask)
+    async fn authorise(&self, access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+        self(access, ask)
     }
 }
 
@@ -99,5 +108,13 @@ impl Denial {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+}
+
+/// An aggregate that the decision depends on could not be loaded: nothing is allowed without it.
+impl From<LoadError> for Denial {
+    fn from(error: LoadError) -> Self {
+        tracing::error!(error = %crate::text::error_chain(&error), "the authoriser could not load an aggregate");
+        Self::because("the authoriser could not load what it decides on: try again")
     }
 }

@@ -1,6 +1,7 @@
 //! [`App`]: registers commands, views and projections, and opens the application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -8,7 +9,7 @@ use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
 use super::{Annals, Authorise, Unsound, soundness};
 use crate::aggregates::{Aggregate, AggregateType};
-use crate::commands::{Command, CommandInfo, Handle, Registry, Scope};
+use crate::commands::{Command, CommandInfo, Handle, Registry, Scope, Services};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
 use crate::projections::display_names::{DisplayNames, Names, Namings};
@@ -30,7 +31,8 @@ pub struct App {
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
-    access_control: AccessControl,
+    pub(super) services: Services,
+    pub(super) access_control: AccessControl,
     #[cfg(feature = "cli")]
     pub(crate) subcommands: Vec<super::CustomSubcommand>,
 }
@@ -65,6 +67,7 @@ impl App {
             locales: Locales::default(),
             namings: Namings::default(),
             clock: Arc::new(Timestamp::now),
+            services: Services::default(),
             access_control: AccessControl::default(),
             #[cfg(feature = "cli")]
             subcommands: Vec::new(),
@@ -126,6 +129,21 @@ impl App {
     #[must_use]
     pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
         self.access_control.authoriser = Some(Arc::new(authoriser));
+        self
+    }
+
+    /// Gives a service to the application: to [`Handle::prepare`] and to the authoriser. The last one of a type wins, so a test
+    /// replaces it: `app().service::<dyn Prices>(Arc::new(Fixed(7)))`. [`check`](Self::check) names services that are missing.
+    #[must_use]
+    pub fn service<T: ?Sized + Send + Sync + 'static>(mut self, service: Arc<T>) -> Self {
+        self.services = self.services.with(service);
+        self
+    }
+
+    /// Sets how long [`Handle::prepare`] and the authoriser may take, each. Default: 10 seconds.
+    #[must_use]
+    pub fn service_time_limit(mut self, limit: Duration) -> Self {
+        self.services.time_limit = limit;
         self
     }
 
@@ -196,8 +214,8 @@ impl App {
         &self.types
     }
 
-    /// Checks that the parts fit together: names are unique, ids are of their aggregate's kind, and each view's events belong
-    /// to a registered command's aggregate.
+    /// Checks that the parts fit together: names are unique, ids are of their aggregate's kind, each view's events belong to a
+    /// registered command's aggregate, and there is every service that is needed.
     ///
     /// # Errors
     /// All problems at once.
@@ -267,10 +285,11 @@ impl App {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-        let Self { aggregate_types, registry, locales, clock, access_control, .. } = self;
+        let Self { aggregate_types, registry, locales, clock, services, access_control, .. } = self;
         let registry = Arc::new(registry);
+        let locales = locales.into();
         let parts =
-            Parts { types, aggregate_types, registry, projections, locales: locales.into(), clock, access_control };
+            Parts { types, aggregate_types, registry, projections, locales, clock, services, access_control };
         Annals::start(store, parts, follow).await
     }
 }

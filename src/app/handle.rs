@@ -6,20 +6,18 @@ use std::sync::Arc;
 use futures::Stream;
 
 use super::access_log::{self, AccessControl, ExportAccess, LineageError};
-use super::{OpenError, Reader};
-use crate::aggregates::AggregateType;
+use super::{OpenError, ReadHandle, Reader};
+use crate::aggregates::{AggregateType, Repository};
 use crate::commands::{
     Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
-    Registry, execute_all,
+    Registry, Services, execute_all,
 };
 use crate::events::{Ref, Stored, Types};
-use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::display_names::DisplayNames;
-use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::presenter::{Locales, Presenter};
 use crate::projections::{
-    DeadLetter, DocumentView, JsonView, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild,
-    RebuildError, RepairError, Selection, SkipPolicy, UnusedVersion, ViewList, ViewQuery,
+    DeadLetter, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError, RepairError,
+    Selection, SkipPolicy, UnusedVersion,
 };
 use crate::store::{Clock, Interest, Page, Receipt, Store, StoreError};
 
@@ -35,8 +33,7 @@ struct Inner {
     engine: Arc<Engine>,
     access_control: Arc<AccessControl>,
     projections: Projections,
-    audit: Reading,
-    metrics: Reading,
+    read: Arc<ReadHandle>,
     presenter: Presenter,
     clock: Clock,
 }
@@ -49,23 +46,30 @@ pub(super) struct Parts {
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
+    pub(super) services: Services,
     pub(super) access_control: AccessControl,
 }
 
 impl Annals {
     /// `follow`: run the projections in this process.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
-        let Parts { types, aggregate_types, registry, projections, locales, clock, mut access_control } = parts;
-        let receiver = access_control.prepare(&clock);
-        let access_control = Arc::new(access_control);
-        let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
-        let engine = Arc::new(Engine::start(store.clone(), clock.clone(), access, registry.clone()));
-        access_control.start(receiver, &engine);
+        let Parts { types, aggregate_types, registry, projections, locales, clock, services, mut access_control } =
+            parts;
+        let failed = |error| OpenError::Projections(Box::new(error));
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
-        let reading = |name| projections.reading(name).map_err(|error| OpenError::Projections(Box::new(error)));
-        let (audit, metrics) = (reading(AuditLog::NAME)?, reading(Metrics::NAME)?);
+        let repository = Arc::new(Repository::new(store.clone()));
+        let read =
+            Arc::new(ReadHandle::new(repository.clone(), projections.clone(), clock.clone()).map_err(failed)?);
+        let services = services.with(read.clone());
+        access_control.services = services.clone();
+        let receiver = access_control.prepare(&clock);
+        let access_control = Arc::new(access_control);
+        let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
+        let engine = Engine::start(store.clone(), clock.clone(), access, registry.clone(), repository, services);
+        let engine = Arc::new(engine);
+        access_control.start(receiver, &engine);
         // There are display names only if the application declares events that name things.
         let names = projections.reading(DisplayNames::NAME).ok();
         let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
@@ -77,8 +81,7 @@ impl Annals {
             engine,
             access_control,
             projections,
-            audit,
-            metrics,
+            read,
             presenter,
             clock,
         })))
@@ -163,38 +166,22 @@ impl Annals {
         (self.0.clock)()
     }
 
+    /// Whether there is an authoriser.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_authoriser(&self) -> bool {
+        self.0.access_control.authoriser.is_some()
+    }
+
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(feature = "http")]
     pub(crate) fn reads_need_actor(&self) -> bool {
         self.0.access_control.reads_need_actor()
     }
 
-    /// Queries one document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.
-    pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
-        ViewQuery::new(self.reading(V::NAME), key)
-    }
-
-    /// Queries the documents of a view, in key order.
-    pub fn views<V: DocumentView>(&self) -> ViewList<V> {
-        ViewList::new(self.reading(V::NAME))
-    }
-
-    /// Queries the documents of a view as JSON, by the view's name.
-    ///
-    /// # Errors
-    /// When there is no such view.
-    pub fn json_view(&self, name: &str) -> Result<JsonView, ReadError> {
-        JsonView::new(self.reading(name)?)
-    }
-
-    /// Queries the audit log: who did what, when, to what.
-    pub fn audit(&self) -> AuditQuery {
-        AuditQuery::new(self.0.audit.clone()).clock(self.0.clock.clone())
-    }
-
-    /// Queries the metrics of a topic and all topics below it.
-    pub fn metric(&self, topic: &str) -> MetricQuery {
-        MetricQuery::new(self.0.metrics.clone()).clock(self.0.clock.clone()).topic(topic)
+    /// Returns the half of this application that only reads, for code that must not execute commands.
+    #[must_use]
+    pub fn read_handle(&self) -> &ReadHandle {
+        &self.0.read
     }
 
     /// Returns the access lineage of a thing: each recorded export that includes it, oldest first, with the actors who had

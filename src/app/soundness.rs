@@ -49,6 +49,15 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
              its aggregate"
         ));
     }
+    let needed = app.registry.list().map(|command| (format!("the command `{}`", command.name), &command.services));
+    let authoriser =
+        app.access_control.authoriser.iter().map(|authoriser| authoriser.needs()).next().unwrap_or_default();
+    for (who, services) in needed.chain([("the authoriser".to_owned(), &authoriser)]) {
+        for service in services.iter().filter(|service| !app.services.has(**service)) {
+            let name = service.name();
+            problems.push(format!("{who} needs the service `{name}`: add `.service::<{name}>(…)` to the App"));
+        }
+    }
     #[cfg(feature = "translations")]
     problems.extend(crate::projections::presenter::check(&app.locales, &app.types));
     match problems.is_empty() {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Context, Scope};
+use super::{Context, PrepareContext, Scope, ServiceType};
 
 /// The aggregates as a command's handler sees them: `&Loaded<A>`, a pair or triple of them, or a `Vec` of them.
 pub type ViewOf<'a, C> = <<C as Command>::Scope as Scope>::View<'a>;
@@ -43,6 +43,12 @@ pub trait Command: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
 
     /// Returns the ids of the aggregates that the command is decided on.
     fn ids(&self) -> <Self::Scope as Scope>::Ids;
+
+    /// The services that [`Handle::prepare`] uses: those of `#[command(needs(…))]`.
+    #[must_use]
+    fn services() -> Vec<ServiceType> {
+        Vec::new()
+    }
 }
 
 /// The handler of a command: decides on the aggregates in scope which events follow, or refuses the command.
@@ -61,11 +67,19 @@ pub trait Handle: Command {
     /// The reason why the command is refused. Nothing is written then.
     fn handle(&self, scope: ViewOf<'_, Self>, context: &Context) -> Result<EventsOf<Self>, Self::Error>;
 
-    /// Prepares the command once, before anything is loaded: calls a service, reads a file, fills in what `handle` needs.
+    /// Prepares the command once, before anything is loaded: calls a service, reads what others wrote, fills in what `handle`
+    /// needs. [`PrepareContext`] has an example.
+    ///
+    /// It may take 10 seconds, or the time of [`App::service_time_limit`](crate::app::App::service_time_limit). After that the
+    /// command fails with [`ExecuteError::PrepareTimedOut`](super::ExecuteError::PrepareTimedOut), which is not recorded as a
+    /// refusal: the caller may try again.
     ///
     /// # Errors
     /// The reason why the command is refused. Nothing is written then.
-    fn prepare(&mut self, context: &Context) -> impl Future<Output = Result<(), Self::Error>> + Send {
+    fn prepare(
+        &mut self,
+        context: &PrepareContext<'_, Self>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = context;
         async { Ok(()) }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{ExecuteError, internal_id};
@@ -23,6 +24,8 @@ use crate::events::{Metadata, Origin, Ref};
 pub struct Context {
     /// Shared by all copies: each attempt at a command has one.
     metadata: Arc<Metadata>,
+    /// The claims of the token that the actor was identified by. Not stored.
+    claims: Option<Arc<Map<String, Value>>>,
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
@@ -41,6 +44,7 @@ impl Context {
                 causation: None,
                 origin: None,
             }),
+            claims: None,
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
@@ -73,6 +77,13 @@ impl Context {
     #[must_use]
     pub fn origin(mut self, origin: Origin) -> Self {
         self.metadata_mut().origin = Some(origin);
+        self
+    }
+
+    /// Sets the claims of the verified token that names the actor. Only the authoriser sees them; they are not stored.
+    #[must_use]
+    pub fn token_claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims = Some(Arc::new(claims));
         self
     }
 
@@ -123,6 +134,10 @@ impl Context {
     #[must_use]
     pub fn new_id(&self, n: u64) -> Uuid {
         Uuid::new_v5(&self.command_id.unwrap_or_default(), &n.to_be_bytes())
+    }
+
+    pub(crate) fn claims(&self) -> Option<&Map<String, Value>> {
+        self.claims.as_deref()
     }
 
     fn metadata_mut(&mut self) -> &mut Metadata {

@@ -14,7 +14,10 @@ use super::commit_queue::PendingAnswer;
 use super::erased::Undecided;
 use super::member::Member;
 use super::received::Received;
-use super::{AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry};
+use super::{
+    AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry, Services,
+    within,
+};
 use crate::aggregates::{AggregateType, LoadError, Repository, fold};
 use crate::events::Ref;
 use crate::store::{
@@ -33,7 +36,8 @@ pub(super) type Executed = Result<Receipt, ExecuteError<Refusal>>;
 pub(crate) struct Engine {
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: CommitQueue,
-    repository: Repository,
+    repository: Arc<Repository>,
+    services: Services,
     command_ids: CommandIdLookup,
     clock: Clock,
     access: Option<Arc<dyn CommandAccess>>,
@@ -72,11 +76,13 @@ impl Engine {
         clock: Clock,
         access: Option<Arc<dyn CommandAccess>>,
         registry: Arc<Registry>,
+        repository: Arc<Repository>,
+        services: Services,
     ) -> Self {
         let write_metrics = Arc::new(WriteMetrics::default());
         let queue = CommitQueue::start(store.clone(), write_metrics.clone());
-        let (repository, command_ids) = (Repository::new(store.clone()), CommandIdLookup::new(store.clone()));
-        Self { store, queue, repository, command_ids, clock, access, registry, write_metrics }
+        let command_ids = CommandIdLookup::new(store.clone());
+        Self { store, queue, repository, services, command_ids, clock, access, registry, write_metrics }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -148,7 +154,11 @@ impl Engine {
         let prepared = async {
             let checked = self.check_access(&received, None).await?;
             let Received { command, context, .. } = &mut received;
-            command.prepare(context).await.map_err(|error| ExecuteError::Refused(Refusal(error)))?;
+            let (name, limit) = (command.name(), self.services.time_limit);
+            match within(limit, command.prepare(context, &self.services)).await {
+                Some(prepared) => prepared.map_err(|error| ExecuteError::Refused(Refusal(error)))?,
+                None => return Err(ExecuteError::PrepareTimedOut { command: name, limit }),
+            }
             let aggregates = received.checked_aggregates()?;
             self.check_access(&received, checked).await?;
             let metadata = serde_json::to_string(received.context.metadata()).map_err(ExecuteError::Body)?;

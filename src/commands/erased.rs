@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::member::Member;
 use super::scope::OutcomeError;
-use super::{Command, Context, Handle, Scope, canonical};
+use super::{Command, Context, Handle, PrepareContext, Scope, Services, canonical};
 use crate::BoxError;
 use crate::aggregates::AggregateType;
 use crate::events::{Metadata, Ref};
@@ -29,7 +29,11 @@ pub(crate) trait AnyCommand: Send + Sync {
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
     /// The aggregates in the command's scope.
     fn aggregates(&self) -> Vec<(AggregateType, Ref)>;
-    fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>>;
+    fn prepare<'a>(
+        &'a mut self,
+        context: &'a Context,
+        services: &'a Services,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
     /// Runs the handler, and stores the events that it returns in the members.
     fn decide(&self, members: &mut [Member], context: &Context) -> Result<(), Undecided>;
 }
@@ -59,8 +63,16 @@ impl<C: Handle> AnyCommand for C {
         C::Scope::aggregates(self.ids())
     }
 
-    fn prepare<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<(), BoxError>> {
-        async move { Handle::prepare(self, context).await.map_err(|error| Box::new(error) as BoxError) }.boxed()
+    fn prepare<'a>(
+        &'a mut self,
+        context: &'a Context,
+        services: &'a Services,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        async move {
+            let context = PrepareContext::<C>::new(context, services);
+            Handle::prepare(self, &context).await.map_err(|error| Box::new(error) as BoxError)
+        }
+        .boxed()
     }
 
     fn decide(&self, members: &mut [Member], context: &Context) -> Result<(), Undecided> {

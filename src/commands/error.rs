@@ -44,6 +44,14 @@ pub enum ExecuteError<E> {
     /// A projection tried to execute the command. Projections only read the log.
     #[error("a projection tried to execute the command `{0}`: execute commands outside of projections")]
     InProjection(&'static str),
+    /// The command's `prepare` took too long. Nothing was written.
+    #[error("the command `{command}` was not prepared within {limit:?}: try again")]
+    PrepareTimedOut {
+        /// The command's name.
+        command: &'static str,
+        /// The time limit.
+        limit: std::time::Duration,
+    },
     /// Every attempt conflicted with another writer.
     #[error("all {attempts} attempts at the command conflicted with other writers: try again")]
     Conflict {
@@ -145,6 +153,7 @@ impl ExecuteError<Refusal> {
             Self::CommandIdReused(id) => ExecuteError::CommandIdReused(id),
             Self::CommandIdReserved(id) => ExecuteError::CommandIdReserved(id),
             Self::InProjection(command) => ExecuteError::InProjection(command),
+            Self::PrepareTimedOut { command, limit } => ExecuteError::PrepareTimedOut { command, limit },
             Self::Conflict { attempts } => ExecuteError::Conflict { attempts },
             Self::OutcomeUnknown { command_id, source } => ExecuteError::OutcomeUnknown { command_id, source },
             Self::NotExecuted => ExecuteError::NotExecuted,

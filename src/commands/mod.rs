@@ -7,6 +7,8 @@
 //! - `command`: the [`Command`] and [`Handle`] traits
 //! - `scope`: [`Scope`], the aggregates that a command is decided on
 //! - `member`: one of them during a decision
+//! - `services`: [`Services`], which `prepare` and the authoriser may call
+//! - `prepare_context`: [`PrepareContext`], what `prepare` gets
 //! - `context`: [`Context`], a command's actor, principal, command id, correlation, time
 //! - `canonical`: the canonical form of a command's body, the input of its digest
 //! - `erased`: commands with their type erased, and [`Envelope`], a command with its context
@@ -36,9 +38,11 @@ mod error;
 pub(crate) mod internal_id;
 mod member;
 mod pipeline;
+mod prepare_context;
 mod received;
 mod registry;
 mod scope;
+mod services;
 mod state_cache;
 #[cfg(test)]
 mod tests;
@@ -55,7 +59,11 @@ pub(crate) use erased::Undecided;
 pub use error::{ExecuteError, ParseError, Refusal};
 pub(crate) use member::Member;
 pub(crate) use pipeline::execute_all;
+pub use prepare_context::PrepareContext;
+pub(crate) use prepare_context::missing;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
 pub use scope::Scope;
 pub(crate) use scope::encode;
+pub(crate) use services::within;
+pub use services::{Needs, ServiceType, Services};

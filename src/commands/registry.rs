@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AnyCommand, Command, ExecuteError, Handle, ParseError, Refusal};
+use super::{AnyCommand, Command, ExecuteError, Handle, ParseError, Refusal, ServiceType};
 
 /// A registered command.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -20,6 +20,9 @@ pub struct CommandInfo {
     parse: fn(&str) -> Result<Box<dyn AnyCommand>, serde_json::Error>,
     #[serde(skip)]
     rust_type: (TypeId, &'static str),
+    /// The services that its `prepare` uses.
+    #[serde(skip)]
+    pub(crate) services: Vec<ServiceType>,
 }
 
 /// The commands of an application, by name.
@@ -38,6 +41,7 @@ impl Registry {
             schema: schemars::schema_for!(C).to_value(),
             parse: |body| Ok(Box::new(serde_json::from_str::<C>(body)?)),
             rust_type: (TypeId::of::<C>(), std::any::type_name::<C>()),
+            services: C::services(),
         };
         match self.0.insert(C::NAME, info) {
             Some(CommandInfo { rust_type: (id, name), .. }) if id != TypeId::of::<C>() => Err(name),

@@ -44,13 +44,20 @@ enum CallerIdentity {
 pub(super) fn authenticate(state: &AppState, request: Request) -> Result<(Caller, Request), Problem> {
     let (mut parts, body) = request.into_parts();
     check_path(&parts)?;
-    let Identity { actor, valid_for } = state.settings().authentication.identify(&parts)?;
+    let settings = state.settings();
+    // Only the authoriser and routes of the application look at claims.
+    let identity =
+        settings.authentication.identify(&parts, settings.with_claims || state.annals().has_authoriser())?;
+    let Identity { actor, valid_for, claims } = identity;
     if let Some(actor) = &actor {
         actor.check_caller().map_err(|error| Problem::malformed(error.to_string()))?;
         tracing::Span::current().record("actor", actor.as_str());
     }
     let token_expires = valid_for.map(|valid_for| Instant::now() + valid_for);
-    let caller = Caller::new(state, &parts, actor, token_expires);
+    let mut caller = Caller::new(state, &parts, actor, token_expires);
+    if let (Some(claims), CallerIdentity::Known(context)) = (claims, &mut caller.identity) {
+        *context = context.clone().token_claims(claims);
+    }
     parts.extensions.insert(caller.clone());
     Ok((caller, Request::from_parts(parts, body)))
 }

@@ -53,7 +53,7 @@ impl From<ExecuteError<Refusal>> for Problem {
                 tracing::error!(error = %message, "a command returned an event that cannot be read back");
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unwritable", "event cannot be stored", message)
             }
-            ExecuteError::NotExecuted => Self::unavailable(message),
+            ExecuteError::NotExecuted | ExecuteError::PrepareTimedOut { .. } => Self::unavailable(message),
             ExecuteError::Store(source) => of_store(source),
             ExecuteError::Load(source) => match source.downcast_ref() {
                 Some(LoadError::Store(source)) => of_store(source),

@@ -23,6 +23,7 @@ pub fn router(annals: Annals) -> RouterBuilder {
         base: String::new(),
         authentication: Authentication::default(),
         limits: Limits::default(),
+        with_claims: false,
     };
     RouterBuilder { annals, settings }
 }

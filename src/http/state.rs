@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub base: String,
     pub authentication: Authentication,
     pub limits: Limits,
+    /// Whether the application's own routes may look at the claims of tokens.
+    pub with_claims: bool,
 }
 
 /// The application, the settings, and what requests share: schemas, metrics, limits and background jobs.

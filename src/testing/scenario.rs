@@ -1,16 +1,22 @@
 //! Scenarios: given events, when a command, then events or a refusal. For any scope.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::aggregates::{Aggregate, AggregateType, AnyState};
-use crate::commands::{AnyCommand, Command, Context, EventsOf, Handle, Member, Scope, Undecided, encode};
+use crate::commands::{
+    AnyCommand, Command, Context, EventsOf, Handle, Member, PrepareContext, Scope, Services, Undecided, encode,
+};
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
 use crate::text::error_chain;
 
-/// The events before the command.
+/// The events before the command, and the services that it may call.
 #[derive(Clone, Default)]
-pub struct Given(Vec<(Ref, AnyState)>);
+pub struct Given {
+    states: Vec<(Ref, AnyState)>,
+    services: Services,
+}
 
 /// Begins a scenario without earlier events.
 #[must_use]
@@ -46,11 +52,40 @@ impl Given {
             encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
             loaded.apply_event(&event);
         }
-        self.0.push((Ref::unchecked(A::TYPE, &id.text()), std::sync::Arc::new(loaded)));
+        self.states.push((Ref::unchecked(A::TYPE, &id.text()), Arc::new(loaded)));
         self
     }
 
-    /// Decides a command.
+    /// Gives a service, for [`when_prepared`](Self::when_prepared).
+    #[must_use]
+    pub fn service<T: ?Sized + Send + Sync + 'static>(mut self, service: Arc<T>) -> Self {
+        self.services = self.services.with(service);
+        self
+    }
+
+    /// Prepares a command with the given services, as [`Handle::prepare`] does it, and decides it.
+    ///
+    /// ```no_run
+    /// # use annals::prelude::*;
+    /// # trait Prices: Send + Sync {}
+    /// # async fn test<P: Prices + 'static, C: Handle>(fixed: P, command: C, after: annals::commands::EventsOf<C>) {
+    /// # let alice = Ref::new("user", "alice").unwrap();
+    /// let given = annals::testing::nothing().service::<dyn Prices>(std::sync::Arc::new(fixed));
+    /// given.when_prepared(command, Context::by(alice)).await.then(after);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`when`](Self::when); and when the command needs a service that is not given, or reads the open application.
+    pub async fn when_prepared<C: Command + Handle>(&self, mut command: C, context: Context) -> When<C> {
+        let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
+        match Handle::prepare(&mut command, &PrepareContext::new(&context, &self.services)).await {
+            Ok(()) => self.when(command, context),
+            Err(error) => When { members: Vec::new(), decided: Err(error) },
+        }
+    }
+
+    /// Decides a command, without preparing it.
     ///
     /// # Panics
     /// When the id of an aggregate does not parse, or a decided event cannot be written or would not read back.
@@ -58,7 +93,7 @@ impl Given {
     pub fn when<C: Command + Handle>(&self, command: C, context: Context) -> When<C> {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
         let member = |(kind, aggregate): (AggregateType, Ref)| {
-            let state = match self.0.iter().find(|(known, _)| *known == aggregate) {
+            let state = match self.states.iter().find(|(known, _)| *known == aggregate) {
                 Some((_, state)) => state.clone(),
                 None => kind.0.fresh(&aggregate).unwrap_or_else(|error| panic!("{error}")),
             };
@@ -90,12 +125,10 @@ impl<C: Command> When<C> {
     /// When other events follow, or the command is refused.
     #[track_caller]
     pub fn then(mut self, events: EventsOf<C>) {
+        let decided = self.decided.unwrap_or_else(|error| panic!("the command was refused: {error}"));
         let encoded = <C::Scope as Scope>::decide(&mut self.members, events);
         encoded.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
-        match self.decided {
-            Ok(events) => assert_eq!(events, events_of(&self.members), "the command decided other events"),
-            Err(error) => panic!("the command was refused: {error}"),
-        }
+        assert_eq!(decided, events_of(&self.members), "the command decided other events");
     }
 
     /// Asserts that no events follow.

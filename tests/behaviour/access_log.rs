@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use annals::app::{Ask, Denial};
+use annals::app::{AccessContext, Ask, Denial};
 use annals::commands::{Envelope, ExecuteError};
 use annals::events::Action;
 use annals::prelude::*;
@@ -202,7 +202,7 @@ async fn refusals_are_found_by_the_filters_of_the_audit_log(place: &Place) {
 async fn a_follower_whose_permission_is_revoked_gets_no_further_rows(place: &Place) {
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
-    let authoriser = move |_: &Context, ask: &Ask<'_>| match ask {
+    let authoriser = move |_: &AccessContext<'_>, ask: &Ask<'_>| match ask {
         Ask::Audit { .. } if !asked.load(Ordering::Relaxed) => Err(Denial::because("not any more")),
         _ => Ok(()),
     };

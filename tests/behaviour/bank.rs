@@ -106,7 +106,7 @@ pub struct DepositQuoted {
 }
 
 impl Handle for DepositQuoted {
-    async fn prepare(&mut self, _: &Context) -> Result<(), BankError> {
+    async fn prepare(&mut self, _: &PrepareContext<'_, Self>) -> Result<(), BankError> {
         tokio::task::yield_now().await;
         self.quoted = 42;
         Ok(())

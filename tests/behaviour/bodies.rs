@@ -126,10 +126,11 @@ async fn another_order_of_a_list_is_another_body(place: &Place) {
 
 /// Issue 16.5: its events would stop every projection, like events of a newer program.
 async fn a_command_that_is_not_registered_is_refused_before_anything_is_loaded(place: &Place) {
-    let app = App::new("parcels").authorise(|_: &Context, ask: &annals::app::Ask<'_>| match ask {
-        annals::app::Ask::Command { name: "label", .. } => Ok(()),
-        other => panic!("nobody is asked about what is not there: {other:?}"),
-    });
+    let app =
+        App::new("parcels").authorise(|_: &annals::app::AccessContext<'_>, ask: &annals::app::Ask<'_>| match ask {
+            annals::app::Ask::Command { name: "label", .. } => Ok(()),
+            other => panic!("nobody is asked about what is not there: {other:?}"),
+        });
     let annals = app.command::<Label>().open(place.url()).await.unwrap();
     let lose = || Lose { parcel: ParcelId::new("a") };
     let error = annals.execute(lose(), &by("alice")).await.unwrap_err();

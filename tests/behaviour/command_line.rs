@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use annals::app::{Ask, Denial};
-use annals::prelude::*;
+use annals::app::{AccessContext, Ask, Denial};
 
 use crate::bank;
 
-fn only_auditors_read(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+fn only_auditors_read(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
     match ask {
         Ask::Command { .. } => Ok(()),
         _ if context.actor().kind() == "auditor" => Ok(()),

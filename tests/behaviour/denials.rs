@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use annals::app::{Ask, Denial, ReaderError};
+use annals::app::{AccessContext, Ask, Denial, ReaderError};
 use annals::commands::ExecuteError;
 use annals::events::Action;
 use annals::prelude::*;
@@ -33,7 +33,7 @@ struct DepositAsked {
 }
 
 impl Handle for DepositAsked {
-    async fn prepare(&mut self, context: &Context) -> Result<(), BankError> {
+    async fn prepare(&mut self, context: &PrepareContext<'_, Self>) -> Result<(), BankError> {
         if context.actor().id() == "mallory" {
             PREPARED.fetch_add(1, Ordering::Relaxed);
         }
@@ -45,7 +45,7 @@ impl Handle for DepositAsked {
     }
 }
 
-fn not_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+fn not_mallory(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
     if let Ask::Command { name, .. } = ask {
         assert!(!name.starts_with("annals_"), "an internal command is not authorised");
         assert_ne!(*name, "close_accounts", "an authoriser that panics");
@@ -191,7 +191,7 @@ async fn a_flood_of_denials_causes_few_events_with_the_right_count(place: &Place
 /// Mission X5: no caller waits for a record. If the queue is full, denials are counted, and the count is recorded.
 async fn denials_of_more_actors_than_can_be_recorded_are_counted_and_none_is_lost(place: &Place) {
     let url = place.url();
-    let nobody = |_: &Context, _: &Ask<'_>| Err(Denial::because("nobody may"));
+    let nobody = |_: &AccessContext<'_>, _: &Ask<'_>| Err(Denial::because("nobody may"));
     let annals = app().authorise(nobody).record_refusals().open(url).await.unwrap();
     let wait = Duration::from_secs(8);
     let lock = annals.store().write_lock(wait, wait).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use annals::app::access_log::{ExportAccess, LineageError};
-use annals::app::{Ask, Denial, ReaderError};
+use annals::app::{AccessContext, Ask, Denial, ReaderError};
 use annals::events::LogPosition;
 use annals::prelude::*;
 use annals::projections::audit::{AuditError, AuditQuery};
@@ -218,7 +218,7 @@ async fn an_export_is_one_record_that_is_durable_before_any_data_is_written(plac
     annals.close().await;
 }
 
-fn only_eve(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+fn only_eve(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
     match (ask, context.actor().id()) {
         (Ask::Audit { .. }, actor) if actor != "eve" => Err(Denial::because("only eve")),
         _ => Ok(()),

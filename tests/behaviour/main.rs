@@ -18,4 +18,5 @@ mod reading;
 mod recording;
 mod restored;
 mod roles;
+mod services;
 mod soundness;

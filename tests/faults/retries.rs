@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use annals::app::{Ask, Denial};
+use annals::app::{AccessContext, Ask, Denial};
 use annals::commands::{Envelope, ExecuteError};
 use annals::prelude::*;
 use annals_test_postgres::Place;
@@ -37,7 +37,7 @@ struct Appraise {
 }
 
 impl Handle for Appraise {
-    async fn prepare(&mut self, _: &Context) -> Result<(), BankError> {
+    async fn prepare(&mut self, _: &PrepareContext<'_, Self>) -> Result<(), BankError> {
         match DOWN.lock().unwrap().contains(&self.service) {
             true => Err(BankError::NotOpen(self.account.clone())),
             false => Ok(()),
@@ -52,7 +52,7 @@ impl Handle for Appraise {
 /// An application that records refusals, and whose authoriser denies every command once `denies` is set.
 fn app_with(denies: &Arc<AtomicBool>) -> App {
     let denies = denies.clone();
-    let authorise = move |_: &Context, ask: &Ask<'_>| match ask {
+    let authorise = move |_: &AccessContext<'_>, ask: &Ask<'_>| match ask {
         Ask::Command { .. } if denies.load(Ordering::SeqCst) => Err(Denial::because("the right is gone")),
         _ => Ok(()),
     };

@@ -1,7 +1,6 @@
 //! Executing commands.
 
-use annals::app::{Ask, Denial};
-use annals::prelude::*;
+use annals::app::{AccessContext, Ask, Denial};
 use annals_test_postgres::Place;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -101,7 +100,7 @@ async fn a_refusal_has_a_message_and_the_variant_of_its_error(place: &Place) {
 
 /// Mission A9.
 async fn a_denied_command_changes_nothing(place: &Place) {
-    let only_bob = |context: &Context, ask: &Ask<'_>| match ask {
+    let only_bob = |context: &AccessContext<'_>, ask: &Ask<'_>| match ask {
         Ask::Command { .. } if context.actor().id() != "bob" => Err(Denial::because("only bob may")),
         _ => Ok(()),
     };

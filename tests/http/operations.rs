@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use annals::app::{Ask, Denial};
-use annals::prelude::*;
+use annals::app::{AccessContext, Ask, Denial};
 use annals_test_postgres::Place;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -132,7 +131,7 @@ async fn the_prometheus_metrics_of_the_process_are_correct(place: &Place) {
 }
 
 async fn an_actor_without_the_right_to_operate_is_denied(place: &Place) {
-    let readers_only = |_: &Context, ask: &Ask<'_>| match ask {
+    let readers_only = |_: &AccessContext<'_>, ask: &Ask<'_>| match ask {
         Ask::Operate { operation, .. } => Err(Denial::because(format!("no {operation} for you"))),
         Ask::Audit { targets: [], .. } => Err(Denial::because("of one thing at a time")),
         _ => Ok(()),

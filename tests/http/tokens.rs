@@ -1,6 +1,6 @@
 //! Bearer tokens.
 
-use annals::app::App;
+use annals::app::{AccessContext, App, Ask, Denial};
 use annals::events::Ref;
 use annals::http::{Authentication, KeyError, Keys};
 use annals_test_postgres::Place;
@@ -15,6 +15,7 @@ use crate::served::{Answer, Served, answer};
 annals_test_postgres::both_stores! {
     the_verified_subject_is_the_actor_whatever_the_request_claims,
     every_route_but_the_health_checks_needs_a_token,
+    the_claims_of_the_verified_token_reach_the_authoriser,
 }
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
@@ -152,6 +153,31 @@ async fn the_verified_subject_is_the_actor_whatever_the_request_claims(place: &P
         .collect();
     assert!(readers.contains(&"user:service:root".parse().unwrap()), "{readers:?}");
     annals.close().await;
+}
+
+/// Claims of the token decide, whatever a header or the body contains.
+async fn the_claims_of_the_verified_token_reach_the_authoriser(place: &Place) {
+    let staff = |access: &AccessContext<'_>, _: &Ask<'_>| {
+        let groups = access.claim("groups").and_then(Value::as_array);
+        match groups.is_some_and(|groups| groups.contains(&json!("staff"))) {
+            true => Ok(()),
+            false => Err(Denial::because("only staff may")),
+        }
+    };
+    let served = served(app().authorise(staff), place).await;
+    let signed = |groups: Value| token(Algorithm::EdDSA, None, &but(&json!({ "groups": groups })), &ed());
+    let pay = async |token: String| {
+        let request =
+            served.request(Method::POST, "/commands/deposit").bearer_auth(token).header("groups", "staff");
+        answer(request.json(&json!({ "account": "a", "cents": 5 }))).await
+    };
+    assert_eq!(pay(signed(json!(["guests", "staff"]))).await.status, 200);
+    for groups in [json!(["guests"]), json!("staff"), Value::Null] {
+        assert_eq!(pay(signed(groups.clone())).await.problem(403, "denied"), "denied: only staff may");
+        assert_eq!(with(&served, &signed(groups)).await.problem(403, "denied"), "denied: only staff may");
+    }
+    assert_eq!(with(&served, &signed(json!(["staff"]))).await.status, 200);
+    served.stop().await;
 }
 
 /// Mission A8.

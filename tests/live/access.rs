@@ -1,7 +1,6 @@
 //! Authentication, authorisation, rates, languages and token expiry of streams.
 
-use annals::app::{Ask, Denial};
-use annals::commands::Context;
+use annals::app::{AccessContext, Ask, Denial};
 use annals::http::{Authentication, Keys};
 use annals_test_postgres::Place;
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -48,7 +47,7 @@ async fn a_page_of_another_site_opens_no_websocket() {
     server.stop().await;
 }
 
-fn not_for_mallory(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+fn not_for_mallory(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
     match ask {
         Ask::Audit { .. } | Ask::Metric { .. } if context.actor().id() == "mallory" => {
             Err(Denial::because("not you"))

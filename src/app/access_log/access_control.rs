@@ -7,8 +7,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::recorder::{AccessRecorder, Read, RecordReceiver};
+use crate::app::AccessContext;
 use crate::app::authorise::{Ask, Authorise, Denial};
-use crate::commands::{CommandAccess, Context, Engine};
+use crate::commands::{CommandAccess, Context, Engine, Services, within};
 use crate::events::Ref;
 use crate::store::Clock;
 
@@ -19,6 +20,8 @@ pub(in crate::app) struct AccessControl {
     pub recorder: Option<AccessRecorder>,
     pub reads: bool,
     pub refusals: bool,
+    /// What the authoriser may call.
+    pub services: Services,
 }
 
 /// The reason why a read is refused.
@@ -34,8 +37,13 @@ impl AccessControl {
     /// Calls the authoriser.
     async fn decide(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
         let Some(authoriser) = &self.authoriser else { return Ok(()) };
-        let decided = AssertUnwindSafe(authoriser.authorise(context, ask)).catch_unwind().await;
-        decided.unwrap_or_else(|_| Err(Denial::because("the authoriser failed")))
+        let access = AccessContext::new(context, &self.services);
+        let limit = self.services.time_limit;
+        match within(limit, AssertUnwindSafe(authoriser.authorise(&access, ask)).catch_unwind()).await {
+            Some(Ok(decided)) => decided,
+            Some(Err(_)) => Err(Denial::because("the authoriser failed")),
+            None => Err(Denial::because(format!("the authoriser did not answer within {limit:?}: try again"))),
+        }
     }
 
     fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {

@@ -23,7 +23,10 @@ async fn read_with(in_the_way: Option<Uuid>) -> Vec<Stored> {
     let clock: Clock = Arc::new(|| "2026-01-01T00:03:00Z".parse::<Timestamp>().unwrap());
     let options = OpenOptions { app: "access_log".to_owned(), clock: clock.clone(), create: true };
     let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
-    let engine = Arc::new(Engine::start(store.clone(), clock.clone(), None, Arc::default()));
+    let repository = Arc::new(crate::aggregates::Repository::new(store.clone()));
+    let services = crate::commands::Services::default();
+    let engine = Engine::start(store.clone(), clock.clone(), None, Arc::default(), repository, services);
+    let engine = Arc::new(engine);
     if let Some(id) = in_the_way {
         let other = RecordDenials { log: AccessLogId::new("2026-01-01"), reason: "other".to_owned(), denials: 1 };
         engine.execute(Box::new(other), &by("mallory").internal(id)).await.unwrap();

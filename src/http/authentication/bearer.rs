@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::{Identity, Keys};
 use crate::events::Ref;
@@ -15,6 +17,8 @@ const LEEWAY: u64 = 30;
 
 /// The longest time to wait for a token to expire, in seconds: a year.
 const MAX_VALID_FOR: f64 = 365.0 * 24.0 * 3_600.0;
+
+const MALFORMED: &str = "the token is malformed";
 
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 8 * 1_024;
@@ -27,7 +31,7 @@ pub(in crate::http) struct Bearer {
     pub kind: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Claims {
     sub: String,
     /// Unix seconds, possibly with a fraction. The validation requires it: the default is never used.
@@ -44,8 +48,22 @@ impl Bearer {
         self.issuer = Some(issuer.to_owned());
     }
 
-    /// Verifies a token. The error helps the issuer and reveals nothing to an attacker.
-    pub(super) fn verify(&self, token: &str) -> Result<Identity, &'static str> {
+    /// Verifies a token. `with_claims`: return all its claims. The error helps the issuer and reveals nothing to an attacker.
+    pub(super) fn verify(&self, token: &str, with_claims: bool) -> Result<Identity, &'static str> {
+        let (Claims { sub, exp }, claims) = match with_claims {
+            false => (self.decode(token)?, None),
+            true => {
+                let claims: Map<String, Value> = self.decode(token)?;
+                let own = Claims::deserialize(&Value::Object(claims.clone())).map_err(|_| MALFORMED)?;
+                (own, Some(claims))
+            }
+        };
+        let actor = Ref::new(&self.kind, &sub).map_err(|_| "the token's subject (`sub`) is not a valid id")?;
+        Ok(Identity { actor: Some(actor), valid_for: Some(valid_for(exp)), claims })
+    }
+
+    /// Verifies a token, and parses its claims as a `T`.
+    fn decode<T: DeserializeOwned + Clone>(&self, token: &str) -> Result<T, &'static str> {
         if token.len() > MAX_TOKEN {
             return Err("the token is too long");
         }
@@ -71,13 +89,8 @@ impl Bearer {
                 required.push("iss");
             }
             validation.set_required_spec_claims(&required);
-            match decode::<Claims>(token, &key.key, &validation) {
-                Ok(verified) => {
-                    let Claims { sub, exp } = verified.claims;
-                    let actor =
-                        Ref::new(&self.kind, &sub).map_err(|_| "the token's subject (`sub`) is not a valid id")?;
-                    return Ok(Identity { actor: Some(actor), valid_for: Some(valid_for(exp)) });
-                }
+            match decode::<T>(token, &key.key, &validation) {
+                Ok(verified) => return Ok(verified.claims),
                 Err(error) => reason = message(error.kind()),
             }
         }
@@ -101,6 +114,6 @@ fn message(kind: &ErrorKind) -> &'static str {
         ErrorKind::MissingRequiredClaim(_) => {
             "the token lacks a claim: `exp`, `sub` and `aud` are required, and `iss` if an issuer is configured"
         }
-        _ => "the token is malformed",
+        _ => MALFORMED,
     }
 }

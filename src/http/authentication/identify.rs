@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header, request::Parts};
+use serde_json::{Map, Value};
 
 use super::origin::{check_loopback, check_same_origin};
 use super::{Authentication, Mode};
@@ -21,14 +22,16 @@ pub(in crate::http) struct Identity {
     pub actor: Option<Ref>,
     /// None: the request has no token.
     pub valid_for: Option<Duration>,
+    /// The claims of the token, if they are wanted.
+    pub claims: Option<Map<String, Value>>,
 }
 
 impl Authentication {
-    /// Establishes the actor of a request.
+    /// Establishes the actor of a request. `with_claims`: with the claims of its token.
     ///
     /// # Errors
     /// 400, 401, 403 or 421.
-    pub(in crate::http) fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
+    pub(in crate::http) fn identify(&self, parts: &Parts, with_claims: bool) -> Result<Identity, Problem> {
         check_same_origin(parts)?;
         match &self.0 {
             Mode::Unconfigured => Err(Problem::unauthenticated(
@@ -45,9 +48,11 @@ impl Authentication {
                         Some(named.ok_or_else(invalid)?)
                     }
                 };
-                Ok(Identity { actor, valid_for: None })
+                Ok(Identity { actor, valid_for: None, claims: None })
             }
-            Mode::Bearer(bearer) => bearer.verify(token(&parts.headers)?).map_err(Problem::unauthenticated),
+            Mode::Bearer(bearer) => {
+                bearer.verify(token(&parts.headers)?, with_claims).map_err(Problem::unauthenticated)
+            }
         }
     }
 }

@@ -1,0 +1,80 @@
+//! [`AccessContext`]: what the authoriser gets.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{Denial, ReadHandle};
+use crate::aggregates::{Aggregate, LoadError, Loaded};
+use crate::commands::{Context, Services};
+
+/// The circumstances of what an actor asks for: the context, the claims of its token, the application's services, and a handle
+/// to read with.
+///
+/// It dereferences to the [`Context`].
+pub struct AccessContext<'a> {
+    context: &'a Context,
+    services: &'a Services,
+}
+
+impl<'a> AccessContext<'a> {
+    pub(super) fn new(context: &'a Context, services: &'a Services) -> Self {
+        Self { context, services }
+    }
+
+    /// The claims of the verified token; `None` if the caller was not identified by a token, such as on the command line.
+    #[must_use]
+    pub fn claims(&self) -> Option<&'a Map<String, Value>> {
+        self.context.claims()
+    }
+
+    /// One claim of the verified token: `access.claim("groups")`.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&'a Value> {
+        self.claims()?.get(name)
+    }
+
+    /// Returns a service of the application. [`Authorise::needs`](super::Authorise::needs) declares it, so that
+    /// [`App::check`](super::App::check) finds a missing one.
+    ///
+    /// # Errors
+    /// A denial, when the application has no such service.
+    pub fn service<T: ?Sized + Send + Sync + 'static>(&self) -> Result<&'a Arc<T>, Denial> {
+        self.services.get().ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            tracing::error!(service = name, "the authoriser uses a service that the application does not have");
+            Denial::because("the authoriser lacks a service")
+        })
+    }
+
+    /// Loads an aggregate, as [`Annals::load`](super::Annals::load): for roles that are in the log. It includes every command
+    /// that was answered before, of this process or another one.
+    ///
+    /// # Errors
+    /// When its events cannot be read. `?` makes a denial of it.
+    pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
+        self.read().load(id).await
+    }
+
+    /// A handle to read views, the audit log and metrics with. These reads are neither authorised nor recorded.
+    #[must_use]
+    pub fn read(&self) -> &'a ReadHandle {
+        self.services.read_handle()
+    }
+}
+
+impl Deref for AccessContext<'_> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        self.context
+    }
+}
+
+impl fmt::Debug for AccessContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessContext").field("context", self.context).field("services", self.services).finish()
+    }
+}
