@@ -121,6 +121,7 @@ impl Authorise for ByPrice {
     }
 }
 
+/// Mission X31.
 async fn a_missing_service_is_named_before_the_store_is_opened(place: &Place) {
     let name = std::any::type_name::<dyn Prices>();
     let unsound = app().command::<PayPrice>().check().unwrap_err();
@@ -185,7 +186,7 @@ impl Handle for Double {
     async fn prepare(&mut self, context: &PrepareContext<'_, Self>) -> Result<(), BankError> {
         let not_open = || BankError::NotOpen(self.account.clone());
         let held = context.read().load::<Account>(&self.account).await.map_err(|_| not_open())?.cents;
-        let listed = context.read().audit().target(&format!("account:{}", self.account.text())).count().await;
+        let listed = context.read().audit().target(format!("account:{}", self.account.text())).count().await;
         assert!(listed.is_ok(), "{listed:?}");
         self.cents = held;
         Ok(())
@@ -220,7 +221,7 @@ impl Authorise for WhileOpen {
     }
 }
 
-/// The authoriser reads its own writes: in this process, in another one, and on the command line.
+/// Mission X31: the authoriser reads its own writes: in this process, in another one, and on the command line.
 async fn a_role_in_the_log_counts_from_the_answer_that_gives_it_to_the_answer_that_takes_it(place: &Place) {
     let app = || app().authorise(WhileOpen);
     let one = app().open(place.url()).await.unwrap();
