@@ -51,7 +51,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// The items that most modules of an application use: `use annals::prelude::*`.
 pub mod prelude {
     pub use annals_macros::{Command, Event, Id};
-    pub use schemars::JsonSchema;
+    /// `derive(JsonSchema)` writes `schemars::…`: so an application needs no such dependency of its own.
+    pub use schemars::{self, JsonSchema};
 
     pub use crate::BoxError;
     pub use crate::aggregates::{Aggregate, Loaded};

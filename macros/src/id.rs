@@ -75,8 +75,8 @@ fn implementations(input: &DeriveInput, Model { kind, member, inner }: &Model) -
     let new = quote! {
         /// Creates the id with this text.
         #[allow(dead_code)]
-        pub fn new(id: impl ::core::convert::Into<#inner>) -> Self {
-            Self { #member: ::core::convert::Into::into(id) }
+        pub fn new(id: impl ::annals::events::IntoId<#inner>) -> Self {
+            Self { #member: ::annals::events::IntoId::into_id(id) }
         }
     };
     let text = match shape::is_called(inner, "String") {
@@ -145,6 +145,20 @@ fn around(
         impl ::core::convert::From<&#ident> for ::annals::events::Ref {
             fn from(id: &#ident) -> Self {
                 ::annals::events::Id::reference(id)
+            }
+        }
+
+        #[automatically_derived]
+        impl ::annals::events::IntoRef for #ident {
+            fn into_ref(self) -> ::annals::events::Ref {
+                ::annals::events::Id::reference(&self)
+            }
+        }
+
+        #[automatically_derived]
+        impl ::annals::events::IntoRef for &#ident {
+            fn into_ref(self) -> ::annals::events::Ref {
+                ::annals::events::Id::reference(self)
             }
         }
 

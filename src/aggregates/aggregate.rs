@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::AnyState;
+use super::{AnyState, Circumstances};
 use crate::events::{Event, Id};
 
 /// A consistency boundary for decisions. Its state is folded from its events, and holds only what decisions need.
@@ -63,6 +63,44 @@ pub trait Aggregate: Default + Clone + Serialize + DeserializeOwned + Send + Syn
 
     /// Applies an event to the state. It never fails and never decides.
     fn apply(&mut self, event: &Self::Event);
+
+    /// Applies an event to the state, with its actor, principal, command id and time. Implement it in place of
+    /// [`apply`](Self::apply) if a decision depends on who did something, or when. The engine calls only this method.
+    ///
+    /// ```
+    /// # use annals::prelude::*;
+    /// # use annals::aggregates::Circumstances;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    /// # pub struct DraftId(String);
+    /// # #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    /// # #[event(name = "draft", on = Draft)]
+    /// # pub enum DraftEvent {
+    /// #     #[event(update, "{actor} edited {draft}")]
+    /// #     Edited,
+    /// # }
+    /// /// A draft, which its last author may not approve.
+    /// #[derive(Default, Clone, Serialize, Deserialize)]
+    /// struct Draft {
+    ///     author: Option<Ref>,
+    /// }
+    ///
+    /// impl Aggregate for Draft {
+    /// #   const TYPE: &'static str = "draft";
+    /// #   type Id = DraftId;
+    /// #   type Event = DraftEvent;
+    /// #   type Error = std::convert::Infallible;
+    ///     fn apply(&mut self, _: &DraftEvent) {}
+    ///
+    ///     fn apply_with(&mut self, event: &DraftEvent, circumstances: &Circumstances<'_>) {
+    ///         match event { DraftEvent::Edited => self.author = Some(circumstances.actor().clone()) }
+    ///     }
+    /// }
+    /// ```
+    fn apply_with(&mut self, event: &Self::Event, circumstances: &Circumstances<'_>) {
+        let _ = circumstances;
+        self.apply(event);
+    }
 }
 
 /// An aggregate as a command's handler sees it: state, id and number of events. Dereferences to the state.
@@ -107,8 +145,8 @@ impl<A: Aggregate> Loaded<A> {
         &self.state
     }
 
-    pub(crate) fn apply_event(&mut self, event: &A::Event) {
-        self.state.apply(event);
+    pub(crate) fn apply_event(&mut self, event: &A::Event, circumstances: &Circumstances<'_>) {
+        self.state.apply_with(event, circumstances);
         self.sequence += 1;
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Aggregate, Loaded};
+use super::{Aggregate, Circumstances, Loaded};
 use crate::events::json::Node;
 use crate::events::{DecodeError, Event, Id, InvalidRef, Ref, Stored, Types, TypesError};
 use crate::text::hex;
@@ -95,7 +95,9 @@ impl<A: Aggregate> ErasedAggregateType for Typed<A> {
         let Some(before) = loaded::<A>(state) else { return Ok(()) };
         let mut after = before.clone();
         for stored in events {
-            after.apply_event(&A::Event::from_stored(stored)?);
+            let circumstances = Circumstances::of_stored(stored);
+            after.apply_event(&A::Event::from_stored(stored)?, &circumstances);
+            circumstances.finish()?;
         }
         *state = Arc::new(after);
         Ok(())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Aggregate;
+use super::{Aggregate, Circumstances};
 
 /// A command on one aggregate for cqrs-es: see `Cqrs::command`.
 pub trait Decide<A: Aggregate>: Send + Sync {
@@ -53,7 +53,8 @@ impl<A: Aggregate> cqrs_es::Aggregate for Cqrs<A> {
     }
 
     fn apply(&mut self, event: Self::Event) {
-        self.state.apply(&event);
+        // cqrs-es does not say who caused an event.
+        self.state.apply_with(&event, &Circumstances::unknown());
         self.sequence += 1;
     }
 }

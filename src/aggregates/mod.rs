@@ -2,6 +2,7 @@
 //!
 //! ## Layout
 //! - `aggregate`: the [`Aggregate`] trait, and [`Loaded`]: an aggregate's state, id and sequence
+//! - `circumstances`: [`Circumstances`], who caused an event, and when
 //! - `aggregate_type`: [`AggregateType`], an aggregate type with its Rust type erased
 //! - `repository`: loads states from the store
 //! - `state_fold`: folds a state from events of the log
@@ -11,6 +12,7 @@
 
 mod aggregate;
 mod aggregate_type;
+mod circumstances;
 mod cqrs;
 mod repository;
 mod snapshot_writer;
@@ -22,6 +24,7 @@ mod verify;
 pub use aggregate::{Aggregate, Loaded};
 pub use aggregate_type::AggregateType;
 pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
+pub use circumstances::Circumstances;
 pub use cqrs::{Cqrs, Decide};
 pub use repository::LoadError;
 use repository::PAGE;

@@ -35,7 +35,14 @@ pub struct App {
     pub(super) access_control: AccessControl,
     #[cfg(feature = "cli")]
     pub(crate) subcommands: Vec<super::CustomSubcommand>,
+    /// Routes of the application, for `serve`.
+    #[cfg(all(feature = "cli", feature = "http"))]
+    pub(crate) routes: Vec<Routes>,
 }
+
+/// Creates routes of an open application.
+#[cfg(all(feature = "cli", feature = "http"))]
+pub(crate) type Routes = Box<dyn FnOnce(Annals) -> axum::Router + Send>;
 
 /// An error when an application is opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +78,8 @@ impl App {
             access_control: AccessControl::default(),
             #[cfg(feature = "cli")]
             subcommands: Vec::new(),
+            #[cfg(all(feature = "cli", feature = "http"))]
+            routes: Vec::new(),
         }
     }
 
@@ -181,6 +190,15 @@ impl App {
     #[must_use]
     pub fn locale(mut self, locale: &str, fluent: &str) -> Self {
         self.locales.add(locale, fluent);
+        self
+    }
+
+    /// Adds routes of the application to those of `serve`, behind the same authentication and limits:
+    /// [`RouterBuilder::with`](crate::http::RouterBuilder::with) has the details.
+    #[cfg(all(feature = "cli", feature = "http"))]
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(Annals) -> axum::Router + Send + 'static) -> Self {
+        self.routes.push(Box::new(routes));
         self
     }
 

@@ -26,6 +26,8 @@ pub(crate) mod unopened;
 
 pub use access_context::AccessContext;
 pub use authorise::{Ask, Authorise, Denial};
+#[cfg(all(feature = "cli", feature = "http"))]
+pub(crate) use builder::Routes;
 pub use builder::{App, OpenError};
 pub use handle::Annals;
 pub use read_handle::ReadHandle;

@@ -8,9 +8,9 @@ use clap::Args;
 use super::output;
 use super::session::{OpenMode, actor};
 use crate::BoxError;
-use crate::app::UnopenedApp;
+use crate::app::{Routes, UnopenedApp};
 use crate::events::Ref;
-use crate::http::{Authentication, Keys};
+use crate::http::{Authentication, Keys, RouterBuilder};
 
 /// Serve commands, the audit log, metrics, views and a page over HTTP until Ctrl-C
 #[derive(Args)]
@@ -50,7 +50,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+    pub(super) async fn run(self, mut app: UnopenedApp) -> Result<(), BoxError> {
         let authentication = self.authentication(&app)?;
         if !authentication.is_required() && !self.listen.ip().is_loopback() {
             return Err(format!(
@@ -61,11 +61,14 @@ impl Serve {
             .into());
         }
         let name = app.app.name;
+        let routes = std::mem::take(&mut app.app.routes);
         let listener = tokio::net::TcpListener::bind(self.listen).await?;
         let address = listener.local_addr()?;
         app.with(OpenMode::Serve, |session| async move {
-            let builder = crate::http::router(session.annals).name(name).authentication(authentication);
-            let router = self.rate.into_iter().fold(builder, crate::http::RouterBuilder::rate).into_router();
+            let builder = crate::http::router(session.annals.clone()).name(name).authentication(authentication);
+            let own = |builder: RouterBuilder, routes: Routes| builder.with(routes(session.annals.clone()));
+            let builder = routes.into_iter().fold(builder, own);
+            let router = self.rate.into_iter().fold(builder, RouterBuilder::rate).into_router();
             output::line(&format!("listening on http://{address}"))?;
             Ok(crate::http::serve(listener, router, shutdown_signal()).await?)
         })

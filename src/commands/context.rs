@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{ExecuteError, internal_id};
-use crate::events::{Metadata, Origin, Ref};
+use crate::events::{IntoRef, Metadata, Origin, Ref};
 
 /// The circumstances of a command or a read: the actor, and optionally the principal, command id, correlation, causation,
 /// origin and time. There is no context without an actor.
@@ -34,11 +34,11 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates a context with this actor.
-    pub fn by(actor: impl Into<Ref>) -> Self {
+    /// Creates a context with this actor: a [`Ref`] or an id.
+    pub fn by(actor: impl IntoRef) -> Self {
         Self {
             metadata: Arc::new(Metadata {
-                actor: actor.into(),
+                actor: actor.into_ref(),
                 on_behalf_of: None,
                 correlation: None,
                 causation: None,
@@ -54,8 +54,8 @@ impl Context {
 
     /// Sets the principal on whose behalf the actor acts.
     #[must_use]
-    pub fn on_behalf_of(mut self, principal: impl Into<Ref>) -> Self {
-        self.metadata_mut().on_behalf_of = Some(principal.into());
+    pub fn on_behalf_of(mut self, principal: impl IntoRef) -> Self {
+        self.metadata_mut().on_behalf_of = Some(principal.into_ref());
         self
     }
 

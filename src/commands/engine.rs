@@ -14,6 +14,7 @@ use super::commit_queue::PendingAnswer;
 use super::erased::Undecided;
 use super::member::Member;
 use super::received::Received;
+use super::slow_decisions::SlowDecisions;
 use super::{
     AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry, Services,
     within,
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub(super) queue: CommitQueue,
     repository: Arc<Repository>,
     services: Services,
+    slow: SlowDecisions,
     command_ids: CommandIdLookup,
     clock: Clock,
     access: Option<Arc<dyn CommandAccess>>,
@@ -82,7 +84,8 @@ impl Engine {
         let write_metrics = Arc::new(WriteMetrics::default());
         let queue = CommitQueue::start(store.clone(), write_metrics.clone());
         let command_ids = CommandIdLookup::new(store.clone());
-        Self { store, queue, repository, services, command_ids, clock, access, registry, write_metrics }
+        let slow = SlowDecisions::default();
+        Self { store, queue, repository, services, slow, command_ids, clock, access, registry, write_metrics }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -256,7 +259,8 @@ impl Engine {
             for (kind, aggregate) in &prepared.aggregates {
                 members.push(self.load(*kind, aggregate).await?);
             }
-            let (commit, refusal) = prepared.decide(&mut members, order_group)?;
+            let (commit, refusal) =
+                self.slow.watch(prepared.name(), || prepared.decide(&mut members, order_group))?;
             if let Some(pending) = self.queue.submit(commit, &members) {
                 return Ok(InFlight { pending, answer: None, refusal, members });
             }
@@ -315,7 +319,7 @@ impl Engine {
             fold(kind.0, aggregate, before, &newer)?;
             *after = before.clone();
         }
-        let (commit, refusal) = prepared.decide(&mut members, None)?;
+        let (commit, refusal) = self.slow.watch(prepared.name(), || prepared.decide(&mut members, None))?;
         let outcomes = log.append(Batch::new(vec![commit])).await;
         self.queue.forget(&members);
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
@@ -344,6 +348,10 @@ async fn answer_to(pending: &mut PendingAnswer) -> CommitAnswer {
 }
 
 impl Prepared {
+    fn name(&self) -> &'static str {
+        self.received.command.name()
+    }
+
     fn decide(
         &self,
         members: &mut [Member],
@@ -357,9 +365,14 @@ impl Prepared {
             Err(Undecided::Refused(error)) => Some(Refusal(error)),
             Err(Undecided::Invalid(error)) => return Err(error.into()),
         };
+        // A state that depends on the time must be the same when it is folded from the log.
+        let occurred_at = match members.iter().any(|member| member.time_was_read) {
+            true => Some(context.now()),
+            false => context.happened_at(),
+        };
         let appends = members.iter_mut().map(Member::take_append).collect();
         let keep = *given_id && refusal.is_none();
-        Ok((self.received.commit(self.metadata.clone(), appends, keep, order_group), refusal))
+        Ok((self.received.commit(self.metadata.clone(), appends, keep, occurred_at, order_group), refusal))
     }
 
     fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Completion {

@@ -79,7 +79,7 @@ impl<C: Handle> AnyCommand for C {
         let shape = OutcomeError::Shape { given: 0, wanted: members.len() };
         let view = <C::Scope as Scope>::view(members).ok_or(Undecided::Invalid(shape))?;
         let events = self.handle(view, context).map_err(|error| Undecided::Refused(Box::new(error)))?;
-        <C::Scope as Scope>::decide(members, events).map_err(Undecided::Invalid)
+        <C::Scope as Scope>::decide(members, events, context).map_err(Undecided::Invalid)
     }
 }
 

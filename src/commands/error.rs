@@ -116,7 +116,6 @@ impl<E> ExecuteError<E> {
 }
 
 /// A command's own error with its type erased, for callers that execute commands of many types.
-#[derive(Debug)]
 pub struct Refusal(pub(crate) BoxError);
 
 impl Refusal {
@@ -127,9 +126,15 @@ impl Refusal {
     }
 }
 
+impl std::fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        std::fmt::Display::fmt(&self.0, f)
     }
 }
 

@@ -21,12 +21,15 @@ pub struct Member {
     pub(crate) events: Vec<NewEvent>,
     /// The state after these events.
     pub(crate) after: AnyState,
+    /// Whether that state depends on the time of the commit, which is then stored.
+    pub(super) time_was_read: bool,
 }
 
 impl Member {
     /// A member whose state is not cached.
     pub(crate) fn new(kind: AggregateType, aggregate: Ref, state: AnyState) -> Self {
-        Self { kind, aggregate, before: state.clone(), stamp: None, events: Vec::new(), after: state }
+        let (before, events) = (state.clone(), Vec::new());
+        Self { kind, aggregate, before, stamp: None, events, after: state, time_was_read: false }
     }
 
     /// A member with a state of the state cache.

@@ -18,6 +18,7 @@
 //! - `command_id_lookup`: finds out whether a command id was used before
 //! - `internal_id`: command ids of the crate's internal commands
 //! - `engine`: `Engine`, which loads, decides, appends and retries
+//! - `slow_decisions`: finds handlers that block the runtime
 //! - `commit_queue`: `CommitQueue`, group commit
 //! - `state_cache`: the states that the queue keeps in memory
 //! - `writer`: appends the queue's batches to the store
@@ -43,6 +44,7 @@ mod received;
 mod registry;
 mod scope;
 mod services;
+mod slow_decisions;
 mod state_cache;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::engine::Executed;
@@ -58,7 +59,7 @@ impl Received {
 
     /// A commit without events: its outcome says whether the log has the id.
     pub(super) fn id_probe(&self) -> Commit {
-        self.commit("".into(), Vec::new(), false, None)
+        self.commit("".into(), Vec::new(), false, None, None)
     }
 
     pub(super) fn commit(
@@ -66,6 +67,7 @@ impl Received {
         metadata: Arc<str>,
         appends: Vec<StreamAppend>,
         keep: bool,
+        occurred_at: Option<Timestamp>,
         order_group: Option<u64>,
     ) -> Commit {
         let commit = Commit::new(
@@ -73,7 +75,7 @@ impl Received {
             self.command.name().to_owned(),
             self.digest,
             metadata,
-            self.context.happened_at(),
+            occurred_at,
             appends,
             keep,
             order_group,

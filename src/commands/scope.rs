@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Context;
 use super::member::Member;
-use crate::aggregates::{Aggregate, AggregateType, Loaded};
+use crate::aggregates::{Aggregate, AggregateType, Circumstances, Loaded};
 use crate::events::{Event, Id, InvalidRef, ReadBackError, Ref, read_back};
 use crate::store::NewEvent;
 
@@ -33,7 +34,7 @@ pub trait Scope: sealed::Sealed + Send + Sync + 'static {
 
     /// Stores in each member its events, encoded, and the state after them.
     #[doc(hidden)]
-    fn decide(members: &mut [Member], events: Self::Events) -> Result<(), OutcomeError>;
+    fn decide(members: &mut [Member], events: Self::Events, context: &Context) -> Result<(), OutcomeError>;
 }
 
 /// An error when a decision cannot be written to the log.
@@ -94,16 +95,23 @@ pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
     Ok(NewEvent::new(event_type, version, payload))
 }
 
-fn decide<A: Aggregate>(members: &mut [Member], index: usize, events: Vec<A::Event>) -> Result<(), OutcomeError> {
+fn decide<A: Aggregate>(
+    members: &mut [Member],
+    index: usize,
+    events: Vec<A::Event>,
+    context: &Context,
+) -> Result<(), OutcomeError> {
     let wanted = members.len();
     let before = state::<A>(members, index).ok_or(OutcomeError::Shape { given: index + 1, wanted })?;
     let encoded = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+    let circumstances = Circumstances::new(context.metadata(), context.id().unwrap_or_default(), context.now());
     let after = (!events.is_empty()).then(|| {
         let mut after = before.clone();
-        events.iter().for_each(|event| after.apply_event(event));
+        events.iter().for_each(|event| after.apply_event(event, &circumstances));
         after
     });
     let member = &mut members[index];
+    member.time_was_read = circumstances.time_was_read();
     member.events = encoded;
     member.after = match after {
         Some(after) => Arc::new(after),
@@ -129,8 +137,8 @@ impl<A: Aggregate> Scope for A {
         state(members, 0)
     }
 
-    fn decide(members: &mut [Member], events: Vec<A::Event>) -> Result<(), OutcomeError> {
-        decide::<A>(members, 0, events)
+    fn decide(members: &mut [Member], events: Vec<A::Event>, context: &Context) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, events, context)
     }
 }
 
@@ -151,9 +159,9 @@ impl<A: Aggregate, B: Aggregate> Scope for (A, B) {
         Some((state(members, 0)?, state(members, 1)?))
     }
 
-    fn decide(members: &mut [Member], (a, b): Self::Events) -> Result<(), OutcomeError> {
-        decide::<A>(members, 0, a)?;
-        decide::<B>(members, 1, b)
+    fn decide(members: &mut [Member], (a, b): Self::Events, context: &Context) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, a, context)?;
+        decide::<B>(members, 1, b, context)
     }
 }
 
@@ -178,10 +186,10 @@ impl<A: Aggregate, B: Aggregate, C: Aggregate> Scope for (A, B, C) {
         Some((state(members, 0)?, state(members, 1)?, state(members, 2)?))
     }
 
-    fn decide(members: &mut [Member], (a, b, c): Self::Events) -> Result<(), OutcomeError> {
-        decide::<A>(members, 0, a)?;
-        decide::<B>(members, 1, b)?;
-        decide::<C>(members, 2, c)
+    fn decide(members: &mut [Member], (a, b, c): Self::Events, context: &Context) -> Result<(), OutcomeError> {
+        decide::<A>(members, 0, a, context)?;
+        decide::<B>(members, 1, b, context)?;
+        decide::<C>(members, 2, c, context)
     }
 }
 
@@ -202,12 +210,13 @@ impl<A: Aggregate> Scope for Vec<A> {
         (0..members.len()).map(|index| state(members, index)).collect()
     }
 
-    fn decide(members: &mut [Member], events: Self::Events) -> Result<(), OutcomeError> {
+    fn decide(members: &mut [Member], events: Self::Events, context: &Context) -> Result<(), OutcomeError> {
         let (given, wanted) = (events.len(), members.len());
         if given != wanted {
             return Err(OutcomeError::Shape { given, wanted });
         }
-        events.into_iter().enumerate().try_for_each(|(index, events)| decide::<A>(members, index, events))
+        let each = |(index, events)| decide::<A>(members, index, events, context);
+        events.into_iter().enumerate().try_for_each(each)
     }
 }
 

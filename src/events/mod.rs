@@ -7,6 +7,7 @@
 //! ## Layout
 //! - `event`: the [`Event`] trait that the derive implements, and [`Declaration`]
 //! - `id`: [`Id`], typed ids of things, and [`Ref`], an id with its kind (`user:42`)
+//! - `conversions`: [`IntoRef`] and [`IntoId`], what an actor and an id are created from
 //! - `change`: [`Change`], the previous and the next value of a field
 //! - `topic`: [`Topic`] paths, and the patterns that produce them
 //! - `sentence`: sentence templates
@@ -19,6 +20,7 @@
 //! - `id_support`: functions that `derive(Id)` calls
 
 mod change;
+mod conversions;
 mod event;
 mod id;
 pub(crate) mod json;
@@ -33,6 +35,7 @@ mod topic;
 mod types;
 
 pub use change::Change;
+pub use conversions::{IntoId, IntoRef};
 pub use event::{Action, Declaration, DecodeError, Event, Field, Target, Upcast};
 pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
 pub use read_back::ReadBackError;

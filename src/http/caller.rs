@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Request};
+use axum::extract::{ConnectInfo, OriginalUri, Request};
 use axum::http::{Extensions, HeaderMap, Uri, header, request::Parts};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::Problem;
@@ -22,11 +23,12 @@ const MAX_PATH: usize = 500;
 /// The longest recorded format, in bytes. A header value has one byte a character.
 const MAX_FORMAT: usize = 40;
 
-/// The caller of a request: who, from where and for what. Every route but the open ones has one.
+/// The authenticated caller of a request: who, from where and for what. It is an extractor of every route behind authentication,
+/// whatever the route's state: those of annals, and those that an application adds by [`RouterBuilder::with`].
 ///
-/// A read through it is authorised as this actor, and recorded if the application records reads.
+/// [`RouterBuilder::with`]: super::RouterBuilder::with
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub struct Caller {
     annals: Annals,
     identity: CallerIdentity,
     token_expires: Option<Instant>,
@@ -95,7 +97,7 @@ impl Caller {
         Self { annals: state.annals().clone(), identity, token_expires }
     }
 
-    /// The actor; none for an anonymous caller.
+    /// The actor; `None` for an anonymous caller, which only a server that [trusts](super::Authentication::trusting) has.
     pub fn actor(&self) -> Option<&Ref> {
         match &self.identity {
             CallerIdentity::Known(context) => Some(context.actor()),
@@ -103,13 +105,21 @@ impl Caller {
         }
     }
 
+    /// The claims of the verified token; `None` without a token.
+    pub fn claims(&self) -> Option<&Map<String, Value>> {
+        match &self.identity {
+            CallerIdentity::Known(context) => context.claims(),
+            CallerIdentity::Anonymous { .. } => None,
+        }
+    }
+
     /// When the token expires. Streams end then.
-    pub fn token_expires(&self) -> Option<Instant> {
+    pub(super) fn token_expires(&self) -> Option<Instant> {
         self.token_expires
     }
 
     /// The key that limits count the caller by: its actor, or its address if it is anonymous.
-    pub fn key(&self) -> &str {
+    pub(super) fn key(&self) -> &str {
         match &self.identity {
             CallerIdentity::Known(context) => context.actor().as_str(),
             CallerIdentity::Anonymous { host } => host.as_deref().unwrap_or_default(),
@@ -117,7 +127,7 @@ impl Caller {
     }
 
     /// Sets the recorded format, where the response's differs from the request's: `csv`, `event-stream`.
-    pub fn format(mut self, format: &str) -> Self {
+    pub(super) fn format(mut self, format: &str) -> Self {
         if let CallerIdentity::Known(context) = &mut self.identity {
             let origin = context.metadata().origin.clone().unwrap_or_default();
             *context = context.clone().origin(Origin { format: Some(format.to_owned()), ..origin });
@@ -125,7 +135,7 @@ impl Caller {
         self
     }
 
-    /// Returns the context that commands and reads are recorded with.
+    /// Returns the context that commands and reads are recorded with: `annals.read_as(&caller.context()?)`.
     ///
     /// # Errors
     /// 401 if the caller is anonymous.
@@ -142,7 +152,7 @@ impl Caller {
     ///
     /// # Errors
     /// 401 if the caller is anonymous, and the application authorises or records reads.
-    pub fn reader(&self) -> Result<Option<Reader>, Problem> {
+    pub(super) fn reader(&self) -> Result<Option<Reader>, Problem> {
         match self.actor() {
             None if !self.annals.reads_need_actor() => Ok(None),
             _ => Ok(Some(self.annals.read_as(&self.context()?))),
@@ -153,7 +163,7 @@ impl Caller {
     ///
     /// # Errors
     /// 401 as for [`reader`](Self::reader).
-    pub fn audit(&self) -> Result<AuditQuery, Problem> {
+    pub(super) fn audit(&self) -> Result<AuditQuery, Problem> {
         Ok(match self.reader()? {
             Some(reader) => reader.audit(),
             None => self.annals.audit(),
@@ -164,7 +174,7 @@ impl Caller {
     ///
     /// # Errors
     /// 401 as for [`reader`](Self::reader); 403 if the read is denied.
-    pub async fn metric(&self, topic: &str) -> Result<MetricQuery, Problem> {
+    pub(super) async fn metric(&self, topic: &str) -> Result<MetricQuery, Problem> {
         Ok(match self.reader()? {
             Some(reader) => reader.metric(topic).await?,
             None => self.annals.metric(topic),
@@ -175,7 +185,7 @@ impl Caller {
     ///
     /// # Errors
     /// 401 as for [`reader`](Self::reader); 403 if the operation is denied.
-    pub async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), Problem> {
+    pub(super) async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), Problem> {
         match self.reader()? {
             Some(reader) => Ok(reader.operate(operation, projection).await?),
             None => Ok(()),
@@ -186,20 +196,11 @@ impl Caller {
     ///
     /// # Errors
     /// 401 as for [`reader`](Self::reader); 403 if the read is denied; 404 if the view does not exist.
-    pub async fn view(&self, name: &str, key: Option<&str>) -> Result<JsonView, Problem> {
+    pub(super) async fn view(&self, name: &str, key: Option<&str>) -> Result<JsonView, Problem> {
         Ok(match self.reader()? {
             Some(reader) => reader.json_view(name, key).await?,
             None => self.annals.json_view(name)?,
         })
-    }
-}
-
-impl FromRequestParts<AppState> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        let missing = || Problem::internal(&std::io::Error::other("an open route extracts a caller"));
-        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Problem;
 use crate::aggregates::LoadError;
 use crate::app::ReaderError;
-use crate::commands::{ExecuteError, ParseError, Refusal};
+use crate::commands::{ExecuteError, ParseError};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
 use crate::projections::metrics::MetricError;
@@ -20,13 +20,13 @@ fn conflict(detail: impl Into<String>) -> Problem {
 }
 
 /// The variant of an error enum, which its `Debug` output starts with: `AlreadyMember`.
-fn variant(refusal: &Refusal) -> String {
-    let debug = format!("{:?}", refusal.0);
+fn variant(refusal: &dyn std::fmt::Debug) -> String {
+    let debug = format!("{refusal:?}");
     debug.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-impl From<ExecuteError<Refusal>> for Problem {
-    fn from(error: ExecuteError<Refusal>) -> Self {
+impl<E: std::error::Error + Send + Sync + 'static> From<ExecuteError<E>> for Problem {
+    fn from(error: ExecuteError<E>) -> Self {
         let message = error.to_string();
         let unprocessable = |kind, title| Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title, message.clone());
         match &error {
@@ -64,6 +64,18 @@ impl From<ExecuteError<Refusal>> for Problem {
             | ExecuteError::Unstorable(_)
             | ExecuteError::Unregistered { .. }
             | ExecuteError::Body(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        match &error {
+            LoadError::Id(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reference", "invalid reference", error.to_string())
+            }
+            LoadError::Store(error) => of_store(error),
+            LoadError::Decode(_) | LoadError::Panicked(_) => Self::internal(&error),
         }
     }
 }
@@ -205,6 +217,7 @@ impl From<RepairError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::Refusal;
     use crate::events::ReadBackError;
 
     #[test]

@@ -14,6 +14,8 @@
 //! # }
 //! ```
 //!
+//! An application adds routes of its own to the same program by [`RouterBuilder::with`].
+//!
 //! ## Routes
 //! `/openapi.json` (OpenAPI 3.1) describes all routes; `/try` is a page to send requests from.
 //! - `POST /commands/{name}`: executes a command and returns its receipt; `Idempotency-Key` is the command id
@@ -37,6 +39,7 @@
 //! - `observation`: the span and the metrics of a request
 //! - `authentication`: [`Authentication`], how the actor of a request is established
 //! - `caller`: the authenticated caller of a request
+//! - `own_routes`: routes of the application, behind the same middleware
 //! - `limits`: limits of body size, concurrency and rate, and time-outs
 //! - `params`: extractors for query strings and paths
 //! - `body`: reading a request body
@@ -71,6 +74,7 @@ mod middleware;
 mod observation;
 mod openapi;
 mod operations;
+mod own_routes;
 mod page;
 mod params;
 mod problem;
@@ -79,11 +83,11 @@ mod server;
 mod state;
 mod throughput;
 
-pub use authentication::{Authentication, KeyError, Keys};
+pub use authentication::{Authentication, InvalidToken, KeyError, Keys, VerifiedToken};
+pub use caller::Caller;
 pub use problem::Problem;
 pub use router::{RouterBuilder, router};
 pub use server::serve;
 
-use caller::Caller;
 use params::{NoParams, PathParams, QueryParams};
 use state::AppState;

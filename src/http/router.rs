@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::limits::StreamTimeouts;
 use super::middleware::{self, Access};
 use super::state::{AppState, Settings};
-use super::{Authentication, Problem, live, openapi, operations, page};
+use super::{Authentication, Problem, live, openapi, operations, own_routes, page};
 use crate::app::Annals;
 
 /// Returns a builder for a router that serves an open application to programs and to people.
@@ -25,7 +25,7 @@ pub fn router(annals: Annals) -> RouterBuilder {
         limits: Limits::default(),
         with_claims: false,
     };
-    RouterBuilder { annals, settings }
+    RouterBuilder { annals, settings, own: None }
 }
 
 /// Configures a router. [`into_router`](Self::into_router) builds it.
@@ -34,6 +34,8 @@ pub fn router(annals: Annals) -> RouterBuilder {
 pub struct RouterBuilder {
     annals: Annals,
     settings: Settings,
+    /// Routes of the application.
+    own: Option<Router>,
 }
 
 impl RouterBuilder {
@@ -68,6 +70,57 @@ impl RouterBuilder {
         self
     }
 
+    /// Adds routes of the application. They get the same authentication, limits, spans, metrics, response headers and problem
+    /// documents as the routes of annals, and may use [`Caller`](super::Caller) and [`Context`](crate::commands::Context) as
+    /// extractors.
+    ///
+    /// With [`mounted_at`](Self::mounted_at), the built router is the whole program: the routes of annals are below that path, those
+    /// of the application where they are. Do not nest it again. A response must begin within 60 seconds. A response of an error
+    /// in plain text, such as axum's for a body that does not parse, becomes a [`Problem`].
+    ///
+    /// ```no_run
+    /// # mod bank { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/bank.rs")); }
+    /// # use bank::{AccountId, PayIn};
+    /// use annals::http::{Caller, Problem};
+    /// use annals::prelude::*;
+    /// use axum::extract::{Path, State};
+    /// use axum::routing::{get, post};
+    /// use axum::{Json, Router};
+    ///
+    /// async fn whoami(caller: Caller) -> Json<Option<Ref>> {
+    ///     Json(caller.actor().cloned())
+    /// }
+    ///
+    /// async fn pay_in(
+    ///     State(annals): State<Annals>,
+    ///     context: Context,
+    ///     Path((account, cents)): Path<(String, u64)>,
+    /// ) -> Result<Json<Receipt>, Problem> {
+    ///     // A refusal of the command's own error type becomes a problem with status 422.
+    ///     Ok(Json(annals.execute(PayIn { account: AccountId::new(account), cents }, &context).await?))
+    /// }
+    ///
+    /// # fn example(annals: Annals) -> Router {
+    /// let own = Router::new()
+    ///     .route("/whoami", get(whoami))
+    ///     .route("/accounts/{account}/{cents}", post(pay_in))
+    ///     .with_state(annals.clone());
+    /// annals::http::router(annals).mounted_at("/history").with(own).into_router()
+    /// # }
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Panics
+    /// [`into_router`](Self::into_router) panics if one of these routes is a route of annals too.
+    pub fn with(mut self, own: Router) -> Self {
+        self.settings.with_claims = true;
+        self.own = Some(match self.own {
+            Some(others) => others.merge(own),
+            None => own,
+        });
+        self
+    }
+
     /// Sets the largest request body, in bytes. Default: 1 MiB.
     pub fn largest_body(mut self, bytes: usize) -> Self {
         self.settings.limits.largest_body = bytes;
@@ -96,8 +149,14 @@ impl RouterBuilder {
 
     /// Builds the router.
     pub fn into_router(self) -> Router {
-        let limits = self.settings.limits.start();
-        let state = AppState::new(self.annals, self.settings);
+        let Self { annals, settings, own } = self;
+        let limits = settings.limits.start();
+        let state = AppState::new(annals, settings);
+        let own = own.map(|own| {
+            own_routes::prepared(own, state.settings().limits.largest_body)
+                .method_not_allowed_fallback(method_not_allowed)
+                .layer(middleware::layer(&state, Access::Limited(limits.clone())))
+        });
         let live = live::routes(&state, limits.clone()).method_not_allowed_fallback(method_not_allowed);
         let limited = openapi::routes(&state)
             .merge(operations::routes())
@@ -105,14 +164,20 @@ impl RouterBuilder {
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
             .layer(middleware::layer(&state, Access::Limited(limits)));
-        page::open_routes()
+        let annals = page::open_routes()
             .merge(openapi::open_routes())
             .merge(operations::open_routes())
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::layer(&state, Access::Open))
             .merge(limited)
             .merge(live.layer(middleware::layer(&state, Access::Stream)))
-            .with_state(state)
+            .with_state(state.clone());
+        let base = &state.settings().base;
+        match own {
+            None => annals,
+            Some(own) if base.is_empty() => annals.merge(own),
+            Some(own) => own.nest(base, annals).fallback(not_found),
+        }
     }
 }
 

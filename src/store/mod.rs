@@ -49,6 +49,7 @@ mod write_metrics;
 
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
+pub(crate) use commit::micros;
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;

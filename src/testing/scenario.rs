@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::aggregates::{Aggregate, AggregateType, AnyState};
+use crate::aggregates::{Aggregate, AggregateType, AnyState, Circumstances};
 use crate::commands::{
     AnyCommand, Command, Context, EventsOf, Handle, Member, PrepareContext, Scope, Services, Undecided, encode,
 };
@@ -40,17 +40,43 @@ pub fn given<A: Aggregate>(id: &A::Id, events: impl IntoIterator<Item = A::Event
 }
 
 impl Given {
-    /// Adds earlier events of another aggregate.
+    /// Adds earlier events of another aggregate. For `apply_with` their actor is `system:unknown`.
     ///
     /// # Panics
     /// When an event cannot be written or would not read back.
     #[must_use]
     #[track_caller]
-    pub fn and<A: Aggregate>(mut self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
+    pub fn and<A: Aggregate>(self, id: &A::Id, events: impl IntoIterator<Item = A::Event>) -> Self {
+        self.add::<A>(id, events, &Circumstances::unknown())
+    }
+
+    /// Adds earlier events of another aggregate that were caused in this context.
+    ///
+    /// # Panics
+    /// When an event cannot be written or would not read back.
+    #[must_use]
+    #[track_caller]
+    pub fn and_in<A: Aggregate>(
+        self,
+        context: &Context,
+        id: &A::Id,
+        events: impl IntoIterator<Item = A::Event>,
+    ) -> Self {
+        let command_id = context.id().unwrap_or_default();
+        self.add::<A>(id, events, &Circumstances::new(context.metadata(), command_id, context.now()))
+    }
+
+    #[track_caller]
+    fn add<A: Aggregate>(
+        mut self,
+        id: &A::Id,
+        events: impl IntoIterator<Item = A::Event>,
+        circumstances: &Circumstances<'_>,
+    ) -> Self {
         let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
         for event in events {
             encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
-            loaded.apply_event(&event);
+            loaded.apply_event(&event, circumstances);
         }
         self.states.push((Ref::unchecked(A::TYPE, &id.text()), Arc::new(loaded)));
         self
@@ -81,7 +107,7 @@ impl Given {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
         match Handle::prepare(&mut command, &PrepareContext::new(&context, &self.services)).await {
             Ok(()) => self.when(command, context),
-            Err(error) => When { members: Vec::new(), decided: Err(error) },
+            Err(error) => When { context, members: Vec::new(), decided: Err(error) },
         }
     }
 
@@ -108,12 +134,13 @@ impl Given {
             },
             Err(Undecided::Invalid(error)) => panic!("{}", error_chain(&error)),
         };
-        When { members, decided }
+        When { context, members, decided }
     }
 }
 
 /// The outcome of the command.
 pub struct When<C: Command> {
+    context: Context,
     members: Vec<Member>,
     decided: Result<Vec<Vec<NewEvent>>, C::Error>,
 }
@@ -126,7 +153,7 @@ impl<C: Command> When<C> {
     #[track_caller]
     pub fn then(mut self, events: EventsOf<C>) {
         let decided = self.decided.unwrap_or_else(|error| panic!("the command was refused: {error}"));
-        let encoded = <C::Scope as Scope>::decide(&mut self.members, events);
+        let encoded = <C::Scope as Scope>::decide(&mut self.members, events, &self.context);
         encoded.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         assert_eq!(decided, events_of(&self.members), "the command decided other events");
     }

@@ -22,6 +22,7 @@ annals_test_postgres::both_stores! {
     prepare_reads_what_was_written_before,
     a_role_in_the_log_counts_from_the_answer_that_gives_it_to_the_answer_that_takes_it,
     an_authoriser_that_hangs_denies_in_time,
+    load_sees_nothing_that_is_not_durable,
     the_authoriser_sees_the_claims_of_the_token_and_nobody_else_does,
 }
 
@@ -264,6 +265,30 @@ async fn an_authoriser_that_hangs_denies_in_time(place: &Place) {
     let denied = annals.read_as(&by("alice")).view::<Balance>(&account("a")).await.unwrap_err();
     assert_eq!(denied.to_string(), said);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    annals.close().await;
+}
+
+/// Mission X32: a command whose commit waits is in the state cache already, and may still fail.
+async fn load_sees_nothing_that_is_not_durable(place: &Place) {
+    let annals = app().open(place.url()).await.unwrap();
+    annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
+    let hold = Duration::from_secs(20);
+    let lock = annals.store().write_lock(hold, hold).await.unwrap();
+    let waiting = tokio::spawn({
+        let annals = annals.clone();
+        async move { annals.execute(deposit("a", 6), &by("alice")).await }
+    });
+    for _ in 0..20 {
+        assert_eq!(cents(&annals, "a").await, 1);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!waiting.is_finished());
+    drop(lock);
+    waiting.await.unwrap().unwrap();
+    let account = annals.load::<Account>(&account("a")).await.unwrap();
+    assert_eq!((account.cents, account.sequence(), account.id().text().as_ref()), (7, 2, "a"));
+    assert!(!annals.load::<Account>(&AccountId::new("b")).await.unwrap().exists());
+    assert!(annals.load::<Account>(&AccountId::new("")).await.is_err());
     annals.close().await;
 }
 

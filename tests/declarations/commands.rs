@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn an_id_parses_from_its_reference_or_its_bare_text() {
     assert_eq!((ProjectId::KIND, UserId::KIND, Item::KIND), ("project", "user", "invoice-item"));
-    let user = UserId::new(7_u32);
+    let user = UserId::new(7);
     assert_eq!(user.to_string(), "user:7");
     assert_eq!("user:7".parse::<UserId>().unwrap(), user);
     assert_eq!("7".parse::<UserId>().unwrap(), user);
@@ -21,7 +21,7 @@ fn an_id_parses_from_its_reference_or_its_bare_text() {
 
 #[test]
 fn an_id_is_its_reference_in_json_and_as_a_key() {
-    let members = BTreeMap::from([(UserId::new(7_u64), roles(&["admin"]))]);
+    let members = BTreeMap::from([(UserId::new(7), roles(&["admin"]))]);
     let json = serde_json::to_string(&members).unwrap();
     assert_eq!(json, r#"{"user:7":["admin"]}"#);
     assert_eq!(serde_json::from_str::<BTreeMap<UserId, Roles>>(&json).unwrap(), members);

@@ -11,6 +11,7 @@
 //! - `operations`: projections, verification of the log, health checks, Prometheus metrics
 //! - `tokens`: bearer tokens
 //! - `origin`: what is recorded of a caller
+//! - `own_routes`: routes of the application in the same program
 //! - `page`: what the page records, and what it loads
 //! - `configuration`: every flag and environment variable
 //! - `ending`: a fresh start, and the end
@@ -41,6 +42,7 @@ mod limits;
 mod logs;
 mod operations;
 mod origin;
+mod own_routes;
 mod page;
 mod peers;
 #[cfg(feature = "cli")]

@@ -6,6 +6,10 @@
 //! - `identify`: [`Identity`], the actor of a request
 //! - `origin`: same-origin and loopback checks, against requests that a browser makes for another site's page
 
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
 mod bearer;
 mod identify;
 mod keys;
@@ -16,7 +20,32 @@ pub(super) use self::identify::{Identity, TOKEN_COOKIE};
 pub use self::keys::{KeyError, Keys};
 pub(super) use self::origin::{check_same_origin, host, is_loopback};
 
+use crate::commands::Context;
 use crate::events::Ref;
+
+/// A token that [`Authentication::verify`] accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedToken {
+    /// The actor that it names.
+    pub actor: Ref,
+    /// How long it is still valid.
+    pub valid_for: Duration,
+    /// All its claims.
+    pub claims: Map<String, Value>,
+}
+
+impl VerifiedToken {
+    /// Returns a context of the token's actor, with its claims for the authoriser.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context::by(self.actor.clone()).token_claims(self.claims.clone())
+    }
+}
+
+/// Why a token is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidToken(&'static str);
 
 /// How the actor of a request is established: by a token, or by a header that is trusted.
 ///
@@ -75,6 +104,28 @@ impl Authentication {
     #[must_use]
     pub fn trusting(actor: Option<Ref>) -> Self {
         Self(Mode::Trusting(actor))
+    }
+
+    /// Verifies a token as for a request: for a protocol of the application's own, such as gRPC or a message queue.
+    ///
+    /// ```no_run
+    /// # use annals::http::{Authentication, Keys};
+    /// # fn example(jwks: &str, token: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let authentication = Authentication::bearer(Keys::from_jwks(jwks)?, "annals");
+    /// let context = authentication.verify(token)?.context();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the token is not valid now, or these are no keys: see [`Authentication::bearer`].
+    pub fn verify(&self, token: &str) -> Result<VerifiedToken, InvalidToken> {
+        let Mode::Bearer(bearer) = &self.0 else {
+            return Err(InvalidToken("no keys are configured: create it by `Authentication::bearer`"));
+        };
+        let Identity { actor, valid_for, claims } = bearer.verify(token, true).map_err(InvalidToken)?;
+        let actor = actor.ok_or(InvalidToken("the token names no subject"))?;
+        Ok(VerifiedToken { actor, valid_for: valid_for.unwrap_or_default(), claims: claims.unwrap_or_default() })
     }
 
     /// Whether requests need a token.

@@ -40,6 +40,12 @@ pub enum ProjectError {
 }
 
 impl Project {
+    /// Whether a user is a member.
+    #[must_use]
+    pub fn is_member(&self, user: &UserId) -> bool {
+        self.members.contains_key(user)
+    }
+
     /// The roles of a member.
     pub(super) fn roles(&self, user: &UserId) -> Result<&Roles, ProjectError> {
         self.members.get(user).ok_or_else(|| ProjectError::NotMember(user.clone()))
