@@ -19,7 +19,7 @@ use crate::projections::{
     DeadLetter, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError, RepairError,
     Selection, SkipPolicy, UnusedVersion,
 };
-use crate::store::{Clock, Interest, Page, Receipt, Store, StoreError};
+use crate::store::{Clock, Page, Receipt, Store, StoreError, read_history, read_page};
 
 /// An application that is open on a store. Cheap to clone; all clones share one writer task and one set of projections.
 #[derive(Clone)]
@@ -322,20 +322,21 @@ impl Annals {
         self.0.store.backup(to.as_ref(), Box::new(progress)).await
     }
 
-    /// Reads at most `limit` events after a position, as stored.
+    /// Reads at most `limit` events after a position, as stored: about a megabyte of them. The page's `to` says where the next
+    /// page begins.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn events(&self, after: u64, limit: usize) -> Result<Page, StoreError> {
-        self.0.store.read(after, limit, &Interest::All).await
+        read_page(&*self.0.store, after, limit).await
     }
 
-    /// Reads at most `limit` events of an aggregate after a sequence.
+    /// Reads at most `limit` events of an aggregate after a sequence: about a megabyte of them, and at least one.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn history(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        self.0.store.load(aggregate, after, limit).await
+        read_history(&*self.0.store, aggregate, after, limit).await
     }
 
     /// The commands, by name.

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json, value::RawValue};
 
-use super::output::{TextOrJson, plain};
+use super::output::{TextOrJson, name, plain, plain_json, shown};
 use super::session::OpenMode;
 use crate::BoxError;
 use crate::app::UnopenedApp;
@@ -19,7 +19,7 @@ const PAGE: usize = 1_000;
 #[command(
     after_help = "Examples:\n  $ events --from 100 --limit 10\n  $ events --aggregate project/7 --format json\n\n\
     With --format json, each line is one JSON object. A line of text has position, time, aggregate, sequence in the \
-    aggregate, event type, version of the type and payload."
+    aggregate, event type, version of the type and payload; a long payload is shortened."
 )]
 pub(super) struct Events {
     /// First position
@@ -81,11 +81,11 @@ fn print(stored: &Stored, json: bool) -> Result<(), BoxError> {
             "{} {:.6} {} #{} {} {} {}",
             stored.position,
             stored.recorded_at,
-            plain(stored.aggregate.as_str()),
+            name(stored.aggregate.as_str()),
             stored.sequence,
             plain(&stored.event_type),
             stored.event_version,
-            plain(&stored.payload)
+            shown(&stored.payload)
         )?,
         true => {
             // Invalid JSON, which `check` reports, is printed as text.
@@ -107,7 +107,7 @@ fn print(stored: &Stored, json: bool) -> Result<(), BoxError> {
                 "recorded_at": stored.recorded_at,
                 "digest": hex(&stored.digest),
             });
-            writeln!(out, "{row}")?;
+            writeln!(out, "{}", plain_json(&row.to_string()))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::output::{self, TextOrJson, counted, plain};
+use super::output::{self, TextOrJson, counted, name, shown};
 use super::session::OpenMode;
 use crate::BoxError;
 use crate::app::UnopenedApp;
@@ -42,7 +42,7 @@ fn export_lines(export: &ExportAccess) -> Vec<String> {
     let ExportAccess { position, at, actor, on_behalf_of, what, format, head, seen_by } = export;
     let who = who(actor, on_behalf_of.as_ref());
     let mut lines =
-        vec![format!("{position} {at:.6} {who} exported {} as {format}, up to event {head}", plain(what))];
+        vec![format!("{position} {at:.6} {who} exported {} as {format}, up to event {head}", shown(what))];
     if seen_by.is_empty() {
         lines.push("  no read before it is recorded".to_owned());
     }
@@ -54,12 +54,12 @@ fn read_line(read: &ReadAccess) -> String {
     let ReadAccess { actor, on_behalf_of, what, by_name, position, at, records } = read;
     let by_name = if *by_name { ", by name" } else { "" };
     let times = if *records > 1 { format!(", {}", counted(*records, "time")) } else { String::new() };
-    format!("  {position} {at:.6} {} had read {}{by_name}{times}", who(actor, on_behalf_of.as_ref()), plain(what))
+    format!("  {position} {at:.6} {} had read {}{by_name}{times}", who(actor, on_behalf_of.as_ref()), shown(what))
 }
 
 fn who(actor: &Ref, on_behalf_of: Option<&Ref>) -> String {
     match on_behalf_of {
-        Some(principal) => format!("{} for {}", plain(actor.as_str()), plain(principal.as_str())),
-        None => plain(actor.as_str()).into_owned(),
+        Some(principal) => format!("{} for {}", name(actor.as_str()), name(principal.as_str())),
+        None => name(actor.as_str()),
     }
 }

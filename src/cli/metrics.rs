@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::output::{self, TextOrJson, counted, plain};
+use super::output::{self, TextOrJson, counted, name};
 #[cfg(feature = "plots")]
 use super::plot;
 use super::session::OpenMode;
@@ -10,6 +10,7 @@ use super::sparkline::{most, sparkline};
 use crate::BoxError;
 use crate::app::UnopenedApp;
 use crate::projections::metrics::{Anomalies, Busy, MetricQueryParams, MetricReport, Metrics as Projection};
+use crate::projections::presenter::topic_text;
 
 /// Print event counts and rates of the whole log or of a topic and the topics below it
 #[derive(Args)]
@@ -59,7 +60,11 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     output::line(&format!(
         "{} in {} from {} until {:.6} (as of position {})",
         counted(metric.total, "event"),
-        if metric.topic.as_str().is_empty() { "the whole log".into() } else { plain(metric.topic.as_str()) },
+        if metric.topic.as_str().is_empty() {
+            "the whole log".to_owned()
+        } else {
+            name(&topic_text(&metric.topic))
+        },
         metric.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from:.6}")),
         metric.until,
         metric.head.position
@@ -102,7 +107,7 @@ fn print_busiest(what: &str, distinct: u64, busiest: &[Busy]) -> Result<(), BoxE
     output::line(&format!("{}, the busiest:", counted(distinct, what)))?;
     busiest
         .iter()
-        .try_for_each(|busy| output::line(&format!("    {:<40} {}", plain(busy.reference.as_str()), busy.events)))
+        .try_for_each(|busy| output::line(&format!("    {:<40} {}", name(busy.reference.as_str()), busy.events)))
 }
 
 fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
@@ -116,7 +121,7 @@ fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
         output::line(&format!(
             "    {:.6} {:<32} {} where {} is usual (score {:+.1}, from {})",
             anomaly.from,
-            plain(whose),
+            name(whose),
             anomaly.count,
             anomaly.usual,
             anomaly.score,

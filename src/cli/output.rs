@@ -7,6 +7,11 @@ use serde::Serialize;
 
 use crate::BoxError;
 pub use crate::projections::presenter::plain;
+pub(super) use crate::projections::presenter::plain_json;
+use crate::projections::presenter::{SHORT_NAME, short};
+
+/// The most characters of a line of an error, or of a stored payload.
+const MAX_LINE: usize = 2_000;
 
 /// `--format` of the subcommands that print text or one JSON document.
 #[derive(Args, Clone, Debug)]
@@ -28,16 +33,30 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The lines of a text, with every character escaped that a terminal acts on.
-pub(super) fn lines(text: &str) -> String {
-    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+/// A name or a reference: shortened, with every character escaped that a terminal acts on.
+pub(super) fn name(text: &str) -> String {
+    plain(&short(text, SHORT_NAME)).into_owned()
 }
 
-/// Prints a value as indented JSON.
+/// A text on one line: shortened, with every character escaped that a terminal acts on.
+pub(super) fn shown(text: &str) -> String {
+    plain(&short(text, MAX_LINE)).into_owned()
+}
+
+/// The lines of a text, each as [`shown`].
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints a value as indented JSON, with every character escaped that a terminal acts on: the value is the same.
 pub(super) fn json(value: &impl Serialize) -> Result<(), BoxError> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
-    writeln!(out)?;
+    line(&plain_json(&serde_json::to_string_pretty(value)?))
+}
+
+/// Prints an item of an indented JSON array, and the bracket before the first. The caller prints the last bracket.
+pub(super) fn item(value: &impl Serialize, first: bool) -> Result<(), BoxError> {
+    let indented = serde_json::to_string_pretty(value)?.replace('\n', "\n  ");
+    write!(io::stdout().lock(), "{}\n  {}", if first { "[" } else { "," }, plain_json(&indented))?;
     Ok(())
 }
 

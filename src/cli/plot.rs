@@ -13,10 +13,13 @@ use super::output::{counted, plain};
 use super::sparkline::most;
 use crate::BoxError;
 use crate::projections::metrics::Buckets;
+use crate::projections::presenter::{short, topic_text};
 
 const SIZE: (u32, u32) = (960, 360);
 /// The area of the bars: left, top, right, bottom.
 const AREA: (i32, i32, i32, i32) = (80, 48, 940, 310);
+/// The most characters of a topic in the title.
+const TITLE: usize = 60;
 const BARS: RGBColor = RGBColor(31, 119, 180);
 
 /// How text is drawn.
@@ -61,8 +64,13 @@ where
     }
     area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], BLACK))?;
     let total: u64 = buckets.buckets.iter().map(|bucket| bucket.total).sum();
-    let topic = if buckets.topic.as_str().is_empty() { "/" } else { buckets.topic.as_str() };
-    let title = format!("{}: {}, as of position {}", plain(topic), counted(total, "event"), buckets.head.position);
+    let topic = if buckets.topic.as_str().is_empty() { "/".into() } else { topic_text(&buckets.topic) };
+    let title = format!(
+        "{}: {}, as of position {}",
+        plain(&short(&topic, TITLE)),
+        counted(total, "event"),
+        buckets.head.position
+    );
     write_at(&area, letters, &title, (left, 18), false)?;
     if let (Some(first), Some(last)) = (buckets.buckets.first(), buckets.buckets.last()) {
         write_at(&area, letters, &first.from.to_string(), (left, bottom + 12), false)?;

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{self, TextOrJson, plain};
+use super::output::{self, TextOrJson, name, plain, plain_json};
 use super::session::OpenMode;
 use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
+use crate::projections::presenter::short_value;
 use crate::projections::{JsonView, Listing, ViewCursor, ViewFilterParams};
 
 /// Documents per page that is read.
@@ -86,15 +87,16 @@ impl View {
                 return self.counts(&view, listing).await;
             }
             let mut left = self.limit.unwrap_or(usize::MAX);
-            let mut all = Vec::new();
+            let mut printed = 0_u64;
             let next = loop {
                 let page = view.list(&listing.clone().limit(left.min(PAGE))).await?;
                 left -= page.documents.len().min(left);
                 for (key, document) in page.documents {
                     match self.format.is_json() {
-                        true => all.push(json!({ "key": key, "document": document })),
-                        false => output::line(&format!("{}\t{document}", plain(&key)))?,
+                        true => output::item(&json!({ "key": key, "document": document }), printed == 0)?,
+                        false => output::line(&format!("{}\t{}", name(&key), short_document(document)))?,
                     }
+                    printed += 1;
                 }
                 match page.next {
                     Some(next) if left > 0 => listing = listing.cursor(&next),
@@ -105,7 +107,8 @@ impl View {
                 stderr::print(format_args!("next page: --cursor {next}"));
             }
             match self.format.is_json() {
-                true => output::json(&Value::from(all)),
+                true if printed == 0 => output::line("[]"),
+                true => output::line("\n]"),
                 false => Ok(()),
             }
         })
@@ -134,4 +137,10 @@ impl View {
             }),
         }
     }
+}
+
+/// A document on one line: long texts and lists in it are shortened.
+fn short_document(mut document: Value) -> String {
+    short_value(&mut document);
+    plain_json(&document.to_string()).into_owned()
 }

@@ -97,6 +97,12 @@ impl Stored {
             .map_err(|source| DecodeError::Metadata { position: self.position, source })
     }
 
+    /// The size of payload and metadata, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
+
     /// The position and id of this event.
     #[must_use]
     pub fn head(&self) -> LogPosition {

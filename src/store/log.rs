@@ -231,6 +231,32 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError>;
 
+    /// Returns the events at these positions, in this order, up to the one with which their payloads and metadata have
+    /// `bytes` bytes or more. Positions without an event are left out.
+    ///
+    /// It bounds the memory of a reader, so a store should not read much more than it returns. By default it reads few events
+    /// at a time with [`read_at`](Self::read_at).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        let (mut events, mut read, mut step) = (Vec::new(), 0, 1);
+        let mut rest = positions;
+        while !rest.is_empty() && read < bytes {
+            let (next, later) = rest.split_at(step.min(rest.len()));
+            let found = self.read_at(next).await?;
+            for position in next {
+                let Ok(at) = found.binary_search_by_key(position, |event| event.position) else { continue };
+                if read < bytes {
+                    read += found[at].text_bytes();
+                    events.push(found[at].clone());
+                }
+            }
+            (rest, step) = (later, (2 * step).min(64));
+        }
+        Ok(events)
+    }
+
     /// Returns at most `limit` events of one aggregate after a sequence, in order.
     ///
     /// # Errors
@@ -320,28 +346,6 @@ pub trait WriteLock: Send {
     /// # Errors
     /// See [`Store::append`]; [`StoreError::Busy`] when the lock has expired.
     async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
-}
-
-/// How many events one round of [`bisect`] reads.
-const PROBES: u64 = 64;
-
-/// Returns the position of the first event for which `is_before` is false; one past the head if there is none. All
-/// events for which it is true must precede the others, as for a bound on ids or on `recorded_at`.
-pub(crate) async fn bisect(log: &dyn Store, is_before: impl Fn(&Stored) -> bool) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (1, log.head().await?.position + 1);
-    while low < high {
-        let step = (high - low).div_ceil(PROBES);
-        let probes: Vec<u64> = (0..PROBES).map(|n| low + n * step).take_while(|probe| *probe < high).collect();
-        for event in log.read_at(&probes).await? {
-            if is_before(&event) {
-                low = event.position + 1;
-            } else {
-                high = event.position;
-                break;
-            }
-        }
-    }
-    Ok(low)
 }
 
 /// Publishes a new head to [`Store::watch`]. A position that is not higher than the last one published is ignored:

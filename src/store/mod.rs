@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `bounded_reads`: reads of the log that are bounded in bytes
 //! - `views`: the [`Views`] trait for tables and checkpoints of projections
 //! - `table`: a projection's table as data
 //! - `sql`: parts that stores on SQL databases share
@@ -19,6 +20,7 @@
 //! - `write_metrics`: counters of the write path
 //! - `conformance`: the test suite that every store passes
 
+mod bounded_reads;
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod clock;
@@ -47,13 +49,13 @@ mod views;
 mod write_lock;
 mod write_metrics;
 
+pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub(crate) use commit::micros;
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;
-pub(crate) use log::bisect;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub use open::open;
 #[cfg(feature = "postgres")]

@@ -16,6 +16,8 @@
 //! - `configuration`: every flag and environment variable
 //! - `ending`: a fresh start, and the end
 //! - `bad_input`: bad input
+//! - `foreign_text`: texts of others on the command line
+//! - `large_events`: events of a megabyte
 //! - `limits`: limits of rate and concurrency
 //! - `half_open`: ten thousand half-open connections
 //! - `logs`: log lines
@@ -35,8 +37,11 @@ mod conflicts;
 mod described;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod ending;
+#[cfg(feature = "cli")]
+mod foreign_text;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod half_open;
+mod large_events;
 mod limits;
 #[cfg(feature = "cli")]
 mod logs;

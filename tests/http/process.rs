@@ -143,6 +143,7 @@ impl Process {
 #[ignore = "a process of another test"]
 async fn serves() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let code = app().main_with(arguments.lines()).await;
+    // `bank`, and notes of any size.
+    let code = app().command::<crate::large_events::Write>().main_with(arguments.lines()).await;
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ use crate::aggregates::Aggregate;
 use crate::app::{Annals, ReaderError};
 use crate::events::{DecodeError, Event, LogPosition, Recorded, Ref, Stored};
 use crate::projections::ProjectionError;
-use crate::projections::audit::{AuditError, AuditFilter, AuditLog, AuditRow, RecordedFilters};
+use crate::projections::audit::{AuditError, AuditFilter, AuditLog, AuditRow, RecordedFilters, next_rows};
 use crate::projections::metrics::Metrics;
 use crate::store::StoreError;
 
-/// The number of events that are read at a time.
+/// The most events that are read at a time.
 const CHUNK: usize = 256;
 
 /// A recorded export that included a thing, and who had read the thing before.
@@ -112,8 +112,12 @@ pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<
     let records = ReadEvent::declarations();
     let all = records.iter().fold(annals.audit(), |query, declared| query.event(declared.event_type));
     let mut accesses = Vec::new();
-    let mut chunks = all.stream().try_chunks(CHUNK);
-    while let Some(rows) = chunks.try_next().await.map_err(|error| error.1)? {
+    let mut stream = all.stream().fuse();
+    loop {
+        let rows = next_rows(&mut stream, CHUNK).await?;
+        if rows.is_empty() {
+            break;
+        }
         for stored in events(annals, &rows).await? {
             accesses.push(access(&stored, thing).map_err(decode(stored.position))?);
         }
@@ -170,10 +174,12 @@ async fn firsts(
     let mut firsts: BTreeMap<AccessQuery, First> = BTreeMap::new();
     for about in [annals.audit().target(thing), annals.audit().actor(thing)] {
         let mut open: Vec<&(AuditFilter, AccessQuery)> = queries.iter().collect();
-        let mut chunks = about.stream().try_chunks(CHUNK);
-        while !open.is_empty()
-            && let Some(mut rows) = chunks.try_next().await.map_err(|error| error.1)?
-        {
+        let mut stream = about.stream().fuse();
+        while !open.is_empty() {
+            let mut rows = next_rows(&mut stream, CHUNK).await?;
+            if rows.is_empty() {
+                break;
+            }
             // Records of reads are not events about the thing.
             rows.retain(|row| row.aggregate.kind() != AccessLog::TYPE);
             let stored: HashMap<u64, Stored> =

@@ -13,8 +13,8 @@ use super::session::{OpenMode, Session};
 use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
-use crate::projections::audit::{AuditLog, AuditQueryParams};
-use crate::projections::presenter::PresentationParams;
+use crate::projections::audit::{AuditLog, AuditQuery, AuditQueryParams};
+use crate::projections::presenter::{PresentationParams, Presenter};
 
 /// Rows per page that is read.
 const PAGE: u64 = 1_000;
@@ -69,12 +69,12 @@ impl Audit {
         let mut left = self.query.limit.unwrap_or(u64::MAX);
         let mut cursor = self.query.cursor;
         loop {
-            let query = self.query.apply_filters(session.audit()).limit(left.min(PAGE));
+            let query = self.shortened(self.query.apply_filters(session.audit())).limit(left.min(PAGE));
             let mut page = match cursor {
                 Some(cursor) => query.cursor(cursor).page().await?,
                 None => query.page().await?,
             };
-            self.words.apply_to_rows(session.annals.presenter(), &mut page.rows).await?;
+            self.words.apply_to_rows(self.presenter(session), &mut page.rows).await?;
             page.rows.iter().try_for_each(|row| rows.print(row))?;
             left = left.saturating_sub(page.rows.len() as u64);
             cursor = page.next;
@@ -89,8 +89,18 @@ impl Audit {
         Ok(())
     }
 
+    /// Long sentences are shortened as text: the other formats have the whole.
+    fn shortened(&self, query: AuditQuery) -> AuditQuery {
+        if self.format == "text" { query.shortened() } else { query }
+    }
+
+    fn presenter(&self, session: &Session) -> Presenter {
+        let presenter = session.annals.presenter();
+        if self.format == "text" { presenter.shortened() } else { presenter }
+    }
+
     async fn follow(&self, session: &Session) -> Result<(), BoxError> {
-        let mut stream = self.query.apply(session.audit()).follow();
+        let mut stream = self.shortened(self.query.apply(session.audit())).follow();
         let mut rows = Rows::new(Format::from_name(&self.format)?)?;
         // One listener for the whole loop: a signal between two iterations must not be lost.
         let interrupted = tokio::signal::ctrl_c();
@@ -100,7 +110,7 @@ impl Audit {
                 row = stream.next() => match row {
                     Some(row) => {
                         let mut row = [row?];
-                        self.words.apply_to_rows(session.annals.presenter(), &mut row).await?;
+                        self.words.apply_to_rows(self.presenter(session), &mut row).await?;
                         rows.print(&row[0])?;
                     }
                     None => break,

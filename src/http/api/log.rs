@@ -15,7 +15,7 @@ use super::check_max;
 use crate::events::{Ref, Stored};
 use crate::http::jobs::Job;
 use crate::http::{AppState, Caller, NoParams, Problem, QueryParams};
-use crate::store::CheckReport;
+use crate::store::{CheckReport, is_full};
 use crate::text::hex;
 
 /// The default and the maximum size of a page.
@@ -48,7 +48,7 @@ struct EventsParams {
 struct EventsPage {
     /// The events, in order.
     events: Vec<StoredEvent>,
-    /// The `from` of the next page, if there may be more.
+    /// The `from` of the next page, if there may be more events.
     next: Option<u64>,
 }
 
@@ -102,6 +102,8 @@ fn json(text: String) -> Result<Box<RawValue>, Problem> {
 }
 
 /// List stored events
+///
+/// A page ends early when its events have a megabyte: one event may be larger. `next` is set unless it is the last page.
 #[utoipa::path(get, path = "/events", tag = "log", params(EventsParams), responses((status = OK, body = EventsPage)))]
 async fn events(
     State(state): State<AppState>,
@@ -136,7 +138,7 @@ async fn events(
             (page.events, next)
         }
     };
-    let next = next.filter(|_| events.len() == limit);
+    let next = next.filter(|_| events.len() == limit || is_full(&events));
     Ok(Json(EventsPage { events: events.into_iter().map(StoredEvent::new).collect::<Result<_, _>>()?, next }))
 }
 

@@ -10,7 +10,7 @@ use crate::BoxError;
 use crate::app::Annals;
 use crate::events::LogPosition;
 use crate::projections::audit::{AuditError, AuditLog, AuditRow};
-use crate::store::{Interest, StoreError};
+use crate::store::{StoreError, is_full, read_page};
 
 /// The most rows of a batch, and its approximate size as JSON.
 const MAX_ROWS: usize = 256;
@@ -101,15 +101,20 @@ impl AuditBroadcast {
         loop {
             // The last known event is read again, to detect that the log was restored to an older state.
             let overlap = usize::from(sent.position > 0);
-            let page = store.read(sent.position - overlap as u64, *max_rows + overlap, &Interest::All).await?;
-            let mut events = page.events.into_iter();
-            if overlap > 0 && events.next().is_none_or(|known| known.head() != *sent) {
+            let mut page = read_page(&**store, sent.position - overlap as u64, *max_rows + overlap).await?;
+            if overlap > 0 && page.events.first().is_none_or(|known| known.head() != *sent) {
                 return Err(StoreError::Diverged(*sent).into());
             }
+            if page.events.len() == overlap && is_full(&page.events) {
+                // The known event left no room for others.
+                page = read_page(&**store, sent.position, *max_rows).await?;
+            } else {
+                page.events.drain(..overlap);
+            }
+            let full = page.events.len() == *max_rows || is_full(&page.events);
             let types = self.annals.types();
             let rows: Vec<AuditRow> =
-                events.map(|stored| AuditRow::new(types, stored)).collect::<Result<_, _>>()?;
-            let full = rows.len() == *max_rows;
+                page.events.into_iter().map(|stored| AuditRow::new(types, stored)).collect::<Result<_, _>>()?;
             let Some(to) = rows.last().map(position_of) else { return Ok(()) };
             let batch = Arc::new(RowBatch::new(std::mem::replace(sent, to), to, rows)?);
             *max_rows = batch.rows_in(MAX_BYTES).min(MAX_ROWS);

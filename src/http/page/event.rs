@@ -5,9 +5,12 @@ use serde_json::value::RawValue;
 
 use super::address::Address;
 use super::site::Site;
-use super::text::{crumbs, given, phrase, reference, time};
+use super::text::{crumbs, given, number, phrase, reference, time};
 use crate::projections::audit::AuditRow;
 use crate::projections::presenter::{PresentError, Presentation, PresentedChange, Presenter, plain};
+
+/// The most targets, topics and changes of an event that are listed.
+const MAX_LISTED: usize = 20;
 
 /// A row and its sentence.
 pub(super) struct PresentedRow {
@@ -47,7 +50,13 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
                 (crumbs(&row.topic, topic))
                 @if let Some(principal) = &row.on_behalf_of { span { "on behalf of " (reference(site, principal)) } }
                 @if imported { span { "recorded " (time(row.recorded_at, "second")) } }
-                details { summary { "Details" } (facts(site, asked, row)) (payload(&row.payload)) }
+                details {
+                    summary { "Details" }
+                    (facts(site, asked, row))
+                    (payload(&row.payload))
+                    // Long texts are shortened on the page.
+                    p { a href=(site.link("audit", &alone)) { "Whole event as JSON" } }
+                }
             }
         }
     }
@@ -59,16 +68,22 @@ fn changes(changes: &[PresentedChange]) -> Markup {
         table.changes {
             thead.hidden { tr { th scope="col" { "Field" } th scope="col" { "Before" } th scope="col" { "After" } } }
             tbody {
-                @for change in changes {
+                @for change in changes.iter().take(MAX_LISTED) {
                     tr {
                         th scope="row" { (plain(&change.label)) }
                         td.was { del { (given(&change.from)) } }
                         td.is { ins { (given(&change.to)) } }
                     }
                 }
+                (more(changes.len(), |words| html! { tr { td colspan="3" { (words) } } }))
             }
         }
     }
+}
+
+/// How many entries of a list are not shown.
+fn more(entries: usize, render: impl Fn(Markup) -> Markup) -> Markup {
+    html! { @if entries > MAX_LISTED { (render(html! { "and " (number((entries - MAX_LISTED) as u64)) " more" })) } }
 }
 
 fn facts(site: &Site, asked: &Address, row: &AuditRow) -> Markup {
@@ -78,10 +93,10 @@ fn facts(site: &Site, asked: &Address, row: &AuditRow) -> Markup {
             dt { "Position" } dd.number { (row.position) }
             dt { "Event" } dd { a href=(narrowed("event", &row.event_type)) { code { (plain(&row.event_type)) } } " " span.soft { "version " (plain(&row.event_version)) } }
             dt { "Actor" } dd { (reference(site, &row.actor)) }
-            dt { "Targets" } dd { @for (n, target) in row.targets.iter().enumerate() { @if n > 0 { ", " } (reference(site, target)) } }
+            dt { "Targets" } dd { @for (n, target) in row.targets.iter().take(MAX_LISTED).enumerate() { @if n > 0 { ", " } (reference(site, target)) } (more(row.targets.len(), |words| html! { ", " (words) })) }
             dt { "Sequence" } dd.number { (row.sequence) " of " (reference(site, &row.aggregate)) }
             @if row.topics.len() > 1 {
-                dt { "Topics" } dd { @for (n, topic) in row.topics.iter().enumerate() { @if n > 0 { ", " } (crumbs(topic, |path| narrowed("topic", path))) } }
+                dt { "Topics" } dd { @for (n, topic) in row.topics.iter().take(MAX_LISTED).enumerate() { @if n > 0 { ", " } (crumbs(topic, |path| narrowed("topic", path))) } }
             }
             dt { "Occurred" } dd { (time(row.occurred_at, "second")) }
             dt { "Recorded" } dd { (time(row.recorded_at, "second")) }

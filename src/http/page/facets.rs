@@ -41,14 +41,14 @@ pub(super) fn facets(
             @if !below.is_empty() {
                 section #below {
                     h2 { "Topics" }
-                    ul.bars { @for topic in below { li { a href=(narrowed("topic", topic.as_str())) { (given(topic.as_str())) } } } }
+                    ul.bars { @for topic in below { li { a href=(narrowed("topic", topic.as_str())) { (super::text::topic(topic)) } } } }
                 }
             } @else if topics.len() > 1 {
                 section {
                     h2 { "Topics on this page" }
                     ul.bars {
                         @for (topic, events) in topics.iter().take(MAX_VALUES) {
-                            li { a href=(narrowed("topic", topic)) { (given(topic)) } span.number { (number(*events)) } (share(*events, presented.len() as u64)) }
+                            li { a href=(narrowed("topic", topic.as_str())) { (super::text::topic(topic)) } span.number { (number(*events)) } (share(*events, presented.len() as u64)) }
                         }
                     }
                 }
@@ -76,16 +76,16 @@ fn list<T: ToString>(title: &str, facets: &[Facet<T>], total: u64, link: impl Fn
 }
 
 /// The child topics of the requested topic in these rows, by number of events.
-fn topics(filters: &Address, presented: &[PresentedRow]) -> Vec<(String, u64)> {
+fn topics(filters: &Address, presented: &[PresentedRow]) -> Vec<(Topic, u64)> {
     let asked = filters.get("topic").and_then(|topic| topic.parse::<Topic>().ok()).unwrap_or_default();
     let depth = asked.segments().count();
-    let mut topics: BTreeMap<String, u64> = BTreeMap::new();
+    let mut topics: BTreeMap<Topic, u64> = BTreeMap::new();
     for topic in presented.iter().flat_map(|one| &one.row.topics).filter(|topic| asked.contains(topic)) {
-        if let Some(below) = topic.with_ancestors().nth(depth + 1) {
-            *topics.entry(below.to_owned()).or_default() += 1;
+        if let Some(below) = topic.with_ancestors().nth(depth + 1).and_then(|below| below.parse().ok()) {
+            *topics.entry(below).or_default() += 1;
         }
     }
-    let mut topics: Vec<(String, u64)> = topics.into_iter().collect();
+    let mut topics: Vec<(Topic, u64)> = topics.into_iter().collect();
     topics.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     topics
 }

@@ -82,7 +82,7 @@ impl FeedQuery {
             filters = filters.with(name, value);
         }
         let QueryParams(asked, ..) = QueryParams::<AuditQueryParams>::read(&filters.query())?;
-        let query = asked.apply_filters(caller.audit()?).newest_first();
+        let query = asked.apply_filters(caller.audit()?).newest_first().shortened();
         Ok(Self { scope, given: given.clone(), filters, query })
     }
 
@@ -107,7 +107,7 @@ impl PageRequest {
 
     /// The presenter in the caller's language.
     pub fn presenter(&self) -> Presenter {
-        presenter(self.state.annals(), &self.headers)
+        presenter(self.state.annals(), &self.headers).shortened()
     }
 }
 

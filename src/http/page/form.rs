@@ -143,6 +143,7 @@ fn chip(name: &str, value: &str) -> Markup {
     html! {
         (label_of(name))
         @if let Some(time) = time { " " b { (super::text::time(time, "second")) } }
+        @else if let (true, Ok(path)) = (name == "topic", value.parse()) { " " b { (super::text::topic(&path)) } }
         @else if name != "by_occurrence" { " " b { (given(value)) } }
     }
 }

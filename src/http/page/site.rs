@@ -11,7 +11,7 @@ use super::assets;
 use crate::events::Ref;
 use crate::http::colour::Colour;
 use crate::http::{AppState, Caller};
-use crate::projections::presenter::plain;
+use crate::projections::presenter::{SHORT_NAME, plain, short};
 
 /// An entry of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Site {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (plain(title)) " · " (name) }
+                    title { (plain(&short(title, SHORT_NAME))) " · " (name) }
                     link rel="icon" type="image/svg+xml" href={ (self.base) "/" (assets::icon(self.colour).path()) };
                     link rel="stylesheet" href={ (self.base) "/" (assets::style(self.colour).path()) };
                     script src={ (self.base) "/" (assets::script().path()) } defer {}
@@ -115,7 +115,7 @@ impl Site {
                     footer.foot {
                         p { "Times are in " span data-zone { "UTC" } ". Hover over a time for UTC." }
                         @if let Some(actor) = &self.actor {
-                            p { "You are " a href=(self.history(actor)) { bdi { (plain(actor.as_str())) } } "." }
+                            p { "You are " a href=(self.history(actor)) { bdi { (plain(&short(actor.as_str(), SHORT_NAME))) } } "." }
                             @if self.signs_in {
                                 form method="post" action=(self.link("sign-out", &Address::default())) { button type="submit" { "Sign out" } }
                             }

@@ -6,13 +6,14 @@ use maud::{Markup, html};
 
 use super::site::Site;
 use crate::events::{Ref, Topic};
-use crate::projections::presenter::{Phrase, Piece, Thing, plain};
+use crate::projections::presenter::{
+    Phrase, Piece, SHORT_NAME, SHORT_SENTENCE, Thing, plain, segment_text, short, topic_text,
+};
 
-/// A time in UTC. The script shows it in the reader's time zone and leaves UTC in the title. `precision`: `second`, `minute` or
-/// `day`.
+/// A time in UTC. The script shows it in the reader's time zone, with the offset, and leaves UTC in the title. `precision`:
+/// `second` or `minute`.
 pub(super) fn time(time: Timestamp, precision: &str) -> Markup {
     html! { time datetime=(time) title=(utc(time, "%Y-%m-%d %H:%M:%S%.f UTC")) data-precision=(precision) { (utc(time, match precision {
-        "day" => "%Y-%m-%d",
         "minute" => "%Y-%m-%d %H:%M UTC",
         _ => "%Y-%m-%d %H:%M:%S UTC",
     })) } }
@@ -20,7 +21,7 @@ pub(super) fn time(time: Timestamp, precision: &str) -> Markup {
 
 /// A time range in UTC.
 pub(super) fn range(from: Timestamp, until: Timestamp) -> String {
-    format!("{} – {}", utc(from, "%Y-%m-%d %H:%M:%S"), utc(until, "%Y-%m-%d %H:%M:%S UTC"))
+    format!("{} – {}", utc(from, "%Y-%m-%d %H:%M:%S UTC"), utc(until, "%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// A time in UTC, in this `strftime` format.
@@ -57,20 +58,20 @@ pub(super) fn many(count: u64, one: &str) -> String {
     format!("{} {one}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// Untrusted text: control characters are shown escaped, and its text direction is isolated.
+/// Untrusted text: shortened, control characters are shown escaped, and its text direction is isolated.
 pub(super) fn given(text: &str) -> Markup {
-    html! { bdi { (plain(text)) } }
+    html! { bdi { (plain(&short(text, SHORT_SENTENCE))) } }
 }
 
 /// An object by its display name, with a link to its history.
 pub(super) fn thing(site: &Site, thing: &Thing) -> Markup {
     let reference = thing.reference.as_str();
-    html! { a href=(site.history(&thing.reference)) title=(plain(reference)) { bdi { (plain(&thing.label())) } } }
+    html! { a href=(site.history(&thing.reference)) title=(plain(reference)) { bdi { (plain(&short(&thing.label(), SHORT_NAME))) } } }
 }
 
 /// A reference, with a link to the object's history.
 pub(super) fn reference(site: &Site, reference: &Ref) -> Markup {
-    html! { a.ref href=(site.history(reference)) { bdi { (plain(reference.as_str())) } } }
+    html! { a.ref href=(site.history(reference)) { bdi { (plain(&short(reference.as_str(), SHORT_NAME))) } } }
 }
 
 /// A sentence. Its objects link to their histories.
@@ -86,6 +87,11 @@ pub(super) fn phrase(site: &Site, phrase: &Phrase) -> Markup {
     }
 }
 
+/// A topic as text.
+pub(super) fn topic(topic: &Topic) -> Markup {
+    given(&topic_text(topic))
+}
+
 /// A topic. Each segment links to `link` of its path.
 pub(super) fn crumbs(topic: &Topic, link: impl Fn(&str) -> String) -> Markup {
     let steps: Vec<(&str, &str)> = topic.with_ancestors().skip(1).zip(topic.segments()).collect();
@@ -93,7 +99,7 @@ pub(super) fn crumbs(topic: &Topic, link: impl Fn(&str) -> String) -> Markup {
         span.crumbs {
             @for (n, (path, segment)) in steps.iter().enumerate() {
                 @if n > 0 { " / " }
-                a href=(link(path)) { bdi { (plain(segment)) } }
+                a href=(link(path)) { bdi { (plain(&short(&segment_text(segment), SHORT_NAME))) } }
             }
         }
     }

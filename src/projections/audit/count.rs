@@ -1,6 +1,6 @@
 //! [`AuditCount`]: the number of events that a query selects, by actor, action and event type.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use serde::Serialize;
@@ -15,8 +15,11 @@ use crate::store::{Cell, StoreError, ViewSnapshot};
 const DEFAULT_EXAMINED: u64 = 10_000;
 const MAX_EXAMINED: u64 = 1_000_000;
 
-/// The rows in memory at a time.
+/// The most rows in memory at a time.
 const ROWS: usize = 1_000;
+
+/// The size of the events at which a count by text ends, in bytes.
+const MAX_READ: usize = 256 << 20;
 
 /// The most values listed for one facet.
 const MAX_LISTED: usize = 100;
@@ -25,7 +28,7 @@ const MAX_LISTED: usize = 100;
 ///
 /// The work is bounded: a count examines 10,000 events, or the query's limit (at most 1,000,000), in the query's order. If
 /// there are more, [`complete`](Self::complete) is false and every number is a lower bound. Examining 10,000 events takes
-/// tens of milliseconds; with a text filter longer, because each event is then read from the log.
+/// tens of milliseconds; with a text filter longer, because each event is then read from the log, at most 256 MB of them.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditCount {
@@ -106,12 +109,17 @@ async fn count_numbers(
     let distinct_actors = actors.len() as u64;
     let [actors, actions, event_types] = [actors, actions, event_types].map(sorted);
     let places: Vec<u64> = [&actors, &actions, &event_types].into_iter().flatten().map(|(_, at)| *at).collect();
-    let mut named = HashMap::new();
-    for stored in plan.reading.events(&places, head).await? {
-        let known = plan.reading.types().of(&stored);
-        let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
-        let named_by = named_by.map_err(|source| AuditError::from_decode(stored.position, source))?;
-        named.insert(stored.position, named_by);
+    let places: Vec<u64> = places.into_iter().collect::<BTreeSet<u64>>().into_iter().collect();
+    let (mut named, mut rest) = (HashMap::new(), &places[..]);
+    while !rest.is_empty() {
+        let (events, left) = plan.reading.events(rest, head).await?;
+        rest = left;
+        for stored in events {
+            let known = plan.reading.types().of(&stored);
+            let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
+            let named_by = named_by.map_err(|source| AuditError::from_decode(stored.position, source))?;
+            named.insert(stored.position, named_by);
+        }
     }
     let name = |at: &u64| named.get(at).ok_or(AuditError::Store(StoreError::Diverged(head)));
     Ok(AuditCount {
@@ -140,10 +148,11 @@ async fn count_rows(
     most: usize,
 ) -> Result<AuditCount, AuditError> {
     let (mut actors, mut actions, mut event_types) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let (mut examined, mut events, mut complete) = (0, 0, false);
-    while examined < most && !complete {
+    let (mut examined, mut read, mut events, mut complete) = (0, 0, 0, false);
+    while examined < most && read < MAX_READ && !complete {
         let scan = scan::scan(plan, progress, snapshot, ROWS).await?;
         examined += scan.examined;
+        read += scan.read;
         progress.last = scan.last.or(progress.last);
         complete = scan.exhausted;
         for row in scan.rows {

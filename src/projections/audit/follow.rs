@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream::{self, BoxStream, FusedStream};
+use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
 use super::page::read_page;
 use super::plan::{QueryPlan, ReadProgress};
+use super::scan::PAGE_BYTES;
 use super::{AuditError, AuditRow};
 use crate::events::LogPosition;
 use crate::projections::QueryError;
@@ -33,6 +34,20 @@ pub(super) fn stored(plan: Result<QueryPlan, QueryError>) -> Rows {
 /// The stored rows, then live ones.
 pub(super) fn live(plan: Result<QueryPlan, QueryError>) -> Rows {
     rows(plan, true)
+}
+
+/// Reads the next rows of a stream: at most `most`, and about a page of text. At the end there are none.
+pub(crate) async fn next_rows(
+    rows: &mut (impl Stream<Item = Result<AuditRow, AuditError>> + FusedStream + Unpin),
+    most: usize,
+) -> Result<Vec<AuditRow>, AuditError> {
+    let (mut next, mut text_bytes) = (Vec::new(), 0);
+    while next.len() < most && text_bytes < PAGE_BYTES {
+        let Some(row) = rows.try_next().await? else { break };
+        text_bytes += row.text_bytes();
+        next.push(row);
+    }
+    Ok(next)
 }
 
 fn rows(plan: Result<QueryPlan, QueryError>, live: bool) -> Rows {

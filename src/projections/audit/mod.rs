@@ -50,6 +50,7 @@ pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
 pub use error::AuditError;
 pub use filter::{AuditFilter, RecordedFilters};
+pub(crate) use follow::next_rows;
 pub use page::AuditPage;
 pub use params::{AuditQueryParams, Time};
 pub use plan::QueryPlan;

@@ -22,6 +22,7 @@ pub struct QueryPlan {
     pub(super) filter: AuditFilter,
     pub(super) by_occurrence: bool,
     pub(super) newest_first: bool,
+    pub(super) shortened: bool,
     pub(super) limit: Option<u64>,
     pub(super) cursor: Option<Cursor>,
     pub(super) after: Option<(LogPosition, Duration)>,
@@ -167,8 +168,4 @@ impl Window {
 
 pub(super) fn occurrence_key(occurred: Timestamp, position: u64) -> OccurrenceKey {
     (occurred.as_microsecond(), position)
-}
-
-pub(super) fn occurrence_key_of(row: &AuditRow) -> OccurrenceKey {
-    occurrence_key(row.occurred_at, row.position)
 }

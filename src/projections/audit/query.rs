@@ -46,6 +46,7 @@ pub struct AuditQuery {
     pub(super) filter: AuditFilter,
     by_occurrence: bool,
     newest_first: bool,
+    shortened: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<LogPosition>,
@@ -64,6 +65,7 @@ impl AuditQuery {
             filter: AuditFilter::default(),
             by_occurrence: false,
             newest_first: false,
+            shortened: false,
             limit: None,
             cursor: None,
             after: None,
@@ -97,6 +99,13 @@ impl AuditQuery {
     /// The maximum number of rows: of a page, or of a whole stream.
     pub fn limit(mut self, rows: u64) -> Self {
         self.limit = Some(rows);
+        self
+    }
+
+    /// Shortens long sentences, changes and payloads for people to read: see [`short`](crate::projections::presenter::short).
+    /// More rows then fit into a page.
+    pub fn shortened(mut self) -> Self {
+        self.shortened = true;
         self
     }
 
@@ -143,7 +152,8 @@ impl AuditQuery {
     ///
     /// It takes a few statements, however long the log and whatever the query. If several filters each match many events and
     /// few events match all of them, about 5,000 are examined: the page may hold fewer rows, or none, with a cursor to
-    /// continue from. Only a page without a cursor is the last.
+    /// continue from. A page also ends when its rows have a megabyte of text: one row may be larger. Only a page without a
+    /// cursor is the last.
     ///
     /// # Errors
     /// When the query is invalid or denied, or the audit log or an event of the page cannot be read.
@@ -256,6 +266,7 @@ impl AuditQuery {
             filter: self.filter,
             by_occurrence: self.by_occurrence,
             newest_first: self.newest_first,
+            shortened: self.shortened,
             limit: self.limit,
             cursor: self.cursor,
             after: self.after.map(|head| (head, self.patience)),

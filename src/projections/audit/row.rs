@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::AuditError;
 use crate::events::{Action, DecodeError, Origin, Ref, Stored, Topic, Types};
-use crate::projections::presenter::{FieldChange, present};
+use crate::projections::presenter::{FieldChange, SHORT_SENTENCE, present, short, short_json, short_value};
 
 /// One event. The JSON object has the fields in this order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +66,27 @@ impl AuditRow {
     pub fn new(types: &Types, stored: Stored) -> Result<Self, AuditError> {
         let position = stored.position;
         Self::present(types, stored).map_err(|source| AuditError::from_decode(position, source))
+    }
+
+    /// The approximate size of its texts, in bytes.
+    pub(crate) fn text_bytes(&self) -> usize {
+        // The values of a change are in the payload.
+        let shown = if self.changes.is_empty() { 1 } else { 2 };
+        let targets: usize = self.targets.iter().map(|target| target.as_str().len()).sum();
+        shown * self.payload.get().len() + self.sentence.len() + targets
+    }
+
+    /// Shortens sentence, changes and payload for people to read.
+    pub(super) fn shorten(&mut self) {
+        self.sentence = short(&self.sentence, SHORT_SENTENCE).into_owned();
+        for change in &mut self.changes {
+            short_value(&mut change.from);
+            short_value(&mut change.to);
+        }
+        // Text that is not JSON stays as it is.
+        if let Some(short) = short_json(self.payload.get()) {
+            self.payload = short;
+        }
     }
 
     fn present(types: &Types, stored: Stored) -> Result<Self, DecodeError> {

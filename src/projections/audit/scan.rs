@@ -1,12 +1,11 @@
 //! Finds rows: candidates from one index, checked against the other filters, in a few rounds of growing size.
 //!
 //! The most selective filter drives. If every filter matches many events, a page examines a bounded number of candidates: it
-//! may hold fewer rows than wanted, or none, with a cursor after the last candidate.
-
-use std::collections::HashMap;
+//! may hold fewer rows than wanted, or none, with a cursor after the last candidate. A page also ends when its rows have
+//! [`PAGE_BYTES`] of text, or when [`SEARCHED_BYTES`] were searched for a text.
 
 use super::filter::{AGGREGATE, ResolvedFilter};
-use super::plan::{QueryPlan, ReadProgress, occurrence_key_of};
+use super::plan::{QueryPlan, ReadProgress, occurrence_key};
 use super::sql::{Driver, OccurrenceKey, RARE, SCALE, Sql, Window};
 use super::{AuditError, AuditRow};
 use crate::events::LogPosition;
@@ -22,6 +21,12 @@ const OWN: [usize; 4] = [0, CHECKED[0], CHECKED[1], CHECKED[2]];
 /// The same if the events have to be read from the log, for a filter by text.
 const READ: [usize; 2] = [256 / SCALE, 768 / SCALE];
 
+/// The size of the texts of a page, in bytes, at which it ends. One row may be larger.
+pub(super) const PAGE_BYTES: usize = (1 << 20) / SCALE;
+
+/// The size of the events that are searched for a text for one page, in bytes, at which it ends.
+const SEARCHED_BYTES: usize = (16 << 20) / SCALE;
+
 /// The most candidates of a round, over all values of a filter.
 const MAX_CANDIDATES: usize = 65_536;
 
@@ -35,6 +40,9 @@ pub(super) struct Scan {
     pub exhausted: bool,
     /// The number of candidates examined.
     pub examined: usize,
+    /// The size of the events that were read, and of the texts of the rows, in bytes.
+    pub read: usize,
+    text_bytes: usize,
 }
 
 /// Finds the next rows, at most `wanted`.
@@ -44,7 +52,7 @@ pub(super) async fn scan(
     snapshot: &mut dyn ViewSnapshot,
     wanted: usize,
 ) -> Result<Scan, AuditError> {
-    let mut scan = Scan { rows: Vec::new(), last: None, exhausted: true, examined: 0 };
+    let mut scan = Scan { rows: Vec::new(), last: None, exhausted: true, examined: 0, read: 0, text_bytes: 0 };
     // Bounds are resolved after the snapshot was taken, so that the log is not behind it.
     let head = snapshot.head();
     let mut window = plan.window(progress, head.position).await?;
@@ -64,24 +72,13 @@ pub(super) async fn scan(
         scan.examined += candidates.len();
         scan.exhausted = candidates.len() < size;
         scan.last = candidates.last().map(|last| last.moment).or(scan.last);
-        let mut passed: Vec<u64> = candidates.iter().filter(|it| it.passes).map(|it| it.moment.1).collect();
-        let room = wanted - scan.rows.len();
-        let mut more = false;
-        if plan.filter.texts.is_empty() {
-            more = passed.len() > room;
-            passed.truncate(room);
-        }
-        let mut rows = read(plan, &passed, head).await?;
-        if !plan.filter.texts.is_empty() {
-            more = rows.len() > room;
-            rows.truncate(room);
-        }
-        scan.rows.append(&mut rows);
-        if more {
+        let passed: Vec<u64> = candidates.iter().filter(|it| it.passes).map(|it| it.moment.1).collect();
+        if let Some(stopped) = scan.read(plan, &passed, head, wanted).await? {
+            scan.last = Some(stopped);
             scan.exhausted = false;
-            scan.last = scan.rows.last().map(occurrence_key_of).or(scan.last);
+            break;
         }
-        if more || scan.exhausted {
+        if scan.exhausted || scan.is_full(plan, wanted) {
             break;
         }
         if let Some(last) = scan.last {
@@ -162,21 +159,52 @@ pub(super) async fn driver(
     })
 }
 
-/// The rows at these positions, in this order, that match the filter by text.
-async fn read(plan: &QueryPlan, positions: &[u64], head: LogPosition) -> Result<Vec<AuditRow>, AuditError> {
-    if positions.is_empty() {
-        return Ok(Vec::new());
+impl Scan {
+    fn is_full(&self, plan: &QueryPlan, wanted: usize) -> bool {
+        let searched = if plan.filter.texts.is_empty() { 0 } else { self.read };
+        self.rows.len() >= wanted || self.text_bytes >= PAGE_BYTES || searched >= SEARCHED_BYTES
     }
-    let events = plan.reading.events(positions, head).await?;
-    let mut events: HashMap<u64, _> = events.into_iter().map(|event| (event.position, event)).collect();
-    let types = plan.reading.types();
-    let mut rows = Vec::new();
-    for position in positions {
-        let event = events.remove(position).ok_or(StoreError::Diverged(head))?;
-        let matches = plan.filter.matches_text(&event, types);
-        if matches.map_err(|source| AuditError::from_decode(*position, source))? {
-            rows.push(AuditRow::new(types, event)?);
+
+    /// Adds the rows at these positions, in this order, that match the filter by text. If the page is full before the last
+    /// position, returns the last event examined.
+    async fn read(
+        &mut self,
+        plan: &QueryPlan,
+        positions: &[u64],
+        head: LogPosition,
+        wanted: usize,
+    ) -> Result<Option<OccurrenceKey>, AuditError> {
+        let types = plan.reading.types();
+        let mut rest = positions;
+        while !rest.is_empty() {
+            // Without a filter by text every event is a row.
+            let most = if plan.filter.texts.is_empty() { wanted - self.rows.len() } else { rest.len() };
+            let next = &rest[..most.min(rest.len())];
+            let (events, left) = plan.reading.events(next, head).await?;
+            let read = next.len() - left.len();
+            if events.len() != read {
+                return Err(StoreError::Diverged(head).into());
+            }
+            rest = &rest[read..];
+            let mut unread = events.len() + rest.len();
+            for event in events {
+                unread -= 1;
+                self.read += event.text_bytes();
+                let key = occurrence_key(event.occurred_at, event.position);
+                let matches = plan.filter.matches_text(&event, types);
+                if matches.map_err(|source| AuditError::from_decode(event.position, source))? {
+                    let mut row = AuditRow::new(types, event)?;
+                    if plan.shortened {
+                        row.shorten();
+                    }
+                    self.text_bytes += row.text_bytes();
+                    self.rows.push(row);
+                }
+                if unread > 0 && self.is_full(plan, wanted) {
+                    return Ok(Some(key));
+                }
+            }
         }
+        Ok(None)
     }
-    Ok(rows)
 }

@@ -171,7 +171,8 @@ pub(super) mod tests {
             let one = folded(&text);
             let composed: String = text.nfc().collect();
             let decomposed: String = text.nfd().collect();
-            for variant in [composed.to_uppercase(), composed.to_lowercase(), composed, decomposed, one.clone()] {
+            // Not the upper case of the composed text: a mark after `ᾳ` would be one of the iota.
+            for variant in [decomposed.to_uppercase(), composed.to_lowercase(), composed, decomposed, one.clone()] {
                 prop_assert_eq!(&folded(&variant), &one, "{:?}", variant);
             }
         }

@@ -22,6 +22,9 @@ use crate::text::{from_hex, hex, name_list};
 /// The most documents of a page.
 const LARGEST_PAGE: usize = 10_000;
 
+/// The size of the documents of a page, in bytes, at which it ends. One document may be larger.
+const PAGE_BYTES: i64 = 1 << 20;
+
 /// The default number of documents of a page.
 const PAGE: usize = 100;
 
@@ -154,7 +157,7 @@ impl Listing {
         self
     }
 
-    /// The most documents to return, at most 10,000.
+    /// The most documents to return, at most 10,000. A page also ends when its documents have a megabyte.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
@@ -193,8 +196,8 @@ impl Listing {
         reading: &Reading,
         after: Option<&str>,
     ) -> Result<ViewPage<String, String>, ReadError> {
-        let limit = self.limit.clamp(1, LARGEST_PAGE);
-        let mut parameters: Row = vec![Cell::from(limit as u64 + 1)];
+        let mut limit = self.limit.clamp(1, LARGEST_PAGE);
+        let mut parameters: Row = vec![Cell::from(limit as u64)];
         let mut place = |cell: Cell| {
             parameters.push(cell);
             format!("${}", parameters.len())
@@ -233,6 +236,17 @@ impl Listing {
         }
         let mut snapshot = reading.snapshot().await?;
         let table = snapshot.table(DOCUMENTS);
+        // The sizes first: a page ends when its documents have as many bytes as a page may have.
+        let sizes =
+            format!("SELECT CAST(octet_length(body) AS BIGINT) FROM {table} {range} ORDER BY {by} LIMIT $1");
+        let sizes = snapshot.query(&sizes, parameters.clone()).await?;
+        let sizes = sizes.iter().flatten().map(|size| size.integer().unwrap_or(0)).scan(0, |before, size| {
+            let room = *before < PAGE_BYTES;
+            *before += size;
+            room.then_some(())
+        });
+        limit = limit.min(sizes.count().max(1));
+        parameters[0] = Cell::from(limit as u64 + 1);
         let sql = format!("SELECT key, body{also} FROM {table} {range} ORDER BY {by} LIMIT $1");
         let mut rows = snapshot.query(&sql, parameters).await?;
         let more = rows.len() > limit;

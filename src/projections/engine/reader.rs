@@ -35,6 +35,9 @@ pub(super) enum SharedPage {
     Gap,
 }
 
+/// The most events of a page before the size of the events is known.
+const FIRST_EVENTS: usize = 64;
+
 /// An adaptive page size: as many events as are likely to fit into a number of bytes.
 pub(super) struct PageSize {
     limit: usize,
@@ -45,7 +48,7 @@ pub(super) struct PageSize {
 impl PageSize {
     /// At most this many events, and about this many bytes.
     pub fn new(most: usize, bytes: usize) -> Self {
-        Self { limit: most.min(1_000), most, bytes }
+        Self { limit: most.min(FIRST_EVENTS), most, bytes }
     }
 
     pub fn limit(&self) -> usize {
@@ -59,7 +62,7 @@ impl PageSize {
         }
         let bytes: usize = events.iter().map(bytes_of).sum();
         let fit = self.bytes / (bytes / events.len()).max(1);
-        self.limit = fit.clamp(16, self.limit.saturating_mul(8)).min(self.most);
+        self.limit = fit.clamp(4, self.limit.saturating_mul(8)).min(self.most);
     }
 }
 

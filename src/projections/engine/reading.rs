@@ -10,7 +10,7 @@ use super::handle::{EngineContext, ProjectionHandle, RunState};
 use super::status::UnknownEvent;
 use crate::events::{LogPosition, Stored, Types};
 use crate::projections::{FieldInfo, ProjectionError};
-use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot};
+use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot, read_some};
 use crate::text::name_list;
 
 /// How often a process that does not run the projection checks whether another process noted that it stopped.
@@ -171,23 +171,31 @@ impl Reading {
         Ok(keys.zip(key).is_none_or(|(keys, key)| keys.iter().any(|own| own == key)))
     }
 
-    /// The events at these positions, in the order of the log. `head` is the checkpoint at which the positions were
-    /// read: the call fails if the log no longer holds that event, so that positions of one history are never
-    /// joined to events of another.
+    /// The next events at these positions, in this order: about a megabyte of payloads and metadata, and at least one event.
+    /// Returns the positions that are left too. `head` is the checkpoint at which the positions were read: the call
+    /// fails if the log no longer holds that event, so that positions of one history are never joined to events of another.
     ///
     /// # Errors
     /// [`ReadError::LogDiverged`]; when the log cannot be read.
-    pub(crate) async fn events(&self, positions: &[u64], head: LogPosition) -> Result<Vec<Stored>, ReadError> {
+    pub(crate) async fn events<'p>(
+        &self,
+        positions: &'p [u64],
+        head: LogPosition,
+    ) -> Result<(Vec<Stored>, &'p [u64]), ReadError> {
+        // The checkpoint is read with the events, if there is room, and otherwise after them.
         let mut places = positions.to_vec();
-        places.push(head.position);
-        places.sort_unstable();
-        places.dedup();
-        let mut events = self.context.store.read_at(&places).await?;
-        if head.position > 0 && !events.iter().any(|stored| stored.head() == head) {
+        let added = head.position > 0 && !positions.contains(&head.position);
+        places.extend(added.then_some(head.position));
+        let (mut events, left) = read_some(&*self.context.store, &places).await?;
+        let left = &positions[positions.len() - left.len().saturating_sub(usize::from(added))..];
+        let checked = events.iter().any(|stored| stored.head() == head);
+        if head.position > 0 && !checked && !self.holds(head).await? {
             return Err(self.log_diverged(head));
         }
-        events.retain(|stored| stored.position != head.position || positions.contains(&head.position));
-        Ok(events)
+        if added {
+            events.retain(|stored| stored.position != head.position);
+        }
+        Ok((events, left))
     }
 
     fn log_diverged(&self, head: LogPosition) -> ReadError {

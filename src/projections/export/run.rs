@@ -11,7 +11,7 @@ use super::jsonl::Jsonl;
 use super::ocel::Ocel;
 use super::{ExportError, ExportManifest, Format};
 use crate::events::{Described, Known, LogPosition};
-use crate::projections::audit::{AuditQuery, AuditRow};
+use crate::projections::audit::{AuditQuery, next_rows};
 use crate::projections::presenter::{Presentation, Presenter};
 
 /// The rows in memory at a time.
@@ -107,14 +107,17 @@ impl Export {
         };
         let mut out = Vec::new();
         encoder.begin(&mut out).map_err(|source| encode(0, self.format, source))?;
-        let rows = self
+        let mut rows = self
             .query
             .exported_to(self.format.to_string(), head)
             .stream()
-            .try_filter(|row| std::future::ready(row.position <= head.position));
-        let mut chunks = rows.try_chunks(CHUNK).boxed();
-        while let Some(chunk) = chunks.next().await {
-            let rows: Vec<AuditRow> = chunk.map_err(|error| error.1)?;
+            .try_filter(|row| std::future::ready(row.position <= head.position))
+            .fuse();
+        loop {
+            let rows = next_rows(&mut rows, CHUNK).await?;
+            if rows.is_empty() {
+                break;
+            }
             let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
             positions.sort_unstable();
             let events = log.read_at(&positions).await?;

@@ -13,7 +13,8 @@
 //! - `untranslated`: in place of `translation` without that feature
 //! - `marks`: separates the words of a formatted message from the facts in it
 //! - `check`: checks that translations are complete and name only existing fields
-//! - `plain`: [`plain`], text that is safe to print to a terminal
+//! - `short`: [`short`], texts and values of any length, shortened for people
+//! - `plain`: [`plain`], text of others that is safe to show
 //! - `error`: [`PresentError`]
 
 #[cfg(feature = "translations")]
@@ -27,6 +28,7 @@ mod params;
 mod phrase;
 mod plain;
 mod presentation;
+mod short;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "translations")]
@@ -47,8 +49,13 @@ pub use params::{NameMode, PresentationParams};
 pub use phrase::{Phrase, Piece, Thing};
 #[cfg(feature = "export")]
 pub(crate) use plain::is_active;
-pub use plain::plain;
+#[cfg(feature = "cli")]
+pub(crate) use plain::plain_json;
+#[cfg(feature = "http")]
+pub(crate) use plain::segment_text;
+pub use plain::{plain, topic_text};
 pub use presentation::{Presentation, PresentedChange, Presenter};
+pub use short::{SHORT_NAME, SHORT_SENTENCE, short, short_json, short_value};
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

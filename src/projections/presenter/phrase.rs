@@ -1,8 +1,10 @@
 //! [`Phrase`]: a sentence in pieces, and its plain text, Markdown and HTML.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use super::plain;
+use super::{SHORT_NAME, SHORT_SENTENCE, plain, short};
 use crate::events::Ref;
 
 /// An actor or a target, with its display name.
@@ -34,6 +36,17 @@ impl Thing {
     }
 }
 
+impl Thing {
+    /// Shortens the display name for people to read.
+    pub(super) fn shorten(&mut self) {
+        if let Some(name) = &mut self.name
+            && let Cow::Owned(shorter) = short(name, SHORT_NAME)
+        {
+            *name = shorter;
+        }
+    }
+}
+
 /// A piece of a phrase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,6 +60,22 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// Shortens it for people to read, and returns the number of its characters.
+    fn shorten(&mut self, most: usize) -> usize {
+        match self {
+            Self::Text(text) | Self::Value(text) => {
+                if let Cow::Owned(shorter) = short(text, most) {
+                    *text = shorter;
+                }
+                text.chars().count()
+            }
+            Self::Thing(thing) => {
+                thing.shorten();
+                thing.label().chars().count()
+            }
+        }
+    }
+
     fn shown(&self) -> String {
         match self {
             Self::Text(text) | Self::Value(text) => plain(text).into_owned(),
@@ -118,6 +147,23 @@ impl Phrase {
             }
         }
         written
+    }
+
+    /// Shortens values, names, and the whole for people to read.
+    pub(super) fn shorten(&mut self) {
+        let mut left = 2 * SHORT_SENTENCE;
+        let (mut fitting, all) = (0, self.0.len());
+        for piece in &mut self.0 {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(piece.shorten(SHORT_SENTENCE));
+            fitting += 1;
+        }
+        if fitting < all {
+            self.0.truncate(fitting);
+            self.0.push(Piece::Text(format!("… (and {} more parts)", all - fitting)));
+        }
     }
 
     /// The things in the phrase.

@@ -1,16 +1,17 @@
 //! [`Presenter`]: presents events in a language, with display names.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::facts::{Facts, words};
 use super::locale::Language;
-use super::{FieldChange, Locales, Phrase, Piece, PresentError, Thing, changes};
+use super::{FieldChange, Locales, Phrase, Piece, PresentError, SHORT_SENTENCE, Thing, changes, short};
 use crate::events::{Ref, Stored, Types};
 use crate::projections::Reading;
 use crate::projections::display_names::{NameQuery, NamesAsOf};
-use crate::store::Store;
+use crate::store::{Store, read_some};
 
 /// Presents events: sentences, things with their display names, field changes.
 ///
@@ -23,6 +24,7 @@ pub struct Presenter {
     locales: Arc<Locales>,
     language: Language,
     names: Option<Reading>,
+    shortened: bool,
     /// `None` for references instead of names.
     names_as_of: Option<NamesAsOf>,
 }
@@ -60,7 +62,15 @@ pub struct PresentedChange {
 impl Presenter {
     /// A presenter in English, with the names as of each event if there is a projection of display names.
     pub fn new(types: Arc<Types>, log: Arc<dyn Store>, locales: Arc<Locales>, names: Option<Reading>) -> Self {
-        Self { types, log, locales, language: Language::Declared, names, names_as_of: Some(NamesAsOf::Event) }
+        Self {
+            types,
+            log,
+            locales,
+            language: Language::Declared,
+            names,
+            shortened: false,
+            names_as_of: Some(NamesAsOf::Event),
+        }
     }
 
     /// Sets the language: `fr`, or `fr-CA`, for which `fr` is used if it is not shipped. [`Presentation::locale`] is the one
@@ -97,6 +107,12 @@ impl Presenter {
         self
     }
 
+    /// Shortens long sentences, names and changes for people to read: see [`short`](super::short).
+    pub fn shortened(mut self) -> Self {
+        self.shortened = true;
+        self
+    }
+
     /// Presents stored events, in their order.
     ///
     /// # Errors
@@ -115,6 +131,9 @@ impl Presenter {
                 one.things().for_each(|(at, thing)| thing.name = found.name(&thing.reference, at));
             }
         }
+        if self.shortened {
+            presented.iter_mut().for_each(Presentation::shorten);
+        }
         Ok(presented)
     }
 
@@ -123,8 +142,16 @@ impl Presenter {
     /// # Errors
     /// As for [`present`](Self::present), and when the log cannot be read.
     pub async fn present_at(&self, positions: &[u64]) -> Result<Vec<Presentation>, PresentError> {
-        let events = self.log.read_at(positions).await?;
-        self.present(&events).await
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        positions.dedup();
+        let (mut presented, mut rest) = (Vec::new(), &positions[..]);
+        while !rest.is_empty() {
+            let (events, left) = read_some(&*self.log, rest).await?;
+            presented.extend(self.present(&events).await?);
+            rest = left;
+        }
+        Ok(presented)
     }
 
     fn without_looking_up(&self, stored: &Stored) -> Result<Presentation, PresentError> {
@@ -185,6 +212,19 @@ impl Presentation {
         let items: String = items.collect();
         let list = if items.is_empty() { items } else { format!("<ul>{items}</ul>") };
         format!("<p>{}</p>{list}", self.sentence.html(link))
+    }
+
+    /// Shortens sentence, names and changes for people to read.
+    fn shorten(&mut self) {
+        self.sentence.shorten();
+        std::iter::once(&mut self.actor).chain(&mut self.targets).for_each(Thing::shorten);
+        for change in &mut self.changes {
+            for value in [&mut change.from, &mut change.to] {
+                if let Cow::Owned(shorter) = short(value, SHORT_SENTENCE) {
+                    *value = shorter;
+                }
+            }
+        }
     }
 
     /// All things in the presentation, with the position of the event.

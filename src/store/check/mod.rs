@@ -20,6 +20,10 @@ use crate::text::error_chain;
 
 const PAGE: usize = 1_000;
 
+/// The events that are read before their size is known, and the size of a later page in bytes.
+const FIRST: usize = 16;
+const PAGE_BYTES: usize = 8 << 20;
+
 /// Runs the database's own check, reads the log up to its present head, and looks up the events of the views'
 /// checkpoints. `expected` is the digest of the log up to a position, from an earlier check; `progress` is called with
 /// the present position and the head. Memory: one sequence for each aggregate.
@@ -41,13 +45,16 @@ pub(crate) async fn check(
     let mut after = 0;
     // Near an unreadable row, rows are read one by one, so that the readable ones before it are checked.
     let mut singly_to = 0;
+    let mut most = FIRST;
     while after < head.position {
-        let limit = if after < singly_to { 1 } else { PAGE };
+        let limit = if after < singly_to { 1 } else { most };
         match store.read(after, limit, &Interest::All).await {
             Ok(page) => {
                 let events = page.events.iter().take_while(|stored| stored.position <= head.position);
                 events.for_each(|stored| check.event(stored));
                 let Some(last) = page.events.last() else { break };
+                let size = page.events.iter().map(Stored::text_bytes).sum::<usize>() / page.events.len() + 1;
+                most = (PAGE_BYTES / size).clamp(1, PAGE);
                 after = last.position.max(after + 1);
             }
             Err(StoreError::Corrupt { position, reason }) if position > after => {

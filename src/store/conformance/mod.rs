@@ -104,6 +104,7 @@ macro_rules! __store_conformance_cases {
             reading: a_reader_of_few_event_types_gets_all_of_them_and_its_position,
             reading: a_reader_of_few_event_types_skips_none_during_appends,
             reading: events_are_found_by_position,
+            reading: a_read_within_a_number_of_bytes_ends_with_the_event_that_reaches_it,
             reading: an_aggregate_is_loaded_in_pages_from_a_sequence_on,
             reading: aggregates_with_similar_names_are_separate,
             reading: commands_are_found_by_id_in_the_given_order,

@@ -133,6 +133,26 @@ pub(super) async fn events_are_found_by_position(bench: Bench) {
     assert_eq!(store.read_at(&[]).await.unwrap(), []);
 }
 
+/// The memory of a reader does not depend on the size of events.
+pub(super) async fn a_read_within_a_number_of_bytes_ends_with_the_event_that_reaches_it(bench: Bench) {
+    let store = bench.open().await;
+    mixed(&*store, 10).await;
+    let whole = log(&*store).await;
+    let size = |position: u64| whole[position as usize - 1].text_bytes();
+    let within = async |asked: &[u64], bytes| positions(&store.read_within(asked, bytes).await.unwrap());
+    let asked = [20, 3, 0, 90, 1_000, 1, u64::MAX, 55];
+    assert_eq!(within(&asked, usize::MAX).await, [20, 3, 90, 1, 55]);
+    assert_eq!(within(&asked, size(20) + size(3) + 1).await, [20, 3, 90]);
+    assert_eq!(within(&asked, size(20) + size(3)).await, [20, 3]);
+    assert_eq!(within(&asked, 1).await, [20]);
+    assert_eq!(within(&[], 1).await, [0; 0]);
+    let all: Vec<u64> = (1..=100).rev().collect();
+    assert_eq!(within(&all, usize::MAX).await, all);
+    let half: usize = all[..50].iter().map(|position| size(*position)).sum();
+    assert_eq!(within(&all, half).await, all[..50]);
+    assert_eq!(store.read_within(&[7], 1).await.unwrap(), [whole[6].clone()]);
+}
+
 pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Bench) {
     let store = bench.open().await;
     append(&*store, [commit(1).on("tally:a", 0, 5), commit(2).on("tally:b", 0, 3), commit(3).on("tally:a", 5, 5)])

@@ -147,6 +147,10 @@ impl Store for PostgresStore {
         self.reader.read_at(positions).await
     }
 
+    async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        self.reader.read_within(positions, bytes).await
+    }
+
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.reader.load(aggregate, after, limit).await
     }

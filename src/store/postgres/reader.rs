@@ -1,6 +1,7 @@
 //! [`Reader`]: reads the log.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
@@ -21,6 +22,9 @@ use crate::store::{Interest, KnownCommand, Page, StoreError};
 const DOING: &str = "reading the log";
 /// A reader of few event types scans this many times its page before it uses the index.
 const WINDOW: u64 = 4;
+/// The fewest positions, and the assumed size of an event at first, of a read within a number of bytes.
+const FEW: usize = 16;
+const USUAL_BYTES: usize = 1_024;
 /// How often a read is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
 /// Begins a transaction behind a pooler, where only a transaction keeps its connection.
@@ -34,6 +38,9 @@ pub(super) struct Reader {
     near: String,
     far: String,
     at: String,
+    within: String,
+    /// The size of recently read events.
+    usual_bytes: AtomicUsize,
     load: String,
     commands: String,
     #[cfg(feature = "sqlite")]
@@ -63,6 +70,16 @@ impl Reader {
                  )) ORDER BY position",
             ),
             at: events("WHERE position = ANY ($1) ORDER BY position"),
+            // The size of `json` is known only of the whole value, so the number of positions is bounded too.
+            within: sql(&format!(
+                "SELECT {COLUMNS} FROM ( \
+                     SELECT e.*, p.n, sum(octet_length(e.payload::text) + octet_length(e.metadata::text)) \
+                         OVER (ORDER BY p.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier \
+                     FROM unnest($1::bigint[]) WITH ORDINALITY AS p (place, n) \
+                     JOIN {{schema}}.events e ON e.position = p.place \
+                 ) AS e WHERE earlier IS NULL OR earlier < $2 ORDER BY n"
+            )),
+            usual_bytes: AtomicUsize::new(USUAL_BYTES),
             load: load(&location),
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
             #[cfg(feature = "sqlite")]
@@ -185,6 +202,25 @@ impl Reader {
     pub(super) async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
         let positions: Vec<i64> = positions.iter().filter_map(|position| i64::try_from(*position).ok()).collect();
         self.fetch(|| sqlx::query(&self.at).bind(&positions), stored).await
+    }
+
+    pub(super) async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        let positions: Vec<i64> = positions.iter().filter_map(|position| i64::try_from(*position).ok()).collect();
+        let (mut events, mut read) = (Vec::new(), 0);
+        let mut rest = &positions[..];
+        while !rest.is_empty() && read < bytes {
+            // As many as are likely to fit: the server computes the sizes of all of them.
+            let likely = (bytes - read) / self.usual_bytes.load(Ordering::Relaxed);
+            let (next, later) = rest.split_at(likely.max(FEW).min(rest.len()));
+            let room = long(bytes - read);
+            let found = self.fetch(|| sqlx::query(&self.within).bind(next).bind(room), stored).await?;
+            let size = found.iter().map(Stored::text_bytes).sum::<usize>();
+            self.usual_bytes.store(size / found.len().max(1) + 1, Ordering::Relaxed);
+            read += size;
+            events.extend(found);
+            rest = later;
+        }
+        Ok(events)
     }
 
     pub(super) async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {

@@ -177,6 +177,13 @@ impl Store for SqliteStore {
         self.readers.run(move |location, connection| reader::read_at(location, connection, positions)).await
     }
 
+    async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        let positions = positions.to_vec();
+        self.readers
+            .run(move |location, connection| reader::read_within(location, connection, &positions, bytes))
+            .await
+    }
+
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         let aggregate = aggregate.clone();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -108,12 +108,44 @@ fn read_positions(
     positions: &[u64],
     events: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
+    read_each(location, connection, positions, events, |_| true)
+}
+
+/// Reads the events at these positions, until `has_room` is false after one of them.
+fn read_each(
+    location: &FileLocation,
+    connection: &Connection,
+    positions: &[u64],
+    events: &mut Vec<Stored>,
+    mut has_room: impl FnMut(&Stored) -> bool,
+) -> Result<(), StoreError> {
     const ONE: &str = select_events!("WHERE position = ?1");
     let mut statement = connection.prepare_cached(ONE).map_err(|error| location.fault(DOING, error))?;
     for position in positions {
+        let before = events.len();
         rows::events(location, &mut statement, [position], events)?;
+        if !events[before..].iter().all(&mut has_room) {
+            break;
+        }
     }
     Ok(())
+}
+
+pub(super) fn read_within(
+    location: &FileLocation,
+    connection: &Connection,
+    positions: &[u64],
+    bytes: usize,
+) -> Result<Vec<Stored>, StoreError> {
+    let stored: Vec<u64> = positions.iter().copied().filter(|position| i64::try_from(*position).is_ok()).collect();
+    in_snapshot(location, connection, || {
+        let (mut events, mut read) = (Vec::new(), 0);
+        read_each(location, connection, &stored, &mut events, |event| {
+            read += event.text_bytes();
+            read < bytes
+        })?;
+        Ok(events)
+    })
 }
 
 pub(super) fn read_at(

@@ -6,8 +6,8 @@ use annals_test_browser::{
 };
 use serde_json::json;
 
-/// Injections of scripts, text direction overrides, terminal escape sequences.
-const HOSTILE: [&str; 8] = [
+/// Injections of scripts, text direction overrides, terminal escape sequences, stacked marks.
+const HOSTILE: [&str; 9] = [
     "<script>window.hacked = 1</script>",
     "\"><img src=x onerror=window.hacked=1>",
     "' onmouseover='window.hacked=1",
@@ -15,6 +15,7 @@ const HOSTILE: [&str; 8] = [
     "</title></textarea></style><svg onload=window.hacked=1>",
     "safe\u{202e}txt.exe\u{2066}",
     "a\u{1b}[31mred\u{9b}2J\u{7}",
+    "stacked a\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}",
     "&lt;b&gt; &#x3c;script&#x3e;window.hacked=1",
 ];
 
@@ -46,6 +47,7 @@ const EFFECTS: &str = "const found = []; if (window.hacked) found.push('a script
     const active = /[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/; \
     if (active.test(document.body.innerText)) found.push('an active character is shown'); \
     for (const one of document.querySelectorAll('[title], [aria-label]')) if (active.test((one.title ?? '') + (one.ariaLabel ?? ''))) found.push(one.outerHTML); \
+    if (/\\p{M}{5}/u.test(document.body.innerText + document.title)) found.push('marks are stacked'); \
     if (active.test(document.title)) found.push('an active character is in the title'); return found";
 
 /// Mission A12: in actor, target, topic, payload, refusal and display name, on pages and in live rows.
@@ -94,7 +96,7 @@ async fn hostile_text_is_shown_without_effect() {
     eventually("the stream", async || (browser.text("#live").await == "Live").then_some(())).await;
     let before = browser.run(rows).await.as_u64().unwrap();
     fill(&served, 1).await;
-    eventually("rows", async || (browser.run(rows).await.as_u64() == Some(before + 16)).then_some(())).await;
+    eventually("rows", async || (browser.run(rows).await.as_u64() == Some(before + 18)).then_some(())).await;
     browser.run("for (const part of document.querySelectorAll('details')) part.open = true").await;
     assert_eq!(browser.run(EFFECTS).await, json!([]));
     browser.close().await;

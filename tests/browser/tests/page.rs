@@ -220,6 +220,19 @@ async fn times_are_in_the_readers_zone_and_the_address_in_utc() {
     eventually("the address", async || (address(&browser).await == wanted).then_some(())).await;
     let value = browser.run("return document.querySelector('#occurred_from').value").await;
     assert_eq!(value, json!("2026-03-01T09:30:05"));
+    // The hour that occurs twice when summer time ends: times have their offset, and an unchanged field keeps its time.
+    browser.zone("Europe/Berlin").await;
+    let hour = served.at("?occurred_from=2026-10-25T00%3A30%3A00Z&occurred_until=2026-10-25T01%3A30%3A00Z");
+    browser.goto(&hour).await;
+    let chips = browser.texts(".chips time").await;
+    assert!(chips[0].contains("02:30:00 GMT+2") && chips[1].contains("02:30:00 GMT+1"), "{chips:?}");
+    browser.run("document.querySelector('#text').value = 'x'").await;
+    browser.click("form.filter button.main").await;
+    eventually("the address", async || address(&browser).await.contains("text=x").then_some(())).await;
+    let there = address(&browser).await;
+    for time in ["occurred_from=2026-10-25T00%3A30%3A00Z", "occurred_until=2026-10-25T01%3A30%3A00Z"] {
+        assert!(there.contains(time), "{time} is not in {there}");
+    }
     browser.close().await;
 }
 

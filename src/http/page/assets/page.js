@@ -6,9 +6,10 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 // ---- Times: in the reader's time zone and locale. The title keeps UTC.
 
+// With the offset: an hour occurs twice when summer time ends.
 const day = { year: "numeric", month: "short", day: "numeric" };
-const minute = { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const precisions = { second: { ...minute, second: "2-digit" }, minute, day };
+const minute = { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "shortOffset" };
+const precisions = { second: { ...minute, second: "2-digit" }, minute };
 const formats = {};
 for (const [name, precision] of Object.entries(precisions)) formats[name] = new Intl.DateTimeFormat(undefined, precision);
 
@@ -28,6 +29,7 @@ function localiseFields() {
       const date = [moment.getFullYear(), two(moment.getMonth() + 1), two(moment.getDate())].join("-");
       const time = [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":");
       field.value = field.defaultValue = `${date}T${time}`;
+      field.dataset.shown = field.value;
     }
   }
   for (const zone of all("[data-zone]")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -35,7 +37,9 @@ function localiseFields() {
     form.addEventListener("formdata", (event) => {
       for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
       for (const field of all("input[type=datetime-local]", form)) {
-        if (field.value) event.formData.set(field.name, new Date(field.value).toISOString().replace(".000Z", "Z"));
+        // A field that was not changed keeps its time: as local time it may be ambiguous.
+        const same = field.value === field.dataset.shown;
+        if (field.value) event.formData.set(field.name, same ? field.dataset.utc : new Date(field.value).toISOString().replace(".000Z", "Z"));
       }
     });
   }

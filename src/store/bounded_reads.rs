@@ -1,0 +1,95 @@
+//! Reads of the log that are bounded in bytes, whatever the events hold: about [`READ_BYTES`] at a time, and at least one event.
+
+use super::{Interest, Page, Store, StoreError};
+use crate::events::{Ref, Stored};
+
+/// The payloads and metadata that are read at a time, in bytes. One event may be larger.
+pub(crate) const READ_BYTES: usize = 1 << 20;
+
+/// Reads the next events at these different positions, in this order: about [`READ_BYTES`], and at least one. Returns the
+/// positions that are left too.
+pub(crate) async fn read_some<'p>(
+    log: &dyn Store,
+    positions: &'p [u64],
+) -> Result<(Vec<Stored>, &'p [u64]), StoreError> {
+    let events = log.read_within(positions, READ_BYTES).await?;
+    let read = events.iter().map(Stored::text_bytes).sum::<usize>();
+    // With fewer bytes, the store reached the end of the positions.
+    let last = events.last().filter(|_| read >= READ_BYTES).map(|last| last.position);
+    let at = last.and_then(|last| positions.iter().rposition(|position| *position == last));
+    Ok((events, at.map_or(&[], |at| &positions[at + 1..])))
+}
+
+/// Whether a read ended because the events have [`READ_BYTES`] or more.
+pub(crate) fn is_full(events: &[Stored]) -> bool {
+    events.iter().map(Stored::text_bytes).sum::<usize>() >= READ_BYTES
+}
+
+/// Reads the next events after a position, at most `limit`.
+pub(crate) async fn read_page(log: &dyn Store, after: u64, limit: usize) -> Result<Page, StoreError> {
+    let head = log.head().await?;
+    let end = after.saturating_add(limit as u64).min(head.position);
+    if end <= after {
+        return Ok(Page { events: Vec::new(), to: head });
+    }
+    let positions: Vec<u64> = (after + 1..=end).collect();
+    let (events, _) = read_some(log, &positions).await?;
+    match events.last().map(Stored::head) {
+        Some(to) => Ok(Page { events, to }),
+        // Events are missing, which a check reports: the next one follows the gap.
+        None => log.read(after, 1, &Interest::All).await,
+    }
+}
+
+/// The events of an aggregate that are read first, to estimate the size of the others.
+const FIRST: usize = 4;
+
+/// Reads the next events of an aggregate after a sequence, at most `limit`.
+pub(crate) async fn read_history(
+    log: &dyn Store,
+    aggregate: &Ref,
+    mut after: u64,
+    limit: usize,
+) -> Result<Vec<Stored>, StoreError> {
+    let (mut events, mut read, mut next): (Vec<Stored>, _, _) = (Vec::new(), 0, FIRST);
+    while events.len() < limit && read < READ_BYTES {
+        let asked = next.min(limit - events.len());
+        let found = log.load(aggregate, after, asked).await?;
+        let last = found.len() < asked;
+        read += found.iter().map(Stored::text_bytes).sum::<usize>();
+        after = found.last().map_or(after, |event| event.sequence);
+        events.extend(found);
+        if last {
+            break;
+        }
+        next = READ_BYTES.saturating_sub(read) / (read / events.len() + 1) + 1;
+    }
+    Ok(events)
+}
+
+/// How many events one round of [`bisect`] reads.
+const PROBES: u64 = 64;
+
+/// Returns the position of the first event for which `is_before` is false; one past the head if there is none. All
+/// events for which it is true must precede the others, as for a bound on ids or on `recorded_at`.
+pub(crate) async fn bisect(log: &dyn Store, is_before: impl Fn(&Stored) -> bool) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (1, log.head().await?.position + 1);
+    let mut probed = PROBES;
+    while low < high {
+        let step = (high - low).div_ceil(probed);
+        // The middle of each step: of a single probe, half of the range remains.
+        let probes: Vec<u64> = (0..probed).map(|n| low + n * step + step / 2).take_while(|it| *it < high).collect();
+        let (events, left) = read_some(log, &probes).await?;
+        for event in events {
+            if is_before(&event) {
+                low = event.position + 1;
+            } else {
+                high = event.position;
+                break;
+            }
+        }
+        // Large events: one at a time.
+        probed = if left.is_empty() { probed } else { 1 };
+    }
+    Ok(low)
+}
