@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::condition::{self, Condition};
+use super::fitting::fitting;
 use super::reads::{Wait, parse, text};
 use super::{DocumentView, FieldInfo, FieldValue, ViewCounts, ViewKey};
 use crate::events::LogPosition;
@@ -21,9 +22,6 @@ use crate::text::{from_hex, hex, name_list};
 
 /// The most documents of a page.
 const LARGEST_PAGE: usize = 10_000;
-
-/// The size of the documents of a page, in bytes, at which it ends. One document may be larger.
-const PAGE_BYTES: i64 = 1 << 20;
 
 /// The default number of documents of a page.
 const PAGE: usize = 100;
@@ -236,19 +234,10 @@ impl Listing {
         }
         let mut snapshot = reading.snapshot().await?;
         let table = snapshot.table(DOCUMENTS);
-        // The sizes first: a page ends when its documents have as many bytes as a page may have.
-        let sizes =
-            format!("SELECT CAST(octet_length(body) AS BIGINT) FROM {table} {range} ORDER BY {by} LIMIT $1");
-        let sizes = snapshot.query(&sizes, parameters.clone()).await?;
-        let sizes = sizes.iter().flatten().map(|size| size.integer().unwrap_or(0)).scan(0, |before, size| {
-            let room = *before < PAGE_BYTES;
-            *before += size;
-            room.then_some(())
-        });
-        limit = limit.min(sizes.count().max(1));
+        let selected = format!("FROM {table} {range} ORDER BY {by} LIMIT $1");
+        limit = limit.min(fitting(&selected, parameters.clone(), &mut *snapshot).await?);
         parameters[0] = Cell::from(limit as u64 + 1);
-        let sql = format!("SELECT key, body{also} FROM {table} {range} ORDER BY {by} LIMIT $1");
-        let mut rows = snapshot.query(&sql, parameters).await?;
+        let mut rows = snapshot.query(&format!("SELECT key, body{also} {selected}"), parameters).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(|row| ViewCursor {

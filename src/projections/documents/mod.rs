@@ -6,6 +6,7 @@
 //! - `document_buffer`: documents folded in memory
 //! - `query`, `list`, `watched`: reading one document, many documents, and one document live
 //! - `condition`, `count`: which documents a list has, and how many
+//! - `fitting`: how many documents fit into a page
 //! - `reads`: parts that these share
 
 mod condition;
@@ -14,6 +15,7 @@ mod document;
 mod document_buffer;
 mod event_set;
 mod field;
+mod fitting;
 mod list;
 mod query;
 mod reads;
