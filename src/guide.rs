@@ -31,3 +31,7 @@ pub mod chapter_8_production {}
 
 #[doc = include_str!("../docs/guide/writing-a-store.md")]
 pub mod chapter_9_writing_a_store {}
+
+#[doc = include_str!("../docs/guide/coming-over.md")]
+#[cfg(any(not(doctest), feature = "postgres"))]
+pub mod chapter_10_coming_over {}

@@ -16,6 +16,8 @@ use crate::projections::display_names::{DisplayNames, Names, Namings};
 use crate::projections::metrics::Metrics;
 use crate::projections::presenter::Locales;
 use crate::projections::{DocumentView, Documents, Projection};
+#[cfg(feature = "postgres")]
+use crate::store::Takeover;
 use crate::store::{Clock, OpenOptions, Store, StoreError};
 
 /// The parts of an application, before it is opened on a store.
@@ -33,6 +35,8 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) services: Services,
     pub(super) access_control: AccessControl,
+    #[cfg(feature = "postgres")]
+    pub(crate) takeover: Takeover,
     #[cfg(feature = "cli")]
     pub(crate) subcommands: Vec<super::CustomSubcommand>,
     /// Routes of the application, for `serve`.
@@ -76,6 +80,8 @@ impl App {
             clock: Arc::new(Timestamp::now),
             services: Services::default(),
             access_control: AccessControl::default(),
+            #[cfg(feature = "postgres")]
+            takeover: Takeover::default(),
             #[cfg(feature = "cli")]
             subcommands: Vec::new(),
             #[cfg(all(feature = "cli", feature = "http"))]
@@ -258,15 +264,43 @@ impl App {
         self.open_with(url, true, false).await
     }
 
-    /// Converts a database of postgres-es to a store: see [`crate::store::migrate`].
+    /// Declares how a log of postgres-es is taken over, for [`App::migrate`] and for `migrate` on the command line.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn takeover(mut self, takeover: Takeover) -> Self {
+        self.takeover = takeover;
+        self
+    }
+
+    /// Turns a database of postgres-es into a store, in one transaction, or reads it as if it did: see [`Takeover`]. Every
+    /// event is decoded with this application's event types before anything is written.
     ///
     /// # Errors
-    /// When there is no such database, a row cannot be converted, or the database fails.
+    /// When there is no such database, an event cannot be taken over, this user lacks a right, or the database fails.
     #[cfg(feature = "postgres")]
     pub async fn migrate(self, url: &str) -> Result<crate::store::Migrated, OpenError> {
         self.check()?;
-        let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true };
-        Ok(crate::store::migrate(url, options).await?)
+        let check_id = |aggregate: &crate::events::Ref| {
+            let known = self.aggregate_types.iter().find(|known| known.name() == aggregate.kind());
+            known.map_or(Ok(()), |known| known.0.fresh(aggregate).map(drop))
+        };
+        let reading = crate::store::TakeoverReading { types: &self.types, check_id: &check_id };
+        Ok(crate::store::migrate(url, self.create_options(), &self.takeover, reading).await?)
+    }
+
+    /// Puts the table of postgres-es back in place of the store that [`App::migrate`] made, until the first command: see
+    /// [`crate::store::undo_migration`].
+    ///
+    /// # Errors
+    /// When the store was not taken over, a command was executed since, or the database fails.
+    #[cfg(feature = "postgres")]
+    pub async fn undo_migration(self, url: &str) -> Result<crate::store::Undone, OpenError> {
+        Ok(crate::store::undo_migration(url, self.create_options(), &self.takeover).await?)
+    }
+
+    #[cfg(feature = "postgres")]
+    fn create_options(&self) -> OpenOptions {
+        OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true }
     }
 
     /// Opens the application on an open store: one of another crate, or one with a wrapper. The store must have been opened
@@ -283,8 +317,7 @@ impl App {
     #[cfg(all(feature = "postgres", feature = "cli"))]
     pub(crate) async fn upgrade(&self, url: &str) -> Result<Option<crate::store::Upgraded>, OpenError> {
         self.check()?;
-        let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true };
-        Ok(crate::store::upgrade(url, options).await?)
+        Ok(crate::store::upgrade(url, self.create_options()).await?)
     }
 
     /// `create`: create the store if it does not exist. `follow`: run the projections in this process.

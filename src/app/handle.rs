@@ -245,11 +245,16 @@ impl Annals {
         self.0.projections.rebuild_all(skips)
     }
 
-    /// Rebuilds one key of a view, or all keys that the events of an aggregate touch, in place, in a transaction.
+    /// Rebuilds one key of a view, or all keys that the events of an aggregate touch, in place, in a transaction. A key that is
+    /// an [`Id`](crate::events::Id) is the whole reference or the bare id.
     ///
     /// # Errors
     /// As [`Annals::rebuild`]; and, when awaited, when the projection has no keys or no event touches the key.
-    pub fn rebuild_keys(&self, projection: &str, selection: Selection) -> Result<Rebuild, RebuildError> {
+    pub fn rebuild_keys(&self, projection: &str, mut selection: Selection) -> Result<Rebuild, RebuildError> {
+        if let Selection::Key(key) = &mut selection {
+            let parsed = self.reading(projection).and_then(|reading| reading.parse_key(key));
+            *key = parsed.map_err(RebuildError::Unknown)?;
+        }
         self.0.projections.rebuild_keys(projection, selection)
     }
 

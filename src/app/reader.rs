@@ -73,7 +73,9 @@ impl Reader {
     /// When the authoriser denies it, or there is no such view.
     pub async fn json_view(&self, name: &str, key: Option<&str>) -> Result<JsonView, ReaderError> {
         let view = self.annals.json_view(name)?;
-        self.ask_for_view(name, key, None).await?;
+        // The authoriser and the record get the key, not one of its spellings.
+        let key = key.map(|key| view.reading().parse_key(key)).transpose()?;
+        self.ask_for_view(name, key.as_deref(), None).await?;
         Ok(view)
     }
 

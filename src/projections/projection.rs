@@ -110,6 +110,19 @@ pub trait Projection: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Reads a key of its documents as a person or another program writes it. By default that is the key itself.
+    ///
+    /// # Errors
+    /// When the text is not a key.
+    fn parse_key(&self, text: &str) -> Result<String, BoxError> {
+        Ok(text.to_owned())
+    }
+
+    /// Writes a key of its documents so that [`parse_key`](Self::parse_key) reads it.
+    fn write_key(&self, key: &str) -> String {
+        key.to_owned()
+    }
+
     /// The keys that an event touches, if the rows are kept by key and each key depends on its own events alone.
     /// Then single keys can be rebuilt, and an event that fails blocks only its keys. A pure function of the event.
     ///

@@ -59,7 +59,11 @@ pub use lease_assignment::LeaseAssignment;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub use open::open;
 #[cfg(feature = "postgres")]
-pub use postgres::{Migrated, Upgraded, grant, kept_events, migrate, upgrade};
+pub use postgres::{
+    Migrated, OldEvent, Takeover, Undone, Unmapped, Upgraded, grant, kept_events, undo_migration, upgrade,
+};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{TakeoverReading, migrate};
 pub(crate) use projecting::{is_projecting, project, project_at_once};
 pub use table::{Column, ColumnType, Index, OnConflict, Table};
 pub(crate) use url::redact_url;

@@ -10,6 +10,7 @@ mod commands;
 mod concurrency;
 mod denials;
 mod guarantees;
+mod ids;
 mod lineage;
 mod older;
 mod own_records;

@@ -53,10 +53,15 @@ fn a_database_of_postgres_es_is_taken_over_and_accepts_commands() {
     assert_eq!(
         lines,
         [
-            "took over 3 events of 2 aggregates; order: as they lay in the table, which agrees with the sequences of every \
-             aggregate",
+            "took over 3 events of 2 aggregates",
+            "order: within each aggregate by its sequences; between aggregates as the rows lie in the table, which is an \
+             assumption: postgres-es stores no time, and rows lie elsewhere after an update, a rollback or VACUUM",
+            "renamed the aggregate type Project to project",
             "renamed created to project.created",
-            "the old rows are in the table postgres_es_events",
+            "no actor in the metadata of 3 events, which are by system:postgres-es; the first is event 1 of `Project` `7`: its \
+             metadata has no text field `actor`",
+            "metadata kept under `postgres_es`, with the fields: time (1)",
+            "the old rows are in the table postgres_es_events; until the first command, `migrate --undo` puts them back",
         ]
     );
     assert_eq!(fresh.sql("SELECT count(*) FROM postgres_es_events").trim(), "3");
@@ -80,6 +85,38 @@ fn a_database_of_postgres_es_is_taken_over_and_accepts_commands() {
     assert_eq!(last, "user:alice changed user:bob's roles on project:7 from developer to coordinator");
     ok(&on(&["check"]));
     assert!(ok(&on(&["migrate"])).contains("already"), "the second run changes nothing");
+}
+
+/// A dry run first, then the migration with what it said is missing, and back.
+#[test]
+fn a_take_over_is_tried_done_with_a_mapping_and_undone() {
+    let fresh = stock();
+    fresh.sql(
+        "UPDATE events SET event_version = '0.1', metadata = '{\"user\":\"ann\",\"time\":\"2024-05-01T10:00:00Z\"}' \
+         WHERE aggregate_id = '8'",
+    );
+    let store = ["--store", fresh.url()];
+    let run_with = |arguments: &[&'static str]| [&["migrate"], arguments, &store].concat();
+    refused(&run_with(&["--dry-run"]), "--event-version 'created@0.1=1'");
+    refused(&run_with(&["--event-version", "created=1"]), "write TYPE@TEXT=N");
+    refused(&run_with(&["--kind", "Project"]), "write OLD=NEW");
+    let mapping =
+        ["--event-version", "created@0.1=1", "--actor-from", "user", "--actor-kind", "user", "--time-from", "time"];
+    let said = ok(&run_with(&[&mapping[..], &["--dry-run"]].concat()));
+    for line in
+        ["could take over 3 events of 2 aggregates", "nothing was changed", "no time in the metadata of 2 events"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(ok(&run_with(&mapping)).contains("took over 3 events of 2 aggregates"));
+    let rows = ok(&["audit", "--actor", "user:ann", "--format", "jsonl", store[0], store[1]]);
+    let row: Value = serde_json::from_str(rows.trim()).expect("one row");
+    assert_eq!(row["sentence"], "user:ann created project:8, called Climate");
+    refused(&run_with(&["--dry-run"]), "it is a store already");
+    let said = ok(&run_with(&["--undo"]));
+    assert_eq!(said.trim(), "put the table of postgres-es back, with 3 events; the store was dropped");
+    assert_eq!(fresh.sql("SELECT count(*) FROM events").trim(), "3");
+    refused(&run_with(&["--undo"]), "nothing to undo");
 }
 
 #[test]

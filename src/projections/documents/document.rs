@@ -120,6 +120,21 @@ pub trait ViewKey: Clone + Eq + Hash + Send + Sync + 'static {
     /// When the text is not a key.
     fn from_key_text(text: &str) -> Result<Self, BoxError>;
 
+    /// Reads a key as a person or another program writes it. By default that is the text of
+    /// [`key_text`](ViewKey::key_text). For an [`Id`] it is the whole reference or the bare id, as in JSON: `account:9` is
+    /// the account `9` everywhere.
+    ///
+    /// # Errors
+    /// When the text is not a key.
+    fn parse_key(text: &str) -> Result<Self, BoxError> {
+        Self::from_key_text(text)
+    }
+
+    /// Writes the key so that [`parse_key`](ViewKey::parse_key) reads it.
+    fn write_key(&self) -> Cow<'_, str> {
+        self.key_text()
+    }
+
     /// The reference to the entity that the key names, if it names one: it is written into records of reads.
     fn named(&self) -> Option<Ref> {
         None
@@ -133,6 +148,19 @@ impl<I: Id> ViewKey for I {
 
     fn from_key_text(text: &str) -> Result<Self, BoxError> {
         Ok(I::from_text(text)?)
+    }
+
+    fn parse_key(text: &str) -> Result<Self, BoxError> {
+        Ok(I::from_reference(text)?)
+    }
+
+    fn write_key(&self) -> Cow<'_, str> {
+        let text = self.text();
+        // A bare id that looks like a reference is written as a whole one.
+        match I::from_reference(&text).is_ok_and(|id| id == *self) {
+            true => text,
+            false => Cow::Owned(self.reference().to_string()),
+        }
     }
 
     fn named(&self) -> Option<Ref> {

@@ -38,6 +38,7 @@ pub use self::watched::Watched;
 use super::fold::{Fold, FoldBase, KeyFilter};
 use super::projection::DOCUMENT_TABLE;
 use super::{Basis, EventBatch, Projection, ProjectionError};
+use crate::BoxError;
 use crate::digest::first_48_bits;
 use crate::events::{Stored, shape};
 use crate::store::{Index, Interest, Transaction};
@@ -113,6 +114,14 @@ impl<V: DocumentView> Projection for Documents<V> {
 
     fn fields(&self) -> Vec<FieldInfo> {
         V::FIELDS.iter().map(Field::info).collect()
+    }
+
+    fn parse_key(&self, text: &str) -> Result<String, BoxError> {
+        Ok(V::Key::parse_key(text)?.key_text().into_owned())
+    }
+
+    fn write_key(&self, key: &str) -> String {
+        V::Key::from_key_text(key).map_or_else(|_| key.to_owned(), |key| key.write_key().into_owned())
     }
 
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {

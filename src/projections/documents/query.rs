@@ -103,6 +103,10 @@ pub struct JsonView {
 }
 
 impl JsonView {
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     /// The documents of this projection.
     ///
     /// # Errors
@@ -131,14 +135,15 @@ impl JsonView {
         self
     }
 
-    /// The document under the text of a key.
+    /// The document under a key. A key that is an [`Id`](crate::events::Id) is the whole reference or the bare id.
     ///
     /// # Errors
-    /// When the view cannot be read: see [`ReadError`].
+    /// When the text is not a key of the view, or the view cannot be read: see [`ReadError`].
     pub async fn get(&self, key: &str) -> Result<Option<Value>, ReadError> {
+        let key = self.reading.parse_key(key)?;
         self.wait.over(&self.reading).await?;
-        match body(&mut *self.reading.snapshot().await?, key).await? {
-            Some(body) => parse(&self.reading, key, &body).map(Some),
+        match body(&mut *self.reading.snapshot().await?, &key).await? {
+            Some(body) => parse(&self.reading, &key, &body).map(Some),
             None => Ok(None),
         }
     }
@@ -148,7 +153,8 @@ impl JsonView {
     /// # Errors
     /// When the view cannot be read: see [`ReadError`].
     pub async fn page(&self, limit: usize, from: Option<&str>) -> Result<ViewPage<String, Value>, ReadError> {
-        self.read(&Listing::default().limit(limit), from).await
+        let from = from.map(|key| self.reading.parse_key(key)).transpose()?;
+        self.read(&Listing::default().limit(limit), from.as_deref()).await
     }
 
     /// The documents of a listing.
@@ -173,7 +179,7 @@ impl JsonView {
         let ViewPage { documents, at, more, next } = listing.page(&self.reading, from).await?;
         let parsed = documents.into_iter().map(|(key, body)| {
             let document = parse(&self.reading, &key, &body)?;
-            Ok((key, document))
+            Ok((self.reading.write_key(&key), document))
         });
         Ok(ViewPage { documents: parsed.collect::<Result<_, ReadError>>()?, at, more, next })
     }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::dead_letters;
+use crate::BoxError;
 use crate::digest::first_48_bits;
 use crate::events::{LogPosition, Stored};
 use crate::projections::basis::{Basis, StoredBasis};
@@ -218,6 +219,14 @@ impl Projection for SharedProjection {
 
     fn fields(&self) -> Vec<FieldInfo> {
         self.0.projection.fields()
+    }
+
+    fn parse_key(&self, text: &str) -> Result<String, BoxError> {
+        self.0.projection.parse_key(text)
+    }
+
+    fn write_key(&self, key: &str) -> String {
+        self.0.projection.write_key(key)
     }
 
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {

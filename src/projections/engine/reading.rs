@@ -153,6 +153,23 @@ impl Reading {
         self.handle.projection.fields()
     }
 
+    /// Reads a key of its documents as a person or another program writes it.
+    ///
+    /// # Errors
+    /// When the text is not a key of the view.
+    pub fn parse_key(&self, text: &str) -> Result<String, ReadError> {
+        let invalid = |error| {
+            ReadError::Invalid(format!("`{}` is not a key of `{}`: {error}", text.escape_debug(), self.name()))
+        };
+        self.handle.projection.parse_key(text).map_err(invalid)
+    }
+
+    /// Writes a key of its documents so that [`parse_key`](Self::parse_key) reads it.
+    #[must_use]
+    pub fn write_key(&self, key: &str) -> String {
+        self.handle.projection.write_key(key)
+    }
+
     /// The events that the projection wants.
     #[must_use]
     pub fn interest(&self) -> &Interest {

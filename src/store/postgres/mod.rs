@@ -67,7 +67,8 @@ use tokio::sync::watch as channel;
 use uuid::Uuid;
 
 pub use self::owner::{Upgraded, grant, upgrade};
-pub use self::takeover::{Migrated, kept_events, migrate};
+pub use self::takeover::{Migrated, OldEvent, Takeover, Undone, Unmapped, kept_events, undo_migration};
+pub(crate) use self::takeover::{Reading as TakeoverReading, migrate};
 
 use self::location::SchemaLocation;
 use self::reader::Reader;

@@ -3,7 +3,7 @@
 //! Only the owner changes the schema. An application may connect as another role: it needs the rights that [`grants`]
 //! lists, and with them it cannot change or delete an event. See `SECURITY.md`.
 
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{Executor, PgConnection, Row};
 
 use super::location::{SchemaLocation, quoted};
 use super::schema::{self, State, VERSION};
@@ -48,7 +48,7 @@ pub async fn upgrade(url: &str, options: OpenOptions) -> Result<Option<Upgraded>
 pub async fn grant(url: &str, role: &str) -> Result<Vec<String>, StoreError> {
     let location = SchemaLocation::parse(url)?;
     let mut connection = location.connect().await?;
-    let mut transaction = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
+    let mut transaction = schema::begin(&location, &mut connection).await?;
     schema::lock(&location, &mut transaction).await?;
     match schema::inspect(&location, &mut transaction).await? {
         State::Ours { version: VERSION, .. } => {}

@@ -1,6 +1,6 @@
 //! Opening a schema: its application, its version, and migrations to the version of this program.
 
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Row, Transaction};
 
 use super::location::SchemaLocation;
 use super::owner;
@@ -31,7 +31,7 @@ const CONSTRAINTS: &str = include_str!("constraints.sql");
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The tables that this crate creates.
-const TABLES: [&str; 8] =
+pub(super) const TABLES: [&str; 8] =
     ["events", "commands", "meta", "head", "projections", "notes", "leases", "aggregate_snapshots"];
 
 /// The columns of postgres-es's `events`, with their types.
@@ -75,10 +75,20 @@ pub(super) async fn prepare(location: &SchemaLocation, app: &str, create: bool) 
     Ok(settings)
 }
 
+/// Begins a transaction in which each statement sees what was committed before it, whatever the default of the role or the
+/// database is: after a wait for a lock, what the holder of the lock committed.
+pub(super) async fn begin<'c>(
+    location: &SchemaLocation,
+    connection: &'c mut PgConnection,
+) -> Result<Transaction<'c, Postgres>, StoreError> {
+    let begun = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await;
+    begun.map_err(|error| location.fault(DOING, error))
+}
+
 /// Returns the content of the schema.
 pub(super) async fn look(location: &SchemaLocation, connection: &mut PgConnection) -> Result<State, StoreError> {
     // In a transaction: behind a pooler two statements may otherwise run on two connections.
-    let mut look = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
+    let mut look = begin(location, connection).await?;
     let found = inspect(location, &mut look).await?;
     look.rollback().await.map_err(|error| location.fault(DOING, error))?;
     Ok(found)
@@ -113,7 +123,7 @@ pub(super) async fn migrate(
     app: &str,
     create: bool,
 ) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await.map_err(|error| location.fault(DOING, error))?;
+    let mut transaction = begin(location, connection).await?;
     if create {
         lock(location, &mut transaction).await?;
     }
