@@ -1,4 +1,8 @@
+use std::sync::Arc;
+
+use annals::commands::PrepareContext;
 use annals::prelude::*;
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 /// The id of an account.
@@ -30,6 +34,10 @@ pub struct BankAccount {
 pub enum BankError {
     #[error("funds not available")]
     NoFunds,
+    #[error("atm rule violation")]
+    AtmRule,
+    #[error("check invalid")]
+    InvalidCheck,
     #[error("event {sequence} of {account} is not the next one to import: the account has {has} events")]
     NotNext { account: AccountId, sequence: u64, has: u64 },
     #[error("`{0}` cannot be imported: {1}")]
@@ -56,6 +64,27 @@ impl BankAccount {
     fn less(&self, amount: f64) -> Result<f64, BankError> {
         let balance = self.balance - amount;
         if balance < 0.0 { Err(BankError::NoFunds) } else { Ok(balance) }
+    }
+}
+
+/// What others decide: the services of the bank.
+#[async_trait]
+pub trait BankApi: Send + Sync {
+    async fn allows_withdrawal(&self, atm_id: &str, amount: f64) -> bool;
+    async fn is_valid_check(&self, account: &AccountId, check_number: &str) -> bool;
+}
+
+/// Services that allow everything.
+pub struct HappyPath;
+
+#[async_trait]
+impl BankApi for HappyPath {
+    async fn allows_withdrawal(&self, _: &str, _: f64) -> bool {
+        true
+    }
+
+    async fn is_valid_check(&self, _: &AccountId, _: &str) -> bool {
+        true
     }
 }
 
@@ -88,6 +117,7 @@ impl Handle for DepositMoney {
 
 /// Take money out
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(needs(dyn BankApi))]
 pub struct WithdrawMoney {
     #[on(BankAccount)]
     pub account: AccountId,
@@ -96,6 +126,11 @@ pub struct WithdrawMoney {
 }
 
 impl Handle for WithdrawMoney {
+    async fn prepare(&mut self, context: &PrepareContext<'_, Self>) -> Result<(), BankError> {
+        let allowed = context.service::<dyn BankApi>().allows_withdrawal(&self.atm_id, self.amount).await;
+        allowed.then_some(()).ok_or(BankError::AtmRule)
+    }
+
     fn handle(&self, account: &Loaded<BankAccount>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
         Ok(vec![AccountEvent::Withdrawn { amount: self.amount, balance: account.less(self.amount)? }])
     }
@@ -103,6 +138,7 @@ impl Handle for WithdrawMoney {
 
 /// Write a check
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(needs(dyn BankApi))]
 pub struct WriteCheck {
     #[on(BankAccount)]
     pub account: AccountId,
@@ -111,6 +147,11 @@ pub struct WriteCheck {
 }
 
 impl Handle for WriteCheck {
+    async fn prepare(&mut self, context: &PrepareContext<'_, Self>) -> Result<(), BankError> {
+        let valid = context.service::<dyn BankApi>().is_valid_check(&self.account, &self.check_number).await;
+        valid.then_some(()).ok_or(BankError::InvalidCheck)
+    }
+
     fn handle(&self, account: &Loaded<BankAccount>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
         let (check_number, amount) = (self.check_number.clone(), self.amount);
         Ok(vec![AccountEvent::CheckWritten { check_number, amount, balance: account.less(amount)? }])
@@ -152,9 +193,10 @@ impl On<AccountEvent> for AccountView {
     }
 }
 
-/// The application: its commands and views.
+/// The application: its services, commands and views.
 pub fn app() -> App {
     App::new("bank")
+        .service::<dyn BankApi>(Arc::new(HappyPath))
         .command::<OpenAccount>()
         .command::<DepositMoney>()
         .command::<WithdrawMoney>()

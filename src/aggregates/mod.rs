@@ -8,12 +8,10 @@
 //! - `state_fold`: folds a state from events of the log
 //! - `snapshot_writer`: writes snapshots of such states in the background
 //! - `verify`: compares the stored snapshots with the log
-//! - `cqrs`: [`Cqrs`], the bridge to cqrs-es
 
 mod aggregate;
 mod aggregate_type;
 mod circumstances;
-mod cqrs;
 mod repository;
 mod snapshot_writer;
 mod state_fold;
@@ -25,7 +23,6 @@ pub use aggregate::{Aggregate, Loaded};
 pub use aggregate_type::AggregateType;
 pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
 pub use circumstances::Circumstances;
-pub use cqrs::{Cqrs, Decide};
 pub use repository::LoadError;
 use repository::PAGE;
 pub(crate) use repository::{Repository, fold};

@@ -23,7 +23,6 @@
 //! - `state_cache`: the states that the queue keeps in memory
 //! - `writer`: appends the queue's batches to the store
 //! - `pipeline`: many commands in order, without waiting for each commit
-//! - `cqrs`: commands for the test framework of cqrs-es
 //! - `registry`: commands by name, for callers that have only JSON
 
 mod access;
@@ -32,7 +31,6 @@ mod command;
 mod command_id_lookup;
 mod commit_queue;
 mod context;
-mod cqrs;
 mod engine;
 mod erased;
 mod error;

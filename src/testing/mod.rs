@@ -3,14 +3,17 @@
 //!
 //! ## Layout
 //! - `scenario`: [`given`] events, [`when`](Given::when) a command, [`then`](When::then) events
+//! - `cqrs`: [`Cqrs`], for tests with the test framework of cqrs-es
 //! - `clock`: [`TestClock`], which a test sets
 //! - `lock`: [`assert_shapes_locked`], which pins the shapes of events in the log
 
 mod clock;
+mod cqrs;
 mod lock;
 mod scenario;
 
 pub use clock::TestClock;
+pub use cqrs::{Cqrs, Decide};
 pub use lock::{Shape, assert_shapes_locked, shapes};
 pub use scenario::{Given, When, given, nothing};
 

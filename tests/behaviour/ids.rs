@@ -29,9 +29,9 @@ async fn a_text_names_the_same_account_in_a_command_and_in_a_view(place: &Place)
         assert_eq!(view.get(text).await.expect("a view").expect("a document")["cents"], cents, "{text}");
     }
     for other in ["user:9", "project:1"] {
-        let refused =
-            annals.execute_json("deposit", &json!({ "account": other, "cents": 1 }).to_string(), &by("ann"));
-        assert!(refused.await.is_err(), "{other} is a reference of another kind in a command");
+        let body = json!({ "account": other, "cents": 1 }).to_string();
+        let refused = annals.execute_json("deposit", &body, &by("ann")).await;
+        assert!(refused.is_err(), "{other} is a reference of another kind in a command");
         match view.get(other).await {
             Err(ReadError::Invalid(reason)) => assert!(reason.contains("write `account:…`"), "{reason}"),
             found => panic!("{other}: {found:?}"),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::stock;
 
 /// The new program, as the guide has it.
-mod bank {
+pub mod bank {
     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/coming_over.rs"));
     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/import.rs"));
 }

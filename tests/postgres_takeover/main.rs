@@ -4,6 +4,7 @@
 
 mod import;
 mod mapping;
+mod old_tests;
 mod refused;
 mod rolling;
 mod stock;

@@ -24,7 +24,7 @@ async fn somebody_waits(pool: &PgPool) {
     panic!("nobody waits");
 }
 
-/// What others commit while the migration waits for its lock is in the log, whatever isolation is the default.
+/// Guarantee 7: what others commit while the migration waits for its lock is in the log, whatever isolation is the default.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_insert_that_commits_while_the_migration_waits_is_copied() {
     for isolation in ["repeatable read", "serializable"] {
@@ -64,7 +64,7 @@ async fn programs_that_open_an_empty_schema_at_once_all_open_it_whatever_isolati
 
 /// The old program has to be stopped. If it is not, its commands fail; none that it reported as done is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_program_that_goes_on_writing_gets_errors_and_loses_no_command_that_it_reported() {
+async fn a_program_that_continues_to_write_gets_errors_and_loses_no_command_that_it_reported() {
     let fresh = Fresh::schema();
     let pool = stock::written(&fresh).await;
     let (stop, migrated) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));

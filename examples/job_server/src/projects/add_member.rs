@@ -34,13 +34,14 @@ impl Handle for AddMember {
 
 #[cfg(test)]
 mod tests {
-    use annals::aggregates::Cqrs;
+    use annals::commands::Services;
+    use annals::testing::{Cqrs, Decide};
     use cqrs_es::test::TestFramework;
 
     use super::*;
     use crate::roles::{Role, roles};
 
-    fn add() -> Box<dyn annals::aggregates::Decide<Project>> {
+    fn add() -> Box<dyn Decide<Project>> {
         let (project, user) = (ProjectId::new("7"), UserId::new("bob"));
         let command = AddMember { project, user, roles: roles([Role::Developer]) };
         Cqrs::<Project>::command(command, Context::by(UserId::new("alice")))
@@ -57,7 +58,7 @@ mod tests {
     /// Mission J10. This test uses the test framework of cqrs-es, which works with every aggregate.
     #[test]
     fn a_member_is_added_once_to_a_project_that_exists() {
-        let framework = || TestFramework::<Cqrs<Project>>::with(());
+        let framework = || TestFramework::<Cqrs<Project>>::with(Services::default());
         framework().given(vec![created()]).when(add()).then_expect_events(vec![added()]);
         framework()
             .given(vec![created(), added()])

@@ -109,7 +109,7 @@ pub(crate) async fn migrate(
     let wait = takeover.lock_wait();
     let mut transaction = table::begin(&location, &mut connection, wait).await?;
     let on = &mut *transaction;
-    schema::lock(&location, on).await?;
+    table::lock_schema(&location, on, wait).await?;
     expect_postgres_es(&location, on).await?;
     table::check_rights(&location, on).await?;
     // Each later statement sees the rows that others committed before it had the lock.
@@ -155,6 +155,8 @@ async fn dry_run(
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut transaction = connection.begin_with(begin).await.map_err(fault)?;
     let on = &mut *transaction;
+    // A policy that hides rows is an error.
+    schema::execute(location, on, "SET LOCAL row_security = off").await?;
     expect_postgres_es(location, on).await?;
     let lacking = table::lacking(location, on).await?;
     let mut report = examine::examine(location, on, "events", (takeover, reading), None).await?;

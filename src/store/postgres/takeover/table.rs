@@ -1,4 +1,4 @@
-//! The table of postgres-es: who may change it, its lock, its rows in pages, its names.
+//! The table of postgres-es: rights to change it, its lock, its rows in pages, its names.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub(super) async fn lacking(
         steps.push(format!("connect as `{owner}`, who owns the table `events`"));
     }
     if !creates {
-        // The owner needs it too, whoever connects.
+        // The owner needs it too, also if another user connects.
         let role = if owns { &user } else { &owner };
         let schema = location.schema();
         steps.push(format!("as `{schema_owner}`, run GRANT CREATE, USAGE ON SCHEMA {schema} TO {}", quoted(role)));
@@ -99,6 +99,20 @@ pub(super) async fn lacking(
             steps.join("; ")
         )
     }))
+}
+
+/// Locks the schema against other programs that create or migrate it.
+pub(super) async fn lock_schema(
+    location: &SchemaLocation,
+    connection: &mut PgConnection,
+    wait: Duration,
+) -> Result<(), StoreError> {
+    schema::lock(location, connection).await.map_err(|error| match error {
+        StoreError::Busy(_) => location.unusable(format!(
+            "another program creates, migrates or opens it for the first time, and had not finished within {wait:?}: try again"
+        )),
+        other => other,
+    })
 }
 
 /// Locks a table against all other transactions. It waits for those that use it, and says so.

@@ -27,7 +27,7 @@ pub async fn undo_migration(url: &str, options: OpenOptions, takeover: &Takeover
     let wait = takeover.lock_wait();
     let mut transaction = table::begin(&location, &mut connection, wait).await?;
     let on = &mut *transaction;
-    schema::lock(&location, on).await?;
+    table::lock_schema(&location, on, wait).await?;
     let state = schema::inspect(&location, on).await?;
     if !matches!(state, State::Ours { .. }) {
         return Err(location.unusable("it is not a store: there is nothing to undo".to_owned()));
