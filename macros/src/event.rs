@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{DeriveInput, Type};
 
 use crate::errors::Errors;
-use crate::model::{Field, Model, MustBeType, Own, Variant};
+use crate::model::{Field, Model, MustBeType, Own, Part, Variant};
 use crate::names;
 
 /// Generates the implementations of an event enum, or its errors with stubs.
@@ -49,6 +49,10 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
     let facts = arms(model, |variant, own| match own {
         Some(_) => facts(&variant.fields),
         None => inner(variant, "facts"),
+    });
+    let parts = arms(model, |variant, own| match own {
+        Some(own) => parts(&variant.fields, &own.parts),
+        None => inner(variant, "parts"),
     });
     let targets = arms(model, |variant, own| match own {
         Some(_) => targets(&variant.fields),
@@ -148,6 +152,13 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
                     match self { #facts }
                 }
 
+                fn parts(&self) -> ::core::result::Result<
+                    ::std::vec::Vec<(&'static str, ::annals::serde_json::Value)>,
+                    ::annals::serde_json::Error,
+                > {
+                    match self { #parts }
+                }
+
                 fn targets(&self) -> ::std::vec::Vec<::annals::events::Ref> {
                     match self { #targets }
                 }
@@ -204,6 +215,27 @@ fn facts(fields: &[Field]) -> (TokenStream, TokenStream) {
     });
     let body = quote!(::core::result::Result::Ok(::std::vec![#(#facts),*]));
     (quote!(#(#members: #bindings),*), body)
+}
+
+/// Generates the parts of structs that the sentence names.
+fn parts(fields: &[Field], parts: &[Part]) -> (TokenStream, TokenStream) {
+    let mut used: Vec<usize> = parts.iter().map(|part| part.field).collect();
+    used.sort_unstable();
+    used.dedup();
+    let pattern = used.iter().filter_map(|at| {
+        let (member, binding) = (&fields.get(*at)?.member, binding(*at));
+        Some(quote!(#member: #binding,))
+    });
+    let parts = parts.iter().map(|Part { written, field, path, optional }| {
+        let (binding, inside) = (binding(*field), format_ident!("inside", span = Span::mixed_site()));
+        match optional {
+            false => quote!((#written, ::annals::events::payload::fact(&#binding.#(#path).*)?)),
+            true => quote! {
+                (#written, ::annals::events::payload::fact(&#binding.as_ref().map(|#inside| &#inside.#(#path).*))?)
+            },
+        }
+    });
+    (quote!(#(#pattern)* ..), quote!(::core::result::Result::Ok(::std::vec![#(#parts),*])))
 }
 
 fn targets(fields: &[Field]) -> (TokenStream, TokenStream) {

@@ -7,7 +7,7 @@
 //! - `event`: `derive(Event)`: generates code from `model`
 //! - `model`: an event enum, parsed and checked
 //! - `attributes`: the grammar of `#[event(…)]`
-//! - `template`: the placeholders of sentences and topics
+//! - `template`, `placeholders`: the placeholders of sentences and topics, parsed and checked
 //! - `shape`: types and serde attributes as text
 //! - `command`: `derive(Command)`
 //! - `id`: `derive(Id)`
@@ -21,6 +21,7 @@ mod event;
 mod id;
 mod model;
 mod names;
+mod placeholders;
 mod shape;
 mod template;
 
@@ -50,14 +51,17 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// On a variant:
 /// - `create`, `update`, `delete`, `view` or `refuse`: the action.
-/// - `"…"`: the sentence template, with `{field}`, `{actor}`, `{change.from}`, `{change.to}` and the aggregate's `{type}`;
-///   `{{` and `}}` are literal braces. The fields of a tuple variant are `{0}`, `{1}` and so on.
+/// - `"…"`: the sentence template, with `{field}`, `{actor}` and the aggregate's `{type}`; `{{` and `}}` are literal braces.
+///   The fields of a tuple variant are `{0}`, `{1}` and so on. Parts: `{change.from}` and `{change.to}`; fields of a struct
+///   (`{dose.amount}`, `{dose.drug.name}`), also in an `Option`; `{target.id}`, `{actor.id}` and `{type.id}`, the id without its
+///   kind. `{files|file|files}` is the first word if the number is 1 or the list has one item, else the second.
 /// - `version = 2, from(1 = function)`: the version of the payload's shape, and an upcaster from each older version.
 /// - `was("left", "old_member.left")`: former names; one without a dot is of this enum.
 /// - `topic`: the topics of this variant.
 /// - `transparent`, alone: the variant contains another event enum with its own declarations.
 ///
-/// On a field: `target`, if the event is also about the thing it names: an id, a `Ref`, or an `Option` or `Vec` of them.
+/// On a field: `target`, if the event is also about the thing it names: an id, a `Ref`, or an `Option`,
+/// `Vec` or `Change` of them.
 ///
 /// Two variants with the same event type in a crate are a compile error (in different crates, an error when the application
 /// is opened).

@@ -7,7 +7,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, LitInt, LitStr, 
 
 use crate::attributes::{self, OnEnum, OnVariant};
 use crate::errors::Errors;
-use crate::template::{self, Placeholder};
+use crate::template;
 use crate::{names, shape};
 
 /// An event enum.
@@ -61,12 +61,27 @@ pub struct Own {
     pub action: Ident,
     /// The sentence template.
     pub sentence: LitStr,
+    /// The parts of fields that the sentence names.
+    pub parts: Vec<Part>,
     /// The topic patterns.
     pub topics: Vec<LitStr>,
     /// Former event types, in full.
     pub was: Vec<(String, Span)>,
     /// The upcasters, by the version that they convert from.
     pub upcasts: Vec<(u32, Expr)>,
+}
+
+/// A part of a field that a sentence names: `{dose.amount}`.
+#[derive(Clone)]
+pub struct Part {
+    /// The placeholder.
+    pub written: String,
+    /// The index of the field.
+    pub field: usize,
+    /// The fields of the field's type, from the outside in, each with its place in the source.
+    pub path: Vec<Member>,
+    /// Whether the field is an `Option`.
+    pub optional: bool,
 }
 
 /// A placeholder that is valid only if it is the aggregate's type.
@@ -129,8 +144,15 @@ impl Model {
         for (variant, declared) in read {
             refuse_serde(&variant.attrs, VARIANT, errors);
             let fields = fields(variant, &input.attrs, errors);
-            let mut reader =
-                Reader { enum_name: &name, on_enum: &on_enum, variant, fields: &fields, types: Vec::new(), errors };
+            let mut reader = Reader {
+                enum_name: &name,
+                on_enum: &on_enum,
+                variant,
+                fields: &fields,
+                types: Vec::new(),
+                parts: Vec::new(),
+                errors,
+            };
             let transparent = !is_opaque(&declared) && is_newtype(variant);
             let own = declared.and_then(|declared| reader.own(declared));
             model.types.append(&mut reader.types);
@@ -172,13 +194,20 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
 }
 
 /// Parses the declaration of a variant.
-struct Reader<'a> {
+pub struct Reader<'a> {
     enum_name: &'a str,
-    on_enum: &'a OnEnum,
-    variant: &'a syn::Variant,
-    fields: &'a [Field],
-    types: Vec<MustBeType>,
-    errors: &'a mut Errors,
+    /// What is declared on the enum.
+    pub on_enum: &'a OnEnum,
+    /// The variant.
+    pub variant: &'a syn::Variant,
+    /// The fields of the variant.
+    pub fields: &'a [Field],
+    /// Placeholders that must be the aggregate's type.
+    pub types: Vec<MustBeType>,
+    /// The parts that the sentence names.
+    pub parts: Vec<Part>,
+    /// The errors found.
+    pub errors: &'a mut Errors,
 }
 
 impl Reader<'_> {
@@ -213,6 +242,7 @@ impl Reader<'_> {
             return None;
         };
         self.template(&sentence, template::sentence);
+        let parts = std::mem::take(&mut self.parts);
         let mut topics = if declared.topics.is_empty() { self.on_enum.topics.clone() } else { declared.topics };
         topics.iter().for_each(|topic| self.template(topic, template::topic));
         if topics.is_empty() {
@@ -225,6 +255,7 @@ impl Reader<'_> {
             version,
             action: capitalised(&action),
             sentence,
+            parts,
             topics,
             was,
             upcasts,
@@ -233,67 +264,6 @@ impl Reader<'_> {
 
     fn whole(&self, name: &str) -> String {
         if name.contains('.') { name.to_owned() } else { format!("{}.{name}", self.enum_name) }
-    }
-
-    /// Lists what a placeholder may name.
-    fn words(&self) -> String {
-        let mut words: Vec<String> = self.fields.iter().map(|field| format!("{{{}}}", field.name)).collect();
-        words.push("{actor}".to_owned());
-        let last = match &self.on_enum.aggregate {
-            Some(aggregate) => format!("the TYPE of `{}` in braces", shape::text(aggregate)),
-            None => match words.len() {
-                1 => return words.remove(0),
-                _ => words.remove(words.len() - 1),
-            },
-        };
-        format!("{} or {last}", words.join(", "))
-    }
-
-    fn template(&mut self, text: &LitStr, parse: fn(&str) -> Result<Vec<Placeholder>, String>) {
-        let placeholders = match parse(&text.value()) {
-            Ok(placeholders) => placeholders,
-            Err(message) => return self.errors.at(text.span(), message),
-        };
-        let mut reported = Vec::new();
-        for placeholder in placeholders {
-            let Err(message) = self.placeholder(&placeholder) else { continue };
-            if reported.contains(&message) {
-                continue;
-            }
-            reported.push(message.clone());
-            let field = self.fields.iter().any(|field| field.name == placeholder.name);
-            if field || placeholder.part.is_some() || self.on_enum.aggregate.is_none() {
-                self.errors.at(text.span(), message);
-            } else {
-                self.types.push(MustBeType { name: placeholder.name, span: text.span(), message });
-            }
-        }
-    }
-
-    /// Checks a placeholder, unless it may be the aggregate's type.
-    fn placeholder(&self, Placeholder { written, name, part }: &Placeholder) -> Result<(), String> {
-        let ident = &self.variant.ident;
-        let field = self.fields.iter().find(|field| field.name == *name);
-        match (field, part.as_deref()) {
-            (Some(_), None) => Ok(()),
-            (Some(field), Some("from" | "to")) if field.change => Ok(()),
-            (Some(field), Some(_)) if field.change => Err(format!(
-                "`{{{written}}}`: a change has the parts `from` and `to`: write {{{name}.from}} or {{{name}.to}}"
-            )),
-            (Some(field), Some(_)) => Err(format!(
-                "`{name}` of `{ident}` is not a `Change`, so it has no parts: write {{{name}}}, or make the field a \
-                 `Change<{}>`",
-                shape::text(&field.ty)
-            )),
-            (None, None) if name == "actor" => Ok(()),
-            (None, _) => {
-                let hint = match &self.on_enum.aggregate {
-                    Some(_) => "",
-                    None => " (to name the aggregate, write `on = …` above the enum)",
-                };
-                Err(format!("`{{{written}}}` is not a field of `{ident}`: write {}{hint}", self.words()))
-            }
-        }
     }
 
     /// Checks the version, and that every earlier version has an upcaster.

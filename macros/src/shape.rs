@@ -92,6 +92,47 @@ pub fn is_change(ty: &Type) -> bool {
         || is_called(ty, "Option") && first_argument(ty).is_some_and(|inner| is_called(inner, "Change"))
 }
 
+/// Whether the type is text, a number or a collection, which have no fields to name.
+pub fn is_plain(ty: &Type) -> bool {
+    const PLAIN: [&str; 27] = [
+        "String",
+        "str",
+        "char",
+        "bool",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "u128",
+        "usize",
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "i128",
+        "isize",
+        "f32",
+        "f64",
+        "Vec",
+        "VecDeque",
+        "BTreeMap",
+        "BTreeSet",
+        "HashMap",
+        "HashSet",
+        "Uuid",
+        "Timestamp",
+        "Value",
+    ];
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            PLAIN.iter().any(|plain| last.ident == plain)
+                || last.ident == "Option" && first_argument(ty).is_some_and(is_plain)
+        }),
+        Type::Tuple(_) => false,
+        _ => true,
+    }
+}
+
 fn first_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
     let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
@@ -119,6 +160,16 @@ mod tests {
             parse_quote!(#[serde(rename_all = "lowercase", rename_all_fields = "camelCase")]);
         let shape = of_field(&parse_quote!(u8), &[own], &[], &[container]);
         assert_eq!(shape, r#"u8 #[serde(rename_all_fields="camelCase",rename="n",default)]"#);
+    }
+
+    #[test]
+    fn only_a_type_of_the_application_may_have_fields() {
+        for plain in [parse_quote!(u8), parse_quote!(Option<Vec<Dose>>), parse_quote!(&'static str)] {
+            assert!(is_plain(&plain), "{}", text(plain));
+        }
+        for other in [parse_quote!(Dose), parse_quote!(Option<Dose>), parse_quote!((u8, Dose))] {
+            assert!(!is_plain(&other), "{}", text(other));
+        }
     }
 
     #[test]

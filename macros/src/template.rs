@@ -1,13 +1,13 @@
 //! The placeholders of sentences and topics.
 
-/// A `{name}`, `{name.part}` or, in a topic, `{*name}`.
+/// A `{name}`, `{name.part}`, `{name|one|many}` or, in a topic, `{*name}`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Placeholder {
     /// The text between the braces.
     pub written: String,
     /// A field, `actor`, or the aggregate's type.
     pub name: String,
-    /// `from` or `to` of a change.
+    /// `from` or `to` of a change, `id` of a reference, or fields of a struct, joined by dots.
     pub part: Option<String>,
 }
 
@@ -33,9 +33,18 @@ pub fn sentence(text: &str) -> Result<Vec<Placeholder>, String> {
             ));
         };
         let written = &rest[..end];
-        let (name, part) = match written.split_once('.') {
+        let counted = match written.split('|').collect::<Vec<_>>().as_slice() {
+            [whole] | [whole, _, _] => *whole,
+            words => {
+                let name = words.first().copied().unwrap_or_default();
+                return Err(format!(
+                    "`{{{written}}}` needs a word for one and a word for many: write `{{{name}|file|files}}`"
+                ));
+            }
+        };
+        let (name, part) = match counted.split_once('.') {
             Some((name, part)) => (name, Some(part.to_owned())),
-            None => (written, None),
+            None => (counted, None),
         };
         placeholders.push(Placeholder { written: written.to_owned(), name: name.to_owned(), part });
         rest = &rest[end + 1..];
@@ -79,7 +88,10 @@ mod tests {
     #[test]
     fn a_sentence_has_placeholders_and_braces() {
         assert_eq!(names(sentence("{actor} set {{{x.from}}} to {{y}} {0}")), ["actor", "x.from", "0"]);
-        for bad in ["{actor", "a } b", "{x} {", "{{x}"] {
+        let placeholders = sentence("{dose.amount.value} {n|file|files} {n.m||s}").unwrap();
+        let parts: Vec<_> = placeholders.iter().map(|one| (one.name.as_str(), one.part.as_deref())).collect();
+        assert_eq!(parts, [("dose", Some("amount.value")), ("n", None), ("n", Some("m"))]);
+        for bad in ["{actor", "a } b", "{x} {", "{{x}", "{n|file}", "{n|a|b|c}"] {
             assert!(sentence(bad).is_err(), "{bad}");
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::shape::VariantShape;
-use super::{Ref, Stored};
+use super::{Change, Ref, Stored};
 use crate::BoxError;
 
 /// The kind of change that an event makes to its subject.
@@ -253,6 +253,14 @@ pub trait Event: DomainEvent + 'static {
     /// When a field cannot be written as JSON.
     fn facts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error>;
 
+    /// The parts of structs that the sentence names, by their placeholders (`dose.amount`), each as JSON.
+    ///
+    /// # Errors
+    /// When a part cannot be written as JSON.
+    fn parts(&self) -> Result<Vec<(&'static str, Value)>, serde_json::Error> {
+        Ok(Vec::new())
+    }
+
     /// The references in the `target` fields. (The aggregate itself is always a target.)
     fn targets(&self) -> Vec<Ref>;
 
@@ -280,11 +288,12 @@ pub(super) fn decode_columns<E: Event>(event_type: &str, version: &str, payload:
         .map_err(|source| DecodeError::Payload { event_type: event_type.to_owned(), source })
 }
 
-/// A type for fields marked `#[event(target)]`: an [`Id`](super::Id), a [`Ref`], or an `Option` or `Vec` of them.
+/// A type for fields marked `#[event(target)]`: an [`Id`](super::Id), a [`Ref`], or an `Option`, `Vec` or [`Change`] of
+/// them. Both sides of a change are targets.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a target",
     label = "not an id",
-    note = "the type of a field marked `#[event(target)]` is an id (`#[derive(Id)]`), a `Ref`, or an `Option` or `Vec` of them"
+    note = "the type of a field marked `#[event(target)]` is an id (`#[derive(Id)]`), a `Ref`, or an `Option`, `Vec` or `Change` of them"
 )]
 pub trait Target {
     /// Adds its references.
@@ -306,5 +315,12 @@ impl<T: Target> Target for Option<T> {
 impl<T: Target> Target for Vec<T> {
     fn add_to(&self, targets: &mut Vec<Ref>) {
         self.iter().for_each(|target| target.add_to(targets));
+    }
+}
+
+impl<T: Target> Target for Change<T> {
+    fn add_to(&self, targets: &mut Vec<Ref>) {
+        self.from.add_to(targets);
+        self.to.add_to(targets);
     }
 }

@@ -41,7 +41,7 @@ pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
 pub use read_back::ReadBackError;
 pub(crate) use read_back::read_back;
 pub use record::{LogPosition, Metadata, Origin, Recorded, Stored};
-pub use sentence::{Sentence, SentencePart, value_text};
+pub use sentence::{Sentence, SentencePart, is_one, value_text};
 pub use topic::{InvalidTopic, Topic, TopicPattern};
 pub use types::{Described, Known, Types, TypesError};
 

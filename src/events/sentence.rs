@@ -11,12 +11,24 @@ pub enum SentencePart {
     Fact {
         /// A field, `actor`, or the aggregate's type.
         name: String,
-        /// A part of the fact: `from` or `to` of a change.
+        /// A part of the fact: `from` or `to` of a change, `id` of a reference, or fields of a struct, joined by dots.
         part: Option<String>,
+    },
+    /// `{name|one|many}`: a word that depends on a number, or on the length of a list.
+    Counted {
+        /// A field.
+        name: String,
+        /// A part of it.
+        part: Option<String>,
+        /// The word for one.
+        one: String,
+        /// The word for any other number.
+        many: String,
     },
 }
 
-/// A parsed sentence: `{actor} added {user}`. `{{` and `}}` are literal braces.
+/// A parsed sentence: `{actor} gave {dose.amount} {dose.amount|pill|pills} to {patient} ({patient.id})`. `{{` and `}}`
+/// are literal braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence(Vec<SentencePart>);
 
@@ -38,11 +50,20 @@ impl Sentence {
                 if !text.is_empty() {
                     parts.push(SentencePart::Text(std::mem::take(&mut text)));
                 }
-                let (name, part) = match rest[..end].split_once('.') {
-                    Some((name, part)) => (name, Some(part.to_owned())),
+                let (whole, words) = match rest[..end].split_once('|') {
+                    Some((whole, words)) => (whole, words.split_once('|')),
                     None => (&rest[..end], None),
                 };
-                parts.push(SentencePart::Fact { name: name.to_owned(), part });
+                let (name, part) = match whole.split_once('.') {
+                    Some((name, part)) => (name.to_owned(), Some(part.to_owned())),
+                    None => (whole.to_owned(), None),
+                };
+                parts.push(match words {
+                    Some((one, many)) => {
+                        SentencePart::Counted { name, part, one: one.to_owned(), many: many.to_owned() }
+                    }
+                    None => SentencePart::Fact { name, part },
+                });
                 rest = &rest[end + 1..];
             } else {
                 text.push_str(brace);
@@ -61,24 +82,35 @@ impl Sentence {
         &self.0
     }
 
-    /// Renders the sentence with its facts; a missing fact is `?`.
+    /// Renders the sentence with its facts, each given by its name and its part; a missing fact is `?`.
     #[must_use]
-    pub fn render(&self, fact: impl Fn(&str) -> Option<Value>) -> String {
+    pub fn render(&self, fact: impl Fn(&str, Option<&str>) -> Option<Value>) -> String {
         let mut sentence = String::new();
         for part in &self.0 {
             match part {
                 SentencePart::Text(text) => sentence.push_str(text),
                 SentencePart::Fact { name, part } => {
-                    let value = fact(name);
-                    let value = match part {
-                        Some(part) => value.and_then(|value| value.get(part).cloned()),
-                        None => value,
-                    };
+                    let value = fact(name, part.as_deref());
                     sentence.push_str(&value.map_or_else(|| "?".to_owned(), |value| value_text(&value)));
+                }
+                SentencePart::Counted { name, part, one, many } => {
+                    let value = fact(name, part.as_deref());
+                    sentence.push_str(if value.is_some_and(|value| is_one(&value)) { one } else { many });
                 }
             }
         }
         sentence
+    }
+}
+
+/// Whether a value is the number one or a list with one item. Any other value than a number or a list is one thing.
+#[must_use]
+pub fn is_one(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64() == Some(1.0),
+        Value::Array(items) => items.len() == 1,
+        Value::Null => false,
+        _ => true,
     }
 }
 
@@ -102,11 +134,31 @@ mod tests {
     #[test]
     fn a_sentence_fills_in_facts_parts_and_braces() {
         let sentence = Sentence::parse("{actor} set {{x}} from {x.from} to {x.to}, {nobody}");
-        let rendered = sentence.render(|name| match name {
-            "actor" => Some(json!("user:1")),
-            "x" => Some(json!({"from": [], "to": ["a", 2]})),
+        let rendered = sentence.render(|name, part| match (name, part) {
+            ("actor", None) => Some(json!("user:1")),
+            ("x", Some("from")) => Some(json!([])),
+            ("x", Some("to")) => Some(json!(["a", 2])),
             _ => None,
         });
         assert_eq!(rendered, "user:1 set {x} from nothing to a, 2, ?");
+    }
+
+    #[test]
+    fn a_word_follows_a_number_or_the_length_of_a_list() {
+        let sentence = Sentence::parse("{n} {n|file|files}, {x.y||s}");
+        for (value, rendered) in [
+            (json!(1), "1 file, "),
+            (json!(0), "0 files, s"),
+            (json!(1.0), "1.0 file, "),
+            (json!(21), "21 files, s"),
+            (json!(["a"]), "a file, "),
+            (json!(["a", "b"]), "a, b files, s"),
+            (json!([]), "nothing files, s"),
+            (json!(null), "nothing files, s"),
+            (json!("a"), "a file, "),
+        ] {
+            assert_eq!(sentence.render(|_, _| Some(value.clone())), rendered);
+        }
+        assert_eq!(sentence.render(|_, _| None), "? files, s");
     }
 }

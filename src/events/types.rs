@@ -16,6 +16,8 @@ type Describe = fn(&Stored) -> Result<Described, DecodeError>;
 pub struct Described {
     /// The fields by name.
     pub facts: Vec<(&'static str, Value)>,
+    /// The parts of structs that the sentence names, by their placeholders: `dose.amount`.
+    pub parts: Vec<(&'static str, Value)>,
     /// The aggregate and the references in the target fields.
     pub targets: Vec<Ref>,
 }
@@ -67,7 +69,31 @@ impl Known {
     /// Returns the event's sentence in the declared language.
     #[must_use]
     pub fn sentence(&self, stored: &Stored, described: &Described) -> String {
-        self.sentence.render(|name| self.fact(stored, &described.facts, name))
+        self.sentence.render(|name, part| self.part(stored, described, name, part))
+    }
+
+    /// Returns a fact that the sentence may name, or a part of it.
+    pub(crate) fn part(
+        &self,
+        stored: &Stored,
+        described: &Described,
+        name: &str,
+        part: Option<&str>,
+    ) -> Option<Value> {
+        let fact = || self.fact(stored, &described.facts, name);
+        let Some(part) = part else { return fact() };
+        let named = |written: &str| written.split_once('.') == Some((name, part));
+        if let Some((_, value)) = described.parts.iter().find(|(written, _)| named(written)) {
+            return Some(value.clone());
+        }
+        let field = self.declaration.fields.iter().find(|field| field.name == name);
+        // The actor and the aggregate are references, too.
+        match (part, field.is_none_or(|field| field.target)) {
+            ("id", true) => Some(ids(&fact()?)),
+            ("from.id", true) => Some(ids(fact()?.get("from")?)),
+            ("to.id", true) => Some(ids(fact()?.get("to")?)),
+            _ => fact()?.get(part).cloned(),
+        }
     }
 
     /// Returns the event's topics, each once.
@@ -233,9 +259,24 @@ impl Types {
     }
 }
 
+/// The ids of references, without their kinds.
+fn ids(value: &Value) -> Value {
+    match value {
+        Value::String(text) => match text.parse::<Ref>() {
+            Ok(reference) => Value::from(reference.id()),
+            Err(_) => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(ids).collect(),
+        other => other.clone(),
+    }
+}
+
 fn describe<E: Event>(stored: &Stored) -> Result<Described, DecodeError> {
     let event = E::from_stored(stored)?;
-    let facts =
-        event.facts().map_err(|source| DecodeError::Payload { event_type: stored.event_type.clone(), source })?;
-    Ok(Described { facts, targets: event.targets() })
+    let failed = |source| DecodeError::Payload { event_type: stored.event_type.clone(), source };
+    Ok(Described {
+        facts: event.facts().map_err(failed)?,
+        parts: event.parts().map_err(failed)?,
+        targets: event.targets(),
+    })
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
 
 use super::locale::Locales;
-use super::translation::{NOTHING_MESSAGE, Translation, arguments, field_message, is_own, message_of};
+use super::translation::{
+    NOTHING_MESSAGE, Translation, VALUE, arguments, field_message, is_own, message_of, translatable, value_message,
+};
 use crate::events::{Known, Types};
 
 /// Returns all problems of the translations of an application with these event types: files that cannot be parsed, messages
@@ -61,6 +63,20 @@ impl<'a> Messages<'a> {
                 None => problems.push(format!("the message `{id}` is missing")),
             }
         }
+        let translated = types.iter().filter(|known| !is_own(known));
+        let values: BTreeSet<String> = translated
+            .flat_map(|known| translatable(known.declaration))
+            .map(|field| value_message(&field))
+            .collect();
+        let mut given: Vec<(&String, &&Pattern<&str>)> =
+            self.0.iter().filter(|(id, _)| id.starts_with(&value_message("")) && !id.contains('.')).collect();
+        given.sort_unstable_by_key(|(id, _)| *id);
+        for (id, pattern) in given {
+            match values.contains(id) {
+                true => self.walk(id, pattern, &[VALUE], &mut vec![id.clone()], problems),
+                false => problems.push(format!("the message `{id}` belongs to no field")),
+            }
+        }
         let enums: BTreeSet<&str> = types.iter().map(|known| message_of(known.declaration.event_type).0).collect();
         let mut strays: Vec<&String> = self.0.keys().collect();
         strays.retain(|written| match message_of(written) {
@@ -81,7 +97,7 @@ impl<'a> Messages<'a> {
             return;
         };
         let arguments = arguments(known.declaration, known.aggregate_type);
-        let names: Vec<&str> = arguments.iter().map(|(argument, ..)| argument.as_str()).collect();
+        let names: Vec<&str> = arguments.iter().map(|one| one.argument.as_str()).collect();
         self.walk(event_type, pattern, &names, &mut vec![event_type.to_owned()], problems);
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::phrase::{Phrase, Piece, Thing};
-use crate::events::{Declaration, Described, Known, Metadata, Ref, Sentence, SentencePart, Stored};
+use crate::events::{Declaration, Described, Known, Metadata, Ref, Sentence, SentencePart, Stored, is_one};
 
 /// One fact that a sentence can name.
 pub(super) enum Fact {
@@ -26,21 +26,19 @@ impl Facts<'_> {
         self.known.declaration
     }
 
-    /// Looks up a fact as [`Known::sentence`] does: a field first, then the actor, then the aggregate.
+    /// Looks up a fact, or a part of one, as [`Known::sentence`] does: a field first, then the actor, then the aggregate.
     pub fn fact(&self, name: &str, part: Option<&str>) -> Option<Fact> {
-        if let Some((_, value)) = self.described.facts.iter().find(|(field, _)| *field == name) {
-            return match part {
-                Some(part) => value.get(part).cloned().map(Fact::Value),
-                None if self.is_target(name) => Some(things(value)),
-                None => Some(Fact::Value(value.clone())),
-            };
+        let field = self.described.facts.iter().any(|(field, _)| *field == name);
+        match part {
+            None if !field && name == "actor" => return Some(Fact::Things(vec![self.metadata.actor.clone()])),
+            None if !field && name == self.known.aggregate_type => {
+                return Some(Fact::Things(vec![self.stored.aggregate.clone()]));
+            }
+            _ => {}
         }
-        match name {
-            _ if part.is_some() => None,
-            "actor" => Some(Fact::Things(vec![self.metadata.actor.clone()])),
-            name if name == self.known.aggregate_type => Some(Fact::Things(vec![self.stored.aggregate.clone()])),
-            _ => None,
-        }
+        let value = self.known.part(self.stored, self.described, name, part)?;
+        let thing = matches!(part, None | Some("from" | "to")) && self.is_target(name);
+        Some(if thing { things(&value) } else { Fact::Value(value) })
     }
 
     fn is_target(&self, name: &str) -> bool {
@@ -57,6 +55,11 @@ impl Facts<'_> {
                     Some(fact) => pieces.extend(fact.pieces(NOTHING)),
                     None => pieces.push(Piece::Value("?".to_owned())),
                 },
+                SentencePart::Counted { name, part, one, many } => {
+                    let value = self.known.part(self.stored, self.described, name, part.as_deref());
+                    let word = if value.is_some_and(|value| is_one(&value)) { one } else { many };
+                    pieces.push(Piece::Text(word.clone()));
+                }
             }
         }
         Phrase(pieces)

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::facts::{Facts, NOTHING};
+use serde_json::Value;
+
+use super::facts::{Facts, NOTHING, words};
 #[cfg(feature = "translations")]
 use super::translation::Translation;
 #[cfg(not(feature = "translations"))]
@@ -77,6 +79,16 @@ impl Language {
         match self {
             Self::Declared => Ok((field.to_owned(), NOTHING.to_owned())),
             Self::Shipped { translation, .. } => translation.field(field).map_err(|reason| self.failed(reason)),
+        }
+    }
+
+    /// The word for a value of a field, in a change.
+    pub(super) fn value(&self, field: &str, value: &Value, nothing: &str) -> Result<String, PresentError> {
+        match self {
+            Self::Declared => Ok(words(value, nothing)),
+            Self::Shipped { translation, .. } => {
+                translation.value(field, value, nothing).map_err(|reason| self.failed(reason))
+            }
         }
     }
 

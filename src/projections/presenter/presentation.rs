@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::facts::{Facts, words};
+use super::facts::Facts;
 use super::locale::Language;
 use super::{FieldChange, Locales, Phrase, Piece, PresentError, SHORT_SENTENCE, Thing, changes, short};
 use crate::events::{Ref, Stored, Types};
@@ -174,7 +174,8 @@ impl Presenter {
 
     fn as_text(&self, change: FieldChange) -> Result<PresentedChange, PresentError> {
         let (label, nothing) = self.language.field(&change.field)?;
-        let (from, to) = (words(&change.from, &nothing), words(&change.to, &nothing));
+        let word = |value| self.language.value(&change.field, value, &nothing);
+        let (from, to) = (word(&change.from)?, word(&change.to)?);
         Ok(PresentedChange { field: change.field, label, from, to })
     }
 }

@@ -1,5 +1,7 @@
 //! Sentences in several languages, with names, as plain text, Markdown and HTML.
 
+mod parts;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,8 +140,8 @@ user =
         "locale fr: the message `nothing` names `$actor`, but it has no arguments",
         "locale fr: the message `user.lefft` belongs to no event",
         "locale fr: the message `user.left` is missing: write `.left = …` below `user =`",
-        "locale fr: the message `user.registered` names `$nom`, but its arguments are `$actor`, `$user`, `$name`",
-        "locale fr: the message `user.registered` names `$name-from`, but its arguments are `$actor`, `$user`, `$name`",
+        "locale fr: the message `user.registered` names `$nom`, but its arguments are `$actor`, `$user`, `$name`, `$actor-id`, `$user-id`",
+        "locale fr: the message `user.registered` names `$name-from`, but its arguments are `$actor`, `$user`, `$name`, `$actor-id`, `$user-id`",
         "locale fr: the message `user.registered` calls `DATETIME`: the only function is `NUMBER`",
         "locale fr: the message `user.renamed` refers to `autre`, which does not exist",
         "locale fr: the message `user.renamed` refers to itself through `-loop`",

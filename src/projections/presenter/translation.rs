@@ -12,7 +12,7 @@ use super::facts::{Fact, Facts, words};
 use super::locale::{DECLARED, Language, Locales};
 use super::marks::{self, Mark};
 use super::{Phrase, Piece};
-use crate::events::{Declaration, Known};
+use crate::events::{Declaration, Known, Sentence, SentencePart};
 
 /// The id of the message that translates "nothing".
 pub(super) const NOTHING_MESSAGE: &str = "nothing";
@@ -136,6 +136,48 @@ impl Translation {
         Ok((label, self.nothing()?))
     }
 
+    /// The word for a value of a field: that of the message `value-…`, if the language has it.
+    pub(super) fn value(&self, field: &str, value: &Value, nothing: &str) -> Result<String, String> {
+        match self.pieces(field, value, nothing)? {
+            Some(pieces) => Ok(Phrase(pieces).text()),
+            None => Ok(words(value, nothing)),
+        }
+    }
+
+    /// The pieces of a value of a field that the language has words for; `None` if it has none. Each item of a list has
+    /// its own.
+    fn pieces(&self, field: &str, value: &Value, nothing: &str) -> Result<Option<Vec<Piece>>, String> {
+        let id = value_message(field);
+        if !self.bundle.has_message(&id) {
+            return Ok(None);
+        }
+        let argument = match value {
+            Value::String(text) => FluentValue::from(text.as_str()),
+            Value::Bool(truth) => FluentValue::from(if *truth { "true" } else { "false" }),
+            Value::Number(number) => match exact(number) {
+                Some(number) => FluentValue::Number(FluentNumber::from(number)),
+                None => return Ok(None),
+            },
+            Value::Array(items) if !items.is_empty() => {
+                let mut pieces = Vec::new();
+                for item in items {
+                    if !pieces.is_empty() {
+                        pieces.push(Piece::Text(", ".to_owned()));
+                    }
+                    match self.pieces(field, item, nothing)? {
+                        Some(some) => pieces.extend(some),
+                        None => pieces.push(Piece::Value(words(item, nothing))),
+                    }
+                }
+                return Ok(Some(pieces));
+            }
+            Value::Null | Value::Array(_) | Value::Object(_) => return Ok(None),
+        };
+        let mut args = FluentArgs::new();
+        args.set(VALUE, argument);
+        Ok(Some(marks::split(&self.format(&id, None, &args)?, &[])))
+    }
+
     fn nothing(&self) -> Result<String, String> {
         self.format(NOTHING_MESSAGE, None, &FluentArgs::new())
     }
@@ -149,13 +191,25 @@ impl Translation {
         let nothing = self.nothing()?;
         let mut args = FluentArgs::new();
         let mut pieces: Vec<Vec<Piece>> = Vec::new();
-        for (argument, name, part) in arguments(facts.declaration(), facts.known.aggregate_type) {
-            let value = match facts.fact(name, part) {
+        for Argument { argument, name, part, counted } in arguments(facts.declaration(), facts.known.aggregate_type)
+        {
+            let value = match facts.fact(name, part.as_deref()) {
                 None => FluentValue::from("?"),
+                Some(Fact::Value(Value::Array(items))) if counted => FluentValue::from(items.len()),
+                Some(Fact::Things(things)) if counted => FluentValue::from(things.len()),
+                Some(Fact::Value(Value::Null)) if counted => FluentValue::from(0),
                 Some(Fact::Value(Value::Number(number))) if exact(&number).is_some() => {
                     FluentValue::Number(FluentNumber::from(exact(&number).unwrap_or_default()))
                 }
-                Some(Fact::Value(value)) => FluentValue::from(words(&value, &nothing)),
+                Some(Fact::Value(value)) => {
+                    match self.pieces(&field_of(name, part.as_deref()), &value, &nothing)? {
+                        Some(translated) => {
+                            pieces.push(translated);
+                            FluentValue::Custom(Box::new(Mark(pieces.len() - 1)))
+                        }
+                        None => FluentValue::from(words(&value, &nothing)),
+                    }
+                }
                 Some(things) => {
                     pieces.push(things.pieces(&nothing));
                     FluentValue::Custom(Box::new(Mark(pieces.len() - 1)))
@@ -190,24 +244,94 @@ pub(super) fn field_message(field: &str) -> String {
     format!("field-{field}")
 }
 
-/// The arguments of a sentence of this event: the name in Fluent, the fact, and the part of it.
-pub(super) fn arguments(
-    declaration: &'static Declaration,
-    aggregate_type: &'static str,
-) -> Vec<(String, &'static str, Option<&'static str>)> {
+/// The argument of a message for the values of a field.
+pub(super) const VALUE: &str = "value";
+
+/// The id of the message with the words for the values of a field.
+pub(super) fn value_message(field: &str) -> String {
+    format!("value-{field}")
+}
+
+/// The name under which the values of a field, or of a part of it, are translated: `roles`, `dose-unit`. The two sides of a
+/// change are values of one field.
+fn field_of(name: &str, part: Option<&str>) -> String {
+    match part {
+        None | Some("from" | "to") => name.to_owned(),
+        Some(part) => {
+            let part = part.strip_prefix("from.").or_else(|| part.strip_prefix("to.")).unwrap_or(part);
+            format!("{name}-{}", part.replace('.', "-"))
+        }
+    }
+}
+
+/// The names of the fields and parts of an event whose values a language may have words for.
+pub(super) fn translatable(declaration: &'static Declaration) -> impl Iterator<Item = String> {
+    let fields = declaration.fields.iter().map(|field| field.name.to_owned());
+    fields.chain(parts(declaration).into_iter().map(|(name, part)| field_of(name, Some(&part))))
+}
+
+/// An argument of a message.
+pub(super) struct Argument {
+    /// Its name in Fluent.
+    pub argument: String,
+    /// The fact.
+    pub name: &'static str,
+    /// The part of the fact.
+    pub part: Option<String>,
+    /// Whether it is the number of items.
+    pub counted: bool,
+}
+
+/// The arguments of a sentence of this event.
+pub(super) fn arguments(declaration: &'static Declaration, aggregate_type: &'static str) -> Vec<Argument> {
     // Names in Fluent begin with a letter: the first field of a tuple is `field-0`.
     let named = |name: &str| match name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         true => name.to_owned(),
         false => format!("field-{name}"),
     };
-    let mut arguments = vec![("actor".to_owned(), "actor", None), (named(aggregate_type), aggregate_type, None)];
+    let whole = |name: &'static str| Argument { argument: named(name), name, part: None, counted: false };
+    let part = |name: &'static str, part: &str| Argument {
+        argument: format!("{}-{}", named(name), part.replace('.', "-")),
+        name,
+        part: Some(part.to_owned()),
+        counted: false,
+    };
+    let mut arguments = vec![whole("actor"), whole(aggregate_type)];
     for field in declaration.fields {
-        arguments.push((named(field.name), field.name, None));
+        arguments.push(whole(field.name));
         if field.change {
-            for part in ["from", "to"] {
-                arguments.push((format!("{}-{part}", named(field.name)), field.name, Some(part)));
-            }
+            arguments.extend(["from", "to"].map(|side| part(field.name, side)));
+        }
+    }
+    arguments.extend(["actor", aggregate_type].map(|name| part(name, "id")));
+    for field in declaration.fields {
+        let list = field.shape.trim_start_matches("Option<");
+        if ["Vec<", "BTreeSet<", "HashSet<"].iter().any(|collection| list.starts_with(collection)) {
+            let argument = format!("{}-count", named(field.name));
+            arguments.push(Argument { argument, name: field.name, part: None, counted: true });
+        }
+        if field.target && !field.change {
+            arguments.push(part(field.name, "id"));
+        }
+    }
+    for (name, written) in parts(declaration) {
+        let one = part(name, &written);
+        if arguments.iter().all(|known| known.argument != one.argument) {
+            arguments.push(one);
         }
     }
     arguments
+}
+
+/// The parts of fields that the declared sentence names.
+fn parts(declaration: &'static Declaration) -> Vec<(&'static str, String)> {
+    let sentence = Sentence::parse(declaration.sentence);
+    let named = sentence.parts().iter().filter_map(|part| match part {
+        SentencePart::Fact { name, part: Some(part) } | SentencePart::Counted { name, part: Some(part), .. } => {
+            let field = declaration.fields.iter().find(|field| field.name == name)?;
+            Some((field.name, part.clone()))
+        }
+        _ => None,
+    });
+    named.collect()
 }

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 
+use serde_json::Value;
+
 use super::Phrase;
 use super::facts::Facts;
 use super::locale::{DECLARED, Language, Locales};
@@ -19,6 +21,10 @@ impl Locales {
 
 impl Translation {
     pub(super) fn field(&self, _: &str) -> Result<(String, String), String> {
+        match self.0 {}
+    }
+
+    pub(super) fn value(&self, _: &str, _: &Value, _: &str) -> Result<String, String> {
         match self.0 {}
     }
 
