@@ -33,6 +33,7 @@ pub struct App {
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
     pub(super) clock: Clock,
+    by_occurrence: bool,
     pub(super) services: Services,
     pub(super) access_control: AccessControl,
     #[cfg(feature = "postgres")]
@@ -78,6 +79,7 @@ impl App {
             locales: Locales::default(),
             namings: Namings::default(),
             clock: Arc::new(Timestamp::now),
+            by_occurrence: false,
             services: Services::default(),
             access_control: AccessControl::default(),
             #[cfg(feature = "postgres")]
@@ -130,6 +132,19 @@ impl App {
     #[must_use]
     pub fn view<V: DocumentView>(self) -> Self {
         self.projection(Documents::<V>::new())
+    }
+
+    /// Keeps the metrics also by when events occurred, not only by when they were recorded. An application that imports
+    /// histories needs it: without it all that was imported happened in the minutes of the import. The page of such an
+    /// application opens with this axis; queries ask for it with
+    /// [`by_occurrence`](crate::projections::metrics::MetricQuery::by_occurrence).
+    ///
+    /// It has a cost, which is why it is declared: for each of its topics an event adds to a row for a minute, an hour, a day
+    /// and 64 days; see decision 0056 for measurements. Declaring it rebuilds the metrics beside the old ones.
+    #[must_use]
+    pub fn metrics_by_occurrence(mut self) -> Self {
+        self.by_occurrence = true;
+        self
     }
 
     /// Registers another projection.
@@ -330,17 +345,28 @@ impl App {
 
     async fn start(self, store: Arc<dyn Store>, follow: bool) -> Result<Annals, OpenError> {
         let types = Arc::new(self.types);
+        let metrics = Metrics::new(types.clone());
+        let metrics = if self.by_occurrence { metrics.by_occurrence() } else { metrics };
         let mut projections: Vec<Arc<dyn Projection>> =
-            vec![Arc::new(AuditLog::new(types.clone())), Arc::new(Metrics::new(types.clone()))];
+            vec![Arc::new(AuditLog::new(types.clone())), Arc::new(metrics)];
         if !self.namings.is_empty() {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
         projections.extend(self.projections);
-        let Self { aggregate_types, registry, locales, clock, services, access_control, .. } = self;
+        let Self { aggregate_types, registry, locales, clock, by_occurrence, services, access_control, .. } = self;
         let registry = Arc::new(registry);
         let locales = locales.into();
-        let parts =
-            Parts { types, aggregate_types, registry, projections, locales, clock, services, access_control };
+        let parts = Parts {
+            types,
+            aggregate_types,
+            registry,
+            projections,
+            locales,
+            clock,
+            by_occurrence,
+            services,
+            access_control,
+        };
         Annals::start(store, parts, follow).await
     }
 }

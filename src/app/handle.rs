@@ -36,6 +36,7 @@ struct Inner {
     read: Arc<ReadHandle>,
     presenter: Presenter,
     clock: Clock,
+    by_occurrence: bool,
 }
 
 /// The parts of an application.
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
+    pub(super) by_occurrence: bool,
     pub(super) services: Services,
     pub(super) access_control: AccessControl,
 }
@@ -53,8 +55,17 @@ pub(super) struct Parts {
 impl Annals {
     /// `follow`: run the projections in this process.
     pub(super) async fn start(store: Arc<dyn Store>, parts: Parts, follow: bool) -> Result<Self, OpenError> {
-        let Parts { types, aggregate_types, registry, projections, locales, clock, services, mut access_control } =
-            parts;
+        let Parts {
+            types,
+            aggregate_types,
+            registry,
+            projections,
+            locales,
+            clock,
+            by_occurrence,
+            services,
+            mut access_control,
+        } = parts;
         let failed = |error| OpenError::Projections(Box::new(error));
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
@@ -84,6 +95,7 @@ impl Annals {
             read,
             presenter,
             clock,
+            by_occurrence,
         })))
     }
 
@@ -182,6 +194,13 @@ impl Annals {
     #[must_use]
     pub fn read_handle(&self) -> &ReadHandle {
         &self.0.read
+    }
+
+    /// Whether the application keeps metrics by when events occurred: see
+    /// [`App::metrics_by_occurrence`](super::App::metrics_by_occurrence).
+    #[must_use]
+    pub fn has_metrics_by_occurrence(&self) -> bool {
+        self.0.by_occurrence
     }
 
     /// Returns the access lineage of a thing: each recorded export that includes it, oldest first, with the actors who had

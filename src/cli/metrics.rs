@@ -9,16 +9,20 @@ use super::session::OpenMode;
 use super::sparkline::{most, sparkline};
 use crate::BoxError;
 use crate::app::UnopenedApp;
-use crate::projections::metrics::{Anomalies, Busy, MetricQueryParams, MetricReport, Metrics as Projection};
+use crate::projections::metrics::{
+    Anomalies, Busy, Metric, MetricQueryParams, MetricReport, Metrics as Projection,
+};
 use crate::projections::presenter::topic_text;
 
 /// Print event counts and rates of the whole log or of a topic and the topics below it
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  $ metrics\n  $ metrics project/member\n  $ metrics --from 2026-01-01T00:00:00Z --format json\n  \
-    $ metrics project --plot project.svg --slices 200\n  $ metrics --from 2026-05-01 --until 2026-06-01 --anomalies 1d\n\n\
-    Bounds are positions, event ids or times with a zone; --from is inclusive, --until exclusive. The mean is over the window, \
-    or over one minute, hour or day if the window is shorter. The rolling averages are weighted: an event counts less as \
+    $ metrics project --plot project.svg --slices 200\n  $ metrics --from 2026-05-01 --until 2026-06-01 --anomalies 1d\n  \
+    $ metrics --by-occurrence --from 2019-01-01 --until 2020-01-01\n\n\
+    Bounds are positions, event ids or times with a zone; --from is inclusive, --until exclusive. The mean is over the window; a \
+    window shorter than a minute, hour or day has no such mean. With --by-occurrence, which the application declares, bounds are \
+    times, and without --until the window ends now. The rolling averages are weighted: an event counts less as \
     time passes. An anomaly is a slice of time in which the topic, or one actor in it, has far more or fewer events than in the \
     30 slices before."
 )]
@@ -41,6 +45,7 @@ impl Metrics {
         app.check_reader()?;
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(Projection::NAME).await?;
+            let by_occurrence = self.params.by_occurrence;
             let numbers = self.params.run(session.metric(&self.topic).await?).await?;
             #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
@@ -48,23 +53,24 @@ impl Metrics {
             }
             match self.format.is_json() {
                 true => output::json(&numbers),
-                false => print(&numbers),
+                false => print(&numbers, by_occurrence),
             }
         })
         .await
     }
 }
 
-fn print(numbers: &MetricReport) -> Result<(), BoxError> {
+fn print(numbers: &MetricReport, by_occurrence: bool) -> Result<(), BoxError> {
     let metric = &numbers.metric;
     output::line(&format!(
-        "{} in {} from {} until {:.6} (as of position {})",
+        "{} in {} {}from {} until {:.6} (as of position {})",
         counted(metric.total, "event"),
         if metric.topic.as_str().is_empty() {
             "the whole log".to_owned()
         } else {
             name(&topic_text(&metric.topic))
         },
+        if by_occurrence { "that occurred " } else { "" },
         metric.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from:.6}")),
         metric.until,
         metric.head.position
@@ -80,10 +86,7 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     for (event_type, count) in &metric.by_event {
         output::line(&format!("    {event_type:<40} {count}"))?;
     }
-    output::line(&format!(
-        "mean: {:.3} a minute, {:.3} an hour, {:.3} a day",
-        metric.per_minute, metric.per_hour, metric.per_day
-    ))?;
+    output::line(&format!("mean: {}", means(metric)))?;
     let (rates, rolling) = (&metric.rates, &metric.rolling);
     output::line(&format!(
         "last minute {}, last hour {}, last day {}",
@@ -100,6 +103,16 @@ fn print(numbers: &MetricReport) -> Result<(), BoxError> {
     match &numbers.anomalies {
         Some(anomalies) => print_anomalies(anomalies),
         None => Ok(()),
+    }
+}
+
+/// The means over a minute, an hour and a day, as far as the window is as long.
+fn means(metric: &Metric) -> String {
+    let means = [(metric.per_minute, "a minute"), (metric.per_hour, "an hour"), (metric.per_day, "a day")];
+    let means = means.into_iter().filter_map(|(mean, unit)| Some(format!("{:.3} {unit}", mean?)));
+    match means.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "none, the window is shorter than a minute".to_owned(),
+        means => means,
     }
 }
 

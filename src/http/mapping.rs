@@ -162,7 +162,10 @@ impl From<MetricError> for Problem {
             MetricError::Query(error) => error.into(),
             MetricError::Read(error) => error.into(),
             MetricError::Store(error) => error.into(),
-            MetricError::TooManySlices { .. } | MetricError::NoWidth => Self::malformed(error.to_string()),
+            MetricError::TooManySlices { .. }
+            | MetricError::NoWidth
+            | MetricError::NotByOccurrence
+            | MetricError::BoundIsNoTime(_) => Self::malformed(error.to_string()),
         }
     }
 }

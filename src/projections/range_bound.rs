@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::store::{Store, StoreError, bisect};
 /// assert_eq!("120".parse(), Ok(RangeBound::Position(120)));
 /// assert_eq!("2026-01-31".parse::<RangeBound>(), "2026-01-31T00:00:00Z".parse());
 /// assert!("2026-01-31T10:00:00".parse::<RangeBound>().is_err(), "a time needs its zone");
+/// assert!("9999-12-31".parse::<RangeBound>().is_ok(), "the end of time");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -99,15 +101,29 @@ impl FromStr for RangeBound {
             return Ok(Self::Time(time));
         }
         if text.len() == 10
-            && let Ok(midnight) = text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC))
+            && let Ok(date) = text.parse::<Date>()
         {
-            return Ok(Self::Time(midnight.timestamp()));
+            let midnight = date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp());
+            return Ok(Self::Time(midnight.unwrap_or_else(|_| outermost(date))));
+        }
+        if let Ok(pieces) = Pieces::parse(text)
+            && pieces.to_numeric_offset().is_some()
+            && pieces.time().is_some()
+            && pieces.date().year().abs() == 9999
+        {
+            return Ok(Self::Time(outermost(pieces.date())));
         }
         match text.parse::<jiff::civil::DateTime>() {
             Ok(_) => Err(InvalidRangeBound::NoZone(text.to_owned())),
             Err(_) => Err(InvalidRangeBound::Malformed(text.escape_debug().to_string())),
         }
     }
+}
+
+/// The outermost time on the side of a date that is beyond it: `9999-12-31` is written for "for ever", and timestamps end
+/// a day earlier.
+fn outermost(date: Date) -> Timestamp {
+    if date.year() > 0 { Timestamp::MAX } else { Timestamp::MIN }
 }
 
 impl TryFrom<String> for RangeBound {
@@ -163,6 +179,13 @@ mod tests {
         assert_eq!(parse("7"), Ok(RangeBound::Position(7)));
         assert_eq!(parse(&id.to_string()), Ok(RangeBound::Id(id)));
         assert_eq!(parse("2026-01-31"), parse("2026-01-31T01:00:00+01:00"));
+        for far in
+            ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-12:00", "9999-12-31 00:00:00+00:00"]
+        {
+            assert_eq!(parse(far), Ok(RangeBound::Time(Timestamp::MAX)), "{far}");
+        }
+        assert_eq!(parse("9999-12-30"), parse("9999-12-30T00:00:00Z"));
+        assert_eq!(parse("9999-12-31T10:00:00"), Err(InvalidRangeBound::NoZone("9999-12-31T10:00:00".to_owned())));
         for bare in ["2026-01-31T10:00:00", "2026-01-31 10:00"] {
             assert!(matches!(parse(bare), Err(InvalidRangeBound::NoZone(_))), "{bare}");
         }

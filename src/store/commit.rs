@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::digest::PartsDigest;
 use crate::events::{LogPosition, Ref, Stored};
+use crate::store::micros;
 
 /// A new event: its type, its version, and its payload as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -346,11 +347,6 @@ impl ConflictSet {
     pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Ref> {
         self.aggregates.iter()
     }
-}
-
-/// Truncates a time to whole microseconds, as the log stores it.
-pub(crate) fn micros(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
 /// Returns the digest of an event: SHA-256 over aggregate type and id, sequence, event type and version, payload,

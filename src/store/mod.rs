@@ -12,6 +12,7 @@
 //! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
 //! - `sqlite`, `postgres`: the two stores
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
+//! - `micros`: times in whole microseconds
 //! - `open`: opens the store of a URL
 //! - `url`: URLs in messages
 //! - `hash_chain`: a running SHA-256 over events
@@ -32,6 +33,7 @@ mod event_ids;
 mod hash_chain;
 mod lease_assignment;
 mod log;
+mod micros;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -52,11 +54,11 @@ mod write_metrics;
 pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
-pub(crate) use commit::micros;
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
+pub(crate) use micros::{micros, time_of_micros};
 pub use open::open;
 #[cfg(feature = "postgres")]
 pub use postgres::{

@@ -9,7 +9,10 @@ use reqwest::Method;
 use crate::bank::{self, app};
 use crate::served::{Served, answer};
 
-annals_test_postgres::both_stores! { each_page_that_shows_something_of_the_log_is_recorded_as_a_read }
+annals_test_postgres::both_stores! {
+    each_page_that_shows_something_of_the_log_is_recorded_as_a_read,
+    an_application_with_metrics_by_occurrence_serves_them_and_its_page_opens_with_them,
+}
 
 /// Mission D16: a page view is recorded as a read, with its path, like a JSON request.
 async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: &Place) {
@@ -51,6 +54,49 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
         reads.iter().map(|event| event.metadata().unwrap().actor.id().to_owned()).collect();
     assert_eq!(readers.len(), shows.len(), "{readers:?}");
     annals.close().await;
+}
+
+/// Mission X22, over HTTP and on the page.
+async fn an_application_with_metrics_by_occurrence_serves_them_and_its_page_opens_with_them(place: &Place) {
+    let served = Served::alice(app().metrics_by_occurrence(), place).await;
+    let old = bank::by("alice").occurred_at("1999-12-31T23:59:30Z".parse().unwrap());
+    let receipt = served.annals.execute(bank::deposit("a", 1), &old).await.unwrap();
+    served.deposit("a", 2).await;
+    let total = async |query: &str| {
+        let after = format!("after={}:{}", receipt.head.position, receipt.head.event_id);
+        served.get(&format!("/metrics/bank?{query}&{after}")).await.json()["total"].clone()
+    };
+    assert_eq!(total("by_occurrence=true&from=1999-01-01&until=2000-01-01").await, 1);
+    assert_eq!(total("by_occurrence=true&from=1999-01-01&until=9999-12-31").await, 2);
+    assert_eq!(total("by_occurrence=true&from=2000-01-01&until=2001-01-01").await, 0);
+    assert_eq!(total("from=1999-01-01&until=2000-01-01").await, 0, "it was recorded today");
+    served.get("/metrics/bank?by_occurrence=true&from=1").await.problem(400, "malformed");
+    let chosen = |words: &str| format!("aria-current=\"true\">{words}</a>");
+    let page = async |path: &str| {
+        let request = served.request(Method::GET, path).header("Accept", "text/html");
+        answer(request).await.text
+    };
+    let numbers = page("/numbers").await;
+    assert!(
+        numbers.contains(&chosen("By time of occurrence")) && numbers.contains("1999-12-31 23:59 UTC"),
+        "{numbers}"
+    );
+    assert!(numbers.contains("occurred_from=1999-12-31"), "the bars link to what occurred then: {numbers}");
+    let recorded = page("/numbers?by_occurrence=false").await;
+    assert!(recorded.contains(&chosen("By time recorded")) && !recorded.contains("1999"), "{recorded}");
+    assert!(recorded.contains("in less than a minute") && !recorded.contains("on average"), "{recorded}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_by_occurrence_that_are_not_kept_are_a_clear_error() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    let problem = served.get("/metrics/bank?by_occurrence=true").await.problem(400, "malformed");
+    assert!(problem.contains("App::metrics_by_occurrence"), "{problem}");
+    let request = served.request(Method::GET, "/numbers").header("Accept", "text/html");
+    assert!(!answer(request).await.text.contains("By time of occurrence"));
+    served.stop().await;
 }
 
 /// Mission P25.

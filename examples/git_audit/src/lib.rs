@@ -30,6 +30,7 @@ pub fn app() -> App {
         .command::<files::ChangeFileType>()
         .view::<files::Tree>()
         .view::<files::Actors>()
-        .view::<files::Directories>();
+        .view::<files::Directories>()
+        .metrics_by_occurrence();
     command_line::add_to(app)
 }

@@ -123,15 +123,53 @@ fn without_arguments_the_page_is_served_until_ctrl_c() {
         .filter_map(|line| Some(line.split_once("http://")?.1.split_once(' ')?.0.to_owned()))
         .next()
         .expect("it prints the address of the page");
-    let mut connection = TcpStream::connect(&address).unwrap();
-    write!(connection, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    connection.read_to_string(&mut page).unwrap();
-    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    let get = |path: &str| {
+        let mut connection = TcpStream::connect(&address).unwrap();
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        connection.read_to_string(&mut page).unwrap();
+        assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+        page
+    };
+    let numbers = get("/numbers");
+    let chosen = |words: &str| format!("aria-current=\"true\">{words}</a>");
+    assert!(
+        numbers.contains(&chosen("By time of occurrence")) && numbers.contains("2020-09-13 12:27 UTC"),
+        "{numbers}"
+    );
+    let recorded = get("/numbers?by_occurrence=false");
+    assert!(recorded.contains(&chosen("By time recorded")) && !recorded.contains("2020-09-13"), "{recorded}");
+    let page = get("/");
     assert!(page.contains("file:src/&lt;b&gt;") && !page.contains("<b>"), "{page}");
     let interrupt = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     assert!(running.wait().unwrap().success());
+}
+
+/// Mission X22: an imported history has its numbers by when it happened.
+#[test]
+fn the_metrics_of_an_import_are_by_when_the_commits_were_made() {
+    let sandbox = Sandbox::new();
+    for name in ["a", "b", "c"] {
+        sandbox.write(format!("src/{name}"), name);
+        sandbox.commit();
+    }
+    let run = |arguments: &[&str]| {
+        let output = program(&sandbox.path(), arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run(&["import", "."]);
+    let all = run(&["metrics", "src", "--by-occurrence", "--slices", "1"]);
+    assert!(all.starts_with("3 events in src that occurred from 2020-09-13T12:27:40.000000Z until"), "{all}");
+    let minutes = ["--from", "2020-09-13T12:28:40Z", "--until", "2020-09-13T12:30:40Z"];
+    let two = run(&[&["metrics", "--by-occurrence"][..], &minutes].concat());
+    assert!(two.starts_with("2 events in the whole log that occurred from 2020-09-13T12:28:40"), "{two}");
+    assert!(two.contains("mean: 1.000 a minute\n"), "{two}");
+    let recorded = run(&["metrics", "--format", "json"]);
+    assert!(recorded.contains("\"total\": 3") && recorded.contains("\"per_day\": null"), "{recorded}");
+    let refused = program(&sandbox.path(), &["metrics", "--by-occurrence", "--from", "2"]);
+    assert!(text(&refused.stderr).contains("give a time as bound"), "{}", text(&refused.stderr));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::projections::metrics::{Metric, MetricQuery};
 pub(super) struct MetricParams {
     /// The topic; empty for all events.
     pub topic: String,
+    pub by_occurrence: bool,
     pub from: Option<RangeBound>,
     pub until: Option<RangeBound>,
 }
@@ -27,14 +28,23 @@ pub(super) struct MetricParams {
 impl MetricParams {
     /// Applies the range to a query.
     pub(super) fn apply_to(&self, query: MetricQuery) -> MetricQuery {
+        let query = if self.by_occurrence { query.by_occurrence() } else { query };
         let query = self.from.into_iter().fold(query, MetricQuery::from);
         self.until.into_iter().fold(query, MetricQuery::until)
     }
 
     /// The query for the counted rows. A metric's cursors are cursors of this query.
     fn counted_rows(&self, query: AuditQuery) -> AuditQuery {
-        let query = self.from.into_iter().fold(query.topic(&self.topic), AuditQuery::from);
-        self.until.into_iter().fold(query, AuditQuery::until)
+        let bounded =
+            |query: AuditQuery, bound: Option<RangeBound>, from: bool| match (bound, self.by_occurrence, from) {
+                (Some(RangeBound::Time(time)), true, true) => query.occurred_from(time),
+                (Some(RangeBound::Time(time)), true, false) => query.occurred_until(time),
+                (Some(bound), false, true) => query.from(bound),
+                (Some(bound), false, false) => query.until(bound),
+                // A bound by occurrence that is no time is refused when the metric is read.
+                (Some(_), true, _) | (None, ..) => query,
+            };
+        bounded(bounded(query.topic(&self.topic), self.from, true), self.until, false)
     }
 }
 

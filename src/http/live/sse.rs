@@ -43,6 +43,7 @@ pub(super) struct After {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Range {
+    by_occurrence: bool,
     from: Option<RangeBound>,
     until: Option<RangeBound>,
 }
@@ -71,7 +72,7 @@ pub(super) async fn metrics(
     QueryParams(range, After { after }, _): QueryParams<Range, After>,
 ) -> Result<Response, Problem> {
     let cursor = last_event_id(&headers)?.or(after);
-    let params = MetricParams { topic, from: range.from, until: range.until };
+    let params = MetricParams { topic, by_occurrence: range.by_occurrence, from: range.from, until: range.until };
     let permit = live.streams.acquire(caller.key())?;
     let items = live.metric(&caller.format("event-stream"), params, cursor, lifetime).await?;
     Ok(respond(items, &live, permit))

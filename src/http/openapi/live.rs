@@ -18,7 +18,7 @@ pub(super) fn describe<'a>(
     let names = commands.map(|info| info.name).filter(|name| paths.contains_key(&format!("/commands/{name}")));
     let executed: Vec<Value> = names.map(execute).collect();
     let audit = parameters(paths, "/audit", |name| name != "after");
-    let metric = parameters(paths, "/metrics/", |name| matches!(name, "from" | "until"));
+    let metric = parameters(paths, "/metrics/", |name| matches!(name, "by_occurrence" | "from" | "until"));
     let topic = parameters(paths, "/metrics/{topic}", |name| name == "topic");
     add_messages(schemas, &audit, &metric, &executed);
     let rows = stream(

@@ -42,7 +42,11 @@ pub(super) async fn show(
     let asked = Address::parse(query.as_deref());
     let topic = asked.get("topic").unwrap_or("/");
     let window = Window::of(&asked, state.annals().now())?;
+    let axes = Axes::of(&asked, state.annals().has_metrics_by_occurrence());
     let mut query = caller.metric(topic).await?;
+    if axes.occurred {
+        query = query.by_occurrence();
+    }
     if let Some(from) = window.from {
         query = query.from(from);
     }
@@ -56,10 +60,8 @@ pub(super) async fn show(
     let odd = |from: Timestamp, until: Timestamp| {
         anomalies.anomalies.iter().any(|anomaly| anomaly.from < until && from < anomaly.until)
     };
-    let events = |from: Timestamp, until: Timestamp| {
-        let kept = Address::default().with("from", from).with("until", until);
-        site.link("", &with_topic(kept, &metric.topic))
-    };
+    let events =
+        |from: Timestamp, until: Timestamp| site.link("", &with_topic(axes.range(from, until), &metric.topic));
     let content = html! {
         div.title {
             div {
@@ -70,7 +72,14 @@ pub(super) async fn show(
         nav.tabs aria-label="Time range" {
             @for (name, words, ..) in WINDOWS.into_iter().chain([("all", "All", 0, 0, 0)]) {
                 @let chosen = asked.get("last").unwrap_or(if window.is_stated { "" } else { "all" }) == name;
-                a href=(site.link("numbers", &with_topic(Address::default().with("last", name), &metric.topic))) aria-current=[chosen.then_some("true")] { (words) }
+                a href=(site.link("numbers", &axes.kept(with_topic(Address::default().with("last", name), &metric.topic)))) aria-current=[chosen.then_some("true")] { (words) }
+            }
+        }
+        @if axes.declared {
+            nav.tabs aria-label="Times" {
+                @for (occurred, words) in [(true, "By time of occurrence"), (false, "By time recorded")] {
+                    a href=(site.link("numbers", &asked.with("by_occurrence", occurred))) aria-current=[(axes.occurred == occurred).then_some("true")] { (words) }
+                }
             }
         }
         div.stack {
@@ -81,10 +90,40 @@ pub(super) async fn show(
                 (busy(&site, "Most affected targets", busiest.distinct_targets, &busiest.targets, metric.total))
                 (kinds(&site, &metric))
             }
-            (unusual(&site, &anomalies, window.width_for(&metric)))
+            (unusual(&site, &axes, &anomalies, window.width_for(&metric)))
         }
     };
     Ok(respond(site.page(Section::Numbers, "Metrics", &content)))
+}
+
+/// Which times the numbers are by.
+struct Axes {
+    /// Whether the application keeps both.
+    declared: bool,
+    /// Whether the numbers are by when events occurred.
+    occurred: bool,
+}
+
+impl Axes {
+    /// An application that keeps metrics by occurrence imports histories: its page opens with them. An address may ask for
+    /// them where they are not kept: then the query is refused.
+    fn of(asked: &Address, declared: bool) -> Self {
+        let occurred = asked.get("by_occurrence").map_or(declared, |asked| asked == "true");
+        Self { declared, occurred }
+    }
+
+    /// The address with the axis, if it is not the one that the page opens with.
+    fn kept(&self, address: Address) -> Address {
+        if self.occurred == self.declared { address } else { address.with("by_occurrence", self.occurred) }
+    }
+
+    /// The filters of the events in a range of time.
+    fn range(&self, from: Timestamp, until: Timestamp) -> Address {
+        match self.occurred {
+            true => Address::default().with("occurred_from", from).with("occurred_until", until),
+            false => Address::default().with("from", from).with("until", until),
+        }
+    }
 }
 
 /// The requested time range.
@@ -162,13 +201,20 @@ fn cards(metric: &Metric, busiest: &Busiest) -> Markup {
     };
     html! {
         dl.cards {
-            (card("Events", &number(metric.total), &format!("{} a day on average", rate(metric.per_day))))
+            (card("Events", &number(metric.total), &mean(metric)))
             (card("Last minute", &number(rates.last_minute), &about(rolling.per_minute, "minute")))
             (card("Last hour", &number(rates.last_hour), &about(rolling.per_hour, "hour")))
             (card("Last day", &number(rates.last_day), &about(rolling.per_day, "day")))
             (card("Actors", &number(busiest.distinct_actors), &many(busiest.distinct_targets, "target")))
         }
     }
+}
+
+/// The mean over the widest unit that the window is as long as.
+fn mean(metric: &Metric) -> String {
+    let means = [(metric.per_day, "a day"), (metric.per_hour, "an hour"), (metric.per_minute, "a minute")];
+    let mean = means.into_iter().find_map(|(mean, unit)| Some(format!("{} {unit} on average", rate(mean?))));
+    mean.unwrap_or_else(|| "in less than a minute".to_owned())
 }
 
 fn busy(site: &Site, title: &str, distinct: u64, busiest: &[Busy], total: u64) -> Markup {
@@ -206,7 +252,7 @@ fn kinds(site: &Site, metric: &Metric) -> Markup {
     }
 }
 
-fn unusual(site: &Site, anomalies: &Anomalies, width: i64) -> Markup {
+fn unusual(site: &Site, axes: &Axes, anomalies: &Anomalies, width: i64) -> Markup {
     let wide = match width {
         width if width % 86_400 == 0 => many((width / 86_400).unsigned_abs(), "day"),
         width if width % 3_600 == 0 => many((width / 3_600).unsigned_abs(), "hour"),
@@ -222,7 +268,7 @@ fn unusual(site: &Site, anomalies: &Anomalies, width: i64) -> Markup {
                 div.scroll {
                     table.list {
                         thead { tr { th scope="col" { "When" } th scope="col" { "Actor" } th.number scope="col" { "Events" } th.number scope="col" { "Usual" } th scope="col" { "Change" } } }
-                        tbody { @for anomaly in found.iter().take(MAX_ANOMALIES) { (anomaly_row(site, &anomalies.topic, anomaly)) } }
+                        tbody { @for anomaly in found.iter().take(MAX_ANOMALIES) { (anomaly_row(site, axes, &anomalies.topic, anomaly)) } }
                     }
                 }
                 @if found.len() > MAX_ANOMALIES { p.soft { "and " (number((found.len() - MAX_ANOMALIES) as u64)) " earlier ones" } }
@@ -231,8 +277,8 @@ fn unusual(site: &Site, anomalies: &Anomalies, width: i64) -> Markup {
     }
 }
 
-fn anomaly_row(site: &Site, topic: &Topic, anomaly: &Anomaly) -> Markup {
-    let slice = with_topic(Address::default().with("from", anomaly.from).with("until", anomaly.until), topic);
+fn anomaly_row(site: &Site, axes: &Axes, topic: &Topic, anomaly: &Anomaly) -> Markup {
+    let slice = with_topic(axes.range(anomaly.from, anomaly.until), topic);
     let slice = anomaly.actor.iter().fold(slice, |slice, actor| slice.with("actor", actor));
     html! {
         tr {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::MetricPlan;
-use super::block_reader::{BlockReader, Participants};
+use super::axis::AxisReader;
+use super::block_reader::Participants;
 use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
 
@@ -78,8 +79,7 @@ impl MetricPlan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
-        let end = reader.before(&[window.end]).await?.pop().unwrap_or_default();
+        let mut reader = AxisReader::for_topic(self.axis, &self.topic, &mut *snapshot).await?;
         let mut answer = Anomalies {
             topic: self.topic.clone(),
             head,
@@ -92,7 +92,7 @@ impl MetricPlan {
         if width < 1_000_000 {
             return Err(MetricError::NoWidth);
         }
-        let Some(from) = self.begin(&window, &end).await? else { return Ok(answer) };
+        let Some(from) = self.begin(&window, &mut reader).await? else { return Ok(answer) };
         let first =
             from.as_microsecond().div_euclid(width) + i64::from(from.as_microsecond().rem_euclid(width) > 0);
         let last = window.until.as_microsecond().div_euclid(width);
@@ -118,8 +118,7 @@ impl MetricPlan {
             });
             judged.collect()
         };
-        let totals: Vec<u64> = reader.before(&bounds).await?.iter().map(|numbers| numbers.total()).collect();
-        let totals: Vec<u64> = totals.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        let totals = reader.measure(&bounds, window.until).await?.totals;
         answer.anomalies = flagged(&totals);
         let ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1].max(pair[0])).collect();
         let frequencies = reader.frequencies(&ranges, Participants::Actors).await?;

@@ -1,4 +1,4 @@
-//! Reading a metric: the range bounds become positions, and the counts are the difference of the prefix sums there.
+//! Reading a metric: the bounds of the range become points of the axis, and the counts between them are read.
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::block_reader::BlockReader;
+use super::axis::{Axis, AxisReader, Measured};
 use super::names::Kind;
-use super::prefix_sums::{PrefixSums, lengths};
+use super::prefix_sums::lengths;
+use super::slot_reader::{self, point};
 use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, LogPosition, Topic};
 use crate::projections::engine::progress_waiter::ProgressWaiter;
@@ -22,13 +23,14 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct MetricPlan {
     pub reading: Reading,
     pub topic: Topic,
+    pub axis: Axis,
     pub from: Option<RangeBound>,
     pub until: Option<RangeBound>,
     pub after: Option<(LogPosition, Duration)>,
     pub clock: Clock,
 }
 
-/// The window, as positions and as times.
+/// The window, as points of the axis and as times.
 pub(super) struct Window {
     pub start: u64,
     pub end: u64,
@@ -62,17 +64,18 @@ impl MetricPlan {
         // The bounds are looked up after the snapshot was taken, so that the log is not behind it.
         let window = self.window(head).await?;
         let begins = lengths().map(|length| window.until.checked_sub(length).unwrap_or(Timestamp::MIN));
-        let mut reader = BlockReader::for_topic(&self.topic, snapshot).await?;
-        let mut bounds = vec![window.end, window.start];
+        let mut reader = AxisReader::for_topic(self.axis, &self.topic, snapshot).await?;
         let lately = reader.places(&begins).await?;
-        bounds.extend(lately.into_iter().map(|bound| bound.clamp(window.start, window.end)));
-        let numbers = reader.before(&bounds).await?;
-        let [end, start, minute, hour, day] = numbers.as_slice() else {
-            return Err(StoreError::Diverged(head).into());
+        let [minute, hour, day] = lately.as_slice() else { return Err(StoreError::Diverged(head).into()) };
+        let [minute, hour, day] = [minute, hour, day].map(|bound| (*bound).clamp(window.start, window.end));
+        let points = [window.start, day, hour, minute, window.end];
+        let measured = reader.measure(&points, window.until).await?;
+        let from = match (window.from, measured.first) {
+            (None, Some(first)) => self.time_at(first).await?,
+            _ => self.begin(&window, &mut reader).await?,
         };
-        let from = self.begin(&window, end).await?;
-        let mut metric = self.metric(head, from, window.until, end, [start, minute, hour, day]);
-        let types = end.since(start);
+        let mut metric = self.metric(head, from, window.until, &measured);
+        let types = measured.types;
         let names = reader.names(Kind::Type, types.keys().copied()).await?;
         for (number, count) in types {
             let known = names.get(&number).and_then(|name| self.reading.types().get(name));
@@ -84,12 +87,26 @@ impl MetricPlan {
         Ok(metric)
     }
 
-    /// The start of the window: the topic's first event unless the query gives one. `end` are the prefix sums at
-    /// the window's end.
-    pub(super) async fn begin(&self, window: &Window, end: &PrefixSums) -> Result<Option<Timestamp>, StoreError> {
-        match (window.from, end.first()) {
-            (None, Some(first)) => self.time_of(first).await,
-            (from, _) => Ok(from),
+    /// The start of the window: the topic's first event unless the query gives one.
+    pub(super) async fn begin(
+        &self,
+        window: &Window,
+        reader: &mut AxisReader<'_>,
+    ) -> Result<Option<Timestamp>, MetricError> {
+        if window.from.is_some() {
+            return Ok(window.from);
+        }
+        match reader.first(window.end).await? {
+            Some(first) => Ok(self.time_at(first).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The time of an event at a point of the axis.
+    async fn time_at(&self, point: u64) -> Result<Option<Timestamp>, StoreError> {
+        match self.axis {
+            Axis::Recorded => self.time_of(point).await,
+            Axis::Occurred => Ok(Some(slot_reader::time(point))),
         }
     }
 
@@ -100,6 +117,9 @@ impl MetricPlan {
     pub(super) async fn window(&self, head: LogPosition) -> Result<Window, MetricError> {
         let log = &**self.reading.log();
         let after_head = head.position.saturating_add(1);
+        if self.axis == Axis::Occurred {
+            return self.window_of_time(head).await;
+        }
         let start = match self.from {
             Some(from) => from.position(log).await?,
             None => 1,
@@ -116,8 +136,7 @@ impl MetricPlan {
         }
         let end = end.min(after_head);
         let start = start.min(end);
-        // The clock may have been set back: no event may be after now.
-        let now = (self.clock)().max(self.time_of(head.position).await?.unwrap_or(Timestamp::MIN));
+        let now = self.now_at(head).await?;
         let until = match self.until {
             None => now,
             Some(RangeBound::Time(time)) => time.min(now),
@@ -131,21 +150,42 @@ impl MetricPlan {
         Ok(Window { start, end, from, until })
     }
 
-    fn metric(
-        &self,
-        head: LogPosition,
-        from: Option<Timestamp>,
-        until: Timestamp,
-        end: &PrefixSums,
-        [start, minute, hour, day]: [&PrefixSums; 4],
-    ) -> Metric {
-        let total = end.total().saturating_sub(start.total());
+    /// Now: the clock may have been set back, and no event may be recorded after now.
+    async fn now_at(&self, head: LogPosition) -> Result<Timestamp, StoreError> {
+        Ok((self.clock)().max(self.time_of(head.position).await?.unwrap_or(Timestamp::MIN)))
+    }
+
+    /// The window of a query by occurrence.
+    async fn window_of_time(&self, head: LogPosition) -> Result<Window, MetricError> {
+        let time = |bound: Option<RangeBound>| match bound {
+            Some(RangeBound::Time(time)) => Some(time),
+            _ => None,
+        };
+        let from = time(self.from);
+        let start = point(from.unwrap_or(Timestamp::MIN));
+        let (until, end) = match time(self.until) {
+            Some(until) => (until, point(until)),
+            None => {
+                let now = self.now_at(head).await?;
+                // An event that occurs right now is in the window.
+                (now, point(now).saturating_add(1))
+            }
+        };
+        // A start after now: the window is empty.
+        Ok(Window { start: start.min(end), end, from, until })
+    }
+
+    fn metric(&self, head: LogPosition, from: Option<Timestamp>, until: Timestamp, measured: &Measured) -> Metric {
+        let lately = |from: usize| measured.totals.iter().skip(from).sum::<u64>();
+        let total = lately(0);
         let length = from.map_or(SignedDuration::ZERO, |from| until.duration_since(from)).as_secs_f64();
-        // A window shorter than the unit is not extrapolated: one event in a second is not 60 a minute.
-        let per = |unit: SignedDuration| total as f64 * unit.as_secs_f64() / length.max(unit.as_secs_f64());
-        let lately = |since: &PrefixSums| end.total().saturating_sub(since.total());
+        // A window shorter than the unit has no mean: one event in a second is not 60 a minute.
+        let per = |unit: SignedDuration| {
+            let unit = unit.as_secs_f64();
+            (length >= unit).then(|| total as f64 * unit / length)
+        };
         let [per_minute, per_hour, per_day] = lengths().map(per);
-        let [rolling_minute, rolling_hour, rolling_day] = end.rolling(start, until);
+        let [rolling_minute, rolling_hour, rolling_day] = measured.rolling;
         Metric {
             topic: self.topic.clone(),
             head,
@@ -157,17 +197,17 @@ impl MetricPlan {
             per_minute,
             per_hour,
             per_day,
-            rates: Rates { last_minute: lately(minute), last_hour: lately(hour), last_day: lately(day) },
+            rates: Rates { last_minute: lately(3), last_hour: lately(2), last_day: lately(1) },
             rolling: Rolling { per_minute: rolling_minute, per_hour: rolling_hour, per_day: rolling_day },
         }
     }
 }
 
 /// The metric, and again whenever its counts change.
-pub(super) fn watched(plan: Result<MetricPlan, QueryError>) -> BoxStream<'static, Result<Metric, MetricError>> {
+pub(super) fn watched(plan: Result<MetricPlan, MetricError>) -> BoxStream<'static, Result<Metric, MetricError>> {
     let watcher = match plan {
         Ok(plan) => Watcher { progress: ProgressWaiter::new(&plan.reading), plan, last: None, ended: false },
-        Err(problem) => return stream::iter([Err(problem.into())]).boxed(),
+        Err(problem) => return stream::iter([Err(problem)]).boxed(),
     };
     stream::unfold(watcher, async |mut watcher| match watcher.next().await {
         Ok(Some(metric)) => Some((Ok(metric), watcher)),

@@ -6,12 +6,11 @@ use std::ops::Range;
 use jiff::Timestamp;
 use serde::de::Error as _;
 
+use super::axis::Measured;
 use super::blocks::{self, Pieces};
 use super::entry::{self, Columns, Entry, ROOT};
 use super::frequency_table::{FrequencyTable, Share};
-use super::names::{self, Kind};
 use super::prefix_sums::PrefixSums;
-use crate::events::Topic;
 use crate::projections::ReadError;
 use crate::projections::metrics::Metrics;
 use crate::store::{Cell, Row, ViewSnapshot};
@@ -36,7 +35,7 @@ pub(super) enum Participants {
 }
 
 impl Participants {
-    fn column(self) -> &'static str {
+    pub(super) fn column(self) -> &'static str {
         match self {
             Self::Actors => "actors",
             Self::Targets => "targets",
@@ -44,36 +43,40 @@ impl Participants {
     }
 
     /// The columns of an entry that are needed for this topic.
-    fn columns(self, topic: u32) -> Columns {
+    pub(super) fn columns(self, topic: u32) -> Columns {
         let (actors, targets) = (self == Self::Actors, self == Self::Targets);
         Columns { actors, targets, topics: topic != ROOT, ..Columns::default() }
     }
 
-    fn count(self, entry: &Entry, frequencies: &mut FrequencyTable) {
+    /// The participants of an event.
+    pub(super) fn of(self, entry: &Entry) -> &[u32] {
         match self {
-            Self::Actors => frequencies.count(entry.actor, 1),
-            Self::Targets => entry.targets.iter().for_each(|target| frequencies.count(*target, 1)),
+            Self::Actors => std::slice::from_ref(&entry.actor),
+            Self::Targets => &entry.targets,
         }
+    }
+
+    fn count(self, entry: &Entry, frequencies: &mut FrequencyTable) {
+        self.of(entry).iter().for_each(|who| frequencies.count(*who, 1));
     }
 }
 
 impl<'a> BlockReader<'a> {
-    /// A reader for a topic.
-    pub async fn for_topic(topic: &Topic, snapshot: &'a mut dyn ViewSnapshot) -> Result<Self, ReadError> {
-        let number = match topic.as_str() {
-            "" => Some(ROOT),
-            name => names::find(Kind::Topic, name, snapshot).await?,
-        };
-        Ok(Self { topic: number, snapshot, loose: None })
+    /// A reader for the topic with this number.
+    pub fn new(topic: Option<u32>, snapshot: &'a mut dyn ViewSnapshot) -> Self {
+        Self { topic, snapshot, loose: None }
     }
 
-    /// The names of these numbers.
-    pub async fn names(
-        &mut self,
-        kind: Kind,
-        numbers: impl IntoIterator<Item = u32>,
-    ) -> Result<HashMap<u32, String>, ReadError> {
-        Ok(names::names(kind, numbers, self.snapshot).await?)
+    pub fn snapshot(&mut self) -> &mut dyn ViewSnapshot {
+        self.snapshot
+    }
+
+    /// The counts between consecutive positions, and the sums over all of them as of `until`.
+    pub async fn measure(&mut self, positions: &[u64], until: Timestamp) -> Result<Measured, ReadError> {
+        let sums = self.before(positions).await?;
+        let totals = sums.windows(2).map(|pair| pair[1].total().saturating_sub(pair[0].total())).collect();
+        let (Some(start), Some(end)) = (sums.first(), sums.last()) else { return Ok(Measured::default()) };
+        Ok(Measured { totals, types: end.since(start), rolling: end.rolling(start, until), first: end.first() })
     }
 
     /// The prefix sums before each of these positions: one search and one block of entries each.
@@ -309,7 +312,7 @@ pub(super) fn last_blocks(topic: u32, begun: &BTreeSet<u64>, snapshot: &dyn View
 }
 
 /// Rows of whole numbers for VALUES.
-fn values(parameters: &mut Row, rows: impl Iterator<Item = Vec<Cell>>) -> String {
+pub(super) fn values(parameters: &mut Row, rows: impl Iterator<Item = Vec<Cell>>) -> String {
     let rows = rows.map(|row| {
         let cells = row.into_iter().map(|cell| {
             parameters.push(cell);
@@ -320,11 +323,11 @@ fn values(parameters: &mut Row, rows: impl Iterator<Item = Vec<Cell>>) -> String
     rows.collect::<Vec<_>>().join(", ")
 }
 
-fn number(cell: Option<&Cell>) -> Option<u64> {
+pub(super) fn number(cell: Option<&Cell>) -> Option<u64> {
     cell.and_then(Cell::integer).and_then(|number| u64::try_from(number).ok())
 }
 
-fn unreadable() -> ReadError {
+pub(super) fn unreadable() -> ReadError {
     let source = serde_json::Error::custom("unexpected format");
     ReadError::Document { name: Metrics::NAME.to_owned(), key: "a block".to_owned(), source }
 }

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::MetricPlan;
-use super::block_reader::BlockReader;
+use super::axis::{Axis, AxisReader};
 use crate::events::{LogPosition, Topic};
-use crate::store::StoreError;
 
 /// The most slices.
 const MOST: usize = 1_000;
@@ -42,26 +41,28 @@ impl MetricPlan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
-        let numbers = reader.before(&[window.start, window.end]).await?;
-        let [first, last] = numbers.as_slice() else { return Err(StoreError::Diverged(head).into()) };
+        let mut reader = AxisReader::for_topic(self.axis, &self.topic, &mut *snapshot).await?;
         let mut buckets = Buckets { topic: self.topic.clone(), head, buckets: Vec::new() };
-        let Some(from) = self.begin(&window, last).await? else { return Ok(buckets) };
+        let Some(from) = self.begin(&window, &mut reader).await? else { return Ok(buckets) };
         let slices = slices.clamp(1, MOST);
         let length = window.until.duration_since(from).as_micros().max(0);
         let edge = |slice: usize| {
-            let micros = length * slice as i128 / slices as i128;
+            let mut micros = length * slice as i128 / slices as i128;
+            if self.axis == Axis::Occurred && length > 120_000_000 * slices as i128 {
+                // Whole minutes need no events, only slots: see `slots`.
+                micros -= (i128::from(from.as_microsecond()) + micros).rem_euclid(60_000_000);
+            }
             from.checked_add(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)))
         };
-        let edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
+        let mut edges = (0..=slices).map(|slice| edge(slice).unwrap_or(window.until)).collect::<Vec<_>>();
+        // The ends of the window are as requested.
+        (edges[0], edges[slices]) = (from, window.until.max(from));
         let inner = reader.places(&edges[1..slices]).await?;
-        let bounds: Vec<u64> = inner.into_iter().map(|bound| bound.clamp(window.start, window.end)).collect();
-        let mut totals = vec![first.total()];
-        totals.extend(reader.before(&bounds).await?.iter().map(|numbers| numbers.total()));
-        totals.push(last.total());
-        for (edges, totals) in edges.windows(2).zip(totals.windows(2)) {
-            if let ([from, until], [before, after]) = (edges, totals) {
-                let total = after.saturating_sub(*before);
+        let inner = inner.into_iter().map(|bound| bound.clamp(window.start, window.end));
+        let bounds: Vec<u64> = std::iter::once(window.start).chain(inner).chain([window.end]).collect();
+        let totals = reader.measure(&bounds, window.until).await?.totals;
+        for (edges, total) in edges.windows(2).zip(totals) {
+            if let [from, until] = edges {
                 buckets.buckets.push(Bucket { from: *from, until: *until, total });
             }
         }

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::answer::MetricPlan;
-use super::block_reader::{BlockReader, Participants};
+use super::axis::AxisReader;
+use super::block_reader::Participants;
 use super::frequency_table::Share;
 use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
-use crate::store::StoreError;
 
 /// The actors and targets of a topic and all topics below it, over a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,9 +49,7 @@ impl MetricPlan {
         let mut snapshot = self.reading.snapshot().await?;
         let head = snapshot.head();
         let window = self.window(head).await?;
-        let mut reader = BlockReader::for_topic(&self.topic, &mut *snapshot).await?;
-        let end = reader.before(&[window.end]).await?;
-        let end = end.first().ok_or(StoreError::Diverged(head))?;
+        let mut reader = AxisReader::for_topic(self.axis, &self.topic, &mut *snapshot).await?;
         let range = window.start..window.end;
         let range = std::slice::from_ref(&range);
         let actors = reader.frequencies(range, Participants::Actors).await?.pop().unwrap_or_default();
@@ -59,7 +57,7 @@ impl MetricPlan {
         Ok(Busiest {
             topic: self.topic.clone(),
             head,
-            from: self.begin(&window, end).await?,
+            from: self.begin(&window, &mut reader).await?,
             until: window.until,
             distinct_actors: actors.len() as u64,
             distinct_targets: targets.len() as u64,
@@ -74,7 +72,7 @@ async fn top(
     mut frequencies: Vec<Share>,
     most: usize,
     kind: Kind,
-    reader: &mut BlockReader<'_>,
+    reader: &mut AxisReader<'_>,
 ) -> Result<Vec<Busy>, MetricError> {
     let busier = |one: &Share, other: &Share| other.1.cmp(&one.1).then(one.0.cmp(&other.0));
     // Only the requested number of entries is sorted.

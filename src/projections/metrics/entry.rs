@@ -11,6 +11,8 @@ pub(super) struct Entry {
     pub position: u64,
     /// When it was recorded, in microseconds.
     pub at: i64,
+    /// When it occurred, in microseconds. It is not encoded.
+    pub occurred: i64,
     pub event_type: u32,
     pub actor: u32,
     pub targets: Vec<u32>,
@@ -110,6 +112,7 @@ mod tests {
         let entry = entry.prop_map(|((position, at, event_type, actor), targets, topics)| Entry {
             position,
             at,
+            occurred: 0,
             event_type,
             actor,
             targets,

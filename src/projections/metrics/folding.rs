@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::block_closing::take_in;
 use super::names::Gathered;
+use super::slots;
 use crate::events::{Stored, Types};
 use crate::projections::dictionary::NumberCache;
 use crate::projections::{Fold, KeyFilter, ProjectionError};
@@ -17,14 +18,15 @@ const BYTES: usize = 600;
 /// What fills empty tables.
 pub(super) struct Folding {
     types: Arc<Types>,
+    occurred: bool,
     cache: NumberCache,
     gathered: Gathered,
     position: u64,
 }
 
 impl Folding {
-    pub fn new(types: Arc<Types>) -> Self {
-        Self { types, cache: NumberCache::of_empty_table(), gathered: Gathered::default(), position: 0 }
+    pub fn new(types: Arc<Types>, occurred: bool) -> Self {
+        Self { types, occurred, cache: NumberCache::of_empty_table(), gathered: Gathered::default(), position: 0 }
     }
 }
 
@@ -48,6 +50,9 @@ impl Fold for Folding {
 
     async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let entries = std::mem::take(&mut self.gathered).numbered(&mut self.cache, transaction).await?;
+        if self.occurred {
+            slots::take_in(&entries, transaction).await?;
+        }
         take_in(self.position, entries, transaction).await
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Action, LogPosition, Topic};
-use crate::projections::{QueryError, ReadError};
+use crate::projections::{QueryError, RangeBound, ReadError};
 use crate::store::StoreError;
 
 /// The counts of a topic and of all topics below it. In JSON the fields have this order.
@@ -19,7 +19,7 @@ pub struct Metric {
     pub head: LogPosition,
     /// The start of the window: as requested, or the time of the topic's first event; `None` if it has no event.
     pub from: Option<Timestamp>,
-    /// The end of the window: as requested, but not after now.
+    /// The end of the window: as requested, but not after now; by occurrence it may be after now, if requested.
     pub until: Timestamp,
     /// The number of events in the window.
     pub total: u64,
@@ -27,12 +27,12 @@ pub struct Metric {
     pub by_action: BTreeMap<Action, u64>,
     /// The number of events of each event type that occurs in the window.
     pub by_event: BTreeMap<String, u64>,
-    /// Events a minute, averaged over the window; 0 for a window of no length.
-    pub per_minute: f64,
-    /// Events an hour, averaged over the window.
-    pub per_hour: f64,
-    /// Events a day, averaged over the window.
-    pub per_day: f64,
+    /// Events a minute, averaged over the window; `None` if the window is shorter than a minute.
+    pub per_minute: Option<f64>,
+    /// Events an hour, averaged over the window; `None` if the window is shorter than an hour.
+    pub per_hour: Option<f64>,
+    /// Events a day, averaged over the window; `None` if the window is shorter than a day.
+    pub per_day: Option<f64>,
     /// The number of recent events.
     pub rates: Rates,
     /// Exponentially decaying rates of recent events.
@@ -93,6 +93,12 @@ pub enum MetricError {
     /// The slices are narrower than a second.
     #[error("a slice must be at least one second wide")]
     NoWidth,
+    /// The application does not keep metrics by occurrence.
+    #[error("metrics by occurrence are not kept: declare them with `App::metrics_by_occurrence`")]
+    NotByOccurrence,
+    /// The bound of a query by occurrence is a position or an event id.
+    #[error("`{0}` is a place in the log, and metrics by occurrence have no such order: give a time as bound")]
+    BoundIsNoTime(RangeBound),
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),

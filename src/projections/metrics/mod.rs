@@ -6,6 +6,8 @@
 //! - `blocks`, `block_closing`: the log in blocks, and what is written when a block is complete
 //! - `prefix_sums`, `frequency_table`: cumulative counts of a topic, and how often each actor and target occurs
 //! - `block_reader`: reads prefix sums and frequencies of one topic
+//! - `slots`, `slot_reader`: the same by when events occurred: counts in slots of time, and reading them
+//! - `axis`: the two axes, by when events were recorded and by when they occurred, read alike
 //! - `query`, `params`: [`MetricQuery`], the builder, and [`MetricQueryParams`], its form as flags and URL
 //!   parameters
 //! - `metric`, `answer`: [`Metric`], the counts of a topic, and how they are read and watched
@@ -15,6 +17,7 @@
 
 mod anomalies;
 mod answer;
+mod axis;
 mod block_closing;
 mod block_reader;
 mod blocks;
@@ -31,6 +34,8 @@ mod params;
 mod prefix_sums;
 mod projection;
 mod query;
+mod slot_reader;
+mod slots;
 #[cfg(test)]
 mod tests;
 

@@ -113,6 +113,7 @@ fn placed(types: &Types, stored: &Stored, names: &mut [BatchNames; 4]) -> Result
     Ok(Entry {
         position: stored.position,
         at: stored.recorded_at.as_microsecond(),
+        occurred: stored.occurred_at.as_microsecond(),
         event_type: place(Kind::Type, known.declaration.event_type),
         actor: place(Kind::Actor, stored.metadata()?.actor.as_str()),
         targets: described.targets.iter().map(|target| place(Kind::Target, target.as_str())).collect(),

@@ -17,6 +17,10 @@ const SLICES: usize = 60;
 #[cfg_attr(feature = "http", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricQueryParams {
+    /// Measure events by when they occurred, not by when they were recorded; bounds are times then
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_occurrence: bool,
     /// Only events recorded at or after this position, event id or time
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOUND"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +66,7 @@ impl MetricQueryParams {
     /// # Errors
     /// As for [`MetricQuery`].
     pub async fn run(&self, query: MetricQuery) -> Result<MetricReport, MetricError> {
+        let query = if self.by_occurrence { query.by_occurrence() } else { query };
         let query = self.from.into_iter().fold(query, MetricQuery::from);
         let query = self.until.into_iter().fold(query, MetricQuery::until);
         let busiest = match self.busiest.unwrap_or(BUSIEST) {

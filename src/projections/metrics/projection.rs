@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::block_closing::take_in;
 use super::folding::Folding;
 use super::names::{self, Gathered};
+use super::slots;
 use crate::events::Types;
 use crate::projections::dictionary::NumberCache;
 use crate::projections::{Basis, EventBatch, Fold, FoldBase, Projection, ProjectionError, fingerprint};
@@ -15,6 +16,9 @@ use crate::store::{Column, Index, Table, Transaction};
 /// Raise it when the tables change.
 const LAYOUT: u64 = 5;
 
+/// The layout with the tables of the second axis. Raise it when those change.
+const LAYOUT_BY_OCCURRENCE: u64 = 1_000_001;
+
 /// The projection behind the metrics. It keeps, of each event, one entry: when, what, who, to what, of which topics, in
 /// numbers that stand for names. For each block of 4,096 events, and each topic in it, it keeps the topic's running
 /// numbers at the block's end, and who was busy in the block; the latter again for larger blocks.
@@ -22,10 +26,12 @@ const LAYOUT: u64 = 5;
 /// How many events lie in a range is then the difference of the numbers at its ends: those of the last block before
 /// each, and of at most 4,095 entries, which are kept as a few bytes each. So it is exact at any bound, and as quick for a
 /// year as for a minute.
+///
+/// On request it keeps the same by when events [occurred](Metrics::by_occurrence).
 #[derive(Clone, Debug)]
 pub struct Metrics {
     types: Arc<Types>,
-    version: u64,
+    layout: u64,
 }
 
 impl Metrics {
@@ -35,8 +41,18 @@ impl Metrics {
     /// The metrics of an application with these event types. Their version is a fingerprint of their declarations.
     #[must_use]
     pub fn new(types: Arc<Types>) -> Self {
-        let version = fingerprint(LAYOUT, &types);
-        Self { types, version }
+        Self { types, layout: LAYOUT }
+    }
+
+    /// The metrics, also by when events occurred: see [`App::metrics_by_occurrence`](crate::app::App::metrics_by_occurrence).
+    #[must_use]
+    pub fn by_occurrence(mut self) -> Self {
+        self.layout = LAYOUT_BY_OCCURRENCE;
+        self
+    }
+
+    fn occurred(&self) -> bool {
+        self.layout == LAYOUT_BY_OCCURRENCE
     }
 }
 
@@ -47,19 +63,23 @@ impl Projection for Metrics {
     }
 
     fn version(&self) -> u64 {
-        self.version
+        fingerprint(self.layout, &self.types)
     }
 
     fn basis(&self) -> Option<Basis> {
-        Some(Basis::of_all(LAYOUT, &self.types, false))
+        Some(Basis::of_all(self.layout, &self.types, false))
     }
 
     fn fold(&self, base: FoldBase) -> Option<Box<dyn Fold>> {
-        (base == FoldBase::Empty).then(|| Box::new(Folding::new(self.types.clone())) as Box<dyn Fold>)
+        (base == FoldBase::Empty)
+            .then(|| Box::new(Folding::new(self.types.clone(), self.occurred())) as Box<dyn Fold>)
     }
 
     async fn setup(&self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         for table in [&names::NAMES, &ENTRIES, &BLOCKS, &RUNNING, &CROWDS] {
+            transaction.create_table(table).await?;
+        }
+        for table in slots::TABLES.into_iter().filter(|_| self.occurred()) {
             transaction.create_table(table).await?;
         }
         for (table, index) in [
@@ -77,6 +97,9 @@ impl Projection for Metrics {
         let mut gathered = Gathered::default();
         batch.events.iter().try_for_each(|stored| gathered.gather(&self.types, stored))?;
         let entries = gathered.numbered(&mut NumberCache::default(), transaction).await?;
+        if self.occurred() {
+            slots::take_in(&entries, transaction).await?;
+        }
         take_in(batch.to.position, entries, transaction).await
     }
 }

@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{MetricPlan, watched};
+use super::axis::Axis;
 use super::{Anomalies, Buckets, Busiest, ChildTopics, Metric, MetricError};
 use crate::events::{LogPosition, Topic};
 use crate::projections::query_error::{PATIENCE, check_range, check_topic};
@@ -24,7 +25,7 @@ use crate::store::{Clock, ViewSnapshot};
 ///
 /// async fn busy(metrics: Reading, since: RangeBound) -> Result<bool, MetricError> {
 ///     let metric = MetricQuery::new(metrics).topic("project/member").from(since).await?;
-///     Ok(metric.per_hour > 10.0 || metric.rates.last_minute > 5)
+///     Ok(metric.per_hour.is_some_and(|events| events > 10.0) || metric.rates.last_minute > 5)
 /// }
 /// ```
 #[derive(Clone)]
@@ -32,6 +33,7 @@ use crate::store::{Clock, ViewSnapshot};
 pub struct MetricQuery {
     reading: Reading,
     topic: Result<Topic, QueryError>,
+    axis: Axis,
     from: Option<RangeBound>,
     until: Option<RangeBound>,
     after: Option<LogPosition>,
@@ -43,13 +45,39 @@ impl MetricQuery {
     /// All events, from the first one until now.
     pub fn new(reading: Reading) -> Self {
         let clock: Clock = Arc::new(Timestamp::now);
-        Self { reading, topic: Ok(Topic::root()), from: None, until: None, after: None, patience: PATIENCE, clock }
+        Self {
+            reading,
+            topic: Ok(Topic::root()),
+            axis: Axis::Recorded,
+            from: None,
+            until: None,
+            after: None,
+            patience: PATIENCE,
+            clock,
+        }
     }
 
     /// Only this topic and all topics below it. A topic that the application does not declare is an error.
     pub fn topic(mut self, topic: impl fmt::Display) -> Self {
         let topic = topic.to_string().parse::<Topic>().map_err(QueryError::from);
         self.topic = topic.and_then(|topic| check_topic(&topic, self.reading.types()).map(|()| topic));
+        self
+    }
+
+    /// Measures events by when they occurred, not by when they were recorded: for imported histories. The bounds of the
+    /// range are times; without an end it ends now, and events that occur later are not in it. The application declares
+    /// it with [`App::metrics_by_occurrence`](crate::app::App::metrics_by_occurrence).
+    ///
+    /// ```
+    /// # use annals::projections::metrics::{MetricError, MetricQuery};
+    /// # use annals::projections::{RangeBound, Reading};
+    /// async fn in_march(metrics: Reading) -> Result<u64, Box<dyn std::error::Error>> {
+    ///     let (from, until): (RangeBound, RangeBound) = ("2019-03-01".parse()?, "2019-04-01".parse()?);
+    ///     Ok(MetricQuery::new(metrics).by_occurrence().between(from, until).await?.total)
+    /// }
+    /// ```
+    pub fn by_occurrence(mut self) -> Self {
+        self.axis = Axis::Occurred;
         self
     }
 
@@ -106,7 +134,8 @@ impl MetricQuery {
     /// The number of different actors and targets, and the `most` busiest of each.
     ///
     /// The cost grows with the number of different actors and targets in the window, hardly with its events: it
-    /// adds up whole blocks and reads at most 8,190 events at the window's ends.
+    /// adds up whole blocks and reads at most 8,190 events at the window's ends. By occurrence it reads the events of at
+    /// most an hour at each end.
     ///
     /// # Errors
     /// When the query is invalid or the metrics cannot be read.
@@ -123,7 +152,8 @@ impl MetricQuery {
         self.plan()?.child_topics(most).await
     }
 
-    /// The window in `slices` time slices of equal width, at most 1,000, for a plot.
+    /// The window in `slices` time slices of equal width, at most 1,000, for a plot. By occurrence, slices of more
+    /// than two minutes meet at whole minutes.
     ///
     /// # Errors
     /// When the query is invalid or the metrics cannot be read.
@@ -140,11 +170,17 @@ impl MetricQuery {
         self.plan()?.anomalies(width).await
     }
 
-    fn plan(self) -> Result<MetricPlan, QueryError> {
+    fn plan(self) -> Result<MetricPlan, MetricError> {
         check_range(self.from, self.until)?;
+        for bound in self.from.into_iter().chain(self.until).filter(|_| self.axis == Axis::Occurred) {
+            if !matches!(bound, RangeBound::Time(_)) {
+                return Err(MetricError::BoundIsNoTime(bound));
+            }
+        }
         Ok(MetricPlan {
             reading: self.reading,
             topic: self.topic?,
+            axis: self.axis,
             from: self.from,
             until: self.until,
             after: self.after.map(|head| (head, self.patience)),
@@ -166,6 +202,7 @@ impl fmt::Debug for MetricQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricQuery")
             .field("topic", &self.topic)
+            .field("axis", &self.axis)
             .field("from", &self.from)
             .field("until", &self.until)
             .finish_non_exhaustive()

@@ -118,10 +118,13 @@ pub(super) async fn occurred_at_is_kept_in_whole_microseconds_and_defaults_to_re
     let fine = jiff::Timestamp::new(1_600_000_000, 123_456_789).expect("a time in range");
     committed(&*store, commit(1).on("tally:a", 0, 2).occurred_at(fine)).await;
     committed(&*store, commit(2).on("tally:a", 2, 1)).await;
+    // The last time of all has a fraction of a second.
+    committed(&*store, commit(3).on("tally:a", 3, 1).occurred_at(Timestamp::MAX)).await;
     let events = log(&*store).await;
     let occurred: Vec<_> = events.iter().map(|event| event.occurred_at).collect();
     let whole = time(1_600_000_000_123_456);
-    assert_eq!(occurred, [whole, whole, time(START)]);
+    let last = Timestamp::MAX - SignedDuration::from_nanos(999);
+    assert_eq!(occurred, [whole, whole, time(START), last]);
     assert!(events.iter().all(|event| event.recorded_at == time(START)));
 }
 

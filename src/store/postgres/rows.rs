@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::location::SchemaLocation;
 use crate::events::{LogPosition, Ref, Stored};
-use crate::store::{KnownCommand, Receipt, StoreError};
+use crate::store::{KnownCommand, Receipt, StoreError, time_of_micros};
 
 /// 2000-01-01, the epoch of Postgres, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -27,7 +27,7 @@ impl Micros {
     /// Returns the time. A value out of range, which this crate did not write, becomes the nearest time in range.
     pub(super) fn time(self) -> Timestamp {
         let nearest = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-        Timestamp::from_microsecond(self.0).unwrap_or(nearest)
+        time_of_micros(self.0).unwrap_or(nearest)
     }
 }
 
@@ -117,7 +117,7 @@ impl<'r> Columns<'r> {
 
     fn time(&self, index: usize, column: &str) -> Result<Timestamp, StoreError> {
         let Micros(time) = self.get(index, column)?;
-        Timestamp::from_microsecond(time).map_err(|error| self.corrupt(column, &error))
+        time_of_micros(time).map_err(|error| self.corrupt(column, &error))
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::location::FileLocation;
 use crate::events::{LogPosition, Ref, Stored};
-use crate::store::{KnownCommand, Receipt, StoreError};
+use crate::store::{KnownCommand, Receipt, StoreError, time_of_micros};
 
 /// The columns of an event, in the order in which [`stored`] reads them.
 macro_rules! select_events {
@@ -130,7 +130,7 @@ impl<'a> Columns<'a, '_> {
     }
 
     fn time(&self, index: usize, column: &str) -> Result<Timestamp, StoreError> {
-        Timestamp::from_microsecond(self.get(index, column)?).map_err(|error| self.corrupt(column, &error))
+        time_of_micros(self.get(index, column)?).map_err(|error| self.corrupt(column, &error))
     }
 }
 
@@ -158,9 +158,5 @@ pub(super) fn known(
 
 /// Decodes a time. One that is out of range (another program wrote it) becomes the nearest time in range.
 pub(super) fn time(microseconds: i64) -> Timestamp {
-    Timestamp::from_microsecond(microseconds).unwrap_or(if microseconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    time_of_micros(microseconds).unwrap_or(if microseconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }

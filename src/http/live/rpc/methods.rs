@@ -37,6 +37,7 @@ struct Execute {
 #[serde(default, deny_unknown_fields)]
 struct SubscribeMetric {
     topic: String,
+    by_occurrence: bool,
     from: Option<RangeBound>,
     until: Option<RangeBound>,
     cursor: Option<Cursor>,
@@ -87,8 +88,8 @@ pub(super) async fn call(
             Ok(Outcome::Subscribe("audit", live.audit(caller, &asked, words, lifetime.clone()).await?))
         }
         "subscribe_metric" => {
-            let SubscribeMetric { topic, from, until, cursor } = parse(params)?;
-            let params = MetricParams { topic, from, until };
+            let SubscribeMetric { topic, by_occurrence, from, until, cursor } = parse(params)?;
+            let params = MetricParams { topic, by_occurrence, from, until };
             Ok(Outcome::Subscribe("metric", live.metric(caller, params, cursor, lifetime.clone()).await?))
         }
         "unsubscribe" => parse(params).map(|Unsubscribe { subscription }| Outcome::Unsubscribe(subscription)),

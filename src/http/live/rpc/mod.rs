@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | `execute` | `command`, `body`, `command_id` | the receipt |
 //! | `audit` | the parameters of `/audit`; filters are arrays | a page |
-//! | `metric` | `topic`, `from`, `until` | the metric |
+//! | `metric` | `topic`, `by_occurrence`, `from`, `until` | the metric |
 //! | `subscribe_audit` | the parameters of `/audit` | a subscription number; then notifications `audit` |
-//! | `subscribe_metric` | `topic`, `from`, `until`, `cursor` | a subscription number; then notifications `metric` |
+//! | `subscribe_metric` | `topic`, `by_occurrence`, `from`, `until`, `cursor` | a subscription number; then notifications `metric` |
 //! | `unsubscribe` | `subscription` | whether the subscription existed |
 //!
 //! A notification has `subscription` and `result`: a `cursor`, and a `row` or a `metric`. The last notification has `error`

@@ -6,7 +6,7 @@ use super::*;
 use crate::events::Ref;
 
 /// The references that `of` finds in each event, most frequent first; of equal counts, the first in the log.
-fn ranked(log: &[Stored], within: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -> Vec<Busy> {
+pub(super) fn ranked(log: &[Stored], within: &[Stored], of: impl Fn(&Stored) -> Vec<Ref>) -> Vec<Busy> {
     let mut firsts: HashMap<Ref, usize> = HashMap::new();
     log.iter().flat_map(&of).enumerate().for_each(|(n, reference)| _ = firsts.entry(reference).or_insert(n));
     let mut counts: HashMap<Ref, u64> = HashMap::new();

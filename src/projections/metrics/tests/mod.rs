@@ -3,6 +3,7 @@
 mod anomalies;
 mod child_topics;
 mod frequencies;
+mod occurred;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,8 +36,6 @@ fn by_hand(
     until: Option<RangeBound>,
     now: Timestamp,
 ) -> Metric {
-    let types = types();
-    let topic: Topic = topic.parse().unwrap();
     let reached =
         |bound: Option<RangeBound>, stored: &Stored| bound.is_some_and(|at| Place::is_reached_by(at, stored));
     let within: Vec<&Stored> = log
@@ -44,32 +43,46 @@ fn by_hand(
         .filter(|stored| from.is_none() || reached(from, stored))
         .filter(|stored| !reached(until, stored))
         .collect();
-    let mut metric = Metric {
-        topic: topic.clone(),
-        head: log.last().unwrap().head(),
-        from: None,
-        until: now,
-        total: 0,
-        by_action: Action::ALL.into_iter().map(|action| (action, 0)).collect(),
-        by_event: BTreeMap::new(),
-        per_minute: 0.0,
-        per_hour: 0.0,
-        per_day: 0.0,
-        rates: Rates::default(),
-        rolling: Rolling::default(),
-    };
     let at = |bound| log.iter().find(|stored| reached(Some(bound), stored)).map(|stored| stored.recorded_at);
-    metric.until = match until {
+    let until_time = match until {
         None => now,
         Some(RangeBound::Time(time)) => time.min(now),
         Some(bound) => at(bound).unwrap_or(now),
     };
-    metric.from = match from {
+    let from_time = match from {
         None => None,
         Some(RangeBound::Time(time)) => Some(time),
-        Some(bound) => Some(at(bound).unwrap_or(metric.until)),
+        Some(bound) => Some(at(bound).unwrap_or(until_time)),
     };
-    for stored in within {
+    tally(log, topic, &within, |stored| stored.recorded_at, from_time, until_time)
+}
+
+/// The metric of the events of a topic among `within`, in the order of the times `at`.
+fn tally(
+    log: &[Stored],
+    topic: &str,
+    within: &[&Stored],
+    at: impl Fn(&Stored) -> Timestamp,
+    from: Option<Timestamp>,
+    until: Timestamp,
+) -> Metric {
+    let types = types();
+    let topic: Topic = topic.parse().unwrap();
+    let mut metric = Metric {
+        topic: topic.clone(),
+        head: log.last().unwrap().head(),
+        from,
+        until,
+        total: 0,
+        by_action: Action::ALL.into_iter().map(|action| (action, 0)).collect(),
+        by_event: BTreeMap::new(),
+        per_minute: None,
+        per_hour: None,
+        per_day: None,
+        rates: Rates::default(),
+        rolling: Rolling::default(),
+    };
+    for &stored in within {
         let shown = present(&types, stored).unwrap();
         if topic != Topic::root() && !shown.topics.iter().any(|other| topic.contains(other)) {
             continue;
@@ -77,20 +90,20 @@ fn by_hand(
         metric.total += 1;
         *metric.by_action.get_mut(&shown.action).unwrap() += 1;
         *metric.by_event.entry(shown.event_type.to_owned()).or_default() += 1;
-        metric.from.get_or_insert(stored.recorded_at);
-        let since = |length| u64::from(stored.recorded_at >= metric.until - seconds(length));
+        metric.from.get_or_insert(at(stored));
+        let since =
+            |length| u64::from(at(stored) >= metric.until.checked_sub(seconds(length)).unwrap_or(Timestamp::MIN));
         metric.rates.last_minute += since(60);
         metric.rates.last_hour += since(3_600);
         metric.rates.last_day += since(86_400);
-        let age = metric.until.duration_since(stored.recorded_at).as_secs_f64();
+        let age = metric.until.duration_since(at(stored)).as_secs_f64();
         metric.rolling.per_minute += (-age / 60.0).exp();
         metric.rolling.per_hour += (-age / 3_600.0).exp();
         metric.rolling.per_day += (-age / 86_400.0).exp();
     }
     let length = metric.from.map_or(0.0, |from| metric.until.duration_since(from).as_secs_f64());
-    metric.per_minute = metric.total as f64 * 60.0 / length.max(60.0);
-    metric.per_hour = metric.total as f64 * 3_600.0 / length.max(3_600.0);
-    metric.per_day = metric.total as f64 * 86_400.0 / length.max(86_400.0);
+    let per = |unit: f64| (length >= unit).then(|| metric.total as f64 * unit / length);
+    (metric.per_minute, metric.per_hour, metric.per_day) = (per(60.0), per(3_600.0), per(86_400.0));
     metric
 }
 
@@ -126,7 +139,7 @@ fn a_metric_equals_a_count_by_hand_over_any_range() {
                 metric.rolling = expected.rolling;
                 prop_assert_eq!(&metric, &expected);
                 let averages = [metric.per_minute, metric.per_hour, metric.per_day];
-                prop_assert!(averages.iter().all(|average| average.is_finite() && *average >= 0.0));
+                prop_assert!(averages.iter().flatten().all(|average| average.is_finite() && *average >= 0.0));
                 if let Some(until) = until {
                     let rest = ask(&world, topic, Some(until), None).await.unwrap().total;
                     let whole = ask(&world, topic, from, None).await.unwrap().total;
@@ -172,11 +185,11 @@ async fn the_tables_are_the_same_after_a_rebuild_and_in_batches_of_any_size() {
 async fn rolling_counts_decay_with_the_clock_and_never_exceed_the_total() {
     let world = World::new().await;
     let empty = world.metric().topic("tower").await.unwrap();
-    assert_eq!((empty.total, empty.per_minute, empty.from, empty.rates), (0, 0.0, None, Rates::default()));
+    assert_eq!((empty.total, empty.per_minute, empty.from, empty.rates), (0, None, None, Rates::default()));
     let receipt = world.append((0..6).map(|_| ring("alice")).collect()).await;
     let rates = async || world.metric().after(receipt).await.unwrap().rates;
     let first = world.metric().after(receipt).await.unwrap();
-    assert_eq!((first.total, first.per_minute), (6, 6.0), "a window without length is averaged over the unit");
+    assert_eq!((first.total, first.per_minute), (6, None), "a window without length has no mean");
     for (pass, last_minute, last_hour, last_day) in
         [(0, 6, 6, 6), (60, 6, 6, 6), (1, 0, 6, 6), (3_539, 0, 6, 6), (1, 0, 0, 6), (82_799, 0, 0, 6), (1, 0, 0, 0)]
     {
@@ -185,7 +198,7 @@ async fn rolling_counts_decay_with_the_clock_and_never_exceed_the_total() {
     }
     let metric = world.metric().await.unwrap();
     let length = 86_401.0;
-    assert_eq!((metric.per_minute, metric.per_day), (6.0 * 60.0 / length, 6.0 * 86_400.0 / length));
+    assert_eq!((metric.per_minute, metric.per_day), (Some(6.0 * 60.0 / length), Some(6.0 * 86_400.0 / length)));
     assert_eq!(metric.from.unwrap().to_string(), BEGIN);
     assert_eq!(metric.head, receipt.head, "each value names its place in the log");
 
@@ -208,15 +221,16 @@ async fn a_window_bounds_the_count_and_the_average() {
     let begin: Timestamp = BEGIN.parse().unwrap();
     let between = |from, until| world.metric().topic("bell").between(begin + seconds(from), begin + seconds(until));
     let metric = between(120, 300).await.unwrap();
-    assert_eq!((metric.total, metric.per_minute, metric.rates.last_minute), (6, 2.0, 2));
+    assert_eq!((metric.total, metric.per_minute, metric.rates.last_minute), (6, Some(2.0), 2));
+    assert_eq!((metric.per_hour, metric.per_day), (None, None), "three minutes have no mean an hour");
     assert_eq!((metric.from, metric.until), (Some(begin + seconds(120)), begin + seconds(300)));
     assert_eq!(metric.by_event, BTreeMap::from([("bell.rang".to_owned(), 6)]));
     assert_eq!(metric.by_action[&Action::View], 6);
     // A window that ends tomorrow ends now.
     let metric = between(0, 86_400).await.unwrap();
-    assert_eq!((metric.total, metric.until, metric.per_minute), (20, world.now(), 2.0));
+    assert_eq!((metric.total, metric.until, metric.per_minute), (20, world.now(), Some(2.0)));
     let empty = between(-600, 0).await.unwrap();
-    assert_eq!((empty.total, empty.per_day, empty.rates), (0, 0.0, Rates::default()));
+    assert_eq!((empty.total, empty.per_day, empty.rates), (0, None, Rates::default()));
     world.close().await;
 }
 
