@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -158,8 +159,9 @@ impl Engine {
             let checked = self.check_access(&received, None).await?;
             let Received { command, context, .. } = &mut received;
             let (name, limit) = (command.name(), self.services.time_limit);
-            match within(limit, command.prepare(context, &self.services)).await {
-                Some(prepared) => prepared.map_err(|error| ExecuteError::Refused(Refusal(error)))?,
+            match within(limit, AssertUnwindSafe(command.prepare(context, &self.services)).catch_unwind()).await {
+                Some(Ok(prepared)) => prepared.map_err(|error| ExecuteError::Refused(Refusal(error)))?,
+                Some(Err(_)) => return Err(ExecuteError::Panicked(name)),
                 None => return Err(ExecuteError::PrepareTimedOut { command: name, limit }),
             }
             let aggregates = received.checked_aggregates()?;

@@ -69,7 +69,7 @@ pub enum ExecuteError<E> {
     /// The store was closed before the command was executed.
     #[error("the command was not executed: the store is closed")]
     NotExecuted,
-    /// The handler or `apply` panicked.
+    /// `prepare`, the handler or `apply` panicked.
     #[error("the handler of the command `{0}` panicked; nothing was written")]
     Panicked(&'static str),
     /// An aggregate could not be loaded.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use annals::app::{AccessContext, Ask, Authorise, Denial, OpenError};
-use annals::commands::{ExecuteError, ServiceType};
+use annals::commands::{Envelope, ExecuteError, ServiceType};
 use annals::prelude::*;
 use annals_test_postgres::Place;
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,6 +20,7 @@ annals_test_postgres::both_stores! {
     prepare_asks_a_service_and_a_test_replaces_it,
     a_missing_service_is_named_before_the_store_is_opened,
     prepare_that_hangs_fails_in_time_is_not_recorded_and_can_be_tried_again,
+    prepare_that_panics_fails_only_its_own_command,
     prepare_reads_what_was_written_before,
     a_role_in_the_log_counts_from_the_answer_that_gives_it_to_the_answer_that_takes_it,
     an_authoriser_that_hangs_denies_in_time,
@@ -171,6 +173,31 @@ async fn prepare_that_hangs_fails_in_time_is_not_recorded_and_can_be_tried_again
     let events = annals.events(0, 10).await.unwrap().events;
     let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["account.deposited"], "no refusal is recorded");
+    annals.close().await;
+}
+
+struct Broken;
+
+#[async_trait]
+impl Prices for Broken {
+    async fn current(&self) -> i64 {
+        panic!("a service with a fault")
+    }
+}
+
+/// Guarantee 4, for `prepare`: also among commands in a stream.
+async fn prepare_that_panics_fails_only_its_own_command(place: &Place) {
+    let annals = shop().service::<dyn Prices>(Arc::new(Broken)).open(place.url()).await.unwrap();
+    let error = annals.execute(PayPrice::into("a"), &by("alice")).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Panicked("pay_price")), "{error}");
+    let commands = vec![
+        Envelope::new(deposit("a", 1), by("alice")),
+        Envelope::new(PayPrice::into("a"), by("alice")),
+        Envelope::new(deposit("a", 2), by("alice")),
+    ];
+    let results: Vec<_> = annals.execute_all(stream::iter(commands), 8).collect().await;
+    let done: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    assert_eq!((done, cents(&annals, "a").await), (vec![true, false, true], 3));
     annals.close().await;
 }
 
