@@ -92,11 +92,12 @@ impl ServiceType {
 )]
 pub trait Needs<T: ?Sized> {}
 
-/// Waits for a future within a time limit; `None` when the time is over. A future that is ready at once costs no timer.
+/// Waits for a future within a time limit; `None` when the time is over. A future that is ready at once costs no timer and no
+/// memory for one.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     match futures::poll!(&mut future) {
         Poll::Ready(output) => Some(output),
-        Poll::Pending => tokio::time::timeout(limit, future).await.ok(),
+        Poll::Pending => Box::pin(tokio::time::timeout(limit, future)).await.ok(),
     }
 }
