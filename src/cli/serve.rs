@@ -18,7 +18,8 @@ use crate::http::{Authentication, Keys, RouterBuilder};
     after_help = "Examples:\n  $ serve --actor user:alice\n  $ serve --listen 0.0.0.0:8080 --jwks keys.json --audience job_server\n\n\
     Without keys, clients are not authenticated: the server only listens on a loopback address (127.0.0.1, ::1), and a request \
     acts as the actor in its header Annals-Actor, or as --actor.\n\n\
-    With keys, every request needs a bearer token: a JWT with `sub`, `exp` and the audience. Its subject is the actor."
+    With keys, every request needs a bearer token: a JWT with `sub`, `exp` and the audience. Its subject is the actor. \
+    A changed key file is used without a restart."
 )]
 pub(super) struct Serve {
     /// Listen address; port 0 chooses a free port
@@ -51,7 +52,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self, mut app: UnopenedApp) -> Result<(), BoxError> {
-        let authentication = self.authentication(&app)?;
+        let authentication = self.authentication(&app).await?;
         if !authentication.is_required() && !self.listen.ip().is_loopback() {
             return Err(format!(
                 "{} is reachable from other machines, and clients would not be authenticated: give --jwks or \
@@ -75,19 +76,15 @@ impl Serve {
         .await
     }
 
-    fn authentication(&self, app: &UnopenedApp) -> Result<Authentication, BoxError> {
+    async fn authentication(&self, app: &UnopenedApp) -> Result<Authentication, BoxError> {
         let keys = match (&self.jwks, &self.secret) {
-            (Some(file), _) => Keys::from_jwks(&read(file)?)?,
-            (_, Some(file)) => Keys::from_secret(read(file)?.trim_end().as_bytes())?,
+            (Some(file), _) => Keys::from_jwks_file(file).await?,
+            (_, Some(file)) => Keys::from_secret_file(file).await?,
             (None, None) => return Ok(Authentication::trusting(self.actor.clone().or_else(|| app.actor.clone()))),
         };
         let bearer = Authentication::bearer(keys, self.audience.as_deref().unwrap_or(app.app.name));
         Ok(self.issuer.iter().fold(bearer, |bearer, issuer| bearer.issuer(issuer)))
     }
-}
-
-fn read(file: &std::path::Path) -> Result<String, BoxError> {
-    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
 /// Completes at Ctrl-C or SIGTERM.

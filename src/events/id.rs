@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest id, in bytes: the limit of the stores' indexes. For longer names, keep a prefix and hash the rest.
 pub const MAX_ID_BYTES: usize = 1_024;
 
+/// A reference as a pattern of JSON Schema. It has no length: [`MAX_ID_BYTES`] counts bytes, a pattern counts characters.
+pub(crate) const REF_PATTERN: &str = "^[a-z][a-z0-9_-]*:[^\\u0000]+$";
+
 /// The kind of the crate's own actors, and the prefix of its other kinds.
 const OWN: &str = "annals";
 
@@ -211,8 +214,8 @@ impl schemars::JsonSchema for Ref {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "pattern": "^[a-z][a-z0-9_-]*:.+",
-            "description": "a reference: kind, colon, id"
+            "pattern": REF_PATTERN,
+            "description": "a reference: kind, colon, id of at most 1,024 bytes"
         })
     }
 }

@@ -37,6 +37,8 @@ mod types;
 pub use change::Change;
 pub use conversions::{IntoId, IntoRef};
 pub use event::{Action, Declaration, DecodeError, Event, Field, Target, Upcast};
+#[cfg(feature = "http")]
+pub(crate) use id::REF_PATTERN;
 pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
 pub use read_back::ReadBackError;
 pub(crate) use read_back::read_back;

@@ -1,14 +1,15 @@
 //! [`Caller`]: the authenticated caller of a request, through which routes read.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, OriginalUri, Request};
 use axum::http::{Extensions, HeaderMap, Uri, header, request::Parts};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use super::Problem;
-use super::authentication::Identity;
+use super::authentication::{Identity, TokenValidity};
+use super::request_rules::check_preconditions;
 use super::state::AppState;
 use crate::app::{Annals, Reader};
 use crate::commands::Context;
@@ -31,7 +32,7 @@ const MAX_FORMAT: usize = 40;
 pub struct Caller {
     annals: Annals,
     identity: CallerIdentity,
-    token_expires: Option<Instant>,
+    token: Option<Arc<TokenValidity>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,16 +51,16 @@ pub(super) fn authenticate(state: &AppState, request: Request) -> Result<(Caller
     // Only the authoriser and routes of the application look at claims.
     let identity =
         settings.authentication.identify(&parts, settings.with_claims || state.annals().has_authoriser())?;
-    let Identity { actor, valid_for, claims } = identity;
+    let Identity { actor, token, claims } = identity;
     if let Some(actor) = &actor {
         actor.check_caller().map_err(|error| Problem::malformed(error.to_string()))?;
         tracing::Span::current().record("actor", actor.as_str());
     }
-    let token_expires = valid_for.map(|valid_for| Instant::now() + valid_for);
-    let mut caller = Caller::new(state, &parts, actor, token_expires);
+    let mut caller = Caller::new(state, &parts, actor, token);
     if let (Some(claims), CallerIdentity::Known(context)) = (claims, &mut caller.identity) {
         *context = context.clone().token_claims(claims);
     }
+    check_preconditions(&parts)?;
     parts.extensions.insert(caller.clone());
     Ok((caller, Request::from_parts(parts, body)))
 }
@@ -75,7 +76,7 @@ fn check_path(parts: &Parts) -> Result<(), Problem> {
 }
 
 impl Caller {
-    fn new(state: &AppState, parts: &Parts, actor: Option<Ref>, token_expires: Option<Instant>) -> Self {
+    fn new(state: &AppState, parts: &Parts, actor: Option<Ref>, token: Option<Arc<TokenValidity>>) -> Self {
         let host = client_of(&parts.extensions).map(|client| client.to_string());
         let identity = match actor {
             None => CallerIdentity::Anonymous { host },
@@ -94,7 +95,7 @@ impl Caller {
                 })
             }
         };
-        Self { annals: state.annals().clone(), identity, token_expires }
+        Self { annals: state.annals().clone(), identity, token }
     }
 
     /// The actor; `None` for an anonymous caller, which only a server that [trusts](super::Authentication::trusting) has.
@@ -113,9 +114,9 @@ impl Caller {
         }
     }
 
-    /// When the token expires. Streams end then.
-    pub(super) fn token_expires(&self) -> Option<Instant> {
-        self.token_expires
+    /// The token. Streams end when it is not accepted any more.
+    pub(super) fn token(&self) -> Option<&Arc<TokenValidity>> {
+        self.token.as_ref()
     }
 
     /// The key that limits count the caller by: its actor, or its address if it is anonymous.

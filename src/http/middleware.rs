@@ -9,12 +9,14 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use futures::FutureExt;
+use futures::future::Either;
 use tower::{Layer, Service, layer::layer_fn, service_fn};
 use tracing::Instrument;
 
 use super::caller::authenticate;
 use super::limits::{Permit, RequestLimits};
 use super::observation::RequestObservation;
+use super::request_rules::{Methods, check_single_headers};
 use super::state::AppState;
 use super::{Problem, page};
 use crate::text::panic_message;
@@ -47,10 +49,11 @@ static HEADERS: [(HeaderName, HeaderValue); 4] = [
 pub(super) fn layer(
     state: &AppState,
     access: Access,
+    methods: Methods,
 ) -> impl Layer<Route, Service: InfallibleService> + Clone + Send + Sync + 'static {
     let state = state.clone();
     layer_fn(move |mut route: Route| {
-        let (state, access) = (state.clone(), access.clone());
+        let (state, access, methods) = (state.clone(), access.clone(), methods.clone());
         service_fn(move |request: Request| {
             let observation = RequestObservation::begin(&state, &request);
             let wants_page = page::is_preferred(&request);
@@ -58,7 +61,11 @@ pub(super) fn layer(
                 catch_unwind(AssertUnwindSafe(|| {
                     let (permit, request) = access.check(&state, request)?;
                     // Boxed on its own: otherwise the outer future is too large for fast allocation.
-                    Ok((permit, Box::pin(route.call(request))))
+                    let responding = match methods.accept(request.method()) {
+                        true => Either::Left(Box::pin(route.call(request))),
+                        false => Either::Right(methods.clone().refuse(request).map(Ok).boxed()),
+                    };
+                    Ok((permit, responding))
                 }))
             });
             let state = state.clone();
@@ -101,6 +108,7 @@ impl<S> InfallibleService for S where
 impl Access {
     /// Returns the request with its [`Caller`](super::caller::Caller) as an extension, and a permit where one is needed.
     fn check(&self, state: &AppState, request: Request) -> Result<(Option<Permit>, Request), Problem> {
+        check_single_headers(request.headers())?;
         match self {
             Self::Open => Ok((None, request)),
             Self::Stream => Ok((None, authenticate(state, request)?.1)),

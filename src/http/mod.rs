@@ -5,8 +5,8 @@
 //!
 //! ```no_run
 //! use annals::http::{Authentication, Keys};
-//! # async fn example(annals: annals::app::Annals, jwks: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! let keys = Authentication::bearer(Keys::from_jwks(jwks)?, "annals");
+//! # async fn example(annals: annals::app::Annals) -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Authentication::bearer(Keys::from_jwks_file("keys.json").await?, "annals");
 //! let router = annals::http::router(annals).name("job server").colour("#0a5c36").authentication(keys).into_router();
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! annals::http::serve(listener, router, std::future::pending()).await?;
@@ -28,7 +28,7 @@
 //! - `/healthz`, `/readyz`, and exactly `/metrics`: health checks and Prometheus metrics
 //!
 //! Errors are a [`Problem`] (RFC 9457): 400 malformed (names the field or parameter), 401 not authenticated, 403 denied, 404,
-//! 405, 408 body too slow, 409 conflict, 413 and 415 body refused, 421 wrong host, 422 command refused (`refusal` is the
+//! 405, 408 body too slow, 409 conflict, 412 precondition not met, 413 and 415 body refused, 421 wrong host, 422 command refused (`refusal` is the
 //! variant of its error), 429 too many requests, 503 temporarily unavailable. If it is unknown whether a command was
 //! executed, `outcome` is `unknown`: retry with the same `Idempotency-Key`.
 //!
@@ -37,6 +37,7 @@
 //! - `state`: the state that all routes share
 //! - `middleware`: the middleware of all routes
 //! - `observation`: the span and the metrics of a request
+//! - `request_rules`: headers that may occur once, preconditions, HEAD and OPTIONS
 //! - `authentication`: [`Authentication`], how the actor of a request is established
 //! - `caller`: the authenticated caller of a request
 //! - `own_routes`: routes of the application, behind the same middleware
@@ -78,6 +79,7 @@ mod own_routes;
 mod page;
 mod params;
 mod problem;
+mod request_rules;
 mod router;
 mod server;
 mod state;

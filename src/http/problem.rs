@@ -49,6 +49,22 @@ impl Problem {
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// 401: the token is not accepted. The challenge says why (RFC 6750, 3).
+    pub(super) fn invalid_token(detail: &'static str) -> Self {
+        let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
+        let mut problem = Self::unauthenticated(detail);
+        // A test checks that every reason is allowed in a header.
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            problem.headers = vec![(header::WWW_AUTHENTICATE, challenge)];
+        }
+        problem
+    }
+
+    /// The response headers.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        self.headers.iter().cloned()
+    }
+
     /// 403: the caller is not allowed to do this.
     pub fn denied(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "denied", "access denied", detail)
@@ -111,7 +127,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers.clone());
+        headers.extend(self.headers());
         response.extensions_mut().insert(self);
         response
     }

@@ -2,15 +2,16 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::Uri;
 
 use super::colour::Colour;
 use super::limits::Limits;
 #[cfg(test)]
 use super::limits::StreamTimeouts;
 use super::middleware::{self, Access};
+use super::request_rules::{Methods, not_found};
 use super::state::{AppState, Settings};
-use super::{Authentication, Problem, live, openapi, operations, own_routes, page};
+use super::{Authentication, live, openapi, operations, own_routes, page};
 use crate::app::Annals;
 
 /// Returns a builder for a router that serves an open application to programs and to people.
@@ -153,45 +154,45 @@ impl RouterBuilder {
         let limits = settings.limits.start();
         let state = AppState::new(annals, settings);
         let own = own.map(|own| {
-            own_routes::prepared(own, state.settings().limits.largest_body)
-                .method_not_allowed_fallback(method_not_allowed)
-                .layer(middleware::layer(&state, Access::Limited(limits.clone())))
+            let own = own_routes::prepared(own, state.settings().limits.largest_body);
+            // The application decides what HEAD does.
+            let methods = Methods::new(own.clone(), true);
+            guarded(own, &state, methods, Access::Limited(limits.clone()))
         });
-        let live = live::routes(&state, limits.clone()).method_not_allowed_fallback(method_not_allowed);
+        let open = page::open_routes().merge(openapi::open_routes()).merge(operations::open_routes());
         let limited = openapi::routes(&state)
             .merge(operations::routes())
             .merge(page::routes())
-            .method_not_allowed_fallback(method_not_allowed)
-            .fallback(not_found)
-            .layer(middleware::layer(&state, Access::Limited(limits)));
-        let annals = page::open_routes()
-            .merge(openapi::open_routes())
-            .merge(operations::open_routes())
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(middleware::layer(&state, Access::Open))
-            .merge(limited)
-            .merge(live.layer(middleware::layer(&state, Access::Stream)))
+            .fallback(async |uri: Uri| not_found(&uri));
+        let live = live::routes(&state, limits.clone());
+        let open_methods = Methods::new(open.clone().with_state(state.clone()), true);
+        let methods = Methods::new(limited.clone().merge(live.clone()).with_state(state.clone()), false);
+        let annals = guarded(open, &state, open_methods, Access::Open)
+            .merge(guarded(limited, &state, methods.clone(), Access::Limited(limits)))
+            .merge(guarded(live, &state, methods, Access::Stream))
             .with_state(state.clone());
         let base = &state.settings().base;
         match own {
             None => annals,
             Some(own) if base.is_empty() => annals.merge(own),
-            Some(own) => own.nest(base, annals).fallback(not_found),
+            Some(own) => own.nest(base, annals).fallback(async |uri: Uri| not_found(&uri)),
         }
     }
+}
+
+/// The routes behind the middleware.
+fn guarded<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    state: &AppState,
+    methods: Methods,
+    access: Access,
+) -> Router<S> {
+    let layer = middleware::layer(state, access, methods.clone());
+    routes.method_not_allowed_fallback(move |request: Request| methods.refuse(request)).layer(layer)
 }
 
 impl From<RouterBuilder> for Router {
     fn from(builder: RouterBuilder) -> Self {
         builder.into_router()
     }
-}
-
-async fn not_found(request: Request) -> Problem {
-    Problem::not_found(format!("no route matches {}: see /openapi.json", request.uri().path()))
-}
-
-async fn method_not_allowed(request: Request) -> Problem {
-    let detail = format!("{} does not accept {}", request.uri().path(), request.method());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed", detail)
 }

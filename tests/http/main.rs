@@ -10,6 +10,8 @@
 //! - `reading`: the audit log, metrics, views and stored events
 //! - `operations`: projections, verification of the log, health checks, Prometheus metrics
 //! - `tokens`: bearer tokens
+//! - `key_files`: keys in files
+//! - `methods`: HEAD, OPTIONS, preconditions, ranges, headers that occur twice
 //! - `origin`: what is recorded of a caller
 //! - `own_routes`: routes of the application in the same program
 //! - `page`: what the page records, and what it loads
@@ -41,10 +43,12 @@ mod ending;
 mod foreign_text;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod half_open;
+mod key_files;
 mod large_events;
 mod limits;
 #[cfg(feature = "cli")]
 mod logs;
+mod methods;
 mod operations;
 mod origin;
 mod own_routes;

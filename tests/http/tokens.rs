@@ -32,11 +32,11 @@ pub fn ec() -> EncodingKey {
     EncodingKey::from_ec_pem(include_bytes!("keys/ec.pem")).unwrap()
 }
 
-fn ed() -> EncodingKey {
+pub fn ed() -> EncodingKey {
     EncodingKey::from_ed_pem(include_bytes!("keys/ed.pem")).unwrap()
 }
 
-fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Jwk {
+pub fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Jwk {
     let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
     jwk.common.key_id = Some(id.to_owned());
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -84,7 +84,7 @@ fn forged(header: &Value, claims: &Value, signature: &str) -> String {
 }
 
 /// URL-safe Base64 without padding.
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let letter = |bits: u32| char::from(LETTERS[(bits & 63) as usize]);
     let chunks = bytes.chunks(3).map(|chunk| {
@@ -266,11 +266,23 @@ async fn an_invalid_token_is_refused_with_a_reason() {
         ("too long", format!("{body}.{}", "A".repeat(10_000)), "too long"),
     ];
     for (name, token, why) in cases {
-        let detail = with(&served, &token).await.problem(401, "unauthenticated");
+        let refused = with(&served, &token).await;
+        let detail = refused.problem(401, "unauthenticated");
         assert!(detail.contains(why), "{name}: {detail}");
+        // Without a token, there is no error to describe (RFC 6750, 3.1).
+        let challenge = match name {
+            "nothing" => "Bearer".to_owned(),
+            _ => format!("Bearer error=\"invalid_token\", error_description=\"{detail}\""),
+        };
+        assert_eq!(refused.header("www-authenticate"), challenge, "{name}");
+        // The same in a page.
+        let page = served.request(Method::GET, "/").bearer_auth(&token).header("Accept", "text/html");
+        let page = answer(page).await;
+        assert!(page.status == 401 && page.header("content-type").starts_with("text/html"), "{name}: {page:?}");
+        assert_eq!(page.header("www-authenticate"), challenge, "{name}");
     }
     let twice = served.request(Method::GET, "/audit").bearer_auth(&good).bearer_auth(&good);
-    answer(twice).await.problem(401, "unauthenticated");
+    answer(twice).await.problem(400, "malformed");
     let basic = served.request(Method::GET, "/audit").basic_auth("alice", Some(&good));
     answer(basic).await.problem(401, "unauthenticated");
     served.stop().await;
@@ -294,14 +306,14 @@ async fn a_secret_verifies_only_tokens_signed_with_it() {
 fn unusable_and_unsafe_keys_are_refused() {
     assert!(matches!(Keys::from_secret(b"short"), Err(KeyError::ShortSecret(5))));
     assert!(matches!(Keys::from_jwks("{}"), Err(KeyError::Jwks(_))));
-    assert!(matches!(Keys::from_jwks(r#"{"keys":[]}"#), Err(KeyError::None { skipped: 0 })));
+    assert!(matches!(Keys::from_jwks(r#"{"keys":[]}"#), Err(KeyError::None { ignored }) if ignored.is_empty()));
     // A secret in a public key set would let anybody sign.
     let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}"#;
-    assert!(matches!(Keys::from_jwks(secret), Err(KeyError::None { skipped: 1 })));
+    assert!(matches!(Keys::from_jwks(secret), Err(KeyError::None { ignored }) if ignored.len() == 1));
     let mut encrypts = jwk(&rsa(), Algorithm::RS256, "rsa");
     encrypts.common.public_key_use = Some(PublicKeyUse::Encryption);
     let set = serde_json::to_string(&JwkSet { keys: vec![encrypts] }).unwrap();
-    assert!(matches!(Keys::from_jwks(&set), Err(KeyError::None { skipped: 1 })));
+    assert!(matches!(Keys::from_jwks(&set), Err(KeyError::None { ignored }) if ignored.len() == 1));
     assert!(!format!("{:?}", Keys::from_secret(SECRET).unwrap()).contains("thirty"));
 }
 

@@ -131,6 +131,9 @@ async fn the_last_event_has_the_reason_and_the_cursor_to_resume_from(place: &Pla
         let end = stream.next().await.unwrap();
         assert_eq!((end.name.as_str(), &end.json()["reason"]), ("end", &json!("done")), "{words:?}");
         assert!(stream.next().await.is_none());
+        // A browser reconnects with the id of the last event: only 204 stops it.
+        let again = Sse::ask(&address(server.address, "/live/audit", &words), Some(&end.id)).await;
+        assert_eq!((again.status().as_u16(), again.text().await.unwrap()), (204, String::new()), "{words:?}");
     }
     let url = server.url("/live/audit?actor=user:ann");
     let mut stream = Sse::open(&url, None).await;

@@ -43,7 +43,7 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn new(format: Format) -> Result<Self, BoxError> {
         match format {
-            Format::Csv => csv(&CSV_HEADER.map(str::to_owned))?,
+            Format::Csv => csv_header(&CSV_HEADER)?,
             Format::Json => write!(stdout().lock(), "[")?,
             Format::Text | Format::Jsonl => {}
         }
@@ -101,7 +101,7 @@ pub(super) fn count(count: &AuditCount, format: Format) -> Result<(), BoxError> 
         Format::Json => output::line(&plain_json(&serde_json::to_string_pretty(count)?)),
         Format::Jsonl => output::line(&plain_json(&serde_json::to_string(count)?)),
         Format::Csv => {
-            csv(&["facet", "value", "events"].map(str::to_owned))?;
+            csv_header(&["facet", "value", "events"])?;
             let table = lines("actor", &count.actors).chain(lines("action", &count.actions));
             table.chain(lines("event", &count.event_types)).try_for_each(|line| csv(&line))
         }
@@ -133,6 +133,14 @@ const CSV_HEADER: [&str; 12] = [
     "changes",
     "payload",
 ];
+
+/// Prints the names of the columns. Quoted: programs that guess the separator look at what follows the first quote.
+fn csv_header(names: &[&str]) -> Result<(), BoxError> {
+    let mut line = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    line.write_record(names)?;
+    stdout().lock().write_all(&line.into_inner()?)?;
+    Ok(())
+}
 
 /// Prints a CSV record.
 fn csv(cells: &[String]) -> Result<(), BoxError> {

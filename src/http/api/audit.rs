@@ -21,7 +21,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 ///
 /// Returns a page of 50 rows by default, at most 1,000, and the cursor of the next page.
 #[utoipa::path(
-    get, path = "/audit", tag = "audit", params(AuditQueryParams, PresentationParams, After), responses((status = OK, body = AuditPage))
+    get, path = "/audit", operation_id = "query_audit", tag = "audit",
+    params(AuditQueryParams, PresentationParams, After),
+    responses((status = OK, body = AuditPage, description = "The rows, and the cursor of the next page"))
 )]
 async fn page(
     State(state): State<AppState>,
@@ -42,7 +44,8 @@ async fn page(
 ///
 /// Counts at most 10,000 events, or the limit. If there are more, `complete` is false and all numbers are minimums.
 #[utoipa::path(
-    get, path = "/audit/count", tag = "audit", params(AuditQueryParams, After), responses((status = OK, body = AuditCount))
+    get, path = "/audit/count", operation_id = "count_audit", tag = "audit", params(AuditQueryParams, After),
+    responses((status = OK, body = AuditCount, description = "The counts"))
 )]
 async fn count(
     caller: Caller,

@@ -48,7 +48,10 @@ impl CommandDescription {
 }
 
 /// List all commands
-#[utoipa::path(get, path = "/commands", tag = "commands", responses((status = OK, body = Vec<CommandDescription>)))]
+#[utoipa::path(
+    get, path = "/commands", operation_id = "list_commands", tag = "commands",
+    responses((status = OK, body = Vec<CommandDescription>, description = "The commands"))
+)]
 async fn list(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<CommandDescription>> {
     Json(CommandDescription::all(&state).collect())
 }
@@ -56,7 +59,7 @@ async fn list(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>
 /// Describe a command
 #[utoipa::path(
     get, path = "/commands/{name}", tag = "commands", params(("name" = String, Path)),
-    responses((status = OK, body = CommandDescription), (status = NOT_FOUND, description = "The command does not exist"))
+    responses((status = OK, body = CommandDescription, description = "The command"), (status = NOT_FOUND, description = "The command does not exist"))
 )]
 async fn show(
     State(state): State<AppState>,
@@ -78,10 +81,11 @@ async fn show(
     post, path = "/commands/{name}", tag = "commands",
     params(
         ("name" = String, Path),
-        ("Idempotency-Key" = Option<Uuid>, Header, description = "The command id, a UUID: required for safe retries"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The command id, a UUID: required for safe retries",
+            pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
     ),
     request_body(content = Value, content_type = "application/json"),
-    responses((status = OK, body = Receipt))
+    responses((status = OK, body = Receipt, description = "The receipt: the events are durable"))
 )]
 fn execute(
     State(state): State<AppState>,
@@ -136,13 +140,10 @@ fn respond(receipt: &Receipt) -> Result<Response, Problem> {
 
 /// The command id that the client sent: a UUID, quoted or not.
 fn command_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = values.next() else { return Ok(None) };
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let id = key.to_str().ok().and_then(|text| Uuid::try_parse(text.trim_matches('"')).ok());
-    match (id, values.next()) {
-        (Some(id), None) => Ok(Some(id)),
-        _ => Err(Problem::malformed("`Idempotency-Key` must be one UUID").with("header", "Idempotency-Key")),
-    }
+    let invalid = || Problem::malformed("`Idempotency-Key` must be one UUID").with("header", "Idempotency-Key");
+    id.map(Some).ok_or_else(invalid)
 }
 
 #[cfg(test)]

@@ -44,12 +44,12 @@ type Exporting = JoinHandle<Result<ExportManifest, ExportError>>;
 ///
 /// Exports all rows of one snapshot. Each format ends with a statement of what it covers; a file without it is incomplete.
 #[utoipa::path(
-    get, path = "/audit/export", tag = "audit", params(ExportParams, AuditQueryParams, PresentationParams),
+    get, path = "/audit/export", operation_id = "export_audit", tag = "audit", params(ExportParams, AuditQueryParams, PresentationParams),
     responses(
         (status = OK, content(
             (String = "text/csv"), (String = "application/jsonl"),
             (Vec<serde_json::Value> = "application/cloudevents-batch+json"), (serde_json::Value = "application/json"),
-        )),
+        ), description = "The exported rows"),
     )
 )]
 async fn export(
@@ -84,7 +84,12 @@ async fn export(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(forward(actor, first, reader, exporting, sender));
     let name = format!("attachment; filename=\"audit.{}\"", extension(format));
-    let headers = [(header::CONTENT_TYPE, content_type(format).to_owned()), (header::CONTENT_DISPOSITION, name)];
+    let headers = [
+        (header::CONTENT_TYPE, content_type(format).to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+        // A part would be no complete export, and would be recorded as one.
+        (header::ACCEPT_RANGES, "none".to_owned()),
+    ];
     let body = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
     Ok((headers, Body::from_stream(body)).into_response())
 }

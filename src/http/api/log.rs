@@ -104,7 +104,10 @@ fn json(text: String) -> Result<Box<RawValue>, Problem> {
 /// List stored events
 ///
 /// A page ends early when its events have a megabyte: one event may be larger. `next` is set unless it is the last page.
-#[utoipa::path(get, path = "/events", tag = "log", params(EventsParams), responses((status = OK, body = EventsPage)))]
+#[utoipa::path(
+    get, path = "/events", operation_id = "list_events", tag = "log", params(EventsParams),
+    responses((status = OK, body = EventsPage, description = "The events, and where the next page starts"))
+)]
 async fn events(
     State(state): State<AppState>,
     caller: Caller,
@@ -149,7 +152,7 @@ async fn events(
 /// Keep the report's `digest` elsewhere and compare it later. One check runs at a time: a request during a check returns
 /// that check. A short check responds with its result; for a long one, GET returns the progress.
 #[utoipa::path(
-    post, path = "/check", tag = "log",
+    post, path = "/check", operation_id = "check_log", tag = "log",
     responses(
         (status = OK, body = Job<CheckReport>, description = "The check has ended"),
         (status = ACCEPTED, body = Job<CheckReport>, description = "The check is running"),
@@ -176,8 +179,8 @@ pub(in crate::http) async fn start_check(state: &AppState) -> Result<Job<CheckRe
 
 /// Get the progress or the result of the last check
 #[utoipa::path(
-    get, path = "/check", tag = "log",
-    responses((status = OK, body = Job<CheckReport>), (status = NOT_FOUND, description = "No check was started yet"))
+    get, path = "/check", operation_id = "last_check", tag = "log",
+    responses((status = OK, body = Job<CheckReport>, description = "The check"), (status = NOT_FOUND, description = "No check was started yet"))
 )]
 async fn last_check(
     State(state): State<AppState>,

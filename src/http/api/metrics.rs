@@ -14,7 +14,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Metrics of all events
 #[utoipa::path(
-    get, path = "/metrics/", tag = "metrics", params(MetricQueryParams, After), responses((status = OK, body = MetricReport))
+    get, path = "/metrics/", operation_id = "metrics", tag = "metrics", params(MetricQueryParams, After),
+    responses((status = OK, body = MetricReport, description = "The metrics"))
 )]
 async fn all(
     caller: Caller,
@@ -25,9 +26,9 @@ async fn all(
 
 /// Metrics of a topic and the topics below it
 #[utoipa::path(
-    get, path = "/metrics/{*topic}", tag = "metrics",
+    get, path = "/metrics/{*topic}", operation_id = "metrics_of_topic", tag = "metrics",
     params(("topic" = String, Path, description = "A path like project/member"), MetricQueryParams, After),
-    responses((status = OK, body = MetricReport))
+    responses((status = OK, body = MetricReport, description = "The metrics"))
 )]
 async fn of_topic(
     caller: Caller,

@@ -35,7 +35,10 @@ struct ProjectionInfo {
 }
 
 /// List the status of all projections
-#[utoipa::path(get, path = "/projections", tag = "projections", responses((status = OK, body = Vec<ProjectionInfo>)))]
+#[utoipa::path(
+    get, path = "/projections", operation_id = "list_projections", tag = "projections",
+    responses((status = OK, body = Vec<ProjectionInfo>, description = "The projections"))
+)]
 async fn all(
     State(state): State<AppState>,
     caller: Caller,
@@ -48,8 +51,8 @@ async fn all(
 
 /// Get the status of a projection
 #[utoipa::path(
-    get, path = "/projections/{name}", tag = "projections", params(("name" = String, Path)),
-    responses((status = OK, body = ProjectionInfo), (status = NOT_FOUND, description = "The projection does not exist"))
+    get, path = "/projections/{name}", operation_id = "get_projection", tag = "projections", params(("name" = String, Path)),
+    responses((status = OK, body = ProjectionInfo, description = "The projection"), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
 async fn one(request: ProjectionRequest) -> Result<Json<ProjectionInfo>, Problem> {
     let annals = request.authorise("status").await?;
@@ -92,7 +95,7 @@ enum SkipsParam {
 /// Reads use the old data until the new data is complete. A short rebuild responds with its result; for a long one, GET on
 /// the projection returns the progress. A request during a rebuild returns that rebuild.
 #[utoipa::path(
-    post, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path), RebuildParams),
+    post, path = "/projections/{name}/rebuild", operation_id = "rebuild_projection", tag = "projections", params(("name" = String, Path), RebuildParams),
     responses(
         (status = OK, body = Job<Progress>, description = "The rebuild has ended"),
         (status = ACCEPTED, body = Job<Progress>, description = "The rebuild is running"),
@@ -183,7 +186,7 @@ impl ProjectionRequest {
 ///
 /// Reads still use the old data. The next rebuild resumes from this one.
 #[utoipa::path(
-    delete, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = String, Path)),
+    delete, path = "/projections/{name}/rebuild", operation_id = "cancel_rebuild", tag = "projections", params(("name" = String, Path)),
     responses((status = NO_CONTENT, description = "The rebuild has stopped"), (status = NOT_FOUND, description = "No rebuild is running"))
 )]
 async fn cancel(request: ProjectionRequest) -> Result<StatusCode, Problem> {
@@ -196,7 +199,7 @@ async fn cancel(request: ProjectionRequest) -> Result<StatusCode, Problem> {
 
 /// Resume a stopped projection
 #[utoipa::path(
-    post, path = "/projections/{name}/resume", tag = "projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/resume", operation_id = "resume_projection", tag = "projections", params(("name" = String, Path)),
     responses((status = NO_CONTENT, description = "It tries the event again"), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
 async fn resume(request: ProjectionRequest) -> Result<StatusCode, Problem> {
@@ -207,7 +210,7 @@ async fn resume(request: ProjectionRequest) -> Result<StatusCode, Problem> {
 
 /// Skip the event that a projection has stopped at
 #[utoipa::path(
-    post, path = "/projections/{name}/skip", tag = "projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/skip", operation_id = "skip_event", tag = "projections", params(("name" = String, Path)),
     responses(
         (status = OK, body = Vec<DeadLetter>, description = "The new dead letters"),
         (status = NOT_FOUND, description = "The projection does not exist"),
@@ -221,8 +224,8 @@ async fn skip(request: ProjectionRequest) -> Result<Json<Vec<DeadLetter>>, Probl
 
 /// List the dead letters of a projection: skipped events, and events that wait behind them
 #[utoipa::path(
-    get, path = "/projections/{name}/dead-letters", tag = "projections", params(("name" = String, Path)),
-    responses((status = OK, body = Vec<DeadLetter>), (status = NOT_FOUND, description = "The projection does not exist"))
+    get, path = "/projections/{name}/dead-letters", operation_id = "list_dead_letters", tag = "projections", params(("name" = String, Path)),
+    responses((status = OK, body = Vec<DeadLetter>, description = "The dead letters"), (status = NOT_FOUND, description = "The projection does not exist"))
 )]
 async fn dead_letters(request: ProjectionRequest) -> Result<Json<Vec<DeadLetter>>, Problem> {
     let annals = request.authorise("dead_letters").await?;
@@ -238,9 +241,9 @@ struct Replayed {
 
 /// Replay the dead letters of a projection
 #[utoipa::path(
-    post, path = "/projections/{name}/replay", tag = "projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/replay", operation_id = "replay_dead_letters", tag = "projections", params(("name" = String, Path)),
     responses(
-        (status = OK, body = Replayed),
+        (status = OK, body = Replayed, description = "All dead letters are applied"),
         (status = NOT_FOUND, description = "The projection does not exist"),
         (status = CONFLICT, description = "An event still fails, or the projection has advanced meanwhile"),
     )

@@ -107,7 +107,10 @@ fn continued(listing: Listing, cursor: Option<&str>) -> Result<Listing, Problem>
 }
 
 /// List all views
-#[utoipa::path(get, path = "/views", tag = "views", responses((status = OK, body = Vec<ViewDescription>)))]
+#[utoipa::path(
+    get, path = "/views", operation_id = "list_views", tag = "views",
+    responses((status = OK, body = Vec<ViewDescription>, description = "The views"))
+)]
 async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<ViewDescription>> {
     let views = state.annals().document_views().map(|reading| ViewDescription {
         name: reading.name().to_owned(),
@@ -122,8 +125,12 @@ async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>)
 
 /// List the documents of a view
 #[utoipa::path(
-    get, path = "/views/{name}", tag = "views", params(("name" = String, Path), ListParams, ViewFilterParams, After),
-    responses((status = OK, body = Documents), (status = NOT_FOUND, description = "The view does not exist"))
+    get, path = "/views/{name}", operation_id = "list_documents", tag = "views",
+    params(("name" = String, Path), ListParams, ViewFilterParams, After),
+    responses(
+        (status = OK, body = Documents, description = "The documents, and the cursor of the next page"),
+        (status = NOT_FOUND, description = "The view does not exist"),
+    )
 )]
 async fn list(
     caller: Caller,
@@ -143,9 +150,9 @@ async fn list(
 
 /// Get a document of a view
 #[utoipa::path(
-    get, path = "/views/{name}/{key}", tag = "views",
+    get, path = "/views/{name}/{key}", operation_id = "get_document", tag = "views",
     params(("name" = String, Path), ("key" = String, Path), After),
-    responses((status = OK, body = Value), (status = NOT_FOUND, description = "The view or the document does not exist"))
+    responses((status = OK, body = Value, description = "The document"), (status = NOT_FOUND, description = "The view or the document does not exist"))
 )]
 async fn one(
     caller: Caller,
@@ -160,9 +167,9 @@ async fn one(
 
 /// Count the documents of a view
 #[utoipa::path(
-    get, path = "/view-counts/{name}", tag = "views",
+    get, path = "/view-counts/{name}", operation_id = "count_documents", tag = "views",
     params(("name" = String, Path), CountParams, ViewFilterParams, After),
-    responses((status = OK, body = ViewCounts), (status = NOT_FOUND, description = "The view does not exist"))
+    responses((status = OK, body = ViewCounts, description = "The counts"), (status = NOT_FOUND, description = "The view does not exist"))
 )]
 async fn counts(
     caller: Caller,

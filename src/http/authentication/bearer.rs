@@ -1,5 +1,6 @@
 //! [`Bearer`]: verification of JSON Web Tokens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,9 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep_until};
 
+use super::keys::KeyDigest;
 use super::{Identity, Keys};
 use crate::events::Ref;
 
@@ -31,6 +34,39 @@ pub(in crate::http) struct Bearer {
     pub kind: String,
 }
 
+/// Until when a token is accepted.
+#[derive(Debug)]
+pub(in crate::http) struct TokenValidity {
+    expires: Instant,
+    keys: Keys,
+    key: KeyDigest,
+}
+
+/// Why a token is not accepted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum TokenEnd {
+    /// It has expired.
+    Expired,
+    /// The key file no longer has the key that it is signed with.
+    Revoked,
+}
+
+impl TokenValidity {
+    /// How long it is still accepted, unless its key is withdrawn.
+    pub(in crate::http) fn remaining(&self) -> Duration {
+        self.expires.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits until the token is not accepted any more.
+    pub(in crate::http) async fn ended(&self) -> TokenEnd {
+        tokio::select! {
+            biased;
+            () = sleep_until(self.expires) => TokenEnd::Expired,
+            () = self.keys.withdrawn(&self.key) => TokenEnd::Revoked,
+        }
+    }
+}
+
 #[derive(Clone, Deserialize)]
 struct Claims {
     sub: String,
@@ -44,27 +80,35 @@ impl Bearer {
         Self { keys, audience: audience.to_owned(), issuer: None, kind: "user".to_owned() }
     }
 
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub fn issuer(&mut self, issuer: &str) {
         self.issuer = Some(issuer.to_owned());
     }
 
     /// Verifies a token. `with_claims`: return all its claims. The error helps the issuer and reveals nothing to an attacker.
     pub(super) fn verify(&self, token: &str, with_claims: bool) -> Result<Identity, &'static str> {
-        let (Claims { sub, exp }, claims) = match with_claims {
-            false => (self.decode(token)?, None),
+        let (Claims { sub, exp }, key, claims) = match with_claims {
+            false => {
+                let (own, key) = self.decode(token)?;
+                (own, key, None)
+            }
             true => {
-                let claims: Map<String, Value> = self.decode(token)?;
+                let (claims, key): (Map<String, Value>, _) = self.decode(token)?;
                 let sub = claims.get("sub").and_then(Value::as_str).ok_or(MALFORMED)?.to_owned();
                 let exp = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
-                (Claims { sub, exp }, Some(claims))
+                (Claims { sub, exp }, key, Some(claims))
             }
         };
         let actor = Ref::new(&self.kind, &sub).map_err(|_| "the token's subject (`sub`) is not a valid id")?;
-        Ok(Identity { actor: Some(actor), valid_for: Some(valid_for(exp)), claims })
+        let token = TokenValidity { expires: Instant::now() + valid_for(exp), keys: self.keys.clone(), key };
+        Ok(Identity { actor: Some(actor), token: Some(Arc::new(token)), claims })
     }
 
-    /// Verifies a token, and parses its claims as a `T`.
-    fn decode<T: DeserializeOwned + Clone>(&self, token: &str) -> Result<T, &'static str> {
+    /// Verifies a token, and parses its claims as a `T`. Also returns the key that verified it.
+    fn decode<T: DeserializeOwned + Clone>(&self, token: &str) -> Result<(T, KeyDigest), &'static str> {
         if token.len() > MAX_TOKEN {
             return Err("the token is too long");
         }
@@ -75,7 +119,7 @@ impl Bearer {
             return Err("the token requires an extension that is not supported (`crit`)");
         }
         let mut reason = "no configured key has the token's key id and algorithm";
-        for key in &self.keys.0 {
+        for key in self.keys.current().iter() {
             let other = key.id.is_some() && header.kid.is_some() && key.id != header.kid;
             if other || header.alg != key.algorithm {
                 continue;
@@ -91,7 +135,7 @@ impl Bearer {
             }
             validation.set_required_spec_claims(&required);
             match decode::<T>(token, &key.key, &validation) {
-                Ok(verified) => return Ok(verified.claims),
+                Ok(verified) => return Ok((verified.claims, key.digest)),
                 Err(error) => reason = message(error.kind()),
             }
         }

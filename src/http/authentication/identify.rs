@@ -1,12 +1,12 @@
 //! [`Identity`]: the actor of a request.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, header, request::Parts};
 use serde_json::{Map, Value};
 
 use super::origin::{check_loopback, check_same_origin};
-use super::{Authentication, Mode};
+use super::{Authentication, Mode, TokenValidity};
 use crate::events::Ref;
 use crate::http::Problem;
 
@@ -16,12 +16,12 @@ pub(in crate::http) const TOKEN_COOKIE: &str = "annals_token";
 /// The header that names the actor where callers are trusted.
 const ACTOR: &str = "annals-actor";
 
-/// The actor of a request, and how long its token is still valid.
+/// The actor of a request, and its token.
 pub(in crate::http) struct Identity {
     /// None: a trusted caller that names no actor.
     pub actor: Option<Ref>,
     /// None: the request has no token.
-    pub valid_for: Option<Duration>,
+    pub token: Option<Arc<TokenValidity>>,
     /// The claims of the token, if they are wanted.
     pub claims: Option<Map<String, Value>>,
 }
@@ -48,10 +48,10 @@ impl Authentication {
                         Some(named.ok_or_else(invalid)?)
                     }
                 };
-                Ok(Identity { actor, valid_for: None, claims: None })
+                Ok(Identity { actor, token: None, claims: None })
             }
             Mode::Bearer(bearer) => {
-                bearer.verify(token(&parts.headers)?, with_claims).map_err(Problem::unauthenticated)
+                bearer.verify(token(&parts.headers)?, with_claims).map_err(Problem::invalid_token)
             }
         }
     }
@@ -60,19 +60,11 @@ impl Authentication {
 /// The token of the `Authorization` header, else of the cookie.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || Problem::unauthenticated("a token is required: send `Authorization: Bearer …`");
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    match (values.next(), values.next()) {
-        (None, _) => cookie(headers).ok_or_else(missing),
-        (Some(_), Some(_)) => {
-            Err(Problem::unauthenticated("the request has several `Authorization` headers: send one"))
-        }
-        (Some(header), None) => {
-            let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
-            match scheme.eq_ignore_ascii_case("bearer") {
-                true => Ok(token.trim()),
-                false => Err(missing()),
-            }
-        }
+    let Some(header) = headers.get(header::AUTHORIZATION) else { return cookie(headers).ok_or_else(missing) };
+    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    match scheme.eq_ignore_ascii_case("bearer") {
+        true => Ok(token.trim()),
+        false => Err(missing()),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ## Layout
 //! - `keys`: [`Keys`], the keys that verify tokens
+//! - `key_file`: keys that follow a file
 //! - `bearer`: [`Bearer`], verification of tokens
 //! - `identify`: [`Identity`], the actor of a request
 //! - `origin`: same-origin and loopback checks, against requests that a browser makes for another site's page
@@ -12,10 +13,12 @@ use serde_json::{Map, Value};
 
 mod bearer;
 mod identify;
+mod key_file;
 mod keys;
 mod origin;
 
 use self::bearer::Bearer;
+pub(super) use self::bearer::{TokenEnd, TokenValidity};
 pub(super) use self::identify::{Identity, TOKEN_COOKIE};
 pub use self::keys::{KeyError, Keys};
 pub(super) use self::origin::{check_same_origin, host, is_loopback};
@@ -123,9 +126,18 @@ impl Authentication {
         let Mode::Bearer(bearer) = &self.0 else {
             return Err(InvalidToken("no keys are configured: create it by `Authentication::bearer`"));
         };
-        let Identity { actor, valid_for, claims } = bearer.verify(token, true).map_err(InvalidToken)?;
+        let Identity { actor, token, claims } = bearer.verify(token, true).map_err(InvalidToken)?;
         let actor = actor.ok_or(InvalidToken("the token names no subject"))?;
-        Ok(VerifiedToken { actor, valid_for: valid_for.unwrap_or_default(), claims: claims.unwrap_or_default() })
+        let valid_for = token.map(|token| token.remaining()).unwrap_or_default();
+        Ok(VerifiedToken { actor, valid_for, claims: claims.unwrap_or_default() })
+    }
+
+    /// The keys that verify tokens, if requests need one.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        match &self.0 {
+            Mode::Bearer(bearer) => Some(bearer.keys()),
+            _ => None,
+        }
     }
 
     /// Whether requests need a token.

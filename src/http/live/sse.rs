@@ -3,13 +3,13 @@
 //! The events are `row` and `metric`, each with a cursor as its id, and `end`. Comments are heartbeats.
 
 use std::convert::Infallible;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,14 @@ use crate::projections::presenter::PresentationParams;
 /// The first bytes of a stream: a browser reconnects 2,000 ms after it lost the connection.
 const RETRY: &str = "retry: 2000\n\n";
 
+/// What a browser resumes from.
+const LAST_EVENT_ID: &str = "last-event-id";
+
 /// A comment.
 const HEARTBEAT: &str = ":\n\n";
+
+/// The id of the last event of a complete stream. A browser sends it when it reconnects: nothing is left to send.
+const DONE: &str = "done";
 
 /// Where to resume.
 #[derive(Default, Deserialize)]
@@ -56,6 +62,9 @@ pub(super) async fn audit(
     headers: HeaderMap,
     QueryParams(mut asked, After { after }, words): QueryParams<AuditQueryParams, After, PresentationParams>,
 ) -> Result<Response, Problem> {
+    if is_complete(&headers) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     asked.cursor = last_event_id(&headers)?.or(after).or(asked.cursor);
     let permit = live.streams.acquire(caller.key())?;
     let items = live.audit(&caller.format("event-stream"), &asked, words, lifetime).await?;
@@ -71,6 +80,9 @@ pub(super) async fn metrics(
     PathParams(topic): PathParams<String>,
     QueryParams(range, After { after }, _): QueryParams<Range, After>,
 ) -> Result<Response, Problem> {
+    if is_complete(&headers) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let cursor = last_event_id(&headers)?.or(after);
     let params = MetricParams { topic, by_occurrence: range.by_occurrence, from: range.from, until: range.until };
     let permit = live.streams.acquire(caller.key())?;
@@ -89,9 +101,14 @@ pub(super) async fn all_metrics(
     metrics(live, caller, lifetime, headers, PathParams(String::new()), params).await
 }
 
+/// Whether a browser reconnects after the end of a complete stream. Status 204 stops it.
+fn is_complete(headers: &HeaderMap) -> bool {
+    headers.get(LAST_EVENT_ID).is_some_and(|id| id == DONE)
+}
+
 /// The cursor that a browser sends when it reconnects. It overrides the query string, which is the same again.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
-    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
     let id = id.to_str().unwrap_or_default();
     Ok(Some(id.parse::<Cursor>().map_err(Problem::from)?))
 }
@@ -150,9 +167,14 @@ impl EventStream {
     }
 }
 
-/// The last event. Its id is the cursor to resume from, which a browser sends when it reconnects.
+/// The last event. Its id is what a browser sends when it reconnects: the cursor to resume from, or [`DONE`].
 fn end(end: &StreamEnd) -> String {
-    event("end", end.cursor, &json(end))
+    let mut text = String::new();
+    match (end.reason, end.cursor) {
+        (EndReason::Done, _) => write(&mut text, "end", Some(DONE), &json(end)),
+        (_, cursor) => write(&mut text, "end", cursor, &json(end)),
+    }
+    text
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -169,10 +191,10 @@ fn event(name: &str, cursor: Option<Cursor>, data: &str) -> String {
 }
 
 /// Writes one event. Payloads are written as stored, possibly with line breaks: each line gets its own `data:`.
-fn write(text: &mut String, name: &str, cursor: Option<Cursor>, data: &str) {
+fn write(text: &mut String, name: &str, id: Option<impl Display>, data: &str) {
     // Writing to a `String` does not fail.
-    if let Some(cursor) = cursor {
-        let _ = writeln!(text, "id: {cursor}");
+    if let Some(id) = id {
+        let _ = writeln!(text, "id: {id}");
     }
     let _ = writeln!(text, "event: {name}");
     for line in data.split(['\n', '\r']).filter(|line| !line.is_empty()) {

@@ -57,6 +57,8 @@ pub(super) enum EndReason {
     Shutdown,
     /// The token has expired.
     Expired,
+    /// The key that the token is signed with was withdrawn.
+    Revoked,
     /// The client reads too slowly.
     Slow,
     /// An error.
@@ -70,6 +72,7 @@ impl EndReason {
             Self::Done => "complete: everything that was asked for has been sent",
             Self::Shutdown => "the server stops: reconnect and resume from the cursor",
             Self::Expired => "the token has expired: resume from the cursor with a new one",
+            Self::Revoked => "the key of the token was withdrawn: resume from the cursor with a new token",
             Self::Slow => "the client reads too slowly: resume from the cursor",
             Self::Failed => "the stream failed: see `problem`",
         }

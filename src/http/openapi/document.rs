@@ -3,17 +3,19 @@
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::live;
+use super::merge::merge_all_of;
+use super::{body_of, live, reference};
 use crate::commands::CommandInfo;
 use crate::http::AppState;
 
 /// The problems of all routes. A route's own description takes precedence.
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 10] = [
     ("400", "Malformed request"),
     ("401", "Authentication required"),
     ("403", "Access denied"),
     ("404", "Not found"),
     ("409", "Conflict with the current state"),
+    ("412", "`If-Match` or `If-None-Match` is not met: responses have no entity tags"),
     ("421", "Without authentication, the server answers only requests to localhost, 127.0.0.1 or [::1]"),
     ("429", "Too many requests"),
     ("500", "Internal error"),
@@ -47,6 +49,7 @@ pub(super) fn of(state: &AppState, described: &OpenApi) -> Value {
     };
     let template = paths.remove(COMMAND).unwrap_or_default();
     let mut schemas = std::mem::take(&mut document["components"]["schemas"]);
+    merge_all_of(&mut schemas);
     for info in state.annals().commands() {
         if let Some(schema) = state.schemas().of(info.name) {
             let own = hoist(info.name, schema.clone(), &mut schemas);
@@ -63,6 +66,7 @@ pub(super) fn of(state: &AppState, described: &OpenApi) -> Value {
     schemas["Problem"] = problem();
     document["components"]["schemas"] = schemas;
     document["paths"] = paths.into();
+    plain_descriptions(&mut document);
     if state.settings().authentication.is_required() {
         document["components"]["securitySchemes"] =
             json!({ "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } });
@@ -91,12 +95,40 @@ fn executing(info: &CommandInfo, mut operation: Value, schema: Value) -> Value {
     operation
 }
 
+/// Turns links to items of this crate into their names: `[`plain`](crate::text::plain)` means nothing to a client.
+fn plain_descriptions(document: &mut Value) {
+    match document {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = without_links(text);
+            }
+            map.values_mut().for_each(plain_descriptions);
+        }
+        Value::Array(all) => all.iter_mut().for_each(plain_descriptions),
+        _ => {}
+    }
+}
+
+fn without_links(text: &str) -> String {
+    let mut text = text.replace("[`", "`");
+    while let Some(start) = text.find("`](")
+        && let Some(length) = text[start..].find(')')
+    {
+        text.replace_range(start + 1..=start + length, "");
+    }
+    text.replace("`]", "`")
+}
+
 /// Removes the type `null` from parameters: a query string or header cannot contain it.
 fn parameters_are_text(operation: &mut Value) {
     // `get_mut`, since indexing would insert a null.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(types) = parameter.pointer_mut("/schema/type").and_then(Value::as_array_mut) {
+        let Some(kind) = parameter.pointer_mut("/schema/type") else { continue };
+        if let Some(types) = kind.as_array_mut() {
             types.retain(|kind| kind != "null");
+            if let [only] = &types[..] {
+                *kind = only.clone();
+            }
         }
     }
 }
@@ -117,22 +149,29 @@ fn add_problems(operation: &mut Value, problems: &[(&str, &str)]) {
 }
 
 fn problem() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object",
         "description": "An error (RFC 9457).",
         "required": ["type", "title", "status"],
         "properties": {
-            "type": { "type": "string", "description": "`urn:annals:` and a word" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "refusal": { "type": "string", "description": "The variant of the error of a refused command" },
-            "errors": { "type": "array", "items": { "type": "object" } },
+            "type": { "type": "string", "format": "uri-reference", "description": "`urn:annals:` and a word" },
+            "title": text("The type in words"),
+            "status": { "type": "integer", "minimum": 400, "maximum": 599, "description": "The HTTP status" },
+            "detail": text("The cause, and what to do"),
+            "parameter": text("The wrong parameter"),
+            "header": text("The wrong header"),
+            "command": text("The command"),
+            "field": text("The unknown field of the command"),
+            "errors": { "type": "array", "items": { "type": "object" }, "description": "What is wrong in the body" },
+            "refusal": text("The variant of the error of a refused command"),
+            "command_id": { "type": "string", "format": "uuid", "description": "The command id" },
+            "outcome": { "const": "unknown", "description": "It is unknown whether the command was executed: retry with its id" },
         },
     })
 }
 
-/// Moves the definitions of a command's schema into the document.
+/// Moves a command's schema and its definitions into the document. Returns a reference to it.
 fn hoist(command: &str, mut schema: Value, schemas: &mut Value) -> Value {
     let definitions = schema.as_object_mut().and_then(|schema| {
         schema.remove("$schema");
@@ -146,7 +185,9 @@ fn hoist(command: &str, mut schema: Value, schemas: &mut Value) -> Value {
         redirect_references(command, &mut definition);
         schemas[format!("{command}.{name}")] = definition;
     }
-    schema
+    let name = body_of(command);
+    schemas[&name] = schema;
+    reference(&name)
 }
 
 /// Redirects references to the moved definitions.

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{body_of, reference};
 use crate::commands::CommandInfo;
 
 const TAG: &str = "live";
@@ -16,7 +17,7 @@ pub(super) fn describe<'a>(
     commands: impl Iterator<Item = &'a CommandInfo>,
 ) {
     let names = commands.map(|info| info.name).filter(|name| paths.contains_key(&format!("/commands/{name}")));
-    let executed: Vec<Value> = names.map(execute).collect();
+    let executed: Vec<&str> = names.collect();
     let audit = parameters(paths, "/audit", |name| name != "after");
     let metric = parameters(paths, "/metrics/", |name| matches!(name, "by_occurrence" | "from" | "until"));
     let topic = parameters(paths, "/metrics/{topic}", |name| name == "topic");
@@ -28,11 +29,11 @@ pub(super) fn describe<'a>(
          ends only with a `limit` or an end of the range.",
         &audit,
         "row",
-        &json!({ "$ref": "#/components/schemas/AuditRow" }),
+        &reference("AuditRow"),
     );
     let numbers = |id: &str, words: &str, parameters: &[Value]| {
         let description = "The current value, then changes. A slow client skips to the latest value.";
-        stream(id, words, description, parameters, "metric", &json!({ "$ref": "#/components/schemas/Metric" }))
+        stream(id, words, description, parameters, "metric", &reference("Metric"))
     };
     let of_topic = [topic, metric.clone()].concat();
     let all = numbers("follow_all_metrics", "Follow the metrics of all events (Server-Sent Events)", &metric);
@@ -52,20 +53,21 @@ fn parameters(paths: &Map<String, Value>, path: &str, wanted: impl Fn(&str) -> b
 
 /// Describes a stream of one kind of event.
 fn stream(id: &str, summary: &str, description: &str, asked: &[Value], event: &str, of: &Value) -> Value {
-    let cursor = json!({ "$ref": "#/components/schemas/Cursor" });
     let resume = [
         json!({
             "name": "after", "in": "query", "required": false,
-            "description": "Resume after this event: its id, with the same parameters", "schema": cursor,
+            "description": "Resume after this event: its id, with the same parameters", "schema": reference("Cursor"),
         }),
         json!({
             "name": "Last-Event-ID", "in": "header", "required": false,
-            "description": "The same, as a browser sends it when it reconnects", "schema": cursor,
+            "description": "The same, as a browser sends it when it reconnects. After `done`, the response is 204: a browser \
+                stops",
+            "schema": { "type": "string", "pattern": "^([0-9a-f]{72}|done)$" },
         }),
     ];
     let description = format!(
         "{description}\n\nThe id of each `{event}` is a cursor to resume from. The last event is `end`, with the reason. \
-         Comments are heartbeats."
+         Its id is the cursor to resume from, or `done` if nothing is left. Comments are heartbeats."
     );
     let parameters = [asked, &resume].concat();
     json!({
@@ -74,8 +76,8 @@ fn stream(id: &str, summary: &str, description: &str, asked: &[Value], event: &s
         "responses": { "200": {
             "description": format!("Events `{event}`, and one `end`"),
             "content": { "text/event-stream": { "schema": { "type": "string" } } },
-            "x-events": { event: of, "end": { "$ref": "#/components/schemas/LiveEnd" } },
-        } },
+            "x-events": { event: of, "end": reference("LiveEnd") },
+        }, "204": { "description": "The stream was complete before: do not reconnect" } },
     })
 }
 
@@ -94,11 +96,8 @@ fn rpc() -> Value {
             "426": { "description": "The request does not upgrade to WebSocket" },
         },
         "x-messages": {
-            "sent": { "$ref": "#/components/schemas/LiveCall" },
-            "received": { "anyOf": [
-                { "$ref": "#/components/schemas/LiveResponse" },
-                { "$ref": "#/components/schemas/LiveNotification" },
-            ] },
+            "sent": reference("LiveCall"),
+            "received": { "anyOf": [reference("LiveResponse"), reference("LiveNotification")] },
         },
     })
 }
@@ -118,38 +117,53 @@ fn params_object(parameters: &[Value]) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
-fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed: &[Value]) {
+/// Adds the schemas of all messages. Each object has a name: generators of clients make a class of it.
+fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], commands: &[&str]) {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    let cursor = json!({ "oneOf": [{ "$ref": "#/components/schemas/Cursor" }, { "type": "null" }] });
+    let cursor = json!({ "oneOf": [reference("Cursor"), { "type": "null" }] });
     let mut of_topic = params_object(metric);
     of_topic["properties"]["topic"] = text("A path like project/member; empty for all events");
     let mut followed = of_topic.clone();
     followed["properties"]["cursor"] = cursor.clone();
-    let call = |method: &str, params: Value, has_params: bool| {
-        let required: &[&str] = if has_params { &["jsonrpc", "method", "params"] } else { &["jsonrpc", "method"] };
-        json!({
-            "type": "object", "title": method, "required": required,
-            "properties": {
-                "jsonrpc": { "const": "2.0" },
-                "method": { "const": method },
-                "params": params,
-                "id": { "type": ["string", "number", "null"], "description": "Without an id, the call is a notification and gets no response" },
-            },
-        })
-    };
     let unsubscribe = json!({
         "type": "object", "required": ["subscription"], "additionalProperties": false,
         "properties": { "subscription": { "type": "integer", "minimum": 0 } },
     });
-    let mut calls = vec![
-        call("audit", params_object(audit), false),
-        call("metric", of_topic, false),
-        call("subscribe_audit", params_object(audit), false),
-        call("subscribe_metric", followed, false),
-        call("unsubscribe", unsubscribe, true),
-    ];
-    if !executed.is_empty() {
-        calls.insert(0, call("execute", json!({ "oneOf": executed }), true));
+    let executed: Vec<Value> = commands
+        .iter()
+        .map(|command| {
+            let name = format!("{command}.LiveExecute");
+            schemas[&name] = execute(command);
+            reference(&name)
+        })
+        .collect();
+    let mut calls = Vec::new();
+    for (method, name, params) in [
+        ("execute", "LiveExecute", json!({ "oneOf": executed })),
+        ("audit", "LiveAudit", params_object(audit)),
+        ("metric", "LiveMetric", of_topic),
+        ("subscribe_audit", "LiveSubscribeAudit", params_object(audit)),
+        ("subscribe_metric", "LiveSubscribeMetric", followed),
+        ("unsubscribe", "LiveUnsubscribe", unsubscribe),
+    ] {
+        let required: &[&str] = match method {
+            // Without commands, nothing can be executed.
+            "execute" if commands.is_empty() => continue,
+            "execute" | "unsubscribe" => &["jsonrpc", "method", "params"],
+            _ => &["jsonrpc", "method"],
+        };
+        let (params_name, call_name) = (format!("{name}Params"), format!("{name}Call"));
+        schemas[&params_name] = params;
+        schemas[&call_name] = json!({
+            "type": "object", "required": required,
+            "properties": {
+                "jsonrpc": { "const": "2.0" },
+                "method": { "const": method },
+                "params": reference(&params_name),
+                "id": { "type": ["string", "number", "null"], "description": "Without an id, the call is a notification and gets no response" },
+            },
+        });
+        calls.push(reference(&call_name));
     }
     schemas["LiveCall"] = json!({ "description": "A JSON-RPC 2.0 call", "oneOf": calls });
     let error = json!({
@@ -157,7 +171,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
         "properties": {
             "code": { "type": "integer" },
             "message": { "type": "string" },
-            "data": { "anyOf": [{ "$ref": "#/components/schemas/Problem" }, { "$ref": "#/components/schemas/LiveEnd" }] },
+            "data": { "anyOf": [reference("Problem"), reference("LiveEnd")] },
         },
     });
     schemas["LiveResponse"] = json!({
@@ -179,7 +193,7 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
     let result = |name: &str, of: &str| {
         json!({
             "type": "object", "required": ["cursor", name],
-            "properties": { "cursor": cursor, name: { "$ref": format!("#/components/schemas/{of}") } },
+            "properties": { "cursor": cursor, name: reference(of) },
         })
     };
     schemas["LiveNotification"] = json!({
@@ -203,23 +217,23 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], executed
         "type": "object", "description": "Why a stream ends, and the cursor to resume from", "required": ["reason", "cursor"],
         "properties": {
             "reason": {
-                "enum": ["done", "shutdown", "expired", "slow", "failed"],
-                "description": "Complete; the server stops; the token has expired; the client reads too slowly; an error",
+                "type": "string", "enum": ["done", "shutdown", "expired", "revoked", "slow", "failed"],
+                "description": "Complete; the server stops; the token has expired; its key was withdrawn; the client reads \
+                    too slowly; an error",
             },
             "cursor": cursor,
-            "problem": { "$ref": "#/components/schemas/Problem" },
+            "problem": reference("Problem"),
         },
     });
 }
 
 /// The parameters of `execute` for one command, with the schema of its body over HTTP.
 fn execute(name: &str) -> Value {
-    let body = format!("#/paths/~1commands~1{name}/post/requestBody/content/application~1json/schema");
     json!({
-        "type": "object", "title": name, "required": ["command", "body"], "additionalProperties": false,
+        "type": "object", "required": ["command", "body"], "additionalProperties": false,
         "properties": {
             "command": { "const": name },
-            "body": { "$ref": body },
+            "body": reference(&body_of(name)),
             "command_id": { "type": ["string", "null"], "format": "uuid", "description": "Retries with the same id take effect once" },
         },
     })

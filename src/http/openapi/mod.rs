@@ -3,12 +3,14 @@
 //! ## Layout
 //! - `document`: the document, from the routes and the commands
 //! - `live`: the description of live streams
+//! - `merge`: merges `allOf` into plain objects
 //! - `schemas`: the schemas of types that are written as text
 //!
 //! The page consists of `try.html`, `try.css` and `try.js`, and loads nothing from other hosts.
 
 mod document;
 mod live;
+mod merge;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -16,11 +18,22 @@ mod tests;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::schemas::ParameterSchemas;
 use super::{AppState, api};
+
+/// A reference to a named schema.
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The name of the schema of a command's body.
+fn body_of(command: &str) -> String {
+    format!("{command}.Command")
+}
 
 /// The JSON routes, and the document that describes them.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
-use crate::events::{Action, Ref, Topic};
+use crate::events::{Action, REF_PATTERN, Ref, Topic};
 use crate::projections::RangeBound;
 use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
@@ -51,7 +51,7 @@ macro_rules! schema {
 schema!(
     Ref,
     "Ref",
-    text("A reference: a kind and an id.", r"^[a-z][a-z0-9_-]{0,63}:[^\u0000]{1,256}$", "user:alice").build()
+    text("A reference: a kind and an id of at most 1,024 bytes.", REF_PATTERN, "user:alice").build()
 );
 schema!(Cursor, "Cursor", text("A cursor of the same query, from an earlier page.", "^[0-9a-f]{72}$", "").build());
 // `anyOf`, not `oneOf`: formats do not exclude each other, so that a text may match several.

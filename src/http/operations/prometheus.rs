@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::Annals;
@@ -36,6 +36,12 @@ pub(super) async fn metrics(
     let help = "Time until the response began";
     registry.register_with_unit("http_request_duration", help, Unit::Seconds, http.durations.clone());
     registry.register("followers", "Open streams", http.streams.clone());
+    if let Some(keys) = state.settings().authentication.keys() {
+        let help = "How long the key file could not be read or used: the keys are older. 0 if they are current";
+        let stale: Gauge<f64, AtomicU64> = Gauge::default();
+        stale.set(keys.stale_for().as_secs_f64());
+        registry.register_with_unit("keys_stale", help, Unit::Seconds, stale);
+    }
     registry.register_collector(Box::new(LogMetrics { annals, projections, head }));
     let mut out = String::new();
     text::encode(&mut out, &registry).map_err(|error| Problem::internal(&error))?;

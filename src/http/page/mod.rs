@@ -103,6 +103,7 @@ pub(super) fn of_problem(state: &AppState, problem: &Problem) -> Response {
     };
     let mut response = respond(site.page(Section::Other, &capitalised(problem.title()), &content));
     *response.status_mut() = problem.status();
+    response.headers_mut().extend(problem.headers());
     response
 }
 

@@ -110,6 +110,8 @@ impl Site {
                             }
                         }
                     }
+                    // The script says there what happened when the page is not updated any more.
+                    div.above { p #notice .note role="alert" hidden {} }
                     main #main tabindex="-1" { (content) }
                     p #announcement .hidden role="status" {}
                     footer.foot {

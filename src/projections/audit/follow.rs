@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, FusedStream};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
 use super::page::read_page;
@@ -38,7 +38,7 @@ pub(super) fn live(plan: Result<QueryPlan, QueryError>) -> Rows {
 
 /// Reads the next rows of a stream: at most `most`, and about a page of text. At the end there are none.
 pub(crate) async fn next_rows(
-    rows: &mut (impl Stream<Item = Result<AuditRow, AuditError>> + FusedStream + Unpin),
+    rows: &mut (impl FusedStream<Item = Result<AuditRow, AuditError>> + Unpin),
     most: usize,
 ) -> Result<Vec<AuditRow>, AuditError> {
     let (mut next, mut text_bytes) = (Vec::new(), 0);

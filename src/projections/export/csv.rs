@@ -32,7 +32,8 @@ pub(super) struct Csv;
 
 impl Encode for Csv {
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        record(COLUMNS.map(Cow::Borrowed), out)
+        // Quoted: programs that guess the separator look at what follows the first quote.
+        record(COLUMNS.map(Cow::Borrowed), csv::QuoteStyle::Always, out)
     }
 
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
@@ -54,19 +55,24 @@ impl Encode for Csv {
             json(&row.changes)?,
             inert(row.payload.get()),
         ];
-        record(cells.each_ref().map(|cell| plain(cell)), out)
+        record(cells.each_ref().map(|cell| plain(cell)), csv::QuoteStyle::Necessary, out)
     }
 
     fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let mut cells = COLUMNS.map(|_| Cow::Borrowed(""));
         cells[0] = END.into();
         cells[1] = json(manifest)?.into();
-        record(cells, out)
+        record(cells, csv::QuoteStyle::Necessary, out)
     }
 }
 
-fn record(cells: [Cow<'_, str>; COLUMNS.len()], out: &mut Vec<u8>) -> Result<(), BoxError> {
-    let mut line = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+fn record(
+    cells: [Cow<'_, str>; COLUMNS.len()],
+    quotes: csv::QuoteStyle,
+    out: &mut Vec<u8>,
+) -> Result<(), BoxError> {
+    let mut line = csv::WriterBuilder::new();
+    let mut line = line.terminator(csv::Terminator::CRLF).quote_style(quotes).from_writer(out);
     line.write_record(cells.iter().map(|cell| no_formula(cell).into_owned()))?;
     line.flush()?;
     Ok(())

@@ -61,7 +61,7 @@ impl RpcConnection {
     }
 
     /// Serves the connection until the client disconnects, violates the protocol, stops answering pings or reading, its
-    /// token expires, or the server stops.
+    /// token is not accepted any more, or the server stops.
     pub(super) async fn run(self, socket: WebSocket) {
         let timeouts = self.live.timeouts();
         let (sink, mut incoming) = socket.split();
@@ -76,6 +76,7 @@ impl RpcConnection {
             tokio::select! {
                 reason = lifetime.ended() => break Some(match reason {
                     EndReason::Expired => (close::POLICY, "the token has expired"),
+                    EndReason::Revoked => (close::POLICY, "the key of the token was withdrawn"),
                     _ => (close::AWAY, "the server stops"),
                 }),
                 () = outgoing.closed() => break None,

@@ -72,7 +72,7 @@ impl From<StreamEnd> for RpcError {
         let code = match (&end.problem, end.reason) {
             (Some(problem), _) => Self::from(problem.clone()).code,
             (None, EndReason::Shutdown) => -32053,
-            (None, EndReason::Expired) => -32001,
+            (None, EndReason::Expired | EndReason::Revoked) => -32001,
             (None, _) => -32000,
         };
         Self { code, message: end.reason.message().into(), data: Some(Box::new(Data::End(end))) }

@@ -1,4 +1,4 @@
-// The page's script: times in the reader's time zone, live rows, progress bars.
+// The page's script: times in the reader's time zone, live rows, progress bars, and what happened when they stop.
 "use strict";
 
 const find = (selector, root = document) => root.querySelector(selector);
@@ -21,9 +21,9 @@ function localise(root) {
 }
 
 // A time field shows local time. The submitted value, and so the address, is UTC.
-function localiseFields() {
+function localiseFields(root) {
   const two = (number) => String(number).padStart(2, "0");
-  for (const field of all("input[type=datetime-local]")) {
+  for (const field of all("input[type=datetime-local]", root)) {
     const moment = new Date(field.dataset.utc);
     if (!Number.isNaN(moment.valueOf())) {
       const date = [moment.getFullYear(), two(moment.getMonth() + 1), two(moment.getDate())].join("-");
@@ -33,7 +33,7 @@ function localiseFields() {
     }
   }
   for (const zone of all("[data-zone]")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  for (const form of all("form[method=get]")) {
+  for (const form of all("form[method=get]", root)) {
     form.addEventListener("formdata", (event) => {
       for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
       for (const field of all("input[type=datetime-local]", form)) {
@@ -63,17 +63,109 @@ function announce(text) {
 
 const events = (number) => `${number} new event${number === 1 ? "" : "s"}`;
 
+// ---- Requests, and what to do when one fails.
+
+async function ask(url, accept, signal) {
+  const answer = await fetch(url, { headers: { accept: `${accept}, application/problem+json` }, signal });
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  throw Object.assign(new Error(problem.detail ?? `status ${answer.status}`), { status: answer.status, type: problem.type });
+}
+
+// Why another attempt fails too, and what to do. None: the server may be restarting or busy.
+function ending({ status, type, message }) {
+  if (status === 401) return { lamp: "Signed out", text: `You are signed out (${message}). What you see is not updated any more.`, action: "Sign in", again: true };
+  if (status === 409 || type === "urn:annals:log-diverged") return { lamp: "Log restored", restored: true };
+  if (status === 403) return { lamp: "Access denied", text: `You may not read this any more: ${message}. What you see is not updated.`, action: "Reload" };
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429) return { lamp: "Not live", text: `What you see is not updated any more: ${message}.`, action: "Reload" };
+  return null;
+}
+
+// The message above the content: what happened, and a link to do something about it.
+function say(text, action) {
+  const note = find("#notice");
+  if (!note.hidden && note.dataset.text === text) return;
+  note.dataset.text = text;
+  note.replaceChildren(text);
+  if (action) {
+    const link = Object.assign(document.createElement("a"), { href: location.href, textContent: action });
+    link.addEventListener("click", (event) => { event.preventDefault(); location.reload(); });
+    note.append(" ", link);
+  }
+  note.hidden = false;
+}
+
+const unsay = () => { find("#notice").hidden = true; };
+
+// Says that there is no connection, if it stays so. It comes back by itself.
+function connection() {
+  let lost = null;
+  return {
+    failed(error) {
+      console.warn(error);
+      lost ??= new Date();
+      if (Date.now() - lost > 5000) say(`No connection since ${formats.second.format(lost)}: what you see is older. It is tried again.`);
+    },
+    restored() {
+      if (lost && Date.now() - lost > 5000) unsay();
+      lost = null;
+    },
+  };
+}
+
+// The log was restored to an older state: what the page shows may never have happened. Reads the page again.
+async function readAgain() {
+  const restored = "The log was restored to an older state.";
+  say(`${restored} What you see is of the lost history.`, "Reload");
+  try {
+    const text = await (await ask(location.href, "*/*")).text();
+    const fresh = find("#main", new DOMParser().parseFromString(text, "text/html"));
+    find("#main").replaceChildren(...fresh.childNodes);
+    start(find("#main"));
+    say(`${restored} This page was read again at ${formats.second.format(new Date())}.`);
+  } catch (error) {
+    console.warn(error);
+    say(`${restored} What you see is of the lost history. The page cannot be read again yet: ${error.message}.`, "Reload");
+  }
+}
+
+// The events of a response with Server-Sent Events. Unlike an EventSource, a request has a status and a reason when it fails.
+async function* streamed(answer, alive) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    alive();
+    const searched = Math.max(text.length - 1, 0);
+    text += value;
+    for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
+      const event = {};
+      for (const line of text.slice(0, end).split("\n")) {
+        const colon = line.indexOf(": ");
+        if (colon > 0) event[line.slice(0, colon)] = line.slice(colon + 2);
+      }
+      text = text.slice(end + 2);
+      if (event.event) yield event;
+    }
+  }
+}
+
 // ---- The feed: the stream only notifies of new events. The rows are fetched as HTML, all after the last shown one, so that
 // none is missing after a lost connection.
 
 const MAX_ROWS = 500;
 
+// A stream sends a heartbeat every 15 seconds.
+const SILENCE = 60000;
+
 function follow(feed) {
-  const { rows, stream: streamUrl } = feed.dataset;
+  const { rows, stream } = feed.dataset;
   const [state, pause] = [find("#live"), find("#pause")];
   let [last, id, after] = [Number(feed.dataset.last), feed.dataset.id, feed.dataset.after];
-  let [stream, timer, delay] = [null, null, 1000];
-  let [paused, waiting, unannounced, reading, again, diverged] = [false, 0, 0, false, false, false];
+  let [open, live, timer, delay, retry, stopped] = [null, false, null, 1000, null, null];
+  let [paused, waiting, unannounced, reading, again] = [false, 0, 0, false, false];
+  const connected = connection();
 
   function show(name, text) {
     state.dataset.state = name;
@@ -81,9 +173,9 @@ function follow(feed) {
   }
 
   function showStream() {
-    if (diverged) show("lost", "The log was restored: reload");
+    if (stopped) show("lost", stopped.lamp);
     else if (paused) show("paused", waiting ? `Paused: ${events(waiting)}` : "Paused");
-    else if (stream && stream.readyState === EventSource.OPEN) show("live", "Live");
+    else if (live) show("live", "Live");
     else show("lost", "Reconnecting…");
   }
 
@@ -113,64 +205,113 @@ function follow(feed) {
     setTimeout(() => { unannounced = 0; }, 4000);
   }
 
-  // The log was restored to an older state: rows of the new log must not mix with the shown ones.
-  function diverge() {
-    if (!diverged) announce("The log was restored to an older state. Reload the page.");
-    diverged = true;
+  // Stops: another attempt would fail too. Says what happened and what to do.
+  function stop(why) {
+    if (stopped) return;
+    stopped = why;
     close();
     showStream();
+    if (why.restored) readAgain();
+    else say(why.text, why.action);
   }
 
   async function read() {
-    if (paused || diverged) return;
+    clearTimeout(retry);
+    if (paused || stopped || document.hidden) return;
     if (reading) { again = true; return; }
     reading = true;
     try {
       do {
         again = false;
-        const answer = await fetch(`${rows}after=${last}&id=${id}`, { headers: { accept: "text/html" } });
-        if (answer.status === 409) return diverge();
-        if (!answer.ok) throw new Error(`status ${answer.status}`);
-        insert(await answer.text());
+        const answer = await ask(`${rows}after=${last}&id=${id}`, "*/*");
+        const text = await answer.text();
+        if (stopped) return;
+        insert(text);
         if (again) await new Promise((done) => setTimeout(done, 250));
       } while (again && !paused);
     } catch (error) {
-      console.warn(error);
       again = false;
-      clearTimeout(timer);
-      timer = setTimeout(read, 2000);
+      const why = ending(error);
+      if (why) return stop(why);
+      connected.failed(error);
+      retry = setTimeout(read, 2000);
     } finally {
       reading = false;
     }
   }
 
-  function open() {
-    clearTimeout(timer);
-    stream?.close();
-    if (diverged) return;
-    stream = new EventSource(after ? `${streamUrl}after=${after}` : streamUrl);
-    stream.addEventListener("open", () => { delay = 1000; showStream(); read(); });
-    stream.addEventListener("row", (event) => {
-      after = event.lastEventId || after;
-      if (paused) waiting += 1;
+  async function connect() {
+    close();
+    if (stopped) return;
+    const own = new AbortController();
+    open = own;
+    let silence = null;
+    const alive = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => own.abort(), SILENCE);
+    };
+    try {
+      alive();
+      const answer = await ask(after ? `${stream}after=${after}` : stream, "text/event-stream", own.signal);
+      if (open !== own) return;
+      [live, delay] = [true, 1000];
+      connected.restored();
       showStream();
       read();
-    });
-    // The stream may end because the log was restored; the server checks that.
-    stream.addEventListener("end", read);
-    stream.addEventListener("error", () => {
-      showStream();
-      // The browser reconnects after a lost connection, but not after an error status, which a starting server may send.
-      if (stream.readyState !== EventSource.CLOSED) return;
-      read();
-      timer = setTimeout(open, delay);
-      delay = Math.min(delay * 2, 30000);
-    });
+      for await (const event of streamed(answer, alive)) {
+        if (open !== own) return;
+        after = event.id || after;
+        if (event.event === "end") {
+          ended(JSON.parse(event.data));
+          break;
+        }
+        if (paused) waiting += 1;
+        showStream();
+        read();
+      }
+    } catch (error) {
+      if (open !== own) return;
+      const why = ending(error);
+      if (why) return stop(why);
+      connected.failed(error);
+    } finally {
+      clearTimeout(silence);
+    }
+    if (open !== own || stopped) return;
+    live = false;
+    showStream();
+    timer = setTimeout(connect, delay);
+    delay = Math.min(delay * 2, 30000);
+  }
+
+  // The server ends a stream with a reason.
+  function ended({ reason, problem }) {
+    if (reason === "expired") stop(ending({ status: 401, message: "the token has expired" }));
+    else if (reason === "revoked") stop(ending({ status: 401, message: "the key of the token was withdrawn" }));
+    else if (reason === "done") stop({ lamp: "Complete", text: "Everything that this page asks for is shown." });
+    else if (reason === "failed" && problem) {
+      const why = ending({ ...problem, message: problem.detail ?? problem.title });
+      if (why) stop(why);
+    }
   }
 
   function close() {
     clearTimeout(timer);
-    stream?.close();
+    live = false;
+    const before = open;
+    open = null;
+    before?.abort();
+  }
+
+  // Somebody looks at the page again: they may have signed in meanwhile.
+  function resume() {
+    if (!feed.isConnected) return;
+    if (stopped?.again) {
+      stopped = null;
+      unsay();
+    }
+    showStream();
+    connect();
   }
 
   pause.hidden = false;
@@ -181,23 +322,25 @@ function follow(feed) {
     showStream();
     read();
   });
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : resume()));
   window.addEventListener("pagehide", close);
-  window.addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) resume(); });
   showStream();
-  open();
+  connect();
 }
 
 // ---- Polled parts: the progress of projections, rebuilds and checks.
 
 function watch(part) {
+  const connected = connection();
   let shown = part.innerHTML;
   let announced = part.firstElementChild?.dataset.say;
   async function poll() {
+    if (!part.isConnected) return;
     if (!document.hidden) {
       try {
-        const answer = await fetch(part.dataset.watch, { headers: { accept: "text/html" } });
-        const html = answer.ok ? await answer.text() : shown;
+        const html = await (await ask(part.dataset.watch, "*/*")).text();
+        connected.restored();
         if (html !== shown) {
           shown = html;
           const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
@@ -209,7 +352,9 @@ function watch(part) {
           announced = text;
         }
       } catch (error) {
-        console.warn(error);
+        const why = ending(error);
+        if (why) return why.restored ? readAgain() : say(why.text, why.action);
+        connected.failed(error);
       }
     }
     setTimeout(poll, part.firstElementChild?.dataset.busy ? 300 : 2000);
@@ -217,7 +362,11 @@ function watch(part) {
   setTimeout(poll, 300);
 }
 
-localise(document);
-localiseFields();
-for (const feed of all("#feed[data-stream]")) follow(feed);
-for (const part of all("[data-watch]")) watch(part);
+function start(root) {
+  localise(root);
+  localiseFields(root);
+  for (const feed of all("#feed[data-stream]", root)) follow(feed);
+  for (const part of all("[data-watch]", root)) watch(part);
+}
+
+start(document);
