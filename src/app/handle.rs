@@ -295,7 +295,7 @@ impl Annals {
         self.0.projections.skip(projection).await
     }
 
-    /// Returns the dead letters of a projection, in event order.
+    /// Returns the dead letters of a projection, in event order: the first 1,000. Its status has the number of all.
     ///
     /// # Errors
     /// When there is no projection with this name, or the store cannot be read.

@@ -243,7 +243,7 @@ async fn readers_of_large_events_take_little_memory_of_the_server() {
 #[ignore = "measures"]
 async fn the_memory_of_the_server_under_many_readers_of_large_events() {
     let readers = std::env::var("READERS").ok().and_then(|readers| readers.parse().ok()).unwrap_or(11);
-    for (name, place) in [("SQLite", Place::sqlite()), ("PostgreSQL", Place::postgres())] {
+    for (name, place) in [("PostgreSQL", Place::postgres()), ("SQLite", Place::sqlite())] {
         let (start, most) = memory(&place, 300, readers, 4).await;
         println!("{name}: {start} MB after the start, at most {most} MB with {} readers", 6 * readers);
     }

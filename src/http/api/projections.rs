@@ -223,6 +223,8 @@ async fn skip(request: ProjectionRequest) -> Result<Json<Vec<DeadLetter>>, Probl
 }
 
 /// List the dead letters of a projection: skipped events, and events that wait behind them
+///
+/// Lists the first 1,000. The status of the projection has the number of all.
 #[utoipa::path(
     get, path = "/projections/{name}/dead-letters", operation_id = "list_dead_letters", tag = "projections", params(("name" = String, Path)),
     responses((status = OK, body = Vec<DeadLetter>, description = "The dead letters"), (status = NOT_FOUND, description = "The projection does not exist"))

@@ -71,6 +71,10 @@ impl<'a> TextSearch<'a> {
 
     /// Whether a string value of this JSON contains one of the texts.
     pub(super) fn is_in_values(&mut self, json: &str) -> bool {
+        // Without escapes, each value is a part of the JSON: what the whole does not contain, no value does.
+        if json.is_ascii() && !json.contains('\\') && !self.is_in(json) {
+            return false;
+        }
         let mut values = serde_json::Deserializer::from_str(json);
         // Text that is not JSON has no values; `check` reports it.
         let _ = Values(self).deserialize(&mut values);

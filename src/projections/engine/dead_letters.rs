@@ -120,6 +120,16 @@ pub(super) async fn set_up(transaction: &mut dyn Transaction) -> Result<(), Stor
     transaction.create_table(&TABLE).await
 }
 
+/// The most dead letters that are listed.
+const MAX_LISTED: usize = 1_000;
+
+/// The first dead letters, in the order of their events.
+pub(super) async fn first(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
+    let table = snapshot.table(TABLE.name);
+    let sql = format!("SELECT {COLUMNS} FROM {table} ORDER BY position, key LIMIT {MAX_LISTED}");
+    Ok(snapshot.query(&sql, Vec::new()).await?.iter().filter_map(DeadLetter::from_row).collect())
+}
+
 /// All dead letters, in the order of their events.
 pub(super) async fn all(snapshot: &mut dyn ViewSnapshot) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY position, key", snapshot.table(TABLE.name));

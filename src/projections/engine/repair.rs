@@ -92,10 +92,10 @@ impl Projections {
         Ok(())
     }
 
-    /// The projection's dead letters, in the order of the events.
+    /// The projection's first dead letters, in the order of the events.
     pub(crate) async fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, ReadError> {
         let mut snapshot = self.reading(name)?.snapshot().await?;
-        Ok(dead_letters::all(&mut *snapshot).await?)
+        Ok(dead_letters::first(&mut *snapshot).await?)
     }
 
     /// Skips the event at which the projection has stopped.

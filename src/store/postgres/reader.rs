@@ -23,7 +23,7 @@ const DOING: &str = "reading the log";
 /// A reader of few event types scans this many times its page before it uses the index.
 const WINDOW: u64 = 4;
 /// The fewest positions, and the assumed size of an event at first, of a read within a number of bytes.
-const FEW: usize = 16;
+const FEW: usize = 2;
 const USUAL_BYTES: usize = 1_024;
 /// How often a read is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
