@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::mapping::{OldEvent, Takeover};
 use crate::events::{InvalidRef, Known, Ref, Stored, Types};
 use crate::store::NewEvent;
-use crate::store::commit::micros;
+use crate::store::micros;
 use crate::text::error_chain;
 
 /// The actor of events whose metadata names none.
