@@ -53,8 +53,8 @@ struct TakeoverArgs {
     /// New name of an aggregate type, like shop::Account=account; repeat it for several
     #[arg(long, value_name = "OLD=NEW", value_parser = kind)]
     kind: Vec<(String, String)>,
-    /// Version that a version text was, like AccountOpened@0.1=1; repeat it for several
-    #[arg(long, value_name = "TYPE@TEXT=N", value_parser = event_version)]
+    /// Version that a version text was, like AccountOpened:0.1=1; repeat it for several
+    #[arg(long, value_name = "TYPE:TEXT=N", value_parser = event_version)]
     event_version: Vec<(String, String, u32)>,
     /// How long to wait until no other program uses the table [default: 30]
     #[arg(long, value_name = "SECONDS")]
@@ -69,10 +69,10 @@ fn kind(text: &str) -> Result<(String, String), String> {
 fn event_version(text: &str) -> Result<(String, String, u32), String> {
     let parts = || {
         let (old, version) = text.rsplit_once('=')?;
-        let (event_type, old) = old.rsplit_once('@')?;
+        let (event_type, old) = old.rsplit_once(':')?;
         Some((event_type.to_owned(), old.to_owned(), version.parse().ok().filter(|version| *version > 0)?))
     };
-    parts().ok_or_else(|| "write TYPE@TEXT=N with a number from 1, like AccountOpened@0.1=1".to_owned())
+    parts().ok_or_else(|| "write TYPE:TEXT=N with a number from 1, like AccountOpened:0.1=1".to_owned())
 }
 
 impl TakeoverArgs {

@@ -103,7 +103,7 @@ async fn a_dry_run_names_every_problem_at_once_while_the_old_program_works_and_c
     let reason = refusal(&fresh, Takeover::new().dry_run()).await;
     for words in [
         "- 2 events, the first is event 1 of `BankAccount` `c`: the version `0.1` of `AccountOpened` is not a whole number",
-        "--event-version 'AccountOpened@0.1=1'",
+        "--event-version 'AccountOpened:0.1=1'",
         "- event 1 of `BankAccount` `e`: the version `v1`",
         "- event 1 of `BankAccount` `f`: the payload of `AccountOpened`",
     ] {

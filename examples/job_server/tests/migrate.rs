@@ -97,11 +97,11 @@ fn a_take_over_is_tried_done_with_a_mapping_and_undone() {
     );
     let store = ["--store", fresh.url()];
     let run_with = |arguments: &[&'static str]| [&["migrate"], arguments, &store].concat();
-    refused(&run_with(&["--dry-run"]), "--event-version 'created@0.1=1'");
-    refused(&run_with(&["--event-version", "created=1"]), "write TYPE@TEXT=N");
+    refused(&run_with(&["--dry-run"]), "--event-version 'created:0.1=1'");
+    refused(&run_with(&["--event-version", "created=1"]), "write TYPE:TEXT=N");
     refused(&run_with(&["--kind", "Project"]), "write OLD=NEW");
     let mapping =
-        ["--event-version", "created@0.1=1", "--actor-from", "user", "--actor-kind", "user", "--time-from", "time"];
+        ["--event-version", "created:0.1=1", "--actor-from", "user", "--actor-kind", "user", "--time-from", "time"];
     let said = ok(&run_with(&[&mapping[..], &["--dry-run"]].concat()));
     for line in
         ["could take over 3 events of 2 aggregates", "nothing was changed", "no time in the metadata of 2 events"]

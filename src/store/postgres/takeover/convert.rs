@@ -66,7 +66,7 @@ impl<'a> Converter<'a> {
             let OldEvent { event_type, event_version, .. } = old;
             format!(
                 "the version `{event_version}` of `{event_type}` is not a whole number from 1: say which version of the \
-                 event it was, as --event-version '{event_type}@{event_version}=1'"
+                 event it was, as --event-version '{event_type}:{event_version}=1'"
             )
         })?;
         let payload = content(old, &known)?;
