@@ -20,7 +20,7 @@ pub mod chapter_4_views {}
 pub mod chapter_5_reading {}
 
 #[doc = include_str!("../docs/guide/http.md")]
-#[cfg(any(not(doctest), feature = "http"))]
+#[cfg(any(not(doctest), all(feature = "http", feature = "cli")))]
 pub mod chapter_6_http {}
 
 #[doc = include_str!("../docs/guide/testing.md")]

@@ -1,4 +1,4 @@
-//! Small text tools: errors with their causes, panic messages, hexadecimal digits, lists of names.
+//! Small text tools: errors with their causes, panic messages, hexadecimal digits, lists of names, counts, types with a text form.
 
 use std::any::Any;
 use std::error::Error;
@@ -30,6 +30,11 @@ pub(crate) fn name_list(names: impl IntoIterator<Item = impl AsRef<str>>) -> Str
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// A count with its noun: `1 event`, `2 events`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Two hexadecimal digits for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -42,6 +47,27 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = pairs.as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
+
+/// Implements the conversions from and to `String` that `#[serde(try_from = "String", into = "String")]` needs, by the type's
+/// `FromStr` and `Display`.
+macro_rules! text_conversions {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <Self as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use text_conversions;
 
 #[cfg(test)]
 mod tests {

@@ -266,6 +266,23 @@ fn the_files_that_papers_name_exist() {
     assert_none(findings, "Name the file where it is now.");
 }
 
+/// A registry resolves links against a repository, which a package need not name.
+#[test]
+fn the_page_on_a_registry_has_no_link_to_a_file() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let readme = manifest.split("readme = \"").nth(1).unwrap().split('"').next().unwrap();
+    let text = fs::read_to_string(root().join(readme)).unwrap();
+    let link = Regex::new(r"\]\(([^)]*)\)").unwrap();
+    let relative = link.captures_iter(&text).filter(|link| !link[1].starts_with("https://"));
+    assert_none(relative.map(|link| format!("{readme}: {}", &link[0])).collect(), "Name the file without a link.");
+    assert!(manifest.contains(&format!("\"/{readme}\"")), "the package must include {readme}");
+    for feature in manifest.split("[features]").nth(1).unwrap().split("\n[").next().unwrap().lines() {
+        let name = feature.split(" = [").next().unwrap();
+        let is_feature = name != feature && name != "default" && name != "sqlite";
+        assert!(!is_feature || text.contains(&format!("`{name}`")), "{readme} does not name the feature `{name}`");
+    }
+}
+
 /// The guide shows parts of its program as `rust,ignore`; the other code of the guide is run as it is.
 #[test]
 fn what_the_guide_shows_of_its_program_is_in_the_program() {

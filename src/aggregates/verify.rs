@@ -4,6 +4,7 @@ use super::state_fold::StateFold;
 use super::{AggregateType, LoadError, PAGE};
 use crate::events::Ref;
 use crate::store::{Finding, FindingKind, HashChain, Snapshot, Store, StoreError};
+use crate::text::counted;
 
 /// Verifies every snapshot: the log must have its events, its digest must match theirs and, if it is of one of
 /// `aggregate_types`, its state must equal what they fold to. Reads all events of aggregates with a snapshot. Returns the
@@ -26,8 +27,8 @@ pub(crate) async fn verify_snapshots(
         match verify(store, kind, &aggregate, &snapshot).await {
             Ok(None) => {}
             Ok(Some((about, problem))) => {
-                let sequence = snapshot.sequence;
-                let problem = format!("the snapshot of {aggregate} after {sequence} events {problem}");
+                let events = counted(snapshot.sequence, "event");
+                let problem = format!("the snapshot of {aggregate} after {events} {problem}");
                 found(Finding::new(about, problem));
             }
             Err(StoreError::Corrupt { position, reason }) => {

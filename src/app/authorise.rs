@@ -77,9 +77,10 @@ pub enum Ask<'a> {
         /// Only these topics and what is below them.
         topics: &'a [Topic],
     },
-    /// Operate the projections, or verify the log. Shows no content of the log.
+    /// Operate the projections, or verify or copy the log. Shows no content of the log.
     Operate {
-        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `numbers`, `check`.
+        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `metrics` (those of the
+        /// process), `check`, `backup`.
         operation: &'a str,
         /// The projection, if it is one.
         projection: Option<&'a str>,

@@ -195,6 +195,18 @@ impl App {
         self
     }
 
+    /// Whether reads are recorded.
+    #[cfg(feature = "cli")]
+    pub(crate) fn records_reads(&self) -> bool {
+        self.access_control.records_reads()
+    }
+
+    /// Whether there is an authoriser.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_authoriser(&self) -> bool {
+        self.access_control.has_authoriser()
+    }
+
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(feature = "cli")]
     pub(crate) fn reads_need_actor(&self) -> bool {

@@ -111,31 +111,18 @@ impl Annals {
         self.0.engine.execute(Box::new(command), context).await.map_err(ExecuteError::typed)
     }
 
-    /// Executes a command by its name and its JSON body.
+    /// Executes a command by its name and its JSON body. A mistake in the body is returned before the future, and nothing is
+    /// executed: `annals.execute_json("add_member", body, &context)?.await?`.
     ///
     /// # Errors
-    /// When there is no such command or the body does not match it; and as [`Annals::execute`].
-    pub async fn execute_json(
-        &self,
-        name: &str,
-        body: &str,
-        context: &Context,
-    ) -> Result<Result<Receipt, ExecuteError<Refusal>>, ParseError> {
-        let command = self.0.registry.parse(name, body)?;
-        Ok(self.0.engine.execute(command, context).await)
-    }
-
-    /// Executes a command by its name and its JSON body, which the caller has also parsed into `read`. A [`ParseError`] is
-    /// returned before the future.
-    #[cfg(feature = "http")]
-    pub(crate) fn execute_read<'a>(
+    /// When there is no such command or the body does not match it. The future's errors are those of [`Annals::execute`].
+    pub fn execute_json<'a>(
         &'a self,
         name: &str,
         body: &str,
-        read: &serde_json::Value,
         context: &'a Context,
     ) -> Result<impl Future<Output = Result<Receipt, ExecuteError<Refusal>>> + Send + use<'a>, ParseError> {
-        let command = self.0.registry.parse_read(name, body, read)?;
+        let command = self.0.registry.parse(name, body)?;
         Ok(self.0.engine.execute(command, context))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::IntoFuture;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl Reader {
     /// When the authoriser denies it.
     pub async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
         let of = [Ref::unchecked("projection", Metrics::NAME)];
-        let what = format!("the numbers of `{topic}`");
+        let what = format!("the metrics of `{topic}`");
         let asked = RecordedFilters::from([("topic".to_owned(), vec![topic.to_owned()])]);
         let read = Read { what: &what, of: &of, asked, export: None };
         self.access_control.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
@@ -148,6 +149,21 @@ impl Reader {
         let ask = Ask::Operate { operation, projection };
         let read = Read { what: &what, of: &of, asked: RecordedFilters::new(), export: None };
         Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
+    }
+
+    /// Copies the log to a new file, as [`Annals::backup`]. For the authoriser it is an operation, and a query of the audit log
+    /// without filters: the copy shows everything.
+    ///
+    /// # Errors
+    /// When the authoriser denies one of them, and as [`Annals::backup`].
+    pub async fn backup(
+        &self,
+        to: impl AsRef<Path>,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), ReaderError> {
+        self.operate("backup", None).await?;
+        self.ask_for_log("a backup of the log", &[]).await?;
+        Ok(self.annals.backup(to, progress).await.map_err(ReadError::Store)?)
     }
 
     async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), AccessError> {

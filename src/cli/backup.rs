@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 
 use super::ProgressBar;
+use super::ending_signals::EndingSignals;
 use super::output::{self, TextOrJson, plain};
 use super::session::OpenMode;
 use crate::BoxError;
@@ -27,15 +28,18 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        let mut signals = EndingSignals::listen()?;
+        app.check_reader()?;
         app.with(OpenMode::Inspect, |session| async move {
             let bar = Arc::new(Mutex::new(ProgressBar::new("copying", 0)));
             let seen = bar.clone();
-            session
-                .annals
-                .backup(&self.file, move |done, total| {
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).at(done, total)
-                })
-                .await?;
+            let copying = session.backup(&self.file, move |done, total| {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).at(done, total)
+            });
+            tokio::select! {
+                copied = copying => copied?,
+                signal = signals.received() => return Err(format!("ended by {signal}: no file was written").into()),
+            }
             let file = self.file.display().to_string();
             match self.format.is_json() {
                 true => output::json(&serde_json::json!({ "file": file })),

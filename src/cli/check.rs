@@ -41,7 +41,9 @@ struct Printed<'a> {
 
 impl Check {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_operator()?;
         app.with(OpenMode::Inspect, |session| async move {
+            session.operate("check", None).await?;
             let annals = session.annals;
             let mut bar = ProgressBar::new("checking", annals.store().head().await?.position);
             let report = annals.check_against(self.expect, |position, head| bar.at(position, head)).await?;

@@ -38,15 +38,15 @@ pub(super) struct Events {
 impl Events {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         let aggregate = self.aggregate.as_deref().map(aggregate).transpose()?;
+        app.check_reader()?;
         app.with(OpenMode::Inspect, |session| async move {
-            let annals = session.annals;
             let mut left = self.limit.unwrap_or(u64::MAX);
             let mut after = self.from.saturating_sub(1);
             let mut sequence = 0;
             while left > 0 {
                 let events = match &aggregate {
-                    Some(aggregate) => annals.history(aggregate, sequence, PAGE).await?,
-                    None => annals.events(after, PAGE).await?.events,
+                    Some(aggregate) => session.history(aggregate, sequence, PAGE).await?,
+                    None => session.events(after, PAGE).await?,
                 };
                 let Some(last) = events.last() else { break };
                 (after, sequence) = (last.position, last.sequence);

@@ -115,7 +115,7 @@ impl Execute {
             context = context.command_id(id);
         }
         app.with(OpenMode::Write, |session| async move {
-            let receipt = session.annals.execute_json(&self.command, &body, &context).await??;
+            let receipt = session.annals.execute_json(&self.command, &body, &context)?.await?;
             match self.format.is_json() {
                 true => output::json(&receipt),
                 false => output::line(&text(&receipt)),

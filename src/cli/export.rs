@@ -3,10 +3,9 @@
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use tokio::io::AsyncWriteExt;
-
-use super::output::{counted, plain};
+use super::ending_signals::EndingSignals;
+use super::output::counted;
+use super::output_file::{self, OutputFile};
 use super::session::OpenMode;
 use super::{ProgressBar, stderr};
 use crate::BoxError;
@@ -15,13 +14,15 @@ use crate::app::UnopenedApp;
 use crate::projections::audit::{AuditLog, AuditQueryParams};
 use crate::projections::export::{Export as Exporting, ExportManifest, ExportProgress, Format};
 use crate::projections::presenter::PresentationParams;
+use clap::Args;
 
 /// Write the audit log to a file in another format: CSV, JSON Lines, CloudEvents or OCEL
 #[derive(Args)]
 #[command(after_help = "Examples:\n  $ export --format csv --to june.csv --from 2026-06-01 --until 2026-07-01\n  \
     $ export --format jsonl --to - --actor user:alice --locale fr | less\n  $ export --format ocel --to log.json\n\n\
     An export ends with a statement of what it covers: a file without one was cut off. The file is written atomically: \
-    Ctrl-C or an error leaves no partial file.")]
+    a signal or an error leaves no partial file, and with --replace the old one. A device or a FIFO is written to.\n\n\
+    --text is compared with the sentences as declared, whatever --locale writes.")]
 pub(super) struct Export {
     /// Output format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
     #[arg(long, value_name = "FORMAT")]
@@ -29,9 +30,12 @@ pub(super) struct Export {
     /// Output file, or - for stdout
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// Overwrite the file if it exists
+    /// Replace the file if it exists; its permissions stay
     #[arg(long)]
     replace: bool,
+    /// Begin the CSV file with a byte order mark, by which Excel recognises UTF-8
+    #[arg(long)]
+    bom: bool,
     #[command(flatten)]
     query: AuditQueryParams,
     #[command(flatten)]
@@ -41,17 +45,19 @@ pub(super) struct Export {
 impl Export {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         let format: Format = self.format.as_deref().ok_or("no format: give --format csv, for example")?.parse()?;
+        if self.bom && format != Format::Csv {
+            return Err(format!("--bom is for --format csv: {format} begins with none").into());
+        }
         let to_file = self.to != Path::new("-");
-        if to_file && !self.replace && self.to.exists() {
-            let file = plain(&self.to.to_string_lossy()).into_owned();
-            return Err(format!("`{file}` exists: choose another name, or overwrite it with --replace").into());
+        if to_file {
+            output_file::check(&self.to, self.replace)?;
         }
         app.check_reader()?;
         let source = format!("/{}", app.app.name);
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(AuditLog::NAME).await?;
             let annals = &session.annals;
-            let export = self.query.apply(session.audit()).export(format).source(source);
+            let export = self.query.apply(session.audit()).export(format).source(source).byte_order_mark(self.bom);
             let presenter = self.words.apply(annals.presenter())?;
             let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
@@ -68,48 +74,35 @@ impl Export {
         .await
     }
 
-    /// Writes a temporary file in the same directory and renames it when it is complete.
     async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<ExportManifest, BoxError> {
+        // One listener for the whole loop: a signal between two iterations must not be lost.
+        let mut signals = EndingSignals::listen()?;
         let mut bar = ProgressBar::new("export", annals.store().head().await?.position);
         let (send, mut progress) = tokio::sync::watch::channel(None::<ExportProgress>);
         let export = export.progress(move |progress| {
             send.send_replace(Some(progress));
         });
-        let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut part = tempfile::Builder::new();
-        #[cfg(unix)]
-        part.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let part = part.prefix(".export-").tempfile_in(folder)?;
-        let mut file = tokio::fs::File::from_std(part.reopen()?);
-        let writing = async {
-            let statement = export.to(&mut file).await?;
-            file.shutdown().await?;
-            file.sync_all().await?;
-            Ok::<_, BoxError>(statement)
-        };
-        // One listener for the whole loop: a signal between two iterations must not be lost.
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(writing, interrupted);
-        let statement = loop {
-            tokio::select! {
-                written = &mut writing => break written?,
-                Ok(()) = progress.changed() => {
-                    if let Some(at) = *progress.borrow_and_update() {
-                        bar.at(at.position, at.head);
+        let mut output = OutputFile::open(&self.to, self.replace)?;
+        let left = output.left_when_dropped();
+        let manifest = {
+            let mut writer = output.writer();
+            let writing = export.to(&mut writer);
+            tokio::pin!(writing);
+            loop {
+                tokio::select! {
+                    written = &mut writing => break written?,
+                    Ok(()) = progress.changed() => {
+                        if let Some(at) = *progress.borrow_and_update() {
+                            bar.at(at.position, at.head);
+                        }
                     }
-                }
-                stop = &mut interrupted => {
-                    stop?;
-                    return Err("interrupted: no file was written".into());
+                    signal = signals.received() => return Err(format!("ended by {signal}: {left}").into()),
                 }
             }
         };
         bar.finish();
-        match self.replace {
-            true => drop(part.persist(&self.to)?),
-            false => drop(part.persist_noclobber(&self.to)?),
-        }
-        Ok(statement)
+        output.finish().await?;
+        Ok(manifest)
     }
 }
 
@@ -141,10 +134,10 @@ mod tests {
     use crate::commands::{Context, Envelope};
     use crate::projections::tests::fixture::guild::*;
 
-    /// Ctrl-C leaves no partial file.
+    /// Each signal that ends a program leaves no partial file, and with `--replace` the old one.
     #[cfg(unix)]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_interrupted_export_leaves_no_file() {
+    async fn an_export_that_a_signal_ends_leaves_no_part() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let out = tempfile::tempdir().unwrap();
@@ -161,21 +154,30 @@ mod tests {
             let files = std::fs::read_dir(out.path()).unwrap();
             files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).collect()
         };
-        let exporting = guild().main_with(arguments);
-        let interrupting = async {
-            for _ in 0..60_000 {
-                if left().iter().any(|written| *written > 0) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        for signal in ["-INT", "-TERM", "-HUP", "-QUIT"] {
+            let old = if signal == "-HUP" { vec![3] } else { Vec::new() };
+            let mut arguments = arguments.to_vec();
+            if !old.is_empty() {
+                std::fs::write(&file, "old").unwrap();
+                arguments.push("--replace");
             }
-            assert!(!file.exists(), "the temporary file has its final name only when it is complete");
-            let this = std::process::id().to_string();
-            assert!(std::process::Command::new("kill").args(["-INT", &this]).status().unwrap().success());
-        };
-        let (done, ()) = tokio::join!(exporting, interrupting);
-        assert_eq!(format!("{done:?}"), format!("{:?}", ExitCode::FAILURE));
-        assert_eq!(left(), Vec::<u64>::new());
+            let exporting = guild().main_with(arguments);
+            let ending = async {
+                for _ in 0..60_000 {
+                    if left().iter().any(|written| *written > 3) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                assert_eq!(file.exists(), !old.is_empty(), "only a complete file gets the name");
+                let this = std::process::id().to_string();
+                assert!(std::process::Command::new("kill").args([signal, &this]).status().unwrap().success());
+            };
+            let (done, ()) = tokio::join!(exporting, ending);
+            assert_eq!(format!("{done:?}"), format!("{:?}", ExitCode::FAILURE), "{signal}");
+            assert_eq!(left(), old, "{signal}");
+            let _ = std::fs::remove_file(&file);
+        }
     }
 
     /// Written atomically; overwrites only with `--replace`; an error leaves no partial file.

@@ -26,15 +26,27 @@ pub(super) struct Lineage {
 impl Lineage {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         app.check_reader()?;
+        let records_reads = app.app.records_reads();
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(AuditLog::NAME).await?;
             let exports = session.lineage(&self.entity).await?;
             match self.format.is_json() {
                 true => output::json(&exports),
+                false if exports.is_empty() => output::line(&nothing(&self.entity, records_reads)),
                 false => exports.iter().flat_map(export_lines).try_for_each(|line| output::line(&line)),
             }
         })
         .await
+    }
+}
+
+fn nothing(entity: &Ref, records_reads: bool) -> String {
+    let entity = name(entity.as_str());
+    match records_reads {
+        true => format!("no recorded export includes {entity}"),
+        false => format!(
+            "no recorded export includes {entity}: this application does not record reads and exports (`App::record_reads`)"
+        ),
     }
 }
 

@@ -1,10 +1,14 @@
 //! `metrics`: event counts and rates of a topic.
 
 use clap::Args;
+#[cfg(feature = "plots")]
+use tokio::io::AsyncWriteExt;
 
 use super::output::{self, TextOrJson, counted, name};
 #[cfg(feature = "plots")]
-use super::plot;
+use super::output_file::{self, OutputFile};
+#[cfg(feature = "plots")]
+use super::plot::PlotFormat;
 use super::session::OpenMode;
 use super::sparkline::{most, sparkline};
 use crate::BoxError;
@@ -36,6 +40,10 @@ pub(super) struct Metrics {
     #[cfg(feature = "plots")]
     #[arg(long, value_name = "FILE")]
     plot: Option<std::path::PathBuf>,
+    /// Replace the file of the plot if it exists
+    #[cfg(feature = "plots")]
+    #[arg(long, requires = "plot")]
+    replace: bool,
     #[command(flatten)]
     format: TextOrJson,
 }
@@ -43,13 +51,21 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         app.check_reader()?;
+        #[cfg(feature = "plots")]
+        if let Some(file) = &self.plot {
+            PlotFormat::of(file)?;
+            output_file::check(file, self.replace)?;
+        }
         app.with(OpenMode::Read, |session| async move {
             session.catch_up(Projection::NAME).await?;
             let by_occurrence = self.params.by_occurrence;
             let numbers = self.params.run(session.metric(&self.topic).await?).await?;
             #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
-                plot::write(&numbers.buckets, file)?;
+                let plot = PlotFormat::of(file)?.draw(&numbers.buckets)?;
+                let mut output = OutputFile::open(file, self.replace)?;
+                output.writer().write_all(&plot).await?;
+                output.finish().await?;
             }
             match self.format.is_json() {
                 true => output::json(&numbers),
@@ -141,4 +157,31 @@ fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
             counted(anomaly.past as u64, "slice")
         ))
     })
+}
+
+#[cfg(all(test, feature = "plots"))]
+mod tests {
+    use std::process::ExitCode;
+
+    use crate::projections::tests::fixture::guild::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_plot_overwrites_a_file_only_with_replace() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("log.db").display());
+        let file = folder.path().join("plot.svg");
+        guild().open(&url).await.unwrap().close().await;
+        let plot = async |more: &[&str]| {
+            let begin = ["guild", "metrics", "--store", &url, "--plot", file.to_str().unwrap()];
+            let done = guild().main_with(begin.iter().chain(more).copied()).await;
+            format!("{done:?}") == format!("{:?}", ExitCode::SUCCESS)
+        };
+        std::fs::write(&file, "a drawing").unwrap();
+        assert!(!plot(&[]).await);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a drawing");
+        assert!(plot(&["--replace"]).await);
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with("<svg"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(plot(&[]).await && file.exists());
+    }
 }

@@ -6,6 +6,8 @@
 //! - `fields`: the fields of a command as options, from its JSON schema
 //! - `session`: the common options, and the application before and after its store is opened
 //! - `output`: text and JSON on stdout
+//! - `output_file`: a file that a subcommand writes
+//! - `ending_signals`: the signals that ask a program to end
 //! - `plot`: plots as SVG or PNG files
 //! - `sparkline`: plots as a line of text
 //! - `progress`: progress bars on a terminal, plain lines otherwise
@@ -19,6 +21,7 @@ mod backup;
 mod check;
 mod commands;
 mod completions;
+mod ending_signals;
 mod events;
 mod execute;
 mod exit;
@@ -31,6 +34,7 @@ mod metrics;
 #[cfg(feature = "postgres")]
 mod migrate;
 mod output;
+mod output_file;
 #[cfg(feature = "plots")]
 mod plot;
 mod progress;
@@ -52,6 +56,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand as Subcommands};
 use futures::FutureExt;
 
+pub use ending_signals::EndingSignals;
 pub use output::{counted, plain};
 pub use progress::ProgressBar;
 
@@ -258,5 +263,21 @@ fn check_format(command_line: &clap::Command, matches: ArgMatches) -> Result<Arg
             Err(clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(command))
         }
         _ => Ok(matches),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::projections::tests::fixture::guild::guild;
+
+    #[test]
+    fn the_test_of_the_authoriser_knows_each_subcommand() {
+        let tested = include_str!("../../tests/behaviour/command_line.rs");
+        let command_line = guild().command_line();
+        let projections = command_line.find_subcommand("projections").unwrap();
+        for subcommand in command_line.get_subcommands().chain(projections.get_subcommands()) {
+            let name = subcommand.get_name();
+            assert!(tested.contains(&format!("\"{name}\"")), "does `{name}` ask the authoriser?");
+        }
     }
 }

@@ -30,7 +30,7 @@ impl TextOrJson {
 /// A count with its noun: `1 event`, `2 events`.
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    crate::text::counted(count, noun)
 }
 
 /// A name or a reference: shortened, with every character escaped that a terminal acts on.

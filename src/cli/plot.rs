@@ -31,16 +31,43 @@ enum Letters {
     Pixels,
 }
 
-/// Writes an SVG or PNG file, depending on its extension.
-pub(super) fn write(buckets: &Buckets, file: &Path) -> Result<(), BoxError> {
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("svg") => draw(buckets, SVGBackend::new(file, SIZE).into_drawing_area(), Letters::Text),
-        Some("png") => draw(buckets, BitMapBackend::new(file, SIZE).into_drawing_area(), Letters::Pixels),
-        _ => Err(format!(
-            "cannot write the plot `{}`: its name must end with .svg or .png",
-            plain(&file.to_string_lossy())
-        )
-        .into()),
+/// The format of a plot.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PlotFormat {
+    Svg,
+    Png,
+}
+
+impl PlotFormat {
+    /// The format that the extension of a file names.
+    pub(super) fn of(file: &Path) -> Result<Self, BoxError> {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => Err(format!(
+                "cannot write the plot `{}`: its name must end with .svg or .png",
+                plain(&file.to_string_lossy())
+            )
+            .into()),
+        }
+    }
+
+    /// Draws a plot, and returns the content of its file.
+    pub(super) fn draw(self, buckets: &Buckets) -> Result<Vec<u8>, BoxError> {
+        match self {
+            Self::Svg => {
+                let mut text = String::new();
+                draw(buckets, SVGBackend::with_string(&mut text, SIZE).into_drawing_area(), Letters::Text)?;
+                Ok(text.into_bytes())
+            }
+            Self::Png => {
+                // The encoder writes only files.
+                let folder = tempfile::tempdir()?;
+                let file = folder.path().join("plot.png");
+                draw(buckets, BitMapBackend::new(&file, SIZE).into_drawing_area(), Letters::Pixels)?;
+                Ok(std::fs::read(&file)?)
+            }
+        }
     }
 }
 
@@ -132,18 +159,14 @@ mod tests {
 
     #[test]
     fn a_plot_is_an_svg_or_a_png_file_with_a_bar_for_each_bucket() {
-        let folder = tempfile::tempdir().unwrap();
-        let svg = folder.path().join("plot.svg");
-        write(&buckets(&[5, 0, 3]), &svg).unwrap();
-        let text = std::fs::read_to_string(&svg).unwrap();
+        let svg = PlotFormat::of(Path::new("plot.svg")).unwrap().draw(&buckets(&[5, 0, 3])).unwrap();
+        let text = String::from_utf8(svg).unwrap();
         assert!(text.contains("8 events") && !text.contains("<script>"), "{text}");
         let bars = |text: &str| text.matches("#1F77B4").count();
         assert_eq!(bars(&text), 2);
-        let png = folder.path().join("plot.png");
-        write(&buckets(&[5, 0, 3]), &png).unwrap();
-        assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
-        write(&buckets(&[]), &png).unwrap();
-        assert!(write(&buckets(&[]), Path::new("plot.gif")).unwrap_err().to_string().contains(".svg or .png"));
-        assert!(write(&buckets(&[]), Path::new("/nowhere/at/all.svg")).is_err());
+        let png = PlotFormat::of(Path::new("plot.png")).unwrap();
+        assert!(png.draw(&buckets(&[5, 0, 3])).unwrap().starts_with(b"\x89PNG"));
+        png.draw(&buckets(&[])).unwrap();
+        assert!(PlotFormat::of(Path::new("plot.gif")).unwrap_err().to_string().contains(".svg or .png"));
     }
 }

@@ -1,10 +1,12 @@
 //! `serve`: the HTTP API and the audit page.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ending_signals::EndingSignals;
 use super::output;
 use super::session::{OpenMode, actor};
 use crate::BoxError;
@@ -12,7 +14,7 @@ use crate::app::{Routes, UnopenedApp};
 use crate::events::Ref;
 use crate::http::{Authentication, Keys, RouterBuilder};
 
-/// Serve commands, the audit log, metrics, views and a page over HTTP until Ctrl-C
+/// Serve commands, the audit log, metrics, views and a page over HTTP until Ctrl-C or another ending signal
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  $ serve --actor user:alice\n  $ serve --listen 0.0.0.0:8080 --jwks keys.json --audience job_server\n\n\
@@ -63,17 +65,33 @@ impl Serve {
         }
         let name = app.app.name;
         let routes = std::mem::take(&mut app.app.routes);
-        let listener = tokio::net::TcpListener::bind(self.listen).await?;
+        let listener =
+            tokio::net::TcpListener::bind(self.listen).await.map_err(|error| self.cannot_listen(error))?;
         let address = listener.local_addr()?;
+        let mut signals = EndingSignals::listen()?;
         app.with(OpenMode::Serve, |session| async move {
             let builder = crate::http::router(session.annals.clone()).name(name).authentication(authentication);
             let own = |builder: RouterBuilder, routes: Routes| builder.with(routes(session.annals.clone()));
             let builder = routes.into_iter().fold(builder, own);
             let router = self.rate.into_iter().fold(builder, RouterBuilder::rate).into_router();
+            let shutdown = async move {
+                let signal = signals.received().await;
+                tracing::info!("ending by {signal}: streams end, and requests in progress are finished");
+            };
             output::line(&format!("listening on http://{address}"))?;
-            Ok(crate::http::serve(listener, router, shutdown_signal()).await?)
+            Ok(crate::http::serve(listener, router, shutdown).await?)
         })
         .await
+    }
+
+    fn cannot_listen(&self, error: std::io::Error) -> BoxError {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port with --listen",
+            ErrorKind::AddrNotAvailable => "this machine does not have the address: choose another with --listen",
+            ErrorKind::PermissionDenied => "the system reserves the port: choose one above 1023 with --listen",
+            _ => "choose another address or port with --listen",
+        };
+        format!("cannot listen on {} ({error}): {advice}", self.listen).into()
     }
 
     async fn authentication(&self, app: &UnopenedApp) -> Result<Authentication, BoxError> {
@@ -85,25 +103,4 @@ impl Serve {
         let bearer = Authentication::bearer(keys, self.audience.as_deref().unwrap_or(app.app.name));
         Ok(self.issuer.iter().fold(bearer, |bearer, issuer| bearer.issuer(issuer)))
     }
-}
-
-/// Completes at Ctrl-C or SIGTERM.
-async fn shutdown_signal() {
-    let interrupted = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "cannot listen for Ctrl-C: stop this process by SIGTERM");
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminated) = signal(SignalKind::terminate()) else { return interrupted.await };
-        tokio::select! {
-            () = interrupted => {}
-            _ = terminated.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    interrupted.await;
 }

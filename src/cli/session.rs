@@ -1,6 +1,7 @@
 //! [`Session`]: the common options, and an open application on the command line.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
@@ -9,10 +10,10 @@ use crate::BoxError;
 use crate::app::access_log::{ExportAccess, LineageError};
 use crate::app::{Annals, App, Reader, ReaderError, UnopenedApp};
 use crate::commands::Context;
-use crate::events::{InvalidRef, Origin, Ref};
-use crate::projections::JsonView;
+use crate::events::{InvalidRef, Origin, Ref, Stored};
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::MetricQuery;
+use crate::projections::{JsonView, ReadError};
 
 /// Options that every subcommand takes, before or after its name.
 #[derive(Args, Clone, Debug)]
@@ -27,7 +28,7 @@ pub(super) struct CommonArgs {
         help_heading = "Common options"
     )]
     pub(super) store: Option<String>,
-    /// Actor of the command or the read, like user:alice. Reads need one if the application records reads or has an authoriser
+    /// Actor of the command or the read, like user:alice. Needed where the application records reads or has an authoriser
     #[arg(
         id = "as",
         long = "as",
@@ -94,6 +95,16 @@ impl UnopenedApp {
         }
     }
 
+    /// Checks that the actor is known if the application has an authoriser. Operations are not recorded.
+    pub(super) fn check_operator(&self) -> Result<(), BoxError> {
+        match self.actor.is_none() && self.app.has_authoriser() {
+            true => {
+                Err("no actor: this application has an authoriser, so give --as KIND:ID or set ANNALS_ACTOR".into())
+            }
+            false => Ok(()),
+        }
+    }
+
     /// Opens the application, runs a function on it, and closes it whatever the function returned.
     pub(super) async fn with<R>(self, mode: OpenMode, run: impl FnOnce(Session) -> R) -> Result<(), BoxError>
     where
@@ -144,6 +155,45 @@ impl Session {
         match &self.reader {
             Some(reader) => reader.lineage(entity).await,
             None => self.annals.lineage(entity).await,
+        }
+    }
+
+    /// Reads events as stored: of the whole log, or of one aggregate.
+    pub(super) async fn events(&self, after: u64, limit: usize) -> Result<Vec<Stored>, ReaderError> {
+        Ok(match &self.reader {
+            Some(reader) => reader.events(after, limit).await?.events,
+            None => self.annals.events(after, limit).await.map_err(ReadError::Store)?.events,
+        })
+    }
+
+    pub(super) async fn history(
+        &self,
+        aggregate: &Ref,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Stored>, ReaderError> {
+        Ok(match &self.reader {
+            Some(reader) => reader.history(aggregate, after, limit).await?,
+            None => self.annals.history(aggregate, after, limit).await.map_err(ReadError::Store)?,
+        })
+    }
+
+    pub(super) async fn backup(
+        &self,
+        to: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.backup(to, progress).await,
+            None => Ok(self.annals.backup(to, progress).await.map_err(ReadError::Store)?),
+        }
+    }
+
+    /// Asks the authoriser, if there is one, whether the actor may do this to a projection or to the log.
+    pub(super) async fn operate(&self, operation: &str, projection: Option<&str>) -> Result<(), ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.operate(operation, projection).await,
+            None => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{AnyCommand, Command, ExecuteError, Handle, ParseError, Refusal, ServiceType};
@@ -64,19 +65,7 @@ impl Registry {
 
     /// Parses the command with this name from a JSON body. Unknown fields are refused: they are most likely misspelt.
     pub(crate) fn parse(&self, name: &str, body: &str) -> Result<Box<dyn AnyCommand>, ParseError> {
-        let info = self.info(name)?;
-        info.parse(body, &serde_json::from_str(body).map_err(|error| info.wrong(error))?)
-    }
-
-    /// Parses a body that the caller has also read as JSON, into `read`.
-    #[cfg(feature = "http")]
-    pub(crate) fn parse_read(
-        &self,
-        name: &str,
-        body: &str,
-        read: &Value,
-    ) -> Result<Box<dyn AnyCommand>, ParseError> {
-        self.info(name)?.parse(body, read)
+        self.info(name)?.parse(body)
     }
 
     fn info(&self, name: &str) -> Result<&CommandInfo, ParseError> {
@@ -87,21 +76,21 @@ impl Registry {
 }
 
 impl CommandInfo {
-    fn parse(&self, body: &str, read: &Value) -> Result<Box<dyn AnyCommand>, ParseError> {
-        let known = self.schema.get("properties").and_then(Value::as_object);
-        if let (Some(known), Some(given)) = (known, read.as_object())
-            && let Some(field) = given.keys().find(|field| !known.contains_key(*field))
-        {
-            return Err(ParseError::UnknownField {
-                command: self.name,
-                field: field.clone(),
-                known: known.keys().cloned().collect(),
-            });
+    fn parse(&self, body: &str) -> Result<Box<dyn AnyCommand>, ParseError> {
+        let wrong = |source| ParseError::Body { command: self.name, source };
+        if let Some(known) = self.schema.get("properties").and_then(Value::as_object) {
+            // Only the names: the values are parsed below, once.
+            let fields = match serde_json::from_str::<BTreeMap<String, IgnoredAny>>(body) {
+                Ok(fields) => fields,
+                // Not an object: the command's own parser says what it needs.
+                Err(error) if error.is_data() => BTreeMap::new(),
+                Err(error) => return Err(wrong(error)),
+            };
+            if let Some(field) = fields.into_keys().find(|field| !known.contains_key(field)) {
+                let known = known.keys().cloned().collect();
+                return Err(ParseError::UnknownField { command: self.name, field, known });
+            }
         }
-        (self.parse)(body).map_err(|error| self.wrong(error))
-    }
-
-    fn wrong(&self, source: serde_json::Error) -> ParseError {
-        ParseError::Body { command: self.name, source }
+        (self.parse)(body).map_err(wrong)
     }
 }

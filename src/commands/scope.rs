@@ -42,7 +42,9 @@ pub trait Scope: sealed::Sealed + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum OutcomeError {
     /// The handler of a command on several aggregates returned the wrong number of event lists.
-    #[error("the handler returned events for {given} aggregates, but its scope has {wanted}")]
+    #[error(
+        "the handler returned {given} lists of events, but its scope has {wanted} aggregates: return one for each"
+    )]
     Shape {
         /// The number of lists.
         given: usize,

@@ -13,12 +13,13 @@ use futures::future::Either;
 use tower::{Layer, Service, layer::layer_fn, service_fn};
 use tracing::Instrument;
 
+use super::Problem;
 use super::caller::authenticate;
 use super::limits::{Permit, RequestLimits};
 use super::observation::RequestObservation;
+use super::page::{self, BrowserRequest};
 use super::request_rules::{Methods, check_single_headers};
 use super::state::AppState;
-use super::{Problem, page};
 use crate::text::panic_message;
 
 /// The access control of a route.
@@ -56,7 +57,7 @@ pub(super) fn layer(
         let (state, access, methods) = (state.clone(), access.clone(), methods.clone());
         service_fn(move |request: Request| {
             let observation = RequestObservation::begin(&state, &request);
-            let wants_page = page::is_preferred(&request);
+            let browser = BrowserRequest::of(&request);
             let started = observation.span().in_scope(|| {
                 catch_unwind(AssertUnwindSafe(|| {
                     let (permit, request) = access.check(&state, request)?;
@@ -81,8 +82,10 @@ pub(super) fn layer(
                 };
                 let response = responding.instrument(observation.span().clone()).await;
                 let mut response = response.unwrap_or_else(|panic| of_panic(&*panic).into_response());
-                if wants_page && let Some(problem) = response.extensions().get::<Problem>() {
-                    response = page::of_problem(&state, problem);
+                if let Some(browser) = &browser
+                    && let Some(problem) = response.extensions().get::<Problem>()
+                {
+                    response = page::of_problem(&state, problem, browser);
                 }
                 for (name, value) in &HEADERS {
                     response.headers_mut().entry(name).or_insert_with(|| value.clone());

@@ -1,8 +1,10 @@
 //! [`RouterBuilder`]: configures and builds the router.
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{RawQuery, Request};
 use axum::http::Uri;
+use axum::response::Redirect;
+use axum::routing::any;
 
 use super::colour::Colour;
 use super::limits::Limits;
@@ -58,9 +60,21 @@ impl RouterBuilder {
         self
     }
 
-    /// Sets the path that the application mounts the router at (`Router::nest("/annals", …)`). Links on the page start
-    /// with it.
+    /// Sets a path below which all routes are: `/annals`. Merge the router into the application's own.
+    ///
+    /// ```
+    /// # fn with(own: axum::Router, annals: annals::app::Annals) -> axum::Router {
+    /// own.merge(annals::http::router(annals).mounted_at("/annals").into_router())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If it is not empty and does not begin with a slash.
     pub fn mounted_at(mut self, base: &str) -> Self {
+        assert!(
+            base.is_empty() || base.starts_with('/'),
+            "the path `{base}` does not begin with a slash: write `/{base}`"
+        );
         self.settings.base = base.trim_end_matches('/').to_owned();
         self
     }
@@ -171,11 +185,12 @@ impl RouterBuilder {
             .merge(guarded(limited, &state, methods.clone(), Access::Limited(limits)))
             .merge(guarded(live, &state, methods, Access::Stream))
             .with_state(state.clone());
-        let base = &state.settings().base;
+        let base = state.settings().base.clone();
         match own {
-            None => annals,
+            None if base.is_empty() => annals,
+            None => mounted(Router::new(), &base, annals),
             Some(own) if base.is_empty() => annals.merge(own),
-            Some(own) => own.nest(base, annals).fallback(async |uri: Uri| not_found(&uri)),
+            Some(own) => mounted(own, &base, annals).fallback(async |uri: Uri| not_found(&uri)),
         }
     }
 }
@@ -189,6 +204,16 @@ fn guarded<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     let layer = middleware::layer(state, access, methods.clone());
     routes.method_not_allowed_fallback(move |request: Request| methods.refuse(request)).layer(layer)
+}
+
+/// Nests the routes of annals, and redirects the path with a slash at its end, for which a nested router has no route.
+fn mounted(own: Router, base: &str, annals: Router) -> Router {
+    let to = base.to_owned();
+    let root = any(async move |RawQuery(query): RawQuery| {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        Redirect::permanent(&format!("{to}{query}"))
+    });
+    own.nest(base, annals).route(&format!("{base}/"), root)
 }
 
 impl From<RouterBuilder> for Router {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError, bisect};
+use crate::text::text_conversions;
 
 /// The start (inclusive) or end (exclusive) of a range of the log.
 ///
@@ -126,19 +127,7 @@ fn outermost(date: Date) -> Timestamp {
     if date.year() > 0 { Timestamp::MAX } else { Timestamp::MIN }
 }
 
-impl TryFrom<String> for RangeBound {
-    type Error = InvalidRangeBound;
-
-    fn try_from(text: String) -> Result<Self, InvalidRangeBound> {
-        text.parse()
-    }
-}
-
-impl From<RangeBound> for String {
-    fn from(bound: RangeBound) -> Self {
-        bound.to_string()
-    }
-}
+text_conversions!(RangeBound);
 
 impl From<u64> for RangeBound {
     fn from(position: u64) -> Self {

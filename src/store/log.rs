@@ -316,6 +316,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Copies the log, as of one moment, to a new file; `progress` gets the pages done and their total number.
+    /// No file is left when the future is dropped before its end.
     ///
     /// # Errors
     /// When the file exists already or cannot be written, or the store has no backup of its own.

@@ -71,7 +71,7 @@ async fn a_read_as_an_actor_is_one_record_for_each_query(place: &Place) {
             "user:bob read account:a in balance",
             "user:bob read balance",
             "user:bob read the audit log: target account:a, actor user:alice",
-            "user:bob read the numbers of `bank`",
+            "user:bob read the metrics of `bank`",
             "user:carol read account:a in balance",
         ]
     );
@@ -163,7 +163,7 @@ async fn refused_commands_are_in_the_audit_log_with_the_reason(place: &Place) {
     }
     annals.execute(deposit("a", 1), &by("alice")).await.unwrap();
     let body = r#"{"from": "a", "to": "b", "cents": 2}"#;
-    annals.execute_json("transfer", body, &by("bob")).await.unwrap().unwrap_err();
+    annals.execute_json("transfer", body, &by("bob")).unwrap().await.unwrap_err();
     let many = (0..3).map(|_| Envelope::new(transfer(), by("carol")));
     let answers: Vec<_> = annals.execute_all(futures::stream::iter(many), 8).collect().await;
     assert!(answers.iter().all(Result::is_err));

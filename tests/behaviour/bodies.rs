@@ -87,10 +87,10 @@ async fn equal_json_with_the_same_id_is_the_same_body(place: &Place) {
     let open = async || App::new("parcels").command::<Label>().open(place.url()).await.unwrap();
     let mut annals = open().await;
     let context = by("alice").command_id(Uuid::new_v4());
-    let first = annals.execute_json("label", BODY, &context).await.unwrap().unwrap();
+    let first = annals.execute_json("label", BODY, &context).unwrap().await.unwrap();
     for round in 0..12 {
         for body in [BODY, OTHER_ORDER] {
-            let again = annals.execute_json("label", body, &context).await.unwrap().unwrap();
+            let again = annals.execute_json("label", body, &context).unwrap().await.unwrap();
             assert_eq!(again, Receipt { repeated: true, ..first });
             let command: Label = serde_json::from_str(body).unwrap();
             let again = annals.execute(command.clone(), &context).await.unwrap();
@@ -112,13 +112,13 @@ async fn equal_json_with_the_same_id_is_the_same_body(place: &Place) {
 async fn another_order_of_a_list_is_another_body(place: &Place) {
     let annals = App::new("parcels").command::<Label>().open(place.url()).await.unwrap();
     let context = by("alice").command_id(Uuid::new_v4());
-    annals.execute_json("label", BODY, &context).await.unwrap().unwrap();
+    annals.execute_json("label", BODY, &context).unwrap().await.unwrap();
     let others =
         [(r#""pack","send""#, r#""send","pack""#), ("wet", "dry"), ("0.1", "0.2"), (r#""y":[]"#, r#""w":[]"#)];
     for (this, other) in others {
         let body = BODY.replace(this, other);
         assert_ne!(body, BODY);
-        let error = annals.execute_json("label", &body, &context).await.unwrap().unwrap_err();
+        let error = annals.execute_json("label", &body, &context).unwrap().await.unwrap_err();
         assert!(matches!(error, ExecuteError::CommandIdReused(_)), "{body}: {error}");
     }
     annals.close().await;

@@ -90,3 +90,58 @@ async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code() {
     assert_eq!(recorded.actors.iter().map(|facet| facet.value.as_str()).collect::<Vec<_>>(), ["auditor:eve"]);
     annals.close().await;
 }
+
+/// Mission X41. One rule: whatever the command line reads, changes or operates is asked for, as the actor of `--as`.
+///
+/// Not asked: "commands", "completions" and "man" print what the program declares; "migrate" makes the log, on which an
+/// authoriser could decide; "serve" asks for each request.
+#[tokio::test]
+async fn every_subcommand_asks_the_authoriser() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let app = || {
+        bank::app().authorise(|context: &AccessContext<'_>, _: &Ask<'_>| match context.actor().as_str() {
+            "user:root" => Ok(()),
+            _ => Err(Denial::because("only root may")),
+        })
+    };
+    let run = async |arguments: &[&str], actor: &[&str]| {
+        let arguments = [&["bank"], arguments, &["--store", &url], actor].concat();
+        format!("{:?}", app().main_with(arguments).await)
+    };
+    let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
+    let to = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (csv, copy) = (to("audit.csv"), to("copy.db"));
+    let asked: [&[&str]; 17] = [
+        &["execute", "open_account", r#"{"account":"a"}"#],
+        &["audit"],
+        &["metrics"],
+        &["export", "--format", "csv", "--to", &csv],
+        &["lineage", "account:a"],
+        &["view", "balance"],
+        &["events"],
+        &["events", "--aggregate", "account/a"],
+        &["check"],
+        &["backup", &copy],
+        &["projections", "status"],
+        &["projections", "rebuild", "balance"],
+        &["projections", "resume", "balance"],
+        &["projections", "skip", "balance"],
+        &["projections", "dead-letters", "balance"],
+        &["projections", "replay", "balance"],
+        &["projections", "prune", "--dry-run"],
+    ];
+    // `execute` comes first: the others need a store.
+    for arguments in asked {
+        assert_eq!(run(arguments, &[]).await, failed, "without an actor: {arguments:?}");
+        assert_eq!(run(arguments, &["--as", "user:bob"]).await, denied, "{arguments:?}");
+        assert!(!std::path::Path::new(&csv).exists() && !std::path::Path::new(&copy).exists(), "{arguments:?}");
+        let allowed = run(arguments, &["--as", "user:root"]).await;
+        // The projection has not stopped.
+        let expected = if matches!(arguments[..], [_, "skip", ..]) { &failed } else { &done };
+        assert_eq!(&allowed, expected, "{arguments:?}");
+        for file in [&csv, &copy] {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}

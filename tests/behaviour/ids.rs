@@ -21,7 +21,7 @@ async fn a_text_names_the_same_account_in_a_command_and_in_a_view(place: &Place)
     let mut head = None;
     for (text, cents) in spellings {
         let body = json!({ "account": text, "cents": cents }).to_string();
-        let receipt = annals.execute_json("deposit", &body, &by("ann")).await.expect("a body").expect("a receipt");
+        let receipt = annals.execute_json("deposit", &body, &by("ann")).expect("a body").await.expect("a receipt");
         head = Some(receipt.head);
     }
     let view = annals.json_view("balance").expect("a view").after(head.expect("a receipt"));
@@ -30,8 +30,8 @@ async fn a_text_names_the_same_account_in_a_command_and_in_a_view(place: &Place)
     }
     for other in ["user:9", "project:1"] {
         let body = json!({ "account": other, "cents": 1 }).to_string();
-        let refused = annals.execute_json("deposit", &body, &by("ann")).await;
-        assert!(refused.is_err(), "{other} is a reference of another kind in a command");
+        let refused = annals.execute_json("deposit", &body, &by("ann")).is_err();
+        assert!(refused, "{other} is a reference of another kind in a command");
         match view.get(other).await {
             Err(ReadError::Invalid(reason)) => assert!(reason.contains("write `account:…`"), "{reason}"),
             found => panic!("{other}: {found:?}"),

@@ -74,7 +74,7 @@ async fn the_lineage_names_everyone_who_read_it_before_the_export(place: &Place)
     let head = annals.store().head().await.unwrap();
     annals.audit().after(head).limit(1).page().await.unwrap();
     let exports = annals.lineage(&thing("a")).await.unwrap();
-    let (metrics, log) = ("the numbers of `bank`", "the audit log");
+    let (metrics, log) = ("the metrics of `bank`", "the audit log");
     let expected = [
         "bob account:a in balance by name x1".to_owned(),
         "carol balance x1".to_owned(),

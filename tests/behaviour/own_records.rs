@@ -57,8 +57,8 @@ async fn a_predicted_id_of_a_record_cannot_be_used(place: &Place) {
                 annals.execute(deposit("a", 0), &context).await.unwrap_err().to_string(),
                 annals
                     .execute_json("open_account", r#"{"account":"z"}"#, &context)
-                    .await
                     .unwrap()
+                    .await
                     .unwrap_err()
                     .to_string(),
                 {

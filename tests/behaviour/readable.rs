@@ -159,7 +159,7 @@ async fn an_integer_that_projections_cannot_hold_is_refused_and_stops_none_of_th
     let annals = app().open(place.url()).await.unwrap();
     let weigh = async |wei: String, change: String| {
         let body = format!(r#"{{"probe":"a","wei":{wei},"change":{change}}}"#);
-        annals.execute_json("weigh", &body, &by("alice")).await.unwrap()
+        annals.execute_json("weigh", &body, &by("alice")).unwrap().await
     };
     weigh(u64::MAX.to_string(), i64::MIN.to_string()).await.unwrap();
     let least = i128::from(i64::MIN) - 1;

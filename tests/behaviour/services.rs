@@ -97,7 +97,7 @@ async fn prepare_asks_a_service_and_a_test_replaces_it(place: &Place) {
     let annals = shop().open(place.url()).await.unwrap();
     annals.execute(PayPrice::into("a"), &by("alice")).await.unwrap();
     assert_eq!(cents(&annals, "a").await, 7);
-    annals.execute_json("pay_price", r#"{"account":"a"}"#, &by("alice")).await.unwrap().unwrap();
+    annals.execute_json("pay_price", r#"{"account":"a"}"#, &by("alice")).unwrap().await.unwrap();
     assert_eq!(cents(&annals, "a").await, 14);
     annals.close().await;
 

@@ -155,7 +155,7 @@ async fn the_page_shortens_large_events_and_links_to_them(place: &Place) {
     }
     let whole = served.get("/audit?from=9&until=10").await.json();
     assert_eq!(whole["rows"][0]["payload"]["text"]["to"].as_str().unwrap().len(), MEGABYTE + 1);
-    html("/numbers").await;
+    html("/page/metrics").await;
     served.stop().await;
 }
 

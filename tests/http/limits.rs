@@ -80,7 +80,7 @@ async fn one_actor_gets_a_share_of_the_permits_and_slow_requests_time_out() {
         assert_eq!(ask("modest").await.status, 200, "another actor is blocked");
     }
     for who in ["b", "c", "d"] {
-        for path in ["/commands/deposit", "/upkeep/rebuild"] {
+        for path in ["/commands/deposit", "/page/projections/rebuild"] {
             slow.push(half_a_body(&served, path, who).await);
         }
     }
@@ -104,7 +104,7 @@ async fn one_actor_gets_a_share_of_the_permits_and_slow_requests_time_out() {
 async fn a_form_that_does_not_arrive_times_out() {
     let place = Place::sqlite();
     let served = Served::with(app(), &place, |builder| builder.authentication(trusting())).await;
-    for path in ["/sign-in", "/upkeep/rebuild"] {
+    for path in ["/sign-in", "/page/projections/rebuild"] {
         let mut stream = half_a_body(&served, path, "slow").await;
         assert_eq!(status_of(&mut stream).await, "HTTP/1.1 408", "{path}");
     }

@@ -21,9 +21,10 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
         ("/history?of=account:a", "account:a"),
         ("/refusals", "refuse"),
         ("/rows?after=0", "the audit log"),
-        ("/numbers", "the numbers of "),
+        ("/page/metrics", "the metrics of "),
     ];
-    let shows_nothing = ["/upkeep", "/upkeep/now", "/verify", "/verify/now", "/sign-in", "/try"];
+    let shows_nothing =
+        ["/page/projections", "/page/projections/now", "/verify", "/verify/now", "/sign-in", "/try"];
     let served = Served::alice(app().record_reads(), place).await;
     served.deposit("a", 1).await;
     let paths = shows.iter().map(|(path, _)| *path).chain(shows_nothing);
@@ -76,13 +77,13 @@ async fn an_application_with_metrics_by_occurrence_serves_them_and_its_page_open
         let request = served.request(Method::GET, path).header("Accept", "text/html");
         answer(request).await.text
     };
-    let numbers = page("/numbers").await;
+    let numbers = page("/page/metrics").await;
     assert!(
         numbers.contains(&chosen("By time of occurrence")) && numbers.contains("1999-12-31 23:59 UTC"),
         "{numbers}"
     );
     assert!(numbers.contains("occurred_from=1999-12-31"), "the bars link to what occurred then: {numbers}");
-    let recorded = page("/numbers?by_occurrence=false").await;
+    let recorded = page("/page/metrics?by_occurrence=false").await;
     assert!(recorded.contains(&chosen("By time recorded")) && !recorded.contains("1999"), "{recorded}");
     assert!(recorded.contains("in less than a minute") && !recorded.contains("on average"), "{recorded}");
     served.stop().await;
@@ -94,7 +95,7 @@ async fn metrics_by_occurrence_that_are_not_kept_are_a_clear_error() {
     let served = Served::alice(app(), &place).await;
     let problem = served.get("/metrics/bank?by_occurrence=true").await.problem(400, "malformed");
     assert!(problem.contains("App::metrics_by_occurrence"), "{problem}");
-    let request = served.request(Method::GET, "/numbers").header("Accept", "text/html");
+    let request = served.request(Method::GET, "/page/metrics").header("Accept", "text/html");
     assert!(!answer(request).await.text.contains("By time of occurrence"));
     served.stop().await;
 }
@@ -107,7 +108,16 @@ async fn a_browser_loads_less_than_280_kb_beside_the_html_and_only_from_this_ser
     served.deposit("a", 1).await;
     let names = Regex::new(r#"<(?:script|link|img|iframe|source)[^>]*?(?:src|href)="?([^"\s>]+)"#).unwrap();
     let mut loaded = BTreeSet::new();
-    for path in ["/", "/history?of=account:a", "/refusals", "/numbers", "/upkeep", "/verify", "/sign-in", "/try"] {
+    for path in [
+        "/",
+        "/history?of=account:a",
+        "/refusals",
+        "/page/metrics",
+        "/page/projections",
+        "/verify",
+        "/sign-in",
+        "/try",
+    ] {
         let page = answer(served.request(Method::GET, path).header("Accept", "text/html")).await;
         assert_eq!(page.status, 200, "{path}");
         let base = reqwest::Url::parse(&served.url(path)).unwrap();
@@ -126,5 +136,90 @@ async fn a_browser_loads_less_than_280_kb_beside_the_html_and_only_from_this_ser
         bytes += file.bytes().await.unwrap().len();
     }
     assert!((1..280_000).contains(&bytes), "{bytes} bytes: {loaded:?}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_former_addresses_of_pages_redirect_with_their_query() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for (former, page) in [
+        ("/numbers?topic=bank&last=day", "/page/metrics?topic=bank&last=day"),
+        ("/numbers", "/page/metrics"),
+        ("/upkeep", "/page/projections"),
+    ] {
+        let moved = client.get(served.url(former)).send().await.unwrap();
+        assert_eq!(moved.status(), 308, "{former}");
+        assert_eq!(moved.headers()["location"], page, "{former}");
+        assert_eq!(served.client.get(served.url(former)).send().await.unwrap().status(), 200, "{former}");
+    }
+    served.stop().await;
+}
+
+/// A browser's request for a page.
+async fn page(served: &Served, path: &str) -> crate::served::Answer {
+    answer(served.request(Method::GET, path).header("Accept", "text/html")).await
+}
+
+#[tokio::test]
+async fn a_wrong_filter_is_named_above_the_form_as_it_was_filled_in() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    served.deposit("a", 1).await;
+    let wrong = "actor=nobody&target=account%3Aa&action=destroy&correlation=c%22&from=yesterday";
+    for path in ["/?", "/refusals?", "/history?of=account:a&"] {
+        let shown = page(&served, &format!("{path}{wrong}")).await;
+        assert_eq!(shown.status, 400, "{path}");
+        assert!(shown.text.contains("role=\"alert\""), "{path}: {}", shown.text);
+        let kept = ["value=\"c&quot;\"", "value=\"yesterday\"", "value=\"nobody\""];
+        assert!(kept.iter().all(|kept| shown.text.contains(kept)), "{path}: {}", shown.text);
+        let programs = answer(served.request(Method::GET, &format!("{path}{wrong}"))).await;
+        programs.problem(400, "malformed");
+    }
+    for (one, named) in [("actor=nobody", "nobody"), ("action=destroy", "destroy"), ("topic=bnak", "bnak")] {
+        let shown = page(&served, &format!("/?{one}&text=paid")).await;
+        assert_eq!(shown.status, 400, "{one}");
+        let alert = shown.text.split("role=\"alert\"").nth(1).unwrap().split("</div>").next().unwrap();
+        assert!(alert.contains(named) && shown.text.contains("value=\"paid\""), "{one}: {alert}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_misspelt_filter_is_an_error_and_does_not_show_everything() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    served.deposit("a", 1).await;
+    for (path, named) in [
+        ("/?actr=user:bob", "actr"),
+        ("/refusals?aktor=user:bob", "aktor"),
+        ("/history?of=account:a&tpic=bank", "tpic"),
+        ("/rows?after=0&actr=user:bob", "actr"),
+        ("/page/metrics?topik=bank", "topik"),
+        ("/page/metrics?last=century", "century"),
+    ] {
+        let shown = page(&served, path).await;
+        assert_eq!(shown.status, 400, "{path}");
+        assert!(shown.text.contains(named) && !shown.text.contains("paid 1"), "{path}: {}", shown.text);
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn below_a_path_the_root_answers_with_and_without_a_slash() {
+    let place = Place::sqlite();
+    let alice: annals::events::Ref = "user:alice".parse().unwrap();
+    let trusting = annals::http::Authentication::trusting(Some(alice));
+    let served = Served::with(app(), &place, |router| router.mounted_at("/annals").authentication(trusting)).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    assert_eq!(page(&served, "/annals").await.status, 200);
+    assert_eq!(page(&served, "/annals/").await.status, 200);
+    let moved = client.get(served.url("/annals/?actor=user:bob")).send().await.unwrap();
+    assert_eq!(moved.status(), 308);
+    assert_eq!(moved.headers()["location"], "/annals?actor=user:bob");
+    let commands = answer(served.request(Method::GET, "/annals/commands")).await;
+    assert!(commands.json().is_array(), "{commands:?}");
+    answer(served.request(Method::GET, "/annals/nowhere")).await.problem(404, "not-found");
     served.stop().await;
 }

@@ -233,7 +233,7 @@ async fn reads_are_recorded_with_their_actor(place: &Place) {
     let head = annals.store().head().await.unwrap();
     let page = annals.audit().topic("annals/read").after(head).page().await.unwrap();
     let sentences: Vec<&str> = page.rows.iter().map(|row| row.sentence.as_str()).collect();
-    for what in ["a in balance", "the audit log", "the numbers of `bank`", "the log", "the log of account:a"] {
+    for what in ["a in balance", "the audit log", "the metrics of `bank`", "the log", "the log of account:a"] {
         let found = sentences.iter().filter(|sentence| sentence.ends_with(&format!(" {what}"))).count();
         assert_eq!(found, 1, "{what}: {sentences:#?}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use annals_test_postgres::Place;
 
 use crate::bank::app;
+use crate::process::Process;
 
 /// Runs `serve`. Returns whether it succeeded, or none if it is still serving.
 async fn serve(place: &Place, more: &[&str]) -> Option<bool> {
@@ -47,4 +48,15 @@ async fn an_address_that_other_machines_can_reach_is_refused_without_keys() {
         None,
         "another address is refused despite keys"
     );
+}
+
+#[test]
+fn a_port_that_is_in_use_is_named_with_what_to_do() {
+    let place = Place::sqlite();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let output = Process::bank(&["serve", "--store", place.url(), "--listen", &address], &[]).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains(&format!("cannot listen on {address}")), "{printed}");
+    assert!(printed.contains("another program listens there") && printed.contains("--listen"), "{printed}");
 }

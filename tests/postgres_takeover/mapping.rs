@@ -135,7 +135,7 @@ async fn kinds_versions_and_ids_that_do_not_fit_are_declared_or_follow_the_rule_
     assert!(events.iter().all(|event| event.event_version == "1.0"));
     // The text that the old program's callers have finds the account.
     let body = r#"{"account":"bank_account:9"}"#;
-    let receipt = annals.execute_json("double", body, &crate::alice()).await.expect("a body").expect("a receipt");
+    let receipt = annals.execute_json("double", body, &crate::alice()).expect("a body").await.expect("a receipt");
     let last = annals.store().read_at(&[receipt.head.position]).await.expect("an event").remove(0);
     assert_eq!((last.aggregate.id(), last.sequence), ("9", 2), "on the account, not on a new one");
     let view = annals.json_view("balances").expect("a view").after(receipt.head);

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use annals::BoxError;
-use annals::cli::{ProgressBar, UnopenedApp, counted};
+use annals::cli::{EndingSignals, ProgressBar, UnopenedApp, counted};
 use annals::http::Authentication;
 use annals::prelude::*;
 use clap::{Arg, ArgAction, ArgMatches, Command as Subcommand, value_parser};
@@ -49,7 +49,7 @@ async fn run_import(app: UnopenedApp, matches: ArgMatches) -> Result<(), BoxErro
     let repository = tokio::task::spawn_blocking(move || Repository::open(path)).await??;
     let annals = app.open().await?;
     let mut bar = ProgressBar::new("importing commits", 0);
-    let done = import(&annals, &repository, ctrl_c(), |so_far, total| bar.at(so_far.commits, total)).await;
+    let done = import(&annals, &repository, ended()?, |so_far, total| bar.at(so_far.commits, total)).await;
     bar.finish();
     let done = done?;
     print_result(&done);
@@ -65,7 +65,7 @@ async fn run_import(app: UnopenedApp, matches: ArgMatches) -> Result<(), BoxErro
     }
 }
 
-/// Serves the page to this machine until Ctrl-C, on a free port if the default port is in use.
+/// Serves the page to this machine until Ctrl-C or another ending signal, on a free port if the default port is in use.
 async fn serve(annals: Annals) -> Result<(), BoxError> {
     let listener = match TcpListener::bind(DEFAULT_ADDRESS).await {
         Err(error) if error.kind() == ErrorKind::AddrInUse => TcpListener::bind((DEFAULT_ADDRESS.0, 0)).await?,
@@ -73,26 +73,21 @@ async fn serve(annals: Annals) -> Result<(), BoxError> {
     };
     let router = annals::http::router(annals).name("git_audit").authentication(Authentication::trusting(None));
     println!("\nServing the history at http://{} until Ctrl-C", listener.local_addr()?);
-    let interrupted = async {
-        // Without a handler, Ctrl-C ends the program at once, which is safe.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    Ok(annals::http::serve(listener, router.into_router(), interrupted).await?)
+    let mut signals = EndingSignals::listen()?;
+    let ended = async move { _ = signals.received().await };
+    Ok(annals::http::serve(listener, router.into_router(), ended).await?)
 }
 
-/// A channel whose value becomes true at the first Ctrl-C.
-fn ctrl_c() -> watch::Receiver<bool> {
+/// A channel whose value becomes true at the first signal that asks the program to end.
+fn ended() -> std::io::Result<watch::Receiver<bool>> {
+    let mut signals = EndingSignals::listen()?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => drop(stop.send(true)),
-            // Without a handler, Ctrl-C ends the program at once, which is safe.
-            Err(_) => stop.closed().await,
-        }
+        signals.received().await;
+        // An error means that the import is over.
+        let _ = stop.send(true);
     });
-    stopped
+    Ok(stopped)
 }
 
 fn print_result(done: &Progress) {

@@ -131,13 +131,13 @@ fn without_arguments_the_page_is_served_until_ctrl_c() {
         assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
         page
     };
-    let numbers = get("/numbers");
+    let numbers = get("/page/metrics");
     let chosen = |words: &str| format!("aria-current=\"true\">{words}</a>");
     assert!(
         numbers.contains(&chosen("By time of occurrence")) && numbers.contains("2020-09-13 12:27 UTC"),
         "{numbers}"
     );
-    let recorded = get("/numbers?by_occurrence=false");
+    let recorded = get("/page/metrics?by_occurrence=false");
     assert!(recorded.contains(&chosen("By time recorded")) && !recorded.contains("2020-09-13"), "{recorded}");
     let page = get("/");
     assert!(page.contains("file:src/&lt;b&gt;") && !page.contains("<b>"), "{page}");

@@ -18,7 +18,8 @@ annals_test_postgres::both_stores!(
     hostile_text_is_inert_on_a_terminal_and_in_a_spreadsheet,
     hostile_text_is_shown_safely_in_every_format,
     a_new_row_appears_in_a_followed_log,
-    ctrl_c_ends_a_followed_log,
+    each_ending_signal_ends_a_followed_log,
+    where_there_is_nothing_the_program_says_so,
     the_same_command_id_prints_the_first_receipt_again,
     metrics_views_projections_events_and_check_do_what_they_say,
     bad_input_gives_a_clear_error_and_writes_nothing,
@@ -112,15 +113,30 @@ fn a_new_row_appears_in_a_followed_log(place: &Place) {
     assert!(follower.wait().unwrap().success(), "the limit ends the program");
 }
 
-/// Ctrl-C ends the program with success and without a partial row.
-fn ctrl_c_ends_a_followed_log(place: &Place) {
+/// An ending signal ends the program with success and without a partial row.
+fn each_ending_signal_ends_a_followed_log(place: &Place) {
     let server = Server::with_history(place);
-    let mut follower = server.command(&["audit", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
-    let interrupt = Command::new("kill").args(["-INT", &follower.id().to_string()]).status();
-    assert!(interrupt.unwrap().success() && lines.all(|line| line.unwrap().contains("user:")));
-    assert!(follower.wait().unwrap().success(), "Ctrl-C ends the program");
+    for signal in ["-INT", "-TERM", "-HUP", "-QUIT"] {
+        let mut follower = server.command(&["audit", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        let ending = Command::new("kill").args([signal, &follower.id().to_string()]).status();
+        assert!(ending.unwrap().success() && lines.all(|line| line.unwrap().contains("user:")));
+        assert!(follower.wait().unwrap().success(), "{signal} ends the program");
+    }
+}
+
+/// An answer without rows says so.
+fn where_there_is_nothing_the_program_says_so(place: &Place) {
+    let server = Server::with_history(place);
+    let lineage = server.ok(&["lineage", "project:7"]);
+    assert!(
+        lineage.contains("no recorded export includes project:7: this application does not record"),
+        "{lineage}"
+    );
+    assert_eq!(server.json(&["lineage", "project:7"]), serde_json::json!([]));
+    assert_eq!(server.ok(&["projections", "dead-letters", "roster"]), "roster has no dead letters\n");
+    assert_eq!(server.json(&["projections", "dead-letters", "roster"]), serde_json::json!([]));
 }
 
 /// Mission X2, in the shell.

@@ -79,6 +79,18 @@ impl AccessControl {
         self.authoriser.is_some() || self.refusals
     }
 
+    /// Whether there is an authoriser.
+    #[cfg(feature = "cli")]
+    pub(in crate::app) fn has_authoriser(&self) -> bool {
+        self.authoriser.is_some()
+    }
+
+    /// Whether reads are recorded.
+    #[cfg(feature = "cli")]
+    pub(in crate::app) fn records_reads(&self) -> bool {
+        self.reads
+    }
+
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(any(feature = "cli", feature = "http"))]
     pub(in crate::app) fn reads_need_actor(&self) -> bool {

@@ -9,6 +9,7 @@ use clap::Args;
 use futures::StreamExt;
 
 use self::rows::{Format, Rows};
+use super::ending_signals::EndingSignals;
 use super::session::{OpenMode, Session};
 use super::stderr;
 use crate::BoxError;
@@ -103,8 +104,7 @@ impl Audit {
         let mut stream = self.shortened(self.query.apply(session.audit())).follow();
         let mut rows = Rows::new(Format::from_name(&self.format)?)?;
         // One listener for the whole loop: a signal between two iterations must not be lost.
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
+        let mut signals = EndingSignals::listen()?;
         loop {
             tokio::select! {
                 row = stream.next() => match row {
@@ -115,10 +115,7 @@ impl Audit {
                     }
                     None => break,
                 },
-                stop = &mut interrupted => {
-                    stop?;
-                    break;
-                }
+                _ = signals.received() => break,
             }
         }
         rows.end()

@@ -65,7 +65,7 @@ impl Rows {
                 row.recorded_at.to_string(),
                 row.actor.to_string(),
                 row.action.to_string(),
-                row.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                serde_json::to_string(&row.targets)?,
                 row.topic.to_string(),
                 row.event_type.clone(),
                 row.aggregate.to_string(),

@@ -48,6 +48,7 @@ macro_rules! run {
 
 impl Projections {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        app.check_operator()?;
         match &self.command {
             Subcommands::Status(status) => run!(app, status, OpenMode::Inspect),
             Subcommands::Rebuild(rebuild) => run!(app, rebuild, OpenMode::Inspect),

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::BoxError;
 use crate::app::Annals;
 use crate::cli::ProgressBar;
+use crate::cli::ending_signals::EndingSignals;
 use crate::cli::output::{self, TextOrJson, counted};
 use crate::cli::session::Session;
 use crate::projections::{Progress, Rebuild as Task, RebuildError, Selection, SkipPolicy};
@@ -16,7 +17,7 @@ use crate::text::error_chain;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  $ projections rebuild roster\n  $ projections rebuild roster --key 7\n  \
     $ projections rebuild roster --aggregate project\n  $ projections rebuild --all\n\n\
-    Until the switch, reads use the old version; commands are not blocked. After Ctrl-C the old version stays, and the same \
+    Until the switch, reads use the old version; commands are not blocked. After Ctrl-C or another signal the old version stays, and the same \
     command continues the rebuild. With --key or --aggregate the documents are replaced in place, in one transaction. --all \
     reads the log once for all projections.")]
 pub(super) struct Rebuild {
@@ -54,6 +55,8 @@ impl Rebuild {
     }
 
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        let mut signals = EndingSignals::listen()?;
+        session.operate("rebuild", self.name.as_deref()).await?;
         let tasks = self.start(&session.annals)?;
         let what = self.name.as_deref().unwrap_or("all projections");
         let progress: Vec<_> = tasks.iter().map(Task::progress).collect();
@@ -70,10 +73,9 @@ impl Rebuild {
                     let Progress { position, head, .. } = slowest().unwrap_or_default();
                     bar.at(position, head);
                 }
-                stop = tokio::signal::ctrl_c() => {
-                    stop?;
+                signal = signals.received() => {
                     drop(ended);
-                    return Err(format!("interrupted: {what} unchanged; the same command continues the rebuild").into());
+                    return Err(format!("ended by {signal}: {what} unchanged; the same command continues the rebuild").into());
                 }
             }
         };

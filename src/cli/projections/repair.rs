@@ -1,4 +1,4 @@
-//! `projections resume`, `skip`, `letters`, `replay` and `prune`.
+//! `projections resume`, `skip`, `dead-letters`, `replay` and `prune`.
 
 use clap::Args;
 use serde_json::json;
@@ -66,6 +66,7 @@ pub(super) struct Prune {
 
 impl Resume {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("resume", Some(&self.name)).await?;
         session.annals.resume(&self.name).await?;
         let head = session.annals.store().head().await?;
         session.annals.reading(&self.name)?.caught_up(head, None).await?;
@@ -78,13 +79,19 @@ impl Resume {
 
 impl Skip {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("skip", Some(&self.name)).await?;
         print(&self.format, &session.annals.skip(&self.name).await?)
     }
 }
 
 impl DeadLetters {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
-        print(&self.format, &session.annals.dead_letters(&self.name).await?)
+        session.operate("dead_letters", Some(&self.name)).await?;
+        let letters = session.annals.dead_letters(&self.name).await?;
+        match letters.is_empty() && !self.format.is_json() {
+            true => output::line(&format!("{} has no dead letters", plain(&self.name))),
+            false => print(&self.format, &letters),
+        }
     }
 }
 
@@ -105,6 +112,7 @@ fn print(format: &TextOrJson, letters: &[DeadLetter]) -> Result<(), BoxError> {
 
 impl Replay {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("replay", Some(&self.name)).await?;
         let events = session.annals.replay(&self.name).await?;
         match self.format.is_json() {
             true => output::json(&json!({ "name": self.name, "events": events })),
@@ -115,6 +123,7 @@ impl Replay {
 
 impl Prune {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("prune", None).await?;
         let pruned = if self.dry_run { session.annals.unused().await? } else { session.annals.prune().await? };
         if self.format.is_json() {
             return output::json(&pruned);

@@ -19,6 +19,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("status", None).await?;
         let statuses = session.annals.projections().await?;
         match self.format.is_json() {
             true => output::json(&statuses)?,

@@ -128,7 +128,7 @@ fn start<'a>(
     let read: Value = serde_json::from_str(body)
         .map_err(|error| Problem::malformed(format!("the body is not valid JSON: {error}")))?;
     state.schemas().check(name, &read)?;
-    Ok(state.annals().execute_read(name, body, &read, context)?)
+    Ok(state.annals().execute_json(name, body, context)?)
 }
 
 /// Serialises a receipt into memory that it fits into.

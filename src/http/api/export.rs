@@ -36,6 +36,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 struct ExportParams {
     /// The format: csv, jsonl, cloudevents (1.0) or ocel (2.0)
     format: Format,
+    /// Begin CSV with a byte order mark, by which Excel recognises UTF-8
+    #[serde(default)]
+    bom: bool,
 }
 
 type Exporting = JoinHandle<Result<ExportManifest, ExportError>>;
@@ -55,18 +58,21 @@ type Exporting = JoinHandle<Result<ExportManifest, ExportError>>;
 async fn export(
     State(state): State<AppState>,
     caller: Caller,
-    QueryParams(ExportParams { format }, asked, words): QueryParams<
+    QueryParams(ExportParams { format, bom }, asked, words): QueryParams<
         ExportParams,
         AuditQueryParams,
         PresentationParams,
     >,
 ) -> Result<Response, Problem> {
     check_max("limit", asked.limit, MAX_LIMIT)?;
+    if bom && format != Format::Csv {
+        return Err(Problem::malformed(format!("`bom` is for the format csv: {format} begins with none")));
+    }
     let permit = state.exports().acquire(caller.key())?;
     let actor = caller.key().to_owned();
     let presenter = words.apply(state.annals().presenter())?;
     let export = asked.apply(caller.format(format.as_str()).audit()?).export(format);
-    let export = export.source(format!("/{}", state.settings().name));
+    let export = export.byte_order_mark(bom).source(format!("/{}", state.settings().name));
     let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
     let (mut writer, mut reader) = tokio::io::duplex(BUFFER);
     let exporting: Exporting = tokio::spawn(async move {

@@ -8,8 +8,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::audit_broadcast::{AuditBroadcast, BatchReceiver};
 use super::row_batch::{RowBatch, position_of};
-use super::stream::Rows;
-use super::{EndReason, LiveItem, LiveStream, StreamEnd, StreamLifetime};
+use super::stream::{Rows, Subscription};
+use super::{EndReason, LiveItem, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
 use crate::http::Problem;
 use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditQueryParams, AuditRow, Cursor, QueryPlan};
@@ -80,36 +80,6 @@ impl AuditSubscription {
             subscription.first = subscription.page(false).await.map_err(Stop::into_problem)?;
         }
         Ok(subscription)
-    }
-
-    /// The items, up to the end.
-    pub(super) fn items(self) -> LiveStream {
-        stream::unfold(Some(self), async |subscription| {
-            let mut subscription = subscription?;
-            match subscription.next().await {
-                item @ LiveItem::End(_) => Some((item, None)),
-                item => Some((item, Some(subscription))),
-            }
-        })
-        .boxed()
-    }
-
-    async fn next(&mut self) -> LiveItem {
-        loop {
-            let mut lifetime = self.lifetime.clone();
-            let read = tokio::select! {
-                biased;
-                reason = lifetime.ended() => return self.end(reason),
-                read = self.read() => read,
-            };
-            match read {
-                Ok(Read::Rows(rows)) => return LiveItem::Rows(rows),
-                Ok(Read::Nothing) => {}
-                Ok(Read::End) => return self.end(self.end_reason()),
-                Err(Stop::Closed) => return self.end(EndReason::Shutdown),
-                Err(Stop::Failed(problem)) => return LiveItem::End(StreamEnd::failed(*problem, self.cursor())),
-            }
-        }
     }
 
     fn end(&self, reason: EndReason) -> LiveItem {
@@ -256,6 +226,26 @@ impl AuditSubscription {
             false => {
                 let selected = selected.into_iter().map(|(index, _, cursor)| (index, cursor)).collect();
                 Read::Rows(Rows { batch, selected })
+            }
+        }
+    }
+}
+
+impl Subscription for AuditSubscription {
+    async fn next(&mut self) -> LiveItem {
+        loop {
+            let mut lifetime = self.lifetime.clone();
+            let read = tokio::select! {
+                biased;
+                reason = lifetime.ended() => return self.end(reason),
+                read = self.read() => read,
+            };
+            match read {
+                Ok(Read::Rows(rows)) => return LiveItem::Rows(rows),
+                Ok(Read::Nothing) => {}
+                Ok(Read::End) => return self.end(self.end_reason()),
+                Err(Stop::Closed) => return self.end(EndReason::Shutdown),
+                Err(Stop::Failed(problem)) => return LiveItem::End(StreamEnd::failed(*problem, self.cursor())),
             }
         }
     }

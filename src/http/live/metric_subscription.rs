@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::stream;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::metric_watchers::{LatestMetric, MetricWatchers};
-use super::{Caller, EndReason, LiveItem, LiveStream, Problem, StreamEnd, StreamLifetime};
+use super::stream::Subscription;
+use super::{Caller, EndReason, LiveItem, Problem, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
 use crate::projections::RangeBound;
 use crate::projections::audit::{AuditQuery, Cursor, QueryPlan};
@@ -77,18 +76,29 @@ impl MetricSubscription {
         Ok(Self { latest, rows, lifetime, first: Some(first.clone()), last: first })
     }
 
-    /// The items, up to the end.
-    pub(super) fn items(self) -> LiveStream {
-        stream::unfold(Some(self), async |subscription| {
-            let mut subscription = subscription?;
-            match subscription.next().await {
-                item @ LiveItem::End(_) => Some((item, None)),
-                item => Some((item, Some(subscription))),
-            }
-        })
-        .boxed()
+    /// Whether a metric is later than the last sent value, and differs from it.
+    fn is_change(&self, metric: &Metric) -> bool {
+        let last = &self.last;
+        let later = metric.head.position >= last.head.position && metric.until >= last.until;
+        let same = metric.total == last.total && metric.by_event == last.by_event && metric.rates == last.rates;
+        later && !same
     }
 
+    fn item(&mut self, metric: Arc<Metric>) -> LiveItem {
+        self.last = metric.clone();
+        LiveItem::Metric(metric, self.cursor())
+    }
+
+    fn end(&self, reason: EndReason) -> LiveItem {
+        LiveItem::End(StreamEnd::new(reason, self.cursor()))
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor_at(head))
+    }
+}
+
+impl Subscription for MetricSubscription {
     async fn next(&mut self) -> LiveItem {
         if let Some(metric) = self.first.take() {
             return self.item(metric);
@@ -112,26 +122,5 @@ impl MetricSubscription {
                 return self.item(metric);
             }
         }
-    }
-
-    /// Whether a metric is later than the last sent value, and differs from it.
-    fn is_change(&self, metric: &Metric) -> bool {
-        let last = &self.last;
-        let later = metric.head.position >= last.head.position && metric.until >= last.until;
-        let same = metric.total == last.total && metric.by_event == last.by_event && metric.rates == last.rates;
-        later && !same
-    }
-
-    fn item(&mut self, metric: Arc<Metric>) -> LiveItem {
-        self.last = metric.clone();
-        LiveItem::Metric(metric, self.cursor())
-    }
-
-    fn end(&self, reason: EndReason) -> LiveItem {
-        LiveItem::End(StreamEnd::new(reason, self.cursor()))
-    }
-
-    fn cursor(&self) -> Option<Cursor> {
-        Some(self.last.head).filter(|head| *head != LogPosition::default()).map(|head| self.rows.cursor_at(head))
     }
 }

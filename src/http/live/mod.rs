@@ -43,7 +43,7 @@ use self::audit_broadcast::AuditBroadcast;
 use self::audit_subscription::AuditSubscription;
 use self::metric_subscription::{MetricParams, MetricSubscription};
 use self::metric_watchers::MetricWatchers;
-use self::stream::{EndReason, LiveItem, LiveStream, StreamEnd};
+use self::stream::{EndReason, LiveItem, LiveStream, StreamEnd, Subscription};
 use super::limits::{ConcurrencyLimit, RequestLimits, StreamTimeouts};
 use super::{AppState, Caller, Problem};
 use crate::projections::audit::{AuditQueryParams, Cursor};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use serde::Serialize;
 
 use super::row_batch::RowBatch;
@@ -12,6 +13,24 @@ use crate::projections::metrics::Metric;
 
 /// A stream of items. The last one is [`LiveItem::End`].
 pub(super) type LiveStream = BoxStream<'static, LiveItem>;
+
+/// The source of a stream's items.
+pub(super) trait Subscription: Sized + Send + 'static {
+    /// The next item. It is not called after [`LiveItem::End`].
+    fn next(&mut self) -> impl Future<Output = LiveItem> + Send;
+
+    /// The items, up to the end.
+    fn items(self) -> LiveStream {
+        stream::unfold(Some(self), |subscription| async {
+            let mut subscription = subscription?;
+            match subscription.next().await {
+                item @ LiveItem::End(_) => Some((item, None)),
+                item => Some((item, Some(subscription))),
+            }
+        })
+        .boxed()
+    }
+}
 
 /// An item of a stream.
 pub(super) enum LiveItem {

@@ -313,7 +313,7 @@ async fn a_disconnected_client_is_no_longer_counted() {
     let world = World::new().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let counted = async |number: &str| {
-        let line = format!("followers{{protocol=\"sse\"}} {number}\n");
+        let line = format!("streams{{protocol=\"sse\"}} {number}\n");
         let counting = async {
             loop {
                 let numbers = client.get(format!("http://{}/metrics", world.address)).send().await.unwrap();

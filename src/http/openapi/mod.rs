@@ -1,12 +1,10 @@
-//! The OpenAPI 3.1 document, and the page `/try` to send requests from.
+//! The OpenAPI 3.1 document.
 //!
 //! ## Layout
 //! - `document`: the document, from the routes and the commands
 //! - `live`: the description of live streams
 //! - `merge`: merges `allOf` into plain objects
 //! - `schemas`: the schemas of types that are written as text
-//!
-//! The page consists of `try.html`, `try.css` and `try.js`, and loads nothing from other hosts.
 
 mod document;
 mod live;
@@ -23,7 +21,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::schemas::ParameterSchemas;
-use super::{AppState, api};
+use super::{AppState, api, page};
 
 /// A reference to a named schema.
 fn reference(name: &str) -> Value {
@@ -44,17 +42,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
     routes.route("/openapi.json", serve)
 }
 
-/// The page `/try`. The user enters a token if the server requires one.
+/// The page `/try`.
 pub(super) fn open_routes() -> Router<AppState> {
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let asset = |content_type: &'static str, body: &'static str| {
-        get(move || async move {
-            ([(header::CONTENT_TYPE, content_type), (header::CONTENT_SECURITY_POLICY, POLICY)], body)
-        })
-    };
-    Router::new()
-        .route("/try", asset("text/html; charset=utf-8", include_str!("try.html")))
-        .route("/try.css", asset("text/css; charset=utf-8", include_str!("try.css")))
-        .route("/try.js", asset("text/javascript; charset=utf-8", include_str!("try.js")))
+    Router::new().route("/try", get(page::try_it))
 }

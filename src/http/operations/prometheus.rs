@@ -26,7 +26,7 @@ pub(super) async fn metrics(
     State(state): State<AppState>,
     caller: Caller,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    caller.operate("numbers", None).await?;
+    caller.operate("metrics", None).await?;
     let annals = state.annals().clone();
     let projections = statuses(&annals).await?;
     let head = annals.store().head().await?.position;
@@ -35,7 +35,7 @@ pub(super) async fn metrics(
     registry.register("http_requests", "Requests with a response", http.requests.clone());
     let help = "Time until the response began";
     registry.register_with_unit("http_request_duration", help, Unit::Seconds, http.durations.clone());
-    registry.register("followers", "Open streams", http.streams.clone());
+    registry.register("streams", "Open streams", http.streams.clone());
     if let Some(keys) = state.settings().authentication.keys() {
         let help = "How long the key file could not be read or used: the keys are older. 0 if they are current";
         let stale: Gauge<f64, AtomicU64> = Gauge::default();

@@ -2,6 +2,9 @@
 
 use form_urlencoded::{Serializer, parse};
 
+use crate::http::Problem;
+use crate::text::name_list;
+
 /// The filters of the feed: the parameter, and its label.
 const FILTERS: [(&str, &str); 13] = [
     ("text", "text"),
@@ -50,6 +53,19 @@ impl Address {
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Checks that each name is a filter or one of `others`: a misspelt filter would show everything.
+    pub fn check(&self, others: &[&str]) -> Result<(), Problem> {
+        let known = |name: &str| others.contains(&name) || FILTERS.iter().any(|(filter, _)| *filter == name);
+        match self.0.iter().find(|(name, _)| !known(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let name = name.escape_debug();
+                let filters = name_list(FILTERS.iter().map(|(filter, _)| filter));
+                Err(Problem::malformed(format!("there is no filter `{name}`; the filters are {filters}")))
+            }
+        }
     }
 
     /// Only the filters: no cursor, limit or other parameter.

@@ -24,7 +24,19 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset {
     body: include_str!("assets/page.js").to_owned(),
 });
 
-/// The only script.
+static TRY_SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset {
+    stem: "try",
+    extension: "js",
+    kind: "text/javascript; charset=utf-8",
+    body: include_str!("assets/try.js").to_owned(),
+});
+
+/// The script of the page `/try`.
+pub(super) fn try_script() -> &'static Asset {
+    &TRY_SCRIPT
+}
+
+/// The script of all pages.
 pub(super) fn script() -> &'static Asset {
     &SCRIPT
 }
@@ -51,7 +63,7 @@ impl Asset {
 /// Returns the file with this name, cacheable forever; 404 for another digest.
 pub(super) fn serve(name: &str, colour: Colour) -> Response {
     let path = format!("assets/{name}");
-    for asset in [&*SCRIPT, &style(colour), &icon(colour)] {
+    for asset in [&*SCRIPT, &*TRY_SCRIPT, &style(colour), &icon(colour)] {
         if asset.path() == path {
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
@@ -71,7 +83,7 @@ mod tests {
     /// Mission P25: a browser loads at most 280 kB beside the HTML.
     #[test]
     fn the_static_files_are_small_and_load_nothing_from_other_hosts() {
-        let all = [&*SCRIPT, &style(Colour::default()), &icon(Colour::default())];
+        let all = [&*SCRIPT, &*TRY_SCRIPT, &style(Colour::default()), &icon(Colour::default())];
         let bytes: usize = all.iter().map(|asset| asset.body.len()).sum();
         assert!(bytes < 280_000, "{bytes}");
         for asset in all {

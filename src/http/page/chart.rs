@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::text::{number, range, time};
+use super::text::{many, number, range, time};
 use crate::projections::metrics::Bucket;
 
 /// The size of a chart in SVG units. The SVG is stretched to the available width.
@@ -24,7 +24,7 @@ pub(super) fn bars(
     html! {
         figure.chart.sheet {
             figcaption {
-                span { (number(total)) " events in " (buckets.len()) " intervals" }
+                span { (many(total, "event")) " in " (many(buckets.len() as u64, "interval")) }
                 span { "maximum " (number(max)) " in one interval" }
             }
             // Hidden from screen readers: the table below has the same data.

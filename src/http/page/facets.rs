@@ -32,6 +32,8 @@ pub(super) fn facets(
     let one_actor = matches!(feed.scope, FeedScope::Thing { did: true, .. });
     html! {
         aside.aside aria-label="Summary of these events" {
+            // The script shows it when the list has newer events.
+            p #counted .soft hidden { "Counted as of position " (number(count.head.position)) ". Reload to count again." }
             @if count.actors.len() > 1 && !one_actor {
                 (list("Actors", &count.actors, total, |actor| narrowed("actor", actor)))
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::response::{Html, Response};
 use maud::{Markup, html};
 
@@ -36,11 +37,11 @@ const MAX_TOPICS: usize = 12;
 const MAX_COUNTED: u64 = 2_000;
 
 pub(super) async fn activity(request: PageRequest) -> Result<Response, Problem> {
-    show(&request, FeedScope::Everything).await
+    answer(&request, FeedScope::Everything).await
 }
 
 pub(super) async fn refusals(request: PageRequest) -> Result<Response, Problem> {
-    show(&request, FeedScope::Refusals).await
+    answer(&request, FeedScope::Refusals).await
 }
 
 pub(super) async fn history(request: PageRequest) -> Result<Response, Problem> {
@@ -52,12 +53,14 @@ pub(super) async fn history(request: PageRequest) -> Result<Response, Problem> {
         Some(did) => did == "true",
         // By default: what it did, if that is more than what happened to it.
         None => {
-            let [was, did] = [scope(false), scope(true)].map(|scope| request.feed(scope));
-            let (was, did) = (counted(&was?).await?, counted(&did?).await?);
-            did.events > was.events
+            match [scope(false), scope(true)].map(|scope| request.feed(scope)) {
+                [Ok(was), Ok(did)] => counted(&did).await?.events > counted(&was).await?.events,
+                // `answer` shows what is wrong with the filters.
+                _ => false,
+            }
         }
     };
-    show(&request, scope(did)).await
+    answer(&request, scope(did)).await
 }
 
 /// Returns the rows after position `after`, for an open feed: all matching rows up to `data-last`, or only the newest ones if
@@ -117,6 +120,30 @@ async fn below(state: &AppState, feed: &FeedQuery) -> Result<Vec<Topic>, Problem
     Ok(state.annals().metric(topic).child_topics(MAX_TOPICS).await?.topics)
 }
 
+/// The page; if a filter is wrong, what is wrong with it above the form as it was filled in.
+async fn answer(request: &PageRequest, scope: FeedScope) -> Result<Response, Problem> {
+    match show(request, scope.clone()).await {
+        Err(problem) if problem.status() == StatusCode::BAD_REQUEST && request.wants_page() => {
+            Ok(wrong_filter(request, &scope, &problem))
+        }
+        answer => answer,
+    }
+}
+
+fn wrong_filter(request: &PageRequest, scope: &FeedScope, problem: &Problem) -> Response {
+    let PageRequest { site, state, address, .. } = request;
+    let title = title(scope, &[]);
+    let content = html! {
+        div.title { h1 { (given(&title)) } }
+        div.note.bad role="alert" { p { (given(problem.detail())) } }
+        (form(site, scope, address, state.annals().types(), &[], &[]))
+        (chips(site, scope, address))
+    };
+    let mut response = respond(site.page(scope.section(), &title, &content));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
 async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Problem> {
     let feed = request.feed(scope)?;
     let PageRequest { site, state, .. } = request;
@@ -143,8 +170,8 @@ async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Probl
         (tabs(site, &feed))
         div.sides {
             div {
-                (form(site, &feed, state.annals().types(), &count, &below))
-                (chips(site, &feed))
+                (form(site, &feed.scope, &feed.given, state.annals().types(), &count.actors, &below))
+                (chips(site, &feed.scope, &feed.given))
                 div.sheet {
                     ol #feed aria-label="Events"
                         data-last=(head.position)
@@ -187,6 +214,8 @@ fn summary(count: &AuditCount) -> Markup {
         span.number { (at_least) (number(count.events)) } @if count.events == 1 { " event by " } @else { " events by " }
         span.number { (at_least) (number(count.distinct_actors)) } @if count.distinct_actors == 1 { " actor" } @else { " actors" }
         ", as of position " span.number { (number(count.head.position)) }
+        // The script says how many newer events the list has.
+        span #newer {}
     }
 }
 
@@ -223,6 +252,7 @@ fn tools(site: &Site, feed: &FeedQuery, language: &str) -> Markup {
                     @for &format in Format::ALL {
                         li { a href=(site.link("audit/export", &all.with("format", format))) download { (format_words(format)) } }
                     }
+                    li { a href=(site.link("audit/export", &all.with("format", Format::Csv).with("bom", true))) download { "CSV for Excel" } }
                 }
             }
         }

@@ -23,6 +23,9 @@ pub(super) enum FeedScope {
     },
 }
 
+/// The parameters of the feed's pages beside filters.
+const OTHERS: [&str; 5] = ["cursor", "of", "did", "after", "id"];
+
 /// The query of a page of the feed.
 pub(super) struct FeedQuery {
     pub scope: FeedScope,
@@ -60,6 +63,12 @@ impl FeedScope {
         }
     }
 
+    /// The address of this page with these filters.
+    pub fn link(&self, site: &Site, filters: &Address) -> String {
+        let address = self.own().iter().fold(filters.filters(), |address, (name, value)| address.with(name, value));
+        site.link(self.path(), &address)
+    }
+
     /// The filter that the page implies. The form does not offer it.
     pub fn fixed(&self) -> Option<(&'static str, String)> {
         match self {
@@ -77,6 +86,7 @@ impl FeedQuery {
     /// # Errors
     /// 400 if the address is malformed; 401 if an actor is required.
     fn new(scope: FeedScope, given: &Address, caller: &Caller) -> Result<Self, Problem> {
+        given.check(&OTHERS)?;
         let mut filters = given.filters();
         if let Some((name, value)) = scope.fixed() {
             filters = filters.with(name, value);
@@ -88,9 +98,7 @@ impl FeedQuery {
 
     /// The address of the same page with other filters.
     pub fn link(&self, site: &Site, filters: &Address) -> String {
-        let own = self.scope.own();
-        let address = own.iter().fold(filters.filters(), |address, (name, value)| address.with(name, value));
-        site.link(self.scope.path(), &address)
+        self.scope.link(site, filters)
     }
 
     /// Whether new events belong at the top of the page.

@@ -2,22 +2,30 @@
 
 use maud::{Markup, html};
 
-use super::address::label_of;
-use super::feed_query::FeedQuery;
+use super::address::{Address, label_of};
+use super::feed_query::FeedScope;
 use super::site::Site;
-use super::text::{given, utc};
-use crate::events::{Action, Topic, Types};
+use super::text::utc;
+use crate::events::{Action, Ref, Topic, Types};
 use crate::projections::RangeBound;
-use crate::projections::audit::AuditCount;
+use crate::projections::audit::Facet;
 use crate::projections::presenter::plain;
 
-pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCount, below: &[Topic]) -> Markup {
-    let fixed = feed.scope.fixed().map(|(name, _)| name);
+/// The form as `given` fills it in. It offers the actors and topics that are known to be in the log.
+pub(super) fn form(
+    site: &Site,
+    scope: &FeedScope,
+    given: &Address,
+    types: &Types,
+    actors: &[Facet<Ref>],
+    below: &[Topic],
+) -> Markup {
+    let fixed = scope.fixed().map(|(name, _)| name);
     let offered = |name: &str| fixed != Some(name);
-    let asked = |name: &str| feed.given.get(name).unwrap_or_default().to_owned();
+    let asked = |name: &str| given.get(name).unwrap_or_default().to_owned();
     html! {
-        form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(feed.scope.path(), &Default::default())) autocomplete="off" {
-            (hidden(feed))
+        form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(scope.path(), &Address::default())) autocomplete="off" {
+            (hidden(scope, given))
             div.fields.first {
                 div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="sentence or value"; }
                 @if offered("actor") {
@@ -32,6 +40,9 @@ pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCo
                         select #action name="action" {
                             option value="" { "any" }
                             @for action in Action::ALL { option value=(action) selected[asked("action") == action.as_str()] { (action) } }
+                            @if given.get("action").is_some_and(|action| Action::ALL.iter().all(|known| known.as_str() != action)) {
+                                option value=(asked("action")) selected { (plain(&asked("action"))) }
+                            }
                         }
                     }
                 }
@@ -57,7 +68,7 @@ pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCo
                     }
                 }
             }
-            datalist #actors { @for actor in &count.actors { option value=(actor.value) {} } }
+            datalist #actors { @for actor in actors { option value=(actor.value) {} } }
             datalist #topics { @for topic in topics(types, below) { option value=(topic) {} } }
             datalist #events { @for known in types.iter() { option value=(known.declaration.event_type) {} } }
         }
@@ -65,14 +76,14 @@ pub(super) fn form(site: &Site, feed: &FeedQuery, types: &Types, count: &AuditCo
 }
 
 /// Hidden fields: the page's own parameters, and further values of filters with several values.
-fn hidden(feed: &FeedQuery) -> Markup {
+fn hidden(scope: &FeedScope, given: &Address) -> Markup {
     let mut seen = std::collections::BTreeSet::new();
-    let fixed = feed.scope.fixed().map(|(name, _)| name);
-    let filters = feed.given.filters();
+    let fixed = scope.fixed().map(|(name, _)| name);
+    let filters = given.filters();
     let further: Vec<(&str, &str)> =
         filters.iter().filter(|(name, _)| fixed != Some(name) && !seen.insert((*name).to_owned())).collect();
     html! {
-        @for (name, value) in feed.scope.own() { input type="hidden" name=(name) value=(value); }
+        @for (name, value) in scope.own() { input type="hidden" name=(name) value=(value); }
         @for (name, value) in further { input type="hidden" name=(name) value=(value); }
     }
 }
@@ -111,9 +122,9 @@ fn topics(types: &Types, below: &[Topic]) -> Vec<String> {
 }
 
 /// The active filters.
-pub(super) fn chips(site: &Site, feed: &FeedQuery) -> Markup {
-    let fixed = feed.scope.fixed().map(|(name, _)| name);
-    let filters = feed.given.filters();
+pub(super) fn chips(site: &Site, scope: &FeedScope, given: &Address) -> Markup {
+    let fixed = scope.fixed().map(|(name, _)| name);
+    let filters = given.filters();
     let asked: Vec<(&str, &str)> = filters.iter().filter(|(name, _)| fixed != Some(name)).collect();
     if asked.is_empty() {
         return html! {};
@@ -122,13 +133,13 @@ pub(super) fn chips(site: &Site, feed: &FeedQuery) -> Markup {
         ul.chips aria-label="Active filters" {
             @for (name, value) in &asked {
                 li.chip {
-                    @let without = feed.link(site, &filters.without_one(name, value));
+                    @let without = scope.link(site, &filters.without_one(name, value));
                     span { (chip(name, value)) }
                     a.off href=(without) aria-label={ "Remove filter: " (label_of(name)) " " (plain(value)) } { "✕" }
                 }
             }
             @if asked.len() > 1 {
-                li.chip { a.all href=(feed.link(site, &Default::default())) { "Clear all" } }
+                li.chip { a.all href=(scope.link(site, &Address::default())) { "Clear all" } }
             }
         }
     }
@@ -144,6 +155,6 @@ fn chip(name: &str, value: &str) -> Markup {
         (label_of(name))
         @if let Some(time) = time { " " b { (super::text::time(time, "second")) } }
         @else if let (true, Ok(path)) = (name == "topic", value.parse()) { " " b { (super::text::topic(&path)) } }
-        @else if name != "by_occurrence" { " " b { (given(value)) } }
+        @else if name != "by_occurrence" { " " b { (super::text::given(value)) } }
     }
 }

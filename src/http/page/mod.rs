@@ -14,10 +14,11 @@
 //! - `form`: the filter form
 //! - `facets`: how many events each actor, action, type and topic has
 //! - `event`: a row of the feed
-//! - `numbers`: metrics: rates, most active actors, anomalies
+//! - `metrics`: rates, most active actors, anomalies
 //! - `chart`: bar charts
-//! - `upkeep`: the projections
+//! - `projections`: the projections
 //! - `verify`: the check of the log
+//! - `try_it`: requests to the operations of the OpenAPI document
 //! - `sign_in`: signing in with a token, and out
 //! - `text`: times, numbers, references and topics as HTML
 
@@ -29,23 +30,25 @@ mod facets;
 mod feed;
 mod feed_query;
 mod form;
-mod numbers;
+mod metrics;
+mod projections;
 mod request;
 mod sign_in;
 mod site;
 mod text;
-mod upkeep;
+mod try_it;
 mod verify;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 
 use self::address::Address;
 use self::site::{Section, Site};
+pub(super) use self::try_it::show as try_it;
 use super::{AppState, Problem};
 
 /// Allows only scripts, styles and images of this server, and no inline ones.
@@ -54,18 +57,20 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// The routes that need an authenticated caller.
+/// The routes that need an authenticated caller. `/metrics` and `/projections` are JSON, so their pages are below `/page`.
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(feed::activity))
         .route("/history", get(feed::history))
         .route("/refusals", get(feed::refusals))
         .route("/rows", get(feed::rows))
-        .route("/numbers", get(numbers::show))
-        .route("/upkeep", get(upkeep::show))
-        .route("/upkeep/now", get(upkeep::now))
-        .route("/upkeep/rebuild", post(upkeep::rebuild))
-        .route("/upkeep/resume", post(upkeep::resume))
+        .route("/page/metrics", get(metrics::show))
+        .route("/page/projections", get(projections::show))
+        .route("/page/projections/now", get(projections::now))
+        .route("/page/projections/rebuild", post(projections::rebuild))
+        .route("/page/projections/resume", post(projections::resume))
+        .route("/numbers", get(metrics::moved))
+        .route("/upkeep", get(projections::moved))
         .route("/verify", get(verify::show).post(verify::start))
         .route("/verify/now", get(verify::now))
 }
@@ -82,18 +87,36 @@ async fn asset(State(state): State<AppState>, Path(name): Path<String>) -> Respo
     assets::serve(&name, Site::of(&state).colour)
 }
 
+/// A request of a browser, which gets a page for a problem.
+pub(super) struct BrowserRequest {
+    /// The path and query of a page, to return to after signing in.
+    back: Option<String>,
+}
+
+impl BrowserRequest {
+    /// `None` if the client does not accept HTML.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        accepts_page(request.headers()).then(|| {
+            // The address before the router was mounted below a path.
+            let original = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+            let back = original.path_and_query().filter(|_| request.method() == Method::GET);
+            Self { back: back.map(|back| back.as_str().to_owned()) }
+        })
+    }
+}
+
 /// Whether the client accepts HTML.
-pub(super) fn is_preferred(request: &Request) -> bool {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+fn accepts_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accepts.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// The page that a browser is shown for a problem.
-pub(super) fn of_problem(state: &AppState, problem: &Problem) -> Response {
+pub(super) fn of_problem(state: &AppState, problem: &Problem, request: &BrowserRequest) -> Response {
     let site = Site::of(state);
     let content = match problem.status() {
         StatusCode::UNAUTHORIZED if state.settings().authentication.is_required() => {
-            sign_in::form(&site, Some(problem.detail()))
+            sign_in::form(&site, Some(problem.detail()), request.back.as_deref())
         }
         _ => html! {
             div.title { h1 { (capitalised(problem.title())) } }

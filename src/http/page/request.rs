@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
+use super::accepts_page;
 use super::address::Address;
 use super::site::Site;
 use crate::http::body::read;
@@ -16,6 +17,13 @@ pub(super) struct PageRequest {
     pub state: AppState,
     pub headers: HeaderMap,
     pub address: Address,
+}
+
+impl PageRequest {
+    /// Whether the client accepts HTML.
+    pub fn wants_page(&self) -> bool {
+        accepts_page(&self.headers)
+    }
 }
 
 impl FromRequestParts<AppState> for PageRequest {

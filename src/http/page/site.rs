@@ -17,7 +17,7 @@ use crate::projections::presenter::{SHORT_NAME, plain, short};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Feed,
-    Numbers,
+    Metrics,
     Refusals,
     Projections,
     Check,
@@ -25,11 +25,15 @@ pub(super) enum Section {
     Other,
 }
 
+/// The paths of the pages that share a name with a JSON route.
+pub(super) const METRICS: &str = "page/metrics";
+pub(super) const PROJECTIONS: &str = "page/projections";
+
 const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Feed, "", "Activity"),
-    (Section::Numbers, "numbers", "Metrics"),
+    (Section::Metrics, METRICS, "Metrics"),
     (Section::Refusals, "refusals", "Refusals"),
-    (Section::Projections, "upkeep", "Projections"),
+    (Section::Projections, PROJECTIONS, "Projections"),
     (Section::Check, "verify", "Verify"),
 ];
 

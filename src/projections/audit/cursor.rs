@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::digest::first_bytes;
 use crate::events::LogPosition;
 use crate::projections::QueryError;
-use crate::text::{from_hex, hex};
+use crate::text::{from_hex, hex, text_conversions};
 
 /// A position in the result of one query: the next page begins after it. Its text consists of letters and digits.
 ///
@@ -78,19 +78,7 @@ impl FromStr for Cursor {
     }
 }
 
-impl TryFrom<String> for Cursor {
-    type Error = QueryError;
-
-    fn try_from(text: String) -> Result<Self, QueryError> {
-        text.parse()
-    }
-}
-
-impl From<Cursor> for String {
-    fn from(cursor: Cursor) -> Self {
-        cursor.to_string()
-    }
-}
+text_conversions!(Cursor);
 
 #[cfg(test)]
 mod tests {

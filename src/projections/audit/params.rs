@@ -13,6 +13,7 @@ use super::{AuditFilter, AuditQuery, Cursor};
 use crate::events::{Action, Ref, Topic};
 use crate::projections::query_error::{check_event, check_topic};
 use crate::projections::{QueryError, RangeBound};
+use crate::text::text_conversions;
 
 /// # Filters
 impl AuditQuery {
@@ -252,16 +253,10 @@ impl FromStr for Time {
     }
 }
 
-impl TryFrom<String> for Time {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-impl From<Time> for String {
-    fn from(time: Time) -> Self {
-        time.0.to_string()
-    }
-}
+text_conversions!(Time);

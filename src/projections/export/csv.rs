@@ -28,17 +28,21 @@ const COLUMNS: [&str; 14] = [
 pub(super) const END: &str = "#export";
 
 /// A table with a header; the last record is the manifest.
-pub(super) struct Csv;
+pub(super) struct Csv {
+    pub byte_order_mark: bool,
+}
 
 impl Encode for Csv {
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        if self.byte_order_mark {
+            out.extend_from_slice("\u{feff}".as_bytes());
+        }
         // Quoted: programs that guess the separator look at what follows the first quote.
         record(COLUMNS.map(Cow::Borrowed), csv::QuoteStyle::Always, out)
     }
 
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let row = item.row;
-        let targets: Vec<&str> = row.targets.iter().map(|target| target.as_str()).collect();
         let cells = [
             row.position.to_string(),
             row.event_id.to_string(),
@@ -46,7 +50,8 @@ impl Encode for Csv {
             row.occurred_at.to_string(),
             row.actor.to_string(),
             row.action.to_string(),
-            targets.join(" "),
+            // An id may contain any separator.
+            json(&row.targets)?,
             row.topic.to_string(),
             row.event_type.clone(),
             row.aggregate.to_string(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{DecodeError, LogPosition};
 use crate::projections::RangeBound;
-use crate::projections::audit::AuditError;
+use crate::projections::audit::{AuditError, RecordedFilters};
 use crate::projections::presenter::PresentError;
 use crate::store::StoreError;
 
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// CSV, RFC 4180. A cell that a spreadsheet could treat as a formula begins with `'`; texts are escaped by
+    /// CSV, RFC 4180. Targets and changes are JSON. A cell that a spreadsheet could treat as a formula begins with `'`; texts are escaped by
     /// [`plain`](crate::projections::presenter::plain). The first cell of the last record is `#export`.
     Csv,
     /// JSON Lines: one object a line, with all fields. The last one has only the key `export`.
@@ -82,6 +82,8 @@ pub struct ExportManifest {
     pub from: Option<RangeBound>,
     /// The end of the query's range, if it has one.
     pub until: Option<RangeBound>,
+    /// The query's filters, by name, with the bounds of its range.
+    pub filters: RecordedFilters,
     /// The number of events.
     pub rows: u64,
     /// The lowest position.

@@ -37,6 +37,7 @@ pub struct Export {
     format: Format,
     presenter: Option<Presenter>,
     source: String,
+    byte_order_mark: bool,
     progress: Option<OnProgress>,
 }
 
@@ -56,7 +57,8 @@ impl AuditQuery {
     /// }
     /// ```
     pub fn export(self, format: Format) -> Export {
-        Export { query: self, format, presenter: None, source: "/annals".to_owned(), progress: None }
+        let source = "/annals".to_owned();
+        Export { query: self, format, presenter: None, source, byte_order_mark: false, progress: None }
     }
 }
 
@@ -70,6 +72,12 @@ impl Export {
     /// Sets the `source` of CloudEvents, a URI reference: `/annals` by default.
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = source.into();
+        self
+    }
+
+    /// Begins CSV with a byte order mark, by which Excel recognises UTF-8. The other formats have none.
+    pub fn byte_order_mark(mut self, begins: bool) -> Self {
+        self.byte_order_mark = begins;
         self
     }
 
@@ -99,6 +107,7 @@ impl Export {
             format: self.format,
             from: filter.from,
             until: filter.until,
+            filters: filter.recorded(),
             rows: 0,
             first: None,
             last: None,
@@ -154,7 +163,7 @@ impl Export {
 
     fn encoder(&self) -> Box<dyn Encode> {
         match self.format {
-            Format::Csv => Box::new(Csv),
+            Format::Csv => Box::new(Csv { byte_order_mark: self.byte_order_mark }),
             Format::Jsonl => Box::new(Jsonl),
             #[cfg(feature = "cloudevents")]
             Format::CloudEvents => Box::new(CloudEvents::new(&self.source)),

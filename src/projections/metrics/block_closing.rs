@@ -8,7 +8,7 @@ use super::blocks::{self, FAN, LEVELS};
 use super::entry::{self, Columns, Entry};
 use super::frequency_table::{self, FrequencyTable, Share};
 use super::prefix_sums::PrefixSums;
-use super::projection::{BLOCKS, CROWDS, ENTRIES, RUNNING};
+use super::tables::{BLOCKS, CROWDS, ENTRIES, RUNNING};
 use crate::projections::ProjectionError;
 use crate::store::{Cell, OnConflict, Row, Transaction};
 

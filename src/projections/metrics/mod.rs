@@ -1,7 +1,8 @@
 //! Metrics: the number of events of a topic, and of all topics below it, over any range of the log.
 //!
 //! ## Layout
-//! - `projection`, `folding`: [`Metrics`], the tables behind the metrics, and filling them from many pages at once
+//! - `projection`, `tables`: [`Metrics`], the projection, and its tables
+//! - `folding`: fills the tables from many pages at once
 //! - `entry`, `names`, `bytes`: the entry of one event, the dictionary of names, and the encoding of numbers
 //! - `blocks`, `block_closing`: the log in blocks, and what is written when a block is complete
 //! - `prefix_sums`, `frequency_table`: cumulative counts of a topic, and how often each actor and target occurs
@@ -36,6 +37,7 @@ mod projection;
 mod query;
 mod slot_reader;
 mod slots;
+mod tables;
 #[cfg(test)]
 mod tests;
 

@@ -1,10 +1,14 @@
 //! [`MetricQueryParams`]: a metric query as flags and URL parameters, and [`MetricReport`], its result.
 
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{Anomalies, Buckets, Busiest, Metric, MetricError, MetricQuery};
 use crate::projections::RangeBound;
+use crate::text::text_conversions;
 
 /// Defaults for the number of busiest actors and targets, and of slices.
 const BUSIEST: usize = 5;
@@ -87,7 +91,7 @@ impl MetricQueryParams {
 #[serde(try_from = "String", into = "String")]
 pub struct Width(pub SignedDuration);
 
-impl std::str::FromStr for Width {
+impl FromStr for Width {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -102,16 +106,10 @@ impl std::str::FromStr for Width {
     }
 }
 
-impl TryFrom<String> for Width {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+impl fmt::Display for Width {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
     }
 }
 
-impl From<Width> for String {
-    fn from(width: Width) -> Self {
-        format!("{:#}", width.0)
-    }
-}
+text_conversions!(Width);

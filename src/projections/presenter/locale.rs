@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+#[cfg(feature = "translations")]
+use unic_langid::LanguageIdentifier;
 
 use super::facts::{Facts, NOTHING, words};
 #[cfg(feature = "translations")]
@@ -13,14 +15,14 @@ use super::untranslated::Translation;
 use super::{Phrase, PresentError};
 
 /// The language of the declarations.
-pub(super) const DECLARED: &str = "en";
+const DECLARED: &str = "en";
 
 /// The languages of sentences: English, as declared by the events, and the translations that the application ships.
 #[derive(Clone, Default)]
 pub struct Locales {
-    pub(super) shipped: BTreeMap<String, Arc<Translation>>,
+    shipped: BTreeMap<String, Arc<Translation>>,
     #[cfg(feature = "translations")]
-    pub(super) problems: Vec<String>,
+    problems: Vec<String>,
 }
 
 /// The language of a presenter.
@@ -50,6 +52,69 @@ impl Locales {
             asked: asked.escape_debug().to_string(),
             shipped: self.names().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
         })
+    }
+}
+
+#[cfg(feature = "translations")]
+impl Locales {
+    /// The language that serves `asked`: itself, or the language that it is a variety of (`fr` for `fr-CA`).
+    fn look_up(&self, asked: &str) -> Option<Language> {
+        let mut language: LanguageIdentifier = asked.parse().ok()?;
+        loop {
+            let name = language.to_string();
+            if let Some(translation) = self.shipped.get(&name) {
+                return Some(Language::Shipped { locale: name, translation: translation.clone() });
+            }
+            if name == DECLARED {
+                return Some(Language::Declared);
+            }
+            if language.variants().next().is_some() {
+                language.clear_variants();
+            } else if language.region.take().is_none() && language.script.take().is_none() {
+                return None;
+            }
+        }
+    }
+
+    /// Adds a Fluent file of a language. A language may have several files, with different messages.
+    pub fn add(&mut self, locale: &str, fluent: &str) {
+        if let Err(problems) = self.try_add(locale, fluent) {
+            self.problems.extend(problems);
+        }
+    }
+
+    fn try_add(&mut self, locale: &str, fluent: &str) -> Result<(), Vec<String>> {
+        let language: LanguageIdentifier = locale.parse().map_err(|_| {
+            vec![format!("`{}` is not a locale: write one like `fr` or `fr-CA`", locale.escape_debug())]
+        })?;
+        let name = language.to_string();
+        if name == DECLARED {
+            return Err(vec![
+                "the locale `en` is declared by the events: change their sentences instead".to_owned(),
+            ]);
+        }
+        let earlier = self.shipped.get(&name).map(|shipped| &**shipped);
+        let translation = Translation::with_file(earlier, language, fluent)?;
+        self.shipped.insert(name, Arc::new(translation));
+        Ok(())
+    }
+
+    /// The problems of the files themselves.
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    pub(super) fn shipped(&self) -> impl Iterator<Item = (&str, &Translation)> {
+        self.shipped.iter().map(|(name, translation)| (name.as_str(), &**translation))
+    }
+}
+
+#[cfg(not(feature = "translations"))]
+impl Locales {
+    /// English and its varieties (`en-GB`).
+    fn look_up(&self, asked: &str) -> Option<Language> {
+        let language = asked.split(['-', '_']).next().unwrap_or(asked);
+        language.eq_ignore_ascii_case(DECLARED).then_some(Language::Declared)
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::Value;
 use unic_langid::LanguageIdentifier;
 
 use super::facts::{Fact, Facts, words};
-use super::locale::{DECLARED, Language, Locales};
 use super::marks::{self, Mark};
 use super::{Phrase, Piece};
 use crate::events::{Declaration, Known, Sentence, SentencePart};
@@ -29,43 +28,14 @@ pub(super) struct Translation {
     bundle: FluentBundle<Arc<FluentResource>>,
 }
 
-impl Locales {
-    /// The language that serves `asked`: itself, or the language that it is a variety of (`fr` for `fr-CA`).
-    pub(super) fn look_up(&self, asked: &str) -> Option<Language> {
-        let mut language: LanguageIdentifier = asked.parse().ok()?;
-        loop {
-            let name = language.to_string();
-            if let Some(translation) = self.shipped.get(&name) {
-                return Some(Language::Shipped { locale: name, translation: translation.clone() });
-            }
-            if name == DECLARED {
-                return Some(Language::Declared);
-            }
-            if language.variants().next().is_some() {
-                language.clear_variants();
-            } else if language.region.take().is_none() && language.script.take().is_none() {
-                return None;
-            }
-        }
-    }
-
-    /// Adds a Fluent file of a language. A language may have several files, with different messages.
-    pub fn add(&mut self, locale: &str, fluent: &str) {
-        if let Err(problems) = self.try_add(locale, fluent) {
-            self.problems.extend(problems);
-        }
-    }
-
-    fn try_add(&mut self, locale: &str, fluent: &str) -> Result<(), Vec<String>> {
-        let language: LanguageIdentifier = locale.parse().map_err(|_| {
-            vec![format!("`{}` is not a locale: write one like `fr` or `fr-CA`", locale.escape_debug())]
-        })?;
+impl Translation {
+    /// Adds a Fluent file to the earlier files of a language. Returns what is wrong with it, one problem a line.
+    pub(super) fn with_file(
+        earlier: Option<&Self>,
+        language: LanguageIdentifier,
+        fluent: &str,
+    ) -> Result<Self, Vec<String>> {
         let name = language.to_string();
-        if name == DECLARED {
-            return Err(vec![
-                "the locale `en` is declared by the events: change their sentences instead".to_owned(),
-            ]);
-        }
         let line = |at: usize| 1 + fluent.get(..at.min(fluent.len())).unwrap_or(fluent).matches('\n').count();
         if let Some(at) = fluent.find(marks::RESERVED) {
             return Err(vec![format!(
@@ -79,25 +49,12 @@ impl Locales {
             };
             errors.iter().map(problem).collect::<Vec<_>>()
         })?;
-        let mut resources = self.shipped.get(&name).map(|shipped| shipped.resources.clone()).unwrap_or_default();
+        let mut resources = earlier.map(|earlier| earlier.resources.clone()).unwrap_or_default();
         resources.push(Arc::new(resource));
-        let translation = Translation::new(language, resources)
-            .map_err(|errors| errors.iter().map(|error| format!("locale {name}: {error}")).collect::<Vec<_>>())?;
-        self.shipped.insert(name, Arc::new(translation));
-        Ok(())
+        Self::new(language, resources)
+            .map_err(|errors| errors.iter().map(|error| format!("locale {name}: {error}")).collect())
     }
 
-    /// The problems of the files themselves.
-    pub(super) fn problems(&self) -> &[String] {
-        &self.problems
-    }
-
-    pub(super) fn shipped(&self) -> impl Iterator<Item = (&str, &Translation)> {
-        self.shipped.iter().map(|(name, translation)| (name.as_str(), &**translation))
-    }
-}
-
-impl Translation {
     fn new(language: LanguageIdentifier, resources: Vec<Arc<FluentResource>>) -> Result<Self, Vec<FluentError>> {
         let mut bundle = FluentBundle::new_concurrent(vec![language]);
         // Names and values are isolated later, in HTML.

@@ -6,18 +6,9 @@ use serde_json::Value;
 
 use super::Phrase;
 use super::facts::Facts;
-use super::locale::{DECLARED, Language, Locales};
 
 /// A translation: there is none.
 pub(super) struct Translation(Infallible);
-
-impl Locales {
-    /// English and its varieties (`en-GB`).
-    pub(super) fn look_up(&self, asked: &str) -> Option<Language> {
-        let language = asked.split(['-', '_']).next().unwrap_or(asked);
-        language.eq_ignore_ascii_case(DECLARED).then_some(Language::Declared)
-    }
-}
 
 impl Translation {
     pub(super) fn field(&self, _: &str) -> Result<(String, String), String> {

@@ -16,7 +16,7 @@ pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
 use super::commit::digest_holds;
 use super::{GenerationInfo, HashChain, Interest, Store, StoreError};
 use crate::events::{LogPosition, Ref, Stored, Types};
-use crate::text::error_chain;
+use crate::text::{counted, error_chain};
 
 const PAGE: usize = 1_000;
 
@@ -214,7 +214,8 @@ impl<'a> Check<'a> {
         let expected = self.last.position + 1;
         if position > expected {
             let missing = position - expected;
-            self.log(expected, format!("{missing} events are missing from here"));
+            let are = if missing == 1 { "is" } else { "are" };
+            self.log(expected, format!("{} {are} missing from here", counted(missing, "event")));
         } else if position < expected {
             self.log(position, format!("it comes after position {}", self.last.position));
         }

@@ -123,6 +123,7 @@ macro_rules! __store_conformance_cases {
             opening: another_applications_store_is_refused,
             opening: a_closed_store_refuses_appends,
             opening: a_backup_never_replaces_a_file,
+            opening: a_backup_whose_future_is_dropped_leaves_no_file,
             opening: a_store_describes_itself_and_passes_its_integrity_check,
             projecting: a_projection_begins_at_position_zero_with_generation_one,
             projecting: effect_and_checkpoint_are_committed_together,

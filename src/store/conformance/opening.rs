@@ -1,5 +1,7 @@
 //! Opening, closing, backup.
 
+use std::time::Duration;
+
 use super::bench::{APP, Bench, batch, commit, committed, log};
 use crate::store::{Interest, StoreError};
 
@@ -70,6 +72,44 @@ pub(super) async fn a_backup_never_replaces_a_file(bench: Bench) {
     assert!(refused.is_err(), "the file exists");
     assert_eq!(std::fs::metadata(&to).expect("the copy").len(), length);
     assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 1, "no other file is left");
+    std::fs::remove_dir_all(&directory).expect("to remove the directory");
+}
+
+pub(super) async fn a_backup_whose_future_is_dropped_leaves_no_file(bench: Bench) {
+    let store = bench.open().await;
+    if !bench.fixture().has_backups() {
+        return;
+    }
+    committed(&*store, commit(1).on("tally:a", 0, 100)).await;
+    let directory = std::env::temp_dir().join(format!("annals-backup-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&directory).expect("a directory");
+    let to = directory.join("copy");
+    let (begun, mut copying) = tokio::sync::mpsc::unbounded_channel();
+    let (dropped, wait) = std::sync::mpsc::channel::<()>();
+    let progress = Box::new(move |_, _| {
+        let _ = begun.send(());
+        let _ = wait.recv_timeout(Duration::from_secs(10));
+    });
+    let copy = store.clone();
+    let mut backup = tokio::spawn(async move { copy.backup(&to, progress).await });
+    copying.recv().await.expect("progress");
+    backup.abort();
+    // A store that calls `progress` in the future itself drops it only after that.
+    let ended = tokio::time::timeout(Duration::from_millis(200), &mut backup).await;
+    drop(dropped);
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(_) => backup.await,
+    };
+    assert!(ended.is_err_and(|error| error.is_cancelled()), "the backup is complete");
+    let left = || std::fs::read_dir(&directory).expect("the directory").count();
+    for _ in 0..1_000 {
+        if left() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(left(), 0);
     std::fs::remove_dir_all(&directory).expect("to remove the directory");
 }
 

@@ -1,5 +1,6 @@
 //! Backup and integrity check.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -35,12 +36,13 @@ pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Res
     check().map_err(|error| location.fault("checking the file", error))
 }
 
-/// Copies the log as of now. The copy gets its name only when it is complete, and never replaces a file.
+/// Copies the log as of now. The copy gets its name only when it is complete, and never replaces a file. `progress` may stop
+/// it.
 pub(super) fn backup(
     location: &FileLocation,
     connection: &Connection,
     to: &Path,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let part = PartialBackup::beside(to)?;
     copy(location, connection, part.file(), progress)?;
@@ -51,7 +53,7 @@ fn copy(
     location: &FileLocation,
     connection: &Connection,
     to: &Path,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let source = |error| location.fault(BACKUP, error);
     let target = |error: rusqlite::Error| {
@@ -72,7 +74,9 @@ fn copy(
         let step = backup.step(STEP).map_err(target)?;
         let pages = backup.progress();
         let total = u64::try_from(pages.pagecount).unwrap_or(0);
-        progress(total.saturating_sub(u64::try_from(pages.remaining).unwrap_or(0)), total);
+        if progress(total.saturating_sub(u64::try_from(pages.remaining).unwrap_or(0)), total).is_break() {
+            return Err(StoreError::failed(BACKUP, "stopped: no file was written".to_owned()));
+        }
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}

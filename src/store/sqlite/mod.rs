@@ -58,6 +58,7 @@ mod watch;
 mod write_lock;
 mod writer;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -223,9 +224,22 @@ impl Store for SqliteStore {
 
     async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         let to = to.to_owned();
-        self.readers
-            .run(move |location, connection| maintenance::backup(location, connection, &to, &mut progress))
-            .await
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        let copied = self.readers.run(move |location, connection| {
+            let mut progress = |done, total| {
+                progress(done, total);
+                // Dropped with this future.
+                match waiting.strong_count() {
+                    0 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            };
+            maintenance::backup(location, connection, &to, &mut progress)
+        });
+        let copied = copied.await;
+        drop(caller);
+        copied
     }
 
     fn describe(&self) -> String {

@@ -76,10 +76,7 @@ impl Served {
             .colour("#7a2e8e")
             .mounted_at(self.mounted)
             .authentication(self.authentication.clone());
-        let router = match self.mounted {
-            "" => builder.into_router(),
-            path => Router::new().nest(path, builder.into_router()),
-        };
+        let router = Router::new().merge(builder.into_router());
         let listener = TcpListener::bind(self.address).await.expect("the port is free");
         self.address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();

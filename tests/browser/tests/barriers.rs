@@ -4,16 +4,17 @@ use annals_test_browser::{BookId, Browser, Retitle, Served, Shelve, Theme, event
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "",
     "?actor=user%3Aann&topic=library%2Fpoems&occurred_from=2020-01-01T00%3A00%3A00Z",
     "?text=nowhere",
     "?actor=nobody",
     "history?of=book%3A1",
     "refusals",
-    "numbers",
-    "upkeep",
+    "page/metrics",
+    "page/projections",
     "verify",
+    "try#get/audit",
 ];
 
 /// Events of all kinds.
@@ -156,10 +157,10 @@ async fn the_page_works_without_scripts() {
     // A time without a time zone is in UTC.
     browser.goto(served.at("?occurred_from=2020-01-01T00%3A00&occurred_until=")).await;
     assert_eq!(browser.texts("#feed .action").await.len(), 50);
-    browser.goto(served.at("upkeep")).await;
+    browser.goto(served.at("page/projections")).await;
     browser.click("#rebuild-metrics").await;
     eventually("the rebuild", async || {
-        browser.goto(served.at("upkeep")).await;
+        browser.goto(served.at("page/projections")).await;
         browser.text("#p-metrics").await.contains("Rebuilt up to position").then_some(())
     })
     .await;

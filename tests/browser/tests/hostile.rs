@@ -57,7 +57,7 @@ async fn hostile_text_is_shown_without_effect() {
     let browser = Browser::start().await;
     fill(&served, 0).await;
     let rows = "return document.querySelectorAll('#feed > li').length";
-    for page in ["", "refusals", "numbers", "upkeep", "verify"] {
+    for page in ["", "refusals", "page/metrics", "page/projections", "verify"] {
         browser.goto(served.at(page)).await;
         browser.run("for (const part of document.querySelectorAll('details')) part.open = true").await;
         assert_eq!(browser.run(EFFECTS).await, json!([]), "{page}");
@@ -77,7 +77,7 @@ async fn hostile_text_is_shown_without_effect() {
             } else {
                 hostile.to_owned()
             };
-            for page in ["", "history", "numbers"] {
+            for page in ["", "history", "page/metrics"] {
                 // Encoded like a form submission.
                 let path = json!(served.at(page));
                 let pair = json!([[name, value]]);

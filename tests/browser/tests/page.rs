@@ -62,6 +62,9 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Pla
     assert_eq!(browser.text("#e1 .sentence").await, "user:ann put The Tyger on poems, as The Tyger");
     assert_eq!(browser.run("return window.sameDocument").await, json!(true));
     assert!(browser.texts("#nothing").await.is_empty());
+    // Beside "Live", the counts say of when they are.
+    assert!(browser.text(".title").await.contains("as of position 0, and 1 new event below"));
+    assert_eq!(browser.text("#counted").await, "Counted as of position 0. Reload to count again.");
     let announced = async || {
         (browser.run("return document.querySelector('#announcement').textContent").await
             == json!("1 new event in the list"))
@@ -78,6 +81,7 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Pla
     browser.click("#pause").await;
     rows_are(&browser, &[2, 1]).await;
     assert_eq!(browser.text("#live").await, "Live");
+    assert!(browser.text(".title").await.contains("and 2 new events below"));
     browser.close().await;
 }
 
@@ -192,7 +196,7 @@ async fn the_last_hour_ends_at_the_time_of_the_applications_clock() {
     let browser = Browser::start().await;
     let receipt = shelve(&served, "ann", "1", "poems", "The Tyger").await;
     served.annals().metric("/").after(receipt).await.unwrap();
-    browser.goto(served.at("numbers?last=hour")).await;
+    browser.goto(served.at("page/metrics?last=hour")).await;
     let times = "return [...document.querySelectorAll('.title time')].map((one) => one.dateTime.slice(0, 16))";
     assert_eq!(browser.run(times).await, json!(["2001-01-01T11:00", "2001-01-01T12:00"]));
     assert_eq!(browser.text(".cards .big").await, "1");

@@ -29,17 +29,20 @@ async fn a_user_signs_in_with_a_token_and_out_again() {
         browser.element("#token").await.send_keys(token).await.unwrap();
         browser.click(".sign-in button").await;
     };
-    for page in ["", "history?of=book%3A1", "numbers", "upkeep", "rows?after=0"] {
+    for page in ["", "history?of=book%3A1", "page/metrics", "page/projections", "rows?after=0"] {
         browser.goto(served.at(page)).await;
         assert_eq!(browser.text("h1").await, "Sign in", "{page}");
         assert!(!browser.driver().source().await.unwrap().contains("Tyger"));
     }
+    browser.goto(served.at("?actor=user%3Aann")).await;
     sign_in(&token("bob", b"the secret of somebody else, also long")).await;
     eventually("the form again", async || browser.text(".note.warn").await.contains("signature").then_some(()))
         .await;
     sign_in(&token("bob", SECRET)).await;
     eventually("the feed", async || (browser.text("h1").await == "Activity").then_some(())).await;
     assert!(browser.text("#e1").await.contains("The Tyger"));
+    let address = browser.driver().current_url().await.unwrap();
+    assert_eq!(address.as_str(), served.at("?actor=user%3Aann"), "signing in forgets where the user was going");
     assert!(browser.text(".foot").await.contains("You are user:bob."));
     eventually("the stream", async || (browser.text("#live").await == "Live").then_some(())).await;
     assert_eq!(browser.run("return document.cookie").await, json!(""), "a script can read the cookie");
@@ -58,7 +61,7 @@ async fn a_form_of_another_site_has_no_effect() {
     let foreign = format!("http://{}/", listener.local_addr().unwrap());
     let form = format!(
         "<form method=post action=\"{}\"><input name=name value=audit><button>Win</button></form>",
-        served.at("upkeep/rebuild")
+        served.at("page/projections/rebuild")
     );
     let other = Router::new().route("/", get(move || async move { Html(form) }));
     tokio::spawn(annals::http::serve(listener, other, std::future::pending()));
@@ -70,7 +73,7 @@ async fn a_form_of_another_site_has_no_effect() {
     let statuses = served.annals().projections().await.unwrap();
     assert!(statuses.iter().all(|status| status.generation == 1), "{statuses:?}");
     // A form of the server's own page works.
-    browser.goto(served.at("upkeep")).await;
+    browser.goto(served.at("page/projections")).await;
     browser.click("#rebuild-audit").await;
     eventually("the rebuild", async || {
         browser.text("#p-audit").await.contains("Rebuilt up to position").then_some(())

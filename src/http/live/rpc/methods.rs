@@ -67,7 +67,7 @@ pub(super) async fn call(
             let json = serde_json::from_str(body.get()).map_err(|error| RpcError::invalid_params(&error))?;
             live.state.schemas().check(&command, &json)?;
             let context = command_id.into_iter().fold(caller.context()?, |context, id| context.command_id(id));
-            let executing = live.state.annals().execute_read(&command, body.get(), &json, &context);
+            let executing = live.state.annals().execute_json(&command, body.get(), &context);
             value(&executing.map_err(Problem::from)?.await.map_err(Problem::from)?)
         }
         "audit" => {

@@ -166,6 +166,7 @@ function follow(feed) {
   let [open, live, timer, delay, retry, stopped] = [null, false, null, 1000, null, null];
   let [paused, waiting, unannounced, reading, again] = [false, 0, 0, false, false];
   const connected = connection();
+  let newer = 0;
 
   function show(name, text) {
     state.dataset.state = name;
@@ -200,9 +201,18 @@ function follow(feed) {
       older.href = `${feed.dataset.older}until=${feed.lastElementChild.dataset.position}`;
     }
     find("#nothing")?.remove();
+    showAge(list.dataset.gap ? Infinity : fresh.length);
     unannounced += fresh.length;
     announce(`${events(unannounced)} in the list`);
     setTimeout(() => { unannounced = 0; }, 4000);
+  }
+
+  // The counts on the page are of the time when it was loaded.
+  function showAge(fresh) {
+    newer += fresh;
+    find("#newer").textContent = Number.isFinite(newer) ? `, and ${events(newer)} below` : ", and new events below";
+    const counted = find("#counted");
+    if (counted) counted.hidden = false;
   }
 
   // Stops: another attempt would fail too. Says what happened and what to do.

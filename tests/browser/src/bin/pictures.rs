@@ -19,9 +19,9 @@ const PAGES: [(&str, &str); 8] = [
     ("filtered", "?actor=user%3Aalice&action=update&occurred_from=2026-05-02T00%3A00%3A00Z"),
     ("history", "history?of=project%3Avaccines"),
     ("person", "history?of=user%3Aalice"),
-    ("numbers", "numbers"),
+    ("metrics", "page/metrics"),
     ("refusals", "refusals"),
-    ("projections", "upkeep"),
+    ("projections", "page/projections"),
     ("verify", "verify"),
 ];
 

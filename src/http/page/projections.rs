@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::address::Address;
 use super::request::ProjectionAction;
 use super::respond;
-use super::site::{Section, Site};
+use super::site::{PROJECTIONS, Section, Site};
 use super::text::{given, many, number, time};
 use crate::http::api::{RebuildParams, start_rebuild};
 use crate::http::jobs::Job;
@@ -24,9 +24,14 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
                 p { "Projections are derived from the log. A rebuild replaces the data of a projection; reads use the old data until it is complete." }
             }
         }
-        div data-watch=(site.link("upkeep/now", &Address::default())) { (list) }
+        div data-watch=(site.link(&format!("{PROJECTIONS}/now"), &Address::default())) { (list) }
     };
     Ok(respond(site.page(Section::Projections, "Projections", &content)))
+}
+
+/// Redirects from the former address, `/upkeep`.
+pub(super) async fn moved(site: Site) -> Response {
+    Redirect::permanent(&site.link(PROJECTIONS, &Address::default())).into_response()
 }
 
 pub(super) async fn now(
@@ -57,7 +62,7 @@ pub(super) async fn resume(action: ProjectionAction) -> Result<Response, Problem
 
 fn redirect(site: &Site, name: &str) -> Response {
     let anchor = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
-    Redirect::to(&format!("{}#p-{anchor}", site.link("upkeep", &Address::default()))).into_response()
+    Redirect::to(&format!("{}#p-{anchor}", site.link(PROJECTIONS, &Address::default()))).into_response()
 }
 
 async fn list(site: &Site, caller: &Caller, state: &AppState) -> Result<Markup, Problem> {
@@ -101,7 +106,7 @@ fn projection(site: &Site, status: &ProjectionStatus, last: Option<&Job<Progress
     let ProjectionStatus { name, position, head, lag, dead_letters, .. } = status;
     let form = |action: &str, words: &str, main: bool, disabled: bool| {
         html! {
-            form method="post" action=(site.link(&format!("upkeep/{action}"), &Address::default())) {
+            form method="post" action=(site.link(&format!("{PROJECTIONS}/{action}"), &Address::default())) {
                 input type="hidden" name="name" value=(name);
                 button.main[main] id={ (action) "-" (plain(name)) } type="submit" disabled[disabled] {
                     (words) span.hidden { " " (plain(name)) }

@@ -1,5 +1,7 @@
 //! Exports, parsed by the libraries of their formats.
 
+mod spreadsheets;
+
 use futures::StreamExt;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -40,15 +42,19 @@ async fn every_format_ends_with_a_manifest() {
     let annals = story().await;
     let head = annals.store().head().await.unwrap();
     for &format in Format::ALL {
-        for (query, rows, first, last) in [
-            (annals.audit(), 3, Some(1), Some(3)),
-            (annals.audit().target("user:2").newest_first(), 1, Some(2), Some(2)),
-            (annals.audit().actor("user:nobody"), 0, None, None),
+        for (query, filter, rows, first, last) in [
+            (annals.audit(), None, 3, Some(1), Some(3)),
+            (annals.audit().target("user:2").newest_first(), Some(("target", "user:2")), 1, Some(2), Some(2)),
+            (annals.audit().actor("user:nobody"), Some(("actor", "user:nobody")), 0, None, None),
+            (annals.audit().text("added"), Some(("folded text", "added")), 1, Some(2), Some(2)),
         ] {
             let (manifest, text) = exported(query.from(1_u64).until(9_u64), format).await;
             let (from, until) = (Some(1_u64.into()), Some(9_u64.into()));
             let locale = "en".to_owned();
-            let expected = ExportManifest { format, from, until, rows, first, last, head, locale };
+            let range = [("from", "1"), ("until", "9")];
+            let filters = range.into_iter().chain(filter);
+            let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).collect();
+            let expected = ExportManifest { format, from, until, filters, rows, first, last, head, locale };
             assert_eq!(manifest, expected);
             let found: Value = match format {
                 Format::Csv => {

@@ -1,19 +1,20 @@
 //! Metrics: rates, most active actors, most affected targets, anomalies.
 
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::address::Address;
 use super::chart::{bars, share};
 use super::respond;
-use super::site::{Section, Site};
+use super::site::{METRICS, Section, Site};
 use super::text::{crumbs, many, number, rate, reference, time, utc};
 use crate::events::Topic;
 use crate::http::{AppState, Caller, Problem};
 use crate::projections::RangeBound;
 use crate::projections::metrics::{Anomalies, Anomaly, Busiest, Busy, Metric, MetricQuery};
+use crate::text::name_list;
 
 /// The selectable time ranges: parameter, label, length in seconds, bars of the chart, and the width in seconds of the
 /// intervals that are searched for anomalies.
@@ -40,6 +41,7 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Address::parse(query.as_deref());
+    check(&asked)?;
     let topic = asked.get("topic").unwrap_or("/");
     let window = Window::of(&asked, state.annals().now())?;
     let axes = Axes::of(&asked, state.annals().has_metrics_by_occurrence());
@@ -72,13 +74,13 @@ pub(super) async fn show(
         nav.tabs aria-label="Time range" {
             @for (name, words, ..) in WINDOWS.into_iter().chain([("all", "All", 0, 0, 0)]) {
                 @let chosen = asked.get("last").unwrap_or(if window.is_stated { "" } else { "all" }) == name;
-                a href=(site.link("numbers", &axes.kept(with_topic(Address::default().with("last", name), &metric.topic)))) aria-current=[chosen.then_some("true")] { (words) }
+                a href=(site.link(METRICS, &axes.kept(with_topic(Address::default().with("last", name), &metric.topic)))) aria-current=[chosen.then_some("true")] { (words) }
             }
         }
         @if axes.declared {
             nav.tabs aria-label="Times" {
                 @for (occurred, words) in [(true, "By time of occurrence"), (false, "By time recorded")] {
-                    a href=(site.link("numbers", &asked.with("by_occurrence", occurred))) aria-current=[(axes.occurred == occurred).then_some("true")] { (words) }
+                    a href=(site.link(METRICS, &asked.with("by_occurrence", occurred))) aria-current=[(axes.occurred == occurred).then_some("true")] { (words) }
                 }
             }
         }
@@ -93,7 +95,32 @@ pub(super) async fn show(
             (unusual(&site, &axes, &anomalies, window.width_for(&metric)))
         }
     };
-    Ok(respond(site.page(Section::Numbers, "Metrics", &content)))
+    Ok(respond(site.page(Section::Metrics, "Metrics", &content)))
+}
+
+/// Checks the names of the parameters, and the time range: a misspelt one would show everything.
+fn check(asked: &Address) -> Result<(), Problem> {
+    let ranges = || WINDOWS.iter().map(|(name, ..)| *name).chain(["all"]);
+    if let Some((name, _)) =
+        asked.iter().find(|(name, _)| !["topic", "from", "until", "last", "by_occurrence"].contains(name))
+    {
+        let name = name.escape_debug();
+        return Err(Problem::malformed(format!(
+            "there is no parameter `{name}`; there are `topic`, `from`, `until`, `last` and `by_occurrence`"
+        )));
+    }
+    match asked.get("last").filter(|last| ranges().all(|name| name != *last)) {
+        None => Ok(()),
+        Some(last) => {
+            let (last, ranges) = (last.escape_debug(), name_list(ranges()));
+            Err(Problem::malformed(format!("there is no time range `{last}`; there are {ranges}")))
+        }
+    }
+}
+
+/// Redirects from the former address, `/numbers`.
+pub(super) async fn moved(site: Site, RawQuery(query): RawQuery) -> Response {
+    Redirect::permanent(&site.link(METRICS, &Address::parse(query.as_deref()))).into_response()
 }
 
 /// Which times the numbers are by.
@@ -180,10 +207,10 @@ fn with_topic(asked: Address, topic: &Topic) -> Address {
 
 /// The topic and the time range.
 fn subtitle(site: &Site, asked: &Address, metric: &Metric) -> Markup {
-    let link = |path: &str| site.link("numbers", &asked.with("topic", path));
+    let link = |path: &str| site.link(METRICS, &asked.with("topic", path));
     html! {
         @if metric.topic == Topic::root() { "All topics" } @else {
-            a href=(site.link("numbers", &asked.without("topic"))) { "All topics" } " / " (crumbs(&metric.topic, link))
+            a href=(site.link(METRICS, &asked.without("topic"))) { "All topics" } " / " (crumbs(&metric.topic, link))
         }
         @if let Some(from) = metric.from { ", " (time(from, "minute")) " to " (time(metric.until, "minute")) }
         ", as of position " span.number { (number(metric.head.position)) }

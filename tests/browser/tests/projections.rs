@@ -34,7 +34,7 @@ async fn a_projection_is_rebuilt_by_a_button_with_a_progress_bar(place: &Place) 
     let served = Served::on(place, library).await;
     let browser = Browser::start().await;
     fill(served.annals(), 20_000).await;
-    browser.goto(served.at("upkeep")).await;
+    browser.goto(served.at("page/projections")).await;
     let generation = async || {
         let statuses = served.annals().projections().await.unwrap();
         statuses.into_iter().find(|status| status.name == "audit").unwrap().generation
