@@ -81,8 +81,7 @@ async fn show(
     post, path = "/commands/{name}", tag = "commands",
     params(
         ("name" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "The command id, a UUID: required for safe retries",
-            pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+        ("Idempotency-Key" = Option<Uuid>, Header, description = "The command id, a UUID: required for safe retries"),
     ),
     request_body(content = Value, content_type = "application/json"),
     responses((status = OK, body = Receipt, description = "The receipt: the events are durable"))

@@ -119,10 +119,16 @@ fn without_links(text: &str) -> String {
     text.replace("`]", "`")
 }
 
-/// Removes the type `null` from parameters: a query string or header cannot contain it.
+/// Removes the type `null` from parameters: a query string or header cannot contain it. A UUID in a header may also be given
+/// as text: generated clients send the value of a header as it is, and refuse another type than text.
 fn parameters_are_text(operation: &mut Value) {
     // `get_mut`, since indexing would insert a null.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["in"] == "header" && parameter["schema"]["format"] == "uuid" {
+            let text = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+            let uuid = json!({ "type": "string", "format": "uuid" });
+            parameter["schema"] = json!({ "anyOf": [uuid, { "type": "string", "pattern": text }] });
+        }
         let Some(kind) = parameter.pointer_mut("/schema/type") else { continue };
         if let Some(types) = kind.as_array_mut() {
             types.retain(|kind| kind != "null");
