@@ -127,7 +127,7 @@ async fn write(
         fold.apply(&events)?;
     }
     if fold.folded > 0 && fold.sequence() >= PAGE as u64 {
-        store.save_snapshot(aggregate, fold.snapshot()?).await?;
+        store.views().save_snapshot(aggregate, fold.snapshot()?).await?;
     }
     Ok(())
 }

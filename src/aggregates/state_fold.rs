@@ -45,7 +45,7 @@ impl<'a> StateFold<'a> {
         kind: AggregateType,
         aggregate: &'a Ref,
     ) -> Result<Option<(Self, Page)>, LoadError> {
-        let Some(snapshot) = store.load_snapshot(aggregate).await? else { return Ok(None) };
+        let Some(snapshot) = store.views().load_snapshot(aggregate).await? else { return Ok(None) };
         let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| snapshot.shape == kind.0.shape()) else {
             return Ok(None);
         };

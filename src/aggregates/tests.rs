@@ -107,12 +107,12 @@ fn a_state_decided_on_a_failed_commit_never_becomes_a_snapshot() {
         // The writer whose commit failed believes that the aggregate has 256 events.
         repository.request_snapshot(kind, &key, 255, 256);
         repository.close().await;
-        assert_eq!(store.load_snapshot(&key).await.unwrap(), None, "the log has 255 events");
+        assert_eq!(store.views().load_snapshot(&key).await.unwrap(), None, "the log has 255 events");
 
         committed(&*store, commit(2).payload("tally:a", 255, "1.0", r#"{"by":1}"#)).await;
         repository.request_snapshot(kind, &key, 255, 256);
         repository.close().await;
-        let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
+        let snapshot = store.views().load_snapshot(&key).await.unwrap().unwrap();
         assert_eq!(snapshot.sequence, 256);
         is_of_the_log(&*store, &key, &snapshot).await;
         let fresh = self::repository(&store).load(kind, &key).await.unwrap();
@@ -129,12 +129,12 @@ fn a_snapshot_matches_the_log_while_the_aggregate_is_written() {
         for number in 0..40 {
             committed(&*store, commit(number).on("tally:a", number as u64 * 40, 40)).await;
             repository.request_snapshot(kind, &key, number as u64 * 40, number as u64 * 40 + 40);
-            if let Some(snapshot) = store.load_snapshot(&key).await.unwrap() {
+            if let Some(snapshot) = store.views().load_snapshot(&key).await.unwrap() {
                 is_of_the_log(&*store, &key, &snapshot).await;
             }
         }
         repository.close().await;
-        let snapshot = store.load_snapshot(&key).await.unwrap().unwrap();
+        let snapshot = store.views().load_snapshot(&key).await.unwrap().unwrap();
         assert!(snapshot.sequence >= 1_536, "the last due snapshot is written: {}", snapshot.sequence);
         is_of_the_log(&*store, &key, &snapshot).await;
         store.close().await;
@@ -155,7 +155,8 @@ fn a_snapshot_that_does_not_match_the_log_is_ignored_and_replaced_by_the_next_lo
             total(&state)
         };
         assert_eq!(load().await, right);
-        let kept = store.load_snapshot(&key).await.unwrap().expect("a load of many events leaves a snapshot");
+        let kept =
+            store.views().load_snapshot(&key).await.unwrap().expect("a load of many events leaves a snapshot");
         is_of_the_log(&*store, &key, &kept).await;
         let lie = Snapshot { state: r#"{"total":5,"seen":[]}"#.to_owned(), ..kept.clone() };
         for wrong in [
@@ -165,8 +166,8 @@ fn a_snapshot_that_does_not_match_the_log_is_ignored_and_replaced_by_the_next_lo
             Snapshot { sequence: 0, shape: "another".to_owned(), ..lie.clone() },
             Snapshot { state: "no JSON".to_owned(), ..kept.clone() },
         ] {
-            store.delete_snapshots().await.unwrap();
-            store.save_snapshot(&key, wrong.clone()).await.unwrap();
+            store.views().delete_snapshots().await.unwrap();
+            store.views().save_snapshot(&key, wrong.clone()).await.unwrap();
             assert_eq!(load().await, right, "{wrong:?}");
         }
         store.close().await;
@@ -186,7 +187,7 @@ fn check_finds_a_wrong_snapshot_and_after_its_deletion_the_next_load_is_right() 
             total(&state)
         };
         assert_eq!(load().await, right);
-        let kept = store.load_snapshot(&key).await.unwrap().unwrap();
+        let kept = store.views().load_snapshot(&key).await.unwrap().unwrap();
         let verify = async || {
             let mut found = Vec::new();
             let count = verify_snapshots(&*store, &[kind], &mut |finding| found.push(finding)).await.unwrap();
@@ -213,15 +214,15 @@ fn check_finds_a_wrong_snapshot_and_after_its_deletion_the_next_load_is_right() 
                 "digests differ",
             ),
         ] {
-            store.delete_snapshots().await.unwrap();
-            store.save_snapshot(&key, wrong).await.unwrap();
+            store.views().delete_snapshots().await.unwrap();
+            store.views().save_snapshot(&key, wrong).await.unwrap();
             let found = verify().await;
             assert!(found.len() == 1 && found[0].kind == about && found[0].problem.contains(words), "{found:#?}");
         }
-        store.delete_snapshots().await.unwrap();
-        store.save_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
+        store.views().delete_snapshots().await.unwrap();
+        store.views().save_snapshot(&key, Snapshot { state: five, ..kept.clone() }).await.unwrap();
         assert_eq!(load().await, 5, "a load cannot detect the wrong state");
-        assert_eq!(store.delete_snapshots().await.unwrap(), 1);
+        assert_eq!(store.views().delete_snapshots().await.unwrap(), 1);
         assert_eq!(load().await, right);
         assert_eq!(verify().await, [], "a right snapshot replaces it");
         store.close().await;
@@ -240,7 +241,7 @@ fn a_state_that_does_not_restore_gets_no_snapshot() {
             assert_eq!(state.downcast_ref::<Loaded<Forgetful>>().unwrap().total, sum);
             repository.request_snapshot(kind, &key, 255, 256);
             repository.close().await;
-            assert_eq!(store.load_snapshot(&key).await.unwrap(), None);
+            assert_eq!(store.views().load_snapshot(&key).await.unwrap(), None);
         }
         store.close().await;
     });

@@ -18,9 +18,9 @@ pub(crate) async fn verify_snapshots(
     found: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<u64, StoreError> {
     let mut count = 0;
-    for aggregate in store.list_snapshots().await? {
+    for aggregate in store.views().list_snapshots().await? {
         // Another process may have deleted it in between.
-        let Some(snapshot) = store.load_snapshot(&aggregate).await? else { continue };
+        let Some(snapshot) = store.views().load_snapshot(&aggregate).await? else { continue };
         count += 1;
         let kind = aggregate_types.iter().find(|kind| kind.name() == aggregate.kind());
         let kind = kind.filter(|kind| kind.0.shape() == snapshot.shape).copied();

@@ -67,6 +67,7 @@ impl Annals {
             mut access_control,
         } = parts;
         let failed = |error| OpenError::Projections(Box::new(error));
+        access_control.check_store(&*store)?;
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
@@ -153,10 +154,11 @@ impl Annals {
         self.0.engine.write_metrics()
     }
 
-    /// Whether commands are still executed.
+    /// Why requests cannot be served now, apart from the store.
     #[cfg(feature = "http")]
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.engine.is_open()
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        let closed = (!self.0.engine.is_open()).then_some("the store is closed: it executes no command");
+        closed.or_else(|| self.0.access_control.unready())
     }
 
     /// The time of the application's clock.

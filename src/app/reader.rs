@@ -19,7 +19,7 @@ use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{
     DocumentView, JsonView, Listing, ReadError, ViewCounts, ViewKey, ViewList, ViewPage, ViewQuery,
 };
-use crate::store::{Page, StoreError};
+use crate::store::Page;
 
 /// Reads as the actor of a context: [`Annals::read_as`].
 ///
@@ -48,7 +48,7 @@ impl From<AccessError> for ReaderError {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Denied(denial) => Self::Denied(denial),
-            AccessError::Closed => Self::Read(StoreError::Closed.into()),
+            AccessError::NotRecorded(error) => Self::Read(error.into()),
         }
     }
 }

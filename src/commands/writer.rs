@@ -68,6 +68,11 @@ struct Failure {
     sent: bool,
 }
 
+/// What became of the last attempt, after one whose outcome is unknown. It may have written nothing; the other may have.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to an earlier attempt was lost, and the last attempt failed")]
+struct LastAttempt(#[source] StoreError);
+
 /// Sends a batch until the store has answered. A batch whose answer was lost may be committed: the command ids show it.
 ///
 /// After a lost answer, only an answer about this very batch settles its outcome: outcomes, or that its data is rejected,
@@ -92,7 +97,7 @@ async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<O
         if lost == UNKNOWN_RETRIES || matches!(error, StoreError::Closed | StoreError::Diverged(_)) {
             let error = match error {
                 unknown @ StoreError::OutcomeUnknown(_) => unknown,
-                other => StoreError::OutcomeUnknown(other.into()),
+                other => StoreError::OutcomeUnknown(LastAttempt(other).into()),
             };
             return Err(Failure { error, sent: true });
         }
@@ -120,7 +125,7 @@ fn diverged(error: &StoreError) -> bool {
     match error {
         StoreError::Diverged(_) => true,
         StoreError::OutcomeUnknown(source) => {
-            source.downcast_ref().is_some_and(|source| matches!(source, StoreError::Diverged(_)))
+            source.downcast_ref().is_some_and(|LastAttempt(source)| matches!(source, StoreError::Diverged(_)))
         }
         _ => false,
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::Problem;
+use crate::supervise::catch;
 
 /// How long a request waits for a short job.
 const SHORT_JOB: Duration = Duration::from_millis(300);
@@ -91,7 +92,9 @@ impl<T: Clone + Send + Sync + 'static> Jobs<T> {
         let work = work(reporter.clone())?;
         tokio::spawn(async move {
             let result = tokio::select! {
-                result = work => result,
+                result = catch("job of a request", work) => result.unwrap_or_else(|_| {
+                    Err(Problem::unavailable("the job panicked: try again; the server logged the cause"))
+                }),
                 // The sender is dropped only when a later job replaces this one, after its end.
                 _ = stopped.wait_for(|stop| *stop) => Err(Problem::unavailable("the job was cancelled")),
             };
@@ -139,5 +142,20 @@ impl<T> Clone for ProgressReporter<T> {
 impl<T> ProgressReporter<T> {
     pub fn report(&self, position: u64, head: u64) {
         self.0.send_modify(|job| (job.position, job.head) = (position, head));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_ends_with_a_problem_and_can_be_started_again() {
+        let jobs = Jobs::<u32>::default();
+        let failing = jobs.begin("verify", |_| Ok(async { panic!("no space left for the log") })).await;
+        assert!(failing.is_err_and(|problem| problem.status().as_u16() == 503));
+        assert!(jobs.last("verify").is_some_and(|job| job.done));
+        let job = jobs.begin("verify", |_| Ok(async { Ok(7) })).await;
+        assert_eq!(job.unwrap_or_else(|problem| panic!("{problem:?}")).result, Some(7));
     }
 }

@@ -168,7 +168,7 @@ pub struct Snapshot {
 
 /// An ordered, immutable log of events.
 ///
-/// Another crate may implement it, and proves it with the [conformance suite](super::conformance). It needs nine
+/// Another crate may implement it, and proves it with the [conformance suite](super::conformance). It needs eleven
 /// methods, a [`WriteLock`] and [`Views`]; the other methods have defaults. The guide "Writing a store"
 /// (`docs/guide/writing-a-store.md`) has the list of rules. Only this crate makes a [`Batch`], so every event comes
 /// from a command.
@@ -213,6 +213,11 @@ pub trait Store: Send + Sync + 'static {
     /// Why not. A store that has lost its connection to the database connects again.
     async fn ready(&self) -> Result<(), StoreError> {
         self.head().await.map(drop)
+    }
+
+    /// Whether the log can only be read, because of where it is: no command can be executed as long as it is open.
+    fn is_read_only(&self) -> bool {
+        false
     }
 
     /// Returns a channel that changes whenever the log has grown, in this or in another process.
@@ -268,40 +273,6 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError>;
-
-    /// Returns the newest snapshot of an aggregate, as it was saved. By default there are none.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        let _ = aggregate;
-        Ok(None)
-    }
-
-    /// Saves a snapshot in place of an older one. Snapshots are a cache: by default nothing is saved.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        let _ = (aggregate, snapshot);
-        Ok(())
-    }
-
-    /// Returns the aggregates that have a snapshot.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    /// Deletes all snapshots and returns their number. New ones are made from the log.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        Ok(0)
-    }
 
     /// Returns the tables and checkpoints of projections.
     fn views(&self) -> Arc<dyn Views>;

@@ -260,6 +260,13 @@ mod tests {
     );
 
     #[test]
+    fn an_index_leaves_out_rows_with_null_only_on_request() {
+        let index = Index::new("by_name", &["name", "position"]);
+        assert_eq!(index.definition(), r#"("name", "position")"#);
+        assert_eq!(index.skipping_null().definition(), r#"("name", "position") WHERE "name" IS NOT NULL"#);
+    }
+
+    #[test]
     fn a_table_writes_its_definitions_and_statements() {
         let type_name = |column_type| if column_type == ColumnType::Text { "TEXT" } else { "BIGINT" };
         assert_eq!(

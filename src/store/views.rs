@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::table::{self, Index, OnConflict, Table};
-use crate::events::LogPosition;
+use super::{Snapshot, StoreError};
+use crate::events::{LogPosition, Ref};
 
 /// The database that the audit log's queries are written for. Both forms are standard SQL with the placeholders `$1`, `$2`,
 /// …, and select the same rows; each is fast with one planner. A third store names the one that is faster with it.
@@ -226,6 +226,40 @@ pub trait Views: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be used.
     async fn prune(&self, name: &str, version: u64) -> Result<bool, StoreError>;
+
+    /// Returns the newest snapshot of an aggregate, as it was saved. By default there are none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        let _ = aggregate;
+        Ok(None)
+    }
+
+    /// Saves a snapshot in place of an older one. Snapshots are a cache: by default nothing is saved.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        let _ = (aggregate, snapshot);
+        Ok(())
+    }
+
+    /// Returns the aggregates that have a snapshot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Deletes all snapshots and returns their number. New ones are made from the log.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }
 
 /// A projection's transaction: its effects and its checkpoint together. Dropped, it is rolled back.

@@ -11,43 +11,59 @@ use crate::events::{Ref, Stored};
 /// The answer to a request.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// A request of the caller to the task or thread that holds the lock.
+/// A request of the caller to the task or thread that holds the lock. One that is dropped had no effect: its caller gets
+/// [`StoreError::Busy`].
 pub(super) enum LockRequest {
     /// [`WriteLock::load`].
-    Load { aggregate: Ref, after: u64, reply: Reply<Vec<Stored>> },
-    /// [`WriteLock::append`].
-    Append { batch: Batch, reply: Reply<Vec<Outcome>> },
+    Load { aggregate: Ref, after: u64, reply: HarmlessReply<Vec<Stored>> },
+    /// [`WriteLock::append`]. Take the reply before anything is written.
+    Append { batch: Batch, reply: HarmlessReply<Vec<Outcome>> },
 }
 
-impl LockRequest {
-    /// Answers a request that arrived after the lock had expired: it has no effect.
-    pub(super) fn expired(self, hold: Duration) {
-        // A caller that does not wait any longer needs no answer.
-        match self {
-            Self::Load { reply, .. } => drop(reply.send(Err(StoreError::Busy(hold)))),
-            Self::Append { reply, .. } => drop(reply.send(Err(StoreError::Busy(hold)))),
+/// The answer to a request that has written nothing yet. Dropping it answers that the lock has expired.
+pub(super) struct HarmlessReply<T> {
+    reply: Option<Reply<T>>,
+    hold: Duration,
+}
+
+impl<T> HarmlessReply<T> {
+    pub(super) fn send(mut self, answer: Result<T, StoreError>) {
+        if let Some(reply) = self.reply.take() {
+            // A caller that does not wait any longer needs no answer.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Returns the reply of a request that begins to write: dropped without an answer, its outcome is unknown.
+    pub(super) fn begin(mut self) -> Option<Reply<T>> {
+        self.reply.take()
+    }
+}
+
+impl<T> Drop for HarmlessReply<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Err(StoreError::Busy(self.hold)));
         }
     }
 }
 
 /// The caller's end. Dropping it closes the channel, and the other end releases the lock.
 pub(super) struct WriteLockHandle {
-    /// Sends a request; `false` once the other end has gone.
-    send: Box<dyn Fn(LockRequest) -> bool + Send + Sync>,
+    /// Sends a request, or drops it if the other end has gone.
+    send: Box<dyn Fn(LockRequest) + Send + Sync>,
     hold: Duration,
 }
 
 impl WriteLockHandle {
-    pub(super) fn new(hold: Duration, send: impl Fn(LockRequest) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn new(hold: Duration, send: impl Fn(LockRequest) + Send + Sync + 'static) -> Self {
         Self { send: Box::new(send), hold }
     }
 
-    async fn request<T>(&self, request: impl FnOnce(Reply<T>) -> LockRequest) -> Result<T, StoreError> {
+    async fn request<T>(&self, request: impl FnOnce(HarmlessReply<T>) -> LockRequest) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if !(self.send)(request(reply)) {
-            return Err(StoreError::Busy(self.hold));
-        }
-        // The other end answers every request, unless it panicked or its runtime was shut down, perhaps in mid-append.
+        (self.send)(request(HarmlessReply { reply: Some(reply), hold: self.hold }));
+        // Without an answer, the other end panicked or its runtime was shut down in mid-append.
         answer.await.unwrap_or_else(|closed| Err(StoreError::OutcomeUnknown(closed.into())))
     }
 }
@@ -61,5 +77,52 @@ impl WriteLock for WriteLockHandle {
 
     async fn append(self: Box<Self>, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         self.request(|reply| LockRequest::Append { batch, reply }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    const HOLD: Duration = Duration::from_secs(5);
+
+    fn pair() -> (Box<WriteLockHandle>, mpsc::Receiver<LockRequest>) {
+        let (sender, requests) = mpsc::channel();
+        (Box::new(WriteLockHandle::new(HOLD, move |request| drop(sender.send(request)))), requests)
+    }
+
+    /// The request is in the queue when the lock ends: the other end looked into the queue just before.
+    #[tokio::test]
+    async fn a_request_that_the_end_of_the_lock_overtakes_is_busy_not_unknown() {
+        let (lock, requests) = pair();
+        let mut append = lock.append(Batch::new(Vec::new()));
+        assert!((&mut append).now_or_never().is_none(), "it waits");
+        drop(requests);
+        assert!(matches!(append.await, Err(StoreError::Busy(HOLD))));
+
+        let (mut lock, requests) = pair();
+        let aggregate = "tally:a".parse().unwrap();
+        let mut load = lock.load(&aggregate, 0);
+        assert!((&mut load).now_or_never().is_none(), "it waits");
+        drop(requests);
+        assert!(matches!(load.await, Err(StoreError::Busy(HOLD))));
+        assert!(
+            matches!(lock.append(Batch::new(Vec::new())).await, Err(StoreError::Busy(HOLD))),
+            "sent afterwards"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_append_that_was_begun_and_has_no_answer_is_unknown() {
+        let (lock, requests) = pair();
+        let mut append = lock.append(Batch::new(Vec::new()));
+        assert!((&mut append).now_or_never().is_none(), "it waits");
+        let Ok(LockRequest::Append { reply, .. }) = requests.recv() else { panic!("an append") };
+        drop(reply.begin());
+        assert!(matches!(append.await, Err(StoreError::OutcomeUnknown(_))));
     }
 }

@@ -181,7 +181,7 @@ async fn a_snapshot_holds_the_circumstances_of_the_log(place: &Place) {
     }
     annals.close().await;
     let annals = app().open(place.url()).await.unwrap();
-    let snapshot = annals.store().load_snapshot(&desk().reference()).await.unwrap().expect("a snapshot");
+    let snapshot = annals.store().views().load_snapshot(&desk().reference()).await.unwrap().expect("a snapshot");
     assert!(snapshot.state.contains("user:127"), "{}", snapshot.state);
     let report = annals.check(|_, _| {}).await.unwrap();
     assert!(report.findings.is_empty(), "{report:?}");

@@ -145,3 +145,54 @@ async fn every_subcommand_asks_the_authoriser() {
         }
     }
 }
+
+/// A child process mounts the file system. Without the right to mount, the test fails with that message.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_on_read_only_media_is_checked_and_read_and_a_command_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let script = format!(
+        "mount -t tmpfs annals '{}'; exec '{}' command_line::on_read_only_media --exact --ignored --nocapture",
+        directory.path().display(),
+        program.display()
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", &script])
+        .env("ANNALS_TEST_DIRECTORY", directory.path())
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(text.contains("it is read-only here: the log can be read, but no command can be executed"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "another test runs it as a process of its own"]
+async fn on_read_only_media() {
+    let Ok(directory) = std::env::var("ANNALS_TEST_DIRECTORY") else { return };
+    let url = format!("sqlite://{directory}/log.db");
+    let annals = bank::app().open(&url).await.unwrap();
+    annals.execute(bank::deposit("a", 7), &bank::by("alice")).await.unwrap();
+    annals.close().await;
+    let mounted = std::process::Command::new("mount").args(["-o", "remount,ro", &directory]).status().unwrap();
+    assert!(mounted.success());
+    let run = async |arguments: &[&str]| {
+        let arguments = [&["bank"], arguments, &["--store", &url]].concat();
+        format!("{:?}", bank::app().main_with(arguments).await)
+    };
+    let [done, failed] = [0, 1].map(|code| format!("{:?}", ExitCode::from(code)));
+    let reads: [&[&str]; 6] = [
+        &["check"],
+        &["events"],
+        &["audit"],
+        &["metrics", "bank"],
+        &["view", "balance", "a"],
+        &["projections", "status"],
+    ];
+    for read in reads {
+        assert_eq!(run(read).await, done, "{read:?}");
+    }
+    assert_eq!(run(&["execute", "open_account", r#"{"account":"b"}"#, "--actor", "user:alice"]).await, failed);
+}

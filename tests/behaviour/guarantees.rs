@@ -109,7 +109,7 @@ async fn an_aggregate_with_many_events_is_loaded_from_a_snapshot_and_later_event
     let overdraw = Transfer { from: account("a"), to: account("b"), cents: 601 };
     let exactly = Transfer { from: account("a"), to: account("b"), cents: 600 };
     let annals = app().open(url).await.unwrap();
-    let snapshot = annals.store().load_snapshot(&Ref::new("account", "a").unwrap()).await.unwrap();
+    let snapshot = annals.store().views().load_snapshot(&Ref::new("account", "a").unwrap()).await.unwrap();
     assert!(snapshot.is_some_and(|snapshot| snapshot.sequence >= 256));
     let error = annals.execute(overdraw, &by("alice")).await.unwrap_err();
     assert!(matches!(error, ExecuteError::Refused(BankError::TooLittle(_))), "{error}");

@@ -2,7 +2,8 @@
  * syncs on demand. Loaded with LD_PRELOAD, see `disk.rs`.
  *
  * A record: the operation, the lengths of name and data, an offset, the name, the data; numbers in this machine's byte order.
- * On demand: the file DISK_FAULT has an operation (`write` or `sync`), an error number and a count, -1 for ever. */
+ * On demand: each line of the file DISK_FAULT has an operation (`write` or `sync`), an error number and a count, -1 for ever. The
+ * first line with a count counts: the next one follows when its operation has failed as often. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -69,18 +70,28 @@ static const char *name_of_file(int file, char *path, size_t size) {
     return name_of(path);
 }
 
+/* The length of a line of DISK_FAULT. */
+#define LINE 24
+
 /* Returns the error for this operation on the log's -wal file, or 0. */
 static int error_of(const char *operation, const char *name) {
     if (!fault || strcmp(name, "store.db-wal")) return 0;
     int file = real_open(fault, O_RDWR | O_CLOEXEC);
     if (file < 0) return 0;
-    char text[64] = {0}, wanted[16] = {0};
-    int error = 0, times = 0;
-    if (read(file, text, sizeof text - 1) > 0) sscanf(text, "%15s %d %d", wanted, &error, &times);
-    if (strcmp(wanted, operation) || times == 0) error = 0;
-    if (error && times > 0) {
-        int length = snprintf(text, sizeof text, "%s %d %d      ", wanted, error, times - 1);
-        if (syscall(SYS_pwrite64, file, text, length, 0) < 0) abort();
+    int error = 0;
+    for (off64_t at = 0;; at += LINE) {
+        char text[64] = {0}, wanted[16] = {0};
+        int times = 0;
+        error = 0;
+        if (syscall(SYS_pread64, file, text, LINE, at) <= 0) break;
+        sscanf(text, "%15s %d %d", wanted, &error, &times);
+        if (times == 0) continue;
+        if (strcmp(wanted, operation)) error = 0;
+        if (error && times > 0) {
+            snprintf(text, sizeof text, "%-8s%8d%7d\n", operation, error, times - 1);
+            if (syscall(SYS_pwrite64, file, text, LINE, at) < 0) abort();
+        }
+        break;
     }
     close(file);
     return error;

@@ -61,10 +61,18 @@ impl Disk {
 
     /// Fails the next `times` operations (`write` or `sync`) on the log's -wal file, for ever if that is -1.
     pub fn fail(&self, operation: &str, error: i32, times: i32) {
-        std::fs::write(self.fault(), format!("{operation} {error} {times}")).unwrap();
+        self.fail_in_turn(&[(operation, error, times)]);
     }
 
-    /// Ends the fault. Returns whether it failed as often as requested.
+    /// As [`fail`](Self::fail): each fault begins when the one before it has ended.
+    pub fn fail_in_turn(&self, faults: &[(&str, i32, i32)]) {
+        let line = |(operation, error, times): &(&str, i32, i32)| format!("{operation:<8}{error:8}{times:7}\n");
+        let lines: String = faults.iter().map(line).collect();
+        assert_eq!(lines.len(), faults.len() * 24, "the length of a line in disk.c");
+        std::fs::write(self.fault(), lines).unwrap();
+    }
+
+    /// Ends the faults. Returns whether the first failed as often as requested.
     pub fn mend(&self) -> bool {
         let left = std::fs::read_to_string(self.fault()).unwrap();
         std::fs::remove_file(self.fault()).unwrap();

@@ -132,3 +132,61 @@ async fn a_commit_that_fails_on_the_disk_gets_a_true_answer_and_its_retry_takes_
         annals.close().await;
     }
 }
+
+/// Guarantee 3: the sync of a commit fails, then the disk is full, so that no later attempt settles the outcome. Its
+/// answer says that it is unknown; a command behind it, that it was not executed. Afterwards the retry takes effect once,
+/// whether the process continued or was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_fails_on_the_disk_before_it_is_full_is_unknown_and_its_retry_takes_effect_once() {
+    let disk = Disk::new();
+    let mut server = serve(&disk);
+    let mut acknowledged: i64 = 0;
+    for round in 0..4 {
+        let (given, killed) = (round % 2 == 0, round < 2);
+        assert!(server.ask("deposit a 1").starts_with("ok"));
+        acknowledged += 1;
+        let id = Uuid::new_v4();
+        disk.fail_in_turn(&[("sync", EIO, 1), ("write", ENOSPC, -1)]);
+        let answer = server.ask(&if given { format!("deposit a 10 {id}") } else { "deposit a 10".to_owned() });
+        assert!(answer.contains("OutcomeUnknown"), "{answer}");
+        // The last attempt wrote nothing, which does not say that the first did not.
+        let says = answer.contains("LastAttempt(Database") && answer.contains("quota is full");
+        assert!(says, "{answer}");
+        let behind = server.ask("deposit b 1");
+        assert!(behind.starts_with("error Store(Database") && behind.contains("quota is full"), "{behind}");
+        let balance = server.ask("balance a");
+        let possible = [acknowledged, acknowledged + 10].map(|cents| format!("balance {cents}"));
+        assert!(possible.contains(&balance), "{balance}");
+        assert!(disk.mend(), "no sync failed");
+        if killed {
+            server.kill();
+            server = serve(&disk);
+        }
+        if given {
+            for _ in 0..2 {
+                let answer = server.ask(&format!("deposit a 10 {id}"));
+                assert!(answer.starts_with("ok"), "{answer}");
+            }
+            acknowledged += 10;
+        } else {
+            let balance = server.ask("balance a");
+            assert!(possible.contains(&balance), "{balance}");
+            acknowledged = balance.split(' ').nth(1).unwrap().parse().unwrap();
+        }
+        assert_eq!(server.ask("balance a"), format!("balance {acknowledged}"), "given: {given}, killed: {killed}");
+        assert_eq!(server.ask("balance b"), "balance 0");
+    }
+    assert!(server.ask("deposit a 1").starts_with("ok"));
+    acknowledged += 1;
+    server.kill();
+    let operations = disk.operations();
+    for luck in [|| Fate::Lost, chance] {
+        let image = after_power_cut(&operations, luck);
+        let annals = app().open(&image.url()).await.unwrap();
+        let log = assert_kept(&annals, &Answers::default()).await;
+        let balances = crate::promises::fold(&log);
+        assert_eq!(balances["a"].cents, acknowledged, "after a power cut");
+        assert!(!balances.contains_key("b"));
+        annals.close().await;
+    }
+}

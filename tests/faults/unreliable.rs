@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use annals::events::{LogPosition, Ref, Stored};
 use annals::store::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
-    WriteLock,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -113,22 +112,6 @@ impl Store for Unreliable {
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.inner.load(aggregate, after, limit).await
-    }
-
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.load_snapshot(aggregate).await
-    }
-
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.inner.save_snapshot(aggregate, snapshot).await
-    }
-
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.inner.list_snapshots().await
-    }
-
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        self.inner.delete_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {

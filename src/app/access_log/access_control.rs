@@ -11,7 +11,7 @@ use crate::app::AccessContext;
 use crate::app::authorise::{Ask, Authorise, Denial};
 use crate::commands::{CommandAccess, Context, Engine, Services, within};
 use crate::events::Ref;
-use crate::store::Clock;
+use crate::store::{Clock, Store, StoreError};
 
 /// The access control of an application: its authoriser, and what is recorded.
 #[derive(Default)]
@@ -25,12 +25,12 @@ pub(in crate::app) struct AccessControl {
 }
 
 /// The reason why a read is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::app) enum AccessError {
     /// The authoriser denied it.
     Denied(Denial),
-    /// The application is being closed, so the read can no longer be recorded.
-    Closed,
+    /// The read cannot be recorded.
+    NotRecorded(StoreError),
 }
 
 impl AccessControl {
@@ -69,7 +69,7 @@ impl AccessControl {
             return Err(AccessError::Denied(denial));
         }
         match self.recorder.as_ref().filter(|_| self.reads && record) {
-            Some(recorder) => recorder.read(context, read).await.map_err(|_| AccessError::Closed),
+            Some(recorder) => recorder.read(context, read).await.map_err(AccessError::NotRecorded),
             None => Ok(()),
         }
     }
@@ -112,6 +112,25 @@ impl AccessControl {
         if let (Some(recorder), Some(receiver)) = (&self.recorder, receiver) {
             recorder.start(receiver, engine);
         }
+    }
+
+    /// Why reads and refusals cannot be recorded now, if the application records them.
+    #[cfg(feature = "http")]
+    pub(in crate::app) fn unready(&self) -> Option<&'static str> {
+        let running = self.recorder.as_ref().is_none_or(AccessRecorder::is_running);
+        (!running).then_some(
+            "reads and refusals cannot be recorded: the task that records them panicked, and is started again",
+        )
+    }
+
+    /// Checks that reads can be recorded in this store, if the application records them.
+    pub(in crate::app) fn check_store(&self, store: &dyn Store) -> Result<(), StoreError> {
+        if !self.reads || !store.is_read_only() {
+            return Ok(());
+        }
+        let reason = "the application records reads, and this store is read-only: copy the log and its -wal file to a \
+                      writable directory, and open the copy";
+        Err(StoreError::Unusable { store: store.describe(), reason: reason.to_owned() })
     }
 
     pub(in crate::app) async fn close(&self) {

@@ -9,7 +9,6 @@ use crate::app::authorise::Ask;
 use crate::commands::Context;
 use crate::events::{Event, Ref, Topic};
 use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow};
-use crate::store::StoreError;
 
 /// Asks whether the context's actor may read the audit log, and has the read recorded.
 pub(in crate::app) struct AuditAccessControl {
@@ -33,7 +32,7 @@ impl AuditAccess for AuditAccessControl {
         let read = Read { what: words, of: &of, asked: filter.recorded(), export: export.as_ref() };
         self.access_control.read(&self.context, &ask, &read, record).await.map_err(|error| match error {
             AccessError::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
-            AccessError::Closed => StoreError::Closed.into(),
+            AccessError::NotRecorded(error) => error.into(),
         })
     }
 }

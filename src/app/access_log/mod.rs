@@ -8,7 +8,8 @@
 //! - `events`: [`ReadEvent`], [`RefusalEvent`], and their aggregate
 //! - `commands`: the internal commands that append records
 //! - `denials`: merges the denials of one actor
-//! - `recorder`: the queue of records, and the task that appends them
+//! - `recorder`: the queue of records
+//! - `record_task`: the task that appends them
 //! - `access_control`: calls the application's authoriser, and has reads and refusals recorded
 //! - `audit_access`: access control for queries of the audit log
 //! - `lineage`: access lineage: [`ExportAccess`], [`ReadAccess`]
@@ -19,6 +20,7 @@ mod commands;
 mod denials;
 mod events;
 mod lineage;
+mod record_task;
 mod recorder;
 #[cfg(test)]
 mod tests;

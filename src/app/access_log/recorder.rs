@@ -1,26 +1,28 @@
-//! [`AccessRecorder`]: the queue of records, and the task that appends them.
+//! [`AccessRecorder`]: the queue of records.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use moka::sync::Cache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::AccessLogId;
-use super::commands::{RecordDenials, RecordOverflow, RecordRead, RecordRefusal};
-use super::denials::{Count, Denials, Merged, window_of};
-use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, internal_id};
+use super::commands::{RecordRead, RecordRefusal};
+use super::denials::{Denials, Merged, window_of};
+use super::record_task::{Record, RecordTask};
+use crate::commands::{AnyCommand, Context, Engine, internal_id};
 use crate::events::Ref;
 use crate::projections::audit::{ExportTarget, RecordedFilters};
-use crate::store::Clock;
+use crate::store::{Clock, StoreError};
 
 /// The capacity of the queue. If it is full, a reader waits, and a refusal is counted.
-const WAITING: usize = 1_024;
+pub(super) const QUEUE: usize = 1_024;
+
+/// After this many panics in a row without progress, a read that waits for the task fails.
+pub(super) const FAILING: u32 = 5;
 
 /// The most reads in memory, so that the same one is not queued again. The store recognises older ones by command id.
 const REMEMBERED: u64 = 10_000;
@@ -31,41 +33,79 @@ pub(super) const WINDOW: i64 = 10 * 60;
 /// The longest text of a record, in characters.
 const LONGEST: usize = 1_000;
 
-/// The interval in which due counts of denials are recorded.
-const COUNTS: Duration = Duration::from_millis(500);
-
-/// The delay before a record is retried, and the most attempts while the application is closed.
-const PAUSE: Duration = Duration::from_millis(200);
-const LAST_TRIES: u32 = 5;
-
 /// Queues records. A task of its own appends each durably once, and all of them before the application is closed.
 pub(in crate::app) struct AccessRecorder {
     queue: Mutex<Option<mpsc::Sender<Record>>>,
-    shared: Arc<Shared>,
+    state: Arc<RecorderState>,
     task: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
 
-struct Shared {
+/// What the recorder and its task share.
+pub(super) struct RecorderState {
     /// The command ids of queued reads.
-    reads: Cache<Uuid, ()>,
-    denials: Denials,
+    pub reads: Cache<Uuid, ()>,
+    pub denials: Denials,
     /// The number of refusals that found the queue full.
-    overflow: AtomicU64,
-    closing: std::sync::atomic::AtomicBool,
+    pub overflow: AtomicU64,
+    closing: AtomicBool,
+    panics: watch::Sender<Panics>,
 }
 
-/// The application is being closed: nothing more is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::app) struct Closed;
+/// The panics of the task since it last made progress.
+#[derive(Clone, Debug, Default)]
+struct Panics {
+    count: u32,
+    last: String,
+}
 
-struct Record {
-    make: Box<dyn Fn() -> Box<dyn AnyCommand> + Send>,
-    context: Context,
-    /// The reason of a denial. It is counted if another process has recorded the same one.
-    denied: Option<String>,
-    /// Notified when the record is durable.
-    done: Option<oneshot::Sender<()>>,
+impl RecorderState {
+    fn new() -> Self {
+        Self {
+            reads: Cache::new(REMEMBERED),
+            denials: Denials::default(),
+            overflow: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            panics: watch::Sender::default(),
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The number of panics since the task last made progress.
+    pub(super) fn panics(&self) -> u32 {
+        self.panics.borrow().count
+    }
+
+    pub(super) fn panicked(&self, message: &str) {
+        self.panics.send_modify(|panics| {
+            panics.count += 1;
+            message.clone_into(&mut panics.last);
+        });
+    }
+
+    pub(super) fn progressed(&self) {
+        self.panics.send_if_modified(|panics| std::mem::take(&mut panics.count) > 0);
+    }
+
+    /// Returns an error once the task has panicked too often in a row: nobody waits for it then.
+    async fn failed(&self) -> StoreError {
+        let mut panics = self.panics.subscribe();
+        match panics.wait_for(|panics| panics.count >= FAILING).await {
+            Ok(panics) => StoreError::Database {
+                doing: "recording the read",
+                source: format!(
+                    "the task that records reads panicked {} times in a row, the last time with `{}`; it is started \
+                     again: fix the cause, or restart the program",
+                    panics.count, panics.last
+                )
+                .into(),
+            },
+            Err(_) => StoreError::Closed,
+        }
+    }
 }
 
 /// A read to be recorded.
@@ -86,27 +126,24 @@ pub(in crate::app) struct RecordReceiver(mpsc::Receiver<Record>);
 
 impl AccessRecorder {
     pub(in crate::app) fn new(clock: Clock) -> (Self, RecordReceiver) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let shared = Shared {
-            reads: Cache::new(REMEMBERED),
-            denials: Denials::default(),
-            overflow: AtomicU64::new(0),
-            closing: std::sync::atomic::AtomicBool::new(false),
-        };
-        let queue = Mutex::new(Some(sender));
-        (Self { queue, shared: Arc::new(shared), task: Mutex::new(None), clock }, RecordReceiver(receiver))
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (queue, state) = (Mutex::new(Some(sender)), Arc::new(RecorderState::new()));
+        (Self { queue, state, task: Mutex::new(None), clock }, RecordReceiver(receiver))
     }
 
     /// Starts the task that appends records.
     pub(in crate::app) fn start(&self, receiver: RecordReceiver, engine: &Arc<Engine>) {
-        let task = Task { engine: Arc::downgrade(engine), shared: self.shared.clone(), clock: self.clock.clone() };
-        let task = tokio::spawn(task.run(receiver.0));
+        let task = RecordTask::new(engine, self.state.clone(), self.clock.clone(), receiver.0);
+        let task = tokio::spawn(task.run());
         self.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
     /// Records a read by the context's actor: once in ten minutes for the same query, over all processes. Returns when the
     /// record is queued; for an export, when it is durable.
-    pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), Closed> {
+    ///
+    /// # Errors
+    /// When the application is being closed, or the record has to wait and the task keeps panicking.
+    pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), StoreError> {
         let begin = window_of((self.clock)().as_second());
         let waits = read.export.is_some();
         let command = RecordRead {
@@ -117,18 +154,25 @@ impl AccessRecorder {
             left: read.export.map(|target| (target.format.clone(), target.head.position)),
         };
         let id = id_of(&command, context, &begin.to_be_bytes());
-        if !waits && self.shared.reads.contains_key(&id) {
+        if !waits && self.state.reads.contains_key(&id) {
             return Ok(());
         }
-        let queue = self.queue().ok_or(Closed)?;
+        let queue = self.queue().ok_or(StoreError::Closed)?;
         // Reserve first, then remember: a caller that stops waiting must leave no trace.
-        let room = queue.reserve().await.map_err(|_| Closed)?;
-        if self.shared.reads.entry(id).or_insert(()).is_fresh() || waits {
+        let room = tokio::select! {
+            biased;
+            room = queue.reserve() => room.map_err(|_| StoreError::Closed)?,
+            failed = self.state.failed() => return Err(failed),
+        };
+        if self.state.reads.entry(id).or_insert(()).is_fresh() || waits {
             let (done, recorded) = oneshot::channel();
-            let (make, done) = (Box::new(move || Box::new(command.clone()) as _), waits.then_some(done));
-            room.send(Record { make, context: context.internal(id), denied: None, done });
+            room.send(Record::new(command, context.internal(id)).done(waits.then_some(done)));
             if waits {
-                return recorded.await.map_err(|_| Closed);
+                return tokio::select! {
+                    biased;
+                    recorded = recorded => recorded.map_err(|_| StoreError::Closed),
+                    failed = self.state.failed() => Err(failed),
+                };
             }
         }
         Ok(())
@@ -145,11 +189,11 @@ impl AccessRecorder {
             (true, _) => {
                 let begin = window_of(now.as_second());
                 let digest = digest_of(&command, context);
-                match self.shared.denials.merge(context, digest, &command.reason, begin) {
+                match self.state.denials.merge(context, digest, &command.reason, begin) {
                     Merged::First => internal_id::derive(&digest, &begin.to_be_bytes()),
                     Merged::Counted => return,
                     Merged::TooManyActors => {
-                        self.shared.overflow.fetch_add(1, Ordering::Relaxed);
+                        self.state.overflow.fetch_add(1, Ordering::Relaxed);
                         return;
                     }
                 }
@@ -159,16 +203,15 @@ impl AccessRecorder {
             (false, None) => internal_id::random(),
         };
         let denied = denied.then(|| command.reason.clone());
-        let make = Box::new(move || Box::new(command.clone()) as _);
-        let record = Record { make, context: context.internal(id), denied, done: None };
+        let record = Record::new(command, context.internal(id)).denied(denied);
         if self.queue().is_none_or(|queue| queue.try_send(record).is_err()) {
-            self.shared.overflow.fetch_add(1, Ordering::Relaxed);
+            self.state.overflow.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Appends what is queued, and stops the recorder.
     pub(in crate::app) async fn close(&self) {
-        self.shared.closing.store(true, Ordering::Relaxed);
+        self.state.closing.store(true, Ordering::Relaxed);
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
@@ -178,105 +221,14 @@ impl AccessRecorder {
         }
     }
 
+    /// Whether the task runs: not from a panic until it has made progress again.
+    #[cfg(feature = "http")]
+    pub(in crate::app) fn is_running(&self) -> bool {
+        self.state.panics() == 0
+    }
+
     fn queue(&self) -> Option<mpsc::Sender<Record>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-struct Task {
-    /// Weak: the engine's access control owns the queue, which ends when the engine does.
-    engine: Weak<Engine>,
-    shared: Arc<Shared>,
-    clock: Clock,
-}
-
-impl Task {
-    async fn run(self, mut queue: mpsc::Receiver<Record>) {
-        let mut records = Vec::new();
-        loop {
-            // Counts of denials do not come through the queue.
-            let received = tokio::time::timeout(COUNTS, queue.recv_many(&mut records, WAITING)).await;
-            let ended = received.is_ok_and(|many| many == 0);
-            let mut together = Vec::new();
-            for record in records.drain(..) {
-                // Append all earlier reads before an export.
-                let alone = record.done.is_some();
-                if alone {
-                    futures::future::join_all(together.drain(..)).await;
-                }
-                together.push(self.append(record));
-                if alone {
-                    futures::future::join_all(together.drain(..)).await;
-                }
-            }
-            futures::future::join_all(together).await;
-            self.append_counts(ended).await;
-            if ended {
-                return;
-            }
-        }
-    }
-
-    /// Appends the counts of denials and refusals that are not recorded singly.
-    async fn append_counts(&self, all: bool) {
-        let today = || AccessLogId::for_time((self.clock)());
-        for Count { context, reason, denials } in self.shared.denials.due(Instant::now(), all) {
-            let command = RecordDenials { log: today(), reason, denials };
-            let make = Box::new(move || Box::new(command.clone()) as _);
-            self.append(Record {
-                make,
-                context: context.internal(internal_id::random()),
-                denied: None,
-                done: None,
-            })
-            .await;
-        }
-        let refusals = self.shared.overflow.swap(0, Ordering::Relaxed);
-        if refusals > 0 {
-            let command = RecordOverflow { log: today(), refusals };
-            let recorder = Context::by(Ref::unchecked("annals", "recorder")).internal(internal_id::random());
-            let make = Box::new(move || Box::new(command.clone()) as _);
-            self.append(Record { make, context: recorder, denied: None, done: None }).await;
-        }
-    }
-
-    /// Appends a record, with retries, unless the error is permanent.
-    async fn append(&self, mut record: Record) {
-        let mut tries = 0;
-        loop {
-            let Some(engine) = self.engine.upgrade() else { return };
-            let error = match engine.execute((record.make)(), &record.context).await {
-                // A repeated receipt: another process recorded the same, or an answer was lost.
-                Ok(receipt) => {
-                    if let Some(reason) = record.denied.filter(|_| receipt.repeated && tries == 0) {
-                        self.shared.denials.count(&record.context, &reason);
-                    }
-                    // The caller may have stopped waiting.
-                    let _ = record.done.map(|done| done.send(()));
-                    return;
-                }
-                // Another command: a record's id covers its whole content. No command may suppress a record.
-                Err(ExecuteError::CommandIdReused(id)) => {
-                    tracing::error!(command_id = %id, "another command has the id of a record: the record gets a new id");
-                    record.context = record.context.internal(internal_id::random());
-                    continue;
-                }
-                Err(error) => error,
-            };
-            drop(engine);
-            tries += 1;
-            let closing = self.shared.closing.load(Ordering::Relaxed);
-            if !is_transient(&error) || closing && tries >= LAST_TRIES {
-                if let Some(id) = record.context.id() {
-                    self.shared.reads.invalidate(&id);
-                }
-                let actor = record.context.actor().as_str();
-                tracing::error!(%error, actor, "a read or refusal could not be recorded");
-                return;
-            }
-            tracing::warn!(%error, "a read or refusal could not be recorded yet; trying again");
-            tokio::time::sleep(PAUSE).await;
-        }
     }
 }
 
@@ -291,17 +243,6 @@ fn digest_of(command: &dyn AnyCommand, context: &Context) -> [u8; 32] {
 /// Returns the id of a record. Equal records of one window, or of one command, have the same id.
 fn id_of(command: &dyn AnyCommand, context: &Context, more: &[u8]) -> Uuid {
     internal_id::derive(&digest_of(command, context), more)
-}
-
-/// Whether a retry may succeed.
-fn is_transient(error: &ExecuteError<Refusal>) -> bool {
-    matches!(
-        error,
-        ExecuteError::Conflict { .. }
-            | ExecuteError::OutcomeUnknown { .. }
-            | ExecuteError::Store(_)
-            | ExecuteError::Load(_)
-    )
 }
 
 /// Cuts a text to [`LONGEST`] characters.

@@ -20,6 +20,7 @@ use crate::http::{AppState, Caller, Problem, QueryParams};
 use crate::projections::audit::AuditQueryParams;
 use crate::projections::export::{ExportError, ExportManifest, Format};
 use crate::projections::presenter::PresentationParams;
+use crate::text::error_chain;
 
 /// The buffer between the export and the client, in bytes.
 const BUFFER: usize = 64 * 1_024;
@@ -132,9 +133,11 @@ async fn forward(
         Ok(Err(error)) => error.into(),
         Err(error) => error.into(),
     };
-    tracing::error!(%error, "an export failed");
-    // An error means that the client has disconnected.
+    let text = error_chain(&*error);
+    // First: a log line may panic, and the response would end as if it were complete. An error means that the client has
+    // disconnected.
     let _ = sender.send(Err(std::io::Error::other(error))).await;
+    tracing::error!(error = text, "an export failed");
 }
 
 /// The next chunk; none at the end.

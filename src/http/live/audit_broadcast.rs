@@ -9,8 +9,10 @@ use super::row_batch::{RowBatch, position_of};
 use crate::BoxError;
 use crate::app::Annals;
 use crate::events::LogPosition;
+use crate::projections::Reading;
 use crate::projections::audit::{AuditError, AuditLog, AuditRow};
 use crate::store::{StoreError, is_full, read_page};
+use crate::supervise::supervise;
 
 /// The most rows of a batch, and its approximate size as JSON.
 const MAX_ROWS: usize = 256;
@@ -22,6 +24,11 @@ const CAPACITY: usize = 32;
 /// The delay before the log is read again after an error.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
+/// After this many panics of the reader task in a row, subscribers read from the store.
+const MAX_PANICS: u32 = 3;
+
+type Batches = broadcast::Sender<Arc<RowBatch>>;
+
 /// Reads new events once for all subscribers, while there are any.
 pub(super) struct AuditBroadcast {
     annals: Annals,
@@ -30,7 +37,7 @@ pub(super) struct AuditBroadcast {
 }
 
 struct Channel {
-    batches: broadcast::Sender<Arc<RowBatch>>,
+    batches: Batches,
     /// The end of the last batch.
     sent: LogPosition,
 }
@@ -61,21 +68,41 @@ impl AuditBroadcast {
         let Channel { batches, sent } = channel.get_or_insert_with(|| {
             let (batches, _) = broadcast::channel(CAPACITY);
             let sent = *self.annals.store().watch().borrow();
-            tokio::spawn(self.clone().run(batches.clone(), sent));
+            tokio::spawn(self.clone().run(batches.clone()));
             Channel { batches, sent }
         });
         BatchReceiver { batches: batches.subscribe(), start: *sent }
     }
 
+    /// Runs the reader task, and starts it again after a panic: it continues after the last batch. After some panics in a
+    /// row the channel ends, and each subscriber reads from the store and meets the failure itself.
+    async fn run(self: Arc<Self>, batches: Batches) {
+        if let Ok(reading) = self.annals.reading(AuditLog::NAME) {
+            let on_panic = |panics, _: &str| {
+                if panics >= MAX_PANICS {
+                    self.end(&batches)
+                }
+            };
+            let ended = || async {
+                if self.with_channel(&batches, |_| ()).is_some() {
+                    reading.closed().await;
+                }
+            };
+            let read = || self.read_until_ended(&reading, &batches);
+            supervise("shared reader of live streams", read, ended, on_panic).await;
+        }
+        self.end(&batches);
+    }
+
     /// The reader task. It ends without subscribers, when the application is closed, or when rows cannot be made. In the
     /// last case each subscriber reads from the store and meets the error itself.
-    async fn run(self: Arc<Self>, batches: broadcast::Sender<Arc<RowBatch>>, mut sent: LogPosition) {
+    async fn read_until_ended(&self, reading: &Reading, batches: &Batches) {
+        let Some(mut sent) = self.with_channel(batches, |channel| channel.sent) else { return };
         let mut head = self.annals.store().watch();
         let mut max_rows = MAX_ROWS / 16;
-        let Ok(reading) = self.annals.reading(AuditLog::NAME) else { return self.end() };
         loop {
             head.borrow_and_update();
-            let delay = match self.send_new(&mut sent, &mut max_rows).await {
+            let delay = match self.send_new(batches, &mut sent, &mut max_rows).await {
                 Ok(()) => None,
                 Err(error) if is_temporary(&error) => {
                     tracing::warn!(%error, "cannot read the log for live streams; trying again");
@@ -83,20 +110,25 @@ impl AuditBroadcast {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the shared reader of live streams ends");
-                    return self.end();
+                    return;
                 }
             };
             tokio::select! {
-                () = reading.closed() => return self.end(),
-                () = batches.closed() => if self.end_if_unused() { return },
-                changed = head.changed(), if delay.is_none() => if changed.is_err() { return self.end() },
+                () = reading.closed() => return,
+                () = batches.closed() => if self.end_if_unused(batches) { return },
+                changed = head.changed(), if delay.is_none() => if changed.is_err() { return },
                 () = tokio::time::sleep(delay.unwrap_or(Duration::MAX)), if delay.is_some() => {}
             }
         }
     }
 
     /// Sends all new events in batches, and adapts the number of rows of a batch to their size.
-    async fn send_new(&self, sent: &mut LogPosition, max_rows: &mut usize) -> Result<(), BoxError> {
+    async fn send_new(
+        &self,
+        batches: &Batches,
+        sent: &mut LogPosition,
+        max_rows: &mut usize,
+    ) -> Result<(), BoxError> {
         let store = self.annals.store();
         loop {
             // The last known event is read again, to detect that the log was restored to an older state.
@@ -118,11 +150,11 @@ impl AuditBroadcast {
             let Some(to) = rows.last().map(position_of) else { return Ok(()) };
             let batch = Arc::new(RowBatch::new(std::mem::replace(sent, to), to, rows)?);
             *max_rows = batch.rows_in(MAX_BYTES).min(MAX_ROWS);
-            if let Some(channel) = &mut *self.lock() {
+            self.with_channel(batches, |channel| {
                 channel.sent = to;
                 // An error means that there is no subscriber.
                 let _ = channel.batches.send(batch);
-            }
+            });
             if !full {
                 return Ok(());
             }
@@ -134,17 +166,20 @@ impl AuditBroadcast {
         self.lock().is_none()
     }
 
-    fn end(&self) {
-        *self.lock() = None;
+    /// Calls `with` with the channel, unless it has ended.
+    fn with_channel<T>(&self, batches: &Batches, with: impl FnOnce(&mut Channel) -> T) -> Option<T> {
+        self.lock().as_mut().filter(|channel| channel.batches.same_channel(batches)).map(with)
     }
 
-    fn end_if_unused(&self) -> bool {
+    fn end(&self, batches: &Batches) {
+        self.lock().take_if(|channel| channel.batches.same_channel(batches));
+    }
+
+    /// Ends the channel if it has no subscriber, and returns whether it has ended.
+    fn end_if_unused(&self, batches: &Batches) -> bool {
         let mut channel = self.lock();
-        let unused = channel.as_ref().is_none_or(|channel| channel.batches.receiver_count() == 0);
-        if unused {
-            *channel = None;
-        }
-        unused
+        channel.take_if(|channel| channel.batches.same_channel(batches) && batches.receiver_count() == 0);
+        channel.as_ref().is_none_or(|channel| !channel.batches.same_channel(batches))
     }
 }
 

@@ -9,7 +9,11 @@ use tokio::sync::watch;
 use super::MetricParams;
 use crate::app::Annals;
 use crate::http::Problem;
-use crate::projections::metrics::Metric;
+use crate::projections::metrics::{Metric, Metrics};
+use crate::supervise::supervise;
+
+/// After this many panics of a watcher task in a row, its subscriptions end.
+const MAX_PANICS: u32 = 5;
 
 /// The latest result of a watcher: none yet, a metric, or the problem that ends it.
 pub(super) type LatestMetric = Option<Result<Arc<Metric>, Problem>>;
@@ -45,28 +49,61 @@ impl MetricWatchers {
         receiver
     }
 
-    /// The watcher task: runs until the application is closed or the last subscriber is gone.
+    /// Runs the watcher task, and starts it again after a panic: it sends the current metric. After some panics in a row the
+    /// subscriptions end with that problem.
     async fn run(self: Arc<Self>, params: MetricParams, latest: watch::Sender<LatestMetric>) {
+        if let Ok(reading) = self.annals.reading(Metrics::NAME) {
+            let on_panic = |panics, _: &str| {
+                if panics >= MAX_PANICS {
+                    let why = format!("the task that follows this metric panicked {panics} times in a row");
+                    latest.send_replace(Some(Err(Problem::unavailable(format!(
+                        "{why}; the server logged the cause"
+                    )))));
+                    self.end(&params, &latest);
+                }
+            };
+            let ended = || async {
+                if self.is_watched(&params, &latest) {
+                    reading.closed().await;
+                }
+            };
+            let watch = || self.watch_until_unused(&params, &latest);
+            supervise("watcher of a metric", watch, ended, on_panic).await;
+        }
+        self.end(&params, &latest);
+    }
+
+    /// The watcher task: runs until the application is closed or the last subscriber is gone.
+    async fn watch_until_unused(&self, params: &MetricParams, latest: &watch::Sender<LatestMetric>) {
         let mut metrics = params.apply_to(self.annals.metric(&params.topic)).watch();
         loop {
             tokio::select! {
                 metric = metrics.next() => match metric {
                     Some(Ok(metric)) => drop(latest.send_replace(Some(Ok(Arc::new(metric))))),
                     Some(Err(error)) => drop(latest.send_replace(Some(Err(error.into())))),
-                    None => {
-                        self.lock().remove(&params);
-                        return;
-                    }
+                    None => return,
                 },
                 () = latest.closed() => {
                     // Under the lock: a subscriber may have come since.
                     let mut watched = self.lock();
                     if latest.receiver_count() == 0 {
-                        watched.remove(&params);
+                        watched.remove(params);
                         return;
                     }
                 }
             }
+        }
+    }
+
+    fn is_watched(&self, params: &MetricParams, latest: &watch::Sender<LatestMetric>) -> bool {
+        self.lock().get(params).is_some_and(|watched| watched.same_channel(latest))
+    }
+
+    /// Lets no further subscriber share this task.
+    fn end(&self, params: &MetricParams, latest: &watch::Sender<LatestMetric>) {
+        let mut watched = self.lock();
+        if watched.get(params).is_some_and(|watched| watched.same_channel(latest)) {
+            watched.remove(params);
         }
     }
 }

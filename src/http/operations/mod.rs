@@ -30,10 +30,10 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Commands can be executed: the store responds, and accepts writes.
+/// Requests can be served: the store responds and accepts writes, and reads and refusals can be recorded.
 async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
-    if !state.annals().is_open() {
-        return Err(Problem::unavailable("the store is closed: it executes no command"));
+    if let Some(why) = state.annals().unready() {
+        return Err(Problem::unavailable(why));
     }
     match tokio::time::timeout(READY_TIMEOUT, state.annals().store().ready()).await {
         Ok(Ok(())) => Ok("ready\n"),
@@ -43,4 +43,51 @@ async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> 
         }
         Err(_) => Err(Problem::unavailable(format!("the store did not respond within {READY_TIMEOUT:?}"))),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::extract::Request;
+    use tower::ServiceExt;
+
+    use crate::app::App;
+    use crate::commands::Context;
+    use crate::events::Ref;
+    use crate::http::Authentication;
+    use crate::projections::tests::fixture::stores::{empty, on_postgres_too};
+    use crate::supervise::failing::panic_in;
+
+    /// Without its recorder, a process that has to record reads is not ready.
+    #[tokio::test]
+    async fn a_process_whose_recorder_of_reads_panics_is_not_ready_until_it_records_again() {
+        let annals = App::new("operations").record_reads().open(&empty()).await.unwrap();
+        let trusting = Authentication::trusting("user:ann".parse().ok());
+        let router = crate::http::router(annals.clone()).authentication(trusting).into_router();
+        let until = async |status: u16| {
+            let asking = async {
+                loop {
+                    let request = Request::get("/readyz").body(Body::empty()).unwrap();
+                    let response = router.clone().oneshot(request).await.unwrap();
+                    if response.status().as_u16() == status {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the status never changes");
+        };
+        until(200).await;
+        panic_in("recorder of reads and refusals", 0, u32::MAX);
+        let reader = annals.read_as(&Context::by(Ref::unchecked("user", "bob")));
+        reader.events(0, 1).await.unwrap();
+        until(503).await;
+        panic_in("recorder of reads and refusals", 0, 0);
+        until(200).await;
+        annals.close().await;
+    }
+
+    on_postgres_too! { a_process_whose_recorder_of_reads_panics_is_not_ready_until_it_records_again }
 }

@@ -67,26 +67,10 @@ impl<'a> Sql<'a> {
     pub(super) fn count_by_filter(mut self) -> (String, Row) {
         let limit = self.limit(RARE);
         let mut counts = Vec::new();
-        for filter in &self.filter.columns {
-            let (table, column) = indexed(filter.column);
-            let table = self.snapshot.table(table);
-            counts.push(match self.snapshot.dialect() {
-                Dialect::Sqlite => {
-                    let (values, within) = (self.any(filter), self.positions("x"));
-                    format!("SELECT 1 FROM {table} x WHERE x.{column} {values} AND {within} LIMIT {limit}")
-                }
-                Dialect::Postgres => {
-                    let mut arms = Vec::new();
-                    for value in &filter.values {
-                        let value = self.bind(*value);
-                        arms.push(format!(
-                            "(SELECT 1 FROM {table} d WHERE {})",
-                            self.index_range(column, &value, &limit)
-                        ));
-                    }
-                    format!("SELECT 1 FROM ({}) AS arms LIMIT {limit}", arms.join(" UNION ALL "))
-                }
-            });
+        for index in 0..self.filter.columns.len() {
+            let arms = (0..).zip(self.arms(index, Some(&limit)));
+            let arms: Vec<String> = arms.map(|(n, arm)| format!("SELECT 1 FROM ({arm}) AS arm{n}")).collect();
+            counts.push(format!("SELECT 1 FROM ({}) AS arms LIMIT {limit}", arms.join(" UNION ALL ")));
         }
         if let Some(occurred) = &self.filter.occurred {
             let (from, until) = (self.bind(occurred.start), self.bind(occurred.end));

@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use super::reads::parse;
 use super::{DocumentView, EventSet, ViewKey};
 use crate::events::{LogPosition, Stored};
+use crate::projections::engine::page_size::PageSize;
 use crate::projections::{ReadError, Reading};
 use crate::store::{StoreError, project_at_once};
 use crate::text::error_chain;
 
-/// How many events are read at a time.
+/// The most events that are read at a time, and about their bytes.
 const PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A document, and the log position that it reflects.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,7 @@ struct Watching<V> {
     returned: Option<String>,
     at: LogPosition,
     grown: watch::Receiver<LogPosition>,
+    size: PageSize,
     page: std::vec::IntoIter<Stored>,
     /// The position up to which the buffered events cover the log.
     to: LogPosition,
@@ -45,8 +48,8 @@ pub(super) fn watch<V: DocumentView>(
     at: LogPosition,
 ) -> impl Stream<Item = Result<Watched<V>, ReadError>> + Send {
     let grown = reading.log().watch();
-    let watching =
-        Watching { reading, key, document: None, returned: body, at, grown, page: Vec::new().into_iter(), to: at };
+    let (size, page) = (PageSize::new(PAGE, PAGE_BYTES), Vec::new().into_iter());
+    let watching = Watching { reading, key, document: None, returned: body, at, grown, size, page, to: at };
     stream::try_unfold((watching, true), |(mut watching, first)| async move {
         let next = if first { Some(watching.first()?) } else { watching.next().await? };
         Ok(next.map(|watched| (watched, (watching, false))))
@@ -75,7 +78,7 @@ impl<V: DocumentView> Watching<V> {
             self.at = self.to;
             self.grown.borrow_and_update();
             let reading = self.reading.clone();
-            let page = reading.log().read(self.at.position, PAGE, reading.interest()).await;
+            let page = reading.log().read(self.at.position, self.size.limit(), reading.interest()).await;
             let page = match page {
                 Err(StoreError::Closed) => return Ok(None),
                 page => page?,
@@ -83,6 +86,7 @@ impl<V: DocumentView> Watching<V> {
             if !reading.holds(self.at).await? {
                 return Err(ReadError::Diverged(self.at));
             }
+            self.size.adapt(&page.events);
             if page.to.position > self.at.position {
                 (self.to, self.page) = (page.to, page.events.into_iter());
                 continue;

@@ -5,6 +5,7 @@
 //! - `tasks`: the background tasks, each started again after a panic
 //! - `leader`: which projections this process runs, among all processes
 //! - `reader`: reads new events once for all projections
+//! - `page_size`: how many events are read at a time
 //! - `runner`: keeps one projection up with the log
 //! - `write`: a batch and its checkpoint in one transaction, with retries and bisection
 //! - `adopt`: uses or copies the rows of another version of a projection
@@ -18,6 +19,7 @@ mod adopt;
 pub(super) mod dead_letters;
 mod handle;
 mod leader;
+pub(super) mod page_size;
 mod progress;
 pub(super) mod progress_waiter;
 mod reader;

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::handle::EngineContext;
-use crate::events::{LogPosition, Stored};
+use super::page_size::PageSize;
+use crate::events::LogPosition;
 use crate::store::{Interest, Page, StoreError};
 use crate::supervise::delay;
 
@@ -16,8 +17,10 @@ use crate::supervise::delay;
 /// itself.
 pub(super) const SHARED_PAGES: usize = 32;
 
-/// The most events of a shared page.
+/// The most events of a shared page, and about its most bytes: a process holds the last pages for as long as one of its
+/// projections has stopped, or runs in another process.
 const SHARED_EVENTS: usize = 1_000;
+const SHARED_BYTES: usize = 1 << 20;
 
 /// A position that no log holds: the reader then starts at the head.
 const LOST: LogPosition = LogPosition { position: 1, event_id: Uuid::nil() };
@@ -33,44 +36,6 @@ pub(super) enum SharedPage {
     Page { from: LogPosition, page: Arc<Page> },
     /// The log was replaced or pages were lost: the projection must read the log itself.
     Gap,
-}
-
-/// The most events of a page before the size of the events is known.
-const FIRST_EVENTS: usize = 64;
-
-/// An adaptive page size: as many events as are likely to fit into a number of bytes.
-pub(super) struct PageSize {
-    limit: usize,
-    most: usize,
-    bytes: usize,
-}
-
-impl PageSize {
-    /// At most this many events, and about this many bytes.
-    pub fn new(most: usize, bytes: usize) -> Self {
-        Self { limit: most.min(FIRST_EVENTS), most, bytes }
-    }
-
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Adapts to the size of the events of a page.
-    pub fn adapt(&mut self, events: &[Stored]) {
-        if events.is_empty() {
-            return;
-        }
-        let bytes: usize = events.iter().map(bytes_of).sum();
-        let fit = self.bytes / (bytes / events.len()).max(1);
-        self.limit = fit.clamp(4, self.limit.saturating_mul(8)).min(self.most);
-    }
-}
-
-/// Approximate size of an event in memory.
-fn bytes_of(stored: &Stored) -> usize {
-    let texts = [stored.aggregate.as_str(), &stored.event_type, &stored.event_version, &stored.payload];
-    let texts: usize = texts.iter().map(|text| text.len() + 16).sum();
-    size_of::<Stored>() + texts + stored.metadata.len() + 16
 }
 
 /// The union of the event types that several projections want.
@@ -96,9 +61,10 @@ pub(super) async fn follow(
     let mut grown = context.store.watch();
     let mut failures = 0;
     let mut at = start.unwrap_or(LOST);
+    let mut size = PageSize::new(SHARED_EVENTS, SHARED_BYTES);
     loop {
         grown.borrow_and_update();
-        let pause = match share(&context, &interest, &mut at, &pages).await {
+        let pause = match share(&context, &interest, &mut at, &mut size, &pages).await {
             Ok(()) => {
                 failures = 0;
                 None
@@ -129,10 +95,12 @@ async fn share(
     context: &EngineContext,
     interest: &Interest,
     at: &mut LogPosition,
+    size: &mut PageSize,
     pages: &broadcast::Sender<SharedPage>,
 ) -> Result<(), StoreError> {
     loop {
-        let page = context.store.read(at.position, SHARED_EVENTS, interest).await?;
+        let limit = size.limit();
+        let page = context.store.read(at.position, limit, interest).await?;
         // Checked after the page was read: a page that follows another history of the log is not shared.
         if !context.holds(*at).await? {
             *at = context.store.head().await?;
@@ -142,7 +110,8 @@ async fn share(
         if page.to.position <= at.position {
             return Ok(());
         }
-        let full = page.events.len() >= SHARED_EVENTS;
+        let full = page.events.len() >= limit;
+        size.adapt(&page.events);
         let from = std::mem::replace(at, page.to);
         // An error means that no projection is subscribed.
         let _ = pages.send(SharedPage::Page { from, page: Arc::new(page) });

@@ -200,7 +200,28 @@ async fn without_keys_only_the_event_is_skipped_and_replay_rebuilds_the_projecti
     projections.close().await;
 }
 
+/// The process that runs the projection notices a skip in another process a moment later. A read meanwhile waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_right_after_a_skip_in_another_process_waits_until_the_projection_continues() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, other) = (file(directory.path()).await, file(directory.path()).await);
+    let count = || -> Vec<Arc<dyn Projection>> { vec![Arc::new(Count(Arc::new(AtomicBool::new(true))))] };
+    let projections = engine(&store, count()).await;
+    let elsewhere = Projections::start(other, types(), count(), false).await.unwrap();
+    let receipt = Writer::new(&store).append((0..6).map(|number| deposit(number, 1)).collect()).await;
+    stopped_at(&projections, 3).await;
+    let reading = projections.reading("count").unwrap();
+    let before = reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap_err();
+    assert!(matches!(before, ReadError::Stopped { .. }), "{before}");
+    elsewhere.skip("count").await.unwrap();
+    reading.caught_up(receipt.head, Some(Duration::from_secs(20))).await.unwrap();
+    assert_eq!(seen(&projections).await, [1, 2, 4, 5, 6]);
+    elsewhere.close().await;
+    projections.close().await;
+}
+
 crate::projections::tests::fixture::stores::on_postgres_too! {
+    a_read_right_after_a_skip_in_another_process_waits_until_the_projection_continues,
     a_dead_letter_parks_its_key_and_replay_applies_all_in_order,
     without_keys_only_the_event_is_skipped_and_replay_rebuilds_the_projection,
 }

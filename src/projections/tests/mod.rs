@@ -11,6 +11,8 @@ mod keys;
 mod leading;
 mod lists;
 mod log;
+#[cfg(target_os = "linux")]
+mod memory;
 mod once;
 mod pages;
 mod rebuild;

@@ -352,26 +352,26 @@ pub(super) async fn a_snapshot_of_an_aggregate_is_kept_until_a_newer_one_is_save
         shape: shape.to_owned(),
         state: format!("[{sequence}]"),
     };
-    let kept = async |store: &dyn Store| store.load_snapshot(&key).await.unwrap();
-    store.save_snapshot(&key, state(5, "x")).await.unwrap();
+    let kept = async |store: &dyn Store| store.views().load_snapshot(&key).await.unwrap();
+    store.views().save_snapshot(&key, state(5, "x")).await.unwrap();
     if !bench.fixture().has_snapshots() {
-        assert_eq!((kept(&*store).await, store.list_snapshots().await.unwrap()), (None, vec![]));
-        assert_eq!(store.delete_snapshots().await.unwrap(), 0);
+        assert_eq!((kept(&*store).await, store.views().list_snapshots().await.unwrap()), (None, vec![]));
+        assert_eq!(store.views().delete_snapshots().await.unwrap(), 0);
         return;
     }
     assert_eq!(kept(&*store).await, Some(state(5, "x")));
-    store.save_snapshot(&key, state(3, "x")).await.unwrap();
+    store.views().save_snapshot(&key, state(3, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(5, "x")), "an older snapshot does not replace it");
-    store.save_snapshot(&key, state(9, "x")).await.unwrap();
+    store.views().save_snapshot(&key, state(9, "x")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(9, "x")));
-    store.save_snapshot(&key, state(8, "y")).await.unwrap();
+    store.views().save_snapshot(&key, state(8, "y")).await.unwrap();
     assert_eq!(kept(&*store).await, Some(state(8, "y")), "a snapshot of another shape replaces it");
     let other = aggregate("tally:b");
-    assert_eq!(store.load_snapshot(&other).await.unwrap(), None);
-    store.save_snapshot(&other, state(1, "x")).await.unwrap();
+    assert_eq!(store.views().load_snapshot(&other).await.unwrap(), None);
+    store.views().save_snapshot(&other, state(1, "x")).await.unwrap();
     let store = bench.open().await;
     assert_eq!(kept(&*store).await, Some(state(8, "y")));
-    assert_eq!(store.list_snapshots().await.unwrap(), [key.clone(), other]);
-    assert_eq!(store.delete_snapshots().await.unwrap(), 2);
-    assert_eq!((kept(&*store).await, store.list_snapshots().await.unwrap()), (None, vec![]));
+    assert_eq!(store.views().list_snapshots().await.unwrap(), [key.clone(), other]);
+    assert_eq!(store.views().delete_snapshots().await.unwrap(), 2);
+    assert_eq!((kept(&*store).await, store.views().list_snapshots().await.unwrap()), (None, vec![]));
 }

@@ -32,7 +32,7 @@ pub(super) async fn an_empty_log_has_no_events_and_a_nil_head(bench: Bench) {
     assert_eq!(store.read_at(&[0, 1]).await.unwrap(), []);
     assert_eq!(store.load(&aggregate("tally:a"), 0, 10).await.unwrap(), []);
     assert_eq!(store.find_commands(&[id(1)]).await.unwrap(), [None]);
-    assert_eq!(store.load_snapshot(&aggregate("tally:a")).await.unwrap(), None);
+    assert_eq!(store.views().load_snapshot(&aggregate("tally:a")).await.unwrap(), None);
 }
 
 /// Mission P12: no event twice and none missing, for every page size.

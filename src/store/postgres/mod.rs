@@ -76,8 +76,7 @@ use self::views::PostgresViews;
 use self::watch::{AppendNotifier, Watcher};
 use self::writer::Writer;
 use super::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
-    WriteLock,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
 };
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -158,22 +157,6 @@ impl Store for PostgresStore {
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         self.reader.find_commands(ids).await
-    }
-
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.views.load_snapshot(aggregate).await
-    }
-
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.views.save_snapshot(aggregate, snapshot).await
-    }
-
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.views.list_snapshots().await
-    }
-
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        self.views.delete_snapshots().await
     }
 
     fn views(&self) -> Arc<dyn Views> {

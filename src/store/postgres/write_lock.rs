@@ -30,7 +30,7 @@ pub(super) async fn acquire(
     let (sender, requests) = mpsc::unbounded_channel();
     let held = HeldLock { shared, connection, requests, hold, until: Instant::now() + hold };
     tokio::spawn(held.serve());
-    Ok(WriteLockHandle::new(hold, move |request| sender.send(request).is_ok()))
+    Ok(WriteLockHandle::new(hold, move |request| drop(sender.send(request))))
 }
 
 /// Returns a connection in a transaction that holds the lock. If this process stops running, the server ends it.
@@ -67,13 +67,7 @@ struct HeldLock {
 impl HeldLock {
     /// Serves requests until the caller appends, drops its handle, or its time is over.
     async fn serve(mut self) {
-        let committed = self.serve_in_time().await;
-        // Later requests have no effect.
-        self.requests.close();
-        while let Some(request) = self.requests.recv().await {
-            request.expired(self.hold);
-        }
-        if committed {
+        if self.serve_in_time().await {
             self.connection.give_back();
         }
     }
@@ -87,18 +81,19 @@ impl HeldLock {
                         reader::load_on(&self.shared.location, &mut self.connection, &aggregate, after, usize::MAX);
                     let loaded = tokio::time::timeout_at(self.until, loading).await;
                     let over = loaded.is_err();
-                    let _ = reply.send(loaded.unwrap_or(Err(StoreError::Busy(self.hold))));
+                    reply.send(loaded.unwrap_or(Err(StoreError::Busy(self.hold))));
                     if over {
                         return false;
                     }
                 }
                 LockRequest::Append { batch, reply } => {
+                    let reply = reply.begin();
                     let appended = tokio::time::timeout(ANSWER, self.append(&batch)).await;
                     let appended =
                         appended.unwrap_or_else(|elapsed| Err(StoreError::OutcomeUnknown(elapsed.into())));
                     let committed = appended.is_ok();
                     // The commit is in the log even if the caller no longer waits.
-                    let _ = reply.send(appended);
+                    let _ = reply.map(|reply| reply.send(appended));
                     return committed;
                 }
             }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
-use super::location::{FileLocation, beside};
+use super::location::{FileLocation, Media, beside};
 use super::permissions;
 use crate::store::StoreError;
 
@@ -100,13 +100,13 @@ pub(super) fn reader_of(location: &FileLocation, files: &FileIdentities) -> Resu
 /// Opens a connection and reads with it, so that all its files are open.
 fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
     let files = || {
-        FileIdentities::read(location.path())
-            .map_err(|error| location.unusable(format!("its file is not there: {error}")))
+        let read = FileIdentities::read(location.path());
+        let files = if location.media() == Media::Ordinary { read } else { read.and_then(FileIdentities::fixed) };
+        files.map_err(|error| location.unusable(format!("its file is not there: {error}")))
     };
     let before = files()?;
     let open = || {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(location.path(), flags)?;
+        let connection = open_file(location)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         pragma_number(&connection, "application_id")?;
@@ -116,6 +116,29 @@ fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
     let connection = FileConnection::new(connection, files()?);
     before.check().map_err(|reason| location.moved(reason))?;
     Ok(connection)
+}
+
+fn open_file(location: &FileLocation) -> rusqlite::Result<Connection> {
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let path = location.path();
+    match location.media() {
+        Media::Ordinary => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            Connection::open_with_flags(path, flags)
+        }
+        Media::Fixed => {
+            let escaped: String =
+                path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("%{byte:02X}")).collect();
+            let flags = read_only | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        }
+        Media::FixedWithWal => {
+            // Without locks, which read-only files cannot have, and exclusive, so that no -shm file is needed.
+            let connection = Connection::open_with_flags_and_vfs(path, read_only, "unix-none")?;
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            Ok(connection)
+        }
+    }
 }
 
 /// Ensures that there is a file, then opens it. If opening fails because the file is removed or replaced meanwhile, it
@@ -246,7 +269,7 @@ pub(super) fn prepare(
             upgrade(kind, version, &connection).map_err(fault)?;
         }
     }
-    if create && connection.is_readonly(rusqlite::DatabaseName::Main).map_err(fault)? {
+    if location.path() != location.log() && is_read_only(location, &connection)? {
         return Err(location.unusable(
             "the file is read-only: give this user the right to write the file and its directory".to_owned(),
         ));
@@ -258,6 +281,11 @@ pub(super) fn prepare(
     read_meta(&connection).map_err(fault)?.ok_or_else(|| {
         location.unusable(format!("its `meta` table does not name an application: {}", location.instead()))
     })
+}
+
+/// Returns whether the file cannot be written through this connection.
+pub(super) fn is_read_only(location: &FileLocation, connection: &Connection) -> Result<bool, StoreError> {
+    connection.is_readonly(rusqlite::DatabaseName::Main).map_err(|error| location.fault("opening the store", error))
 }
 
 /// Returns whether the file's header is that of `kind`.

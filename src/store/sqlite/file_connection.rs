@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -18,11 +19,16 @@ use super::location::beside;
 /// Device number and inode.
 type Identity = (u64, u64);
 
+/// Size and time of the last change.
+type Content = (u64, SystemTime);
+
 /// The paths of a database file, its -wal and its -shm, and the identities of their files at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct FileIdentities {
     paths: Arc<[PathBuf; 3]>,
     found: [Option<Identity>; 3],
+    /// What the files hold, if no program may write them while they are open.
+    fixed: Option<[Option<Content>; 3]>,
 }
 
 impl FileIdentities {
@@ -35,7 +41,16 @@ impl FileIdentities {
         for (path, found) in paths.iter().zip(&mut found) {
             *found = identity(path)?;
         }
-        Ok(Self { paths, found })
+        Ok(Self { paths, found, fixed: None })
+    }
+
+    /// From now on [`check`](Self::check) also fails when a file was written or created: SQLite would not notice.
+    pub(super) fn fixed(self) -> io::Result<Self> {
+        let mut fixed = [None; 3];
+        for (path, fixed) in self.paths.iter().zip(&mut fixed) {
+            *fixed = content(path)?;
+        }
+        Ok(Self { fixed: Some(fixed), ..self })
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
@@ -60,7 +75,20 @@ impl FileIdentities {
                 Err(error) => return Err(format!("{path} can no longer be looked up ({error})")),
             }
         }
+        for (path, fixed) in self.paths.iter().zip(self.fixed.into_iter().flatten()) {
+            if content(path).ok() != Some(fixed) {
+                return Err(format!("{} was written by a program for which it is not read-only,", path.display()));
+            }
+        }
         Ok(())
+    }
+}
+
+fn content(path: &Path) -> io::Result<Option<Content>> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(Some((data.len(), data.modified()?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

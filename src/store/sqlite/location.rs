@@ -1,20 +1,34 @@
-//! [`FileLocation`]: the path of a store's file, its name in messages, and advice; [`StoreLocations`]: the files of a
-//! URL.
+//! [`FileLocation`]: the path of a store's file, how to open it, its name in messages, and advice;
+//! [`StoreLocations`]: the files of a URL.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::open_failure;
 use crate::store::StoreError;
 
 const FILE: &str = "sqlite://";
 const MEMORY: &str = "sqlite::memory:";
+
+/// How a database file can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// SQLite keeps its -wal and -shm files beside the file, or finds those of a program that can write.
+    Ordinary,
+    /// Read-only, without a -wal file: nothing but the file is read.
+    Fixed,
+    /// Read-only, with a -wal file that has commits, but no -shm file: each connection makes that in memory.
+    FixedWithWal,
+}
 
 /// The path of a database file, with its name in messages and advice for errors.
 #[derive(Clone, Debug)]
 pub(super) struct FileLocation {
     name: String,
     path: PathBuf,
+    media: Media,
     log: PathBuf,
     instead: &'static str,
     repair: &'static str,
@@ -46,6 +60,55 @@ impl FileLocation {
         self.repair
     }
 
+    pub(super) fn media(&self) -> Media {
+        self.media
+    }
+
+    /// Returns how to open a file whose directory cannot be written; `None` if it can be.
+    pub(super) fn on_read_only_media(&self) -> Option<Self> {
+        let file = fs::canonicalize(&self.path).ok().filter(|file| open_failure::is_read_only(file))?;
+        let has_commits = fs::metadata(beside(&file, "-wal")).is_ok_and(|wal| wal.len() > 0);
+        let media = if has_commits { Media::FixedWithWal } else { Media::Fixed };
+        Some(Self { media, ..self.clone() })
+    }
+
+    /// Returns the error of a write to a file that can only be read.
+    pub(super) fn read_only(&self) -> StoreError {
+        StoreError::Unusable {
+            store: self.name.clone(),
+            reason: "it is read-only here: the log can be read, but no command can be executed; to execute commands, give \
+                     this user the right to write the file and its directory, or copy the log and its -wal file to a \
+                     writable directory"
+                .to_owned(),
+        }
+    }
+
+    /// Returns this file in a private directory, where it is removed with the directory.
+    pub(super) fn in_private_directory(&self, directory: &Path) -> Self {
+        let path = directory.join("views.db");
+        let name = path.display().to_string();
+        Self { name, log: path.clone(), path, media: Media::Ordinary, durable: false, ..self.clone() }
+    }
+
+    /// Copies the file and its -wal file, which no program may write meanwhile. What is missing or cannot be copied is left
+    /// out.
+    pub(super) fn copy_to(&self, to: &Self) {
+        for suffix in ["", "-wal"] {
+            let (from, to) = (beside(&self.path, suffix), beside(&to.path, suffix));
+            if let Err(error) = fs::copy(&from, to) {
+                tracing::debug!(file = %from.display(), %error, "not copied");
+            }
+        }
+    }
+
+    /// Removes the file, its -wal and its -shm file, which no connection has open.
+    pub(super) fn remove(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            // One that remains is found by the next opening.
+            let _ = fs::remove_file(beside(&self.path, suffix));
+        }
+    }
+
     /// Returns whether commits must survive a power failure.
     pub(super) fn durable(&self) -> bool {
         self.durable
@@ -64,13 +127,7 @@ impl StoreLocations {
     /// Returns the files of a URL.
     pub(super) fn from_url(url: &str) -> Result<Self, StoreError> {
         if url == MEMORY {
-            let directory =
-                tempfile::Builder::new().prefix("annals-").tempdir().map_err(|error| StoreError::Unusable {
-                    store: url.to_owned(),
-                    reason: format!(
-                        "no temporary directory can be created ({error}): set TMPDIR to a writable directory"
-                    ),
-                })?;
+            let directory = private_directory(url)?;
             let path = directory.path().join("log.db");
             return Ok(Self::with_log(url, path, Some(directory)));
         }
@@ -102,6 +159,7 @@ impl StoreLocations {
             views: FileLocation {
                 name: if durable { views_path.display().to_string() } else { url.to_owned() },
                 path: views_path,
+                media: Media::Ordinary,
                 log: path.clone(),
                 instead: "delete it while no program has it open: it is rebuilt from the log",
                 repair: "delete it while no program has it open: it is rebuilt from the log",
@@ -111,6 +169,7 @@ impl StoreLocations {
                 name: url.to_owned(),
                 log: path.clone(),
                 path,
+                media: Media::Ordinary,
                 instead: "name another file",
                 repair: "keep a copy of it and restore a backup",
                 durable,
@@ -118,6 +177,14 @@ impl StoreLocations {
             directory,
         }
     }
+}
+
+/// Creates a directory that is removed when it is dropped. `store` is the name in an error.
+pub(super) fn private_directory(store: &str) -> Result<TempDir, StoreError> {
+    tempfile::Builder::new().prefix("annals-").tempdir().map_err(|error| StoreError::Unusable {
+        store: store.to_owned(),
+        reason: format!("no temporary directory can be created ({error}): set TMPDIR to a writable directory"),
+    })
 }
 
 /// Returns the path of a file beside another: its name with a suffix.

@@ -14,6 +14,10 @@
 //! To restore a backup, replace the log while no program has it open, and remove `shop.db-wal` and `shop.db-shm` if a
 //! program that was killed has left them: SQLite would read them into the backup.
 //!
+//! If the file or its directory cannot be written (read-only media, missing rights), the store is opened for reading:
+//! every command fails, and the views are in a temporary directory (`TMPDIR`), as a copy of those beside the log, or
+//! built from the log.
+//!
 //! ## Layout
 //! - `location`: the files of a URL
 //! - `database_file`: opens the two files
@@ -69,15 +73,15 @@ use tokio::sync::watch as channel;
 use uuid::Uuid;
 
 use self::database_file::{LOG, Meta};
+use self::file_connection::FileConnection;
 use self::file_lock::FairFileLock;
-use self::location::{FileLocation, StoreLocations};
+use self::location::{FileLocation, Media, StoreLocations};
 use self::pool::{Pool, blocking};
 use self::views::SqliteViews;
 use self::watch::Watcher;
 use self::writer::Writer;
 use super::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Snapshot, Store, StoreError, Views,
-    WriteLock,
+    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
 };
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -89,6 +93,8 @@ pub struct SqliteStore {
     location: FileLocation,
     /// The reason why acknowledged commits may be lost although they were synced.
     risk: Option<String>,
+    /// Whether commands fail because the file or its directory cannot be written.
+    read_only: bool,
     writer: Writer,
     readers: Arc<Pool>,
     views: Arc<SqliteViews>,
@@ -115,24 +121,28 @@ impl SqliteStore {
 
     fn open_blocking(locations: StoreLocations, options: OpenOptions) -> Result<Self, StoreError> {
         let StoreLocations { log, views, directory } = locations;
-        let mut file_lock = FairFileLock::beside(&log);
-        let new = Meta { app: options.app.clone(), log_id: Uuid::new_v4().to_string() };
         let create = options.create || directory.is_some();
-        let (meta, connection) = database_file::open_with_retry(&log, create, &mut file_lock, |file_lock| {
-            let meta = database_file::prepare(&log, &LOG, &new, create, file_lock)?;
-            if meta.app != options.app {
-                return Err(log.unusable(format!(
-                    "it belongs to the application `{}`, and this application is `{}`: name another file",
-                    meta.app, options.app
-                )));
+        let (log, opened) = match open_log(&log, &options.app, create) {
+            Err(StoreError::Unusable { .. }) if let Some(log) = log.on_read_only_media() => {
+                let opened = open_log(&log, &options.app, create);
+                (log, opened)
             }
-            Ok((meta, Writer::connect(&log)?))
-        })?;
-        let risk = if log.durable() { durability::risk(log.path()) } else { None };
+            opened => (log, opened),
+        };
+        let OpenLog { meta, connection, file_lock } = opened?;
+        let read_only = database_file::is_read_only(&log, &connection)?;
+        let risk = if log.durable() && !read_only { durability::risk(log.path()) } else { None };
         if let Some(risk) = &risk {
             tracing::warn!(store = log.name(), "acknowledged commands may be lost: {risk}");
         }
-        let views = Arc::new(SqliteViews::open(views, meta)?);
+        let (views, directory) = match SqliteViews::open(views.clone(), meta.clone()) {
+            Err(error) if read_only => {
+                tracing::debug!(%error, "the views cannot be beside the log");
+                open_private_views(&log, &views, meta)?
+            }
+            opened => (opened?, directory),
+        };
+        let views = Arc::new(views);
         // All connections use the files that the writer has open.
         let files = connection.files().clone();
         let (head, _) = channel::channel(reader::head(&log, &connection)?);
@@ -144,8 +154,65 @@ impl SqliteStore {
         let writer = Writer::start(log.clone(), connection, file_lock, options.clock, head.clone())?;
         let at = log.clone();
         let readers = Pool::new(log.clone(), READERS, move || database_file::reader_of(&at, &files));
-        Ok(Self { location: log, risk, writer, readers, views, head, watcher, directory: Mutex::new(directory) })
+        Ok(Self {
+            location: log,
+            risk,
+            read_only,
+            writer,
+            readers,
+            views,
+            head,
+            watcher,
+            directory: Mutex::new(directory),
+        })
     }
+}
+
+struct OpenLog {
+    meta: Meta,
+    connection: FileConnection,
+    file_lock: FairFileLock,
+}
+
+fn open_log(log: &FileLocation, app: &str, create: bool) -> Result<OpenLog, StoreError> {
+    let mut file_lock = FairFileLock::beside(log);
+    let new = Meta { app: app.to_owned(), log_id: Uuid::new_v4().to_string() };
+    let (meta, connection) = database_file::open_with_retry(log, create, &mut file_lock, |file_lock| {
+        let meta = database_file::prepare(log, &LOG, &new, create, file_lock)?;
+        if meta.app != app {
+            return Err(log.unusable(format!(
+                "it belongs to the application `{}`, and this application is `{app}`: name another file",
+                meta.app
+            )));
+        }
+        Ok((meta, Writer::connect(log)?))
+    })?;
+    Ok(OpenLog { meta, connection, file_lock })
+}
+
+/// Opens views of a log that can only be read: in a private directory, as a copy of the views beside the log if nobody
+/// can write those.
+fn open_private_views(
+    log: &FileLocation,
+    views: &FileLocation,
+    meta: Meta,
+) -> Result<(SqliteViews, Option<TempDir>), StoreError> {
+    let directory = location::private_directory(log.name())?;
+    let private = views.in_private_directory(directory.path());
+    if log.media() != Media::Ordinary {
+        views.copy_to(&private);
+    }
+    let opened = SqliteViews::open(private.clone(), meta.clone()).or_else(|error| {
+        tracing::warn!(%error, "the copy of the views cannot be used: they are built from the log");
+        private.remove();
+        SqliteViews::open(private, meta)
+    })?;
+    tracing::warn!(
+        store = log.name(),
+        directory = %directory.path().display(),
+        "the store is read-only: no command can be executed, and the views are in a temporary directory"
+    );
+    Ok((opened, Some(directory)))
 }
 
 #[async_trait]
@@ -160,6 +227,17 @@ impl Store for SqliteStore {
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
         self.readers.run(reader::head).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(self.location.read_only());
+        }
+        self.head().await.map(drop)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     fn watch(&self) -> channel::Receiver<LogPosition> {
@@ -198,22 +276,6 @@ impl Store for SqliteStore {
         self.readers.run(move |location, connection| reader::find_commands(location, connection, &ids)).await
     }
 
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.views.load_snapshot(aggregate).await
-    }
-
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.views.save_snapshot(aggregate, snapshot).await
-    }
-
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.views.list_snapshots().await
-    }
-
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        self.views.delete_snapshots().await
-    }
-
     fn views(&self) -> Arc<dyn Views> {
         self.views.clone()
     }
@@ -246,6 +308,7 @@ impl Store for SqliteStore {
         let path = self.location.path().display();
         match &self.risk {
             _ if !self.location.durable() => "SQLite WAL, synchronous=OFF, a private temporary file".to_owned(),
+            None if self.read_only => format!("SQLite, read-only, {path}"),
             None => format!("SQLite WAL, synchronous=FULL, {path}"),
             Some(risk) => format!("SQLite WAL, synchronous=FULL, {path} (NOT DURABLE: {risk})"),
         }

@@ -12,8 +12,22 @@ const ROOM: usize = 64 * 1024;
 ///
 /// The database itself is not opened: closing it would drop the locks that this process has on it.
 pub(super) fn find_cause(path: &Path) -> Option<String> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     write_beside(directory).err().map(|error| advice(&error, directory))
+}
+
+/// Returns whether the directory of an existing file is read-only, for this user or for all.
+pub(super) fn is_read_only(path: &Path) -> bool {
+    let refused = || write_beside(directory_of(path)).is_err_and(|error| is_refusal(error.kind()));
+    path.is_file() && refused()
+}
+
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Uses the standard library alone: `tempfile` would wrap the error and hide the system's code.
@@ -37,8 +51,8 @@ fn advice(error: &io::Error, directory: &Path) -> String {
             "the disk or this user's quota is full ({error}): free space in {directory}; reading a log needs some too"
         ),
         ErrorKind::ReadOnlyFilesystem => format!(
-            "the file system is read-only ({error}): to read a log, SQLite writes a -wal and a -shm file beside it; copy the \
-             log and its -wal file to a writable directory, and open the copy"
+            "the file system is read-only ({error}), and the log cannot be read there: copy the log and its -wal file to a \
+             writable directory, and open the copy"
         ),
         ErrorKind::PermissionDenied => format!(
             "permission denied ({error}): give this user the right to write the directory {directory} (SQLite keeps a -wal \

@@ -16,14 +16,13 @@ use crate::store::write_lock::{LockRequest, WriteLockHandle};
 pub(super) struct HeldLock {
     requests: mpsc::Receiver<LockRequest>,
     until: Instant,
-    hold: Duration,
 }
 
 impl HeldLock {
     pub(super) fn new(hold: Duration) -> (WriteLockHandle, Self) {
         let (sender, requests) = mpsc::channel();
-        let handle = WriteLockHandle::new(hold, move |request| sender.send(request).is_ok());
-        (handle, Self { requests, until: Instant::now() + hold, hold })
+        let handle = WriteLockHandle::new(hold, move |request| drop(sender.send(request)));
+        (handle, Self { requests, until: Instant::now() + hold })
     }
 
     /// Serves requests in the open transaction until the caller appends, drops its handle, or its time is over. Returns
@@ -37,16 +36,13 @@ impl HeldLock {
         let check = || connection.files().check().map_err(|reason| location.moved(reason));
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
-            let Ok(request) = self.requests.recv_timeout(left) else {
-                self.requests.try_iter().for_each(|request| request.expired(self.hold));
-                return None;
-            };
-            match request {
+            match self.requests.recv_timeout(left).ok()? {
                 LockRequest::Load { aggregate, after, reply } => {
                     let load = |()| reader::load(location, connection, &aggregate, after, i64::MAX);
-                    let _ = reply.send(check().and_then(load));
+                    reply.send(check().and_then(load));
                 }
                 LockRequest::Append { batch, reply } => {
+                    let reply = reply.begin();
                     let appended = check().and_then(|()| {
                         let appended = append_and_commit(location, connection, &batch, clock)?;
                         check_files_after_commit(location, connection.files())?;
@@ -57,7 +53,8 @@ impl HeldLock {
                         Ok((outcomes, head)) => (Ok(outcomes), head),
                         Err(error) => (Err(error), None),
                     };
-                    let _ = reply.send(result);
+                    // The caller may no longer wait.
+                    let _ = reply.map(|reply| reply.send(result));
                     return head;
                 }
             }

@@ -53,8 +53,9 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (send, receive) = mpsc::channel();
         let clock = BoundedClock::new(clock, !location.durable());
-        let mut thread =
-            Thread { location, connection, file_lock, clock, head, sequences: SequenceCache::default() };
+        let read_only = database_file::is_read_only(&location, &connection)?;
+        let sequences = SequenceCache::default();
+        let mut thread = Thread { location, connection, read_only, file_lock, clock, head, sequences };
         let name = thread.location.name().to_owned();
         let work = move || {
             while let Ok(request) = receive.recv() {
@@ -107,6 +108,7 @@ impl Writer {
 struct Thread {
     location: FileLocation,
     connection: FileConnection,
+    read_only: bool,
     file_lock: FairFileLock,
     clock: BoundedClock,
     head: watch::Sender<LogPosition>,
@@ -154,6 +156,9 @@ impl Thread {
             files.check().map_err(|reason| self.location.moved(reason))?;
             return Ok(outcomes);
         }
+        if self.read_only {
+            return Err(self.location.read_only());
+        }
         let _guard = self.file_lock.lock(LOCK_WAIT).map_err(|why| self.location.lock_error(why, LOCK_WAIT))?;
         files.check().map_err(|reason| self.location.moved(reason))?;
         let appended = append(&self.location, &self.connection, batch, &self.clock, &mut self.sequences);
@@ -165,6 +170,10 @@ impl Thread {
 
     fn write_lock(&mut self, until: Instant, wait: Duration, hold: Duration, reply: Reply<WriteLockHandle>) {
         if reply.is_closed() {
+            return;
+        }
+        if self.read_only {
+            let _ = reply.send(Err(self.location.read_only()));
             return;
         }
         let left = until.saturating_duration_since(Instant::now());

@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use super::super::{Cursor, EndReason, LiveItem, LiveStream, StreamEnd};
 use super::error::RpcError;
 use super::outgoing::{OutgoingQueue, SendError};
+use crate::http::Problem;
+use crate::supervise::catch;
 
 /// The most subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -84,14 +86,23 @@ struct EndParams {
 }
 
 impl Subscription {
-    async fn run(mut self, mut items: LiveStream, outgoing: OutgoingQueue) {
+    async fn run(mut self, items: LiveStream, outgoing: OutgoingQueue) {
+        if catch("subscription", self.send_all(items, &outgoing)).await.is_err() {
+            let problem = Problem::unavailable(
+                "the subscription panicked: resume from the cursor; the server logged the cause",
+            );
+            self.end(StreamEnd::failed(problem, self.last), &outgoing);
+        }
+    }
+
+    async fn send_all(&mut self, mut items: LiveStream, outgoing: &OutgoingQueue) {
         while let Some(item) = items.next().await {
             let sent = match item {
-                LiveItem::End(end) => return self.end(end, &outgoing),
+                LiveItem::End(end) => return self.end(end, outgoing),
                 LiveItem::Rows(rows) => {
                     let mut sent = Ok(());
                     for (cursor, row) in rows.json() {
-                        sent = self.send(&outgoing, Some(cursor), "row", row).await;
+                        sent = self.send(outgoing, Some(cursor), "row", row).await;
                         if sent.is_err() {
                             break;
                         }
@@ -99,17 +110,17 @@ impl Subscription {
                     sent
                 }
                 LiveItem::Metric(metric, cursor) => match serde_json::to_string(&*metric) {
-                    Ok(metric) => self.send(&outgoing, cursor, "metric", &metric).await,
+                    Ok(metric) => self.send(outgoing, cursor, "metric", &metric).await,
                     Err(error) => {
-                        let problem = super::Problem::internal(&error);
-                        return self.end(StreamEnd::failed(problem, self.last), &outgoing);
+                        let problem = Problem::internal(&error);
+                        return self.end(StreamEnd::failed(problem, self.last), outgoing);
                     }
                 },
             };
             match sent {
                 Ok(()) => {}
                 Err(SendError::Disconnected) => return,
-                Err(SendError::Slow) => return self.end(StreamEnd::new(EndReason::Slow, self.last), &outgoing),
+                Err(SendError::Slow) => return self.end(StreamEnd::new(EndReason::Slow, self.last), outgoing),
             }
         }
     }

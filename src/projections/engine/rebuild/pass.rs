@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::events::LogPosition;
 use crate::projections::engine::handle::EngineContext;
-use crate::projections::engine::reader::PageSize;
+use crate::projections::engine::page_size::PageSize;
 use crate::store::{Interest, Page, StoreError};
 
 /// The most events and bytes of a page if all rebuilds fold in memory: small enough for a processor's cache.

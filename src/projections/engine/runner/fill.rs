@@ -9,7 +9,7 @@ use crate::events::LogPosition;
 use crate::projections::ProjectionError;
 use crate::projections::engine::adopt;
 use crate::projections::engine::handle::RunState;
-use crate::projections::engine::reader::PageSize;
+use crate::projections::engine::page_size::PageSize;
 use crate::projections::engine::write::{gather, guarded};
 use crate::projections::fold::{FOLDED_AT_ONCE, FOLDED_BYTES, Fold, FoldBase, KeyFilter};
 

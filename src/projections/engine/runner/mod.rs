@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::dead_letters;
 use super::handle::{EngineContext, ProjectionHandle, RunState};
-use super::reader::{PageSize, SharedPage};
+use super::page_size::PageSize;
+use super::reader::SharedPage;
 use super::status::{StopInfo, UnknownEvent};
 use super::write::{ATTEMPTS, Bisected, bisect, retry, set_up, step};
 use crate::events::{DecodeError, LogPosition, Stored};

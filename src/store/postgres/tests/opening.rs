@@ -54,7 +54,7 @@ async fn snapshots_of_version_4_are_dropped_and_its_programs_can_save_no_more() 
                 ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state";
     bed.run(keep).await;
     let store = bed.open().await;
-    assert_eq!(store.list_snapshots().await.unwrap(), []);
+    assert_eq!(store.views().list_snapshots().await.unwrap(), []);
     let refused = raw.execute(bed.location.sql(keep).as_str()).await.map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("digest"), "{refused}");
 }

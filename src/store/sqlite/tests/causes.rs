@@ -7,10 +7,10 @@ use std::process::Command;
 use super::{TestDirectory, open_at, reason};
 use crate::store::conformance::bench::{commit, committed};
 
-/// Runs an ignored test of this module as a child process, after these lines of shell.
-fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
+/// Runs an ignored test of these modules as a child process, after these lines of shell.
+pub(super) fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
     let program = std::env::current_exe().unwrap();
-    let run = format!("store::sqlite::tests::causes::{test} --exact --ignored --nocapture");
+    let run = format!("store::sqlite::tests::{test} --exact --ignored --nocapture");
     command.args(["-ec", &format!("{lines}; exec '{}' {run}", program.display())]);
     let output = command.env("ANNALS_TEST_DIRECTORY", dir.0.path()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -18,18 +18,18 @@ fn child(dir: &TestDirectory, test: &str, mut command: Command, lines: &str) {
 }
 
 /// A shell that can mount file systems.
-fn mounting() -> Command {
+pub(super) fn mounting() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh"]);
     command
 }
 
 /// The path of a child's store.
-fn path() -> Option<PathBuf> {
+pub(super) fn path() -> Option<PathBuf> {
     std::env::var_os("ANNALS_TEST_DIRECTORY").map(|directory| Path::new(&directory).join("log.db"))
 }
 
-async fn made(path: &Path) {
+pub(super) async fn made(path: &Path) {
     let store = open_at(path, true).await.unwrap();
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     store.close().await;
@@ -37,11 +37,10 @@ async fn made(path: &Path) {
 
 /// Without the right to mount, the test fails with that message.
 #[tokio::test]
-async fn opening_a_store_reports_a_full_disk_and_a_read_only_file_system() {
+async fn opening_a_store_reports_a_full_disk() {
     let dir = TestDirectory::new();
     let lines = format!("mount -t tmpfs -o size=2m annals '{}'", dir.0.path().display());
-    child(&dir, "on_a_full_disk", mounting(), &lines);
-    child(&dir, "on_a_read_only_file_system", mounting(), &lines);
+    child(&dir, "causes::on_a_full_disk", mounting(), &lines);
 }
 
 #[tokio::test]
@@ -60,24 +59,10 @@ async fn on_a_full_disk() {
 }
 
 #[tokio::test]
-#[ignore = "another test runs it as a process of its own"]
-async fn on_a_read_only_file_system() {
-    let Some(path) = path() else { return };
-    made(&path).await;
-    let directory = path.parent().unwrap();
-    let mounted = Command::new("mount").args(["-o", "remount,ro"]).arg(directory).status().unwrap();
-    assert!(mounted.success());
-    for create in [true, false] {
-        let refused = reason(open_at(&path, create).await);
-        assert!(refused.contains("the file system is read-only") && refused.contains("copy"), "{refused}");
-    }
-}
-
-#[tokio::test]
 async fn opening_a_store_reports_too_many_open_files() {
     let dir = TestDirectory::new();
     made(&dir.log()).await;
-    child(&dir, "with_too_many_files", Command::new("sh"), "ulimit -n 100");
+    child(&dir, "causes::with_too_many_files", Command::new("sh"), "ulimit -n 100");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod clocks;
 mod files;
 mod moved;
 mod processes;
+mod read_only;
 mod rights;
 mod tampering;
 

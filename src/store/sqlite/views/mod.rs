@@ -92,28 +92,6 @@ impl SqliteViews {
             })
             .await
     }
-
-    /// Loads the snapshot of an aggregate.
-    pub(super) async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        let aggregate = aggregate.clone();
-        self.find(move |connection| snapshots::find(connection, &aggregate)).await
-    }
-
-    /// Saves a snapshot in place of an older one.
-    pub(super) async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        let aggregate = aggregate.clone();
-        self.write(move |connection| snapshots::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
-    }
-
-    /// Lists the aggregates that have a snapshot.
-    pub(super) async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.find(snapshots::all).await
-    }
-
-    /// Deletes all snapshots.
-    pub(super) async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        Ok(self.write(|connection| snapshots::clear(connection).map(Some)).await?.unwrap_or_default())
-    }
 }
 
 #[async_trait]
@@ -227,5 +205,23 @@ impl Views for SqliteViews {
         let pruned =
             self.write(move |connection| generations::prune(connection, &name, version, leases::now())).await?;
         Ok(pruned.is_some())
+    }
+
+    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
+        let aggregate = aggregate.clone();
+        self.find(move |connection| snapshots::find(connection, &aggregate)).await
+    }
+
+    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
+        let aggregate = aggregate.clone();
+        self.write(move |connection| snapshots::keep(connection, &aggregate, &snapshot).map(Some)).await.map(drop)
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
+        self.find(snapshots::all).await
+    }
+
+    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
+        Ok(self.write(|connection| snapshots::clear(connection).map(Some)).await?.unwrap_or_default())
     }
 }

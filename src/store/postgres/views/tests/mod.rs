@@ -19,8 +19,8 @@ use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Snapshot, Store, StoreError,
-    Transaction, Views, WriteLock,
+    Batch, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Store, StoreError, Transaction,
+    Views, WriteLock,
 };
 
 /// A schema of its own, with only the tables of the views.
@@ -122,18 +122,6 @@ impl Store for ViewsAlone {
     }
     async fn find_commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {
         no_log!()
-    }
-    async fn load_snapshot(&self, aggregate: &Ref) -> Result<Option<Snapshot>, StoreError> {
-        self.0.load_snapshot(aggregate).await
-    }
-    async fn save_snapshot(&self, aggregate: &Ref, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.0.save_snapshot(aggregate, snapshot).await
-    }
-    async fn list_snapshots(&self) -> Result<Vec<Ref>, StoreError> {
-        self.0.list_snapshots().await
-    }
-    async fn delete_snapshots(&self) -> Result<u64, StoreError> {
-        self.0.delete_snapshots().await
     }
     fn views(&self) -> Arc<dyn Views> {
         self.0.clone()

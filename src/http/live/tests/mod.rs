@@ -1,5 +1,7 @@
 //! Slow clients, disconnects and the shared reader, with short time-outs.
 
+mod panics;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 struct World {
     annals: Annals,
     address: std::net::SocketAddr,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
     stop: oneshot::Sender<()>,
 }
 
@@ -75,7 +77,11 @@ impl World {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let url = format!("sqlite://{}", directory.path().join("pads.db").display());
-        let annals = App::new("pads").command::<Write>().open(&url).await.unwrap();
+        Self { _directory: Some(directory), ..Self::on(&url).await }
+    }
+
+    async fn on(url: &str) -> Self {
+        let annals = App::new("pads").command::<Write>().open(url).await.unwrap();
         let timeouts =
             StreamTimeouts { heartbeat: Duration::from_millis(100), slow_client: Duration::from_secs(3) };
         let trusting = Authentication::trusting("user:ann".parse().ok());
@@ -85,7 +91,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(crate::http::serve(listener, router, async { drop(stopped.await) }));
-        Self { annals, address, _directory: directory, stop }
+        Self { annals, address, _directory: None, stop }
     }
 
     async fn write(&self, bytes: usize) {
