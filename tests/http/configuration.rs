@@ -254,7 +254,7 @@ fn try_each(place: &Place) {
         (good, vec!["audit", "--cursor", &of_rows], "bob", "alice"),
         (good, vec!["audit", "--follow", "--limit", "2"], "bob", ""),
         (good, vec!["audit", "--count"], "user:bob", "paid"),
-        (good, vec!["audit", "--format", "csv"], "position,", ""),
+        (good, vec!["audit", "--format", "csv"], "\"position\",", ""),
         (good, vec!["export", "--format", "csv", "--to", &csv, "--cursor", &of_rows], "1 event", ""),
         (bad, vec!["export", "--format", "csv", "--to", &csv], "--replace", ""),
         (good, vec!["export", "--format", "csv", "--to", &csv, "--replace"], "2 events", ""),

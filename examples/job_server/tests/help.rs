@@ -118,7 +118,7 @@ fn common_options_stand_before_or_after_the_subcommand() {
     server.refused(&[&store[..], &["--as", "zoe", "audit"]].concat(), "is not a reference");
     let json = server.ok(&[&["--format", "json"], &store[..], &["view", "roster", "8"]].concat());
     assert_eq!(json, server.ok(&[&["view", "roster", "8", "--format", "json"], &store[..]].concat()));
-    assert!(server.ok(&[&["--format", "csv", "audit"], &store[..]].concat()).starts_with("position,"));
+    assert!(server.ok(&[&["--format", "csv", "audit"], &store[..]].concat()).starts_with("\"position\","));
     server.refused(
         &[&["--format", "csv", "check"], &store[..]].concat(),
         "`check` has no format `csv`: use one of text, json",
