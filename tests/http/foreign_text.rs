@@ -37,7 +37,7 @@ async fn no_text_acts_on_a_terminal_and_json_keeps_its_value(place: &Place) {
     let annals = app().open(place.url()).await.unwrap();
     let actor = Context::by(Ref::new("user", &id).unwrap());
     let receipt = annals.execute(Deposit { account: AccountId::new(&id), cents: 5 }, &actor).await.unwrap();
-    annals.audit().after(&receipt).limit(1).page().await.unwrap();
+    annals.audit().after(receipt).limit(1).page().await.unwrap();
     annals.close().await;
     let text = [
         vec!["audit"],

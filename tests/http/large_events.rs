@@ -86,9 +86,9 @@ async fn served(place: &Place) -> Served {
         let text = format!("{n}{}", "n".repeat(MEGABYTE));
         let receipt =
             served.annals.execute(Write { note: NoteId::new(n.min(5).to_string()), text }, &alice).await.unwrap();
-        let page = served.annals.audit().after(&receipt).limit(1).page().await.unwrap();
+        let page = served.annals.audit().after(receipt).limit(1).page().await.unwrap();
         assert_eq!(page.rows.len(), 1);
-        served.annals.view::<Notes>(&NoteId::new("1")).after(&receipt).await.unwrap();
+        served.annals.view::<Notes>(&NoteId::new("1")).after(receipt).await.unwrap();
     }
     served
 }
