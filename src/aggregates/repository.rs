@@ -28,6 +28,9 @@ pub enum LoadError {
     /// The aggregate's `apply` panicked.
     #[error("`apply` of {0} panicked on its stored events")]
     Panicked(Ref),
+    /// The program has another aggregate type with the same `TYPE`.
+    #[error("{0} was loaded as another Rust type: two aggregate types have the same TYPE")]
+    OtherType(Ref),
 }
 
 /// Loads aggregates, and has snapshots written.

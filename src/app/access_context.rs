@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Denial, ReadHandle};
 use crate::aggregates::{Aggregate, LoadError, Loaded};
-use crate::commands::{Context, Services};
+use crate::commands::{AccessLoads, Context, Services};
 
 /// The circumstances of what an actor asks for: the context, the claims of its token, the application's services, and a handle
 /// to read with.
@@ -17,11 +17,13 @@ use crate::commands::{Context, Services};
 pub struct AccessContext<'a> {
     context: &'a Context,
     services: &'a Services,
+    /// For a command: its commit names what is loaded.
+    loads: Option<&'a AccessLoads<'a>>,
 }
 
 impl<'a> AccessContext<'a> {
-    pub(super) fn new(context: &'a Context, services: &'a Services) -> Self {
-        Self { context, services }
+    pub(super) fn new(context: &'a Context, services: &'a Services, loads: Option<&'a AccessLoads<'a>>) -> Self {
+        Self { context, services, loads }
     }
 
     /// The claims of the verified token; `None` if the caller was not identified by a token, such as on the command line.
@@ -49,13 +51,20 @@ impl<'a> AccessContext<'a> {
         })
     }
 
-    /// Loads an aggregate, as [`Annals::load`](super::Annals::load): for roles that are in the log. It includes every command
-    /// that was answered before, of this process or another one.
+    /// Loads an aggregate: for roles that are in the log. It includes every command that was answered before, of this process
+    /// or another one.
+    ///
+    /// A command whose authoriser loads an aggregate depends on it: if the aggregate changes before the command is in the log,
+    /// the authoriser is asked again. So no command has a position in the log after the event that took away its right. One
+    /// that loads nothing is asked once.
     ///
     /// # Errors
     /// When its events cannot be read. `?` makes a denial of it.
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        self.read().load(id).await
+        match self.loads {
+            Some(loads) => loads.load::<A>(id).await,
+            None => self.read().load(id).await,
+        }
     }
 
     /// A handle to read views, the audit log and metrics with. These reads are neither authorised nor recorded.

@@ -363,6 +363,11 @@ impl Annals {
         &self.0.types
     }
 
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
     /// The underlying store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

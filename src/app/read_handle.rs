@@ -40,7 +40,7 @@ impl ReadHandle {
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
         let aggregate = Ref::new(A::TYPE, &id.text())?;
         let state = self.repository.load(AggregateType::for_aggregate::<A>(), &aggregate).await?;
-        Ok(Loaded::from_state(&state).unwrap_or_else(|| Loaded::new(id.clone(), 0, A::default())))
+        Loaded::from_state(&state).ok_or(LoadError::OtherType(aggregate))
     }
 
     /// Queries one document of a view, as [`Annals::view`](super::Annals::view).

@@ -1,21 +1,84 @@
-//! [`CommandAccess`]: access control for commands.
+//! [`CommandAccess`]: access control for commands; [`AccessLoads`]: the aggregates that it decides on.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 
-use super::Context;
-use crate::events::Ref;
+use super::member::Member;
+use super::{Context, Engine};
+use crate::aggregates::{Aggregate, AggregateType, AnyState, LoadError, Loaded};
+use crate::events::{Id, Ref};
 
 /// Decides whether a command may be executed, and records refusals.
 pub(crate) trait CommandAccess: Send + Sync {
-    /// Returns the reason if the command must not be executed. Called before anything is loaded. It records nothing: a
-    /// denial counts only if the log does not have the command's id.
+    /// Returns the reason if the command must not be executed. The commit names the aggregates that are loaded through
+    /// `loads`. It is called again when one of them has changed in the meantime. It records nothing: a denial counts only
+    /// if the log does not have the command's id.
     fn check<'a>(
         &'a self,
         context: &'a Context,
         command: &'static str,
         on: &'a [Ref],
+        loads: &'a AccessLoads<'a>,
     ) -> BoxFuture<'a, Result<(), String>>;
 
     /// Records that the handler refused the command, or that [`check`](Self::check) denied it. Never blocks.
     fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool);
+}
+
+/// Loads aggregates for a decision of access control about a command, such as the roles of its actor.
+///
+/// The commit names each of them with the sequence that was loaded. So the store refuses the commit if a role was taken away
+/// in the meantime, and access control is asked again: no command has a position after the event that took its right.
+pub(crate) struct AccessLoads<'a> {
+    engine: &'a Engine,
+    /// Whether states that are still on their way to the log are left out.
+    durable: bool,
+    members: Mutex<Vec<Member>>,
+}
+
+impl<'a> AccessLoads<'a> {
+    pub(super) fn new(engine: &'a Engine, durable: bool) -> Self {
+        Self { engine, durable, members: Mutex::default() }
+    }
+
+    /// Loads an aggregate: the same state each time.
+    pub(crate) async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
+        let aggregate = Ref::new(A::TYPE, &id.text())?;
+        let state = match self.known(&aggregate) {
+            Some(state) => state,
+            None => {
+                let kind = AggregateType::for_aggregate::<A>();
+                self.add(self.engine.load_for_access(kind, &aggregate, self.durable).await?)
+            }
+        };
+        Loaded::from_state(&state).ok_or(LoadError::OtherType(aggregate))
+    }
+
+    /// The aggregates that were loaded.
+    pub(super) fn into_members(self) -> Vec<Member> {
+        self.members.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, aggregate: &Ref) -> Option<AnyState> {
+        state_of(&self.lock(), aggregate)
+    }
+
+    /// Adds an aggregate, unless another future of the same decision was faster. Returns its state.
+    fn add(&self, member: Member) -> AnyState {
+        let mut members = self.lock();
+        state_of(&members, &member.aggregate).unwrap_or_else(|| {
+            let state = member.before.clone();
+            members.push(member);
+            state
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn state_of(members: &[Member], aggregate: &Ref) -> Option<AnyState> {
+    members.iter().find(|member| member.aggregate == *aggregate).map(|member| member.before.clone())
 }

@@ -1,7 +1,7 @@
 //! [`Engine`]: loads, decides and appends, and decides again after a conflict with another writer.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,27 +10,23 @@ use jiff::Timestamp;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::admission::{Admission, Rejected, join};
 use super::command_id_lookup::CommandIdLookup;
 use super::commit_queue::PendingAnswer;
-use super::erased::Undecided;
 use super::member::Member;
+use super::prepared::{Prepared, Rejection};
 use super::received::Received;
 use super::slow_decisions::SlowDecisions;
 use super::{
     AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry, Services,
     within,
 };
-use crate::aggregates::{AggregateType, LoadError, Repository, fold};
+use crate::aggregates::{AggregateType, LoadError, Repository};
 use crate::events::Ref;
-use crate::store::{
-    Batch, Clock, Commit, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting,
-};
+use crate::store::{Clock, Commit, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting};
 
 /// How often a command is decided optimistically, before it is decided under the log's write lock.
-const ATTEMPTS: u32 = 6;
-/// How long the last attempt waits for the write lock, and how long it may hold it.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-const LOCK_HOLD: Duration = Duration::from_secs(5);
+pub(super) const ATTEMPTS: u32 = 6;
 
 pub(super) type Executed = Result<Receipt, ExecuteError<Refusal>>;
 
@@ -38,21 +34,14 @@ pub(super) type Executed = Result<Receipt, ExecuteError<Refusal>>;
 pub(crate) struct Engine {
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: CommitQueue,
-    repository: Arc<Repository>,
+    pub(super) repository: Arc<Repository>,
     services: Services,
     slow: SlowDecisions,
     command_ids: CommandIdLookup,
     clock: Clock,
-    access: Option<Arc<dyn CommandAccess>>,
+    pub(super) access: Option<Arc<dyn CommandAccess>>,
     registry: Arc<Registry>,
     write_metrics: Arc<WriteMetrics>,
-}
-
-/// A command that access control has admitted and whose `prepare` has run: ready to be decided.
-pub(super) struct Prepared {
-    received: Received,
-    metadata: Arc<str>,
-    aggregates: Vec<(AggregateType, Ref)>,
 }
 
 /// A prepared command, or the answer to one that did not get that far.
@@ -63,7 +52,7 @@ pub(super) struct InFlight {
     pending: PendingAnswer,
     /// The store's answer, once it has arrived.
     answer: Option<CommitAnswer>,
-    refusal: Option<Refusal>,
+    rejection: Option<Rejection>,
     members: Vec<Member>,
 }
 
@@ -152,85 +141,83 @@ impl Engine {
         Ok(Received { id: context.id().unwrap_or_default(), command, context, digest, given_id })
     }
 
-    /// Asks access control and runs the command's `prepare`, once, before anything is loaded. An id from the caller must
-    /// have been looked up before: a command that was executed is not denied afterwards.
+    /// Asks access control and runs the command's `prepare`, before anything is loaded for the decision. An id from the
+    /// caller must have been looked up before: a command that was executed is not denied afterwards.
     pub(super) async fn prepare(&self, mut received: Received) -> Preparing {
-        let prepared = async {
-            let checked = self.check_access(&received, None).await?;
-            let Received { command, context, .. } = &mut received;
-            let (name, limit) = (command.name(), self.services.time_limit);
-            match within(limit, AssertUnwindSafe(command.prepare(context, &self.services)).catch_unwind()).await {
-                Some(Ok(prepared)) => prepared.map_err(|error| ExecuteError::Refused(Refusal(error)))?,
-                Some(Err(_)) => return Err(ExecuteError::Panicked(name)),
-                None => return Err(ExecuteError::PrepareTimedOut { command: name, limit }),
-            }
-            let aggregates = received.checked_aggregates()?;
-            self.check_access(&received, checked).await?;
-            let metadata = serde_json::to_string(received.context.metadata()).map_err(ExecuteError::Body)?;
-            Ok((metadata.into(), aggregates))
-        };
-        match prepared.await {
-            Ok((metadata, aggregates)) => ControlFlow::Continue(Prepared { received, metadata, aggregates }),
-            Err(error) => ControlFlow::Break(self.reject(&received, error).await),
-        }
-    }
-
-    /// Asks access control whether the command may be executed, unless `checked` names the same aggregates. Returns the
-    /// aggregates that it asked about. Internal commands are always admitted.
-    async fn check_access(
-        &self,
-        received: &Received,
-        checked: Option<Vec<Ref>>,
-    ) -> Result<Option<Vec<Ref>>, ExecuteError<Refusal>> {
-        let Some(access) = self.access_for(received) else { return Ok(None) };
-        let on = received.references();
-        if checked.as_ref() != Some(&on) {
-            let admitted = access.check(&received.context, received.command.name(), &on).await;
-            admitted.map_err(|reason| ExecuteError::Denied { reason })?;
-        }
-        Ok(Some(on))
-    }
-
-    fn access_for(&self, received: &Received) -> Option<&Arc<dyn CommandAccess>> {
-        self.access.as_ref().filter(|_| !received.context.is_internal())
-    }
-
-    /// Answers a command that is rejected before it is decided. If the caller gave its id, the writer task is asked first:
-    /// an earlier use of the id may have been queued when the id was looked up.
-    async fn reject(&self, received: &Received, error: ExecuteError<Refusal>) -> Executed {
-        if received.has_caller_id() {
-            let answer = match self.queue.submit(received.id_probe(), &[]) {
-                Some(mut pending) => answer_to(&mut pending).await,
-                None => CommitAnswer::NotExecuted,
+        for _ in 0..ATTEMPTS {
+            let rejected = match self.try_prepare(&mut received).await {
+                Ok((metadata, aggregates, admission)) => {
+                    return ControlFlow::Continue(Prepared { received, metadata, aggregates, admission });
+                }
+                Err(rejected) => rejected,
             };
-            match answer {
-                CommitAnswer::Outcome(Outcome::Duplicate(receipt)) => return Ok(receipt),
-                CommitAnswer::Outcome(Outcome::IdReused) => return Err(ExecuteError::CommandIdReused(received.id)),
-                CommitAnswer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
-                CommitAnswer::Failed(error) => return Err(ExecuteError::store(received.id, error)),
-                CommitAnswer::NotExecuted => return Err(ExecuteError::NotExecuted),
+            if let Some(executed) = self.reject(&received, rejected).await {
+                return ControlFlow::Break(executed);
             }
         }
-        match &error {
-            ExecuteError::Refused(refusal) => self.record_refusal(received, &refusal.to_string(), false),
-            ExecuteError::Denied { reason } => self.record_refusal(received, reason, true),
-            _ => {}
-        }
-        Err(error)
+        ControlFlow::Break(Err(ExecuteError::Conflict { attempts: ATTEMPTS }))
     }
 
-    fn record_refusal(&self, received: &Received, reason: &str, denied: bool) {
+    async fn try_prepare(
+        &self,
+        received: &mut Received,
+    ) -> Result<(Arc<str>, Vec<(AggregateType, Ref)>, Admission), Rejected> {
+        let mut admission = self.admit(received, false).await.or_rejected()?;
+        let Received { command, context, .. } = received;
+        let (name, limit) = (command.name(), self.services.time_limit);
+        match within(limit, AssertUnwindSafe(command.prepare(context, &self.services)).catch_unwind()).await {
+            Some(Ok(prepared)) => prepared.map_err(|error| ExecuteError::Refused(Refusal(error)))?,
+            Some(Err(_)) => return Err(ExecuteError::Panicked(name).into()),
+            None => return Err(ExecuteError::PrepareTimedOut { command: name, limit }.into()),
+        }
+        let aggregates = received.checked_aggregates()?;
+        if admission.on.as_ref().is_some_and(|on| *on != received.references()) {
+            admission = self.admit(received, false).await.or_rejected()?;
+        }
+        let metadata = serde_json::to_string(received.context.metadata()).map_err(ExecuteError::Body)?;
+        Ok((metadata.into(), aggregates, Admission { on: None, ..admission }))
+    }
+
+    /// Answers a command that is rejected before it is decided; `None` if an aggregate that access control loaded has changed
+    /// since. If the caller gave the command's id, the writer task is asked in any case: an earlier use of the id may have
+    /// been queued when the id was looked up.
+    async fn reject(&self, received: &Received, rejected: Rejected) -> Option<Executed> {
+        let Rejected { error, mut loaded } = rejected;
+        if received.has_caller_id() || !loaded.is_empty() {
+            let mut pending = self.queue.submit(received.empty_commit(&mut loaded), &loaded)?;
+            match answer_to(&mut pending).await {
+                CommitAnswer::Outcome(Outcome::Duplicate(receipt)) => return Some(Ok(receipt)),
+                CommitAnswer::Outcome(Outcome::IdReused) => {
+                    return Some(Err(ExecuteError::CommandIdReused(received.id)));
+                }
+                CommitAnswer::Outcome(Outcome::Conflict) if !loaded.is_empty() => return None,
+                CommitAnswer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
+                CommitAnswer::Failed(error) => return Some(Err(ExecuteError::store(received.id, error))),
+                CommitAnswer::NotExecuted => return Some(Err(ExecuteError::NotExecuted)),
+            }
+        }
+        self.record_rejection(received, &error);
+        Some(Err(*error))
+    }
+
+    /// Has access control record a refusal or a denial.
+    fn record_rejection(&self, received: &Received, error: &ExecuteError<Refusal>) {
+        let (reason, denied) = match error {
+            ExecuteError::Refused(refusal) => (refusal.to_string(), false),
+            ExecuteError::Denied { reason } => (reason.clone(), true),
+            _ => return,
+        };
         if let Some(access) = self.access_for(received) {
             let (name, on) = (received.command.name(), received.references());
-            access.record_refusal(&received.context, name, &on, reason, denied);
+            access.record_refusal(&received.context, name, &on, &reason, denied);
         }
     }
 
-    /// Turns the store's outcome into an answer. A final refusal is recorded.
-    fn answer(&self, prepared: &Prepared, outcome: Outcome, refusal: Option<Refusal>) -> Completion {
-        let completion = prepared.answer(outcome, refusal);
-        if let Completion::Done(Err(ExecuteError::Refused(refusal))) = &completion {
-            self.record_refusal(&prepared.received, &refusal.to_string(), false);
+    /// Turns the store's outcome into an answer. A final rejection is recorded.
+    pub(super) fn answer(&self, prepared: &Prepared, outcome: Outcome, rejection: Option<Rejection>) -> Completion {
+        let completion = prepared.answer(outcome, rejection);
+        if let Completion::Done(Err(error)) = &completion {
+            self.record_rejection(&prepared.received, error);
         }
         completion
     }
@@ -256,22 +243,41 @@ impl Engine {
         prepared: &Prepared,
         order_group: Option<u64>,
     ) -> Result<InFlight, ExecuteError<Refusal>> {
+        let mut admission = prepared.admission.clone();
         loop {
-            let mut members = Vec::with_capacity(prepared.aggregates.len());
-            for (kind, aggregate) in &prepared.aggregates {
+            let mut members = Vec::with_capacity(prepared.aggregates.len() + admission.loaded.len());
+            for (kind, aggregate) in prepared.aggregates.iter().filter(|_| admission.denied.is_none()) {
                 members.push(self.load(*kind, aggregate).await?);
             }
-            let (commit, refusal) =
-                self.slow.watch(prepared.name(), || prepared.decide(&mut members, order_group))?;
-            if let Some(pending) = self.queue.submit(commit, &members) {
-                return Ok(InFlight { pending, answer: None, refusal, members });
+            let scope = members.len();
+            if join(&mut members, &admission.loaded) {
+                let (commit, rejection) = self.decide(prepared, &mut members, scope, &admission, order_group)?;
+                if let Some(pending) = self.queue.submit(commit, &members) {
+                    return Ok(InFlight { pending, answer: None, rejection, members });
+                }
             }
             tokio::task::yield_now().await;
+            if !admission.loaded.is_empty() {
+                admission = self.admit(&prepared.received, false).await;
+            }
         }
     }
 
+    /// Decides, and logs once if the command's handler takes long.
+    pub(super) fn decide(
+        &self,
+        prepared: &Prepared,
+        members: &mut [Member],
+        scope: usize,
+        admission: &Admission,
+        order_group: Option<u64>,
+    ) -> Result<(Commit, Option<Rejection>), ExecuteError<Refusal>> {
+        let name = prepared.received.command.name();
+        self.slow.watch(name, || prepared.decide(members, scope, admission, order_group))
+    }
+
     /// Loads an aggregate from the state cache, else from the store. A cached state may follow from a queued commit.
-    async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<Member, LoadError> {
+    pub(super) async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<Member, LoadError> {
         let cached = match self.queue.cached(aggregate) {
             Some(cached) => {
                 increment(&self.write_metrics.hits);
@@ -289,7 +295,7 @@ impl Engine {
     /// Waits for the store's answer.
     pub(super) async fn complete(&self, prepared: &Prepared, mut in_flight: InFlight) -> Completion {
         in_flight.ready().await;
-        let InFlight { answer, refusal, members, .. } = in_flight;
+        let InFlight { answer, rejection, members, .. } = in_flight;
         let outcome = match answer {
             Some(CommitAnswer::Outcome(outcome)) => outcome,
             Some(CommitAnswer::Failed(error)) => {
@@ -303,32 +309,7 @@ impl Engine {
                 self.repository.request_snapshot(member.kind, &member.aggregate, before, after);
             }
         }
-        self.answer(prepared, outcome, refusal)
-    }
-
-    /// Decides under the log's write lock, so that no other writer can conflict: for an aggregate that others write all the
-    /// time (Guarantee 6).
-    async fn run_locked(&self, prepared: &Prepared) -> Executed {
-        let store = |error| ExecuteError::store(prepared.received.id, Arc::new(error));
-        let mut members = Vec::with_capacity(prepared.aggregates.len());
-        for (kind, aggregate) in &prepared.aggregates {
-            let state = self.repository.load(*kind, aggregate).await?;
-            members.push(Member::new(*kind, aggregate.clone(), state));
-        }
-        let mut log = self.store.write_lock(LOCK_WAIT, LOCK_HOLD).await.map_err(store)?;
-        for Member { kind, aggregate, before, after, .. } in &mut members {
-            let newer = log.load(aggregate, kind.0.sequence(before)).await.map_err(store)?;
-            fold(kind.0, aggregate, before, &newer)?;
-            *after = before.clone();
-        }
-        let (commit, refusal) = self.slow.watch(prepared.name(), || prepared.decide(&mut members, None))?;
-        let outcomes = log.append(Batch::new(vec![commit])).await;
-        self.queue.forget(&members);
-        let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
-        match self.answer(prepared, outcome, refusal) {
-            Completion::Done(result) => result,
-            Completion::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
-        }
+        self.answer(prepared, outcome, rejection)
     }
 }
 
@@ -347,47 +328,6 @@ async fn answer_to(pending: &mut PendingAnswer) -> CommitAnswer {
         let ended = "the writer task ended before it answered";
         CommitAnswer::Failed(Arc::new(StoreError::OutcomeUnknown(ended.into())))
     })
-}
-
-impl Prepared {
-    fn name(&self) -> &'static str {
-        self.received.command.name()
-    }
-
-    fn decide(
-        &self,
-        members: &mut [Member],
-        order_group: Option<u64>,
-    ) -> Result<(Commit, Option<Refusal>), ExecuteError<Refusal>> {
-        let Received { command, context, given_id, .. } = &self.received;
-        let decided = catch_unwind(AssertUnwindSafe(|| command.decide(members, context)))
-            .map_err(|_| ExecuteError::Panicked(command.name()))?;
-        let refusal = match decided {
-            Ok(()) => None,
-            Err(Undecided::Refused(error)) => Some(Refusal(error)),
-            Err(Undecided::Invalid(error)) => return Err(error.into()),
-        };
-        // A state that depends on the time must be the same when it is folded from the log.
-        let occurred_at = match members.iter().any(|member| member.time_was_read) {
-            true => Some(context.now()),
-            false => context.happened_at(),
-        };
-        let appends = members.iter_mut().map(Member::take_append).collect();
-        let keep = *given_id && refusal.is_none();
-        Ok((self.received.commit(self.metadata.clone(), appends, keep, occurred_at, order_group), refusal))
-    }
-
-    fn answer(&self, outcome: Outcome, refusal: Option<Refusal>) -> Completion {
-        Completion::Done(match outcome {
-            Outcome::Conflict => return Completion::Conflict,
-            Outcome::IdReused => Err(ExecuteError::CommandIdReused(self.received.id)),
-            Outcome::Duplicate(receipt) => Ok(receipt),
-            Outcome::Committed(receipt) => match refusal {
-                Some(error) => Err(ExecuteError::Refused(error)),
-                None => Ok(receipt),
-            },
-        })
-    }
 }
 
 /// 1, 2, 4 … milliseconds, plus up to as much again at random.

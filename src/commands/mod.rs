@@ -13,11 +13,14 @@
 //! - `canonical`: the canonical form of a command's body, the input of its digest
 //! - `erased`: commands with their type erased, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
-//! - `access`: `CommandAccess`, access control for commands
+//! - `access`: `CommandAccess`, access control for commands, and the aggregates that it decides on
+//! - `admission`: asks access control
 //! - `received`: a command with its id, before access control and loading
 //! - `command_id_lookup`: finds out whether a command id was used before
 //! - `internal_id`: command ids of the crate's internal commands
 //! - `engine`: `Engine`, which loads, decides, appends and retries
+//! - `prepared`: a command that is ready to be decided
+//! - `locked`: the last attempt, under the log's write lock
 //! - `slow_decisions`: finds handlers that block the runtime
 //! - `commit_queue`: `CommitQueue`, group commit
 //! - `state_cache`: the states that the queue keeps in memory
@@ -26,6 +29,7 @@
 //! - `registry`: commands by name, for callers that have only JSON
 
 mod access;
+mod admission;
 mod canonical;
 mod command;
 mod command_id_lookup;
@@ -35,9 +39,11 @@ mod engine;
 mod erased;
 mod error;
 pub(crate) mod internal_id;
+mod locked;
 mod member;
 mod pipeline;
 mod prepare_context;
+mod prepared;
 mod received;
 mod registry;
 mod scope;
@@ -48,7 +54,7 @@ mod state_cache;
 mod tests;
 mod writer;
 
-pub(crate) use access::CommandAccess;
+pub(crate) use access::{AccessLoads, CommandAccess};
 pub use command::{Command, EventsOf, Handle, ViewOf};
 pub(crate) use commit_queue::{CommitAnswer, CommitQueue};
 pub use context::Context;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, Stream, StreamExt};
 
-use super::engine::{Completion, Executed, InFlight, Prepared};
+use super::engine::{Completion, Executed, InFlight};
+use super::prepared::Prepared;
 use super::received::Received;
 use super::{Engine, Envelope, ExecuteError};
 

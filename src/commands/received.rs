@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::engine::Executed;
+use super::member::Member;
 use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::AggregateType;
 use crate::events::Ref;
@@ -57,9 +58,10 @@ impl Received {
         self.command.aggregates().into_iter().map(|(_, aggregate)| aggregate).collect()
     }
 
-    /// A commit without events: its outcome says whether the log has the id.
-    pub(super) fn id_probe(&self) -> Commit {
-        self.commit("".into(), Vec::new(), false, None, None)
+    /// A commit without events on these aggregates: its outcome says whether the log has the id, and whether the aggregates
+    /// have changed.
+    pub(super) fn empty_commit(&self, members: &mut [Member]) -> Commit {
+        self.commit("".into(), members.iter_mut().map(Member::take_append).collect(), false, None, None)
     }
 
     pub(super) fn commit(

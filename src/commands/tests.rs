@@ -166,3 +166,69 @@ mod queue {
 
     stores::on_postgres_too!(a_caller_that_stops_waiting_cancels_nothing);
 }
+
+/// The last attempt, on SQLite, and again on PostgreSQL.
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod locked {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::app::{AccessContext, Ask, Authorise, Denial};
+    use crate::projections::tests::fixture::stores;
+
+    /// Lets anybody take out of the front till while there is something in the till `badge`.
+    async fn with_badge(access: &AccessContext<'_>) -> Result<(), Denial> {
+        match access.load::<Till>(&TillId::new("badge")).await?.cents {
+            0 => Err(Denial::because("no badge")),
+            _ => Ok(()),
+        }
+    }
+
+    struct WithBadge;
+
+    #[async_trait::async_trait]
+    impl Authorise for WithBadge {
+        async fn authorise(&self, access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+            match ask {
+                Ask::Command { name: "take_ten", on: [of] } if of.id() == "front" => with_badge(access).await,
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// A right that is taken away between the first answer of the authoriser and the last attempt, under the write lock.
+    #[test]
+    fn a_command_is_denied_under_the_write_lock_if_its_right_was_taken_away() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        runtime.block_on(async {
+            let app = App::new("tills").command::<TakeTen>().command::<RefillIfEmpty>().authorise(WithBadge);
+            let annals = app.open(&stores::empty()).await.expect("an empty store");
+            let till = |name| RefillIfEmpty { till: TillId::new(name) };
+            for name in ["front", "badge"] {
+                annals.execute(till(name), &clerk()).await.expect("a refill");
+            }
+            let prepared = async || {
+                let take = Box::new(TakeTen { till: TillId::new("front") });
+                match annals.engine().prepare(annals.engine().receive(take, &clerk()).expect("a command")).await {
+                    ControlFlow::Continue(prepared) => prepared,
+                    ControlFlow::Break(answer) => panic!("{answer:?}"),
+                }
+            };
+            let (taken, denied) = (prepared().await, prepared().await);
+            assert!(annals.engine().run_locked(&taken).await.is_ok(), "the badge is there");
+            for _ in 0..10 {
+                annals.execute(TakeTen { till: TillId::new("badge") }, &clerk()).await.expect("ten");
+            }
+            let before = annals.store().head().await.expect("a head");
+            match annals.engine().run_locked(&denied).await {
+                Err(crate::commands::ExecuteError::Denied { reason }) => assert_eq!(reason, "no badge"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(annals.store().head().await.expect("a head"), before, "nothing was written");
+            annals.close().await;
+        });
+    }
+
+    stores::on_postgres_too!(a_command_is_denied_under_the_write_lock_if_its_right_was_taken_away);
+}

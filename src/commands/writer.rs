@@ -16,8 +16,10 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
     let answers = match append_until_answered(store, batch).await {
         Ok(outcomes) => {
             for (commit, outcome) in commits.iter().zip(&outcomes) {
-                if !outcome.is_committed() {
-                    conflicts.add(commit);
+                match outcome {
+                    Outcome::Committed(_) => {}
+                    Outcome::Conflict => conflicts.add_outdated(commit),
+                    Outcome::Duplicate(_) | Outcome::IdReused => conflicts.add(commit),
                 }
             }
             outcomes.into_iter().map(CommitAnswer::Outcome).collect()

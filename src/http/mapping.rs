@@ -75,7 +75,7 @@ impl From<LoadError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reference", "invalid reference", error.to_string())
             }
             LoadError::Store(error) => of_store(error),
-            LoadError::Decode(_) | LoadError::Panicked(_) => Self::internal(&error),
+            LoadError::Decode(_) | LoadError::Panicked(_) | LoadError::OtherType(_) => Self::internal(&error),
         }
     }
 }

@@ -296,15 +296,17 @@ impl Outcome {
     }
 }
 
-/// The aggregates and order groups of failed commits: every later commit that names one of them fails too,
-/// transitively.
+/// What failed commits wrote, and their order groups: every later commit that names one of them fails too, transitively.
 ///
 /// A store that appends commit by commit keeps one set for each batch. Without it, a later commit's expected sequence
-/// could match by chance, although the commit was decided on a state that never existed.
+/// could match by chance, although the commit was decided on a state that never existed. What a failed commit only read
+/// has the state that it had before, so others may depend on it.
 #[derive(Clone, Debug, Default)]
 pub struct ConflictSet {
     everything: bool,
     aggregates: HashSet<Ref>,
+    /// Only read by commits that conflicted: their cached states may be outdated.
+    outdated: HashSet<Ref>,
     order_groups: HashSet<u64>,
 }
 
@@ -317,21 +319,29 @@ impl ConflictSet {
             || commit.streams.iter().any(|stream| self.aggregates.contains(&stream.aggregate))
     }
 
-    /// Adds the aggregates and the order group of a failed commit.
+    /// Adds the order group of a failed commit, and the aggregates that it would have written.
     pub fn add(&mut self, commit: &Commit) {
         self.order_groups.extend(commit.order_group);
-        self.aggregates.extend(commit.streams.iter().map(|stream| stream.aggregate.clone()));
+        let written = commit.streams.iter().filter(|stream| !stream.events.is_empty());
+        self.aggregates.extend(written.map(|stream| stream.aggregate.clone()));
+    }
+
+    /// Adds a commit that conflicted: one of its aggregates has newer events, perhaps one that it only read.
+    pub(crate) fn add_outdated(&mut self, commit: &Commit) {
+        self.add(commit);
+        self.outdated.extend(commit.streams.iter().map(|stream| stream.aggregate.clone()));
     }
 
     /// Returns whether no commit failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.everything && self.aggregates.is_empty() && self.order_groups.is_empty()
+        !self.everything && self.order_groups.is_empty() && self.aggregates.is_empty() && self.outdated.is_empty()
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.everything |= other.everything;
         self.aggregates.extend(other.aggregates);
+        self.outdated.extend(other.outdated);
         self.order_groups.extend(other.order_groups);
     }
 
@@ -344,8 +354,9 @@ impl ConflictSet {
         self.everything
     }
 
+    /// The aggregates whose cached states are not those of the log.
     pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Ref> {
-        self.aggregates.iter()
+        self.aggregates.union(&self.outdated)
     }
 }
 

@@ -178,8 +178,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// For each commit in turn, on the log as earlier commits of the batch leave it:
     /// 1. its command id is known: `Duplicate` or `IdReused`;
-    /// 2. it names an aggregate, or belongs to an order group, of an earlier commit of the batch that was not committed
-    ///    ([`ConflictSet`](super::ConflictSet)): `Conflict`;
+    /// 2. it names an aggregate that an earlier commit of the batch would have written, or belongs to its order group, and
+    ///    that commit was not committed ([`ConflictSet`](super::ConflictSet)): `Conflict`;
     /// 3. the last sequence of an aggregate is not the expected one: `Conflict`;
     /// 4. otherwise its events get the next positions, ids and times, and it is `Committed`.
     ///

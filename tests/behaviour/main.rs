@@ -19,6 +19,7 @@ mod readable;
 mod reading;
 mod recording;
 mod restored;
+mod rights;
 mod roles;
 mod services;
 mod slow;

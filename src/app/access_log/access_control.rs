@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::recorder::{AccessRecorder, Read, RecordReceiver};
 use crate::app::AccessContext;
 use crate::app::authorise::{Ask, Authorise, Denial};
-use crate::commands::{CommandAccess, Context, Engine, Services, within};
+use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, within};
 use crate::events::Ref;
 use crate::store::{Clock, Store, StoreError};
 
@@ -35,9 +35,14 @@ pub(in crate::app) enum AccessError {
 
 impl AccessControl {
     /// Calls the authoriser.
-    async fn decide(&self, context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+    async fn decide(
+        &self,
+        context: &Context,
+        ask: &Ask<'_>,
+        loads: Option<&AccessLoads<'_>>,
+    ) -> Result<(), Denial> {
         let Some(authoriser) = &self.authoriser else { return Ok(()) };
-        let access = AccessContext::new(context, &self.services);
+        let access = AccessContext::new(context, &self.services, loads);
         let limit = self.services.time_limit;
         match within(limit, AssertUnwindSafe(authoriser.authorise(&access, ask)).catch_unwind()).await {
             Some(Ok(decided)) => decided,
@@ -64,7 +69,7 @@ impl AccessControl {
             // Not recorded: the record would have the invalid actor.
             party.check_caller().map_err(|error| AccessError::Denied(Denial::because(error.to_string())))?;
         }
-        if let Err(denial) = self.decide(context, ask).await {
+        if let Err(denial) = self.decide(context, ask, None).await {
             self.refused(context, read.what, read.of, denial.reason(), true);
             return Err(AccessError::Denied(denial));
         }
@@ -146,10 +151,11 @@ impl CommandAccess for AccessControl {
         context: &'a Context,
         command: &'static str,
         on: &'a [Ref],
+        loads: &'a AccessLoads<'a>,
     ) -> BoxFuture<'a, Result<(), String>> {
         async move {
             let ask = Ask::Command { name: command, on };
-            self.decide(context, &ask).await.map_err(|denial| denial.reason().to_owned())
+            self.decide(context, &ask, Some(loads)).await.map_err(|denial| denial.reason().to_owned())
         }
         .boxed()
     }

@@ -39,8 +39,8 @@ pub(super) async fn a_failed_commit_fails_dependent_commits_transitively(bench: 
     let outcomes = append(
         &*store,
         [
-            commit(1).on("tally:a", 5, 1).read("tally:b", 0),
-            commit(2).on("tally:b", 0, 1).read("tally:c", 0),
+            commit(1).on("tally:a", 5, 1).on("tally:b", 0, 1),
+            commit(2).read("tally:b", 0).on("tally:c", 0, 1),
             commit(3).on("tally:c", 0, 1),
             commit(4).on("tally:d", 0, 1),
             commit(5).read("tally:a", 0),
@@ -53,6 +53,27 @@ pub(super) async fn a_failed_commit_fails_dependent_commits_transitively(bench: 
     assert_eq!(outcomes[4], Outcome::Conflict, "a refusal too");
     receipt(outcomes[5]);
     assert_eq!(log(&*store).await.len(), 2);
+}
+
+/// What a failed commit only read has the state that it had before: one caller who repeats an id must not make the
+/// commands of all who read the same aggregate be decided again.
+pub(super) async fn what_a_failed_commit_only_read_fails_no_other_commit(bench: Bench) {
+    let store = bench.open().await;
+    committed(&*store, commit(1).on("tally:grant", 0, 1).keep()).await;
+    let outcomes = append(
+        &*store,
+        [
+            commit(1).read("tally:grant", 1).on("tally:a", 0, 1),
+            commit(2).read("tally:grant", 0).on("tally:b", 0, 1),
+            commit(3).read("tally:grant", 1).on("tally:c", 0, 1),
+            commit(4).on("tally:grant", 1, 1),
+            commit(5).read("tally:grant", 2).on("tally:d", 0, 1),
+        ],
+    )
+    .await;
+    duplicate(outcomes[0]);
+    assert_eq!(outcomes[1], Outcome::Conflict);
+    outcomes[2..].iter().for_each(|outcome| _ = receipt(*outcome));
 }
 
 /// Guarantee 5: a commit that depends on a duplicate was decided on a second effect that does not exist.

@@ -1,4 +1,4 @@
--- Version 4: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
+-- Versions 4 and 7: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
 --
 -- Any role with EXECUTE may call it with any values. It refuses rows that this crate could not read, and times and ids
 -- that would hold back all later ones. It cannot know whether an event is true: see SECURITY.md.
@@ -219,7 +219,8 @@ BEGIN
             FOR s IN stream .. past - 1 LOOP
                 IF outcome = 0 THEN
                     last[stream_of[s]] := last[stream_of[s]] + stream_written[s];
-                ELSE
+                ELSIF stream_written[s] > 0 THEN
+                    -- What it only read is as it was before.
                     bad[stream_of[s]] := true;
                 END IF;
             END LOOP;
