@@ -186,7 +186,6 @@ async fn after_a_restore_that_needs_a_rebuild_the_page_says_so_and_stops(place: 
         if rows == [LAMB, LAMB, LAMB, TYGER] {
             return Some(());
         }
-        println!("{rows:?} {}", browser.text("main").await);
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         browser.goto(served.at("")).await;
         None
