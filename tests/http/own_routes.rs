@@ -155,7 +155,7 @@ async fn a_typed_error_becomes_a_problem(place: &Place) {
     assert!(answer(broken).await.problem(400, "malformed").contains("EOF"));
     let other = answer(served.request(Method::DELETE, path)).await;
     other.problem(405, "method-not-allowed");
-    assert_eq!(other.header("allow"), "POST");
+    assert_eq!(other.header("allow"), "POST, OPTIONS");
     let foreign = served.request(Method::POST, path).header("Origin", "https://evil.example");
     answer(foreign.json(&json!({ "cents": 1 }))).await.problem(403, "denied");
     let page = answer(served.request(Method::GET, "/panics").header("Accept", "text/html")).await;
