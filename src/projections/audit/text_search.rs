@@ -209,26 +209,4 @@ pub(super) mod tests {
             assert!(!found(text, json), "{text:?} in {json}");
         }
     }
-
-    /// Prints the time of searching payloads like those of the benchmark `read`, and of what an earlier version did.
-    #[test]
-    #[ignore = "measures"]
-    fn a_page_of_events_is_searched_no_slower() {
-        let payloads: Vec<String> = (0..10_000)
-            .map(|n| format!("{{\"kind\":{n},\"user\":\"user:{n}\",\"note\":\"a note about number {n:020}, of the length that a payload usually has or so\"}}"))
-            .collect();
-        let texts = BTreeSet::from([folded("nowhere to be found")]);
-        let time = |search: &dyn Fn(&str) -> bool| {
-            let best = (0..20).map(|_| {
-                let start = std::time::Instant::now();
-                assert!(!payloads.iter().any(|payload| search(payload)));
-                start.elapsed()
-            });
-            best.min().unwrap_or_default()
-        };
-        let lower = |payload: &str| texts.iter().any(|wanted| payload.to_lowercase().contains(wanted.as_str()));
-        let (now, before) = (time(&|payload| TextSearch::new(&texts).is_in_values(payload)), time(&lower));
-        println!("{:?} an event, {:?} in the JSON in lower case", now / 10_000, before / 10_000);
-        assert!(now < 2 * before, "{now:?} instead of {before:?}");
-    }
 }
