@@ -36,7 +36,7 @@ async fn members_see_the_members_and_leave(place: &Place) {
         let add = AddMember { project: project.clone(), user: UserId::new(user), roles: roles([Role::Developer]) };
         last = Some(annals.execute(add, &alice).await.unwrap());
     }
-    annals.view::<job_server::projects::Roster>(&project).after(&last.unwrap()).await.unwrap();
+    annals.view::<job_server::projects::Roster>(&project).after(last.unwrap()).await.unwrap();
 
     let (status, roster) = ask(&router, "GET", "/projects/7/members", "user:bob").await;
     assert_eq!((status.as_u16(), roster["members"].as_object().unwrap().len()), (200, 2), "{roster}");
