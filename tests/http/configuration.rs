@@ -258,7 +258,7 @@ fn try_each(place: &Place) {
         (good, vec!["export", "--format", "csv", "--to", &csv, "--cursor", &of_rows], "1 event", ""),
         (bad, vec!["export", "--format", "csv", "--to", &csv], "--replace", ""),
         (good, vec!["export", "--format", "csv", "--to", &csv, "--replace"], "2 events", ""),
-        (good, vec!["export", "--format", "csv", "--to", "-", "--bom"], "\u{feff}position,", ""),
+        (good, vec!["export", "--format", "csv", "--to", "-", "--bom"], "\u{feff}\"position\",", ""),
         (bad, vec!["export", "--format", "jsonl", "--to", "-", "--bom"], "--bom is for --format csv", ""),
         (good, vec!["metrics", "bank", "--from", "2", "--format", "json"], "\"total\": 1", ""),
         (good, vec!["metrics", "bank", "--until", "2", "--format", "json"], "\"total\": 1", ""),

@@ -180,7 +180,7 @@ async fn a_wrong_filter_is_named_above_the_form_as_it_was_filled_in() {
     for (one, named) in [("actor=nobody", "nobody"), ("action=destroy", "destroy"), ("topic=bnak", "bnak")] {
         let shown = page(&served, &format!("/?{one}&text=paid")).await;
         assert_eq!(shown.status, 400, "{one}");
-        let alert = shown.text.split("role=\"alert\"").nth(1).unwrap().split("</div>").next().unwrap();
+        let alert = shown.text.split("class=\"note bad\"").nth(1).unwrap().split("</div>").next().unwrap();
         assert!(alert.contains(named) && shown.text.contains("value=\"paid\""), "{one}: {alert}");
     }
     served.stop().await;
