@@ -35,6 +35,7 @@ struct Inner {
     projections: Projections,
     read: Arc<ReadHandle>,
     presenter: Presenter,
+    #[cfg(feature = "http")]
     clock: Clock,
     by_occurrence: bool,
 }
@@ -95,6 +96,7 @@ impl Annals {
             projections,
             read,
             presenter,
+            #[cfg(feature = "http")]
             clock,
             by_occurrence,
         })))

@@ -21,6 +21,7 @@ pub(crate) async fn read_some<'p>(
 }
 
 /// Whether a read ended because the events have [`READ_BYTES`] or more.
+#[cfg(feature = "http")]
 pub(crate) fn is_full(events: &[Stored]) -> bool {
     events.iter().map(Stored::text_bytes).sum::<usize>() >= READ_BYTES
 }

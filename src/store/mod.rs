@@ -51,7 +51,9 @@ mod views;
 mod write_lock;
 mod write_metrics;
 
-pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
+#[cfg(feature = "http")]
+pub(crate) use bounded_reads::is_full;
+pub(crate) use bounded_reads::{bisect, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
