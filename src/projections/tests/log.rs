@@ -126,6 +126,23 @@ impl Store for TestLog {
         Ok(found)
     }
 
+    /// In one look-up, as both stores.
+    async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        let events = self.events();
+        let (mut found, mut read) = (Vec::new(), 0);
+        for position in positions {
+            let Ok(at) = events.binary_search_by_key(position, |stored| stored.position) else { continue };
+            if read >= bytes {
+                break;
+            }
+            read += events[at].text_bytes();
+            found.push(events[at].clone());
+        }
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
+        self.found.fetch_add(found.len() as u64, Ordering::Relaxed);
+        Ok(found)
+    }
+
     async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {
         Err(StoreError::Closed)
     }
