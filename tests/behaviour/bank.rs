@@ -223,7 +223,15 @@ pub fn by(name: &str) -> Context {
     Context::by(Ref::new("user", name).expect("a name"))
 }
 
-/// All events of the log.
+/// All events of the log, which is read a page at a time.
 pub async fn log(annals: &Annals) -> Vec<annals::events::Stored> {
-    annals.events(0, usize::MAX >> 1).await.expect("a log").events
+    let mut log = Vec::new();
+    loop {
+        let after = log.last().map_or(0, |last: &annals::events::Stored| last.position);
+        let page = annals.events(after, 10_000).await.expect("a log").events;
+        if page.is_empty() {
+            return log;
+        }
+        log.extend(page);
+    }
 }
