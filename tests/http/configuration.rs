@@ -265,6 +265,7 @@ fn try_each(place: &Place) {
         (good, vec!["metrics", "bank", "--busiest", "0", "--format", "json"], "\"busiest\": null", ""),
         (good, vec!["metrics", "bank", "--slices", "3", "--format", "json"], "\"total\": 2", ""),
         (good, vec!["metrics", "bank", "--anomalies", "1h", "--format", "json"], "\"slices\":", ""),
+        (bad, vec!["metrics", "bank", "--by-occurrence"], "App::metrics_by_occurrence", ""),
         (good, vec!["metrics", "bank", "--plot", &plot, "--as", "user:eve"], "bank", ""),
         (bad, vec!["metrics", "bank", "--plot", &plot], "--replace", ""),
         (good, vec!["metrics", "bank", "--plot", &plot, "--replace"], "bank", ""),
