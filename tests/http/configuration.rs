@@ -297,6 +297,26 @@ fn try_each(place: &Place) {
         (bad, vec!["check", "--expect", &wrong], "", ""),
         (bad, vec!["migrate", "--grant", "shop_app"], "give --store postgres://", ""),
         (bad, vec!["migrate", "--format", "json"], "give --store postgres://", ""),
+        (
+            bad,
+            vec![
+                &[
+                    "migrate",
+                    "--dry-run",
+                    "--wait",
+                    "5",
+                    "--kind",
+                    "Account=account",
+                    "--event-version",
+                    "Opened:v1=1",
+                ][..],
+                &["--actor-from", "user", "--actor-kind", "user", "--time-from", "at"],
+            ]
+            .concat(),
+            "give --store postgres://",
+            "",
+        ),
+        (bad, vec!["migrate", "--undo"], "give --store postgres://", ""),
         (good, vec!["projections", "status", "--format", "json"], "\"balance\"", ""),
         (good, vec!["projections", "rebuild", "--all"], "rebuilt", ""),
         (good, vec!["projections", "rebuild", "balance", "--key", "a", "--format", "json"], "balance", ""),
