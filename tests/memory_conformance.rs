@@ -56,10 +56,6 @@ impl Fixture for InMemory {
         Ok(Arc::new(MemoryStore { shared: self.shared.clone(), tables, clock, closed: AtomicBool::new(false) }))
     }
 
-    fn has_snapshots(&self) -> bool {
-        false
-    }
-
     fn has_backups(&self) -> bool {
         false
     }

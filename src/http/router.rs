@@ -91,7 +91,7 @@ impl RouterBuilder {
     ///
     /// With [`mounted_at`](Self::mounted_at), the built router is the whole program: the routes of annals are below that path, those
     /// of the application where they are. Do not nest it again. A response must begin within 60 seconds. A response of an error
-    /// in plain text, such as axum's for a body that does not parse, becomes a [`Problem`].
+    /// in plain text, such as axum's for a body that does not parse, becomes a [`Problem`](super::Problem).
     ///
     /// ```no_run
     /// # mod bank { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/bank.rs")); }

@@ -75,7 +75,8 @@ fn an_application_without_its_runtime_still_answers(place: &Place) {
         }
         let read = tokio::time::timeout(PATIENCE, annals.store().head()).await.expect("an answer");
         assert_eq!(read.expect("the store itself can be read").position, 1);
-        assert!(annals.store().views().generations().await.is_ok());
+        // A connection of the first runtime may answer with an error once; then it is replaced.
+        wait_for("views that can be read", async || annals.store().views().generations().await.is_ok()).await;
         tokio::time::timeout(PATIENCE, annals.close()).await.expect("a closed application");
     });
 }

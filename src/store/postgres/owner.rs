@@ -22,7 +22,7 @@ pub struct Upgraded {
 }
 
 /// Creates the store, or migrates its schema to this program's version, as its owner. Returns `None` if the schema holds the
-/// events of postgres-es: [`migrate`](super::migrate) takes them over.
+/// events of postgres-es: [`App::migrate`](crate::app::App::migrate) takes them over.
 ///
 /// # Errors
 /// When the schema is another application's or of a newer program, this user may not change it, or the database reports
