@@ -149,15 +149,15 @@ async fn the_shown_events_are_downloaded_in_every_format() {
     browser.goto(served.at("?topic=library%2Fs1")).await;
     browser.click(".download summary").await;
     let formats = browser.texts(".download li a").await;
-    assert_eq!(formats, ["CSV", "JSON Lines", "CloudEvents", "OCEL 2.0"]);
+    assert_eq!(formats, ["CSV", "JSON Lines", "CloudEvents", "OCEL 2.0", "CSV for Excel"]);
     let script = "return (async () => { const done = []; for (const link of document.querySelectorAll('.download li a')) { \
                   const answer = await fetch(link.href); const text = await answer.text(); \
                   done.push([answer.headers.get('content-disposition'), (text.match(/Book \\d+/g) ?? []).length > 0, \
                   text.includes('Book 2\"'), text.slice(-700).includes('export')]); } return done; })()";
     let files = browser.run(script).await;
-    for (file, ending) in files.as_array().unwrap().iter().zip(["csv", "jsonl", "json", "json"]) {
+    for (file, ending) in files.as_array().unwrap().iter().zip(["csv", "jsonl", "json", "json", "csv"]) {
         assert_eq!(*file, json!([format!("attachment; filename=\"audit.{ending}\""), true, false, true]));
     }
-    assert_eq!(files.as_array().unwrap().len(), 4);
+    assert_eq!(files.as_array().unwrap().len(), 5);
     browser.close().await;
 }

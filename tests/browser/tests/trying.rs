@@ -37,7 +37,7 @@ async fn a_response_is_shown_as_it_was_sent() {
     let served = Served::new(library).await;
     let browser = Browser::start().await;
     browser.goto(served.at("try")).await;
-    let sent = r#"{"n":9007199254740993,"f":1.0,"e":{},"a":[],"l":[1,{"t":"a\\"{b},[c]"}]}"#;
+    let sent = r#"{"n":9007199254740993,"f":1.0,"e":{},"a":[],"l":[1,{"t":"a\"{b},[c]"}]}"#;
     let shown = browser.run(&format!("return pretty({})", json!(sent))).await;
     let lines = [
         "{",
