@@ -299,7 +299,7 @@ fn try_each(place: &Place) {
         (bad, vec!["migrate", "--format", "json"], "give --store postgres://", ""),
         (
             bad,
-            vec![
+            [
                 &[
                     "migrate",
                     "--dry-run",
