@@ -196,7 +196,7 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
 /// Parses the declaration of a variant.
 pub struct Reader<'a> {
     enum_name: &'a str,
-    /// What is declared on the enum.
+    /// The declarations on the enum.
     pub on_enum: &'a OnEnum,
     /// The variant.
     pub variant: &'a syn::Variant,

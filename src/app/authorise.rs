@@ -116,6 +116,6 @@ impl Denial {
 impl From<LoadError> for Denial {
     fn from(error: LoadError) -> Self {
         tracing::error!(error = %crate::text::error_chain(&error), "the authoriser could not load an aggregate");
-        Self::because("the authoriser could not load what it decides on: try again")
+        Self::because("the authoriser could not load an aggregate from the log: try again")
     }
 }

@@ -28,7 +28,7 @@ struct Part {
     replaced: Option<Metadata>,
 }
 
-/// What has the name of an output file.
+/// The kind of file that already has the name of an output file.
 enum Found {
     Nothing,
     File(Metadata),
@@ -132,7 +132,7 @@ impl OutputFile {
         &mut *self.writer
     }
 
-    /// What is left if it is dropped now.
+    /// Says what remains of the output if it is dropped now.
     pub(super) fn left_when_dropped(&self) -> &'static str {
         match self.part {
             Some(_) => "no file was written",

@@ -129,7 +129,7 @@ async fn a_command_that_is_not_registered_is_refused_before_anything_is_loaded(p
     let app =
         App::new("parcels").authorise(|_: &annals::app::AccessContext<'_>, ask: &annals::app::Ask<'_>| match ask {
             annals::app::Ask::Command { name: "label", .. } => Ok(()),
-            other => panic!("nobody is asked about what is not there: {other:?}"),
+            other => panic!("the test expects no other question: {other:?}"),
         });
     let annals = app.command::<Label>().open(place.url()).await.unwrap();
     let lose = || Lose { parcel: ParcelId::new("a") };

@@ -96,7 +96,7 @@ fn a_command_with_the_id_of_a_record_does_not_suppress_the_record() {
     });
 }
 
-/// What was read, in the order of the log.
+/// The recorded reads, in the order of the log.
 fn recorded(events: &[Stored]) -> Vec<String> {
     let read = |stored: &Stored| serde_json::from_str::<serde_json::Value>(&stored.payload).unwrap();
     events.iter().map(|stored| read(stored)["what"].as_str().unwrap_or_default().to_owned()).collect()
@@ -149,7 +149,7 @@ async fn a_denial_whose_recorder_panics_at_any_step_is_recorded_once_and_counted
 }
 
 /// Nobody waits for a task that keeps panicking: an export fails, and so does a read for which the queue has no room.
-/// What is queued is recorded later.
+/// Records that are queued are written later.
 #[tokio::test]
 async fn a_read_that_would_wait_for_a_recorder_that_keeps_panicking_fails_with_the_reason() {
     let world = World::new().await;

@@ -89,7 +89,7 @@ pub enum KeyError {
     Unsafe {
         /// Its number in the set, from 1.
         number: usize,
-        /// What is wrong with it, and what to do.
+        /// The mistake, and how to correct it.
         reason: String,
     },
     /// The secret is too short.

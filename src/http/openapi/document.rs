@@ -169,7 +169,7 @@ fn problem() -> Value {
             "header": text("The wrong header"),
             "command": text("The command"),
             "field": text("The unknown field of the command"),
-            "errors": { "type": "array", "items": { "type": "object" }, "description": "What is wrong in the body" },
+            "errors": { "type": "array", "items": { "type": "object" }, "description": "The mistakes in the body" },
             "refusal": text("The variant of the error of a refused command"),
             "command_id": { "type": "string", "format": "uuid", "description": "The command id" },
             "outcome": { "const": "unknown", "description": "It is unknown whether the command was executed: retry with its id" },

@@ -1,6 +1,6 @@
 //! Shortened texts: how a text or a JSON value of any length is shown to people.
 //!
-//! What is shown is bounded, whatever an event holds: a text by its beginning and its length, a list or an object by its
+//! The shown length is bounded, whatever an event holds: a text by its beginning and its length, a list or an object by its
 //! first entries and the number of the others. The whole is in the stored event.
 
 use std::borrow::Cow;

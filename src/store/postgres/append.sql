@@ -220,7 +220,7 @@ BEGIN
                 IF outcome = 0 THEN
                     last[stream_of[s]] := last[stream_of[s]] + stream_written[s];
                 ELSIF stream_written[s] > 0 THEN
-                    -- What it only read is as it was before.
+                    -- An aggregate that it only read has not changed.
                     bad[stream_of[s]] := true;
                 END IF;
             END LOOP;

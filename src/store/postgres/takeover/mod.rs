@@ -58,7 +58,7 @@ pub struct Migrated {
     pub events: u64,
     /// The number of aggregates.
     pub aggregates: u64,
-    /// What is known of the order of the events, and what was assumed.
+    /// The part of the order of the events that is known, and the part that was assumed.
     pub order: String,
     /// The new names of event types, by their names with postgres-es.
     pub event_types: BTreeMap<String, String>,

@@ -103,7 +103,7 @@ impl Order {
         }
     }
 
-    /// What is known of the order, and what was assumed.
+    /// The part of the order that is known, and the part that was assumed.
     pub(super) fn words(self, takeover: &Takeover, report: &Migrated) -> String {
         let between = match self {
             Self::Time => {
