@@ -100,6 +100,12 @@ impl Log {
             });
         }
         let now = clock.min(now);
+        if let Some(until) = batch.valid_until() {
+            let recorded_at = self.events.last().map_or(now, |last| last.recorded_at.max(now));
+            if recorded_at >= until {
+                return Err(StoreError::Expired(recorded_at));
+            }
+        }
         let mut conflicts = ConflictSet::default();
         let outcomes = batch.commits().iter().map(|commit| {
             let outcome = self.decide(commit, &conflicts, now);

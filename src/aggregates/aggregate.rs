@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AnyState, Circumstances};
+use super::Circumstances;
 use crate::events::{Event, Id};
 
 /// A consistency boundary for decisions. Its state is folded from its events, and holds only what decisions need.
@@ -114,11 +114,6 @@ pub struct Loaded<A: Aggregate> {
 impl<A: Aggregate> Loaded<A> {
     pub(crate) fn new(id: A::Id, sequence: u64, state: A) -> Self {
         Self { id, sequence, state }
-    }
-
-    /// A copy of an erased state; `None` if it is of another type.
-    pub(crate) fn from_state(state: &AnyState) -> Option<Self> {
-        state.downcast_ref::<Self>().cloned()
     }
 
     /// The aggregate's id.

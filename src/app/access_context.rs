@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Denial, ReadHandle};
@@ -64,6 +65,30 @@ impl<'a> AccessContext<'a> {
         match self.loads {
             Some(loads) => loads.load::<A>(id).await,
             None => self.read().load(id).await,
+        }
+    }
+
+    /// Loads an aggregate as [`load`](Self::load), without a copy of its state.
+    #[cfg(feature = "access")]
+    pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
+        match self.loads {
+            Some(loads) => loads.load_shared::<A>(id).await,
+            None => self.read().load_shared(id).await,
+        }
+    }
+
+    /// The present time, by which rights end: that of the application's clock, but never before the log's last event. The time
+    /// at which a command says that something occurred has no effect on it.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.loads.map_or_else(|| self.read().time(), AccessLoads::time)
+    }
+
+    /// Says that the answer holds only before this time: the earliest one counts. If a command is recorded then or later, the
+    /// authoriser is asked again instead.
+    pub fn valid_until(&self, time: Timestamp) {
+        if let Some(loads) = self.loads {
+            loads.valid_until(time);
         }
     }
 

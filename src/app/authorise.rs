@@ -6,6 +6,7 @@ use super::AccessContext;
 use crate::aggregates::LoadError;
 use crate::commands::ServiceType;
 use crate::events::{Ref, Topic};
+use crate::projections::audit::Detail;
 
 /// An authoriser: see [`App::authorise`](super::App::authorise).
 ///
@@ -76,7 +77,11 @@ pub enum Ask<'a> {
         targets: &'a [Ref],
         /// Only these topics and what is below them.
         topics: &'a [Topic],
+        /// How much of each event.
+        detail: Detail,
     },
+    /// Read the catalogue: the names of commands with their schemas, of event types, topics and views. Shows no values.
+    Catalogue,
     /// Operate the projections, or verify or copy the log. Shows no content of the log.
     Operate {
         /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `metrics` (those of the

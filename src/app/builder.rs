@@ -110,7 +110,7 @@ impl App {
                 }
                 continue;
             }
-            if aggregate_type == AccessLog::TYPE {
+            if aggregate_type.starts_with("annals_") && !kind.0.rust_type().1.starts_with("annals::") {
                 self.problems.push(format!("the TYPE `{aggregate_type}` is reserved for annals: change it"));
             }
             if let Err(error) = kind.0.register(&mut self.types) {
@@ -159,6 +159,13 @@ impl App {
     #[must_use]
     pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
         self.access_control.authoriser = Some(Arc::new(authoriser));
+        self
+    }
+
+    /// Sets what is asked before the application's authoriser: the rights in the log.
+    #[cfg(feature = "access")]
+    pub(crate) fn rights(mut self, rights: Arc<dyn Authorise>) -> Self {
+        self.access_control.rights = Some(rights);
         self
     }
 

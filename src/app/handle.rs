@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::Stream;
 
 use super::access_log::{self, AccessControl, ExportAccess, LineageError};
-use super::{OpenError, ReadHandle, Reader};
+use super::{OpenError, ReadHandle, Reader, log_rights};
 use crate::aggregates::{AggregateType, Repository};
 use crate::commands::{
     Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
@@ -19,7 +19,7 @@ use crate::projections::{
     DeadLetter, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError, RepairError,
     Selection, SkipPolicy, UnusedVersion,
 };
-use crate::store::{Clock, Page, Receipt, Store, StoreError, read_history, read_page};
+use crate::store::{Clock, LogTime, Page, Receipt, Store, StoreError, read_history, read_page};
 
 /// An application that is open on a store. Cheap to clone; all clones share one writer task and one set of projections.
 #[derive(Clone)]
@@ -69,18 +69,22 @@ impl Annals {
         } = parts;
         let failed = |error| OpenError::Projections(Box::new(error));
         access_control.check_store(&*store)?;
+        if access_control.rights.is_none() {
+            log_rights::check_none(&*store).await?;
+        }
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let repository = Arc::new(Repository::new(store.clone()));
-        let read =
-            Arc::new(ReadHandle::new(repository.clone(), projections.clone(), clock.clone()).map_err(failed)?);
+        let time = LogTime::new(clock.clone(), &*store);
+        let read = ReadHandle::new(repository.clone(), projections.clone(), clock.clone(), time.clone());
+        let read = Arc::new(read.map_err(failed)?);
         let services = services.with(read.clone());
         access_control.services = services.clone();
         let receiver = access_control.prepare(&clock);
         let access_control = Arc::new(access_control);
         let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
-        let engine = Engine::start(store.clone(), clock.clone(), access, registry.clone(), repository, services);
+        let engine = Engine::start(store.clone(), time, access, registry.clone(), repository, services);
         let engine = Arc::new(engine);
         access_control.start(receiver, &engine);
         // There are display names only if the application declares events that name things.
@@ -172,7 +176,7 @@ impl Annals {
     /// Whether there is an authoriser.
     #[cfg(feature = "http")]
     pub(crate) fn has_authoriser(&self) -> bool {
-        self.0.access_control.authoriser.is_some()
+        self.0.access_control.has_authoriser()
     }
 
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.

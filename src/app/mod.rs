@@ -9,6 +9,7 @@
 //! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - `access_context`: [`AccessContext`], what the authoriser gets
 //! - [`access_log`]: reads and refusals, recorded as events of the log
+//! - `log_rights`: a log that has rights is opened only by a program that asks them
 //! - `unopened`: `UnopenedApp`, what a subcommand of the command line receives
 //! - `soundness`: checks that the parts of an application fit together
 
@@ -18,6 +19,7 @@ mod authorise;
 mod builder;
 mod checking;
 mod handle;
+mod log_rights;
 mod read_handle;
 mod reader;
 mod soundness;

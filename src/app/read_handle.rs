@@ -10,7 +10,7 @@ use crate::events::{Id, Ref};
 use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, Projections, ReadError, Reading, ViewList, ViewQuery};
-use crate::store::Clock;
+use crate::store::{Clock, LogTime};
 
 /// Reads an open application: aggregates, views, the audit log and metrics. It cannot execute a command, so `prepare` and the
 /// authoriser get it. Its reads are the program's own: neither authorised nor recorded.
@@ -21,6 +21,7 @@ pub struct ReadHandle {
     audit: Reading,
     metrics: Reading,
     clock: Clock,
+    time: LogTime,
 }
 
 impl ReadHandle {
@@ -28,9 +29,10 @@ impl ReadHandle {
         repository: Arc<Repository>,
         projections: Projections,
         clock: Clock,
+        time: LogTime,
     ) -> Result<Self, ReadError> {
         let (audit, metrics) = (projections.reading(AuditLog::NAME)?, projections.reading(Metrics::NAME)?);
-        Ok(Self { repository, projections, audit, metrics, clock })
+        Ok(Self { repository, projections, audit, metrics, clock, time })
     }
 
     /// Loads an aggregate, as [`Annals::load`](super::Annals::load).
@@ -38,9 +40,19 @@ impl ReadHandle {
     /// # Errors
     /// When its events cannot be read.
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
+        self.load_shared(id).await.map(|loaded| Loaded::clone(&loaded))
+    }
+
+    /// Loads an aggregate without a copy of its state.
+    pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
         let aggregate = Ref::new(A::TYPE, &id.text())?;
         let state = self.repository.load(AggregateType::for_aggregate::<A>(), &aggregate).await?;
-        Loaded::from_state(&state).ok_or(LoadError::OtherType(aggregate))
+        Arc::downcast(state).map_err(|_| LoadError::OtherType(aggregate))
+    }
+
+    /// The time by which rights end: see [`AccessContext::time`](super::AccessContext::time).
+    pub(crate) fn time(&self) -> jiff::Timestamp {
+        self.time.now()
     }
 
     /// Queries one document of a view, as [`Annals::view`](super::Annals::view).

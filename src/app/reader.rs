@@ -14,7 +14,7 @@ use super::authorise::Ask;
 use super::{Annals, Denial};
 use crate::commands::Context;
 use crate::events::{LogPosition, Ref, Stored};
-use crate::projections::audit::{AuditLog, AuditQuery, RecordedFilters};
+use crate::projections::audit::{AuditLog, AuditQuery, Detail, RecordedFilters};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{
     DocumentView, JsonView, Listing, ReadError, ViewCounts, ViewKey, ViewList, ViewPage, ViewQuery,
@@ -107,7 +107,7 @@ impl Reader {
     /// When the authoriser denies it, and as [`Annals::lineage`].
     pub async fn lineage(&self, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
         let (of, targets) = ([Ref::unchecked("projection", AuditLog::NAME), thing.clone()], [thing.clone()]);
-        let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[] };
+        let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[], detail: Detail::Full };
         let asked = RecordedFilters::from([("target".to_owned(), vec![thing.to_string()])]);
         let read = Read { what: &format!("who saw {thing}"), of: &of, asked, export: None };
         self.access_control.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
@@ -167,7 +167,7 @@ impl Reader {
     }
 
     async fn ask_for_log(&self, what: &str, targets: &[Ref]) -> Result<(), AccessError> {
-        let ask = Ask::Audit { actors: &[], targets, topics: &[] };
+        let ask = Ask::Audit { actors: &[], targets, topics: &[], detail: Detail::Full };
         let of: Vec<Ref> = targets.iter().filter(|target| target.check().is_ok()).cloned().collect();
         let asked: RecordedFilters = match targets {
             [] => RecordedFilters::new(),

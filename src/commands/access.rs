@@ -1,8 +1,9 @@
 //! [`CommandAccess`]: access control for commands; [`AccessLoads`]: the aggregates that it decides on.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use super::member::Member;
 use super::{Context, Engine};
@@ -34,16 +35,42 @@ pub(crate) struct AccessLoads<'a> {
     engine: &'a Engine,
     /// Whether states that are still on their way to the log are left out.
     durable: bool,
-    members: Mutex<Vec<Member>>,
+    time: Timestamp,
+    decision: Mutex<Decision>,
+}
+
+/// What a decision of access control depends on.
+#[derive(Default)]
+pub(super) struct Decision {
+    /// The aggregates that were loaded.
+    pub(super) loaded: Vec<Member>,
+    /// The time until which it holds.
+    pub(super) valid_until: Option<Timestamp>,
 }
 
 impl<'a> AccessLoads<'a> {
     pub(super) fn new(engine: &'a Engine, durable: bool) -> Self {
-        Self { engine, durable, members: Mutex::default() }
+        Self { engine, durable, time: engine.time.now(), decision: Mutex::default() }
+    }
+
+    /// The time by which rights end: the same each time.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The decision holds only before this time.
+    pub(crate) fn valid_until(&self, time: Timestamp) {
+        let mut decision = self.lock();
+        decision.valid_until = Some(decision.valid_until.map_or(time, |earlier| earlier.min(time)));
     }
 
     /// Loads an aggregate: the same state each time.
     pub(crate) async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
+        self.load_shared(id).await.map(|loaded| Loaded::clone(&loaded))
+    }
+
+    /// Loads an aggregate without a copy of its state.
+    pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
         let aggregate = Ref::new(A::TYPE, &id.text())?;
         let state = match self.known(&aggregate) {
             Some(state) => state,
@@ -52,30 +79,29 @@ impl<'a> AccessLoads<'a> {
                 self.add(self.engine.load_for_access(kind, &aggregate, self.durable).await?)
             }
         };
-        Loaded::from_state(&state).ok_or(LoadError::OtherType(aggregate))
+        Arc::downcast(state).map_err(|_| LoadError::OtherType(aggregate))
     }
 
-    /// The aggregates that were loaded.
-    pub(super) fn into_members(self) -> Vec<Member> {
-        self.members.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn into_decision(self) -> Decision {
+        self.decision.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self, aggregate: &Ref) -> Option<AnyState> {
-        state_of(&self.lock(), aggregate)
+        state_of(&self.lock().loaded, aggregate)
     }
 
     /// Adds an aggregate, unless another future of the same decision was faster. Returns its state.
     fn add(&self, member: Member) -> AnyState {
-        let mut members = self.lock();
-        state_of(&members, &member.aggregate).unwrap_or_else(|| {
+        let mut decision = self.lock();
+        state_of(&decision.loaded, &member.aggregate).unwrap_or_else(|| {
             let state = member.before.clone();
-            members.push(member);
+            decision.loaded.push(member);
             state
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Decision> {
+        self.decision.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

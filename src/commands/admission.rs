@@ -3,9 +3,12 @@
 //! The first answer is given before `prepare`. If one of the loaded aggregates has changed when the command is decided, the
 //! command is decided again, and access control is asked first.
 
-use super::access::AccessLoads;
+use jiff::Timestamp;
+
+use super::access::{AccessLoads, Decision};
 use super::engine::Engine;
 use super::member::Member;
+use super::prepared::Prepared;
 use super::received::Received;
 use super::{CommandAccess, ExecuteError, Refusal};
 use crate::aggregates::{AggregateType, LoadError};
@@ -20,6 +23,8 @@ pub(super) struct Admission {
     pub(super) on: Option<Vec<Ref>>,
     /// The aggregates that it loaded to decide.
     pub(super) loaded: Vec<Member>,
+    /// The time until which its answer holds.
+    pub(super) valid_until: Option<Timestamp>,
 }
 
 /// A command that is rejected before it is decided, and the aggregates that access control loaded to deny it.
@@ -55,7 +60,16 @@ impl Engine {
         let on = received.references();
         let loads = AccessLoads::new(self, durable);
         let checked = access.check(&received.context, received.command.name(), &on, &loads).await;
-        Admission { denied: checked.err(), on: Some(on), loaded: loads.into_members() }
+        let Decision { loaded, valid_until } = loads.into_decision();
+        Admission { denied: checked.err(), on: Some(on), loaded, valid_until }
+    }
+
+    /// Returns the first answer of access control, or another one if that has expired.
+    pub(super) async fn still_admitted(&self, prepared: &Prepared) -> Admission {
+        match prepared.admission.valid_until {
+            Some(until) if until <= self.time.now() => self.admit(&prepared.received, false).await,
+            _ => prepared.admission.clone(),
+        }
     }
 
     pub(super) fn access_for(&self, received: &Received) -> Option<&dyn CommandAccess> {

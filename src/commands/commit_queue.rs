@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -36,6 +37,8 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(crate) enum CommitAnswer {
     /// The store's outcome.
     Outcome(Outcome),
+    /// The right by which the command was allowed had ended at this time. Nothing was written.
+    Expired(Timestamp),
     /// The store failed: the error says whether anything was written.
     Failed(Arc<StoreError>),
     /// The queue was closed before the commit was sent.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::aggregates::{AggregateType, LoadError, Repository};
 use crate::events::Ref;
-use crate::store::{Clock, Commit, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting};
+use crate::store::{Commit, LogTime, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting};
 
 /// How often a command is decided optimistically, before it is decided under the log's write lock.
 pub(super) const ATTEMPTS: u32 = 6;
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     services: Services,
     slow: SlowDecisions,
     command_ids: CommandIdLookup,
-    clock: Clock,
+    pub(super) time: LogTime,
     pub(super) access: Option<Arc<dyn CommandAccess>>,
     registry: Arc<Registry>,
     write_metrics: Arc<WriteMetrics>,
@@ -65,7 +65,7 @@ pub(super) enum Completion {
 impl Engine {
     pub(crate) fn start(
         store: Arc<dyn Store>,
-        clock: Clock,
+        time: LogTime,
         access: Option<Arc<dyn CommandAccess>>,
         registry: Arc<Registry>,
         repository: Arc<Repository>,
@@ -75,7 +75,7 @@ impl Engine {
         let queue = CommitQueue::start(store.clone(), write_metrics.clone());
         let command_ids = CommandIdLookup::new(store.clone());
         let slow = SlowDecisions::default();
-        Self { store, queue, repository, services, slow, command_ids, clock, access, registry, write_metrics }
+        Self { store, queue, repository, services, slow, command_ids, time, access, registry, write_metrics }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -136,7 +136,7 @@ impl Engine {
         }
         context.check()?;
         let given_id = context.id().is_some();
-        let context = context.resolved(Uuid::now_v7, (self.clock)());
+        let context = context.resolved(Uuid::now_v7, self.time.clock());
         let digest = command.digest(&context).map_err(ExecuteError::Body)?;
         Ok(Received { id: context.id().unwrap_or_default(), command, context, digest, given_id })
     }
@@ -191,6 +191,7 @@ impl Engine {
                     return Some(Err(ExecuteError::CommandIdReused(received.id)));
                 }
                 CommitAnswer::Outcome(Outcome::Conflict) if !loaded.is_empty() => return None,
+                CommitAnswer::Expired(_) => return None,
                 CommitAnswer::Outcome(Outcome::Committed(_) | Outcome::Conflict) => {}
                 CommitAnswer::Failed(error) => return Some(Err(ExecuteError::store(received.id, error))),
                 CommitAnswer::NotExecuted => return Some(Err(ExecuteError::NotExecuted)),
@@ -243,7 +244,7 @@ impl Engine {
         prepared: &Prepared,
         order_group: Option<u64>,
     ) -> Result<InFlight, ExecuteError<Refusal>> {
-        let mut admission = prepared.admission.clone();
+        let mut admission = self.still_admitted(prepared).await;
         loop {
             let mut members = Vec::with_capacity(prepared.aggregates.len() + admission.loaded.len());
             for (kind, aggregate) in prepared.aggregates.iter().filter(|_| admission.denied.is_none()) {
@@ -298,6 +299,10 @@ impl Engine {
         let InFlight { answer, rejection, members, .. } = in_flight;
         let outcome = match answer {
             Some(CommitAnswer::Outcome(outcome)) => outcome,
+            Some(CommitAnswer::Expired(time)) => {
+                self.time.reach(time);
+                return Completion::Conflict;
+            }
             Some(CommitAnswer::Failed(error)) => {
                 return Completion::Done(Err(ExecuteError::store(prepared.received.id, error)));
             }

@@ -9,7 +9,7 @@ use super::member::Member;
 use super::prepared::Prepared;
 use super::{ExecuteError, Refusal};
 use crate::aggregates::fold;
-use crate::store::{Batch, Outcome, Receipt};
+use crate::store::{Batch, Outcome, Receipt, StoreError};
 
 /// How often the decision is repeated because an aggregate that access control loaded has changed before the lock was taken.
 const LOCKED_ATTEMPTS: u32 = 3;
@@ -28,10 +28,12 @@ impl Engine {
         Err(ExecuteError::Conflict { attempts: ATTEMPTS + LOCKED_ATTEMPTS })
     }
 
-    /// Returns `None` if an aggregate that access control loaded has changed before the lock was taken. Access control is
+    /// Returns `None` if an aggregate that access control loaded has changed before the lock was taken, or its answer has
+    /// expired. Access control is
     /// not asked under the lock: it may take longer than the lock may be held.
     async fn try_locked(&self, prepared: &Prepared) -> Option<Executed> {
-        let admission = match prepared.admission.loaded.is_empty() {
+        let first = &prepared.admission;
+        let admission = match first.loaded.is_empty() && first.valid_until.is_none() {
             true => Admission::default(),
             false => self.admit(&prepared.received, true).await,
         };
@@ -63,6 +65,10 @@ impl Engine {
         let (commit, rejection) = self.decide(prepared, &mut members, scope, admission, None)?;
         let outcomes = log.append(Batch::new(vec![commit])).await;
         self.queue.forget(&members);
+        if let Err(StoreError::Expired(time)) = outcomes {
+            self.time.reach(time);
+            return Ok(None);
+        }
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
         match self.answer(prepared, outcome, rejection) {
             Completion::Done(result) => result.map(Some),

@@ -60,7 +60,7 @@ impl Prepared {
         let appends = members.iter_mut().map(Member::take_append).collect();
         let keep = *given_id && rejection.is_none();
         let commit = self.received.commit(self.metadata.clone(), appends, keep, occurred_at, order_group);
-        Ok((commit, rejection))
+        Ok((commit.until(admission.valid_until), rejection))
     }
 
     pub(super) fn answer(&self, outcome: Outcome, rejection: Option<Rejection>) -> Completion {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::commit_queue::CommitAnswer;
 use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, Store, StoreError};
 
@@ -14,7 +16,7 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
     let commits = batch.commits();
     let mut conflicts = ConflictSet::default();
     let answers = match append_until_answered(store, batch).await {
-        Ok(outcomes) => {
+        Ok(Outcomes { outcomes, expired_at }) => {
             for (commit, outcome) in commits.iter().zip(&outcomes) {
                 match outcome {
                     Outcome::Committed(_) => {}
@@ -22,7 +24,11 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
                     Outcome::Duplicate(_) | Outcome::IdReused => conflicts.add(commit),
                 }
             }
-            outcomes.into_iter().map(CommitAnswer::Outcome).collect()
+            let answer = |(commit, outcome): (&Commit, _)| match (outcome, expired_at) {
+                (Outcome::Conflict, Some(time)) if commit.is_expired(time) => CommitAnswer::Expired(time),
+                (outcome, _) => CommitAnswer::Outcome(outcome),
+            };
+            commits.iter().zip(outcomes).map(answer).collect()
         }
         // One commit may have failed the whole batch: append the halves, the second without what conflicts with the first.
         Err(Failure { error: StoreError::Rejected { .. } | StoreError::Database { .. }, sent })
@@ -63,6 +69,13 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
     (answers, conflicts)
 }
 
+/// The outcomes of a batch.
+struct Outcomes {
+    outcomes: Vec<Outcome>,
+    /// The time at which some of its commits had expired: they conflict.
+    expired_at: Option<Timestamp>,
+}
+
 /// Why a batch has no outcomes.
 struct Failure {
     error: StoreError,
@@ -80,17 +93,28 @@ struct LastAttempt(#[source] StoreError);
 /// After a lost answer, only an answer about this very batch settles its outcome: outcomes, or that its data is rejected,
 /// which the store finds after it has looked up the ids. Any other error of a later attempt (no connection, a full disk, a
 /// load balancer that refuses) says nothing about the lost one.
-async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Vec<Outcome>, Failure> {
+async fn append_until_answered(store: &dyn Store, batch: &Batch) -> Result<Outcomes, Failure> {
     let mut batch = batch.clone();
     let mut lost = 0;
+    let mut expired_at = None;
     loop {
         let error = match store.append(batch.clone()).await {
             Ok(outcomes) => {
                 let settled = batch.commits().iter().zip(outcomes);
-                return Ok(settled.map(|(commit, outcome)| resolve_duplicate(&batch, commit, outcome)).collect());
+                let outcomes =
+                    settled.map(|(commit, outcome)| resolve_duplicate(&batch, commit, outcome)).collect();
+                return Ok(Outcomes { outcomes, expired_at });
             }
             Err(error) => error,
         };
+        // What has expired is sent too: an earlier attempt, whose answer was lost, may have committed it.
+        if let StoreError::Expired(time) = error
+            && let Some(rest) = batch.without_expired(time)
+        {
+            expired_at = expired_at.max(Some(time));
+            batch = rest;
+            continue;
+        }
         let in_doubt = lost > 0 || matches!(error, StoreError::OutcomeUnknown(_));
         if !in_doubt || matches!(error, StoreError::Rejected { .. }) {
             return Err(Failure { error, sent: batch.was_sent() });

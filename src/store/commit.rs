@@ -2,7 +2,6 @@
 //! result.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -100,9 +99,13 @@ pub struct Commit {
     streams: Vec<StreamAppend>,
     keep: bool,
     order_group: Option<u64>,
+    valid_until: Option<Timestamp>,
     fresh: bool,
     bytes: usize,
 }
+
+/// A sequence that no aggregate has.
+const NEVER: u64 = u64::MAX / 4;
 
 impl Commit {
     /// `keep`: whether the command id is recorded even without events (an id that the caller gave, and no refusal).
@@ -141,6 +144,7 @@ impl Commit {
             streams,
             keep,
             order_group,
+            valid_until: None,
             fresh: false,
             bytes,
         }
@@ -201,6 +205,28 @@ impl Commit {
         self.bytes
     }
 
+    /// The end of the right by which the command was allowed: the commit must be recorded before.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.valid_until
+    }
+
+    /// Sets the end of the right by which the command was allowed.
+    pub(crate) fn until(self, valid_until: Option<Timestamp>) -> Self {
+        Self { valid_until, ..self }
+    }
+
+    /// Whether it may no longer be recorded at this time.
+    pub(crate) fn is_expired(&self, time: Timestamp) -> bool {
+        self.valid_until.is_some_and(|until| until <= time)
+    }
+
+    /// The same commit as one that conflicts, unless the log has its id.
+    fn conflicting(mut self) -> Self {
+        self.streams.iter_mut().for_each(|stream| stream.expected = NEVER);
+        Self { valid_until: None, ..self }
+    }
+
     /// The group of commits that must be committed in their order: after a failure, the later ones fail too.
     pub(crate) fn order_group(&self) -> Option<u64> {
         self.order_group
@@ -242,6 +268,23 @@ impl Batch {
     #[must_use]
     pub fn may_be_stored(&self, commit: &Commit) -> bool {
         self.sent || !commit.fresh
+    }
+
+    /// The time before which all of the batch must be recorded: the earliest [`Commit::valid_until`].
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.commits.iter().filter_map(Commit::valid_until).min()
+    }
+
+    /// The batch without the effects of commits that have expired at this time: they conflict, unless the log has their ids.
+    /// `None` if there are none.
+    pub(crate) fn without_expired(&self, time: Timestamp) -> Option<Self> {
+        let expired = |commit: &Commit| commit.is_expired(time);
+        self.commits.iter().any(expired).then(|| {
+            let commits = self.commits.iter().cloned();
+            let commits = commits.map(|commit| if expired(&commit) { commit.conflicting() } else { commit });
+            Self { commits: Arc::new(commits.collect()), sent: self.sent }
+        })
     }
 
     /// Returns whether the batch was sent before and its answer was lost.
@@ -293,70 +336,6 @@ impl Outcome {
     #[must_use]
     pub fn is_committed(&self) -> bool {
         matches!(self, Self::Committed(_))
-    }
-}
-
-/// What failed commits wrote, and their order groups: every later commit that names one of them fails too, transitively.
-///
-/// A store that appends commit by commit keeps one set for each batch. Without it, a later commit's expected sequence
-/// could match by chance, although the commit was decided on a state that never existed. What a failed commit only read
-/// has the state that it had before, so others may depend on it.
-#[derive(Clone, Debug, Default)]
-pub struct ConflictSet {
-    everything: bool,
-    aggregates: HashSet<Ref>,
-    /// Only read by commits that conflicted: their cached states may be outdated.
-    outdated: HashSet<Ref>,
-    order_groups: HashSet<u64>,
-}
-
-impl ConflictSet {
-    /// Returns whether `commit` depends on a failed commit.
-    #[must_use]
-    pub fn affects(&self, commit: &Commit) -> bool {
-        self.everything
-            || commit.order_group.is_some_and(|order_group| self.order_groups.contains(&order_group))
-            || commit.streams.iter().any(|stream| self.aggregates.contains(&stream.aggregate))
-    }
-
-    /// Adds the order group of a failed commit, and the aggregates that it would have written.
-    pub fn add(&mut self, commit: &Commit) {
-        self.order_groups.extend(commit.order_group);
-        let written = commit.streams.iter().filter(|stream| !stream.events.is_empty());
-        self.aggregates.extend(written.map(|stream| stream.aggregate.clone()));
-    }
-
-    /// Adds a commit that conflicted: one of its aggregates has newer events, perhaps one that it only read.
-    pub(crate) fn add_outdated(&mut self, commit: &Commit) {
-        self.add(commit);
-        self.outdated.extend(commit.streams.iter().map(|stream| stream.aggregate.clone()));
-    }
-
-    /// Returns whether no commit failed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        !self.everything && self.order_groups.is_empty() && self.aggregates.is_empty() && self.outdated.is_empty()
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.everything |= other.everything;
-        self.aggregates.extend(other.aggregates);
-        self.outdated.extend(other.outdated);
-        self.order_groups.extend(other.order_groups);
-    }
-
-    /// Marks every commit as dependent: the log is not the one on which they were decided.
-    pub(crate) fn add_all(&mut self) {
-        self.everything = true;
-    }
-
-    pub(crate) fn is_all(&self) -> bool {
-        self.everything
-    }
-
-    /// The aggregates whose cached states are not those of the log.
-    pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Ref> {
-        self.aggregates.union(&self.outdated)
     }
 }
 

@@ -64,6 +64,9 @@ pub enum StoreError {
         "the store's write lock was not free within {0:?}; nothing was written: try again, or find the process that holds it"
     )]
     Busy(Duration),
+    /// The batch would be recorded at this time, which is not before [`Batch::valid_until`]. Nothing was written.
+    #[error("the right by which a command was allowed ended before {0}, when it would have been recorded")]
+    Expired(Timestamp),
     /// The log no longer has the event that it had at a position.
     #[error("the log was replaced while this program used it: event {} is no longer {} (was a backup restored?)", .0.position, .0.event_id)]
     Diverged(LogPosition),
@@ -181,7 +184,8 @@ pub trait Store: Send + Sync + 'static {
     /// 2. it names an aggregate that an earlier commit of the batch would have written, or belongs to its order group, and
     ///    that commit was not committed ([`ConflictSet`](super::ConflictSet)): `Conflict`;
     /// 3. the last sequence of an aggregate is not the expected one: `Conflict`;
-    /// 4. otherwise its events get the next positions, ids and times, and it is `Committed`.
+    /// 4. otherwise its events get the next positions, ids and times, and it is `Committed`. If its time would not be before
+    ///    [`Batch::valid_until`], nothing of the batch is written: [`StoreError::Expired`].
     ///
     /// The last event that was appended through this handle must still be in the log: otherwise
     /// [`StoreError::Diverged`], once.

@@ -5,11 +5,13 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
 //! - `views`: the [`Views`] trait for tables and checkpoints of projections
 //! - `table`: a projection's table as data
 //! - `sql`: parts that stores on SQL databases share
 //! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
+//! - `conflict_set`: what depends on commits that failed
 //! - `sqlite`, `postgres`: the two stores
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `micros`: times in whole microseconds
@@ -26,6 +28,7 @@ mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod clock;
 mod commit;
+mod conflict_set;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -33,6 +36,7 @@ mod event_ids;
 mod hash_chain;
 mod lease_assignment;
 mod log;
+mod log_time;
 mod micros;
 mod open;
 #[cfg(feature = "postgres")]
@@ -56,10 +60,12 @@ pub(crate) use bounded_reads::is_full;
 pub(crate) use bounded_reads::{bisect, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
-pub use commit::{Batch, Commit, ConflictSet, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
+pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
+pub use conflict_set::ConflictSet;
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;
 pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
+pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use open::open;
 #[cfg(feature = "postgres")]

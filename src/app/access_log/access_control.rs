@@ -17,6 +17,8 @@ use crate::store::{Clock, Store, StoreError};
 #[derive(Default)]
 pub(in crate::app) struct AccessControl {
     pub authoriser: Option<Arc<dyn Authorise>>,
+    /// The rights in the log, asked before the application's authoriser: both must allow.
+    pub rights: Option<Arc<dyn Authorise>>,
     pub recorder: Option<AccessRecorder>,
     pub reads: bool,
     pub refusals: bool,
@@ -41,10 +43,18 @@ impl AccessControl {
         ask: &Ask<'_>,
         loads: Option<&AccessLoads<'_>>,
     ) -> Result<(), Denial> {
-        let Some(authoriser) = &self.authoriser else { return Ok(()) };
+        if !self.has_authoriser() {
+            return Ok(());
+        }
         let access = AccessContext::new(context, &self.services, loads);
+        let deciding = async {
+            for authoriser in self.rights.iter().chain(&self.authoriser) {
+                authoriser.authorise(&access, ask).await?;
+            }
+            Ok(())
+        };
         let limit = self.services.time_limit;
-        match within(limit, AssertUnwindSafe(authoriser.authorise(&access, ask)).catch_unwind()).await {
+        match within(limit, AssertUnwindSafe(deciding).catch_unwind()).await {
             Some(Ok(decided)) => decided,
             Some(Err(_)) => Err(Denial::because("the authoriser failed")),
             None => Err(Denial::because(format!("the authoriser did not answer within {limit:?}: try again"))),
@@ -81,13 +91,12 @@ impl AccessControl {
 
     /// Whether commands need access control.
     pub(in crate::app) fn checks_commands(&self) -> bool {
-        self.authoriser.is_some() || self.refusals
+        self.has_authoriser() || self.refusals
     }
 
     /// Whether there is an authoriser.
-    #[cfg(feature = "cli")]
     pub(in crate::app) fn has_authoriser(&self) -> bool {
-        self.authoriser.is_some()
+        self.authoriser.is_some() || self.rights.is_some()
     }
 
     /// Whether reads are recorded.
@@ -99,7 +108,7 @@ impl AccessControl {
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(any(feature = "cli", feature = "http"))]
     pub(in crate::app) fn reads_need_actor(&self) -> bool {
-        self.reads || self.authoriser.is_some()
+        self.reads || self.has_authoriser()
     }
 
     /// Creates the recorder, if reads or refusals are recorded.

@@ -8,7 +8,7 @@ use super::{AccessControl, AccessError, Read, ReadEvent};
 use crate::app::authorise::Ask;
 use crate::commands::Context;
 use crate::events::{Event, Ref, Topic};
-use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow};
+use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow, Detail};
 
 /// Asks whether the context's actor may read the audit log, and has the read recorded.
 pub(in crate::app) struct AuditAccessControl {
@@ -23,7 +23,7 @@ impl AuditAccess for AuditAccessControl {
         let actors: Vec<Ref> = filter.actors.iter().cloned().collect();
         let targets: Vec<Ref> = filter.targets.iter().chain(&filter.aggregates).cloned().collect();
         let topics: Vec<Topic> = filter.topics.iter().cloned().collect();
-        let ask = Ask::Audit { actors: &actors, targets: &targets, topics: &topics };
+        let ask = Ask::Audit { actors: &actors, targets: &targets, topics: &topics, detail: Detail::Full };
         let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
         of.extend(actors.iter().chain(&targets).cloned());
         // A page with only records of reads is not recorded: following such records would never end.

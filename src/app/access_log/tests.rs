@@ -13,7 +13,7 @@ use crate::commands::{Context, Engine};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::audit::{ExportTarget, RecordedFilters};
 use crate::projections::tests::fixture::stores::{empty, on_postgres_too};
-use crate::store::{Clock, Interest, OpenOptions, Store, StoreError};
+use crate::store::{Clock, Interest, LogTime, OpenOptions, Store, StoreError};
 use crate::supervise::failing::panic_in;
 use crate::text::error_chain;
 
@@ -40,7 +40,14 @@ impl World {
         let store: Arc<dyn Store> = crate::store::open(&empty(), options).await.unwrap();
         let repository = Arc::new(crate::aggregates::Repository::new(store.clone()));
         let services = crate::commands::Services::default();
-        let engine = Engine::start(store.clone(), clock.clone(), None, Arc::default(), repository, services);
+        let engine = Engine::start(
+            store.clone(),
+            LogTime::new(clock.clone(), &*store),
+            None,
+            Arc::default(),
+            repository,
+            services,
+        );
         let engine = Arc::new(engine);
         before(&engine).await;
         let (recorder, receiver) = AccessRecorder::new(clock);

@@ -17,6 +17,7 @@
 //! - `page`: [`AuditPage`], one page of rows
 //! - `row`: [`AuditRow`], one event
 //! - `cursor`: [`Cursor`], where the next page begins
+//! - `detail`: [`Detail`], how much of each event a reader sees
 //! - `count`: [`AuditCount`], the number of events by actor, action and type
 //! - `follow`: streams of stored rows, and of stored and then live rows
 //! - `scan`, `sql`: finds rows in a bounded number of statements
@@ -28,6 +29,7 @@
 
 mod count;
 mod cursor;
+mod detail;
 mod error;
 mod filter;
 mod folding;
@@ -48,6 +50,7 @@ mod text_search;
 
 pub use count::{AuditCount, Facet};
 pub use cursor::Cursor;
+pub use detail::Detail;
 pub use error::AuditError;
 pub use filter::{AuditFilter, RecordedFilters};
 pub(crate) use follow::next_rows;

@@ -75,6 +75,7 @@ pub(crate) struct Make {
     streams: Vec<StreamAppend>,
     keep: bool,
     order_group: Option<u64>,
+    valid_until: Option<Timestamp>,
     fresh: bool,
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn commit(number: u128) -> Make {
         streams: Vec::new(),
         keep: false,
         order_group: None,
+        valid_until: None,
         fresh: false,
     }
 }
@@ -152,6 +154,12 @@ impl Make {
         self
     }
 
+    /// Sets the time before which it must be recorded, in microseconds since 1970.
+    pub(crate) fn valid_until(mut self, microseconds: i64) -> Self {
+        self.valid_until = Some(time(microseconds));
+        self
+    }
+
     /// Marks its id as newly generated.
     pub(crate) fn fresh(mut self) -> Self {
         self.fresh = true;
@@ -161,8 +169,9 @@ impl Make {
     pub(crate) fn done(self) -> Commit {
         let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
         let command = self.command.to_owned();
-        let Self { id, metadata, occurred_at, streams, keep, order_group, fresh, .. } = self;
+        let Self { id, metadata, occurred_at, streams, keep, order_group, valid_until, fresh, .. } = self;
         let commit = Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, order_group);
+        let commit = commit.until(valid_until);
         if fresh { commit.fresh() } else { commit }
     }
 }

@@ -1,7 +1,7 @@
 //! Conflicts and dependent commits.
 
-use super::bench::{Bench, append, commit, committed, duplicate, id, log, receipt};
-use crate::store::Outcome;
+use super::bench::{Bench, START, append, batch, commit, committed, duplicate, id, log, receipt, time};
+use crate::store::{Outcome, StoreError};
 
 /// `Store::append`, rule 3. A unique index alone would not detect a sequence that is too high.
 pub(super) async fn an_expected_sequence_that_is_too_low_or_too_high_is_a_conflict(bench: Bench) {
@@ -74,6 +74,31 @@ pub(super) async fn what_a_failed_commit_only_read_fails_no_other_commit(bench: 
     duplicate(outcomes[0]);
     assert_eq!(outcomes[1], Outcome::Conflict);
     outcomes[2..].iter().for_each(|outcome| _ = receipt(*outcome));
+}
+
+/// Nothing is written by a right that has ended, by the time that the log records, even if the clock is set back.
+pub(super) async fn a_batch_with_a_right_that_has_ended_is_not_written(bench: Bench) {
+    let store = bench.open().await;
+    let end = START + 1_000;
+    committed(&*store, commit(1).on("tally:a", 0, 1).valid_until(end)).await;
+    let late = || batch([commit(2).on("tally:b", 0, 1), commit(3).on("tally:c", 0, 1).valid_until(end)]);
+    for clock in [end, end + 5, START] {
+        bench.set_clock(clock);
+        match store.append(late()).await {
+            Err(StoreError::Expired(time)) => assert!(time.as_microsecond() >= end, "{time}"),
+            other => panic!("at {clock}: {other:?}"),
+        }
+        assert_eq!(log(&*store).await.len(), if clock == end { 1 } else { 2 }, "nothing of the batch is written");
+        if clock == end {
+            committed(&*store, commit(4).on("tally:d", 0, 1)).await;
+        }
+    }
+    let rest = late().without_expired(time(end)).expect("one has expired");
+    let outcomes = store.append(rest).await.expect("the rest is appended");
+    receipt(outcomes[0]);
+    assert_eq!(outcomes[1], Outcome::Conflict);
+    let again = late().without_expired(time(end)).expect("one has expired").resent();
+    duplicate(store.append(again).await.expect("an answer")[0]);
 }
 
 /// Guarantee 5: a commit that depends on a duplicate was decided on a second effect that does not exist.

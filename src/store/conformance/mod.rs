@@ -88,6 +88,7 @@ macro_rules! __store_conformance_cases {
             failing: a_refusal_on_an_outdated_state_is_a_conflict,
             failing: a_failed_commit_fails_dependent_commits_transitively,
             failing: what_a_failed_commit_only_read_fails_no_other_commit,
+            failing: a_batch_with_a_right_that_has_ended_is_not_written,
             failing: a_duplicate_and_a_reused_id_fail_dependent_commits,
             failing: an_order_group_fails_from_its_first_failure_on,
             failing: conflicts_end_with_their_batch,

@@ -13,10 +13,20 @@ use super::writer::Shared;
 use crate::events::LogPosition;
 use crate::store::{Batch, Commit, Outcome, Receipt, StoreError};
 
-/// Returns the call of the append function.
-pub(super) fn call(location: &SchemaLocation) -> String {
-    let parameters: Vec<_> = (1..=PARAMETERS).map(|number| format!("${number}")).collect();
-    location.sql(&format!("SELECT * FROM {{schema}}.append({})", parameters.join(", ")))
+/// The calls of the append function.
+pub(super) struct Calls {
+    plain: String,
+    /// For a batch that must be recorded before a time.
+    before: String,
+}
+
+impl Calls {
+    pub(super) fn new(location: &SchemaLocation) -> Self {
+        let parameters: Vec<_> = (1..=PARAMETERS).map(|number| format!("${number}")).collect();
+        let append = format!("FROM {{schema}}.append({}) a", parameters.join(", "));
+        let before = format!("SELECT a.*, {{schema}}.expire(a.recorded, ${}) {append}", PARAMETERS + 1);
+        Self { plain: location.sql(&format!("SELECT a.* {append}")), before: location.sql(&before) }
+    }
 }
 
 /// The result of the append function.
@@ -38,8 +48,13 @@ pub(super) async fn append(
     now: jiff::Timestamp,
     seen: LogPosition,
 ) -> Result<PgRow, sqlx::Error> {
-    let query = sqlx::query(&shared.call).persistent(!shared.location.pooler());
-    let row = columns.bind(query, seen, now).fetch_one(connection).await?;
+    let call = if columns.valid_until.is_some() { &shared.calls.before } else { &shared.calls.plain };
+    let query = columns.bind(sqlx::query(call).persistent(!shared.location.pooler()), seen, now);
+    let query = match columns.valid_until {
+        Some(until) => query.bind(until),
+        None => query,
+    };
+    let row = query.fetch_one(connection).await?;
     if columns.writes
         && let Some(recorded) = row.try_get::<Option<Micros>, _>("recorded")?
     {

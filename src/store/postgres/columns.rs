@@ -18,6 +18,8 @@ use crate::store::{Batch, Commit};
 pub(super) struct Columns<'b> {
     /// Whether a command is stored.
     pub(super) writes: bool,
+    /// The time before which the batch must be recorded.
+    pub(super) valid_until: Option<Micros>,
     plain: bool,
     new_ids: bool,
     all_sure: bool,
@@ -86,7 +88,8 @@ impl<'b> Columns<'b> {
     /// known one.
     pub(super) fn from_batch(batch: &'b Batch, sequences: &SequenceCache, now: jiff::Timestamp) -> Self {
         let new_ids = !batch.commits().iter().any(|commit| batch.may_be_stored(commit));
-        let mut columns = Self { plain: true, new_ids, all_sure: true, ..Self::default() };
+        let valid_until = batch.valid_until().map(Micros::of);
+        let mut columns = Self { valid_until, plain: true, new_ids, all_sure: true, ..Self::default() };
         let mut numbers = Numbers::default();
         for (commit, number) in batch.commits().iter().zip(1..) {
             columns.commit(commit, number, &mut numbers, sequences);

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::location::{CONNECT, SchemaLocation};
 use super::owner;
-use crate::store::{StoreError, clock};
+use crate::store::{StoreError, clock, time_of_micros};
 
 /// How long an append waits for the lock, as `append.sql` has it.
 pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -79,6 +79,7 @@ impl SchemaLocation {
             "3D000" => format!("{message}: make it with `createdb`, or name another"),
             "25006" => return Some(self.read_only(message)),
             "AN001" => format!("{message}: {}", clock::advice(&format!("{}.meta", self.schema()))),
+            "AN003" => return expired_at(error).map(StoreError::Expired),
             "AN002" => format!("{message}: run `check`, and have the owner correct the row that it names"),
             "42501" if message.starts_with("annals:") => return None,
             "42501" => {
@@ -122,6 +123,12 @@ impl SchemaLocation {
     pub(super) fn after_sending(&self, doing: &'static str, error: sqlx::Error) -> StoreError {
         if proves_rollback(&error) { self.fault(doing, error) } else { StoreError::OutcomeUnknown(error.into()) }
     }
+}
+
+/// The time at which an expired batch would have been recorded: see `expiry.sql`.
+fn expired_at(error: &dyn sqlx::error::DatabaseError) -> Option<jiff::Timestamp> {
+    let microseconds = error.try_downcast_ref::<PgDatabaseError>()?.detail()?.parse().ok()?;
+    time_of_micros(microseconds).ok()
 }
 
 /// Whether the error proves that the transaction was rolled back. A server, balancer or pooler that ends the connection

@@ -6,11 +6,11 @@ use sqlx::{PgConnection, Row};
 
 use super::integrity::DOING;
 use super::location::SchemaLocation;
-use super::schema::{APPEND, GUARD, LOCK};
+use super::schema::{APPEND, EXPIRY, GUARD, LOCK};
 use crate::store::{Finding, FindingKind, StoreError};
 
 /// The files that create functions, in the order of the migrations: a later definition replaces an earlier one.
-const FILES: [&str; 3] = [GUARD, LOCK, APPEND];
+const FILES: [&str; 4] = [GUARD, LOCK, APPEND, EXPIRY];
 
 const FOUND: &str = "SELECT p.proname::text, p.prosrc, p.prosecdef, coalesce(p.proconfig, '{}'), l.lanname::text, \
          CASE p.provolatile WHEN 'v' THEN 'VOLATILE' WHEN 's' THEN 'STABLE' ELSE 'IMMUTABLE' END \
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn the_functions_are_read_from_the_migrations_with_their_settings() {
         let made = made(&SchemaLocation::parse("postgres://h/d?schema=acme").unwrap());
-        assert_eq!(made.keys().collect::<Vec<_>>(), ["append", "hold", "stay", "unreadable"]);
+        assert_eq!(made.keys().collect::<Vec<_>>(), ["append", "expire", "hold", "stay", "unreadable"]);
         let kind = |name: &str| (made[name].language.as_str(), made[name].volatility.as_str());
         assert_eq!((kind("append"), kind("unreadable")), (("plpgsql", "VOLATILE"), ("sql", "STABLE")));
         let append = &made["append"];

@@ -93,7 +93,7 @@ pub(super) fn grants(location: &SchemaLocation, role: &str) -> Vec<String> {
     let statements = [
         "GRANT USAGE, CREATE ON SCHEMA {schema} TO",
         "GRANT SELECT ON {schema}.meta, {schema}.events, {schema}.commands TO",
-        "GRANT EXECUTE ON FUNCTION {schema}.hold, {schema}.append TO",
+        "GRANT EXECUTE ON FUNCTION {schema}.hold, {schema}.append, {schema}.expire TO",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.projections, {schema}.notes, {schema}.leases, \
          {schema}.aggregate_snapshots TO",
     ];

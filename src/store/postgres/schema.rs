@@ -22,12 +22,14 @@ const MIGRATIONS: &[&[&str]] = &[
     &[CONSTRAINTS],
     // Another body of the function.
     &[APPEND],
+    &[EXPIRY],
 ];
 
 const LOG: &str = include_str!("log.sql");
 pub(super) const GUARD: &str = include_str!("guard.sql");
 pub(super) const LOCK: &str = include_str!("lock.sql");
 pub(super) const APPEND: &str = include_str!("append.sql");
+pub(super) const EXPIRY: &str = include_str!("expiry.sql");
 const CONSTRAINTS: &str = include_str!("constraints.sql");
 
 /// The newest version that this program knows.

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::sync::{Mutex, watch};
 
-use super::append::{Appended, append, read_result};
+use super::append::{Appended, Calls, append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::fault::{WAIT, aborts_only_the_transaction, lost};
@@ -43,8 +43,7 @@ pub(super) struct Writer {
 /// What the writer and the held write locks use in common.
 pub(super) struct Shared {
     pub(super) location: SchemaLocation,
-    /// The call of the append function.
-    pub(super) call: String,
+    pub(super) calls: Calls,
     clock: Clock,
     pub(super) skew: Skew,
     head: watch::Sender<LogPosition>,
@@ -58,8 +57,8 @@ impl Writer {
         head: watch::Sender<LogPosition>,
         notifier: AppendNotifier,
     ) -> Self {
-        let call = super::append::call(&location);
-        let shared = Arc::new(Shared { location, call, clock, skew: Skew::default(), head, notifier });
+        let calls = Calls::new(&location);
+        let shared = Arc::new(Shared { location, calls, clock, skew: Skew::default(), head, notifier });
         Self { shared, sequences: Mutex::default(), closed: AtomicBool::new(false) }
     }
 

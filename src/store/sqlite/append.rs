@@ -238,6 +238,9 @@ impl<'c> Append<'c> {
         }
         let now = now.time();
         let recorded_at = self.end.time(now);
+        if commit.is_expired(time(recorded_at)) {
+            return Err(StoreError::Expired(time(recorded_at)).into());
+        }
         let events = commit.event_count() as u64;
         let first_position = self.end.head.position + u64::from(events > 0);
         self.insert_events(commit, recorded_at, now)?;
