@@ -35,3 +35,7 @@ pub mod chapter_9_writing_a_store {}
 #[doc = include_str!("../docs/guide/coming-over.md")]
 #[cfg(any(not(doctest), feature = "postgres"))]
 pub mod chapter_10_coming_over {}
+
+#[doc = include_str!("../docs/guide/access.md")]
+#[cfg(any(not(doctest), feature = "access"))]
+pub mod chapter_11_access {}

@@ -15,16 +15,19 @@
 //! - [`store`]: the log, on SQLite or PostgreSQL
 //! - [`projections`]: what is read: views, the audit log, metrics, exports
 //! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
+//! - `access`: rights to do and to read something: requests, grants, revocation (feature `access`)
 //! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
 //! - `cli`: the command line of an application (feature `cli`)
 //! - `supervise`: restarts a background task that panics
 //! - `text`, `digest`: small tools for texts and hashes
 //! - [`guide`]: the guide in steps, in the documentation only
 //!
-//! Modules depend on each other in one direction: cli → http → app → projections, commands → aggregates → store → events.
+//! Modules depend on each other in one direction: cli → http → access → app → projections, commands → aggregates → store → events.
 
 extern crate self as annals;
 
+#[cfg(feature = "access")]
+pub mod access;
 pub mod aggregates;
 pub mod app;
 #[cfg(feature = "cli")]

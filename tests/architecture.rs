@@ -1,20 +1,21 @@
-//! Checks the structure: dependencies between modules run one way (cli → http → app → projections, commands → aggregates →
+//! Checks the structure: dependencies between modules run one way (cli → http → access → app → projections, commands → aggregates →
 //! store → events), files stay short, and the core has no user interface dependency.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules that it may use.
-const MODULES: [(&str, &[&str]); 9] = [
+const MODULES: [(&str, &[&str]); 10] = [
     ("events", &[]),
     ("store", &["events"]),
     ("aggregates", &["store", "events"]),
     ("commands", &["aggregates", "store", "events"]),
     ("projections", &["store", "events"]),
     ("app", &["projections", "commands", "aggregates", "store", "events"]),
-    ("http", &["app", "projections", "commands", "aggregates", "store", "events"]),
+    ("access", &["app", "projections", "commands", "aggregates", "store", "events"]),
+    ("http", &["access", "app", "projections", "commands", "aggregates", "store", "events"]),
     ("testing", &["app", "commands", "aggregates", "store", "events"]),
-    ("cli", &["http", "app", "projections", "commands", "aggregates", "store", "events"]),
+    ("cli", &["http", "access", "app", "projections", "commands", "aggregates", "store", "events"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,78 @@
+//! Asks the records in the log whether somebody may do or read something.
+
+use std::sync::Arc;
+
+use super::decision::{Allowed, Decision, Question, Records, decide, earlier};
+use super::{Access, AccessRecord, grants, owners, requests};
+use crate::aggregates::Loaded;
+use crate::app::{AccessContext, Ask, Denial};
+use crate::commands::Command;
+use crate::events::Ref;
+
+/// The commands about access, which decide by themselves whether their actor may execute them.
+const OWN: [&str; 8] = [
+    requests::RequestAccess::NAME,
+    grants::GrantAccess::NAME,
+    requests::ApproveAccess::NAME,
+    requests::DenyAccess::NAME,
+    grants::RevokeAccess::NAME,
+    grants::RevokeToken::NAME,
+    owners::NameOwner::NAME,
+    owners::RemoveOwner::NAME,
+];
+
+impl Access {
+    /// Allows or denies what is asked for. Who acts on behalf of somebody needs a right of both.
+    pub(crate) async fn decide(&self, context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+        if matches!(ask, Ask::Command { name, .. } if OWN.contains(name)) {
+            return Ok(());
+        }
+        let mut states = Vec::new();
+        let mut by = Allowed::default();
+        for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
+            if self.owners.contains(party) {
+                continue;
+            }
+            let allowed = self.decide_for(party, context, ask, &mut states).await?;
+            by = Allowed { grant: by.grant.or(allowed.grant), until: earlier(by.until, allowed.until) };
+        }
+        if let Some(until) = by.until {
+            context.valid_until(until);
+        }
+        Ok(())
+    }
+
+    async fn decide_for(
+        &self,
+        party: &Ref,
+        context: &AccessContext<'_>,
+        ask: &Ask<'_>,
+        states: &mut Vec<Arc<Loaded<AccessRecord>>>,
+    ) -> Result<Allowed, Denial> {
+        loop {
+            let records: Records<'_> = states.iter().map(|state| (state.id().clone(), &***state)).collect();
+            let question = Question { ask, follows: false, time: context.time(), only: None };
+            match decide(&records, party, &question) {
+                Decision::Allowed(allowed) => return Ok(allowed),
+                Decision::Denied => return Err(Denial::because(denial(party, ask))),
+                Decision::Load(id) => states.push(context.load_shared(&id).await?),
+            }
+        }
+    }
+}
+
+fn denial(party: &Ref, ask: &Ask<'_>) -> String {
+    let what = match ask {
+        Ask::Command { name, on } => {
+            let on: Vec<_> = on.iter().map(Ref::as_str).collect();
+            format!("execute {name} on {}", on.join(", "))
+        }
+        Ask::View { view, key: Some(key) } => format!("read {view} of {key}"),
+        Ask::View { view, key: None } => format!("read all of {view}"),
+        Ask::Audit { .. } => "read this part of the audit log".to_owned(),
+        Ask::Metric { topic } => format!("read the metrics of `{topic}`"),
+        Ask::Catalogue => "read the catalogue".to_owned(),
+        Ask::Operate { operation, .. } => format!("operate {operation}"),
+    };
+    format!("{party} has no right to {what}: it can be requested")
+}
