@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::decision::{Allowed, Decision, Question, Records, decide, earlier};
-use super::{Access, AccessRecord, grants, owners, requests};
+use super::{Access, AccessRecord, AccessView, grants, owners, requests};
 use crate::aggregates::Loaded;
 use crate::app::{AccessContext, Ask, Denial};
 use crate::commands::Command;
 use crate::events::Ref;
+use crate::projections::DocumentView;
 
 /// The commands about access, which decide by themselves whether their actor may execute them.
 const OWN: [&str; 8] = [
@@ -25,6 +26,12 @@ impl Access {
     /// Allows or denies what is asked for. Who acts on behalf of somebody needs a right of both.
     pub(crate) async fn decide(&self, context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
         if matches!(ask, Ask::Command { name, .. } if OWN.contains(name)) {
+            return Ok(());
+        }
+        // Each party sees its own requests and grants.
+        if let Ask::View { view: AccessView::NAME, key: Some(key) } = ask
+            && *key == context.actor().as_str()
+        {
             return Ok(());
         }
         let mut states = Vec::new();

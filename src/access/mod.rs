@@ -17,6 +17,7 @@
 //! - `error`: why a command about access is refused
 //! - `decision`: whether a party may do something: a pure function
 //! - `control`: asks it, with the records in the log
+//! - `view`: the view `access`, for people
 //! - `settings`: what an application says about its access
 
 mod authority;
@@ -31,6 +32,7 @@ mod record;
 mod requests;
 mod right;
 mod settings;
+mod view;
 
 pub use authority::{MAX_OPEN_REQUESTS, MAX_RIGHTS, MAX_WHY_BYTES};
 pub use error::AccessError;
@@ -43,3 +45,4 @@ pub use record::{AccessId, AccessRecord, Grant, Request, Under};
 pub use requests::{ApproveAccess, DenyAccess, RequestAccess};
 pub use right::{InvalidRight, Right};
 pub use settings::Access;
+pub use view::{AccessView, HeldGrant, OpenRequest};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    AccessId, AccessRecord, ApproveAccess, DenyAccess, GrantAccess, InitAccess, NameOwner, RemoveOwner,
+    AccessId, AccessRecord, AccessView, ApproveAccess, DenyAccess, GrantAccess, InitAccess, NameOwner, RemoveOwner,
     RequestAccess, RevokeAccess, RevokeToken,
 };
 use crate::aggregates::{LoadError, Loaded};
@@ -66,6 +66,7 @@ impl App {
             .command::<RevokeToken>()
             .command::<NameOwner>()
             .command::<RemoveOwner>()
+            .view::<AccessView>()
             .service(access.clone())
             .rights(access)
     }

@@ -1,5 +1,7 @@
 //! A log that has rights is opened only by a program that asks them.
 
+#[cfg(all(feature = "cli", feature = "access"))]
+use super::App;
 use crate::store::{Interest, Store, StoreError};
 
 /// The events that make a log depend on rights: the first owner, and the first grant.
@@ -21,5 +23,13 @@ pub(super) async fn check_none(store: &dyn Store) -> Result<(), StoreError> {
                 event.position
             ),
         }),
+    }
+}
+
+#[cfg(all(feature = "cli", feature = "access"))]
+impl App {
+    /// Whether rights in the log are asked.
+    pub(crate) fn has_rights(&self) -> bool {
+        self.access_control.rights.is_some()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ## Layout
 //! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`: one subcommand each
+//! - `access`: a subcommand of applications with access
 //! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
 //! - `fields`: the fields of a command as options, from its JSON schema
 //! - `session`: the common options, and the application before and after its store is opened
@@ -16,6 +17,8 @@
 //! - `telemetry`: the export of spans to an OpenTelemetry collector
 //! - `exit`: exit codes
 
+#[cfg(feature = "access")]
+mod access;
 mod audit;
 mod backup;
 mod check;
@@ -175,6 +178,19 @@ impl App {
             .arg(format)
             .mut_subcommand("execute", |execute| execute::with_commands(execute, self.name, self.commands()))
             .subcommands(self.subcommands.iter().map(|own| own.command.clone()))
+            .subcommands(self.access_subcommand().map(|command| with_program(command, self.name)))
+    }
+
+    /// `access`, if the application has access.
+    #[cfg(feature = "access")]
+    fn access_subcommand(&self) -> Option<clap::Command> {
+        self.has_rights().then(access::command)
+    }
+
+    #[cfg(not(feature = "access"))]
+    #[allow(clippy::unused_self, reason = "the same call with and without the feature")]
+    fn access_subcommand(&self) -> Option<clap::Command> {
+        None
     }
 
     /// Starts logging, and the export of spans if one is asked for, and runs the subcommand.
@@ -208,6 +224,10 @@ impl App {
                 annals.close().await;
             }
             return done;
+        }
+        #[cfg(feature = "access")]
+        if let Some(("access", own_matches)) = matches.subcommand() {
+            return access::run(UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?), own_matches).await;
         }
         let Cli { common, command } = Cli::from_arg_matches(&matches)?;
         let app = UnopenedApp::new(self, common);

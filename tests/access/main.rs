@@ -3,6 +3,7 @@
 #[path = "../behaviour/bank.rs"]
 #[allow(dead_code, reason = "the application of other tests")]
 mod bank;
+mod command_line;
 mod delegating;
 mod ending;
 mod granting;

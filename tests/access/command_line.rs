@@ -1,0 +1,81 @@
+//! `access` on the command line, and the view `access`.
+
+use std::process::ExitCode;
+
+use annals::access::{Access, AccessView};
+use annals_test_postgres::Place;
+
+use crate::support::*;
+
+annals_test_postgres::both_stores!(
+    rights_are_requested_granted_and_revoked_on_the_command_line,
+    the_view_shows_open_requests_and_grants_and_each_party_its_own,
+);
+
+async fn run(place: &Place, arguments: &[&str]) -> u8 {
+    let app = crate::bank::app().access(Access::new()).record_refusals();
+    let arguments = [&["bank", "access"], arguments, &["--store", place.url()]].concat();
+    let code = format!("{:?}", app.main_with(arguments).await);
+    [0, 1, 2, 77]
+        .into_iter()
+        .find(|known| code == format!("{:?}", ExitCode::from(*known)))
+        .expect("a known exit code")
+}
+
+async fn rights_are_requested_granted_and_revoked_on_the_command_line(place: &Place) {
+    let right = "execute deposit account:*";
+    assert_eq!(run(place, &["init", "user:alice", "--why", "she runs it"]).await, 1, "without an actor");
+    assert_eq!(run(place, &["init", "user:alice", "--why", "she runs it", "--as", "user:root"]).await, 0);
+    assert_eq!(run(place, &["init", "user:eve", "--why", "me too", "--as", "user:eve"]).await, 1);
+    assert_eq!(
+        run(place, &["request", "execute deposit", "--why", "x", "--as", "user:bob"]).await,
+        2,
+        "no aggregate"
+    );
+    let ask = ["request", right, "read balance *", "--why", "to help", "--until", "2999-01-01T00:00:00Z"];
+    assert_eq!(run(place, &[&ask[..], &["--as", "user:bob"]].concat()).await, 0);
+    assert_eq!(run(place, &["approve", "user:bob", "--why", "me", "--as", "user:bob"]).await, 1, "his own request");
+    let approve = ["approve", "user:bob", "--only", right, "--why", "so he does", "--as", "user:alice"];
+    assert_eq!(run(place, &approve).await, 0);
+    assert_eq!(run(place, &approve).await, 1, "there is none left");
+    assert_eq!(run(place, &["request", right, "--why", "to help", "--as", "user:carol"]).await, 0);
+    assert_eq!(run(place, &["deny", "user:carol", "--why", "not now", "--as", "user:alice"]).await, 0);
+    let pass = ["grant", "user:dave", right, "--delegable", "--why", "a deputy", "--as", "user:alice"];
+    assert_eq!(run(place, &pass).await, 0);
+    for list in [&["list"][..], &["list", "--open"], &["list", "user:bob", "--format", "json"]] {
+        assert_eq!(run(place, &[list, &["--as", "user:alice"]].concat()).await, 0, "{list:?}");
+    }
+    assert_eq!(run(place, &["list", "--as", "user:bob"]).await, 77, "only his own");
+    assert_eq!(run(place, &["list", "user:bob", "--as", "user:bob"]).await, 0);
+    assert_eq!(run(place, &["revoke", "user:bob", "--why", "over", "--as", "user:mallory"]).await, 77);
+    assert_eq!(run(place, &["revoke", "user:bob", "--why", "over", "--as", "user:alice"]).await, 0);
+
+    let annals = crate::bank::app().access(Access::new()).open(place.url()).await.unwrap();
+    assert!(annals.access_of(&party("bob")).await.unwrap().grants().is_empty());
+    assert!(annals.access_owners().await.unwrap().owners().contains(&party("alice")));
+    let daves = annals.access_of(&party("dave")).await.unwrap();
+    assert!(daves.grants().values().all(|grant| grant.delegable && grant.until.is_none()));
+    annals.close().await;
+}
+
+async fn the_view_shows_open_requests_and_grants_and_each_party_its_own(place: &Place) {
+    let annals = open(place).await;
+    let ask = annals::access::RequestAccess::new(party("bob"), rights(["audit metadata"]), "to look");
+    annals.execute(ask, &crate::bank::by("bob")).await.unwrap();
+    let grant = grant(&annals, "bob", &["execute * *"]).await;
+    let head = annals.store().head().await.unwrap();
+    let shown = |of: &str, to: &str| {
+        let reader = annals.read_as(&crate::bank::by(to));
+        let of = party(of);
+        async move { reader.view::<AccessView>(&of).after(head).await }
+    };
+    let bobs = shown("bob", "bob").await.unwrap().expect("a document");
+    assert_eq!((bobs.requests.len(), bobs.grants.len()), (1, 1));
+    assert_eq!((bobs.grants[0].grant, &bobs.grants[0].by), (grant, &party("alice")));
+    assert_eq!(shown("bob", "alice").await.unwrap(), Some(bobs));
+    shown("bob", "carol").await.unwrap_err();
+    let revoked = revoke(&annals, "bob", grant).await;
+    let now = annals.view::<AccessView>(&party("bob")).after(&revoked).await.unwrap().unwrap();
+    assert!(now.grants.is_empty() && now.requests.len() == 1);
+    annals.close().await;
+}
