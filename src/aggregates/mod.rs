@@ -24,6 +24,6 @@ pub use aggregate_type::AggregateType;
 pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
 pub use circumstances::Circumstances;
 pub use repository::LoadError;
-use repository::PAGE;
+use repository::{PAGE, more_may_follow};
 pub(crate) use repository::{Repository, fold};
 pub(crate) use verify::verify_snapshots;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::snapshot_writer::SnapshotWriter;
 use super::state_fold::StateFold;
 use super::{AggregateType, AnyState, ErasedAggregateType};
-use crate::events::{DecodeError, InvalidRef, Ref};
-use crate::store::{Store, StoreError};
+use crate::events::{DecodeError, InvalidRef, Ref, Stored};
+use crate::store::{Store, StoreError, is_full, read_history};
 
-/// The number of events in a page. An aggregate with fewer events needs no snapshot.
+/// The most events in a page, which is bounded in bytes too. An aggregate with fewer events needs no snapshot.
 pub(super) const PAGE: usize = 256;
 /// A snapshot is written whenever an aggregate passes a multiple of this number of events.
 const SNAPSHOT_EVERY: u64 = 256;
@@ -47,8 +47,8 @@ impl Repository {
 
     /// Loads the state after the last committed event.
     pub(crate) async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<AnyState, LoadError> {
-        let events = self.store.load(aggregate, 0, PAGE).await?;
-        let mut full = events.len() == PAGE;
+        let events = read_history(&*self.store, aggregate, 0, PAGE).await?;
+        let mut full = more_may_follow(&events);
         let on_snapshot = if full { StateFold::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
         let mut fold = match on_snapshot {
             Some((fold, page)) => {
@@ -62,9 +62,9 @@ impl Repository {
             }
         };
         while full {
-            let events = self.store.load(aggregate, fold.sequence(), PAGE).await?;
+            let events = read_history(&*self.store, aggregate, fold.sequence(), PAGE).await?;
             fold.apply(&events)?;
-            full = events.len() == PAGE;
+            full = more_may_follow(&events);
         }
         if fold.folded > SNAPSHOT_EVERY {
             self.snapshots.request(kind, aggregate, fold.sequence());
@@ -85,12 +85,17 @@ impl Repository {
     }
 }
 
+/// Whether a page is full, so that more events may follow.
+pub(super) fn more_may_follow(page: &[Stored]) -> bool {
+    page.len() == PAGE || is_full(page)
+}
+
 /// Folds stored events into a state. A panic in `apply` is an error, and the state stays as it was.
 pub(crate) fn fold(
     kind: &dyn ErasedAggregateType,
     aggregate: &Ref,
     state: &mut AnyState,
-    events: &[crate::events::Stored],
+    events: &[Stored],
 ) -> Result<(), LoadError> {
     let mut after = state.clone();
     let folded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| kind.fold(&mut after, events)));

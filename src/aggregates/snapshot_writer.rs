@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::state_fold::{SnapshotError, StateFold};
 use super::{AggregateType, LoadError, PAGE};
 use crate::events::Ref;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, read_history};
 
 /// The most aggregates that wait for a snapshot. Further ones get none until they are due again.
 const WAITING: usize = 256;
@@ -120,7 +120,7 @@ async fn write(
     };
     // Stop at the requested sequence: an aggregate that is written all the time would never end.
     while fold.sequence() < sequence {
-        let events = store.load(aggregate, fold.sequence(), PAGE).await?;
+        let events = read_history(store, aggregate, fold.sequence(), PAGE).await?;
         if events.is_empty() {
             break;
         }

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AggregateType, AnyState, LoadError, PAGE, fold};
+use super::{AggregateType, AnyState, LoadError, PAGE, fold, more_may_follow};
 use crate::events::{Ref, Stored};
-use crate::store::{HashChain, Snapshot, Store, StoreError};
+use crate::store::{HashChain, Snapshot, Store, StoreError, read_history};
 
 /// A state and the events that it was folded from. Only committed events are folded.
 pub(super) struct StateFold<'a> {
@@ -49,7 +49,7 @@ impl<'a> StateFold<'a> {
         let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| snapshot.shape == kind.0.shape()) else {
             return Ok(None);
         };
-        let events = store.load(aggregate, before, PAGE).await?;
+        let events = read_history(store, aggregate, before, PAGE).await?;
         let Some((last, rest)) = events.split_first() else { return Ok(None) };
         if (last.sequence, last.event_id) != (snapshot.sequence, snapshot.event_id) {
             return Ok(None);
@@ -58,7 +58,7 @@ impl<'a> StateFold<'a> {
         let (event_id, chain) = (snapshot.event_id, snapshot.digest);
         let mut fold = Self { kind, aggregate, state, event_id, chain, folded: 0 };
         fold.apply(rest)?;
-        Ok(Some((fold, Page { full: events.len() == PAGE })))
+        Ok(Some((fold, Page { full: more_may_follow(&events) })))
     }
 
     /// Folds the next events.

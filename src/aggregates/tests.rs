@@ -247,7 +247,41 @@ fn a_state_that_does_not_restore_gets_no_snapshot() {
     });
 }
 
+/// A page of events ends after a megabyte: what follows is loaded too, with a snapshot and without.
+#[test]
+fn an_aggregate_of_large_events_is_loaded_whole() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
+        let large = |by: u64| format!(r#"{{"by":{by},"note":"{}"}}"#, "n".repeat(300_000));
+        for number in 0..13 {
+            committed(&*store, commit(number).payload("tally:a", number as u64, "1.0", &large(number as u64)))
+                .await;
+        }
+        let load = async || {
+            let repository = repository(&store);
+            let state = repository.load(kind, &key).await.unwrap();
+            repository.request_snapshot(kind, &key, 255, 256);
+            repository.close().await;
+            (total(&state), state.downcast_ref::<Loaded<Tally>>().unwrap().seen.len())
+        };
+        assert_eq!(load().await, (78, 13));
+        committed(&*store, commit(13).on("tally:a", 13, 300)).await;
+        for number in 0..13 {
+            let (command, sequence) = (20 + number, 313 + number as u64);
+            committed(&*store, commit(command).payload("tally:a", sequence, "1.0", &large(sequence))).await;
+        }
+        let (right, _) = of_the_log(&*store, &key, 326).await;
+        assert_eq!(load().await.0, right);
+        let kept = store.views().load_snapshot(&key).await.unwrap().expect("a snapshot of all events");
+        assert_eq!(kept.sequence, 326);
+        is_of_the_log(&*store, &key, &kept).await;
+        assert_eq!(load().await.0, right);
+        store.close().await;
+    });
+}
+
 stores::on_postgres_too!(
+    an_aggregate_of_large_events_is_loaded_whole,
     a_state_decided_on_a_failed_commit_never_becomes_a_snapshot,
     a_snapshot_matches_the_log_while_the_aggregate_is_written,
     a_snapshot_that_does_not_match_the_log_is_ignored_and_replaced_by_the_next_load,

@@ -3,7 +3,7 @@
 use super::state_fold::StateFold;
 use super::{AggregateType, LoadError, PAGE};
 use crate::events::Ref;
-use crate::store::{Finding, FindingKind, HashChain, Snapshot, Store, StoreError};
+use crate::store::{Finding, FindingKind, HashChain, Snapshot, Store, StoreError, read_history};
 use crate::text::counted;
 
 /// Verifies every snapshot: the log must have its events, its digest must match theirs and, if it is of one of
@@ -51,7 +51,7 @@ async fn verify(
     let (mut chain, mut sequence, mut event_id) = (HashChain::default(), 0, None);
     while sequence < snapshot.sequence {
         let limit = usize::try_from(snapshot.sequence - sequence).unwrap_or(PAGE).min(PAGE);
-        let events = store.load(aggregate, sequence, limit).await?;
+        let events = read_history(store, aggregate, sequence, limit).await?;
         let Some(last) = events.last() else { break };
         (sequence, event_id) = (last.sequence, Some(last.event_id));
         events.iter().for_each(|stored| chain.add_content(stored));

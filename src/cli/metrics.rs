@@ -13,6 +13,7 @@ use super::session::OpenMode;
 use super::sparkline::{most, sparkline};
 use crate::BoxError;
 use crate::app::UnopenedApp;
+use crate::events::Topic;
 use crate::projections::metrics::{
     Anomalies, Busy, Metric, MetricQueryParams, MetricReport, Metrics as Projection,
 };
@@ -81,11 +82,7 @@ fn print(numbers: &MetricReport, by_occurrence: bool) -> Result<(), BoxError> {
     output::line(&format!(
         "{} in {} {}from {} until {:.6} (as of position {})",
         counted(metric.total, "event"),
-        if metric.topic.as_str().is_empty() {
-            "the whole log".to_owned()
-        } else {
-            name(&topic_text(&metric.topic))
-        },
+        topic_name(&metric.topic),
         if by_occurrence { "that occurred " } else { "" },
         metric.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from:.6}")),
         metric.until,
@@ -120,6 +117,10 @@ fn print(numbers: &MetricReport, by_occurrence: bool) -> Result<(), BoxError> {
         Some(anomalies) => print_anomalies(anomalies),
         None => Ok(()),
     }
+}
+
+fn topic_name(topic: &Topic) -> String {
+    if topic.as_str().is_empty() { "the whole log".to_owned() } else { name(&topic_text(topic)) }
 }
 
 /// The means over a minute, an hour and a day, as far as the window is as long.
@@ -163,7 +164,14 @@ fn print_anomalies(anomalies: &Anomalies) -> Result<(), BoxError> {
 mod tests {
     use std::process::ExitCode;
 
+    use super::*;
     use crate::projections::tests::fixture::guild::*;
+
+    #[test]
+    fn a_topic_is_shown_with_the_signs_that_its_segments_have_and_none_acts() {
+        assert_eq!(topic_name(&Topic::root()), "the whole log");
+        assert_eq!(topic_name(&Topic::from_segments(["a", "50% \u{1b}b/c"])), "a / 50% \\u{1b}b/c");
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_plot_overwrites_a_file_only_with_replace() {

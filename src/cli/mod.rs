@@ -153,10 +153,12 @@ impl App {
                 let text = error.render().to_string();
                 // An argument that the error repeats may be a URL with a password. Help goes to stdout; its URLs are examples.
                 let hidden = redact_urls(&text);
-                if hidden == text || !error.use_stderr() {
+                // It may also act on a terminal.
+                let shown = output::lines(hidden.trim_end());
+                if shown == text.trim_end() || !error.use_stderr() {
                     let _ = error.print();
                 } else {
-                    stderr::print(hidden.trim_end());
+                    stderr::print(shown);
                 }
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }

@@ -151,7 +151,7 @@ mod tests {
         let time = |n: usize| jiff::Timestamp::from_second(60 * n as i64).unwrap();
         let bucket = |(n, total): (usize, &u64)| Bucket { from: time(n), until: time(n + 1), total: *total };
         Buckets {
-            topic: "a<script>&".parse().unwrap(),
+            topic: crate::events::Topic::from_segments(["a<script>&", "50% \u{1b}", &"n".repeat(100)]),
             head: LogPosition::default(),
             buckets: totals.iter().enumerate().map(bucket).collect(),
         }
@@ -162,6 +162,7 @@ mod tests {
         let svg = PlotFormat::of(Path::new("plot.svg")).unwrap().draw(&buckets(&[5, 0, 3])).unwrap();
         let text = String::from_utf8(svg).unwrap();
         assert!(text.contains("8 events") && !text.contains("<script>"), "{text}");
+        assert!(text.contains("/ 50% \\u{1b} / nnn") && text.contains("n… (") && !text.contains("%25"), "{text}");
         let bars = |text: &str| text.matches("#1F77B4").count();
         assert_eq!(bars(&text), 2);
         let png = PlotFormat::of(Path::new("plot.png")).unwrap();

@@ -144,3 +144,16 @@ fn short_document(mut document: Value) -> String {
     short_value(&mut document);
     plain_json(&document.to_string()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_on_one_line_is_short_and_nothing_in_it_acts_on_a_terminal() {
+        let document = json!({ "title": "a\u{202e}b\u{9b}\n", "text": "n".repeat(10_000) });
+        let shown = short_document(document);
+        assert!(shown.contains(r"a\u202eb\u009b\n") && shown.contains("n… (10,000 characters)"), "{shown}");
+        assert!(shown.len() < 1_000 && !shown.contains(char::is_control), "{shown}");
+    }
+}

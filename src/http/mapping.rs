@@ -100,7 +100,9 @@ impl From<QueryError> for Problem {
 
 fn of_store(error: &StoreError) -> Problem {
     match error {
-        StoreError::Busy(_) | StoreError::Closed => Problem::unavailable(error.to_string()),
+        StoreError::Busy(_) | StoreError::NoneFree(_) | StoreError::Closed => {
+            Problem::unavailable(error.to_string())
+        }
         StoreError::OutcomeUnknown(_) | StoreError::Database { .. } | StoreError::Unusable { .. } => {
             tracing::error!(error = %error_chain(error), "the store failed");
             Problem::unavailable("the store failed; the server logged the cause")

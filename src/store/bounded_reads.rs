@@ -21,7 +21,6 @@ pub(crate) async fn read_some<'p>(
 }
 
 /// Whether a read ended because the events have [`READ_BYTES`] or more.
-#[cfg(feature = "http")]
 pub(crate) fn is_full(events: &[Stored]) -> bool {
     events.iter().map(Stored::text_bytes).sum::<usize>() >= READ_BYTES
 }
@@ -42,30 +41,14 @@ pub(crate) async fn read_page(log: &dyn Store, after: u64, limit: usize) -> Resu
     }
 }
 
-/// The events of an aggregate that are read first, to estimate the size of the others.
-const FIRST: usize = 4;
-
 /// Reads the next events of an aggregate after a sequence, at most `limit`.
 pub(crate) async fn read_history(
     log: &dyn Store,
     aggregate: &Ref,
-    mut after: u64,
+    after: u64,
     limit: usize,
 ) -> Result<Vec<Stored>, StoreError> {
-    let (mut events, mut read, mut next): (Vec<Stored>, _, _) = (Vec::new(), 0, FIRST);
-    while events.len() < limit && read < READ_BYTES {
-        let asked = next.min(limit - events.len());
-        let found = log.load(aggregate, after, asked).await?;
-        let last = found.len() < asked;
-        read += found.iter().map(Stored::text_bytes).sum::<usize>();
-        after = found.last().map_or(after, |event| event.sequence);
-        events.extend(found);
-        if last {
-            break;
-        }
-        next = READ_BYTES.saturating_sub(read) / (read / events.len() + 1) + 1;
-    }
-    Ok(events)
+    log.load_within(aggregate, after, limit, READ_BYTES).await
 }
 
 /// How many events one round of [`bisect`] reads.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Finding, HashChain, Outcome, Receipt, Views};
+use super::{Batch, Finding, HashChain, Outcome, Receipt, Views, default_reads};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -67,6 +67,11 @@ pub enum StoreError {
     /// The batch would be recorded at this time, which is not before [`Batch::valid_until`]. Nothing was written.
     #[error("the right by which a command was allowed ended before {0}, when it would have been recorded")]
     Expired(Timestamp),
+    /// All connections of this program to the store were in use for too long. Nothing was done.
+    #[error(
+        "no connection to the store was free within {0:?}: too many requests use it, or slow ones; try again later"
+    )]
+    NoneFree(Duration),
     /// The log no longer has the event that it had at a position.
     #[error("the log was replaced while this program used it: event {} is no longer {} (was a backup restored?)", .0.position, .0.event_id)]
     Diverged(LogPosition),
@@ -234,6 +239,24 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError>;
 
+    /// Returns the page that [`read`](Self::read) returns, but ends it with the event with which payloads and metadata have
+    /// `bytes` bytes or more: then it is complete up to that event.
+    ///
+    /// It bounds the memory of projections, so a store should not read much more than it returns. By default it reads a few
+    /// events first, and then as many as are likely to fit.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn read_bounded(
+        &self,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+        interest: &Interest,
+    ) -> Result<Page, StoreError> {
+        default_reads::read_bounded(self, after, limit, bytes, interest).await
+    }
+
     /// Returns the events at these positions, in order of position; positions without an event are left out.
     ///
     /// # Errors
@@ -249,21 +272,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
-        let (mut events, mut read, mut step) = (Vec::new(), 0, 1);
-        let mut rest = positions;
-        while !rest.is_empty() && read < bytes {
-            let (next, later) = rest.split_at(step.min(rest.len()));
-            let found = self.read_at(next).await?;
-            for position in next {
-                let Ok(at) = found.binary_search_by_key(position, |event| event.position) else { continue };
-                if read < bytes {
-                    read += found[at].text_bytes();
-                    events.push(found[at].clone());
-                }
-            }
-            (rest, step) = (later, (2 * step).min(64));
-        }
-        Ok(events)
+        default_reads::read_within(self, positions, bytes).await
     }
 
     /// Returns at most `limit` events of one aggregate after a sequence, in order.
@@ -271,6 +280,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// Returns the events that [`load`](Self::load) returns, up to the one with which their payloads and metadata have `bytes`
+    /// bytes or more.
+    ///
+    /// It bounds the memory of a reader, so a store should not read much more than it returns. By default it loads a few
+    /// events first, and then as many as are likely to fit.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn load_within(
+        &self,
+        aggregate: &Ref,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        default_reads::load_within(self, aggregate, after, limit, bytes).await
+    }
 
     /// Looks up command ids; the answers are in their order.
     ///

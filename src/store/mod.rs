@@ -7,6 +7,7 @@
 //! - `log`: the [`Store`] trait and [`StoreError`]
 //! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
+//! - `default_reads`: the same for a store that has none of its own
 //! - `views`: the [`Views`] trait for tables and checkpoints of projections
 //! - `table`: a projection's table as data
 //! - `sql`: parts that stores on SQL databases share
@@ -31,6 +32,7 @@ mod commit;
 mod conflict_set;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod default_reads;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod event_ids;
 mod hash_chain;
@@ -55,9 +57,7 @@ mod views;
 mod write_lock;
 mod write_metrics;
 
-#[cfg(feature = "http")]
-pub(crate) use bounded_reads::is_full;
-pub(crate) use bounded_reads::{bisect, read_history, read_page, read_some};
+pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend, digest_of};

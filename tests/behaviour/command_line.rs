@@ -3,8 +3,14 @@
 use std::process::ExitCode;
 
 use annals::app::{AccessContext, Ask, Denial};
+use annals_test_postgres::Place;
 
 use crate::bank;
+
+annals_test_postgres::both_stores! {
+    a_read_needs_an_actor_and_a_denial_has_its_own_exit_code,
+    every_subcommand_asks_the_authoriser,
+}
 
 fn only_auditors_read(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
     match ask {
@@ -15,13 +21,11 @@ fn only_auditors_read(context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), 
 }
 
 /// Mission A9: a denial has its own exit code, and is recorded.
-#[tokio::test]
-async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code(place: &Place) {
+    let url = place.url();
     let app = || bank::app().authorise(only_auditors_read).record_reads().record_refusals();
     let run = async |arguments: &[&str]| {
-        let arguments = [&["bank"], arguments, &["--store", &url]].concat();
+        let arguments = [&["bank"], arguments, &["--store", url]].concat();
         format!("{:?}", app().main_with(arguments).await)
     };
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
@@ -78,7 +82,7 @@ async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code() {
     let without_zone = ["audit", "--occurred-from", "2026-01-01T00:00:00", "--as", "auditor:eve"];
     assert_eq!(run(&without_zone).await, format!("{:?}", ExitCode::from(2)));
 
-    let annals = app().open(&url).await.unwrap();
+    let annals = app().open(url).await.unwrap();
     let head = annals.store().head().await.unwrap();
     let refused = annals.audit().refused().after(head).count().await.unwrap();
     let types: Vec<_> = refused.event_types.iter().map(|facet| (facet.value.as_str(), facet.events)).collect();
@@ -95,10 +99,9 @@ async fn a_read_needs_an_actor_and_a_denial_has_its_own_exit_code() {
 ///
 /// Not asked: "commands", "completions" and "man" print what the program declares; "migrate" makes the log, on which an
 /// authoriser could decide; "serve" asks for each request.
-#[tokio::test]
-async fn every_subcommand_asks_the_authoriser() {
+async fn every_subcommand_asks_the_authoriser(place: &Place) {
     let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let url = place.url();
     let app = || {
         bank::app().authorise(|context: &AccessContext<'_>, _: &Ask<'_>| match context.actor().as_str() {
             "user:root" => Ok(()),
@@ -106,7 +109,7 @@ async fn every_subcommand_asks_the_authoriser() {
         })
     };
     let run = async |arguments: &[&str], actor: &[&str]| {
-        let arguments = [&["bank"], arguments, &["--store", &url], actor].concat();
+        let arguments = [&["bank"], arguments, &["--store", url], actor].concat();
         format!("{:?}", app().main_with(arguments).await)
     };
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));

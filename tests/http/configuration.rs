@@ -270,6 +270,13 @@ fn try_each(place: &Place) {
         (bad, vec!["metrics", "bank", "--plot", &plot], "--replace", ""),
         (good, vec!["metrics", "bank", "--plot", &plot, "--replace"], "bank", ""),
         (good, vec!["lineage", "account:a", "--format", "json", "--as", "user:eve"], "[", ""),
+        // It says why there is nothing.
+        (
+            good,
+            vec!["lineage", "account:a", "--as", "user:eve"],
+            "no recorded export includes account:a: this app",
+            "",
+        ),
         (good, vec!["view", "balance", "--limit", "1"], "--cursor", "\"cents\":2"),
         (good, vec!["view", "balance", "--cursor", &of_documents], "2", "\"cents\":1"),
         (good, vec!["view", "balance", "--format", "json", "--as", "user:eve"], "cents", ""),

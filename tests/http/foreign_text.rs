@@ -26,6 +26,14 @@ fn output(place: &Place, arguments: &[&str]) -> String {
     lines.join("\n")
 }
 
+/// What `bank` says on stderr when it fails with these arguments.
+fn complaint(place: &Place, arguments: &[&str]) -> String {
+    let all = [arguments, &["--store", place.url()]].concat();
+    let ended = Process::bank(&all, &[]).stdin(Stdio::null()).output().unwrap();
+    assert!(!ended.status.success(), "{arguments:?}");
+    String::from_utf8(ended.stderr).unwrap()
+}
+
 fn acts(c: char) -> bool {
     c.is_control() && c != '\n' && c != '\t'
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -53,6 +61,9 @@ async fn no_text_acts_on_a_terminal_and_json_keeps_its_value(place: &Place) {
         assert!(shown.contains("\\u{202e}\\u{1b}[2Jgro\u{308}\u{301}"), "{arguments:?}: {shown}");
         let longest = shown.lines().map(|line| line.chars().count()).max();
         assert!(arguments.contains(&"csv") || longest < Some(2_000), "{arguments:?}: {longest:?} characters");
+        // A sentence may have 600 characters, a name alone 120.
+        let short = shown.contains("… (") && (arguments == &["audit"] || !shown.contains(&"n".repeat(120)));
+        assert!(arguments.contains(&"csv") || short, "{arguments:?}: {shown}");
     }
     let json = [
         (vec!["audit", "--format", "json"], "/0/aggregate"),
@@ -67,5 +78,17 @@ async fn no_text_acts_on_a_terminal_and_json_keeps_its_value(place: &Place) {
         let value: Value = serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {shown}"));
         let found = value.pointer(at).and_then(Value::as_str).unwrap_or_else(|| panic!("{at} in {value}"));
         assert!(found.ends_with(&id), "{arguments:?}: {found:?}");
+    }
+    let hostile = "\u{202e}\u{1b}[2J";
+    for arguments in [
+        ["view", "balance", hostile],
+        ["view", hostile, "a"],
+        ["events", "--aggregate", hostile],
+        ["audit", "--actor", hostile],
+        // An argument that cannot be parsed.
+        ["audit", "--format", hostile],
+    ] {
+        let said = complaint(place, &arguments);
+        assert!(said.contains("\\u{202e}") && !said.contains(acts), "{arguments:?}: {said:?}");
     }
 }

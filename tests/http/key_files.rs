@@ -118,7 +118,8 @@ fn weak_and_wrong_keys_are_refused_when_they_are_read() {
     for (name, key, says) in [
         ("1,024 bits", rsa_of(&[0xff; 128], "AQAB"), "1024 bits"),
         ("2,047 bits", rsa_of(&short, "AQAB"), "2047 bits"),
-        ("leading zeros", rsa_of(&[0; 256], "AQAB"), "0 bits"),
+        ("nothing but zeros", rsa_of(&[0; 256], "AQAB"), "of 0 bits"),
+        ("1,024 bits behind zeros", rsa_of(&[vec![0; 200], vec![0xff; 128]].concat(), "AQAB"), "1024 bits"),
         ("8,192 bits", rsa_of(&[0xff; 1024], "AQAB"), "8192 bits"),
         ("exponent 1", rsa_of(&[0xff; 256], "AQ"), "exponent"),
         ("an even exponent", rsa_of(&[0xff; 256], "BA"), "exponent"),

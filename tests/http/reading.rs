@@ -2,6 +2,7 @@
 
 use annals::projections::export::Format;
 use annals_test_postgres::Place;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bank::app;
@@ -83,6 +84,11 @@ async fn every_format_is_downloaded_byte_for_byte(place: &Place) {
         assert_eq!(answer.text.as_bytes(), here, "{format}");
         assert!(answer.text.contains("export"), "the export does not end with its manifest");
     }
+    let marked = served.request(Method::GET, "/audit/export?format=csv&bom=true").send().await.unwrap();
+    // Not as text: a client removes the mark.
+    assert!(marked.bytes().await.unwrap().starts_with("\u{feff}\"position\",".as_bytes()));
+    let refused = served.get("/audit/export?format=jsonl&bom=true").await.problem(400, "malformed");
+    assert!(refused.contains("`bom` is for the format csv"), "{refused}");
     served.get("/audit/export?format=xml").await.problem(400, "malformed");
     served.get("/audit/export").await.problem(400, "malformed");
     served.get("/audit/export?format=csv&topic=nowhere").await.problem(400, "malformed");

@@ -3,7 +3,7 @@
 use annals_test_postgres::{Place, both_stores};
 use serde_json::{Value, json};
 
-use crate::bank::app;
+use crate::bank::{app, by, deposit};
 use crate::rpc::Rpc;
 use crate::server::Server;
 use crate::sse::Sse;
@@ -89,7 +89,34 @@ async fn the_streams_of_a_metric_share_one_watcher(place: &Place) {
     server.stop().await;
 }
 
+/// Missions P4 and X22: an import of old events is a change, in Server-Sent Events and in JSON-RPC.
+async fn a_live_metric_by_occurrence_counts_old_events_as_they_are_imported(place: &Place) {
+    let server = Server::start_at(place.url(), app().metrics_by_occurrence(), "127.0.0.1:0").await;
+    let of = |range: &str| server.url(&format!("/live/metrics/bank?{range}from=1999-01-01&until=2000-01-01"));
+    let mut stream = Sse::open(&of("by_occurrence=true&"), None).await;
+    assert_eq!(from_sse(&mut stream).await.0, 0);
+    let mut rpc = Rpc::open(server.address).await;
+    let params = json!({"topic": "bank", "by_occurrence": true, "from": "1999-01-01", "until": "2000-01-01"});
+    rpc.call("subscribe_metric", params.clone()).await.unwrap();
+    assert_eq!(from_rpc(&mut rpc).await, 0);
+    for (n, occurred) in [(1, "1999-12-31T23:59:59.999999Z"), (2, "1999-01-01T00:00:00Z")] {
+        server.pay("ann", "1", 1).await;
+        let then = by("ann").occurred_at(occurred.parse().unwrap());
+        let imported = server.annals.execute(deposit("1", 1), &then).await.unwrap();
+        server.annals.metric("bank").after(imported).await.unwrap();
+        let (total, id) = from_sse(&mut stream).await;
+        assert_eq!((total, from_rpc(&mut rpc).await), (n, n));
+        let mut resumed = Sse::open(&of("by_occurrence=true&"), Some(&id)).await;
+        assert_eq!(from_sse(&mut resumed).await.0, n);
+    }
+    assert_eq!(rpc.call("metric", params).await.unwrap()["total"], 2);
+    let mut recorded = Sse::open(&of(""), None).await;
+    assert_eq!(from_sse(&mut recorded).await.0, 0, "they were recorded today");
+    server.stop().await;
+}
+
 both_stores! {
+    a_live_metric_by_occurrence_counts_old_events_as_they_are_imported,
     each_stream_starts_with_the_whole_count_then_sends_changes,
     the_streams_of_a_metric_share_one_watcher,
 }

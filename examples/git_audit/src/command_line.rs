@@ -36,7 +36,7 @@ pub(super) fn add_to(app: App) -> App {
                 .help("The repository, or a directory in it"),
         )
         .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Print the summary after the import"))
-        .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Serve the page after the import, until Ctrl-C"));
+        .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Serve the page after the import, until Ctrl-C or another ending signal"));
     let summary = Subcommand::new("summary")
         .about("Print the latest events, the most active actors and the busiest directories")
         .after_help("Example:\n  git_audit summary");
@@ -72,7 +72,7 @@ async fn serve(annals: Annals) -> Result<(), BoxError> {
         listener => listener?,
     };
     let router = annals::http::router(annals).name("git_audit").authentication(Authentication::trusting(None));
-    println!("\nServing the history at http://{} until Ctrl-C", listener.local_addr()?);
+    println!("\nServing the history at http://{} until Ctrl-C or another ending signal", listener.local_addr()?);
     let mut signals = EndingSignals::listen()?;
     let ended = async move { _ = signals.received().await };
     Ok(annals::http::serve(listener, router.into_router(), ended).await?)

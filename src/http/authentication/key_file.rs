@@ -103,12 +103,17 @@ impl KeyFile {
                 () = self.sender.closed() => return,
                 () = sleep(INTERVAL) => {}
             }
-            match self.read_again().await {
-                Ok(content) => self.compare(content),
-                Err(error) => {
-                    self.last = None;
-                    self.keep(error_chain(&error));
-                }
+            let read = self.read_again().await;
+            self.noticed(read);
+        }
+    }
+
+    fn noticed(&mut self, read: io::Result<Vec<u8>>) {
+        match read {
+            Ok(content) => self.compare(content),
+            Err(error) => {
+                self.last = None;
+                self.keep(error_chain(&error));
             }
         }
     }
@@ -185,5 +190,41 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     match content.len() as u64 {
         too_long if too_long > MAX_BYTES => Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes"))),
         _ => Ok((content, is_regular)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is being written may be read half.
+    #[test]
+    fn new_content_is_used_when_two_reads_in_a_row_return_it() {
+        let [old, new, half] = ["old", "new", "half"].map(|name| name.repeat(32).into_bytes());
+        let keys = |content: &[u8]| parse_secret(content).unwrap();
+        let (sender, current) = watch::channel(KeySet::new(keys(&old)));
+        let (path, used) = (PathBuf::from("secret"), old.clone());
+        let mut file = KeyFile { path, parse: parse_secret, sender, used, last: None, problem: None };
+        let is = |content: &[u8]| current.borrow().keys[0].digest == keys(content)[0].digest;
+        let failed = || Err(io::Error::other("no"));
+        let reads = [
+            Ok(half.clone()),
+            Ok(new.clone()),
+            failed(),
+            Ok(new.clone()),
+            Ok(half),
+            Ok(old.clone()),
+            Ok(new.clone()),
+        ];
+        for read in reads {
+            file.noticed(read);
+            assert!(is(&old));
+        }
+        file.noticed(Ok(new.clone()));
+        assert!(is(&new));
+        file.noticed(Ok(old.clone()));
+        file.noticed(Ok(new.clone()));
+        file.noticed(Ok(old));
+        assert!(is(&new), "it changes back and forth");
     }
 }

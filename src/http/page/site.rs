@@ -72,6 +72,12 @@ impl Site {
         }
     }
 
+    #[cfg(test)]
+    pub fn for_tests() -> Self {
+        let (name, colour) = ("tests".to_owned(), Colour::default());
+        Self { name, colour, base: String::new(), actor: None, signs_in: false }
+    }
+
     /// The URL of a page.
     pub fn link(&self, path: &str, asked: &Address) -> String {
         // Below a mount path, the root has no trailing slash.
@@ -130,5 +136,18 @@ impl Site {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_cut_and_has_no_active_character() {
+        let page = Site::for_tests().page(Section::Other, &format!("\u{202e}{}", "n".repeat(1_000)), &html! {});
+        let page = page.into_string();
+        let title = page.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
+        assert!(title.starts_with("\\u{202e}nnn") && title.len() < SHORT_NAME + 60, "{title}");
     }
 }

@@ -133,6 +133,41 @@ mod tests {
     }
 
     #[test]
+    fn ranges_and_minutes_have_their_zone_too() {
+        let [from, until] = ["2026-01-31T10:00:00Z", "2026-01-31T11:30:00Z"].map(|at| at.parse().unwrap());
+        assert_eq!(range(from, until), "2026-01-31 10:00:00 UTC – 2026-01-31 11:30:00 UTC");
+        assert!(time(from, "minute").into_string().ends_with(">2026-01-31 10:00 UTC</time>"));
+    }
+
+    #[test]
+    fn a_topic_is_shown_with_the_signs_that_its_segments_have() {
+        let files = Topic::from_segments(["files", "50% a/b"]);
+        assert_eq!(topic(&files).into_string(), "<bdi>files / 50% a/b</bdi>");
+        let steps = crumbs(&files, |path| format!("?{path}")).into_string();
+        assert!(steps.contains("<a href=\"?files/50%25 a%2Fb\"><bdi>50% a/b</bdi></a>"), "{steps}");
+    }
+
+    /// A long name has no room for others on its line.
+    #[test]
+    fn long_names_and_texts_are_cut_wherever_they_are_shown() {
+        let name = "n".repeat(1_000);
+        let site = Site::for_tests();
+        let named = Thing { reference: Ref::new("user", "1").unwrap(), name: Some(name.clone()) };
+        let long = Ref::new("user", &name).unwrap();
+        for shown in [
+            thing(&site, &named).into_string(),
+            reference(&site, &long).into_string(),
+            crumbs(&Topic::from_segments([&name]), |_| String::new()).into_string(),
+            given(&name).into_string(),
+        ] {
+            let text = shown.split("<bdi>").nth(1).unwrap();
+            assert!(text.len() < SHORT_SENTENCE + 80 && text.contains("nnn… ("), "{text}");
+        }
+        let hostile = Thing { name: Some("\u{202e}".to_owned()), ..named };
+        assert!(thing(&site, &hostile).into_string().contains("<bdi>\\u{202e}</bdi>"));
+    }
+
+    #[test]
     fn untrusted_text_is_escaped() {
         assert_eq!(given("<b>\u{202e}\u{1b}").into_string(), "<bdi>&lt;b&gt;\\u{202e}\\u{1b}</bdi>");
     }

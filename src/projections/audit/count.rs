@@ -6,10 +6,11 @@ use std::hash::Hash;
 use serde::Serialize;
 
 use super::plan::{QueryPlan, ReadProgress};
-use super::sql::Sql;
+use super::snapshots::Snapshots;
+use super::sql::{SCALE, Sql};
 use super::{AuditError, scan};
 use crate::events::{Action, LogPosition, Ref};
-use crate::store::{Cell, StoreError, ViewSnapshot};
+use crate::store::{Cell, StoreError};
 
 /// The events that a count examines: by default, and at most.
 const DEFAULT_EXAMINED: u64 = 10_000;
@@ -19,7 +20,7 @@ const MAX_EXAMINED: u64 = 1_000_000;
 const ROWS: usize = 1_000;
 
 /// The size of the events at which a count by text ends, in bytes.
-const MAX_READ: usize = 256 << 20;
+const MAX_READ: usize = (256 << 20) / SCALE;
 
 /// The most values listed for one facet.
 const MAX_LISTED: usize = 100;
@@ -64,12 +65,12 @@ type Tally<T> = HashMap<T, (u64, u64)>;
 pub(super) async fn count(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
-    snapshot: &mut dyn ViewSnapshot,
+    snapshots: Snapshots<'_>,
 ) -> Result<AuditCount, AuditError> {
     let most = usize::try_from(plan.limit.unwrap_or(DEFAULT_EXAMINED).min(MAX_EXAMINED)).unwrap_or(usize::MAX);
     match plan.filter.texts.is_empty() {
-        true => count_numbers(plan, progress, snapshot, most).await,
-        false => count_rows(plan, progress, snapshot, most).await,
+        true => count_numbers(plan, progress, snapshots, most).await,
+        false => count_rows(plan, progress, snapshots, most).await,
     }
 }
 
@@ -77,9 +78,11 @@ pub(super) async fn count(
 async fn count_numbers(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
-    snapshot: &mut dyn ViewSnapshot,
+    mut snapshots: Snapshots<'_>,
     most: usize,
 ) -> Result<AuditCount, AuditError> {
+    let mut lent = snapshots.lend().await?;
+    let snapshot = &mut *lent;
     let head = snapshot.head();
     let window = plan.window(progress, head.position).await?;
     let filter = match window.is_empty() {
@@ -92,6 +95,7 @@ async fn count_numbers(
         let (sql, parameters) = Sql::new(&filter, &window, snapshot).count(driver, most);
         groups = snapshot.query(&sql, parameters).await?;
     }
+    drop(lent);
     let [mut actors, mut actions, mut event_types] = [Tally::new(), Tally::new(), Tally::new()];
     let (mut examined, mut events) = (0, 0);
     for group in &groups {
@@ -144,13 +148,20 @@ fn facets<T>(
 async fn count_rows(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
-    snapshot: &mut dyn ViewSnapshot,
+    mut snapshots: Snapshots<'_>,
     most: usize,
 ) -> Result<AuditCount, AuditError> {
     let (mut actors, mut actions, mut event_types) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut examined, mut read, mut events, mut complete) = (0, 0, 0, false);
+    let mut head = LogPosition::default();
     while examined < most && read < MAX_READ && !complete {
-        let scan = scan::scan(plan, progress, snapshot, ROWS).await?;
+        let candidates = scan::find(plan, progress, &mut *snapshots.lend().await?, ROWS).await?;
+        if examined == 0 {
+            // A later snapshot may cover more.
+            head = candidates.head;
+            progress.newest = Some(head.position);
+        }
+        let scan = candidates.read(plan, ROWS).await?;
         examined += scan.examined;
         read += scan.read;
         progress.last = scan.last.or(progress.last);
@@ -169,7 +180,7 @@ async fn count_rows(
         actors: most_first(actors),
         actions: most_first(actions),
         event_types: most_first(event_types),
-        head: snapshot.head(),
+        head,
     })
 }
 

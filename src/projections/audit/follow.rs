@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::page::read_page;
 use super::plan::{QueryPlan, ReadProgress};
 use super::scan::PAGE_BYTES;
+use super::snapshots::Snapshots;
 use super::{AuditError, AuditRow};
 use crate::events::LogPosition;
 use crate::projections::QueryError;
@@ -112,10 +113,9 @@ impl RowStream {
             None => self.plan.begin().await?,
         };
         self.moves.note();
-        let mut snapshot = self.plan.reading.snapshot_after(self.seen).await?;
-        let page = read_page(&self.plan, &mut progress, &mut *snapshot, self.remaining.min(CHUNK)).await?;
+        let snapshots = Snapshots::of(&self.plan.reading, self.seen);
+        let page = read_page(&self.plan, &mut progress, snapshots, self.remaining.min(CHUNK)).await?;
         self.seen = page.head;
-        drop(snapshot);
         if self.progress.is_some() && !page.rows.is_empty() {
             self.plan.authorise(&page.rows).await?;
         }

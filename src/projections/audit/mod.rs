@@ -21,6 +21,7 @@
 //! - `count`: [`AuditCount`], the number of events by actor, action and type
 //! - `follow`: streams of stored rows, and of stored and then live rows
 //! - `scan`, `sql`: finds rows in a bounded number of statements
+//! - `snapshots`: the snapshots of a query, open while its tables are read
 //! - `projection`: [`AuditLog`], the projection
 //! - `text_search`: how the filter by text compares
 //! - `tables`: its tables, and how they are filled
@@ -42,6 +43,7 @@ mod query;
 mod request;
 mod row;
 mod scan;
+mod snapshots;
 mod sql;
 mod tables;
 #[cfg(test)]

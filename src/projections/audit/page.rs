@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::plan::{QueryPlan, ReadProgress};
 use super::scan::{self, Scan};
+use super::snapshots::Snapshots;
 use super::{AuditError, AuditRow, Cursor};
 use crate::events::LogPosition;
-use crate::store::{StoreError, ViewSnapshot};
+use crate::store::StoreError;
 
 /// A page of the audit log.
 #[derive(Clone, Debug, Serialize)]
@@ -20,17 +21,18 @@ pub struct AuditPage {
     pub head: LogPosition,
 }
 
-/// Reads the next page, of at most `rows` rows. ProgressWaiter `progress` to the last event examined; at the last page of a query in
+/// Reads the next page, of at most `rows` rows. Moves `progress` to the last event examined; at the last page of a query in
 /// log order, to the head.
 pub(super) async fn read_page(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
-    snapshot: &mut dyn ViewSnapshot,
+    mut snapshots: Snapshots<'_>,
     rows: u64,
 ) -> Result<AuditPage, AuditError> {
-    let head = snapshot.head();
     let wanted = usize::try_from(rows).unwrap_or(usize::MAX);
-    let Scan { rows, last, exhausted, .. } = scan::scan(plan, progress, snapshot, wanted).await?;
+    let candidates = scan::find(plan, progress, &mut *snapshots.lend().await?, wanted).await?;
+    let head = candidates.head;
+    let Scan { rows, last, exhausted, .. } = candidates.read(plan, wanted).await?;
     progress.last = last.or(progress.last);
     if exhausted && !plan.newest_first && !plan.by_occurrence {
         progress.last = Some((0, progress.last.map_or(0, |last| last.1).max(head.position)));

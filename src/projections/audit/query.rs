@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::count::count;
 use super::page::read_page;
+use super::snapshots::Snapshots;
 use super::{
     AuditAccess, AuditCount, AuditError, AuditFilter, AuditPage, AuditRequest, AuditRow, Cursor, ExportTarget,
     QueryPlan, follow,
@@ -160,8 +161,8 @@ impl AuditQuery {
     pub async fn page(self) -> Result<AuditPage, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        let mut snapshot = plan.reading.snapshot().await?;
-        read_page(&plan, &mut place, &mut *snapshot, plan.page_rows()).await
+        let snapshots = Snapshots::of(&plan.reading, LogPosition::default());
+        read_page(&plan, &mut place, snapshots, plan.page_rows()).await
     }
 
     /// Reads one page in a snapshot of the audit log (of [`Reading::snapshot`]): all reads of the snapshot see the same log.
@@ -171,7 +172,7 @@ impl AuditQuery {
     pub async fn page_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<AuditPage, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        read_page(&plan, &mut place, snapshot, plan.page_rows()).await
+        read_page(&plan, &mut place, Snapshots::Given(snapshot), plan.page_rows()).await
     }
 
     /// Counts the events, by actor, action and event type.
@@ -181,8 +182,7 @@ impl AuditQuery {
     pub async fn count(self) -> Result<AuditCount, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        let mut snapshot = plan.reading.snapshot().await?;
-        count(&plan, &mut place, &mut *snapshot).await
+        count(&plan, &mut place, Snapshots::of(&plan.reading, LogPosition::default())).await
     }
 
     /// Counts the events in a snapshot of the audit log.
@@ -192,7 +192,7 @@ impl AuditQuery {
     pub async fn count_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<AuditCount, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        count(&plan, &mut place, snapshot).await
+        count(&plan, &mut place, Snapshots::Given(snapshot)).await
     }
 
     /// Streams all rows up to the limit, of the log as it is when the first page is read. An error ends the stream.

@@ -30,6 +30,17 @@ const SEARCHED_BYTES: usize = (16 << 20) / SCALE;
 /// The most candidates of a round, over all values of a filter.
 const MAX_CANDIDATES: usize = 65_536;
 
+/// The candidates of a page, of one snapshot. What follows reads the log alone, so the snapshot can be closed: a store has few of
+/// them, and reading large events takes long.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    pub found: Vec<Candidate>,
+    /// Whether no more events can match.
+    exhausted: bool,
+    /// The head of the log that the snapshot covers.
+    pub head: LogPosition,
+}
+
 /// The result of a scan.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -45,50 +56,70 @@ pub(super) struct Scan {
     text_bytes: usize,
 }
 
-/// Finds the next rows, at most `wanted`.
-pub(super) async fn scan(
+/// Finds the next candidates, for at most `wanted` rows.
+pub(super) async fn find(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
     snapshot: &mut dyn ViewSnapshot,
     wanted: usize,
-) -> Result<Scan, AuditError> {
-    let mut scan = Scan { rows: Vec::new(), last: None, exhausted: true, examined: 0, read: 0, text_bytes: 0 };
+) -> Result<Candidates, AuditError> {
     // Bounds are resolved after the snapshot was taken, so that the log is not behind it.
-    let head = snapshot.head();
-    let mut window = plan.window(progress, head.position).await?;
+    let mut candidates = Candidates { found: Vec::new(), exhausted: true, head: snapshot.head() };
+    let mut window = plan.window(progress, candidates.head.position).await?;
     if window.is_empty() {
-        return Ok(scan);
+        return Ok(candidates);
     }
-    let Some(filter) = plan.filter.resolved(snapshot).await? else { return Ok(scan) };
+    let Some(filter) = plan.filter.resolved(snapshot).await? else { return Ok(candidates) };
     let driver = driver(&filter, &window, snapshot).await?;
     for size in rounds(plan, &filter, &window, driver, wanted, snapshot) {
         let (sql, parameters) = Sql::new(&filter, &window, snapshot).page(driver, size);
-        let mut candidates: Vec<Candidate> =
+        let mut found: Vec<Candidate> =
             snapshot.query(&sql, parameters).await?.iter().filter_map(|row| candidate(row)).collect();
-        candidates.sort_unstable_by_key(|candidate| candidate.moment);
+        found.sort_unstable_by_key(|candidate| candidate.moment);
         if plan.newest_first {
-            candidates.reverse();
+            found.reverse();
         }
-        scan.examined += candidates.len();
-        scan.exhausted = candidates.len() < size;
-        scan.last = candidates.last().map(|last| last.moment).or(scan.last);
-        let passed: Vec<u64> = candidates.iter().filter(|it| it.passes).map(|it| it.moment.1).collect();
-        if let Some(stopped) = scan.read(plan, &passed, head, wanted).await? {
-            scan.last = Some(stopped);
-            scan.exhausted = false;
+        candidates.exhausted = found.len() < size;
+        candidates.found.append(&mut found);
+        if candidates.exhausted || candidates.are_enough(plan, wanted) {
             break;
         }
-        if scan.exhausted || scan.is_full(plan, wanted) {
-            break;
-        }
-        if let Some(last) = scan.last {
-            window.continue_after(last);
+        if let Some(last) = candidates.found.last() {
+            window.continue_after(last.moment);
         }
     }
-    Ok(scan)
+    Ok(candidates)
 }
 
-struct Candidate {
+impl Candidates {
+    /// Whether they are as many rows as wanted. Which of them match a filter by text only their events show.
+    fn are_enough(&self, plan: &QueryPlan, wanted: usize) -> bool {
+        plan.filter.texts.is_empty() && self.found.iter().filter(|candidate| candidate.passes).count() >= wanted
+    }
+
+    /// Reads the rows from the log, at most `wanted`.
+    pub(super) async fn read(self, plan: &QueryPlan, wanted: usize) -> Result<Scan, AuditError> {
+        let mut scan = Scan {
+            rows: Vec::new(),
+            last: self.found.last().map(|last| last.moment),
+            exhausted: self.exhausted,
+            examined: self.found.len(),
+            read: 0,
+            text_bytes: 0,
+        };
+        let passed: Vec<u64> = self.found.iter().filter(|it| it.passes).map(|it| it.moment.1).collect();
+        if let Some(stopped) = scan.read(plan, &passed, self.head, wanted).await? {
+            scan.examined = self.found.iter().take_while(|it| it.moment.1 != stopped.1).count() + 1;
+            scan.last = Some(stopped);
+            scan.exhausted = false;
+        }
+        Ok(scan)
+    }
+}
+
+/// An event that the driver selects.
+#[derive(Debug)]
+pub(super) struct Candidate {
     moment: OccurrenceKey,
     passes: bool,
 }

@@ -78,7 +78,7 @@ impl<V: DocumentView> Watching<V> {
             self.at = self.to;
             self.grown.borrow_and_update();
             let reading = self.reading.clone();
-            let page = reading.log().read(self.at.position, self.size.limit(), reading.interest()).await;
+            let page = self.size.read(&**reading.log(), self.at.position, reading.interest()).await;
             let page = match page {
                 Err(StoreError::Closed) => return Ok(None),
                 page => page?,

@@ -1,11 +1,13 @@
 //! [`PageSize`]: how many events are read at a time, adapted to their size.
 
 use crate::events::Stored;
+use crate::store::{Interest, Page, Store, StoreError};
 
 /// The size of the first page, before the size of the events is known.
 const FIRST: usize = 64;
 
 /// An adaptive page size: as many events as are likely to fit into a number of bytes.
+#[derive(Clone)]
 pub(in crate::projections) struct PageSize {
     limit: usize,
     most: usize,
@@ -13,13 +15,23 @@ pub(in crate::projections) struct PageSize {
 }
 
 impl PageSize {
-    /// At most this many events, and about this many bytes.
+    /// At most this many events, and this many bytes: the last event of a page may exceed them.
     pub fn new(most: usize, bytes: usize) -> Self {
         Self { limit: most.min(FIRST), most, bytes }
     }
 
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Reads the next page.
+    pub async fn read(&self, log: &dyn Store, after: u64, interest: &Interest) -> Result<Page, StoreError> {
+        log.read_bounded(after, self.limit, self.bytes, interest).await
+    }
+
+    /// Whether a page that was read with this limit is full, so that more may follow.
+    pub fn is_full(&self, limit: usize, events: &[Stored]) -> bool {
+        events.len() >= limit || events.iter().map(Stored::text_bytes).sum::<usize>() >= self.bytes
     }
 
     /// Adapts to the size of the events of a page.

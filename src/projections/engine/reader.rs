@@ -100,7 +100,7 @@ async fn share(
 ) -> Result<(), StoreError> {
     loop {
         let limit = size.limit();
-        let page = context.store.read(at.position, limit, interest).await?;
+        let page = size.read(&*context.store, at.position, interest).await?;
         // Checked after the page was read: a page that follows another history of the log is not shared.
         if !context.holds(*at).await? {
             *at = context.store.head().await?;
@@ -110,7 +110,7 @@ async fn share(
         if page.to.position <= at.position {
             return Ok(());
         }
-        let full = page.events.len() >= limit;
+        let full = size.is_full(limit, &page.events);
         size.adapt(&page.events);
         let from = std::mem::replace(at, page.to);
         // An error means that no projection is subscribed.

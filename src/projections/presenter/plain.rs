@@ -163,6 +163,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_topic_is_shown_with_the_signs_that_its_segments_have() {
+        let topic = Topic::from_segments(["files", "50% a/b", "%2F"]);
+        assert_eq!(topic_text(&topic), "files / 50% a/b / %2F");
+        assert_eq!(segment_text("50%25 a%2Fb"), "50% a/b");
+    }
+
     #[cfg(feature = "cli")]
     #[test]
     fn escaped_json_has_the_same_value() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::Happening;
@@ -27,6 +27,12 @@ pub struct TestLog {
     /// The number of look-ups by position, and of events that they returned.
     pub looked_up: AtomicU64,
     pub found: AtomicU64,
+    /// The most bytes that one load of an aggregate returned.
+    pub most_loaded: AtomicU64,
+    /// A reader of events at positions waits for a permit.
+    pub gate: Semaphore,
+    /// The number of those readers.
+    pub asked: AtomicU64,
     /// How many of the next commits fail; every second one of them is executed.
     pub doubtful: Arc<AtomicU32>,
 }
@@ -41,6 +47,9 @@ impl TestLog {
             read: AtomicU64::new(0),
             looked_up: AtomicU64::new(0),
             found: AtomicU64::new(0),
+            most_loaded: AtomicU64::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            asked: AtomicU64::new(0),
             doubtful: Arc::default(),
         })
     }
@@ -128,6 +137,8 @@ impl Store for TestLog {
 
     /// In one look-up, as both stores.
     async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.acquire().await);
         let events = self.events();
         let (mut found, mut read) = (Vec::new(), 0);
         for position in positions {
@@ -143,8 +154,13 @@ impl Store for TestLog {
         Ok(found)
     }
 
-    async fn load(&self, _: &Ref, _: u64, _: usize) -> Result<Vec<Stored>, StoreError> {
-        Err(StoreError::Closed)
+    async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let events = self.events();
+        let later = events.iter().filter(|stored| stored.aggregate == *aggregate && stored.sequence > after);
+        let found: Vec<Stored> = later.take(limit).cloned().collect();
+        let bytes = found.iter().map(Stored::text_bytes).sum::<usize>();
+        self.most_loaded.fetch_max(bytes as u64, Ordering::Relaxed);
+        Ok(found)
     }
 
     async fn find_commands(&self, _: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {

@@ -2,6 +2,7 @@
 //! operating system tells the peak of a child process.
 
 use std::process::Command;
+use std::sync::atomic::AtomicUsize;
 
 use futures::StreamExt;
 use tokio::sync::Semaphore;
@@ -28,12 +29,14 @@ enum BlobEvent {
 struct Passing {
     name: &'static str,
     gate: Arc<Semaphore>,
+    /// The most bytes of a batch.
+    most: AtomicUsize,
 }
 
 impl Passing {
     fn new(name: &'static str, open: bool) -> Arc<Self> {
         let permits = if open { Semaphore::MAX_PERMITS } else { 0 };
-        Arc::new(Self { name, gate: Arc::new(Semaphore::new(permits)) })
+        Arc::new(Self { name, gate: Arc::new(Semaphore::new(permits)), most: AtomicUsize::new(0) })
     }
 }
 
@@ -47,7 +50,9 @@ impl Projection for Passing {
         Ok(())
     }
 
-    async fn apply(&self, _: EventBatch<'_>, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+    async fn apply(&self, batch: EventBatch<'_>, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        let bytes = batch.events.iter().map(Stored::text_bytes).sum();
+        self.most.fetch_max(bytes, Ordering::Relaxed);
         drop(self.gate.acquire().await);
         Ok(())
     }
@@ -152,4 +157,32 @@ async fn in_a_process_of_its_own() {
     store.close().await;
 }
 
-fixture::stores::on_postgres_too! { a_log_of_any_size_is_projected_and_followed_in_little_memory }
+/// The size of a page is known from the one before. It is bounded also where small events are followed by large ones.
+#[tokio::test]
+async fn large_events_behind_small_ones_are_read_in_pages_of_bounded_size() {
+    let store = memory().await;
+    let writer = Writer::new(&store);
+    for size in [vec![0; 6_000], vec![BYTES; 320]].concat().chunks(500) {
+        let blob =
+            |size: &usize| happening("blob:1".parse().unwrap(), &BlobEvent::Written { text: "x".repeat(*size) });
+        writer.append(size.iter().map(blob).collect()).await;
+    }
+    let mut types = Types::default();
+    types.add::<BlobEvent>("blob").unwrap();
+    let passing = Passing::new("passing", true);
+    let projections =
+        Projections::start(store.clone(), Arc::new(types), vec![passing.clone()], true).await.unwrap();
+    let reading = projections.reading("passing").unwrap();
+    reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(300))).await.unwrap();
+    projections.rebuild("passing").unwrap().await.unwrap();
+    let most = passing.most.load(Ordering::Relaxed);
+    // A rebuild reads 16 MB at a time, everything else less.
+    assert!((1..(16 << 20) + 2 * BYTES).contains(&most), "{most} bytes at once");
+    projections.close().await;
+    store.close().await;
+}
+
+fixture::stores::on_postgres_too! {
+    a_log_of_any_size_is_projected_and_followed_in_little_memory,
+    large_events_behind_small_ones_are_read_in_pages_of_bounded_size,
+}

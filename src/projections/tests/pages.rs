@@ -2,8 +2,11 @@
 
 use futures::StreamExt;
 
+use tokio::sync::Semaphore;
+
 use super::log::TestLog;
 use super::*;
+use crate::aggregates::{AggregateType, Loaded, Repository};
 use crate::projections::audit::{AuditLog, AuditQuery};
 
 async fn audited(events: u64) -> (Arc<TestLog>, Projections) {
@@ -74,7 +77,72 @@ async fn a_slow_follower_holds_one_chunk_in_memory_and_never_the_log() {
     projections.close().await;
 }
 
+/// A store has few snapshots. A query closes its own before it reads the log, which takes long if events are large.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_that_read_the_log_hold_no_snapshot_meanwhile() {
+    let (log, projections) = audited(2_000).await;
+    let reading = projections.reading("audit").unwrap();
+    let query = || AuditQuery::new(reading.clone());
+    let expected = (query().page().await.unwrap(), query().text("put").count().await.unwrap());
+    log.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let before = log.asked.load(Ordering::Relaxed);
+    // Together more than there are snapshots.
+    let pages: Vec<_> = (0..20).map(|_| tokio::spawn(query().page())).collect();
+    let counts: Vec<_> = (0..20).map(|_| tokio::spawn(query().text("put").count())).collect();
+    let named: Vec<_> = (0..20).map(|_| tokio::spawn(query().count())).collect();
+    let streams: Vec<_> = (0..20)
+        .map(|_| {
+            let mut rows = query().stream();
+            tokio::spawn(async move { rows.next().await.unwrap() })
+        })
+        .collect();
+    until("all of them read the log", async || log.asked.load(Ordering::Relaxed) == before + 80).await;
+    // What is recorded meanwhile is not in the answers.
+    let head = log.push((0..10).map(|number| deposit(number, number)).collect());
+    let (views, version) = (log.views(), AuditLog::new(types()).version());
+    let free = views.read("audit", version);
+    let free = tokio::time::timeout(Duration::from_secs(60), free).await.expect("a snapshot is free");
+    drop(free.unwrap_or_else(|error| panic!("{error}")));
+    assert!(!pages[0].is_finished() && !counts[0].is_finished(), "they read the log");
+    reading.caught_up(head, Some(Duration::from_secs(60))).await.unwrap();
+    log.gate.add_permits(Semaphore::MAX_PERMITS);
+    for page in pages {
+        assert_eq!(page.await.unwrap().unwrap().rows.len(), expected.0.rows.len());
+    }
+    for count in counts {
+        let count = count.await.unwrap().unwrap();
+        assert_eq!((count.events, count.head), (2_000, expected.1.head));
+    }
+    for count in named {
+        assert_eq!(count.await.unwrap().unwrap().events, 2_000);
+    }
+    for row in streams {
+        assert_eq!(row.await.unwrap().unwrap().position, 1);
+    }
+    projections.close().await;
+}
+
+/// The events of an aggregate are loaded about a megabyte at a time.
+#[tokio::test]
+async fn a_load_of_an_aggregate_holds_a_page_of_events_bounded_in_bytes() {
+    let log = TestLog::new(memory().await);
+    let team: Ref = "team:1".parse().unwrap();
+    let said = fixture::guild::TeamEvent::Said { words: "so".repeat(100_000) };
+    log.push((0..40).map(|_| happening(team.clone(), &said)).collect());
+    let store: Arc<dyn Store> = log.clone();
+    let kind = AggregateType::for_aggregate::<fixture::guild::Team>();
+    let repository = Repository::new(store.clone());
+    let state = repository.load(kind, &team).await.unwrap();
+    assert_eq!(state.downcast_ref::<Loaded<fixture::guild::Team>>().unwrap().sequence(), 40);
+    let most = log.most_loaded.load(Ordering::Relaxed);
+    assert!((1..=2 << 20).contains(&most), "{most} bytes at once");
+    repository.close().await;
+    store.close().await;
+}
+
 crate::projections::tests::fixture::stores::on_postgres_too! {
+    queries_that_read_the_log_hold_no_snapshot_meanwhile,
+    a_load_of_an_aggregate_holds_a_page_of_events_bounded_in_bytes,
     a_page_reads_the_log_as_often_for_500_rows_as_for_one,
     a_slow_follower_holds_one_chunk_in_memory_and_never_the_log,
 }

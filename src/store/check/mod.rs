@@ -48,7 +48,7 @@ pub(crate) async fn check(
     let mut most = FIRST;
     while after < head.position {
         let limit = if after < singly_to { 1 } else { most };
-        match store.read(after, limit, &Interest::All).await {
+        match store.read_bounded(after, limit, PAGE_BYTES, &Interest::All).await {
             Ok(page) => {
                 let events = page.events.iter().take_while(|stored| stored.position <= head.position);
                 events.for_each(|stored| check.event(stored));

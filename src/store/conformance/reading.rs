@@ -153,6 +153,41 @@ pub(super) async fn a_read_within_a_number_of_bytes_ends_with_the_event_that_rea
     assert_eq!(store.read_within(&[7], 1).await.unwrap(), [whole[6].clone()]);
 }
 
+/// The memory of a projection does not depend on the size of events: small ones may be followed by large ones.
+pub(super) async fn a_page_within_a_number_of_bytes_ends_with_the_event_that_reaches_it(bench: Bench) {
+    let store = bench.open().await;
+    mixed(&*store, 8).await;
+    for number in 0..6 {
+        let large = format!(r#"{{"by":{number},"note":"{}"}}"#, "n".repeat(20_000));
+        let commit = commit(9_000 + number).payload("tally:large", number as u64, "1.0", &large);
+        committed(&*store, commit).await;
+    }
+    committed(&*store, commit(9_100).events("tally:b", 0, &["tally.common", "tally.rare", "tally.common"])).await;
+    let whole = log(&*store).await;
+    let head = whole.last().map(Stored::head).unwrap();
+    for interest in [Interest::All, only(&["tally.rare"]), only(&["tally.rare", &whole[81].event_type]), only(&[])]
+    {
+        let wanted: Vec<&Stored> = whole.iter().filter(|stored| interest.wants(stored)).collect();
+        for bytes in [1, 500, 20_000, 30_000, usize::MAX] {
+            let (mut read, mut after) = (Vec::new(), 0);
+            loop {
+                let page = store.read_bounded(after, 7, bytes, &interest).await.unwrap();
+                let sizes: Vec<usize> = page.events.iter().map(Stored::text_bytes).collect();
+                let before_last = sizes.iter().rev().skip(1).sum::<usize>();
+                assert!(sizes.len() <= 7 && before_last < bytes, "{interest:?} {bytes}: {sizes:?}");
+                let full = sizes.len() == 7 || sizes.iter().sum::<usize>() >= bytes;
+                assert!(full || page.to == head, "{interest:?} {bytes}: a short page ends at the head");
+                read.extend(page.events);
+                if page.to.position <= after {
+                    break;
+                }
+                after = page.to.position;
+            }
+            assert_eq!(read.iter().collect::<Vec<_>>(), wanted, "{interest:?} {bytes}");
+        }
+    }
+}
+
 pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Bench) {
     let store = bench.open().await;
     append(&*store, [commit(1).on("tally:a", 0, 5), commit(2).on("tally:b", 0, 3), commit(3).on("tally:a", 5, 5)])
@@ -167,6 +202,35 @@ pub(super) async fn an_aggregate_is_loaded_in_pages_from_a_sequence_on(bench: Be
     assert_eq!(sequences("tally:a", 10, 4).await, [0; 0]);
     assert_eq!(sequences("tally:b", 0, usize::MAX).await, [1, 2, 3]);
     assert_eq!(sequences("tally:c", 0, 100).await, [0; 0]);
+}
+
+/// The memory of a decision does not depend on the size of events.
+pub(super) async fn a_load_within_a_number_of_bytes_ends_with_the_event_that_reaches_it(bench: Bench) {
+    let store = bench.open().await;
+    append(
+        &*store,
+        [commit(1).on("tally:a", 0, 12), commit(2).on("tally:b", 0, 3), commit(3).on("tally:a", 12, 9)],
+    )
+    .await;
+    let whole = store.load(&aggregate("tally:a"), 0, 100).await.unwrap();
+    let size = |events: std::ops::Range<usize>| whole[events].iter().map(Stored::text_bytes).sum::<usize>();
+    let within = async |after: u64, limit, bytes| {
+        let events = store.load_within(&aggregate("tally:a"), after, limit, bytes).await.unwrap();
+        let from = usize::try_from(after).unwrap();
+        assert_eq!(events, whole[from..from + events.len()]);
+        events.len()
+    };
+    assert_eq!(within(0, 100, usize::MAX).await, 21);
+    assert_eq!(within(0, 7, usize::MAX).await, 7);
+    assert_eq!(within(21, 7, usize::MAX).await, 0);
+    for many in [1, 3, 4, 5, 9, 20] {
+        assert_eq!(within(0, 100, size(0..many)).await, many);
+        assert_eq!(within(0, 100, size(0..many) + 1).await, many + 1);
+        assert_eq!(within(0, many, size(0..many) + 1).await, many);
+    }
+    assert_eq!(within(5, 100, size(5..8)).await, 3);
+    assert_eq!(within(5, 100, 1).await, 1);
+    assert_eq!(store.load_within(&aggregate("tally:c"), 0, 9, 1).await.unwrap(), []);
 }
 
 /// Guarantee 12: names are compared byte by byte.

@@ -23,6 +23,7 @@ pub(super) async fn backup(
 
     /// Rows of a page.
     const PAGE: usize = 5_000;
+    const PAGE_BYTES: usize = 8 << 20;
 
     async fn write<T: Send + 'static>(
         mut copy: BackupWriter,
@@ -47,7 +48,7 @@ pub(super) async fn backup(
     let mut copy = begun.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))??;
     let mut after = 0;
     while after < head.position {
-        let mut page = reader.read(after, PAGE, &Interest::All).await?;
+        let mut page = reader.read(after, PAGE, PAGE_BYTES, &Interest::All).await?;
         page.events.retain(|event| event.position <= head.position);
         let Some(last) = page.events.last() else { break };
         after = last.position;

@@ -1,6 +1,6 @@
 //! The connections of this process to one database: all stores in it share them, one for each schema or tenant.
 //!
-//! They are bounded for each [`Purpose`]; a caller that finds none free waits, for [`CONNECT`] at most. With the one that
+//! They are bounded for each [`Purpose`]; a caller that finds none free waits, for [`FREE`] at most. With the one that
 //! listens, that is at most 34 connections per database and process, however many schemas are open. (Opening, checking
 //! and copying a store each take one more while they last.)
 //!
@@ -25,6 +25,8 @@ use super::location::CONNECT;
 
 /// How many of the connections for views snapshots may use: the others are for transactions.
 pub(super) const SNAPSHOTS: usize = 12;
+/// How long a caller waits for a free connection or snapshot: half as long as a response over HTTP may take to begin.
+pub(super) const FREE: Duration = Duration::from_secs(if cfg!(test) { 12 } else { 30 });
 /// An unused connection is closed after this time: sooner than most firewalls drop it.
 const IDLE: Duration = Duration::from_secs(240);
 /// How long a connection to a read-only server is used: the primary may be elsewhere by then.
@@ -241,6 +243,11 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
+/// The server did not answer in time when a connection was opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the server does not answer within {CONNECT:?}: check that it runs, and that no firewall blocks it")]
+pub(super) struct Unanswered;
+
 /// One of the stores that use the connections. Closed or dropped, it gets no more; the last one closes the idle ones.
 pub(super) struct User {
     pub(super) connections: Arc<Connections>,
@@ -254,11 +261,13 @@ impl User {
         Self { connections, schema: schema.into(), open: AtomicBool::new(true) }
     }
 
-    /// Lends a connection as soon as one is free.
+    /// Lends a connection as soon as one is free: [`sqlx::Error::PoolTimedOut`] after [`FREE`].
     pub(super) async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Loan, sqlx::Error> {
+        let slots = self.connections.kept(purpose).slots.clone();
+        let slot =
+            tokio::time::timeout(FREE, slots.acquire_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let slot = slot.map_err(|_| sqlx::Error::PoolClosed)?;
         let lent = async {
-            let slots = self.connections.kept(purpose).slots.clone();
-            let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
             if !self.open.load(Ordering::SeqCst) {
                 return Err(sqlx::Error::PoolClosed);
             }
@@ -271,7 +280,8 @@ impl User {
             };
             Ok(Loan { connection, purpose, user: self.clone(), _slot: slot })
         };
-        tokio::time::timeout(CONNECT, lent).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let lent = tokio::time::timeout(CONNECT, lent).await;
+        lent.unwrap_or_else(|_| Err(sqlx::Error::AnyDriverError(Unanswered.into())))
     }
 
     /// Ends the use; returns whether this was the last user.

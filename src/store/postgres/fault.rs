@@ -2,7 +2,8 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::location::{CONNECT, SchemaLocation};
+use super::connections::{FREE, Unanswered};
+use super::location::SchemaLocation;
 use super::owner;
 use crate::store::{StoreError, clock, time_of_micros};
 
@@ -46,10 +47,8 @@ impl SchemaLocation {
                 None => StoreError::Database { doing, source: error.into() },
             },
             sqlx::Error::PoolClosed => StoreError::Closed,
-            sqlx::Error::PoolTimedOut => self.unusable(format!(
-                "no connection became free within {CONNECT:?}: the server does not answer, or all connections of this \
-                 program are in use by slow queries"
-            )),
+            sqlx::Error::PoolTimedOut => StoreError::NoneFree(FREE),
+            sqlx::Error::AnyDriverError(error) if error.is::<Unanswered>() => self.unusable(Unanswered.to_string()),
             sqlx::Error::Io(failed) if failed.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => self
                 .unusable(format!("too many files are open ({failed}): raise the limit of open files (`ulimit -n`)")),
             sqlx::Error::Io(failed) if failed.kind() == std::io::ErrorKind::NotFound => self.unusable(format!(

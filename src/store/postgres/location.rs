@@ -7,13 +7,13 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 
-use super::connections::{Connections, Loan, Origin, Purpose, User};
+use super::connections::{Connections, Loan, Origin, Purpose, Unanswered, User};
 use super::listener::Subscription;
 use super::liveness;
 use super::transaction::Open;
 use crate::store::StoreError;
 
-/// How long a connection may take to be made, or to become free.
+/// How long a connection may take to be made.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// A schema of a database, and the connections to it, which stores in other schemas use too.
@@ -103,9 +103,7 @@ impl SchemaLocation {
         const DOING: &str = "connecting";
         match tokio::time::timeout(CONNECT, self.options().connect()).await {
             Ok(connected) => connected.map_err(|error| self.fault(DOING, error)),
-            Err(_) => Err(self.unusable(format!(
-                "the server does not answer within {CONNECT:?}: check that it runs, and that no firewall blocks it"
-            ))),
+            Err(_) => Err(self.unusable(Unanswered.to_string())),
         }
     }
 

@@ -140,7 +140,17 @@ impl Store for PostgresStore {
     }
 
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
-        self.reader.read(after, limit, interest).await
+        self.reader.read(after, limit, usize::MAX, interest).await
+    }
+
+    async fn read_bounded(
+        &self,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+        interest: &Interest,
+    ) -> Result<Page, StoreError> {
+        self.reader.read(after, limit, bytes, interest).await
     }
 
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
@@ -153,6 +163,16 @@ impl Store for PostgresStore {
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.reader.load(aggregate, after, limit).await
+    }
+
+    async fn load_within(
+        &self,
+        aggregate: &Ref,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        self.reader.load_within(aggregate, after, limit, bytes).await
     }
 
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError> {

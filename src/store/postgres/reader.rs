@@ -25,6 +25,8 @@ const WINDOW: u64 = 4;
 /// The fewest positions, and the assumed size of an event at first, of a read within a number of bytes.
 const FEW: usize = 2;
 const USUAL_BYTES: usize = 1_024;
+/// The size of the events before one, over a window of them.
+const EARLIER: &str = "sum(octet_length(e.payload::text) + octet_length(e.metadata::text))";
 /// How often a read is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
 /// Begins a transaction behind a pooler, where only a transaction keeps its connection.
@@ -42,6 +44,7 @@ pub(super) struct Reader {
     /// The size of recently read events.
     usual_bytes: AtomicUsize,
     load: String,
+    load_within: String,
     commands: String,
     #[cfg(feature = "sqlite")]
     commands_after: String,
@@ -51,29 +54,39 @@ impl Reader {
     pub(super) fn new(location: SchemaLocation) -> Self {
         let sql = |sql: &str| location.sql(sql);
         let events = |rest: &str| location.sql(&format!("SELECT {COLUMNS} FROM {{schema}}.events {rest}"));
+        // The first of these rows, whose sizes together are below a number of bytes, and the one that reaches it.
+        let bounded = |rest: &str, order: &str, bytes: &str| {
+            location.sql(&format!(
+                "SELECT {COLUMNS} FROM ( \
+                     SELECT e.*, {EARLIER} OVER (ORDER BY e.{order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) \
+                         AS earlier \
+                     FROM (SELECT * FROM {{schema}}.events {rest} ORDER BY {order} LIMIT $4) AS e \
+                 ) AS e WHERE earlier IS NULL OR earlier < {bytes} ORDER BY {order}"
+            ))
+        };
         Self {
             // With a parameter, so that it is planned again: a plan made on a tiny table would scan a large one.
             head: sql(
                 "SELECT position, event_id FROM {schema}.events WHERE position > $1 ORDER BY position DESC LIMIT 1",
             ),
-            all: events("WHERE position > $1 ORDER BY position LIMIT $2"),
-            near: events(
-                "WHERE position > $1 AND position <= $2 AND event_type = ANY ($3) ORDER BY position LIMIT $4",
-            ),
-            far: events(
+            all: bounded("WHERE position > $1 AND position <= $2", "position", "$3"),
+            near: bounded("WHERE position > $1 AND position <= $2 AND event_type = ANY ($5)", "position", "$3"),
+            far: bounded(
                 "WHERE position = ANY (ARRAY( \
-                     SELECT p.position FROM unnest($3::text[]) AS t (type) CROSS JOIN LATERAL ( \
+                     SELECT p.position FROM unnest($5::text[]) AS t (type) CROSS JOIN LATERAL ( \
                          SELECT e.position FROM {schema}.events e \
                          WHERE e.event_type = t.type AND e.position > $1 AND e.position <= $2 \
                          ORDER BY e.position LIMIT $4 \
                      ) p ORDER BY p.position LIMIT $4 \
-                 )) ORDER BY position",
+                 ))",
+                "position",
+                "$3",
             ),
             at: events("WHERE position = ANY ($1) ORDER BY position"),
             // The size of `json` is known only of the whole value, so the number of positions is bounded too.
             within: sql(&format!(
                 "SELECT {COLUMNS} FROM ( \
-                     SELECT e.*, p.n, sum(octet_length(e.payload::text) + octet_length(e.metadata::text)) \
+                     SELECT e.*, p.n, {EARLIER} \
                          OVER (ORDER BY p.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier \
                      FROM unnest($1::bigint[]) WITH ORDINALITY AS p (place, n) \
                      JOIN {{schema}}.events e ON e.position = p.place \
@@ -81,6 +94,11 @@ impl Reader {
             )),
             usual_bytes: AtomicUsize::new(USUAL_BYTES),
             load: load(&location),
+            load_within: bounded(
+                "WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3",
+                "sequence",
+                "$5",
+            ),
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
             #[cfg(feature = "sqlite")]
             commands_after: sql(&format!(
@@ -150,18 +168,27 @@ impl Reader {
         Ok(rows.await?.pop().unwrap_or_default())
     }
 
-    pub(super) async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+    pub(super) async fn read(
+        &self,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+        interest: &Interest,
+    ) -> Result<Page, StoreError> {
         let limit = limit.max(1);
         match interest {
-            Interest::All => self.all(after, limit).await,
-            Interest::EventTypes(types) => self.few(after, limit, types).await,
+            Interest::All => self.all(after, limit, bytes).await,
+            Interest::EventTypes(types) => self.few(after, limit, bytes, types).await,
         }
     }
 
-    async fn all(&self, after: u64, limit: usize) -> Result<Page, StoreError> {
+    async fn all(&self, after: u64, limit: usize, bytes: usize) -> Result<Page, StoreError> {
         loop {
-            let events =
-                self.fetch(|| sqlx::query(&self.all).bind(signed(after)).bind(long(limit)), stored).await?;
+            let query = || {
+                let query = sqlx::query(&self.all).bind(signed(after)).bind(i64::MAX);
+                query.bind(long(bytes)).bind(long(limit))
+            };
+            let events = self.fetch(query, stored).await?;
             // The statement saw one moment, with no event after its last one.
             if let Some(last) = events.last() {
                 return Ok(Page { to: last.head(), events });
@@ -176,7 +203,7 @@ impl Reader {
 
     /// Reads events of some types: first by scanning events, then by the index, which costs a little for each type. The head is
     /// read first, so that later events are left to the next page.
-    async fn few(&self, after: u64, limit: usize, types: &[String]) -> Result<Page, StoreError> {
+    async fn few(&self, after: u64, limit: usize, bytes: usize, types: &[String]) -> Result<Page, StoreError> {
         let head = self.head().await?;
         if head.position <= after {
             return Ok(Page { events: Vec::new(), to: head });
@@ -186,16 +213,21 @@ impl Reader {
         types.dedup();
         let window = after.saturating_add(WINDOW.saturating_mul(limit as u64)).min(head.position);
         let types = &types;
-        let search = |sql, from, to, count| {
-            let query = move || sqlx::query(sql).bind(signed(from)).bind(signed(to)).bind(types).bind(long(count));
+        let search = |sql, from, to, bytes, count| {
+            let query = move || {
+                let query = sqlx::query(sql).bind(signed(from)).bind(signed(to));
+                query.bind(long(bytes)).bind(long(count)).bind(types)
+            };
             self.fetch(query, stored)
         };
-        let mut events = search(&self.near, after, window, limit).await?;
-        let left = limit.saturating_sub(events.len());
-        if left > 0 && window < head.position && !types.is_empty() {
-            events.extend(search(&self.far, window, head.position, left).await?);
+        let mut events = search(&self.near, after, window, bytes, limit).await?;
+        let read = |events: &[Stored]| events.iter().map(Stored::text_bytes).sum::<usize>();
+        let (left, room) = (limit.saturating_sub(events.len()), bytes.saturating_sub(read(&events)));
+        if left > 0 && room > 0 && window < head.position && !types.is_empty() {
+            events.extend(search(&self.far, window, head.position, room, left).await?);
         }
-        let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
+        let full = events.len() >= limit || read(&events) >= bytes;
+        let to = events.last().filter(|_| full).map_or(head, Stored::head);
         Ok(Page { events, to })
     }
 
@@ -227,6 +259,20 @@ impl Reader {
         let query = || {
             let query = sqlx::query(&self.load).bind(aggregate.kind()).bind(aggregate.id());
             query.bind(signed(after)).bind(long(limit))
+        };
+        self.fetch(query, stored).await
+    }
+
+    pub(super) async fn load_within(
+        &self,
+        aggregate: &Ref,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let query = || {
+            let query = sqlx::query(&self.load_within).bind(aggregate.kind()).bind(aggregate.id());
+            query.bind(signed(after)).bind(long(limit)).bind(long(bytes))
         };
         self.fetch(query, stored).await
     }

@@ -245,9 +245,19 @@ impl Store for SqliteStore {
     }
 
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        self.read_bounded(after, limit, usize::MAX, interest).await
+    }
+
+    async fn read_bounded(
+        &self,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+        interest: &Interest,
+    ) -> Result<Page, StoreError> {
         let interest = interest.clone();
         self.readers
-            .run(move |location, connection| reader::read(location, connection, after, limit, &interest))
+            .run(move |location, connection| reader::read(location, connection, after, limit, bytes, &interest))
             .await
     }
 
@@ -268,6 +278,22 @@ impl Store for SqliteStore {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.readers
             .run(move |location, connection| reader::load(location, connection, &aggregate, after, limit))
+            .await
+    }
+
+    async fn load_within(
+        &self,
+        aggregate: &Ref,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let aggregate = aggregate.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.readers
+            .run(move |location, connection| {
+                reader::load_within(location, connection, &aggregate, after, limit, bytes)
+            })
             .await
     }
 

@@ -39,9 +39,11 @@ pub(super) fn read(
     connection: &Connection,
     after: u64,
     limit: usize,
+    bytes: usize,
     interest: &Interest,
 ) -> Result<Page, StoreError> {
     let limit = limit.max(1);
+    let mut room = Room { bytes, read: 0 };
     in_snapshot(location, connection, || {
         let head = head(location, connection)?;
         if head.position <= after {
@@ -52,15 +54,35 @@ pub(super) fn read(
             Interest::All => {
                 const ALL: &str = select_events!("WHERE position > ?1 ORDER BY position LIMIT ?2");
                 let mut statement = connection.prepare_cached(ALL).map_err(|error| location.fault(DOING, error))?;
-                rows::events(location, &mut statement, params![after, limit], &mut events)?;
+                rows::events_while(location, &mut statement, params![after, limit], &mut events, |event| {
+                    room.is_left_after(event)
+                })?;
             }
             Interest::EventTypes(types) => {
-                read_types(location, connection, after, limit, head, types, &mut events)?
+                read_types(location, connection, after, limit, &mut room, head, types, &mut events)?
             }
         }
-        let to = events.last().filter(|_| events.len() >= limit).map_or(head, Stored::head);
+        let full = events.len() >= limit || room.is_used_up();
+        let to = events.last().filter(|_| full).map_or(head, Stored::head);
         Ok(Page { events, to })
     })
+}
+
+/// The bytes that a read may return, and those that it has read.
+struct Room {
+    bytes: usize,
+    read: usize,
+}
+
+impl Room {
+    fn is_left_after(&mut self, event: &Stored) -> bool {
+        self.read += event.text_bytes();
+        !self.is_used_up()
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.read >= self.bytes
+    }
 }
 
 /// The positions of one type, from its index alone.
@@ -68,11 +90,13 @@ const FAR: &str = "SELECT position FROM events WHERE event_type = ?1 AND positio
      ORDER BY position LIMIT ?4";
 
 /// Reads events of a few types: nearby ones by a scan, later ones by the index, which has a cost for each type.
+#[allow(clippy::too_many_arguments, reason = "a part of `read`, with its arguments")]
 fn read_types(
     location: &FileLocation,
     connection: &Connection,
     after: u64,
     limit: usize,
+    room: &mut Room,
     head: LogPosition,
     types: &[String],
     events: &mut Vec<Stored>,
@@ -82,9 +106,10 @@ fn read_types(
     let window = after.saturating_add(WINDOW.saturating_mul(limit as u64)).min(head.position);
     let wanted: HashSet<&str> = types.iter().map(String::as_str).collect();
     let mut near = connection.prepare_cached(NEAR).map_err(fault)?;
-    rows::wanted_events(location, &mut near, params![after, window], &wanted, limit, events)?;
+    let has_room = |event: &Stored| room.is_left_after(event);
+    rows::wanted_events(location, &mut near, params![after, window], &wanted, limit, events, has_room)?;
     let left = limit.saturating_sub(events.len());
-    if left == 0 || window >= head.position {
+    if left == 0 || room.is_used_up() || window >= head.position {
         return Ok(());
     }
     let mut far = connection.prepare_cached(FAR).map_err(fault)?;
@@ -99,7 +124,7 @@ fn read_types(
         positions.dedup();
         positions.truncate(left);
     }
-    read_positions(location, connection, &positions, events)
+    read_each(location, connection, &positions, events, |event| room.is_left_after(event))
 }
 
 fn read_positions(
@@ -139,11 +164,8 @@ pub(super) fn read_within(
 ) -> Result<Vec<Stored>, StoreError> {
     let stored: Vec<u64> = positions.iter().copied().filter(|position| i64::try_from(*position).is_ok()).collect();
     in_snapshot(location, connection, || {
-        let (mut events, mut read) = (Vec::new(), 0);
-        read_each(location, connection, &stored, &mut events, |event| {
-            read += event.text_bytes();
-            read < bytes
-        })?;
+        let (mut events, mut room) = (Vec::new(), Room { bytes, read: 0 });
+        read_each(location, connection, &stored, &mut events, |event| room.is_left_after(event))?;
         Ok(events)
     })
 }
@@ -170,12 +192,25 @@ pub(super) fn load(
     after: u64,
     limit: i64,
 ) -> Result<Vec<Stored>, StoreError> {
+    load_within(location, connection, aggregate, after, limit, usize::MAX)
+}
+
+pub(super) fn load_within(
+    location: &FileLocation,
+    connection: &Connection,
+    aggregate: &Ref,
+    after: u64,
+    limit: i64,
+    bytes: usize,
+) -> Result<Vec<Stored>, StoreError> {
     const LOAD: &str = select_events!(
         "WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4"
     );
     let mut statement = connection.prepare_cached(LOAD).map_err(|error| location.fault(DOING, error))?;
     let mut events = Vec::new();
-    rows::events(location, &mut statement, params![aggregate.kind(), aggregate.id(), after, limit], &mut events)?;
+    let parameters = params![aggregate.kind(), aggregate.id(), after, limit];
+    let mut room = Room { bytes, read: 0 };
+    rows::events_while(location, &mut statement, parameters, &mut events, |event| room.is_left_after(event))?;
     Ok(events)
 }
 

@@ -30,15 +30,31 @@ pub(super) fn events(
     parameters: impl Params,
     into: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
+    events_while(location, statement, parameters, into, |_| true)
+}
+
+/// Runs a query of events and collects them, until `has_room` is false after one of them.
+pub(super) fn events_while(
+    location: &FileLocation,
+    statement: &mut CachedStatement<'_>,
+    parameters: impl Params,
+    into: &mut Vec<Stored>,
+    mut has_room: impl FnMut(&Stored) -> bool,
+) -> Result<(), StoreError> {
     const DOING: &str = "reading events";
     let mut rows = statement.query(parameters).map_err(|error| location.fault(DOING, error))?;
     while let Some(row) = rows.next().map_err(|error| location.fault(DOING, error))? {
-        into.push(stored(row)?);
+        let event = stored(row)?;
+        let room = has_room(&event);
+        into.push(event);
+        if !room {
+            break;
+        }
     }
     Ok(())
 }
 
-/// Runs a query of events until `limit` of them have one of these types. Filtering here instead of in SQLite saves a
+/// Runs a query of events until `limit` of them have one of these types, or `has_room` is false after one of them. Filtering here instead of in SQLite saves a
 /// look-up in a temporary table for each row: a tenth of the cost of reading.
 pub(super) fn wanted_events(
     location: &FileLocation,
@@ -47,17 +63,21 @@ pub(super) fn wanted_events(
     wanted: &HashSet<&str>,
     limit: usize,
     into: &mut Vec<Stored>,
+    mut has_room: impl FnMut(&Stored) -> bool,
 ) -> Result<(), StoreError> {
     const DOING: &str = "reading events";
     let mut rows = statement.query(parameters).map_err(|error| location.fault(DOING, error))?;
-    while into.len() < limit {
+    let mut room = true;
+    while room && into.len() < limit {
         let Some(row) = rows.next().map_err(|error| location.fault(DOING, error))? else { break };
         let event_type = row.get_ref(5).ok().and_then(|value| value.as_str().ok());
         // Consecutive events often have the same type.
         let as_before = into.last().is_some_and(|last| Some(last.event_type.as_str()) == event_type);
         // For a row that cannot be read, `stored` returns the error.
         if as_before || event_type.is_none_or(|event_type| wanted.contains(event_type)) {
-            into.push(stored(row)?);
+            let event = stored(row)?;
+            room = has_room(&event);
+            into.push(event);
         }
     }
     Ok(())

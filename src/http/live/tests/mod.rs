@@ -1,5 +1,6 @@
 //! Slow clients, disconnects and the shared reader, with short time-outs.
 
+mod large;
 mod panics;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Query plans on SQLite: one index, and no more rows than a page needs.
 
 use super::super::plan::ReadProgress;
-use super::super::scan::{driver, scan};
+use super::super::scan::{driver, find};
 use super::super::sql::{Driver, Sql, Window};
 use super::*;
 use crate::store::{Cell, Row, ViewSnapshot};
@@ -86,8 +86,10 @@ async fn a_page_of_an_aggregate_examines_one_page_of_candidates() {
     world.append((0..700).map(any_act).collect()).await;
     let mut snapshot = world.settled("audit").await.snapshot().await.unwrap();
     let plan = world.audit().aggregate("project:1").newest_first().plan().unwrap();
-    let found = scan(&plan, &mut ReadProgress::default(), &mut *snapshot, 2).await.unwrap();
-    assert_eq!((found.rows.len(), found.examined, found.exhausted), (2, 3, false));
+    let candidates = find(&plan, &mut ReadProgress::default(), &mut *snapshot, 2).await.unwrap();
+    assert_eq!(candidates.found.len(), 3);
+    let found = candidates.read(&plan, 2).await.unwrap();
+    assert_eq!((found.rows.len(), found.examined, found.exhausted), (2, 2, false));
     drop(snapshot);
     world.close().await;
 }

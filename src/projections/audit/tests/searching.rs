@@ -45,6 +45,27 @@ fn any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows() 
     runtime.block_on(world.close());
 }
 
+/// Mission X50: a search and a count by text examine events up to a size, and the count as many as its limit says.
+#[tokio::test]
+async fn a_search_among_large_events_ends_early_and_continues() {
+    const LARGE: usize = 200_000;
+    let world = World::new().await;
+    for _ in 0..6 {
+        let wrote = || ProjectEvent::Wrote { path: "p".repeat(LARGE) };
+        world.append((0..10).map(|_| act("alice", "7", wrote())).collect()).await;
+    }
+    world.settled("audit").await;
+    let page = world.audit().text("nobody").page().await.unwrap();
+    let reached = page.next.expect("it continues").last().position;
+    // 16 MB and 256 MB, divided by 32 in tests.
+    assert!(page.rows.is_empty() && reached as usize * LARGE < (512 << 10) + 2 * LARGE, "{reached}");
+    let limited = world.audit().text("ppp").limit(20).count().await.unwrap();
+    assert!((20..=24).contains(&limited.events) && !limited.complete, "{limited:?}");
+    let most = world.audit().text("ppp").limit(1_000).count().await.unwrap();
+    assert!((40..=44).contains(&most.events) && !most.complete, "{most:?}");
+    world.close().await;
+}
+
 /// A read that an earlier version recorded may have returned more than the same text finds now.
 #[tokio::test]
 async fn a_text_that_an_earlier_version_recorded_selects_everything() {
@@ -58,4 +79,5 @@ async fn a_text_that_an_earlier_version_recorded_selects_everything() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows,
+    a_search_among_large_events_ends_early_and_continues,
 }

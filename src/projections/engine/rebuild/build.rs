@@ -272,13 +272,14 @@ impl Build {
         let mut size = page_size(self.light());
         loop {
             let limit = size.limit();
-            let page = read(&self.context, self.seen, limit, &self.handle.interest).await;
+            let page = read(&self.context, self.seen, &size, &self.handle.interest).await;
             let page = page
                 .map_err(|error| self.failed(error))?
                 .ok_or_else(|| RebuildError::Diverged { name: self.handle.name().to_owned(), head: self.seen })?;
+            let full = size.is_full(limit, &page.events);
             size.adapt(&page.events);
             self.apply(&page.events, page.to, true).await?;
-            if page.events.len() < limit {
+            if !full {
                 return self.flush().await;
             }
         }

@@ -145,7 +145,7 @@ impl KeyBuild {
         let name = self.handle.name().to_owned();
         let mut size = page_size(true);
         while at.position < end.position {
-            let page = read(&self.context, *at, size.limit(), &self.handle.interest).await;
+            let page = read(&self.context, *at, &size, &self.handle.interest).await;
             let page = page.map_err(|error| RebuildError::failed(&name, error))?;
             let page = page.ok_or_else(|| RebuildError::Diverged { name: name.clone(), head: *at })?;
             size.adapt(&page.events);

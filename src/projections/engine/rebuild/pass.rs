@@ -108,7 +108,7 @@ struct Pages {
 /// A page that is being read.
 struct Ahead {
     limit: usize,
-    /// The end of the page if every event is wanted. It ends no earlier, unless the log does.
+    /// The end of the page if every event is wanted. It ends earlier if its events are large, or if the log does.
     end: u64,
     read: JoinHandle<Result<Page, StoreError>>,
 }
@@ -125,8 +125,9 @@ impl Pages {
         let at_once = if self.dense { AT_ONCE } else { 1 };
         while self.ahead.len() < at_once {
             let after = self.ahead.back().map_or(self.at.position, |last| last.end);
-            let (context, interest, limit) = (self.context.clone(), self.interest.clone(), self.size.limit());
-            let read = tokio::spawn(async move { context.store.read(after, limit, &interest).await });
+            let (context, interest, size) = (self.context.clone(), self.interest.clone(), self.size.clone());
+            let limit = size.limit();
+            let read = tokio::spawn(async move { size.read(&*context.store, after, &interest).await });
             self.ahead.push_back(Ahead { limit, end: after.saturating_add(limit as u64), read });
         }
         let Some(mut first) = self.ahead.pop_front() else { return Ok(None) };
@@ -135,7 +136,7 @@ impl Pages {
         if !self.context.holds(self.at).await? {
             return Ok(None);
         }
-        let full = page.events.len() >= first.limit;
+        let full = self.size.is_full(first.limit, &page.events);
         self.dense = full && page.to.position == first.end;
         if !self.dense {
             self.ahead.clear();
@@ -150,10 +151,10 @@ impl Pages {
 pub(super) async fn read(
     context: &EngineContext,
     after: LogPosition,
-    limit: usize,
+    size: &PageSize,
     interest: &Interest,
 ) -> Result<Option<Page>, StoreError> {
-    let page = context.store.read(after.position, limit, interest).await?;
+    let page = size.read(&*context.store, after.position, interest).await?;
     // Checked after the page was read, so that the page follows the event at `after`.
     Ok(context.holds(after).await?.then_some(page))
 }

@@ -35,8 +35,8 @@ impl Runner {
         let mut written = Instant::now();
         loop {
             let limit = size.limit();
-            let page = self.read(limit).await?;
-            let full = page.events.len() >= limit;
+            let page = self.read(&size).await?;
+            let full = size.is_full(limit, &page.events);
             if full {
                 self.handle.set_run_state(RunState::CatchingUp);
             }

@@ -162,8 +162,8 @@ impl Runner {
     async fn catch_up(&mut self) -> Result<(), Halt> {
         loop {
             let limit = self.size.limit();
-            let page = self.read(limit).await?;
-            let full = page.events.len() >= limit;
+            let page = self.read(&self.size.clone()).await?;
+            let full = self.size.is_full(limit, &page.events);
             if full {
                 self.handle.set_run_state(RunState::CatchingUp);
             }
@@ -175,10 +175,10 @@ impl Runner {
         }
     }
 
-    async fn read(&mut self, limit: usize) -> Result<Page, Halt> {
+    async fn read(&mut self, size: &PageSize) -> Result<Page, Halt> {
         let (context, handle, after) = (self.context.clone(), self.handle.clone(), self.seen.position);
         let page =
-            self.with_retries(|| async { Ok(context.store.read(after, limit, &handle.interest).await?) }).await?;
+            self.with_retries(|| async { Ok(size.read(&*context.store, after, &handle.interest).await?) }).await?;
         // Checked after the page was read, so that the page follows the event at `seen`.
         self.check_seen().await?;
         Ok(page)

@@ -1,5 +1,6 @@
 //! Exports, parsed by the libraries of their formats.
 
+mod large;
 mod spreadsheets;
 
 use futures::StreamExt;

@@ -4,6 +4,8 @@ use sqlx::Executor;
 
 use super::{Bed, open_at, reason};
 use crate::store::conformance::bench::{append, batch, commit, committed, log};
+use crate::store::postgres::connections::{FREE, Loan, Purpose};
+use crate::store::postgres::location::CONNECT;
 use crate::store::postgres::schema::{self, VERSION};
 use crate::store::{Outcome, StoreError};
 
@@ -199,16 +201,23 @@ async fn a_writer_whose_last_event_is_missing_reports_it_once() {
     committed(&*store, commit(3).on("tally:a", 1, 1)).await;
 }
 
-/// The error of a pool without a free connection: see `SchemaLocation::fault`.
+/// Readers wait for a free connection or snapshot for half a minute: the error of HTTP that then follows says so.
 #[tokio::test]
-async fn the_error_for_a_full_pool_says_what_to_do() {
+async fn a_reader_that_finds_no_connection_free_waits_and_then_says_so() {
     let bed = Bed::new();
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
-    let pool = pool
-        .acquire_timeout(std::time::Duration::from_millis(50))
-        .connect_lazy_with(bed.location.options().clone());
-    let _held = pool.acquire().await.unwrap();
-    let error = pool.acquire().await.map(|_| ()).unwrap_err();
-    let said = reason::<()>(Err(bed.location.fault("reading", error)));
-    assert!(said.contains("no connection became free"), "{said}");
+    let store = bed.open().await;
+    let mut held = Vec::new();
+    for _ in 0..Purpose::Log.most() {
+        held.push(bed.location.lend(Purpose::Log).await.unwrap());
+    }
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.head().await }
+    });
+    // Longer than connecting may take.
+    tokio::time::sleep(CONNECT + std::time::Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished(), "{:?}", waiting.await);
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::NoneFree(FREE))));
+    held.into_iter().for_each(Loan::give_back);
+    store.head().await.unwrap();
 }

@@ -29,8 +29,8 @@ use uuid::Uuid;
 
 use self::lending::{BEGIN, BEGIN_READ, BEGIN_SHORT, LOCK_WAIT};
 use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
-use super::connections::SNAPSHOTS;
-use super::location::{CONNECT, SchemaLocation};
+use super::connections::FREE;
+use super::location::SchemaLocation;
 use crate::events::{LogPosition, Ref};
 use crate::store::{
     GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
@@ -133,11 +133,8 @@ impl Views for PostgresViews {
     }
 
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
-        let permit = tokio::time::timeout(CONNECT, self.location.snapshots().acquire_owned()).await;
-        let permit = permit.map_err(|_| {
-            let waited = format!("{SNAPSHOTS} snapshots of views were open for {CONNECT:?}: drop some of them");
-            StoreError::failed("reading the views", waited)
-        })?;
+        let permit = tokio::time::timeout(FREE, self.location.snapshots().acquire_owned()).await;
+        let permit = permit.map_err(|_| StoreError::NoneFree(FREE))?;
         let permit = permit.map_err(|_| StoreError::Closed)?;
         loop {
             let mut open = self.begin_with(BEGIN_READ).await?;
