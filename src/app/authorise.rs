@@ -51,6 +51,9 @@ where
     }
 }
 
+/// What the denial of a read that shows stored values says.
+pub(super) const NEEDS_FULL: &str = "needs the right to read the audit log in full";
+
 /// What an actor asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -70,6 +73,10 @@ pub enum Ask<'a> {
         key: Option<&'a str>,
     },
     /// Read the part of the audit log that these filters match. An empty filter matches everything.
+    ///
+    /// A query first asks for [`Detail::Full`]. If that is denied, and metadata can answer it, it asks for
+    /// [`Detail::Metadata`]: only the second denial is recorded. What shows stored events (`/events`, a backup, the lineage of
+    /// exports) asks for [`Detail::Full`] alone.
     Audit {
         /// Only these actors.
         actors: &'a [Ref],

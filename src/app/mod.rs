@@ -35,5 +35,8 @@ pub use handle::Annals;
 pub use read_handle::ReadHandle;
 pub use reader::{ReadView, ReadViews, Reader, ReaderError};
 pub use soundness::Unsound;
+
+#[doc(inline)]
+pub use crate::projections::audit::Detail;
 #[cfg(feature = "cli")]
 pub(crate) use unopened::{CustomSubcommand, UnopenedApp};

@@ -110,7 +110,8 @@ impl Reader {
         let ask = Ask::Audit { actors: &[], targets: &targets, topics: &[], detail: Detail::Full };
         let asked = RecordedFilters::from([("target".to_owned(), vec![thing.to_string()])]);
         let read = Read { what: &format!("who saw {thing}"), of: &of, asked, export: None };
-        self.access_control.read(&self.context, &ask, &read, true).await.map_err(ReaderError::from)?;
+        let allowed = self.access_control.read(&self.context, &ask, &read, true).await;
+        allowed.map_err(|error| ReaderError::from(error.of("the lineage of exports")))?;
         self.annals.lineage(thing).await
     }
 
@@ -151,6 +152,23 @@ impl Reader {
         Ok(self.access_control.read(&self.context, &ask, &read, false).await?)
     }
 
+    /// Asks whether the actor may read the catalogue: which commands, event types, topics and views the application has. The
+    /// names themselves come from [`Annals`].
+    ///
+    /// # Errors
+    /// When the authoriser denies it.
+    pub async fn catalogue(&self) -> Result<(), ReaderError> {
+        // It shows no content of the log, so it is not recorded as a read.
+        let read = Read { what: "the catalogue", of: &[], asked: RecordedFilters::new(), export: None };
+        Ok(self.access_control.read(&self.context, &Ask::Catalogue, &read, false).await?)
+    }
+
+    /// Whether the actor may read the catalogue. A denial is not recorded.
+    #[cfg(feature = "http")]
+    pub(crate) async fn may_read_catalogue(&self) -> bool {
+        self.access_control.allows(&self.context, &Ask::Catalogue).await
+    }
+
     /// Copies the log to a new file, as [`Annals::backup`]. For the authoriser it is an operation, and a query of the audit log
     /// without filters: the copy shows everything.
     ///
@@ -174,7 +192,7 @@ impl Reader {
             targets => [("aggregate".to_owned(), targets.iter().map(Ref::to_string).collect())].into(),
         };
         let read = Read { what, of: &of, asked, export: None };
-        self.access_control.read(&self.context, &ask, &read, true).await
+        self.access_control.read(&self.context, &ask, &read, true).await.map_err(|error| error.of(what))
     }
 
     async fn ask_for_view(&self, view: &str, key: Option<&str>, named: Option<Ref>) -> Result<(), AccessError> {

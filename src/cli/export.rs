@@ -11,7 +11,7 @@ use super::{ProgressBar, stderr};
 use crate::BoxError;
 use crate::app::Annals;
 use crate::app::UnopenedApp;
-use crate::projections::audit::{AuditLog, AuditQueryParams};
+use crate::projections::audit::{AuditLog, AuditQueryParams, Detail};
 use crate::projections::export::{Export as Exporting, ExportManifest, ExportProgress, Format};
 use crate::projections::presenter::PresentationParams;
 use clap::Args;
@@ -65,8 +65,9 @@ impl Export {
                 false => to_stdout(export).await?,
             };
             stderr::print(format_args!(
-                "exported {}, complete up to position {}",
+                "exported {}{}, complete up to position {}",
                 counted(statement.rows, "event"),
+                if statement.detail == Detail::Metadata { " (metadata only)" } else { "" },
                 statement.head.position
             ));
             Ok(())

@@ -168,8 +168,9 @@ impl App {
         exit::code(done)
     }
 
-    /// The parser of the whole command line.
-    fn command_line(&self) -> clap::Command {
+    /// The parser of the whole command line: to write documentation from it, or to try each subcommand.
+    #[must_use]
+    pub fn command_line(&self) -> clap::Command {
         let formats =
             |own: &CustomSubcommand| own.command.get_arguments().any(|option| option.get_long() == Some(FORMAT));
         // A subcommand of the application may define its own `--format`, of another type.

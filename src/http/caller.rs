@@ -193,6 +193,28 @@ impl Caller {
         }
     }
 
+    /// Authorises a list of names: commands, event types, topics, views.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader); 403 if it is denied.
+    pub(super) async fn catalogue(&self) -> Result<(), Problem> {
+        match self.reader()? {
+            Some(reader) => Ok(reader.catalogue().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a page may offer names of the catalogue. A denial is not recorded: the caller did not ask for them.
+    ///
+    /// # Errors
+    /// 401 as for [`reader`](Self::reader).
+    pub(super) async fn may_read_catalogue(&self) -> Result<bool, Problem> {
+        match self.reader()? {
+            Some(reader) => Ok(reader.may_read_catalogue().await),
+            None => Ok(true),
+        }
+    }
+
     /// Returns a view, to read the document under `key`, or all documents without a key.
     ///
     /// # Errors

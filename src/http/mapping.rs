@@ -153,7 +153,7 @@ impl From<AuditError> for Problem {
             AuditError::Denied { .. } => Self::denied(error.to_string()),
             AuditError::Read(error) => error.into(),
             AuditError::Store(error) => error.into(),
-            AuditError::Decode { .. } => Self::internal(&error),
+            AuditError::Decode { .. } | AuditError::Undecodable { .. } => Self::internal(&error),
         }
     }
 }

@@ -70,6 +70,9 @@ pub enum QueryError {
     /// Live events arrive in the order in which they are recorded.
     #[error("`--follow` cannot be combined with the order of occurrence: new events may have occurred at any time")]
     FollowByOccurrence,
+    /// Which events contain a text says something about their values.
+    #[error("metadata cannot be filtered by text: ask for the detail `full`, or omit the text")]
+    TextOfMetadata,
     /// An empty text matches everything.
     #[error("an empty search text matches every event: give a text, or omit it")]
     NoText,

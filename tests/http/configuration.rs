@@ -187,7 +187,7 @@ type Run<'a> = (bool, Vec<&'a str>, &'a str, &'a str);
 
 fn filters<'a>(alone: &[&'a str]) -> Vec<Run<'a>> {
     let (alice, bob) = ("alice paid 1", "bob paid 2");
-    let runs: [(&[&str], &str, &str); 17] = [
+    let runs: [(&[&str], &str, &str); 18] = [
         (&["--actor", "user:bob"], bob, alice),
         (&["--target", "account:b"], bob, alice),
         (&["--aggregate", "account:b"], bob, alice),
@@ -197,6 +197,7 @@ fn filters<'a>(alone: &[&'a str]) -> Vec<Run<'a>> {
         (&["--event", "account.opened"], "", "paid"),
         (&["--correlation", "r1"], alice, bob),
         (&["--text", "PAID 2"], bob, alice),
+        (&["--detail", "metadata"], "bob paid [redacted]", "paid 2"),
         (&["--from", "2"], bob, alice),
         (&["--until", "2"], alice, bob),
         (&["--occurred-from", "2100-01-01T00:00:00Z"], "", "paid"),

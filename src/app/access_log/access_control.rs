@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::recorder::{AccessRecorder, Read, RecordReceiver};
 use crate::app::AccessContext;
-use crate::app::authorise::{Ask, Authorise, Denial};
+use crate::app::authorise::{Ask, Authorise, Denial, NEEDS_FULL};
 use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, within};
 use crate::events::Ref;
 use crate::store::{Clock, Store, StoreError};
@@ -33,6 +33,16 @@ pub(in crate::app) enum AccessError {
     Denied(Denial),
     /// The read cannot be recorded.
     NotRecorded(StoreError),
+}
+
+impl AccessError {
+    /// Says in a denial which right `what` needs.
+    pub(in crate::app) fn of(self, what: &str) -> Self {
+        match self {
+            Self::Denied(denial) => Self::Denied(Denial::because(format!("{denial}: {what} {NEEDS_FULL}"))),
+            other => other,
+        }
+    }
 }
 
 impl AccessControl {
@@ -67,6 +77,12 @@ impl AccessControl {
         }
     }
 
+    /// Whether the authoriser allows a read. Nothing is recorded.
+    #[cfg(feature = "http")]
+    pub(in crate::app) async fn allows(&self, context: &Context, ask: &Ask<'_>) -> bool {
+        self.decide(context, ask, None).await.is_ok()
+    }
+
     /// Allows or refuses a read. Records it if `record` is set and the application records reads.
     pub(in crate::app) async fn read(
         &self,
@@ -75,18 +91,38 @@ impl AccessControl {
         read: &Read<'_>,
         record: bool,
     ) -> Result<(), AccessError> {
+        self.read_first(context, &[(ask, read)], record).await.map(drop)
+    }
+
+    /// Allows the first of these reads that is allowed, and returns its index; the caller asks for less with each. If all are
+    /// denied, one denial is recorded: of the first read, with the reason of the last.
+    pub(in crate::app) async fn read_first(
+        &self,
+        context: &Context,
+        choices: &[(&Ask<'_>, &Read<'_>)],
+        record: bool,
+    ) -> Result<usize, AccessError> {
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
             // Not recorded: the record would have the invalid actor.
             party.check_caller().map_err(|error| AccessError::Denied(Denial::because(error.to_string())))?;
         }
-        if let Err(denial) = self.decide(context, ask, None).await {
+        let mut denied = None;
+        for (index, (ask, read)) in choices.iter().enumerate() {
+            match self.decide(context, ask, None).await {
+                Err(denial) => denied = Some(denial),
+                Ok(()) => {
+                    if let Some(recorder) = self.recorder.as_ref().filter(|_| self.reads && record) {
+                        recorder.read(context, read).await.map_err(AccessError::NotRecorded)?;
+                    }
+                    return Ok(index);
+                }
+            }
+        }
+        let denial = denied.unwrap_or_else(|| Denial::because("nothing was asked for"));
+        if let Some((_, read)) = choices.first() {
             self.refused(context, read.what, read.of, denial.reason(), true);
-            return Err(AccessError::Denied(denial));
         }
-        match self.recorder.as_ref().filter(|_| self.reads && record) {
-            Some(recorder) => recorder.read(context, read).await.map_err(AccessError::NotRecorded),
-            None => Ok(()),
-        }
+        Err(AccessError::Denied(denial))
     }
 
     /// Whether commands need access control.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{AccessControl, AccessError, Read, ReadEvent};
-use crate::app::authorise::Ask;
+use crate::app::authorise::{Ask, NEEDS_FULL};
 use crate::commands::Context;
 use crate::events::{Event, Ref, Topic};
 use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow, Detail};
@@ -18,22 +18,41 @@ pub(in crate::app) struct AuditAccessControl {
 
 #[async_trait]
 impl AuditAccess for AuditAccessControl {
-    async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<(), AuditError> {
+    async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<Detail, AuditError> {
         let AuditRequest { words, filter, export, .. } = request;
         let actors: Vec<Ref> = filter.actors.iter().cloned().collect();
         let targets: Vec<Ref> = filter.targets.iter().chain(&filter.aggregates).cloned().collect();
         let topics: Vec<Topic> = filter.topics.iter().cloned().collect();
-        let ask = Ask::Audit { actors: &actors, targets: &targets, topics: &topics, detail: Detail::Full };
         let mut of = vec![Ref::unchecked("projection", AuditLog::NAME)];
         of.extend(actors.iter().chain(&targets).cloned());
+        let of_metadata = format!("metadata of {words}");
+        let choice = |detail: &Detail| {
+            let ask = Ask::Audit { actors: &actors, targets: &targets, topics: &topics, detail: *detail };
+            let mut read = Read { what: words, of: &of, asked: filter.recorded(), export: export.as_ref() };
+            if *detail == Detail::Metadata {
+                read.what = &of_metadata;
+                read.asked.insert("detail".to_owned(), vec![detail.to_string()]);
+            }
+            (ask, read)
+        };
+        let details: &[Detail] = match request.detail {
+            Some(Detail::Metadata) => &[Detail::Metadata],
+            None if !filter.needs_full() => &[Detail::Full, Detail::Metadata],
+            _ => &[Detail::Full],
+        };
+        let choices: Vec<(Ask<'_>, Read<'_>)> = details.iter().map(choice).collect();
+        let choices: Vec<(&Ask<'_>, &Read<'_>)> = choices.iter().map(|(ask, read)| (ask, read)).collect();
         // A page with only records of reads is not recorded: following such records would never end.
         // An export is recorded once, before any data is written.
         let record = rows.is_empty() || export.is_none() && !rows.iter().all(is_read);
-        let read = Read { what: words, of: &of, asked: filter.recorded(), export: export.as_ref() };
-        self.access_control.read(&self.context, &ask, &read, record).await.map_err(|error| match error {
-            AccessError::Denied(denial) => AuditError::Denied { reason: denial.reason().to_owned() },
-            AccessError::NotRecorded(error) => error.into(),
-        })
+        match self.access_control.read_first(&self.context, &choices, record).await {
+            Ok(index) => Ok(details.get(index).copied().unwrap_or(Detail::Metadata)),
+            Err(AccessError::Denied(denial)) if filter.needs_full() => {
+                Err(AuditError::Denied { reason: format!("{denial}: a filter by text {NEEDS_FULL}") })
+            }
+            Err(AccessError::Denied(denial)) => Err(AuditError::Denied { reason: denial.reason().to_owned() }),
+            Err(AccessError::NotRecorded(error)) => Err(error.into()),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use clap::builder::PossibleValuesParser;
 
 use crate::BoxError;
 use crate::cli::output::{self, counted, name, plain, plain_json};
-use crate::projections::audit::{AuditCount, AuditRow, Facet};
+use crate::cli::stderr;
+use crate::projections::audit::{AuditCount, AuditRow, Detail, Facet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -74,8 +75,16 @@ impl Rows {
                 row.payload.get().to_owned(),
             ])?,
         }
+        if self.printed == 0 && row.detail == Detail::Metadata && !self.shows_detail() {
+            stderr::print("metadata only: values are [redacted]");
+        }
         self.printed += 1;
         Ok(())
+    }
+
+    /// Whether each row says how much of the event it shows.
+    fn shows_detail(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Jsonl)
     }
 
     pub(super) fn end(&self) -> Result<(), BoxError> {

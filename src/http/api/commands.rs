@@ -52,8 +52,13 @@ impl CommandDescription {
     get, path = "/commands", operation_id = "list_commands", tag = "commands",
     responses((status = OK, body = Vec<CommandDescription>, description = "The commands"))
 )]
-async fn list(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<CommandDescription>> {
-    Json(CommandDescription::all(&state).collect())
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: QueryParams<NoParams>,
+) -> Result<Json<Vec<CommandDescription>>, Problem> {
+    caller.catalogue().await?;
+    Ok(Json(CommandDescription::all(&state).collect()))
 }
 
 /// Describe a command
@@ -63,10 +68,11 @@ async fn list(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>
 )]
 async fn show(
     State(state): State<AppState>,
-    _: Caller,
+    caller: Caller,
     PathParams(name): PathParams<String>,
     _: QueryParams<NoParams>,
 ) -> Result<Json<CommandDescription>, Problem> {
+    caller.catalogue().await?;
     CommandDescription::all(&state)
         .find(|command| command.name == name)
         .map(Json)

@@ -111,7 +111,12 @@ fn continued(listing: Listing, cursor: Option<&str>) -> Result<Listing, Problem>
     get, path = "/views", operation_id = "list_views", tag = "views",
     responses((status = OK, body = Vec<ViewDescription>, description = "The views"))
 )]
-async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>) -> Json<Vec<ViewDescription>> {
+async fn all(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: QueryParams<NoParams>,
+) -> Result<Json<Vec<ViewDescription>>, Problem> {
+    caller.catalogue().await?;
     let views = state.annals().document_views().map(|reading| ViewDescription {
         name: reading.name().to_owned(),
         fields: reading
@@ -120,7 +125,7 @@ async fn all(State(state): State<AppState>, _: Caller, _: QueryParams<NoParams>)
             .map(|field| FieldDescription { name: field.name, number: field.kind == FieldKind::Number })
             .collect(),
     });
-    Json(views.collect())
+    Ok(Json(views.collect()))
 }
 
 /// List the documents of a view

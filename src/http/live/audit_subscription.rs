@@ -12,7 +12,9 @@ use super::stream::{Rows, Subscription};
 use super::{EndReason, LiveItem, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
 use crate::http::Problem;
-use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditQueryParams, AuditRow, Cursor, QueryPlan};
+use crate::projections::audit::{
+    AuditError, AuditLog, AuditQuery, AuditQueryParams, AuditRow, Cursor, Detail, QueryPlan,
+};
 use crate::projections::presenter::{PresentError, PresentationParams};
 use crate::projections::{QueryError, ReadError};
 use crate::store::StoreError;
@@ -27,6 +29,8 @@ pub(super) struct AuditSubscription {
     /// The language of sentences. None: as declared, as in the broadcast.
     words: Option<PresentationParams>,
     plan: QueryPlan,
+    /// How much of each event is sent. None before the first read.
+    detail: Option<Detail>,
     lifetime: StreamLifetime,
     /// How many rows are read at a time, adapted to their size.
     page_size: usize,
@@ -69,17 +73,37 @@ impl AuditSubscription {
         let position = cursor.map(|cursor| cursor.last()).unwrap_or_default();
         let source = Source::Stored(broadcast.subscribe());
         let page_size = MAX_ROWS / 10;
-        let mut subscription =
-            Self { broadcast, query, words, plan, lifetime, page_size, remaining, position, first: None, source };
+        let mut subscription = Self {
+            broadcast,
+            query,
+            words,
+            plan,
+            detail: None,
+            lifetime,
+            page_size,
+            remaining,
+            position,
+            first: None,
+            source,
+        };
         if subscription.plan.has_end() {
-            // This page only returns the errors: denied, or a cursor of another log. The stream reads it again.
-            subscription.query.clone().limit(1).page().await?;
+            // This page returns the errors: denied, or a cursor of another log. The stream reads it again.
+            let page = subscription.query.clone().limit(1).page().await?;
+            subscription.keep(page.detail)?;
             let rows = subscription.query.clone().limit(remaining).follow();
             subscription.source = Source::Range(rows.ready_chunks(MAX_ROWS / 10));
         } else {
             subscription.first = subscription.page(false).await.map_err(Stop::into_problem)?;
         }
         Ok(subscription)
+    }
+
+    /// Has all further reads ask for the detail that the first was answered with.
+    fn keep(&mut self, detail: Detail) -> Result<(), Problem> {
+        self.detail = Some(detail);
+        self.query = self.query.clone().detail(detail);
+        self.plan = self.query.clone().live_plan()?;
+        Ok(())
     }
 
     fn end(&self, reason: EndReason) -> LiveItem {
@@ -143,6 +167,9 @@ impl AuditSubscription {
             Err(AuditError::Read(ReadError::Late { .. })) => return Ok(None),
             page => page?,
         };
+        if self.detail.is_none() {
+            self.keep(page.detail)?;
+        }
         let from = self.position;
         let to = match page.next {
             Some(next) => next.last(),
@@ -194,19 +221,26 @@ impl AuditSubscription {
         let wanted = |row: &AuditRow| row.position > self.position.position && self.plan.matches(row);
         let rows = batch.rows.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index);
         let selected: Vec<usize> = rows.take(usize::try_from(self.remaining).unwrap_or(usize::MAX)).collect();
+        let rows_at = |batch: &RowBatch| -> Vec<AuditRow> {
+            selected.iter().filter_map(|index| batch.rows.get(*index)).cloned().collect()
+        };
         match selected.len() {
-            0 => {}
-            all if all == batch.rows.len() && self.words.is_none() => self.plan.authorise(&batch.rows).await?,
+            0 => return Ok(self.advance(batch, &selected)),
+            all if all == batch.rows.len() => {
+                self.plan.authorise(&batch.rows).await?;
+            }
             _ => {
-                let rows: Vec<AuditRow> =
-                    selected.iter().filter_map(|index| batch.rows.get(*index)).cloned().collect();
-                self.plan.authorise(&rows).await?;
-                if self.words.is_some() {
-                    return self.select_all(batch.from, batch.to, rows).await;
-                }
+                self.plan.authorise(&rows_at(&batch)).await?;
             }
         }
-        Ok(self.advance(batch, &selected))
+        let shown = match self.detail {
+            Some(Detail::Metadata) => batch.metadata(self.broadcast.annals()).await?,
+            _ => batch,
+        };
+        match self.words {
+            None => Ok(self.advance(shown, &selected)),
+            Some(_) => self.select_all(shown.from, shown.to, rows_at(&shown)).await,
+        }
     }
 
     /// Advances to the end of the batch, or to the last row if no further row may be sent.

@@ -6,7 +6,7 @@ use crate::http::Problem;
 use crate::text::name_list;
 
 /// The filters of the feed: the parameter, and its label.
-const FILTERS: [(&str, &str); 13] = [
+const FILTERS: [(&str, &str); 14] = [
     ("text", "text"),
     ("actor", "actor"),
     ("target", "target"),
@@ -20,6 +20,7 @@ const FILTERS: [(&str, &str); 13] = [
     ("from", "recorded from"),
     ("until", "recorded until"),
     ("by_occurrence", "by time of occurrence"),
+    ("detail", "detail"),
 ];
 
 /// The label of a filter.

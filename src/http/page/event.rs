@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::address::Address;
 use super::site::Site;
 use super::text::{crumbs, given, number, phrase, reference, time};
-use crate::projections::audit::AuditRow;
+use crate::projections::audit::{AuditRow, Detail};
 use crate::projections::presenter::{PresentError, Presentation, PresentedChange, Presenter, plain};
 
 /// The most targets, topics and changes of an event that are listed.
@@ -18,8 +18,10 @@ pub(super) struct PresentedRow {
     pub presentation: Presentation,
 }
 
-/// Presents rows, in their order.
+/// Presents rows, in their order, with the least detail that one of them has: the rows of a page have the same.
 pub(super) async fn present(presenter: &Presenter, rows: Vec<AuditRow>) -> Result<Vec<PresentedRow>, PresentError> {
+    let detail = rows.iter().map(|row| row.detail).min().unwrap_or_default();
+    let presenter = presenter.clone().detail(detail);
     let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
     positions.sort_unstable();
     let mut all = presenter.present_at(&positions).await?;
@@ -55,7 +57,7 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
                     (facts(site, asked, row))
                     (payload(&row.payload))
                     // Long texts are shortened on the page.
-                    p { a href=(site.link("audit", &alone)) { "Whole event as JSON" } }
+                    p { a href=(site.link("audit", &alone)) { @if row.detail == Detail::Full { "Whole event as JSON" } @else { "As JSON" } } }
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::site::Site;
 use super::text::{given, number};
 use crate::events::{LogPosition, Ref, Topic};
 use crate::http::{AppState, Problem};
-use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor};
+use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor, Detail};
 use crate::projections::export::Format;
 use crate::store::StoreError;
 
@@ -131,12 +131,12 @@ async fn answer(request: &PageRequest, scope: FeedScope) -> Result<Response, Pro
 }
 
 fn wrong_filter(request: &PageRequest, scope: &FeedScope, problem: &Problem) -> Response {
-    let PageRequest { site, state, address, .. } = request;
+    let PageRequest { site, address, .. } = request;
     let title = title(scope, &[]);
     let content = html! {
         div.title { h1 { (given(&title)) } }
         div.note.bad role="alert" { p { (given(problem.detail())) } }
-        (form(site, scope, address, state.annals().types(), &[], &[]))
+        (form(site, scope, address, Detail::Full, None, &[], &[]))
         (chips(site, scope, address))
     };
     let mut response = respond(site.page(scope.section(), &title, &content));
@@ -152,12 +152,13 @@ async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Probl
         let cursor = cursor.parse::<Cursor>().map_err(|error| Problem::malformed(error.to_string()))?;
         query = query.cursor(cursor);
     }
-    let AuditPage { rows, next, head } = query.page().await?;
+    let AuditPage { rows, next, head, detail } = query.page().await?;
     let count = counted(&feed).await?;
     let cursor = if feed.is_live() { newest_cursor(state, &feed, head).await? } else { None };
     let below = below(state, &feed).await?;
     let presenter = request.presenter();
     let presented = present(&presenter, rows).await?;
+    let types = if request.caller.may_read_catalogue().await? { Some(&**state.annals().types()) } else { None };
     let title = title(&feed.scope, &presented);
     let content = html! {
         div.title {
@@ -167,10 +168,13 @@ async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Probl
             }
             (tools(site, &feed, presenter.language()))
         }
+        @if detail == Detail::Metadata {
+            p.note #detail { "You see metadata: who, when, and what was done to what. Values are [redacted]." }
+        }
         (tabs(site, &feed))
         div.sides {
             div {
-                (form(site, &feed.scope, &feed.given, state.annals().types(), &count.actors, &below))
+                (form(site, &feed.scope, &feed.given, detail, types, &count.actors, &below))
                 (chips(site, &feed.scope, &feed.given))
                 div.sheet {
                     ol #feed aria-label="Events"
@@ -227,7 +231,8 @@ fn stream_url(site: &Site, feed: &FeedQuery) -> String {
 /// The cursor after the newest event. It fixes the query, whenever the stream is opened.
 async fn newest_cursor(state: &AppState, feed: &FeedQuery, head: LogPosition) -> Result<Option<Cursor>, Problem> {
     let Some(stored) = state.annals().store().read_at(&[head.position]).await?.pop() else { return Ok(None) };
-    let newest = AuditRow::new(state.annals().types(), stored)?;
+    // Its position and id are needed, no values.
+    let newest = AuditRow::with_detail(Detail::Metadata, state.annals().types(), stored)?;
     Ok(Some(feed.query.clone().oldest_first().cursor_after(&newest)?))
 }
 

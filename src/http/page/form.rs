@@ -8,15 +8,17 @@ use super::site::Site;
 use super::text::utc;
 use crate::events::{Action, Ref, Topic, Types};
 use crate::projections::RangeBound;
-use crate::projections::audit::Facet;
+use crate::projections::audit::{Detail, Facet};
 use crate::projections::presenter::plain;
 
-/// The form as `given` fills it in. It offers the actors and topics that are known to be in the log.
+/// The form as `given` fills it in. It offers the actors and topics that are known to be in the log; without `types`, no names
+/// of the catalogue. Metadata cannot be filtered by text.
 pub(super) fn form(
     site: &Site,
     scope: &FeedScope,
     given: &Address,
-    types: &Types,
+    detail: Detail,
+    types: Option<&Types>,
     actors: &[Facet<Ref>],
     below: &[Topic],
 ) -> Markup {
@@ -27,7 +29,9 @@ pub(super) fn form(
         form.filter.sheet role="search" aria-label="Filter the events" method="get" action=(site.link(scope.path(), &Address::default())) autocomplete="off" {
             (hidden(scope, given))
             div.fields.first {
-                div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="sentence or value"; }
+                @if detail == Detail::Full {
+                    div.wide { label for="text" { "Text" } input #text type="search" name="text" value=(asked("text")) placeholder="sentence or value"; }
+                }
                 @if offered("actor") {
                     div { label for="actor" { "Actor" } input #actor name="actor" value=(asked("actor")) placeholder="user:alice" list="actors" spellcheck="false" autocapitalize="none"; }
                 }
@@ -69,8 +73,8 @@ pub(super) fn form(
                 }
             }
             datalist #actors { @for actor in actors { option value=(actor.value) {} } }
-            datalist #topics { @for topic in topics(types, below) { option value=(topic) {} } }
-            datalist #events { @for known in types.iter() { option value=(known.declaration.event_type) {} } }
+            datalist #topics { @for topic in types.map(|types| topics(types, below)).unwrap_or_default() { option value=(topic) {} } }
+            datalist #events { @for known in types.into_iter().flat_map(Types::iter) { option value=(known.declaration.event_type) {} } }
         }
     }
 }
@@ -84,6 +88,7 @@ fn hidden(scope: &FeedScope, given: &Address) -> Markup {
         filters.iter().filter(|(name, _)| fixed != Some(name) && !seen.insert((*name).to_owned())).collect();
     html! {
         @for (name, value) in scope.own() { input type="hidden" name=(name) value=(value); }
+        @if let Some(detail) = given.get("detail") { input type="hidden" name="detail" value=(detail); }
         @for (name, value) in further { input type="hidden" name=(name) value=(value); }
     }
 }

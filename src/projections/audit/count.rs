@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::plan::{QueryPlan, ReadProgress};
 use super::snapshots::Snapshots;
 use super::sql::{SCALE, Sql};
-use super::{AuditError, scan};
+use super::{AuditError, Detail, scan};
 use crate::events::{Action, LogPosition, Ref};
 use crate::store::{Cell, StoreError};
 
@@ -47,6 +47,8 @@ pub struct AuditCount {
     pub event_types: Vec<Facet<String>>,
     /// The head of the log that the count covers.
     pub head: LogPosition,
+    /// The right that it was answered with. The numbers are the same with both.
+    pub detail: Detail,
 }
 
 /// A value and the number of events that have it.
@@ -134,6 +136,7 @@ async fn count_numbers(
         actions: facets(&actions, |at| Ok(name(at)?.1.action))?,
         event_types: facets(&event_types, |at| Ok(name(at)?.1.event_type.to_owned()))?,
         head,
+        detail: progress.detail,
     })
 }
 
@@ -181,6 +184,7 @@ async fn count_rows(
         actions: most_first(actions),
         event_types: most_first(event_types),
         head,
+        detail: progress.detail,
     })
 }
 

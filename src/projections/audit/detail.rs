@@ -20,6 +20,12 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// Whether it is everything.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+
     /// The name: `metadata` or `full`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -31,6 +31,12 @@ pub enum AuditError {
         /// The cause.
         source: DecodeError,
     },
+    /// This program cannot decode an event of the result, and the caller may not see values of it.
+    #[error("event {position} cannot be read: the cause may show values of it, so it needs the detail `full`")]
+    Undecodable {
+        /// Its position.
+        position: u64,
+    },
 }
 
 impl AuditError {
@@ -42,6 +48,14 @@ impl AuditError {
                 Self::Read(ReadError::Waiting { name: AuditLog::NAME.to_owned(), unknown })
             }
             source => Self::Decode { position, source },
+        }
+    }
+
+    /// The same without its cause, which may repeat values of the event.
+    pub(super) fn without_values(self) -> Self {
+        match self {
+            Self::Decode { position, .. } => Self::Undecodable { position },
+            other => other,
         }
     }
 

@@ -186,6 +186,12 @@ impl AuditFilter {
         Ok(search.is_in(&known.sentence(stored, &known.describe(stored)?)))
     }
 
+    /// Whether only a reader of whole events may use it: which events it selects depends on values in them.
+    #[must_use]
+    pub fn needs_full(&self) -> bool {
+        !self.texts.is_empty()
+    }
+
     /// Checks what can be checked without reading the log, and removes topics that select nothing new: the root, and those
     /// below another one.
     pub(super) fn check_and_simplify(&mut self) -> Result<(), QueryError> {

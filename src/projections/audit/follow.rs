@@ -7,6 +7,8 @@ use futures::stream::{self, BoxStream, FusedStream};
 use futures::{StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
+#[cfg(feature = "export")]
+use super::Detail;
 use super::page::read_page;
 use super::plan::{QueryPlan, ReadProgress};
 use super::scan::PAGE_BYTES;
@@ -51,21 +53,17 @@ pub(crate) async fn next_rows(
     Ok(next)
 }
 
+/// All stored rows, and how much of each event they show. Access control is asked before this returns.
+#[cfg(feature = "export")]
+pub(super) async fn stored_with_detail(plan: QueryPlan) -> Result<(Detail, Rows), AuditError> {
+    let mut rows = RowStream::new(plan, false);
+    let detail = rows.begin().await?.detail;
+    Ok((detail, stream::unfold(rows, RowStream::next).boxed()))
+}
+
 fn rows(plan: Result<QueryPlan, QueryError>, live: bool) -> Rows {
     match plan {
-        Ok(plan) => {
-            let stream = RowStream {
-                remaining: plan.limit.unwrap_or(u64::MAX),
-                moves: ProgressWaiter::new(&plan.reading),
-                plan,
-                live,
-                progress: None,
-                seen: LogPosition::default(),
-                buffer: VecDeque::new(),
-                ended: false,
-            };
-            stream::unfold(stream, RowStream::next).boxed()
-        }
+        Ok(plan) => stream::unfold(RowStream::new(plan, live), RowStream::next).boxed(),
         Err(problem) => stream::iter([Err(problem.into())]).boxed(),
     }
 }
@@ -75,8 +73,10 @@ struct RowStream {
     live: bool,
     remaining: u64,
     moves: ProgressWaiter,
-    /// `None` before the first page.
+    /// `None` before access control is asked.
     progress: Option<ReadProgress>,
+    /// Whether the first page was read: access control is asked again for each further one.
+    delivered: bool,
     /// The head at the last page: the next page has to be of the same log.
     seen: LogPosition,
     buffer: VecDeque<AuditRow>,
@@ -84,6 +84,31 @@ struct RowStream {
 }
 
 impl RowStream {
+    fn new(plan: QueryPlan, live: bool) -> Self {
+        Self {
+            remaining: plan.limit.unwrap_or(u64::MAX),
+            moves: ProgressWaiter::new(&plan.reading),
+            plan,
+            live,
+            progress: None,
+            delivered: false,
+            seen: LogPosition::default(),
+            buffer: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Asks access control, unless it was asked. The further pages ask for the same detail.
+    async fn begin(&mut self) -> Result<ReadProgress, AuditError> {
+        if let Some(progress) = self.progress {
+            return Ok(progress);
+        }
+        let progress = self.plan.begin().await?;
+        self.plan.keep(progress.detail);
+        self.progress = Some(progress);
+        Ok(progress)
+    }
+
     async fn next(mut self) -> Option<(Result<AuditRow, AuditError>, Self)> {
         loop {
             if self.remaining == 0 {
@@ -108,17 +133,15 @@ impl RowStream {
 
     /// Reads the next page. If it is empty, waits until another read may find rows.
     async fn fill(&mut self) -> Result<(), AuditError> {
-        let mut progress = match self.progress {
-            Some(progress) => progress,
-            None => self.plan.begin().await?,
-        };
+        let mut progress = self.begin().await?;
         self.moves.note();
         let snapshots = Snapshots::of(&self.plan.reading, self.seen);
         let page = read_page(&self.plan, &mut progress, snapshots, self.remaining.min(CHUNK)).await?;
         self.seen = page.head;
-        if self.progress.is_some() && !page.rows.is_empty() {
+        if self.delivered && !page.rows.is_empty() {
             self.plan.authorise(&page.rows).await?;
         }
+        self.delivered = true;
         let complete = page.next.is_none();
         self.buffer.extend(page.rows);
         if !self.live {

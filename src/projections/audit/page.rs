@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::plan::{QueryPlan, ReadProgress};
 use super::scan::{self, Scan};
 use super::snapshots::Snapshots;
-use super::{AuditError, AuditRow, Cursor};
+use super::{AuditError, AuditRow, Cursor, Detail};
 use crate::events::LogPosition;
 use crate::store::StoreError;
 
@@ -19,6 +19,8 @@ pub struct AuditPage {
     pub next: Option<Cursor>,
     /// The head of the log that the page covers.
     pub head: LogPosition,
+    /// How much of each event the rows show.
+    pub detail: Detail,
 }
 
 /// Reads the next page, of at most `rows` rows. Moves `progress` to the last event examined; at the last page of a query in
@@ -44,7 +46,7 @@ pub(super) async fn read_page(
             _ => head_at(plan, position, head).await?,
         })),
     };
-    Ok(AuditPage { rows, next, head })
+    Ok(AuditPage { rows, next, head, detail: progress.detail })
 }
 
 /// The position and id of the last event examined, which is not a row of the page.

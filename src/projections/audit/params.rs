@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::text_search::folded;
-use super::{AuditFilter, AuditQuery, Cursor};
+use super::{AuditFilter, AuditQuery, Cursor, Detail};
 use crate::events::{Action, Ref, Topic};
 use crate::projections::query_error::{check_event, check_topic};
 use crate::projections::{QueryError, RangeBound};
@@ -191,6 +191,11 @@ pub struct AuditQueryParams {
     #[cfg_attr(feature = "http", param(minimum = 1, maximum = 1_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// How much of each event: metadata (who, when, which type, action, aggregate and targets) or full; by default as much as
+    /// the actor may see
+    #[cfg_attr(feature = "cli", arg(long, value_enum, value_name = "DETAIL"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
     /// Newest first
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(skip_serializing_if = "is_false")]
@@ -207,7 +212,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl AuditQueryParams {
-    /// Applies the filters and the order to `query`, without limit and cursor.
+    /// Applies the filters, the detail and the order to `query`, without limit and cursor.
     pub fn apply_filters(&self, mut query: AuditQuery) -> AuditQuery {
         query = self.actors.iter().fold(query, |query, actor| query.actor(actor));
         query = self.targets.iter().fold(query, |query, target| query.target(target));
@@ -221,6 +226,7 @@ impl AuditQueryParams {
         query = self.until.into_iter().fold(query, AuditQuery::until);
         query = self.occurred_from.into_iter().fold(query, |query, time| query.occurred_from(time.0));
         query = self.occurred_until.into_iter().fold(query, |query, time| query.occurred_until(time.0));
+        query = self.detail.into_iter().fold(query, AuditQuery::detail);
         query = if self.refused { query.refused() } else { query };
         query = if self.by_occurrence { query.by_occurrence() } else { query };
         if self.newest_first { query.newest_first() } else { query.oldest_first() }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::sql::{OccurrenceKey, Window};
-use super::{AuditAccess, AuditError, AuditFilter, AuditRequest, AuditRow, Cursor};
+use super::{AuditAccess, AuditError, AuditFilter, AuditRequest, AuditRow, Cursor, Detail};
 use crate::events::LogPosition;
 use crate::projections::{QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError};
@@ -28,6 +28,7 @@ pub struct QueryPlan {
     pub(super) after: Option<(LogPosition, Duration)>,
     pub(super) clock: Clock,
     pub(super) fingerprint: [u8; 8],
+    pub(super) detail: Option<Detail>,
     pub(super) access: Option<(Arc<dyn AuditAccess>, AuditRequest)>,
 }
 
@@ -42,6 +43,8 @@ pub(super) struct ReadProgress {
     pub start: Option<u64>,
     /// Whether the range has ended: no future event can be in it.
     pub over: bool,
+    /// How much of each event the caller sees.
+    pub detail: Detail,
 }
 
 impl QueryPlan {
@@ -67,14 +70,23 @@ impl QueryPlan {
         Cursor::new(last, self.fingerprint)
     }
 
-    /// Asks access control whether the query may begin (no rows), or these rows may be delivered.
+    /// Asks access control whether the query may begin (no rows), or these rows may be delivered. Returns how much of each
+    /// event the caller sees.
     ///
     /// # Errors
     /// When it refuses.
-    pub async fn authorise(&self, rows: &[AuditRow]) -> Result<(), AuditError> {
+    pub async fn authorise(&self, rows: &[AuditRow]) -> Result<Detail, AuditError> {
         match &self.access {
             Some((access, request)) => access.asked(request, rows).await,
-            None => Ok(()),
+            None => Ok(self.detail.unwrap_or_default()),
+        }
+    }
+
+    /// Has the further pages ask for this detail.
+    pub(super) fn keep(&mut self, detail: Detail) {
+        self.detail = Some(detail);
+        if let Some((_, request)) = &mut self.access {
+            request.detail = Some(detail);
         }
     }
 
@@ -88,11 +100,11 @@ impl QueryPlan {
 
     /// Asks access control, waits for the caller's own write, and checks the cursor.
     pub(super) async fn begin(&self) -> Result<ReadProgress, AuditError> {
-        self.authorise(&[]).await?;
+        let detail = self.authorise(&[]).await?;
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }
-        Ok(ReadProgress { last: self.last().await?, ..ReadProgress::default() })
+        Ok(ReadProgress { last: self.last().await?, detail, ..ReadProgress::default() })
     }
 
     /// The event of the cursor, if there is one. It has to be in this log.

@@ -11,8 +11,8 @@ use super::count::count;
 use super::page::read_page;
 use super::snapshots::Snapshots;
 use super::{
-    AuditAccess, AuditCount, AuditError, AuditFilter, AuditPage, AuditRequest, AuditRow, Cursor, ExportTarget,
-    QueryPlan, follow,
+    AuditAccess, AuditCount, AuditError, AuditFilter, AuditPage, AuditRequest, AuditRow, Cursor, Detail,
+    ExportTarget, QueryPlan, follow,
 };
 use crate::digest::{PartsDigest, first_bytes};
 use crate::events::LogPosition;
@@ -53,6 +53,7 @@ pub struct AuditQuery {
     after: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
+    detail: Option<Detail>,
     access: Option<Arc<dyn AuditAccess>>,
     export: Option<ExportTarget>,
     problem: Option<QueryError>,
@@ -72,6 +73,7 @@ impl AuditQuery {
             after: None,
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
+            detail: None,
             access: None,
             export: None,
             problem: None,
@@ -107,6 +109,13 @@ impl AuditQuery {
     /// More rows then fit into a page.
     pub fn shortened(mut self) -> Self {
         self.shortened = true;
+        self
+    }
+
+    /// How much of each event is asked for. By default as much as the caller may see: the answer says which. Metadata cannot
+    /// be filtered by text.
+    pub fn detail(mut self, detail: Detail) -> Self {
+        self.detail = Some(detail);
         self
     }
 
@@ -234,6 +243,14 @@ impl AuditQuery {
         self
     }
 
+    /// Asks access control, and streams all rows up to the limit, with how much of each event they show.
+    #[cfg(feature = "export")]
+    pub(crate) async fn stream_with_detail(
+        self,
+    ) -> Result<(Detail, BoxStream<'static, Result<AuditRow, AuditError>>), AuditError> {
+        follow::stored_with_detail(self.plan()?).await
+    }
+
     /// The reading and the range, for an export.
     #[cfg(feature = "export")]
     pub(crate) fn parts(&self) -> (&Reading, &AuditFilter) {
@@ -253,6 +270,9 @@ impl AuditQuery {
             return Err(QueryError::NoLimit);
         }
         self.filter.check_and_simplify()?;
+        if self.detail == Some(Detail::Metadata) && self.filter.needs_full() {
+            return Err(QueryError::TextOfMetadata);
+        }
         let order = [(self.by_occurrence, "by occurrence"), (self.newest_first, "newest first")];
         let order: Vec<&str> = order.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
         let fingerprint = fingerprint(&self.filter, &order);
@@ -260,7 +280,8 @@ impl AuditQuery {
             return Err(QueryError::OtherCursor);
         }
         let access = self.access.take();
-        let access = access.map(|access| (access, AuditRequest::new(self.filter.clone(), &order, self.export)));
+        let access =
+            access.map(|access| (access, AuditRequest::new(self.filter.clone(), &order, self.detail, self.export)));
         Ok(QueryPlan {
             reading: self.reading,
             filter: self.filter,
@@ -272,6 +293,7 @@ impl AuditQuery {
             after: self.after.map(|head| (head, self.patience)),
             clock: self.clock,
             fingerprint,
+            detail: self.detail,
             access,
         })
     }

@@ -2,17 +2,18 @@
 
 use async_trait::async_trait;
 
-use super::{AuditError, AuditFilter, AuditRow};
+use super::{AuditError, AuditFilter, AuditRow, Detail};
 use crate::events::LogPosition;
 
 /// Checks and records reads of the audit log: see [`AuditQuery::access`](super::AuditQuery::access).
 #[async_trait]
 pub trait AuditAccess: Send + Sync + 'static {
-    /// Called before anything is read; and, with `rows`, before further rows of a stream are delivered.
+    /// Called before anything is read; and, with `rows`, before further rows of a stream are delivered. Returns how much of
+    /// each event the caller sees: [`AuditRequest::detail`], if it has one.
     ///
     /// # Errors
     /// Why the query is refused. Nothing is then delivered.
-    async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<(), AuditError>;
+    async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<Detail, AuditError>;
 }
 
 /// A request to read the audit log.
@@ -23,6 +24,9 @@ pub struct AuditRequest {
     pub words: String,
     /// The events that it selects.
     pub filter: AuditFilter,
+    /// How much of each event is asked for; `None` for as much as the caller may see. The further pages of a stream ask for
+    /// what its first page was answered with.
+    pub detail: Option<Detail>,
     /// The export that it is for, if it is for one.
     pub export: Option<ExportTarget>,
 }
@@ -37,7 +41,12 @@ pub struct ExportTarget {
 }
 
 impl AuditRequest {
-    pub(super) fn new(filter: AuditFilter, order: &[&str], export: Option<ExportTarget>) -> Self {
+    pub(super) fn new(
+        filter: AuditFilter,
+        order: &[&str],
+        detail: Option<Detail>,
+        export: Option<ExportTarget>,
+    ) -> Self {
         let mut parts = Vec::new();
         for (name, values) in filter.values() {
             parts.extend(values.iter().map(|value| match name {
@@ -47,6 +56,6 @@ impl AuditRequest {
         }
         parts.extend(order.iter().map(|part| (*part).to_owned()));
         let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-        Self { words: format!("the audit log{parts}"), filter, export }
+        Self { words: format!("the audit log{parts}"), filter, detail, export }
     }
 }

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::AuditError;
+use super::{AuditError, Detail};
 use crate::events::{Action, DecodeError, Origin, Ref, Stored, Topic, Types};
-use crate::projections::presenter::{FieldChange, SHORT_SENTENCE, present, short, short_json, short_value};
+use crate::projections::presenter::{
+    FieldChange, SHORT_SENTENCE, present, present_metadata, short, short_json, short_value,
+};
 
 /// One event. The JSON object has the fields in this order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,11 +33,12 @@ pub struct AuditRow {
     pub event_type: String,
     /// The aggregate.
     pub aggregate: Ref,
-    /// The sentence, unescaped: apply [`plain`](crate::projections::presenter::plain) before printing it to a terminal.
+    /// The sentence, unescaped: apply [`plain`](crate::projections::presenter::plain) before printing it to a terminal. With
+    /// metadata, values are `[redacted]` and things are references.
     pub sentence: String,
-    /// The fields that changed.
+    /// The fields that changed; none with metadata.
     pub changes: Vec<FieldChange>,
-    /// The stored payload, byte for byte.
+    /// The stored payload, byte for byte; `null` with metadata.
     #[cfg_attr(feature = "http", schema(value_type = serde_json::Value))]
     pub payload: Box<RawValue>,
     /// All topics.
@@ -54,8 +57,12 @@ pub struct AuditRow {
     pub causation: Option<String>,
     /// The id of the command.
     pub command_id: Uuid,
-    /// The origin of the command.
+    /// The origin of the command; with metadata, without the path, which may contain values.
     pub origin: Option<Origin>,
+    /// How much of the event the row shows. Left out of JSON if it is `full`.
+    #[serde(default, skip_serializing_if = "Detail::is_full")]
+    #[cfg_attr(feature = "http", schema(required = false))]
+    pub detail: Detail,
 }
 
 impl AuditRow {
@@ -65,7 +72,20 @@ impl AuditRow {
     /// [`AuditError::Decode`] when this program cannot decode the event.
     pub fn new(types: &Types, stored: Stored) -> Result<Self, AuditError> {
         let position = stored.position;
-        Self::present(types, stored).map_err(|source| AuditError::from_decode(position, source))
+        Self::present(types, stored, Detail::Full).map_err(|source| AuditError::from_decode(position, source))
+    }
+
+    /// Makes the row of a stored event with this detail.
+    ///
+    /// # Errors
+    /// When this program cannot decode the event. With metadata, the error has no value of it.
+    pub fn with_detail(detail: Detail, types: &Types, stored: Stored) -> Result<Self, AuditError> {
+        let position = stored.position;
+        let row = Self::present(types, stored, detail).map_err(|source| AuditError::from_decode(position, source));
+        match detail {
+            Detail::Full => row,
+            Detail::Metadata => row.map_err(AuditError::without_values),
+        }
     }
 
     /// The approximate size of its texts, in bytes.
@@ -89,9 +109,12 @@ impl AuditRow {
         }
     }
 
-    fn present(types: &Types, stored: Stored) -> Result<Self, DecodeError> {
-        let shown = present(types, &stored)?;
-        let payload = RawValue::from_string(stored.payload)
+    fn present(types: &Types, stored: Stored, detail: Detail) -> Result<Self, DecodeError> {
+        let (shown, payload) = match detail {
+            Detail::Full => (present(types, &stored)?, stored.payload),
+            Detail::Metadata => (present_metadata(types, &stored)?, "null".to_owned()),
+        };
+        let payload = RawValue::from_string(payload)
             .map_err(|source| DecodeError::Payload { event_type: stored.event_type, source })?;
         Ok(Self {
             position: stored.position,
@@ -115,6 +138,7 @@ impl AuditRow {
             causation: shown.metadata.causation,
             command_id: stored.command_id,
             origin: shown.metadata.origin,
+            detail,
         })
     }
 }

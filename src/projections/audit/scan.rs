@@ -7,7 +7,7 @@
 use super::filter::{AGGREGATE, ResolvedFilter};
 use super::plan::{QueryPlan, ReadProgress, occurrence_key};
 use super::sql::{Driver, OccurrenceKey, RARE, SCALE, Sql, Window};
-use super::{AuditError, AuditRow};
+use super::{AuditError, AuditRow, Detail};
 use crate::events::LogPosition;
 use crate::store::{Cell, StoreError, ViewSnapshot};
 
@@ -39,6 +39,8 @@ pub(super) struct Candidates {
     exhausted: bool,
     /// The head of the log that the snapshot covers.
     pub head: LogPosition,
+    /// How much of each event the rows show.
+    detail: Detail,
 }
 
 /// The result of a scan.
@@ -64,7 +66,7 @@ pub(super) async fn find(
     wanted: usize,
 ) -> Result<Candidates, AuditError> {
     // Bounds are resolved after the snapshot was taken, so that the log is not behind it.
-    let mut candidates = Candidates { found: Vec::new(), exhausted: true, head: snapshot.head() };
+    let mut candidates = Candidates { found: Vec::new(), exhausted: true, head: snapshot.head(), detail: progress.detail };
     let mut window = plan.window(progress, candidates.head.position).await?;
     if window.is_empty() {
         return Ok(candidates);
@@ -108,7 +110,7 @@ impl Candidates {
             text_bytes: 0,
         };
         let passed: Vec<u64> = self.found.iter().filter(|it| it.passes).map(|it| it.moment.1).collect();
-        if let Some(stopped) = scan.read(plan, &passed, self.head, wanted).await? {
+        if let Some(stopped) = scan.read(plan, self.detail, &passed, self.head, wanted).await? {
             scan.examined = self.found.iter().take_while(|it| it.moment.1 != stopped.1).count() + 1;
             scan.last = Some(stopped);
             scan.exhausted = false;
@@ -201,6 +203,7 @@ impl Scan {
     async fn read(
         &mut self,
         plan: &QueryPlan,
+        detail: Detail,
         positions: &[u64],
         head: LogPosition,
         wanted: usize,
@@ -224,7 +227,7 @@ impl Scan {
                 let key = occurrence_key(event.occurred_at, event.position);
                 let matches = plan.filter.matches_text(&event, types);
                 if matches.map_err(|source| AuditError::from_decode(event.position, source))? {
-                    let mut row = AuditRow::new(types, event)?;
+                    let mut row = AuditRow::with_detail(detail, types, event)?;
                     if plan.shortened {
                         row.shorten();
                     }

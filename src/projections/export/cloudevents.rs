@@ -7,6 +7,7 @@ use cloudevents::{Data, EventBuilder, EventBuilderV10};
 use super::ExportManifest;
 use super::encode::{Encode, Item, json};
 use crate::BoxError;
+use crate::projections::audit::Detail;
 use crate::projections::presenter::plain;
 
 /// A JSON array of events, one a line.
@@ -41,14 +42,12 @@ impl Encode for CloudEvents {
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let row = item.row;
         let topics: Vec<&str> = row.topics.iter().map(|topic| topic.as_str()).collect();
-        let payload: serde_json::Value = serde_json::from_str(row.payload.get())?;
         let mut event = EventBuilderV10::new()
             .id(row.event_id.to_string())
             .source(&self.source)
             .ty(&row.event_type)
             .subject(plain(row.aggregate.as_str()))
             .time(row.occurred_at.to_string())
-            .data("application/json", Data::Json(payload))
             .extension("position", row.position.to_string())
             .extension("sequence", row.sequence.to_string())
             .extension("recordedtime", row.recorded_at.to_string())
@@ -58,6 +57,10 @@ impl Encode for CloudEvents {
             .extension("version", row.event_version.clone())
             .extension("commandid", row.command_id.to_string())
             .extension("sentence", plain(&item.sentence()).into_owned());
+        event = match row.detail {
+            Detail::Full => event.data("application/json", Data::Json(serde_json::from_str(row.payload.get())?)),
+            Detail::Metadata => event.extension("detail", row.detail.as_str()),
+        };
         for (name, value) in [("correlationid", &row.correlation), ("causationid", &row.causation)] {
             if let Some(value) = value {
                 event = event.extension(name, plain(value).into_owned());

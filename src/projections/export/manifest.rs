@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{DecodeError, LogPosition};
 use crate::projections::RangeBound;
-use crate::projections::audit::{AuditError, RecordedFilters};
+use crate::projections::audit::{AuditError, Detail, RecordedFilters};
 use crate::projections::presenter::PresentError;
 use crate::store::StoreError;
 
@@ -92,6 +92,9 @@ pub struct ExportManifest {
     pub last: Option<u64>,
     /// The head of the log when the export began: it holds all matching events up to here, and none after it.
     pub head: LogPosition,
+    /// How much of each event it shows.
+    #[serde(default)]
+    pub detail: Detail,
     /// The language of the sentences.
     pub locale: String,
 }

@@ -11,7 +11,7 @@ use super::jsonl::Jsonl;
 use super::ocel::Ocel;
 use super::{ExportError, ExportManifest, Format};
 use crate::events::{Described, Known, LogPosition};
-use crate::projections::audit::{AuditQuery, next_rows};
+use crate::projections::audit::{AuditQuery, Detail, next_rows};
 use crate::projections::presenter::{Presentation, Presenter};
 
 /// The rows in memory at a time.
@@ -112,16 +112,15 @@ impl Export {
             first: None,
             last: None,
             head,
+            detail: Detail::Full,
             locale: self.presenter.as_ref().map_or("en", Presenter::language).to_owned(),
         };
         let mut out = Vec::new();
         encoder.begin(&mut out).map_err(|source| encode(0, self.format, source))?;
-        let mut rows = self
-            .query
-            .exported_to(self.format.to_string(), head)
-            .stream()
-            .try_filter(|row| std::future::ready(row.position <= head.position))
-            .fuse();
+        let (detail, rows) = self.query.exported_to(self.format.to_string(), head).stream_with_detail().await?;
+        let mut rows = rows.try_filter(|row| std::future::ready(row.position <= head.position)).fuse();
+        manifest.detail = detail;
+        let presenter = self.presenter.map(|presenter| presenter.detail(detail));
         loop {
             let rows = next_rows(&mut rows, CHUNK).await?;
             if rows.is_empty() {
@@ -130,7 +129,7 @@ impl Export {
             let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
             positions.sort_unstable();
             let events = log.read_at(&positions).await?;
-            let mut presentations: Vec<Presentation> = match &self.presenter {
+            let mut presentations: Vec<Presentation> = match &presenter {
                 Some(presenter) => presenter.present(&events).await?,
                 None => Vec::new(),
             };
@@ -139,7 +138,12 @@ impl Export {
             for stored in &events {
                 let decode = |source| ExportError::Decode { position: stored.position, source };
                 let known = types.of(stored).map_err(decode)?;
-                facts.push((known, known.describe(stored).map_err(decode)?));
+                let mut described = known.describe(stored).map_err(decode)?;
+                if detail == Detail::Metadata {
+                    let is_target = |name| known.declaration.fields.iter().any(|it| it.target && it.name == name);
+                    described.facts.retain(|(name, _)| is_target(*name));
+                }
+                facts.push((known, described));
             }
             for row in &rows {
                 let at = positions.binary_search(&row.position).unwrap_or(usize::MAX);

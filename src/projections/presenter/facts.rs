@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::phrase::{Phrase, Piece, Thing};
 use crate::events::{Declaration, Described, Known, Metadata, Ref, Sentence, SentencePart, Stored, is_one};
+use crate::projections::audit::Detail;
 
 /// One fact that a sentence can name.
 pub(super) enum Fact {
@@ -13,12 +14,16 @@ pub(super) enum Fact {
     Value(Value),
 }
 
+/// What is shown in place of a value that the reader may not see.
+pub(super) const REDACTED: &str = "[redacted]";
+
 /// The facts of one event.
 pub(super) struct Facts<'a> {
     pub known: &'a Known,
     pub stored: &'a Stored,
     pub metadata: &'a Metadata,
     pub described: &'a Described,
+    pub detail: Detail,
 }
 
 impl Facts<'_> {
@@ -26,8 +31,31 @@ impl Facts<'_> {
         self.known.declaration
     }
 
-    /// Looks up a fact, or a part of one, as [`Known::sentence`] does: a field first, then the actor, then the aggregate.
+    /// Looks up a fact, or a part of one, as [`Known::sentence`] does: a field first, then the actor, then the aggregate. For a
+    /// reader of metadata, everything but the actor and the targets is [`REDACTED`].
     pub fn fact(&self, name: &str, part: Option<&str>) -> Option<Fact> {
+        match self.detail {
+            Detail::Full => self.look_up(name, part),
+            Detail::Metadata => Some(self.of_metadata(name, part)),
+        }
+    }
+
+    fn of_metadata(&self, name: &str, part: Option<&str>) -> Fact {
+        let part = match part {
+            None | Some("id") => None,
+            Some("from" | "from.id") => Some("from"),
+            Some("to" | "to.id") => Some("to"),
+            Some(_) => return Fact::Value(REDACTED.into()),
+        };
+        // Only references that the answer has anyway.
+        let is_shown = |thing: &Ref| *thing == self.metadata.actor || self.described.targets.contains(thing);
+        match self.look_up(name, part) {
+            Some(Fact::Things(things)) if things.iter().all(is_shown) => Fact::Things(things),
+            _ => Fact::Value(REDACTED.into()),
+        }
+    }
+
+    fn look_up(&self, name: &str, part: Option<&str>) -> Option<Fact> {
         let field = self.described.facts.iter().any(|(field, _)| *field == name);
         match part {
             None if !field && name == "actor" => return Some(Fact::Things(vec![self.metadata.actor.clone()])),
@@ -57,6 +85,8 @@ impl Facts<'_> {
                 },
                 SentencePart::Counted { name, part, one, many } => {
                     let value = self.known.part(self.stored, self.described, name, part.as_deref());
+                    // Which word it is says something about the value.
+                    let value = value.filter(|_| self.detail == Detail::Full);
                     let word = if value.is_some_and(|value| is_one(&value)) { one } else { many };
                     pieces.push(Piece::Text(word.clone()));
                 }

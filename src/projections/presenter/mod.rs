@@ -39,7 +39,9 @@ mod untranslated;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::events::{Action, Declaration, DecodeError, Described, Metadata, Ref, Stored, Topic, Types};
+use self::facts::Facts;
+use crate::events::{Action, Declaration, DecodeError, Described, Metadata, Origin, Ref, Stored, Topic, Types};
+use crate::projections::audit::Detail;
 
 #[cfg(feature = "translations")]
 pub use check::check;
@@ -116,6 +118,26 @@ pub fn present(types: &Types, stored: &Stored) -> Result<Presented, DecodeError>
         targets: described.targets,
         topics,
         changes,
+        metadata,
+    })
+}
+
+/// Presents what a reader of metadata sees of a stored event: values in the sentence are `[redacted]`, and no changes.
+pub(crate) fn present_metadata(types: &Types, stored: &Stored) -> Result<Presented, DecodeError> {
+    let known = types.of(stored)?;
+    let metadata = stored.metadata()?;
+    let described = known.describe(stored)?;
+    let facts = Facts { known, stored, metadata: &metadata, described: &described, detail: Detail::Metadata };
+    let (sentence, topics) = (facts.declared().text(), known.topics(stored, &described));
+    let Declaration { event_type, action, .. } = *known.declaration;
+    let metadata = Metadata { origin: metadata.origin.map(|origin| Origin { path: None, ..origin }), ..metadata };
+    Ok(Presented {
+        event_type,
+        action,
+        sentence,
+        targets: described.targets,
+        topics,
+        changes: Vec::new(),
         metadata,
     })
 }

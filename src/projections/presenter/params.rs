@@ -58,6 +58,8 @@ impl PresentationParams {
     /// When the application does not ship the language, or an event cannot be presented.
     pub async fn apply_to_rows(&self, presenter: Presenter, rows: &mut [AuditRow]) -> Result<(), PresentError> {
         let presenter = self.apply(presenter)?;
+        // The rows of an answer have one detail.
+        let presenter = rows.iter().map(|row| row.detail).min().into_iter().fold(presenter, Presenter::detail);
         if presenter.is_as_declared() {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use super::locale::Language;
 use super::{FieldChange, Locales, Phrase, Piece, PresentError, SHORT_SENTENCE, Thing, changes, short};
 use crate::events::{Ref, Stored, Types};
 use crate::projections::Reading;
+use crate::projections::audit::Detail;
 use crate::projections::display_names::{NameQuery, NamesAsOf};
 use crate::store::{Store, read_some};
 
@@ -25,6 +26,7 @@ pub struct Presenter {
     language: Language,
     names: Option<Reading>,
     shortened: bool,
+    detail: Detail,
     /// `None` for references instead of names.
     names_as_of: Option<NamesAsOf>,
 }
@@ -69,6 +71,7 @@ impl Presenter {
             language: Language::Declared,
             names,
             shortened: false,
+            detail: Detail::Full,
             names_as_of: Some(NamesAsOf::Event),
         }
     }
@@ -92,7 +95,12 @@ impl Presenter {
     /// Whether sentences are as declared: in English, without display names.
     #[must_use]
     pub fn is_as_declared(&self) -> bool {
-        matches!(self.language, Language::Declared) && (self.names.is_none() || self.names_as_of.is_none())
+        matches!(self.language, Language::Declared) && self.names_used().is_none()
+    }
+
+    /// The display names, if they are used. They come from payloads: readers of metadata get references.
+    fn names_used(&self) -> Option<(&Reading, NamesAsOf)> {
+        Some((self.names.as_ref()?, self.names_as_of?)).filter(|_| self.detail == Detail::Full)
     }
 
     /// Uses the display names as of each event, or the current ones.
@@ -104,6 +112,13 @@ impl Presenter {
     /// Uses references instead of display names.
     pub fn without_names(mut self) -> Self {
         self.names_as_of = None;
+        self
+    }
+
+    /// Presents what a reader with this detail may see. With metadata, values in sentences are `[redacted]`, things are
+    /// references, and there are no changes.
+    pub fn detail(mut self, detail: Detail) -> Self {
+        self.detail = detail;
         self
     }
 
@@ -120,7 +135,7 @@ impl Presenter {
     pub async fn present(&self, events: &[Stored]) -> Result<Vec<Presentation>, PresentError> {
         let presented = events.iter().map(|stored| self.without_looking_up(stored));
         let mut presented = presented.collect::<Result<Vec<_>, _>>()?;
-        if let (Some(names), Some(as_of), Some(last)) = (&self.names, self.names_as_of, events.last()) {
+        if let (Some((names, as_of)), Some(last)) = (self.names_used(), events.last()) {
             let newest = events.iter().map(Stored::head).max_by_key(|head| head.position).unwrap_or(last.head());
             let mut query = NameQuery::new(names.clone(), as_of);
             presented
@@ -159,9 +174,12 @@ impl Presenter {
         let known = self.types.of(stored).map_err(decode)?;
         let metadata = stored.metadata().map_err(decode)?;
         let described = known.describe(stored).map_err(decode)?;
-        let sentence =
-            self.language.sentence(&Facts { known, stored, metadata: &metadata, described: &described })?;
-        let changed = changes(known.declaration, &described);
+        let facts = Facts { known, stored, metadata: &metadata, described: &described, detail: self.detail };
+        let sentence = self.language.sentence(&facts)?;
+        let changed = match self.detail {
+            Detail::Full => changes(known.declaration, &described),
+            Detail::Metadata => Vec::new(),
+        };
         Ok(Presentation {
             position: stored.position,
             locale: self.language.locale().to_owned(),

@@ -51,11 +51,11 @@ async fn every_format_ends_with_a_manifest() {
         ] {
             let (manifest, text) = exported(query.from(1_u64).until(9_u64), format).await;
             let (from, until) = (Some(1_u64.into()), Some(9_u64.into()));
-            let locale = "en".to_owned();
+            let (locale, detail) = ("en".to_owned(), Detail::Full);
             let range = [("from", "1"), ("until", "9")];
             let filters = range.into_iter().chain(filter);
             let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).collect();
-            let expected = ExportManifest { format, from, until, filters, rows, first, last, head, locale };
+            let expected = ExportManifest { format, from, until, filters, rows, first, last, head, detail, locale };
             assert_eq!(manifest, expected);
             let found: Value = match format {
                 Format::Csv => {

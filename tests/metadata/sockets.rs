@@ -1,0 +1,83 @@
+//! JSON-RPC over WebSocket: each method of the OpenAPI document with each of its parameters.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::asking::{Answered, Answers};
+use crate::routes::resolved;
+use crate::served::Served;
+use crate::values::{Known, values};
+
+/// How long a subscription without a next item is read.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// The calls: a label, the method and its parameters.
+pub fn calls(document: &Value, known: &Known) -> Vec<(String, String, Value)> {
+    let mut calls = Vec::new();
+    let schema = |to: &Value| resolved(to, document);
+    for call in document["components"]["schemas"]["LiveCall"]["oneOf"].as_array().expect("methods") {
+        let call = schema(call);
+        let method = call["properties"]["method"]["const"].as_str().expect("a method").to_owned();
+        let base = match method.as_str() {
+            "execute" => json!({ "command": "write_file", "body": { "file": "1", "event": "\"Shredded\"" } }),
+            "unsubscribe" => json!({ "subscription": 1 }),
+            "metric" | "subscribe_metric" => json!({ "topic": "vault" }),
+            "audit" | "subscribe_audit" => json!({}),
+            other => panic!("add the parameters that the method `{other}` needs to tests/metadata/sockets.rs"),
+        };
+        calls.push((method.clone(), method.clone(), base.clone()));
+        let needed: Vec<String> = base.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let parameters = document_properties(&call["properties"]["params"], document);
+        for (name, parameter) in parameters.iter().filter(|(name, _)| !needed.contains(name)) {
+            let parameter = schema(parameter);
+            for (label, value) in values(&format!("/live {method}"), name, &parameter, known) {
+                let value = if parameter["type"] == "array" { json!([value]) } else { value };
+                let mut params = base.clone();
+                params[name] = value;
+                calls.push((format!("{method} {name}={label}"), method.clone(), params));
+            }
+        }
+    }
+    assert!(calls.iter().any(|(label, ..)| label.contains("subscribe_audit text=secret")), "{calls:?}");
+    calls
+}
+
+fn document_properties(params: &Value, document: &Value) -> serde_json::Map<String, Value> {
+    let params = match params["$ref"].as_str() {
+        Some(to) => document.pointer(to.trim_start_matches('#')).cloned().unwrap_or_default(),
+        None => params.clone(),
+    };
+    match (&params["properties"], params["oneOf"].as_array().and_then(|all| all.first())) {
+        (Value::Object(properties), _) => properties.clone(),
+        (_, Some(first)) => document_properties(first, document),
+        _ => serde_json::Map::new(),
+    }
+}
+
+/// The answers of an actor: for each call all messages of a connection of its own.
+pub async fn ask_all(served: &Served, calls: &[(String, String, Value)], actor: &str) -> Answers {
+    let mut answers = Answers::new();
+    for (label, method, params) in calls {
+        let mut request = format!("ws://{}/live", served.address).into_client_request().unwrap();
+        request.headers_mut().insert("annals-actor", actor.parse().unwrap());
+        let stream = TcpStream::connect(served.address).await.unwrap();
+        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        socket.send(Message::text(call.to_string())).await.unwrap();
+        let mut bytes = Vec::new();
+        let mut patience = Duration::from_secs(30);
+        while let Ok(Some(Ok(message))) = tokio::time::timeout(patience, socket.next()).await {
+            if let Message::Text(text) = message {
+                bytes.extend(text.as_bytes().iter().chain(b"\n"));
+                patience = if method.starts_with("subscribe") { QUIET } else { Duration::ZERO };
+            }
+        }
+        answers.insert(format!("RPC /live {label}"), Answered { status: 0, bytes });
+    }
+    answers
+}

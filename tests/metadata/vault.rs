@@ -1,0 +1,239 @@
+//! The application: files with titles, texts and numbers that only some may read; and a log whose values are secret.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use annals::app::{AccessContext, Ask, Denial, Detail};
+use annals::prelude::*;
+use annals::projections::display_names::Names;
+use annals::projections::export::Format;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(String);
+
+#[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(String);
+
+#[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[event(name = "file", topic = "vault/file", on = File)]
+pub enum FileEvent {
+    #[event(
+        create,
+        "{actor} stored {file} for {owner} as {title}: {text}, {pages} {pages|page|pages}, {tags} {tags|tag|tags}, {note}",
+        topic("vault/file", "vault/owner/{owner}")
+    )]
+    Stored {
+        title: String,
+        text: String,
+        pages: i64,
+        tags: Vec<String>,
+        note: Option<String>,
+        #[event(target)]
+        owner: UserId,
+    },
+    #[event(update, "{actor} edited {file} from {text.from} to {text.to}")]
+    Edited { text: Change<String>, pages: Change<i64> },
+    #[event(update, "{actor} gave {file} to {owner.to}, not {owner.from.id}")]
+    Given {
+        #[event(target)]
+        owner: Change<UserId>,
+    },
+    #[event(delete, "{actor} shredded {file}")]
+    Shredded,
+}
+
+impl Names for FileEvent {
+    fn names(event: &Recorded<Self>) -> Vec<(Ref, String)> {
+        match &event.event {
+            Self::Stored { title, .. } => vec![(event.aggregate.clone(), title.clone())],
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[derive(Default, Clone, Debug, Serialize, Deserialize)]
+pub struct File {
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    #[error("the file contains {0}")]
+    Kept(String),
+}
+
+impl Aggregate for File {
+    const TYPE: &'static str = "file";
+    type Id = FileId;
+    type Event = FileEvent;
+    type Error = FileError;
+
+    fn apply(&mut self, event: &FileEvent) {
+        match event {
+            FileEvent::Stored { text, .. } | FileEvent::Edited { text: Change { to: text, .. }, .. } => {
+                self.text.clone_from(text);
+            }
+            FileEvent::Given { .. } | FileEvent::Shredded => {}
+        }
+    }
+}
+
+/// Write what happened to a file
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WriteFile {
+    #[on(File)]
+    pub file: FileId,
+    /// The event, as JSON
+    pub event: String,
+}
+
+impl Handle for WriteFile {
+    fn handle(&self, file: &Loaded<File>, _: &Context) -> Result<Vec<FileEvent>, FileError> {
+        let refused = || FileError::Kept(file.text.clone());
+        Ok(vec![serde_json::from_str(&self.event).map_err(|_| refused())?])
+    }
+}
+
+/// The text of a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Texts {
+    pub text: String,
+    pub pages: i64,
+}
+
+impl DocumentView for Texts {
+    const NAME: &'static str = "texts";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::text("text", |file| Some(file.text.chars().take(50).collect())),
+        Field::number("pages", |file| Some(file.pages)),
+    ];
+    type Key = FileId;
+    type Events = FileEvent;
+}
+
+impl On<FileEvent> for Texts {
+    fn keys(event: &Recorded<FileEvent>) -> Vec<FileId> {
+        event.id().into_iter().collect()
+    }
+
+    fn apply(document: &mut Option<Self>, _: &FileId, event: &Recorded<FileEvent>) {
+        match &event.event {
+            FileEvent::Stored { text, pages, .. } => *document = Some(Self { text: text.clone(), pages: *pages }),
+            FileEvent::Edited { text, pages } => {
+                *document = Some(Self { text: text.to.clone(), pages: pages.to });
+            }
+            FileEvent::Given { .. } => {}
+            FileEvent::Shredded => *document = None,
+        }
+    }
+}
+
+const FRENCH: &str = "
+nothing = rien
+field-title = titre
+field-text = texte
+field-pages = pages
+field-tags = mots
+field-note = remarque
+field-owner = propriétaire
+file =
+    .stored = { $actor } a rangé { $file } de { $owner } sous { $title } : { $text }, { $pages ->
+        [one] une page
+       *[other] { $pages } pages
+    }, { $tags-count ->
+        [one] un mot
+       *[other] des mots
+    } { $tags }, { $note }
+    .edited = { $actor } a changé { $file } de { $text-from } à { $text-to }
+    .given = { $actor } a donné { $file } à { $owner-to }, plus à { $owner-from }
+    .shredded = { $actor } a détruit { $file }
+";
+
+/// The time at which everything is read.
+pub const NOW: &str = "2026-03-01T12:00:00Z";
+
+pub fn app() -> App {
+    App::new("vault")
+        .command::<WriteFile>()
+        .view::<Texts>()
+        .names::<FileEvent>()
+        .metrics_by_occurrence()
+        .locale("fr", FRENCH)
+}
+
+/// The application as it is read: a reader of metadata, one who may also operate it, and one who may do everything.
+pub fn read_app() -> App {
+    app().authorise(rights).clock(|| NOW.parse().unwrap())
+}
+
+fn rights(access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+    match (access.actor().as_str(), ask) {
+        ("user:root", _)
+        | ("user:ann", Ask::Command { .. })
+        | ("user:operator", Ask::Operate { .. })
+        | (
+            "user:meta" | "user:operator",
+            Ask::Audit { detail: Detail::Metadata, .. } | Ask::Catalogue | Ask::Metric { .. },
+        ) => Ok(()),
+        _ => Err(Denial::because("only metadata")),
+    }
+}
+
+pub fn by(actor: &str) -> Context {
+    Context::by(Ref::new("user", actor).unwrap()).correlation("c-1")
+}
+
+/// The command that stores a file with secret values.
+pub fn storing(file: &str, secret: &Secret) -> WriteFile {
+    let event = FileEvent::Stored {
+        title: secret.text.clone(),
+        text: secret.text.clone(),
+        pages: secret.number,
+        tags: secret.list(),
+        note: secret.option(),
+        owner: UserId::new("bob"),
+    };
+    WriteFile { file: FileId::new(file), event: serde_json::to_string(&event).unwrap() }
+}
+
+fn told(file: &str, event: &FileEvent) -> WriteFile {
+    WriteFile { file: FileId::new(file), event: serde_json::to_string(event).unwrap() }
+}
+
+/// Writes a log: files with secret values, refused commands whose reasons are secret, and reads that ask for a secret. Two logs
+/// differ in nothing but the secret, ids and times.
+pub async fn write(url: &str, secret: &Secret) {
+    let seconds = Arc::new(AtomicI64::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap().as_second()));
+    let tick = seconds.clone();
+    let clock = move || Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap();
+    let annals = app().record_reads().record_refusals().clock(clock).open(url).await.unwrap();
+    let later = || tick.fetch_add(60, Ordering::SeqCst);
+    // More than a page of text, if the secret is long.
+    for file in 0..45 {
+        annals.execute(storing(&file.to_string(), secret), &by("ann")).await.unwrap();
+        later();
+    }
+    let text = Change { from: secret.text.clone(), to: secret.changed() };
+    let pages = Change { from: secret.number, to: 1 };
+    annals.execute(told("1", &FileEvent::Edited { text, pages }), &by("ann")).await.unwrap();
+    later();
+    let owner = Change { from: UserId::new("bob"), to: UserId::new("carol") };
+    annals.execute(told("1", &FileEvent::Given { owner }), &by("ann")).await.unwrap();
+    later();
+    annals.execute(told("3", &FileEvent::Shredded), &by("eve")).await.unwrap();
+    later();
+    // Its reason is the text of the file.
+    let refused = WriteFile { file: FileId::new("2"), event: "no event".to_owned() };
+    annals.execute(refused, &by("eve")).await.unwrap_err();
+    // A refusal is recorded later: a read waits for its record.
+    let root = annals.read_as(&by("root"));
+    root.audit().text(&secret.text).page().await.unwrap();
+    root.json_view("texts", Some("1")).await.unwrap().get("1").await.unwrap();
+    let mut exported = Vec::new();
+    root.audit().aggregate("file:1").text(&secret.text).export(Format::Jsonl).to(&mut exported).await.unwrap();
+    annals.close().await;
+}
