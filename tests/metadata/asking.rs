@@ -7,8 +7,8 @@ use crate::routes::{Call, NOT_COMPARED};
 use crate::secret::masked;
 use crate::served::Served;
 
-/// How long a stream without a next event is read.
-const QUIET: Duration = Duration::from_millis(400);
+/// How long the next bytes of an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer: the status, and all bytes of headers and body.
 #[derive(Clone, Debug)]
@@ -41,12 +41,13 @@ pub async fn ask(served: &Served, call: &Call, actor: &str) -> Answered {
     Answered { status, bytes }
 }
 
+/// Reads to the end. The stream of a metric has none: its first value is enough.
 async fn append(mut response: reqwest::Response, bytes: &mut Vec<u8>) {
-    let streams = response.headers().get("content-type").is_some_and(|it| it == "text/event-stream");
-    let patience = if streams { QUIET } else { Duration::from_secs(60) };
-    // Errors: a stream that is quiet ends here.
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(patience, response.chunk()).await {
+    while let Some(chunk) = tokio::time::timeout(PATIENCE, response.chunk()).await.expect("an answer").unwrap() {
         bytes.extend(&chunk);
+        if bytes.windows(13).any(|it| it == b"event: metric") && bytes.ends_with(b"\n\n") {
+            break;
+        }
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_reader_of_the_library_sees_what_the_right_allows(place: &Place) {
     for error in &errors {
         assert!(error.contains("needs the right to read the audit log in full"), "{error}");
     }
-    // Who may read everything gets what was asked for.
+    // A reader of everything gets what was asked for.
     let root = annals.read_as(&vault::by("root"));
     let full = root.audit().page().await.unwrap();
     assert!(full.detail == Detail::Full && secret.found_in(format!("{full:?}").as_bytes()).is_some());

@@ -11,7 +11,7 @@ use crate::vault;
 /// Opens streams in each language and with each kind of names, writes a secret, and returns what the streams sent of it.
 pub async fn follow(served: &Served, actor: &str, known: &Known, secret: &Secret) -> Answers {
     let mut open = Vec::new();
-    let from = known.head.split(':').next().unwrap().parse::<u64>().unwrap() + 1;
+    let from = known.end();
     for query in ["names=none", "locale=fr", "names=now", "target=user:bob&names=none", "detail=metadata"] {
         let path = format!("/live/audit?from={from}&{query}");
         let request = served.request(reqwest::Method::GET, &path).header("annals-actor", actor);

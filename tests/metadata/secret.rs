@@ -18,8 +18,8 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Random values. A rich one is long, its number is not one, and its lists and options are not empty: whoever can tell it
-    /// from a poor one has learnt something.
+    /// Random values. A rich one is long, its number is not one, and its lists and options are not empty: an answer that differs
+    /// between the two shows something of a value.
     pub fn new(rich: bool) -> Self {
         let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
         let padding = if rich { "long ".repeat(6_000) } else { String::new() };
@@ -41,7 +41,7 @@ impl Secret {
         if self.rich { format!("{}!", self.text) } else { self.text.clone() }
     }
 
-    /// The form in which it stands in these bytes, if it does.
+    /// The form in which it is in these bytes, if it is.
     pub fn found_in(&self, bytes: &[u8]) -> Option<String> {
         let text = String::from_utf8_lossy(bytes).to_lowercase();
         self.forms().into_iter().find(|form| text.contains(&form.to_lowercase()))

@@ -13,8 +13,8 @@ use crate::routes::resolved;
 use crate::served::Served;
 use crate::values::{Known, values};
 
-/// How long a subscription without a next item is read.
-const QUIET: Duration = Duration::from_millis(300);
+/// How long the next message may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The calls: a label, the method and its parameters.
 pub fn calls(document: &Value, known: &Known) -> Vec<(String, String, Value)> {
@@ -27,13 +27,15 @@ pub fn calls(document: &Value, known: &Known) -> Vec<(String, String, Value)> {
             "execute" => json!({ "command": "write_file", "body": { "file": "1", "event": "\"Shredded\"" } }),
             "unsubscribe" => json!({ "subscription": 1 }),
             "metric" | "subscribe_metric" => json!({ "topic": "vault" }),
-            "audit" | "subscribe_audit" => json!({}),
+            "audit" => json!({}),
+            // It ends there.
+            "subscribe_audit" => json!({ "until": known.end() }),
             other => panic!("add the parameters that the method `{other}` needs to tests/metadata/sockets.rs"),
         };
         calls.push((method.clone(), method.clone(), base.clone()));
         let needed: Vec<String> = base.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
         let parameters = document_properties(&call["properties"]["params"], document);
-        for (name, parameter) in parameters.iter().filter(|(name, _)| !needed.contains(name)) {
+        for (name, parameter) in parameters.iter().filter(|(name, _)| *name == "until" || !needed.contains(name)) {
             let parameter = schema(parameter);
             for (label, value) in values(&format!("/live {method}"), name, &parameter, known) {
                 let value = if parameter["type"] == "array" { json!([value]) } else { value };
@@ -69,12 +71,16 @@ pub async fn ask_all(served: &Served, calls: &[(String, String, Value)], actor: 
         let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         socket.send(Message::text(call.to_string())).await.unwrap();
-        let mut bytes = Vec::new();
-        let mut patience = Duration::from_secs(30);
-        while let Ok(Some(Ok(message))) = tokio::time::timeout(patience, socket.next()).await {
-            if let Message::Text(text) = message {
-                bytes.extend(text.as_bytes().iter().chain(b"\n"));
-                patience = if method.starts_with("subscribe") { QUIET } else { Duration::ZERO };
+        let mut bytes: Vec<u8> = Vec::new();
+        // A call has one response; a subscription has its items after it, the last of which is an error. The items of a metric
+        // have no end: the first is enough.
+        loop {
+            let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message").unwrap().unwrap();
+            let Message::Text(text) = message else { continue };
+            bytes.extend(text.as_bytes().iter().chain(b"\n"));
+            let ends = text.contains("\"error\":{") || text.contains("\"metric\":{");
+            if ends || !method.starts_with("subscribe") {
+                break;
             }
         }
         answers.insert(format!("RPC /live {label}"), Answered { status: 0, bytes });

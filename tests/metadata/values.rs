@@ -12,10 +12,20 @@ pub struct Known {
     pub secret: String,
     /// A cursor of the audit log.
     pub cursor: String,
+    /// A cursor of a stream that ends: a cursor belongs to its query.
+    pub live_cursor: String,
     /// A cursor of the view.
     pub view_cursor: String,
     /// A position and the id of its event.
     pub head: String,
+}
+
+impl Known {
+    /// The position after the last event: a stream with it as its end ends.
+    pub fn end(&self) -> String {
+        let last: u64 = self.head.split(':').next().unwrap().parse().unwrap();
+        (last + 1).to_string()
+    }
 }
 
 /// A value, and the name under which answers of two logs are compared.
@@ -27,7 +37,7 @@ fn named(name: &str) -> Option<Vec<Value>> {
         "actor" => vec![json!("user:ann"), json!("user:nobody")],
         "target" | "aggregate" => vec![json!("file:1"), json!("file:none")],
         "topic" | "topics" => vec![json!("vault"), json!("vault/owner/bob")],
-        "event" => vec![json!("file.stored"), json!("annals_read.queried")],
+        "event" => vec![json!("file.stored"), json!("annals_read.viewed")],
         "correlation" => vec![json!("c-1"), json!("c-none")],
         "from" => vec![json!("2"), json!("2026-01-01T00:03:00Z")],
         "until" => vec![json!("9"), json!("2026-01-01T00:03:00Z")],
@@ -59,10 +69,12 @@ pub fn values(place: &str, name: &str, schema: &Value, known: &Known) -> Vec<Fil
         "cursor" if place.contains("view") => {
             return vec![("a cursor".into(), json!(known.view_cursor))];
         }
+        "cursor" | "after" if place.starts_with("/live") && place != "/live audit" => {
+            vec![("a cursor".into(), json!(known.live_cursor))]
+        }
         "cursor" => vec![("a cursor".into(), json!(known.cursor))],
-        "after" if place.contains("/live") => vec![("a cursor".into(), json!(known.cursor))],
         "after" => vec![("a position".into(), json!(known.head))],
-        "Last-Event-ID" => vec![("a cursor".into(), json!(known.cursor)), ("done".into(), json!("done"))],
+        "Last-Event-ID" => vec![("a cursor".into(), json!(known.live_cursor)), ("done".into(), json!("done"))],
         "Idempotency-Key" => vec![("an id".into(), json!("0192f0c1-2d3e-7000-8000-000000000001"))],
         // The conditions of a view: a field and a value.
         "filter" | "any" | "prefix" => vec![
@@ -95,6 +107,7 @@ fn from_schema(schema: &Value) -> Option<Vec<Value>> {
         schema["type"] == kind || schema["type"].as_array().is_some_and(|all| all.contains(&kind.into()))
     };
     match () {
+        () if schema["format"] == "uuid" => Some(vec![json!("0192f0c1-2d3e-7000-8000-000000000001")]),
         () if is("boolean") => Some(vec![json!(true), json!(false)]),
         () if is("integer") => Some(vec![schema["minimum"].clone()].into_iter().filter(Value::is_number).collect()),
         () => None,
@@ -102,7 +115,7 @@ fn from_schema(schema: &Value) -> Option<Vec<Value>> {
     .filter(|all: &Vec<Value>| !all.is_empty())
 }
 
-/// A value as it stands in a query string, a header or on the command line.
+/// A value as it is in a query string, a header or on the command line.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -165,7 +165,7 @@ pub fn app() -> App {
         .locale("fr", FRENCH)
 }
 
-/// The application as it is read: a reader of metadata, one who may also operate it, and one who may do everything.
+/// The application as it is read: by a reader of metadata, by an operator, and by a reader of everything.
 pub fn read_app() -> App {
     app().authorise(rights).clock(|| NOW.parse().unwrap())
 }
@@ -200,7 +200,7 @@ pub fn storing(file: &str, secret: &Secret) -> WriteFile {
     WriteFile { file: FileId::new(file), event: serde_json::to_string(&event).unwrap() }
 }
 
-fn told(file: &str, event: &FileEvent) -> WriteFile {
+fn writing(file: &str, event: &FileEvent) -> WriteFile {
     WriteFile { file: FileId::new(file), event: serde_json::to_string(event).unwrap() }
 }
 
@@ -219,12 +219,12 @@ pub async fn write(url: &str, secret: &Secret) {
     }
     let text = Change { from: secret.text.clone(), to: secret.changed() };
     let pages = Change { from: secret.number, to: 1 };
-    annals.execute(told("1", &FileEvent::Edited { text, pages }), &by("ann")).await.unwrap();
+    annals.execute(writing("1", &FileEvent::Edited { text, pages }), &by("ann")).await.unwrap();
     later();
     let owner = Change { from: UserId::new("bob"), to: UserId::new("carol") };
-    annals.execute(told("1", &FileEvent::Given { owner }), &by("ann")).await.unwrap();
+    annals.execute(writing("1", &FileEvent::Given { owner }), &by("ann")).await.unwrap();
     later();
-    annals.execute(told("3", &FileEvent::Shredded), &by("eve")).await.unwrap();
+    annals.execute(writing("3", &FileEvent::Shredded), &by("eve")).await.unwrap();
     later();
     // Its reason is the text of the file.
     let refused = WriteFile { file: FileId::new("2"), event: "no event".to_owned() };
