@@ -66,7 +66,8 @@ pub(super) async fn find(
     wanted: usize,
 ) -> Result<Candidates, AuditError> {
     // Bounds are resolved after the snapshot was taken, so that the log is not behind it.
-    let mut candidates = Candidates { found: Vec::new(), exhausted: true, head: snapshot.head(), detail: progress.detail };
+    let mut candidates =
+        Candidates { found: Vec::new(), exhausted: true, head: snapshot.head(), detail: progress.detail };
     let mut window = plan.window(progress, candidates.head.position).await?;
     if window.is_empty() {
         return Ok(candidates);

@@ -11,7 +11,7 @@ use super::*;
 use crate::app::Annals;
 use crate::commands::Context;
 use crate::events::{Change, Ref};
-use crate::projections::audit::AuditQuery;
+use crate::projections::audit::{AuditQuery, Detail};
 use crate::projections::presenter::{is_active, plain};
 use crate::projections::tests::fixture::guild::*;
 use crate::projections::tests::fixture::places::runtime;
