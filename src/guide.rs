@@ -37,5 +37,5 @@ pub mod chapter_9_writing_a_store {}
 pub mod chapter_10_coming_over {}
 
 #[doc = include_str!("../docs/guide/access.md")]
-#[cfg(any(not(doctest), feature = "access"))]
+#[cfg(any(not(doctest), all(feature = "access", feature = "http")))]
 pub mod chapter_11_access {}

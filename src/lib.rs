@@ -18,11 +18,14 @@
 //! - `access`: rights to do and to read something: requests, grants, revocation (feature `access`)
 //! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
 //! - `cli`: the command line of an application (feature `cli`)
+//! - `tokens`: bearer tokens that their holders narrow offline (feature `access`)
 //! - `supervise`: restarts a background task that panics
+//! - `followed_file`, `private_file`: values that follow a file; files that are their owner's alone
 //! - `text`, `digest`: small tools for texts and hashes
 //! - [`guide`]: the guide in steps, in the documentation only
 //!
-//! Modules depend on each other in one direction: cli → http → access → app → projections, commands → aggregates → store → events.
+//! Modules depend on each other in one direction: cli → http → access → app → projections, commands → aggregates → store → events;
+//! `tokens` depends on events only.
 
 extern crate self as annals;
 
@@ -35,15 +38,21 @@ pub mod cli;
 pub mod commands;
 mod digest;
 pub mod events;
+#[cfg(any(feature = "access", feature = "http"))]
+mod followed_file;
 #[cfg(doc)]
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "access", feature = "sqlite"))]
+mod private_file;
 pub mod projections;
 pub mod store;
 mod supervise;
 pub mod testing;
 mod text;
+#[cfg(feature = "access")]
+pub mod tokens;
 
 #[doc(hidden)]
 pub use {cqrs_es, schemars, serde, serde_json};

@@ -5,17 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules that it may use.
-const MODULES: [(&str, &[&str]); 10] = [
+const MODULES: [(&str, &[&str]); 11] = [
     ("events", &[]),
+    ("tokens", &["events"]),
     ("store", &["events"]),
     ("aggregates", &["store", "events"]),
-    ("commands", &["aggregates", "store", "events"]),
+    ("commands", &["aggregates", "store", "tokens", "events"]),
     ("projections", &["store", "events"]),
-    ("app", &["projections", "commands", "aggregates", "store", "events"]),
-    ("access", &["app", "projections", "commands", "aggregates", "store", "events"]),
-    ("http", &["access", "app", "projections", "commands", "aggregates", "store", "events"]),
-    ("testing", &["app", "commands", "aggregates", "store", "events"]),
-    ("cli", &["http", "access", "app", "projections", "commands", "aggregates", "store", "events"]),
+    ("app", &["projections", "commands", "aggregates", "store", "tokens", "events"]),
+    ("access", &["app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
+    ("http", &["access", "app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
+    ("testing", &["app", "commands", "aggregates", "store", "tokens", "events"]),
+    ("cli", &["http", "access", "app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -1,5 +1,8 @@
 //! [`Authorise`]: allows or denies commands and reads.
 
+#[cfg(feature = "access")]
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 
 use super::AccessContext;
@@ -102,6 +105,23 @@ pub enum Ask<'a> {
         /// The topic.
         topic: &'a str,
     },
+}
+
+#[cfg(feature = "access")]
+impl Ask<'_> {
+    /// The names of the particular things that it is about, as access tokens are narrowed to them: the aggregates of a command,
+    /// the targets of a query of the audit log, `view/key` of a document, the topic of a metric.
+    pub(crate) fn targets(&self) -> Vec<Cow<'_, str>> {
+        let references = |all: &'_ [Ref]| all.iter().map(|one| Cow::Owned(one.as_str().to_owned())).collect();
+        match self {
+            Self::Command { on, .. } => references(on),
+            Self::Audit { targets, .. } => references(targets),
+            Self::View { view, key: Some(key) } => vec![format!("{view}/{key}").into()],
+            Self::Metric { topic } if !topic.is_empty() => vec![(*topic).into()],
+            // About nothing in particular: denied to a token that is narrowed to targets.
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// A denial, with its reason.

@@ -179,6 +179,12 @@ impl Annals {
         self.0.access_control.has_authoriser()
     }
 
+    /// Records that the context's actor was denied something, if the application records refusals.
+    #[cfg(feature = "http")]
+    pub(crate) fn record_denial(&self, context: &Context, what: &str, reason: &str) {
+        self.0.access_control.denied(context, what, reason);
+    }
+
     /// Whether a read needs an actor: reads are recorded, or there is an authoriser.
     #[cfg(feature = "http")]
     pub(crate) fn reads_need_actor(&self) -> bool {

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::{ExecuteError, internal_id};
 use crate::events::{IntoRef, Metadata, Origin, Ref};
+#[cfg(feature = "access")]
+use crate::tokens::PresentedToken;
 
 /// The circumstances of a command or a read: the actor, and optionally the principal, command id, correlation, causation,
 /// origin and time. There is no context without an actor.
@@ -26,6 +28,9 @@ pub struct Context {
     metadata: Arc<Metadata>,
     /// The claims of the token that the actor was identified by. Not stored.
     claims: Option<Arc<Map<String, Value>>>,
+    /// The access token that the actor was identified by, with its request. Not stored.
+    #[cfg(feature = "access")]
+    presented: Option<Arc<PresentedToken>>,
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
@@ -45,6 +50,8 @@ impl Context {
                 origin: None,
             }),
             claims: None,
+            #[cfg(feature = "access")]
+            presented: None,
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
@@ -84,6 +91,15 @@ impl Context {
     #[must_use]
     pub fn token_claims(mut self, claims: Map<String, Value>) -> Self {
         self.claims = Some(Arc::new(claims));
+        self
+    }
+
+    /// Sets the access token that names the actor, together with its request. It restricts what the actor may do; it is not
+    /// stored.
+    #[cfg(all(feature = "access", feature = "http"))]
+    #[must_use]
+    pub(crate) fn access_token(mut self, presented: PresentedToken) -> Self {
+        self.presented = Some(Arc::new(presented));
         self
     }
 
@@ -138,6 +154,12 @@ impl Context {
 
     pub(crate) fn claims(&self) -> Option<&Map<String, Value>> {
         self.claims.as_deref()
+    }
+
+    /// The access token that the actor was identified by, with its request.
+    #[cfg(feature = "access")]
+    pub(crate) fn presented_token(&self) -> Option<&Arc<PresentedToken>> {
+        self.presented.as_ref()
     }
 
     fn metadata_mut(&mut self) -> &mut Metadata {

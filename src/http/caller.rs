@@ -1,14 +1,19 @@
 //! [`Caller`]: the authenticated caller of a request, through which routes read.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, OriginalUri, Request};
 use axum::http::{Extensions, HeaderMap, Uri, header, request::Parts};
+#[cfg(feature = "access")]
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Problem;
-use super::authentication::{Identity, TokenValidity};
+#[cfg(feature = "access")]
+use super::authentication::rejection;
+use super::authentication::{Identity, Rejection, TokenValidity};
 use super::request_rules::check_preconditions;
 use super::state::AppState;
 use crate::app::{Annals, Reader};
@@ -17,6 +22,8 @@ use crate::events::{Origin, Ref};
 use crate::projections::JsonView;
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::MetricQuery;
+#[cfg(feature = "access")]
+use crate::tokens::PresentedToken;
 
 /// The longest recorded path, in characters.
 const MAX_PATH: usize = 500;
@@ -43,15 +50,20 @@ enum CallerIdentity {
     Anonymous { host: Option<String> },
 }
 
-/// Authenticates a request. Returns its caller, and the request with the caller as an extension.
-pub(super) fn authenticate(state: &AppState, request: Request) -> Result<(Caller, Request), Problem> {
+/// Authenticates a request, which is followed live or not. Returns its caller, and the request with the caller as an extension.
+pub(super) fn authenticate(
+    state: &AppState,
+    request: Request,
+    observes: bool,
+) -> Result<(Caller, Request), Problem> {
     let (mut parts, body) = request.into_parts();
     check_path(&parts)?;
     let settings = state.settings();
     // Only the authoriser and routes of the application look at claims.
-    let identity =
-        settings.authentication.identify(&parts, settings.with_claims || state.annals().has_authoriser())?;
-    let Identity { actor, token, claims } = identity;
+    let with_claims = settings.with_claims || state.annals().has_authoriser();
+    let identity = settings.authentication.identify(&parts, observes, with_claims);
+    let identity = identity.map_err(|rejection| rejected(state, &parts, rejection))?;
+    let Identity { actor, token, claims, .. } = identity;
     if let Some(actor) = &actor {
         actor.check_caller().map_err(|error| Problem::malformed(error.to_string()))?;
         tracing::Span::current().record("actor", actor.as_str());
@@ -60,9 +72,28 @@ pub(super) fn authenticate(state: &AppState, request: Request) -> Result<(Caller
     if let (Some(claims), CallerIdentity::Known(context)) = (claims, &mut caller.identity) {
         *context = context.clone().token_claims(claims);
     }
+    #[cfg(feature = "access")]
+    if let (Some(presented), CallerIdentity::Known(context)) = (identity.presented, &mut caller.identity) {
+        if !state.annals().has_authoriser() {
+            return Err(Problem::invalid_token(
+                "access tokens are not accepted: the application has no authoriser",
+            ));
+        }
+        *context = context.clone().access_token(presented);
+    }
     check_preconditions(&parts)?;
     parts.extensions.insert(caller.clone());
     Ok((caller, Request::from_parts(parts, body)))
+}
+
+/// The problem of a request that is rejected. If a token correctly names its actor, the rejection is recorded as a denial.
+fn rejected(state: &AppState, parts: &Parts, rejection: Rejection) -> Problem {
+    let Rejection { problem, actor } = rejection;
+    if let Some(actor) = actor.filter(|actor| actor.check_caller().is_ok()) {
+        let caller = Caller::new(state, parts, Some(actor), None);
+        caller.denied(&format!("{} {}", parts.method, path_of(&parts.extensions, &parts.uri)), problem.detail());
+    }
+    problem
 }
 
 /// Refuses a path that no store accepts.
@@ -96,6 +127,35 @@ impl Caller {
             }
         };
         Self { annals: state.annals().clone(), identity, token }
+    }
+
+    /// Records that the caller was denied something, if the application records refusals.
+    fn denied(&self, what: &str, reason: &str) {
+        if let CallerIdentity::Known(context) = &self.identity {
+            self.annals.record_denial(context, what, reason);
+        }
+    }
+
+    /// The caller as for the request that a call on a connection replaces: an access token must allow that request too.
+    ///
+    /// # Errors
+    /// 401 or 403 when it does not.
+    pub(super) fn for_request(&self, method: &str, path: &str, observes: bool) -> Result<Cow<'_, Self>, Problem> {
+        #[cfg(feature = "access")]
+        if let CallerIdentity::Known(context) = &self.identity
+            && let Some(presented) = context.presented_token()
+        {
+            let presented = PresentedToken::new(presented.token().clone(), method, path, observes);
+            if let Err(error) = presented.allows_for_some_target(Timestamp::now()) {
+                let rejection = rejection(&error, None);
+                self.denied(&format!("{method} {}", cut(path)), rejection.problem.detail());
+                return Err(rejection.problem);
+            }
+            let identity = CallerIdentity::Known(context.clone().access_token(presented));
+            return Ok(Cow::Owned(Self { identity, ..self.clone() }));
+        }
+        let _ = (method, path, observes);
+        Ok(Cow::Borrowed(self))
     }
 
     /// The actor; `None` for an anonymous caller, which only a server that [trusts](super::Authentication::trusting) has.
@@ -234,7 +294,12 @@ pub(super) fn client_of(extensions: &Extensions) -> Option<IpAddr> {
 
 /// The requested path, with the part that the router is mounted at. A long path is cut.
 pub(super) fn path_of<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a str {
-    cut(extensions.get::<OriginalUri>().map_or(uri.path(), |uri| uri.0.path()))
+    cut(whole_path_of(extensions, uri))
+}
+
+/// The requested path, with the part that the router is mounted at.
+pub(super) fn whole_path_of<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a str {
+    extensions.get::<OriginalUri>().map_or(uri.path(), |uri| uri.0.path())
 }
 
 /// The first [`MAX_PATH`] characters of a path.

@@ -114,9 +114,9 @@ impl Access {
         check_single_headers(request.headers())?;
         match self {
             Self::Open => Ok((None, request)),
-            Self::Stream => Ok((None, authenticate(state, request)?.1)),
+            Self::Stream => Ok((None, authenticate(state, request, true)?.1)),
             Self::Limited(limits) => {
-                let (caller, request) = authenticate(state, request)?;
+                let (caller, request) = authenticate(state, request, false)?;
                 Ok((Some(limits.admit(caller.key())?), request))
             }
         }

@@ -25,6 +25,7 @@
 //!   `after=POSITION:EVENT_ID`, the head of a receipt, waits for that write
 //! - `/projections`, `/check`: status, rebuild, resume, skip and replay of projections; verification of the log
 //! - `/live`, `/live/audit`, `/live/metrics/{topic}`: WebSocket and Server-Sent Events
+//! - `/access/keys`: the public keys of access tokens, if they are accepted
 //! - `/healthz`, `/readyz`, and exactly `/metrics`: health checks and Prometheus metrics
 //!
 //! Errors are a [`Problem`] (RFC 9457): 400 malformed (names the field or parameter), 401 not authenticated, 403 denied, 404,
@@ -49,6 +50,7 @@
 //! - `jobs`: background work that outlives its request
 //! - `command_schemas`: the JSON schemas that command bodies are checked against
 //! - `http_metrics`: request and stream counters
+//! - `access_keys`: the public keys of access tokens (feature `access`)
 //! - `api`: the JSON routes
 //! - `live`: Server-Sent Events, and JSON-RPC over WebSocket
 //! - `openapi`: the OpenAPI document, and the page `/try`
@@ -59,6 +61,8 @@
 //! - `idle_connections`: connections that have not sent a request yet
 //! - `throughput`: cuts off clients that read too slowly
 
+#[cfg(feature = "access")]
+mod access_keys;
 mod api;
 mod authentication;
 mod body;

@@ -50,7 +50,8 @@ impl Problem {
     }
 
     /// 401: the token is not accepted. The challenge says why (RFC 6750, 3).
-    pub(super) fn invalid_token(detail: &'static str) -> Self {
+    pub(super) fn invalid_token(detail: impl Into<String>) -> Self {
+        let detail = detail.into();
         let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
         let mut problem = Self::unauthenticated(detail);
         // A test checks that every reason is allowed in a header.

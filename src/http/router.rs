@@ -6,6 +6,8 @@ use axum::http::Uri;
 use axum::response::Redirect;
 use axum::routing::any;
 
+#[cfg(feature = "access")]
+use super::access_keys;
 use super::colour::Colour;
 use super::limits::Limits;
 #[cfg(test)]
@@ -174,6 +176,8 @@ impl RouterBuilder {
             guarded(own, &state, methods, Access::Limited(limits.clone()))
         });
         let open = page::open_routes().merge(openapi::open_routes()).merge(operations::open_routes());
+        #[cfg(feature = "access")]
+        let open = open.merge(access_keys::open_routes(&state));
         let limited = openapi::routes(&state)
             .merge(operations::routes())
             .merge(page::routes())

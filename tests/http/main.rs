@@ -9,7 +9,8 @@
 //! - `conflicts`: conflicts with the current state
 //! - `reading`: the audit log, metrics, views and stored events
 //! - `operations`: projections, verification of the log, health checks, Prometheus metrics
-//! - `tokens`: bearer tokens
+//! - `tokens`: JSON Web Tokens
+//! - `access_tokens`: tokens that their holders narrow
 //! - `key_files`: keys in files
 //! - `methods`: HEAD, OPTIONS, preconditions, ranges, headers that occur twice
 //! - `origin`: what is recorded of a caller
@@ -28,6 +29,8 @@
 //! - `peers`: a write API and an audit API in separate processes
 #![cfg(feature = "http")]
 
+#[cfg(feature = "access")]
+mod access_tokens;
 mod bad_input;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]

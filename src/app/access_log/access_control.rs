@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+#[cfg(feature = "access")]
+use jiff::Timestamp;
 
 use super::recorder::{AccessRecorder, Read, RecordReceiver};
 use crate::app::AccessContext;
@@ -53,6 +55,8 @@ impl AccessControl {
         ask: &Ask<'_>,
         loads: Option<&AccessLoads<'_>>,
     ) -> Result<(), Denial> {
+        #[cfg(feature = "access")]
+        check_token(context, ask)?;
         if !self.has_authoriser() {
             return Ok(());
         }
@@ -81,6 +85,12 @@ impl AccessControl {
     #[cfg(feature = "http")]
     pub(in crate::app) async fn allows(&self, context: &Context, ask: &Ask<'_>) -> bool {
         self.decide(context, ask, None).await.is_ok()
+    }
+
+    /// Records that the context's actor was denied something before anybody was asked, if the application records refusals.
+    #[cfg(feature = "http")]
+    pub(in crate::app) fn denied(&self, context: &Context, what: &str, reason: &str) {
+        self.refused(context, what, &[], reason, true);
     }
 
     /// Allows or refuses a read. Records it if `record` is set and the application records reads.
@@ -208,6 +218,15 @@ impl CommandAccess for AccessControl {
     fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
         self.refused(context, &command_text(command, on), on, reason, denied);
     }
+}
+
+/// Denies what the access token of the context does not allow.
+#[cfg(feature = "access")]
+fn check_token(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
+    let Some(presented) = context.presented_token() else { return Ok(()) };
+    let targets = ask.targets();
+    let targets: Vec<&str> = targets.iter().map(AsRef::as_ref).collect();
+    presented.allows(&targets, Timestamp::now()).map_err(|error| Denial::because(error.to_string()))
 }
 
 /// `transfer on account:1, account:2`

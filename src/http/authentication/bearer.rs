@@ -1,6 +1,5 @@
 //! [`Bearer`]: verification of JSON Web Tokens.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,8 +37,15 @@ pub(in crate::http) struct Bearer {
 #[derive(Debug)]
 pub(in crate::http) struct TokenValidity {
     expires: Instant,
-    keys: Keys,
-    key: KeyDigest,
+    signed_by: SignedBy,
+}
+
+/// The key that a token is signed with.
+#[derive(Debug)]
+pub(super) enum SignedBy {
+    Jwk(Keys, KeyDigest),
+    #[cfg(feature = "access")]
+    TokenKey(crate::tokens::Keys, crate::tokens::KeyInfo),
 }
 
 /// Why a token is not accepted any more.
@@ -52,6 +58,12 @@ pub(in crate::http) enum TokenEnd {
 }
 
 impl TokenValidity {
+    /// A token that is accepted for this long.
+    pub(super) fn new(seconds: f64, signed_by: SignedBy) -> Self {
+        let valid_for = Duration::try_from_secs_f64(seconds.clamp(0.0, MAX_VALID_FOR)).unwrap_or_default();
+        Self { expires: Instant::now() + valid_for, signed_by }
+    }
+
     /// How long it is still accepted, unless its key is withdrawn.
     pub(in crate::http) fn remaining(&self) -> Duration {
         self.expires.saturating_duration_since(Instant::now())
@@ -62,7 +74,17 @@ impl TokenValidity {
         tokio::select! {
             biased;
             () = sleep_until(self.expires) => TokenEnd::Expired,
-            () = self.keys.withdrawn(&self.key) => TokenEnd::Revoked,
+            () = self.signed_by.withdrawn() => TokenEnd::Revoked,
+        }
+    }
+}
+
+impl SignedBy {
+    async fn withdrawn(&self) {
+        match self {
+            Self::Jwk(keys, key) => keys.withdrawn(key).await,
+            #[cfg(feature = "access")]
+            Self::TokenKey(keys, key) => keys.withdrawn(key).await,
         }
     }
 }
@@ -103,8 +125,9 @@ impl Bearer {
             }
         };
         let actor = Ref::new(&self.kind, &sub).map_err(|_| "the token's subject (`sub`) is not a valid id")?;
-        let token = TokenValidity { expires: Instant::now() + valid_for(exp), keys: self.keys.clone(), key };
-        Ok(Identity { actor: Some(actor), token: Some(Arc::new(token)), claims })
+        let seconds = exp + LEEWAY as f64 - Timestamp::now().as_duration().as_secs_f64();
+        let token = TokenValidity::new(seconds, SignedBy::Jwk(self.keys.clone(), key));
+        Ok(Identity { claims, ..Identity::new(actor, token) })
     }
 
     /// Verifies a token, and parses its claims as a `T`. Also returns the key that verified it.
@@ -141,12 +164,6 @@ impl Bearer {
         }
         Err(reason)
     }
-}
-
-/// How long a token with this expiry is still accepted.
-fn valid_for(exp: f64) -> Duration {
-    let seconds = exp + LEEWAY as f64 - Timestamp::now().as_duration().as_secs_f64();
-    Duration::try_from_secs_f64(seconds.clamp(0.0, MAX_VALID_FOR)).unwrap_or_default()
 }
 
 fn message(kind: &ErrorKind) -> &'static str {

@@ -14,7 +14,8 @@ use jsonwebtoken::jwk::{
 use jsonwebtoken::{Algorithm, DecodingKey};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use tokio::time::Instant;
+
+use crate::followed_file::{Followed, until_without};
 
 /// The shortest secret, in bytes: the length of an HS256 hash (RFC 7518, 3.2).
 const MIN_SECRET: usize = 32;
@@ -27,15 +28,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 /// Keys from a file ([`from_jwks_file`](Self::from_jwks_file), [`from_secret_file`](Self::from_secret_file)) follow it: when
 /// the file changes, its new keys are used without a restart.
 #[derive(Clone)]
-pub struct Keys(Arc<watch::Receiver<KeySet>>);
-
-/// The keys at one time.
-#[derive(Clone, Debug)]
-pub(super) struct KeySet {
-    pub keys: Arc<[Key]>,
-    /// Since when the key file could not be read or used. Then these keys are older than the file.
-    pub stale_since: Option<Instant>,
-}
+pub struct Keys(Arc<watch::Receiver<Followed<Vec<Key>>>>);
 
 #[derive(Clone)]
 pub(super) struct Key {
@@ -120,38 +113,27 @@ impl Keys {
     }
 
     fn fixed(keys: Vec<Key>) -> Self {
-        Self::following(watch::channel(KeySet::new(keys)).1)
+        Self::following(Followed::fixed(keys))
     }
 
     /// The keys that this channel sends.
-    pub(super) fn following(keys: watch::Receiver<KeySet>) -> Self {
+    pub(super) fn following(keys: watch::Receiver<Followed<Vec<Key>>>) -> Self {
         Self(Arc::new(keys))
     }
 
     /// The current keys.
-    pub(super) fn current(&self) -> Arc<[Key]> {
-        self.0.borrow().keys.clone()
+    pub(super) fn current(&self) -> Arc<Vec<Key>> {
+        self.0.borrow().value.clone()
     }
 
     /// How long the key file has been unreadable or unusable; zero if the keys are current.
-    pub(in crate::http) fn stale_for(&self) -> Duration {
-        self.0.borrow().stale_since.map(|since| since.elapsed()).unwrap_or_default()
+    pub(super) fn stale_for(&self) -> Duration {
+        self.0.borrow().stale_for()
     }
 
     /// Waits until the key file no longer has this key.
     pub(super) async fn withdrawn(&self, key: &KeyDigest) {
-        let mut keys = (*self.0).clone();
-        let gone = keys.wait_for(|set| !set.keys.iter().any(|other| other.digest == *key)).await.is_ok();
-        if !gone {
-            // Nothing changes the keys any more.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl KeySet {
-    pub fn new(keys: Vec<Key>) -> Self {
-        Self { keys: keys.into(), stale_since: None }
+        until_without(&self.0, |keys| keys.iter().any(|other| other.digest == *key)).await;
     }
 }
 

@@ -3,23 +3,29 @@
 //! ## Layout
 //! - `keys`: [`Keys`], the keys that verify tokens
 //! - `key_file`: keys that follow a file
-//! - `bearer`: [`Bearer`], verification of tokens
+//! - `bearer`: [`Bearer`], verification of JSON Web Tokens
+//! - `access_tokens`: access tokens beside them (feature `access`)
 //! - `identify`: [`Identity`], the actor of a request
 //! - `origin`: same-origin and loopback checks, against requests that a browser makes for another site's page
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+#[cfg(feature = "access")]
+mod access_tokens;
 mod bearer;
 mod identify;
 mod key_file;
 mod keys;
 mod origin;
 
+#[cfg(feature = "access")]
+pub(super) use self::access_tokens::rejection;
 use self::bearer::Bearer;
 pub(super) use self::bearer::{TokenEnd, TokenValidity};
-pub(super) use self::identify::{Identity, TOKEN_COOKIE};
+pub(super) use self::identify::{Identity, Rejection, TOKEN_COOKIE};
 pub use self::keys::{KeyError, Keys};
 pub(super) use self::origin::{check_same_origin, host, is_loopback};
 
@@ -33,28 +39,40 @@ pub struct VerifiedToken {
     pub actor: Ref,
     /// How long it is still valid.
     pub valid_for: Duration,
-    /// All its claims.
+    /// All its claims. An access token has none.
     pub claims: Map<String, Value>,
+    #[cfg(feature = "access")]
+    presented: Option<crate::tokens::PresentedToken>,
 }
 
 impl VerifiedToken {
     /// Returns a context of the token's actor, with its claims for the authoriser.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context::by(self.actor.clone()).token_claims(self.claims.clone())
+        let context = Context::by(self.actor.clone());
+        #[cfg(feature = "access")]
+        if let Some(presented) = &self.presented {
+            return context.access_token(presented.clone());
+        }
+        context.token_claims(self.claims.clone())
     }
 }
 
 /// Why a token is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidToken(&'static str);
+pub struct InvalidToken(Cow<'static, str>);
 
 /// How the actor of a request is established: by a token, or by a header that is trusted.
 ///
 /// The default answers every request with 401: an application that mounts the router chooses one of the two.
 #[derive(Clone, Debug, Default)]
-pub struct Authentication(Mode);
+pub struct Authentication {
+    mode: Mode,
+    /// The keys of access tokens.
+    #[cfg(feature = "access")]
+    access: Option<crate::tokens::Keys>,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Mode {
@@ -72,13 +90,13 @@ impl Authentication {
     /// `sub`. The actor is `user:<sub>`, whatever a request body contains.
     #[must_use]
     pub fn bearer(keys: Keys, audience: &str) -> Self {
-        Self(Mode::Bearer(Box::new(Bearer::new(keys, audience))))
+        Self { mode: Mode::Bearer(Box::new(Bearer::new(keys, audience))), ..Self::default() }
     }
 
     /// Requires this issuer (`iss`).
     #[must_use]
     pub fn issuer(mut self, issuer: &str) -> Self {
-        if let Mode::Bearer(bearer) = &mut self.0 {
+        if let Mode::Bearer(bearer) = &mut self.mode {
             bearer.issuer(issuer);
         }
         self
@@ -93,7 +111,7 @@ impl Authentication {
     pub fn subjects_are(mut self, kind: &str) -> Self {
         let subject = Ref::new(kind, "x").and_then(|subject| subject.check_caller());
         assert!(subject.is_ok(), "`{kind}` is not a kind for subjects: use lower-case letters, like `user`");
-        if let Mode::Bearer(bearer) = &mut self.0 {
+        if let Mode::Bearer(bearer) = &mut self.mode {
             bearer.kind = kind.to_owned();
         }
         self
@@ -106,7 +124,7 @@ impl Authentication {
     /// refused, and so are reads if the application authorises or records them.
     #[must_use]
     pub fn trusting(actor: Option<Ref>) -> Self {
-        Self(Mode::Trusting(actor))
+        Self { mode: Mode::Trusting(actor), ..Self::default() }
     }
 
     /// Verifies a token as for a request: for a protocol of the application's own, such as gRPC or a message queue.
@@ -123,26 +141,47 @@ impl Authentication {
     /// # Errors
     /// When the token is not valid now, or these are no keys: see [`Authentication::bearer`].
     pub fn verify(&self, token: &str) -> Result<VerifiedToken, InvalidToken> {
-        let Mode::Bearer(bearer) = &self.0 else {
-            return Err(InvalidToken("no keys are configured: create it by `Authentication::bearer`"));
+        let invalid = |reason: &'static str| InvalidToken(reason.into());
+        #[cfg(feature = "access")]
+        if let Some(verified) = self.verify_access_token(token) {
+            return verified;
+        }
+        let Mode::Bearer(bearer) = &self.mode else {
+            return Err(invalid("no keys are configured: create it by `Authentication::bearer`"));
         };
-        let Identity { actor, token, claims } = bearer.verify(token, true).map_err(InvalidToken)?;
-        let actor = actor.ok_or(InvalidToken("the token names no subject"))?;
+        let Identity { actor, token, claims, .. } = bearer.verify(token, true).map_err(invalid)?;
+        let actor = actor.ok_or(invalid("the token names no subject"))?;
         let valid_for = token.map(|token| token.remaining()).unwrap_or_default();
-        Ok(VerifiedToken { actor, valid_for, claims: claims.unwrap_or_default() })
+        Ok(VerifiedToken {
+            actor,
+            valid_for,
+            claims: claims.unwrap_or_default(),
+            #[cfg(feature = "access")]
+            presented: None,
+        })
     }
 
-    /// The keys that verify tokens, if requests need one.
-    pub(super) fn keys(&self) -> Option<&Keys> {
-        match &self.0 {
-            Mode::Bearer(bearer) => Some(bearer.keys()),
+    /// How long the key files have been unreadable or unusable, the longer time of two; `None` if there are no keys.
+    pub(super) fn stale_for(&self) -> Option<Duration> {
+        let keys = match &self.mode {
+            Mode::Bearer(bearer) => Some(bearer.keys().stale_for()),
             _ => None,
-        }
+        };
+        #[cfg(feature = "access")]
+        let keys = keys.max(self.access.as_ref().map(crate::tokens::Keys::stale_for));
+        keys
     }
 
     /// Whether requests need a token.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        matches!(self.0, Mode::Bearer(_))
+        match self.mode {
+            Mode::Bearer(_) => true,
+            Mode::Trusting(_) => false,
+            #[cfg(feature = "access")]
+            Mode::Unconfigured => self.access.is_some(),
+            #[cfg(not(feature = "access"))]
+            Mode::Unconfigured => false,
+        }
     }
 }

@@ -88,6 +88,11 @@ impl Live {
         self.state.settings().limits.streams
     }
 
+    /// A path below the one that the router is mounted at.
+    fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.state.settings().base)
+    }
+
     /// Opens a subscription of the audit log. Errors are returned before the stream begins.
     async fn audit(
         &self,

@@ -59,6 +59,8 @@ pub(super) fn of(state: &AppState, described: &OpenApi) -> Value {
         }
     }
     live::describe(&mut paths, &mut schemas, state.annals().commands());
+    #[cfg(feature = "access")]
+    crate::http::access_keys::describe(state, &mut paths, &mut schemas);
     for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         add_problems(operation, &PROBLEMS);
         parameters_are_text(operation);

@@ -36,10 +36,10 @@ pub(super) async fn metrics(
     let help = "Time until the response began";
     registry.register_with_unit("http_request_duration", help, Unit::Seconds, http.durations.clone());
     registry.register("streams", "Open streams", http.streams.clone());
-    if let Some(keys) = state.settings().authentication.keys() {
+    if let Some(stale_for) = state.settings().authentication.stale_for() {
         let help = "How long the key file could not be read or used: the keys are older. 0 if they are current";
         let stale: Gauge<f64, AtomicU64> = Gauge::default();
-        stale.set(keys.stale_for().as_secs_f64());
+        stale.set(stale_for.as_secs_f64());
         registry.register_with_unit("keys_stale", help, Unit::Seconds, stale);
     }
     registry.register_collector(Box::new(LogMetrics { annals, projections, head }));

@@ -12,6 +12,7 @@ use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
 use super::location::{FileLocation, Media, beside};
 use super::permissions;
+use crate::private_file::find_untrusted;
 use crate::store::StoreError;
 
 /// How long a connection waits for SQLite's own lock. Only a program that does not use the file lock holds it for long.
@@ -232,7 +233,7 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
 
 fn check_owners(location: &FileLocation, files: &FileIdentities) -> Result<(), StoreError> {
     for path in files.paths() {
-        match permissions::find_untrusted(path, location.log()) {
+        match find_untrusted(path, Some(location.log())) {
             Ok(None) => {}
             Ok(Some(reason)) => return Err(location.unusable(reason)),
             Err(error) => return Err(location.unusable(format!("its owner cannot be looked up: {error}"))),

@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use crate::private_file::{find_untrusted, private};
+
 /// Held while a file is created, so that no other thread opens it. SQLite's locks belong to the process: closing any
 /// handle of a database file drops them.
 static CREATING: Mutex<()> = Mutex::new(());
@@ -16,7 +18,7 @@ pub(super) fn create(path: &Path, log: Option<&Path>) -> io::Result<()> {
     let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    system::private(&mut options);
+    private(&mut options);
     match options.open(path) {
         Ok(file) => log.map_or(Ok(()), |log| system::share_with_writers(&file, log)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -32,7 +34,7 @@ pub(super) fn open_lock(path: &Path, log: &Path) -> io::Result<File> {
     if !link.is_file() {
         return Err(io::Error::other("it is not a regular file: remove it"));
     }
-    if let Some(reason) = find_untrusted(path, log)? {
+    if let Some(reason) = find_untrusted(path, Some(log))? {
         return Err(io::Error::other(reason));
     }
     let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -52,22 +54,12 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Returns the reason why a file must not be used: another user may have put it there. If no other user may write the
-/// directory, files of every owner are accepted.
-pub(super) fn find_untrusted(path: &Path, log: &Path) -> io::Result<Option<String>> {
-    system::find_untrusted(path, log)
-}
-
 #[cfg(unix)]
 mod system {
-    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::fs::{self, DirBuilder, File, Metadata, Permissions};
     use std::io;
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
     use std::path::Path;
-
-    pub(super) fn private(options: &mut OpenOptions) {
-        options.mode(0o600);
-    }
 
     pub(super) fn private_directory(builder: &mut DirBuilder) {
         builder.mode(0o700);
@@ -113,45 +105,13 @@ mod system {
             other => other,
         }
     }
-
-    pub(super) fn find_untrusted(path: &Path, log: &Path) -> io::Result<Option<String>> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = fs::metadata(parent)?;
-        if directory.mode() & 0o022 == 0 {
-            return Ok(None);
-        }
-        let file = match fs::symlink_metadata(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let owner = file.uid();
-        let shared = path != log
-            && fs::symlink_metadata(log)
-                .is_ok_and(|log| owner == log.uid() || log.mode() & 0o020 != 0 && file.gid() == log.gid());
-        if owner == 0 || owner == directory.uid() || shared || owner == this_user()? {
-            return Ok(None);
-        }
-        Ok(Some(format!(
-            "{} belongs to another user (uid {owner}), and other users may write its directory: remove that \
-             permission, or give the file to this user with chown",
-            path.display()
-        )))
-    }
-
-    /// The user whose files this process makes.
-    fn this_user() -> io::Result<u32> {
-        Ok(tempfile::tempfile()?.metadata()?.uid())
-    }
 }
 
 #[cfg(not(unix))]
 mod system {
-    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+    use std::fs::{DirBuilder, File, Metadata};
     use std::io;
     use std::path::Path;
-
-    pub(super) fn private(_: &mut OpenOptions) {}
 
     pub(super) fn private_directory(_: &mut DirBuilder) {}
 
@@ -165,9 +125,5 @@ mod system {
 
     pub(super) fn remove_excess(_: &File, _: &Path) -> io::Result<()> {
         Ok(())
-    }
-
-    pub(super) fn find_untrusted(_: &Path, _: &Path) -> io::Result<Option<String>> {
-        Ok(None)
     }
 }

@@ -66,11 +66,13 @@ pub(super) async fn call(
             let Execute { command, body, command_id } = parse(params)?;
             let json = serde_json::from_str(body.get()).map_err(|error| RpcError::invalid_params(&error))?;
             live.state.schemas().check(&command, &json)?;
+            let caller = caller.for_request("POST", &live.path(&format!("/commands/{command}")), false)?;
             let context = command_id.into_iter().fold(caller.context()?, |context, id| context.command_id(id));
             let executing = live.state.annals().execute_json(&command, body.get(), &context);
             value(&executing.map_err(Problem::from)?.await.map_err(Problem::from)?)
         }
         "audit" => {
+            let caller = caller.for_request("GET", &live.path("/audit"), false)?;
             let (asked, words) = audit_params(params)?;
             let presenter = live.state.annals().presenter();
             // An unsupported language is an error before anything is read.
@@ -81,16 +83,20 @@ pub(super) async fn call(
         }
         "metric" => {
             let params: MetricParams = parse(params)?;
+            let caller = caller.for_request("GET", &live.path(&format!("/metrics/{}", params.topic)), false)?;
             value(&params.apply_to(caller.metric(&params.topic).await?).await.map_err(Problem::from)?)
         }
         "subscribe_audit" => {
             let (asked, words) = audit_params(params)?;
-            Ok(Outcome::Subscribe("audit", live.audit(caller, &asked, words, lifetime.clone()).await?))
+            let caller = caller.for_request("GET", &live.path("/live/audit"), true)?;
+            Ok(Outcome::Subscribe("audit", live.audit(&caller, &asked, words, lifetime.clone()).await?))
         }
         "subscribe_metric" => {
             let SubscribeMetric { topic, by_occurrence, from, until, cursor } = parse(params)?;
             let params = MetricParams { topic, by_occurrence, from, until };
-            Ok(Outcome::Subscribe("metric", live.metric(caller, params, cursor, lifetime.clone()).await?))
+            let path = live.path(&format!("/live/metrics/{}", params.topic));
+            let caller = caller.for_request("GET", &path, true)?;
+            Ok(Outcome::Subscribe("metric", live.metric(&caller, params, cursor, lifetime.clone()).await?))
         }
         "unsubscribe" => parse(params).map(|Unsubscribe { subscription }| Outcome::Unsubscribe(subscription)),
         other => Err(RpcError::method_not_found(other, METHODS)),

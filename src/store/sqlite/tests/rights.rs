@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use super::super::permissions::find_untrusted;
 use super::{TestDirectory, open_at, reason};
+use crate::private_file::find_untrusted;
 use crate::store::conformance::bench::{batch, commit, committed};
 
 fn mode(path: &Path) -> u32 {
@@ -115,7 +115,7 @@ async fn files_of_another_user_are_refused_in_a_directory_that_others_can_write(
             if root {
                 chown(file, Some(STRANGER), Some(STRANGER)).unwrap();
             }
-            let found = find_untrusted(file, &dir.log()).unwrap();
+            let found = find_untrusted(file, Some(&dir.log())).unwrap();
             assert_eq!(found.is_some(), refused, "{} in {mode:o}: {found:?}", file.display());
             if refused && mode == 0o777 {
                 let appended = match open_at(&dir.log(), true).await {
