@@ -136,12 +136,17 @@ impl<T: Debug, E: Error + 'static> FollowedFile<T, E> {
                 () = self.sender.closed() => return,
                 () = sleep(INTERVAL) => {}
             }
-            match self.read_again().await {
-                Ok(content) => self.compare(content),
-                Err(error) => {
-                    self.last = None;
-                    self.keep(error_chain(&error));
-                }
+            let read = self.read_again().await;
+            self.noticed(read);
+        }
+    }
+
+    fn noticed(&mut self, read: io::Result<Vec<u8>>) {
+        match read {
+            Ok(content) => self.compare(content),
+            Err(error) => {
+                self.last = None;
+                self.keep(error_chain(&error));
             }
         }
     }
@@ -206,5 +211,31 @@ impl<T: Debug, E: Error + 'static> FollowedFile<T, E> {
             followed.stale_since.get_or_insert_with(Instant::now);
             first
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is being written may be read half.
+    #[test]
+    fn new_content_is_used_when_two_reads_in_a_row_return_it() {
+        let parse = |content: &[u8]| String::from_utf8(content.to_vec());
+        let format = Format { read: |_: &Path| Ok((Vec::new(), true)), parse };
+        let (sender, followed) = watch::channel(Followed::new("old".to_owned()));
+        let (path, used) = (PathBuf::from("keys"), b"old".to_vec());
+        let mut file = FollowedFile { path, format, sender, used, last: None, problem: None };
+        let is = |text: &str| *followed.borrow().value == text;
+        for read in [Some("half"), Some("new"), None, Some("new"), Some("half"), Some("old"), Some("new")] {
+            file.noticed(read.map(|text| text.as_bytes().to_vec()).ok_or_else(|| io::Error::other("no")));
+            assert!(is("old"), "{read:?}");
+        }
+        file.noticed(Ok(b"new".to_vec()));
+        assert!(is("new"));
+        for read in ["old", "new", "old"] {
+            file.noticed(Ok(read.as_bytes().to_vec()));
+        }
+        assert!(is("new"), "it changes back and forth");
     }
 }

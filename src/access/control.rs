@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::decision::{Allowed, Decision, Question, Records, decide, earlier};
-use super::{Access, AccessRecord, AccessView, grants, owners, requests};
+use super::{Access, AccessId, AccessRecord, AccessView, grants, owners, requests};
 use crate::aggregates::Loaded;
 use crate::app::{AccessContext, Ask, Denial};
 use crate::commands::Command;
@@ -23,25 +25,39 @@ const OWN: [&str; 8] = [
 ];
 
 impl Access {
-    /// Allows or denies what is asked for. Who acts on behalf of somebody needs a right of both.
+    /// Allows or denies what is asked for. Who acts on behalf of somebody needs a right of both. A token can use the grant that it was made
+    /// for, until one of its blocks is revoked.
     pub(crate) async fn decide(&self, context: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
         if matches!(ask, Ask::Command { name, .. } if OWN.contains(name)) {
-            return Ok(());
+            return match context.presented_token() {
+                None => Ok(()),
+                Some(_) => Err(Denial::because("a token has no right to change rights")),
+            };
         }
+        let token = context.presented_token().map(|presented| presented.token());
         // Each party sees its own requests and grants.
         if let Ask::View { view: AccessView::NAME, key: Some(key) } = ask
             && *key == context.actor().as_str()
+            && token.is_none()
         {
             return Ok(());
         }
         let mut states = Vec::new();
         let mut by = Allowed::default();
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
-            if self.owners.contains(party) {
+            let only = token.filter(|_| party == context.actor()).map(|token| token.grant());
+            if only.is_none() && self.owners.contains(party) {
                 continue;
             }
-            let allowed = self.decide_for(party, context, ask, &mut states).await?;
+            let allowed = self.decide_for(party, only, context, ask, &mut states).await?;
             by = Allowed { grant: by.grant.or(allowed.grant), until: earlier(by.until, allowed.until) };
+        }
+        if let Some(token) = token {
+            let record = context.load_shared::<AccessRecord>(&AccessId::of(context.actor())).await?;
+            if token.revocation_ids().iter().any(|block| record.is_block_revoked(block)) {
+                return Err(Denial::because("the token was revoked"));
+            }
+            by.until = earlier(by.until, token.expires());
         }
         if let Some(until) = by.until {
             context.valid_until(until);
@@ -52,13 +68,14 @@ impl Access {
     async fn decide_for(
         &self,
         party: &Ref,
+        only: Option<Uuid>,
         context: &AccessContext<'_>,
         ask: &Ask<'_>,
         states: &mut Vec<Arc<Loaded<AccessRecord>>>,
     ) -> Result<Allowed, Denial> {
         loop {
             let records: Records<'_> = states.iter().map(|state| (state.id().clone(), &***state)).collect();
-            let question = Question { ask, follows: false, time: context.time(), only: None };
+            let question = Question { ask, follows: false, time: context.time(), only };
             match decide(&records, party, &question) {
                 Decision::Allowed(allowed) => return Ok(allowed),
                 Decision::Denied => return Err(Denial::because(denial(party, ask))),

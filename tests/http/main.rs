@@ -11,6 +11,7 @@
 //! - `operations`: projections, verification of the log, health checks, Prometheus metrics
 //! - `tokens`: JSON Web Tokens
 //! - `access_tokens`: tokens that their holders narrow
+//! - `access_token_uses`: their use on a WebSocket, by streams, with grants
 //! - `key_files`: keys in files
 //! - `methods`: HEAD, OPTIONS, preconditions, ranges, headers that occur twice
 //! - `origin`: what is recorded of a caller
@@ -29,6 +30,8 @@
 //! - `peers`: a write API and an audit API in separate processes
 #![cfg(feature = "http")]
 
+#[cfg(feature = "access")]
+mod access_token_uses;
 #[cfg(feature = "access")]
 mod access_tokens;
 mod bad_input;
