@@ -330,4 +330,31 @@ mod tests {
         assert!(schema::<Ordered>().is_some());
         assert_eq!(canonical_body::<Ordered>(body.clone()), body);
     }
+
+    /// The only set of a command may be anywhere in its body: a form without it differs from one retry to the next.
+    #[test]
+    fn a_set_is_found_wherever_the_schema_has_it() {
+        use serde_json::json;
+        let around = |part: Value| {
+            [
+                part.clone(),
+                json!({ "type": "object", "properties": { "tags": part }, "required": ["tags"] }),
+                json!({ "$ref": "#/$defs/Tags", "$defs": { "Tags": part } }),
+                json!({ "type": "array", "items": part }),
+                json!({ "type": "array", "prefixItems": [{ "type": "integer" }, part], "maxItems": 2 }),
+                json!({ "anyOf": [{ "type": "null" }, part] }),
+                json!({ "oneOf": [{ "type": "null" }, part] }),
+                json!({ "allOf": [part] }),
+            ]
+        };
+        let words = json!({ "type": "array", "items": { "type": "string" } });
+        for schema in around(words.clone()) {
+            assert!(!has_no_order(&schema), "a list keeps its order: {schema}");
+        }
+        let mut set = words;
+        set["uniqueItems"] = json!(true);
+        for schema in around(set) {
+            assert!(has_no_order(&schema), "{schema}");
+        }
+    }
 }

@@ -94,3 +94,44 @@ impl Drop for LookupTask {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::store::{OpenOptions, open};
+
+    async fn lookup() -> CommandIdLookup {
+        let clock = Arc::new(jiff::Timestamp::now);
+        let options = OpenOptions { app: "x".to_owned(), clock, create: true };
+        CommandIdLookup::new(open("sqlite::memory:", options).await.unwrap())
+    }
+
+    fn task(lookup: &CommandIdLookup, finished: bool) -> LookupTask {
+        LookupTask { shared: lookup.0.clone(), finished }
+    }
+
+    /// The store panics, or the runtime of the first caller ends: nobody waits forever, then or later.
+    #[tokio::test]
+    async fn a_look_up_that_ends_early_answers_its_callers_and_the_next_one_works() {
+        let lookup = lookup().await;
+        lookup.0.lock().running = true;
+        let mut waiting = std::pin::pin!(lookup.find(Uuid::now_v7()));
+        assert!(waiting.as_mut().now_or_never().is_none(), "it waits for the running look-up");
+        drop(task(&lookup, false));
+        assert!(matches!(&*waiting.await.unwrap_err(), StoreError::Closed));
+        assert!(lookup.find(Uuid::now_v7()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_has_ended_leaves_the_callers_of_the_next_one_alone() {
+        let lookup = lookup().await;
+        lookup.0.lock().running = true;
+        let mut waiting = std::pin::pin!(lookup.find(Uuid::now_v7()));
+        assert!(waiting.as_mut().now_or_never().is_none(), "it waits for the running look-up");
+        drop(task(&lookup, true));
+        task(&lookup, false).run().await;
+        assert!(waiting.await.unwrap().is_none());
+    }
+}

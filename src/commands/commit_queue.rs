@@ -273,3 +273,37 @@ fn next_batch(queue: &mut Queue) -> Vec<Queued> {
     }
     queue.commits.drain(..count).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::{NewEvent, StreamAppend};
+
+    const MIB: usize = 1 << 20;
+
+    fn queue(sizes: &[usize]) -> Queue {
+        let queued = |bytes: &usize| {
+            let event = NewEvent::new("till.filled", "1.0", " ".repeat(*bytes));
+            let stream = StreamAppend::new(Ref::unchecked("till", "front"), 0, vec![event]);
+            let commit =
+                Commit::new(Uuid::now_v7(), "fill".into(), [0; 32], "{}".into(), None, vec![stream], true, None);
+            Queued { commit, answer: oneshot::channel().0, span: tracing::Span::none() }
+        };
+        Queue { commits: sizes.iter().map(queued).collect(), ..Queue::default() }
+    }
+
+    /// The sizes of the batches, by number of commits.
+    fn batches(sizes: &[usize]) -> Vec<usize> {
+        let mut queue = queue(sizes);
+        std::iter::from_fn(|| Some(next_batch(&mut queue).len()).filter(|count| *count > 0)).collect()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_commits_and_bytes_but_has_one_commit_however_large() {
+        assert_eq!(batches(&[1; 1_100]), [512, 512, 76]);
+        assert_eq!(batches(&[3 * MIB / 2; 3]), [2, 1]);
+        assert_eq!(batches(&[1, 5 * MIB, 1, 1]), [1, 1, 2]);
+    }
+}

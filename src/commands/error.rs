@@ -224,3 +224,16 @@ pub enum ParseError {
         known: Vec<String>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_its_type_keeps_its_text_and_its_cause() {
+        let refusal = Refusal(Box::new(StoreError::OutcomeUnknown("the connection was cut".into())));
+        let cause = std::error::Error::source(&refusal).expect("the error's cause");
+        assert_eq!(cause.to_string(), "the connection was cut");
+        assert!(matches!(refusal.downcast_ref(), Some(StoreError::OutcomeUnknown(_))));
+    }
+}

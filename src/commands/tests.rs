@@ -128,6 +128,18 @@ async fn a_commit_decided_on_a_state_that_was_never_committed_is_not_appended() 
     annals.close().await;
 }
 
+/// Projections and checks know only the events of registered aggregates.
+#[test]
+fn a_command_registers_each_aggregate_that_it_is_decided_on() {
+    fn names<S: super::Scope>() -> Vec<&'static str> {
+        S::aggregate_types().iter().map(|kind| kind.name()).collect()
+    }
+    assert_eq!(names::<Till>(), ["till"]);
+    assert_eq!(names::<(Till, Till)>(), ["till"; 2]);
+    assert_eq!(names::<(Till, Till, Till)>(), ["till"; 3]);
+    assert_eq!(names::<Vec<Till>>(), ["till"]);
+}
+
 /// The commit queue on SQLite, and again on PostgreSQL.
 #[cfg(all(feature = "conformance", feature = "sqlite", feature = "postgres"))]
 mod queue {
@@ -167,13 +179,14 @@ mod queue {
     stores::on_postgres_too!(a_caller_that_stops_waiting_cancels_nothing);
 }
 
-/// The last attempt, on SQLite, and again on PostgreSQL.
+/// Decisions that access control joins, also in the last attempt, on SQLite, and again on PostgreSQL.
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod locked {
     use std::ops::ControlFlow;
 
     use super::*;
     use crate::app::{AccessContext, Ask, Authorise, Denial};
+    use crate::commands::prepared::Prepared;
     use crate::projections::tests::fixture::stores;
 
     /// Lets anybody take out of the front till while there is something in the till `badge`.
@@ -196,6 +209,60 @@ mod locked {
         }
     }
 
+    /// Takes ten out of the front till, as far as the decision.
+    async fn prepared(annals: &Annals) -> Prepared {
+        let take = Box::new(TakeTen { till: TillId::new("front") });
+        match annals.engine().prepare(annals.engine().receive(take, &clerk()).expect("a command")).await {
+            ControlFlow::Continue(prepared) => prepared,
+            ControlFlow::Break(answer) => panic!("{answer:?}"),
+        }
+    }
+
+    /// Lets anybody take out of the front till while there is something in two other tills and nearly all is in the till.
+    struct WithTills;
+
+    #[async_trait::async_trait]
+    impl Authorise for WithTills {
+        async fn authorise(&self, access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+            match ask {
+                Ask::Command { name: "take_ten", on: [of] } if of.id() == "front" => {
+                    for (name, least) in [("badge", 1), ("permit", 1), ("badge", 1), ("front", 95)] {
+                        if access.load::<Till>(&TillId::new(name)).await?.cents < least {
+                            return Err(Denial::because(format!("too little in {name}")));
+                        }
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// The authoriser loads several aggregates, one of them twice, and one that the command is on.
+    #[test]
+    fn an_authoriser_sees_each_aggregate_that_it_loads_and_is_asked_again_when_one_changes() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        runtime.block_on(async {
+            let app = App::new("tills").command::<TakeTen>().command::<RefillIfEmpty>().authorise(WithTills);
+            let annals = app.open(&stores::empty()).await.expect("an empty store");
+            let till = |name| RefillIfEmpty { till: TillId::new(name) };
+            for name in ["front", "badge"] {
+                annals.execute(till(name), &clerk()).await.expect("a refill");
+            }
+            let denied = annals.execute(TakeTen { till: TillId::new("front") }, &clerk()).await;
+            assert_eq!(denied.expect_err("no permit").to_string(), "denied: too little in permit");
+            annals.execute(till("permit"), &clerk()).await.expect("a refill");
+            let (taken, denied) = (prepared(&annals).await, prepared(&annals).await);
+            assert!(annals.engine().run(&taken).await.is_ok());
+            let before = annals.store().head().await.expect("a head");
+            let denied = annals.engine().run(&denied).await.expect_err("90 are left");
+            assert_eq!(denied.to_string(), "denied: too little in front");
+            assert_eq!(annals.store().head().await.expect("a head"), before, "nothing was written");
+            annals.close().await;
+        });
+    }
+
     /// A right that is taken away between the first answer of the authoriser and the last attempt, under the write lock.
     #[test]
     fn a_command_is_denied_under_the_write_lock_if_its_right_was_taken_away() {
@@ -208,14 +275,7 @@ mod locked {
             for name in ["front", "badge"] {
                 annals.execute(till(name), &clerk()).await.expect("a refill");
             }
-            let prepared = async || {
-                let take = Box::new(TakeTen { till: TillId::new("front") });
-                match annals.engine().prepare(annals.engine().receive(take, &clerk()).expect("a command")).await {
-                    ControlFlow::Continue(prepared) => prepared,
-                    ControlFlow::Break(answer) => panic!("{answer:?}"),
-                }
-            };
-            let (taken, denied) = (prepared().await, prepared().await);
+            let (taken, denied) = (prepared(&annals).await, prepared(&annals).await);
             assert!(annals.engine().run_locked(&taken).await.is_ok(), "the badge is there");
             for _ in 0..10 {
                 annals.execute(TakeTen { till: TillId::new("badge") }, &clerk()).await.expect("ten");
@@ -230,5 +290,80 @@ mod locked {
         });
     }
 
-    stores::on_postgres_too!(a_command_is_denied_under_the_write_lock_if_its_right_was_taken_away);
+    stores::on_postgres_too!(
+        a_command_is_denied_under_the_write_lock_if_its_right_was_taken_away,
+        an_authoriser_sees_each_aggregate_that_it_loads_and_is_asked_again_when_one_changes,
+    );
+}
+
+/// A command on three aggregates, on SQLite, and again on PostgreSQL.
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod three {
+    use super::*;
+    use crate::commands::ExecuteError;
+    use crate::projections::tests::fixture::stores;
+
+    /// Take all out of two tills, and put it into a third one
+    #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    struct Collect {
+        #[on(Till)]
+        one: TillId,
+        #[on(Till)]
+        two: TillId,
+        #[on(Till)]
+        safe: TillId,
+    }
+
+    type Tills<'a> = (&'a Loaded<Till>, &'a Loaded<Till>, &'a Loaded<Till>);
+    type Changes = (Vec<TillEvent>, Vec<TillEvent>, Vec<TillEvent>);
+
+    impl Handle for Collect {
+        fn handle(&self, (one, two, _): Tills<'_>, _: &Context) -> Result<Changes, Holds> {
+            let emptied = |cents| vec![TillEvent::Emptied { cents }];
+            match one.cents + two.cents {
+                0 => Err(Holds(0)),
+                cents => Ok((emptied(one.cents), emptied(two.cents), vec![TillEvent::Filled { cents }])),
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_on_three_aggregates_is_decided_on_each_and_committed_as_a_whole() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        runtime.block_on(async {
+            let app = App::new("tills").command::<TakeTen>().command::<RefillIfEmpty>().command::<Collect>();
+            let annals = app.open(&stores::empty()).await.expect("an empty store");
+            for name in ["a", "b"] {
+                annals.execute(RefillIfEmpty { till: TillId::new(name) }, &clerk()).await.expect("a refill");
+            }
+            annals.execute(TakeTen { till: TillId::new("b") }, &clerk()).await.expect("ten");
+            let collect = async |safe| {
+                let [one, two, safe] = ["a", "b", safe].map(TillId::new);
+                annals.execute(Collect { one, two, safe }, &clerk()).await
+            };
+            let twice = collect("b").await.expect_err("a till is named twice");
+            assert!(matches!(&twice, ExecuteError::SameAggregateTwice(till) if till.id() == "b"), "{twice}");
+            let receipt = collect("c").await.expect("a commit");
+            assert_eq!((receipt.first_position, receipt.events), (4, 3));
+            let log = annals.events(3, 10).await.expect("a log").events;
+            let written: Vec<_> =
+                log.iter().map(|event| (event.aggregate.id(), &*event.event_type, &*event.payload)).collect();
+            let emptied = "till.emptied";
+            assert_eq!(
+                written,
+                [
+                    ("a", emptied, r#"{"cents":100}"#),
+                    ("b", emptied, r#"{"cents":90}"#),
+                    ("c", "till.filled", r#"{"cents":190}"#)
+                ]
+            );
+            let empty = collect("c").await.expect_err("nothing is left");
+            assert!(matches!(empty, ExecuteError::Refused(Holds(0))), "{empty}");
+            annals.execute(TakeTen { till: TillId::new("c") }, &clerk()).await.expect("ten of the third till");
+            annals.close().await;
+        });
+    }
+
+    stores::on_postgres_too!(a_command_on_three_aggregates_is_decided_on_each_and_committed_as_a_whole);
 }

@@ -234,4 +234,19 @@ mod tests {
             assert!(problem.detail().contains(part), "{}", problem.detail());
         }
     }
+
+    /// Guarantee 3: a caller that took the doubt for a failure would execute the command a second time, with a new id.
+    #[test]
+    fn an_unknown_outcome_says_so_and_names_the_id_for_the_retry() {
+        let id = uuid::Uuid::now_v7();
+        let source = std::sync::Arc::new(StoreError::OutcomeUnknown("the connection was cut".into()));
+        let problem = Problem::from(ExecuteError::<Refusal>::store(id, source));
+        assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            problem.detail(),
+            format!("the outcome of command {id} is unknown: execute it again with this command id")
+        );
+        let body = serde_json::to_value(&problem).unwrap();
+        assert_eq!((&body["outcome"], &body["command_id"]), (&json!("unknown"), &json!(id)));
+    }
 }

@@ -77,3 +77,68 @@ pub(crate) async fn bisect(log: &dyn Store, is_before: impl Fn(&Stored) -> bool)
     }
     Ok(low)
 }
+
+#[cfg(all(test, feature = "sqlite", feature = "postgres", feature = "conformance"))]
+mod tests {
+    use std::sync::Arc;
+
+    use annals_test_postgres::Place;
+
+    use super::*;
+    use crate::store::conformance::bench::{aggregate, commit, committed};
+    use crate::store::{OpenOptions, open};
+
+    annals_test_postgres::both_stores!(reads_of_large_events_end_early_and_continue_without_a_gap);
+
+    /// The sizes of the events of one aggregate, in KiB.
+    const SIZES: [usize; 12] = [1, 300, 300, 300, 300, 300, 2_000, 1, 1, 300, 1, 1];
+
+    fn positions(events: &[Stored]) -> Vec<u64> {
+        events.iter().map(|event| event.position).collect()
+    }
+
+    async fn reads_of_large_events_end_early_and_continue_without_a_gap(place: &Place) {
+        let clock = Arc::new(jiff::Timestamp::now);
+        let store = open(place.url(), OpenOptions { app: "x".to_owned(), clock, create: true }).await.unwrap();
+        for (sequence, kib) in (0..).zip(SIZES) {
+            let payload = format!("\"{}\"", "a".repeat(kib << 10));
+            committed(&*store, commit(sequence.into()).payload("tally:a", sequence, "1.0", &payload)).await;
+        }
+        let store = &*store;
+
+        let all: Vec<u64> = (1..=12).collect();
+        let (first, left) = read_some(store, &all).await.unwrap();
+        assert_eq!((positions(&first).as_slice(), left), all.split_at(5));
+        let (second, left) = read_some(store, left).await.unwrap();
+        assert_eq!((positions(&second).as_slice(), left), all[5..].split_at(2));
+        let (rest, left) = read_some(store, left).await.unwrap();
+        assert_eq!((positions(&rest).as_slice(), left), (&all[7..], &[][..]));
+        #[cfg(feature = "http")]
+        assert_eq!([first, second, rest].map(|events| is_full(&events)), [true, true, false]);
+
+        let mut pages = Vec::new();
+        while pages.last() != Some(&12) {
+            let after = pages.last().copied().unwrap_or(0);
+            let page = read_page(store, after, 4).await.unwrap();
+            assert_eq!(positions(&page.events), (after + 1..=page.to.position).collect::<Vec<u64>>());
+            assert_eq!(page.events.last().map(Stored::head), Some(page.to));
+            pages.push(page.to.position);
+        }
+        assert_eq!(pages, [4, 7, 11, 12]);
+        for after in [12, 99] {
+            let page = read_page(store, after, 4).await.unwrap();
+            assert_eq!((page.events, page.to), (Vec::new(), store.head().await.unwrap()));
+        }
+
+        let tally = aggregate("tally:a");
+        for (after, limit, expected) in [(0, 99, 1..=5), (5, 99, 6..=9), (9, 99, 10..=12), (7, 2, 8..=9)] {
+            let events = read_history(store, &tally, after, limit).await.unwrap();
+            assert_eq!(positions(&events), expected.collect::<Vec<u64>>());
+        }
+        assert_eq!(read_history(store, &tally, 12, 99).await.unwrap(), []);
+
+        for first in 1..=13 {
+            assert_eq!(bisect(store, |event| event.position < first).await.unwrap(), first);
+        }
+    }
+}

@@ -67,3 +67,46 @@ impl Skew {
         due
     }
 }
+
+#[cfg(all(test, feature = "sqlite", feature = "postgres", feature = "conformance"))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use annals_test_postgres::Place;
+
+    use super::*;
+    use crate::store::conformance::bench::{PATIENCE, batch, commit, committed};
+    use crate::store::{OpenOptions, Outcome, StoreError, open};
+
+    annals_test_postgres::both_stores!(a_clock_that_panics_is_an_error_and_nothing_was_written);
+
+    /// The answer is definite, also under a write lock: nobody has to find out whether the command took effect.
+    async fn a_clock_that_panics_is_an_error_and_nothing_was_written(place: &Place) {
+        let broken = Arc::new(AtomicBool::new(false));
+        let clock = {
+            let broken = broken.clone();
+            Arc::new(move || {
+                assert!(!broken.load(Ordering::SeqCst), "the clock is broken");
+                Timestamp::now()
+            })
+        };
+        let store = open(place.url(), OpenOptions { app: "x".to_owned(), clock, create: true }).await.unwrap();
+        let failed = |answer: Result<Vec<Outcome>, StoreError>| match answer {
+            Err(StoreError::Database { source, .. }) => {
+                assert!(source.to_string().contains("the clock is broken"), "{source}");
+            }
+            other => panic!("it must be a definite error: {other:?}"),
+        };
+        broken.store(true, Ordering::SeqCst);
+        failed(store.append(batch([commit(1).on("tally:a", 0, 1)])).await);
+        let lock = store.write_lock(PATIENCE, PATIENCE).await.unwrap();
+        failed(lock.append(batch([commit(1).on("tally:a", 0, 1)])).await);
+        assert_eq!(store.head().await.unwrap().position, 0);
+        broken.store(false, Ordering::SeqCst);
+        let lock = store.write_lock(PATIENCE, PATIENCE).await.unwrap();
+        assert!(lock.append(batch([commit(1).on("tally:a", 0, 1)])).await.unwrap()[0].is_committed());
+        committed(&*store, commit(2).on("tally:a", 1, 1)).await;
+        store.close().await;
+    }
+}

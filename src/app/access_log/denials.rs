@@ -174,6 +174,17 @@ mod tests {
         assert_eq!(denials.merge(&by("eve"), [9; 32], "no", 0), Merged::First, "another actor");
     }
 
+    /// Another process recorded the same denial first.
+    #[test]
+    fn a_denial_that_the_log_has_already_is_counted_once() {
+        let denials = Denials::default();
+        let mallory = by("mallory");
+        assert_eq!(denials.merge(&mallory, [1; 32], "no", 0), Merged::First);
+        denials.count(&mallory, "no");
+        let counts = denials.due(Instant::now(), true);
+        assert_eq!(counts.iter().map(|count| (&*count.reason, count.denials)).collect::<Vec<_>>(), [("no", 1)]);
+    }
+
     /// The delay between counts of one window grows; no count is lost when the window ends.
     #[test]
     fn counts_are_recorded_less_and_less_often_and_outlive_their_window() {

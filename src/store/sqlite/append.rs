@@ -1,5 +1,6 @@
 //! Appends a batch in one transaction.
 
+use std::any::Any;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use crate::events::{LogPosition, Ref};
 use crate::store::clock;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, StoreError};
+use crate::text::panic_message;
 
 const DOING: &str = "appending";
 
@@ -85,6 +87,14 @@ pub(super) fn roll_back(connection: &Connection) {
         // It fails only when there is no transaction any more.
         let _ = connection.execute_batch("ROLLBACK");
     }
+}
+
+/// Returns the error for a panic during an append, and rolls back. In a transaction that is open nothing was written.
+pub(super) fn panicked(connection: &Connection, panic: &(dyn Any + Send)) -> StoreError {
+    let open = !connection.is_autocommit();
+    roll_back(connection);
+    let words = format!("the writer panicked: {}", panic_message(panic));
+    if open { StoreError::failed(DOING, words) } else { StoreError::OutcomeUnknown(words.into()) }
 }
 
 /// Appends in the open transaction, and commits it.

@@ -1,9 +1,10 @@
 //! The writer thread's end of a write lock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::append::{append_and_commit, roll_back};
+use super::append::{append_and_commit, panicked, roll_back};
 use super::file_connection::FileConnection;
 use super::location::FileLocation;
 use super::log_end::BoundedClock;
@@ -43,11 +44,15 @@ impl HeldLock {
                 }
                 LockRequest::Append { batch, reply } => {
                     let reply = reply.begin();
-                    let appended = check().and_then(|()| {
+                    let append = || {
+                        check()?;
                         let appended = append_and_commit(location, connection, &batch, clock)?;
                         check_files_after_commit(location, connection.files())?;
                         Ok(appended)
-                    });
+                    };
+                    // The caller learns that nothing was written, where that is known.
+                    let appended = catch_unwind(AssertUnwindSafe(append))
+                        .unwrap_or_else(|panic| Err(panicked(connection, &*panic)));
                     roll_back(connection);
                     let (result, head) = match appended {
                         Ok((outcomes, head)) => (Ok(outcomes), head),

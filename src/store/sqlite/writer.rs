@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::append::{answer, append, begin, roll_back};
+use super::append::{answer, append, begin, panicked, roll_back};
 use super::database_file::{self, LOCK_WAIT};
 use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
@@ -19,7 +19,6 @@ use crate::store::log::publish;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::write_lock::{Reply, WriteLockHandle};
 use crate::store::{Batch, Clock, Outcome, StoreError};
-use crate::text::panic_message;
 
 enum Request {
     Append { batch: Batch, reply: Reply<Vec<Outcome>> },
@@ -136,16 +135,8 @@ impl Thread {
 
     /// Runs `work`. A panic becomes an error, and its transaction is rolled back.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
-            let open = !self.connection.is_autocommit();
-            roll_back(&self.connection);
-            let words = format!("the writer panicked: {}", panic_message(&*panic));
-            Err(if open {
-                StoreError::failed("appending", words)
-            } else {
-                StoreError::OutcomeUnknown(words.into())
-            })
-        })
+        catch_unwind(AssertUnwindSafe(|| work(self)))
+            .unwrap_or_else(|panic| Err(panicked(&self.connection, &*panic)))
     }
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {

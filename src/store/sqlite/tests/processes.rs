@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::{TestDirectory, open_at};
+use crate::store::Outcome;
 use crate::store::conformance::bench::{aggregate, append, assert_in_order, batch, commit, committed, log};
-use crate::store::{Outcome, StoreError};
 
 /// Starts a process that appends to `name` until it is killed, and prints a line for each receipt.
 fn writer(dir: &TestDirectory, name: &str) -> Child {
@@ -124,28 +124,4 @@ async fn a_refusal_is_answered_while_another_process_holds_the_lock() {
     let answer = tokio::time::timeout(Duration::from_secs(5), append(&*store, [commit(2).read("tally:a", 1)]));
     assert!(answer.await.unwrap()[0].is_committed());
     drop(session);
-}
-
-/// The writer answers and continues after a panic of the clock.
-#[tokio::test]
-async fn a_clock_that_panics_is_an_error_and_nothing_was_written() {
-    let dir = TestDirectory::new();
-    let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let clock = {
-        let broken = broken.clone();
-        std::sync::Arc::new(move || {
-            assert!(!broken.load(std::sync::atomic::Ordering::SeqCst), "the clock is broken");
-            jiff::Timestamp::now()
-        })
-    };
-    let options = crate::store::OpenOptions { app: "x".to_owned(), clock, create: true };
-    let url = format!("sqlite://{}", dir.log().display());
-    let store = crate::store::open(&url, options).await.unwrap();
-    match store.append(batch([commit(1).on("tally:a", 0, 1)])).await {
-        Err(StoreError::Database { source, .. }) => assert!(source.to_string().contains("is broken")),
-        other => panic!("it must be an error: {other:?}"),
-    }
-    broken.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(store.head().await.unwrap().position, 0);
-    committed(&*store, commit(1).on("tally:a", 0, 1)).await;
 }
