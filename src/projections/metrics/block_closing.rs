@@ -136,15 +136,17 @@ async fn last_numbers(
     Ok(numbers)
 }
 
+/// The frequencies in the blocks of a level, from one block up to another.
+pub(super) fn below(crowds: &str) -> String {
+    format!("SELECT topic, actors, targets FROM {crowds} WHERE level = $1 AND block >= $2 AND block < $3")
+}
+
 /// Writes a block of a higher level from the blocks below it.
 async fn join(level: u32, block: u64, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
-    let sql = format!(
-        "SELECT topic, actors, targets FROM {} WHERE level = $1 AND block >= $2 AND block < $3",
-        transaction.table("crowds")
-    );
-    let below = vec![u64::from(level - 1).into(), (block * FAN).into(), ((block + 1) * FAN).into()];
+    let sql = below(&transaction.table("crowds"));
+    let blocks = vec![u64::from(level - 1).into(), (block * FAN).into(), ((block + 1) * FAN).into()];
     let mut topics: BTreeMap<i64, Vec<[Cell; 2]>> = BTreeMap::new();
-    for row in transaction.query(&sql, below).await? {
+    for row in transaction.query(&sql, blocks).await? {
         let Ok([Cell::Integer(topic), actors, targets]) = <[Cell; 3]>::try_from(row) else {
             return Err(damaged("frequencies"));
         };

@@ -4,6 +4,7 @@ mod anomalies;
 mod child_topics;
 mod frequencies;
 mod occurred;
+mod plans;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
