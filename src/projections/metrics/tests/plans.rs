@@ -61,7 +61,7 @@ async fn metrics_are_read_and_blocks_closed_by_searches_in_an_index() {
         let plan: Vec<&str> = steps.iter().filter_map(|step| step.last().and_then(Cell::text)).collect();
         // The given values are the only rows that may be scanned.
         let scans = |step: &&str| step.starts_with("SCAN") && *step != "SCAN w" && !step.contains("CONSTANT ROW");
-        assert!(!plan.iter().any(|step| scans(&step) || step.contains("TEMP B-TREE")), "{sql}: {plan:#?}");
+        assert!(!plan.iter().any(|step| scans(step) || step.contains("TEMP B-TREE")), "{sql}: {plan:#?}");
         if sql.contains(&snapshot.table("crowds")) {
             assert!(plan.iter().all(|step| step.contains("(level=? AND block>? AND block<?)")), "{plan:#?}");
         }
