@@ -40,10 +40,12 @@ pub(crate) enum FollowError<E> {
     Parse(E),
 }
 
+/// Reads a file, and returns whether it is a regular file.
+pub(crate) type ReadFile = fn(&Path) -> io::Result<(Vec<u8>, bool)>;
+
 /// How a file is read and parsed.
 pub(crate) struct Format<T, E> {
-    /// Reads the file, and returns whether it is a regular file.
-    pub read: fn(&Path) -> io::Result<(Vec<u8>, bool)>,
+    pub read: ReadFile,
     pub parse: fn(&[u8]) -> Result<T, E>,
 }
 

@@ -1,4 +1,6 @@
-//! Checks an application's store.
+//! Checks an application's store, and copies it.
+
+use std::path::Path;
 
 use super::Annals;
 use crate::aggregates::verify_snapshots;
@@ -30,5 +32,17 @@ impl Annals {
                 verify_snapshots(store, self.aggregate_types(), &mut |finding| report.found(finding)).await?;
         }
         Ok(report)
+    }
+
+    /// Copies the log to a new file, as a consistent snapshot. `progress` is called with the pages done and all pages.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub async fn backup(
+        &self,
+        to: impl AsRef<Path>,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.0.store.backup(to.as_ref(), Box::new(progress)).await
     }
 }

@@ -1,6 +1,5 @@
 //! [`Annals`]: an open application.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::Stream;
@@ -333,18 +332,6 @@ impl Annals {
     /// The aggregate types of the application's commands.
     pub(super) fn aggregate_types(&self) -> &[AggregateType] {
         &self.0.aggregate_types
-    }
-
-    /// Copies the log to a new file, as a consistent snapshot. `progress` is called with the pages done and all pages.
-    ///
-    /// # Errors
-    /// When the file exists or cannot be written.
-    pub async fn backup(
-        &self,
-        to: impl AsRef<Path>,
-        progress: impl FnMut(u64, u64) + Send + 'static,
-    ) -> Result<(), StoreError> {
-        self.0.store.backup(to.as_ref(), Box::new(progress)).await
     }
 
     /// Reads at most `limit` events after a position, as stored: about a megabyte of them. The page's `to` says where the next

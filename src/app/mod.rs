@@ -4,7 +4,7 @@
 //! - `builder`: [`App`], the parts of an application
 //! - `handle`: [`Annals`], an open application
 //! - `read_handle`: [`ReadHandle`], its half that only reads
-//! - `checking`: checks its store
+//! - `checking`: checks its store, and copies it
 //! - `reader`: [`Reader`], which reads as an actor
 //! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - `access_context`: [`AccessContext`], what the authoriser gets

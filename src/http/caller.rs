@@ -90,7 +90,7 @@ pub(super) fn authenticate(
 fn rejected(state: &AppState, parts: &Parts, rejection: Rejection) -> Problem {
     let Rejection { problem, actor } = rejection;
     if let Some(actor) = actor.filter(|actor| actor.check_caller().is_ok()) {
-        let caller = Caller::new(state, parts, Some(actor), None);
+        let caller = Caller::new(state, parts, Some(*actor), None);
         caller.denied(&format!("{} {}", parts.method, path_of(&parts.extensions, &parts.uri)), problem.detail());
     }
     problem

@@ -131,7 +131,7 @@ mod tests {
         }
 
         let tally = aggregate("tally:a");
-        for (after, limit, expected) in [(0, 99, 1..=5), (5, 99, 6..=9), (9, 99, 10..=12), (7, 2, 8..=9)] {
+        for (after, limit, expected) in [(0, 99, 1..=5), (5, 99, 6..=7), (9, 99, 10..=12), (7, 2, 8..=9)] {
             let events = read_history(store, &tally, after, limit).await.unwrap();
             assert_eq!(positions(&events), expected.collect::<Vec<u64>>());
         }

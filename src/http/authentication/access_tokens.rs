@@ -101,5 +101,5 @@ pub(in crate::http) fn rejection(error: &TokenError, actor: Option<Ref>) -> Reje
         false => Problem::denied(error.to_string())
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
     };
-    Rejection { problem, actor }
+    Rejection { problem, actor: actor.map(Box::new) }
 }

@@ -50,7 +50,7 @@ impl Identity {
 pub(in crate::http) struct Rejection {
     pub problem: Problem,
     /// The actor that a correctly signed token names.
-    pub actor: Option<Ref>,
+    pub actor: Option<Box<Ref>>,
 }
 
 impl From<Problem> for Rejection {

@@ -28,7 +28,9 @@ fn refused(keys: &Keys, text: &str) -> TokenError {
 /// The error of a token with a block of this Datalog.
 fn of_block(code: &str) -> &'static str {
     let keys = Keys::generate();
-    match refused(&keys, &narrowed(&keys, &minted(&keys), code)) {
+    let text = narrowed(&keys, &minted(&keys), code);
+    assert!(keys.verify(&text).is_err(), "{code} is accepted");
+    match refused(&keys, &text) {
         TokenError::Block { block: 1, reason, actor } if *actor == bob() => reason,
         other => panic!("{code}: {other:?}"),
     }

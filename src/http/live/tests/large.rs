@@ -36,7 +36,8 @@ async fn a_subscription_of_large_events_reads_few_at_a_time() {
     let write = |_| Write { pad: PadId::new("1"), text: "x".repeat(LARGE) };
     let bob = || Context::by("user:bob".parse::<crate::events::Ref>().unwrap());
     let writes = futures::stream::iter((0..60).map(write)).map(|write| Envelope::new(write, bob()));
-    world.annals.execute_all(writes, 64).for_each(async |receipt| assert!(receipt.is_ok())).await;
+    let answers = world.annals.execute_all(writes, 64);
+    let writing = tokio::spawn(answers.for_each(async |receipt| assert!(receipt.is_ok())));
     let mut reached = 60;
     while reached < 120 {
         let batch = timeout(TIMEOUT, receiver.batches.recv()).await.expect("no data in time").unwrap();
@@ -45,6 +46,7 @@ async fn a_subscription_of_large_events_reads_few_at_a_time() {
         let held = bytes((0..batch.rows.len()).map(|index| batch.json(index)));
         assert!(held <= 16 * (LARGE + 2_000), "{held} bytes at once");
     }
+    writing.await.unwrap();
     world.end().await;
 }
 
