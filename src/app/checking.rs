@@ -43,6 +43,6 @@ impl Annals {
         to: impl AsRef<Path>,
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<(), StoreError> {
-        self.0.store.backup(to.as_ref(), Box::new(progress)).await
+        self.store().backup(to.as_ref(), Box::new(progress)).await
     }
 }

@@ -86,11 +86,19 @@ enum Mode {
 }
 
 impl Authentication {
+    fn of_mode(mode: Mode) -> Self {
+        Self {
+            mode,
+            #[cfg(feature = "access")]
+            access: None,
+        }
+    }
+
     /// Requires a JSON Web Token in `Authorization: Bearer`, signed with one of the keys, for this audience, with `exp` and
     /// `sub`. The actor is `user:<sub>`, whatever a request body contains.
     #[must_use]
     pub fn bearer(keys: Keys, audience: &str) -> Self {
-        Self { mode: Mode::Bearer(Box::new(Bearer::new(keys, audience))), ..Self::default() }
+        Self::of_mode(Mode::Bearer(Box::new(Bearer::new(keys, audience))))
     }
 
     /// Requires this issuer (`iss`).
@@ -124,7 +132,7 @@ impl Authentication {
     /// refused, and so are reads if the application authorises or records them.
     #[must_use]
     pub fn trusting(actor: Option<Ref>) -> Self {
-        Self { mode: Mode::Trusting(actor), ..Self::default() }
+        Self::of_mode(Mode::Trusting(actor))
     }
 
     /// Verifies a token as for a request: for a protocol of the application's own, such as gRPC or a message queue.

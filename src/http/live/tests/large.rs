@@ -6,6 +6,10 @@ use crate::projections::tests::fixture::stores::{empty, on_postgres_too};
 
 const LARGE: usize = 40_000;
 
+fn bob() -> Context {
+    Context::by("user:bob".parse::<crate::events::Ref>().unwrap())
+}
+
 /// The rows of a batch in memory, as JSON.
 fn bytes<'a>(rows: impl Iterator<Item = &'a str>) -> usize {
     rows.map(str::len).sum()
@@ -34,7 +38,6 @@ async fn a_subscription_of_large_events_reads_few_at_a_time() {
     }
     // Many at once, so that the reader task finds them together.
     let write = |_| Write { pad: PadId::new("1"), text: "x".repeat(LARGE) };
-    let bob = || Context::by("user:bob".parse::<crate::events::Ref>().unwrap());
     let writes = futures::stream::iter((0..60).map(write)).map(|write| Envelope::new(write, bob()));
     let answers = world.annals.execute_all(writes, 64);
     let writing = tokio::spawn(answers.for_each(async |receipt| assert!(receipt.is_ok())));
