@@ -37,6 +37,7 @@ fn named(name: &str) -> Option<Vec<Value>> {
         "actor" => vec![json!("user:ann"), json!("user:nobody")],
         "target" | "aggregate" => vec![json!("file:1"), json!("file:none")],
         "topic" | "topics" => vec![json!("vault"), json!("vault/owner/bob")],
+        "action" => vec![json!("create"), json!("view")],
         "event" => vec![json!("file.stored"), json!("annals_read.viewed")],
         "correlation" => vec![json!("c-1"), json!("c-none")],
         "from" => vec![json!("2"), json!("2026-01-01T00:03:00Z")],

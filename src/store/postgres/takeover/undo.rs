@@ -73,7 +73,7 @@ async fn drop_store(location: &SchemaLocation, on: &mut PgConnection) -> Result<
     schema::execute(location, on, &format!("DROP TABLE IF EXISTS {}", tables.join(", "))).await?;
     const FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
          JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
-         WHERE n.nspname = $1 AND p.proname IN ('append', 'hold', 'stay', 'unreadable')";
+         WHERE n.nspname = $1 AND p.proname IN ('append', 'expire', 'hold', 'stay', 'unreadable')";
     let found = sqlx::query(FUNCTIONS).persistent(false).bind(location.plain_schema()).fetch_all(&mut *on).await;
     for row in found.map_err(|error| location.fault(DOING, error))? {
         let function: String = row.try_get(0).map_err(|error| location.fault(DOING, error))?;
