@@ -75,7 +75,7 @@ async fn the_view_shows_open_requests_and_grants_and_each_party_its_own(place: &
     assert_eq!(shown("bob", "alice").await.unwrap(), Some(bobs));
     shown("bob", "carol").await.unwrap_err();
     let revoked = revoke(&annals, "bob", grant).await;
-    let now = annals.view::<AccessView>(&party("bob")).after(&revoked).await.unwrap().unwrap();
+    let now = annals.view::<AccessView>(&party("bob")).after(revoked).await.unwrap().unwrap();
     assert!(now.grants.is_empty() && now.requests.len() == 1);
     annals.close().await;
 }

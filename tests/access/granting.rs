@@ -233,7 +233,7 @@ async fn a_log_that_has_rights_is_not_opened_by_a_program_that_does_not_ask_them
     let annals = open(place).await;
     grant(&annals, "bob", &["execute * *"]).await;
     annals.close().await;
-    let error = unaware().await.err().expect("an error");
+    let error = unaware().await.expect_err("an error");
     let text = format!("{error:?}");
     assert!(text.contains("`App::access`"), "{text}");
     open(place).await.close().await;
