@@ -84,7 +84,7 @@ pub fn masked(text: &str) -> String {
 #[test]
 fn a_secret_is_found_in_every_form() {
     let secret = Secret::new(true);
-    let encoded = |skip: usize| STANDARD.encode(&format!("{}{}", "ab".repeat(skip), secret.text));
+    let encoded = |skip: usize| STANDARD.encode(format!("{}{}", "ab".repeat(skip), secret.text));
     for form in [
         secret.text.clone(),
         secret.text.to_lowercase(),

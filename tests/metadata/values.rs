@@ -68,7 +68,7 @@ pub fn values(place: &str, name: &str, schema: &Value, known: &Known) -> Vec<Fil
         // Whether the text exists or not, the answers must be equal.
         "text" => vec![("secret".into(), json!(known.secret)), ("absent".into(), json!(known.absent))],
         "cursor" if place.contains("view") => {
-            return vec![("a cursor".into(), json!(known.view_cursor))];
+            vec![("a cursor".into(), json!(known.view_cursor))]
         }
         "cursor" | "after" if place.starts_with("/live") && place != "/live audit" => {
             vec![("a cursor".into(), json!(known.live_cursor))]
