@@ -50,7 +50,7 @@ impl HeldLock {
                         check_files_after_commit(location, connection.files())?;
                         Ok(appended)
                     };
-                    // The caller is told that nothing was written, where that is known.
+                    // The caller's answer says that nothing was written, where that is known.
                     let appended = catch_unwind(AssertUnwindSafe(append))
                         .unwrap_or_else(|panic| Err(panicked(connection, &*panic)));
                     roll_back(connection);
