@@ -61,6 +61,12 @@ def metrics():
         assert families[name].type == kind, (name, families[name].type)
         assert families[name].documentation, name
     assert families["annals_log_position"].samples[0].value == 3
+    # They are published only by an application with reactions.
+    of_reactions = [family for name, family in families.items() if name.startswith("annals_reaction_")]
+    for family in of_reactions:
+        kind = "counter" if family.name == "annals_reaction_failures" else "gauge"
+        assert family.type == kind and family.documentation, (family.name, family.type)
+        assert all("reaction" in sample.labels for sample in family.samples), family
     return f"{len(families)} metrics"
 
 
@@ -131,7 +137,7 @@ def events():
 
 
 def pictures():
-    for text in ((folder / "plot.svg").read_text(), icon()):
+    for text in ((folder / "plot.svg").read_text(), (folder / "provenance.svg").read_bytes(), icon()):
         root = ElementTree.fromstring(text)
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and len(root), root.tag
     with Image.open(folder / "plot.png") as picture:

@@ -67,7 +67,6 @@ impl<T> Followed<T> {
 }
 
 /// Waits until the value no longer has something.
-#[cfg(any(feature = "http", test))]
 pub(crate) async fn until_without<T>(followed: &watch::Receiver<Followed<T>>, has: impl Fn(&T) -> bool) {
     let gone = followed.clone().wait_for(|followed| !has(&followed.value)).await.is_ok();
     if !gone {

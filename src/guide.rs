@@ -39,3 +39,18 @@ pub mod chapter_10_coming_over {}
 #[doc = include_str!("../docs/guide/access.md")]
 #[cfg(any(not(doctest), all(feature = "access", feature = "http")))]
 pub mod chapter_11_access {}
+
+#[doc = include_str!("../docs/guide/the-past.md")]
+pub mod chapter_12_the_past {}
+
+#[doc = include_str!("../docs/guide/provenance.md")]
+pub mod chapter_13_provenance {}
+
+#[doc = include_str!("../docs/guide/reactions.md")]
+pub mod chapter_14_reactions {}
+
+#[doc = include_str!("../docs/guide/flows.md")]
+pub mod chapter_15_flows {}
+
+#[doc = include_str!("../docs/guide/personal-data.md")]
+pub mod chapter_16_a_personal_data_platform {}

@@ -15,6 +15,7 @@
 //! - [`store`]: the log, on SQLite or PostgreSQL
 //! - [`projections`]: what is read: views, the audit log, metrics, exports
 //! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
+//! - `reactions`: which commands follow an event, at once or later
 //! - `access`: rights to do and to read something: requests, grants, revocation (feature `access`)
 //! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
 //! - `cli`: the command line of an application (feature `cli`)
@@ -47,6 +48,7 @@ pub mod http;
 #[cfg(any(feature = "access", feature = "sqlite"))]
 mod private_file;
 pub mod projections;
+pub mod reactions;
 pub mod store;
 mod supervise;
 pub mod testing;

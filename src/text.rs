@@ -88,6 +88,11 @@ mod tests {
     }
 
     #[test]
+    fn one_is_in_the_singular() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "event")), ["0 events", "1 event", "2 events"]);
+    }
+
+    #[test]
     fn hexadecimal_digits_parse_back_and_other_text_does_not() {
         let bytes: Vec<u8> = (0..=255).collect();
         assert_eq!(from_hex(&hex(&bytes)), Some(bytes));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use annals::events::{LogPosition, Ref, Stored};
 use annals::store::conformance::Fixture;
 use annals::store::{
-    Batch, Commit, ConflictSet, Interest, KnownCommand, OpenOptions, Outcome, Page, Receipt, Store, StoreError,
-    Views, WriteLock,
+    Batch, Commit, ConflictSet, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Receipt, Store,
+    StoreError, Views, WriteLock,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +43,9 @@ impl Fixture for InMemory {
             let mut log = self.shared.log.lock().unwrap();
             match &*log {
                 None if !options.create => return Err(StoreError::Missing("memory:".to_owned())),
-                None => *log = Some(Log { app: options.app.clone(), ..Log::default() }),
+                None => {
+                    *log = Some(Log { app: options.app.clone(), id: Uuid::new_v4().to_string(), ..Log::default() })
+                }
                 Some(log) if log.app != options.app => {
                     let reason = format!("it belongs to the application {}, not to {}", log.app, options.app);
                     return Err(StoreError::Unusable { store: "memory:".to_owned(), reason });
@@ -71,8 +73,11 @@ struct Shared {
 #[derive(Default)]
 struct Log {
     app: String,
+    id: String,
     events: Vec<Stored>,
     commands: HashMap<Uuid, (String, KnownCommand)>,
+    /// What the log requires of programs.
+    requires: String,
 }
 
 impl Log {
@@ -85,6 +90,7 @@ impl Log {
     }
 
     fn append(&mut self, batch: &Batch, clock: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+        batch.check_requirements(&self.requires)?;
         let now = Timestamp::now();
         let unknown = |commit: &&Commit| !self.commands.contains_key(&commit.command_id());
         if clock.duration_since(now) > AHEAD && batch.commits().iter().any(|commit| unknown(&commit)) {
@@ -135,6 +141,7 @@ impl Log {
             for ((event, digest), sequence) in
                 stream.events().iter().zip(stream.digests()).zip(stream.expected() + 1..)
             {
+                let index = usize::try_from(self.head().position - before).expect("few events");
                 self.events.push(Stored {
                     position: self.head().position + 1,
                     event_id: next_id(self.head().event_id, now),
@@ -143,13 +150,17 @@ impl Log {
                     event_type: event.event_type().to_owned(),
                     event_version: event.event_version().to_owned(),
                     payload: event.payload().to_owned(),
-                    metadata: commit.metadata().to_owned(),
+                    metadata: commit.metadata(index).to_owned(),
                     command_id: commit.command_id(),
                     occurred_at: commit.occurred_at().unwrap_or(recorded_at),
                     recorded_at,
                     digest: *digest,
                 });
             }
+        }
+        if let Some(name) = commit.requires() {
+            // The only one that there is.
+            self.requires = name.to_owned();
         }
         let head = self.head();
         let receipt = Receipt {
@@ -223,6 +234,10 @@ impl Store for MemoryStore {
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
         self.read(|log| log.head())
+    }
+
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        self.read(|log| LogInfo { log_id: log.id.clone(), requires: log.requires.clone() })
     }
 
     fn watch(&self) -> watch::Receiver<LogPosition> {

@@ -15,6 +15,14 @@ pub enum What {
     Rebuild,
     /// Pages of the audit log, counts and metrics of a long log
     Read,
+    /// Decisions about the rights of a party with many grants
+    Grants,
+    /// States of an aggregate of many events in its past
+    Past,
+    /// Commands that follow events, and timers
+    Reactions,
+    /// Pages of provenance of a long log
+    Provenance,
     /// Commands and rebuilds
     All,
 }
@@ -49,7 +57,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub callers: Vec<u64>,
     /// Number of events of the log: of a rebuild, with 50 events per account [default: 500,000], or of the log that is read
-    /// [default: 10,000,000]
+    /// [default: 10,000,000]; or the number of timers beside those that are measured [default: 100,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
     pub events: Option<u64>,
     /// Directory of the SQLite files, on the disk to measure [default: the target directory]
@@ -67,6 +75,7 @@ const EXAMPLES: &str = "\
 Competitors:
   annals-sqlite, annals-postgres           no projection runs
   annals-…-following                       the audit log, the metrics and one view run
+  annals-…-access                          no projection runs; a grant in the log allows the commands of all callers
   postgres-es, postgres-es-view            cqrs-es on PostgreSQL, without a view and with one
   sqlite-es                                cqrs-es on SQLite, synchronous=FULL
   disintegrate                             needs PostgreSQL 16
@@ -80,7 +89,10 @@ Examples:
   annals-bench append --only annals,postgres-insert --callers 64
   annals-bench rebuild --only annals-sqlite --events 2000000
   annals-bench read                                  10,000,000 events on both stores: more than half an hour
-  annals-bench read --only annals-sqlite --events 1000000";
+  annals-bench read --only annals-sqlite --events 1000000
+  annals-bench append --only annals-sqlite,annals-sqlite-access --callers 64 --workloads spread,hot --runs 9
+  annals-bench grants                                a party with 10,000 grants: less than a minute
+  annals-bench reactions --seconds 10                commands/s and delays of reactions, delays of timers";
 
 #[cfg(test)]
 mod tests {

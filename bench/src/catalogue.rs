@@ -18,6 +18,8 @@ pub enum Role {
     Annals,
     /// annals with all projections running.
     Following,
+    /// annals without running projections, where each command needs a right that is in the log.
+    Access,
     /// Another framework, and the program that measures it.
     Peer(&'static str),
     /// The database alone.
@@ -34,17 +36,18 @@ pub struct Entry {
 }
 
 use Database::{Postgres, Sqlite};
-use Role::{Annals, Floor, Following, Peer};
+use Role::{Access, Annals, Floor, Following, Peer};
 
 const CQRS: Role = Peer("annals-bench-cqrs");
 
 /// All competitors, in the order of the table.
 #[rustfmt::skip]
-const ALL: [Entry; 13] = [
+const ALL: [Entry; 15] = [
     Entry { name: "postgres-insert", title: "floor: one INSERT per command", database: Postgres, role: Floor },
     Entry { name: "postgres-select-insert", title: "floor: SELECT + INSERT", database: Postgres, role: Floor },
     Entry { name: "annals-postgres", title: "**annals, PostgreSQL**", database: Postgres, role: Annals },
     Entry { name: "annals-postgres-following", title: "**annals, PostgreSQL**, 3 projections running", database: Postgres, role: Following },
+    Entry { name: "annals-postgres-access", title: "**annals, PostgreSQL**, access", database: Postgres, role: Access },
     Entry { name: "postgres-es", title: "cqrs-es + postgres-es, no view", database: Postgres, role: CQRS },
     Entry { name: "postgres-es-view", title: "cqrs-es + postgres-es, one view", database: Postgres, role: CQRS },
     Entry { name: "disintegrate", title: "disintegrate-postgres", database: Postgres, role: Peer("annals-bench-disintegrate") },
@@ -52,6 +55,7 @@ const ALL: [Entry; 13] = [
     Entry { name: "sqlite-insert", title: "floor: raw SQLite, read + insert", database: Sqlite, role: Floor },
     Entry { name: "annals-sqlite", title: "**annals, SQLite**", database: Sqlite, role: Annals },
     Entry { name: "annals-sqlite-following", title: "**annals, SQLite**, 3 projections running", database: Sqlite, role: Following },
+    Entry { name: "annals-sqlite-access", title: "**annals, SQLite**, access", database: Sqlite, role: Access },
     Entry { name: "sqlite-es", title: "cqrs-es + sqlite-es, FULL", database: Sqlite, role: CQRS },
     Entry { name: "sqlite-es-view", title: "cqrs-es + sqlite-es, FULL, one view", database: Sqlite, role: CQRS },
 ];
@@ -99,9 +103,10 @@ impl Entry {
         self.role == Following
     }
 
-    /// The same competitor without running projections.
-    pub fn without_following(&self) -> Option<&'static str> {
-        self.name.strip_suffix("-following")
+    /// The same competitor with less, and what it lacks.
+    pub fn simpler(&self) -> Option<(&'static str, &'static str)> {
+        let less = [("-following", "running projections"), ("-access", "access")];
+        less.into_iter().find_map(|(suffix, lacks)| Some((self.name.strip_suffix(suffix)?, lacks)))
     }
 
     /// The floor and the stock framework on the same database, for comparison.
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn a_whole_name_selects_one_competitor_and_a_prefix_selects_all_with_it() {
         assert_eq!(names(&["postgres-es"]), ["postgres-es"]);
-        assert_eq!(names(&["annals-sqlite", "annals-pos"]).len(), 3);
+        assert_eq!(names(&["annals-sqlite", "annals-pos"]).len(), 4);
         assert_eq!(names(&[]).len(), ALL.len());
         assert!(chosen(&["mysql".to_owned()]).unwrap_err().to_string().contains("eventcore"));
     }

@@ -40,7 +40,7 @@ pub async fn ask(peers: &Peers, entry: &Entry, place: &Place, task: Task) -> Rep
 async fn answer(peers: &Peers, entry: &Entry, place: &Place, task: Task) -> Result<Reply, BoxError> {
     let (program, first): (PathBuf, _) = match entry.role {
         Role::Peer(package) => (peers.program(package)?, None),
-        Role::Annals | Role::Following | Role::Floor => (std::env::current_exe()?, Some(WORKER)),
+        Role::Annals | Role::Following | Role::Access | Role::Floor => (std::env::current_exe()?, Some(WORKER)),
     };
     let patience = GRACE
         + match &task {

@@ -7,7 +7,7 @@
 //! - `session`: the server, the directories, an empty database for each measurement
 //! - `child`: runs each measurement in its own process
 //! - `peers`: builds the programs of other frameworks
-//! - `append`, `rebuild`, `read`: the measurements
+//! - `append`, `rebuild`, `read`, `grants`, `past`, `provenance`, `reactions`: the measurements
 //! - `table`: the report
 //! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
@@ -19,8 +19,12 @@ mod arguments;
 mod catalogue;
 mod child;
 mod competitors;
+mod grants;
 mod machine;
+mod past;
 mod peers;
+mod provenance;
+mod reactions;
 mod read;
 mod rebuild;
 mod session;
@@ -55,6 +59,22 @@ async fn main() -> ExitCode {
 const INTERRUPTED: u8 = 130;
 
 async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
+    if arguments.what == What::Grants {
+        print!("{}", grants::measure().await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == What::Past {
+        print!("{}", past::run(&arguments).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == What::Reactions {
+        print!("{}", reactions::run(&arguments).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == What::Provenance {
+        print!("{}", provenance::run(&arguments).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let entries = catalogue::chosen(&arguments.only)?;
     let session = Session::start(&arguments, &entries).await?;
     let header = machine::header(&session, &arguments).await;

@@ -26,7 +26,7 @@ impl Peers {
 pub async fn build(entries: &[Entry]) -> Peers {
     let package = |entry: &Entry| match entry.role {
         Role::Peer(package) => Some(package),
-        Role::Annals | Role::Following | Role::Floor => None,
+        Role::Annals | Role::Following | Role::Access | Role::Floor => None,
     };
     let packages: BTreeSet<_> = entries.iter().filter_map(package).collect();
     let mut peers = Peers::default();

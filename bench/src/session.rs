@@ -33,6 +33,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// The URL of a log in it.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Schema { url, .. } => url.clone(),
+            Self::Directory(directory) => format!("sqlite://{}", directory.path().join("log.db").display()),
+        }
+    }
+
     /// The place as an argument of a process.
     pub fn address(&self) -> String {
         match self {

@@ -55,7 +55,9 @@ pub fn append(results: &append::Results) -> String {
                 runs.iter().map(|run| run.errors).sum::<u64>().to_string(),
                 remarks(
                     row,
-                    row.entry.without_following().and_then(|name| results.beside(row.workload, row.callers, name)),
+                    row.entry
+                        .simpler()
+                        .and_then(|(name, lacks)| Some((results.beside(row.workload, row.callers, name)?, lacks))),
                 ),
             ],
         );
@@ -76,8 +78,8 @@ fn p99(row: &append::Row) -> Option<f64> {
     median(row.runs.iter().map(|run| run.p99))
 }
 
-/// `without`: the same competitor without running projections.
-fn remarks(row: &append::Row, without: Option<&append::Row>) -> String {
+/// `without`: the same competitor with less, and what it lacks.
+fn remarks(row: &append::Row, without: Option<(&append::Row, &str)>) -> String {
     let mut remarks: Vec<String> = row.missing.iter().cloned().collect();
     for run in &row.runs {
         remarks.extend(difference(run));
@@ -86,10 +88,12 @@ fn remarks(row: &append::Row, without: Option<&append::Row>) -> String {
     }
     let lag = median(row.runs.iter().filter_map(|run| run.lag).map(|lag| lag as f64));
     remarks.extend(lag.map(|lag| format!("lag {} at the end", counted(lag, "event"))));
-    let beside =
-        |of: fn(&append::Row) -> Option<f64>| Some(of(row)? / of(without?)?).filter(|ratio| ratio.is_finite());
-    if let (Some(rate), Some(p99)) = (beside(rate), beside(p99)) {
-        remarks.push(format!("relative to no running projection: rate × {rate:.2}, p99 × {p99:.2}"));
+    if let Some((without, lacks)) = without {
+        let beside =
+            |of: fn(&append::Row) -> Option<f64>| Some(of(row)? / of(without)?).filter(|ratio| ratio.is_finite());
+        if let (Some(rate), Some(p99)) = (beside(rate), beside(p99)) {
+            remarks.push(format!("relative to no {lacks}: rate × {rate:.3}, p99 × {p99:.2}"));
+        }
     }
     remarks.dedup();
     remarks.join("; ").replace(['|', '\n'], " ")

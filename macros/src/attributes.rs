@@ -1,6 +1,5 @@
 //! The grammar of `#[event(…)]` on an enum, a variant and a field.
 
-use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
@@ -89,7 +88,9 @@ impl OnVariant {
                     })?;
                     found.from.extend(steps);
                 }
-                "target" => return Err(Error::new(word.span(), "write `#[event(target)]` on a field")),
+                "target" | "source" => {
+                    return Err(Error::new(word.span(), format!("write `#[event({word})]` on a field")));
+                }
                 _ => {
                     let known = "create, update, delete, view or refuse, then the sentence; `version`, `from`, `was` and \
                                  `topic` may follow";
@@ -102,18 +103,44 @@ impl OnVariant {
     }
 }
 
-/// Returns the word `target` of a field, if it is marked as one.
-pub fn target(attributes: &[Attribute]) -> syn::Result<Option<Span>> {
-    let mut target = None;
-    each(attributes, "event", |input| {
-        let word = word(input)?;
-        if word != "target" {
-            return Err(unknown(&word, "`target`"));
-        }
-        target = Some(word.span());
-        Ok(())
-    })?;
-    Ok(target)
+/// The attribute of a field.
+#[derive(Default)]
+pub struct OnField {
+    /// The word `target`, if the event is also about the thing that the field names.
+    pub target: Option<Ident>,
+    /// The word `source`, if what came to be was derived from that thing.
+    pub source: Option<Ident>,
+    /// What more it is to that source: a variant of `SourceRole`.
+    pub source_role: Option<Ident>,
+}
+
+/// The roles of sources, as they are written, with the variants of `SourceRole`.
+const ROLES: [(&str, &str); 3] =
+    [("specialization", "Specialization"), ("alternate", "Alternate"), ("member", "Member")];
+
+impl OnField {
+    /// Parses the attributes.
+    pub fn read(attributes: &[Attribute]) -> syn::Result<Self> {
+        let mut found = Self::default();
+        each(attributes, "event", |input| {
+            let word = &word(input)?;
+            match word.to_string().as_str() {
+                "target" => once(&mut found.target, word.clone(), word),
+                "source" => {
+                    if input.peek(Token![=]) {
+                        let role: LitStr = value(input)?;
+                        let known = ROLES.iter().find(|(written, _)| *written == role.value());
+                        let message = "write `source = \"specialization\"`, `\"alternate\"` or `\"member\"`, or `source` alone";
+                        let (_, variant) = known.ok_or_else(|| Error::new(role.span(), message))?;
+                        found.source_role = Some(Ident::new(variant, role.span()));
+                    }
+                    once(&mut found.source, word.clone(), word)
+                }
+                _ => Err(unknown(word, "`target` or `source`")),
+            }
+        })?;
+        Ok(found)
+    }
 }
 
 /// Calls `read` for each comma-separated item of the attributes called `name`.

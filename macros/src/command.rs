@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
+use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitInt, LitStr, Meta, Type};
 
 use crate::attributes::{each, list, once, unknown, value, word};
 use crate::errors::Errors;
@@ -12,6 +12,7 @@ use crate::{names, shape};
 struct Model {
     name: String,
     summary: String,
+    version: u32,
     error: Option<Type>,
     /// The services that `prepare` uses.
     needs: Vec<Type>,
@@ -48,17 +49,18 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
             "a command cannot be generic: the command line must know every type. Remove the generics",
         );
     }
-    let (mut name, mut error, mut needs) = (None, None, Vec::new());
+    let (mut name, mut version, mut error, mut needs) = (None, None, None, Vec::new());
     let parsed = each(&input.attrs, "command", |input| {
         let word = word(input)?;
         match word.to_string().as_str() {
             "name" => once(&mut name, value::<LitStr>(input)?, &word),
+            "version" => once(&mut version, value::<LitInt>(input)?, &word),
             "error" => once(&mut error, value(input)?, &word),
             "needs" => {
                 needs.extend(list::<Type>(input)?);
                 Ok(())
             }
-            _ => Err(unknown(&word, "`name = \"…\"`, `error = Error` or `needs(Service)`")),
+            _ => Err(unknown(&word, "`name = \"…\"`, `version = 2`, `error = Error` or `needs(Service)`")),
         }
     });
     errors.take(parsed);
@@ -66,12 +68,20 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         Some(name) => errors.take(names::checked(&name)).unwrap_or_default(),
         None => names::snake_case(ident),
     };
+    let version = version.map_or(Some(1), |literal| errors.take(checked_version(&literal))).unwrap_or(1);
     let members = match &input.data {
         Data::Struct(data) if matches!(data.fields, Fields::Named(_)) => members(&data.fields, &mut errors),
         _ => {
             let message = "a command is a struct with named fields: write `struct` and a field with the aggregate's id, marked `#[on(Aggregate)]`";
             errors.at(ident.span(), message);
-            return errors.finish(Model { name, summary: String::new(), error, needs, members: Vec::new() });
+            return errors.finish(Model {
+                name,
+                summary: String::new(),
+                version,
+                error,
+                needs,
+                members: Vec::new(),
+            });
         }
     };
     let lists = members.iter().filter(|member| member.is_list()).count();
@@ -88,7 +98,18 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         let message = "a `Vec` of ids cannot be combined with another `#[on(…)]`: mark one field";
         errors.at(other.aggregate.span(), message);
     }
-    errors.finish(Model { name, summary: summary(&input.attrs), error, needs, members })
+    errors.finish(Model { name, summary: summary(&input.attrs), version, error, needs, members })
+}
+
+fn checked_version(literal: &LitInt) -> syn::Result<u32> {
+    match literal.base10_parse::<u32>() {
+        Ok(0) => Err(syn::Error::new(literal.span(), "versions start at 1")),
+        Ok(version) => Ok(version),
+        Err(_) => {
+            let message = "a version is a whole number from 1 to 4294967295: write `version = 2`";
+            Err(syn::Error::new(literal.span(), message))
+        }
+    }
 }
 
 fn members(fields: &Fields, errors: &mut Errors) -> Vec<Member> {
@@ -117,7 +138,7 @@ fn summary(attributes: &[Attribute]) -> String {
 }
 
 fn implementation(ident: &Ident, model: &Model) -> TokenStream {
-    let Model { name, summary, error, needs, members } = model;
+    let Model { name, summary, version, error, needs, members } = model;
     let taken = names::taken_once("command", name, ident.span());
     let aggregates: Vec<&Type> = members.iter().map(|member| &member.aggregate).collect();
     let ids = members.iter().map(
@@ -139,6 +160,7 @@ fn implementation(ident: &Ident, model: &Model) -> TokenStream {
         impl ::annals::commands::Command for #ident {
             const NAME: &'static str = #name;
             const SUMMARY: &'static str = #summary;
+            const VERSION: u32 = #version;
             type Scope = #scope;
             type Error = #error;
 

@@ -55,8 +55,16 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
         None => inner(variant, "parts"),
     });
     let targets = arms(model, |variant, own| match own {
-        Some(_) => targets(&variant.fields),
+        Some(_) => references(&variant.fields, "Target", |field| field.target),
         None => inner(variant, "targets"),
+    });
+    let sources = arms(model, |variant, own| match own {
+        Some(_) => references(&variant.fields, "Source", |field| field.source),
+        None => inner(variant, "sources"),
+    });
+    let source_roles = arms(model, |variant, own| match own {
+        Some(_) => source_roles(&variant.fields),
+        None => inner(variant, "source_roles"),
     });
     let looked_up = own.iter().zip(numbers.clone()).map(|((_, own), number)| {
         let (event_type, was) = (&own.event_type, own.was.iter().map(|(name, _)| name));
@@ -163,6 +171,14 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
                     match self { #targets }
                 }
 
+                fn sources(&self) -> ::std::vec::Vec<::annals::events::Ref> {
+                    match self { #sources }
+                }
+
+                fn source_roles(&self) -> ::std::vec::Vec<(::annals::events::SourceRole, ::annals::events::Ref)> {
+                    match self { #source_roles }
+                }
+
                 #[allow(unused_imports)]
                 fn shape(event_type: &str) -> ::core::option::Option<::annals::events::shape::VariantShape> {
                     use ::annals::events::shape::{NoSchema as _, Schema as _};
@@ -238,11 +254,13 @@ fn parts(fields: &[Field], parts: &[Part]) -> (TokenStream, TokenStream) {
     (quote!(#(#pattern)* ..), quote!(::core::result::Result::Ok(::std::vec![#(#parts),*])))
 }
 
-fn targets(fields: &[Field]) -> (TokenStream, TokenStream) {
+/// Generates the references in the marked fields, by the trait of their types.
+fn references(fields: &[Field], of: &str, is_marked: impl Fn(&Field) -> bool) -> (TokenStream, TokenStream) {
+    let of = Ident::new(of, Span::call_site());
     let marked: Vec<(Ident, &Field)> = fields
         .iter()
         .enumerate()
-        .filter(|(_, field)| field.target)
+        .filter(|(_, field)| is_marked(field))
         .map(|(at, field)| (binding(at), field))
         .collect();
     if marked.is_empty() {
@@ -250,20 +268,38 @@ fn targets(fields: &[Field]) -> (TokenStream, TokenStream) {
     }
     let pattern = marked.iter().map(|(binding, Field { member, .. })| quote!(#member: #binding));
     let added = marked.iter().map(|(binding, Field { ty, .. })| {
-        quote_spanned!(ty.span()=> <#ty as ::annals::events::Target>::add_to(#binding, &mut targets);)
+        quote_spanned!(ty.span()=> <#ty as ::annals::events::#of>::add_to(#binding, &mut found);)
     });
-    let body = quote!({
-        let mut targets = ::std::vec::Vec::new();
-        #(#added)*
-        targets
+    (quote!(#(#pattern,)* ..), quote!({ let mut found = ::std::vec::Vec::new(); #(#added)* found }))
+}
+
+/// Generates the references in the fields that are sources in a role, each with its role.
+fn source_roles(fields: &[Field]) -> (TokenStream, TokenStream) {
+    let marked =
+        fields.iter().enumerate().filter_map(|(at, field)| Some((binding(at), field, field.source_role.as_ref()?)));
+    let marked: Vec<(Ident, &Field, &Ident)> = marked.collect();
+    if marked.is_empty() {
+        return (quote!(..), quote!(::std::vec::Vec::new()));
+    }
+    let pattern = marked.iter().map(|(binding, Field { member, .. }, _)| quote!(#member: #binding));
+    let added = marked.iter().map(|(binding, Field { ty, .. }, role)| {
+        quote_spanned! {ty.span()=>
+            let mut named = ::std::vec::Vec::new();
+            <#ty as ::annals::events::Source>::add_to(#binding, &mut named);
+            found.extend(named.into_iter().map(|source| (::annals::events::SourceRole::#role, source)));
+        }
     });
-    (quote!(#(#pattern,)* ..), body)
+    (quote!(#(#pattern,)* ..), quote!({ let mut found = ::std::vec::Vec::new(); #(#added)* found }))
 }
 
 fn declaration(variant: &Variant, own: &Own) -> TokenStream {
     let Own { event_type, version, action, sentence, topics, .. } = own;
-    let fields = variant.fields.iter().map(|Field { name, shape, target, change, .. }| {
-        quote!(::annals::events::Field { name: #name, shape: #shape, target: #target, change: #change })
+    let fields = variant.fields.iter().map(|Field { name, shape, target, source, change, .. }| {
+        quote! {
+            ::annals::events::Field {
+                name: #name, shape: #shape, target: #target, source: #source, change: #change,
+            }
+        }
     });
     let was = own.was.iter().map(|(name, _)| name);
     let upcasts = own.upcasts.iter().map(|(from, function)| quote!((#from, #function)));

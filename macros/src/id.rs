@@ -135,6 +135,13 @@ fn around(
         }
 
         #[automatically_derived]
+        impl ::annals::events::Source for #ident {
+            fn add_to(&self, sources: &mut ::std::vec::Vec<::annals::events::Ref>) {
+                sources.push(::annals::events::Id::reference(self));
+            }
+        }
+
+        #[automatically_derived]
         impl ::core::convert::From<#ident> for ::annals::events::Ref {
             fn from(id: #ident) -> Self {
                 ::annals::events::Id::reference(&id)

@@ -61,7 +61,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `transparent`, alone: the variant contains another event enum with its own declarations.
 ///
 /// On a field: `target`, if the event is also about the thing it names: an id, a `Ref`, or an `Option`,
-/// `Vec` or `Change` of them.
+/// `Vec` or `Change` of them. `source`, if what came to be was derived from the thing it names, as that was then: an id, a
+/// `Ref`, or an `Option` or `Vec` of them. A field may be both. `source = "specialization"`: what came to be is also that thing in a more special form, as
+/// what is installed is of what is offered; `source = "alternate"`: the same in another form; `source = "member"`: a collection that has it
+/// as a member.
 ///
 /// Two variants with the same event type in a crate are a compile error (in different crates, an error when the application
 /// is opened).
@@ -80,7 +83,8 @@ pub fn event(input: TokenStream) -> TokenStream {
 ///
 /// One field marked `#[on(A)]` makes the scope `A`; two or three make a pair or triple, in order; one that is a `Vec`
 /// of ids makes it `Vec<A>`. The name is the type's in snake case or `#[command(name = "…")]`; the error is that of
-/// the first aggregate or `#[command(error = E)]`; the summary is the first line of the doc comment.
+/// the first aggregate or `#[command(error = E)]`; the summary is the first line of the doc comment; the version is 1 or
+/// `#[command(version = 2)]`.
 /// `#[command(needs(dyn Prices, Mailer))]` declares the services that `prepare` uses.
 #[proc_macro_derive(Command, attributes(command, on))]
 pub fn command(input: TokenStream) -> TokenStream {
@@ -96,7 +100,7 @@ pub fn command(input: TokenStream) -> TokenStream {
 ///
 /// The kind is the type's name in snake case without `Id`, or `#[id(kind = "…")]`. The field's type must implement
 /// `FromStr` and `Display`: `String`, `u64`, `Uuid`. The type also gets `new`, `Display`, `FromStr`, `Serialize`,
-/// `Deserialize`, `JsonSchema`, a conversion into `Ref`, and may be a target.
+/// `Deserialize`, `JsonSchema`, a conversion into `Ref`, and may be a target or a source.
 #[proc_macro_derive(Id, attributes(id))]
 pub fn id(input: TokenStream) -> TokenStream {
     id::derive(&parse_macro_input!(input as DeriveInput)).into()

@@ -5,7 +5,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, LitInt, LitStr, Member, Type};
 
-use crate::attributes::{self, OnEnum, OnVariant};
+use crate::attributes::{OnEnum, OnField, OnVariant};
 use crate::errors::Errors;
 use crate::template;
 use crate::{names, shape};
@@ -45,6 +45,10 @@ pub struct Field {
     pub shape: String,
     /// Whether it is a target.
     pub target: bool,
+    /// Whether it is a source.
+    pub source: bool,
+    /// What more it is to that source: a variant of `SourceRole`.
+    pub source_role: Option<Ident>,
     /// Whether it is a change.
     pub change: bool,
     /// The function of a serde attribute that serializes it instead of the type's `Serialize`.
@@ -171,7 +175,7 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
     let mut fields = Vec::new();
     for (field, member) in variant.fields.iter().zip(variant.fields.members()) {
         refuse_serde(&field.attrs, FIELD, errors);
-        let target = errors.take(attributes::target(&field.attrs)).flatten().is_some();
+        let on_field = errors.take(OnField::read(&field.attrs)).unwrap_or_default();
         let name = match &member {
             Member::Named(ident) => ident.unraw().to_string(),
             Member::Unnamed(index) => index.index.to_string(),
@@ -185,7 +189,9 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
             name,
             ty: field.ty.clone(),
             shape: shape::of_field(&field.ty, &field.attrs, &variant.attrs, container),
-            target,
+            target: on_field.target.is_some(),
+            source: on_field.source.is_some(),
+            source_role: on_field.source_role,
             change: shape::is_change(&field.ty),
             written_by: shape::written_by(&field.attrs),
         });
@@ -219,7 +225,7 @@ impl Reader<'_> {
             if !is_newtype(self.variant) {
                 let message = "a transparent variant contains one other event enum: write `Member(MemberEvent)`";
                 self.errors.at(ident.span(), message);
-            } else if !alone || self.fields[0].target {
+            } else if !alone || self.fields[0].target || self.fields[0].source {
                 let message =
                     "a transparent variant has no declaration of its own: write only `#[event(transparent)]`";
                 self.errors.at(transparent.span(), message);

@@ -28,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) above: Vec<AccessId>,
     /// Whether the application names the actor as an owner.
     pub(super) owner: bool,
+    /// Whether grants do not count now.
+    suspended: bool,
     pub(super) time: Timestamp,
 }
 
@@ -43,7 +45,8 @@ impl Prepared {
     pub(super) async fn new<C>(context: &PrepareContext<'_, C>) -> Self {
         let settings = context.services().get::<Access>();
         let owner = settings.is_some_and(|settings| settings.owners.contains(context.actor()));
-        Self { above: Vec::new(), owner, time: context.read().time() }
+        let suspended = settings.is_some_and(|settings| settings.withdrawals.suspension().is_some());
+        Self { above: Vec::new(), owner, suspended, time: context.read().time() }
     }
 
     /// Finds the records that are needed to say whether the actor may give these rights.
@@ -74,6 +77,9 @@ impl Prepared {
         if self.owner || is_owner(records, actor)? {
             return Ok(Authority::Owner);
         }
+        if self.suspended {
+            return Ok(Authority::None);
+        }
         let own = records.get(&AccessId::of(actor)).ok_or_else(|| Missing::new(AccessId::of(actor)))?;
         for (id, grant) in &own.grants {
             let may = grant.delegable && !has_ended(grant, self.time) && covers(grant, rights);
@@ -83,6 +89,11 @@ impl Prepared {
             }
         }
         Ok(Authority::None)
+    }
+
+    /// Why an actor without authority may not give rights.
+    pub(super) fn not_held(&self, actor: &Ref) -> AccessError {
+        if self.suspended { AccessError::Suspended } else { AccessError::NotHeld(actor.clone()) }
     }
 
     /// The ids of the records of a command about this party.
@@ -170,7 +181,7 @@ pub(super) fn grant(
             Some(until) if end.is_some_and(|end| until > end) => return Err(AccessError::NotHeld(actor.clone())),
             until => (Some(under), earlier(until, end)),
         },
-        Authority::None => return Err(AccessError::NotHeld(actor.clone())),
+        Authority::None => return Err(prepared.not_held(actor)),
     };
     let (holder, under) = under.map(|under| (under.holder, under.grant)).unzip();
     let (grantee, rights, why) = (grantee.clone(), rights.to_vec(), why.to_owned());

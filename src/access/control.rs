@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::decision::{Allowed, Decision, Question, Records, decide, earlier};
-use super::{Access, AccessId, AccessRecord, AccessView, grants, owners, requests};
+use super::{Access, AccessId, AccessRecord, AccessView, confirm, grants, owners, requests, tokens};
 use crate::aggregates::Loaded;
 use crate::app::{AccessContext, Ask, Denial};
 use crate::commands::Command;
@@ -13,15 +13,17 @@ use crate::events::Ref;
 use crate::projections::DocumentView;
 
 /// The commands about access, which decide by themselves whether their actor may execute them.
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     requests::RequestAccess::NAME,
     grants::GrantAccess::NAME,
     requests::ApproveAccess::NAME,
     requests::DenyAccess::NAME,
     grants::RevokeAccess::NAME,
-    grants::RevokeToken::NAME,
+    tokens::RecordToken::NAME,
+    tokens::RevokeToken::NAME,
     owners::NameOwner::NAME,
     owners::RemoveOwner::NAME,
+    confirm::ConfirmAccess::NAME,
 ];
 
 impl Access {
@@ -43,23 +45,24 @@ impl Access {
             return Ok(());
         }
         let mut states = Vec::new();
-        let mut by = Allowed::default();
+        let mut until = None;
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
             let only = token.filter(|_| party == context.actor()).map(|token| token.grant());
             if only.is_none() && self.owners.contains(party) {
                 continue;
             }
             let allowed = self.decide_for(party, only, context, ask, &mut states).await?;
-            by = Allowed { grant: by.grant.or(allowed.grant), until: earlier(by.until, allowed.until) };
+            allowed.grants.into_iter().for_each(|grant| context.allowed_by(grant));
+            until = earlier(until, allowed.until);
         }
         if let Some(token) = token {
             let record = context.load_shared::<AccessRecord>(&AccessId::of(context.actor())).await?;
             if token.revocation_ids().iter().any(|block| record.is_block_revoked(block)) {
                 return Err(Denial::because("the token was revoked"));
             }
-            by.until = earlier(by.until, token.expires());
+            until = earlier(until, token.expires());
         }
-        if let Some(until) = by.until {
+        if let Some(until) = until {
             context.valid_until(until);
         }
         Ok(())
@@ -73,16 +76,30 @@ impl Access {
         ask: &Ask<'_>,
         states: &mut Vec<Arc<Loaded<AccessRecord>>>,
     ) -> Result<Allowed, Denial> {
+        let mut follows = context.follows();
+        let mut suspension = self.withdrawals.suspension();
+        let mut instead = None;
         loop {
             let records: Records<'_> = states.iter().map(|state| (state.id().clone(), &***state)).collect();
-            let question = Question { ask, follows: false, time: context.time(), only };
+            let suspended = suspension.is_some();
+            let question = Question { ask, follows, suspended, time: context.time(), only };
             match decide(&records, party, &question) {
-                Decision::Allowed(allowed) => return Ok(allowed),
+                Decision::Allowed(allowed) => match instead {
+                    None => return Ok(allowed),
+                    Some(reason) => return Err(Denial::because(reason)),
+                },
+                // The reason is another one if it would be allowed otherwise: with the grants in the log, or without following.
+                Decision::Denied if suspended => instead = suspension.take().map(str::to_owned),
+                Decision::Denied if follows => (follows, instead) = (false, Some(unobserved(party))),
                 Decision::Denied => return Err(Denial::because(denial(party, ask))),
                 Decision::Load(id) => states.push(context.load_shared(&id).await?),
             }
         }
     }
+}
+
+fn unobserved(party: &Ref) -> String {
+    format!("{party} may read this, but not follow it: the right lacks the word `observe`")
 }
 
 fn denial(party: &Ref, ask: &Ask<'_>) -> String {

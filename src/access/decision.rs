@@ -23,6 +23,8 @@ pub(super) struct Question<'a> {
     /// Whether it is followed live.
     pub(super) follows: bool,
     pub(super) time: Timestamp,
+    /// Whether no grant counts.
+    pub(super) suspended: bool,
     /// The only grant that counts: that of a token.
     pub(super) only: Option<Uuid>,
 }
@@ -37,10 +39,10 @@ pub(super) enum Decision {
 }
 
 /// By what something is allowed, and until when.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Allowed {
-    /// The grant that allows it; `None` for an owner.
-    pub(super) grant: Option<Uuid>,
+    /// The grants that allow it; none for an owner.
+    pub(super) grants: Vec<Uuid>,
     pub(super) until: Option<Timestamp>,
 }
 
@@ -66,7 +68,9 @@ fn try_decide(records: &Records<'_>, party: &Ref, question: &Question<'_>) -> Re
         let wanted = |right: &Right| right.allows(question.ask, part, question.follows);
         match find(records, party, question, &wanted)? {
             Some((grant, until)) => {
-                allowed.grant = allowed.grant.or(Some(grant));
+                if !allowed.grants.contains(&grant) {
+                    allowed.grants.push(grant);
+                }
                 allowed.until = earlier(allowed.until, until);
             }
             None if question.only.is_none() && is_owner(records, party)? => return Ok(Some(Allowed::default())),
@@ -83,6 +87,9 @@ fn find(
     question: &Question<'_>,
     wanted: &dyn Fn(&Right) -> bool,
 ) -> Result<Option<(Uuid, Option<Timestamp>)>, Missing> {
+    if question.suspended {
+        return Ok(None);
+    }
     let record = loaded(records, AccessId::of(party))?;
     let counts = |id: &Uuid| question.only.is_none_or(|only| only == *id);
     let holds = |grant: &Grant| !has_ended(grant, question.time) && grant.rights.iter().any(wanted);

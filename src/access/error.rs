@@ -74,6 +74,11 @@ pub enum AccessError {
         "{0} may not grant these rights: it needs one grant that has all of them, that it may pass on, and that lasts as long"
     )]
     NotHeld(Ref),
+    /// Grants do not count now.
+    #[error(
+        "the log is older than the last withdrawal of a right: only owners give rights until one of them executes `access confirm`"
+    )]
+    Suspended,
     /// The actor is neither an owner, nor the giver or holder of the grant.
     #[error("{0} may not do that: only an owner, the giver of the grant and its holder may")]
     NotAllowed(Ref),

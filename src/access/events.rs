@@ -30,6 +30,14 @@ pub enum AccessEvent {
         /// The reason.
         why: String,
     },
+    /// An owner confirmed the rights in a log that is older than the last withdrawal of a right.
+    #[event(update, "{actor} confirmed the rights that are in the log: {why}")]
+    Confirmed {
+        /// The event id of the withdrawal that the log does not have, if it was known.
+        missing: Option<Uuid>,
+        /// The reason.
+        why: String,
+    },
     /// Rights were asked for.
     #[event(create, "{actor} requested {rights} for {grantee}: {why}")]
     Requested {
@@ -90,6 +98,21 @@ pub enum AccessEvent {
         /// Who had the rights.
         #[event(target)]
         grantee: Ref,
+        /// The reason.
+        why: String,
+    },
+    /// A token was made for a grant.
+    #[event(create, "{actor} issued a token of {grantee} for a grant: {why}")]
+    TokenIssued {
+        /// Whose token.
+        #[event(target)]
+        grantee: Ref,
+        /// The id of the grant that it can use.
+        grant: Uuid,
+        /// The revocation id of its first block, in hexadecimal.
+        block: String,
+        /// Until when it is valid, at most as long as the grant.
+        until: Option<Timestamp>,
         /// The reason.
         why: String,
     },

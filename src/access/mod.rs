@@ -12,15 +12,20 @@
 //! - `events`: its events
 //! - `requests`: the commands about requests
 //! - `grants`: the commands about grants
+//! - `tokens`: tokens for grants: issue, record, revoke
 //! - `owners`: the commands about owners
+//! - `confirm`: the command that confirms the rights of an older log
+//! - `withdrawals`: what a program remembers of withdrawn rights
 //! - `authority`: by what an actor may give rights
 //! - `error`: why a command about access is refused
 //! - `decision`: whether a party may do something: a pure function
 //! - `control`: asks it, with the records in the log
 //! - `view`: the view `access`, for people
+//! - `uses`: how often each grant was used: a projection
 //! - `settings`: what an application says about its access
 
 mod authority;
+mod confirm;
 mod control;
 mod decision;
 mod error;
@@ -32,12 +37,16 @@ mod record;
 mod requests;
 mod right;
 mod settings;
+mod tokens;
+mod uses;
 mod view;
+mod withdrawals;
 
 pub use authority::{MAX_OPEN_REQUESTS, MAX_RIGHTS, MAX_WHY_BYTES};
+pub use confirm::ConfirmAccess;
 pub use error::AccessError;
 pub use events::AccessEvent;
-pub use grants::{GrantAccess, RevokeAccess, RevokeToken};
+pub use grants::{GrantAccess, RevokeAccess};
 pub(crate) use owners::InitAccess;
 pub use owners::{NameOwner, RemoveOwner};
 pub use pattern::{InvalidPattern, Pattern};
@@ -45,4 +54,6 @@ pub use record::{AccessId, AccessRecord, Grant, Request, Under};
 pub use requests::{ApproveAccess, DenyAccess, RequestAccess};
 pub use right::{InvalidRight, Right};
 pub use settings::Access;
-pub use view::{AccessView, HeldGrant, OpenRequest};
+pub use tokens::{IssueError, IssuedToken, RecordToken, RevokeToken};
+pub use uses::GrantUse;
+pub use view::{AccessView, HeldGrant, MAX_TOKENS, OpenRequest, TokenOfGrant};

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{AccessError, AccessEvent, Right};
 use crate::aggregates::Aggregate;
 use crate::events::Ref;
+use crate::store::ACCESS_KIND;
 
 /// The id of an [`AccessRecord`]: the reference of a party, or `owners`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +107,7 @@ impl AccessRecord {
 }
 
 impl Aggregate for AccessRecord {
-    const TYPE: &'static str = "annals_access";
+    const TYPE: &'static str = ACCESS_KIND;
     type Id = AccessId;
     type Event = AccessEvent;
     type Error = AccessError;
@@ -125,6 +126,7 @@ impl Aggregate for AccessRecord {
                 self.grants.insert(grant, Grant { rights, until, delegable, under });
             }
             AccessEvent::Revoked { grant, .. } => self.close(grant),
+            AccessEvent::TokenIssued { .. } | AccessEvent::Confirmed { .. } => {}
             AccessEvent::TokenRevoked { block, .. } => _ = self.revoked_blocks.insert(block),
         }
     }

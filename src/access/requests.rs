@@ -199,7 +199,7 @@ impl Handle for DenyAccess {
         let authority = prepared.authority(&records(&scope), actor, &asked.rights);
         match authority.map_err(|_| AccessError::Changed(actor.clone()))? {
             Authority::None if asked.by.contains(actor) => {}
-            Authority::None => return Err(AccessError::NotHeld(actor.clone())),
+            Authority::None => return Err(prepared.not_held(actor)),
             Authority::Owner | Authority::Holder(..) => {}
         }
         let (grantee, why) = (grantee.clone(), why.clone());

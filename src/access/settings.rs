@@ -1,16 +1,19 @@
 //! [`Access`]: what an application says about its access.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::uses::GrantUses;
+use super::withdrawals::Withdrawals;
 use super::{
-    AccessId, AccessRecord, AccessView, ApproveAccess, DenyAccess, GrantAccess, InitAccess, NameOwner, RemoveOwner,
-    RequestAccess, RevokeAccess, RevokeToken,
+    AccessId, AccessRecord, AccessView, ApproveAccess, ConfirmAccess, DenyAccess, GrantAccess, InitAccess,
+    NameOwner, RecordToken, RemoveOwner, RequestAccess, RevokeAccess, RevokeToken,
 };
 use crate::aggregates::{LoadError, Loaded};
-use crate::app::{AccessContext, Annals, App, Ask, Authorise, Denial};
+use crate::app::{AccessContext, Annals, App, Ask, Authorise, Denial, RightsMemory};
 use crate::commands::{Context, ExecuteError, internal_id};
 use crate::events::{IntoRef, Ref};
 use crate::store::Receipt;
@@ -27,6 +30,8 @@ use crate::store::Receipt;
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub(super) owners: BTreeSet<Ref>,
+    key_file: Option<PathBuf>,
+    pub(super) withdrawals: Arc<Withdrawals>,
 }
 
 impl Access {
@@ -43,6 +48,16 @@ impl Access {
         self.owners.insert(owner.into_ref());
         self
     }
+
+    /// Remembers the last withdrawal of a right in a small file beside this key file (`tokens.keys.withdrawn`, mode 0600). If a log is
+    /// opened that does not have it, such as an older backup, no grant counts until an owner
+    /// [confirms](super::ConfirmAccess) the rights in it. Several programs may share the file. The command line does this with the key
+    /// file of `--access-keys` and `ANNALS_ACCESS_KEYS`.
+    #[must_use]
+    pub fn remember_beside(mut self, key_file: impl Into<PathBuf>) -> Self {
+        self.key_file = Some(key_file.into());
+        self
+    }
 }
 
 #[async_trait]
@@ -57,18 +72,24 @@ impl App {
     /// [`authoriser`](App::authorise), if there is one, must allow them too. Nobody has a right before an owner grants one.
     #[must_use]
     pub fn access(self, access: Access) -> Self {
-        let access = Arc::new(access);
+        // Of this application alone.
+        let withdrawals: Arc<Withdrawals> = Arc::default();
+        access.key_file.iter().for_each(|key_file| withdrawals.beside(key_file));
+        let access = Arc::new(Access { withdrawals: withdrawals.clone(), ..access });
         self.command::<RequestAccess>()
             .command::<GrantAccess>()
             .command::<ApproveAccess>()
             .command::<DenyAccess>()
             .command::<RevokeAccess>()
+            .command::<RecordToken>()
             .command::<RevokeToken>()
             .command::<NameOwner>()
             .command::<RemoveOwner>()
+            .command::<ConfirmAccess>()
             .view::<AccessView>()
+            .projection(GrantUses)
             .service(access.clone())
-            .rights(access)
+            .rights(access, withdrawals)
     }
 }
 

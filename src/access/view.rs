@@ -56,6 +56,36 @@ pub struct HeldGrant {
     pub why: String,
     /// When it was recorded.
     pub at: Timestamp,
+    /// Tokens for it that are neither revoked nor had expired when the last one was issued: the newest [`MAX_TOKENS`].
+    #[serde(default)]
+    pub tokens: Vec<TokenOfGrant>,
+}
+
+/// A token that was issued for a grant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenOfGrant {
+    /// The revocation id of its first block, in hexadecimal.
+    pub block: String,
+    /// It expires at this time, or with the grant.
+    pub until: Option<Timestamp>,
+    /// Who issued it.
+    pub by: Ref,
+    /// The reason.
+    pub why: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// The most tokens of a grant in the view.
+pub const MAX_TOKENS: usize = 100;
+
+impl HeldGrant {
+    fn add_token(&mut self, token: TokenOfGrant) {
+        self.tokens.retain(|other| other.until.is_none_or(|until| until > token.at));
+        self.tokens.push(token);
+        let excess = self.tokens.len().saturating_sub(MAX_TOKENS);
+        self.tokens.drain(..excess);
+    }
 }
 
 impl DocumentView for AccessView {
@@ -70,14 +100,17 @@ impl DocumentView for AccessView {
 
 impl On<AccessEvent> for AccessView {
     fn keys(event: &Recorded<AccessEvent>) -> Vec<Ref> {
-        vec![match &event.event {
-            AccessEvent::OwnerNamed { owner, .. } | AccessEvent::OwnerRemoved { owner, .. } => owner.clone(),
+        let party = match &event.event {
+            AccessEvent::Confirmed { .. } => return Vec::new(),
+            AccessEvent::OwnerNamed { owner, .. } | AccessEvent::OwnerRemoved { owner, .. } => owner,
             AccessEvent::Requested { grantee, .. }
             | AccessEvent::Denied { grantee, .. }
             | AccessEvent::Granted { grantee, .. }
             | AccessEvent::Revoked { grantee, .. }
-            | AccessEvent::TokenRevoked { grantee, .. } => grantee.clone(),
-        }]
+            | AccessEvent::TokenIssued { grantee, .. }
+            | AccessEvent::TokenRevoked { grantee, .. } => grantee,
+        };
+        vec![party.clone()]
     }
 
     fn apply(document: &mut Option<Self>, _: &Ref, event: &Recorded<AccessEvent>) {
@@ -86,6 +119,7 @@ impl On<AccessEvent> for AccessView {
         match event.event.clone() {
             AccessEvent::OwnerNamed { .. } => view.owner = true,
             AccessEvent::OwnerRemoved { .. } => view.owner = false,
+            AccessEvent::Confirmed { .. } => {}
             AccessEvent::Requested { request, rights, until, by, why, .. } => {
                 view.requests.push(OpenRequest { request, rights, until, by, why, at });
             }
@@ -94,10 +128,19 @@ impl On<AccessEvent> for AccessView {
                 view.requests.retain(|open| Some(open.request) != request);
                 let under = holder.zip(under).map(|(holder, grant)| Under { holder, grant });
                 let by = event.metadata.actor.clone();
-                view.grants.push(HeldGrant { grant, rights, until, delegable, by, under, why, at });
+                let tokens = Vec::new();
+                view.grants.push(HeldGrant { grant, rights, until, delegable, by, under, why, at, tokens });
             }
             AccessEvent::Revoked { grant, .. } => view.grants.retain(|held| held.grant != grant),
-            AccessEvent::TokenRevoked { .. } => {}
+            AccessEvent::TokenIssued { grant, block, until, why, .. } => {
+                let by = event.metadata.actor.clone();
+                if let Some(held) = view.grants.iter_mut().find(|held| held.grant == grant) {
+                    held.add_token(TokenOfGrant { block, until, by, why, at });
+                }
+            }
+            AccessEvent::TokenRevoked { block, .. } => {
+                view.grants.iter_mut().for_each(|held| held.tokens.retain(|token| token.block != block));
+            }
         }
         if *view == Self::default() {
             *document = None;

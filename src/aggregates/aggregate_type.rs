@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Aggregate, Circumstances, Loaded};
@@ -31,6 +32,11 @@ pub(crate) trait ErasedAggregateType: Send + Sync {
     /// # Errors
     /// When it cannot be written, or does not restore to the same JSON.
     fn snapshot(&self, state: &AnyState) -> Result<String, serde_json::Error>;
+    /// The state as a JSON value, to be shown. It need not restore.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn json(&self, state: &AnyState) -> Result<Value, serde_json::Error>;
     fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<AnyState>;
     /// The tag of snapshots. It changes with the state's fields, [`Aggregate::SHAPE`] and the events' versions.
     fn shape(&self) -> String;
@@ -117,6 +123,11 @@ impl<A: Aggregate> ErasedAggregateType for Typed<A> {
                 "the state restores to another state: `Serialize` writes more than `Deserialize` reads",
             )),
         }
+    }
+
+    fn json(&self, state: &AnyState) -> Result<Value, serde_json::Error> {
+        // By its text, which can have any number as a key.
+        serde_json::from_str(&serde_json::to_string(&loaded::<A>(state).map(Loaded::state))?)
     }
 
     fn restore(&self, aggregate: &Ref, sequence: u64, snapshot: &str) -> Option<AnyState> {

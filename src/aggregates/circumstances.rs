@@ -32,7 +32,7 @@ enum Source<'a> {
     /// The metadata is decoded when it is first asked for: most aggregates never do.
     Stored {
         stored: &'a Stored,
-        metadata: OnceCell<Metadata>,
+        metadata: OnceCell<Box<Metadata>>,
     },
 }
 
@@ -43,6 +43,8 @@ static UNKNOWN: LazyLock<Metadata> = LazyLock::new(|| Metadata {
     correlation: None,
     causation: None,
     origin: None,
+    depth: 0,
+    decided_on: None,
 });
 
 impl<'a> Circumstances<'a> {
@@ -97,10 +99,10 @@ impl<'a> Circumstances<'a> {
         match &self.source {
             Source::Given { metadata, .. } => metadata,
             Source::Stored { stored, metadata } => metadata.get_or_init(|| {
-                stored.metadata().unwrap_or_else(|error| {
+                Box::new(stored.metadata().unwrap_or_else(|error| {
                     self.undecodable.set(Some(error));
                     UNKNOWN.clone()
-                })
+                }))
             }),
         }
     }

@@ -6,12 +6,14 @@
 //! - `aggregate_type`: [`AggregateType`], an aggregate type with its Rust type erased
 //! - `repository`: loads states from the store
 //! - `state_fold`: folds a state from events of the log
+//! - `past`: loads states of the past
 //! - `snapshot_writer`: writes snapshots of such states in the background
 //! - `verify`: compares the stored snapshots with the log
 
 mod aggregate;
 mod aggregate_type;
 mod circumstances;
+mod past;
 mod repository;
 mod snapshot_writer;
 mod state_fold;
@@ -23,7 +25,9 @@ pub use aggregate::{Aggregate, Loaded};
 pub use aggregate_type::AggregateType;
 pub(crate) use aggregate_type::{AnyState, ErasedAggregateType};
 pub use circumstances::Circumstances;
+#[cfg(feature = "http")]
+pub(crate) use past::Version;
 pub use repository::LoadError;
 use repository::{PAGE, more_may_follow};
 pub(crate) use repository::{Repository, fold};
-pub(crate) use verify::verify_snapshots;
+pub(crate) use verify::{drop_snapshots, verify_snapshots};

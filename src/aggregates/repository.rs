@@ -6,7 +6,8 @@ use super::snapshot_writer::SnapshotWriter;
 use super::state_fold::StateFold;
 use super::{AggregateType, AnyState, ErasedAggregateType};
 use crate::events::{DecodeError, InvalidRef, Ref, Stored};
-use crate::store::{Store, StoreError, is_full, read_history};
+use crate::store::{MomentError, Store, StoreError, is_full, read_history};
+use crate::text::name_list;
 
 /// The most events in a page, which is bounded in bytes too. An aggregate with fewer events needs no snapshot.
 pub(super) const PAGE: usize = 256;
@@ -25,6 +26,25 @@ pub enum LoadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The moment of which the state was asked is not in the log.
+    #[error(transparent)]
+    Moment(#[from] MomentError),
+    /// The application has no aggregate type of this name.
+    #[error("there is no aggregate type `{kind}`: there are {}", name_list(.known))]
+    UnknownKind {
+        /// The name.
+        kind: String,
+        /// The names of the application's aggregate types.
+        known: Vec<&'static str>,
+    },
+    /// The state cannot be written as JSON.
+    #[error("the state of {aggregate} cannot be written as JSON")]
+    Json {
+        /// The aggregate.
+        aggregate: Ref,
+        /// The error of serde.
+        source: serde_json::Error,
+    },
     /// The aggregate's `apply` panicked.
     #[error("`apply` of {0} panicked on its stored events")]
     Panicked(Ref),
@@ -35,8 +55,8 @@ pub enum LoadError {
 
 /// Loads aggregates, and has snapshots written.
 pub(crate) struct Repository {
-    store: Arc<dyn Store>,
-    snapshots: SnapshotWriter,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) snapshots: SnapshotWriter,
 }
 
 impl Repository {
@@ -49,7 +69,7 @@ impl Repository {
     pub(crate) async fn load(&self, kind: AggregateType, aggregate: &Ref) -> Result<AnyState, LoadError> {
         let events = read_history(&*self.store, aggregate, 0, PAGE).await?;
         let mut full = more_may_follow(&events);
-        let on_snapshot = if full { StateFold::on_snapshot(&*self.store, kind, aggregate).await? } else { None };
+        let on_snapshot = if full { StateFold::on_newest(&*self.store, kind, aggregate).await? } else { None };
         let mut fold = match on_snapshot {
             Some((fold, page)) => {
                 full = page.full;

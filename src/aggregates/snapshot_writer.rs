@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use super::state_fold::{SnapshotError, StateFold};
 use super::{AggregateType, LoadError, PAGE};
 use crate::events::Ref;
-use crate::store::{Store, StoreError, read_history};
+use crate::store::kept_snapshots::{self, KEPT_EVERY};
+use crate::store::{Store, StoreError};
 
 /// The most aggregates that wait for a snapshot. Further ones get none until they are due again.
 const WAITING: usize = 256;
@@ -114,22 +115,44 @@ async fn write(
     aggregate: &Ref,
     sequence: u64,
 ) -> Result<(), SnapshotFailure> {
-    let mut fold = match StateFold::on_snapshot(store, kind, aggregate).await? {
-        Some((fold, _)) => fold,
-        None => StateFold::fresh(kind, aggregate)?,
-    };
+    let mut fold = base(store, kind, aggregate, sequence).await?;
     // Stop at the requested sequence: an aggregate that is written all the time would never end.
     while fold.sequence() < sequence {
-        let events = read_history(store, aggregate, fold.sequence(), PAGE).await?;
-        if events.is_empty() {
+        let before = fold.sequence();
+        fold.apply_until(store, sequence.min(before - before % KEPT_EVERY + KEPT_EVERY)).await?;
+        if fold.sequence() == before {
             break;
         }
-        fold.apply(&events)?;
+        if fold.sequence().is_multiple_of(KEPT_EVERY) {
+            kept_snapshots::keep(store, aggregate, &fold.snapshot()?).await?;
+        }
     }
     if fold.folded > 0 && fold.sequence() >= PAGE as u64 {
         store.views().save_snapshot(aggregate, fold.snapshot()?).await?;
     }
     Ok(())
+}
+
+/// The state to go on from: that of the newest snapshot, unless a snapshot before it is to be kept and is missing.
+async fn base<'a>(
+    store: &dyn Store,
+    kind: AggregateType,
+    aggregate: &'a Ref,
+    sequence: u64,
+) -> Result<StateFold<'a>, LoadError> {
+    let due = sequence - sequence % KEPT_EVERY;
+    let kept = kept_snapshots::find_in_log(store, aggregate, &kind.0.shape(), due).await?;
+    let missing = kept.as_ref().map_or(0, |kept| kept.sequence) + KEPT_EVERY;
+    let newest =
+        store.views().load_snapshot(aggregate).await?.filter(|newest| newest.sequence < missing || missing > due);
+    for snapshot in newest.iter().chain(&kept) {
+        // Not a page further: the fold has to stop where a snapshot is to be kept.
+        if let Some((fold, _)) = StateFold::on_snapshot(store, kind, aggregate, snapshot, snapshot.sequence).await?
+        {
+            return Ok(fold);
+        }
+    }
+    StateFold::fresh(kind, aggregate)
 }
 
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {

@@ -38,18 +38,30 @@ impl<'a> StateFold<'a> {
         Ok(Self { kind, aggregate, state, event_id: Uuid::nil(), chain: HashChain::default(), folded: 0 })
     }
 
-    /// Restores the stored snapshot and folds the page of events after it. Returns `None` if there is no usable snapshot: it
-    /// has another shape, does not parse, or the log does not have its last event.
-    pub(super) async fn on_snapshot(
+    /// Restores the newest snapshot and folds the page of events after it. Returns `None` if there is no usable snapshot.
+    pub(super) async fn on_newest(
         store: &dyn Store,
         kind: AggregateType,
         aggregate: &'a Ref,
     ) -> Result<Option<(Self, Page)>, LoadError> {
-        let Some(snapshot) = store.views().load_snapshot(aggregate).await? else { return Ok(None) };
-        let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| snapshot.shape == kind.0.shape()) else {
-            return Ok(None);
-        };
-        let events = read_history(store, aggregate, before, PAGE).await?;
+        match store.views().load_snapshot(aggregate).await? {
+            Some(snapshot) => Self::on_snapshot(store, kind, aggregate, &snapshot, u64::MAX).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Restores a snapshot and folds the page of events after it, up to the sequence `until`. Returns `None` if the snapshot is
+    /// not usable: it is after `until`, has another shape, does not parse, or the log does not have its last event.
+    pub(super) async fn on_snapshot(
+        store: &dyn Store,
+        kind: AggregateType,
+        aggregate: &'a Ref,
+        snapshot: &Snapshot,
+        until: u64,
+    ) -> Result<Option<(Self, Page)>, LoadError> {
+        let usable = snapshot.shape == kind.0.shape() && snapshot.sequence <= until;
+        let Some(before) = snapshot.sequence.checked_sub(1).filter(|_| usable) else { return Ok(None) };
+        let events = read_history(store, aggregate, before, page_until(before, until)).await?;
         let Some((last, rest)) = events.split_first() else { return Ok(None) };
         if (last.sequence, last.event_id) != (snapshot.sequence, snapshot.event_id) {
             return Ok(None);
@@ -59,6 +71,19 @@ impl<'a> StateFold<'a> {
         let mut fold = Self { kind, aggregate, state, event_id, chain, folded: 0 };
         fold.apply(rest)?;
         Ok(Some((fold, Page { full: more_may_follow(&events) })))
+    }
+
+    /// Folds the events that follow, up to the sequence `until` or the end of the log.
+    pub(super) async fn apply_until(&mut self, store: &dyn Store, until: u64) -> Result<(), LoadError> {
+        while self.sequence() < until {
+            let limit = page_until(self.sequence(), until);
+            let events = read_history(store, self.aggregate, self.sequence(), limit).await?;
+            if events.is_empty() {
+                break;
+            }
+            self.apply(&events)?;
+        }
+        Ok(())
     }
 
     /// Folds the next events.
@@ -78,6 +103,11 @@ impl<'a> StateFold<'a> {
 
     pub(super) fn sequence(&self) -> u64 {
         self.kind.0.sequence(&self.state)
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn state(&self) -> &AnyState {
+        &self.state
     }
 
     pub(super) fn into_state(self) -> AnyState {
@@ -106,6 +136,11 @@ impl<'a> StateFold<'a> {
 pub(super) struct Page {
     /// Whether the page was full, so that more may follow.
     pub(super) full: bool,
+}
+
+/// The size of a page of events after a sequence that ends at the sequence `until`.
+fn page_until(after: u64, until: u64) -> usize {
+    usize::try_from(until.saturating_sub(after)).unwrap_or(PAGE).min(PAGE)
 }
 
 /// Restores a state from a snapshot's text. Returns `None` also if the application's `Deserialize` panics.

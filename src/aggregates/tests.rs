@@ -6,10 +6,11 @@ use annals_macros::{Event, Id};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Aggregate, AggregateType, AnyState, Loaded, Repository, verify_snapshots};
+use super::{Aggregate, AggregateType, AnyState, Loaded, Repository, drop_snapshots, verify_snapshots};
 use crate::events::Ref;
 use crate::projections::tests::fixture::stores;
 use crate::store::conformance::bench::{APP, aggregate, commit, committed};
+use crate::store::kept_snapshots::{self, KEPT_EVERY};
 use crate::store::{FindingKind, HashChain, OpenOptions, Snapshot, Store, open};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -280,7 +281,107 @@ fn an_aggregate_of_large_events_is_loaded_whole() {
     });
 }
 
+/// Events so that two snapshots are kept.
+const MANY: u64 = 2 * KEPT_EVERY + 100;
+
+async fn many(store: &dyn Store) {
+    for number in 0..MANY.div_ceil(100) {
+        let (at, count) = (number * 100, (MANY - number * 100).min(100));
+        committed(store, commit(number.into()).on("tally:a", at, count as usize)).await;
+    }
+}
+
+async fn kept(store: &dyn Store) -> Vec<u64> {
+    let found = kept_snapshots::next(store, None).await.unwrap();
+    found.map(|(_, kept)| kept.into_iter().map(|(sequence, _)| sequence).collect()).unwrap_or_default()
+}
+
+/// Mission X17: a store of before has no kept snapshots; they are made when they are missed.
+#[test]
+fn kept_snapshots_are_made_from_the_log_and_made_again_when_they_are_missing_or_of_another_log() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
+        many(&*store).await;
+        let last = store.head().await.unwrap().position;
+        let load = async |position| {
+            let repository = repository(&store);
+            let state = repository.load_at(kind, &key, position).await.unwrap();
+            repository.close().await;
+            total(&state)
+        };
+        assert_eq!(kept(&*store).await, [0; 0]);
+        let rungs = [KEPT_EVERY, 2 * KEPT_EVERY];
+        let right = of_the_log(&*store, &key, MANY - 10).await.0;
+        assert_eq!(load(last - 10).await, right);
+        assert_eq!(kept(&*store).await, rungs, "a load that misses them has them made");
+
+        kept_snapshots::clear(&*store).await.unwrap();
+        assert_eq!(load(last - 10).await, right, "on the newest one, which is of that moment");
+        let earlier = of_the_log(&*store, &key, MANY - 50).await.0;
+        assert_eq!(load(last - 50).await, earlier, "not on the newest one, which is later");
+        assert_eq!(kept(&*store).await, rungs, "also if there is a newest one");
+
+        let shape = kind.0.shape();
+        for rung in rungs {
+            let kept = kept_snapshots::find(&*store, &key, &shape, rung).await.unwrap().unwrap();
+            assert_eq!(kept.sequence, rung);
+            is_of_the_log(&*store, &key, &kept).await;
+            // As of another history of the log.
+            let other =
+                Snapshot { event_id: uuid::Uuid::now_v7(), state: r#"{"total":5,"seen":[]}"#.to_owned(), ..kept };
+            kept_snapshots::keep(&*store, &key, &other).await.unwrap();
+        }
+        store.views().delete_snapshots().await.unwrap();
+        assert_eq!(load(last - 10).await, right, "a snapshot whose event the log does not have is not used");
+        let again = kept_snapshots::find(&*store, &key, &shape, rungs[1]).await.unwrap().unwrap();
+        is_of_the_log(&*store, &key, &again).await;
+        store.close().await;
+    });
+}
+
+#[test]
+fn check_finds_a_wrong_kept_snapshot_and_all_are_dropped_together() {
+    runtime().block_on(async {
+        let (store, key, kind) = (store().await, aggregate("tally:a"), AggregateType::for_aggregate::<Tally>());
+        many(&*store).await;
+        let repository = repository(&store);
+        repository.load(kind, &key).await.unwrap();
+        repository.close().await;
+        let verify = async || {
+            let mut found = Vec::new();
+            let count = verify_snapshots(&*store, &[kind], &mut |finding| found.push(finding)).await.unwrap();
+            (count, found)
+        };
+        assert_eq!(verify().await, (3, vec![]));
+        let right = kept_snapshots::find(&*store, &key, &kind.0.shape(), KEPT_EVERY).await.unwrap().unwrap();
+        let five = r#"{"total":5,"seen":[]}"#.to_owned();
+        for (wrong, words) in [
+            (Snapshot { state: five, ..right.clone() }, "do not fold to"),
+            (Snapshot { digest: HashChain::default(), ..right.clone() }, "digests differ"),
+            (Snapshot { event_id: uuid::Uuid::nil(), ..right.clone() }, "as its last event"),
+        ] {
+            kept_snapshots::keep(&*store, &key, &wrong).await.unwrap();
+            let (count, found) = verify().await;
+            assert!(count == 3 && found.len() == 1 && found[0].problem.contains(words), "{found:#?}");
+            assert!(found[0].problem.contains(&format!("after {KEPT_EVERY} events")), "{found:#?}");
+        }
+        // One after the end of the log, and one of a shape that this program does not have.
+        kept_snapshots::keep(&*store, &key, &Snapshot { sequence: 99_999, ..right.clone() }).await.unwrap();
+        kept_snapshots::keep(&*store, &key, &Snapshot { shape: "another".to_owned(), ..right.clone() })
+            .await
+            .unwrap();
+        kept_snapshots::keep(&*store, &key, &right).await.unwrap();
+        let (count, found) = verify().await;
+        assert!(count == 5 && found.len() == 1 && found[0].kind == FindingKind::Log, "{found:#?}");
+        assert_eq!(drop_snapshots(&*store).await.unwrap(), 5);
+        assert_eq!((verify().await, kept(&*store).await), ((0, vec![]), vec![]));
+        store.close().await;
+    });
+}
+
 stores::on_postgres_too!(
+    kept_snapshots_are_made_from_the_log_and_made_again_when_they_are_missing_or_of_another_log,
+    check_finds_a_wrong_kept_snapshot_and_all_are_dropped_together,
     an_aggregate_of_large_events_is_loaded_whole,
     a_state_decided_on_a_failed_commit_never_becomes_a_snapshot,
     a_snapshot_matches_the_log_while_the_aggregate_is_written,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
+use super::following::ReadLoads;
 use super::{Denial, ReadHandle};
 use crate::aggregates::{Aggregate, LoadError, Loaded};
 use crate::commands::{AccessLoads, Context, Services};
@@ -18,13 +20,29 @@ use crate::commands::{AccessLoads, Context, Services};
 pub struct AccessContext<'a> {
     context: &'a Context,
     services: &'a Services,
-    /// For a command: its commit names what is loaded.
-    loads: Option<&'a AccessLoads<'a>>,
+    loads: Loads<'a>,
+    /// The grants that allow it.
+    grants: Mutex<Vec<Uuid>>,
+}
+
+/// What becomes of the aggregates that an authoriser loads.
+#[derive(Clone, Copy)]
+pub(super) enum Loads<'a> {
+    /// For a command: its commit names them.
+    Command(&'a AccessLoads<'a>),
+    /// For a read: if it is followed live, the authoriser is asked again when they change.
+    Read(&'a ReadLoads),
+}
+
+impl<'a> From<&'a ReadLoads> for Loads<'a> {
+    fn from(loads: &'a ReadLoads) -> Self {
+        Self::Read(loads)
+    }
 }
 
 impl<'a> AccessContext<'a> {
-    pub(super) fn new(context: &'a Context, services: &'a Services, loads: Option<&'a AccessLoads<'a>>) -> Self {
-        Self { context, services, loads }
+    pub(super) fn new(context: &'a Context, services: &'a Services, loads: Loads<'a>) -> Self {
+        Self { context, services, loads, grants: Mutex::default() }
     }
 
     /// The claims of the verified token; `None` if the caller was not identified by a token, such as on the command line.
@@ -52,6 +70,12 @@ impl<'a> AccessContext<'a> {
         })
     }
 
+    /// Whether what is asked for is followed live: a stream of rows of the audit log, or of a metric.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        matches!(self.loads, Loads::Read(reads) if reads.follows())
+    }
+
     /// Loads an aggregate: for roles that are in the log. It includes every command that was answered before, of this process
     /// or another one.
     ///
@@ -59,21 +83,23 @@ impl<'a> AccessContext<'a> {
     /// the authoriser is asked again. So no command has a position in the log after the event that took away its right. One
     /// that loads nothing is asked once.
     ///
+    /// A read that is followed live is asked again when such an aggregate changes, and ends when it is denied.
+    ///
     /// # Errors
     /// When its events cannot be read. `?` makes a denial of it.
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        match self.loads {
-            Some(loads) => loads.load::<A>(id).await,
-            None => self.read().load(id).await,
-        }
+        self.load_shared(id).await.map(|loaded| Loaded::clone(&loaded))
     }
 
     /// Loads an aggregate as [`load`](Self::load), without a copy of its state.
-    #[cfg(feature = "access")]
     pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
         match self.loads {
-            Some(loads) => loads.load_shared::<A>(id).await,
-            None => self.read().load_shared(id).await,
+            Loads::Command(loads) => loads.load_shared::<A>(id).await,
+            Loads::Read(reads) => {
+                let loaded = self.read().load_shared(id).await;
+                reads.note::<A>(id, &loaded);
+                loaded
+            }
         }
     }
 
@@ -81,15 +107,33 @@ impl<'a> AccessContext<'a> {
     /// at which a command says that something occurred has no effect on it.
     #[must_use]
     pub fn time(&self) -> Timestamp {
-        self.loads.map_or_else(|| self.read().time(), AccessLoads::time)
+        match self.loads {
+            Loads::Command(loads) => loads.time(),
+            Loads::Read(_) => self.read().time(),
+        }
     }
 
     /// Says that the answer holds only before this time: the earliest one counts. If a command is recorded then or later, the
-    /// authoriser is asked again instead.
+    /// authoriser is asked again instead; so it is then for a read that is followed live.
     pub fn valid_until(&self, time: Timestamp) {
-        if let Some(loads) = self.loads {
-            loads.valid_until(time);
+        match self.loads {
+            Loads::Command(loads) => loads.valid_until(time),
+            Loads::Read(reads) => reads.valid_until(time),
         }
+    }
+
+    /// Says that this grant allows it. The log keeps it with the command, or with the record of the read.
+    #[cfg(feature = "access")]
+    pub(crate) fn allowed_by(&self, grant: Uuid) {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        if !grants.contains(&grant) {
+            grants.push(grant);
+        }
+    }
+
+    /// The grants that allow it.
+    pub(super) fn into_grants(self) -> Vec<Uuid> {
+        self.grants.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A handle to read views, the audit log and metrics with. These reads are neither authorised nor recorded.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
-use super::{Annals, Authorise, Unsound, soundness};
+use super::{Annals, Authorise, OpenError, Unsound, flows, provenance, soundness};
 use crate::aggregates::{Aggregate, AggregateType};
 use crate::commands::{Command, CommandInfo, Handle, Registry, Scope, Services};
 use crate::events::Types;
@@ -16,9 +16,10 @@ use crate::projections::display_names::{DisplayNames, Names, Namings};
 use crate::projections::metrics::Metrics;
 use crate::projections::presenter::Locales;
 use crate::projections::{DocumentView, Documents, Projection};
+use crate::reactions::AnyReaction;
 #[cfg(feature = "postgres")]
 use crate::store::Takeover;
-use crate::store::{Clock, OpenOptions, Store, StoreError};
+use crate::store::{Clock, OpenOptions, Store};
 
 /// The parts of an application, before it is opened on a store.
 ///
@@ -29,6 +30,7 @@ pub struct App {
     pub(super) aggregate_types: Vec<AggregateType>,
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
+    pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
     pub(super) locales: Locales,
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
@@ -49,20 +51,6 @@ pub struct App {
 #[cfg(all(feature = "cli", feature = "http"))]
 pub(crate) type Routes = Box<dyn FnOnce(Annals) -> axum::Router + Send>;
 
-/// An error when an application is opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The parts of the application do not fit together.
-    #[error(transparent)]
-    Unsound(#[from] Unsound),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The projections cannot be started.
-    #[error("the projections could not be started")]
-    Projections(#[source] crate::BoxError),
-}
-
 impl App {
     /// Creates an application with this name. The store keeps the name, and the command line has it.
     pub fn new(name: &'static str) -> Self {
@@ -75,6 +63,7 @@ impl App {
             aggregate_types: Vec::new(),
             types,
             projections: Vec::new(),
+            reactions: Vec::new(),
             problems: added.err().iter().map(ToString::to_string).collect(),
             locales: Locales::default(),
             namings: Namings::default(),
@@ -159,13 +148,6 @@ impl App {
     #[must_use]
     pub fn authorise(mut self, authoriser: impl Authorise) -> Self {
         self.access_control.authoriser = Some(Arc::new(authoriser));
-        self
-    }
-
-    /// Sets what is asked before the application's authoriser: the rights in the log.
-    #[cfg(feature = "access")]
-    pub(crate) fn rights(mut self, rights: Arc<dyn Authorise>) -> Self {
-        self.access_control.rights = Some(rights);
         self
     }
 
@@ -371,8 +353,20 @@ impl App {
         if !self.namings.is_empty() {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
+        projections.extend(provenance::projection(&self.services, &types));
+        projections.extend(flows::projection(&self.services, &types));
         projections.extend(self.projections);
-        let Self { aggregate_types, registry, locales, clock, by_occurrence, services, access_control, .. } = self;
+        let Self {
+            aggregate_types,
+            registry,
+            reactions,
+            locales,
+            clock,
+            by_occurrence,
+            services,
+            access_control,
+            ..
+        } = self;
         let registry = Arc::new(registry);
         let locales = locales.into();
         let parts = Parts {
@@ -380,6 +374,7 @@ impl App {
             aggregate_types,
             registry,
             projections,
+            reactions,
             locales,
             clock,
             by_occurrence,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Annals;
-use crate::aggregates::verify_snapshots;
+use crate::aggregates::{drop_snapshots, verify_snapshots};
 use crate::store::{CheckReport, LogDigest, StoreError};
 
 impl Annals {
@@ -32,6 +32,14 @@ impl Annals {
                 verify_snapshots(store, self.aggregate_types(), &mut |finding| report.found(finding)).await?;
         }
         Ok(report)
+    }
+
+    /// Deletes all snapshots of aggregates and returns their number. They are a cache: new ones are made from the log.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn drop_snapshots(&self) -> Result<u64, StoreError> {
+        drop_snapshots(&**self.store()).await
     }
 
     /// Copies the log to a new file, as a consistent snapshot. `progress` is called with the pages done and all pages.

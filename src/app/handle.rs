@@ -5,7 +5,10 @@ use std::sync::Arc;
 use futures::Stream;
 
 use super::access_log::{self, AccessControl, ExportAccess, LineageError};
-use super::{OpenError, ReadHandle, Reader, log_rights};
+use super::following::FollowedReads;
+use super::load::States;
+use super::reactions::Reactions;
+use super::{OpenError, ReadHandle, Reader, flows, log_rights, provenance};
 use crate::aggregates::{AggregateType, Repository};
 use crate::commands::{
     Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
@@ -14,10 +17,8 @@ use crate::commands::{
 use crate::events::{Ref, Stored, Types};
 use crate::projections::display_names::DisplayNames;
 use crate::projections::presenter::{Locales, Presenter};
-use crate::projections::{
-    DeadLetter, Projection, ProjectionStatus, Projections, ReadError, Reading, Rebuild, RebuildError, RepairError,
-    Selection, SkipPolicy, UnusedVersion,
-};
+use crate::projections::{Projection, Projections, ReadError, Reading};
+use crate::reactions::AnyReaction;
 use crate::store::{Clock, LogTime, Page, Receipt, Store, StoreError, read_history, read_page};
 
 /// An application that is open on a store. Cheap to clone; all clones share one writer task and one set of projections.
@@ -32,6 +33,7 @@ struct Inner {
     engine: Arc<Engine>,
     access_control: Arc<AccessControl>,
     projections: Projections,
+    reactions: Reactions,
     read: Arc<ReadHandle>,
     presenter: Presenter,
     #[cfg(feature = "http")]
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     pub(super) aggregate_types: Vec<AggregateType>,
     pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
+    pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
     pub(super) by_occurrence: bool,
@@ -60,6 +63,7 @@ impl Annals {
             aggregate_types,
             registry,
             projections,
+            reactions,
             locales,
             clock,
             by_occurrence,
@@ -71,21 +75,30 @@ impl Annals {
         if access_control.rights.is_none() {
             log_rights::check_none(&*store).await?;
         }
+        let known = log_rights::known(&access_control);
+        log_rights::check(&*store, known).await?;
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let repository = Arc::new(Repository::new(store.clone()));
         let time = LogTime::new(clock.clone(), &*store);
-        let read = ReadHandle::new(repository.clone(), projections.clone(), clock.clone(), time.clone());
+        let states = States::new(repository.clone(), store.clone(), clock.clone());
+        let read = ReadHandle::new(states, projections.clone(), clock.clone(), time.clone());
         let read = Arc::new(read.map_err(failed)?);
         let services = services.with(read.clone());
         access_control.services = services.clone();
+        access_control.followed = Some(FollowedReads::new(store.clone(), types.clone(), time.clone()));
+        log_rights::remember(&access_control, &store).await?;
         let receiver = access_control.prepare(&clock);
         let access_control = Arc::new(access_control);
         let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
-        let engine = Engine::start(store.clone(), time, access, registry.clone(), repository, services);
-        let engine = Arc::new(engine);
+        let names_scope = provenance::is_kept(&services) || flows::is_kept(&services);
+        let engine =
+            Engine::start(store.clone(), time.clone(), access, known, registry.clone(), repository, services);
+        let engine = Arc::new(engine.naming_scope(names_scope));
         access_control.start(receiver, &engine);
+        let reactions =
+            Reactions::start(reactions, &engine, &registry, &projections, &store, &time, follow).await?;
         // There are display names only if the application declares events that name things.
         let names = projections.reading(DisplayNames::NAME).ok();
         let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
@@ -97,6 +110,7 @@ impl Annals {
             engine,
             access_control,
             projections,
+            reactions,
             read,
             presenter,
             #[cfg(feature = "http")]
@@ -178,6 +192,10 @@ impl Annals {
         self.0.access_control.has_authoriser()
     }
 
+    pub(super) fn access_control(&self) -> &AccessControl {
+        &self.0.access_control
+    }
+
     /// Records that the context's actor was denied something, if the application records refusals.
     #[cfg(feature = "http")]
     pub(crate) fn record_denial(&self, context: &Context, what: &str, reason: &str) {
@@ -233,100 +251,19 @@ impl Annals {
         self.0.projections.reading(projection)
     }
 
-    /// Returns the status of each projection.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
-        self.0.projections.statuses().await
+    /// All projections.
+    pub(super) fn all_projections(&self) -> &Projections {
+        &self.0.projections
     }
 
-    /// Rebuilds a projection beside the live one, then switches to it. Await the rebuild. If it is dropped before its end, the
-    /// live projection stays as it is, and the next rebuild continues there.
-    ///
-    /// # Errors
-    /// When there is no projection with this name, or this process is rebuilding it. The awaited result has the errors that
-    /// another process is rebuilding it, or that events were skipped in it.
-    pub fn rebuild(&self, projection: &str) -> Result<Rebuild, RebuildError> {
-        self.0.projections.rebuild(projection)
+    /// The reactions.
+    pub(super) fn all_reactions(&self) -> &Reactions {
+        &self.0.reactions
     }
 
-    /// Rebuilds a projection as [`Annals::rebuild`] does, with a choice for events that the live one skipped.
-    ///
-    /// # Errors
-    /// As [`Annals::rebuild`].
-    pub fn rebuild_with(&self, projection: &str, skips: SkipPolicy) -> Result<Rebuild, RebuildError> {
-        self.0.projections.rebuild_with(projection, skips)
-    }
-
-    /// Rebuilds all projections as [`Annals::rebuild`] does, in one pass over the log. Returns the rebuilds by name.
-    pub fn rebuild_all(&self, skips: SkipPolicy) -> Vec<(String, Result<Rebuild, RebuildError>)> {
-        self.0.projections.rebuild_all(skips)
-    }
-
-    /// Rebuilds one key of a view, or all keys that the events of an aggregate touch, in place, in a transaction. A key that is
-    /// an [`Id`](crate::events::Id) is the whole reference or the bare id.
-    ///
-    /// # Errors
-    /// As [`Annals::rebuild`]; and, when awaited, when the projection has no keys or no event touches the key.
-    pub fn rebuild_keys(&self, projection: &str, mut selection: Selection) -> Result<Rebuild, RebuildError> {
-        if let Selection::Key(key) = &mut selection {
-            let parsed = self.reading(projection).and_then(|reading| reading.parse_key(key));
-            *key = parsed.map_err(RebuildError::Unknown)?;
-        }
-        self.0.projections.rebuild_keys(projection, selection)
-    }
-
-    /// Resumes a stopped projection, in whichever process runs it.
-    ///
-    /// # Errors
-    /// When there is no projection with this name, or the store cannot be written.
-    pub async fn resume(&self, projection: &str) -> Result<(), ReadError> {
-        self.0.projections.resume(projection).await
-    }
-
-    /// Skips the event at which a projection stopped, as a dead letter, and resumes the projection. A view keeps its documents
-    /// under the event's keys unchanged: later events of these keys queue behind it. In a projection without keys only the
-    /// event is skipped. Returns the dead letters.
-    ///
-    /// # Errors
-    /// When the projection has not stopped at an event: see [`RepairError`].
-    pub async fn skip(&self, projection: &str) -> Result<Vec<DeadLetter>, RepairError> {
-        self.0.projections.skip(projection).await
-    }
-
-    /// Returns the dead letters of a projection, in event order: the first 1,000. Its status has the number of all.
-    ///
-    /// # Errors
-    /// When there is no projection with this name, or the store cannot be read.
-    pub async fn dead_letters(&self, projection: &str) -> Result<Vec<DeadLetter>, ReadError> {
-        self.0.projections.dead_letters(projection).await
-    }
-
-    /// Replays the dead letters of a projection in order, key by key; a projection without keys is rebuilt. Returns the number
-    /// of events.
-    ///
-    /// # Errors
-    /// When an event still fails: it stays a dead letter, with those of its key. See [`RepairError`].
-    pub async fn replay(&self, projection: &str) -> Result<u64, RepairError> {
-        self.0.projections.replay(projection).await
-    }
-
-    /// Returns the versions of projections that no running program uses, which [`Annals::prune`] would drop.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn unused(&self) -> Result<Vec<UnusedVersion>, ReadError> {
-        self.0.projections.unused().await
-    }
-
-    /// Drops the versions of projections that no running program uses, and returns them. A program that needs them again
-    /// rebuilds them.
-    ///
-    /// # Errors
-    /// When the store cannot be used.
-    pub async fn prune(&self) -> Result<Vec<UnusedVersion>, ReadError> {
-        self.0.projections.prune().await
+    /// The engine of the write path.
+    pub(super) fn write_engine(&self) -> &Engine {
+        &self.0.engine
     }
 
     /// The aggregate types of the application's commands.
@@ -379,6 +316,7 @@ impl Annals {
         self.0.access_control.close().await;
         self.0.engine.close().await;
         self.0.projections.close().await;
+        self.0.reactions.closed().await;
         self.0.store.close().await;
     }
 }

@@ -2,14 +2,23 @@
 //!
 //! ## Layout
 //! - `builder`: [`App`], the parts of an application
+//! - `open_error`: [`OpenError`], why it cannot be opened
 //! - `handle`: [`Annals`], an open application
 //! - `read_handle`: [`ReadHandle`], its half that only reads
+//! - `load`: [`Load`], an aggregate as it is or as it was
 //! - `checking`: checks its store, and copies it
+//! - `projections`: rebuilds and repairs its projections
 //! - `reader`: [`Reader`], which reads as an actor
+//! - `reader_past`: its reads of the past
 //! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - `access_context`: [`AccessContext`], what the authoriser gets
 //! - [`access_log`]: reads and refusals, recorded as events of the log
+//! - `flows`: keeps and answers flows
+//! - `following`: reads that are followed live are asked again when the answer may have changed
 //! - `log_rights`: a log that has rights is opened only by a program that asks them
+//! - `provenance`: keeps and answers provenance
+//! - `reactions`: runs and shows its reactions
+//! - `rights_memory`: what a program remembers of withdrawn rights
 //! - `unopened`: `UnopenedApp`, what a subcommand of the command line receives
 //! - `soundness`: checks that the parts of an application fit together
 
@@ -18,22 +27,42 @@ pub mod access_log;
 mod authorise;
 mod builder;
 mod checking;
+mod flows;
+mod following;
 mod handle;
+mod load;
 mod log_rights;
+mod open_error;
+mod projections;
+mod provenance;
+mod reactions;
 mod read_handle;
 mod reader;
+mod reader_past;
+#[cfg(feature = "access")]
+mod rights_memory;
 mod soundness;
 #[cfg(feature = "cli")]
 pub(crate) mod unopened;
 
 pub use access_context::AccessContext;
 pub use authorise::{Ask, Authorise, Denial};
+pub use builder::App;
 #[cfg(all(feature = "cli", feature = "http"))]
 pub(crate) use builder::Routes;
-pub use builder::{App, OpenError};
 pub use handle::Annals;
+#[cfg(feature = "http")]
+pub(crate) use load::JsonVersion;
+pub use load::{JsonState, Load, LoadAt};
+pub use open_error::OpenError;
+#[cfg(feature = "http")]
+pub(crate) use reactions::MAX_WHY_BYTES;
+pub use reactions::SkipError;
 pub use read_handle::ReadHandle;
 pub use reader::{ReadView, ReadViews, Reader, ReaderError};
+pub use reader_past::ReadViewAt;
+#[cfg(feature = "access")]
+pub(crate) use rights_memory::RightsMemory;
 pub use soundness::Unsound;
 
 #[doc(inline)]

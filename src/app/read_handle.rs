@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Annals;
-use crate::aggregates::{Aggregate, AggregateType, LoadError, Loaded, Repository};
+use super::load::{Load, States};
+use crate::aggregates::{Aggregate, LoadError, Loaded};
 use crate::commands::{PrepareContext, Services, missing};
-use crate::events::{Id, Ref};
 use crate::projections::audit::{AuditLog, AuditQuery};
 use crate::projections::metrics::{MetricQuery, Metrics};
 use crate::projections::{DocumentView, JsonView, Projections, ReadError, Reading, ViewList, ViewQuery};
@@ -16,7 +16,7 @@ use crate::store::{Clock, LogTime};
 /// authoriser get it. Its reads are the program's own: neither authorised nor recorded.
 #[derive(Clone)]
 pub struct ReadHandle {
-    repository: Arc<Repository>,
+    states: States,
     projections: Projections,
     audit: Reading,
     metrics: Reading,
@@ -26,28 +26,27 @@ pub struct ReadHandle {
 
 impl ReadHandle {
     pub(super) fn new(
-        repository: Arc<Repository>,
+        states: States,
         projections: Projections,
         clock: Clock,
         time: LogTime,
     ) -> Result<Self, ReadError> {
         let (audit, metrics) = (projections.reading(AuditLog::NAME)?, projections.reading(Metrics::NAME)?);
-        Ok(Self { repository, projections, audit, metrics, clock, time })
+        Ok(Self { states, projections, audit, metrics, clock, time })
     }
 
     /// Loads an aggregate, as [`Annals::load`](super::Annals::load).
-    ///
-    /// # Errors
-    /// When its events cannot be read.
-    pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        self.load_shared(id).await.map(|loaded| Loaded::clone(&loaded))
+    pub fn load<A: Aggregate>(&self, id: &A::Id) -> Load<A> {
+        Load::new(&self.states, id)
     }
 
     /// Loads an aggregate without a copy of its state.
     pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
-        let aggregate = Ref::new(A::TYPE, &id.text())?;
-        let state = self.repository.load(AggregateType::for_aggregate::<A>(), &aggregate).await?;
-        Arc::downcast(state).map_err(|_| LoadError::OtherType(aggregate))
+        self.states.load_shared(id).await
+    }
+
+    pub(super) fn states(&self) -> &States {
+        &self.states
     }
 
     /// The time by which rights end: see [`AccessContext::time`](super::AccessContext::time).
@@ -57,7 +56,7 @@ impl ReadHandle {
 
     /// Queries one document of a view, as [`Annals::view`](super::Annals::view).
     pub fn view<V: DocumentView>(&self, key: &V::Key) -> ViewQuery<V> {
-        ViewQuery::new(self.projections.reading(V::NAME), key)
+        ViewQuery::new(self.projections.reading(V::NAME), key).clock(self.clock.clone())
     }
 
     /// Queries the documents of a view, as [`Annals::views`](super::Annals::views).
@@ -70,7 +69,7 @@ impl ReadHandle {
     /// # Errors
     /// When there is no such view.
     pub fn json_view(&self, name: &str) -> Result<JsonView, ReadError> {
-        JsonView::new(self.projections.reading(name)?)
+        Ok(JsonView::new(self.projections.reading(name)?)?.clock(self.clock.clone()))
     }
 
     /// Queries the audit log, as [`Annals::audit`](super::Annals::audit).
@@ -89,11 +88,11 @@ impl Annals {
     /// gets the aggregates of its scope by itself.
     ///
     /// It includes every command that was answered before, of this process or another one, and nothing that is not yet durable.
+    /// `annals.load::<Project>(&id).at(1234).await?` is the aggregate [as of](Load::at) a position of the log or a time.
     ///
-    /// # Errors
-    /// When the id is invalid, or its events cannot be read.
-    pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        self.read_handle().load(id).await
+    /// Awaited, it fails when the id is invalid, or its events cannot be read.
+    pub fn load<A: Aggregate>(&self, id: &A::Id) -> Load<A> {
+        self.read_handle().load(id)
     }
 
     /// Queries one document of a view: `annals.view::<Roster>(&project).after(&receipt).await?`.

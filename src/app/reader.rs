@@ -11,13 +11,16 @@ use futures::future::BoxFuture;
 
 use super::access_log::{AccessControl, AccessError, AuditAccessControl, ExportAccess, LineageError, Read};
 use super::authorise::Ask;
+use super::following::{Depends, FollowedAsk, FollowedRead};
 use super::{Annals, Denial};
+use crate::aggregates::LoadError;
 use crate::commands::Context;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::audit::{AuditLog, AuditQuery, Detail, RecordedFilters};
-use crate::projections::metrics::{MetricQuery, Metrics};
+use crate::projections::metrics::{MetricError, MetricQuery, Metrics};
 use crate::projections::{
-    DocumentView, JsonView, Listing, ReadError, ViewCounts, ViewKey, ViewList, ViewPage, ViewQuery,
+    DocumentView, FollowEnd, FollowRight, JsonView, Listing, ReadError, ViewCounts, ViewKey, ViewList, ViewPage,
+    ViewQuery,
 };
 use crate::store::Page;
 
@@ -28,9 +31,9 @@ use crate::store::Page;
 /// is followed. Reads through [`Annals`] itself are not recorded.
 #[derive(Clone)]
 pub struct Reader {
-    annals: Annals,
-    access_control: Arc<AccessControl>,
-    context: Context,
+    pub(super) annals: Annals,
+    pub(super) access_control: Arc<AccessControl>,
+    pub(super) context: Context,
 }
 
 /// An error when something is read as an actor.
@@ -42,6 +45,9 @@ pub enum ReaderError {
     /// The read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The state of an aggregate cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 impl From<AccessError> for ReaderError {
@@ -56,6 +62,10 @@ impl From<AccessError> for ReaderError {
 impl Reader {
     pub(super) fn new(annals: Annals, access_control: Arc<AccessControl>, context: Context) -> Self {
         Self { annals, access_control, context }
+    }
+
+    pub(super) fn parts(&self) -> (&Annals, &Arc<AccessControl>, &Context) {
+        (&self.annals, &self.access_control, &self.context)
     }
 
     /// Queries one document of a view, as [`Annals::view`].
@@ -88,17 +98,41 @@ impl Reader {
         self.annals.audit().access(Arc::new(access))
     }
 
-    /// Queries the metrics of a topic, as [`Annals::metric`].
+    /// Queries the metrics of a topic, as [`Annals::metric`]. The authoriser is called again if the query is
+    /// [watched](MetricQuery::watch).
     ///
     /// # Errors
     /// When the authoriser denies it.
     pub async fn metric(&self, topic: &str) -> Result<MetricQuery, ReaderError> {
-        let of = [Ref::unchecked("projection", Metrics::NAME)];
+        self.ask_for_metric(topic, false).await?;
+        let (reader, of) = (self.clone(), topic.to_owned());
+        let follow = move || {
+            let (reader, topic) = (reader.clone(), of.clone());
+            async move { reader.follow_metric(&topic).await.map_err(follow_error) }.boxed()
+        };
+        Ok(self.annals.metric(topic).follow_by(Arc::new(follow)))
+    }
+
+    /// Asks whether the metrics of a topic may be followed live. Returns the right to do that.
+    ///
+    /// # Errors
+    /// When the authoriser denies it.
+    pub(crate) async fn follow_metric(&self, topic: &str) -> Result<FollowRight, ReaderError> {
+        let asked = self.access_control.followed().now();
+        let (what, of, depends) = self.ask_for_metric(topic, true).await?;
+        let (access_control, context) = (self.access_control.clone(), self.context.clone());
+        let ask = FollowedAsk::Metric { topic: topic.to_owned() };
+        Ok(FollowedRead { access_control, context, ask, what, of }.watch(asked, depends))
+    }
+
+    async fn ask_for_metric(&self, topic: &str, follows: bool) -> Result<(String, Vec<Ref>, Depends), AccessError> {
+        let of = vec![Ref::unchecked("projection", Metrics::NAME)];
         let what = format!("the metrics of `{topic}`");
         let asked = RecordedFilters::from([("topic".to_owned(), vec![topic.to_owned()])]);
         let read = Read { what: &what, of: &of, asked, export: None };
-        self.access_control.read(&self.context, &Ask::Metric { topic }, &read, true).await?;
-        Ok(self.annals.metric(topic))
+        let choices = [(&Ask::Metric { topic }, &read)];
+        let (_, depends) = self.access_control.read_first(&self.context, &choices, true, follows).await?;
+        Ok((what, of, depends))
     }
 
     /// Returns the access lineage of a thing, as [`Annals::lineage`].
@@ -163,10 +197,10 @@ impl Reader {
         Ok(self.access_control.read(&self.context, &Ask::Catalogue, &read, false).await?)
     }
 
-    /// Whether the actor may read the catalogue. A denial is not recorded.
+    /// Whether the actor may read this. A denial is not recorded.
     #[cfg(feature = "http")]
-    pub(crate) async fn may_read_catalogue(&self) -> bool {
-        self.access_control.allows(&self.context, &Ask::Catalogue).await
+    pub(crate) async fn may(&self, ask: &Ask<'_>) -> bool {
+        self.access_control.allows(&self.context, ask).await
     }
 
     /// Copies the log to a new file, as [`Annals::backup`]. For the authoriser it is an operation, and a query of the audit log
@@ -210,6 +244,14 @@ impl Reader {
     }
 }
 
+fn follow_error(error: ReaderError) -> MetricError {
+    match error {
+        ReaderError::Denied(denial) => FollowEnd::Denied(denial.reason().to_owned()).into(),
+        ReaderError::Read(error) => error.into(),
+        ReaderError::Load(error) => ReadError::Invalid(error.to_string()).into(),
+    }
+}
+
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("actor", self.context.actor()).finish_non_exhaustive()
@@ -220,9 +262,9 @@ impl fmt::Debug for Reader {
 #[must_use = "a query does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct ReadView<V: DocumentView> {
-    reader: Reader,
-    query: ViewQuery<V>,
-    key: V::Key,
+    pub(super) reader: Reader,
+    pub(super) query: ViewQuery<V>,
+    pub(super) key: V::Key,
 }
 
 impl<V: DocumentView> ReadView<V> {

@@ -6,6 +6,7 @@ use super::App;
 use crate::projections::audit::AuditLog;
 use crate::projections::display_names::DisplayNames;
 use crate::projections::metrics::Metrics;
+use crate::projections::provenance::ProvenanceGraph;
 use crate::store::Interest;
 
 /// An error when the parts of an application do not fit together.
@@ -29,7 +30,8 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
             ));
         }
     }
-    let mut names: HashSet<&str> = [AuditLog::NAME, Metrics::NAME, DisplayNames::NAME].into();
+    let mut names: HashSet<&str> =
+        [AuditLog::NAME, Metrics::NAME, DisplayNames::NAME, ProvenanceGraph::NAME].into();
     for projection in &app.projections {
         if !names.insert(projection.name()) {
             problems.push(format!("two projections have the name `{}`: rename one", projection.name()));
@@ -40,6 +42,15 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
                 "`{}` wants `{event_type}`, but no registered command can cause it: register a command on \
                  its aggregate",
                 projection.name()
+            ));
+        }
+    }
+    for reaction in &app.reactions {
+        let on = reaction.on().name();
+        if !app.aggregate_types.iter().any(|known| known.name() == on) {
+            let name = reaction.name();
+            problems.push(format!(
+                "the reaction `{name}` reacts to `{on}`, but no command is decided on it: register one"
             ));
         }
     }

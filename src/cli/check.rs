@@ -49,7 +49,7 @@ impl Check {
             let report = annals.check_against(self.expect, |position, head| bar.at(position, head)).await?;
             bar.finish();
             let dropped_snapshots = match self.drop_snapshots {
-                true => Some(annals.store().views().delete_snapshots().await?),
+                true => Some(annals.drop_snapshots().await?),
                 false => None,
             };
             match self.format.is_json() {

@@ -10,6 +10,8 @@ use crate::app::access_log::LineageError;
 use crate::commands::{ExecuteError, Refusal};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
+use crate::projections::flows::FlowError;
+use crate::projections::provenance::ProvenanceError;
 use crate::text::error_chain;
 
 /// "No permission" in sysexits.h.
@@ -33,6 +35,8 @@ fn is_denied(error: &(dyn Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(ReaderError::Denied(_)))
         || matches!(error.downcast_ref(), Some(LineageError::Reader(ReaderError::Denied(_))))
         || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(ProvenanceError::Denied(_)))
+        || matches!(error.downcast_ref(), Some(FlowError::Denied(_)))
         || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
 }
 

@@ -11,6 +11,7 @@ use super::{ProgressBar, stderr};
 use crate::BoxError;
 use crate::app::Annals;
 use crate::app::UnopenedApp;
+use crate::events::Ref;
 use crate::projections::audit::{AuditLog, AuditQueryParams, Detail};
 use crate::projections::export::{Export as Exporting, ExportManifest, ExportProgress, Format};
 use crate::projections::presenter::PresentationParams;
@@ -58,6 +59,7 @@ impl Export {
             session.catch_up(AuditLog::NAME).await?;
             let annals = &session.annals;
             let export = self.query.apply(session.audit()).export(format).source(source).byte_order_mark(self.bom);
+            let export = destination(&self.to).into_iter().fold(export, Exporting::destination);
             let presenter = self.words.apply(annals.presenter())?;
             let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
@@ -105,6 +107,12 @@ impl Export {
         output.finish().await?;
         Ok(manifest)
     }
+}
+
+/// Where the data goes, for the record: the file with its whole path, or `file:-` for stdout. None if the path is too long.
+fn destination(to: &Path) -> Option<Ref> {
+    let file = if to == Path::new("-") { to.to_owned() } else { std::path::absolute(to).ok()? };
+    Ref::new("file", &file.to_string_lossy()).ok()
 }
 
 async fn to_stdout(export: Exporting) -> Result<ExportManifest, BoxError> {

@@ -51,10 +51,11 @@ fn nothing(entity: &Ref, records_reads: bool) -> String {
 }
 
 fn export_lines(export: &ExportAccess) -> Vec<String> {
-    let ExportAccess { position, at, actor, on_behalf_of, what, format, head, seen_by } = export;
+    let ExportAccess { position, at, actor, on_behalf_of, what, format, head, to, seen_by } = export;
     let who = who(actor, on_behalf_of.as_ref());
+    let to = to.as_ref().map_or_else(String::new, |to| format!(" to {}", shown(to.as_str())));
     let mut lines =
-        vec![format!("{position} {at:.6} {who} exported {} as {format}, up to event {head}", shown(what))];
+        vec![format!("{position} {at:.6} {who} exported {} as {format}{to}, up to event {head}", shown(what))];
     if seen_by.is_empty() {
         lines.push("  no read before it is recorded".to_owned());
     }

@@ -4,6 +4,8 @@ use clap::Args;
 #[cfg(feature = "plots")]
 use tokio::io::AsyncWriteExt;
 
+#[cfg(feature = "plots")]
+use super::ending_signals::EndingSignals;
 use super::output::{self, TextOrJson, counted, name};
 #[cfg(feature = "plots")]
 use super::output_file::{self, OutputFile};
@@ -63,9 +65,15 @@ impl Metrics {
             let numbers = self.params.run(session.metric(&self.topic).await?).await?;
             #[cfg(feature = "plots")]
             if let Some(file) = &self.plot {
+                // From here on, a signal does not end the program by itself and leave a part of the file.
+                let mut signals = EndingSignals::listen()?;
                 let plot = PlotFormat::of(file)?.draw(&numbers.buckets)?;
                 let mut output = OutputFile::open(file, self.replace)?;
-                output.writer().write_all(&plot).await?;
+                let left = output.left_when_dropped();
+                tokio::select! {
+                    written = output.writer().write_all(&plot) => written?,
+                    signal = signals.received() => return Err(format!("ended by {signal}: {left}").into()),
+                }
                 output.finish().await?;
             }
             match self.format.is_json() {
@@ -191,5 +199,19 @@ mod tests {
         assert!(std::fs::read_to_string(&file).unwrap().starts_with("<svg"));
         std::fs::remove_file(&file).unwrap();
         assert!(plot(&[]).await && file.exists());
+        // Like an export: through a link, with the permissions of the replaced file.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let drawing = folder.path().join("drawing");
+            std::fs::rename(&file, &drawing).unwrap();
+            std::fs::set_permissions(&drawing, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::symlink("drawing", &file).unwrap();
+            std::fs::write(&drawing, "a drawing").unwrap();
+            assert!(plot(&["--replace"]).await);
+            assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
+            assert!(std::fs::read_to_string(&drawing).unwrap().starts_with("<svg"));
+            assert_eq!(std::fs::metadata(&drawing).unwrap().permissions().mode() & 0o7777, 0o600);
+        }
     }
 }

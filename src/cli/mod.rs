@@ -1,12 +1,13 @@
 //! The command line of an application: [`App::main`].
 //!
 //! ## Layout
-//! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `view`, `projections`, `events`: one subcommand each
+//! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `provenance`, `flows`: one subcommand each
+//! - `view`, `show`, `projections`, `reactions`, `events`: one subcommand each
 //! - `access`: a subcommand of applications with access
 //! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
 //! - `fields`: the fields of a command as options, from its JSON schema
 //! - `session`: the common options, and the application before and after its store is opened
-//! - `output`: text and JSON on stdout
+//! - `output`: text, JSON and CSV on stdout
 //! - `output_file`: a file that a subcommand writes
 //! - `ending_signals`: the signals that ask a program to end
 //! - `plot`: plots as SVG or PNG files
@@ -30,6 +31,7 @@ mod execute;
 mod exit;
 mod export;
 mod fields;
+mod flows;
 mod lineage;
 mod logs;
 mod man;
@@ -42,9 +44,12 @@ mod output_file;
 mod plot;
 mod progress;
 mod projections;
+mod provenance;
+mod reactions;
 #[cfg(feature = "http")]
 mod serve;
 mod session;
+mod show;
 mod sparkline;
 mod stderr;
 #[cfg(feature = "telemetry")]
@@ -101,8 +106,12 @@ enum Builtin {
     Metrics(metrics::Metrics),
     Export(Box<export::Export>),
     Lineage(lineage::Lineage),
+    Provenance(provenance::Provenance),
+    Flows(Box<flows::FlowsCommand>),
     View(view::View),
+    Show(show::Show),
     Projections(projections::Projections),
+    Reactions(reactions::Reactions),
     Events(events::Events),
     Check(check::Check),
     Backup(backup::Backup),
@@ -241,8 +250,12 @@ impl App {
             Builtin::Metrics(command) => command.run(app).await,
             Builtin::Export(command) => command.run(app).await,
             Builtin::Lineage(command) => command.run(app).await,
+            Builtin::Provenance(command) => command.run(app).await,
+            Builtin::Flows(command) => command.run(app).await,
             Builtin::View(command) => command.run(app).await,
+            Builtin::Show(command) => command.run(app).await,
             Builtin::Projections(command) => command.run(app).await,
+            Builtin::Reactions(command) => command.run(app).await,
             Builtin::Events(command) => command.run(app).await,
             Builtin::Check(command) => command.run(app).await,
             Builtin::Backup(command) => command.run(app).await,
@@ -297,8 +310,9 @@ mod tests {
     fn the_test_of_the_authoriser_knows_each_subcommand() {
         let tested = include_str!("../../tests/behaviour/command_line.rs");
         let command_line = guild().command_line();
-        let projections = command_line.find_subcommand("projections").unwrap();
-        for subcommand in command_line.get_subcommands().chain(projections.get_subcommands()) {
+        let below = ["projections", "reactions"].map(|name| command_line.find_subcommand(name).unwrap());
+        let below = below.into_iter().flat_map(clap::Command::get_subcommands);
+        for subcommand in command_line.get_subcommands().chain(below) {
             let name = subcommand.get_name();
             assert!(tested.contains(&format!("\"{name}\"")), "does `{name}` ask the authoriser?");
         }

@@ -1,5 +1,6 @@
-//! Text and JSON on stdout.
+//! Text, JSON and CSV on stdout.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use clap::Args;
@@ -70,4 +71,49 @@ pub(super) fn line(text: &str) -> Result<(), BoxError> {
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), BoxError> {
     io::stdout().lock().write_all(bytes)?;
     Ok(())
+}
+
+/// Prints the names of the columns. Quoted: programs that guess the separator look at what follows the first quote.
+pub(super) fn csv_header(names: &[&str]) -> Result<(), BoxError> {
+    let mut line = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    line.write_record(names)?;
+    io::stdout().lock().write_all(&line.into_inner()?)?;
+    Ok(())
+}
+
+/// Prints a CSV record.
+pub(super) fn csv(cells: &[String]) -> Result<(), BoxError> {
+    let mut line = csv::Writer::from_writer(Vec::new());
+    line.write_record(cells.iter().map(|cell| inert_cell(cell).into_owned()))?;
+    io::stdout().lock().write_all(&line.into_inner()?)?;
+    Ok(())
+}
+
+/// A cell with control characters escaped, and with a quote in front if a spreadsheet would read it as a formula.
+fn inert_cell(cell: &str) -> Cow<'_, str> {
+    let cell = plain(cell);
+    match cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        true => Cow::Owned(format!("'{cell}")),
+        false => cell,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_not_a_formula_and_has_no_control_characters() {
+        for (given, shown) in [
+            ("=1+1", "'=1+1"),
+            (" @SUM(A1)", "' @SUM(A1)"),
+            ("-2", "'-2"),
+            ("\t=cmd|' /C calc'!A0", "\\t=cmd|' /C calc'!A0"),
+            ("＝1", "'＝1"),
+            ("a\u{1b}[2J\u{202e}b", "a\\u{1b}[2J\\u{202e}b"),
+            ("user:zoë", "user:zoë"),
+        ] {
+            assert_eq!(inert_cell(given), shown);
+        }
+    }
 }

@@ -199,6 +199,40 @@ mod tests {
         assert_eq!(fs::read_dir(at("elsewhere")).unwrap().count(), 0, "no part is left");
     }
 
+    /// Only root may give a file to somebody else.
+    #[tokio::test]
+    async fn a_replaced_file_keeps_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "old").unwrap();
+        if std::os::unix::fs::chown(&file, Some(12_345), Some(54_321)).is_err() {
+            assert_ne!(fs::metadata(&file).unwrap().uid(), 0, "root may");
+            return;
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        write(&file, true).await.unwrap();
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!((after.uid(), after.gid(), after.mode() & 0o7777), (12_345, 54_321, 0o640));
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[tokio::test]
+    async fn a_new_file_has_the_permissions_of_any_new_file_and_replaces_none_that_appears_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        write(&at("new"), false).await.unwrap();
+        std::fs::write(at("any"), "").unwrap();
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().mode() & 0o7777;
+        assert_eq!(mode("new"), mode("any"));
+        let mut output = OutputFile::open(&at("late"), false).unwrap();
+        output.writer().write_all(b"new").await.unwrap();
+        std::fs::write(at("late"), "of somebody else").unwrap();
+        let error = output.finish().await.unwrap_err().to_string();
+        assert!(error.contains("exists"), "{error}");
+        assert_eq!(fs::read(at("late")).unwrap(), b"of somebody else");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "a part is left");
+    }
+
     #[tokio::test]
     async fn a_file_that_is_not_finished_leaves_the_old_one_and_no_part() {
         let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,8 @@ use crate::http::{Authentication, Keys, RouterBuilder};
     Without keys, clients are not authenticated: the server only listens on a loopback address (127.0.0.1, ::1), and a request \
     acts as the actor in its header Annals-Actor, or as --actor.\n\n\
     With keys, every request needs a bearer token: a JWT with `sub`, `exp` and the audience. Its subject is the actor. \
-    A changed key file is used without a restart."
+    A changed key file is used without a restart.\n\n\
+    With --access-keys, an access token is taken as well: it acts for one grant of its actor, and its holder can narrow it."
 )]
 pub(super) struct Serve {
     /// Listen address; port 0 chooses a free port
@@ -39,6 +40,10 @@ pub(super) struct Serve {
     /// Required issuer (`iss`) of tokens
     #[arg(long, env = "ANNALS_ISSUER", value_name = "TEXT")]
     issuer: Option<String>,
+    /// File with the keys of access tokens, which are accepted too, or alone: `access keys create` makes one
+    #[cfg(feature = "access")]
+    #[arg(long, env = "ANNALS_ACCESS_KEYS", value_name = "FILE", conflicts_with = "default_actor")]
+    access_keys: Option<PathBuf>,
     /// Default actor for requests without an `Annals-Actor` header; only without keys [default: the actor of --as]
     #[arg(id = "default_actor", long = "actor", value_name = "KIND:ID", value_parser = actor, conflicts_with_all = ["jwks", "secret"])]
     actor: Option<Ref>,
@@ -57,8 +62,8 @@ impl Serve {
         let authentication = self.authentication(&app).await?;
         if !authentication.is_required() && !self.listen.ip().is_loopback() {
             return Err(format!(
-                "{} is reachable from other machines, and clients would not be authenticated: give --jwks or \
-                 --secret-file, or listen on 127.0.0.1",
+                "{} is reachable from other machines, and clients would not be authenticated: give --jwks, \
+                 --secret-file or --access-keys, or listen on 127.0.0.1",
                 self.listen
             )
             .into());
@@ -96,11 +101,25 @@ impl Serve {
 
     async fn authentication(&self, app: &UnopenedApp) -> Result<Authentication, BoxError> {
         let keys = match (&self.jwks, &self.secret) {
-            (Some(file), _) => Keys::from_jwks_file(file).await?,
-            (_, Some(file)) => Keys::from_secret_file(file).await?,
-            (None, None) => return Ok(Authentication::trusting(self.actor.clone().or_else(|| app.actor.clone()))),
+            (Some(file), _) => Some(Keys::from_jwks_file(file).await?),
+            (_, Some(file)) => Some(Keys::from_secret_file(file).await?),
+            (None, None) => None,
         };
-        let bearer = Authentication::bearer(keys, self.audience.as_deref().unwrap_or(app.app.name));
-        Ok(self.issuer.iter().fold(bearer, |bearer, issuer| bearer.issuer(issuer)))
+        let bearer = keys.map(|keys| {
+            let bearer = Authentication::bearer(keys, self.audience.as_deref().unwrap_or(app.app.name));
+            self.issuer.iter().fold(bearer, |bearer, issuer| bearer.issuer(issuer))
+        });
+        #[cfg(feature = "access")]
+        if let Some(file) = &self.access_keys {
+            if !app.app.has_rights() {
+                return Err(
+                    "--access-keys: this application has no rights in its log, so it accepts no access tokens"
+                        .into(),
+                );
+            }
+            app.app.remember_beside(file);
+            return Ok(bearer.unwrap_or_default().access_tokens(crate::tokens::Keys::from_file(file).await?));
+        }
+        Ok(bearer.unwrap_or_else(|| Authentication::trusting(self.actor.clone().or_else(|| app.actor.clone()))))
     }
 }

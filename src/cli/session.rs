@@ -8,12 +8,15 @@ use clap::Args;
 
 use crate::BoxError;
 use crate::app::access_log::{ExportAccess, LineageError};
-use crate::app::{Annals, App, Reader, ReaderError, UnopenedApp};
+use crate::app::{Annals, App, JsonState, Reader, ReaderError, UnopenedApp};
 use crate::commands::Context;
 use crate::events::{InvalidRef, Origin, Ref, Stored};
 use crate::projections::audit::AuditQuery;
+use crate::projections::flows::FlowQuery;
 use crate::projections::metrics::MetricQuery;
+use crate::projections::provenance::ProvenanceQuery;
 use crate::projections::{JsonView, ReadError};
+use crate::store::Moment;
 
 /// Options that every subcommand takes, before or after its name.
 #[derive(Args, Clone, Debug)]
@@ -65,11 +68,16 @@ pub(super) enum OpenMode {
 /// An open application, read as the actor that `--as` names.
 pub(super) struct Session {
     pub(super) annals: Annals,
+    context: Option<Context>,
     reader: Option<Reader>,
 }
 
 impl UnopenedApp {
     pub(super) fn new(app: App, common: CommonArgs) -> Self {
+        #[cfg(feature = "access")]
+        if let Some(file) = std::env::var_os("ANNALS_ACCESS_KEYS").filter(|file| !file.is_empty()) {
+            app.remember_beside(Path::new(&file));
+        }
         let url = common.store.unwrap_or_else(|| format!("sqlite://{}.db", app.name));
         Self { app, actor: common.actor, url, opened: Arc::default() }
     }
@@ -118,8 +126,9 @@ impl UnopenedApp {
             OpenMode::Serve => (true, true),
         };
         let annals = self.app.open_with(&self.url, create, follow).await?;
-        let reader = self.actor.map(|actor| annals.read_as(&context(actor)));
-        let done = run(Session { annals: annals.clone(), reader }).await;
+        let context = self.actor.map(context);
+        let reader = context.as_ref().map(|context| annals.read_as(context));
+        let done = run(Session { annals: annals.clone(), context, reader }).await;
         annals.close().await;
         done
     }
@@ -131,6 +140,11 @@ pub(super) fn context(actor: Ref) -> Context {
 }
 
 impl Session {
+    /// The context of a command that is recorded.
+    pub(super) fn context(&self) -> Result<&Context, BoxError> {
+        self.context.as_ref().ok_or_else(|| "no actor: give --as KIND:ID or set ANNALS_ACTOR".into())
+    }
+
     /// Waits until a projection has processed every event that is in the log now.
     pub(super) async fn catch_up(&self, projection: &str) -> Result<(), BoxError> {
         let head = self.annals.store().head().await?;
@@ -155,6 +169,20 @@ impl Session {
         match &self.reader {
             Some(reader) => reader.lineage(entity).await,
             None => self.annals.lineage(entity).await,
+        }
+    }
+
+    pub(super) fn provenance(&self, entity: &Ref) -> ProvenanceQuery {
+        match &self.reader {
+            Some(reader) => reader.provenance(entity),
+            None => self.annals.provenance(entity),
+        }
+    }
+
+    pub(super) fn flows(&self) -> FlowQuery {
+        match &self.reader {
+            Some(reader) => reader.flows(),
+            None => self.annals.flows(),
         }
     }
 
@@ -194,6 +222,21 @@ impl Session {
         match &self.reader {
             Some(reader) => reader.operate(operation, projection).await,
             None => Ok(()),
+        }
+    }
+
+    pub(super) async fn json_state(&self, aggregate: &Ref, at: Option<Moment>) -> Result<JsonState, ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.json_state(aggregate, at).await,
+            None => Ok(self.annals.json_state(aggregate, at).await?),
+        }
+    }
+
+    /// A view, to read the document under a key as of a moment.
+    pub(super) async fn json_view_at(&self, name: &str, key: &str, at: Moment) -> Result<JsonView, ReaderError> {
+        match &self.reader {
+            Some(reader) => reader.json_view_at(name, key, at).await,
+            None => Ok(self.annals.json_view(name)?),
         }
     }
 

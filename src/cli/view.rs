@@ -4,12 +4,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, TextOrJson, name, plain, plain_json};
-use super::session::OpenMode;
-use super::stderr;
+use super::session::{OpenMode, Session};
+use super::{ProgressBar, stderr};
 use crate::BoxError;
 use crate::app::UnopenedApp;
 use crate::projections::presenter::short_value;
 use crate::projections::{JsonView, Listing, ViewCursor, ViewFilterParams};
+use crate::store::Moment;
 
 /// Documents per page that is read.
 const PAGE: usize = 1_000;
@@ -19,14 +20,17 @@ const PAGE: usize = 1_000;
 #[command(after_help = "Examples:\n  $ view roster\n  $ view roster 7 --format json\n  \
     $ view roster --filter name=annals --order members --descending --limit 20\n  \
     $ view roster --from members=2 --until members=10 --prefix name=an\n  \
-    $ view roster --any name=annals --any name=other --count\n  $ view roster --count-by name\n\n\
+    $ view roster 7 --at 1234\n  $ view roster --any name=annals --any name=other --count\n  $ view roster --count-by name\n\n\
     The conditions and --order take the fields that the view declares; all conditions must be met. --from is inclusive, --until \
-    exclusive. Texts are compared by their bytes. With --limit, the cursor of the next page is printed to stderr.")]
+    exclusive. Texts are compared by their bytes. With --at, the document is made of the log's events up to that moment. With --limit, the cursor of the next page is printed to stderr.")]
 pub(super) struct View {
     /// Name of the view: `projections status` lists them
     name: String,
     /// Key of the document
     key: Option<String>,
+    /// The document as of this moment: a position of the log, or a time with its zone
+    #[arg(long, value_name = "POSITION|TIME", requires = "key")]
+    at: Option<Moment>,
     #[command(flatten)]
     filters: ViewFilterParams,
     /// Print the number of documents
@@ -72,6 +76,9 @@ impl View {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         app.check_reader()?;
         app.with(OpenMode::Read, |session| async move {
+            if let (Some(key), Some(at)) = (&self.key, self.at) {
+                return self.past(&session, key, at).await;
+            }
             let head = session.annals.store().head().await?;
             let view = session.json_view(&self.name, self.key.as_deref()).await?.after(head);
             if let Some(key) = &self.key {
@@ -113,6 +120,39 @@ impl View {
             }
         })
         .await
+    }
+
+    /// Prints a document as of a moment.
+    async fn past(&self, session: &Session, key: &str, at: Moment) -> Result<(), BoxError> {
+        if self.filters != ViewFilterParams::default() {
+            return Err("a key cannot be combined with conditions: leave out one of the two".into());
+        }
+        let view = session.json_view_at(&self.name, key, at).await?;
+        let mut bar = match view.scans_for(key)? {
+            true => Some(ProgressBar::new(format!("scanning the log for `{}` of {}", plain(key), self.name), 0)),
+            false => None,
+        };
+        let mut progress = |position, until| bar.iter_mut().for_each(|bar| bar.at(position, until));
+        let found = view.get_at(key, at, None, &mut progress).await;
+        if let Some(bar) = bar {
+            bar.finish();
+        }
+        let found = found?;
+        let position = found.position();
+        let missing = || format!("`{}` had no document `{}` as of position {position}", self.name, plain(key));
+        let document = (*found).clone().ok_or_else(missing)?;
+        if self.format.is_json() {
+            return output::json(&json!({
+                "key": key,
+                "position": position,
+                "event_id": found.head().event_id,
+                "recorded_at": found.recorded_at(),
+                "document": document,
+            }));
+        }
+        let time = found.recorded_at().map(|time| format!(", recorded {time:.6}")).unwrap_or_default();
+        output::line(&format!("{} as of position {position}{time}", name(key)))?;
+        output::json(&document)
     }
 
     async fn counts(&self, view: &JsonView, listing: Listing) -> Result<(), BoxError> {

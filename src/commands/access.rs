@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::member::Member;
 use super::{Context, Engine};
@@ -12,7 +13,7 @@ use crate::events::{Id, Ref};
 
 /// Decides whether a command may be executed, and records refusals.
 pub(crate) trait CommandAccess: Send + Sync {
-    /// Returns the reason if the command must not be executed. The commit names the aggregates that are loaded through
+    /// Returns the grants that allow the command, or the reason if it must not be executed. The commit names the aggregates that are loaded through
     /// `loads`. It is called again when one of them has changed in the meantime. It records nothing: a denial counts only
     /// if the log does not have the command's id.
     fn check<'a>(
@@ -21,7 +22,16 @@ pub(crate) trait CommandAccess: Send + Sync {
         command: &'static str,
         on: &'a [Ref],
         loads: &'a AccessLoads<'a>,
-    ) -> BoxFuture<'a, Result<(), String>>;
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, String>>;
+
+    /// What to await before a command of this name, which was committed with events, is answered.
+    fn committed(&self, command: &str) -> Option<BoxFuture<'_, ()>> {
+        let _ = command;
+        None
+    }
+
+    /// The log is not the one that this program has appended to. Called before anything is loaded from it.
+    fn diverged(&self) {}
 
     /// Records that the handler refused the command, or that [`check`](Self::check) denied it. Never blocks.
     fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool);
@@ -65,11 +75,6 @@ impl<'a> AccessLoads<'a> {
     }
 
     /// Loads an aggregate: the same state each time.
-    pub(crate) async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        self.load_shared(id).await.map(|loaded| Loaded::clone(&loaded))
-    }
-
-    /// Loads an aggregate without a copy of its state.
     pub(crate) async fn load_shared<A: Aggregate>(&self, id: &A::Id) -> Result<Arc<Loaded<A>>, LoadError> {
         let aggregate = Ref::new(A::TYPE, &id.text())?;
         let state = match self.known(&aggregate) {

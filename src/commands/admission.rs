@@ -4,6 +4,7 @@
 //! command is decided again, and access control is asked first.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::access::{AccessLoads, Decision};
 use super::engine::Engine;
@@ -13,6 +14,8 @@ use super::received::Received;
 use super::{CommandAccess, ExecuteError, Refusal};
 use crate::aggregates::{AggregateType, LoadError};
 use crate::events::Ref;
+#[cfg(feature = "access")]
+use crate::tokens::NEEDS_RIGHTS;
 
 /// What access control said about a command.
 #[derive(Clone, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Admission {
     pub(super) on: Option<Vec<Ref>>,
     /// The aggregates that it loaded to decide.
     pub(super) loaded: Vec<Member>,
+    /// The grants that allowed the command.
+    pub(super) grants: Vec<Uuid>,
     /// The time until which its answer holds.
     pub(super) valid_until: Option<Timestamp>,
 }
@@ -56,12 +61,16 @@ impl Engine {
     /// Asks access control whether the command may be executed. Internal commands always may. `durable` leaves out states
     /// that are still on their way to the log.
     pub(super) async fn admit(&self, received: &Received, durable: bool) -> Admission {
-        let Some(access) = self.access_for(received) else { return Admission::default() };
+        let Some(access) = self.access_for(received) else { return without_access_control(received) };
         let on = received.references();
         let loads = AccessLoads::new(self, durable);
         let checked = access.check(&received.context, received.command.name(), &on, &loads).await;
         let Decision { loaded, valid_until } = loads.into_decision();
-        Admission { denied: checked.err(), on: Some(on), loaded, valid_until }
+        let (grants, denied) = match checked {
+            Ok(grants) => (grants, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        Admission { denied, on: Some(on), loaded, grants, valid_until }
     }
 
     /// Returns the first answer of access control, or another one if that has expired.
@@ -73,7 +82,7 @@ impl Engine {
     }
 
     pub(super) fn access_for(&self, received: &Received) -> Option<&dyn CommandAccess> {
-        self.access.as_deref().filter(|_| !received.context.is_internal())
+        self.access.as_deref().filter(|_| !received.context.has_own_right())
     }
 
     /// Loads an aggregate for access control.
@@ -88,6 +97,16 @@ impl Engine {
             true => Ok(Member::new(kind, aggregate.clone(), self.repository.load(kind, aggregate).await?)),
         }
     }
+}
+
+/// The answer where nobody is asked: everything is allowed, but not to an access token.
+fn without_access_control(received: &Received) -> Admission {
+    #[cfg(feature = "access")]
+    if received.context.presented_token().is_some() && !received.context.is_internal() {
+        return Admission { denied: Some(NEEDS_RIGHTS.to_owned()), ..Admission::default() };
+    }
+    let _ = received;
+    Admission::default()
 }
 
 /// Adds the aggregates that access control loaded to the members of a command, each once. Returns whether they have the same

@@ -19,7 +19,7 @@ pub type EventsOf<C> = <<C as Command>::Scope as Scope>::Events;
 ///
 /// One `#[on(A)]` field makes the scope `A`; two or three make a pair or triple, in order; a `Vec<A::Id>` field
 /// makes it a `Vec`. The error type is the first aggregate's, or the `E` of `#[command(error = E)]`. The name is the type's
-/// name in snake case, or the one in `#[command(name = "…")]`.
+/// name in snake case, or the one in `#[command(name = "…")]`; the version is 1, or the one in `#[command(version = 2)]`.
 ///
 /// A command id identifies one body. The order of items does not matter in maps, nor in arrays whose JSON schema has
 /// `uniqueItems` (those of a `HashSet` or `BTreeSet`); in other arrays it does.
@@ -34,6 +34,10 @@ pub trait Command: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
 
     /// What the command does, in one line: the first line of its doc comment.
     const SUMMARY: &'static str;
+
+    /// The version of the command: `#[command(version = 2)]`. Raise it when the command decides in another way. The log says by
+    /// which version each change was decided; nothing else depends on it.
+    const VERSION: u32 = 1;
 
     /// The types of the aggregates that the command is decided on.
     type Scope: Scope;

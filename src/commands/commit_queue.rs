@@ -20,12 +20,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use super::CommandAccess;
 use super::member::Member;
 use super::state_cache::{CachedState, StateCache};
 use super::writer::append;
 use crate::aggregates::AnyState;
 use crate::events::Ref;
-use crate::store::{Batch, Commit, ConflictSet, Outcome, Store, StoreError, WriteMetrics};
+use crate::store::{Batch, Commit, ConflictSet, Known, Outcome, Store, StoreError, WriteMetrics};
 
 /// The most commits in a batch.
 const BATCH_COMMITS: usize = 512;
@@ -68,6 +69,10 @@ struct Shared {
     wake: Notify,
     /// Written only under the lock of `queue`.
     cache: StateCache,
+    /// What this program knows that a log may require.
+    known: Known,
+    /// Notified when the log is not the one that was appended to.
+    access: Option<Arc<dyn CommandAccess>>,
 }
 
 impl Shared {
@@ -119,10 +124,15 @@ pub(crate) struct CommitQueue {
 }
 
 impl CommitQueue {
-    /// Starts the writer task.
-    pub(crate) fn start(store: Arc<dyn Store>, write_metrics: Arc<WriteMetrics>) -> Self {
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), wake: Notify::new(), cache: StateCache::default() });
+    /// Starts the writer task, of a program that knows this.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        write_metrics: Arc<WriteMetrics>,
+        known: Known,
+        access: Option<Arc<dyn CommandAccess>>,
+    ) -> Self {
+        let cache = StateCache::default();
+        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Notify::new(), cache, known, access });
         let writer = tokio::spawn(supervise_writer(store, write_metrics, shared.clone()));
         Self { shared, writer: Mutex::new(Some(writer)) }
     }
@@ -232,10 +242,13 @@ async fn write(store: &dyn Store, write_metrics: &WriteMetrics, shared: &Shared)
             let span = span_for(&batch);
             let (commits, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|queued| (queued.commit, queued.answer)).unzip();
-            let batch = Batch::new(commits);
+            let batch = Batch::new(commits).knowing(shared.known);
             let began = Instant::now();
             let (outcomes, conflicts) = append(store, &batch).instrument(span).await;
             write_metrics.appended(batch.commits().len(), began.elapsed());
+            if conflicts.is_all() {
+                shared.access.iter().for_each(|access| access.diverged());
+            }
             if !conflicts.is_empty() {
                 shared.fail_dependents(batch.commits(), conflicts);
             }
@@ -287,8 +300,16 @@ mod tests {
         let queued = |bytes: &usize| {
             let event = NewEvent::new("till.filled", "1.0", " ".repeat(*bytes));
             let stream = StreamAppend::new(Ref::unchecked("till", "front"), 0, vec![event]);
-            let commit =
-                Commit::new(Uuid::now_v7(), "fill".into(), [0; 32], "{}".into(), None, vec![stream], true, None);
+            let commit = Commit::new(
+                Uuid::now_v7(),
+                "fill".into(),
+                [0; 32],
+                crate::store::EventMetadata::same("{}".into()),
+                None,
+                vec![stream],
+                true,
+                None,
+            );
             Queued { commit, answer: oneshot::channel().0, span: tracing::Span::none() }
         };
         Queue { commits: sizes.iter().map(queued).collect(), ..Queue::default() }

@@ -34,8 +34,20 @@ pub struct Context {
     command_id: Option<Uuid>,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
-    /// Whether the command is one of the crate's internal commands. Callers cannot set it.
-    internal: bool,
+    /// The grants that allowed a read, for the internal command that records it.
+    grants: Arc<[Uuid]>,
+    /// By which part of the crate the command is executed. Callers cannot set it.
+    own: Own,
+}
+
+/// By which part of the crate a command is executed, if not by a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Caller,
+    /// It is one of the crate's internal commands.
+    Internal,
+    /// It is a command of the application that a reaction executes.
+    Reaction,
 }
 
 impl Context {
@@ -48,6 +60,8 @@ impl Context {
                 correlation: None,
                 causation: None,
                 origin: None,
+                depth: 0,
+                decided_on: None,
             }),
             claims: None,
             #[cfg(feature = "access")]
@@ -55,7 +69,8 @@ impl Context {
             command_id: None,
             occurred_at: None,
             now: Timestamp::now(),
-            internal: false,
+            grants: Arc::default(),
+            own: Own::Caller,
         }
     }
 
@@ -172,7 +187,13 @@ impl Context {
 
     /// The context of an internal command about what this actor did.
     pub(crate) fn internal(&self, id: Uuid) -> Self {
-        Self { command_id: Some(id), occurred_at: None, internal: true, ..self.clone() }
+        Self { command_id: Some(id), occurred_at: None, own: Own::Internal, ..self.clone() }
+    }
+
+    /// The context of a step of a reaction: the id of the step, and how many reactions have led to each other up to it.
+    pub(crate) fn reaction_step(mut self, id: Uuid, depth: u32) -> Self {
+        self.metadata_mut().depth = depth;
+        Self { command_id: Some(id), own: Own::Reaction, ..self }
     }
 
     /// Checks that a command can be executed in this context.
@@ -182,19 +203,36 @@ impl Context {
     pub(crate) fn check<E>(&self) -> Result<(), ExecuteError<E>> {
         let Metadata { actor, on_behalf_of, .. } = self.metadata();
         for party in std::iter::once(actor).chain(on_behalf_of) {
-            match self.internal {
-                true => party.check()?,
-                false => party.check_caller()?,
+            match self.own {
+                Own::Caller => party.check_caller()?,
+                Own::Internal | Own::Reaction => party.check()?,
             }
         }
         match self.command_id {
-            Some(id) if !self.internal && internal_id::is_reserved(id) => Err(ExecuteError::CommandIdReserved(id)),
+            Some(id) if self.own == Own::Caller && internal_id::is_reserved(id) => {
+                Err(ExecuteError::CommandIdReserved(id))
+            }
             _ => Ok(()),
         }
     }
 
+    /// The context of a read that these grants allowed.
+    pub(crate) fn allowed_by(&self, grants: Vec<Uuid>) -> Self {
+        Self { grants: grants.into(), ..self.clone() }
+    }
+
+    pub(crate) fn grants(&self) -> &[Uuid] {
+        &self.grants
+    }
+
+    /// Whether the command is one of the crate's internal commands.
     pub(crate) fn is_internal(&self) -> bool {
-        self.internal
+        self.own == Own::Internal
+    }
+
+    /// Whether access control is not asked.
+    pub(crate) fn has_own_right(&self) -> bool {
+        self.own != Own::Caller
     }
 
     /// The context as a handler sees it, with a command id and the time of execution.

@@ -23,7 +23,9 @@ use super::{
 };
 use crate::aggregates::{AggregateType, LoadError, Repository};
 use crate::events::Ref;
-use crate::store::{Commit, LogTime, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting};
+use crate::store::{
+    Commit, Known, LogTime, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting,
+};
 
 /// How often a command is decided optimistically, before it is decided under the log's write lock.
 pub(super) const ATTEMPTS: u32 = 6;
@@ -40,6 +42,10 @@ pub(crate) struct Engine {
     command_ids: CommandIdLookup,
     pub(super) time: LogTime,
     pub(super) access: Option<Arc<dyn CommandAccess>>,
+    /// What this program knows that a log may require.
+    pub(super) known: Known,
+    /// Whether the first event of a command names the command and the aggregates that it was decided on.
+    names_scope: bool,
     registry: Arc<Registry>,
     write_metrics: Arc<WriteMetrics>,
 }
@@ -67,15 +73,35 @@ impl Engine {
         store: Arc<dyn Store>,
         time: LogTime,
         access: Option<Arc<dyn CommandAccess>>,
+        known: Known,
         registry: Arc<Registry>,
         repository: Arc<Repository>,
         services: Services,
     ) -> Self {
         let write_metrics = Arc::new(WriteMetrics::default());
-        let queue = CommitQueue::start(store.clone(), write_metrics.clone());
+        let queue = CommitQueue::start(store.clone(), write_metrics.clone(), known, access.clone());
         let command_ids = CommandIdLookup::new(store.clone());
         let slow = SlowDecisions::default();
-        Self { store, queue, repository, services, slow, command_ids, time, access, registry, write_metrics }
+        let names_scope = false;
+        Self {
+            store,
+            queue,
+            repository,
+            services,
+            slow,
+            command_ids,
+            time,
+            access,
+            known,
+            names_scope,
+            registry,
+            write_metrics,
+        }
+    }
+
+    /// The same engine; `names_scope`: the first event of a command names the command and the aggregates that it was decided on.
+    pub(crate) fn naming_scope(self, names_scope: bool) -> Self {
+        Self { names_scope, ..self }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -147,7 +173,14 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let rejected = match self.try_prepare(&mut received).await {
                 Ok((metadata, aggregates, admission)) => {
-                    return ControlFlow::Continue(Prepared { received, metadata, aggregates, admission });
+                    let names_scope = self.names_scope;
+                    return ControlFlow::Continue(Prepared {
+                        received,
+                        metadata,
+                        aggregates,
+                        admission,
+                        names_scope,
+                    });
                 }
                 Err(rejected) => rejected,
             };
@@ -314,7 +347,19 @@ impl Engine {
                 self.repository.request_snapshot(member.kind, &member.aggregate, before, after);
             }
         }
-        self.answer(prepared, outcome, rejection)
+        let completion = self.answer(prepared, outcome, rejection);
+        self.remember(prepared, &completion).await;
+        completion
+    }
+
+    /// Lets access control remember what a command has withdrawn, before it is answered.
+    pub(super) async fn remember(&self, prepared: &Prepared, completion: &Completion) {
+        let Completion::Done(Ok(receipt)) = completion else { return };
+        if let Some(access) = self.access.as_ref().filter(|_| receipt.events > 0)
+            && let Some(remembered) = access.committed(prepared.received.command.name())
+        {
+            remembered.await;
+        }
     }
 }
 

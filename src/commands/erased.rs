@@ -23,6 +23,7 @@ pub(crate) enum Undecided {
 /// A command of any type.
 pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
+    fn version(&self) -> u32;
     /// The command's Rust type and its name.
     fn rust_type(&self) -> (TypeId, &'static str);
     /// SHA-256 of the command's name, actor, principal and canonical body: the content that its command id identifies.
@@ -41,6 +42,10 @@ pub(crate) trait AnyCommand: Send + Sync {
 impl<C: Handle> AnyCommand for C {
     fn name(&self) -> &'static str {
         C::NAME
+    }
+
+    fn version(&self) -> u32 {
+        C::VERSION
     }
 
     fn rust_type(&self) -> (TypeId, &'static str) {

@@ -187,7 +187,7 @@ impl<E> From<OutcomeError> for ExecuteError<E> {
     fn from(error: OutcomeError) -> Self {
         match error {
             // The events name what the command names.
-            OutcomeError::Target { source, .. } => Self::Reference(source),
+            OutcomeError::Target { source, .. } | OutcomeError::Source { source, .. } => Self::Reference(source),
             OutcomeError::ReadBack { event_type, source } => Self::ReadBack { event_type, source },
             other => Self::Unstorable(Box::new(other)),
         }

@@ -63,14 +63,16 @@ impl Engine {
             }
         }
         let (commit, rejection) = self.decide(prepared, &mut members, scope, admission, None)?;
-        let outcomes = log.append(Batch::new(vec![commit])).await;
+        let outcomes = log.append(Batch::new(vec![commit]).knowing(self.known)).await;
         self.queue.forget(&members);
         if let Err(StoreError::Expired(time)) = outcomes {
             self.time.reach(time);
             return Ok(None);
         }
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
-        match self.answer(prepared, outcome, rejection) {
+        let completion = self.answer(prepared, outcome, rejection);
+        self.remember(prepared, &completion).await;
+        match completion {
             Completion::Done(result) => result.map(Some),
             Completion::Conflict => Err(ExecuteError::Conflict { attempts: ATTEMPTS + 1 }),
         }

@@ -10,8 +10,8 @@ use super::member::Member;
 use super::received::Received;
 use super::{ExecuteError, Refusal};
 use crate::aggregates::AggregateType;
-use crate::events::Ref;
-use crate::store::{Commit, Outcome};
+use crate::events::{AggregateVersion, DecidedOn, Metadata, Ref};
+use crate::store::{Commit, EventMetadata, Outcome};
 
 /// A command that access control has admitted and whose `prepare` has run: ready to be decided.
 pub(super) struct Prepared {
@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) aggregates: Vec<(AggregateType, Ref)>,
     /// What access control said before `prepare`.
     pub(super) admission: Admission,
+    /// Whether its first event names the command and the aggregates that it was decided on.
+    pub(super) names_scope: bool,
 }
 
 /// Why a command whose commit has no events is answered with an error, once its aggregates are known to be current.
@@ -57,10 +59,49 @@ impl Prepared {
             true => Some(context.now()),
             false => context.happened_at(),
         };
+        let metadata = self.metadata_of(&members[..scope], admission)?;
         let appends = members.iter_mut().map(Member::take_append).collect();
         let keep = *given_id && rejection.is_none();
-        let commit = self.received.commit(self.metadata.clone(), appends, keep, occurred_at, order_group);
+        let commit = self.received.commit(metadata, appends, keep, occurred_at, order_group);
         Ok((commit.until(admission.valid_until), rejection))
+    }
+
+    /// The metadata of the events: that of the first one says what the command was decided on. It is made of the states of this
+    /// attempt: another attempt may be decided on later ones, or allowed by another grant.
+    fn metadata_of(&self, scope: &[Member], admission: &Admission) -> Result<EventMetadata, ExecuteError<Refusal>> {
+        let Received { context, .. } = &self.received;
+        let grants = if context.is_internal() { context.grants() } else { &admission.grants };
+        let has_events = scope.iter().any(|member| !member.events.is_empty());
+        if !has_events || grants.is_empty() && !self.names_scope {
+            return Ok(EventMetadata::same(self.metadata.clone()));
+        }
+        let decided_on = DecidedOn { grants: grants.to_vec(), ..self.scope_of(scope) };
+        let first = Metadata { decided_on: Some(decided_on), ..context.metadata().clone() };
+        let first = serde_json::to_string(&first).map_err(ExecuteError::Body)?;
+        Ok(EventMetadata { first: first.into(), others: self.metadata.clone() })
+    }
+
+    /// The command and the aggregates in its scope, if they are to be named.
+    fn scope_of(&self, scope: &[Member]) -> DecidedOn {
+        if !self.names_scope {
+            return DecidedOn::default();
+        }
+        let version = |member: &&Member| AggregateVersion {
+            aggregate: member.aggregate.clone(),
+            sequence: member.sequence_before(),
+        };
+        // Those that it wrote are named first.
+        let (wrote, read): (Vec<&Member>, Vec<&Member>) =
+            scope.iter().partition(|member| !member.events.is_empty());
+        let left = DecidedOn::MAX.saturating_sub(wrote.len());
+        DecidedOn {
+            command: Some(self.received.command.name().to_owned()),
+            version: self.received.command.version(),
+            wrote: wrote.iter().take(DecidedOn::MAX).map(version).collect(),
+            read: read.iter().take(left).map(version).collect(),
+            more: scope.len().saturating_sub(DecidedOn::MAX) as u64,
+            ..DecidedOn::default()
+        }
     }
 
     pub(super) fn answer(&self, outcome: Outcome, rejection: Option<Rejection>) -> Completion {

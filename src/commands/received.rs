@@ -1,7 +1,5 @@
 //! [`Received`]: a command with its id, before access control and loading.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -10,7 +8,7 @@ use super::member::Member;
 use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::AggregateType;
 use crate::events::Ref;
-use crate::store::{Commit, KnownCommand, StreamAppend};
+use crate::store::{Commit, EventMetadata, KnownCommand, StreamAppend};
 
 /// A command with its id, before access control is asked and anything is loaded.
 pub(super) struct Received {
@@ -61,12 +59,18 @@ impl Received {
     /// A commit without events on these aggregates: its outcome says whether the log has the id, and whether the aggregates
     /// have changed.
     pub(super) fn empty_commit(&self, members: &mut [Member]) -> Commit {
-        self.commit("".into(), members.iter_mut().map(Member::take_append).collect(), false, None, None)
+        self.commit(
+            EventMetadata::same("".into()),
+            members.iter_mut().map(Member::take_append).collect(),
+            false,
+            None,
+            None,
+        )
     }
 
     pub(super) fn commit(
         &self,
-        metadata: Arc<str>,
+        metadata: EventMetadata,
         appends: Vec<StreamAppend>,
         keep: bool,
         occurred_at: Option<Timestamp>,

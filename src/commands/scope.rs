@@ -67,6 +67,14 @@ pub enum OutcomeError {
         /// What differs.
         source: ReadBackError,
     },
+    /// A source of an event is not a valid reference.
+    #[error("a source of a `{event_type}` cannot be stored")]
+    Source {
+        /// The event type.
+        event_type: &'static str,
+        /// Why the reference is invalid.
+        source: InvalidRef,
+    },
     /// A target of an event is not a valid reference.
     #[error("a target of a `{event_type}` cannot be stored")]
     Target {
@@ -91,6 +99,9 @@ pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
     let (event_type, version) = (declaration.event_type, declaration.version_text());
     for target in event.targets() {
         target.check().map_err(|source| OutcomeError::Target { event_type, source })?;
+    }
+    for from in event.sources() {
+        from.check().map_err(|source| OutcomeError::Source { event_type, source })?;
     }
     let payload = event.encode().map_err(|source| OutcomeError::Encode { event_type, source })?;
     read_back(event, &version, &payload).map_err(|source| OutcomeError::ReadBack { event_type, source })?;

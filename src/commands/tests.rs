@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::prelude::*;
-use crate::store::{Batch, Commit, NewEvent, Outcome, StreamAppend};
+use crate::store::{Batch, Commit, EventMetadata, NewEvent, Outcome, StreamAppend};
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct TillId(String);
@@ -84,7 +84,16 @@ fn from_elsewhere(expected: u64, cents: i64) -> Batch {
     let event = NewEvent::new("till.filled", "1.0", format!("{{\"cents\":{cents}}}"));
     let stream = StreamAppend::new(Ref::unchecked("till", "front"), expected, vec![event]);
     let metadata = r#"{"actor":"user:elsewhere"}"#.into();
-    let commit = Commit::new(Uuid::now_v7(), "fill".into(), [0; 32], metadata, None, vec![stream], false, None);
+    let commit = Commit::new(
+        Uuid::now_v7(),
+        "fill".into(),
+        [0; 32],
+        EventMetadata::same(metadata),
+        None,
+        vec![stream],
+        false,
+        None,
+    );
     Batch::new(vec![commit])
 }
 
@@ -159,7 +168,7 @@ mod queue {
         runtime.block_on(async {
             let options = OpenOptions { app: APP.to_owned(), clock: Arc::new(Timestamp::now), create: true };
             let store = open(&stores::empty(), options).await.unwrap();
-            let queue = CommitQueue::start(store.clone(), Arc::default());
+            let queue = CommitQueue::start(store.clone(), Arc::default(), &[], None);
             let submit = |number: u64| {
                 let made = commit(number.into()).on("tally:a", number, 1).done();
                 queue.submit(made, &[]).expect("an open queue")

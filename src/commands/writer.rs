@@ -34,9 +34,8 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
         Err(Failure { error: StoreError::Rejected { .. } | StoreError::Database { .. }, sent })
             if commits.len() > 1 =>
         {
-            let part = |commits: Vec<Commit>| if sent { Batch::new(commits).resent() } else { Batch::new(commits) };
             let (first, second) = commits.split_at(commits.len() / 2);
-            let (mut answers, first_conflicts) = Box::pin(append(store, &part(first.to_vec()))).await;
+            let (mut answers, first_conflicts) = Box::pin(append(store, &batch.part(first.to_vec(), sent))).await;
             conflicts = first_conflicts;
             let mut conflicting = vec![false; second.len()];
             let mut valid = Vec::with_capacity(second.len());
@@ -48,7 +47,7 @@ pub(super) async fn append(store: &dyn Store, batch: &Batch) -> (Vec<CommitAnswe
                     valid.push(commit.clone());
                 }
             }
-            let (valid, second_conflicts) = Box::pin(append(store, &part(valid))).await;
+            let (valid, second_conflicts) = Box::pin(append(store, &batch.part(valid, sent))).await;
             conflicts.merge(second_conflicts);
             let mut valid = valid.into_iter();
             answers.extend(conflicting.into_iter().map(|conflicting| match conflicting {

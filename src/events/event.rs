@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::shape::VariantShape;
-use super::{Change, Ref, Stored};
+use super::{Change, Ref, SourceRole, Stored};
 use crate::BoxError;
 
 /// The kind of change that an event makes to its subject.
@@ -74,6 +74,8 @@ pub struct Field {
     pub shape: &'static str,
     /// Whether the field is a target.
     pub target: bool,
+    /// Whether the field is a source.
+    pub source: bool,
     /// Whether the field is a [`Change`](super::Change) or an optional one.
     pub change: bool,
 }
@@ -263,6 +265,16 @@ pub trait Event: DomainEvent + 'static {
 
     /// The references in the `target` fields. (The aggregate itself is always a target.)
     fn targets(&self) -> Vec<Ref>;
+
+    /// The references in the `source` fields: what came to be was derived from these things, as they were then.
+    fn sources(&self) -> Vec<Ref> {
+        Vec::new()
+    }
+
+    /// The references in the fields that are sources in a role: `source = "member"`.
+    fn source_roles(&self) -> Vec<(SourceRole, Ref)> {
+        Vec::new()
+    }
 
     /// The shape of the payload of the variant with this current event type, for the lock file. `None` if the event is not
     /// derived: the lock file then reports that it cannot see the shape.

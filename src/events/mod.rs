@@ -9,6 +9,7 @@
 //! - `id`: [`Id`], typed ids of things, and [`Ref`], an id with its kind (`user:42`)
 //! - `conversions`: [`IntoRef`] and [`IntoId`], what an actor and an id are created from
 //! - `change`: [`Change`], the previous and the next value of a field
+//! - `source`: [`Source`], what a field that is a source names, and [`SourceRole`]
 //! - `topic`: [`Topic`] paths, and the patterns that produce them
 //! - `sentence`: sentence templates
 //! - `payload`: an enum variant's content as JSON text, without serde's outer tag
@@ -31,6 +32,7 @@ mod record;
 mod sentence;
 #[doc(hidden)]
 pub mod shape;
+mod source;
 mod topic;
 mod types;
 
@@ -42,8 +44,9 @@ pub(crate) use id::REF_PATTERN;
 pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
 pub use read_back::ReadBackError;
 pub(crate) use read_back::read_back;
-pub use record::{LogPosition, Metadata, Origin, Recorded, Stored};
+pub use record::{AggregateVersion, DecidedOn, LogPosition, Metadata, Origin, Recorded, Stored};
 pub use sentence::{Sentence, SentencePart, is_one, value_text};
+pub use source::{Source, SourceRole};
 pub use topic::{InvalidTopic, Topic, TopicPattern};
 pub use types::{Described, Known, Types, TypesError};
 

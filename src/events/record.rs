@@ -56,6 +56,80 @@ pub struct Metadata {
     /// The origin of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// How many [reactions](crate::reactions) have led to each other up to this event: 0 for a command of a caller.
+    #[serde(default, skip_serializing_if = "is_no_reaction")]
+    pub depth: u32,
+    /// What the command was decided on: only in the metadata of its first event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_on: Option<DecidedOn>,
+}
+
+/// What a command was decided on. Events of older programs lack `command`, `wrote` and `read`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct DecidedOn {
+    /// The command's name: `add_member`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The command's version: `#[command(version = 2)]`. Left out of JSON if it is 1.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub version: u32,
+    /// The grants that allowed it: of the actor, and of the principal on whose behalf the actor acted. Owners need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Uuid>,
+    /// The aggregates in its scope that it also wrote, each with the sequence at which it was read: 0 if it had no event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<AggregateVersion>,
+    /// The aggregates in its scope that it only read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<AggregateVersion>,
+    /// The number of further aggregates in its scope: at most [`MAX`](Self::MAX) are named.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
+}
+
+/// An aggregate as it was after one of its events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct AggregateVersion {
+    /// The aggregate.
+    #[serde(rename = "ref")]
+    #[cfg_attr(feature = "http", schema(value_type = String))]
+    pub aggregate: Ref,
+    /// The sequence of that event: 0 before the first.
+    #[serde(rename = "at")]
+    pub sequence: u64,
+}
+
+impl DecidedOn {
+    /// The most aggregates that it names.
+    pub const MAX: usize = 256;
+}
+
+impl Default for DecidedOn {
+    fn default() -> Self {
+        let version = first_version();
+        Self { command: None, version, grants: Vec::new(), wrote: Vec::new(), read: Vec::new(), more: 0 }
+    }
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first_version(version: &u32) -> bool {
+    *version == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_no_reaction(depth: &u32) -> bool {
+    *depth == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A row of the log, as in the database.

@@ -7,9 +7,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::shape::VariantShape;
-use super::{Declaration, DecodeError, Event, Ref, Sentence, Stored, Topic, TopicPattern};
+use super::{Action, Declaration, DecodeError, Event, Ref, Sentence, SourceRole, Stored, Topic, TopicPattern};
 
 type Describe = fn(&Stored) -> Result<Described, DecodeError>;
+
+/// The references in the source fields of an event, and those in its target fields.
+type Sources = fn(&Stored) -> Result<(Vec<Ref>, Vec<Ref>), DecodeError>;
+
+type SourceRoles = fn(&Stored) -> Result<Vec<(SourceRole, Ref)>, DecodeError>;
 
 /// The fields and targets of a decoded event.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Known {
     sentence: Sentence,
     topics: Vec<TopicPattern>,
     describe: Describe,
+    sources: Sources,
+    source_roles: SourceRoles,
     shape: fn(&str) -> Option<VariantShape>,
 }
 
@@ -39,6 +46,47 @@ impl Known {
     /// The shape of the payload; `None` if the event is not derived.
     pub(crate) fn shape(&self) -> Option<VariantShape> {
         (self.shape)(self.declaration.event_type)
+    }
+
+    /// Returns what the event was derived from, each once; and for each whether it is also a target or the aggregate. An event
+    /// type without a source field is not decoded.
+    ///
+    /// # Errors
+    /// When the row cannot be decoded.
+    pub(crate) fn sources(&self, stored: &Stored) -> Result<Vec<(Ref, bool)>, DecodeError> {
+        if !self.declaration.fields.iter().any(|field| field.source) {
+            return Ok(Vec::new());
+        }
+        let (mut sources, targets) = (self.sources)(stored)?;
+        let mut seen = HashSet::with_capacity(sources.len());
+        sources.retain(|source| seen.insert(source.clone()));
+        let targets: HashSet<Ref> = targets.into_iter().collect();
+        let is_shown = |source: &Ref| *source == stored.aggregate || targets.contains(source);
+        Ok(sources
+            .into_iter()
+            .map(|source| {
+                let shown = is_shown(&source);
+                (source, shown)
+            })
+            .collect())
+    }
+
+    /// Returns what the event says about its sources, beside that it was derived from them. An event type without a source field is not
+    /// decoded.
+    ///
+    /// # Errors
+    /// When the row cannot be decoded.
+    pub(crate) fn source_roles(&self, stored: &Stored) -> Result<Vec<(SourceRole, Ref)>, DecodeError> {
+        match self.declaration.fields.iter().any(|field| field.source) {
+            true => (self.source_roles)(stored),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the event says that the aggregate itself was deleted: a delete of the enum that is called as the aggregate.
+    pub(crate) fn deletes_aggregate(&self) -> bool {
+        let subject = self.declaration.event_type.rsplit_once('.').map_or("", |(subject, _)| subject);
+        self.declaration.action == Action::Delete && subject == self.aggregate_type
     }
 
     fn fact(&self, stored: &Stored, facts: &[(&'static str, Value)], name: &str) -> Option<Value> {
@@ -193,6 +241,8 @@ impl Types {
                 sentence: Sentence::parse(declaration.sentence),
                 topics: declaration.topics.iter().map(|topic| TopicPattern::parse(topic)).collect(),
                 describe: describe::<E>,
+                sources: sources::<E>,
+                source_roles: |stored| Ok(E::from_stored(stored)?.source_roles()),
                 shape: E::shape,
             });
             for name in std::iter::once(&declaration.event_type).chain(declaration.was) {
@@ -269,6 +319,11 @@ fn ids(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(ids).collect(),
         other => other.clone(),
     }
+}
+
+fn sources<E: Event>(stored: &Stored) -> Result<(Vec<Ref>, Vec<Ref>), DecodeError> {
+    let event = E::from_stored(stored)?;
+    Ok((event.sources(), event.targets()))
 }
 
 fn describe<E: Event>(stored: &Stored) -> Result<Described, DecodeError> {

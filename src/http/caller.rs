@@ -16,14 +16,14 @@ use super::authentication::rejection;
 use super::authentication::{Identity, Rejection, TokenValidity};
 use super::request_rules::check_preconditions;
 use super::state::AppState;
-use crate::app::{Annals, Reader};
+use crate::app::{Annals, Ask, Reader};
 use crate::commands::Context;
 use crate::events::{Origin, Ref};
-use crate::projections::JsonView;
 use crate::projections::audit::AuditQuery;
 use crate::projections::metrics::MetricQuery;
+use crate::projections::{FollowRight, JsonView};
 #[cfg(feature = "access")]
-use crate::tokens::PresentedToken;
+use crate::tokens::NEEDS_RIGHTS;
 
 /// The longest recorded path, in characters.
 const MAX_PATH: usize = 500;
@@ -37,7 +37,7 @@ const MAX_FORMAT: usize = 40;
 /// [`RouterBuilder::with`]: super::RouterBuilder::with
 #[derive(Clone, Debug)]
 pub struct Caller {
-    annals: Annals,
+    pub(super) annals: Annals,
     identity: CallerIdentity,
     token: Option<Arc<TokenValidity>>,
 }
@@ -74,10 +74,8 @@ pub(super) fn authenticate(
     }
     #[cfg(feature = "access")]
     if let (Some(presented), CallerIdentity::Known(context)) = (identity.presented, &mut caller.identity) {
-        if !state.annals().has_authoriser() {
-            return Err(Problem::invalid_token(
-                "access tokens are not accepted: the application has no authoriser",
-            ));
+        if !state.annals().has_rights() {
+            return Err(Problem::invalid_token(NEEDS_RIGHTS));
         }
         *context = context.clone().access_token(presented);
     }
@@ -145,7 +143,7 @@ impl Caller {
         if let CallerIdentity::Known(context) = &self.identity
             && let Some(presented) = context.presented_token()
         {
-            let presented = PresentedToken::new(presented.token().clone(), method, path, observes);
+            let presented = presented.with_request(method, path, observes);
             if let Err(error) = presented.allows_for_some_target(Timestamp::now()) {
                 let rejection = rejection(&error, None);
                 self.denied(&format!("{method} {}", cut(path)), rejection.problem.detail());
@@ -184,6 +182,14 @@ impl Caller {
         match &self.identity {
             CallerIdentity::Known(context) => context.actor().as_str(),
             CallerIdentity::Anonymous { host } => host.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// The address that the request came from.
+    pub(super) fn host(&self) -> Option<&str> {
+        match &self.identity {
+            CallerIdentity::Known(context) => context.metadata().origin.as_ref()?.host.as_deref(),
+            CallerIdentity::Anonymous { host } => host.as_deref(),
         }
     }
 
@@ -242,6 +248,18 @@ impl Caller {
         })
     }
 
+    /// Returns a query of a topic's metric, which is followed live, and the right to follow it.
+    ///
+    /// # Errors
+    /// As for [`metric`](Self::metric).
+    pub(super) async fn follow_metric(&self, topic: &str) -> Result<(MetricQuery, FollowRight), Problem> {
+        let right = match self.reader()? {
+            Some(reader) => reader.follow_metric(topic).await?,
+            None => FollowRight::unlimited(),
+        };
+        Ok((self.annals.metric(topic), right))
+    }
+
     /// Authorises an operation: on one projection, on all of them, or on the log.
     ///
     /// # Errors
@@ -270,7 +288,7 @@ impl Caller {
     /// 401 as for [`reader`](Self::reader).
     pub(super) async fn may_read_catalogue(&self) -> Result<bool, Problem> {
         match self.reader()? {
-            Some(reader) => Ok(reader.may_read_catalogue().await),
+            Some(reader) => Ok(reader.may(&Ask::Catalogue).await),
             None => Ok(true),
         }
     }

@@ -179,7 +179,8 @@ impl Permit {
     ) -> Result<Response, Problem> {
         let Ok(Ok(response)) = tokio::time::timeout(RESPONSE_TIMEOUT, response).await else {
             return Err(Problem::unavailable(
-                "the request timed out after 60 s; a command may still be executed: retry with the same Idempotency-Key",
+                "the request timed out after 60 s: try again later; if it is a command, it may still be executed: retry with the \
+                 same Idempotency-Key",
             ));
         };
         Ok(response)

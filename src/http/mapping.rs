@@ -5,14 +5,16 @@ use serde_json::json;
 
 use super::Problem;
 use crate::aggregates::LoadError;
-use crate::app::ReaderError;
+use crate::app::{ReaderError, SkipError};
 use crate::commands::{ExecuteError, ParseError};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
+use crate::projections::flows::FlowError;
 use crate::projections::metrics::MetricError;
 use crate::projections::presenter::PresentError;
-use crate::projections::{QueryError, ReadError, RebuildError, RepairError};
-use crate::store::StoreError;
+use crate::projections::provenance::ProvenanceError;
+use crate::projections::{FollowEnd, QueryError, ReadError, RebuildError, RepairError};
+use crate::store::{MomentError, StoreError};
 use crate::text::error_chain;
 
 fn conflict(detail: impl Into<String>) -> Problem {
@@ -75,7 +77,11 @@ impl From<LoadError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reference", "invalid reference", error.to_string())
             }
             LoadError::Store(error) => of_store(error),
-            LoadError::Decode(_) | LoadError::Panicked(_) | LoadError::OtherType(_) => Self::internal(&error),
+            LoadError::Moment(error) => of_moment(error),
+            LoadError::UnknownKind { .. } => Self::not_found(error.to_string()),
+            LoadError::Decode(_) | LoadError::Panicked(_) | LoadError::OtherType(_) | LoadError::Json { .. } => {
+                Self::internal(&error)
+            }
         }
     }
 }
@@ -108,7 +114,22 @@ fn of_store(error: &StoreError) -> Problem {
             Problem::unavailable("the store failed; the server logged the cause")
         }
         StoreError::Diverged(_) => conflict(error.to_string()),
+        StoreError::Requires(_) => {
+            tracing::error!(%error, "this program cannot append to the log");
+            let title = "the log requires another program";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log-requires", title, error.to_string())
+        }
         _ => Problem::internal(error),
+    }
+}
+
+/// A moment that has not come is the caller's mistake.
+fn of_moment(error: &MomentError) -> Problem {
+    match error {
+        MomentError::PositionAhead { .. } | MomentError::TimeAhead { .. } => {
+            Problem::malformed(error.to_string()).with("parameter", "at")
+        }
+        MomentError::Store(error) => of_store(error),
     }
 }
 
@@ -121,7 +142,7 @@ impl From<StoreError> for Problem {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match &error {
-            ReadError::Unknown { .. } => Self::not_found(error.to_string()),
+            ReadError::Unknown { .. } | ReadError::UnknownReaction { .. } => Self::not_found(error.to_string()),
             ReadError::Stopped { .. } | ReadError::Waiting { .. } | ReadError::Late { .. } => {
                 Self::unavailable(error.to_string())
             }
@@ -132,7 +153,22 @@ impl From<ReadError> for Problem {
             }
             ReadError::Invalid(_) => Self::malformed(error.to_string()),
             ReadError::Store(error) => of_store(error),
+            ReadError::Moment(error) => of_moment(error),
+            ReadError::PastTooLong { .. } => Self::unavailable(error.to_string()),
+            ReadError::Past { .. } => Self::internal(&error),
             ReadError::Document { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SkipError> for Problem {
+    fn from(error: SkipError) -> Self {
+        match error {
+            SkipError::Unknown(_) => Self::not_found(error.to_string()),
+            SkipError::Done(_) => conflict(error.to_string()),
+            SkipError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
+            SkipError::Read(error) => error.into(),
+            SkipError::Execute(error) => error.into(),
         }
     }
 }
@@ -142,6 +178,7 @@ impl From<ReaderError> for Problem {
         match error {
             ReaderError::Denied(_) => Self::denied(error.to_string()),
             ReaderError::Read(error) => error.into(),
+            ReaderError::Load(error) => error.into(),
         }
     }
 }
@@ -151,9 +188,49 @@ impl From<AuditError> for Problem {
         match error {
             AuditError::Query(error) => error.into(),
             AuditError::Denied { .. } => Self::denied(error.to_string()),
+            AuditError::Unconfirmed { .. } => Self::unavailable(error.to_string()),
             AuditError::Read(error) => error.into(),
             AuditError::Store(error) => error.into(),
             AuditError::Decode { .. } | AuditError::Undecodable { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ProvenanceError> for Problem {
+    fn from(error: ProvenanceError) -> Self {
+        match error {
+            ProvenanceError::Off => Self::not_found(error.to_string()),
+            ProvenanceError::Query(error) => error.into(),
+            ProvenanceError::Depth { .. } => Self::malformed(error.to_string()),
+            ProvenanceError::Denied(_) => Self::denied(error.to_string()),
+            ProvenanceError::Read(error) => error.into(),
+            ProvenanceError::Store(error) => error.into(),
+            ProvenanceError::Decode { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<FlowError> for Problem {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Off | FlowError::NoRights => Self::not_found(error.to_string()),
+            FlowError::Query(error) => error.into(),
+            FlowError::NoPlace(_)
+            | FlowError::NoWidth
+            | FlowError::TooManySlices { .. }
+            | FlowError::TooMuch { .. } => Self::malformed(error.to_string()),
+            FlowError::Denied(_) => Self::denied(error.to_string()),
+            FlowError::Read(error) => error.into(),
+            FlowError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FollowEnd> for Problem {
+    fn from(end: FollowEnd) -> Self {
+        match end {
+            FollowEnd::Denied(_) => Self::denied(end.to_string()),
+            FollowEnd::Unconfirmed => Self::unavailable(end.to_string()),
         }
     }
 }
@@ -164,6 +241,7 @@ impl From<MetricError> for Problem {
             MetricError::Query(error) => error.into(),
             MetricError::Read(error) => error.into(),
             MetricError::Store(error) => error.into(),
+            MetricError::Follow(end) => end.into(),
             MetricError::TooManySlices { .. }
             | MetricError::NoWidth
             | MetricError::NotByOccurrence
@@ -178,7 +256,9 @@ impl From<PresentError> for Problem {
             PresentError::NotShipped { .. } => Self::malformed(error.to_string()),
             PresentError::Read(error) => error.into(),
             PresentError::Store(error) => error.into(),
-            PresentError::Decode { .. } | PresentError::Translation { .. } => Self::internal(&error),
+            PresentError::Decode { .. } | PresentError::Undecodable { .. } | PresentError::Translation { .. } => {
+                Self::internal(&error)
+            }
         }
     }
 }

@@ -23,9 +23,10 @@
 //!   [`AuditQueryParams`](crate::projections::audit::AuditQueryParams)
 //! - `/metrics/{topic}`, `/views/{name}/{key}`, `/view-counts/{name}`, `/events`: metrics, views and stored events;
 //!   `after=POSITION:EVENT_ID`, the head of a receipt, waits for that write
+//! - `/aggregates/{kind}/{id}`: the state of an aggregate; `at=POSITION` or `at=TIME` for the past, of a document of a view too
 //! - `/projections`, `/check`: status, rebuild, resume, skip and replay of projections; verification of the log
 //! - `/live`, `/live/audit`, `/live/metrics/{topic}`: WebSocket and Server-Sent Events
-//! - `/access/keys`: the public keys of access tokens, if they are accepted
+//! - `/access/keys`, `/access/tokens`: the public keys of access tokens, and issuing one, if they are accepted
 //! - `/healthz`, `/readyz`, and exactly `/metrics`: health checks and Prometheus metrics
 //!
 //! Errors are a [`Problem`] (RFC 9457): 400 malformed (names the field or parameter), 401 not authenticated, 403 denied, 404,
@@ -41,6 +42,7 @@
 //! - `request_rules`: headers that may occur once, preconditions, HEAD and OPTIONS
 //! - `authentication`: [`Authentication`], how the actor of a request is established
 //! - `caller`: the authenticated caller of a request
+//! - `past`: what a caller reads of the past
 //! - `own_routes`: routes of the application, behind the same middleware
 //! - `limits`: limits of body size, concurrency and rate, and time-outs
 //! - `params`: extractors for query strings and paths
@@ -82,6 +84,7 @@ mod operations;
 mod own_routes;
 mod page;
 mod params;
+mod past;
 mod problem;
 mod request_rules;
 mod router;

@@ -180,7 +180,7 @@ impl RouterBuilder {
         let open = open.merge(access_keys::open_routes(&state));
         let limited = openapi::routes(&state)
             .merge(operations::routes())
-            .merge(page::routes())
+            .merge(page::routes(&state))
             .fallback(async |uri: Uri| not_found(&uri));
         let live = live::routes(&state, limits.clone());
         let open_methods = Methods::new(open.clone().with_state(state.clone()), true);

@@ -97,6 +97,18 @@ pub trait Fold: Send + Sync {
     /// Approximate number of bytes in memory. The engine calls [`write`](Self::write) before they are too many.
     fn bytes(&self) -> usize;
 
+    /// The document under a key as JSON text, as the events that were gathered and folded make it; `None` if there is none. The
+    /// past of a document is read by it. By default the fold has no documents.
+    ///
+    /// # Errors
+    /// When the fold has no documents, or this one cannot be written as JSON.
+    fn document(&self, key: &str) -> Result<Option<String>, ProjectionError> {
+        let _ = key;
+        Err(ProjectionError::Other(
+            "the projection's fold does not return documents: implement `Fold::document`".into(),
+        ))
+    }
+
     /// Writes all changes, and may free the memory.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Basis, FieldInfo, Fold, FoldBase};
 use crate::BoxError;
-use crate::events::{DecodeError, LogPosition, Stored};
+use crate::events::{DecodeError, LogPosition, Ref, Stored};
 use crate::store::{Column, Interest, StoreError, Table, Transaction};
 
 /// The table of every document view, and of every projection for which [`Projection::documents`] is true.
@@ -121,6 +121,18 @@ pub trait Projection: Send + Sync + 'static {
     /// Writes a key of its documents so that [`parse_key`](Self::parse_key) reads it.
     fn write_key(&self, key: &str) -> String {
         key.to_owned()
+    }
+
+    /// The thing that a key of its documents names, if it names one.
+    fn named(&self, key: &str) -> Option<Ref> {
+        let _ = key;
+        None
+    }
+
+    /// Whether the documents under a key are made of the events of the aggregate that the key [names](Self::named), and of no
+    /// others. Their past is then read from these.
+    fn one_aggregate(&self) -> bool {
+        false
     }
 
     /// The keys that an event touches, if the rows are kept by key and each key depends on its own events alone.

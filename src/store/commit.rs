@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::digest::PartsDigest;
-use crate::events::{LogPosition, Ref, Stored};
-use crate::store::micros;
+use crate::events::{LogPosition, Ref};
+use crate::store::event_digest::digest_of;
+use crate::store::requirements::{self, Known};
+use crate::store::{EventMetadata, StoreError, micros};
 
 /// A new event: its type, its version, and its payload as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub struct Commit {
     command_id: Uuid,
     command: String,
     body_digest: [u8; 32],
-    metadata: Arc<str>,
+    metadata: EventMetadata,
     occurred_at: Option<Timestamp>,
     streams: Vec<StreamAppend>,
     keep: bool,
@@ -114,14 +115,14 @@ impl Commit {
         command_id: Uuid,
         command: String,
         body_digest: [u8; 32],
-        metadata: Arc<str>,
+        metadata: EventMetadata,
         occurred_at: Option<Timestamp>,
         mut streams: Vec<StreamAppend>,
         keep: bool,
         order_group: Option<u64>,
     ) -> Self {
         let occurred_at = occurred_at.map(micros);
-        let mut bytes = 0;
+        let (mut bytes, mut index) = (0, 0);
         for stream in &mut streams {
             let mut sequence = stream.expected;
             stream.digests = stream
@@ -129,8 +130,10 @@ impl Commit {
                 .iter()
                 .map(|event| {
                     sequence += 1;
+                    let metadata = metadata.of(index);
+                    index += 1;
                     bytes += event.payload.len() + metadata.len() + stream.aggregate.as_str().len();
-                    digest_of(&stream.aggregate, sequence, event, &metadata, command_id, occurred_at)
+                    digest_of(&stream.aggregate, sequence, event, metadata, command_id, occurred_at)
                 })
                 .collect();
         }
@@ -168,10 +171,11 @@ impl Commit {
         &self.body_digest
     }
 
-    /// The metadata of each of its events as JSON text, stored byte for byte.
+    /// The metadata of one of its events as JSON text, stored byte for byte. The index counts from 0 over all
+    /// [streams](Self::streams).
     #[must_use]
-    pub fn metadata(&self) -> &str {
-        &self.metadata
+    pub fn metadata(&self, index: usize) -> &str {
+        self.metadata.of(index)
     }
 
     /// The time of occurrence in whole microseconds, if it was given; otherwise it is `recorded_at`.
@@ -227,6 +231,14 @@ impl Commit {
         Self { valid_until: None, ..self }
     }
 
+    /// What the log requires of each program that appends to it, once the events of this commit are in it. The store keeps the
+    /// name in the transaction of the commit: see [`Batch::check_requirements`].
+    #[must_use]
+    pub fn requires(&self) -> Option<&'static str> {
+        let mut written = self.streams.iter().filter(|stream| !stream.events.is_empty());
+        written.find_map(|stream| requirements::required_by(&stream.aggregate))
+    }
+
     /// The group of commits that must be committed in their order: after a failure, the later ones fail too.
     pub(crate) fn order_group(&self) -> Option<u64> {
         self.order_group
@@ -249,11 +261,37 @@ impl Commit {
 pub struct Batch {
     commits: Arc<Vec<Commit>>,
     sent: bool,
+    /// What its program knows that a log may require.
+    known: Known,
 }
 
 impl Batch {
     pub(crate) fn new(commits: Vec<Commit>) -> Self {
-        Self { commits: Arc::new(commits), sent: false }
+        Self { commits: Arc::new(commits), ..Self::default() }
+    }
+
+    /// The same batch, of a program that knows this.
+    pub(crate) fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
+    }
+
+    /// A batch of these commits of it, which was sent as often.
+    pub(crate) fn part(&self, commits: Vec<Commit>, sent: bool) -> Self {
+        Self { commits: Arc::new(commits), sent, known: self.known }
+    }
+
+    /// Checks that its program knows all that the log requires: names, separated by spaces.
+    ///
+    /// # Errors
+    /// [`StoreError::Requires`]: nothing of the batch may be written.
+    pub fn check_requirements(&self, required: &str) -> Result<(), StoreError> {
+        requirements::check(required, self.known)
+    }
+
+    /// What its program knows that a log may require.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn known(&self) -> Known {
+        self.known
     }
 
     /// The commits, in order.
@@ -283,7 +321,7 @@ impl Batch {
         self.commits.iter().any(expired).then(|| {
             let commits = self.commits.iter().cloned();
             let commits = commits.map(|commit| if expired(&commit) { commit.conflicting() } else { commit });
-            Self { commits: Arc::new(commits.collect()), sent: self.sent }
+            self.part(commits.collect(), self.sent)
         })
     }
 
@@ -294,7 +332,7 @@ impl Batch {
 
     /// Returns the same batch for another attempt: after a lost answer it may be in the log.
     pub(crate) fn resent(&self) -> Self {
-        Self { commits: self.commits.clone(), sent: true }
+        Self { sent: true, ..self.clone() }
     }
 }
 
@@ -337,42 +375,4 @@ impl Outcome {
     pub fn is_committed(&self) -> bool {
         matches!(self, Self::Committed(_))
     }
-}
-
-/// Returns the digest of an event: SHA-256 over aggregate type and id, sequence, event type and version, payload,
-/// metadata, command id and, if given, the time of occurrence (microseconds), each part preceded by its length.
-#[must_use]
-pub fn digest_of(
-    aggregate: &Ref,
-    sequence: u64,
-    event: &NewEvent,
-    metadata: &str,
-    command_id: Uuid,
-    occurred_at: Option<Timestamp>,
-) -> [u8; 32] {
-    let mut hash = PartsDigest::default();
-    let mut part = |bytes: &[u8]| hash.add(bytes);
-    part(aggregate.kind().as_bytes());
-    part(aggregate.id().as_bytes());
-    part(&sequence.to_le_bytes());
-    part(event.event_type.as_bytes());
-    part(event.event_version.as_bytes());
-    part(event.payload.as_bytes());
-    part(metadata.as_bytes());
-    part(command_id.as_bytes());
-    match occurred_at {
-        Some(time) => part(&time.as_microsecond().to_le_bytes()),
-        None => part(&[]),
-    }
-    hash.finish()
-}
-
-/// Returns whether the row's digest matches its columns.
-pub(crate) fn digest_holds(stored: &Stored) -> bool {
-    let event = NewEvent::new(stored.event_type.clone(), stored.event_version.clone(), stored.payload.clone());
-    let digest = |occurred_at| {
-        digest_of(&stored.aggregate, stored.sequence, &event, &stored.metadata, stored.command_id, occurred_at)
-    };
-    digest(Some(stored.occurred_at)) == stored.digest
-        || stored.occurred_at == stored.recorded_at && digest(None) == stored.digest
 }

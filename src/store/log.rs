@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Finding, HashChain, Outcome, Receipt, Views, default_reads};
+use super::{Batch, Finding, HashChain, Outcome, Receipt, Views, default_reads, requirements};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -67,6 +67,9 @@ pub enum StoreError {
     /// The batch would be recorded at this time, which is not before [`Batch::valid_until`]. Nothing was written.
     #[error("the right by which a command was allowed ended before {0}, when it would have been recorded")]
     Expired(Timestamp),
+    /// The log requires something of each program that appends to it that this program does not know. Nothing was written.
+    #[error("this program may not append to the log, which requires `{0}`: {advice}", advice = requirements::advice(.0))]
+    Requires(String),
     /// All connections of this program to the store were in use for too long. Nothing was done.
     #[error(
         "no connection to the store was free within {0:?}: too many requests use it, or slow ones; try again later"
@@ -150,6 +153,17 @@ pub struct Page {
     pub to: LogPosition,
 }
 
+/// What a store says about its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogInfo {
+    /// The id of the log. Its backups have the same.
+    pub log_id: String,
+    /// What the log requires of each program that appends to it: names, separated by spaces. See [`Commit::requires`].
+    ///
+    /// [`Commit::requires`]: super::Commit::requires
+    pub requires: String,
+}
+
 /// The record of a command id in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCommand {
@@ -176,7 +190,7 @@ pub struct Snapshot {
 
 /// An ordered, immutable log of events.
 ///
-/// Another crate may implement it, and proves it with the [conformance suite](super::conformance). It needs eleven
+/// Another crate may implement it, and proves it with the [conformance suite](super::conformance). It needs twelve
 /// methods, a [`WriteLock`] and [`Views`]; the other methods have defaults. The guide "Writing a store"
 /// (`docs/guide/writing-a-store.md`) has the list of rules. Only this crate makes a [`Batch`], so every event comes
 /// from a command.
@@ -194,6 +208,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The last event that was appended through this handle must still be in the log: otherwise
     /// [`StoreError::Diverged`], once.
+    ///
+    /// The log keeps what it requires of programs. The program of the batch must know all of it
+    /// ([`Batch::check_requirements`]), also if the batch writes nothing: otherwise [`StoreError::Requires`]. With a commit that
+    /// has events, the log requires [`Commit::requires`](super::Commit::requires) too, in the same transaction.
     ///
     /// One task calls this, and awaits each call to its end before the next: a store needs no queue of its own.
     ///
@@ -215,6 +233,21 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     async fn head(&self) -> Result<LogPosition, StoreError>;
+
+    /// Returns the id of the log, and what it requires of programs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn info(&self) -> Result<LogInfo, StoreError>;
+
+    /// Returns the time of the clock that [`OpenOptions::clock`] may not be ahead of: of the database server, or by default of this
+    /// machine.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        Ok(Timestamp::now())
+    }
 
     /// Checks that commands can be executed now: that the log can be read and written. Health checks call this.
     ///

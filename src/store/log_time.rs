@@ -30,9 +30,14 @@ impl LogTime {
         (self.clock)()
     }
 
+    /// Returns when the log's last event was recorded, in whole milliseconds.
+    pub(crate) fn recorded(&self) -> Timestamp {
+        recorded_about(self.head.borrow().event_id)
+    }
+
     /// Returns the time.
     pub(crate) fn now(&self) -> Timestamp {
-        let last = recorded_about(self.head.borrow().event_id);
+        let last = self.recorded();
         let reached = Timestamp::from_microsecond(self.reached.load(Ordering::Relaxed));
         self.clock().max(last).max(reached.unwrap_or(Timestamp::MIN))
     }

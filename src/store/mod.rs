@@ -12,13 +12,18 @@
 //! - `table`: a projection's table as data
 //! - `sql`: parts that stores on SQL databases share
 //! - `commit`: [`Batch`], [`Commit`], [`StreamAppend`], [`NewEvent`], and the [`Outcome`] of a commit
+//! - `event_digest`: the digest of an event
+//! - `event_metadata`: the metadata of a commit's events
 //! - `conflict_set`: what depends on commits that failed
 //! - `sqlite`, `postgres`: the two stores
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `micros`: times in whole microseconds
+//! - `moment`: [`Moment`], a moment in the past of the log
 //! - `open`: opens the store of a URL
 //! - `url`: URLs in messages
+//! - `kept_snapshots`: snapshots of aggregates that are kept beside the newest ones, for the past
 //! - `hash_chain`: a running SHA-256 over events
+//! - `requirements`: what a log requires of programs
 //! - `check`: checks the log, and compares it with what projections made of it
 //! - `projecting`: marks a projection's own code
 //! - `write_metrics`: counters of the write path
@@ -33,17 +38,22 @@ mod conflict_set;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod default_reads;
+mod event_digest;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod event_ids;
+mod event_metadata;
 mod hash_chain;
+pub(crate) mod kept_snapshots;
 mod lease_assignment;
 mod log;
 mod log_time;
 mod micros;
+mod moment;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod projecting;
+mod requirements;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sequence_cache;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -60,13 +70,16 @@ mod write_metrics;
 pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
-pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend, digest_of};
+pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend};
 pub use conflict_set::ConflictSet;
+pub use event_digest::digest_of;
+pub(crate) use event_metadata::EventMetadata;
 pub use hash_chain::HashChain;
 pub use lease_assignment::LeaseAssignment;
-pub use log::{Clock, Interest, KnownCommand, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
+pub use log::{Clock, Interest, KnownCommand, LogInfo, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
+pub use moment::{AsOf, InvalidMoment, Moment, MomentError};
 pub use open::open;
 #[cfg(feature = "postgres")]
 pub use postgres::{
@@ -75,6 +88,7 @@ pub use postgres::{
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{TakeoverReading, migrate};
 pub(crate) use projecting::{is_projecting, project, project_at_once};
+pub(crate) use requirements::{ACCESS, ACCESS_KIND, Known, check as check_requirements};
 pub use table::{Column, ColumnType, Index, OnConflict, Table};
 pub(crate) use url::redact_url;
 #[cfg(feature = "cli")]

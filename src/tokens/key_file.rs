@@ -217,7 +217,6 @@ impl Keys {
     }
 
     /// Waits until the key that a token is signed with is not accepted any more.
-    #[cfg(any(feature = "http", test))]
     pub(crate) async fn withdrawn(&self, key: &KeyInfo) {
         followed_file::until_without(&self.0, |keys| {
             keys.infos().iter().any(|other| (other.id, &other.key) == (key.id, &key.key))
@@ -227,7 +226,7 @@ impl Keys {
 }
 
 /// Reads a key file that is its owner's alone.
-fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+pub(super) fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     if let Some(reason) = find_untrusted(path, None)? {
         return Err(io::Error::other(reason));
     }
@@ -260,7 +259,7 @@ fn write(mut file: File, keys: &KeySet) -> io::Result<()> {
 }
 
 /// Makes the name of the file durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }

@@ -34,6 +34,7 @@
 //! - `mint`: [`Signer`], makes tokens
 //! - `keys`: [`KeySet`], the keys at one time, and their text form
 //! - `key_file`: [`KeyFile`], the file of the keys, and [`Keys`], which follow it
+//! - `withdrawals`: the last withdrawal of a right, beside the key file
 //! - `error`: [`TokenError`]
 
 mod error;
@@ -47,6 +48,7 @@ mod restriction;
 mod tests;
 mod token;
 mod verify;
+mod withdrawals;
 
 pub use error::TokenError;
 pub use key_file::{KeyFile, KeyFileError, Keys};
@@ -56,6 +58,10 @@ pub use presented::PresentedToken;
 pub use token::{AccessToken, Request};
 #[cfg(feature = "http")]
 pub(crate) use verify::has_form_of_access_token;
+pub(crate) use withdrawals::WithdrawalFile;
+
+/// Why nothing is allowed to a token where no rights are asked.
+pub(crate) const NEEDS_RIGHTS: &str = "access tokens are not accepted: the application has no rights in its log";
 
 /// The longest text of a token, in bytes.
 pub const MAX_BYTES: usize = 4 * 1_024;

@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 
 use annals::access::{Access, AccessView};
+use annals::tokens::KeyFile;
 use annals_test_postgres::Place;
 
+use crate::older::Older;
 use crate::support::*;
 
 annals_test_postgres::both_stores!(
     rights_are_requested_granted_and_revoked_on_the_command_line,
+    keys_are_made_and_tokens_are_issued_on_the_command_line,
     the_view_shows_open_requests_and_grants_and_each_party_its_own,
+    an_owner_confirms_the_rights_of_an_older_log_on_the_command_line,
 );
 
 async fn run(place: &Place, arguments: &[&str]) -> u8 {
@@ -58,6 +62,38 @@ async fn rights_are_requested_granted_and_revoked_on_the_command_line(place: &Pl
     annals.close().await;
 }
 
+async fn keys_are_made_and_tokens_are_issued_on_the_command_line(place: &Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keys");
+    let file = ["--access-keys", path.to_str().unwrap()];
+    let keys = async |arguments: &[&str]| run(place, &[&["keys"], arguments, &file].concat()).await;
+    assert_eq!(keys(&["list"]).await, 1, "there is no file");
+    assert_eq!(keys(&["create"]).await, 0);
+    assert_eq!(keys(&["create"]).await, 1, "it exists");
+    assert_eq!(keys(&["rotate"]).await, 0);
+    assert_eq!(keys(&["remove", "2"]).await, 1, "it signs");
+    assert_eq!(keys(&["remove", "1"]).await, 0);
+    assert_eq!(keys(&["list", "--format", "json"]).await, 0);
+    let infos = KeyFile::open(&path).unwrap().keys().infos();
+    assert_eq!(infos.iter().map(|key| (key.id, key.signs)).collect::<Vec<_>>(), [(2, true)]);
+
+    let token = async |arguments: &[&str]| run(place, &[&["token", "--why", "x"], arguments, &file].concat()).await;
+    assert_eq!(run(place, &["init", "user:alice", "--why", "she runs it", "--as", "user:root"]).await, 0);
+    assert_eq!(token(&["--as", "user:bob"]).await, 1, "he has no grant");
+    let grant = ["grant", "user:bob", "audit metadata", "--why", "to look", "--as", "user:alice"];
+    assert_eq!(run(place, &grant).await, 0);
+    assert_eq!(token(&["--as", "user:bob", "--until", "2999-01-01T00:00:00Z"]).await, 0);
+    assert_eq!(token(&["--as", "user:bob", "--until", "2001-01-01T00:00:00Z"]).await, 1, "it has expired");
+    assert_eq!(token(&["--of", "user:bob", "--as", "user:alice"]).await, 0);
+    assert_eq!(token(&["--of", "user:bob", "--as", "user:mallory"]).await, 77);
+    let annals = crate::bank::app().access(Access::new()).open(place.url()).await.unwrap();
+    let head = annals.store().head().await.unwrap();
+    let view = annals.view::<AccessView>(&party("bob")).after(head).await.unwrap().unwrap();
+    let issued: Vec<_> = view.grants[0].tokens.iter().map(|token| token.by.as_str()).collect();
+    assert_eq!(issued, ["user:bob", "user:alice"]);
+    annals.close().await;
+}
+
 async fn the_view_shows_open_requests_and_grants_and_each_party_its_own(place: &Place) {
     let annals = open(place).await;
     let ask = annals::access::RequestAccess::new(party("bob"), rights(["audit metadata"]), "to look");
@@ -77,5 +113,42 @@ async fn the_view_shows_open_requests_and_grants_and_each_party_its_own(place: &
     let revoked = revoke(&annals, "bob", grant).await;
     let now = annals.view::<AccessView>(&party("bob")).after(revoked).await.unwrap().unwrap();
     assert!(now.grants.is_empty() && now.requests.len() == 1);
+    annals.close().await;
+}
+
+async fn an_owner_confirms_the_rights_of_an_older_log_on_the_command_line(place: &Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keys");
+    let open = async || {
+        let app = crate::bank::app().access(Access::new().remember_beside(&path));
+        app.open(place.url()).await.unwrap()
+    };
+    assert_eq!(run(place, &["init", "user:alice", "--why", "she runs it", "--as", "user:root"]).await, 0);
+    let grant = ["grant", "user:bob", "audit metadata", "--why", "to look", "--as", "user:alice"];
+    assert_eq!(run(place, &grant).await, 0);
+    let annals = open().await;
+    let older = Older::keep(&annals, place).await;
+    annals.close().await;
+    // By a program that remembers nothing: the next one does.
+    assert_eq!(run(place, &["revoke", "user:bob", "--why", "over", "--as", "user:alice"]).await, 0);
+    open().await.close().await;
+    older.put_back(place);
+    let annals = open().await;
+    assert!(annals.rights_suspended().is_some());
+    for (_, rebuild) in annals.rebuild_all(annals::projections::SkipPolicy::Refuse) {
+        rebuild.unwrap().await.unwrap();
+    }
+    annals.close().await;
+
+    assert_eq!(run(place, &["list", "--as", "user:alice"]).await, 0, "an owner looks at the grants");
+    let confirm = ["confirm", "--why", "I have looked", "--access-keys", path.to_str().unwrap()];
+    assert_eq!(run(place, &[&confirm[..], &["--as", "user:bob"]].concat()).await, 1);
+    assert_eq!(run(place, &[&confirm[..], &["--as", "user:alice"]].concat()).await, 0);
+    let annals = open().await;
+    assert_eq!(annals.rights_suspended(), None);
+    let log = log_after(&annals, 0).await;
+    let confirmed = log.iter().rfind(|event| event.event_type == "annals_access.confirmed").unwrap();
+    let remembered = std::fs::read_to_string(folder.path().join("tokens.keys.withdrawn")).unwrap();
+    assert!(remembered.contains(&format!(" {} {}", confirmed.position, confirmed.event_id)), "{remembered}");
     annals.close().await;
 }

@@ -7,5 +7,10 @@ mod command_line;
 mod delegating;
 mod ending;
 mod granting;
+#[path = "../behaviour/older.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod older;
 mod racing;
 mod support;
+mod suspension;
+mod uses;

@@ -1,6 +1,9 @@
 //! Nothing is executed by a right after its revocation, by any process.
 
+use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use annals::access::GrantAccess;
@@ -8,14 +11,15 @@ use annals::commands::{Envelope, ExecuteError};
 use annals::prelude::*;
 use annals_test_postgres::Place;
 use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::bank::{by, deposit};
-use crate::support::*;
+use crate::bank::*;
+use crate::support::{app, grant, id_of, is_denied, log_after, open, party, revoke, rights};
 
 annals_test_postgres::both_stores!(
     no_command_has_a_position_after_the_revocation_of_its_right,
-    one_caller_who_repeats_a_known_id_takes_nothing_from_others_under_the_same_grant,
+    callers_who_repeat_an_id_or_are_refused_take_nothing_from_others_under_the_same_grant,
 );
 
 /// Rounds of the race: `RACE_ROUNDS` sets another number.
@@ -90,41 +94,85 @@ async fn no_command_has_a_position_after_the_revocation_of_its_right(place: &Pla
     other.close().await;
 }
 
-/// One caller sends an id again that the log has, all the time, and another is refused all the time, under the grant of all.
-async fn one_caller_who_repeats_a_known_id_takes_nothing_from_others_under_the_same_grant(place: &Place) {
-    let annals = open(place).await;
-    grant(&annals, "bob", &["execute * *"]).await;
-    let id = Uuid::new_v4();
-    annals.execute(deposit("known", 1), &by("bob").command_id(id)).await.unwrap();
-    let before = annals.store().head().await.unwrap().position;
-    let nuisance: Vec<_> = (0..4_u64)
+/// How often each account was paid into by decision of a handler.
+static DECIDED: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
+
+/// A payment that counts how often it is decided.
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct CountedDeposit {
+    #[on(Account)]
+    account: AccountId,
+}
+
+impl Handle for CountedDeposit {
+    fn handle(&self, _: &Loaded<Account>, _: &Context) -> Result<Vec<AccountEvent>, BankError> {
+        *DECIDED.lock().unwrap().entry(self.account.text().into_owned()).or_default() += 1;
+        Ok(vec![AccountEvent::Deposited { cents: 1 }])
+    }
+}
+
+/// Guarantee 5: some callers send an id that the log has, or an id twice at once, and others are refused or denied, all the time,
+/// under the grant of all. No command of the others is decided twice: no commit that they share nothing but the grant with makes
+/// theirs conflict.
+async fn callers_who_repeat_an_id_or_are_refused_take_nothing_from_others_under_the_same_grant(place: &Place) {
+    let annals = app().command::<CountedDeposit>().open(place.url()).await.unwrap();
+    grant(&annals, "bob", &["execute deposit *", "execute close_accounts *", "execute counted_deposit *"]).await;
+    let known = Uuid::new_v4();
+    annals.execute(deposit("known", 1), &by("bob").command_id(known)).await.unwrap();
+    let nuisances = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..8_u64)
         .map(|n| {
-            let annals = annals.clone();
+            let (annals, nuisances) = (annals.clone(), nuisances.clone());
             tokio::spawn(async move {
                 loop {
-                    if n % 2 == 0 {
-                        let again = annals.execute(deposit("known", 1), &by("bob").command_id(id)).await.unwrap();
-                        assert!(again.repeated);
-                    } else {
-                        let refused = crate::bank::CloseAccounts { accounts: vec![crate::bank::account("none")] };
-                        annals.execute(refused, &by("bob")).await.unwrap_err();
+                    match n % 4 {
+                        0 => {
+                            let again = annals.execute(deposit("known", 1), &by("bob").command_id(known)).await;
+                            assert!(again.unwrap().repeated);
+                        }
+                        1 => {
+                            let twice = by("bob").command_id(Uuid::new_v4());
+                            let into = format!("twice{n}");
+                            let pay = || annals.execute(deposit(&into, 1), &twice);
+                            let (one, other) = tokio::join!(pay(), pay());
+                            assert_ne!(one.unwrap().repeated, other.unwrap().repeated);
+                        }
+                        2 => {
+                            let none = CloseAccounts { accounts: vec![account("none")] };
+                            let refused = annals.execute(none, &by("bob")).await;
+                            assert!(matches!(refused, Err(ExecuteError::Refused(_))), "{refused:?}");
+                        }
+                        _ => {
+                            let denied = annals.execute(OpenAccount { account: account("none") }, &by("bob")).await;
+                            assert!(is_denied(&denied), "{denied:?}");
+                        }
                     }
+                    nuisances.fetch_add(1, Ordering::SeqCst);
                 }
             })
         })
         .collect();
+    let run = Uuid::new_v4().simple().to_string();
     let callers = (0..16).map(|caller| {
-        let annals = annals.clone();
+        let (annals, run) = (annals.clone(), run.clone());
         tokio::spawn(async move {
             for _ in 0..50 {
-                annals.execute(deposit(&format!("a{caller}"), 1), &by("bob")).await.unwrap();
+                let account = account(&format!("{run}-{caller}"));
+                annals.execute(CountedDeposit { account }, &by("bob")).await.unwrap();
             }
         })
     });
     for caller in callers.collect::<Vec<_>>() {
         caller.await.unwrap();
     }
-    nuisance.iter().for_each(|task| task.abort());
-    assert_eq!(annals.store().head().await.unwrap().position, before + 800);
+    for task in tasks {
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled(), "a caller that disturbs the others failed");
+    }
+    let nuisances = nuisances.load(Ordering::SeqCst);
+    assert!(nuisances > 200, "only {nuisances} commands disturbed the others");
+    let decided: Vec<_> =
+        DECIDED.lock().unwrap().iter().filter(|(account, _)| account.starts_with(&run)).map(|(_, n)| *n).collect();
+    assert_eq!(decided, [50; 16], "a command of another caller was decided twice, beside {nuisances} others");
     annals.close().await;
 }

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use annals::app::{AccessContext, Ask, Denial};
+use annals::projections::flows::Flows;
+use annals::projections::provenance::Agents;
 use annals_test_postgres::Place;
 
 use crate::bank;
@@ -103,7 +105,8 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
     let directory = tempfile::tempdir().unwrap();
     let url = place.url();
     let app = || {
-        bank::app().authorise(|context: &AccessContext<'_>, _: &Ask<'_>| match context.actor().as_str() {
+        let app = bank::app().provenance(Agents::default()).flows(Flows::default());
+        app.authorise(|context: &AccessContext<'_>, _: &Ask<'_>| match context.actor().as_str() {
             "user:root" => Ok(()),
             _ => Err(Denial::because("only root may")),
         })
@@ -115,13 +118,17 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
     let to = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (csv, copy) = (to("audit.csv"), to("copy.db"));
-    let asked: [&[&str]; 17] = [
+    let asked: [&[&str]; 24] = [
         &["execute", "open_account", r#"{"account":"a"}"#],
         &["audit"],
         &["metrics"],
         &["export", "--format", "csv", "--to", &csv],
         &["lineage", "account:a"],
+        &["provenance", "account:a"],
+        &["flows"],
         &["view", "balance"],
+        &["view", "balance", "a", "--at", "1"],
+        &["show", "account:a"],
         &["events"],
         &["events", "--aggregate", "account/a"],
         &["check"],
@@ -133,6 +140,9 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
         &["projections", "dead-letters", "balance"],
         &["projections", "replay", "balance"],
         &["projections", "prune", "--dry-run"],
+        &["reactions", "status"],
+        &["reactions", "pending", "none"],
+        &["reactions", "skip", "none", "018f0000-0000-4000-8000-000000000001", "--why", "it lapses"],
     ];
     // `execute` comes first: the others need a store.
     for arguments in asked {
@@ -140,8 +150,8 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
         assert_eq!(run(arguments, &["--as", "user:bob"]).await, denied, "{arguments:?}");
         assert!(!std::path::Path::new(&csv).exists() && !std::path::Path::new(&copy).exists(), "{arguments:?}");
         let allowed = run(arguments, &["--as", "user:root"]).await;
-        // The projection has not stopped.
-        let expected = if matches!(arguments[..], [_, "skip", ..]) { &failed } else { &done };
+        // The projection has not stopped, and there is no reaction.
+        let expected = if matches!(arguments[..], [_, "skip" | "pending", ..]) { &failed } else { &done };
         assert_eq!(&allowed, expected, "{arguments:?}");
         for file in [&csv, &copy] {
             let _ = std::fs::remove_file(file);
@@ -186,7 +196,9 @@ async fn on_read_only_media() {
         format!("{:?}", bank::app().main_with(arguments).await)
     };
     let [done, failed] = [0, 1].map(|code| format!("{:?}", ExitCode::from(code)));
-    let reads: [&[&str]; 6] = [
+    let reads: [&[&str]; 8] = [
+        &["show", "account:a", "--at", "1"],
+        &["view", "balance", "a", "--at", "1"],
         &["check"],
         &["events"],
         &["audit"],

@@ -7,6 +7,7 @@ use annals::app::{AccessContext, Ask, Denial, ReaderError};
 use annals::commands::ExecuteError;
 use annals::events::Action;
 use annals::prelude::*;
+use annals::projections::Listing;
 use annals::projections::audit::{AuditError, AuditRow};
 use annals_test_postgres::Place;
 use futures::StreamExt;
@@ -18,6 +19,8 @@ use crate::bank::*;
 annals_test_postgres::both_stores! {
     a_denial_comes_before_prepare_and_before_anything_is_loaded_and_is_recorded,
     denied_reads_read_nothing_and_are_recorded,
+    lists_and_counts_of_documents_are_denied_recorded_and_selected,
+    the_log_and_a_backup_ask_for_what_they_show,
     a_flood_of_denials_causes_few_events_with_the_right_count,
     denials_of_more_actors_than_can_be_recorded_are_counted_and_none_is_lost,
 }
@@ -136,6 +139,68 @@ async fn denied_reads_read_nothing_and_are_recorded(place: &Place) {
     assert_eq!(said.len(), 7, "{said:?}");
     assert!(said.contains(&"user:mallory was denied the audit log: topic bank: mallory may nothing"), "{said:?}");
     assert!(rows.iter().all(|row| row.event_type == "annals_refusal.denied"), "{said:?}");
+}
+
+/// Missions A9, X21: a list and a count of documents ask like a single document, and select what the listing says.
+async fn lists_and_counts_of_documents_are_denied_recorded_and_selected(place: &Place) {
+    let url = place.url();
+    let annals = app().authorise(not_mallory).record_reads().open(url).await.unwrap();
+    let mut last = None;
+    for (name, cents) in [("a", 5), ("b", 50), ("c", 500)] {
+        last = Some(annals.execute(deposit(name, cents), &by("alice")).await.unwrap());
+    }
+    let last = last.unwrap();
+    let listing = || Listing::default().from("cents", 50);
+    let mallory = || annals.read_as(&by("mallory")).views::<Balance>().listing(listing());
+    let denied = [
+        mallory().await.unwrap_err(),
+        mallory().page(1, None).await.unwrap_err(),
+        mallory().count().await.unwrap_err(),
+        mallory().count_by("size").await.unwrap_err(),
+    ];
+    assert!(denied.iter().all(|error| matches!(error, ReaderError::Denied(_))), "{denied:?}");
+    let read = |name: &str| annals.read_as(&by(name)).views::<Balance>().listing(listing()).after(last);
+    let keys = |documents: Vec<(AccountId, Balance)>| -> Vec<String> {
+        documents.into_iter().map(|(key, _)| key.text().into_owned()).collect()
+    };
+    assert_eq!(keys(read("list").await.unwrap().documents), ["b", "c"]);
+    assert_eq!(keys(read("page").page(1, None).await.unwrap().documents), ["b"]);
+    assert_eq!(read("count").count().await.unwrap().count, 2);
+    let sizes = read("sizes").count_by("size").await.unwrap().values;
+    let sizes: Vec<_> = sizes.iter().map(|one| (one.value.text().unwrap(), one.count)).collect();
+    assert_eq!(sizes, [("large", 1), ("small", 1)]);
+    let rows = after_closing(annals, url, "annals/read").await;
+    let mut said = sentences(&rows);
+    said.sort_unstable();
+    assert_eq!(said, ["count", "list", "page", "sizes"].map(|who| format!("user:{who} read balance")));
+}
+
+/// Mission X41: a backup is an operation, and shows everything; the history of an aggregate is a query for it alone.
+async fn the_log_and_a_backup_ask_for_what_they_show(place: &Place) {
+    let each_alone = |access: &AccessContext<'_>, ask: &Ask<'_>| match (access.actor().id(), ask) {
+        (_, Ask::Command { .. }) | ("reader", Ask::Audit { .. }) | ("operator", Ask::Operate { .. }) => Ok(()),
+        ("clerk", Ask::Audit { targets: [target], .. }) if target.as_str() == "account:a" => Ok(()),
+        _ => Err(Denial::because("not for you")),
+    };
+    let annals = app().authorise(each_alone).open(place.url()).await.unwrap();
+    for name in ["a", "b"] {
+        annals.execute(deposit(name, 1), &by("alice")).await.unwrap();
+    }
+    let [reader, operator, clerk] = ["reader", "operator", "clerk"].map(|who| annals.read_as(&by(who)));
+    let is_denied = |error: ReaderError| assert!(matches!(error, ReaderError::Denied(_)), "{error}");
+    let [a, b] = ["a", "b"].map(|name| Ref::new("account", name).unwrap());
+    assert_eq!(reader.events(0, 10).await.unwrap().events.len(), 2);
+    assert_eq!(reader.history(&b, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(clerk.history(&a, 0, 10).await.unwrap().len(), 1);
+    is_denied(clerk.history(&b, 0, 10).await.unwrap_err());
+    is_denied(clerk.events(0, 10).await.unwrap_err());
+    is_denied(operator.events(0, 10).await.unwrap_err());
+    let folder = tempfile::tempdir().unwrap();
+    for one in [reader, operator, clerk] {
+        is_denied(one.backup(folder.path().join("copy.db"), |_, _| {}).await.unwrap_err());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    annals.close().await;
 }
 
 /// The number of denials that these rows record.

@@ -201,7 +201,8 @@ async fn an_export_is_one_record_that_is_durable_before_any_data_is_written(plac
     let recorded = annals.events(2, 10).await.unwrap().events;
     let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["annals_read.exported"]);
-    let payload = r#"{"what":"the audit log","of":["projection:audit"],"asked":{},"format":"jsonl","head":2}"#;
+    let payload =
+        r#"{"what":"the audit log","of":["projection:audit"],"asked":{},"format":"jsonl","head":2,"to":null}"#;
     assert_eq!(recorded[0].payload, payload);
 
     // An equal export is the same record; one of more events or in another format is another record.

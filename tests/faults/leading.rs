@@ -31,25 +31,33 @@ const PAST_A_LEASE: Duration = Duration::from_secs(7);
 /// test shows that it can be stopped anywhere. The next test shows that the checkpoint fences it off if it does not
 /// detect it.
 async fn a_leader_stopped_past_its_lease_processes_no_event_twice(place: &Place) {
-    let mut leader = Process::server(place.url());
-    assert!(leader.ask("deposit 0 1").starts_with("ok"));
-    assert_eq!(leader.ask("balance 0"), "balance 1");
-    let here = open(place).await;
-    let taken_over = Arc::new(AtomicBool::new(false));
-    for round in 0..rounds(2) {
+    // A process that is stopped within a transaction on SQLite keeps the lock of the file, and then nobody can take
+    // over: on a slow disk that is most of the time. So there are rounds until another process has led in as many as
+    // are asked for.
+    let (asked, mut taken_over) = (rounds(2), 0);
+    for round in 0..asked.max(2) * 4 {
+        if taken_over == asked {
+            break;
+        }
+        let mut leader = Process::server(place.url());
+        assert!(leader.ask("deposit 0 1").starts_with("ok"));
+        assert!(leader.ask("balance 0").starts_with("balance"));
+        let here = open(place).await;
+        let leases = Leases::new(place);
         let stop = Arc::new(AtomicBool::new(false));
         // One writer leaves the leader idle most of the time, the other does not.
         let load = tokio::spawn(write(here.clone(), stop.clone(), Duration::from_millis(60 * (1 - round % 2))));
         tokio::time::sleep(Duration::from_millis(300 + random(300))).await;
+        let (owner, _) = leases.leader();
         leader.signal("-STOP");
-        let head = here.store().head().await.unwrap();
         let begun = Instant::now();
         while begun.elapsed() < PAST_A_LEASE {
-            let moved = here.reading("balance").unwrap().caught_up(head, Some(Duration::from_millis(500))).await;
-            let past = here.view::<Balance>(&account("0")).await.is_ok() && moved.is_ok();
-            taken_over.fetch_or(past && begun.elapsed() > Duration::from_secs(1), Ordering::Relaxed);
+            // Readers wait for the projection meanwhile, and must not disturb it.
+            let head = here.store().head().await.unwrap();
+            let _ = here.reading("balance").unwrap().caught_up(head, Some(Duration::from_millis(500))).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        taken_over += u64::from(leases.leader().0 != owner);
         leader.signal("-CONT");
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.store(true, Ordering::Relaxed);
@@ -57,10 +65,12 @@ async fn a_leader_stopped_past_its_lease_processes_no_event_twice(place: &Place)
         let log = assert_kept(&here, &Answers::default()).await;
         let balance = crate::promises::fold(&log)["0"].cents;
         assert_eq!(leader.ask("balance 0"), format!("balance {balance}"), "round {round}");
+        assert!(here.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
+        here.close().await;
+        leader.kill();
+        leases.end_all();
     }
-    assert!(taken_over.load(Ordering::Relaxed), "no process took over");
-    assert!(here.projections().await.unwrap().iter().all(|projection| !projection.is_stopped()));
-    here.close().await;
+    assert!(taken_over > 0, "no process took over");
 }
 
 /// Guarantee 19: a leader is stopped (SIGSTOP) just after renewing its lease; in the database the lease expires, and

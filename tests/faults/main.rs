@@ -23,6 +23,11 @@
 //! - `tenants`: many stores in one database
 //! - `dropping`: applications that are dropped, or outlive their runtime
 //! - `races`: two processes, one hot aggregate
+//! - `revoking`: rights that are withdrawn while two processes execute by them, and are killed
+//! - `racers`: the processes of these races
+//! - `judge`: says from the log alone whether each event had a right
+//! - `reacting`: reactions of processes that are killed and stopped
+//! - `reactors`: the processes of these tests
 //! - `restoring`: an older backup restored under running programs
 //! - `moving`: files of a store removed and moved under running programs
 //! - `powercut`: power cuts and failing disks, on SQLite
@@ -38,6 +43,7 @@ mod disk;
 mod dropping;
 mod failover;
 mod holding;
+mod judge;
 mod killing;
 mod leading;
 mod leases;
@@ -50,9 +56,13 @@ mod powercut;
 mod processes;
 mod promises;
 mod proxy;
+mod racers;
 mod races;
+mod reacting;
+mod reactors;
 mod restoring;
 mod retries;
+mod revoking;
 mod stopping;
 mod switching;
 mod tenants;

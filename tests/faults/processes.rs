@@ -13,6 +13,7 @@ use futures::{StreamExt, stream};
 use uuid::Uuid;
 
 use crate::bank::*;
+use crate::{racers, reactors};
 
 /// The longest wait for a process: after that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,7 +43,7 @@ pub fn is_deposit(n: u64) -> bool {
 }
 
 /// Prints a line for the parent process. Lines of the test harness have no mark.
-fn say(line: impl std::fmt::Display) {
+pub fn say(line: impl std::fmt::Display) {
     let mut output = std::io::stdout().lock();
     writeln!(output, "> {line}").and_then(|()| output.flush()).expect("an open pipe");
 }
@@ -63,6 +64,8 @@ async fn child() {
     let store = std::env::var("FAULT_STORE").unwrap();
     let annals = match words[0] {
         "flood" => app().open_without_following(&store).await.unwrap(),
+        "race" => racers::app().open_without_following(&store).await.unwrap(),
+        "react" => reactors::app().open(&store).await.unwrap(),
         _ => app().open(&store).await.unwrap(),
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
@@ -91,6 +94,8 @@ async fn child() {
                 }
             }
         }
+        "race" => racers::race(&annals, number(1), received).await,
+        "react" => reactors::ask(&annals, number(1), number(2)).await,
         "serve" => {
             say("ready");
             while let Some(line) = received.recv().await {

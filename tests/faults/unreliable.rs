@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use annals::events::{LogPosition, Ref, Stored};
 use annals::store::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
+    Batch, Finding, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Store, StoreError, Views,
+    WriteLock,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -35,13 +36,27 @@ pub struct Unreliable {
     script: Mutex<VecDeque<Fault>>,
     /// Look-ups do not find command ids, as if these were appended just afterwards.
     blind: AtomicBool,
+    /// How reads are answered.
+    reads: watch::Sender<Reads>,
+}
+
+/// How reads of the log are answered.
+#[allow(dead_code, reason = "tests of live streams use it, and share this file")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    Answered,
+    /// They fail.
+    Failing,
+    /// They wait.
+    Frozen,
 }
 
 impl Unreliable {
     pub async fn open(url: &str) -> Arc<Self> {
         let options = OpenOptions { app: "bank".to_owned(), clock: Arc::new(Timestamp::now), create: true };
         let inner = annals::store::open(url, options).await.unwrap();
-        Arc::new(Self { inner, script: Mutex::default(), blind: AtomicBool::new(false) })
+        let reads = watch::channel(Reads::Answered).0;
+        Arc::new(Self { inner, script: Mutex::default(), blind: AtomicBool::new(false), reads })
     }
 
     pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -50,6 +65,21 @@ impl Unreliable {
 
     pub fn blind(&self, blind: bool) {
         self.blind.store(blind, Ordering::SeqCst);
+    }
+
+    #[allow(dead_code, reason = "tests of live streams use it, and share this file")]
+    pub fn reads(&self, reads: Reads) {
+        self.reads.send_replace(reads);
+    }
+
+    /// Waits until reads are answered, or fails.
+    async fn answer(&self) -> Result<(), StoreError> {
+        let mut reads = self.reads.subscribe();
+        let reads = *reads.wait_for(|reads| *reads != Reads::Frozen).await.unwrap();
+        match reads {
+            Reads::Failing => Err(StoreError::Database { doing: "reading", source: "the disk is broken".into() }),
+            _ => Ok(()),
+        }
     }
 
     /// Drops the rest of the script.
@@ -95,7 +125,12 @@ impl Store for Unreliable {
     }
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
+        self.answer().await?;
         self.inner.head().await
+    }
+
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        self.inner.info().await
     }
 
     fn watch(&self) -> watch::Receiver<LogPosition> {
@@ -103,14 +138,17 @@ impl Store for Unreliable {
     }
 
     async fn read(&self, after: u64, limit: usize, interest: &Interest) -> Result<Page, StoreError> {
+        self.answer().await?;
         self.inner.read(after, limit, interest).await
     }
 
     async fn read_at(&self, positions: &[u64]) -> Result<Vec<Stored>, StoreError> {
+        self.answer().await?;
         self.inner.read_at(positions).await
     }
 
     async fn load(&self, aggregate: &Ref, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.answer().await?;
         self.inner.load(aggregate, after, limit).await
     }
 

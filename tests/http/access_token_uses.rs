@@ -1,27 +1,35 @@
 //! Access tokens in use: on a WebSocket, by open streams, with the grants in the log.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use annals::access::{Access, GrantAccess, RevokeAccess, RevokeToken};
+use annals::access::{Access, AccessView, GrantAccess, RevokeAccess, RevokeToken};
 use annals::commands::Context;
 use annals::events::Ref;
 use annals::http::Authentication;
 use annals::tokens::{KeyFile, Keys};
 use annals_test_postgres::Place;
 use futures::{SinkExt, StreamExt};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::access_tokens::{bob, denials, get, in_seconds, minted, narrowed, pay, served};
-use crate::bank::app;
+use crate::access_tokens::{
+    bob, denials, get, grant_everything, granting, in_seconds, minted, narrowed, pay, served, served_with,
+};
+use crate::bank::{self, app};
 use crate::served::{Served, answer};
+use crate::tokens::{but, ed, jwks, token};
 
 annals_test_postgres::both_stores! {
     a_call_on_a_websocket_needs_what_its_request_would_need,
     open_streams_end_when_their_token_expires_or_its_key_is_removed,
     a_token_can_use_its_own_grant_only_until_that_or_the_token_is_revoked,
+    a_token_is_issued_over_http_is_recorded_without_its_text_and_can_be_revoked,
+    a_command_that_was_long_on_its_way_is_not_executed_by_a_token_that_expired_meanwhile,
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
@@ -142,6 +150,8 @@ async fn a_token_can_use_its_own_grant_only_until_that_or_the_token_is_revoked(p
     let token = keys.signer().unwrap().mint(&bob(), grants[0], Some(in_seconds(600))).unwrap();
     assert_eq!(pay(&served, "a", &token).await.status, 200);
     assert!(pay(&served, "b", &token).await.problem(403, "denied").contains("no right"), "by another grant of bob");
+    // Parties read their own requests and grants; a token of theirs needs a right to it.
+    get(&served, "/views/access/user:bob", &token).await.problem(403, "denied");
     // Owners have each right; a token of theirs has only that of its grant.
     let owners = keys.signer().unwrap().mint(alice.actor(), grants[0], None).unwrap();
     pay(&served, "a", &owners).await.problem(403, "denied");
@@ -157,5 +167,110 @@ async fn a_token_can_use_its_own_grant_only_until_that_or_the_token_is_revoked(p
     assert_eq!(pay(&served, "a", &token).await.status, 200, "it was narrowed from this one");
     annals.execute(RevokeAccess::new(bob(), grants[0], "over"), &alice).await.unwrap();
     pay(&served, "a", &token).await.problem(403, "denied");
+    served.stop().await;
+}
+
+async fn a_token_is_issued_over_http_is_recorded_without_its_text_and_can_be_revoked(place: &Place) {
+    let keys = Keys::generate();
+    let jwt = annals::http::Keys::from_jwks(&jwks()).unwrap();
+    let authentication = Authentication::bearer(jwt, "bank").access_tokens(keys.clone());
+    let served = served_with(place, authentication).await;
+    let grant = granting().new_id(0);
+    let post = async |path: &str, name: &str, body: Value| {
+        let web = token(jsonwebtoken::Algorithm::EdDSA, None, &but(&json!({ "sub": name })), &ed());
+        answer(served.request(Method::POST, path).bearer_auth(web).json(&body)).await
+    };
+    let issue = async |name: &str, body: Value| post("/access/tokens", name, body).await;
+    let until = in_seconds(600).to_string();
+    let asked = json!({ "grant": grant, "until": until, "why": "a nightly report" });
+    let issued = issue("bob", asked.clone()).await;
+    assert_eq!((issued.status.as_u16(), issued.header("cache-control")), (200, "no-store"), "{issued:?}");
+    let (text, block) = (issued.json()["token"].clone(), issued.json()["block"].clone());
+    let text = text.as_str().unwrap();
+    assert_eq!(pay(&served, "a", text).await.status, 200);
+
+    let uses = async |name: &str, query: &str| {
+        let web = token(jsonwebtoken::Algorithm::EdDSA, None, &but(&json!({ "sub": name })), &ed());
+        answer(served.request(Method::GET, &format!("/access/uses{query}")).bearer_auth(web)).await
+    };
+    let counted = uses("bob", "").await.json();
+    let grants = &counted["grants"];
+    assert_eq!((&grants[0]["grant"], &grants[0]["uses"]), (&json!(grant), &json!(1)), "{counted}");
+    assert_eq!((counted["with_reads"].as_bool(), grants[0]["last"].is_string()), (Some(false), true));
+    assert_eq!(uses("alice", "?party=user:bob").await.json()["grants"], *grants);
+    assert_eq!(uses("carol", "").await.json()["grants"], json!([]));
+    uses("carol", "?party=user:bob").await.problem(403, "denied");
+
+    // Only its holder and owners issue tokens of a grant, and no token issues another one.
+    let of_bob = |mut body: Value| {
+        body["grantee"] = "user:bob".into();
+        body
+    };
+    assert_eq!(issue("mallory", of_bob(asked.clone())).await.json()["refusal"], "NotAllowed");
+    assert_eq!(issue("mallory", asked.clone()).await.json()["refusal"], "NoGrant");
+    assert_eq!(issue("alice", of_bob(asked.clone())).await.status, 200);
+    let by_token = served.request(Method::POST, "/access/tokens").bearer_auth(text).json(&asked);
+    assert!(answer(by_token).await.problem(403, "denied").contains("change rights"));
+    assert_eq!(issue("bob", json!({ "grant": grant, "why": " " })).await.json()["refusal"], "Why");
+    issue("bob", json!({ "grant": grant, "whY": "x" })).await.problem(400, "malformed");
+
+    let head = served.annals.store().head().await.unwrap();
+    let view = served.annals.view::<AccessView>(&bob()).after(head).await.unwrap().unwrap();
+    let tokens = &view.grants[0].tokens;
+    assert_eq!(tokens.len(), 2, "{tokens:?}");
+    assert_eq!((&json!(tokens[0].block), tokens[0].why.as_str()), (&block, "a nightly report"));
+    let log = crate::bank::log(&served.annals).await;
+    assert!(log.iter().any(|event| event.event_type == "annals_access.token_issued"));
+    assert!(log.iter().all(|event| !event.payload.contains(text)), "a reader of the log could use the token");
+
+    let revoke = json!({ "grantee": "user:bob", "block": block, "why": "lost" });
+    let revoked = post("/commands/revoke_token", "bob", revoke).await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    assert!(pay(&served, "a", text).await.problem(403, "denied").contains("revoked"));
+    let head = served.annals.store().head().await.unwrap();
+    let view = served.annals.view::<AccessView>(&bob()).after(head).await.unwrap().unwrap();
+    assert_eq!(view.grants[0].tokens.len(), 1);
+    served.stop().await;
+}
+
+/// Guarantee 27: time passes while a command is on its way, at one look at the clock or another.
+async fn a_command_that_was_long_on_its_way_is_not_executed_by_a_token_that_expired_meanwhile(place: &Place) {
+    let keys = Keys::generate();
+    let (looks, expires) = (Arc::new(AtomicI64::new(i64::MAX)), Arc::new(AtomicI64::new(0)));
+    let (countdown, until) = (looks.clone(), expires.clone());
+    let waiting = move || {
+        if countdown.fetch_sub(1, Ordering::SeqCst) == 0 {
+            while Timestamp::now().as_second() < until.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Timestamp::now()
+    };
+    let app = app().access(Access::new().owner(granting().actor().clone())).clock(waiting);
+    let authentication = Authentication::default().access_tokens(keys.clone());
+    let served = Served::with(app, place, |builder| builder.authentication(authentication)).await;
+    grant_everything(&served.annals).await;
+    let mut late = 0;
+    for after in 0..6 {
+        let end = Timestamp::now().as_second() + 2;
+        expires.store(end, Ordering::SeqCst);
+        let expiry = Some(Timestamp::from_second(end).unwrap());
+        let token = keys.signer().unwrap().mint(&bob(), granting().new_id(0), expiry).unwrap();
+        looks.store(after, Ordering::SeqCst);
+        let paid = pay(&served, "a", &token).await;
+        looks.store(i64::MAX, Ordering::SeqCst);
+        match paid.status.as_u16() {
+            200 => {
+                let log = bank::log(&served.annals).await;
+                let recorded = log.last().unwrap().recorded_at;
+                assert!(recorded.as_second() < end, "recorded at {recorded}, after {after} looks");
+            }
+            status => {
+                assert!(status == 403 && Timestamp::now().as_second() >= end, "{paid:?}");
+                late += 1;
+            }
+        }
+    }
+    assert!(late > 0, "the token never expired in between");
     served.stop().await;
 }

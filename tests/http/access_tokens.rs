@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use annals::app::{AccessContext, App, Ask, Denial};
+use annals::access::{Access, GrantAccess};
+use annals::app::{AccessContext, Annals, App, Ask, Denial};
+use annals::commands::Context;
 use annals::events::Ref;
 use annals::http::{Authentication, Keys as JwtKeys};
 use annals::tokens::Keys;
@@ -24,17 +26,43 @@ annals_test_postgres::both_stores! {
     a_correctly_signed_token_with_a_block_that_is_not_accepted_is_refused_and_recorded,
 }
 
-fn allow(_: &AccessContext<'_>, _: &Ask<'_>) -> Result<(), Denial> {
-    Ok(())
-}
+/// The command that grants bob everything.
+const GRANTS: Uuid = Uuid::from_u128(7);
 
+/// The bank, owned by alice.
 pub fn guarded() -> App {
-    app().authorise(allow).record_refusals()
+    app().access(Access::new().owner("user:alice".parse::<Ref>().unwrap())).record_refusals()
 }
 
+/// The bank with a grant of everything to bob, which the tokens of [`minted`] are for.
 pub async fn served(place: &Place, keys: &Keys) -> Served {
     let authentication = Authentication::default().access_tokens(keys.clone());
-    Served::with(guarded(), place, |builder| builder.authentication(authentication)).await
+    served_with(place, authentication).await
+}
+
+pub async fn served_with(place: &Place, authentication: Authentication) -> Served {
+    let served = Served::with(guarded(), place, |builder| builder.authentication(authentication)).await;
+    grant_everything(&served.annals).await;
+    served
+}
+
+/// Returns the id of the grant.
+pub async fn grant_everything(annals: &Annals) -> Uuid {
+    let everything =
+        ["execute * *", "read * * observe", "audit full observe", "metrics * observe", "catalogue", "operate *"];
+    let rights = everything.map(|right| right.parse().unwrap()).into();
+    annals.execute(GrantAccess::new(bob(), rights, "for a test"), &granting()).await.unwrap();
+    granting().new_id(0)
+}
+
+pub fn granting() -> Context {
+    Context::by("user:alice".parse::<Ref>().unwrap()).command_id(GRANTS)
+}
+
+/// The actors of the commands, without the one that granted bob everything.
+async fn actors(annals: &Annals) -> Vec<String> {
+    let log = bank::log(annals).await.into_iter().filter(|event| event.command_id != GRANTS);
+    log.map(|event| event.metadata().unwrap().actor.to_string()).collect()
 }
 
 pub fn in_seconds(seconds: i64) -> Timestamp {
@@ -46,7 +74,7 @@ pub fn bob() -> Ref {
 }
 
 pub fn minted(keys: &Keys) -> String {
-    keys.signer().unwrap().mint(&bob(), Uuid::from_u128(7), Some(in_seconds(600))).unwrap()
+    keys.signer().unwrap().mint(&bob(), granting().new_id(0), Some(in_seconds(600))).unwrap()
 }
 
 /// Narrows a token as a holder does: with the public key only.
@@ -68,7 +96,7 @@ pub async fn pay(served: &Served, account: &str, token: &str) -> Answer {
 /// Stops the server. Returns the recorded denials: the actor, what, and the reason.
 pub async fn denials(served: Served, place: &Place) -> Vec<(String, String, String)> {
     served.stop().await;
-    let annals = app().open(place.url()).await.unwrap();
+    let annals = guarded().open(place.url()).await.unwrap();
     let log = bank::log(&annals).await;
     annals.close().await;
     let denials = log.iter().filter(|event| event.event_type == "annals_refusal.denied");
@@ -97,9 +125,7 @@ async fn the_actor_of_a_token_is_recorded_whatever_the_request_claims(place: &Pl
     let claimed = json!({ "account": "a", "cents": 1, "actor": "user:mallory" });
     let request = served.request(Method::POST, "/commands/deposit").bearer_auth(&token).json(&claimed);
     assert!(answer(request).await.problem(400, "malformed").contains("actor"));
-    let actors: Vec<String> =
-        bank::log(&served.annals).await.iter().map(|event| event.metadata().unwrap().actor.to_string()).collect();
-    assert_eq!(actors, ["user:bob", "user:bob"]);
+    assert_eq!(actors(&served.annals).await, ["user:bob", "user:bob"]);
     served.stop().await;
 }
 
@@ -227,14 +253,12 @@ async fn both_kinds_of_tokens_are_accepted_side_by_side() {
     let keys = Keys::generate();
     let jwt = JwtKeys::from_jwks(&jwks()).unwrap();
     let authentication = Authentication::bearer(jwt, "bank").access_tokens(keys.clone());
-    let served = Served::with(guarded(), &place, |builder| builder.authentication(authentication.clone())).await;
+    let served = served_with(&place, authentication.clone()).await;
     let web = token(jsonwebtoken::Algorithm::EdDSA, None, &but(&json!({ "sub": "alice" })), &ed());
     for token in [&web, &minted(&keys)] {
         assert_eq!(pay(&served, "a", token).await.status, 200);
     }
-    let actors: Vec<String> =
-        bank::log(&served.annals).await.iter().map(|event| event.metadata().unwrap().actor.to_string()).collect();
-    assert_eq!(actors, ["user:alice", "user:bob"]);
+    assert_eq!(actors(&served.annals).await, ["user:alice", "user:bob"]);
     let detail = get(&served, "/audit", &web[..web.len() - 3]).await.problem(401, "unauthenticated");
     assert!(detail.starts_with("the token"), "{detail}");
     // For a protocol of the application's own: no method, no path.
@@ -251,20 +275,34 @@ async fn both_kinds_of_tokens_are_accepted_side_by_side() {
 }
 
 #[tokio::test]
-async fn without_keys_or_without_an_authoriser_no_access_token_is_accepted() {
-    let place = Place::sqlite();
+async fn without_keys_or_without_rights_in_the_log_no_access_token_is_accepted() {
     let keys = Keys::generate();
     let authentication = Authentication::default().access_tokens(keys.clone());
     assert!(authentication.is_required());
-    let plain = Served::with(app(), &place, |builder| builder.authentication(authentication)).await;
-    let detail = get(&plain, "/audit", &minted(&keys)).await.problem(401, "unauthenticated");
-    assert!(detail.contains("no authoriser"), "{detail}");
-    plain.stop().await;
+    // An authoriser of the application's own does not compare grants.
+    for plain in [app(), app().authorise(allow)] {
+        let place = Place::sqlite();
+        let plain = Served::with(plain, &place, |builder| builder.authentication(authentication.clone())).await;
+        let detail = get(&plain, "/audit", &minted(&keys)).await.problem(401, "unauthenticated");
+        assert!(detail.contains("no rights in its log"), "{detail}");
+        // In a protocol of the application's own as well.
+        let verified = authentication.verify(&minted(&keys)).unwrap();
+        let denied = plain.annals.execute(bank::deposit("a", 1), &verified.context()).await.unwrap_err();
+        assert!(denied.to_string().contains("no rights in its log"), "{denied}");
+        let denied = plain.annals.read_as(&verified.context()).audit().page().await.unwrap_err();
+        assert!(denied.to_string().contains("no rights in its log"), "{denied}");
+        plain.stop().await;
+    }
+    let place = Place::sqlite();
     let jwt = Authentication::bearer(JwtKeys::from_jwks(&jwks()).unwrap(), "bank");
     let without = Served::with(guarded(), &place, |builder| builder.authentication(jwt)).await;
     get(&without, "/audit", &minted(&keys)).await.problem(401, "unauthenticated");
     without.get("/access/keys").await.problem(401, "unauthenticated");
     without.stop().await;
+}
+
+fn allow(_: &AccessContext<'_>, _: &Ask<'_>) -> Result<(), Denial> {
+    Ok(())
 }
 
 /// Mission D3.

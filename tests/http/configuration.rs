@@ -1,9 +1,10 @@
-//! Every flag and environment variable of the command line, by its effect. A new one that is not tested here fails the test.
+//! Every flag and environment variable of `serve`, by its effect. A new one that is not tested here fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
 
+use annals::tokens::KeyFile;
 use annals_test_postgres::Place;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use regex::Regex;
@@ -11,40 +12,22 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::bank::{self, app, by, deposit};
-use crate::process::Process;
+use crate::access_tokens;
+use crate::bank::{self, app};
+use crate::process::{GUARDED, Process};
+use crate::program::{helps, run};
 use crate::served::answer;
 use crate::tokens::{but, ec, jwks, token};
 
-/// Runs `bank`. Returns whether it succeeded, and its output.
-fn run(arguments: &[&str]) -> (bool, String) {
-    let ended = Process::bank(arguments, &[]).stdin(Stdio::null()).output().unwrap();
-    (ended.status.success(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
-}
-
-/// Collects the help texts of a subcommand and its subcommands.
-fn helps(path: &[&str], into: &mut BTreeMap<String, String>) {
-    let (_, text) = run(&[path, &["--help"]].concat());
-    let subcommand = Regex::new(r"(?m)^  ([a-z-]+)(?: |$)").unwrap();
-    let listed = text.split_once("Commands:").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
-    for name in subcommand.captures_iter(listed).map(|found| found.get(1).unwrap().as_str()) {
-        // The fields of commands are options too: `execute COMMAND --help`.
-        if name != "help" && path != ["execute"] {
-            helps(&[path, &[name]].concat(), into);
-        }
-    }
-    into.insert(path.join(" "), text);
-}
-
-fn all(of: &str, pattern: &str) -> BTreeSet<String> {
+pub fn all(of: &str, pattern: &str) -> BTreeSet<String> {
     Regex::new(pattern).unwrap().captures_iter(of).map(|found| found[1].to_owned()).collect()
 }
 
-const FLAGS: &str = r"(?m)^ +(?:-\w, )?--([a-z-]+)";
+pub const FLAGS: &str = r"(?m)^ +(?:-\w, )?--([a-z-]+)";
 const VARIABLES: &str = r"\b((?:ANNALS|OTEL)_[A-Z_]*[A-Z])\b";
 
 /// The settings of `serve`, each as a variable and as a flag.
-const BOTH_WAYS: [(&str, &str); 9] = [
+const BOTH_WAYS: [(&str, &str); 10] = [
     ("ANNALS_STORE", "store"),
     ("ANNALS_LISTEN", "listen"),
     ("ANNALS_ACTOR", "actor"),
@@ -53,6 +36,7 @@ const BOTH_WAYS: [(&str, &str); 9] = [
     ("ANNALS_SECRET_FILE", "secret-file"),
     ("ANNALS_AUDIENCE", "audience"),
     ("ANNALS_ISSUER", "issuer"),
+    ("ANNALS_ACCESS_KEYS", "access-keys"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"),
 ];
 
@@ -156,6 +140,30 @@ async fn with_keys(by_flag: bool) {
     assert!(process.stop().await.status.success());
 }
 
+/// Tests the keys of access tokens, which an application without rights in its log refuses.
+async fn with_access_keys(by_flag: bool) {
+    let place = Place::sqlite();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keys");
+    let file = KeyFile::create(&path).unwrap();
+    let annals = access_tokens::guarded().open(place.url()).await.unwrap();
+    let grant = access_tokens::grant_everything(&annals).await;
+    annals.close().await;
+    let token = file.keys().signer().unwrap().mint(&access_tokens::bob(), grant, None).unwrap();
+    let settings = [
+        ("ANNALS_LISTEN", "127.0.0.1:0"),
+        ("ANNALS_STORE", place.url()),
+        ("ANNALS_ACCESS_KEYS", path.to_str().unwrap()),
+        (GUARDED, ""),
+    ];
+    let process = serve(by_flag, &settings);
+    assert_eq!(answer(pay(&process.url).bearer_auth(token)).await.status, 200, "ANNALS_ACCESS_KEYS");
+    assert_eq!(answer(pay(&process.url)).await.status, 401, "ANNALS_ACCESS_KEYS");
+    assert!(process.stop().await.status.success());
+    let (done, said) = run(&["serve", "--access-keys", path.to_str().unwrap(), "--store", Place::sqlite().url()]);
+    assert!(!done && said.contains("no rights in its log"), "{said}");
+}
+
 /// Mission A14: every port and connection is configured by a flag or a variable, and each of them works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_variable_and_every_flag_of_serve_works() {
@@ -171,6 +179,7 @@ async fn every_variable_and_every_flag_of_serve_works() {
     for by_flag in [false, true] {
         without_keys(by_flag).await;
         with_keys(by_flag).await;
+        with_access_keys(by_flag).await;
     }
     for (variable, value) in
         [("ANNALS_LOG", "annals=loud"), ("ANNALS_LOG_FORMAT", "xml"), ("ANNALS_ACTOR", "annals:recorder")]
@@ -179,191 +188,5 @@ async fn every_variable_and_every_flag_of_serve_works() {
         let ended = tokio::task::spawn_blocking(move || refused.output().unwrap()).await.unwrap();
         let err = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(!ended.status.success() && err.contains(value), "{variable}: {err}");
-    }
-}
-
-/// A run of a subcommand: whether it succeeds, its arguments, a text in its output, and a text that is not.
-type Run<'a> = (bool, Vec<&'a str>, &'a str, &'a str);
-
-fn filters<'a>(alone: &[&'a str]) -> Vec<Run<'a>> {
-    let (alice, bob) = ("alice paid 1", "bob paid 2");
-    let runs: [(&[&str], &str, &str); 18] = [
-        (&["--actor", "user:bob"], bob, alice),
-        (&["--target", "account:b"], bob, alice),
-        (&["--aggregate", "account:b"], bob, alice),
-        (&["--topic", "bank/transfer"], "", "paid"),
-        (&["--action", "create"], "", "paid"),
-        (&["--refused"], "", "paid"),
-        (&["--event", "account.opened"], "", "paid"),
-        (&["--correlation", "r1"], alice, bob),
-        (&["--text", "PAID 2"], bob, alice),
-        (&["--detail", "metadata"], "bob paid [redacted]", "paid 2"),
-        (&["--from", "2"], bob, alice),
-        (&["--until", "2"], alice, bob),
-        (&["--occurred-from", "2100-01-01T00:00:00Z"], "", "paid"),
-        (&["--occurred-until", "2000-01-01T00:00:00Z"], "", "paid"),
-        (&["--by-occurrence", "--newest-first", "--limit", "1"], bob, alice),
-        (&["--locale", "en", "--names", "none"], bob, "nothing else"),
-        (&["--locale", "tlh"], "tlh", "paid"),
-        (&["--as", "user:eve"], bob, "nothing else"),
-    ];
-    runs.into_iter()
-        .map(|(more, has, lacks)| (!more.contains(&"tlh"), [alone, more].concat(), has, lacks))
-        .collect()
-}
-
-/// Runs each, and records the tested flags by subcommand.
-fn try_all(place: &Place, runs: Vec<Run<'_>>, tried: &mut BTreeMap<String, BTreeSet<String>>) {
-    for (well, arguments, has, lacks) in runs {
-        let store = ["--store", place.url()];
-        let store = if arguments[0] == "commands" { &[] } else { &store[..] };
-        let (ended_well, out) = run(&[&arguments[..], store].concat());
-        assert_eq!(ended_well, well, "{arguments:?}: {out}");
-        assert!(out.contains(has), "{arguments:?} lacks `{has}`: {out}");
-        assert!(lacks.is_empty() || !out.contains(lacks), "{arguments:?} has `{lacks}`: {out}");
-        let names = if arguments[0] == "projections" { 2 } else { 1 };
-        let flags = arguments.iter().filter_map(|argument| argument.strip_prefix("--")).map(str::to_owned);
-        tried.entry(arguments[..names].join(" ")).or_default().extend(flags);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_flag_of_every_subcommand_works() {
-    let place = Place::sqlite();
-    let annals = bank::open(&place).await;
-    annals.execute(deposit("a", 1), &by("alice").correlation("r1")).await.unwrap();
-    annals.execute(deposit("b", 2), &by("bob")).await.unwrap();
-    annals.close().await;
-    tokio::task::spawn_blocking(move || try_each(&place)).await.unwrap();
-}
-
-fn try_each(place: &Place) {
-    let mut tried: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (csv, plot, copy) = (file("log.csv"), file("plot.svg"), file("copy.db"));
-    let cursor = |arguments: &[&str]| {
-        let (_, out) = run(&[arguments, &["--limit", "1", "--store", place.url()]].concat());
-        out.split_once("--cursor ").expect("there is more").1.split_whitespace().next().unwrap().to_owned()
-    };
-    let (of_rows, of_documents) = (cursor(&["audit"]), cursor(&["view", "balance"]));
-    try_all(place, filters(&["audit"]), &mut tried);
-    try_all(place, filters(&["export", "--format", "jsonl", "--to", "-"]), &mut tried);
-    let (good, bad) = (true, false);
-    let wrong = format!("1:{}", "0".repeat(64));
-    let runs: Vec<Run<'_>> = vec![
-        (good, vec!["audit", "--cursor", &of_rows], "bob", "alice"),
-        (good, vec!["audit", "--follow", "--limit", "2"], "bob", ""),
-        (good, vec!["audit", "--count"], "user:bob", "paid"),
-        (good, vec!["audit", "--format", "csv"], "\"position\",", ""),
-        (good, vec!["export", "--format", "csv", "--to", &csv, "--cursor", &of_rows], "1 event", ""),
-        (bad, vec!["export", "--format", "csv", "--to", &csv], "--replace", ""),
-        (good, vec!["export", "--format", "csv", "--to", &csv, "--replace"], "2 events", ""),
-        (good, vec!["export", "--format", "csv", "--to", "-", "--bom"], "\u{feff}\"position\",", ""),
-        (bad, vec!["export", "--format", "jsonl", "--to", "-", "--bom"], "--bom is for --format csv", ""),
-        (good, vec!["metrics", "bank", "--from", "2", "--format", "json"], "\"total\": 1", ""),
-        (good, vec!["metrics", "bank", "--until", "2", "--format", "json"], "\"total\": 1", ""),
-        (good, vec!["metrics", "bank", "--busiest", "0", "--format", "json"], "\"busiest\": null", ""),
-        (good, vec!["metrics", "bank", "--slices", "3", "--format", "json"], "\"total\": 2", ""),
-        (good, vec!["metrics", "bank", "--anomalies", "1h", "--format", "json"], "\"slices\":", ""),
-        (bad, vec!["metrics", "bank", "--by-occurrence"], "App::metrics_by_occurrence", ""),
-        (good, vec!["metrics", "bank", "--plot", &plot, "--as", "user:eve"], "bank", ""),
-        (bad, vec!["metrics", "bank", "--plot", &plot], "--replace", ""),
-        (good, vec!["metrics", "bank", "--plot", &plot, "--replace"], "bank", ""),
-        (good, vec!["lineage", "account:a", "--format", "json", "--as", "user:eve"], "[", ""),
-        // It says why there is nothing.
-        (
-            good,
-            vec!["lineage", "account:a", "--as", "user:eve"],
-            "no recorded export includes account:a: this app",
-            "",
-        ),
-        (good, vec!["view", "balance", "--limit", "1"], "--cursor", "\"cents\":2"),
-        (good, vec!["view", "balance", "--cursor", &of_documents], "2", "\"cents\":1"),
-        (good, vec!["view", "balance", "--format", "json", "--as", "user:eve"], "cents", ""),
-        (good, vec!["view", "balance", "--filter", "cents=1"], "\"cents\":1", "\"cents\":2"),
-        (good, vec!["view", "balance", "--any", "cents=2", "--any", "cents=9"], "\"cents\":2", "\"cents\":1"),
-        (good, vec!["view", "balance", "--from", "cents=2"], "\"cents\":2", "\"cents\":1"),
-        (good, vec!["view", "balance", "--until", "cents=2"], "\"cents\":1", "\"cents\":2"),
-        (good, vec!["view", "balance", "--prefix", "size=sm"], "\"cents\":1", ""),
-        (good, vec!["view", "balance", "--prefix", "size=sm", "--count"], "2", ""),
-        (good, vec!["view", "balance", "--count-by", "size"], "small\t2", ""),
-        (bad, vec!["view", "balance", "a", "--filter", "cents=1"], "a key cannot be combined", ""),
-        (
-            good,
-            vec!["view", "balance", "--order", "cents", "--descending", "--limit", "1"],
-            "\"cents\":2",
-            "\"cents\":1",
-        ),
-        (good, vec!["commands", "deposit", "--format", "json"], "\"cents\"", ""),
-        (good, vec!["events", "--from", "2", "--format", "json"], "\"cents\":2", "\"cents\":1"),
-        (good, vec!["events", "--aggregate", "account/a", "--format", "json"], "\"cents\":1", "\"cents\":2"),
-        (good, vec!["events", "--limit", "1", "--format", "json"], "\"cents\":1", "\"cents\":2"),
-        (good, vec!["check", "--format", "json"], "\"events\": 2", ""),
-        (good, vec!["backup", &copy, "--format", "json"], "copy.db", ""),
-        (good, vec!["check", "--drop-snapshots", "--format", "json"], "\"dropped_snapshots\"", ""),
-        (bad, vec!["check", "--expect", &wrong], "", ""),
-        (bad, vec!["migrate", "--grant", "shop_app"], "give --store postgres://", ""),
-        (bad, vec!["migrate", "--format", "json"], "give --store postgres://", ""),
-        (
-            bad,
-            [
-                &[
-                    "migrate",
-                    "--dry-run",
-                    "--wait",
-                    "5",
-                    "--kind",
-                    "Account=account",
-                    "--event-version",
-                    "Opened:v1=1",
-                ][..],
-                &["--actor-from", "user", "--actor-kind", "user", "--time-from", "at"],
-            ]
-            .concat(),
-            "give --store postgres://",
-            "",
-        ),
-        (bad, vec!["migrate", "--undo"], "give --store postgres://", ""),
-        (good, vec!["projections", "status", "--format", "json"], "\"balance\"", ""),
-        (good, vec!["projections", "rebuild", "--all"], "rebuilt", ""),
-        (good, vec!["projections", "rebuild", "balance", "--key", "a", "--format", "json"], "balance", ""),
-        (good, vec!["projections", "rebuild", "balance", "--aggregate", "account"], "rebuilt", ""),
-        (good, vec!["projections", "rebuild", "balance", "--keep-skips"], "rebuilt", ""),
-        (good, vec!["projections", "resume", "balance", "--format", "json"], "\"position\": 2", ""),
-        (bad, vec!["projections", "skip", "balance", "--format", "json"], "balance", ""),
-        (good, vec!["projections", "dead-letters", "balance", "--format", "json"], "[]", ""),
-        (good, vec!["projections", "replay", "balance", "--format", "json"], "0", ""),
-        (good, vec!["projections", "prune", "--dry-run", "--format", "json"], "[]", ""),
-    ];
-    try_all(place, runs, &mut tried);
-    assert!(std::fs::read_to_string(&plot).unwrap().contains("<svg"), "--plot");
-    let id = "018f0000-0000-4000-8000-000000000001";
-    let paid = ["execute", "deposit", r#"{"account":"c","cents":3}"#, "--actor", "user:carol", "--command-id", id];
-    let paid = [&paid[..], &["--on-behalf-of", "user:boss", "--correlation", "r2", "--format", "json"]].concat();
-    let again = paid.clone();
-    try_all(
-        place,
-        vec![(good, paid, id, "\"repeated\": true"), (good, again, "\"repeated\": true", "")],
-        &mut tried,
-    );
-    let last = ["events", "--from", "3", "--format", "json", "--store", place.url()];
-    let (_, last) = run(&last);
-    for word in ["user:carol", "user:boss", "r2"] {
-        assert!(last.contains(word), "{word}: {last}");
-    }
-
-    let mut listed = BTreeMap::new();
-    helps(&[], &mut listed);
-    assert!(listed.len() > 15, "{:?}", listed.keys());
-    for (subcommand, help) in listed {
-        if ["", "projections", "serve"].contains(&subcommand.as_str()) {
-            continue;
-        }
-        let known = tried.entry(subcommand.clone()).or_default();
-        known.extend(["help", "store", "as"].map(str::to_owned));
-        for flag in all(&help, FLAGS) {
-            assert!(known.contains(&flag), "`{subcommand} --{flag}` is not tested: add a run of it to this file");
-        }
     }
 }

@@ -14,7 +14,7 @@ annals_test_postgres::both_stores! {
 }
 
 /// The output of `bank` with these arguments.
-fn output(place: &Place, arguments: &[&str]) -> String {
+pub fn output(place: &Place, arguments: &[&str]) -> String {
     let all = [arguments, &["--store", place.url()]].concat();
     let ended = Process::bank(&all, &[]).stdin(Stdio::null()).output().unwrap();
     let out = String::from_utf8(ended.stdout).unwrap();
@@ -27,7 +27,7 @@ fn output(place: &Place, arguments: &[&str]) -> String {
 }
 
 /// What `bank` says on stderr when it fails with these arguments.
-fn complaint(place: &Place, arguments: &[&str]) -> String {
+pub fn complaint(place: &Place, arguments: &[&str]) -> String {
     let all = [arguments, &["--store", place.url()]].concat();
     let ended = Process::bank(&all, &[]).stdin(Stdio::null()).output().unwrap();
     assert!(!ended.status.success(), "{arguments:?}");

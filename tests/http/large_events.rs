@@ -203,7 +203,9 @@ async fn memory(place: &Place, events: u64, readers: usize, pages: usize) -> (u6
                 let request =
                     client.get(format!("{url}{kind}{next}")).header("Accept", "text/html, application/json");
                 let mut answer = request.send().await.unwrap();
-                assert_eq!(answer.status(), 200, "{kind}");
+                if answer.status() != 200 {
+                    panic!("{kind}: {} {}", answer.status(), answer.text().await.unwrap());
+                }
                 let (mut size, mut text) = (0, Vec::new());
                 while let Some(part) = answer.chunk().await.unwrap() {
                     size += part.len();

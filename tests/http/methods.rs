@@ -129,6 +129,8 @@ async fn a_header_that_occurs_twice_is_a_bad_request(place: &Place) {
         ("Idempotency-Key", key, key),
         ("Origin", "http://localhost", "http://evil.example"),
         ("Content-Type", "application/json", "text/plain"),
+        ("Last-Event-ID", "1", "2"),
+        ("Sec-Fetch-Site", "same-origin", "cross-site"),
     ] {
         let request = served.request(Method::POST, "/commands/deposit").header(name, one).header(name, other);
         let request = match name {

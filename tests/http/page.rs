@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use annals::projections::flows::Flows;
 use annals_test_postgres::Place;
 use regex::Regex;
 use reqwest::Method;
@@ -12,6 +13,8 @@ use crate::served::{Served, answer};
 annals_test_postgres::both_stores! {
     each_page_that_shows_something_of_the_log_is_recorded_as_a_read,
     an_application_with_metrics_by_occurrence_serves_them_and_its_page_opens_with_them,
+    the_feed_counts_one_event_by_one_actor_and_two_events_by_two_actors,
+    rows_after_an_event_that_the_log_does_not_have_are_a_conflict,
 }
 
 /// Mission D16: a page view is recorded as a read, with its path, like a JSON request.
@@ -19,13 +22,22 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
     let shows = [
         ("/", "the audit log"),
         ("/history?of=account:a", "account:a"),
+        ("/page/state?of=account:a", "the state of account:a"),
         ("/refusals", "refuse"),
         ("/rows?after=0", "the audit log"),
         ("/page/metrics", "the metrics of "),
+        ("/page/flows", "the largest flows"),
     ];
-    let shows_nothing =
-        ["/page/projections", "/page/projections/now", "/verify", "/verify/now", "/sign-in", "/try"];
-    let served = Served::alice(app().record_reads(), place).await;
+    let shows_nothing = [
+        "/page/projections",
+        "/page/projections/now",
+        "/page/reactions",
+        "/verify",
+        "/verify/now",
+        "/sign-in",
+        "/try",
+    ];
+    let served = Served::alice(app().record_reads().flows(Flows::default()), place).await;
     served.deposit("a", 1).await;
     let paths = shows.iter().map(|(path, _)| *path).chain(shows_nothing);
     for (n, path) in paths.enumerate() {
@@ -61,10 +73,11 @@ async fn each_page_that_shows_something_of_the_log_is_recorded_as_a_read(place: 
 async fn an_application_with_metrics_by_occurrence_serves_them_and_its_page_opens_with_them(place: &Place) {
     let served = Served::alice(app().metrics_by_occurrence(), place).await;
     let old = bank::by("alice").occurred_at("1999-12-31T23:59:30Z".parse().unwrap());
-    let receipt = served.annals.execute(bank::deposit("a", 1), &old).await.unwrap();
+    served.annals.execute(bank::deposit("a", 1), &old).await.unwrap();
     served.deposit("a", 2).await;
+    let head = served.annals.store().head().await.unwrap();
     let total = async |query: &str| {
-        let after = format!("after={}:{}", receipt.head.position, receipt.head.event_id);
+        let after = format!("after={}:{}", head.position, head.event_id);
         served.get(&format!("/metrics/bank?{query}&{after}")).await.json()["total"].clone()
     };
     assert_eq!(total("by_occurrence=true&from=1999-01-01&until=2000-01-01").await, 1);
@@ -86,6 +99,56 @@ async fn an_application_with_metrics_by_occurrence_serves_them_and_its_page_open
     let recorded = page("/page/metrics?by_occurrence=false").await;
     assert!(recorded.contains(&chosen("By time recorded")) && !recorded.contains("1999"), "{recorded}");
     assert!(recorded.contains("in less than a minute") && !recorded.contains("on average"), "{recorded}");
+    served.stop().await;
+}
+
+async fn the_feed_counts_one_event_by_one_actor_and_two_events_by_two_actors(place: &Place) {
+    let served = Served::alice(app(), place).await;
+    let shown = async || {
+        let head = served.annals.store().head().await.unwrap();
+        served.annals.audit().after(head).limit(1).page().await.unwrap();
+        let text = page(&served, "/").await.text;
+        Regex::new("<[^>]*>").unwrap().replace_all(&text, "").into_owned()
+    };
+    served.deposit("a", 1).await;
+    let one = shown().await;
+    assert!(one.contains("1 event by 1 actor, as of position 1"), "{one}");
+    served.annals.execute(bank::deposit("a", 2), &bank::by("bob")).await.unwrap();
+    let two = shown().await;
+    assert!(two.contains("2 events by 2 actors, as of position 2"), "{two}");
+    served.stop().await;
+}
+
+/// Guarantee 16: an open page has rows of a history that was lost.
+async fn rows_after_an_event_that_the_log_does_not_have_are_a_conflict(place: &Place) {
+    let served = Served::alice(app(), place).await;
+    let receipt = served.deposit("a", 1).await;
+    let id = receipt["head"]["event_id"].as_str().unwrap();
+    assert_eq!(served.get(&format!("/rows?after=1&id={id}")).await.status, 200);
+    assert_eq!(served.get("/rows?after=1").await.status, 200);
+    let other = "0192f3a0-0000-7000-8000-000000000001";
+    served.get(&format!("/rows?after=1&id={other}")).await.problem(409, "conflict");
+    served.get(&format!("/rows?after=9&id={id}")).await.problem(409, "conflict");
+    served.stop().await;
+}
+
+/// A spreadsheet takes UTF-8 for another encoding without the mark.
+#[tokio::test]
+async fn the_page_offers_every_format_and_csv_with_a_byte_order_mark() {
+    let place = Place::sqlite();
+    let served = Served::alice(app(), &place).await;
+    let shown = page(&served, "/?actor=user:alice").await.text;
+    let link = Regex::new(r#"href="([^"]*/audit/export[^"]*)" download"#).unwrap();
+    let links: Vec<String> = link.captures_iter(&shown).map(|found| found[1].replace("&amp;", "&")).collect();
+    assert_eq!(links.len(), annals::projections::export::Format::ALL.len() + 1, "{shown}");
+    let mut marked = 0;
+    for link in &links {
+        let file = served.request(Method::GET, link).send().await.unwrap();
+        assert_eq!(file.status(), 200, "{link}");
+        assert!(link.contains("actor=user%3Aalice"), "{link}");
+        marked += usize::from(file.bytes().await.unwrap().starts_with("\u{feff}".as_bytes()));
+    }
+    assert_eq!(marked, 1, "{links:?}");
     served.stop().await;
 }
 

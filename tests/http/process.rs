@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use annals::projections::flows::Flows;
+use annals::projections::provenance::Agents;
 use annals_test_postgres::Place;
 
 use crate::bank::app;
@@ -13,8 +15,15 @@ use crate::bank::app;
 /// Set in the started process: its arguments, one a line.
 const ARGUMENTS: &str = "ANNALS_TEST_SERVE";
 
+/// Set in a started process that has rights in its log.
+pub const GUARDED: &str = "ANNALS_TEST_GUARDED";
+
+/// Set in a started process that keeps provenance and flows.
+pub const PROVENANCE: &str = "ANNALS_TEST_PROVENANCE";
+
 /// The environment variables that a started process does not inherit.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 17] = [
+    "ANNALS_ACCESS_KEYS",
     "ANNALS_ACTOR",
     "ANNALS_AUDIENCE",
     "ANNALS_ISSUER",
@@ -143,7 +152,12 @@ impl Process {
 #[ignore = "a process of another test"]
 async fn serves() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let app = if std::env::var_os(GUARDED).is_some() { crate::access_tokens::guarded() } else { app() };
+    let app = match std::env::var_os(PROVENANCE) {
+        Some(_) => app.provenance(Agents::default()).flows(Flows::default()),
+        None => app,
+    };
     // `bank`, and notes of any size.
-    let code = app().command::<crate::large_events::Write>().main_with(arguments.lines()).await;
+    let code = app.command::<crate::large_events::Write>().main_with(arguments.lines()).await;
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
 }

@@ -11,6 +11,10 @@
 //! - `metrics`: the current value first, then each change
 //! - `protocol`: JSON-RPC as specified, and protocol errors
 //! - `ending`: no task is left behind
+//! - `followers`: readers that follow the same by each interface
+//! - `rights`: streams end when a right or a token ends, by each interface
+//! - `unconfirmed`: streams end when the store does not answer
+//! - `unreliable`: a store that does not answer, shared with the fault tests
 //! - `access`: authentication, authorisation, rates, languages and token expiry of streams
 //! - `restored`: the log is restored to an older state
 //! - `processes`: one process writes, another serves the streams
@@ -22,6 +26,7 @@ mod access;
 mod bank;
 mod conformance;
 mod ending;
+mod followers;
 mod metrics;
 #[path = "../behaviour/older.rs"]
 mod older;
@@ -30,9 +35,14 @@ mod protocol;
 mod python;
 mod restored;
 mod resuming;
+mod rights;
 mod rpc;
 mod server;
 mod sse;
+mod unconfirmed;
+#[allow(dead_code, reason = "shared with the fault tests, which use the rest")]
+#[path = "../faults/unreliable.rs"]
+mod unreliable;
 
 use std::time::Duration;
 

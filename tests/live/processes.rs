@@ -1,14 +1,18 @@
 //! One process writes, another serves the streams, and is killed and restarted.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use annals::http::Authentication;
 use annals_test_postgres::{Place, both_stores};
 
-use crate::bank::app;
+use crate::bank::{app, by};
 use crate::conformance::{By, Seen, ignore_lost_connection};
+use crate::followers::{self, Followers, Identity};
 use crate::in_time;
+use crate::rights::{ACROSS, check, grant_all, guarded, party, revoke, transfer};
 use crate::server::Server;
 
 /// The serving process, not a test.
@@ -20,8 +24,12 @@ async fn child() {
         // The parent process has ended.
         std::process::exit(0);
     });
-    let annals = app().open(&store).await.unwrap();
-    let trusting = Authentication::trusting(Some("user:reader".parse().unwrap()));
+    let (app, reader) = match std::env::var_os("LIVE_GUARDED") {
+        Some(_) => (guarded(), party("bob")),
+        None => (app(), party("reader")),
+    };
+    let annals = app.open(&store).await.unwrap();
+    let trusting = Authentication::trusting(Some(reader));
     let server = Server::serve(annals, &std::env::var("LIVE_ADDRESS").unwrap(), trusting).await;
     let mut output = std::io::stdout().lock();
     writeln!(output, "> {}", server.address).and_then(|()| output.flush()).unwrap();
@@ -33,11 +41,21 @@ struct Process(Child);
 
 impl Process {
     /// Starts a process that serves the store on this address. Returns its actual address.
-    fn start(store: &str, address: &str) -> (Self, std::net::SocketAddr) {
+    fn start(store: &str, address: &str) -> (Self, SocketAddr) {
+        Self::start_with(store, address, &[])
+    }
+
+    /// Starts a process in which rights are in the log, and that serves for bob.
+    fn start_guarded(store: &str) -> (Self, SocketAddr) {
+        Self::start_with(store, "127.0.0.1:0", &[("LIVE_GUARDED", "1")])
+    }
+
+    fn start_with(store: &str, address: &str, environment: &[(&str, &str)]) -> (Self, SocketAddr) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "processes::child", "--nocapture"])
             .env("LIVE_STORE", store)
             .env("LIVE_ADDRESS", address)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -101,4 +119,25 @@ async fn a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed(plac
     writer.stop().await;
 }
 
-both_stores! { a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed }
+/// Guarantee 25, Mission X35: the process that serves the streams reads in the log what another one revokes.
+async fn streams_end_when_another_process_revokes_the_right(place: &Place) {
+    let annals = guarded().open(place.url()).await.unwrap();
+    transfer(&annals).await;
+    let url = place.url().to_owned();
+    let (process, at) = tokio::task::block_in_place(|| Process::start_guarded(&url));
+    let bob = Identity { context: by("bob"), token: None };
+    for round in 0..3 {
+        let grant = grant_all(&annals, "bob").await;
+        let followers = Followers::open_at(at, &annals, &bob, &followers::By::OVER_HTTP).await;
+        revoke(&annals, "bob", grant).await;
+        let revoked = Instant::now();
+        check(&followers.ends().await, revoked, ACROSS, &format!("round {round}"));
+    }
+    drop(process);
+    annals.close().await;
+}
+
+both_stores! {
+    streams_end_when_another_process_revokes_the_right,
+    a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed,
+}

@@ -44,8 +44,12 @@ impl Rpc {
 
     /// The next message; the close frame, if any, when the connection is closed.
     pub async fn receive(&mut self) -> Result<Value, Option<CloseFrame>> {
+        in_time(self.receive_whenever()).await
+    }
+
+    async fn receive_whenever(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            match in_time(self.socket.next()).await {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(text.as_str()).unwrap()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => return Err(frame),
@@ -77,10 +81,14 @@ impl Rpc {
 
     /// The next notification; none when the connection is closed.
     pub async fn notification(&mut self) -> Option<Value> {
+        in_time(self.notification_whenever()).await
+    }
+
+    pub async fn notification_whenever(&mut self) -> Option<Value> {
         if let Some(waiting) = self.notifications.pop_front() {
             return Some(waiting);
         }
-        let message = self.receive().await.ok()?;
+        let message = self.receive_whenever().await.ok()?;
         assert!(message.get("id").is_none(), "{message}");
         Some(message)
     }

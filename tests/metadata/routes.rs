@@ -24,7 +24,7 @@ pub struct Call {
 
 /// Routes of the page, which the OpenAPI document leaves out: the query that they need, and the route whose parameters they
 /// take.
-const PAGES: [(&str, &str, Option<&str>); 21] = [
+const PAGES: &[(&str, &str, Option<&str>)] = &[
     ("/", "", Some("/audit")),
     ("/history", "of=file:1", Some("/audit")),
     ("/refusals", "", Some("/audit")),
@@ -33,10 +33,23 @@ const PAGES: [(&str, &str, Option<&str>); 21] = [
     ("/numbers", "", None),
     ("/upkeep", "", None),
     ("/page/metrics", "", Some("/metrics/{topic}")),
+    ("/page/flows", "", Some("/flows")),
+    ("/page/state", "of=file:1", None),
+    ("/page/provenance/{kind}/{id}", "", Some("/provenance/{kind}/{id}")),
     ("/page/projections", "", None),
     ("/page/projections/now", "", None),
     ("/page/projections/rebuild", "", None),
     ("/page/projections/resume", "", None),
+    ("/page/reactions", "", None),
+    ("/page/reactions/skip", "", None),
+    ("/page/access", "", None),
+    ("/page/access/request", "", None),
+    ("/page/access/grant", "", None),
+    ("/page/access/approve", "", None),
+    ("/page/access/deny", "", None),
+    ("/page/access/confirm", "", None),
+    ("/page/access/revoke", "", None),
+    ("/page/access/revoke-token", "", None),
     ("/verify", "", None),
     ("/verify/now", "", None),
     ("/assets/{name}", "", None),
@@ -51,22 +64,34 @@ const PAGES: [(&str, &str, Option<&str>); 21] = [
 /// Routes whose answers differ from process to process, and show nothing of the log: only searched, not compared.
 pub const NOT_COMPARED: [&str; 2] = ["/metrics", "/assets/{name}"];
 
+/// Routes about a thing that the application does not have.
+const OF_NOTHING: [&str; 1] = ["/reactions/{name}/pending"];
+
 /// Parts of paths. Each is a name that the application declares, or an id, which is not secret.
-const PATHS: [(&str, &str, &str); 8] = [
+const PATHS: &[(&str, &str, &str)] = &[
+    ("/aggregates/{kind}", "kind", "file"),
+    ("/aggregates/{kind}/", "id", "1"),
     ("/view-counts/{name}", "name", "texts"),
     ("/views/{name}", "name", "texts"),
     ("/views/{name}/", "key", "1"),
     ("/metrics/", "topic", "vault/file"),
     ("/live/metrics/", "topic", "vault/file"),
     ("/projections/{name}", "name", "texts"),
+    ("/reactions/{name}", "name", "none"),
     ("/assets/{name}", "name", "none.css"),
     ("/commands/{name}", "name", "write_file"),
+    ("/provenance/{kind}", "kind", "file"),
+    ("/provenance/{kind}/", "id", "1"),
+    ("/page/provenance/{kind}", "kind", "file"),
+    ("/page/provenance/{kind}/", "id", "1"),
 ];
 
 /// Bodies of requests that the document does not have a schema for, or that a schema cannot fill.
 fn body(route: &str) -> Option<Value> {
     Some(match route {
-        "/commands/write_file" => json!({ "file": "1", "event": "\"Shredded\"" }),
+        // It is refused, for a reason that shows a value.
+        "/commands/write_file" => json!({ "file": "1", "event": "no event" }),
+        "/reactions/none/skip" => json!({ "step": "0192f0c1-2d3e-7000-8000-000000000001", "why": "a reason" }),
         _ => return None,
     })
 }
@@ -75,6 +100,9 @@ fn body(route: &str) -> Option<Value> {
 fn described(route: &str) -> String {
     route.replace("{*", "{")
 }
+
+/// How many combinations of parameters are tried on each route.
+const COMBINATIONS: usize = 4;
 
 /// The routes, as axum shows them.
 pub fn routes(annals: &Annals) -> BTreeSet<String> {
@@ -106,7 +134,10 @@ fn filled(route: &str) -> String {
 }
 
 /// All calls of all routes with each of their parameters.
-pub async fn calls(served: &Served, document: &Value, known: &Known) -> Vec<Call> {
+///
+/// Parameters are also combined at random: the same for logs with one seed.
+pub async fn calls(served: &Served, document: &Value, known: &Known, seed: u64) -> Vec<Call> {
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut calls = Vec::new();
     // A WebSocket is tried by `sockets`.
     for route in routes(&served.annals).into_iter().filter(|route| route != "/live") {
@@ -119,10 +150,52 @@ pub async fn calls(served: &Served, document: &Value, known: &Known) -> Vec<Call
             allowed.split(", ").filter(|method| !["OPTIONS", "HEAD", ""].contains(method)).collect();
         assert!(!methods.is_empty(), "{route} accepts no method");
         for method in methods {
-            calls.extend(of_route(&route, &path, method, document, known));
+            let of_route = of_route(&route, &path, method, document, known);
+            if method == "GET" {
+                // Without a body, an answer could still have the length of one.
+                let head = Call {
+                    method: Method::HEAD,
+                    label: format!("HEAD {route} "),
+                    must_answer: false,
+                    ..of_route[0].clone()
+                };
+                calls.push(head);
+                calls.extend(combined(&of_route, &mut random));
+            }
+            calls.extend(of_route);
         }
     }
     calls
+}
+
+/// Calls with the parameters of several of these.
+fn combined(calls: &[Call], random: &mut fastrand::Rng) -> Vec<Call> {
+    let mut of_parameters: Vec<&Call> =
+        calls.iter().filter(|call| call.headers.is_empty() && call.label.contains('=')).collect();
+    // The answer to one of these has no end without the other parameters.
+    of_parameters.retain(|call| !call.path.starts_with("/live/") || call.path.contains("until="));
+    let query_of = |call: &Call| {
+        let (_, query) = call.path.split_once('?').unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect::<Vec<(String, String)>>()
+    };
+    let mut combined = Vec::new();
+    for number in 0..if of_parameters.len() > 3 { COMBINATIONS } else { 0 } {
+        let chosen = random.choose_multiple(of_parameters.iter(), 3);
+        let mut query: Vec<(String, String)> = Vec::new();
+        for (name, value) in chosen.iter().flat_map(|call| query_of(call)) {
+            if !query.iter().any(|(known, _)| *known == name) {
+                query.push((name, value));
+            }
+        }
+        let first = &calls[0];
+        let path = first.path.split('?').next().unwrap_or_default();
+        let parameters = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let labels: Vec<&str> =
+            chosen.iter().map(|call| call.label.split_once(' ').map_or("", |(_, label)| label)).collect();
+        let label = format!("{} combined {number}: {}", first.label, labels.join(" & "));
+        combined.push(Call { label, path: format!("{path}?{parameters}"), must_answer: false, ..first.clone() });
+    }
+    combined
 }
 
 fn of_route(route: &str, path: &str, method: &str, document: &Value, known: &Known) -> Vec<Call> {
@@ -176,8 +249,12 @@ fn of_route(route: &str, path: &str, method: &str, document: &Value, known: &Kno
                 must_answer,
             });
         };
-    let must = is_get && !NOT_COMPARED.contains(&route);
+    let must = is_get && !NOT_COMPARED.contains(&route) && !OF_NOTHING.contains(&route);
     call(String::new(), &query, Vec::new(), must);
+    if is_get {
+        // An entity tag could be a hash of values.
+        call("If-None-Match".to_owned(), &query, vec![("if-none-match".to_owned(), "\"a tag\"".to_owned())], false);
+    }
     if page.is_some() {
         let html = |language: &str| {
             vec![("accept".to_owned(), "text/html".to_owned()), ("accept-language".to_owned(), language.to_owned())]
@@ -190,7 +267,8 @@ fn of_route(route: &str, path: &str, method: &str, document: &Value, known: &Kno
         for (label, value) in of(parameter, route, document, known) {
             let label = format!("{name}={label}");
             // What another route takes, a page may refuse.
-            let must_answer = is_get && like.is_none() && !REFUSED.contains(&(route, &name));
+            let refused = REFUSED.contains(&(route, &name)) || OF_NOTHING.contains(&route);
+            let must_answer = is_get && like.is_none() && !refused;
             if parameter["in"] == "header" {
                 call(label, &query, vec![(name.clone(), text(&value))], must_answer);
                 continue;
@@ -205,7 +283,7 @@ fn of_route(route: &str, path: &str, method: &str, document: &Value, known: &Kno
 }
 
 /// Parameters that their route refuses together with what it needs.
-const REFUSED: [(&str, &str); 10] = [
+const REFUSED: [(&str, &str); 17] = [
     ("/live/audit", "newest_first"),
     ("/live/audit", "by_occurrence"),
     ("/live/metrics/", "after"),
@@ -214,6 +292,15 @@ const REFUSED: [(&str, &str); 10] = [
     ("/live/metrics/{topic}", "Last-Event-ID"),
     ("/view-counts/{name}", "limit"),
     ("/view-counts/{name}", "cursor"),
+    // The cursor of another query.
+    ("/provenance/{kind}/{id}", "cursor"),
+    ("/page/provenance/{kind}/{id}", "cursor"),
+    // A page has one format.
+    ("/page/provenance/{kind}/{id}", "format"),
+    ("/flows", "cursor"),
+    ("/flows/grants", "cursor"),
+    ("/flows/outward", "cursor"),
+    ("/flows/unusual", "cursor"),
     // Only with a range.
     ("/metrics/", "anomalies"),
     ("/metrics/{topic}", "anomalies"),

@@ -1,10 +1,11 @@
 //! [`Secret`]: values that must not come out, and the forms in which they would.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use regex::Regex;
+use regex::{Regex, bytes};
 use unicode_normalization::UnicodeNormalization;
 
 /// The secret values of a log.
@@ -15,6 +16,8 @@ pub struct Secret {
     pub text: String,
     pub number: i64,
     rich: bool,
+    /// Finds any form of the text or the number.
+    search: bytes::Regex,
 }
 
 impl Secret {
@@ -22,9 +25,24 @@ impl Secret {
     /// between the two shows something of a value.
     pub fn new(rich: bool) -> Self {
         let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
-        let padding = if rich { "long ".repeat(6_000) } else { String::new() };
+        let padding = if rich { "long ".repeat(fastrand::usize(100..300)) } else { String::new() };
         let text = format!("{token} \u{e9}\u{212b} \"<&%'\\/=+ {padding}{token}");
-        Self { token, text, number: if rich { fastrand::i64(10_i64.pow(14)..10_i64.pow(15)) } else { 1 }, rich }
+        let number = if rich { fastrand::i64(10_i64.pow(14)..10_i64.pow(15)) } else { 1 };
+        let forms: Vec<String> =
+            forms(&token, &text, rich.then_some(number)).iter().map(|form| regex::escape(form)).collect();
+        let search = bytes::Regex::new(&format!("(?i)(?:{})", forms.join("|"))).unwrap();
+        Self { token, text, number, rich, search }
+    }
+
+    /// A text that does not fit into a page with others, if the secret is rich.
+    pub fn large(&self) -> String {
+        let padding = if self.rich { "large ".repeat(60_000) } else { String::new() };
+        format!("{}{padding}{}", self.text, self.token)
+    }
+
+    /// A reason, which has a bounded length.
+    pub fn reason(&self) -> String {
+        self.text.chars().take(900).collect()
     }
 
     pub fn list(&self) -> Vec<String> {
@@ -36,6 +54,16 @@ impl Secret {
         self.rich.then(|| self.text.clone())
     }
 
+    /// A path of a request that has a value in it.
+    pub fn path(&self) -> String {
+        format!("/files/{}", self.token)
+    }
+
+    /// Whether it is long, and its lists and options are not empty.
+    pub fn is_rich(&self) -> bool {
+        self.rich
+    }
+
     /// A later value: the same for a poor secret.
     pub fn changed(&self) -> String {
         if self.rich { format!("{}!", self.text) } else { self.text.clone() }
@@ -43,42 +71,43 @@ impl Secret {
 
     /// The form in which it is in these bytes, if it is.
     pub fn found_in(&self, bytes: &[u8]) -> Option<String> {
-        let text = String::from_utf8_lossy(bytes).to_lowercase();
-        self.forms().into_iter().find(|form| text.contains(&form.to_lowercase()))
-    }
-
-    /// The text and its parts, raw, as JSON, percent-encoded, as hexadecimal digits, in base64, lower-cased and decomposed.
-    fn forms(&self) -> BTreeSet<String> {
-        let short = self.text.chars().take(40).collect::<String>();
-        let mut forms = BTreeSet::from([self.token.clone(), short.clone()]);
-        for text in [&self.token, &short] {
-            forms.insert(serde_json::to_string(text).unwrap().trim_matches('"').to_owned());
-            forms.insert(text.bytes().map(|byte| format!("%{byte:02X}")).collect());
-            forms.insert(text.bytes().map(|byte| format!("{byte:02x}")).collect());
-            forms.insert(text.nfd().collect());
-            // The three ways in which the bytes fall into groups of three; the ends depend on what is around them.
-            for skip in 0..3 {
-                let encoded = STANDARD.encode(&text.as_bytes()[skip..]);
-                forms.insert(encoded[..encoded.len().min(24) - 4].to_owned());
-            }
-        }
-        if self.rich {
-            forms.insert(self.number.to_string());
-        }
-        forms
+        self.search.find(bytes).map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned())
     }
 }
 
-/// Replaces what differs between any two logs: ids, cursors and times.
+/// The text and its parts, raw, as JSON, percent-encoded, as hexadecimal digits, in base64 and decomposed; and the number.
+fn forms(token: &str, text: &str, number: Option<i64>) -> BTreeSet<String> {
+    let short = text.chars().take(40).collect::<String>();
+    let mut forms = BTreeSet::from([token.to_owned(), short.clone()]);
+    for text in [token, &short] {
+        forms.insert(serde_json::to_string(text).unwrap().trim_matches('"').to_owned());
+        forms.insert(text.bytes().map(|byte| format!("%{byte:02X}")).collect());
+        forms.insert(text.bytes().map(|byte| format!("{byte:02x}")).collect());
+        forms.insert(text.nfd().collect());
+        // The three ways in which the bytes fall into groups of three; the ends depend on what is around them.
+        for skip in 0..3 {
+            let encoded = STANDARD.encode(&text.as_bytes()[skip..]);
+            forms.insert(encoded[..encoded.len().min(24) - 4].to_owned());
+        }
+    }
+    forms.extend(number.map(|number| number.to_string()));
+    forms
+}
+
+/// Replaces what differs between any two logs: ids and cursors, which are written in 36 or 72 characters of a kind.
 pub fn masked(text: &str) -> String {
-    let patterns = [
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
-        (r"\b[0-9a-f]{72}\b", "CURSOR"),
-        (r"(?m)^date: .*$", "DATE"),
-    ];
-    patterns.iter().fold(text.to_owned(), |text, (pattern, name)| {
-        Regex::new(pattern).unwrap().replace_all(&text, *name).into_owned()
-    })
+    static IDS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{72}").unwrap()
+    });
+    let is_of_id = |it: char| it == '-' || it.is_ascii_digit() || ('a'..='f').contains(&it);
+    let mut masked = String::with_capacity(text.len());
+    for run in text.split_inclusive(|it: char| !is_of_id(it)) {
+        match run.len() > 36 {
+            true => masked.push_str(&IDS.replace_all(run, "ID")),
+            false => masked.push_str(run),
+        }
+    }
+    masked
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -24,7 +24,8 @@ pub fn calls(document: &Value, known: &Known) -> Vec<(String, String, Value)> {
         let call = schema(call);
         let method = call["properties"]["method"]["const"].as_str().expect("a method").to_owned();
         let base = match method.as_str() {
-            "execute" => json!({ "command": "write_file", "body": { "file": "1", "event": "\"Shredded\"" } }),
+            // It is refused, for a reason that shows a value.
+            "execute" => json!({ "command": "write_file", "body": { "file": "1", "event": "no event" } }),
             "unsubscribe" => json!({ "subscription": 1 }),
             "metric" | "subscribe_metric" => json!({ "topic": "vault" }),
             "audit" => json!({}),
@@ -61,29 +62,35 @@ fn document_properties(params: &Value, document: &Value) -> serde_json::Map<Stri
     }
 }
 
-/// The answers of an actor: for each call all messages of a connection of its own.
+/// The answers of an actor, several at a time.
 pub async fn ask_all(served: &Served, calls: &[(String, String, Value)], actor: &str) -> Answers {
-    let mut answers = Answers::new();
-    for (label, method, params) in calls {
-        let mut request = format!("ws://{}/live", served.address).into_client_request().unwrap();
-        request.headers_mut().insert("annals-actor", actor.parse().unwrap());
-        let stream = TcpStream::connect(served.address).await.unwrap();
-        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        socket.send(Message::text(call.to_string())).await.unwrap();
-        let mut bytes: Vec<u8> = Vec::new();
-        // A call has one response; a subscription has its items after it, the last of which is an error. The items of a metric
-        // have no end: the first is enough.
-        loop {
-            let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message").unwrap().unwrap();
-            let Message::Text(text) = message else { continue };
-            bytes.extend(text.as_bytes().iter().chain(b"\n"));
-            let ends = text.contains("\"error\":{") || text.contains("\"metric\":{");
-            if ends || !method.starts_with("subscribe") {
-                break;
-            }
-        }
-        answers.insert(format!("RPC /live {label}"), Answered { status: 0, bytes });
-    }
+    let asked = |(label, method, params): &(String, String, Value)| {
+        let (label, method, params) = (label.clone(), method.clone(), params.clone());
+        async move { (format!("RPC /live {label}"), ask(served, &method, &params, actor).await) }
+    };
+    let answers: Answers = stream::iter(calls).map(asked).buffer_unordered(4).collect().await;
+    assert_eq!(answers.len(), calls.len(), "two calls have one label");
     answers
+}
+
+/// All messages of a call, of a connection of its own.
+pub async fn ask(served: &Served, method: &str, params: &Value, actor: &str) -> Answered {
+    let mut request = format!("ws://{}/live", served.address).into_client_request().unwrap();
+    request.headers_mut().insert("annals-actor", actor.parse().unwrap());
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    socket.send(Message::text(call.to_string())).await.unwrap();
+    let mut bytes: Vec<u8> = Vec::new();
+    // A call has one response; a subscription has its items after it, the last of which is an error. The items of a metric
+    // have no end: the first is enough.
+    loop {
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message").unwrap().unwrap();
+        let Message::Text(text) = message else { continue };
+        bytes.extend(text.as_bytes().iter().chain(b"\n"));
+        let ends = text.contains("\"error\":{") || text.contains("\"metric\":{");
+        if ends || !method.starts_with("subscribe") {
+            return Answered { status: 0, bytes };
+        }
+    }
 }

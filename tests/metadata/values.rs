@@ -43,6 +43,11 @@ fn named(name: &str) -> Option<Vec<Value>> {
         "from" => vec![json!("2"), json!("2026-01-01T00:03:00Z")],
         "until" => vec![json!("9"), json!("2026-01-01T00:03:00Z")],
         "occurred_from" | "occurred_until" => vec![json!("2026-01-01T00:03:00Z")],
+        "at" => vec![json!("9"), json!("2026-01-01T00:03:00Z")],
+        "source" | "sink" => vec![json!("file:*"), json!("user:bob")],
+        "width" => vec![json!("1h")],
+        "outcome" => vec![json!("used"), json!("denied")],
+        "depth" => vec![json!(1), json!(64)],
         "locale" => vec![json!("en"), json!("fr")],
         "order" | "by" | "count_by" => vec![json!("text"), json!("pages")],
         "of" => vec![json!("file:1"), json!("user:ann"), json!("user:bob")],
@@ -52,6 +57,11 @@ fn named(name: &str) -> Option<Vec<Value>> {
         "anomalies" => vec![json!("1h")],
         "name" => vec![json!("texts")],
         "key" => vec![json!("1")],
+        "grantee" | "owner" => vec![json!("user:dan")],
+        "party" => vec![json!("user:dan"), json!("user:meta")],
+        "why" => vec![json!("another reason")],
+        "delegable" => vec![json!(true)],
+        "only" | "rights" => vec![json!("catalogue")],
         "aggregate_type" => vec![json!("file")],
         "expect" => vec![json!(format!("1:{}", "0".repeat(64)))],
         _ => return None,
@@ -73,19 +83,23 @@ pub fn values(place: &str, name: &str, schema: &Value, known: &Known) -> Vec<Fil
         "cursor" | "after" if place.starts_with("/live") && place != "/live audit" => {
             vec![("a cursor".into(), json!(known.live_cursor))]
         }
+        "cursor" if place.contains("reactions") => vec![("a cursor".into(), json!("0_0_0"))],
         "cursor" => vec![("a cursor".into(), json!(known.cursor))],
         "after" => vec![("a position".into(), json!(known.head))],
         "Last-Event-ID" => vec![("a cursor".into(), json!(known.live_cursor)), ("done".into(), json!("done"))],
         "Idempotency-Key" => vec![("an id".into(), json!("0192f0c1-2d3e-7000-8000-000000000001"))],
         // The conditions of a view: a field and a value.
         "filter" | "any" | "prefix" => vec![
-            ("secret".into(), json!(format!("text={}", known.secret))),
+            // The field has the beginning of the text.
+            ("secret".into(), json!(format!("text={}", known.secret.chars().take(50).collect::<String>()))),
             ("absent".into(), json!(format!("text={}", known.absent))),
         ],
         "from" | "until" if place.contains("view") => {
-            vec![("a condition".into(), json!("pages=1"))]
+            vec![("a condition".into(), json!(if name == "from" { "pages=1" } else { "pages=9000000000000000" }))]
         }
         "from" if place.contains("/events") || place.contains("events ") => listed(vec![json!(2)]),
+        // Flows have windows of time.
+        "from" | "until" if place.contains("flows") => listed(vec![json!("2026-01-01T00:03:00Z")]),
         "aggregate" if place == "events " => listed(vec![json!("file/1")]),
         "aggregate" if place == "projections rebuild " => listed(vec![json!("file")]),
         _ => match named(name) {

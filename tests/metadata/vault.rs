@@ -1,16 +1,23 @@
-//! The application: files with titles, texts and numbers that only some may read; and a log whose values are secret.
+//! The application: files with titles, texts and numbers that only some may read; rights with reasons; and a log whose values are
+//! secret.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use annals::access::{Access, DenyAccess, GrantAccess, RecordToken, RequestAccess, RevokeAccess, Right};
 use annals::app::{AccessContext, Ask, Denial, Detail};
+use annals::events::Origin;
 use annals::prelude::*;
 use annals::projections::display_names::Names;
 use annals::projections::export::Format;
+use annals::projections::flows::Flows;
+use annals::projections::provenance::Agents;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
+use crate::undecodable::Pages;
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(String);
@@ -29,14 +36,14 @@ pub enum FileEvent {
     Stored {
         title: String,
         text: String,
-        pages: i64,
+        pages: Pages,
         tags: Vec<String>,
         note: Option<String>,
         #[event(target)]
         owner: UserId,
     },
     #[event(update, "{actor} edited {file} from {text.from} to {text.to}")]
-    Edited { text: Change<String>, pages: Change<i64> },
+    Edited { text: Change<String>, pages: Change<Pages> },
     #[event(update, "{actor} gave {file} to {owner.to}, not {owner.from.id}")]
     Given {
         #[event(target)]
@@ -122,9 +129,11 @@ impl On<FileEvent> for Texts {
 
     fn apply(document: &mut Option<Self>, _: &FileId, event: &Recorded<FileEvent>) {
         match &event.event {
-            FileEvent::Stored { text, pages, .. } => *document = Some(Self { text: text.clone(), pages: *pages }),
+            FileEvent::Stored { text, pages, .. } => {
+                *document = Some(Self { text: text.clone(), pages: pages.number() })
+            }
             FileEvent::Edited { text, pages } => {
-                *document = Some(Self { text: text.to.clone(), pages: pages.to });
+                *document = Some(Self { text: text.to.clone(), pages: pages.to.number() });
             }
             FileEvent::Given { .. } => {}
             FileEvent::Shredded => *document = None,
@@ -153,6 +162,9 @@ file =
     .shredded = { $actor } a détruit { $file }
 ";
 
+/// How many files are stored.
+pub const FILES: usize = 12;
+
 /// The time at which everything is read.
 pub const NOW: &str = "2026-03-01T12:00:00Z";
 
@@ -162,11 +174,24 @@ pub fn app() -> App {
         .view::<Texts>()
         .names::<FileEvent>()
         .metrics_by_occurrence()
+        .provenance(Agents::default())
+        .flows(Flows::default())
         .locale("fr", FRENCH)
 }
 
-/// The application as it is read: by a reader of metadata, by an operator, and by a reader of everything.
+/// The application with rights in its log.
+pub fn shared_app() -> App {
+    app().access(Access::new())
+}
+
+/// The application as it is read: by a reader of metadata, by an operator, and by a reader of everything. What its own authoriser
+/// allows, their grants allow too.
 pub fn read_app() -> App {
+    shared_app().authorise(rights).clock(|| NOW.parse().unwrap())
+}
+
+/// The same without rights in the log, which are read to refuse something.
+pub fn read_files_app() -> App {
     app().authorise(rights).clock(|| NOW.parse().unwrap())
 }
 
@@ -192,7 +217,7 @@ pub fn storing(file: &str, secret: &Secret) -> WriteFile {
     let event = FileEvent::Stored {
         title: secret.text.clone(),
         text: secret.text.clone(),
-        pages: secret.number,
+        pages: Pages::Number(secret.number),
         tags: secret.list(),
         note: secret.option(),
         owner: UserId::new("bob"),
@@ -200,25 +225,38 @@ pub fn storing(file: &str, secret: &Secret) -> WriteFile {
     WriteFile { file: FileId::new(file), event: serde_json::to_string(&event).unwrap() }
 }
 
-fn writing(file: &str, event: &FileEvent) -> WriteFile {
+pub fn writing(file: &str, event: &FileEvent) -> WriteFile {
     WriteFile { file: FileId::new(file), event: serde_json::to_string(event).unwrap() }
 }
 
-/// Writes a log: files with secret values, refused commands whose reasons are secret, and reads that ask for a secret. Two logs
-/// differ in nothing but the secret, ids and times.
+/// Writes a log: files with secret values, refused commands whose reasons are secret, reads that ask for a secret, and rights with
+/// secret reasons. Two logs differ in nothing but the secret, ids and times.
 pub async fn write(url: &str, secret: &Secret) {
+    let clock = write_files(url, secret).await;
+    let annals = shared_app().clock(clock).open_without_following(url).await.unwrap();
+    write_rights(&annals, &secret.reason()).await;
+    annals.close().await;
+}
+
+/// Writes a log without rights. Returns its clock.
+pub async fn write_files(url: &str, secret: &Secret) -> impl Fn() -> Timestamp + Clone + Send + Sync + 'static {
     let seconds = Arc::new(AtomicI64::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap().as_second()));
     let tick = seconds.clone();
     let clock = move || Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap();
-    let annals = app().record_reads().record_refusals().clock(clock).open(url).await.unwrap();
+    let annals = app().record_reads().record_refusals().clock(clock.clone()).open(url).await.unwrap();
     let later = || tick.fetch_add(60, Ordering::SeqCst);
-    // More than a page of text, if the secret is long.
-    for file in 0..45 {
-        annals.execute(storing(&file.to_string(), secret), &by("ann")).await.unwrap();
+    for file in 0..FILES {
+        let origin = Origin { path: Some(secret.path()), ..Origin::default() };
+        annals.execute(storing(&file.to_string(), secret), &by("ann").origin(origin)).await.unwrap();
         later();
     }
+    // More than a page of text, if the secret is rich.
+    let large = Change { from: secret.text.clone(), to: secret.large() };
+    let pages = Change { from: Pages::Number(secret.number), to: Pages::Number(secret.number) };
+    annals.execute(writing("4", &FileEvent::Edited { text: large, pages }), &by("ann")).await.unwrap();
+    later();
     let text = Change { from: secret.text.clone(), to: secret.changed() };
-    let pages = Change { from: secret.number, to: 1 };
+    let pages = Change { from: Pages::Number(secret.number), to: Pages::Number(1) };
     annals.execute(writing("1", &FileEvent::Edited { text, pages }), &by("ann")).await.unwrap();
     later();
     let owner = Change { from: UserId::new("bob"), to: UserId::new("carol") };
@@ -228,12 +266,54 @@ pub async fn write(url: &str, secret: &Secret) {
     later();
     // Its reason is the text of the file.
     let refused = WriteFile { file: FileId::new("2"), event: "no event".to_owned() };
+    let before = annals.store().head().await.unwrap().position;
     annals.execute(refused, &by("eve")).await.unwrap_err();
-    // A refusal is recorded later: a read waits for its record.
+    recorded(&annals, before + 1).await;
     let root = annals.read_as(&by("root"));
     root.audit().text(&secret.text).page().await.unwrap();
+    recorded(&annals, before + 2).await;
     root.json_view("texts", Some("1")).await.unwrap().get("1").await.unwrap();
+    recorded(&annals, before + 3).await;
+    // What an export includes depends on how far the audit log is, which takes longer for long values.
+    annals.audit().after(annals.store().head().await.unwrap()).limit(1).page().await.unwrap();
     let mut exported = Vec::new();
     root.audit().aggregate("file:1").text(&secret.text).export(Format::Jsonl).to(&mut exported).await.unwrap();
+    recorded(&annals, before + 4).await;
     annals.close().await;
+    clock
+}
+
+/// Writes who has which rights, an open and a denied request, a token, and a grant that was revoked: for secret reasons.
+async fn write_rights(annals: &Annals, why: &str) {
+    let root = by("root");
+    let party = |name: &str| Ref::new("user", name).unwrap();
+    let rights = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Right>>();
+    annals.init_access(party("root"), why, &root).await.unwrap();
+    let reads = ["audit metadata observe", "metrics * observe", "catalogue"];
+    let operates = [&reads[..], &["operate *"]].concat();
+    for (name, texts) in
+        [("meta", &reads[..]), ("operator", &operates), ("ann", &["execute * *"]), ("eve", &["catalogue"])]
+    {
+        annals.execute(GrantAccess::new(party(name), rights(texts), why), &root).await.unwrap();
+    }
+    let grant_of = async |name| *annals.access_of(&party(name)).await.unwrap().grants().keys().next().unwrap();
+    annals.execute(RevokeAccess::new(party("eve"), grant_of("eve").await, why), &root).await.unwrap();
+    let block = "ab".repeat(64);
+    annals.execute(RecordToken::new(party("meta"), grant_of("meta").await, block, why), &root).await.unwrap();
+    for name in ["eve", "dan"] {
+        let request = RequestAccess::new(party(name), rights(&["audit full"]), why);
+        annals.execute(request, &by(name)).await.unwrap();
+    }
+    let request = *annals.access_of(&party("eve")).await.unwrap().requests().keys().next().unwrap();
+    annals.execute(DenyAccess::new(party("eve"), request, why), &root).await.unwrap();
+}
+
+/// Waits for a record: two at once would have either order.
+async fn recorded(annals: &Annals, position: u64) {
+    let found = async {
+        while annals.store().head().await.unwrap().position < position {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("a record");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use annals::access::{Access, GrantAccess};
 use annals::app::OpenError;
 use annals::commands::{Envelope, ExecuteError};
 use annals::prelude::*;
@@ -23,17 +24,32 @@ const FILL_WINDOW: usize = 1_024;
 /// Events per page, to count them.
 const PAGE: usize = 10_000;
 
+/// How annals is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Without running projections.
+    Plain,
+    /// With all projections running.
+    Following,
+    /// Without running projections; one grant in the log allows the commands of all callers.
+    Access,
+}
+
 struct Contender {
     annals: Annals,
     context: Context,
     following: bool,
+    /// The position after which the log has the events of the commands.
+    start: u64,
 }
 
 /// Opens the application on a store.
-pub async fn open(url: &str, following: bool) -> Result<Arc<dyn Competitor>, BoxError> {
-    let opened = match following {
-        true => app().open(url).await,
-        false => app().open_without_following(url).await,
+pub async fn open(url: &str, variant: Variant) -> Result<Arc<dyn Competitor>, BoxError> {
+    let owner = Ref::new("user", "owner")?;
+    let opened = match variant {
+        Variant::Plain => app().open_without_following(url).await,
+        Variant::Following => app().open(url).await,
+        Variant::Access => app().access(Access::new().owner(owner.clone())).open_without_following(url).await,
     };
     let annals = match opened {
         Err(OpenError::Store(StoreError::UnknownUrl(_))) => {
@@ -41,8 +57,14 @@ pub async fn open(url: &str, following: bool) -> Result<Arc<dyn Competitor>, Box
         }
         opened => opened?,
     };
-    let context = Context::by(Ref::new("user", "bench")?);
-    Ok(Arc::new(Contender { annals, context, following }))
+    let bench = Ref::new("user", "bench")?;
+    let mut start = 0;
+    if variant == Variant::Access {
+        let grant = GrantAccess::new(bench.clone(), vec!["execute deposit account:*".parse()?], "a measurement");
+        start = annals.execute(grant, &Context::by(owner)).await?.head.position;
+    }
+    let (context, following) = (Context::by(bench), variant == Variant::Following);
+    Ok(Arc::new(Contender { annals, context, following, start }))
 }
 
 fn deposit(account: String, postings: Vec<Posting>) -> Deposit {
@@ -64,7 +86,7 @@ impl Competitor for Contender {
     }
 
     async fn events(&self) -> Result<u64, BoxError> {
-        let (mut after, mut count) = (0, 0);
+        let (mut after, mut count) = (self.start, 0);
         loop {
             let page = self.annals.events(after, PAGE).await?;
             let Some(last) = page.events.last() else { return Ok(count) };

@@ -8,7 +8,6 @@ use annals_bench_driver::BoxError;
 use futures::{StreamExt, stream};
 use sqlx::Row as _;
 
-use super::shape::{Act, TOGETHER};
 use crate::session::{Place, Session};
 
 /// Number of commands in flight.
@@ -30,12 +29,18 @@ pub struct Filled {
     pub bytes: Vec<(String, u64)>,
 }
 
-/// Fills the log by commands in order.
-pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<(), BoxError> {
+/// Fills the log by commands in order, of `together` events each.
+pub async fn log(
+    annals: &Annals,
+    commands: u64,
+    together: u64,
+    command: impl Fn(u64) -> Result<Envelope, BoxError>,
+    filled: &mut Filled,
+) -> Result<(), BoxError> {
     let began = Instant::now();
     let mut problem = None;
-    let commands = (0..events / TOGETHER).map_while(|number| match Act::context(number) {
-        Ok(context) => Some(Envelope::new(Act::new(number), context)),
+    let commands = (0..commands).map_while(|number| match command(number) {
+        Ok(command) => Some(command),
         Err(error) => {
             problem = Some(error);
             None
@@ -48,15 +53,15 @@ pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<()
             answer?;
             done += 1;
             if done % SAY == 0 {
-                let rate = (done * TOGETHER) as f64 / began.elapsed().as_secs_f64();
-                eprintln!("  {} events, {rate:.0} a second", done * TOGETHER);
+                let rate = (done * together) as f64 / began.elapsed().as_secs_f64();
+                eprintln!("  {} events, {rate:.0} a second", done * together);
             }
         }
     }
     if let Some(problem) = problem {
         return Err(problem);
     }
-    filled.events = done * TOGETHER;
+    filled.events = done * together;
     filled.appended = filled.events as f64 / began.elapsed().as_secs_f64();
     let head = annals.store().head().await?.position;
     if head != filled.events {
@@ -65,9 +70,9 @@ pub async fn log(annals: &Annals, events: u64, filled: &mut Filled) -> Result<()
     Ok(())
 }
 
-/// Rebuilds the audit log and the metrics, one after the other.
-pub async fn rebuild(annals: &Annals, filled: &mut Filled) -> Result<(), BoxError> {
-    for name in ["audit", "metrics"] {
+/// Rebuilds projections, one after the other.
+pub async fn rebuild(annals: &Annals, names: &[&'static str], filled: &mut Filled) -> Result<(), BoxError> {
+    for name in names.iter().copied() {
         let (began, worked) = (Instant::now(), worked());
         eprintln!("  rebuilding {name}");
         let rebuild = annals.rebuild(name)?;
@@ -82,7 +87,7 @@ pub async fn rebuild(annals: &Annals, filled: &mut Filled) -> Result<(), BoxErro
                 }
                 Ok(()) = progress.changed() => {
                     let position = progress.borrow_and_update().position;
-                    if position >= said + SAY * TOGETHER {
+                    if position >= said + SAY * 4 {
                         said = position;
                         let rate = position as f64 / began.elapsed().as_secs_f64();
                         eprintln!("  {name}: {position} events, {rate:.0} a second");

@@ -8,13 +8,14 @@
 //! - `timing`: times a query
 //! - `report`: the report
 
-mod fill;
+pub mod fill;
 mod numbers;
 mod pages;
 mod report;
-mod shape;
-mod timing;
+pub mod shape;
+pub mod timing;
 
+use annals::commands::Envelope;
 use annals_bench_driver::BoxError;
 
 pub use report::report;
@@ -61,15 +62,12 @@ pub async fn run(session: &Session, entries: &[Entry], events: u64, results: &mu
 }
 
 async fn measure(session: &Session, place: &Place, events: u64, result: &mut Results) -> Result<(), BoxError> {
-    let url = match place {
-        Place::Schema { url, .. } => url.clone(),
-        Place::Directory(directory) => format!("sqlite://{}", directory.path().join("log.db").display()),
-    };
     eprintln!("{}: a log of {events} events", result.title);
-    let annals = shape::app().open_without_following(&url).await?;
+    let annals = shape::app().open_without_following(&place.url()).await?;
     let measured = async {
-        fill::log(&annals, events, &mut result.filled).await?;
-        fill::rebuild(&annals, &mut result.filled).await?;
+        let command = |number| Ok(Envelope::new(shape::Act::new(number), shape::Act::context(number)?));
+        fill::log(&annals, events / shape::TOGETHER, shape::TOGETHER, command, &mut result.filled).await?;
+        fill::rebuild(&annals, &["audit", "metrics"], &mut result.filled).await?;
         result.filled.bytes = fill::bytes(session, place).await?;
         pages::ask(&annals, &mut result.pages).await?;
         numbers::ask(&annals, &mut result.numbers).await

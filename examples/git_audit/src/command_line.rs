@@ -35,6 +35,9 @@ pub(super) fn add_to(app: App) -> App {
                 .value_parser(value_parser!(PathBuf))
                 .help("The repository, or a directory in it"),
         )
+        .arg(Arg::new("copies").long("copies").action(ArgAction::SetTrue).help(
+            "Also detect copied files, as `git log --follow` does: slower. Use it in each import into a store, or in none",
+        ))
         .arg(Arg::new("summary").long("summary").action(ArgAction::SetTrue).help("Print the summary after the import"))
         .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Serve the page after the import, until Ctrl-C or another ending signal"));
     let summary = Subcommand::new("summary")
@@ -47,6 +50,7 @@ pub(super) fn add_to(app: App) -> App {
 async fn run_import(app: UnopenedApp, matches: ArgMatches) -> Result<(), BoxError> {
     let path = matches.get_one::<PathBuf>("repository").cloned().unwrap_or_else(|| ".".into());
     let repository = tokio::task::spawn_blocking(move || Repository::open(path)).await??;
+    let repository = repository.with_copies(matches.get_flag("copies"));
     let annals = app.open().await?;
     let mut bar = ProgressBar::new("importing commits", 0);
     let done = import(&annals, &repository, ended()?, |so_far, total| bar.at(so_far.commits, total)).await;

@@ -17,6 +17,7 @@ pub mod import;
 pub mod summary;
 
 use annals::prelude::*;
+use annals::projections::provenance::Agents;
 
 /// The application: its commands, views and subcommands.
 #[must_use]
@@ -31,6 +32,8 @@ pub fn app() -> App {
         .view::<files::Tree>()
         .view::<files::Actors>()
         .view::<files::Directories>()
-        .metrics_by_occurrence();
+        .metrics_by_occurrence()
+        // A file is made of the file that it was renamed or copied from.
+        .provenance(Agents::default());
     command_line::add_to(app)
 }

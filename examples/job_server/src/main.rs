@@ -9,5 +9,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    job_server::app().main().await
+    #[cfg(feature = "server")]
+    let app = match job_server::access::app_of_environment() {
+        Ok(app) => app,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    #[cfg(not(feature = "server"))]
+    let app = job_server::app();
+    app.main().await
 }

@@ -166,10 +166,14 @@ fn metrics_views_projections_events_and_check_do_what_they_say(place: &Place) {
 
     let status = server.json(&["projections", "status"]);
     let names: Vec<_> = status.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["audit", "metrics", "roster"]);
+    assert_eq!(names, ["audit", "flows", "metrics", "provenance", "reaction_admission", "roster"]);
     let before = server.ok(&["view", "roster"]);
-    assert_eq!(server.json(&["projections", "rebuild", "--all"]).as_array().unwrap().len(), 3);
+    assert_eq!(server.json(&["projections", "rebuild", "--all"]).as_array().unwrap().len(), 6);
     assert_eq!(server.ok(&["view", "roster"]), before);
+
+    let made_of = server.ok(&["provenance", "project:7"]);
+    assert!(made_of.contains("project:7 after its event 1 was made by create_project\n"), "{made_of}");
+    assert!(made_of.contains("create_project was done by user:alice\n"), "{made_of}");
 
     assert_eq!(server.ok(&["events", "--from", "4"]).lines().count(), 2);
     let events = server.ok(&["events", "--aggregate", "project/7", "--format", "json"]);

@@ -31,11 +31,11 @@ fn one_key_or_one_aggregate_type_is_rebuilt_and_an_unknown_one_is_refused() {
     server.refused(&rebuild(&["audit", "--key", "7"]), "the projection `audit` has no keys: rebuild it as a whole");
     server.refused(
         &rebuild(&["rooster"]),
-        "there is no projection `rooster`: there are `audit`, `metrics`, `roster`",
+        "there is no projection `rooster`: there are `audit`, `flows`, `metrics`, `provenance`, `reaction_admission`, `roster`",
     );
-    assert_eq!(server.json(&["projections", "status"])[2]["generation"], 1, "in place");
+    assert_eq!(server.json(&["projections", "status"])[5]["generation"], 1, "in place");
     let all = server.json(&["projections", "rebuild", "--all", "--keep-skips"]);
-    assert_eq!(all.as_array().unwrap().len(), 3);
+    assert_eq!(all.as_array().unwrap().len(), 6);
 }
 
 #[test]

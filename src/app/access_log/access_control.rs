@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-#[cfg(feature = "access")]
-use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::recorder::{AccessRecorder, Read, RecordReceiver};
 use crate::app::AccessContext;
+#[cfg(feature = "access")]
+use crate::app::RightsMemory;
+use crate::app::access_context::Loads;
 use crate::app::authorise::{Ask, Authorise, Denial, NEEDS_FULL};
-use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, within};
+use crate::app::following::{Depends, FollowedReads, ReadLoads};
+use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, missing, within};
 use crate::events::Ref;
 use crate::store::{Clock, Store, StoreError};
+#[cfg(feature = "access")]
+use crate::tokens::NEEDS_RIGHTS;
 
 /// The access control of an application: its authoriser, and what is recorded.
 #[derive(Default)]
@@ -21,11 +26,18 @@ pub(in crate::app) struct AccessControl {
     pub authoriser: Option<Arc<dyn Authorise>>,
     /// The rights in the log, asked before the application's authoriser: both must allow.
     pub rights: Option<Arc<dyn Authorise>>,
+    /// The memory of the last withdrawal of a right.
+    #[cfg(feature = "access")]
+    pub memory: Option<Arc<dyn RightsMemory>>,
     pub recorder: Option<AccessRecorder>,
     pub reads: bool,
     pub refusals: bool,
+    /// Whether reads that are recorded already are counted.
+    pub repeats: bool,
     /// What the authoriser may call.
     pub services: Services,
+    /// The reads that are followed.
+    pub followed: Option<Arc<FollowedReads>>,
 }
 
 /// The reason why a read is refused.
@@ -48,19 +60,19 @@ impl AccessError {
 }
 
 impl AccessControl {
-    /// Calls the authoriser.
-    async fn decide(
+    /// Calls the authoriser. Returns the grants that allow what is asked for.
+    pub(in crate::app) async fn decide(
         &self,
         context: &Context,
         ask: &Ask<'_>,
-        loads: Option<&AccessLoads<'_>>,
-    ) -> Result<(), Denial> {
-        #[cfg(feature = "access")]
-        check_token(context, ask)?;
-        if !self.has_authoriser() {
-            return Ok(());
-        }
+        loads: Loads<'_>,
+    ) -> Result<Vec<Uuid>, Denial> {
         let access = AccessContext::new(context, &self.services, loads);
+        #[cfg(feature = "access")]
+        self.check_token(&access, ask)?;
+        if !self.has_authoriser() {
+            return Ok(Vec::new());
+        }
         let deciding = async {
             for authoriser in self.rights.iter().chain(&self.authoriser) {
                 authoriser.authorise(&access, ask).await?;
@@ -69,22 +81,39 @@ impl AccessControl {
         };
         let limit = self.services.time_limit;
         match within(limit, AssertUnwindSafe(deciding).catch_unwind()).await {
-            Some(Ok(decided)) => decided,
+            Some(Ok(decided)) => decided.map(|()| access.into_grants()),
             Some(Err(_)) => Err(Denial::because("the authoriser failed")),
             None => Err(Denial::because(format!("the authoriser did not answer within {limit:?}: try again"))),
         }
     }
 
-    fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
+    /// Denies what the access token of the context does not allow. Only rights in the log can tell whether its grant still holds.
+    #[cfg(feature = "access")]
+    fn check_token(&self, access: &AccessContext<'_>, ask: &Ask<'_>) -> Result<(), Denial> {
+        let Some(presented) = access.presented_token() else { return Ok(()) };
+        if !self.has_rights() {
+            return Err(Denial::because(NEEDS_RIGHTS));
+        }
+        if access.follows()
+            && let Some(expires) = presented.token().expires()
+        {
+            access.valid_until(expires);
+        }
+        let targets = ask.targets();
+        let targets: Vec<&str> = targets.iter().map(AsRef::as_ref).collect();
+        let allowed = presented.allows(&targets, access.follows(), access.time());
+        allowed.map_err(|error| Denial::because(error.to_string()))
+    }
+
+    pub(in crate::app) fn refused(&self, context: &Context, what: &str, on: &[Ref], reason: &str, denied: bool) {
         if let Some(recorder) = self.recorder.as_ref().filter(|_| self.refusals) {
             recorder.refused(context, what, on, reason, denied);
         }
     }
 
     /// Whether the authoriser allows a read. Nothing is recorded.
-    #[cfg(feature = "http")]
     pub(in crate::app) async fn allows(&self, context: &Context, ask: &Ask<'_>) -> bool {
-        self.decide(context, ask, None).await.is_ok()
+        self.decide(context, ask, (&ReadLoads::default()).into()).await.is_ok()
     }
 
     /// Records that the context's actor was denied something before anybody was asked, if the application records refusals.
@@ -101,30 +130,33 @@ impl AccessControl {
         read: &Read<'_>,
         record: bool,
     ) -> Result<(), AccessError> {
-        self.read_first(context, &[(ask, read)], record).await.map(drop)
+        self.read_first(context, &[(ask, read)], record, false).await.map(drop)
     }
 
-    /// Allows the first of these reads that is allowed, and returns its index; the caller asks for less with each. If all are
-    /// denied, one denial is recorded: of the first read, with the reason of the last.
+    /// Allows the first of these reads that is allowed, and returns its index and what the answer depends on; the caller asks
+    /// for less with each. If all are denied, one denial is recorded: of the first read, with the reason of the last.
+    /// `follows`: it is followed live.
     pub(in crate::app) async fn read_first(
         &self,
         context: &Context,
         choices: &[(&Ask<'_>, &Read<'_>)],
         record: bool,
-    ) -> Result<usize, AccessError> {
+        follows: bool,
+    ) -> Result<(usize, Depends), AccessError> {
         for party in std::iter::once(context.actor()).chain(&context.metadata().on_behalf_of) {
             // Not recorded: the record would have the invalid actor.
             party.check_caller().map_err(|error| AccessError::Denied(Denial::because(error.to_string())))?;
         }
         let mut denied = None;
         for (index, (ask, read)) in choices.iter().enumerate() {
-            match self.decide(context, ask, None).await {
+            let loads = ReadLoads::new(follows);
+            match self.decide(context, ask, (&loads).into()).await {
                 Err(denial) => denied = Some(denial),
-                Ok(()) => {
+                Ok(grants) => {
                     if let Some(recorder) = self.recorder.as_ref().filter(|_| self.reads && record) {
-                        recorder.read(context, read).await.map_err(AccessError::NotRecorded)?;
+                        recorder.read(&context.allowed_by(grants), read).await.map_err(AccessError::NotRecorded)?;
                     }
-                    return Ok(index);
+                    return Ok((index, loads.into_depends()));
                 }
             }
         }
@@ -133,6 +165,11 @@ impl AccessControl {
             self.refused(context, read.what, read.of, denial.reason(), true);
         }
         Err(AccessError::Denied(denial))
+    }
+
+    /// The reads that are followed: of an open application.
+    pub(in crate::app) fn followed(&self) -> &Arc<FollowedReads> {
+        self.followed.as_ref().unwrap_or_else(|| missing::<FollowedReads>())
     }
 
     /// Whether commands need access control.
@@ -145,8 +182,13 @@ impl AccessControl {
         self.authoriser.is_some() || self.rights.is_some()
     }
 
+    /// Whether rights in the log are asked.
+    pub(in crate::app) fn has_rights(&self) -> bool {
+        self.rights.is_some()
+    }
+
     /// Whether reads are recorded.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", all(feature = "http", feature = "access")))]
     pub(in crate::app) fn records_reads(&self) -> bool {
         self.reads
     }
@@ -162,7 +204,7 @@ impl AccessControl {
         if !self.reads && !self.refusals {
             return None;
         }
-        let (recorder, receiver) = AccessRecorder::new(clock.clone());
+        let (recorder, receiver) = AccessRecorder::new(clock.clone(), self.repeats);
         self.recorder = Some(recorder);
         Some(receiver)
     }
@@ -207,26 +249,28 @@ impl CommandAccess for AccessControl {
         command: &'static str,
         on: &'a [Ref],
         loads: &'a AccessLoads<'a>,
-    ) -> BoxFuture<'a, Result<(), String>> {
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, String>> {
         async move {
             let ask = Ask::Command { name: command, on };
-            self.decide(context, &ask, Some(loads)).await.map_err(|denial| denial.reason().to_owned())
+            self.decide(context, &ask, Loads::Command(loads)).await.map_err(|denial| denial.reason().to_owned())
         }
         .boxed()
+    }
+
+    #[cfg(feature = "access")]
+    fn committed(&self, command: &str) -> Option<BoxFuture<'_, ()>> {
+        let memory = self.memory.as_ref().filter(|memory| memory.withdraws(command))?;
+        Some(memory.remember().boxed())
+    }
+
+    #[cfg(feature = "access")]
+    fn diverged(&self) {
+        self.memory.iter().for_each(|memory| memory.diverged());
     }
 
     fn record_refusal(&self, context: &Context, command: &'static str, on: &[Ref], reason: &str, denied: bool) {
         self.refused(context, &command_text(command, on), on, reason, denied);
     }
-}
-
-/// Denies what the access token of the context does not allow.
-#[cfg(feature = "access")]
-fn check_token(context: &Context, ask: &Ask<'_>) -> Result<(), Denial> {
-    let Some(presented) = context.presented_token() else { return Ok(()) };
-    let targets = ask.targets();
-    let targets: Vec<&str> = targets.iter().map(AsRef::as_ref).collect();
-    presented.allows(&targets, Timestamp::now()).map_err(|error| Denial::because(error.to_string()))
 }
 
 /// `transfer on account:1, account:2`

@@ -6,7 +6,7 @@ use annals_macros::Command;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
+use super::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, ReadsInMinute, RefusalEvent};
 use crate::aggregates::Loaded;
 use crate::commands::{Context, Handle};
 use crate::events::Ref;
@@ -25,16 +25,44 @@ pub(super) struct RecordRead {
     pub asked: RecordedFilters,
     /// The format and the last position, if it was exported.
     pub left: Option<(String, u64)>,
+    /// Where the data goes, if it was exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Ref>,
 }
 
 impl Handle for RecordRead {
     fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
-        let Self { what, of, asked, left, .. } = self.clone();
+        let Self { what, of, asked, left, to, .. } = self.clone();
         let event = match left {
             None => ReadEvent::Viewed { what, of, asked },
-            Some((format, head)) => ReadEvent::Exported { what, of, asked, format, head },
+            Some((format, head)) => ReadEvent::Exported { what, of, asked, format, head, to },
         };
         Ok(vec![event.into()])
+    }
+}
+
+/// Record how often the same was read again
+#[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[command(name = "annals_record_repeats")]
+pub(super) struct RecordRepeats {
+    /// `trail` in JSON: as in the other records.
+    #[on(AccessLog)]
+    #[serde(rename = "trail")]
+    pub log: AccessLogId,
+    pub what: String,
+    pub of: Vec<Ref>,
+    pub asked: RecordedFilters,
+    pub to: Option<Ref>,
+    #[schemars(with = "serde_json::Value")]
+    pub minutes: Vec<ReadsInMinute>,
+}
+
+impl Handle for RecordRepeats {
+    fn handle(&self, _: &Loaded<AccessLog>, _: &Context) -> Result<Vec<AccessLogEvent>, Infallible> {
+        let Self { what, of, asked, to, minutes, .. } = self.clone();
+        let Some(until) = minutes.iter().map(|minute| minute.last).max() else { return Ok(Vec::new()) };
+        let times = minutes.iter().fold(0, |times: u64, minute| times.saturating_add(minute.times));
+        Ok(vec![ReadEvent::Repeated { what, of, asked, to, times, until, minutes }.into()])
     }
 }
 
@@ -66,7 +94,7 @@ impl Handle for RecordRefusal {
 /// Record how often more was denied
 #[derive(Command, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[command(name = "annals_record_denials")]
-pub(super) struct RecordDenials {
+pub(in crate::app) struct RecordDenials {
     /// `trail` in JSON: the id of a record is derived from its JSON, and must not change.
     #[on(AccessLog)]
     #[serde(rename = "trail")]

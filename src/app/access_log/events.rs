@@ -67,7 +67,7 @@ pub enum ReadEvent {
         asked: RecordedFilters,
     },
     /// An actor exported something. It is recorded before any data is written.
-    #[event(view, "{actor} exported {what} as {format}, up to event {head}")]
+    #[event(view, "{actor} exported {what} as {format}, up to event {head}", version = 2, from(1 = without_destination))]
     Exported {
         /// The query as text.
         what: String,
@@ -80,7 +80,46 @@ pub enum ReadEvent {
         format: String,
         /// The last position of the export.
         head: u64,
+        /// Where the data goes: a host or a file. Version 1 does not say it.
+        to: Option<Ref>,
     },
+    /// An actor read or exported the same again, in the ten minutes of a record. It is recorded when these minutes are over, if the
+    /// application keeps flows.
+    #[event(view, "{actor} read {what} again {times} times, until {until}")]
+    Repeated {
+        /// The query as text.
+        what: String,
+        /// The projection, and the references in the query.
+        #[event(target)]
+        of: Vec<Ref>,
+        /// The filters of the query. Without filters, the query matches everything.
+        asked: RecordedFilters,
+        /// Where the data goes, if it was exported.
+        to: Option<Ref>,
+        /// How often.
+        times: u64,
+        /// The time of the last one.
+        until: Timestamp,
+        /// How often in each minute.
+        minutes: Vec<ReadsInMinute>,
+    },
+}
+
+/// The reads of a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadsInMinute {
+    /// How many.
+    pub times: u64,
+    /// The time of the first one.
+    pub first: Timestamp,
+    /// The time of the last one.
+    pub last: Timestamp,
+}
+
+/// Upcasts version 1, which did not say where the data goes.
+fn without_destination(mut payload: Value) -> Result<Value, BoxError> {
+    payload["to"] = Value::Null;
+    Ok(payload)
 }
 
 /// Upcasts version 1, which had no filters.
@@ -151,7 +190,10 @@ mod tests {
             shapes,
             [
                 "annals_read.viewed 2 view what: String, of: Vec<Ref>, asked: RecordedFilters",
-                "annals_read.exported 1 view what: String, of: Vec<Ref>, asked: RecordedFilters, format: String, head: u64",
+                "annals_read.exported 2 view what: String, of: Vec<Ref>, asked: RecordedFilters, format: String, head: u64, \
+                 to: Option<Ref>",
+                "annals_read.repeated 1 view what: String, of: Vec<Ref>, asked: RecordedFilters, to: Option<Ref>, times: u64, \
+                 until: Timestamp, minutes: Vec<ReadsInMinute>",
                 "annals_refusal.refused 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.denied 1 refuse what: String, on: Vec<Ref>, reason: String",
                 "annals_refusal.repeated 1 refuse reason: String, denials: u64",
@@ -167,6 +209,18 @@ mod tests {
         let brought = without_filters(payload).unwrap();
         assert_eq!(brought["asked"], serde_json::json!({}));
         assert_eq!(brought["of"][0], "projection:audit");
+    }
+
+    #[test]
+    fn an_export_of_version_1_does_not_say_where_the_data_went() {
+        let payload =
+            serde_json::json!({ "what": "the audit log", "of": [], "asked": {}, "format": "csv", "head": 7 });
+        let brought: ReadEvent = {
+            let mut brought = without_destination(payload).unwrap();
+            brought = serde_json::json!({ "Exported": brought });
+            serde_json::from_value(brought).unwrap()
+        };
+        assert!(matches!(brought, ReadEvent::Exported { to: None, head: 7, .. }), "{brought:?}");
     }
 
     #[test]

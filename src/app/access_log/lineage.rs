@@ -36,6 +36,8 @@ pub struct ExportAccess {
     pub format: String,
     /// The last position of the export.
     pub head: u64,
+    /// Where the data went: a host or a file. Exports of earlier versions do not say it.
+    pub to: Option<Ref>,
     /// The reads before the export, oldest first.
     pub seen_by: Vec<ReadAccess>,
 }
@@ -104,8 +106,8 @@ struct Access {
     what: String,
     by_name: bool,
     query: AccessQuery,
-    /// The format and last position, if it was exported.
-    left: Option<(String, u64)>,
+    /// The format, the last position and the destination, if it was exported.
+    left: Option<(String, u64, Option<Ref>)>,
 }
 
 pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<ExportAccess>, LineageError> {
@@ -119,7 +121,7 @@ pub(in crate::app) async fn lineage(annals: &Annals, thing: &Ref) -> Result<Vec<
             break;
         }
         for stored in events(annals, &rows).await? {
-            accesses.push(access(&stored, thing).map_err(decode(stored.position))?);
+            accesses.extend(access(&stored, thing).map_err(decode(stored.position))?);
         }
     }
     let asked: BTreeSet<AccessQuery> = accesses.iter().map(|access| access.query.clone()).collect();
@@ -144,14 +146,16 @@ async fn events(annals: &Annals, rows: &[AuditRow]) -> Result<Vec<Stored>, Linea
     }
 }
 
-fn access(stored: &Stored, thing: &Ref) -> Result<Access, DecodeError> {
+/// The read or export that this event records; none if it counts those of another record.
+fn access(stored: &Stored, thing: &Ref) -> Result<Option<Access>, DecodeError> {
     let Recorded { event, position, recorded_at, metadata, .. } = Recorded::<ReadEvent>::from_stored(stored)?;
     let (what, of, asked, left) = match event {
         ReadEvent::Viewed { what, of, asked } => (what, of, asked, None),
-        ReadEvent::Exported { what, of, asked, format, head } => (what, of, asked, Some((format, head))),
+        ReadEvent::Exported { what, of, asked, format, head, to } => (what, of, asked, Some((format, head, to))),
+        ReadEvent::Repeated { .. } => return Ok(None),
     };
     let projection = of.first().map_or(String::new(), |projection| projection.id().to_owned());
-    Ok(Access {
+    Ok(Some(Access {
         position,
         at: recorded_at,
         actor: metadata.actor,
@@ -160,7 +164,7 @@ fn access(stored: &Stored, thing: &Ref) -> Result<Access, DecodeError> {
         by_name: of.contains(thing),
         query: AccessQuery { projection, asked },
         left,
-    })
+    }))
 }
 
 /// Finds the first event about the thing in the answer to each query: as a target or as the actor.
@@ -231,7 +235,7 @@ fn exports(accesses: Vec<Access>, firsts: &BTreeMap<AccessQuery, First>) -> Vec<
     for access in accesses {
         let first = firsts.get(&access.query).copied();
         let Access { position, at, actor, on_behalf_of, what, by_name, left, .. } = access;
-        if let Some((format, head)) = &left
+        if let Some((format, head, to)) = &left
             && first.is_some_and(|(first, _)| first <= *head)
         {
             let before = |(read, first): &(ReadAccess, u64)| (*first < position).then(|| read.clone());
@@ -243,13 +247,14 @@ fn exports(accesses: Vec<Access>, firsts: &BTreeMap<AccessQuery, First>) -> Vec<
                 what: what.clone(),
                 format: format.clone(),
                 head: *head,
+                to: to.clone(),
                 seen_by: seen.iter().filter_map(before).collect(),
             });
         }
         // An equal query within the same window is the same record, and may have returned more.
         let until = Timestamp::from_second(at.as_second() - at.as_second().rem_euclid(WINDOW) + WINDOW);
         let was_there = |(first, recorded): (u64, Timestamp)| match &left {
-            Some((_, head)) => first <= *head,
+            Some((_, head, _)) => first <= *head,
             None => first < position || until.is_ok_and(|until| recorded < until),
         };
         if !by_name && !first.is_some_and(was_there) {

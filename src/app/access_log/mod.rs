@@ -8,6 +8,7 @@
 //! - `events`: [`ReadEvent`], [`RefusalEvent`], and their aggregate
 //! - `commands`: the internal commands that append records
 //! - `denials`: merges the denials of one actor
+//! - `repeats`: counts reads that are recorded already
 //! - `recorder`: the queue of records
 //! - `record_task`: the task that appends them
 //! - `access_control`: calls the application's authoriser, and has reads and refusals recorded
@@ -22,12 +23,15 @@ mod events;
 mod lineage;
 mod record_task;
 mod recorder;
+mod repeats;
 #[cfg(test)]
 mod tests;
 
 pub(super) use access_control::{AccessControl, AccessError};
 pub(super) use audit_access::AuditAccessControl;
-pub use events::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, RefusalEvent};
+#[cfg(test)]
+pub(super) use commands::RecordDenials;
+pub use events::{AccessLog, AccessLogEvent, AccessLogId, ReadEvent, ReadsInMinute, RefusalEvent};
 pub(super) use lineage::lineage;
 pub use lineage::{ExportAccess, LineageError, ReadAccess};
 pub(super) use recorder::Read;

@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::AccessLogId;
-use super::commands::{RecordDenials, RecordOverflow};
-use super::denials::Count;
+use super::commands::{RecordDenials, RecordOverflow, RecordRead};
+use super::denials::{Count, window_of};
 use super::recorder::{FAILING, QUEUE, RecorderState};
 use crate::commands::{AnyCommand, Context, Engine, ExecuteError, Refusal, internal_id};
 use crate::events::Ref;
@@ -29,6 +30,8 @@ pub(super) struct Record {
     context: Context,
     /// The reason of a denial. It is counted if another process has recorded the same one.
     denied: Option<String>,
+    /// A read, and its time. It is counted if the log has its record already.
+    read: Option<(RecordRead, Timestamp)>,
     /// Notified when the record is durable.
     done: Option<oneshot::Sender<()>>,
     /// How often it was executed, or was about to be.
@@ -41,11 +44,15 @@ impl Record {
     /// `context` has the id of the record: executing it again appends nothing.
     pub(super) fn new(command: impl AnyCommand + Clone + 'static, context: Context) -> Self {
         let make = Box::new(move || Box::new(command.clone()) as _);
-        Self { make, context, denied: None, done: None, attempts: 0, finished: false }
+        Self { make, context, denied: None, read: None, done: None, attempts: 0, finished: false }
     }
 
     pub(super) fn denied(self, reason: Option<String>) -> Self {
         Self { denied: reason, ..self }
+    }
+
+    pub(super) fn read(self, read: RecordRead, at: Timestamp) -> Self {
+        Self { read: Some((read, at)), ..self }
     }
 
     pub(super) fn done(self, done: Option<oneshot::Sender<()>>) -> Self {
@@ -115,9 +122,13 @@ impl RecordTask {
         }
     }
 
-    /// Adds records of the counts of denials and refusals that are not recorded singly.
+    /// Adds records of the counts of reads, denials and refusals that are not recorded singly.
     fn add_counts(&self, records: &mut Vec<Record>, all: bool) {
-        let today = AccessLogId::for_time((self.clock)());
+        let now = (self.clock)();
+        for repeat in self.state.repeats.iter().flat_map(|repeats| repeats.due(now, all)) {
+            records.push(Record::new(repeat.record, repeat.context.internal(internal_id::random())));
+        }
+        let today = AccessLogId::for_time(now);
         for Count { context, reason, denials } in self.state.denials.due(Instant::now(), all) {
             let command = RecordDenials { log: today.clone(), reason, denials };
             records.push(Record::new(command, context.internal(internal_id::random())));
@@ -149,6 +160,14 @@ impl RecordTask {
                     if let Some(reason) = record.denied.take().filter(|_| receipt.repeated && record.attempts == 1)
                     {
                         self.state.denials.count(&record.context, &reason);
+                    }
+                    let again = record.read.take().filter(|_| receipt.repeated && record.attempts == 1);
+                    if let (Some((read, at)), Some(repeats)) = (again, &self.state.repeats)
+                        && let Some(full) = repeats.count(&read, &record.context, at, window_of(at.as_second()))
+                    {
+                        *record = Record::new(full.record, full.context.internal(internal_id::random()))
+                            .done(record.done.take());
+                        continue;
                     }
                     // The caller may have stopped waiting.
                     let _ = record.done.take().map(|done| done.send(()));

@@ -13,6 +13,7 @@ use super::AccessLogId;
 use super::commands::{RecordRead, RecordRefusal};
 use super::denials::{Denials, Merged, window_of};
 use super::record_task::{Record, RecordTask};
+use super::repeats::Repeats;
 use crate::commands::{AnyCommand, Context, Engine, internal_id};
 use crate::events::Ref;
 use crate::projections::audit::{ExportTarget, RecordedFilters};
@@ -46,6 +47,8 @@ pub(super) struct RecorderState {
     /// The command ids of queued reads.
     pub reads: Cache<Uuid, ()>,
     pub denials: Denials,
+    /// Counts reads that are recorded already, if the application keeps flows.
+    pub repeats: Option<Repeats>,
     /// The number of refusals that found the queue full.
     pub overflow: AtomicU64,
     closing: AtomicBool,
@@ -60,10 +63,11 @@ struct Panics {
 }
 
 impl RecorderState {
-    fn new() -> Self {
+    fn new(counts_repeats: bool) -> Self {
         Self {
             reads: Cache::new(REMEMBERED),
             denials: Denials::default(),
+            repeats: counts_repeats.then(Repeats::default),
             overflow: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             panics: watch::Sender::default(),
@@ -125,9 +129,10 @@ pub(in crate::app) struct Read<'a> {
 pub(in crate::app) struct RecordReceiver(mpsc::Receiver<Record>);
 
 impl AccessRecorder {
-    pub(in crate::app) fn new(clock: Clock) -> (Self, RecordReceiver) {
+    /// `counts_repeats`: count reads that are recorded already.
+    pub(in crate::app) fn new(clock: Clock, counts_repeats: bool) -> (Self, RecordReceiver) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let (queue, state) = (Mutex::new(Some(sender)), Arc::new(RecorderState::new()));
+        let (queue, state) = (Mutex::new(Some(sender)), Arc::new(RecorderState::new(counts_repeats)));
         (Self { queue, state, task: Mutex::new(None), clock }, RecordReceiver(receiver))
     }
 
@@ -138,13 +143,14 @@ impl AccessRecorder {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
     }
 
-    /// Records a read by the context's actor: once in ten minutes for the same query, over all processes. Returns when the
-    /// record is queued; for an export, when it is durable.
+    /// Records a read by the context's actor: once in ten minutes for the same query, over all processes. Further ones are counted, if
+    /// the application keeps flows. Returns when the record is queued; for an export, when it is durable.
     ///
     /// # Errors
     /// When the application is being closed, or the record has to wait and the task keeps panicking.
     pub(in crate::app) async fn read(&self, context: &Context, read: &Read<'_>) -> Result<(), StoreError> {
-        let begin = window_of((self.clock)().as_second());
+        let now = (self.clock)();
+        let begin = window_of(now.as_second());
         let waits = read.export.is_some();
         let command = RecordRead {
             log: AccessLogId::for_time(Timestamp::from_second(begin).unwrap_or_default()),
@@ -152,10 +158,12 @@ impl AccessRecorder {
             of: read.of.to_vec(),
             asked: bounded(&read.asked),
             left: read.export.map(|target| (target.format.clone(), target.head.position)),
+            to: read.export.and_then(|target| target.to.clone()),
         };
         let id = id_of(&command, context, &begin.to_be_bytes());
+        let context = context.internal(id);
         if !waits && self.state.reads.contains_key(&id) {
-            return Ok(());
+            return self.again(&command, &context, now, begin).await;
         }
         let queue = self.queue().ok_or(StoreError::Closed)?;
         // Reserve first, then remember: a caller that stops waiting must leave no trace.
@@ -166,7 +174,8 @@ impl AccessRecorder {
         };
         if self.state.reads.entry(id).or_insert(()).is_fresh() || waits {
             let (done, recorded) = oneshot::channel();
-            room.send(Record::new(command, context.internal(id)).done(waits.then_some(done)));
+            let record = Record::new(command.clone(), context).read(command, now).done(waits.then_some(done));
+            room.send(record);
             if waits {
                 return tokio::select! {
                     biased;
@@ -174,8 +183,31 @@ impl AccessRecorder {
                     failed = self.state.failed() => Err(failed),
                 };
             }
+            return Ok(());
         }
-        Ok(())
+        drop(room);
+        self.again(&command, &context, now, begin).await
+    }
+
+    /// Counts a read that is recorded already. If there is no room for the count, it is recorded at once.
+    async fn again(
+        &self,
+        command: &RecordRead,
+        context: &Context,
+        now: Timestamp,
+        begin: i64,
+    ) -> Result<(), StoreError> {
+        let repeats = self.state.repeats.as_ref();
+        let Some(full) = repeats.and_then(|repeats| repeats.count(command, context, now, begin)) else {
+            return Ok(());
+        };
+        let queue = self.queue().ok_or(StoreError::Closed)?;
+        let record = Record::new(full.record, full.context.internal(internal_id::random()));
+        tokio::select! {
+            biased;
+            sent = queue.send(record) => sent.map_err(|_| StoreError::Closed),
+            failed = self.state.failed() => Err(failed),
+        }
     }
 
     /// Records a refusal, or counts it: a denial that the actor got before in this window, or a refusal that finds the queue

@@ -44,13 +44,14 @@ impl World {
             store.clone(),
             LogTime::new(clock.clone(), &*store),
             None,
+            &[],
             Arc::default(),
             repository,
             services,
         );
         let engine = Arc::new(engine);
         before(&engine).await;
-        let (recorder, receiver) = AccessRecorder::new(clock);
+        let (recorder, receiver) = AccessRecorder::new(clock, false);
         recorder.start(receiver, &engine);
         Self { store, engine, recorder }
     }
@@ -119,7 +120,7 @@ const TASK: &str = "recorder of reads and refusals";
 #[tokio::test]
 async fn a_recorder_that_panics_at_any_step_is_started_again_and_records_each_read_once() {
     let world = World::new().await;
-    let target = ExportTarget { format: "csv".to_owned(), head: LogPosition::default() };
+    let target = ExportTarget { format: "csv".to_owned(), head: LogPosition::default(), to: None };
     for (step, reads) in texts(30).chunks(3).enumerate() {
         panic_in(TASK, step as u32, 1 + step as u32 % 2);
         world.read(&reads[0], None).await.unwrap();
@@ -160,7 +161,7 @@ async fn a_denial_whose_recorder_panics_at_any_step_is_recorded_once_and_counted
 #[tokio::test]
 async fn a_read_that_would_wait_for_a_recorder_that_keeps_panicking_fails_with_the_reason() {
     let world = World::new().await;
-    let target = ExportTarget { format: "csv".to_owned(), head: LogPosition::default() };
+    let target = ExportTarget { format: "csv".to_owned(), head: LogPosition::default(), to: None };
     panic_in(TASK, 0, u32::MAX);
     let export = tokio::time::timeout(Duration::from_secs(20), world.read("export", Some(&target)));
     let error = error_chain(&export.await.expect("the export waits").unwrap_err());

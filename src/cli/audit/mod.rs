@@ -14,7 +14,7 @@ use super::session::{OpenMode, Session};
 use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
-use crate::projections::audit::{AuditLog, AuditQuery, AuditQueryParams};
+use crate::projections::audit::{AuditError, AuditLog, AuditQuery, AuditQueryParams};
 use crate::projections::presenter::{PresentationParams, Presenter};
 
 /// Rows per page that is read.
@@ -109,7 +109,7 @@ impl Audit {
             tokio::select! {
                 row = stream.next() => match row {
                     Some(row) => {
-                        let mut row = [row?];
+                        let mut row = [row.inspect_err(print_cursor)?];
                         self.words.apply_to_rows(self.presenter(session), &mut row).await?;
                         rows.print(&row[0])?;
                     }
@@ -119,5 +119,14 @@ impl Audit {
             }
         }
         rows.end()
+    }
+}
+
+/// Prints where to continue after access was denied.
+fn print_cursor(error: &AuditError) {
+    if let AuditError::Denied { cursor: Some(cursor), .. } | AuditError::Unconfirmed { cursor: Some(cursor) } =
+        error
+    {
+        stderr::print(format_args!("continue: --cursor {cursor}"));
     }
 }

@@ -1,6 +1,5 @@
 //! Rows and counts in each format. Terminal control characters and spreadsheet formulas are escaped.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
@@ -44,7 +43,7 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn new(format: Format) -> Result<Self, BoxError> {
         match format {
-            Format::Csv => csv_header(&CSV_HEADER)?,
+            Format::Csv => output::csv_header(&CSV_HEADER)?,
             Format::Json => write!(stdout().lock(), "[")?,
             Format::Text | Format::Jsonl => {}
         }
@@ -60,7 +59,7 @@ impl Rows {
                 write!(out, "{comma}\n{}", plain_json(&serde_json::to_string(row)?))?;
             }
             Format::Jsonl => writeln!(out, "{}", plain_json(&serde_json::to_string(row)?))?,
-            Format::Csv => csv(&[
+            Format::Csv => output::csv(&[
                 row.position.to_string(),
                 row.event_id.to_string(),
                 row.recorded_at.to_string(),
@@ -110,9 +109,9 @@ pub(super) fn count(count: &AuditCount, format: Format) -> Result<(), BoxError> 
         Format::Json => output::line(&plain_json(&serde_json::to_string_pretty(count)?)),
         Format::Jsonl => output::line(&plain_json(&serde_json::to_string(count)?)),
         Format::Csv => {
-            csv_header(&["facet", "value", "events"])?;
+            output::csv_header(&["facet", "value", "events"])?;
             let table = lines("actor", &count.actors).chain(lines("action", &count.actions));
-            table.chain(lines("event", &count.event_types)).try_for_each(|line| csv(&line))
+            table.chain(lines("event", &count.event_types)).try_for_each(|line| output::csv(&line))
         }
     }
 }
@@ -142,48 +141,3 @@ const CSV_HEADER: [&str; 12] = [
     "changes",
     "payload",
 ];
-
-/// Prints the names of the columns. Quoted: programs that guess the separator look at what follows the first quote.
-fn csv_header(names: &[&str]) -> Result<(), BoxError> {
-    let mut line = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
-    line.write_record(names)?;
-    stdout().lock().write_all(&line.into_inner()?)?;
-    Ok(())
-}
-
-/// Prints a CSV record.
-fn csv(cells: &[String]) -> Result<(), BoxError> {
-    let mut line = csv::Writer::from_writer(Vec::new());
-    line.write_record(cells.iter().map(|cell| inert_cell(cell).into_owned()))?;
-    stdout().lock().write_all(&line.into_inner()?)?;
-    Ok(())
-}
-
-/// A cell with control characters escaped, and with a quote in front if a spreadsheet would read it as a formula.
-fn inert_cell(cell: &str) -> Cow<'_, str> {
-    let cell = plain(cell);
-    match cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
-        true => Cow::Owned(format!("'{cell}")),
-        false => cell,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_is_not_a_formula_and_has_no_control_characters() {
-        for (given, shown) in [
-            ("=1+1", "'=1+1"),
-            (" @SUM(A1)", "' @SUM(A1)"),
-            ("-2", "'-2"),
-            ("\t=cmd|' /C calc'!A0", "\\t=cmd|' /C calc'!A0"),
-            ("＝1", "'＝1"),
-            ("a\u{1b}[2J\u{202e}b", "a\\u{1b}[2J\\u{202e}b"),
-            ("user:zoë", "user:zoë"),
-        ] {
-            assert_eq!(inert_cell(given), shown);
-        }
-    }
-}

@@ -16,9 +16,10 @@ use utoipa_axum::routes;
 
 use super::audit::MAX_LIMIT;
 use super::check_max;
+use crate::events::Ref;
 use crate::http::{AppState, Caller, Problem, QueryParams};
 use crate::projections::audit::AuditQueryParams;
-use crate::projections::export::{ExportError, ExportManifest, Format};
+use crate::projections::export::{Export, ExportError, ExportManifest, Format};
 use crate::projections::presenter::PresentationParams;
 use crate::text::error_chain;
 
@@ -72,8 +73,10 @@ async fn export(
     let permit = state.exports().acquire(caller.key())?;
     let actor = caller.key().to_owned();
     let presenter = words.apply(state.annals().presenter())?;
+    let client = caller.host().and_then(|host| Ref::new("host", host).ok());
     let export = asked.apply(caller.format(format.as_str()).audit()?).export(format);
     let export = export.byte_order_mark(bom).source(format!("/{}", state.settings().name));
+    let export = client.into_iter().fold(export, Export::destination);
     let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
     let (mut writer, mut reader) = tokio::io::duplex(BUFFER);
     let exporting: Exporting = tokio::spawn(async move {

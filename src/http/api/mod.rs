@@ -4,17 +4,31 @@
 //! - `commands`: lists and executes commands
 //! - `audit`: pages and counts of the audit log
 //! - `export`: the audit log in other formats
+//! - `flows`: what flows from where to where, if the application keeps it
 //! - `metrics`: the metrics of topics
 //! - `views`: the application's own views
+//! - `aggregates`: states of aggregates, now or as of a moment
 //! - `log`: stored events, and verification of the log
+//! - `access_tokens`: issues access tokens (feature `access`)
+//! - `grant_uses`: how often grants were used (feature `access`)
+//! - `provenance`: the provenance of a thing, if the application keeps it
 //! - `projections`: status, rebuild, resume, skip and replay of projections
+//! - `reactions`: status and pending steps of reactions, and skipping a step
 
+#[cfg(feature = "access")]
+mod access_tokens;
+mod aggregates;
 mod audit;
 mod commands;
 mod export;
+mod flows;
+#[cfg(feature = "access")]
+mod grant_uses;
 mod log;
 mod metrics;
 mod projections;
+mod provenance;
+mod reactions;
 mod views;
 
 use std::fmt::Display;
@@ -24,20 +38,29 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use self::log::{CHECK, start_check};
 pub(super) use self::projections::{RebuildParams, start_rebuild};
+pub(super) use self::provenance::ProvenanceParams;
 
 use super::{AppState, Problem};
 use crate::events::LogPosition;
 
 /// The routes. They need an authenticated caller.
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(super) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
+    #[cfg(feature = "access")]
+    let routes = access_tokens::routes(state).merge(grant_uses::routes(state));
+    #[cfg(not(feature = "access"))]
+    let routes = OpenApiRouter::new();
+    routes
+        .merge(provenance::routes(state))
+        .merge(flows::routes(state))
         .merge(commands::routes())
         .merge(audit::routes())
         .merge(export::routes())
         .merge(metrics::routes())
         .merge(views::routes())
+        .merge(aggregates::routes())
         .merge(log::routes())
         .merge(projections::routes())
+        .merge(reactions::routes())
 }
 
 /// Refuses a parameter above its documented maximum.

@@ -2,16 +2,22 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::aggregates::At;
 use super::{After, check_max};
 use crate::events::LogPosition;
 use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
 use crate::projections::{FieldKind, Listing, ViewCounts, ViewCursor, ViewFilterParams};
+
+/// Headers that say of which moment a document is.
+const POSITION: HeaderName = HeaderName::from_static("annals-position");
+const RECORDED_AT: HeaderName = HeaderName::from_static("annals-recorded-at");
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(all)).routes(routes!(list)).routes(routes!(one)).routes(routes!(counts))
@@ -154,20 +160,47 @@ async fn list(
 }
 
 /// Get a document of a view
+///
+/// As it is, or with `at` as it was: then it is made of the log's events up to that moment, which takes at most 10 seconds, and it
+/// needs the right to read the audit log in full too: of the thing that the key names, or of everything.
 #[utoipa::path(
     get, path = "/views/{name}/{key}", operation_id = "get_document", tag = "views",
-    params(("name" = String, Path), ("key" = String, Path), After),
-    responses((status = OK, body = Value, description = "The document"), (status = NOT_FOUND, description = "The view or the document does not exist"))
+    params(("name" = String, Path), ("key" = String, Path), At, After),
+    responses(
+        (
+            status = OK, body = Value, description = "The document",
+            headers(
+                ("Annals-Position" = u64, description = "With `at`: the position of the last event up to the moment"),
+                ("Annals-Recorded-At" = String, description = "With `at`: when that event was recorded"),
+            )
+        ),
+        (status = NOT_FOUND, description = "The view or the document does not exist"),
+    )
 )]
 async fn one(
     caller: Caller,
     PathParams((name, key)): PathParams<(String, String)>,
-    QueryParams(after, ..): QueryParams<After>,
-) -> Result<Json<Value>, Problem> {
-    let view = caller.view(&name, Some(&key)).await?;
-    let view = after.head().into_iter().fold(view, |view, head| view.after(head));
+    QueryParams(At { at }, after, ..): QueryParams<At, After>,
+) -> Result<(HeaderMap, Json<Value>), Problem> {
     let missing = || Problem::not_found(format!("the view `{name}` has no document `{}`", key.escape_debug()));
-    Ok(Json(view.get(&key).await?.ok_or_else(missing)?))
+    let Some(at) = at else {
+        let view = caller.view(&name, Some(&key)).await?;
+        let view = after.head().into_iter().fold(view, |view, head| view.after(head));
+        return Ok((HeaderMap::new(), Json(view.get(&key).await?.ok_or_else(missing)?)));
+    };
+    if after.head().is_some() {
+        return Err(Problem::malformed("`at` and `after` exclude each other").with("parameter", "after"));
+    }
+    let found = caller.document_at(&name, &key, at).await?;
+    let mut headers = HeaderMap::from_iter([(POSITION, found.position().into())]);
+    if let Some(time) = found.recorded_at()
+        && let Ok(time) = HeaderValue::try_from(time.to_string())
+    {
+        headers.insert(RECORDED_AT, time);
+    }
+    let gone = || Problem::not_found(format!("{} at position {}", missing().detail(), found.position()));
+    let document = (*found).clone().ok_or_else(gone)?;
+    Ok((headers, Json(document)))
 }
 
 /// Count the documents of a view

@@ -20,8 +20,8 @@ impl Authentication {
     /// token names, and the token restricts what the actor may do. Without [`bearer`](Self::bearer) and
     /// [`trusting`](Self::trusting), each request needs one.
     ///
-    /// The application needs an [authoriser](crate::app::App::authorise) that knows the grants of tokens: without one, they are
-    /// refused.
+    /// The application needs [rights in its log](crate::app::App::access), which say whether a grant still holds: without them,
+    /// access tokens are refused.
     #[must_use]
     pub fn access_tokens(mut self, keys: Keys) -> Self {
         self.access = Some(keys);
@@ -46,9 +46,10 @@ impl Authentication {
         }
         let (token, key) = verify(keys, text).map_err(|error| rejection(&error, None))?;
         let now = Timestamp::now();
-        let (actor, validity) = (token.actor().clone(), validity(&token, keys, key, now));
+        let (actor, validity) = (token.actor().clone(), validity(&token, keys, key.clone(), now));
         let path = whole_path_of(&parts.extensions, &parts.uri);
-        let presented = PresentedToken::new(Arc::new(token), parts.method.as_str(), path, observes);
+        let presented = PresentedToken::new(Arc::new(token), keys, key);
+        let presented = presented.with_request(parts.method.as_str(), path, observes);
         match presented.allows_for_some_target(now) {
             Ok(()) => Ok(Some(Identity { presented: Some(presented), ..Identity::new(actor, validity) })),
             Err(error) => Err(rejection(&error, Some(actor))),
@@ -67,9 +68,9 @@ impl Authentication {
         Some(match verified {
             Ok((token, key)) => Ok(VerifiedToken {
                 actor: token.actor().clone(),
-                valid_for: validity(&token, keys, key, now).remaining(),
+                valid_for: validity(&token, keys, key.clone(), now).remaining(),
                 claims: serde_json::Map::new(),
-                presented: Some(PresentedToken::new(Arc::new(token), "", "", false)),
+                presented: Some(PresentedToken::new(Arc::new(token), keys, key)),
             }),
             Err(error) => Err(InvalidToken(Cow::Owned(error.to_string()))),
         })

@@ -16,7 +16,7 @@ use crate::projections::audit::{
     AuditError, AuditLog, AuditQuery, AuditQueryParams, AuditRow, Cursor, Detail, QueryPlan,
 };
 use crate::projections::presenter::{PresentError, PresentationParams};
-use crate::projections::{QueryError, ReadError};
+use crate::projections::{FollowRight, QueryError, ReadError};
 use crate::store::StoreError;
 
 /// The most rows that are read at a time and held for a slow client, and their approximate size as JSON.
@@ -32,6 +32,8 @@ pub(super) struct AuditSubscription {
     /// How much of each event is sent. None before the first read.
     detail: Option<Detail>,
     lifetime: StreamLifetime,
+    /// The right to follow. A range has one of its own.
+    right: FollowRight,
     /// How many rows are read at a time, adapted to their size.
     page_size: usize,
     /// How many rows may still be sent.
@@ -68,7 +70,7 @@ impl AuditSubscription {
         }
         let as_declared = words.apply(broadcast.annals().presenter())?.is_as_declared();
         let words = Some(words).filter(|_| !as_declared);
-        let query = cursor.into_iter().fold(query, AuditQuery::cursor);
+        let query = cursor.into_iter().fold(query, AuditQuery::cursor).followed();
         let plan = query.clone().live_plan()?;
         let position = cursor.map(|cursor| cursor.last()).unwrap_or_default();
         let source = Source::Stored(broadcast.subscribe());
@@ -80,6 +82,7 @@ impl AuditSubscription {
             plan,
             detail: None,
             lifetime,
+            right: FollowRight::unlimited(),
             page_size,
             remaining,
             position,
@@ -93,6 +96,9 @@ impl AuditSubscription {
             let rows = subscription.query.clone().limit(remaining).follow();
             subscription.source = Source::Range(rows.ready_chunks(MAX_ROWS / 10));
         } else {
+            let (detail, right) = subscription.plan.follow().await?;
+            subscription.keep(detail)?;
+            subscription.right = right;
             subscription.first = subscription.page(false).await.map_err(Stop::into_problem)?;
         }
         Ok(subscription)
@@ -154,22 +160,18 @@ impl AuditSubscription {
         self.source = Source::Stored(self.broadcast.subscribe());
     }
 
-    /// Reads the next page of stored rows. With `wait`, waits for the audit log to reach the start of the broadcast.
+    /// Reads the next page of stored rows. With `wait`, asks access control, and waits for the audit log to reach the start of
+    /// the broadcast.
     async fn page(&mut self, wait: bool) -> Result<Option<Rows>, Stop> {
         let Source::Stored(receiver) = &self.source else { return Ok(None) };
         let start = receiver.start;
         let mut query = self.cursor().into_iter().fold(self.query.clone(), AuditQuery::cursor);
         query = query.limit(self.remaining.min(self.page_size as u64));
-        if wait {
-            query = query.after(start);
-        }
+        query = if wait { query.after(start) } else { query.allowed() };
         let page = match query.page().await {
             Err(AuditError::Read(ReadError::Late { .. })) => return Ok(None),
             page => page?,
         };
-        if self.detail.is_none() {
-            self.keep(page.detail)?;
-        }
         let from = self.position;
         let to = match page.next {
             Some(next) => next.last(),
@@ -268,12 +270,14 @@ impl AuditSubscription {
 impl Subscription for AuditSubscription {
     async fn next(&mut self) -> LiveItem {
         loop {
-            let mut lifetime = self.lifetime.clone();
+            let (mut lifetime, mut right) = (self.lifetime.clone(), std::mem::take(&mut self.right));
             let read = tokio::select! {
                 biased;
                 reason = lifetime.ended() => return self.end(reason),
+                end = right.ended() => return LiveItem::End(StreamEnd::failed(end.into(), self.cursor())),
                 read = self.read() => read,
             };
+            self.right = right;
             match read {
                 Ok(Read::Rows(rows)) => return LiveItem::Rows(rows),
                 Ok(Read::Nothing) => {}

@@ -9,9 +9,9 @@ use super::metric_watchers::{LatestMetric, MetricWatchers};
 use super::stream::Subscription;
 use super::{Caller, EndReason, LiveItem, Problem, StreamEnd, StreamLifetime};
 use crate::events::LogPosition;
-use crate::projections::RangeBound;
 use crate::projections::audit::{AuditQuery, Cursor, QueryPlan};
 use crate::projections::metrics::{Metric, MetricQuery};
+use crate::projections::{FollowRight, RangeBound};
 
 /// Which metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -51,6 +51,7 @@ pub(super) struct MetricSubscription {
     latest: watch::Receiver<LatestMetric>,
     rows: QueryPlan,
     lifetime: StreamLifetime,
+    right: FollowRight,
     /// The value that is sent first.
     first: Option<Arc<Metric>>,
     /// The value that was sent last.
@@ -66,14 +67,15 @@ impl MetricSubscription {
         cursor: Option<Cursor>,
         lifetime: StreamLifetime,
     ) -> Result<Self, Problem> {
-        let query = params.apply_to(caller.metric(&params.topic).await?);
+        let (query, right) = caller.follow_metric(&params.topic).await?;
+        let query = params.apply_to(query);
         let rows = params.counted_rows(watchers.annals().audit());
         let rows = cursor.into_iter().fold(rows, AuditQuery::cursor).live_plan()?;
         rows.check_cursor().await?;
         // Subscribed before the read: no change is lost between the two.
         let latest = watchers.subscribe(&params);
         let first = Arc::new(query.await?);
-        Ok(Self { latest, rows, lifetime, first: Some(first.clone()), last: first })
+        Ok(Self { latest, rows, lifetime, right, first: Some(first.clone()), last: first })
     }
 
     /// Whether a metric is later than the last sent value, and differs from it.
@@ -107,6 +109,9 @@ impl Subscription for MetricSubscription {
             tokio::select! {
                 biased;
                 reason = self.lifetime.ended() => return self.end(reason),
+                end = self.right.ended() => {
+                    return LiveItem::End(StreamEnd::failed(end.into(), self.cursor()));
+                }
                 changed = self.latest.changed() => if changed.is_err() {
                     let latest = self.latest.borrow().clone();
                     return match latest {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub(super) struct StreamEnd {
     pub reason: EndReason,
     /// Resumes after everything that was sent. None: resume without a cursor.
     pub cursor: Option<Cursor>,
-    /// The problem, if the reason is `failed`.
+    /// The problem, if the reason is `denied` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
@@ -78,6 +79,8 @@ pub(super) enum EndReason {
     Expired,
     /// The key that the token is signed with was withdrawn.
     Revoked,
+    /// Access control denies it, or does not allow it any more.
+    Denied,
     /// The client reads too slowly.
     Slow,
     /// An error.
@@ -92,6 +95,7 @@ impl EndReason {
             Self::Shutdown => "the server stops: reconnect and resume from the cursor",
             Self::Expired => "the token has expired: resume from the cursor with a new one",
             Self::Revoked => "the key of the token was withdrawn: resume from the cursor with a new token",
+            Self::Denied => "access was denied: see `problem`",
             Self::Slow => "the client reads too slowly: resume from the cursor",
             Self::Failed => "the stream failed: see `problem`",
         }
@@ -103,7 +107,10 @@ impl StreamEnd {
         Self { reason, cursor, problem: None }
     }
 
+    /// The end of a stream that fails, or that may not be followed any longer.
     pub(super) fn failed(problem: Problem, cursor: Option<Cursor>) -> Self {
-        Self { reason: EndReason::Failed, cursor, problem: Some(problem) }
+        let denied = problem.status() == StatusCode::FORBIDDEN;
+        let reason = if denied { EndReason::Denied } else { EndReason::Failed };
+        Self { reason, cursor, problem: Some(problem) }
     }
 }

@@ -217,9 +217,9 @@ fn add_messages(schemas: &mut Value, audit: &[Value], metric: &[Value], commands
         "type": "object", "description": "Why a stream ends, and the cursor to resume from", "required": ["reason", "cursor"],
         "properties": {
             "reason": {
-                "type": "string", "enum": ["done", "shutdown", "expired", "revoked", "slow", "failed"],
-                "description": "Complete; the server stops; the token has expired; its key was withdrawn; the client reads \
-                    too slowly; an error",
+                "type": "string", "enum": ["done", "shutdown", "expired", "revoked", "denied", "slow", "failed"],
+                "description": "Complete; the server stops; the token has expired; its key was withdrawn; access was denied, \
+                    for instance because a right was revoked; the client reads too slowly; an error",
             },
             "cursor": cursor,
             "problem": reference("Problem"),

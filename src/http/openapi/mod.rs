@@ -35,7 +35,7 @@ fn body_of(command: &str) -> String {
 
 /// The JSON routes, and the document that describes them.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
-    let described = OpenApiRouter::with_openapi(ParameterSchemas::openapi()).merge(api::routes());
+    let described = OpenApiRouter::with_openapi(ParameterSchemas::openapi()).merge(api::routes(state));
     let (routes, described) = described.split_for_parts();
     let document = document::of(state, &described).to_string();
     let serve = get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) });

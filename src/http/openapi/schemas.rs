@@ -12,12 +12,16 @@ use crate::projections::RangeBound;
 use crate::projections::ViewCursor;
 use crate::projections::audit::{Cursor, Time};
 use crate::projections::export::Format;
+use crate::projections::flows::{FlowCursor, Outcome};
 use crate::projections::metrics::Width;
 use crate::projections::presenter::NameMode;
+use crate::store::Moment;
 
 /// The types that only parameters refer to.
 #[derive(OpenApi)]
-#[openapi(components(schemas(Action, RangeBound, Cursor, Format, NameMode, Ref, Time, Topic, Width)))]
+#[openapi(components(schemas(
+    Action, RangeBound, Moment, Cursor, FlowCursor, Format, NameMode, Outcome, Ref, Time, Topic, Width
+)))]
 pub(super) struct ParameterSchemas;
 
 fn text(description: &str, pattern: &str, example: &str) -> ObjectBuilder {
@@ -69,6 +73,18 @@ schema!(
         .build()
 );
 schema!(
+    Moment,
+    "Moment",
+    AnyOfBuilder::new()
+        .description(Some(
+            "A moment in the past of the log: a position, or a time with a time zone. A position that looks like a year is written \
+             `position:2026`."
+        ))
+        .item(text("A position.", "^([0-9]{1,3}|[0-9]{5,18}|position:[0-9]{1,18})$", "1234"))
+        .item(time(KnownFormat::DateTime))
+        .build()
+);
+schema!(
     Time,
     "Time",
     AnyOfBuilder::new()
@@ -92,6 +108,11 @@ schema!(
     ViewCursor,
     "ViewCursor",
     text("A cursor of the same list, from an earlier page.", "^([0-9a-f]{2})+$", "").build()
+);
+schema!(
+    FlowCursor,
+    "FlowCursor",
+    text("A cursor of the same query, from an earlier page.", "^([0-9a-f]{2})+$", "").build()
 );
 schema!(
     Format,

@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::routing::get;
 
 use super::{AppState, Problem};
+use crate::store::StoreError;
 
 /// How long the store may take to report that it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,13 +31,16 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Requests can be served: the store responds and accepts writes, and reads and refusals can be recorded.
-async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
+/// Requests can be served: the store responds and accepts writes of this program, and reads and refusals can be recorded.
+async fn readyz(State(state): State<AppState>) -> Result<String, Problem> {
     if let Some(why) = state.annals().unready() {
         return Err(Problem::unavailable(why));
     }
-    match tokio::time::timeout(READY_TIMEOUT, state.annals().store().ready()).await {
-        Ok(Ok(())) => Ok("ready\n"),
+    match tokio::time::timeout(READY_TIMEOUT, state.annals().ready()).await {
+        Ok(Ok(())) => {
+            Ok(std::iter::once("ready".to_owned()).chain(state.annals().notes()).map(|line| line + "\n").collect())
+        }
+        Ok(Err(error @ StoreError::Requires(_))) => Err(error.into()),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
             Err(Problem::unavailable("the store failed; the server logged the cause"))

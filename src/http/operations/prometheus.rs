@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::app::Annals;
 use crate::http::{AppState, Caller, Problem};
 use crate::projections::ProjectionStatus;
+use crate::reactions::ReactionStatus;
 use crate::store::Histogram;
 
 /// The OpenMetrics text format.
@@ -29,6 +30,7 @@ pub(super) async fn metrics(
     caller.operate("metrics", None).await?;
     let annals = state.annals().clone();
     let projections = statuses(&annals).await?;
+    let reactions = reactions(&annals, &projections).await?;
     let head = annals.store().head().await?.position;
     let mut registry = Registry::with_prefix("annals");
     let http = state.metrics();
@@ -42,7 +44,7 @@ pub(super) async fn metrics(
         stale.set(stale_for.as_secs_f64());
         registry.register_with_unit("keys_stale", help, Unit::Seconds, stale);
     }
-    registry.register_collector(Box::new(LogMetrics { annals, projections, head }));
+    registry.register_collector(Box::new(LogMetrics { annals, projections, reactions, head }));
     let mut out = String::new();
     text::encode(&mut out, &registry).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], out))
@@ -63,10 +65,26 @@ async fn statuses(annals: &Annals) -> Result<Vec<(ProjectionStatus, f64)>, Probl
     Ok(all.into_iter().map(|one| (seconds(&one), one)).map(|(seconds, one)| (one, seconds)).collect())
 }
 
-/// The metrics of the write path and of the projections.
+/// The status of each reaction, and the age in seconds of its oldest step that is due.
+async fn reactions(
+    annals: &Annals,
+    projections: &[(ProjectionStatus, f64)],
+) -> Result<Vec<(ReactionStatus, f64)>, Problem> {
+    if !annals.has_reactions() {
+        return Ok(Vec::new());
+    }
+    let projections: Vec<ProjectionStatus> = projections.iter().map(|(one, _)| one.clone()).collect();
+    let all = annals.reactions_of(&projections).await?;
+    let now = Timestamp::now();
+    let age = |one: &ReactionStatus| one.next_due.map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
+    Ok(all.into_iter().map(|one| (age(&one), one)).map(|(age, one)| (one, age)).collect())
+}
+
+/// The metrics of the write path, of the projections and of the reactions.
 struct LogMetrics {
     annals: Annals,
     projections: Vec<(ProjectionStatus, f64)>,
+    reactions: Vec<(ReactionStatus, f64)>,
     head: u64,
 }
 
@@ -116,7 +134,8 @@ impl Collector for LogMetrics {
             "projection_dead_letters",
             "Events that the projection skipped",
             |one, _| one.dead_letters as f64,
-        )
+        )?;
+        self.all_of_reactions(&mut encoder)
     }
 }
 
@@ -132,6 +151,52 @@ impl LogMetrics {
         self.projections.iter().try_for_each(|(one, seconds)| {
             let labels = [("projection", one.name.as_str())];
             ConstGauge::new(value(one, *seconds)).encode(family.encode_family(&labels)?)
+        })
+    }
+}
+
+/// The value of a metric of a reaction, from its status and the age of its oldest step that is due.
+type OfReaction = fn(&ReactionStatus, f64) -> f64;
+
+/// The metrics of each reaction. Its lag is that of its projection.
+const OF_REACTIONS: [(&str, &str, OfReaction); 6] = [
+    ("reaction_pending_steps", "Commands that the reaction is to execute at once, at most 100000", |one, _| {
+        one.pending as f64
+    }),
+    ("reaction_timers", "Timers that are set, at most 100000", |one, _| one.timers as f64),
+    ("reaction_oldest_due_seconds", "How long the oldest step waits that is due. 0 if none is", |_, age| age),
+    (
+        "reaction_blocked_aggregates",
+        "Aggregates whose next step fails and is tried again, at most 100",
+        |one, _| one.blocked.len() as f64,
+    ),
+    ("reaction_parked_aggregates", "Aggregates that the reaction ignores since an error, at most 100", |one, _| {
+        one.parked.len() as f64
+    }),
+    (
+        "reaction_superseded",
+        "1 if a newer version was started, so that this program does not react, else 0",
+        |one, _| f64::from(u8::from(one.superseded.is_some())),
+    ),
+];
+
+impl LogMetrics {
+    fn all_of_reactions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.reactions.is_empty() {
+            return Ok(());
+        }
+        for (name, help, value) in OF_REACTIONS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (one, age) in &self.reactions {
+                let labels = [("reaction", one.name.as_str())];
+                ConstGauge::new(value(one, *age)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Attempts of this process to do a step that failed";
+        let mut family = encoder.encode_descriptor("reaction_failures", help, None, MetricType::Counter)?;
+        self.reactions.iter().try_for_each(|(one, _)| {
+            let labels = [("reaction", one.name.as_str())];
+            ConstCounter::new(one.failures).encode(family.encode_family(&labels)?)
         })
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use crate::http::colour::Colour;
+use crate::projections::provenance::DRAWING_STYLE;
 use crate::text::hex;
 
 /// A static file.
@@ -43,7 +44,7 @@ pub(super) fn script() -> &'static Asset {
 
 /// The stylesheet, in the application's colour.
 pub(super) fn style(colour: Colour) -> Asset {
-    let body = colour.properties() + include_str!("assets/style.css");
+    let body = colour.properties() + include_str!("assets/style.css") + DRAWING_STYLE;
     Asset { stem: "style", extension: "css", kind: "text/css; charset=utf-8", body }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
 }
 
 /// The changed fields, before and after.
-fn changes(changes: &[PresentedChange]) -> Markup {
+pub(super) fn changes(changes: &[PresentedChange]) -> Markup {
     html! {
         table.changes {
             thead.hidden { tr { th scope="col" { "Field" } th scope="col" { "Before" } th scope="col" { "After" } } }
@@ -96,7 +96,12 @@ fn facts(site: &Site, asked: &Address, row: &AuditRow) -> Markup {
             dt { "Event" } dd { a href=(narrowed("event", &row.event_type)) { code { (plain(&row.event_type)) } } " " span.soft { "version " (plain(&row.event_version)) } }
             dt { "Actor" } dd { (reference(site, &row.actor)) }
             dt { "Targets" } dd { @for (n, target) in row.targets.iter().take(MAX_LISTED).enumerate() { @if n > 0 { ", " } (reference(site, target)) } (more(row.targets.len(), |words| html! { ", " (words) })) }
-            dt { "Sequence" } dd.number { (row.sequence) " of " (reference(site, &row.aggregate)) }
+            dt { "Sequence" }
+            dd.number {
+                // The state after it, for readers of values.
+                @if row.detail == Detail::Full { a href=(site.version(&row.aggregate, row.sequence)) { (row.sequence) } } @else { (row.sequence) }
+                " of " (reference(site, &row.aggregate))
+            }
             @if row.topics.len() > 1 {
                 dt { "Topics" } dd { @for (n, topic) in row.topics.iter().take(MAX_LISTED).enumerate() { @if n > 0 { ", " } (crumbs(topic, |path| narrowed("topic", path))) } }
             }

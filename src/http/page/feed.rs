@@ -6,13 +6,14 @@ use axum::http::StatusCode;
 use axum::response::{Html, Response};
 use maud::{Markup, html};
 
+use super::address::Address;
 use super::event::{PresentedRow, event, present};
 use super::facets::facets;
 use super::feed_query::{FeedQuery, FeedScope};
 use super::form::{chips, form};
 use super::request::PageRequest;
 use super::respond;
-use super::site::Site;
+use super::site::{STATE, Site};
 use super::text::{given, number};
 use crate::events::{LogPosition, Ref, Topic};
 use crate::http::{AppState, Problem};
@@ -160,11 +161,12 @@ async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Probl
     let presented = present(&presenter, rows).await?;
     let types = if request.caller.may_read_catalogue().await? { Some(&**state.annals().types()) } else { None };
     let title = title(&feed.scope, &presented);
+    let state = state_link(request, &feed).await?;
     let content = html! {
         div.title {
             div {
                 h1 { (given(&title)) }
-                p { (summary(&count)) }
+                p { (summary(&count)) @if let Some(state) = state { ". " a href=(state) { "Its state and versions" } } }
             }
             (tools(site, &feed, presenter.language()))
         }
@@ -195,6 +197,13 @@ async fn show(request: &PageRequest, scope: FeedScope) -> Result<Response, Probl
         }
     };
     Ok(respond(site.page(feed.scope.section(), &title, &content)))
+}
+
+/// The URL of the newest version of the object, if it is an aggregate and the caller may read its state.
+async fn state_link(request: &PageRequest, feed: &FeedQuery) -> Result<Option<String>, Problem> {
+    let FeedScope::Thing { of, .. } = &feed.scope else { return Ok(None) };
+    let may = request.caller.may_read_state(of).await?;
+    Ok(may.then(|| request.site.link(STATE, &Address::default().with("of", of))))
 }
 
 /// The page's title. An object has its display name from the newest event.
@@ -285,6 +294,8 @@ fn tabs(site: &Site, feed: &FeedQuery) -> Markup {
             @for (did, words) in [(false, "What happened to it"), (true, "What it did")] {
                 a href=(link(did)) aria-current=[(did == *now).then_some("true")] { (words) }
             }
+            // Its reader may have no right to it: then the page says so.
+            @if site.keeps_provenance { a href=(site.provenance(of, &Address::default())) { "Provenance" } }
         }
     }
 }

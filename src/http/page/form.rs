@@ -56,13 +56,13 @@ pub(super) fn form(
                 summary { "More filters" }
                 div.fields {
                     div { label for="topic" { "Topic and subtopics" } input #topic name="topic" value=(asked("topic")) placeholder="project/member" list="topics" spellcheck="false" autocapitalize="none"; }
-                    (moment("occurred_from", "Occurred from", &asked("occurred_from")))
-                    (moment("occurred_until", "Occurred until", &asked("occurred_until")))
+                    (moment("occurred_from", "occurred_from", "Occurred from", &asked("occurred_from")))
+                    (moment("occurred_until", "occurred_until", "Occurred until", &asked("occurred_until")))
                     div { label for="event" { "Event type" } input #event name="event" value=(asked("event")) list="events" spellcheck="false" autocapitalize="none"; }
                     div { label for="aggregate" { "Aggregate" } input #aggregate name="aggregate" value=(asked("aggregate")) spellcheck="false" autocapitalize="none"; }
                     div { label for="correlation" { "Correlation" } input #correlation name="correlation" value=(asked("correlation")) spellcheck="false"; }
-                    (moment("from", "Recorded from", &asked("from")))
-                    (moment("until", "Recorded until", &asked("until")))
+                    (moment("from", "from", "Recorded from", &asked("from")))
+                    (moment("until", "until", "Recorded until", &asked("until")))
                     div {
                         label for="by_occurrence" { "Order" }
                         select #by_occurrence name="by_occurrence" {
@@ -94,18 +94,18 @@ fn hidden(scope: &FeedScope, given: &Address) -> Markup {
 }
 
 /// A field for a time; a text field if the current value is a position or an id.
-fn moment(name: &str, words: &str, asked: &str) -> Markup {
+pub(super) fn moment(id: &str, name: &str, words: &str, asked: &str) -> Markup {
     let time = match asked.parse::<RangeBound>() {
         Ok(RangeBound::Time(time)) => Some(time),
         _ => None,
     };
     html! {
         div {
-            label for=(name) { (words) }
+            label for=(id) { (words) }
             @if time.is_some() || asked.is_empty() {
-                input id=(name) type="datetime-local" name=(name) step="1" data-utc=[time] value=(time.map(|time| utc(time, "%Y-%m-%dT%H:%M:%S")).unwrap_or_default());
+                input id=(id) type="datetime-local" name=(name) step="1" data-utc=[time] value=(time.map(|time| utc(time, "%Y-%m-%dT%H:%M:%S")).unwrap_or_default());
             } @else {
-                input id=(name) name=(name) value=(asked);
+                input id=(id) name=(name) value=(asked);
             }
         }
     }

@@ -5,36 +5,49 @@
 //! new rows and updates progress bars. HTML contains no inline script or style, and nothing is loaded from other hosts.
 //!
 //! ## Layout
+//! - `access`: requests to decide, grants, and forms that change them (feature `access`)
+//! - `flows`: where things flow, if the application keeps flows
 //! - `site`: [`Site`], the mount path and the frame of all pages
 //! - `assets`: the static files
-//! - `request`: [`PageRequest`](request::PageRequest), a request for a page of the feed
+//! - `request`: [`PageRequest`](request::PageRequest), a request for a page; [`FormRequest`](request::FormRequest), a submitted form
 //! - `address`: [`Address`], the query string of a page
 //! - `feed_query`: [`FeedQuery`](feed_query::FeedQuery), the query of a page of the feed
 //! - `feed`: the feed
 //! - `form`: the filter form
 //! - `facets`: how many events each actor, action, type and topic has
 //! - `event`: a row of the feed
+//! - `state`: the versions of an aggregate
+//! - `provenance`: what a thing is made of, and what came of it, as a drawing and a table
+//! - `difference`: what differs between two of them
 //! - `metrics`: rates, most active actors, anomalies
 //! - `chart`: bar charts
 //! - `projections`: the projections
+//! - `reactions`: what reactions have to do
 //! - `verify`: the check of the log
 //! - `try_it`: requests to the operations of the OpenAPI document
 //! - `sign_in`: signing in with a token, and out
 //! - `text`: times, numbers, references and topics as HTML
 
+#[cfg(feature = "access")]
+mod access;
 mod address;
 mod assets;
 mod chart;
+mod difference;
 mod event;
 mod facets;
 mod feed;
 mod feed_query;
+mod flows;
 mod form;
 mod metrics;
 mod projections;
+mod provenance;
+mod reactions;
 mod request;
 mod sign_in;
 mod site;
+mod state;
 mod text;
 mod try_it;
 mod verify;
@@ -58,10 +71,23 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// The routes that need an authenticated caller. `/metrics` and `/projections` are JSON, so their pages are below `/page`.
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
+pub(super) fn routes(state: &AppState) -> Router<AppState> {
+    #[cfg(feature = "access")]
+    let routes = access::routes(state);
+    #[cfg(not(feature = "access"))]
+    let routes = Router::new();
+    let routes = match state.annals().keeps_provenance() {
+        true => routes.route("/page/provenance/{kind}/{id}", get(provenance::show)),
+        false => routes,
+    };
+    let routes = match state.annals().keeps_flows() {
+        true => routes.route("/page/flows", get(flows::show)),
+        false => routes,
+    };
+    routes
         .route("/", get(feed::activity))
         .route("/history", get(feed::history))
+        .route("/page/state", get(state::show))
         .route("/refusals", get(feed::refusals))
         .route("/rows", get(feed::rows))
         .route("/page/metrics", get(metrics::show))
@@ -69,6 +95,8 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/page/projections/now", get(projections::now))
         .route("/page/projections/rebuild", post(projections::rebuild))
         .route("/page/projections/resume", post(projections::resume))
+        .route("/page/reactions", get(reactions::show))
+        .route("/page/reactions/skip", post(reactions::skip))
         .route("/numbers", get(metrics::moved))
         .route("/upkeep", get(projections::moved))
         .route("/verify", get(verify::show).post(verify::start))

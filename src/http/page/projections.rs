@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::address::Address;
-use super::request::ProjectionAction;
+use super::request::FormRequest;
 use super::respond;
 use super::site::{PROJECTIONS, Section, Site};
 use super::text::{given, many, number, time};
@@ -42,22 +42,23 @@ pub(super) async fn now(
     Ok(Html(list(&site, &caller, &state).await?.into_string()))
 }
 
-pub(super) async fn rebuild(action: ProjectionAction) -> Result<Response, Problem> {
-    action.authorise("rebuild").await?;
-    let ProjectionAction { site, state, name, .. } = action;
-    state.annals().reading(&name)?;
+pub(super) async fn rebuild(form: FormRequest) -> Result<Response, Problem> {
+    let name = form.needed("name")?;
+    form.caller.operate("rebuild", Some(name)).await?;
+    form.state.annals().reading(name)?;
     // The page shows the result.
-    let started = start_rebuild(&state, &name, &RebuildParams::default()).await;
+    let started = start_rebuild(&form.state, name, &RebuildParams::default()).await;
     match started {
-        Err(problem) if state.rebuilds().last(&name).is_none() => Err(problem),
-        _ => Ok(redirect(&site, &name)),
+        Err(problem) if form.state.rebuilds().last(name).is_none() => Err(problem),
+        _ => Ok(redirect(&form.site, name)),
     }
 }
 
-pub(super) async fn resume(action: ProjectionAction) -> Result<Response, Problem> {
-    action.authorise("resume").await?;
-    action.state.annals().resume(&action.name).await?;
-    Ok(redirect(&action.site, &action.name))
+pub(super) async fn resume(form: FormRequest) -> Result<Response, Problem> {
+    let name = form.needed("name")?;
+    form.caller.operate("resume", Some(name)).await?;
+    form.state.annals().resume(name).await?;
+    Ok(redirect(&form.site, name))
 }
 
 fn redirect(site: &Site, name: &str) -> Response {

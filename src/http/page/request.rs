@@ -1,4 +1,4 @@
-//! [`PageRequest`]: a request for a page of the feed. [`ProjectionAction`]: a submitted form for a projection.
+//! [`PageRequest`]: a request for a page. [`FormRequest`]: a form that was submitted.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
@@ -10,7 +10,7 @@ use super::site::Site;
 use crate::http::body::read;
 use crate::http::{AppState, Caller, Problem};
 
-/// A request for a page of the feed.
+/// A request for a page.
 pub(super) struct PageRequest {
     pub site: Site,
     pub caller: Caller,
@@ -37,31 +37,29 @@ impl FromRequestParts<AppState> for PageRequest {
     }
 }
 
-/// A form that was submitted for a projection, which it names.
-pub(super) struct ProjectionAction {
+/// A form that was submitted.
+pub(super) struct FormRequest {
     pub site: Site,
     pub state: AppState,
-    pub name: String,
-    caller: Caller,
+    pub caller: Caller,
+    pub fields: Address,
 }
 
-impl ProjectionAction {
-    /// Returns an error if the caller may not do this.
-    pub async fn authorise(&self, operation: &str) -> Result<(), Problem> {
-        self.caller.operate(operation, Some(&self.name)).await
+impl FormRequest {
+    /// The value of a field that the form must have.
+    pub fn needed(&self, field: &str) -> Result<&str, Problem> {
+        self.fields.get(field).ok_or_else(|| Problem::malformed(format!("the form field `{field}` is missing")))
     }
 }
 
-impl FromRequest<AppState> for ProjectionAction {
+impl FromRequest<AppState> for FormRequest {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let PageRequest { site, caller, state, .. } = PageRequest::from_request_parts(&mut parts, state).await?;
         let form = read(body, state.settings().limits.largest_body).await?;
-        let form = Address::parse(std::str::from_utf8(&form).ok());
-        let missing = || Problem::malformed("the form field `name` is missing");
-        let name = form.get("name").map(str::to_owned).ok_or_else(missing)?;
-        Ok(Self { site, state, name, caller })
+        let fields = Address::parse(std::str::from_utf8(&form).ok());
+        Ok(Self { site, state, caller, fields })
     }
 }

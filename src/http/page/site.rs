@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use maud::{DOCTYPE, Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Address;
 use super::assets;
@@ -20,7 +21,13 @@ pub(super) enum Section {
     Metrics,
     Refusals,
     Projections,
+    /// Only where the application has reactions.
+    Reactions,
     Check,
+    /// Only where the application has rights in its log.
+    Access,
+    /// Only where the application keeps flows.
+    Flows,
     /// None of them.
     Other,
 }
@@ -28,13 +35,23 @@ pub(super) enum Section {
 /// The paths of the pages that share a name with a JSON route.
 pub(super) const METRICS: &str = "page/metrics";
 pub(super) const PROJECTIONS: &str = "page/projections";
+pub(super) const REACTIONS: &str = "page/reactions";
+pub(super) const ACCESS: &str = "page/access";
+pub(super) const FLOWS: &str = "page/flows";
+/// The path of the versions of an aggregate.
+pub(super) const STATE: &str = "page/state";
+/// The beginning of the paths of the provenance of things.
+const PROVENANCE: &str = "page/provenance";
 
-const SECTIONS: [(Section, &str, &str); 5] = [
+const SECTIONS: [(Section, &str, &str); 8] = [
     (Section::Feed, "", "Activity"),
     (Section::Metrics, METRICS, "Metrics"),
+    (Section::Flows, FLOWS, "Flows"),
     (Section::Refusals, "refusals", "Refusals"),
     (Section::Projections, PROJECTIONS, "Projections"),
+    (Section::Reactions, REACTIONS, "Reactions"),
     (Section::Check, "verify", "Verify"),
+    (Section::Access, ACCESS, "Access"),
 ];
 
 /// The mount path, and what all pages show.
@@ -49,6 +66,14 @@ pub(super) struct Site {
     actor: Option<Ref>,
     /// Whether users sign in with a token.
     signs_in: bool,
+    /// Whether the application has reactions.
+    has_reactions: bool,
+    /// Whether the application has rights in its log.
+    has_access: bool,
+    /// Whether it keeps provenance.
+    pub keeps_provenance: bool,
+    /// Whether the application keeps flows.
+    keeps_flows: bool,
 }
 
 impl FromRequestParts<AppState> for Site {
@@ -69,13 +94,37 @@ impl Site {
             base: state.settings().base.to_owned(),
             actor: None,
             signs_in: state.settings().authentication.is_required(),
+            has_reactions: state.annals().has_reactions(),
+            has_access: state.annals().has_rights(),
+            keeps_provenance: state.annals().keeps_provenance(),
+            keeps_flows: state.annals().keeps_flows(),
         }
     }
 
     #[cfg(test)]
     pub fn for_tests() -> Self {
         let (name, colour) = ("tests".to_owned(), Colour::default());
-        Self { name, colour, base: String::new(), actor: None, signs_in: false }
+        Self {
+            name,
+            colour,
+            base: String::new(),
+            actor: None,
+            signs_in: false,
+            has_reactions: false,
+            has_access: false,
+            keeps_provenance: false,
+            keeps_flows: false,
+        }
+    }
+
+    /// Whether the application has this part.
+    fn has(&self, part: Section) -> bool {
+        match part {
+            Section::Reactions => self.has_reactions,
+            Section::Access => self.has_access,
+            Section::Flows => self.keeps_flows,
+            _ => true,
+        }
     }
 
     /// The URL of a page.
@@ -88,6 +137,22 @@ impl Site {
     /// The URL of an object's history.
     pub fn history(&self, of: &Ref) -> String {
         self.link("history", &Address::default().with("of", of))
+    }
+
+    /// The URL of a version of an aggregate: its state after this many events.
+    pub fn version(&self, of: &Ref, sequence: u64) -> String {
+        self.link(STATE, &Address::default().with("of", of).with("version", sequence))
+    }
+
+    /// The URL of the provenance of a thing.
+    pub fn provenance(&self, of: &Ref, asked: &Address) -> String {
+        self.link(&Self::path(PROVENANCE, of), asked)
+    }
+
+    /// A path that ends with the kind and the id of a thing.
+    pub fn path(begin: &str, of: &Ref) -> String {
+        let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        format!("{begin}/{}/{}", part(of.kind()), part(of.id()))
     }
 
     /// Renders a page.
@@ -111,7 +176,7 @@ impl Site {
                             a.name href=(self.link("", &Address::default())) { bdi { (name) } }
                             nav aria-label="Main" {
                                 ul {
-                                    @for (part, path, words) in SECTIONS {
+                                    @for (part, path, words) in SECTIONS.into_iter().filter(|(part, ..)| self.has(*part)) {
                                         li {
                                             a href=(self.link(path, &Address::default())) aria-current=[(part == section).then_some("page")] { (words) }
                                         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -22,6 +23,9 @@ const ROWS: usize = 1_000;
 /// The size of the events at which a count by text ends, in bytes.
 const MAX_READ: usize = (256 << 20) / SCALE;
 
+/// The time after which a count by text ends: an answer over HTTP may take a minute.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(20);
+
 /// The most values listed for one facet.
 const MAX_LISTED: usize = 100;
 
@@ -29,7 +33,8 @@ const MAX_LISTED: usize = 100;
 ///
 /// The work is bounded: a count examines 10,000 events, or the query's limit (at most 1,000,000), in the query's order. If
 /// there are more, [`complete`](Self::complete) is false and every number is a lower bound. Examining 10,000 events takes
-/// tens of milliseconds; with a text filter longer, because each event is then read from the log, at most 256 MB of them.
+/// tens of milliseconds; with a text filter longer, because each event is then read from the log, at most 256 MB of them, and
+/// for 20 seconds.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditCount {
@@ -68,11 +73,12 @@ pub(super) async fn count(
     plan: &QueryPlan,
     progress: &mut ReadProgress,
     snapshots: Snapshots<'_>,
+    within: Duration,
 ) -> Result<AuditCount, AuditError> {
     let most = usize::try_from(plan.limit.unwrap_or(DEFAULT_EXAMINED).min(MAX_EXAMINED)).unwrap_or(usize::MAX);
     match plan.filter.texts.is_empty() {
         true => count_numbers(plan, progress, snapshots, most).await,
-        false => count_rows(plan, progress, snapshots, most).await,
+        false => count_rows(plan, progress, snapshots, most, within).await,
     }
 }
 
@@ -123,7 +129,8 @@ async fn count_numbers(
         for stored in events {
             let known = plan.reading.types().of(&stored);
             let named_by = known.and_then(|known| Ok((stored.metadata()?.actor, known.declaration)));
-            let named_by = named_by.map_err(|source| AuditError::from_decode(stored.position, source))?;
+            let named_by = named_by
+                .map_err(|source| AuditError::from_decode(stored.position, source).with_detail(progress.detail))?;
             named.insert(stored.position, named_by);
         }
     }
@@ -153,11 +160,12 @@ async fn count_rows(
     progress: &mut ReadProgress,
     mut snapshots: Snapshots<'_>,
     most: usize,
+    within: Duration,
 ) -> Result<AuditCount, AuditError> {
     let (mut actors, mut actions, mut event_types) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut examined, mut read, mut events, mut complete) = (0, 0, 0, false);
-    let mut head = LogPosition::default();
-    while examined < most && read < MAX_READ && !complete {
+    let (mut head, started) = (LogPosition::default(), Instant::now());
+    while examined < most && read < MAX_READ && started.elapsed() < within && !complete {
         let candidates = scan::find(plan, progress, &mut *snapshots.lend().await?, ROWS).await?;
         if examined == 0 {
             // A later snapshot may cover more.

@@ -1,8 +1,8 @@
 //! [`AuditError`].
 
-use super::AuditLog;
+use super::{AuditLog, Cursor, Detail};
 use crate::events::DecodeError;
-use crate::projections::{QueryError, ReadError, UnknownEvent};
+use crate::projections::{FollowEnd, QueryError, ReadError, UnknownEvent};
 use crate::store::StoreError;
 
 /// An audit query failed.
@@ -11,11 +11,19 @@ pub enum AuditError {
     /// The query is invalid.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// Access control denied the query. Nothing was read.
+    /// Access control denied the query, and nothing was read; or a query that is followed, which ends.
     #[error("denied: {reason}")]
     Denied {
         /// The reason.
         reason: String,
+        /// For a query that is followed: where it can be continued. `None` if it has read nothing.
+        cursor: Option<Cursor>,
+    },
+    /// A query that is followed ended, because it was not certain for two seconds that it is still allowed.
+    #[error("{}", FollowEnd::Unconfirmed)]
+    Unconfirmed {
+        /// Where it can be continued. `None` if it has read nothing.
+        cursor: Option<Cursor>,
     },
     /// The audit log cannot be read, or did not catch up in time.
     #[error(transparent)]
@@ -51,15 +59,34 @@ impl AuditError {
         }
     }
 
-    /// The same without its cause, which may repeat values of the event.
-    pub(super) fn without_values(self) -> Self {
+    /// The same with the cursor to continue from, if it ends a followed query.
+    pub(super) fn with_cursor(self, cursor: Option<Cursor>) -> Self {
         match self {
-            Self::Decode { position, .. } => Self::Undecodable { position },
+            Self::Denied { reason, .. } => Self::Denied { reason, cursor },
+            Self::Unconfirmed { .. } => Self::Unconfirmed { cursor },
+            other => other,
+        }
+    }
+
+    /// The same as a reader with this detail may see it: with metadata without the cause, which may repeat values of the event.
+    pub(super) fn with_detail(self, detail: Detail) -> Self {
+        match self {
+            Self::Decode { position, .. } if detail == Detail::Metadata => Self::Undecodable { position },
             other => other,
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         matches!(self, Self::Store(StoreError::Closed) | Self::Read(ReadError::Store(StoreError::Closed)))
+    }
+}
+
+/// The end of a followed query, without its cursor.
+impl From<FollowEnd> for AuditError {
+    fn from(end: FollowEnd) -> Self {
+        match end {
+            FollowEnd::Denied(reason) => Self::Denied { reason, cursor: None },
+            FollowEnd::Unconfirmed => Self::Unconfirmed { cursor: None },
+        }
     }
 }

@@ -13,10 +13,10 @@ use super::page::read_page;
 use super::plan::{QueryPlan, ReadProgress};
 use super::scan::PAGE_BYTES;
 use super::snapshots::Snapshots;
-use super::{AuditError, AuditRow};
+use super::{AuditError, AuditRow, Cursor};
 use crate::events::LogPosition;
-use crate::projections::QueryError;
 use crate::projections::engine::progress_waiter::ProgressWaiter;
+use crate::projections::{FollowRight, QueryError};
 
 /// The rows buffered for a slow reader.
 const CHUNK: u64 = 256;
@@ -80,6 +80,10 @@ struct RowStream {
     /// The head at the last page: the next page has to be of the same log.
     seen: LogPosition,
     buffer: VecDeque<AuditRow>,
+    /// The right to follow, of a live stream.
+    right: FollowRight,
+    /// Where the stream can be continued: after the last row, or where no row follows it.
+    cursor: Option<Cursor>,
     ended: bool,
 }
 
@@ -88,12 +92,14 @@ impl RowStream {
         Self {
             remaining: plan.limit.unwrap_or(u64::MAX),
             moves: ProgressWaiter::new(&plan.reading),
+            cursor: plan.cursor,
             plan,
             live,
             progress: None,
             delivered: false,
             seen: LogPosition::default(),
             buffer: VecDeque::new(),
+            right: FollowRight::unlimited(),
             ended: false,
         }
     }
@@ -103,7 +109,14 @@ impl RowStream {
         if let Some(progress) = self.progress {
             return Ok(progress);
         }
-        let progress = self.plan.begin().await?;
+        let progress = match self.live {
+            true => {
+                let (detail, right) = self.plan.follow().await?;
+                self.right = right;
+                self.plan.begin_with(detail).await?
+            }
+            false => self.plan.begin().await?,
+        };
         self.plan.keep(progress.detail);
         self.progress = Some(progress);
         Ok(progress)
@@ -114,21 +127,46 @@ impl RowStream {
             if self.remaining == 0 {
                 return None;
             }
+            if let Some(end) = self.right.ended_by_now() {
+                return Some(self.fail(end.into()));
+            }
             if let Some(row) = self.buffer.pop_front() {
                 self.remaining -= 1;
+                self.cursor =
+                    Some(self.plan.cursor_at(LogPosition { position: row.position, event_id: row.event_id }));
                 return Some((Ok(row), self));
             }
             if self.ended {
                 return None;
             }
-            if let Err(error) = self.fill().await {
+            if let Err(error) = self.read().await {
                 if self.live && error.is_closed() {
                     return None;
                 }
-                self.ended = true;
-                return Some((Err(error), self));
+                return Some(self.fail(error));
             }
         }
+    }
+
+    /// Ends the stream with an error.
+    fn fail(mut self, error: AuditError) -> (Result<AuditRow, AuditError>, Self) {
+        self.buffer.clear();
+        self.ended = true;
+        let cursor = self.cursor.filter(|_| self.live);
+        (Err(error.with_cursor(cursor)), self)
+    }
+
+    /// Reads the next page, as long as the stream may be followed.
+    async fn read(&mut self) -> Result<(), AuditError> {
+        self.begin().await?;
+        let mut right = std::mem::take(&mut self.right);
+        let read = tokio::select! {
+            biased;
+            end = right.ended() => Err(end.into()),
+            read = self.fill() => read,
+        };
+        self.right = right;
+        read
     }
 
     /// Reads the next page. If it is empty, waits until another read may find rows.
@@ -143,6 +181,9 @@ impl RowStream {
         }
         self.delivered = true;
         let complete = page.next.is_none();
+        if complete && page.rows.is_empty() && page.head.position > 0 {
+            self.cursor = Some(self.plan.cursor_at(page.head));
+        }
         self.buffer.extend(page.rows);
         if !self.live {
             progress.newest.get_or_insert(page.head.position);
@@ -159,7 +200,7 @@ impl RowStream {
     }
 
     /// Whether the end of the range is a time that has passed, and the audit log has applied all events of the log.
-    async fn over_by_now(&self, seen: LogPosition) -> Result<bool, AuditError> {
+    async fn over_by_now(&mut self, seen: LogPosition) -> Result<bool, AuditError> {
         let Some(end) = self.plan.filter.until.and_then(|until| until.over_after()) else { return Ok(false) };
         if (self.plan.clock)().duration_since(end) < GRACE {
             return Ok(false);

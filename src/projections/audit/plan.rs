@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::sql::{OccurrenceKey, Window};
 use super::{AuditAccess, AuditError, AuditFilter, AuditRequest, AuditRow, Cursor, Detail};
 use crate::events::LogPosition;
-use crate::projections::{QueryError, RangeBound, Reading};
+use crate::projections::{FollowRight, QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError};
 
 const DEFAULT_ROWS: u64 = 50;
@@ -82,6 +82,18 @@ impl QueryPlan {
         }
     }
 
+    /// Asks access control whether the query may be followed live. Returns how much of each event the caller sees, and the right
+    /// to follow.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn follow(&self) -> Result<(Detail, FollowRight), AuditError> {
+        match &self.access {
+            Some((access, request)) => access.follow(request).await,
+            None => Ok((self.detail.unwrap_or_default(), FollowRight::unlimited())),
+        }
+    }
+
     /// Has the further pages ask for this detail.
     pub(super) fn keep(&mut self, detail: Detail) {
         self.detail = Some(detail);
@@ -100,7 +112,11 @@ impl QueryPlan {
 
     /// Asks access control, waits for the caller's own write, and checks the cursor.
     pub(super) async fn begin(&self) -> Result<ReadProgress, AuditError> {
-        let detail = self.authorise(&[]).await?;
+        self.begin_with(self.authorise(&[]).await?).await
+    }
+
+    /// The same after access control was asked.
+    pub(super) async fn begin_with(&self, detail: Detail) -> Result<ReadProgress, AuditError> {
         if let Some((head, patience)) = self.after {
             self.reading.caught_up(head, Some(patience)).await?;
         }

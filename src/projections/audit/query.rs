@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use super::count::count;
+use super::count::{MAX_TIME, count};
 use super::page::read_page;
 use super::snapshots::Snapshots;
 use super::{
@@ -54,6 +54,7 @@ pub struct AuditQuery {
     patience: Duration,
     clock: Clock,
     detail: Option<Detail>,
+    follows: bool,
     access: Option<Arc<dyn AuditAccess>>,
     export: Option<ExportTarget>,
     problem: Option<QueryError>,
@@ -74,6 +75,7 @@ impl AuditQuery {
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
             detail: None,
+            follows: false,
             access: None,
             export: None,
             problem: None,
@@ -191,7 +193,15 @@ impl AuditQuery {
     pub async fn count(self) -> Result<AuditCount, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        count(&plan, &mut place, Snapshots::of(&plan.reading, LogPosition::default())).await
+        count(&plan, &mut place, Snapshots::of(&plan.reading, LogPosition::default()), MAX_TIME).await
+    }
+
+    /// Counts, and ends a count by text after this time.
+    #[cfg(test)]
+    pub(in crate::projections) async fn count_within(self, within: Duration) -> Result<AuditCount, AuditError> {
+        let plan = self.plan()?;
+        let mut place = plan.begin().await?;
+        count(&plan, &mut place, Snapshots::of(&plan.reading, LogPosition::default()), within).await
     }
 
     /// Counts the events in a snapshot of the audit log.
@@ -201,7 +211,7 @@ impl AuditQuery {
     pub async fn count_in(self, snapshot: &mut dyn ViewSnapshot) -> Result<AuditCount, AuditError> {
         let plan = self.plan()?;
         let mut place = plan.begin().await?;
-        count(&plan, &mut place, Snapshots::Given(snapshot)).await
+        count(&plan, &mut place, Snapshots::Given(snapshot), MAX_TIME).await
     }
 
     /// Streams all rows up to the limit, of the log as it is when the first page is read. An error ends the stream.
@@ -212,6 +222,10 @@ impl AuditQuery {
     /// Streams stored rows, then live ones: each event once, in log order. The stream ends at the limit, at the end of the
     /// range (if that is a time, a second after it), when it is dropped, and when the application is closed. An error ends it
     /// too, for instance if the projection stopped.
+    ///
+    /// Access control is asked again when its answer may have changed. If it denies, the stream ends with
+    /// [`AuditError::Denied`] within a second; within two seconds, if another process revoked the right. If that cannot be
+    /// known, because the store does not answer, it ends with [`AuditError::Unconfirmed`]. Both have a cursor to continue from.
     pub fn follow(self) -> BoxStream<'static, Result<AuditRow, AuditError>> {
         follow::live(self.live_plan())
     }
@@ -220,12 +234,27 @@ impl AuditQuery {
     ///
     /// # Errors
     /// When the query is invalid, or its order is not that in which events are recorded.
-    pub fn live_plan(self) -> Result<QueryPlan, QueryError> {
+    pub fn live_plan(mut self) -> Result<QueryPlan, QueryError> {
+        self.follows = true;
         match (self.newest_first, self.by_occurrence) {
             (true, _) => Err(QueryError::FollowNewestFirst),
             (_, true) => Err(QueryError::FollowByOccurrence),
             _ => self.plan(),
         }
+    }
+
+    /// The same query, whose pages belong to a stream that is followed live.
+    #[cfg(feature = "http")]
+    pub(crate) fn followed(mut self) -> Self {
+        self.follows = true;
+        self
+    }
+
+    /// The same query after access control was asked.
+    #[cfg(feature = "http")]
+    pub(crate) fn allowed(mut self) -> Self {
+        self.access = None;
+        self
     }
 
     /// The head of the log that a result would cover. Nothing is read, so access control is not asked.
@@ -238,8 +267,8 @@ impl AuditQuery {
 
     /// The same query for an export.
     #[cfg(feature = "export")]
-    pub(crate) fn exported_to(mut self, format: String, head: LogPosition) -> Self {
-        self.export = Some(ExportTarget { format, head });
+    pub(crate) fn exported_to(mut self, format: String, head: LogPosition, to: Option<crate::events::Ref>) -> Self {
+        self.export = Some(ExportTarget { format, head, to });
         self
     }
 
@@ -280,8 +309,10 @@ impl AuditQuery {
             return Err(QueryError::OtherCursor);
         }
         let access = self.access.take();
-        let access =
-            access.map(|access| (access, AuditRequest::new(self.filter.clone(), &order, self.detail, self.export)));
+        let access = access.map(|access| {
+            let (detail, follows) = (self.detail, self.follows);
+            (access, AuditRequest::new(self.filter.clone(), &order, detail, follows, self.export))
+        });
         Ok(QueryPlan {
             reading: self.reading,
             filter: self.filter,

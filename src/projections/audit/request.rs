@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{AuditError, AuditFilter, AuditRow, Detail};
-use crate::events::LogPosition;
+use crate::events::{LogPosition, Ref};
+use crate::projections::FollowRight;
 
 /// Checks and records reads of the audit log: see [`AuditQuery::access`](super::AuditQuery::access).
 #[async_trait]
@@ -14,6 +15,15 @@ pub trait AuditAccess: Send + Sync + 'static {
     /// # Errors
     /// Why the query is refused. Nothing is then delivered.
     async fn asked(&self, request: &AuditRequest, rows: &[AuditRow]) -> Result<Detail, AuditError>;
+
+    /// Called when a query is followed live, before anything is read, in place of [`asked`](Self::asked). Returns also the right
+    /// to follow it: the stream ends with it. By default it does not end.
+    ///
+    /// # Errors
+    /// Why the query is refused.
+    async fn follow(&self, request: &AuditRequest) -> Result<(Detail, FollowRight), AuditError> {
+        Ok((self.asked(request, &[]).await?, FollowRight::unlimited()))
+    }
 }
 
 /// A request to read the audit log.
@@ -27,6 +37,8 @@ pub struct AuditRequest {
     /// How much of each event is asked for; `None` for as much as the caller may see. The further pages of a stream ask for
     /// what its first page was answered with.
     pub detail: Option<Detail>,
+    /// Whether the answer is followed live.
+    pub follows: bool,
     /// The export that it is for, if it is for one.
     pub export: Option<ExportTarget>,
 }
@@ -38,6 +50,8 @@ pub struct ExportTarget {
     pub format: String,
     /// The head of the log when the export began: nothing after it is exported.
     pub head: LogPosition,
+    /// Where the data goes: `host:192.0.2.7`, `file:/home/ann/june.csv`.
+    pub to: Option<Ref>,
 }
 
 impl AuditRequest {
@@ -45,6 +59,7 @@ impl AuditRequest {
         filter: AuditFilter,
         order: &[&str],
         detail: Option<Detail>,
+        follows: bool,
         export: Option<ExportTarget>,
     ) -> Self {
         let mut parts = Vec::new();
@@ -56,6 +71,6 @@ impl AuditRequest {
         }
         parts.extend(order.iter().map(|part| (*part).to_owned()));
         let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-        Self { words: format!("the audit log{parts}"), filter, detail, export }
+        Self { words: format!("the audit log{parts}"), filter, detail, follows, export }
     }
 }

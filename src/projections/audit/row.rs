@@ -81,11 +81,8 @@ impl AuditRow {
     /// When this program cannot decode the event. With metadata, the error has no value of it.
     pub fn with_detail(detail: Detail, types: &Types, stored: Stored) -> Result<Self, AuditError> {
         let position = stored.position;
-        let row = Self::present(types, stored, detail).map_err(|source| AuditError::from_decode(position, source));
-        match detail {
-            Detail::Full => row,
-            Detail::Metadata => row.map_err(AuditError::without_values),
-        }
+        Self::present(types, stored, detail)
+            .map_err(|source| AuditError::from_decode(position, source).with_detail(detail))
     }
 
     /// The approximate size of its texts, in bytes.
@@ -97,7 +94,7 @@ impl AuditRow {
     }
 
     /// Shortens sentence, changes and payload for people to read.
-    pub(super) fn shorten(&mut self) {
+    pub(crate) fn shorten(&mut self) {
         self.sentence = short(&self.sentence, SHORT_SENTENCE).into_owned();
         for change in &mut self.changes {
             short_value(&mut change.from);

@@ -75,6 +75,13 @@ pub trait DocumentView: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The view's version. Raise it when the view makes something else of the same log: it is then rebuilt.
     const VERSION: u64 = 1;
 
+    /// Whether a document is made of the events of one aggregate, the one that its key names, and of no others. Its past is then
+    /// read from these events: see [`ViewQuery::at`](super::ViewQuery::at). Without it, the past of a document is found by a scan
+    /// of the log.
+    ///
+    /// It is checked: the view stops at an event of another aggregate under the key.
+    const ONE_AGGREGATE: bool = false;
+
     /// The fields by which its documents can be listed, besides their keys.
     const FIELDS: &'static [Field<Self>] = &[];
 

@@ -19,6 +19,23 @@ pub(super) fn table<V: DocumentView>() -> Table {
     Table { columns: DOCUMENT_TABLE.columns.iter().copied().chain(fields).collect(), ..DOCUMENT_TABLE }
 }
 
+/// Fails if the view says that it is made of the events of the aggregates that its keys name, and this event is of another one.
+pub(super) fn check_aggregate<V: DocumentView>(stored: &Stored, keys: &[V::Key]) -> Result<(), ProjectionError> {
+    if !V::ONE_AGGREGATE {
+        return Ok(());
+    }
+    let other = keys.iter().find(|key| key.named().as_ref() != Some(&stored.aggregate));
+    other.map_or(Ok(()), |key| {
+        let (view, position, aggregate) = (V::NAME, stored.position, &stored.aggregate);
+        let problem = format!(
+            "event {position} of {aggregate} touches the key `{}` of `{view}`, which says by ONE_AGGREGATE that only events of the \
+             aggregate that a key names touch it: remove that constant",
+            key.key_text()
+        );
+        Err(ProjectionError::Other(problem.into()))
+    })
+}
+
 /// The most memory that written documents may keep. Small in tests, so that they exceed it.
 const KEEP_BYTES: usize = if cfg!(all(test, debug_assertions)) { 2 << 10 } else { 32 << 20 };
 
@@ -76,6 +93,17 @@ impl<V: DocumentView> DocumentBuffer<V> {
         }
     }
 
+    /// The document as JSON text. It must decode again: otherwise the view would stop at a later, unrelated event.
+    fn text(key: &str, document: &V) -> Result<String, ProjectionError> {
+        let body = serde_json::to_string(document).map_err(|error| {
+            ProjectionError::Other(format!("document `{key}` cannot be written as JSON: {error}").into())
+        })?;
+        match serde_json::from_str::<V>(&body) {
+            Ok(_) => Ok(body),
+            Err(source) => Err(ProjectionError::ReadBack { key: key.to_owned(), source }),
+        }
+    }
+
     fn apply(slot: &mut Slot<V>, key: &V::Key, event: &Decoded<V>) {
         V::Events::apply(&mut slot.document, key, event);
         slot.changed = true;
@@ -91,6 +119,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
                 .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
             let Some(event) = event else { continue };
             let mut touched = V::Events::keys(&event);
+            check_aggregate::<V>(stored, &touched)?;
             Self::sift(&mut touched, keys);
             // An event hardly adds more to a document than its own size.
             self.bytes += touched.len() * (stored.payload.len() + stored.metadata.len());
@@ -160,6 +189,12 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
         self.bytes
     }
 
+    fn document(&self, key: &str) -> Result<Option<String>, ProjectionError> {
+        let typed = V::Key::from_key_text(key).map_err(ProjectionError::Other)?;
+        let document = self.documents.get(&typed).and_then(|slot| slot.document.as_ref());
+        document.map(|document| Self::text(key, document)).transpose()
+    }
+
     async fn write(&mut self, transaction: &mut dyn Transaction) -> Result<(), ProjectionError> {
         let mut written: Vec<Row> = Vec::new();
         let mut deleted: Vec<Row> = Vec::new();
@@ -168,15 +203,7 @@ impl<V: DocumentView> Fold for DocumentBuffer<V> {
             let key = key.key_text();
             match &slot.document {
                 Some(document) => {
-                    let body = serde_json::to_string(document).map_err(|error| {
-                        ProjectionError::Other(
-                            format!("document `{key}` cannot be written as JSON: {error}").into(),
-                        )
-                    })?;
-                    // Otherwise the view would stop at a later, unrelated event.
-                    if let Err(source) = serde_json::from_str::<V>(&body) {
-                        return Err(ProjectionError::ReadBack { key: key.into_owned(), source });
-                    }
+                    let body = Self::text(&key, document)?;
                     (bytes, sample) = (bytes + body.len(), sample + 1);
                     let fields = V::FIELDS.iter().map(|field| field.cell(document));
                     let row = [Cell::from(&*indexed(&key)), Cell::Text(indexed_text::body(&key, body))];

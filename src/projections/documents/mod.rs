@@ -5,6 +5,7 @@
 //! - `field`: [`Field`], what documents can be filtered and ordered by
 //! - `document_buffer`: documents folded in memory
 //! - `query`, `list`, `watched`: reading one document, many documents, and one document live
+//! - `past`: one document as of a moment
 //! - `condition`, `count`: which documents a list has, and how many
 //! - `fitting`: how many documents fit into a page
 //! - `reads`: parts that these share
@@ -17,6 +18,7 @@ mod event_set;
 mod field;
 mod fitting;
 mod list;
+mod past;
 mod query;
 mod reads;
 mod watched;
@@ -29,10 +31,11 @@ use sha2::{Digest, Sha256};
 pub use self::condition::ViewFilterParams;
 pub use self::count::{ValueCount, ViewCounts};
 pub use self::document::{DocumentView, On, ViewKey};
-use self::document_buffer::{DocumentBuffer, table};
+use self::document_buffer::{DocumentBuffer, check_aggregate, table};
 pub use self::event_set::{EventSet, OneOf};
 pub use self::field::{Field, FieldInfo, FieldKind, FieldValue};
 pub use self::list::{Listing, ViewCursor, ViewList, ViewPage};
+pub use self::past::ViewAt;
 pub use self::query::{JsonView, ViewQuery};
 pub use self::watched::Watched;
 use super::fold::{Fold, FoldBase, KeyFilter};
@@ -40,7 +43,7 @@ use super::projection::DOCUMENT_TABLE;
 use super::{Basis, EventBatch, Projection, ProjectionError};
 use crate::BoxError;
 use crate::digest::first_48_bits;
-use crate::events::{Stored, shape};
+use crate::events::{Ref, Stored, shape};
 use crate::store::{Index, Interest, Transaction};
 
 /// How many events are decoded at a time: a batch of any size needs memory for its documents and for these.
@@ -85,6 +88,10 @@ impl<V: DocumentView> Projection for Documents<V> {
         for field in V::FIELDS {
             hash.update(format!("{:?};", field.info()));
         }
+        if V::ONE_AGGREGATE {
+            // Documents of before were not checked.
+            hash.update("one aggregate;");
+        }
         let mut names = V::Events::names();
         names.sort_unstable();
         for name in names {
@@ -99,7 +106,8 @@ impl<V: DocumentView> Projection for Documents<V> {
     /// raised version.
     fn basis(&self) -> Option<Basis> {
         let fields: Vec<FieldInfo> = V::FIELDS.iter().map(Field::info).collect();
-        let layout = format!("{} {fields:?} {}", V::VERSION, shape::shape_of::<V>());
+        let checked = if V::ONE_AGGREGATE { " one aggregate" } else { "" };
+        let layout = format!("{} {fields:?} {}{checked}", V::VERSION, shape::shape_of::<V>());
         let types = V::Events::names().into_iter().map(|name| (name, String::new())).collect();
         Some(Basis { layout, types, tables: vec![table::<V>()] })
     }
@@ -124,10 +132,19 @@ impl<V: DocumentView> Projection for Documents<V> {
         V::Key::from_key_text(key).map_or_else(|_| key.to_owned(), |key| key.write_key().into_owned())
     }
 
+    fn named(&self, key: &str) -> Option<Ref> {
+        V::Key::from_key_text(key).ok()?.named().filter(|thing| thing.check().is_ok())
+    }
+
+    fn one_aggregate(&self) -> bool {
+        V::ONE_AGGREGATE
+    }
+
     fn keys(&self, stored: &Stored) -> Result<Option<Vec<String>>, ProjectionError> {
         let event = V::Events::decode(stored)
             .map_err(|source| ProjectionError::Decode { position: stored.position, source })?;
         let keys = event.map(|event| V::Events::keys(&event)).unwrap_or_default();
+        check_aggregate::<V>(stored, &keys)?;
         Ok(Some(keys.iter().map(|key| key.key_text().into_owned()).collect()))
     }
 

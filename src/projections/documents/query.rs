@@ -5,9 +5,11 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::count::ViewCounts;
@@ -19,22 +21,33 @@ use crate::events::LogPosition;
 use crate::projections::engine::dead_letters;
 use crate::projections::projection::DOCUMENTS;
 use crate::projections::{ReadError, Reading, indexed_text};
-use crate::store::{Row, ViewSnapshot};
+use crate::store::{Clock, Row, ViewSnapshot};
 
 /// A query for one document; await it.
 #[must_use = "a query does nothing until it is awaited"]
-#[derive(Debug)]
 pub struct ViewQuery<V: DocumentView> {
     reading: Result<Reading, ReadError>,
     key: String,
     wait: Wait,
+    clock: Clock,
     view: PhantomData<fn() -> V>,
 }
 
 impl<V: DocumentView> ViewQuery<V> {
     /// A query for the document under `key`.
     pub fn new(reading: Result<Reading, ReadError>, key: &V::Key) -> Self {
-        Self { reading, key: key.key_text().into_owned(), wait: Wait::NONE, view: PhantomData }
+        let (key, clock) = (key.key_text().into_owned(), Arc::new(Timestamp::now));
+        Self { reading, key, wait: Wait::NONE, clock, view: PhantomData }
+    }
+
+    /// The clock that decides which moments have come: see [`at`](Self::at). It should be the store's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    pub(super) fn into_parts(self) -> (Result<Reading, ReadError>, String, Clock) {
+        (self.reading, self.key, self.clock)
     }
 
     /// Waits until the view has processed the log up to here, for example to a receipt.
@@ -95,16 +108,27 @@ impl<V: DocumentView> IntoFuture for ViewQuery<V> {
     }
 }
 
+impl<V: DocumentView> fmt::Debug for ViewQuery<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewQuery").field("reading", &self.reading).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
 /// The documents of a view as plain JSON, by the view's name, as a command line shows them.
 #[derive(Clone)]
 pub struct JsonView {
     reading: Reading,
     wait: Wait,
+    clock: Clock,
 }
 
 impl JsonView {
     pub(crate) fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    pub(super) fn given_clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The documents of this projection.
@@ -113,12 +137,19 @@ impl JsonView {
     /// When the projection has no documents.
     pub fn new(reading: Reading) -> Result<Self, ReadError> {
         match reading.documents() {
-            true => Ok(Self { reading, wait: Wait::NONE }),
+            true => Ok(Self { reading, wait: Wait::NONE, clock: Arc::new(Timestamp::now) }),
             false => Err(ReadError::Invalid(format!(
                 "`{}` is no document view: it has a way of its own to be read",
                 reading.name()
             ))),
         }
+    }
+
+    /// The clock that decides which moments have come: see [`get_at`](Self::get_at). It should be the store's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Waits until the view has processed the log up to here, for example to a receipt.

@@ -10,6 +10,7 @@
 //! - `write`: a batch and its checkpoint in one transaction, with retries and bisection
 //! - `adopt`: uses or copies the rows of another version of a projection
 //! - `reading`, `progress_waiter`: [`Reading`], a reader of a projection, and waiting for its progress
+//! - `past`: one document as of a moment
 //! - `rebuild`, `progress`: rebuilds a projection beside the live one, then switches, and reports its progress
 //! - `dead_letters`: skipped events, and those that queue behind them
 //! - `repair`: skips and replays events, drops unused versions
@@ -20,6 +21,7 @@ pub(super) mod dead_letters;
 mod handle;
 mod leader;
 pub(super) mod page_size;
+mod past;
 mod progress;
 pub(super) mod progress_waiter;
 mod reader;

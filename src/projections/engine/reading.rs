@@ -10,7 +10,7 @@ use super::handle::{EngineContext, ProjectionHandle, RunState};
 use super::status::UnknownEvent;
 use crate::events::{LogPosition, Stored, Types};
 use crate::projections::{FieldInfo, ProjectionError};
-use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot, read_some};
+use crate::store::{Interest, MomentError, Receipt, Store, StoreError, ViewSnapshot, read_some};
 use crate::text::name_list;
 
 /// How often a process that does not run the projection checks whether another process noted that it stopped.
@@ -34,16 +34,25 @@ pub enum ReadError {
         /// The names of the application's projections.
         known: Vec<String>,
     },
-    /// The projection failed and has stopped.
+    /// The application has no such reaction.
+    #[error("there is no reaction `{name}`: there are {}", name_list(.known))]
+    UnknownReaction {
+        /// The name in the request.
+        name: String,
+        /// The names of the application's reactions.
+        known: Vec<String>,
+    },
+    /// The projection failed and has stopped. The message does not repeat the reason, which may show values of the event: operators
+    /// see it in the status of the projection.
     #[error(
-        "the projection `{name}` stopped {reason}. Fix the cause, then resume it: \
-         `projections resume {name}`"
+        "the projection `{name}` stopped{}. Fix the cause (`projections status` shows it), then resume it: \
+         `projections resume {name}`", at_event(*.position)
     )]
     Stopped {
         /// The projection's name.
         name: String,
-        /// Position and reason.
-        reason: String,
+        /// The position of the event that fails, if it is one event.
+        position: Option<u64>,
     },
     /// The projection is blocked at an event type that this program does not know.
     #[error("the projection `{name}` is blocked {unknown}: run or query a newer version of the program")]
@@ -89,6 +98,34 @@ pub enum ReadError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The moment of which a document was asked is not in the log.
+    #[error(transparent)]
+    Moment(#[from] MomentError),
+    /// An event fails while the past of a document is folded.
+    #[error("the past of `{name}` cannot be read: event {position} fails")]
+    Past {
+        /// The view's name.
+        name: String,
+        /// The event's position.
+        position: u64,
+        /// The cause.
+        source: ProjectionError,
+    },
+    /// The past of a document was not found in time.
+    #[error(
+        "the past of `{name}` was not found within {waited:?}: the log was read up to event {position} of {until}. Ask for an earlier \
+         moment, or ask on the command line, which has no limit"
+    )]
+    PastTooLong {
+        /// The view's name.
+        name: String,
+        /// How long the caller waited.
+        waited: Duration,
+        /// The position up to which the log was read.
+        position: u64,
+        /// The position of the moment.
+        until: u64,
+    },
     /// A stored document or row has an unexpected format.
     #[error(
         "the stored row `{key}` of the projection `{name}` cannot be read: raise the projection's version to rebuild it"
@@ -106,6 +143,10 @@ pub enum ReadError {
     Invalid(String),
 }
 
+fn at_event(position: Option<u64>) -> String {
+    position.map(|position| format!(" at event {position}")).unwrap_or_default()
+}
+
 impl From<&Receipt> for LogPosition {
     fn from(receipt: &Receipt) -> Self {
         receipt.head
@@ -121,6 +162,10 @@ impl From<Receipt> for LogPosition {
 impl Reading {
     pub(super) fn new(context: Arc<EngineContext>, handle: Arc<ProjectionHandle>) -> Self {
         Self { context, handle }
+    }
+
+    pub(super) fn handle(&self) -> &ProjectionHandle {
+        &self.handle
     }
 
     /// The projection's name.
@@ -301,10 +346,15 @@ impl Reading {
         match stop {
             Some(stop) if stop.diverged => Err(self.log_diverged(stop.at)),
             Some(stop) if !reached => {
-                Err(ReadError::Stopped { name: self.name().to_owned(), reason: stop.to_string() })
+                Err(ReadError::Stopped { name: self.name().to_owned(), position: stop.position })
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether this process runs the projection.
+    pub(crate) fn leading(&self) -> watch::Receiver<bool> {
+        self.handle.leading()
     }
 
     /// Returns when the application closes.

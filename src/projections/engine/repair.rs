@@ -14,6 +14,7 @@ use super::{Projections, ReadError, RebuildError, Selection, SkipPolicy};
 use crate::events::Stored;
 use crate::projections::fold::{EMPTY_KEY, FoldBase, KeyFilter};
 use crate::projections::{Projection, ProjectionError};
+use crate::store::kept_snapshots::is_kept_snapshots;
 use crate::store::{GenerationInfo, NoteKind, StoreError};
 use crate::text::error_chain;
 
@@ -204,6 +205,9 @@ impl Projections {
         let mut unused: BTreeMap<(String, u64), UnusedVersion> = BTreeMap::new();
         let mut led = BTreeSet::new();
         for GenerationInfo { id: generation_id, head, live, leader } in context.views.generations().await? {
+            if is_kept_snapshots(&generation_id) {
+                continue;
+            }
             let key = (generation_id.name, generation_id.version);
             if leader.is_some() {
                 led.insert(key.clone());

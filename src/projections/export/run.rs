@@ -10,8 +10,8 @@ use super::encode::{Encode, Item};
 use super::jsonl::Jsonl;
 use super::ocel::Ocel;
 use super::{ExportError, ExportManifest, Format};
-use crate::events::{Described, Known, LogPosition};
-use crate::projections::audit::{AuditQuery, Detail, next_rows};
+use crate::events::{Described, Known, LogPosition, Ref};
+use crate::projections::audit::{AuditError, AuditQuery, Detail, next_rows};
 use crate::projections::presenter::{Presentation, Presenter};
 
 /// The rows in memory at a time.
@@ -38,6 +38,7 @@ pub struct Export {
     presenter: Option<Presenter>,
     source: String,
     byte_order_mark: bool,
+    destination: Option<Ref>,
     progress: Option<OnProgress>,
 }
 
@@ -58,7 +59,15 @@ impl AuditQuery {
     /// ```
     pub fn export(self, format: Format) -> Export {
         let source = "/annals".to_owned();
-        Export { query: self, format, presenter: None, source, byte_order_mark: false, progress: None }
+        Export {
+            query: self,
+            format,
+            presenter: None,
+            source,
+            byte_order_mark: false,
+            destination: None,
+            progress: None,
+        }
     }
 }
 
@@ -78,6 +87,12 @@ impl Export {
     /// Begins CSV with a byte order mark, by which Excel recognises UTF-8. The other formats have none.
     pub fn byte_order_mark(mut self, begins: bool) -> Self {
         self.byte_order_mark = begins;
+        self
+    }
+
+    /// Says where the data goes: `host:192.0.2.7`, `file:/home/ann/june.csv`. The record of the export has it.
+    pub fn destination(mut self, to: Ref) -> Self {
+        self.destination = Some(to);
         self
     }
 
@@ -117,7 +132,8 @@ impl Export {
         };
         let mut out = Vec::new();
         encoder.begin(&mut out).map_err(|source| encode(0, self.format, source))?;
-        let (detail, rows) = self.query.exported_to(self.format.to_string(), head).stream_with_detail().await?;
+        let query = self.query.exported_to(self.format.to_string(), head, self.destination);
+        let (detail, rows) = query.stream_with_detail().await?;
         let mut rows = rows.try_filter(|row| std::future::ready(row.position <= head.position)).fuse();
         manifest.detail = detail;
         let presenter = self.presenter.map(|presenter| presenter.detail(detail));
@@ -136,7 +152,11 @@ impl Export {
             presentations.sort_unstable_by_key(|presentation| presentation.position);
             let mut facts: Vec<(&Known, Described)> = Vec::with_capacity(events.len());
             for stored in &events {
-                let decode = |source| ExportError::Decode { position: stored.position, source };
+                let position = stored.position;
+                let decode = |source| match detail {
+                    Detail::Full => ExportError::Decode { position, source },
+                    Detail::Metadata => AuditError::Undecodable { position }.into(),
+                };
                 let known = types.of(stored).map_err(decode)?;
                 let mut described = known.describe(stored).map_err(decode)?;
                 if detail == Detail::Metadata {

@@ -14,7 +14,7 @@ use super::names::Kind;
 use crate::events::{LogPosition, Ref, Topic};
 
 /// How many slices before a slice it is compared with.
-const PAST: usize = 30;
+pub(in crate::projections) const PAST: usize = 30;
 
 /// The fewest slices to compare with, from the first one with an event: a new actor has no usual rate yet.
 const LEAST: usize = 8;
@@ -145,7 +145,7 @@ impl MetricPlan {
 }
 
 /// The usual count, the score and the number of past slices, if the count is an anomaly.
-fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
+pub(in crate::projections) fn judge(past: &[u64], count: u64) -> Option<(f64, f64, usize)> {
     let past: Vec<f64> = past.iter().skip_while(|count| **count == 0).map(|count| *count as f64).collect();
     if past.len() < LEAST {
         return None;

@@ -1,8 +1,10 @@
 //! Reading a metric: the bounds of the range become points of the axis, and the counts between them are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +15,7 @@ use super::slot_reader::{self, point};
 use super::{Metric, MetricError, Rates, Rolling};
 use crate::events::{Action, LogPosition, Topic};
 use crate::projections::engine::progress_waiter::ProgressWaiter;
-use crate::projections::{QueryError, RangeBound, Reading};
+use crate::projections::{FollowRight, QueryError, RangeBound, Reading};
 use crate::store::{Clock, StoreError, ViewSnapshot};
 
 /// How often rolling counts are read again: they fall as time passes.
@@ -203,13 +205,23 @@ impl MetricPlan {
     }
 }
 
+/// Asks whether a metric may be watched, and returns the right to do that.
+pub(crate) type FollowMetric = Arc<dyn Fn() -> BoxFuture<'static, Result<FollowRight, MetricError>> + Send + Sync>;
+
 /// The metric, and again whenever its counts change.
-pub(super) fn watched(plan: Result<MetricPlan, MetricError>) -> BoxStream<'static, Result<Metric, MetricError>> {
+pub(super) fn watched(
+    plan: Result<MetricPlan, MetricError>,
+    follow: Option<FollowMetric>,
+) -> BoxStream<'static, Result<Metric, MetricError>> {
+    let right = FollowRight::unlimited();
     let watcher = match plan {
-        Ok(plan) => Watcher { progress: ProgressWaiter::new(&plan.reading), plan, last: None, ended: false },
+        Ok(plan) => {
+            let progress = ProgressWaiter::new(&plan.reading);
+            Watcher { progress, plan, follow, right, last: None, ended: false }
+        }
         Err(problem) => return stream::iter([Err(problem)]).boxed(),
     };
-    stream::unfold(watcher, async |mut watcher| match watcher.next().await {
+    stream::unfold(watcher, async |mut watcher| match watcher.next_allowed().await {
         Ok(Some(metric)) => Some((Ok(metric), watcher)),
         Err(error) if !error.is_closed() => {
             watcher.ended = true;
@@ -223,11 +235,29 @@ pub(super) fn watched(plan: Result<MetricPlan, MetricError>) -> BoxStream<'stati
 struct Watcher {
     plan: MetricPlan,
     progress: ProgressWaiter,
+    /// Access control, asked before the first answer.
+    follow: Option<FollowMetric>,
+    right: FollowRight,
     last: Option<Metric>,
     ended: bool,
 }
 
 impl Watcher {
+    /// The next metric, as long as it may be followed.
+    async fn next_allowed(&mut self) -> Result<Option<Metric>, MetricError> {
+        if let Some(follow) = self.follow.take() {
+            self.right = follow().await?;
+        }
+        let mut right = std::mem::take(&mut self.right);
+        let next = tokio::select! {
+            biased;
+            end = right.ended() => Err(end.into()),
+            next = self.next() => next,
+        };
+        self.right = right;
+        next
+    }
+
     async fn next(&mut self) -> Result<Option<Metric>, MetricError> {
         while !self.ended {
             self.progress.note();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Action, LogPosition, Topic};
-use crate::projections::{QueryError, RangeBound, ReadError};
+use crate::projections::{FollowEnd, QueryError, RangeBound, ReadError};
 use crate::store::StoreError;
 
 /// The counts of a topic and of all topics below it. In JSON the fields have this order.
@@ -102,6 +102,9 @@ pub enum MetricError {
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It may not be watched, or not any longer.
+    #[error(transparent)]
+    Follow(#[from] FollowEnd),
 }
 
 impl MetricError {

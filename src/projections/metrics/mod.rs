@@ -42,6 +42,7 @@ mod tables;
 mod tests;
 
 pub use anomalies::{Anomalies, Anomaly};
+pub(in crate::projections) use anomalies::{PAST, judge};
 pub use buckets::{Bucket, Buckets};
 pub use busiest::{Busiest, Busy};
 pub use child_topics::ChildTopics;

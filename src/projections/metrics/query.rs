@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 
-use super::answer::{MetricPlan, watched};
+use super::answer::{FollowMetric, MetricPlan, watched};
 use super::axis::Axis;
 use super::{Anomalies, Buckets, Busiest, ChildTopics, Metric, MetricError};
 use crate::events::{LogPosition, Topic};
@@ -39,6 +39,7 @@ pub struct MetricQuery {
     after: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
+    follow: Option<FollowMetric>,
 }
 
 impl MetricQuery {
@@ -54,6 +55,7 @@ impl MetricQuery {
             after: None,
             patience: PATIENCE,
             clock,
+            follow: None,
         }
     }
 
@@ -116,6 +118,12 @@ impl MetricQuery {
         self
     }
 
+    /// Access control, asked before the metric is watched.
+    pub(crate) fn follow_by(mut self, follow: FollowMetric) -> Self {
+        self.follow = Some(follow);
+        self
+    }
+
     /// The metric in `snapshot`, a snapshot of the metrics; other reads of the snapshot see the same state.
     ///
     /// # Errors
@@ -126,9 +134,10 @@ impl MetricQuery {
 
     /// The current metric, then again whenever one of its counts changes; rolling counts that fall are noticed
     /// within a second. A slow reader skips to the latest. The stream ends when the application closes, and after
-    /// an error.
-    pub fn watch(self) -> BoxStream<'static, Result<Metric, MetricError>> {
-        watched(self.plan())
+    /// an error: also when it may not be followed any longer ([`MetricError::Follow`]).
+    pub fn watch(mut self) -> BoxStream<'static, Result<Metric, MetricError>> {
+        let follow = self.follow.take();
+        watched(self.plan(), follow)
     }
 
     /// The number of different actors and targets, and the `most` busiest of each.

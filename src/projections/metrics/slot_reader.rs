@@ -60,7 +60,10 @@ impl SlotReader<'_> {
         let pieces = |pair: &[u64]| Pieces::from_range(&span(&(pair[0]..pair[1])), ALL);
         let ranges: Vec<Pieces> = edges.windows(2).map(pieces).collect();
         for part in self.parts(topic, &ranges).await? {
-            for row in self.slots(topic, &part, "sums").await? {
+            let mut rows = self.slots(topic, &part, "sums").await?;
+            // In a fixed order: the last digit of a sum of fractions depends on it.
+            rows.sort_unstable_by_key(|row| [0, 1, 2].map(|n| row.get(n).and_then(Cell::integer)));
+            for row in rows {
                 let Ok([n, Cell::Integer(level), Cell::Integer(slot), Cell::Bytes(bytes)]) =
                     <[Cell; 4]>::try_from(row)
                 else {

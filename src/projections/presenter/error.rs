@@ -15,6 +15,12 @@ pub enum PresentError {
         /// The cause.
         source: DecodeError,
     },
+    /// This program cannot decode the event, and the reader may not see values of it.
+    #[error("event {position} cannot be read: the cause may show values of it, so it needs the detail `full`")]
+    Undecodable {
+        /// The position.
+        position: u64,
+    },
     /// The application does not ship this language.
     #[error("the locale `{asked}` is not shipped with this application: use one of {shipped}")]
     NotShipped {

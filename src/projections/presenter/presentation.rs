@@ -1,6 +1,8 @@
 //! [`Presenter`]: presents events in a language, with display names.
 
 use std::borrow::Cow;
+#[cfg(all(feature = "http", feature = "access"))]
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +10,8 @@ use serde::Serialize;
 use super::facts::Facts;
 use super::locale::Language;
 use super::{FieldChange, Locales, Phrase, Piece, PresentError, SHORT_SENTENCE, Thing, changes, short};
+#[cfg(all(feature = "http", feature = "access"))]
+use crate::events::LogPosition;
 use crate::events::{Ref, Stored, Types};
 use crate::projections::Reading;
 use crate::projections::audit::Detail;
@@ -169,8 +173,34 @@ impl Presenter {
         Ok(presented)
     }
 
+    /// The things with their current names, or without names if this presenter does not use them.
+    ///
+    /// # Errors
+    /// When the names cannot be read.
+    #[cfg(all(feature = "http", feature = "access"))]
+    pub(crate) async fn things(
+        &self,
+        things: BTreeSet<Ref>,
+        head: LogPosition,
+    ) -> Result<BTreeMap<Ref, Thing>, PresentError> {
+        let mut named: BTreeMap<_, _> =
+            things.into_iter().map(|thing| (thing.clone(), Thing::nameless(thing))).collect();
+        if let Some((names, _)) = self.names_used() {
+            let mut query = NameQuery::new(names.clone(), NamesAsOf::Now);
+            named.keys().for_each(|thing| query.add(thing, head.position));
+            let found = query.after(head).await?;
+            named.values_mut().for_each(|thing| thing.name = found.name(&thing.reference, head.position));
+        }
+        Ok(named)
+    }
+
     fn without_looking_up(&self, stored: &Stored) -> Result<Presentation, PresentError> {
-        let decode = |source| PresentError::Decode { position: stored.position, source };
+        let position = stored.position;
+        let decode = |source| match self.detail {
+            Detail::Full => PresentError::Decode { position, source },
+            // The cause may repeat values of the event.
+            Detail::Metadata => PresentError::Undecodable { position },
+        };
         let known = self.types.of(stored).map_err(decode)?;
         let metadata = stored.metadata().map_err(decode)?;
         let described = known.describe(stored).map_err(decode)?;

@@ -216,6 +216,27 @@ fn conditions_on_fields_list_and_count_what_a_list_in_memory_does() {
     });
 }
 
+/// Mission X21: also where the next character of a prefix has another length, or is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_prefix_of_each_text_selects_the_texts_that_begin_with_it() {
+    let store = memory().await;
+    let projections = engine(&store, vec![Arc::new(Documents::<Slip>::new())]).await;
+    let receipt = Writer::new(&store).append((0..260).map(|n| deposit(n, n)).collect()).await;
+    let view = || ViewList::<Slip>::new(projections.reading("slips")).after(receipt);
+    let all = view().page(10_000, None).await.unwrap().documents;
+    let prefixes = texts().into_iter().flat_map(|text| {
+        [1, 2, usize::MAX].map(|characters| text.chars().take(characters.min(1_000)).collect::<String>())
+    });
+    let prefixes: std::collections::BTreeSet<String> = prefixes.filter(|prefix| prefix.len() <= 1_000).collect();
+    for prefix in prefixes {
+        let begins = |slip: &Slip| slip.word.as_deref().is_some_and(|word| word.starts_with(&prefix));
+        let expected = all.iter().filter(|(_, slip)| begins(slip)).count() as u64;
+        assert_eq!(view().prefix("word", &prefix).count().await.unwrap().count, expected, "{prefix:?}");
+    }
+    projections.close().await;
+    store.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_condition_that_cannot_be_met_is_a_clear_error() {
     let store = memory().await;
@@ -233,6 +254,8 @@ async fn a_condition_that_cannot_be_met_is_a_clear_error() {
         let error = list.await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+    let empty = view().from("cents", 2).until("cents", 2).await.unwrap();
+    assert!(empty.documents.is_empty(), "an empty range is no error");
     let error = view().count_by("colour").await.unwrap_err().to_string();
     assert!(error.contains("no field `colour`"), "{error}");
     let next = view().limit(1).count_by("cents").await.unwrap().next.unwrap();
@@ -245,5 +268,6 @@ async fn a_condition_that_cannot_be_met_is_a_clear_error() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     conditions_on_fields_list_and_count_what_a_list_in_memory_does,
+    each_prefix_of_each_text_selects_the_texts_that_begin_with_it,
     a_condition_that_cannot_be_met_is_a_clear_error,
 }

@@ -34,8 +34,8 @@ use super::engine::LeaseTerms;
 use super::*;
 use crate::events::{Event as _, Id as _, LogPosition, Recorded, Ref, Stored, Types};
 use crate::store::{
-    Batch, Commit, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StreamAppend, Transaction,
-    ViewSnapshot,
+    Batch, Commit, EventMetadata, Interest, NewEvent, OpenOptions, Outcome, Receipt, Store, StreamAppend,
+    Transaction, ViewSnapshot,
 };
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -303,7 +303,7 @@ impl Writer {
             let sequence = sequences.entry(on.clone()).or_default();
             let stream = StreamAppend::new(on, *sequence, vec![event]);
             *sequence += 1;
-            let metadata = Arc::from(r#"{"actor":"user:tester"}"#);
+            let metadata = EventMetadata::same(r#"{"actor":"user:tester"}"#.into());
             Commit::new(Uuid::new_v4(), "test".to_owned(), [0; 32], metadata, None, vec![stream], false, None)
         });
         let batch = Batch::new(commits.collect());

@@ -122,6 +122,22 @@ async fn queries_that_read_the_log_hold_no_snapshot_meanwhile() {
     projections.close().await;
 }
 
+/// A count by text of many or large events ends in time, and says that it is not complete. Something is always counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_by_text_ends_in_time_with_what_it_counted() {
+    let (log, projections) = audited(2_000).await;
+    let count = || AuditQuery::new(projections.reading("audit").unwrap()).text("put");
+    let whole = count().count_within(Duration::from_secs(600)).await.unwrap();
+    assert_eq!((whole.events, whole.complete), (2_000, true));
+    log.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let counting = tokio::spawn(count().count_within(Duration::from_millis(100)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    log.gate.add_permits(Semaphore::MAX_PERMITS);
+    let part = counting.await.unwrap().unwrap();
+    assert!(!part.complete && (1..2_000).contains(&part.events), "{part:?}");
+    projections.close().await;
+}
+
 /// The events of an aggregate are loaded about a megabyte at a time.
 #[tokio::test]
 async fn a_load_of_an_aggregate_holds_a_page_of_events_bounded_in_bytes() {
@@ -141,6 +157,7 @@ async fn a_load_of_an_aggregate_holds_a_page_of_events_bounded_in_bytes() {
 }
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
+    a_count_by_text_ends_in_time_with_what_it_counted,
     queries_that_read_the_log_hold_no_snapshot_meanwhile,
     a_load_of_an_aggregate_holds_a_page_of_events_bounded_in_bytes,
     a_page_reads_the_log_as_often_for_500_rows_as_for_one,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
-use super::commit::digest_holds;
+use super::event_digest::digest_holds;
 use super::{GenerationInfo, HashChain, Interest, Store, StoreError};
 use crate::events::{LogPosition, Ref, Stored, Types};
 use crate::text::{counted, error_chain};

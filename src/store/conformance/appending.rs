@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, append, assert_in_order, commit, committed, duplicate, id, log, receipt, time};
 use crate::events::LogPosition;
-use crate::store::commit::digest_holds;
+use crate::store::event_digest::digest_holds;
 use crate::store::{Outcome, Receipt};
 
 /// Mission X1: positions 1, 2, 3 … in commit order; sequences by aggregate.

@@ -113,8 +113,19 @@ impl Make {
     }
 
     /// Writes one event with this payload.
-    pub(crate) fn payload(mut self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
-        let event = NewEvent::new("tally.counted", version, payload.to_owned());
+    pub(crate) fn payload(self, name: &str, expected: u64, version: &'static str, payload: &str) -> Self {
+        self.event(name, expected, ("tally.counted", version), payload)
+    }
+
+    /// Writes one event of this type and version.
+    pub(crate) fn event(
+        mut self,
+        name: &str,
+        expected: u64,
+        (event_type, version): (&'static str, &'static str),
+        payload: &str,
+    ) -> Self {
+        let event = NewEvent::new(event_type, version, payload.to_owned());
         self.streams.push(StreamAppend::new(aggregate(name), expected, vec![event]));
         self
     }
@@ -170,7 +181,16 @@ impl Make {
         let digest = Sha256::digest(format!("{} {}", self.command, self.body)).into();
         let command = self.command.to_owned();
         let Self { id, metadata, occurred_at, streams, keep, order_group, valid_until, fresh, .. } = self;
-        let commit = Commit::new(id, command, digest, metadata.into(), occurred_at, streams, keep, order_group);
+        let commit = Commit::new(
+            id,
+            command,
+            digest,
+            crate::store::EventMetadata::same(metadata.into()),
+            occurred_at,
+            streams,
+            keep,
+            order_group,
+        );
         let commit = commit.until(valid_until);
         if fresh { commit.fresh() } else { commit }
     }

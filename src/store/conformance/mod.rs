@@ -13,6 +13,7 @@
 //! ## Layout
 //! - `bench`: a log to work on, a clock, commits and assertions for the cases
 //! - `appending`, `failing`, `modelled`: the rules of [`Store::append`]
+//! - `requiring`: what a log requires of programs
 //! - `clocks`: ids and times
 //! - `reading`: pages, loads, look-ups
 //! - `sharing`: several handles on one log, and write locks
@@ -31,6 +32,7 @@ mod modelled;
 mod opening;
 mod projecting;
 mod reading;
+mod requiring;
 mod sharing;
 
 use std::sync::Arc;
@@ -89,6 +91,8 @@ macro_rules! __store_conformance_cases {
             failing: a_failed_commit_fails_dependent_commits_transitively,
             failing: what_a_failed_commit_only_read_fails_no_other_commit,
             failing: a_batch_with_a_right_that_has_ended_is_not_written,
+            requiring: a_program_that_does_not_know_what_the_log_requires_cannot_append,
+            requiring: what_a_log_requires_is_kept_with_the_first_commit_that_needs_it,
             failing: a_duplicate_and_a_reused_id_fail_dependent_commits,
             failing: an_order_group_fails_from_its_first_failure_on,
             failing: conflicts_end_with_their_batch,

@@ -1,4 +1,4 @@
--- Versions 4 and 7: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
+-- Versions 4, 7 and 9: the function that appends a batch, whole, in one transaction. REPLACE keeps the rights that were granted.
 --
 -- Any role with EXECUTE may call it with any values. It refuses rows that this crate could not read, and times and ids
 -- that would hold back all later ones. It cannot know whether an event is true: see SECURITY.md.
@@ -73,6 +73,7 @@ CREATE OR REPLACE FUNCTION {schema}.append(
     event_occurred  timestamptz[],
     event_digest    bytea[],
     event_id        uuid[],        -- rising; others are made if the log is beyond the first or the last is ahead of the clock
+    knows           text[] DEFAULT '{}', -- what the program knows that the log may require; earlier programs say nothing
     -- the log before it, and the time of what is recorded now
     OUT diverged    boolean,
     OUT base        bigint,
@@ -100,6 +101,7 @@ AS $annals$
 #variable_conflict use_column
 DECLARE
     base_recorded timestamptz;
+    required  text;          -- what the log requires of programs: names, separated by spaces
     own       timestamptz;   -- the clock of this server
     days      int;
     own_ms    bigint;
@@ -134,8 +136,16 @@ BEGIN
         END IF;
     END IF;
 
-    SELECT e.position, e.event_id, e.recorded_at INTO base, base_id, base_recorded
+    SELECT e.position, e.event_id, e.recorded_at, (SELECT m.value FROM {schema}.meta m WHERE m.key = 'requires')
+        INTO base, base_id, base_recorded, required
         FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
+    IF required IS NOT NULL AND NOT string_to_array(required, ' ') <@ coalesce(knows, '{}') THEN
+        RAISE EXCEPTION 'annals: the log requires `%` of each program that appends to it: use a newer program that knows it',
+            required USING ERRCODE = 'AN004', DETAIL = (
+                SELECT r.name FROM unnest(string_to_array(required, ' ')) AS r (name)
+                WHERE r.name <> ALL (coalesce(knows, '{}')) LIMIT 1
+            );
+    END IF;
     base := coalesce(base, 0);
     base_id := coalesce(base_id, '00000000-0000-0000-0000-000000000000');
     -- Never ahead of this server's clock: one process whose clock is wrong would hold the time of all others.
@@ -333,6 +343,14 @@ BEGIN
             ) e
             WHERE e.n IS NOT NULL AND e.reason IS NOT NULL LIMIT 1
         ), 'its columns contradict each other') USING ERRCODE = 'data_exception';
+    END IF;
+
+    -- The first rights: from now on, who appends must know of them.
+    IF 'annals_access' = ANY (event_aggregate_type) AND 'access' <> ALL (string_to_array(coalesce(required, ''), ' '))
+        AND EXISTS (SELECT FROM {schema}.events e WHERE e.position > base AND e.aggregate_type = 'annals_access')
+    THEN
+        INSERT INTO {schema}.meta (key, value) VALUES ('requires', concat_ws(' ', required, 'access'))
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value;
     END IF;
 
     INSERT INTO {schema}.commands

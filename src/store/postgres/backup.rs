@@ -46,6 +46,13 @@ pub(super) async fn backup(
     let target = to.to_owned();
     let begun = tokio::task::spawn_blocking(move || BackupWriter::begin(&target, app, log_id));
     let mut copy = begun.await.map_err(|error| StoreError::failed("making a backup", error.to_string()))??;
+    let info = reader.info().await?;
+    if !info.requires.is_empty() {
+        copy = write(copy, vec![info.requires], |copy, names: &[String]| {
+            names.iter().try_for_each(|names| copy.require(names))
+        })
+        .await?;
+    }
     let mut after = 0;
     while after < head.position {
         let mut page = reader.read(after, PAGE, PAGE_BYTES, &Interest::All).await?;

@@ -11,7 +11,7 @@ use super::rows::{Micros, signed};
 use crate::events::{LogPosition, Ref};
 use crate::store::event_ids::next_id;
 use crate::store::sequence_cache::SequenceCache;
-use crate::store::{Batch, Commit};
+use crate::store::{Batch, Commit, Known};
 
 /// The parameters of the append function, without the time and the writer's last event: see `append.sql`.
 #[derive(Default)]
@@ -20,6 +20,7 @@ pub(super) struct Columns<'b> {
     pub(super) writes: bool,
     /// The time before which the batch must be recorded.
     pub(super) valid_until: Option<Micros>,
+    known: Known,
     plain: bool,
     new_ids: bool,
     all_sure: bool,
@@ -89,7 +90,8 @@ impl<'b> Columns<'b> {
     pub(super) fn from_batch(batch: &'b Batch, sequences: &SequenceCache, now: jiff::Timestamp) -> Self {
         let new_ids = !batch.commits().iter().any(|commit| batch.may_be_stored(commit));
         let valid_until = batch.valid_until().map(Micros::of);
-        let mut columns = Self { valid_until, plain: true, new_ids, all_sure: true, ..Self::default() };
+        let known = batch.known();
+        let mut columns = Self { valid_until, known, plain: true, new_ids, all_sure: true, ..Self::default() };
         let mut numbers = Numbers::default();
         for (commit, number) in batch.commits().iter().zip(1..) {
             columns.commit(commit, number, &mut numbers, sequences);
@@ -122,6 +124,7 @@ impl<'b> Columns<'b> {
         let twin = numbers.commands.insert(commit.command_id(), number).unwrap_or(0);
         self.plain &= twin == 0;
         commits.twins.push(twin);
+        let mut index = 0;
         for stream in commit.streams() {
             let next = short(numbers.aggregates.len()) + 1;
             let written = stream.events().len();
@@ -140,7 +143,8 @@ impl<'b> Columns<'b> {
             self.streams.of.push(*of);
             self.streams.expected.push(signed(stream.expected()));
             self.streams.written.push(long(written));
-            self.events.push(commit, number, stream);
+            self.events.push(commit, number, stream, index);
+            index += written;
         }
     }
 
@@ -165,17 +169,18 @@ impl<'b> Columns<'b> {
         let query =
             query.bind(numbers).bind(commits).bind(kinds).bind(ids).bind(sequences).bind(types).bind(versions);
         let Events { payloads, metadata, occurred, digests, .. } = &self.events;
-        query.bind(payloads).bind(metadata).bind(occurred).bind(digests).bind(&self.ids)
+        query.bind(payloads).bind(metadata).bind(occurred).bind(digests).bind(&self.ids).bind(self.known)
     }
 }
 
 /// How many parameters [`Columns::bind`] binds.
-pub(super) const PARAMETERS: usize = 36;
+pub(super) const PARAMETERS: usize = 37;
 
 impl<'b> Events<'b> {
-    fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::StreamAppend) {
+    /// Adds the events of a stream of a commit that has added `index` events before.
+    fn push(&mut self, commit: &'b Commit, number: i32, stream: &'b crate::store::StreamAppend, index: usize) {
         let mut sequence = signed(stream.expected());
-        for (event, digest) in stream.events().iter().zip(stream.digests()) {
+        for (index, (event, digest)) in (index..).zip(stream.events().iter().zip(stream.digests())) {
             sequence += 1;
             self.numbers.push(long(self.numbers.len() + 1));
             self.commits.push(number);
@@ -185,7 +190,7 @@ impl<'b> Events<'b> {
             self.types.push(event.event_type());
             self.versions.push(event.event_version());
             self.payloads.push(event.payload());
-            self.metadata.push(commit.metadata());
+            self.metadata.push(commit.metadata(index));
             self.occurred.push(commit.occurred_at().map(Micros::of));
             self.digests.push(digest);
         }

@@ -78,6 +78,7 @@ impl SchemaLocation {
             "3D000" => format!("{message}: make it with `createdb`, or name another"),
             "25006" => return Some(self.read_only(message)),
             "AN001" => format!("{message}: {}", clock::advice(&format!("{}.meta", self.schema()))),
+            "AN004" => return detail(error).map(|name| StoreError::Requires(name.to_owned())),
             "AN003" => return expired_at(error).map(StoreError::Expired),
             "AN002" => format!("{message}: run `check`, and have the owner correct the row that it names"),
             "42501" if message.starts_with("annals:") => return None,
@@ -126,8 +127,12 @@ impl SchemaLocation {
 
 /// The time at which an expired batch would have been recorded: see `expiry.sql`.
 fn expired_at(error: &dyn sqlx::error::DatabaseError) -> Option<jiff::Timestamp> {
-    let microseconds = error.try_downcast_ref::<PgDatabaseError>()?.detail()?.parse().ok()?;
-    time_of_micros(microseconds).ok()
+    time_of_micros(detail(error)?.parse().ok()?).ok()
+}
+
+/// The detail of an error of the append function: a time, or the name of what the log requires.
+fn detail(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
+    error.try_downcast_ref::<PgDatabaseError>()?.detail()
 }
 
 /// Whether the error proves that the transaction was rolled back. A server, balancer or pooler that ends the connection

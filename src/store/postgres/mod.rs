@@ -58,6 +58,7 @@ mod watch;
 mod write_lock;
 mod writer;
 
+use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,8 @@ use self::views::PostgresViews;
 use self::watch::{AppendNotifier, Watcher};
 use self::writer::Writer;
 use super::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
+    Batch, Finding, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Store, StoreError, Views,
+    WriteLock,
 };
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -128,6 +130,14 @@ impl Store for PostgresStore {
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
         self.reader.head().await
+    }
+
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        self.reader.info().await
+    }
+
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        self.reader.time().await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -1,11 +1,11 @@
 //! [`Reader`]: reads the log.
 
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-#[cfg(feature = "sqlite")]
 use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -17,7 +17,7 @@ use super::fault::lost;
 use super::location::SchemaLocation;
 use super::rows::{self, COLUMNS, COMMAND, signed, stored};
 use crate::events::{LogPosition, Ref, Stored};
-use crate::store::{Interest, KnownCommand, Page, StoreError};
+use crate::store::{Interest, KnownCommand, LogInfo, Page, StoreError};
 
 const DOING: &str = "reading the log";
 /// A reader of few event types scans this many times its page before it uses the index.
@@ -36,6 +36,7 @@ const BEGIN: &str = "BEGIN READ ONLY";
 pub(super) struct Reader {
     location: SchemaLocation,
     head: String,
+    info: String,
     all: String,
     near: String,
     far: String,
@@ -69,6 +70,7 @@ impl Reader {
             head: sql(
                 "SELECT position, event_id FROM {schema}.events WHERE position > $1 ORDER BY position DESC LIMIT 1",
             ),
+            info: sql("SELECT key, value FROM {schema}.meta WHERE key IN ('log_id', 'requires')"),
             all: bounded("WHERE position > $1 AND position <= $2", "position", "$3"),
             near: bounded("WHERE position > $1 AND position <= $2 AND event_type = ANY ($5)", "position", "$3"),
             far: bounded(
@@ -166,6 +168,35 @@ impl Reader {
             |row| rows::head(row).map_err(|error| self.location.fault(DOING, error)),
         );
         Ok(rows.await?.pop().unwrap_or_default())
+    }
+
+    pub(super) async fn info(&self) -> Result<LogInfo, StoreError> {
+        let rows = self.fetch(
+            || sqlx::query(&self.info),
+            |row| {
+                let text = |index: usize| row.try_get::<String, _>(index);
+                text(0).and_then(|key| Ok((key, text(1)?))).map_err(|error| self.location.fault(DOING, error))
+            },
+        );
+        let mut info = LogInfo::default();
+        for (key, value) in rows.await? {
+            match key.as_str() {
+                "log_id" => info.log_id = value,
+                _ => info.requires = value,
+            }
+        }
+        Ok(info)
+    }
+
+    /// The time of the server's clock.
+    pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
+        const SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let rows = self.fetch(
+            || sqlx::query(SQL),
+            |row| row.try_get::<i64, _>(0).map_err(|error| self.location.fault(DOING, error)),
+        );
+        let micros = rows.await?.pop().unwrap_or_default();
+        Timestamp::from_microsecond(micros).map_err(|error| StoreError::failed(DOING, error.to_string()))
     }
 
     pub(super) async fn read(

@@ -23,6 +23,8 @@ const MIGRATIONS: &[&[&str]] = &[
     // Another body of the function.
     &[APPEND],
     &[EXPIRY],
+    // Another argument of the function.
+    &[KNOWING, APPEND, KNOWN],
 ];
 
 const LOG: &str = include_str!("log.sql");
@@ -30,6 +32,8 @@ pub(super) const GUARD: &str = include_str!("guard.sql");
 pub(super) const LOCK: &str = include_str!("lock.sql");
 pub(super) const APPEND: &str = include_str!("append.sql");
 pub(super) const EXPIRY: &str = include_str!("expiry.sql");
+const KNOWING: &str = include_str!("knowing.sql");
+const KNOWN: &str = include_str!("known.sql");
 const CONSTRAINTS: &str = include_str!("constraints.sql");
 
 /// The newest version that this program knows.

@@ -8,23 +8,28 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::location::FileLocation;
 use super::log_end::{BoundedClock, ClockReading, LogEnd};
+use super::requirements::require;
 use super::rows::{self, time};
 use crate::events::{LogPosition, Ref};
 use crate::store::clock;
+use crate::store::requirements;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, StoreError};
 use crate::text::panic_message;
 
 const DOING: &str = "appending";
 
-const LOG_END: &str = "SELECT position, event_id, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+const LOG_END: &str = "SELECT position, event_id, recorded_at, (SELECT value FROM meta WHERE key = 'requires') \
+     FROM events ORDER BY position DESC LIMIT 1";
 const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
 // A failed insert rolls the whole batch back: to undo one statement alone, SQLite would keep a journal for each.
 const EVENT: &str =
     "INSERT OR ROLLBACK INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const COMMAND: &str = "INSERT OR ROLLBACK INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+// With its columns: a log of version 2 has one more.
+const COMMAND: &str = "INSERT OR ROLLBACK INTO commands (command_id, command, body_digest, first_position, events, \
+     head_position, head_event_id, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// Begins, appends and commits. Returns the outcomes, and the new head if the log has grown. The last event in
 /// `sequences` must still be in the log; the batch is added to them. On an error nothing was written, unless it is
@@ -117,6 +122,7 @@ fn write(
 ) -> Result<(Vec<Outcome>, LogPosition, Option<LogPosition>), StoreError> {
     let appended = || {
         let mut append = Append::new(connection, sequences)?;
+        batch.check_requirements(&append.required)?;
         let before = append.end.head;
         if sequences.is_some_and(|sequences| sequences.head() != before) {
             append.sequences = None;
@@ -183,6 +189,8 @@ impl From<StoreError> for AppendError {
 struct Append<'c> {
     connection: &'c Connection,
     end: LogEnd,
+    /// What the log requires of programs.
+    required: String,
     /// The last sequences of aggregates before the batch, if they are valid, and those that the batch has written
     /// since.
     sequences: Option<&'c SequenceCache>,
@@ -200,12 +208,15 @@ impl<'c> Append<'c> {
             .prepare_cached(LOG_END)?
             .query_row([], |row| {
                 let head = LogPosition { position: row.get(0)?, event_id: row.get(1)? };
-                Ok(LogEnd { head, recorded_at: row.get(2)? })
+                let required: Option<String> = row.get(3)?;
+                Ok((LogEnd { head, recorded_at: row.get(2)? }, required.unwrap_or_default()))
             })
             .optional()?;
+        let (end, required) = end.unwrap_or_default();
         Ok(Self {
             connection,
-            end: end.unwrap_or_default(),
+            end,
+            required,
             sequences,
             written: HashMap::new(),
             conflicts: ConflictSet::default(),
@@ -254,6 +265,10 @@ impl<'c> Append<'c> {
         let events = commit.event_count() as u64;
         let first_position = self.end.head.position + u64::from(events > 0);
         self.insert_events(commit, recorded_at, now)?;
+        if let Some(names) = commit.requires().and_then(|name| requirements::with(&self.required, name)) {
+            require(self.connection, &names)?;
+            self.required = names;
+        }
         let head = self.end.head;
         if commit.keeps_command() {
             self.command.execute(params![
@@ -310,6 +325,7 @@ impl<'c> Append<'c> {
 
     fn insert_events(&mut self, commit: &'c Commit, recorded_at: i64, now: Timestamp) -> rusqlite::Result<()> {
         let occurred_at = commit.occurred_at().map_or(recorded_at, Timestamp::as_microsecond);
+        let mut index = 0;
         for stream in commit.streams() {
             let aggregate = stream.aggregate();
             let mut sequence = stream.expected();
@@ -325,12 +341,13 @@ impl<'c> Append<'c> {
                     event.event_type(),
                     event.event_version(),
                     event.payload(),
-                    commit.metadata(),
+                    commit.metadata(index),
                     commit.command_id(),
                     occurred_at,
                     recorded_at,
                     digest,
                 ])?;
+                index += 1;
             }
             self.written.insert(aggregate, sequence);
         }

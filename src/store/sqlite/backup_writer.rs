@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::database_file::{self, LOG, Meta};
 use super::maintenance::BACKUP;
 use super::partial_backup::PartialBackup;
+use super::requirements;
 use crate::events::Stored;
 use crate::store::{KnownCommand, StoreError};
 
@@ -30,6 +31,16 @@ impl BackupWriter {
         };
         let connection = begin().map_err(|error| failed(to, &error))?;
         Ok(Self { to: to.to_owned(), part, connection })
+    }
+
+    /// Stores what the log requires of programs.
+    pub(in crate::store) fn require(&mut self, names: &str) -> Result<(), StoreError> {
+        let add = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            requirements::require(&transaction, names)?;
+            transaction.commit()
+        };
+        add().map_err(|error| failed(&self.to, &error))
     }
 
     /// Appends the next events.
@@ -66,8 +77,10 @@ impl BackupWriter {
     pub(in crate::store) fn commands(&mut self, commands: &[(KnownCommand, String)]) -> Result<(), StoreError> {
         let add = || {
             let transaction = self.connection.unchecked_transaction()?;
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO commands (command_id, command, body_digest, first_position, events, head_position, \
+                 head_event_id, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?;
             for (known, name) in commands {
                 let receipt = &known.receipt;
                 insert.execute(params![

@@ -29,24 +29,36 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The kind of a database file.
 pub(super) struct Kind {
-    /// The version of its schema.
+    /// The newest version of its schema.
     version: i64,
+    /// The version of a new file. Later ones up to the newest are used as they are.
+    pub(super) made: i64,
     /// The number in the file's header.
     application_id: i64,
     /// Its SQL.
     pub(super) schema: &'static str,
+    /// The SQL that makes a new file one of the newest version.
+    pub(super) newest: &'static str,
     /// The SQL that upgrades a file from each earlier version to the next.
     upgrades: &'static [(i64, &'static str)],
 }
 
 /// The log.
-pub(super) const LOG: Kind =
-    Kind { version: 1, application_id: 0x616e_6e6c, schema: include_str!("log.sql"), upgrades: &[] };
+pub(super) const LOG: Kind = Kind {
+    version: 2,
+    made: 1,
+    application_id: 0x616e_6e6c,
+    schema: include_str!("log.sql"),
+    newest: include_str!("log_2.sql"),
+    upgrades: &[],
+};
 /// The views.
 pub(super) const VIEWS: Kind = Kind {
     version: 3,
+    made: 3,
     application_id: 0x616e_6e76,
     schema: include_str!("views.sql"),
+    newest: "",
     upgrades: &[(2, include_str!("views_3.sql"))],
 };
 
@@ -294,7 +306,7 @@ pub(super) fn is_made(kind: &Kind, connection: &Connection) -> bool {
     pragma_number(connection, "application_id").is_ok_and(|found| found == kind.application_id)
 }
 
-fn pragma_number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+pub(super) fn pragma_number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, pragma, |row| row.get(0))
 }
 
@@ -315,7 +327,7 @@ fn state(location: &FileLocation, kind: &Kind, connection: &Connection) -> Resul
         return match version {
             found if found > kind.version => Err(StoreError::Newer { found, known: kind.version }),
             found if kind.upgrades.iter().any(|(from, _)| *from == found) => Ok(State::Older(found)),
-            found if found < kind.version => Err(location.unusable(format!(
+            found if found < kind.made => Err(location.unusable(format!(
                 "its schema version is {found}, which no release has written: {}",
                 location.repair()
             ))),
@@ -337,8 +349,17 @@ pub(super) fn make(kind: &Kind, meta: &Meta, connection: &Connection) -> rusqlit
         transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
     }
     transaction.pragma_update(None, "application_id", kind.application_id)?;
-    transaction.pragma_update(None, "user_version", kind.version)?;
+    transaction.pragma_update(None, "user_version", kind.made)?;
     transaction.commit()
+}
+
+/// Makes a new file one of the newest version, in the open transaction.
+pub(super) fn make_newest(kind: &Kind, connection: &Connection) -> rusqlite::Result<()> {
+    if pragma_number(connection, "user_version")? < kind.version {
+        connection.execute_batch(kind.newest)?;
+        connection.pragma_update(None, "user_version", kind.version)?;
+    }
+    Ok(())
 }
 
 fn upgrade(kind: &Kind, version: i64, connection: &Connection) -> rusqlite::Result<()> {
@@ -357,30 +378,4 @@ fn read_meta(connection: &Connection) -> rusqlite::Result<Option<Meta>> {
             .optional()
     };
     Ok(value("app")?.zip(value("log_id")?).map(|(app, log_id)| Meta { app, log_id }))
-}
-
-/// Returns the tables, indexes and triggers that differ from this crate's schema, and foreign triggers and unique
-/// indexes, which may change or refuse rows. Another index only makes a search faster, and is accepted.
-pub(super) fn schema_differences(connection: &Connection, kind: &Kind) -> rusqlite::Result<Vec<String>> {
-    const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
-    let objects = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
-        connection.prepare(OBJECTS)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    };
-    let made = Connection::open_in_memory()?;
-    made.execute_batch(kind.schema)?;
-    let (made, found) = (objects(&made)?, objects(connection)?);
-    let mut differences = Vec::new();
-    for (name, sql) in &made {
-        match found.iter().find(|(other, _)| other == name) {
-            None => differences.push(format!("the {name} is missing")),
-            Some((_, other)) if other != sql => differences.push(format!("the {name} was changed")),
-            Some(_) => {}
-        }
-    }
-    for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
-        if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
-            differences.push(format!("the {name} was not created by this crate: it may change or refuse rows"));
-        }
-    }
-    Ok(differences)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::database_file::{self, LOG};
+use super::database_file::{Kind, LOG, pragma_number};
 use super::location::FileLocation;
 use super::partial_backup::PartialBackup;
 use crate::store::{Finding, FindingKind, StoreError};
@@ -26,7 +26,7 @@ pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Res
             |kind, problems: Vec<String>| problems.into_iter().map(move |problem| Finding::new(kind, problem));
         let mut file = texts("PRAGMA integrity_check")?;
         file.retain(|finding| finding != "ok");
-        let schema = database_file::schema_differences(connection, &LOG)?;
+        let schema = schema_differences(connection, &LOG)?;
         let rows = texts(include_str!("integrity.sql"))?;
         Ok(findings(FindingKind::Log, file)
             .chain(findings(FindingKind::Protection, schema))
@@ -84,4 +84,33 @@ fn copy(
             _ => std::thread::sleep(std::time::Duration::from_millis(20)),
         }
     }
+}
+
+/// Returns the tables, indexes and triggers that differ from this crate's schema, and foreign triggers and unique
+/// indexes, which may change or refuse rows. Another index only makes a search faster, and is accepted.
+fn schema_differences(connection: &Connection, kind: &Kind) -> rusqlite::Result<Vec<String>> {
+    const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let objects = |connection: &Connection| -> rusqlite::Result<Vec<(String, String)>> {
+        connection.prepare(OBJECTS)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let made = Connection::open_in_memory()?;
+    made.execute_batch(kind.schema)?;
+    if pragma_number(connection, "user_version")? > kind.made {
+        made.execute_batch(kind.newest)?;
+    }
+    let (made, found) = (objects(&made)?, objects(connection)?);
+    let mut differences = Vec::new();
+    for (name, sql) in &made {
+        match found.iter().find(|(other, _)| other == name) {
+            None => differences.push(format!("the {name} is missing")),
+            Some((_, other)) if other != sql => differences.push(format!("the {name} was changed")),
+            Some(_) => {}
+        }
+    }
+    for (name, sql) in found.iter().filter(|(name, _)| !made.iter().any(|(own, _)| own == name)) {
+        if name.starts_with("trigger ") || sql.to_ascii_uppercase().starts_with("CREATE UNIQUE INDEX") {
+            differences.push(format!("the {name} was not created by this crate: it may change or refuse rows"));
+        }
+    }
+    Ok(differences)
 }

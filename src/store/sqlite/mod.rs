@@ -32,13 +32,14 @@
 //! - `log_end`: event ids and times that never decrease
 //! - `file_lock`: a fair lock between processes
 //! - `reader`, `rows`: reads the log, on connections of the `pool`
+//! - `requirements`: what the log requires of programs
 //! - `pool`: connections for reading
 //! - `watch`: detects appends of other processes
 //! - `maintenance`: backup and integrity check
 //! - `partial_backup`: a backup while it is being written; `backup_writer`: a log from the rows of another store
 //! - `views`: the second file
 //!
-//! `log.sql` and `views.sql` are the schemas; `integrity.sql` finds contradictions between events and commands.
+//! `log.sql` and `views.sql` are the schemas (`log_2.sql`: of a log that requires something of programs); `integrity.sql` finds contradictions between events and commands.
 
 mod append;
 #[cfg(feature = "postgres")]
@@ -56,6 +57,7 @@ mod partial_backup;
 mod permissions;
 mod pool;
 mod reader;
+mod requirements;
 mod rows;
 mod views;
 mod watch;
@@ -81,7 +83,8 @@ use self::views::SqliteViews;
 use self::watch::Watcher;
 use self::writer::Writer;
 use super::{
-    Batch, Finding, Interest, KnownCommand, OpenOptions, Outcome, Page, Store, StoreError, Views, WriteLock,
+    Batch, Finding, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Store, StoreError, Views,
+    WriteLock,
 };
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -227,6 +230,10 @@ impl Store for SqliteStore {
 
     async fn head(&self) -> Result<LogPosition, StoreError> {
         self.readers.run(reader::head).await
+    }
+
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        self.readers.run(requirements::info).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -151,6 +151,13 @@ fn each_check_denies_what_it_does_not_name() {
             at("/view-counts/"),
             TokenError::Path,
         ),
+        // The text is at the beginning, not somewhere in the path.
+        (
+            "check if path($p), $p.starts_with(\"/views/\")",
+            at("/views/"),
+            at("/own/views/roster"),
+            TokenError::Path,
+        ),
         (
             "check if target(\"project%3A7\")",
             Request { targets: &["project:7"], ..request() },

@@ -40,6 +40,11 @@ impl Served {
         Self::started(place.url().to_owned(), None, make, "", Authentication::trusting(None)).await
     }
 
+    /// Serves a store there to this actor.
+    pub async fn on_as(place: &Place, make: fn() -> App, actor: Ref) -> Self {
+        Self::started(place.url().to_owned(), None, make, "", Authentication::trusting(Some(actor))).await
+    }
+
     /// Serves with this authentication.
     pub async fn guarded(make: fn() -> App, authentication: Authentication) -> Self {
         Self::with(make, "", authentication).await

@@ -1,7 +1,9 @@
 //! Accessibility: axe-core, the keyboard, narrow screens, no scripts.
 
-use annals_test_browser::{BookId, Browser, Retitle, Served, Shelve, Theme, eventually, library, reader};
-use serde_json::{Value, json};
+use annals_test_browser::{
+    BookId, Browser, Retitle, Served, Shelve, Theme, axe, barriers, eventually, library, reader,
+};
+use serde_json::json;
 use thirtyfour::prelude::*;
 
 const PAGES: [&str; 10] = [
@@ -35,21 +37,6 @@ async fn filled(served: &Served) {
     for projection in annals.projections().await.unwrap() {
         annals.reading(&projection.name).unwrap().caught_up(head, None).await.unwrap();
     }
-}
-
-/// axe-core, which `scripts/browser` fetches.
-fn axe() -> String {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/browser/axe.min.js");
-    std::fs::read_to_string(file).expect("axe-core: scripts/browser fetches it")
-}
-
-/// The serious and critical violations that axe finds.
-async fn barriers(browser: &Browser, axe: &str) -> Value {
-    browser.run(axe).await;
-    let script = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations \
-        .filter((one) => ['serious', 'critical'].includes(one.impact)) \
-        .map((one) => [one.id, one.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary)]))";
-    browser.run(script).await
 }
 
 /// Light and dark, wide and narrow, with all details open.

@@ -1,5 +1,8 @@
 //! An open page whose updates end: it says what happened and what to do, and stops.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use annals::app::{AccessContext, Ask, Denial};
 use annals::http::{Authentication, Keys};
 use annals::prelude::*;
 use annals::projections::SkipPolicy;
@@ -87,6 +90,60 @@ async fn when_the_token_expires_or_its_key_is_withdrawn_the_page_says_so_and_sto
     std::fs::write(&file, OTHER_SECRET).unwrap();
     lamp_is(&browser, "Signed out").await;
     assert!(browser.text("#notice").await.contains("withdrawn"), "{}", browser.text("#notice").await);
+    stays_quiet(&browser).await;
+    browser.close().await;
+}
+
+/// Somebody signs in on another page, and returns to the one that has stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_signing_in_on_another_page_the_stopped_page_is_live_again() {
+    let keys = Keys::from_secret(SECRET.as_bytes()).unwrap();
+    let served = Served::guarded(library, Authentication::bearer(keys, "library")).await;
+    let browser = Browser::start().await;
+    browser.goto(served.at("")).await;
+    sign_in(&browser, &token(4, SECRET)).await;
+    lamp_is(&browser, "Signed out").await;
+    browser.run("window.sameDocument = true").await;
+    let body = json!(format!("token={}", token(600, SECRET)));
+    let sign_in = format!(
+        "return fetch('/sign-in', {{ method: 'POST', redirect: 'manual', body: new URLSearchParams({body}) }}).then(() => true)"
+    );
+    browser.run(&sign_in).await;
+    browser.run("document.dispatchEvent(new Event('visibilitychange'))").await;
+    lamp_is(&browser, "Live").await;
+    assert_eq!(browser.run("return document.querySelector('#notice').hidden").await, json!(true));
+    shelve(served.annals(), "1", "The Tyger").await;
+    eventually("the next row", async || (browser.texts("#feed > li").await.len() == 1).then_some(())).await;
+    assert_eq!(browser.run("return window.sameDocument").await, json!(true));
+    browser.close().await;
+}
+
+/// Set while nobody may read.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_right_to_read_is_taken_away_the_page_says_so_and_stops() {
+    fn guarded() -> App {
+        library().authorise(|_: &AccessContext<'_>, ask: &Ask<'_>| match ask {
+            Ask::Command { .. } => Ok(()),
+            _ if CLOSED.load(Ordering::Relaxed) => Err(Denial::because("the library is closed")),
+            _ => Ok(()),
+        })
+    }
+    let keys = Keys::from_secret(SECRET.as_bytes()).unwrap();
+    let served = Served::guarded(guarded, Authentication::bearer(keys, "library")).await;
+    shelve(served.annals(), "1", "The Tyger").await;
+    let browser = Browser::start().await;
+    browser.goto(served.at("")).await;
+    sign_in(&browser, &token(600, SECRET)).await;
+    count_requests(&browser).await;
+    CLOSED.store(true, Ordering::Relaxed);
+    // The next row is not shown.
+    served.annals().execute(book("2", "The Lamb"), &reader("ann")).await.unwrap();
+    lamp_is(&browser, "Access denied").await;
+    let notice = browser.text("#notice").await;
+    assert!(notice.contains("the library is closed") && notice.ends_with("Reload"), "{notice}");
+    assert_eq!(browser.texts("#feed > li").await.len(), 1);
     stays_quiet(&browser).await;
     browser.close().await;
 }

@@ -65,6 +65,7 @@ async fn a_row_appears_without_a_reload_and_waits_while_it_is_paused(place: &Pla
     // Beside "Live", the counts say of when they are.
     assert!(browser.text(".title").await.contains("as of position 0, and 1 new event below"));
     assert_eq!(browser.text("#counted").await, "Counted as of position 0. Reload to count again.");
+    assert_eq!(browser.run("return document.querySelector('#counted').hidden").await, json!(false));
     let announced = async || {
         (browser.run("return document.querySelector('#announcement').textContent").await
             == json!("1 new event in the list"))

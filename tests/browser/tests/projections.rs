@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use annals::commands::Envelope;
 use annals::prelude::*;
+use annals::projections::{EventBatch, Projection, ProjectionError};
+use annals::store::Transaction;
 use annals_test_browser::{BookId, Browser, Served, Shelve, eventually, library, reader};
 use annals_test_postgres::Place;
+use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -29,20 +32,43 @@ async fn fill(annals: &Annals, books: usize) {
     }
 }
 
+/// A projection that takes a millisecond for each event, so that its rebuild is seen on a fast machine too.
+struct Slow;
+
+#[async_trait]
+impl Projection for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    async fn setup(&self, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    async fn apply(&self, batch: EventBatch<'_>, _: &mut dyn Transaction) -> Result<(), ProjectionError> {
+        tokio::time::sleep(Duration::from_millis(batch.events.len() as u64)).await;
+        Ok(())
+    }
+}
+
+fn with_a_slow_projection() -> App {
+    library().projection(Slow)
+}
+
 /// Mission X3.
 async fn a_projection_is_rebuilt_by_a_button_with_a_progress_bar(place: &Place) {
-    let served = Served::on(place, library).await;
+    let served = Served::on(place, with_a_slow_projection).await;
     let browser = Browser::start().await;
-    fill(served.annals(), 20_000).await;
+    fill(served.annals(), 3_000).await;
     browser.goto(served.at("page/projections")).await;
     let generation = async || {
         let statuses = served.annals().projections().await.unwrap();
-        statuses.into_iter().find(|status| status.name == "audit").unwrap().generation
+        statuses.into_iter().find(|status| status.name == "slow").unwrap().generation
     };
     let before = generation().await;
-    browser.click("#rebuild-audit").await;
+    browser.click("#rebuild-slow").await;
     let mut bar: BTreeSet<u64> = BTreeSet::new();
-    let shown = "const part = document.querySelector('#p-audit'); if (!part) return [null, false]; \
+    let shown = "const part = document.querySelector('#p-slow'); if (!part) return [null, false]; \
                  return [part.querySelector('progress')?.value ?? null, part.innerText.includes('Rebuilt up to position')]";
     let started = Instant::now();
     loop {
@@ -56,10 +82,10 @@ async fn a_projection_is_rebuilt_by_a_button_with_a_progress_bar(place: &Place) 
     }
     assert!(bar.len() > 1, "the progress bar did not move: {bar:?}");
     assert_eq!(generation().await, before + 1);
-    assert!(browser.text("#p-audit").await.contains("at 20,000 of 20,000"), "{}", browser.text("#p-audit").await);
+    assert!(browser.text("#p-slow").await.contains("at 3,000 of 3,000"), "{}", browser.text("#p-slow").await);
     let announcement = "return document.querySelector('#announcement').textContent";
     eventually("the announcement", async || {
-        (browser.run(announcement).await == json!("audit is rebuilt up to position 20,000")).then_some(())
+        (browser.run(announcement).await == json!("slow is rebuilt up to position 3,000")).then_some(())
     })
     .await;
     browser.close().await;

@@ -64,7 +64,7 @@ pub enum FileEvent {
         /// The commit.
         commit: String,
         /// The old path.
-        #[event(target)]
+        #[event(target, source)]
         from: FileId,
         /// The whole path, if it is too long for the id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub enum FileEvent {
         /// The commit.
         commit: String,
         /// The source of the copy.
-        #[event(target)]
+        #[event(target, source)]
         from: FileId,
         /// The whole path, if it is too long for the id.
         #[serde(default, skip_serializing_if = "Option::is_none")]

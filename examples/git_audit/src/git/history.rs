@@ -33,6 +33,9 @@ const LOG: [&str; 16] = [
     "--ignore-submodules=none",
 ];
 
+/// Options that also detect copies of any file of the tree, as `git log --follow` does.
+const COPIES: [&str; 2] = ["-C", "--find-copies-harder"];
+
 /// The first-parent history of a repository, oldest commit first. One commit is in memory at a time.
 #[derive(Debug)]
 pub struct History {
@@ -43,8 +46,9 @@ pub struct History {
 }
 
 impl History {
-    pub(super) fn start(path: &Path, head: &str) -> Result<Self, GitError> {
-        let arguments: Vec<&str> = LOG.into_iter().chain([head, "--"]).collect();
+    pub(super) fn start(path: &Path, head: &str, copies: bool) -> Result<Self, GitError> {
+        let copies = COPIES.into_iter().filter(|_| copies);
+        let arguments: Vec<&str> = LOG.into_iter().chain(copies).chain([head, "--"]).collect();
         let (git, output) = Running::start(path, "log", &arguments)?;
         Ok(Self { parser: Parser::new(BufReader::with_capacity(1 << 16, output)), git, ended: false })
     }

@@ -11,6 +11,7 @@ use super::{GitError, History};
 pub struct Repository {
     path: PathBuf,
     head: String,
+    copies: bool,
 }
 
 impl Repository {
@@ -27,7 +28,15 @@ impl Repository {
         }
         let head = run(&path, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?
             .map_err(|_| GitError::NoCommits(path.clone()))?;
-        Ok(Self { path, head: String::from_utf8_lossy(&head).trim().to_owned() })
+        Ok(Self { path, head: String::from_utf8_lossy(&head).trim().to_owned(), copies: false })
+    }
+
+    /// Also detects copies, of any file: by default a copy is an added file. It takes git much longer, because it compares each added
+    /// file with the whole tree.
+    #[must_use]
+    pub fn with_copies(mut self, copies: bool) -> Self {
+        self.copies = copies;
+        self
     }
 
     /// The path that was given to [`open`](Self::open).
@@ -47,7 +56,7 @@ impl Repository {
     /// # Errors
     /// When `git` cannot be run.
     pub fn history(&self) -> Result<History, GitError> {
-        History::start(&self.path, &self.head)
+        History::start(&self.path, &self.head, self.copies)
     }
 
     /// Counts the commits of the first-parent history and looks for one of them.

@@ -8,10 +8,12 @@ use crate::git::Row;
 ///
 /// Git sorts rows by path, so that a file may seem to arrive before the old one has left. At most one row leaves a path and at
 /// most one arrives there, so the rows form chains (`a` to `b`, `b` to `c`: the last one first) and cycles (`a` to `b`, `b` to `a`),
-/// which start anywhere: see [`RenameFile`](crate::files::RenameFile). The order depends on the rows alone, so that an import
+/// which start anywhere: see [`RenameFile`](crate::files::RenameFile). Copies come first, because they are made of a file as it was
+/// before the commit. The order depends on the rows alone, so that an import
 /// that continues after a crash uses the same order.
 #[must_use]
-pub fn in_order(rows: Vec<Row>) -> Vec<Row> {
+pub fn in_order(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.sort_by_key(|row| !matches!(row, Row::Copied { .. }));
     let departures: HashMap<&[u8], usize> =
         rows.iter().enumerate().filter_map(|(index, row)| Some((row.departs()?, index))).collect();
     let before = |index: usize| rows[index].arrives().and_then(|path| departures.get(path)).copied();
@@ -64,6 +66,13 @@ mod tests {
             in_order(vec![renamed("a", "b"), renamed("b", "c"), renamed("c", "d"), added("a")]),
             [renamed("c", "d"), renamed("b", "c"), renamed("a", "b"), added("a")]
         );
+    }
+
+    #[test]
+    fn a_copy_is_made_before_its_source_changes() {
+        let copied = Row::Copied { from: "a".into(), to: "c".into() };
+        let rows = vec![Row::Changed("a".into()), copied.clone()];
+        assert_eq!(in_order(rows), [copied, Row::Changed("a".into())]);
     }
 
     #[test]

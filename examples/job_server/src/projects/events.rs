@@ -17,6 +17,9 @@ pub enum ProjectEvent {
         /// Name of the project.
         name: String,
     },
+    /// The project was closed.
+    #[event(update, "{actor} closed {project}")]
+    Closed,
     /// An event of a member.
     #[event(transparent)]
     Member(MemberEvent),
@@ -55,7 +58,7 @@ pub enum MemberEvent {
 
 impl MemberEvent {
     /// The events of a user becoming a member.
-    pub(super) fn joined(user: &UserId, roles: &Roles) -> Vec<ProjectEvent> {
+    pub(crate) fn joined(user: &UserId, roles: &Roles) -> Vec<ProjectEvent> {
         vec![Self::Added { user: user.clone(), roles: roles.clone() }.into()]
     }
 }

@@ -17,6 +17,7 @@ pub struct ProjectId(String);
 #[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Project {
     members: BTreeMap<UserId, Roles>,
+    closed: bool,
 }
 
 /// Why a command on a project is refused.
@@ -46,6 +47,12 @@ impl Project {
         self.members.contains_key(user)
     }
 
+    /// Whether it was created, and is not closed.
+    #[must_use]
+    pub fn is_open(project: &Loaded<Self>) -> bool {
+        project.exists() && !project.closed
+    }
+
     /// The roles of a member.
     pub(super) fn roles(&self, user: &UserId) -> Result<&Roles, ProjectError> {
         self.members.get(user).ok_or_else(|| ProjectError::NotMember(user.clone()))
@@ -65,6 +72,7 @@ impl Aggregate for Project {
 
     fn apply(&mut self, event: &ProjectEvent) {
         match event {
+            ProjectEvent::Closed => self.closed = true,
             ProjectEvent::Member(MemberEvent::Added { user, roles }) => {
                 self.members.insert(user.clone(), roles.clone());
             }

@@ -67,7 +67,11 @@ impl Server {
     }
 
     fn here(&self, mut command: Command) -> Command {
-        command.current_dir(&self.directory).env_remove("ANNALS_STORE").env_remove("ANNALS_ACTOR");
+        command
+            .current_dir(&self.directory)
+            .env_remove("ANNALS_STORE")
+            .env_remove("ANNALS_ACTOR")
+            .env_remove("JOB_SERVER_OWNERS");
         command.envs(self.store.iter().map(|store| ("ANNALS_STORE", store)));
         command
     }

@@ -33,9 +33,10 @@ function localiseFields(root) {
     }
   }
   for (const zone of all("[data-zone]")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  for (const form of all("form[method=get]", root)) {
+  for (const form of all("form", root)) {
     form.addEventListener("formdata", (event) => {
-      for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+      // The address has no empty values.
+      if (form.method === "get") for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
       for (const field of all("input[type=datetime-local]", form)) {
         // A field that was not changed keeps its time: as local time it may be ambiguous.
         const same = field.value === field.dataset.shown;
@@ -299,7 +300,7 @@ function follow(feed) {
     if (reason === "expired") stop(ending({ status: 401, message: "the token has expired" }));
     else if (reason === "revoked") stop(ending({ status: 401, message: "the key of the token was withdrawn" }));
     else if (reason === "done") stop({ lamp: "Complete", text: "Everything that this page asks for is shown." });
-    else if (reason === "failed" && problem) {
+    else if (problem) {
       const why = ending({ ...problem, message: problem.detail ?? problem.title });
       if (why) stop(why);
     }

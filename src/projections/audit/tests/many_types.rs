@@ -30,8 +30,8 @@ fn declared() -> &'static [Declaration] {
             sentence: "{actor} did {kind} to {recipient}",
             topics: vec![&*format!("area_{}/kind_{n}", n % 20).leak()].leak(),
             fields: &[
-                Field { name: "kind", shape: "usize", target: false, change: false },
-                Field { name: "recipient", shape: "Ref", target: true, change: false },
+                Field { name: "kind", shape: "usize", target: false, source: false, change: false },
+                Field { name: "recipient", shape: "Ref", target: true, source: false, change: false },
             ],
             was: &[],
             upcasts: &[],

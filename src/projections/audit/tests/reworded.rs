@@ -23,7 +23,7 @@ const fn declared(sentence: &'static str) -> Declaration {
         action: Action::Update,
         sentence,
         topics: &["house"],
-        fields: &[Field { name: "by", shape: "String", target: false, change: false }],
+        fields: &[Field { name: "by", shape: "String", target: false, source: false, change: false }],
         was: &[],
         upcasts: &[],
     }

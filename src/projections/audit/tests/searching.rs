@@ -45,6 +45,49 @@ fn any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows() 
     runtime.block_on(world.close());
 }
 
+/// Mission X51: a value is found also where no sentence names it; names of fields and the signs of JSON are not text.
+#[tokio::test]
+async fn values_are_found_where_no_sentence_names_them_and_nothing_else_of_the_payload_is() {
+    let world = World::new().await;
+    let roles = Change { from: Vec::new(), to: vec!["dev".to_owned()] };
+    let note = Change { from: "so \"far\"".to_owned(), to: "Übergang\tC:\\temp".to_owned() };
+    let changed = MemberEvent::Changed { user: user("bob"), roles, note: Some(note) };
+    let wrote = ProjectEvent::Wrote { path: "plain".to_owned() };
+    // Only ASCII, with an escape.
+    let note = Change { from: "she said \"hi\"".to_owned(), to: String::new() };
+    let roles = Change { from: Vec::new(), to: Vec::new() };
+    let said = MemberEvent::Changed { user: user("eve"), roles, note: Some(note) };
+    world.append(vec![act("alice", "7", wrote), act("alice", "7", changed), act("alice", "7", said)]).await;
+    world.settled("audit").await;
+    let rows: Vec<AuditRow> = world.audit().stream().try_collect().await.unwrap();
+    for (text, found) in [
+        ("ÜBERGANG", &[2][..]),
+        ("u\u{308}bergang", &[2]),
+        ("so \"FAR\"", &[2]),
+        ("\tc:\\TEMP", &[2]),
+        ("said \"HI\"", &[3]),
+        ("Dev", &[2]),
+        ("alice WROTE plain", &[1]),
+        ("user:alice", &[1, 2, 3]),
+        ("path", &[]),
+        ("\"path\"", &[]),
+        ("note", &[]),
+        ("roles", &[]),
+        ("{", &[]),
+        ("[]", &[]),
+        ("far\\", &[]),
+        ("\\\\", &[]),
+        ("\\\"", &[]),
+    ] {
+        assert_eq!(all(world.audit().text(text)).await, found, "{text:?}");
+        assert_eq!(world.audit().text(text).count().await.unwrap().events, found.len() as u64, "{text:?}");
+        let plan = world.audit().text(text).live_plan().unwrap();
+        let live: Vec<u64> = rows.iter().filter(|row| plan.matches(row)).map(|row| row.position).collect();
+        assert_eq!(live, found, "live rows, by {text:?}");
+    }
+    world.close().await;
+}
+
 /// Mission X50: a search and a count by text examine events up to a size, and the count as many as its limit says.
 #[tokio::test]
 async fn a_search_among_large_events_ends_early_and_continues() {
@@ -79,5 +122,6 @@ async fn a_text_that_an_earlier_version_recorded_selects_everything() {
 
 crate::projections::tests::fixture::stores::on_postgres_too! {
     any_text_is_found_by_itself_and_by_its_variants_in_stored_and_in_live_rows,
+    values_are_found_where_no_sentence_names_them_and_nothing_else_of_the_payload_is,
     a_search_among_large_events_ends_early_and_continues,
 }

@@ -20,3 +20,7 @@ async fn targets_in_csv_are_unambiguous_and_a_byte_order_mark_is_an_option() {
     }
     annals.close().await;
 }
+
+crate::projections::tests::fixture::stores::on_postgres_too! {
+    targets_in_csv_are_unambiguous_and_a_byte_order_mark_is_an_option,
+}

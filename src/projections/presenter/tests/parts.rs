@@ -61,7 +61,10 @@ pub enum PatientEvent {
         #[event(target)]
         ward: Change<WardId>,
     },
-    #[event(update, "{actor} found {patient} {state.to}, {dose.from.amount} to {dose.to.amount}")]
+    #[event(
+        update,
+        "{actor} found {patient} {state.to}, {dose.from.amount} to {dose.to.amount} as {dose.to.drug.form}"
+    )]
     Assessed { state: Change<State>, dose: Change<Dose>, signs: Vec<State> },
     #[event(view, "{wards} {wards|has|have} {patient}, {signs|a sign|signs}: {signs} ({wards.id})")]
     Seen {
@@ -131,11 +134,15 @@ patient =
     } de { $dose-drug-name } ({ $dose-drug-form })
     .refused = { $dose-amount }
     .moved = { $actor } a déplacé { $patient } de { $ward-from } à { $ward-to } ({ $ward-to-id })
-    .assessed = { $patient } est { $state-to } ({ $dose-to-amount })
+    .assessed = { $patient } est { $state-to } ({ $dose-to-amount }, { $dose-to-drug-form })
     .seen = { $wards-count ->
         [one] { $wards } suit
        *[other] { $wards } suivent
-    } { $patient } : { $signs } ({ $wards-id })
+    } { $patient } : { $signs-count ->
+        [0] aucun signe
+        [one] un signe, { $signs }
+       *[other] { $signs-count } signes, { $signs }
+    } ({ $wards-id })
 ";
 
 fn clinic() -> App {
@@ -179,7 +186,7 @@ async fn a_sentence_names_parts_ids_and_counted_words_in_every_language() {
         "doctor:1 gave Zoë 3 after aspirin",
         "doctor:1 gave Zoë nothing after nothing",
         "doctor:1 moved Zoë from ward:north to ward:south (south)",
-        "doctor:1 found Zoë at_risk, 1 to 4",
+        "doctor:1 found Zoë at_risk, 1 to 4 as drop",
         "ward:north has Zoë, a sign: at_risk (north)",
         "ward:north, ward:south have Zoë, signs: at_risk, stable (north, south)",
         "nothing have Zoë, signs: nothing (nothing)",
@@ -191,10 +198,10 @@ async fn a_sentence_names_parts_ids_and_counted_words_in_every_language() {
         "3",
         "rien",
         "doctor:1 a déplacé Zoë de ward:north à ward:south (south)",
-        "Zoë est à risque (4)",
-        "ward:north suit Zoë : risque (north)",
-        "ward:north, ward:south suivent Zoë : risque, stabilité (north, south)",
-        "rien suit Zoë : rien (rien)",
+        "Zoë est à risque (4, goutte)",
+        "ward:north suit Zoë : un signe, risque (north)",
+        "ward:north, ward:south suivent Zoë : 2 signes, risque, stabilité (north, south)",
+        "rien suit Zoë : aucun signe (rien)",
     ];
     assert_eq!(sentences(&annals, annals.presenter()).await, english);
     let presenter = annals.presenter().locale("fr").unwrap();

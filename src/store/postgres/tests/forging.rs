@@ -47,7 +47,7 @@ const CALL: [(&str, &str); 36] = [
 ];
 
 /// Returns the call with other arguments.
-fn call(other: &[(&str, &str)]) -> String {
+pub(super) fn call(other: &[(&str, &str)]) -> String {
     let argument = |(name, value): &(&str, &str)| {
         let value = other.iter().find(|(changed, _)| changed == name).map_or(*value, |(_, value)| *value);
         format!("{name} => {value}")

@@ -119,7 +119,7 @@ async fn callers_get_their_receipts_whenever_the_connection_is_cut() {
     let bed = Bed::new();
     let proxy = Proxy::start(bed.address()).await;
     let store = open_at(&bed.url(bed.user(), &proxy.address), true).await.unwrap();
-    let queue = CommitQueue::start(store.clone(), Arc::default());
+    let queue = CommitQueue::start(store.clone(), Arc::default(), &[], None);
     let mut number = 0;
     for cut in [BEFORE_THE_CALL, AFTER_THE_CALL, BEFORE_THE_REPLY] {
         proxy.cut(cut);
@@ -167,7 +167,7 @@ async fn an_unreachable_server_after_a_lost_answer_is_no_definite_failure() {
         carried.iter().for_each(tokio::task::JoinHandle::abort);
     });
     let store = open_at(&bed.url(bed.user(), &address), true).await.unwrap();
-    let queue = CommitQueue::start(store, Arc::default());
+    let queue = CommitQueue::start(store, Arc::default(), &[], None);
     let pending = queue.submit(commit(1).on("tally:a", 0, 1).done(), &[]).unwrap();
     match pending.await.unwrap() {
         CommitAnswer::Failed(error) => assert!(matches!(*error, StoreError::OutcomeUnknown(_)), "{error:?}"),
@@ -183,7 +183,7 @@ async fn an_append_whose_backend_is_terminated_during_the_lock_wait_succeeds_in_
     let (store, other) = (bed.open().await, bed.open().await);
     committed(&*store, commit(1).on("tally:a", 0, 1)).await;
     let session = other.write_lock(Duration::from_secs(10), Duration::from_secs(30)).await.unwrap();
-    let queue = CommitQueue::start(store.clone(), Arc::default());
+    let queue = CommitQueue::start(store.clone(), Arc::default(), &[], None);
     let pending = queue.submit(commit(2).on("tally:a", 1, 1).done(), &[]).unwrap();
     let waiting = format!(
         "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}.append%'",

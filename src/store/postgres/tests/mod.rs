@@ -1,6 +1,7 @@
 //! Tests of this store alone. The conformance suite has those of all stores.
 
 mod durable;
+mod earlier;
 mod forging;
 mod losing;
 mod opening;

@@ -15,7 +15,7 @@ async fn a_newer_schema_is_refused_with_its_version() {
     dir.open().await.close().await;
     dir.raw().pragma_update(None, "user_version", 7).unwrap();
     let refused = open_at(&dir.log(), true).await.map(|_| ());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 2 })), "{refused:?}");
 }
 
 #[tokio::test]

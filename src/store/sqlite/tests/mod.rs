@@ -2,6 +2,7 @@
 
 mod causes;
 mod clocks;
+mod earlier;
 mod files;
 mod moved;
 mod processes;

@@ -19,8 +19,8 @@ use super::{PostgresViews, SCHEMA, SNAPSHOT_DIGESTS};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::conformance::Fixture;
 use crate::store::{
-    Batch, GenerationId, Interest, KnownCommand, OpenOptions, Outcome, Page, Row, Store, StoreError, Transaction,
-    Views, WriteLock,
+    Batch, GenerationId, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Row, Store, StoreError,
+    Transaction, Views, WriteLock,
 };
 
 /// A schema of its own, with only the tables of the views.
@@ -106,6 +106,9 @@ impl Store for ViewsAlone {
         no_log!()
     }
     async fn head(&self) -> Result<LogPosition, StoreError> {
+        no_log!()
+    }
+    async fn info(&self) -> Result<LogInfo, StoreError> {
         no_log!()
     }
     fn watch(&self) -> watch::Receiver<LogPosition> {

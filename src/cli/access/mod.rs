@@ -1,27 +1,29 @@
-//! `access`: requests, grants and owners.
+//! `access`: requests, grants, owners and tokens.
+//!
+//! ## Layout
+//! - `listing`: open requests and grants as text or JSON
+//! - `tokens`: tokens and their keys
+
+mod listing;
+mod tokens;
 
 use clap::{Args, FromArgMatches, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
 use uuid::Uuid;
 
-use super::output::{self, TextOrJson, counted, name, shown};
-use super::session::{OpenMode, Session, actor, context};
-use super::stderr;
 use crate::BoxError;
 use crate::access::{
-    AccessRecord, AccessView, ApproveAccess, DenyAccess, GrantAccess, HeldGrant, InvalidRight, OpenRequest,
-    RequestAccess, RevokeAccess, Right,
+    AccessRecord, AccessView, ApproveAccess, ConfirmAccess, DenyAccess, GrantAccess, InvalidRight, RequestAccess,
+    RevokeAccess, Right,
 };
 use crate::aggregates::Loaded;
 use crate::app::UnopenedApp;
+use crate::cli::output::{self, TextOrJson, counted};
+use crate::cli::session::{OpenMode, Session, actor, context};
 use crate::commands::{Command, Context, ExecuteError, Handle};
 use crate::events::Ref;
-use crate::projections::{DocumentView, Listing};
+use crate::projections::DocumentView;
 use crate::store::Receipt;
-
-/// The most parties that are read at once.
-const PAGE: usize = 100;
 
 /// Request, grant and revoke rights
 #[derive(Args)]
@@ -29,11 +31,13 @@ const PAGE: usize = 100;
     $ access request 'execute add_member project:7' --why 'I coordinate it' --as user:bob\n  \
     $ access list --open --as user:alice\n  \
     $ access approve user:bob --why 'she does' --as user:alice\n  \
-    $ access revoke user:bob 01890c5e-0000-7000-8000-000000000000 --why 'it is over' --as user:alice\n\n\
+    $ access revoke user:bob 01890c5e-0000-7000-8000-000000000000 --why 'it is over' --as user:alice\n  \
+    $ access keys create --access-keys tokens.keys\n  \
+    $ access token --access-keys tokens.keys --until 2026-12-31T00:00:00Z --why 'the nightly report' --as user:bob\n\n\
     A right is `execute COMMAND AGGREGATE`, `read VIEW KEY`, `audit metadata|full [actor=A] [target=T] [topic=P/*]`, \
     `metrics TOPIC`, `catalogue` or `operate OPERATION`; read, audit and metrics may end with `observe`. A name is exact, or ends \
     with a * behind : or /, or is *.")]
-pub(super) struct Access {
+pub(in crate::cli) struct Access {
     #[command(subcommand)]
     command: AccessCommand,
 }
@@ -101,6 +105,23 @@ enum AccessCommand {
         #[command(flatten)]
         why: Why,
     },
+    /// Confirm the rights in a log that was restored from a backup: they were suspended. For owners
+    Confirm {
+        #[command(flatten)]
+        file: tokens::OptionalFile,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Issue an access token for a grant, and print it once
+    Token {
+        #[command(flatten)]
+        token: tokens::NewToken,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Create, list and change the key file of access tokens. Needs no right in the log
+    #[command(subcommand)]
+    Keys(tokens::KeysCommand),
     /// List open requests and grants, of one party or of all
     List {
         /// The party
@@ -151,15 +172,19 @@ fn right(text: &str) -> Result<Right, InvalidRight> {
 }
 
 /// The subcommand as the command line has it.
-pub(super) fn command() -> clap::Command {
+pub(in crate::cli) fn command() -> clap::Command {
     Access::augment_args(clap::Command::new("access").about("Request, grant and revoke rights"))
         .subcommand_required(true)
         .arg_required_else_help(true)
 }
 
 /// Runs the subcommand.
-pub(super) async fn run(app: UnopenedApp, matches: &clap::ArgMatches) -> Result<(), BoxError> {
+pub(in crate::cli) async fn run(app: UnopenedApp, matches: &clap::ArgMatches) -> Result<(), BoxError> {
     let Access { command } = Access::from_arg_matches(matches)?;
+    let command = match command {
+        AccessCommand::Keys(keys) => return keys.run().await,
+        other => other,
+    };
     let Some(actor) = app.actor.clone() else {
         return Err("no actor: give --as KIND:ID or set ANNALS_ACTOR".into());
     };
@@ -168,11 +193,15 @@ pub(super) async fn run(app: UnopenedApp, matches: &clap::ArgMatches) -> Result<
         AccessCommand::Init { .. } => OpenMode::Write,
         _ => OpenMode::Inspect,
     };
-    app.with(mode, |session| async move { command.run(&session, &context(actor)).await }).await
+    if let AccessCommand::Confirm { file, .. } = &command {
+        file.remember(&app.app);
+    }
+    let with_reads = app.app.records_reads();
+    app.with(mode, |session| async move { command.run(&session, &context(actor), with_reads).await }).await
 }
 
 impl AccessCommand {
-    async fn run(self, session: &Session, context: &Context) -> Result<(), BoxError> {
+    async fn run(self, session: &Session, context: &Context, with_reads: bool) -> Result<(), BoxError> {
         let own = context.actor().clone();
         match self {
             Self::Init { owner, why } => said(session.annals.init_access(owner, why.why, context).await),
@@ -201,7 +230,10 @@ impl AccessCommand {
                 let id = grant.grant(session).await?;
                 execute(session, RevokeAccess::new(grant.party, id, why.why), context).await
             }
-            Self::List { party, open, format } => list(session, party, open, &format).await,
+            Self::Confirm { why, .. } => execute(session, ConfirmAccess::new(why.why), context).await,
+            Self::Token { token, why } => token.run(session, why.why, context).await,
+            Self::Keys(keys) => keys.run().await,
+            Self::List { party, open, format } => listing::list(session, party, open, &format, with_reads).await,
         }
     }
 }
@@ -251,78 +283,4 @@ impl OfParty {
             }
         }
     }
-}
-
-async fn list(session: &Session, party: Option<Ref>, open: bool, format: &TextOrJson) -> Result<(), BoxError> {
-    let head = session.annals.store().head().await?;
-    let key = party.as_ref().map(Ref::as_str);
-    let view = session.json_view(AccessView::NAME, key).await?.after(head);
-    let mut found = 0;
-    let mut print = |party: &str, document: serde_json::Value| -> Result<(), BoxError> {
-        let shown = match format.is_json() {
-            true => output::item(&json!({ "party": party, "access": document }), found == 0),
-            false => print_party(party, &serde_json::from_value(document)?),
-        };
-        found += 1;
-        shown
-    };
-    match key {
-        Some(key) => {
-            if let Some(document) = view.get(key).await? {
-                print(key, document)?;
-            }
-        }
-        None => {
-            let mut listing = Listing::default().limit(PAGE);
-            if open {
-                listing = listing.from("requests", 1);
-            }
-            loop {
-                let page = view.list(&listing).await?;
-                for (party, document) in page.documents {
-                    print(&party, document)?;
-                }
-                let Some(next) = page.next else { break };
-                listing = listing.cursor(&next);
-            }
-        }
-    }
-    match (format.is_json(), found) {
-        (true, 0) => output::line("[]"),
-        (true, _) => output::line("\n]"),
-        (false, 0) => {
-            stderr::print("no requests or grants");
-            Ok(())
-        }
-        (false, _) => Ok(()),
-    }
-}
-
-fn print_party(party: &str, view: &AccessView) -> Result<(), BoxError> {
-    output::line(&format!("{}{}", name(party), if view.owner { "  (owner)" } else { "" }))?;
-    for OpenRequest { request, rights, until, by, why, .. } in &view.requests {
-        let by: Vec<_> = by.iter().map(|party| name(party.as_str())).collect();
-        output::line(&format!("  request {request}  by {}{}: {}", by.join(" for "), ending(*until), shown(why)))?;
-        print_rights(rights)?;
-    }
-    for HeldGrant { grant, rights, until, delegable, by, under, why, .. } in &view.grants {
-        let passed_on = if *delegable { "  may be passed on" } else { "" };
-        let by_grant = under.as_ref().map(|under| format!(" by grant {}", under.grant)).unwrap_or_default();
-        let by = name(by.as_str());
-        output::line(&format!(
-            "  grant {grant}  from {by}{by_grant}{}{passed_on}: {}",
-            ending(*until),
-            shown(why)
-        ))?;
-        print_rights(rights)?;
-    }
-    Ok(())
-}
-
-fn ending(until: Option<Timestamp>) -> String {
-    until.map(|until| format!("  until {until}")).unwrap_or_default()
-}
-
-fn print_rights(rights: &[Right]) -> Result<(), BoxError> {
-    rights.iter().try_for_each(|right| output::line(&format!("    {}", shown(&right.to_string()))))
 }

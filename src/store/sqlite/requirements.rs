@@ -1,0 +1,29 @@
+//! What the log requires of programs, in its table `meta`.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::database_file::{self, LOG};
+use super::location::FileLocation;
+use crate::store::{LogInfo, StoreError};
+
+/// Returns the id of the log, and what it requires.
+pub(super) fn info(location: &FileLocation, connection: &Connection) -> Result<LogInfo, StoreError> {
+    let read = || {
+        let mut value = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        let mut value = |key: &str| value.query_row([key], |row| row.get::<_, String>(0)).optional();
+        Ok(LogInfo {
+            log_id: value("log_id")?.unwrap_or_default(),
+            requires: value("requires")?.unwrap_or_default(),
+        })
+    };
+    read().map_err(|error| location.fault("reading the log", error))
+}
+
+/// Stores what the log requires: names, separated by spaces. From then on it is a file of version 2, to which earlier programs
+/// cannot append. Runs in the transaction of the first event that has to do with it.
+pub(super) fn require(connection: &Connection, names: &str) -> rusqlite::Result<()> {
+    const STORE: &str = "INSERT INTO meta (key, value) VALUES ('requires', ?1) \
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    connection.execute(STORE, [names])?;
+    database_file::make_newest(&LOG, connection)
+}
