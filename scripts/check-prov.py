@@ -23,6 +23,17 @@ def compare(one, one_format, other, other_format):
     return done.returncode == 0, done.stdout + done.stderr
 
 
+def without_a_record(document):
+    """The document without one of its records, which may be in a bundle."""
+    places = [document, *document.get("bundle", {}).values()]
+    for place in places:
+        for kind, records in place.items():
+            if kind not in ("prefix", "bundle") and records:
+                del records[next(iter(records))]
+                return document
+    raise AssertionError("the document has no record")
+
+
 def judge(path):
     text = path.read_text()
     validator.validate(json.loads(text))
@@ -45,11 +56,10 @@ def judge(path):
         ]:
             same, said = compare(one, one_format, other, other_format)
             assert same, f"{one} and {other} differ: {said}"
-        # The comparison sees a difference: another role.
-        changed = text.replace("annals:actor", "annals:other", 1)
-        assert changed != text, f"{path} has no role"
+        # The comparison sees a difference: one record is missing.
+        changed = without_a_record(json.loads(text))
         other = pathlib.Path(directory) / "other.json"
-        other.write_text(changed)
+        other.write_text(json.dumps(changed))
         same, _ = compare(path, "json", other, "json")
         assert not same, "the comparison sees no difference"
     print(f"{path.name}: {records} records")
