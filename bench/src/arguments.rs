@@ -23,6 +23,8 @@ pub enum What {
     Reactions,
     /// Pages of provenance of a long log
     Provenance,
+    /// Many stores in one process, one for each tenant
+    Tenants,
     /// Commands and rebuilds
     All,
 }
@@ -57,7 +59,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub callers: Vec<u64>,
     /// Number of events of the log: of a rebuild, with 50 events per account [default: 500,000], or of the log that is read
-    /// [default: 10,000,000]; or the number of timers beside those that are measured [default: 100,000]
+    /// [default: 10,000,000]; the number of timers beside those that are measured [default: 100,000]; or the number of tenants [default: 1,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
     pub events: Option<u64>,
     /// Directory of the SQLite files, on the disk to measure [default: the target directory]
@@ -92,7 +94,8 @@ Examples:
   annals-bench read --only annals-sqlite --events 1000000
   annals-bench append --only annals-sqlite,annals-sqlite-access --callers 64 --workloads spread,hot --runs 9
   annals-bench grants                                a party with 10,000 grants: less than a minute
-  annals-bench reactions --seconds 10                commands/s and delays of reactions, delays of timers";
+  annals-bench reactions --seconds 10                commands/s and delays of reactions, delays of timers
+  annals-bench tenants                               1,000 stores in one process";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@
 //! - `session`: the server, the directories, an empty database for each measurement
 //! - `child`: runs each measurement in its own process
 //! - `peers`: builds the programs of other frameworks
-//! - `append`, `rebuild`, `read`, `grants`, `past`, `provenance`, `reactions`: the measurements
+//! - `append`, `rebuild`, `read`, `grants`, `past`, `provenance`, `reactions`, `tenants`: the measurements
 //! - `table`: the report
 //! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
@@ -29,6 +29,7 @@ mod read;
 mod rebuild;
 mod session;
 mod table;
+mod tenants;
 mod workload;
 
 use std::process::ExitCode;
@@ -73,6 +74,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
     if arguments.what == What::Provenance {
         print!("{}", provenance::run(&arguments).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == What::Tenants {
+        print!("{}", tenants::run(&arguments).await?);
         return Ok(ExitCode::SUCCESS);
     }
     let entries = catalogue::chosen(&arguments.only)?;
