@@ -167,7 +167,7 @@ async fn a_skipped_step_is_replayed_once_over_http_and_on_the_page(place: &Place
     let unregistered = served.post(path, &body(letter)).await.problem(409, "conflict");
     assert!(unregistered.contains("send_letter"), "{unregistered}");
     let done = served.post(path, &body(bonus)).await;
-    assert_eq!((done.status, &done.json()["refused"]), (200, &json!(false)), "{done:?}");
+    assert!(done.status == 200 && done.json()["refused"] == json!(false), "{done:?}");
     served.post(path, &body(bonus)).await.problem(409, "conflict");
 
     // The page has a form beside the event of the skip.

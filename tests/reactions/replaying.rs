@@ -1,5 +1,6 @@
 //! Steps that were refused or skipped, and are executed after all.
 
+use annals::events::Stored;
 use annals::prelude::*;
 use annals::reactions::{Reaction, Replay, StepError, Then};
 use annals_test_postgres::Place;
