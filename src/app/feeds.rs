@@ -133,7 +133,7 @@ impl FeedParts<'_> {
     async fn start(&self, feed: &Feed) -> Result<(), ExecuteError<Refusal>> {
         let after = match feed.begins() {
             Since::Beginning => 0,
-            Since::Now => self.store.head().await.map_err(|error| ExecuteError::Store(Box::new(error)))?.position,
+            Since::Now => self.store.head().await.map_err(|error| ExecuteError::Store(Arc::new(error)))?.position,
         };
         let context = Context::by(feed.reference()).internal(start_id(feed.name()));
         match self.engine.execute(Box::new(StartFeed { feed: feed.id(), after }), &context).await {

@@ -12,10 +12,10 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::publisher_confirm::PublisherConfirm;
+
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, ConnectionProperties, ExchangeKind};
+use lapin::{BasicProperties, Channel, Confirmation, ConnectionProperties, ExchangeKind, PublisherConfirm};
 use tokio::time::timeout;
 
 use super::secret::SecretUrl;

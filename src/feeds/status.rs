@@ -43,6 +43,7 @@ pub struct FeedStatus {
 impl Sender {
     /// The status of the feed. `head` is the head of the log.
     pub(crate) async fn status(&self, head: u64) -> Result<FeedStatus, FeedError> {
+        let leads = *self.leading.borrow();
         let record = self.load_record().await?;
         let shown = self.checkpoints.shown(self.name()).await?;
         let position = shown.position.max(record.started.unwrap_or_default());
@@ -55,10 +56,10 @@ impl Sender {
             lag: head.saturating_sub(position),
             last_sent: shown.last_sent,
             leader: shown.leader,
-            leads: *self.leading.borrow(),
+            leads,
             started: record.started.is_some(),
             paused: record.paused.clone(),
-            problem: match self.state.problem().filter(|_| *self.leading.borrow()) {
+            problem: match self.state.problem().filter(|_| leads) {
                 Some(problem) => Some(problem),
                 None => self.checkpoints.noted(self.name()).await?,
             },

@@ -143,8 +143,7 @@ async fn an_actor_without_the_right_to_operate_is_denied(place: &Place) {
         served.get(path).await.problem(403, "denied");
     }
     let done = ["/check", "/projections/audit/rebuild", "/projections/audit/resume", "/projections/audit/skip"];
-    let others =
-        ["/reactions/none/skip", "/reactions/none/replay", "/feeds/none/pause", "/feeds/none/resume"];
+    let others = ["/reactions/none/skip", "/reactions/none/replay", "/feeds/none/pause", "/feeds/none/resume"];
     for path in [&done[..], &others].concat() {
         served.do_it(Method::POST, path).await.problem(403, "denied");
     }
