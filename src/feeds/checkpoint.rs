@@ -66,10 +66,6 @@ impl Checkpoints {
         Self(views)
     }
 
-    pub(super) fn views(&self) -> &Arc<dyn Views> {
-        &self.0
-    }
-
     /// Reads the checkpoint of a feed. A new one is at 0.
     pub(super) async fn load(&self, feed: &str) -> Result<Checkpoint, StoreError> {
         let name = projection_name(feed);

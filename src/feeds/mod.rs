@@ -18,7 +18,6 @@
 //! - `status`: what a feed is doing
 //! - `error`: [`FeedError`], when a feed is asked for or operated
 //! - `nats`, `rabbitmq`, `webhook`: the sinks, each with the feature of its name
-//! - `tls`: the certificates that a sink trusts (feature `feeds-tls`)
 
 mod checkpoint;
 mod commands;
@@ -36,8 +35,6 @@ mod secret;
 mod sender;
 mod sink;
 mod status;
-#[cfg(feature = "feeds-tls")]
-mod tls;
 #[cfg(feature = "webhooks")]
 mod webhook;
 

@@ -173,34 +173,43 @@ impl NatsConnection {
         let is_empty = state.messages == 0;
         self.position = match self.message(self.sequence).await? {
             Some(message) => self.position_of(&message)?,
-            // Its limits have dropped the messages, or it is new.
-            None if is_empty => {
-                if self.whole {
-                    self.sequence
-                } else {
-                    at.last_sent
-                }
-            }
+            // It is new, or its limits have dropped what was confirmed.
+            None if is_empty => return self.begin_empty(at),
             None => return Err(self.diverged("lacks its last message")),
         };
-        let diverged = |what: String| Err(SinkError::Diverged(self.nats.of_stream(&what)));
-        if self.whole && self.position != self.sequence {
-            return diverged(format!(
-                "has event {} at sequence {}, not at its position",
-                self.position, self.sequence
-            ));
+        let Self { sequence, position, .. } = *self;
+        if self.whole && position != sequence {
+            return Err(self.diverged(&format!("has event {position} at sequence {sequence}, not at its position")));
         }
-        if self.whole && self.sequence < at.confirmed.position {
-            let next = at.confirmed.position + 1;
-            return diverged(format!(
-                "ends at sequence {}, and the next event to send is {next}: a new one is created with first_seq {next}",
-                self.sequence
-            ));
+        if self.whole && sequence < at.confirmed.position {
+            return Err(self.ends_elsewhere(at));
         }
-        if self.position < at.last_sent {
-            return diverged(format!("ends at event {}, but has confirmed event {}", self.position, at.last_sent));
+        if position < at.last_sent {
+            let what = format!("ends at event {position}, but has confirmed event {}", at.last_sent);
+            return Err(self.diverged(&what));
         }
         Ok(())
+    }
+
+    /// An empty stream has to begin where the feed goes on.
+    fn begin_empty(&mut self, at: &FeedPosition) -> Result<(), SinkError> {
+        let fits = match self.whole {
+            true => self.sequence == at.confirmed.position,
+            false => self.sequence > 0 || at.last_sent == 0,
+        };
+        self.position = at.last_sent;
+        if fits { Ok(()) } else { Err(self.ends_elsewhere(at)) }
+    }
+
+    fn ends_elsewhere(&self, at: &FeedPosition) -> SinkError {
+        let sequence = self.sequence;
+        let next = at.confirmed.position + 1;
+        self.diverged(&match self.whole {
+            true => format!(
+                "ends at sequence {sequence}, and the next event to send is {next}: a new one is created with first_seq {next}"
+            ),
+            false => format!("is new, but has confirmed event {}: say from where the feed goes on", at.last_sent),
+        })
     }
 
     /// The message at a sequence; `None` if the stream does not have it.
@@ -334,7 +343,16 @@ impl Connection for NatsConnection {
             Ok(present) => present,
             Err(error) => return Sent::only(0, error),
         };
-        let Sent { confirmed, failure } = self.publish_all(&messages[present..]).await;
-        Sent { confirmed: present + confirmed, failure }
+        // The first one alone: if somebody else published meanwhile, it is refused before another one could follow that.
+        let (first, rest) = messages[present..].split_at(1.min(messages.len() - present));
+        let mut sent = present;
+        for part in [first, rest] {
+            let Sent { confirmed, failure } = self.publish_all(part).await;
+            sent += confirmed;
+            if failure.is_some() {
+                return Sent { confirmed: sent, failure };
+            }
+        }
+        Sent::all(messages)
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The signature is that of Standard Webhooks: HMAC-SHA256 over the id, the time and the body, so that their libraries verify it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,13 +43,12 @@ pub struct Webhook {
     url: SecretUrl,
     secrets: Vec<Result<Vec<u8>, String>>,
     time_limit: Duration,
-    authority: Option<PathBuf>,
 }
 
 impl Webhook {
-    /// A URL with `http`, or with `https`, which needs the feature `feeds-tls`. All but the host is taken as secret.
+    /// A URL with `http`: TLS is added by a proxy beside the program. All but the host is taken as secret.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: SecretUrl::new(url), secrets: Vec::new(), time_limit: ANSWER, authority: None }
+        Self { url: SecretUrl::new(url), secrets: Vec::new(), time_limit: ANSWER }
     }
 
     /// A secret for the signature: `whsec_` and 24 to 64 bytes in Base64. While a secret is replaced by another, both are given: each
@@ -63,12 +61,6 @@ impl Webhook {
     /// How long the receiver may take to answer: 10 seconds by default.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
-        self
-    }
-
-    /// A file of certificates (PEM) that are trusted besides those of the machine. It needs the feature `feeds-tls`.
-    pub fn certificate_authority(mut self, file: impl Into<PathBuf>) -> Self {
-        self.authority = Some(file.into());
         self
     }
 
@@ -85,7 +77,7 @@ impl Webhook {
         Ok(signatures.join(" "))
     }
 
-    async fn client(&self) -> Result<reqwest::Client, SinkError> {
+    fn client(&self) -> Result<reqwest::Client, SinkError> {
         let client = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -93,11 +85,6 @@ impl Webhook {
             .timeout(self.time_limit)
             .pool_max_idle_per_host(1)
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
-        #[cfg(feature = "feeds-tls")]
-        let client = match self.url.scheme() {
-            "https" => client.tls_backend_preconfigured(super::tls::trusting(self.authority.as_deref()).await?),
-            _ => client,
-        };
         client.build().map_err(|error| SinkError::caused("the HTTP client cannot be made", error))
     }
 
@@ -129,9 +116,10 @@ impl Sink for Webhook {
     fn check(&self) -> Result<(), String> {
         match self.url.scheme() {
             "http" => {}
-            "https" if cfg!(feature = "feeds-tls") => {}
-            "https" => return Err("a webhook with https needs the feature `feeds-tls` of annals".to_owned()),
-            _ => return Err("a webhook has a URL with http or https".to_owned()),
+            "https" => {
+                return Err("a webhook has no TLS: send to a proxy beside the program that adds it".to_owned());
+            }
+            _ => return Err("a webhook has a URL with http".to_owned()),
         }
         if reqwest::Url::parse(self.url.whole()).is_err() {
             return Err(format!("the URL of the webhook at {} is not valid", self.url.host()));
@@ -144,7 +132,7 @@ impl Sink for Webhook {
     }
 
     async fn connect(&self, _: &FeedPosition) -> Result<Box<dyn Connection>, SinkError> {
-        Ok(Box::new(WebhookConnection { client: self.client().await?, webhook: self.clone() }))
+        Ok(Box::new(WebhookConnection { client: self.client()?, webhook: self.clone() }))
     }
 }
 
