@@ -4,7 +4,6 @@
 //! of its members. A message whose confirmation was lost is sent again, so that a receiver may get it twice; the headers say how to
 //! notice that.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +12,6 @@ use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 
-use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, ConnectionProperties, ExchangeKind, PublisherConfirm};
 use tokio::time::timeout;
@@ -42,13 +40,12 @@ pub struct RabbitMq {
     url: SecretUrl,
     exchange: String,
     queue: Option<String>,
-    authority: Option<PathBuf>,
 }
 
 impl RabbitMq {
-    /// A broker: `amqp://user:password@host:5672/vhost`; `amqps://` for TLS, which needs the feature `feeds-tls`.
+    /// A broker: `amqp://user:password@host:5672/vhost`. TLS is added by a proxy beside the program.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: SecretUrl::new(url), exchange: String::new(), queue: None, authority: None }
+        Self { url: SecretUrl::new(url), exchange: String::new(), queue: None }
     }
 
     /// The topic exchange, which is durable.
@@ -64,30 +61,13 @@ impl RabbitMq {
         self
     }
 
-    /// A file of certificates (PEM) that are trusted besides those of the machine. It needs the feature `feeds-tls`.
-    pub fn certificate_authority(mut self, file: impl Into<PathBuf>) -> Self {
-        self.authority = Some(file.into());
-        self
-    }
-
-    async fn trusted(&self) -> Result<OwnedTLSConfig, SinkError> {
-        let Some(file) = &self.authority else { return Ok(OwnedTLSConfig::default()) };
-        let read = tokio::fs::read_to_string(file).await;
-        let chain = read.map_err(|error| SinkError::caused(format!("cannot read {}", file.display()), error))?;
-        Ok(OwnedTLSConfig { cert_chain: Some(chain), ..OwnedTLSConfig::default() })
-    }
-
     fn failed(&self, what: &str, error: &lapin::Error) -> SinkError {
         SinkError::failed(format!("{} {what}: {}", self.url.host(), self.url.scrub(&error_chain(error))))
     }
 
     async fn open(&self, feed: &str) -> Result<RabbitConnection, SinkError> {
         let properties = ConnectionProperties::default().with_connection_name(format!("annals feed {feed}").into());
-        let runtime =
-            lapin::runtime::default_runtime().map_err(|error| self.failed("cannot be reached", &error))?;
-        let trusted = self.trusted().await?;
-        let connected =
-            lapin::Connection::connect_with_config(self.url.whole(), properties, trusted, runtime).await;
+        let connected = lapin::Connection::connect(self.url.whole(), properties).await;
         let connection = connected.map_err(|error| self.failed("cannot be reached", &error))?;
         let channel = connection.create_channel().await.map_err(|error| self.failed("gives no channel", &error))?;
         self.declare(&channel).await?;
@@ -125,8 +105,11 @@ impl Sink for RabbitMq {
     fn check(&self) -> Result<(), String> {
         match self.url.scheme() {
             "amqp" => {}
-            "amqps" if cfg!(feature = "feeds-tls") => {}
-            "amqps" => return Err("TLS to RabbitMQ needs the feature `feeds-tls` of annals".to_owned()),
+            "amqps" => {
+                return Err(
+                    "a feed to RabbitMQ has no TLS: send to a proxy beside the program that adds it".to_owned()
+                );
+            }
             _ => return Err("a RabbitMQ broker has a URL like amqp://host:5672/%2f".to_owned()),
         }
         let is_name = |name: &str| !name.is_empty() && name.len() <= 255 && !name.starts_with("amq.");

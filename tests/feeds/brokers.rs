@@ -112,10 +112,6 @@ impl NatsServer {
         self.process = None;
     }
 
-    pub fn signal(&self, signal: &str) {
-        self.process.iter().for_each(|process| process.signal(signal));
-    }
-
     /// Starts it again with what it has on disk.
     pub fn restart(&mut self) {
         self.process = Some(Tied::start(&self.program, &["-c", "nats.conf"], self.folder.path(), &[]));
