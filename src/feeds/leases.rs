@@ -1,6 +1,6 @@
 //! [`Leases`]: of all processes with a feed, one sends.
 //!
-//! A lease only saves work: two processes that both believe that they send are told apart by the checkpoint, and by the sink if it can.
+//! A lease only saves work: of two processes that both believe that they send, the checkpoint stops one, and the sink too if it can.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// For these feeds. Returns also who is told whether this process leads, in the same order.
+    /// For these feeds. Returns also whether this process leads each of them, in the same order.
     pub(crate) fn new(views: Arc<dyn Views>, feeds: &[&str]) -> (Self, Vec<watch::Receiver<bool>>) {
         let wanted = feeds.iter().map(|feed| (projection_name(feed), VERSION)).collect();
         let leading: Vec<_> = feeds.iter().map(|_| watch::Sender::new(false)).collect();

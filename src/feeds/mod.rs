@@ -13,6 +13,7 @@
 //! - `checkpoint`: what is confirmed, in the tables of projections
 //! - `leases`: one process of several sends
 //! - `sender`: the task that sends
+//! - `running`: what a sender remembers while it leads
 //! - `pages`: the next messages of a feed
 //! - `problem`: why a feed does not send now
 //! - `status`: what a feed is doing
@@ -31,6 +32,7 @@ mod problem;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 mod record;
+mod running;
 mod secret;
 mod sender;
 mod sink;

@@ -191,7 +191,7 @@ impl NatsConnection {
         Ok(())
     }
 
-    /// An empty stream has to begin where the feed goes on.
+    /// An empty stream has to begin where the feed continues.
     fn begin_empty(&mut self, at: &FeedPosition) -> Result<(), SinkError> {
         let fits = match self.whole {
             true => self.sequence == at.confirmed.position,
@@ -208,7 +208,7 @@ impl NatsConnection {
             true => format!(
                 "ends at sequence {sequence}, and the next event to send is {next}: a new one is created with first_seq {next}"
             ),
-            false => format!("is new, but has confirmed event {}: say from where the feed goes on", at.last_sent),
+            false => format!("is new, but has confirmed event {}: say from where the feed continues", at.last_sent),
         })
     }
 

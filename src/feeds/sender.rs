@@ -17,7 +17,8 @@ use super::feed::Feed;
 use super::pages::{PageError, Pages};
 use super::problem::FeedProblem;
 use super::record::FeedRecord;
-use super::sink::{Connection, FeedPosition, Message, Sent, Sink, SinkError};
+use super::running::{Failure, Halt, Run, pause};
+use super::sink::{FeedPosition, Message, Sent, Sink, SinkError};
 use crate::aggregates::{AggregateType, LoadError, Loaded, Repository};
 use crate::events::LogPosition;
 use crate::projections::Reading;
@@ -29,10 +30,6 @@ use crate::text::error_chain;
 
 /// How long a sink may take to connect, and to confirm a page: whatever it does itself, a feed does not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The first and the longest delay after a failure.
-const SHORTEST_DELAY: Duration = Duration::from_millis(50);
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
 
 /// How often a feed that waits looks whether it was paused or resumed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -81,47 +78,6 @@ pub(crate) struct Sender {
     pub(super) checkpoints: Checkpoints,
     pub(super) state: Arc<SenderState>,
     pub(super) leading: watch::Receiver<bool>,
-}
-
-/// Why a sender does not go on by itself.
-enum Halt {
-    /// The application closes.
-    Closed,
-    /// Another process has moved the checkpoint.
-    Moved,
-}
-
-/// Why nothing was sent.
-enum Failure {
-    /// It may succeed later.
-    Passing(String),
-    /// Somebody has to look.
-    Lasting(String),
-    Halt(Halt),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Closed => Self::Halt(Halt::Closed),
-            error => Self::Passing(error_chain(&error)),
-        }
-    }
-}
-
-/// What a sender remembers while it leads.
-struct Run {
-    checkpoint: Checkpoint,
-    /// The event up to which nothing else matches: at or after the checkpoint.
-    seen: LogPosition,
-    moved: Instant,
-    connection: Option<Box<dyn Connection>>,
-    /// Failures in a row.
-    failures: u32,
-    /// How often the feed was resumed when it stopped.
-    stopped: Option<u64>,
-    /// Whether there is no note of an earlier problem.
-    cleared: bool,
 }
 
 impl Sender {
@@ -384,26 +340,4 @@ impl Sender {
         *self.state.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
         run.cleared = false;
     }
-}
-
-impl Run {
-    fn new(checkpoint: Checkpoint) -> Self {
-        let seen = checkpoint.head;
-        Self {
-            checkpoint,
-            seen,
-            moved: Instant::now(),
-            connection: None,
-            failures: 0,
-            stopped: None,
-            cleared: false,
-        }
-    }
-}
-
-/// The delay after so many failures in a row: doubled each time, at most [`LONGEST_DELAY`], with some chance, so that the feeds of
-/// several programs do not come together.
-fn pause(failures: u32) -> Duration {
-    let delay = SHORTEST_DELAY.saturating_mul(1 << failures.min(12)).min(LONGEST_DELAY);
-    delay.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

@@ -108,7 +108,7 @@ pub async fn head(annals: &Annals) -> u64 {
     annals.store().head().await.unwrap().position
 }
 
-/// Waits until the first feed has confirmed all that is in the log.
+/// Waits until the first feed has confirmed the whole log.
 pub async fn has_sent_all(annals: &Annals) {
     let head = head(annals).await;
     until(async || status(annals).await.position >= head).await;

@@ -26,6 +26,7 @@ fn each_once(taken: &[Taken]) -> Vec<String> {
     bodies
 }
 
+/// Mission X19.
 pub async fn a_webhook_gets_each_event_in_order_whatever_it_answers(place: &Place) {
     let answers = vec![
         Answer::Confirm,

@@ -42,6 +42,7 @@ pub async fn assert_each_at_its_position(server: &NatsServer, annals: &Annals) -
     messages.len() as u64
 }
 
+/// Mission X19.
 pub async fn the_stream_of_a_whole_log_has_each_event_at_its_position(place: &Place) {
     let Some(server) = NatsServer::start() else { return };
     server.create("ALL", 1).await;
@@ -54,7 +55,7 @@ pub async fn the_stream_of_a_whole_log_has_each_event_at_its_position(place: &Pl
     assert_eq!((status.problem, status.paused, status.question.len()), (None, None, 0));
     annals.close().await;
 
-    // Another start goes on after what was confirmed.
+    // Another start continues after what was confirmed.
     let annals = feeding(all(&server.url())).open(place.url()).await.unwrap();
     write(&annals, 10).await;
     assert_eq!(assert_each_at_its_position(&server, &annals).await, 311);

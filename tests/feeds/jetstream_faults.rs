@@ -32,6 +32,7 @@ pub async fn while_the_broker_is_down_commands_go_on_and_the_backlog_drains_in_o
     annals.close().await;
 }
 
+/// Guarantee 31.
 pub async fn a_lost_acknowledgement_leaves_each_event_once(place: &Place) {
     let Some(server) = NatsServer::start() else { return };
     server.create("ALL", 1).await;
@@ -47,6 +48,7 @@ pub async fn a_lost_acknowledgement_leaves_each_event_once(place: &Place) {
     annals.close().await;
 }
 
+/// Guarantee 31.
 pub async fn a_message_of_another_sender_stops_a_feed(place: &Place) {
     let Some(server) = NatsServer::start() else { return };
     server.create("ALL", 1).await;
@@ -67,6 +69,7 @@ pub async fn a_message_of_another_sender_stops_a_feed(place: &Place) {
     annals.close().await;
 }
 
+/// Guarantee 31.
 pub async fn a_stream_that_lost_what_it_confirmed_stops_a_feed(place: &Place) {
     let Some(server) = NatsServer::start() else { return };
     server.create("ALL", 1).await;
@@ -89,7 +92,8 @@ pub async fn a_stream_that_lost_what_it_confirmed_stops_a_feed(place: &Place) {
     annals.close().await;
 }
 
-pub async fn what_a_server_refuses_is_said_without_credentials_and_tried_again(place: &Place) {
+/// Mission X66.
+pub async fn what_a_server_refuses_is_shown_without_credentials_and_tried_again(place: &Place) {
     let users = "authorization { users: [{ user: annals, password: \"s3cret\" }] }";
     let Some(server) = NatsServer::start_with(users) else { return };
     let url = |password: &str| format!("nats://annals:{password}@127.0.0.1:{}", server.port);

@@ -41,7 +41,7 @@ both_stores! {
     a_lost_acknowledgement_leaves_each_event_once,
     a_message_of_another_sender_stops_a_feed,
     a_stream_that_lost_what_it_confirmed_stops_a_feed,
-    what_a_server_refuses_is_said_without_credentials_and_tried_again,
+    what_a_server_refuses_is_shown_without_credentials_and_tried_again,
     a_full_stream_loses_nothing,
     rabbitmq_gets_each_event_in_order_over_a_restart,
     a_webhook_gets_each_event_in_order_whatever_it_answers,

@@ -60,6 +60,7 @@ async fn run(receiver: &Receiver, arguments: &[&str], place: &Place) -> bool {
     format!("{:?}", app(receiver).main_with(arguments).await) == format!("{:?}", ExitCode::SUCCESS)
 }
 
+/// Mission X66.
 pub async fn the_command_line_and_http_show_and_operate_feeds(place: &Place) {
     let receiver = Receiver::start(Vec::new()).await;
     let annals = desk().open(place.url()).await.unwrap();

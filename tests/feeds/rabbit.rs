@@ -50,6 +50,7 @@ async fn receive(url: &str, last: u64) -> (Vec<String>, u64) {
     (taken, repeats)
 }
 
+/// Mission X19.
 pub async fn rabbitmq_gets_each_event_in_order_over_a_restart(place: &Place) {
     let Some(mut broker) = RabbitBroker::start() else { return };
     // Without a queue nothing is confirmed.

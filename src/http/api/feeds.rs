@@ -73,7 +73,7 @@ async fn pause(
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ResumeOfFeed {
-    /// The position of the event with which it goes on: what is before it is not sent, or sent again if it is an earlier one.
+    /// The position of the event with which it continues: what is before it is not sent, or sent again if it is an earlier one.
     #[schema(minimum = 1)]
     from: Option<u64>,
     /// The reason, of at most 1,000 bytes, which stays in the log.
