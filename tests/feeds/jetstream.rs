@@ -78,7 +78,7 @@ pub async fn a_message_is_byte_for_byte_the_event_of_an_export_and_of_the_http_a
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = annals::http::router(annals.clone());
+    let router = annals::http::router(annals.clone()).name("desk");
     let router =
         router.authentication(annals::http::Authentication::trusting(Some(Ref::new("user", "ann").unwrap())));
     let serving = tokio::spawn(annals::http::serve(listener, router.into_router(), std::future::pending()));
