@@ -20,7 +20,8 @@ struct Tied {
 
 impl Tied {
     fn start(program: &Path, arguments: &[&str], folder: &Path, variables: &[(&str, String)]) -> Self {
-        let script = r#""$@" >>output.log 2>&1 </dev/null & echo $!; read _; kill -9 $! 2>/dev/null"#;
+        // In a group of its own: RabbitMQ's program starts another one.
+        let script = r#"setsid "$@" >>output.log 2>&1 </dev/null & echo $!; read _; kill -9 -$! 2>/dev/null"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script, "tied"]).arg(program).args(arguments).current_dir(folder);
         shell.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
@@ -32,7 +33,8 @@ impl Tied {
     }
 
     fn signal(&self, signal: &str) {
-        let _ = Command::new("kill").args([signal, &self.pid]).stderr(Stdio::null()).status();
+        let group = format!("-{}", self.pid);
+        let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
     }
 }
 
