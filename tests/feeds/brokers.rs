@@ -218,6 +218,8 @@ impl RabbitBroker {
         ];
         let found =
             Tied::start(Path::new("epmd"), &["-address", "127.0.0.1", "-port", &names.to_string()], folder, &[]);
+        // Otherwise the broker starts one of its own, which outlives it.
+        wait_for(names, folder, |_| Ok(true));
         let broker = Tied::start(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), &[], folder, &variables);
         self.processes = Some((broker, found));
         // It answers a greeting of another version with its own.
