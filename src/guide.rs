@@ -54,3 +54,7 @@ pub mod chapter_15_flows {}
 
 #[doc = include_str!("../docs/guide/personal-data.md")]
 pub mod chapter_16_a_personal_data_platform {}
+
+#[doc = include_str!("../docs/guide/feeds.md")]
+#[cfg(any(not(doctest), all(feature = "nats", feature = "rabbitmq", feature = "webhooks")))]
+pub mod chapter_17_feeds {}

@@ -16,6 +16,7 @@
 //! - [`projections`]: what is read: views, the audit log, metrics, exports
 //! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
 //! - `reactions`: which commands follow an event, at once or later
+//! - `feeds`: what a question to the audit log matches, sent to a broker or a webhook (feature `feeds`)
 //! - `access`: rights to do and to read something: requests, grants, revocation (feature `access`)
 //! - `http`: the HTTP interface for programs, and a page for people (feature `http`)
 //! - `cli`: the command line of an application (feature `cli`)
@@ -39,6 +40,8 @@ pub mod cli;
 pub mod commands;
 mod digest;
 pub mod events;
+#[cfg(feature = "feeds")]
+pub mod feeds;
 #[cfg(any(feature = "access", feature = "http"))]
 mod followed_file;
 #[cfg(doc)]

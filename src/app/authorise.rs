@@ -94,10 +94,11 @@ pub enum Ask<'a> {
     Catalogue,
     /// Operate the projections, or verify or copy the log. Shows no content of the log.
     Operate {
-        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` and `replay_step` (of a reaction),
+        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` and `replay_step` (of a
+        /// reaction), `pause_feed`, `resume_feed`,
         /// `metrics` (those of the process), `check`, `backup`.
         operation: &'a str,
-        /// The projection, if it is one; `reaction_<name>` for a reaction.
+        /// The projection, if it is one; `reaction_<name>` for a reaction, `feed_<name>` for a feed.
         projection: Option<&'a str>,
     },
     /// Read the metrics of a topic and those below it.

@@ -31,6 +31,8 @@ pub struct App {
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
+    #[cfg(feature = "feeds")]
+    pub(super) feeds: super::feeds::DeclaredFeeds,
     pub(super) locales: Locales,
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
@@ -64,6 +66,8 @@ impl App {
             types,
             projections: Vec::new(),
             reactions: Vec::new(),
+            #[cfg(feature = "feeds")]
+            feeds: super::feeds::DeclaredFeeds::new(name),
             problems: added.err().iter().map(ToString::to_string).collect(),
             locales: Locales::default(),
             namings: Namings::default(),
@@ -360,6 +364,8 @@ impl App {
             aggregate_types,
             registry,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,
@@ -375,6 +381,8 @@ impl App {
             registry,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,

@@ -34,6 +34,8 @@ struct Inner {
     access_control: Arc<AccessControl>,
     projections: Projections,
     reactions: Reactions,
+    #[cfg(feature = "feeds")]
+    feeds: super::feeds::Feeds,
     read: Arc<ReadHandle>,
     presenter: Presenter,
     #[cfg(feature = "http")]
@@ -48,6 +50,8 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
+    #[cfg(feature = "feeds")]
+    pub(super) feeds: super::feeds::DeclaredFeeds,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
     pub(super) by_occurrence: bool,
@@ -64,6 +68,8 @@ impl Annals {
             registry,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,
@@ -82,6 +88,8 @@ impl Annals {
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
         let repository = Arc::new(Repository::new(store.clone()));
         let time = LogTime::new(clock.clone(), &*store);
+        #[cfg(feature = "feeds")]
+        let records = repository.clone();
         let states = States::new(repository.clone(), store.clone(), clock.clone());
         let read = ReadHandle::new(states, projections.clone(), clock.clone(), time.clone());
         let read = Arc::new(read.map_err(failed)?);
@@ -102,6 +110,13 @@ impl Annals {
         // There are display names only if the application declares events that name things.
         let names = projections.reading(DisplayNames::NAME).ok();
         let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
+        #[cfg(feature = "feeds")]
+        let feeds = {
+            let (repository, projections) = (&records, &projections);
+            let (engine, presenter, store) = (&engine, &presenter, &store);
+            let parts = super::feeds::FeedParts { engine, repository, projections, presenter, store, follow };
+            super::feeds::Feeds::start(feeds, parts).await?
+        };
         Ok(Self(Arc::new(Inner {
             store,
             types,
@@ -111,6 +126,8 @@ impl Annals {
             access_control,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             read,
             presenter,
             #[cfg(feature = "http")]
@@ -261,6 +278,12 @@ impl Annals {
         &self.0.reactions
     }
 
+    /// The feeds.
+    #[cfg(feature = "feeds")]
+    pub(super) fn all_feeds(&self) -> &super::feeds::Feeds {
+        &self.0.feeds
+    }
+
     /// The engine of the write path.
     pub(super) fn write_engine(&self) -> &Engine {
         &self.0.engine
@@ -317,6 +340,8 @@ impl Annals {
         self.0.engine.close().await;
         self.0.projections.close().await;
         self.0.reactions.closed().await;
+        #[cfg(feature = "feeds")]
+        self.0.feeds.closed().await;
         self.0.store.close().await;
     }
 }

@@ -13,6 +13,7 @@
 //! - `authorise`: [`Authorise`], which allows or denies commands and reads
 //! - `access_context`: [`AccessContext`], what the authoriser gets
 //! - [`access_log`]: reads and refusals, recorded as events of the log
+//! - `feeds`: runs and shows its feeds (feature `feeds`)
 //! - `flows`: keeps and answers flows
 //! - `following`: reads that are followed live are asked again when the answer may have changed
 //! - `log_rights`: a log that has rights is opened only by a program that asks them
@@ -27,6 +28,8 @@ pub mod access_log;
 mod authorise;
 mod builder;
 mod checking;
+#[cfg(feature = "feeds")]
+mod feeds;
 mod flows;
 mod following;
 mod handle;

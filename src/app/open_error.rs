@@ -20,6 +20,15 @@ pub enum OpenError {
         /// The cause.
         source: crate::BoxError,
     },
+    /// A feed cannot be started.
+    #[cfg(feature = "feeds")]
+    #[error("the feed `{name}` could not be started")]
+    Feed {
+        /// The feed's name.
+        name: String,
+        /// The cause.
+        source: crate::BoxError,
+    },
     /// The projections cannot be started.
     #[error("the projections could not be started")]
     Projections(#[source] crate::BoxError),

@@ -2,7 +2,7 @@
 //!
 //! ## Layout
 //! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `provenance`, `flows`: one subcommand each
-//! - `view`, `show`, `projections`, `reactions`, `events`: one subcommand each
+//! - `view`, `show`, `projections`, `reactions`, `feeds`, `events`: one subcommand each
 //! - `access`: a subcommand of applications with access
 //! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
 //! - `fields`: the fields of a command as options, from its JSON schema
@@ -30,6 +30,8 @@ mod events;
 mod execute;
 mod exit;
 mod export;
+#[cfg(feature = "feeds")]
+mod feeds;
 mod fields;
 mod flows;
 mod lineage;
@@ -112,6 +114,8 @@ enum Builtin {
     Show(show::Show),
     Projections(projections::Projections),
     Reactions(reactions::Reactions),
+    #[cfg(feature = "feeds")]
+    Feeds(feeds::Feeds),
     Events(events::Events),
     Check(check::Check),
     Backup(backup::Backup),
@@ -256,6 +260,8 @@ impl App {
             Builtin::Show(command) => command.run(app).await,
             Builtin::Projections(command) => command.run(app).await,
             Builtin::Reactions(command) => command.run(app).await,
+            #[cfg(feature = "feeds")]
+            Builtin::Feeds(command) => command.run(app).await,
             Builtin::Events(command) => command.run(app).await,
             Builtin::Check(command) => command.run(app).await,
             Builtin::Backup(command) => command.run(app).await,
@@ -310,7 +316,7 @@ mod tests {
     fn the_test_of_the_authoriser_knows_each_subcommand() {
         let tested = include_str!("../../tests/behaviour/command_line.rs");
         let command_line = guild().command_line();
-        let below = ["projections", "reactions"].map(|name| command_line.find_subcommand(name).unwrap());
+        let below = ["projections", "reactions", "feeds"].map(|name| command_line.find_subcommand(name).unwrap());
         let below = below.into_iter().flat_map(clap::Command::get_subcommands);
         for subcommand in command_line.get_subcommands().chain(below) {
             let name = subcommand.get_name();

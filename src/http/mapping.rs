@@ -176,6 +176,21 @@ impl From<StepError> for Problem {
     }
 }
 
+#[cfg(feature = "feeds")]
+impl From<crate::feeds::FeedError> for Problem {
+    fn from(error: crate::feeds::FeedError) -> Self {
+        use crate::feeds::FeedError;
+        match error {
+            FeedError::Unknown { .. } => Self::not_found(error.to_string()),
+            FeedError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
+            FeedError::From { .. } => Self::malformed(error.to_string()).with("parameter", "from"),
+            FeedError::Load(error) => error.into(),
+            FeedError::Store(error) => error.into(),
+            FeedError::Execute(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReaderError> for Problem {
     fn from(error: ReaderError) -> Self {
         match error {

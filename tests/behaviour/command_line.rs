@@ -143,6 +143,9 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
         &["reactions", "status"],
         &["reactions", "pending", "none"],
         &["reactions", "skip", "none", "018f0000-0000-4000-8000-000000000001", "--why", "it lapses"],
+        &["feeds", "status"],
+        &["feeds", "pause", "none", "--why", "they move"],
+        &["feeds", "resume", "none", "--why", "they have moved"],
     ];
     // `execute` comes first: the others need a store.
     for arguments in asked {

@@ -28,6 +28,8 @@
 //! - `judge`: says from the log alone whether each event had a right
 //! - `reacting`: reactions of processes that are killed and stopped
 //! - `reactors`: the processes of these tests
+//! - `feeding`: feeds of processes that are killed, to brokers that are killed
+//! - `brokers`: these brokers
 //! - `restoring`: an older backup restored under running programs
 //! - `moving`: files of a store removed and moved under running programs
 //! - `powercut`: power cuts and failing disks, on SQLite
@@ -38,10 +40,14 @@ mod balancer;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
+#[allow(dead_code, reason = "shared with the tests of feeds, which use the rest")]
+#[path = "../feeds/brokers.rs"]
+mod brokers;
 #[cfg(target_os = "linux")]
 mod disk;
 mod dropping;
 mod failover;
+mod feeding;
 mod holding;
 mod judge;
 mod killing;

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use uuid::Uuid;
 
 use crate::bank::*;
-use crate::{racers, reactors};
+use crate::{feeding, racers, reactors};
 
 /// The longest wait for a process: after that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -66,11 +66,12 @@ async fn child() {
         "flood" => app().open_without_following(&store).await.unwrap(),
         "race" => racers::app().open_without_following(&store).await.unwrap(),
         "react" => reactors::app().open(&store).await.unwrap(),
+        "feed" => feeding::app_with_feed(words[3]).open(&store).await.unwrap(),
         _ => app().open(&store).await.unwrap(),
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" | "flood" => write(&annals, number(1), number(2)..).await,
+        "write" | "flood" | "feed" => write(&annals, number(1), number(2)..).await,
         "sessions" => sessions(annals, &store, number(1)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,

@@ -13,6 +13,7 @@
 //! - `grant_uses`: how often grants were used (feature `access`)
 //! - `provenance`: the provenance of a thing, if the application keeps it
 //! - `projections`: status, rebuild, resume, skip and replay of projections
+//! - `feeds`: status of feeds, pausing and resuming them (feature `feeds`)
 //! - `reactions`: status and pending steps of reactions, and skipping a step
 
 #[cfg(feature = "access")]
@@ -21,6 +22,8 @@ mod aggregates;
 mod audit;
 mod commands;
 mod export;
+#[cfg(feature = "feeds")]
+mod feeds;
 mod flows;
 #[cfg(feature = "access")]
 mod grant_uses;
@@ -49,6 +52,8 @@ pub(super) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let routes = access_tokens::routes(state).merge(grant_uses::routes(state));
     #[cfg(not(feature = "access"))]
     let routes = OpenApiRouter::new();
+    #[cfg(feature = "feeds")]
+    let routes = routes.merge(feeds::routes());
     routes
         .merge(provenance::routes(state))
         .merge(flows::routes(state))

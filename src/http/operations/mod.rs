@@ -2,7 +2,10 @@
 //!
 //! ## Layout
 //! - `prometheus`: the metrics of the process
+//! - `feed_metrics`: those of feeds (feature `feeds`)
 
+#[cfg(feature = "feeds")]
+mod feed_metrics;
 mod prometheus;
 
 use std::time::Duration;

@@ -44,6 +44,8 @@ pub(super) async fn metrics(
         stale.set(stale_for.as_secs_f64());
         registry.register_with_unit("keys_stale", help, Unit::Seconds, stale);
     }
+    #[cfg(feature = "feeds")]
+    super::feed_metrics::register(&annals, &mut registry).await?;
     registry.register_collector(Box::new(LogMetrics { annals, projections, reactions, head }));
     let mut out = String::new();
     text::encode(&mut out, &registry).map_err(|error| Problem::internal(&error))?;

@@ -205,7 +205,8 @@ impl Projections {
         let mut unused: BTreeMap<(String, u64), UnusedVersion> = BTreeMap::new();
         let mut led = BTreeSet::new();
         for GenerationInfo { id: generation_id, head, live, leader } in context.views.generations().await? {
-            if is_kept_snapshots(&generation_id) {
+            // The checkpoint of a feed is no projection, and is not made again from the log.
+            if is_kept_snapshots(&generation_id) || generation_id.name.starts_with("annals_feed_") {
                 continue;
             }
             let key = (generation_id.name, generation_id.version);
