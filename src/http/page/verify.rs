@@ -113,7 +113,7 @@ fn digest(report: &CheckReport) -> Markup {
         @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }
         details {
             summary { "What this check does not cover" }
-            ul { @for what in report.not_covered { li { (what) } } }
+            ul { @for what in &report.not_covered { li { (what) } } }
         }
     }
 }
