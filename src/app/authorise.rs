@@ -94,7 +94,7 @@ pub enum Ask<'a> {
     Catalogue,
     /// Operate the projections, or verify or copy the log. Shows no content of the log.
     Operate {
-        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` (of a reaction),
+        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` and `replay_step` (of a reaction),
         /// `metrics` (those of the process), `check`, `backup`.
         operation: &'a str,
         /// The projection, if it is one; `reaction_<name>` for a reaction.

@@ -62,8 +62,6 @@ pub(crate) use load::JsonVersion;
 pub use load::{JsonState, Load, LoadAt};
 pub use open_error::OpenError;
 #[cfg(feature = "http")]
-pub(crate) use reactions::MAX_WHY_BYTES;
-pub use reactions::SkipError;
 pub use read_handle::ReadHandle;
 pub use reader::{ReadView, ReadViews, Reader, ReaderError};
 pub use reader_past::ReadViewAt;

@@ -7,17 +7,13 @@ use uuid::Uuid;
 
 use super::{Annals, App, OpenError};
 use crate::aggregates::{Aggregate, AggregateType};
-use crate::commands::{Context, Engine, ExecuteError, Refusal, Registry};
-use crate::events::Ref;
+use crate::commands::{Context, Engine, ExecuteError, Registry};
 use crate::projections::{ProjectionStatus, Projections, ReadError};
 use crate::reactions::{
     AnyReaction, Executor, PendingPage, PendingQuery, PendingStep, PendingSteps, Reaction, ReactionRecord,
-    ReactionStatus, SkipStep, erased,
+    ReactionStatus, Replay, SkipStep, StepError, check_why, erased,
 };
 use crate::store::{LogTime, Receipt, Store};
-
-/// The longest reason of a skip, in bytes.
-pub(crate) const MAX_WHY_BYTES: usize = 1_000;
 
 impl App {
     /// Registers a [`Reaction`]: which commands follow the events of an aggregate. A command of the application must be decided on that
@@ -163,38 +159,37 @@ impl Annals {
         step: Uuid,
         why: &str,
         context: &Context,
-    ) -> Result<Receipt, SkipError> {
+    ) -> Result<Receipt, StepError> {
         let executor = self.all_reactions().named(reaction)?;
-        if why.trim().is_empty() || why.len() > MAX_WHY_BYTES {
-            return Err(SkipError::Why);
-        }
-        let pending = executor.find(step).await?.ok_or(SkipError::Unknown(step))?;
-        let on: Ref = pending.aggregate;
-        let command = SkipStep { reaction: executor.reaction().id(), on, step, why: why.to_owned() };
-        context.check().map_err(SkipError::Execute)?;
+        check_why(why)?;
+        let pending = executor.find(step).await?.ok_or(StepError::Unknown(step))?;
+        let PendingStep { aggregate: on, position, .. } = pending;
+        let command = SkipStep { reaction: executor.reaction().id(), on, position, step, why: why.to_owned() };
+        context.check()?;
         match self.write_engine().execute(Box::new(command), &context.internal(step)).await {
-            Err(ExecuteError::CommandIdReused(_)) => Err(SkipError::Done(step)),
+            Err(ExecuteError::CommandIdReused(_)) => Err(StepError::Done(step)),
             executed => Ok(executed?),
         }
     }
-}
 
-/// An error when a step is skipped.
-#[derive(Debug, thiserror::Error)]
-pub enum SkipError {
-    /// The step is not pending: it was done or cancelled, or never existed.
-    #[error("the step {0} is not pending: `reactions pending` lists those that are")]
-    Unknown(Uuid),
-    /// The step was done or skipped before the skip was committed.
-    #[error("the step {0} was done or skipped meanwhile")]
-    Done(Uuid),
-    /// There is no reason, or it is too long.
-    #[error("say why, in at most {MAX_WHY_BYTES} bytes")]
-    Why,
-    /// The reaction or its steps cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The skip was not executed.
-    #[error(transparent)]
-    Execute(#[from] ExecuteError<Refusal>),
+    /// Executes a step of a reaction after all that was refused or skipped. `step` is the command id of the event `annals_reaction.refused`
+    /// or `annals_reaction.skipped`; `why` is the reason, of at most 1,000 bytes, which stays in the log. The command is the one that the
+    /// reaction says today of the event that led to it. It is decided on what the log has now, by the actor of the reaction on
+    /// behalf of the context's actor, and may be refused again: then it can be replayed once more.
+    ///
+    /// # Errors
+    /// When there is no such reaction, when the step was neither refused nor skipped, when somebody else has replayed it, when the
+    /// reaction no longer leads to it, or when there is no reason.
+    pub async fn replay_step(
+        &self,
+        reaction: &str,
+        step: Uuid,
+        why: &str,
+        context: &Context,
+    ) -> Result<Replay, StepError> {
+        let executor = self.all_reactions().named(reaction)?;
+        check_why(why)?;
+        context.check()?;
+        executor.replay(step, why, context).await
+    }
 }

@@ -10,12 +10,15 @@ use super::stderr;
 use crate::BoxError;
 use crate::app::UnopenedApp;
 use crate::events::Ref;
-use crate::reactions::{PendingCursor, PendingPage, PendingQuery, PendingStep, ReactionStatus, projection_name};
+use crate::reactions::{
+    PendingCursor, PendingPage, PendingQuery, PendingStep, ReactionStatus, Replay as Replayed, projection_name,
+};
 
-/// Show what reactions are doing, list the steps they have to do, skip one
+/// Show what reactions are doing, list the steps they have to do, skip one, replay one that was refused
 #[derive(Args)]
 #[command(after_help = "Examples:\n  $ reactions status\n  $ reactions pending lapsing --timers\n  \
-    $ reactions skip lapsing 0192f0c1-2d3e-7000-8000-000000000001 --why 'the customer called' --as user:alice\n\n\
+    $ reactions skip lapsing 0192f0c1-2d3e-7000-8000-000000000001 --why 'the customer called' --as user:alice\n  \
+    $ reactions replay lapsing 0192f0c1-2d3e-7000-8000-000000000001 --why 'the store was full' --as user:alice\n\n\
     A reaction says which commands follow an event, at once or later: its steps. They are executed by the process that runs the \
     projection reaction_NAME, so `projections status` shows its lag, and `projections resume` and `projections rebuild` repair it. A \
     rebuild executes nothing twice.")]
@@ -29,6 +32,7 @@ enum Subcommands {
     Status(Status),
     Pending(Pending),
     Skip(Skip),
+    Replay(Replay),
 }
 
 /// Show what each reaction has to do; the exit code is 0 only if none has stopped or has parked aggregates
@@ -89,6 +93,25 @@ struct Skip {
     format: TextOrJson,
 }
 
+/// Execute a step of a reaction after all that was refused or skipped
+#[derive(Args)]
+#[command(after_help = "Example:\n  \
+    $ reactions replay lapsing 0192f0c1-2d3e-7000-8000-000000000001 --why 'the store was full' --as user:alice\n\n\
+    The step is the command id of the event annals_reaction.refused or annals_reaction.skipped, which `audit --topic annals/reaction \
+    --format jsonl` shows. Its command is decided on what the log has now, by the reaction on behalf of the actor. It may be refused \
+    again: then the exit code is 1, and it can be replayed once more.")]
+struct Replay {
+    /// Name of the reaction
+    name: String,
+    /// Id of the step
+    step: Uuid,
+    /// The reason, which stays in the log
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    #[command(flatten)]
+    format: TextOrJson,
+}
+
 impl Reactions {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
         app.check_operator()?;
@@ -97,6 +120,7 @@ impl Reactions {
                 Subcommands::Status(status) => status.run(&session).await,
                 Subcommands::Pending(pending) => pending.run(&session).await,
                 Subcommands::Skip(skip) => skip.run(&session).await,
+                Subcommands::Replay(replay) => replay.run(&session).await,
             }
         })
         .await
@@ -207,6 +231,23 @@ impl Skip {
         match self.format.is_json() {
             true => output::json(&receipt),
             false => output::line(&format!("skipped, recorded at position {}", receipt.head.position)),
+        }
+    }
+}
+
+impl Replay {
+    async fn run(&self, session: &Session) -> Result<(), BoxError> {
+        session.operate("replay_step", Some(&projection_name(&self.name))).await?;
+        let replay = session.annals.replay_step(&self.name, self.step, &self.why, session.context()?).await?;
+        let Replayed { refused, receipt } = &replay;
+        match self.format.is_json() {
+            true => output::json(&replay)?,
+            false if *refused => {}
+            false => output::line(&format!("executed, recorded at position {}", receipt.head.position))?,
+        }
+        match refused {
+            true => Err(format!("the step was refused again: event {} says why", receipt.head.position).into()),
+            false => Ok(()),
         }
     }
 }

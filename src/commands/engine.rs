@@ -141,6 +141,11 @@ impl Engine {
         self.queue.is_open()
     }
 
+    /// Loads aggregates.
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
     /// Finishes the current batch, and answers commands behind it [`ExecuteError::NotExecuted`].
     pub(crate) async fn close(&self) {
         self.queue.close().await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Problem;
 use crate::aggregates::LoadError;
-use crate::app::{ReaderError, SkipError};
+use crate::app::ReaderError;
 use crate::commands::{ExecuteError, ParseError};
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
@@ -16,6 +16,7 @@ use crate::projections::provenance::ProvenanceError;
 use crate::projections::{FollowEnd, QueryError, ReadError, RebuildError, RepairError};
 #[cfg(feature = "proofs")]
 use crate::proofs::ProofError;
+use crate::reactions::StepError;
 use crate::store::{MomentError, StoreError};
 use crate::text::error_chain;
 
@@ -163,14 +164,16 @@ impl From<ReadError> for Problem {
     }
 }
 
-impl From<SkipError> for Problem {
-    fn from(error: SkipError) -> Self {
+impl From<StepError> for Problem {
+    fn from(error: StepError) -> Self {
         match error {
-            SkipError::Unknown(_) => Self::not_found(error.to_string()),
-            SkipError::Done(_) => conflict(error.to_string()),
-            SkipError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
-            SkipError::Read(error) => error.into(),
-            SkipError::Execute(error) => error.into(),
+            StepError::Unknown(_) | StepError::NotRefused(_) => Self::not_found(error.to_string()),
+            StepError::Done(_) | StepError::NoLonger { .. } | StepError::Command(_) => conflict(error.to_string()),
+            StepError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
+            StepError::Store(error) => error.into(),
+            StepError::Load(error) => error.into(),
+            StepError::Read(error) => error.into(),
+            StepError::Execute(error) => error.into(),
         }
     }
 }

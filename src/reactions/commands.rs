@@ -35,6 +35,7 @@ pub struct SkipStep {
     #[on(ReactionRecord)]
     pub(crate) reaction: ReactionId,
     pub(crate) on: Ref,
+    pub(crate) position: u64,
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub(crate) step: Uuid,
     pub(crate) why: String,
@@ -42,7 +43,7 @@ pub struct SkipStep {
 
 impl Handle for SkipStep {
     fn handle(&self, _: &Loaded<ReactionRecord>, _: &Context) -> Result<Vec<ReactionEvent>, Infallible> {
-        let Self { on, step, why, .. } = self.clone();
-        Ok(vec![ReactionEvent::Skipped { on, step, why }])
+        let Self { on, position, step, why, .. } = self.clone();
+        Ok(vec![ReactionEvent::Skipped { on, position, step, why }])
     }
 }

@@ -32,9 +32,12 @@ pub(super) struct Delivery {
     pub(super) command: Box<dyn AnyCommand>,
     pub(super) reaction: ReactionId,
     pub(super) version: u32,
-    /// The aggregate whose event led to it, and the id of that event.
+    /// The aggregate whose event led to it, and the id and position of that event.
     pub(super) on: Ref,
     pub(super) event: Uuid,
+    pub(super) position: u64,
+    /// What the record says of it in any case.
+    pub(super) noted: Option<ReactionEvent>,
     /// Why it is refused before it is decided.
     pub(super) refused: Option<String>,
 }
@@ -47,6 +50,7 @@ impl Delivery {
             command: self.command.name().to_owned(),
             on: self.on.clone(),
             event: self.event,
+            position: self.position,
             reason,
         }
     }
@@ -124,12 +128,12 @@ impl AnyCommand for Delivery {
         if newer > self.version {
             return Err(Undecided::Refused(Box::new(Superseded { own: self.version, newer })));
         }
-        match self.decide_command(members, context)? {
-            None => Ok(()),
-            Some(event) => {
-                let record = std::slice::from_mut(record);
-                <ReactionRecord as Scope>::decide(record, vec![event], context).map_err(Undecided::Invalid)
-            }
+        let outcome = self.decide_command(members, context)?;
+        let events: Vec<_> = self.noted.iter().cloned().chain(outcome).collect();
+        if events.is_empty() {
+            return Ok(());
         }
+        let record = std::slice::from_mut(record);
+        <ReactionRecord as Scope>::decide(record, events, context).map_err(Undecided::Invalid)
     }
 }

@@ -30,7 +30,7 @@ use crate::supervise::{delay, supervise};
 use crate::text::error_chain;
 
 /// How many aggregates have a step executed at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// How often the clock is compared with the next timer.
 const TICK: Duration = Duration::from_millis(200);
@@ -74,11 +74,11 @@ impl ExecutorState {
 /// The task of one reaction.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    engine: Arc<Engine>,
-    registry: Arc<Registry>,
-    reaction: Arc<dyn AnyReaction>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) reaction: Arc<dyn AnyReaction>,
     reading: Reading,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     time: LogTime,
     state: Arc<ExecutorState>,
 }
@@ -321,6 +321,8 @@ impl Executor {
             version: self.reaction.version(),
             on: step.aggregate,
             event: step.event,
+            position: step.position,
+            noted: None,
             refused: None,
         };
         let mut context =

@@ -16,6 +16,8 @@
 //! - `folding`: folds a batch of events into it
 //! - `executor`: the task that executes the steps that are due
 //! - `queue`: which steps are due, in order per aggregate
+//! - `replay`: executes a step after all that was refused or skipped
+//! - `step_error`: why an operator could not skip or replay a step
 //! - `listing`: pages of the steps that are to be done
 //! - `status`: what a reaction is doing
 
@@ -29,7 +31,9 @@ mod pending;
 mod queue;
 mod reaction;
 mod record;
+mod replay;
 mod status;
+mod step_error;
 mod steps;
 
 pub use commands::SkipStep;
@@ -40,4 +44,7 @@ pub use listing::{PendingCursor, PendingPage, PendingQuery, PendingStep};
 pub(crate) use pending::{PendingSteps, projection_name};
 pub use reaction::{MAX_DEPTH, Reaction, Since, Then};
 pub use record::{ReactionEvent, ReactionId, ReactionRecord};
+pub use replay::Replay;
 pub use status::{BlockedAggregate, ParkedAggregate, ReactionStatus};
+pub use step_error::StepError;
+pub(crate) use step_error::{MAX_WHY_BYTES, check_why};

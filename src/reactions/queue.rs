@@ -6,14 +6,17 @@ use crate::events::Ref;
 use crate::projections::{ReadError, Reading};
 use crate::store::{Cell, Row, ViewSnapshot};
 
-use super::steps::{PENDING_COLUMNS, Pending, STEPS};
+use super::steps::{BODY, PENDING_COLUMNS, Pending, STEPS};
 
 /// How many rows are read at a time.
 const PAGE: usize = 512;
 
+/// The most characters of a body that is read with its row: a longer one is read when its aggregate is taken.
+const SHORT_BODY: usize = 4_096;
+
 /// The most steps of one aggregate that are taken at a time, and about their most bytes.
 const MAX_STEPS: usize = 128;
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 18;
 
 /// Which aggregates have steps that were taken from the queue.
 #[derive(Default)]
@@ -56,16 +59,19 @@ pub(super) async fn take(
     let mut excluded: Vec<Ref> = taken.0.keys().cloned().chain(blocked).collect();
     let (mut groups, mut more) = (Vec::new(), false);
     loop {
-        let free = aggregates(reading, until, &excluded, snapshot.as_mut()).await?;
+        let free = first_steps(reading, until, &excluded, snapshot.as_mut()).await?;
         if free.is_empty() {
             break;
         }
-        for aggregate in free {
+        for Free { aggregate, short, .. } in free {
             if groups.len() == limit {
                 more = true;
                 break;
             }
-            let steps = steps(&aggregate, until, reading, snapshot.as_mut()).await?;
+            let steps = match short.is_empty() {
+                true => steps(&aggregate, until, reading, snapshot.as_mut()).await?,
+                false => short,
+            };
             taken.0.insert(aggregate.clone(), None);
             excluded.push(aggregate.clone());
             groups.push(Group { aggregate, steps });
@@ -80,13 +86,21 @@ pub(super) async fn take(
     Ok(DueSteps { groups, more, next })
 }
 
+/// An aggregate with steps that are due.
+struct Free {
+    aggregate: Ref,
+    /// Its first steps, in order, up to the first with a long body.
+    short: Vec<Pending>,
+    has_long: bool,
+}
+
 /// The aggregates of the steps that are due first, without the excluded ones.
-async fn aggregates(
+async fn first_steps(
     reading: &Reading,
     until: i64,
     excluded: &[Ref],
     snapshot: &mut dyn ViewSnapshot,
-) -> Result<Vec<Ref>, ReadError> {
+) -> Result<Vec<Free>, ReadError> {
     let (mut parameters, mut filter): (Row, _) = (vec![until.into()], String::new());
     // Repeated up to a power of two, so that a database prepares few statements.
     if let Some(last) = excluded.last() {
@@ -95,16 +109,27 @@ async fn aggregates(
         parameters.extend(excluded.iter().chain(repeated).map(|aggregate| aggregate.as_str().into()));
         filter = format!("AND aggregate NOT IN ({}) ", names.join(", "));
     }
+    let columns = PENDING_COLUMNS.replace("body", &format!("CASE WHEN LENGTH(body) <= {SHORT_BODY} THEN body END"));
     let sql = format!(
-        "SELECT aggregate FROM {} WHERE due <= $1 {filter}ORDER BY due, position, number LIMIT {PAGE}",
+        "SELECT {columns} FROM {} WHERE due <= $1 {filter}ORDER BY due, position, number LIMIT {PAGE}",
         snapshot.table(STEPS.name)
     );
-    let mut found: Vec<Ref> = Vec::new();
-    for row in snapshot.query(&sql, parameters).await? {
-        let aggregate = row.first().and_then(|cell| cell.text()?.parse().ok());
-        let aggregate = aggregate.ok_or_else(|| unreadable(reading))?;
-        if !found.contains(&aggregate) {
-            found.push(aggregate);
+    let (mut found, mut places): (Vec<Free>, HashMap<Ref, usize>) = Default::default();
+    for mut row in snapshot.query(&sql, parameters).await? {
+        let body = row.get_mut(BODY).ok_or_else(|| unreadable(reading))?;
+        let is_long = matches!(body, Cell::Null);
+        if is_long {
+            *body = Cell::Text(String::new());
+        }
+        let step = Pending::from_row(&row).ok_or_else(|| unreadable(reading))?;
+        let place = *places.entry(step.aggregate.clone()).or_insert_with(|| {
+            found.push(Free { aggregate: step.aggregate.clone(), short: Vec::new(), has_long: false });
+            found.len() - 1
+        });
+        let free = &mut found[place];
+        free.has_long |= is_long;
+        if !free.has_long && free.short.len() < MAX_STEPS {
+            free.short.push(step);
         }
     }
     Ok(found)

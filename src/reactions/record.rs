@@ -54,6 +54,8 @@ pub enum ReactionEvent {
         on: Ref,
         /// The id of that event.
         event: Uuid,
+        /// The position of that event.
+        position: u64,
         /// The reason.
         reason: String,
     },
@@ -74,7 +76,20 @@ pub enum ReactionEvent {
         /// The aggregate whose event led to it.
         #[event(target)]
         on: Ref,
+        /// The position of the event that led to it.
+        position: u64,
         /// The command id of the step.
+        step: Uuid,
+        /// The reason.
+        why: String,
+    },
+    /// Somebody decided that a step is done after all that was refused or skipped.
+    #[event(update, "{actor} did a step for {on} again: {why}")]
+    Replayed {
+        /// The aggregate whose event led to it.
+        #[event(target)]
+        on: Ref,
+        /// The command id of the step, under which it was refused or skipped.
         step: Uuid,
         /// The reason.
         why: String,

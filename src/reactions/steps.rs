@@ -87,12 +87,24 @@ pub(super) struct Pending {
 pub(super) const PENDING_COLUMNS: &str =
     "id, due, position, number, aggregate, timer, command, body, event, principal, correlation, depth";
 
+/// The place of the body among [`PENDING_COLUMNS`].
+pub(super) const BODY: usize = 7;
+
 /// The command id of a step: the same whenever and wherever it is derived, and one that no caller can use.
 pub(super) fn step_id(reaction: &str, event: Uuid, number: u64) -> Uuid {
     let mut parts = PartsDigest::default();
     parts.add("annals reaction");
     parts.add(reaction);
     parts.add(event.as_bytes());
+    parts.add(number.to_le_bytes());
+    internal_id::derive(&parts.finish(), &[])
+}
+
+/// The command id of a replay of a step, from its number.
+pub(super) fn replay_id(step: Uuid, number: u64) -> Uuid {
+    let mut parts = PartsDigest::default();
+    parts.add("annals replay");
+    parts.add(step.as_bytes());
     parts.add(number.to_le_bytes());
     internal_id::derive(&parts.finish(), &[])
 }

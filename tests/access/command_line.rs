@@ -119,6 +119,7 @@ async fn the_view_shows_open_requests_and_grants_and_each_party_its_own(place: &
 async fn an_owner_confirms_the_rights_of_an_older_log_on_the_command_line(place: &Place) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.keys");
+    annals::tokens::KeyFile::create(&path).unwrap();
     let open = async || {
         let app = crate::bank::app().access(Access::new().remember_beside(&path));
         app.open(place.url()).await.unwrap()
@@ -143,6 +144,14 @@ async fn an_owner_confirms_the_rights_of_an_older_log_on_the_command_line(place:
     assert_eq!(run(place, &["list", "--as", "user:alice"]).await, 0, "an owner looks at the grants");
     let confirm = ["confirm", "--why", "I have looked", "--access-keys", path.to_str().unwrap()];
     assert_eq!(run(place, &[&confirm[..], &["--as", "user:bob"]].concat()).await, 1);
+    let mistyped = folder.path().join("token.keys");
+    let mistyped =
+        ["confirm", "--why", "I have looked", "--access-keys", mistyped.to_str().unwrap(), "--as", "user:alice"];
+    assert_eq!(run(place, &mistyped).await, 1);
+    assert!(
+        names(folder.path()).iter().all(|name| name.starts_with("tokens.keys")),
+        "nothing is written beside it"
+    );
     assert_eq!(run(place, &[&confirm[..], &["--as", "user:alice"]].concat()).await, 0);
     let annals = open().await;
     assert_eq!(annals.rights_suspended(), None);
@@ -151,4 +160,8 @@ async fn an_owner_confirms_the_rights_of_an_older_log_on_the_command_line(place:
     let remembered = std::fs::read_to_string(folder.path().join("tokens.keys.withdrawn")).unwrap();
     assert!(remembered.contains(&format!(" {} {}", confirmed.position, confirmed.event_id)), "{remembered}");
     annals.close().await;
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

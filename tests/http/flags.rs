@@ -188,6 +188,7 @@ fn try_each(place: &Place) {
         (bad, vec!["reactions", "pending", "no", "--timers", "--aggregate", "a:1", "--format", "json"], "`no`", ""),
         (bad, vec!["reactions", "pending", "no", "--limit", "1", "--cursor", "0_0_0"], "no reaction `no`", ""),
         (bad, vec!["reactions", "skip", "no", id, "--why", "a reason", "--format", "json"], "no actor", "`no`"),
+        (bad, vec!["reactions", "replay", "no", id, "--why", "a reason", "--format", "json"], "no actor", "`no`"),
     ];
     try_all(place, runs, &mut tried);
     assert!(std::fs::read_to_string(&plot).unwrap().contains("<svg"), "--plot");

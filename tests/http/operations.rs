@@ -143,7 +143,7 @@ async fn an_actor_without_the_right_to_operate_is_denied(place: &Place) {
         served.get(path).await.problem(403, "denied");
     }
     let done = ["/check", "/projections/audit/rebuild", "/projections/audit/resume", "/projections/audit/skip"];
-    for path in [&done[..], &["/reactions/none/skip"]].concat() {
+    for path in [&done[..], &["/reactions/none/skip", "/reactions/none/replay"]].concat() {
         served.do_it(Method::POST, path).await.problem(403, "denied");
     }
     // The raw log is denied, too.

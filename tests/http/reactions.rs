@@ -15,6 +15,7 @@ use crate::served::{Served, answer};
 annals_test_postgres::both_stores! {
     reactions_are_listed_without_the_values_of_their_commands,
     a_step_is_skipped_once_and_for_a_reason,
+    a_skipped_step_is_replayed_once_over_http_and_on_the_page,
     the_metrics_of_reactions_are_correct,
     the_page_shows_reactions_and_skips_a_step,
     an_application_without_reactions_has_none,
@@ -145,6 +146,46 @@ async fn a_step_is_skipped_once_and_for_a_reason(place: &Place) {
         (&json!("annals_reaction.skipped"), &json!("user:alice"))
     );
     assert_eq!(event["payload"]["why"], json!("the customer called"));
+    served.stop().await;
+}
+
+async fn a_skipped_step_is_replayed_once_over_http_and_on_the_page(place: &Place) {
+    let served = served(place, &["a", "b"]).await;
+    let steps = served.get("/reactions/welcoming/pending").await.json()["steps"].clone();
+    let ids: Vec<&str> = [0, 2, 3].map(|n| steps[n]["id"].as_str().unwrap()).to_vec();
+    let [letter, bonus, other] = ids[..] else { unreachable!() };
+    let path = "/reactions/welcoming/replay";
+    let body = |step: &str| json!({ "step": step, "why": "somebody asked" });
+    served.do_it(Method::POST, path).await.problem(415, "media-type");
+    served.post(path, &json!({ "step": bonus, "why": " " })).await.problem(400, "malformed");
+    let early = served.post(path, &body(bonus)).await.problem(404, "not-found");
+    assert!(early.contains("neither refused nor skipped"), "{early}");
+    for step in &ids {
+        let skip = json!({ "step": step, "why": "the customer called" });
+        assert_eq!(served.post("/reactions/welcoming/skip", &skip).await.status, 200);
+    }
+    let unregistered = served.post(path, &body(letter)).await.problem(409, "conflict");
+    assert!(unregistered.contains("send_letter"), "{unregistered}");
+    let done = served.post(path, &body(bonus)).await;
+    assert_eq!((done.status, &done.json()["refused"]), (200, &json!(false)), "{done:?}");
+    served.post(path, &body(bonus)).await.problem(409, "conflict");
+
+    // The page has a form beside the event of the skip.
+    let page = async |path: &str| answer(served.request(Method::GET, path).header("Accept", "text/html")).await;
+    let skipped = page("/page/?event=annals_reaction.skipped").await;
+    assert!(skipped.text.contains("/page/reactions/replay") && skipped.text.contains(other), "{skipped:?}");
+    let submit = async |fields: String| {
+        let request = served.request(Method::POST, "/page/reactions/replay");
+        let form = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(fields);
+        answer(form.header("Accept", "text/html")).await
+    };
+    assert_eq!(submit(format!("name=welcoming&step={other}&why=")).await.status, 400);
+    let done = submit(format!("name=welcoming&step={other}&why=somebody+asked")).await;
+    assert!(done.status == 200 && done.text.contains("somebody asked"), "{done:?}");
+    let deposits = served.get("/events?from=1&limit=100").await.json()["events"].clone();
+    let deposits =
+        deposits.as_array().unwrap().iter().filter(|one| one["event_type"] == json!("account.deposited"));
+    assert_eq!(deposits.count(), 2);
     served.stop().await;
 }
 

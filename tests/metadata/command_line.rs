@@ -45,7 +45,7 @@ fn needed(subcommand: &str, directory: &Path) -> Vec<String> {
         | "projections replay " => &["texts"],
         // There is no reaction.
         "reactions pending " => &["none"],
-        "reactions skip " => &["none", NO_ID, "--why", "a reason"],
+        "reactions skip " | "reactions replay " => &["none", NO_ID, "--why", "a reason"],
         // Each is refused, and writes nothing: the owner was named, the time is over, there is no such request or grant, no file, no
         // reason.
         "access init " => &["user:dan", "--why", "a reason"],

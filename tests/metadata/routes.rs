@@ -42,6 +42,7 @@ const PAGES: &[(&str, &str, Option<&str>)] = &[
     ("/page/projections/resume", "", None),
     ("/page/reactions", "", None),
     ("/page/reactions/skip", "", None),
+    ("/page/reactions/replay", "", None),
     ("/page/access", "", None),
     ("/page/access/request", "", None),
     ("/page/access/grant", "", None),
@@ -91,7 +92,9 @@ fn body(route: &str) -> Option<Value> {
     Some(match route {
         // It is refused, for a reason that shows a value.
         "/commands/write_file" => json!({ "file": "1", "event": "no event" }),
-        "/reactions/none/skip" => json!({ "step": "0192f0c1-2d3e-7000-8000-000000000001", "why": "a reason" }),
+        "/reactions/none/skip" | "/reactions/none/replay" => {
+            json!({ "step": "0192f0c1-2d3e-7000-8000-000000000001", "why": "a reason" })
+        }
         _ => return None,
     })
 }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use annals::app::SkipError;
 use annals::prelude::*;
+use annals::reactions::StepError;
 use annals::reactions::{MAX_DEPTH, Reaction, Then};
 use annals_test_postgres::Place;
 
@@ -117,7 +117,7 @@ pub async fn a_skipped_step_is_not_done(place: &Place) {
     annals.skip_step("lapsing", step.id, "the customer called", &by("bob")).await.unwrap();
     until(async || annals.pending_steps("lapsing", 10).await.unwrap().is_empty()).await;
     let again = annals.skip_step("lapsing", step.id, "again", &by("bob")).await;
-    assert!(matches!(again, Err(SkipError::Unknown(_))), "{again:?}");
+    assert!(matches!(again, Err(StepError::Unknown(_))), "{again:?}");
     let record = record(&annals, "lapsing").await;
     assert!(record[1].contains("the customer called"), "{record:?}");
     annals.close().await;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use annals::app::SkipError;
 use annals::prelude::*;
 use annals::projections::{QueryError, ReadError};
+use annals::reactions::StepError;
 use annals::reactions::{PendingQuery, PendingStep, Reaction, ReactionStatus, Then};
 use annals_test_postgres::Place;
 use serde::{Deserialize, Serialize};
@@ -120,10 +120,10 @@ pub async fn a_skip_needs_a_reason_a_step_and_a_reaction(place: &Place) {
     let step = annals.pending_steps("reminding", 1).await.unwrap().remove(0).id;
     for why in ["", " \n", &"a".repeat(1_001)] {
         let answer = annals.skip_step("reminding", step, why, &by("bob")).await;
-        assert!(matches!(answer, Err(SkipError::Why)), "{why:?}: {answer:?}");
+        assert!(matches!(answer, Err(StepError::Why)), "{why:?}: {answer:?}");
     }
     let answer = annals.skip_step("nothing", step, "why", &by("bob")).await;
-    assert!(matches!(answer, Err(SkipError::Read(ReadError::UnknownReaction { .. }))), "{answer:?}");
+    assert!(matches!(answer, Err(StepError::Read(ReadError::UnknownReaction { .. }))), "{answer:?}");
     assert_eq!(annals.pending_steps("reminding", 10).await.unwrap().len(), 2);
     assert_eq!("1_2".parse::<annals::reactions::PendingCursor>(), Err(QueryError::DamagedCursor));
     annals.close().await;
@@ -178,6 +178,10 @@ pub async fn the_command_line_shows_reactions_without_writing_and_skips_a_step(p
     let skipped = annals.events(head().await.position - 1, 1).await.unwrap().events.remove(0);
     assert_eq!(skipped.metadata().unwrap().actor.as_str(), "user:bob");
     assert!(skipped.payload.contains("nobody reads it"), "{skipped:?}");
+
+    let replay = ["replay", "reminding", &step, "--why", "somebody reads it", "--as", "user:carol"];
+    assert!(!run(&replay, place).await, "the command is not registered");
+    assert!(!run(&["replay", "reminding", &step, "--why", "w"], place).await, "by nobody");
 
     // What needs an operator fails the command.
     annals.execute(Pay { order: order("odd") }, &by("alice")).await.unwrap();

@@ -5,11 +5,13 @@
 //! - `once`: each step takes effect once
 //! - `failing`: refusals, panics, loops, skipped steps
 //! - `listing`: what operators see and do
+//! - `replaying`: steps that were refused or skipped, and are executed after all
 //! - `timers`: what is due later
 
 mod failing;
 mod listing;
 mod once;
+mod replaying;
 mod shop;
 mod timers;
 
@@ -21,6 +23,7 @@ use annals_test_postgres::both_stores;
 use self::failing::*;
 use self::listing::*;
 use self::once::*;
+use self::replaying::*;
 use self::timers::*;
 
 both_stores! {
@@ -39,6 +42,9 @@ both_stores! {
     reactions_that_lead_to_each_other_end_at_a_depth,
     no_caller_can_use_the_id_of_a_step,
     a_skipped_step_is_not_done,
+    a_refused_step_is_replayed_once_with_the_state_of_its_event,
+    a_skipped_timer_is_replayed_at_once,
+    what_cannot_be_replayed_says_why_and_writes_nothing,
     an_unsound_reaction_is_refused,
     pages_of_pending_steps_are_the_whole_list,
     a_status_says_what_is_to_be_done_and_what_fails,

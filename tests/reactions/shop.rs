@@ -122,6 +122,7 @@ impl Handle for Pack {
     fn handle(&self, parcel: &Loaded<Parcel>, _: &Context) -> Result<Vec<ParcelEvent>, ParcelError> {
         match &*self.parcel.text() {
             "forbidden" => Err(ParcelError::Forbidden(self.parcel.clone())),
+            "limited" if parcel.moves == 0 => Err(ParcelError::Forbidden(self.parcel.clone())),
             "fragile" if !MENDED.load(Ordering::SeqCst) => panic!("it broke"),
             "packed" if parcel.exists() => Ok(Vec::new()),
             _ => Ok(vec![ParcelEvent::Packed { payment: self.payment }]),

@@ -194,7 +194,7 @@ pub(in crate::cli) async fn run(app: UnopenedApp, matches: &clap::ArgMatches) ->
         _ => OpenMode::Inspect,
     };
     if let AccessCommand::Confirm { file, .. } = &command {
-        file.remember(&app.app);
+        file.remember(&app.app)?;
     }
     let with_reads = app.app.records_reads();
     app.with(mode, |session| async move { command.run(&session, &context(actor), with_reads).await }).await

@@ -32,8 +32,14 @@ pub(super) struct OptionalFile {
 }
 
 impl OptionalFile {
-    pub(super) fn remember(&self, app: &App) {
-        self.access_keys.iter().for_each(|file| app.remember_beside(file));
+    /// # Errors
+    /// The file cannot be read: nothing is to be written beside a mistyped name.
+    pub(super) fn remember(&self, app: &App) -> Result<(), BoxError> {
+        if let Some(file) = &self.access_keys {
+            KeyFile::open(file)?;
+            app.remember_beside(file);
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reactions: their status, the steps that they have to do, and skipping one.
+//! Reactions: their status, the steps that they have to do, skipping one, and replaying one that was refused.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -12,14 +12,14 @@ use super::check_max;
 use crate::events::Ref;
 use crate::http::body::{json, read};
 use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
-use crate::reactions::{PendingCursor, PendingPage, PendingQuery, ReactionStatus, projection_name};
+use crate::reactions::{PendingCursor, PendingPage, PendingQuery, ReactionStatus, Replay, projection_name};
 use crate::store::Receipt;
 
 /// The maximum size of a page.
 const MAX_LIMIT: usize = 1_000;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(all)).routes(routes!(pending)).routes(routes!(skip))
+    OpenApiRouter::new().routes(routes!(all)).routes(routes!(pending)).routes(routes!(skip)).routes(routes!(replay))
 }
 
 /// List the status of all reactions
@@ -95,10 +95,10 @@ async fn pending(
     Ok(Json(state.annals().pending_page(&name, &query).await?))
 }
 
-/// A step that is to be skipped.
+/// A step that is to be skipped or replayed.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct StepToSkip {
+struct StepAndReason {
     /// The id of the step.
     step: Uuid,
     /// The reason, of at most 1,000 bytes, which stays in the log.
@@ -112,7 +112,7 @@ struct StepToSkip {
 /// the reason.
 #[utoipa::path(
     post, path = "/reactions/{name}/skip", operation_id = "skip_step", tag = "reactions", params(("name" = String, Path)),
-    request_body = StepToSkip,
+    request_body = StepAndReason,
     responses(
         (status = OK, body = Receipt, description = "The step is skipped"),
         (status = NOT_FOUND, description = "The reaction does not exist, or the step is not pending"),
@@ -131,9 +131,43 @@ async fn skip(
 ) -> Result<Json<Receipt>, Problem> {
     caller.operate("skip_step", Some(&projection_name(&name))).await?;
     let context = caller.context()?;
+    let StepAndReason { step, why } = step_and_reason(&state, request).await?;
+    Ok(Json(state.annals().skip_step(&name, step, &why, &context).await?))
+}
+
+/// Replay a step of a reaction
+///
+/// Executes a step after all that was refused or skipped. The step is the command id of the event `annals_reaction.refused` or
+/// `annals_reaction.skipped`. Its command is decided on what the log has now, by the reaction on behalf of the caller. It may be refused
+/// again: then it can be replayed once more.
+#[utoipa::path(
+    post, path = "/reactions/{name}/replay", operation_id = "replay_step", tag = "reactions", params(("name" = String, Path)),
+    request_body = StepAndReason,
+    responses(
+        (status = OK, body = Replay, description = "The step was executed, or refused again"),
+        (status = NOT_FOUND, description = "The reaction does not exist, or the step was neither refused nor skipped"),
+        (status = REQUEST_TIMEOUT, description = "The body did not arrive in time"),
+        (status = CONFLICT, description = "The step was replayed meanwhile, or the reaction no longer leads to it"),
+        (status = PAYLOAD_TOO_LARGE, description = "The body is too large"),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not declared as JSON"),
+    )
+)]
+async fn replay(
+    State(state): State<AppState>,
+    caller: Caller,
+    PathParams(name): PathParams<String>,
+    _: QueryParams<NoParams>,
+    request: Request,
+) -> Result<Json<Replay>, Problem> {
+    caller.operate("replay_step", Some(&projection_name(&name))).await?;
+    let context = caller.context()?;
+    let StepAndReason { step, why } = step_and_reason(&state, request).await?;
+    Ok(Json(state.annals().replay_step(&name, step, &why, &context).await?))
+}
+
+async fn step_and_reason(state: &AppState, request: Request) -> Result<StepAndReason, Problem> {
     let largest = state.settings().limits.largest_body;
     let body = read(json(request, largest)?, largest).await?;
-    let StepToSkip { step, why } = serde_json::from_slice(&body)
-        .map_err(|error| Problem::malformed(format!("the body does not match its schema: {error}")))?;
-    Ok(Json(state.annals().skip_step(&name, step, &why, &context).await?))
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::malformed(format!("the body does not match its schema: {error}")))
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::value::RawValue;
 
 use super::address::Address;
+use super::reactions;
 use super::site::Site;
 use super::text::{crumbs, given, number, phrase, reference, time};
 use crate::projections::audit::{AuditRow, Detail};
@@ -56,6 +57,7 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
                     summary { "Details" }
                     (facts(site, asked, row))
                     (payload(&row.payload))
+                    (reactions::replay_form(site, row))
                     // Long texts are shortened on the page.
                     p { a href=(site.link("audit", &alone)) { @if row.detail == Detail::Full { "Whole event as JSON" } @else { "As JSON" } } }
                 }

@@ -97,6 +97,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         .route("/page/projections/resume", post(projections::resume))
         .route("/page/reactions", get(reactions::show))
         .route("/page/reactions/skip", post(reactions::skip))
+        .route("/page/reactions/replay", post(reactions::replay))
         .route("/numbers", get(metrics::moved))
         .route("/upkeep", get(projections::moved))
         .route("/verify", get(verify::show).post(verify::start))

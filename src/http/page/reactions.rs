@@ -1,4 +1,4 @@
-//! The reactions: what they have to do, what is blocked or parked, and a form to skip a step.
+//! The reactions: what they have to do, what is blocked or parked, and forms to skip a step and to replay one.
 
 use std::time::Duration;
 
@@ -12,11 +12,15 @@ use super::request::{FormRequest, PageRequest};
 use super::respond;
 use super::site::{PROJECTIONS, REACTIONS, Section, Site};
 use super::text::{given, many, number, reference, time};
-use crate::app::MAX_WHY_BYTES;
+use crate::commands::Context;
 use crate::events::Ref;
 use crate::http::Problem;
+use crate::projections::audit::AuditRow;
 use crate::projections::presenter::plain;
-use crate::reactions::{PendingPage, PendingQuery, PendingStep, ReactionStatus, projection_name};
+use crate::reactions::{
+    MAX_WHY_BYTES, PendingPage, PendingQuery, PendingStep, ReactionStatus, Replay, projection_name,
+};
+use crate::store::Receipt;
 
 /// How many steps of each reaction the list of all reactions shows.
 const FIRST_STEPS: usize = 20;
@@ -66,19 +70,61 @@ pub(super) async fn show(request: PageRequest) -> Result<Response, Problem> {
 
 /// Skips a step, for a reason.
 pub(super) async fn skip(form: FormRequest) -> Result<Response, Problem> {
+    let Asked { name, step, why, context } = asked(&form, "skip_step").await?;
+    let receipt = form.state.annals().skip_step(name, step, why, &context).await?;
+    show_again(&form, name, receipt).await
+}
+
+/// Executes a step after all that was refused or skipped, for a reason.
+pub(super) async fn replay(form: FormRequest) -> Result<Response, Problem> {
+    let Asked { name, step, why, context } = asked(&form, "replay_step").await?;
+    let Replay { receipt, .. } = form.state.annals().replay_step(name, step, why, &context).await?;
+    // What came of it.
+    let to = Address::default().with("from", receipt.first_position).with("until", receipt.head.position + 1);
+    Ok(Redirect::to(&form.site.link("", &to)).into_response())
+}
+
+/// What a form says.
+struct Asked<'f> {
+    name: &'f str,
+    step: Uuid,
+    why: &'f str,
+    context: Context,
+}
+
+async fn asked<'f>(form: &'f FormRequest, operation: &str) -> Result<Asked<'f>, Problem> {
     let name = form.needed("name")?;
-    form.caller.operate("skip_step", Some(&projection_name(name))).await?;
-    let step: Uuid = form
-        .needed("step")?
-        .parse()
-        .map_err(|_| Problem::malformed("the form field `step` is not the id of a step"))?;
-    let why = form.fields.get("why").unwrap_or_default();
-    let annals = form.state.annals();
-    let receipt = annals.skip_step(name, step, why, &form.caller.context()?).await?;
+    form.caller.operate(operation, Some(&projection_name(name))).await?;
+    let step = form.needed("step")?.parse();
+    let step = step.map_err(|_| Problem::malformed("the form field `step` is not the id of a step"))?;
+    Ok(Asked { name, step, why: form.fields.get("why").unwrap_or_default(), context: form.caller.context()? })
+}
+
+async fn show_again(form: &FormRequest, name: &str, receipt: Receipt) -> Result<Response, Problem> {
     // Late is not wrong: the list then has the step for a moment.
-    let _ = annals.reading(&projection_name(name))?.caught_up(receipt.into(), Some(CATCH_UP_TIMEOUT)).await;
+    let reading = form.state.annals().reading(&projection_name(name))?;
+    let _ = reading.caught_up(receipt.into(), Some(CATCH_UP_TIMEOUT)).await;
     let to = form.site.link(REACTIONS, &Address::default().with("name", name));
     Ok(Redirect::to(&to).into_response())
+}
+
+/// A form to replay a step, beside the event that says that it was refused or skipped.
+pub(super) fn replay_form(site: &Site, row: &AuditRow) -> Markup {
+    let without_effect = matches!(row.event_type.as_str(), "annals_reaction.refused" | "annals_reaction.skipped");
+    html! {
+        @if without_effect { (step_form(site, "replay", row.aggregate.id(), row.command_id, "Execute this step after all")) }
+    }
+}
+
+fn step_form(site: &Site, operation: &str, reaction: &str, step: Uuid, button: &str) -> Markup {
+    html! {
+        form.act method="post" action=(site.link(&format!("{REACTIONS}/{operation}"), &Address::default())) autocomplete="off" {
+            input type="hidden" name="name" value=(reaction);
+            input type="hidden" name="step" value=(step);
+            div { label for={ "why-" (step) } { "Reason" } input id={ "why-" (step) } name="why" required maxlength=(MAX_WHY_BYTES); }
+            div { button.main type="submit" { (button) } }
+        }
+    }
 }
 
 /// The state in words, with its class.
@@ -179,12 +225,7 @@ fn step(site: &Site, reaction: &str, step: &PendingStep, now: Timestamp) -> Mark
             }
             details {
                 summary { "Skip" span.hidden { " " (plain(command)) " for " (plain(aggregate.as_str())) } }
-                form.act method="post" action=(site.link(&format!("{REACTIONS}/skip"), &Address::default())) autocomplete="off" {
-                    input type="hidden" name="name" value=(reaction);
-                    input type="hidden" name="step" value=(id);
-                    div { label for={ "why-" (id) } { "Reason" } input id={ "why-" (id) } name="why" required maxlength=(MAX_WHY_BYTES); }
-                    div { button.main type="submit" { "Skip this step" } }
-                }
+                (step_form(site, "skip", reaction, *id, "Skip this step"))
             }
         }
     }
