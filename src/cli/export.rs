@@ -59,7 +59,8 @@ impl Export {
         if self.bom && format != Format::Csv {
             return Err(format!("--bom is for --format csv: {format} begins with none").into());
         }
-        let to = self.to.as_deref().ok_or("no output file: give --to")?;
+        let to = self.to.clone().ok_or("no output file: give --to")?;
+        let to = to.as_path();
         let to_file = to != Path::new("-");
         if to_file {
             output_file::check(to, self.replace)?;

@@ -14,7 +14,7 @@ use super::admission::{Admission, Rejected, join};
 use super::command_id_lookup::CommandIdLookup;
 use super::commit_queue::PendingAnswer;
 use super::member::Member;
-use super::prepared::{Prepared, Rejection};
+use super::prepared::{MetadataExtras, Prepared, Rejection};
 use super::received::Received;
 use super::slow_decisions::SlowDecisions;
 use super::{

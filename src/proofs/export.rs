@@ -13,7 +13,7 @@ use super::snapshot::TreeSnapshot;
 use super::tile::{TILE_HASHES, TileId, entries_path};
 
 /// The file with the checkpoint, in a folder and below the log's address.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(super) const CHECKPOINT: &str = "checkpoint";
 
 impl Proofs {
     /// Writes the last checkpoint, the tiles and the entries of its log to a folder, as C2SP's `tlog-tiles` lays them out: `checkpoint`,

@@ -46,8 +46,6 @@ mod witness;
 pub use checkpoint::{Checkpoint, ForkOf, InvalidCheckpoint, SignedCheckpoint};
 pub(crate) use comparison::TreeComparison;
 pub use error::ProofError;
-#[cfg(feature = "http")]
-pub(crate) use export::CHECKPOINT;
 pub use handle::{ProofStatus, Proofs};
 pub use key_file::{ProofKey, ProofKeyError};
 pub use leaf::{InvalidLeaf, Leaf, MAX_LEAF_BYTES};

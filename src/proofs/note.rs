@@ -7,6 +7,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+use crate::digest::first_bytes;
+
 /// The largest note, in bytes, and the most signatures.
 const MAX_BYTES: usize = 1_000_000;
 const MAX_SIGNATURES: usize = 100;
@@ -70,8 +72,7 @@ impl VerifierKey {
     #[must_use]
     pub fn id(&self) -> u32 {
         let hash = Sha256::new_with_prefix(&self.name).chain_update([b'\n', self.key_type.byte()]);
-        let [first, second, third, fourth, ..] = hash.chain_update(self.key.as_bytes()).finalize().into();
-        u32::from_be_bytes([first, second, third, fourth])
+        u32::from_be_bytes(first_bytes(&hash.chain_update(self.key.as_bytes()).finalize().into()))
     }
 
     /// The public key alone.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Finding, HashChain, Outcome, Receipt, Views, default_reads, requirements};
+use super::{Batch, Finding, HashChain, Interest, Outcome, Page, Receipt, Views, default_reads, requirements};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 

@@ -46,11 +46,17 @@ pub async fn go_verifies_what_is_exported_and_served_and_refuses_what_was_change
     let serving = tokio::spawn(annals::http::serve(listener, router, async { drop(stopped.await) }));
     for log in [exported.as_str(), &served] {
         let said = verify([&public, &before, &proved, log]).await.unwrap();
-        assert!(said.starts_with("example.org/notary: 633 events") && said.contains("from 300; event 555"), "{said}");
+        assert!(
+            said.starts_with("example.org/notary: 633 events") && said.contains("from 300; event 555"),
+            "{said}"
+        );
     }
     let other = Key::new("example.org/notary");
     let refused = |what: Result<String, String>| what.unwrap_err();
-    assert!(refused(verify([&other.key.public().to_string(), &before, &proved, &served]).await).contains("no verifiable"));
+    assert!(
+        refused(verify([&other.key.public().to_string(), &before, &proved, &served]).await)
+            .contains("no verifiable")
+    );
     let moved = file("moved", &proof.replace("index 554", "index 553"));
     assert!(refused(verify([&public, &before, &moved, &served]).await).contains("proof of an event"));
     let forged = file("forged", &earlier.replace("\n300\n", "\n299\n"));

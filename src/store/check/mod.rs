@@ -47,7 +47,7 @@ pub(crate) async fn check(
         check.report.found(finding);
     }
     check.compare(0);
-    check.observe(LogObserver::begin);
+    check.observe(|observer| observer.begin());
     let mut after = 0;
     // Near an unreadable row, rows are read one by one, so that the readable ones before it are checked.
     let mut singly_to = 0;
@@ -77,7 +77,7 @@ pub(crate) async fn check(
         progress(after.min(head.position), head.position);
     }
     check.end();
-    check.observe(LogObserver::end);
+    check.observe(|observer| observer.end());
     if check.report.sees_all() {
         checkpoints(store, &mut check.report).await?;
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::connections::{Origin, Purpose};
 use super::fault::lost;
 use super::location::SchemaLocation;
-use super::rows::{self, COLUMNS, COMMAND, signed, stored};
+use super::rows::{self, COLUMNS, COMMAND, signed, stored, unsigned};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, LogInfo, Page, StoreError};
 
