@@ -1,5 +1,5 @@
 // Verifies the proofs of a log with Go's own packages (golang.org/x/mod/sumdb/note and tlog): the signatures of two checkpoints, that
-// each entry is in the tree, that the later tree goes on from the earlier one, and a proof of one event.
+// each entry is in the tree, that the later tree continues from the earlier one, and a proof of one event.
 //
 // Usage: verify-proofs VKEY EARLIER-CHECKPOINT PROOF FOLDER|URL
 package main
@@ -75,7 +75,7 @@ func verify(key, earlier, proof string, log source) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("proof of an event: %w", err)
 	}
-	return fmt.Sprintf("%s: %d events, each in the tree; goes on from %d; event %d proved", verifier.Name(), now.N, before.N, index+1), nil
+	return fmt.Sprintf("%s: %d events, each in the tree; continues from %d; event %d proved", verifier.Name(), now.N, before.N, index+1), nil
 }
 
 // Opens a checkpoint: its signature must be that of the key, whose name is its origin.

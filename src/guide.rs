@@ -54,3 +54,7 @@ pub mod chapter_15_flows {}
 
 #[doc = include_str!("../docs/guide/personal-data.md")]
 pub mod chapter_16_a_personal_data_platform {}
+
+#[doc = include_str!("../docs/guide/proofs.md")]
+#[cfg(any(not(doctest), feature = "proofs"))]
+pub mod chapter_17_proofs {}

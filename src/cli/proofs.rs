@@ -58,7 +58,7 @@ enum ProofCommand {
         #[arg(long, value_name = "NAME")]
         origin: String,
     },
-    /// Sign a checkpoint of the log as it is now, and print it
+    /// Sign a checkpoint of the current log, and print it
     Checkpoint {
         #[command(flatten)]
         key: KeyArg,
@@ -98,7 +98,7 @@ enum ProofCommand {
     $ verify 4712.tlog-proof --log-key 'example.org/job_server+a8f31c02+AX…'\n\n\
     Get the public key of the log, or the policy, from somewhere else than the folder. A policy has lines `log VKEY`, `witness NAME VKEY \
     [URL]`, `group NAME all|any|NUMBER NAME…` and `quorum NAME` (or `quorum none`).\n\n\
-    With --earlier, the checkpoint of an earlier verification, it is verified too that the log goes on from there.")]
+    With --earlier, the checkpoint of an earlier verification, it is verified too that the log continues from there.")]
 pub(super) struct Verify {
     /// Folder of proofs, or file of a proof
     #[arg(value_name = "FOLDER|FILE")]
@@ -288,9 +288,9 @@ impl Verify {
             if self.format.is_json() {
                 return output::json(&verified);
             }
-            let goes_on = verified.goes_on_from.map(|size| format!(", and goes on from that of {size}"));
+            let continues = verified.continues_from.map(|size| format!(", and continues from that of {size}"));
             let (size, origin) = (counted(verified.checkpoint.size, "event"), name(&verified.checkpoint.origin));
-            output::line(&format!("the log of {origin} is whole: {size}{}", goes_on.unwrap_or_default()))?;
+            output::line(&format!("the log of {origin} is whole: {size}{}", continues.unwrap_or_default()))?;
             return vouching(&verified.trusted);
         }
         let proof: EventProof = read_text(&self.what)?.parse()?;

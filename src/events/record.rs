@@ -63,7 +63,7 @@ pub struct Metadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_on: Option<DecidedOn>,
     /// Random bytes in hexadecimal digits, of which no two events have the same: in an application that keeps proofs, so that nobody can
-    /// try out what a payload is by the digest of the event. Only who may read the payload sees it.
+    /// try out what a payload is by the digest of the event. Only readers of the payload see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
 }

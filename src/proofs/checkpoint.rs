@@ -21,7 +21,7 @@ pub struct Checkpoint {
     pub fork_of: Option<ForkOf>,
 }
 
-/// The last checkpoint of a log that another one goes on with, although it does not go on from there.
+/// The last checkpoint of a log that another one continues with, although it does not go on from there.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct ForkOf {

@@ -7,7 +7,9 @@ use tokio::task::spawn_blocking;
 use super::error::ProofError;
 use super::projection::{ProofTree, VERSION};
 use super::snapshot::TreeSnapshot;
-use super::tile::{TILE_HASHES, TilePath};
+use super::tile::TILE_HASHES;
+#[cfg(feature = "http")]
+use super::tile::{TileId, TilePath};
 use super::{Checkpoint, EventProof, Leaf, ProofKey, SignedCheckpoint, TreeHash};
 use crate::events::Stored;
 use crate::projections::Reading;
@@ -61,7 +63,7 @@ impl Proofs {
         self.checkpoint().await?.ok_or(ProofError::NoCheckpoint)
     }
 
-    /// Signs a checkpoint of the tree as it is now, unless it has not grown, and publishes it. Several processes and threads may call
+    /// Signs a checkpoint of the current tree, unless it has not grown, and publishes it. Several processes and threads may call
     /// this with the same file: two checkpoints of one size never differ. When this returns, the checkpoint is durable beside the key.
     ///
     /// # Errors
@@ -85,7 +87,7 @@ impl Proofs {
         let mut tree = TreeSnapshot::open(&self.0).await?;
         let is_own = last.origin == key.origin();
         if is_own {
-            self.check_goes_on(&mut tree, &last).await?;
+            self.check_continues(&mut tree, &last).await?;
         }
         let size = tree.size().min(most);
         let checkpoint = if is_own && size <= last.size {
@@ -101,8 +103,8 @@ impl Proofs {
         Ok(checkpoint)
     }
 
-    /// Checks that the tree goes on from a checkpoint.
-    async fn check_goes_on(&self, tree: &mut TreeSnapshot, last: &SignedCheckpoint) -> Result<(), ProofError> {
+    /// Checks that the tree continues from a checkpoint.
+    async fn check_continues(&self, tree: &mut TreeSnapshot, last: &SignedCheckpoint) -> Result<(), ProofError> {
         let (size, forked) = (last.size, |how: String| ProofError::Forked { size: last.size, how });
         if tree.size() < size {
             let head = self.0.log().head().await?.position;
@@ -158,6 +160,7 @@ impl Proofs {
     }
 
     /// The bytes of a tile or of a bundle of entries of the log of the last checkpoint. `None` if that log does not have it.
+    #[cfg(feature = "http")]
     pub(crate) async fn resource(&self, path: TilePath) -> Result<Option<Vec<u8>>, ProofError> {
         let Some(checkpoint) = self.checkpoint().await? else { return Ok(None) };
         match path {
@@ -165,7 +168,7 @@ impl Proofs {
                 Ok(Some(TreeSnapshot::open(&self.0).await?.tile(tile, width).await?))
             }
             TilePath::Entries(index, width) => {
-                let leaves = super::tile::TileId { level: 0, index };
+                let leaves = TileId { level: 0, index };
                 match width > 0 && width <= leaves.width(checkpoint.size) {
                     true => Ok(Some(self.entries(index, width).await?)),
                     false => Ok(None),

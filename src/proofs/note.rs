@@ -263,6 +263,7 @@ impl SignedNote {
     }
 
     /// Adds a signature in place of one of the same key.
+    #[cfg(any(feature = "http", test))]
     pub fn add(&mut self, signature: NoteSignature) {
         self.signatures.retain(|other| (other.id, &other.name) != (signature.id, &signature.name));
         self.signatures.push(signature);
@@ -281,6 +282,7 @@ impl SignedNote {
     }
 
     /// The signature of a key.
+    #[cfg(feature = "http")]
     pub fn signature(&self, key: &VerifierKey) -> Option<&NoteSignature> {
         self.signatures.iter().find(|signature| signature.is_of(key))
     }

@@ -42,7 +42,9 @@ impl Appended {
         let expected = self.edge.size() + 1;
         if stored.position != expected {
             let at = stored.position;
-            return Err(other(format!("event {expected} is not in the log, which goes on with {at}: run `check`")));
+            return Err(other(format!(
+                "event {expected} is not in the log, which continues with {at}: run `check`"
+            )));
         }
         let leaf = Leaf::of(stored).hash().map_err(|error: InvalidLeaf| ProjectionError::Other(error.into()))?;
         self.edge.append(leaf, |tile, bytes| drop(self.full.insert(tile, bytes)));

@@ -1,6 +1,7 @@
 //! [`TileId`]: the tiles that the hashes of the tree are kept and served in; [`Tiles`], some of them, from which proofs are made.
 
 use std::collections::{BTreeSet, HashMap};
+#[cfg(any(feature = "http", test))]
 use std::fmt;
 
 use super::TreeHash;
@@ -72,6 +73,7 @@ fn numbered(index: u64, width: u64) -> String {
 }
 
 /// What a path below the log's address names.
+#[cfg(any(feature = "http", test))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TilePath {
     /// A tile of hashes, and its width.
@@ -80,6 +82,7 @@ pub(crate) enum TilePath {
     Entries(u64, u64),
 }
 
+#[cfg(any(feature = "http", test))]
 impl TilePath {
     /// Reads what follows `tile/`. `None` if it is not the one way to write a path.
     pub(crate) fn parse(path: &str) -> Option<Self> {
@@ -101,6 +104,7 @@ impl TilePath {
     }
 }
 
+#[cfg(any(feature = "http", test))]
 impl fmt::Display for TilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&match self {

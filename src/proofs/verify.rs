@@ -23,8 +23,8 @@ pub struct VerifiedFolder {
     pub checkpoint: Checkpoint,
     /// Who vouches for it.
     pub trusted: Trusted,
-    /// The size of the earlier checkpoint that it goes on from, if one was given.
-    pub goes_on_from: Option<u64>,
+    /// The size of the earlier checkpoint that it continues from, if one was given.
+    pub continues_from: Option<u64>,
 }
 
 /// A folder does not have the log of its checkpoint.
@@ -106,7 +106,7 @@ pub enum FolderError {
 }
 
 /// Verifies that a folder, as an export writes it and `tlog-tiles` lays it out, has the whole log of a checkpoint that the policy trusts:
-/// each entry, each tile, the order of the events, and the root. With an earlier checkpoint of the log: that the log goes on from there,
+/// each entry, each tile, the order of the events, and the root. With an earlier checkpoint of the log: that the log continues from there,
 /// so that nothing that was in it was changed. Reads the files one by one, in the calling thread.
 ///
 /// # Errors
@@ -166,8 +166,8 @@ pub fn verify_folder(
         check_tile(folder, tile, tile.width(size), &hashes)?;
     }
     compare(&edge, &signed)?;
-    let goes_on_from = earlier.map(|earlier| earlier.size);
-    Ok(VerifiedFolder { checkpoint: signed.checkpoint, trusted, goes_on_from })
+    let continues_from = earlier.map(|earlier| earlier.size);
+    Ok(VerifiedFolder { checkpoint: signed.checkpoint, trusted, continues_from })
 }
 
 /// What the next entry is compared with.

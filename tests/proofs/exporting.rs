@@ -19,7 +19,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Guarantee 35.
+/// Guarantee 35, Mission X8.
 pub async fn a_folder_is_verified_and_each_change_of_a_file_is_found(place: &Place) {
     let (annals, key) = (app().open(place.url()).await.unwrap(), Key::new("example.org/notary"));
     write(&annals, "a", 100).await;
@@ -31,7 +31,7 @@ pub async fn a_folder_is_verified_and_each_change_of_a_file_is_found(place: &Pla
     let policy = Policy::of_log(key.key.public());
     let verify = |earlier| verify_folder(folder.path(), &policy, earlier, |_, _| ());
     let verified = verify(Some(&earlier)).unwrap();
-    assert_eq!((verified.checkpoint.size, verified.goes_on_from), (270, Some(100)));
+    assert_eq!((verified.checkpoint.size, verified.continues_from), (270, Some(100)));
     assert_eq!(verify(None).unwrap().checkpoint, *signed);
     let all = files(folder.path());
     let names: Vec<String> =
@@ -63,7 +63,7 @@ pub async fn a_folder_is_verified_and_each_change_of_a_file_is_found(place: &Pla
     assert!(verify_folder(folder.path(), &stranger, None, |_, _| ()).is_err());
 }
 
-pub async fn an_export_goes_on_from_an_earlier_one_and_keeps_what_is_there(place: &Place) {
+pub async fn an_export_continues_from_an_earlier_one_and_keeps_full_tiles(place: &Place) {
     let (annals, key) = (app().open(place.url()).await.unwrap(), Key::new("example.org/notary"));
     let proofs = annals.proofs().unwrap();
     write(&annals, "a", 300).await;
@@ -113,7 +113,7 @@ pub async fn the_command_line_signs_proves_exports_and_verifies(place: &Place) {
     assert!(offline(&[&proof, "--policy", &policy]).await);
     assert!(offline(&[&tree, "--log-key", &public, "--format", "json"]).await);
     assert!(offline(&[&tree, "--policy", &policy, "--earlier", &path("proofs.key.checkpoint")]).await);
-    assert!(!offline(&[&tree]).await, "whom to trust is not guessed");
+    assert!(!offline(&[&tree]).await, "the trusted key is not guessed");
     let text = fs::read_to_string(&proof).unwrap();
     fs::write(&proof, text.replace("index 4", "index 3")).unwrap();
     assert!(!offline(&[&proof, "--policy", &policy]).await);

@@ -12,7 +12,7 @@ use crate::lab::*;
 /// What finds an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// The check with the checkpoint, and `verify` with it on an export of the log as it is now.
+    /// The check with the checkpoint, and `verify` with it on an export of the current log.
     ByBoth,
     /// The check alone: it is not in the tree.
     ByCheck,

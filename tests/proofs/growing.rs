@@ -105,7 +105,7 @@ pub async fn each_event_has_a_salt_of_its_own_and_the_first_one_names_its_comman
     annals.close().await;
 }
 
-/// Guarantee 32.
+/// Guarantee 32, Mission X8.
 pub async fn the_proof_of_an_event_holds_for_that_event_alone(place: &Place) {
     let (annals, key) = (app().open(place.url()).await.unwrap(), Key::new("example.org/notary"));
     let proofs = annals.proofs().unwrap();

@@ -115,7 +115,7 @@ impl Key {
     }
 }
 
-/// Signs the log as it is now.
+/// Signs the current log.
 pub async fn sign(annals: &Annals, key: &Key) -> annals::proofs::SignedCheckpoint {
     caught_up(annals).await;
     annals.proofs().unwrap().sign(&key.opened()).await.unwrap()

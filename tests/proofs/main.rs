@@ -30,7 +30,7 @@ both_stores! {
     tiles_are_the_same_after_a_rebuild_a_restart_and_from_several_processes,
     each_event_has_a_salt_of_its_own_and_the_first_one_names_its_command,
     the_proof_of_an_event_holds_for_that_event_alone,
-    a_checkpoint_is_signed_once_for_a_size_and_goes_on_from_the_last,
+    a_checkpoint_is_signed_once_for_a_size_and_continues_from_the_last,
     threads_and_applications_with_one_key_never_sign_two_roots_of_one_size,
     a_log_that_lost_its_tail_is_not_signed_until_it_is_forked,
     a_log_with_another_history_is_not_signed,
@@ -40,7 +40,7 @@ both_stores! {
     an_older_backup_is_found_by_check_with_a_checkpoint_alone,
     a_checkpoint_of_another_log_is_found,
     a_folder_is_verified_and_each_change_of_a_file_is_found,
-    an_export_goes_on_from_an_earlier_one_and_keeps_what_is_there,
+    an_export_continues_from_an_earlier_one_and_keeps_full_tiles,
     the_command_line_signs_proves_exports_and_verifies,
 }
 

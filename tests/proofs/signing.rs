@@ -11,7 +11,7 @@ use crate::lab::*;
 use crate::witness::Witness;
 
 /// Guarantee 34.
-pub async fn a_checkpoint_is_signed_once_for_a_size_and_goes_on_from_the_last(place: &Place) {
+pub async fn a_checkpoint_is_signed_once_for_a_size_and_continues_from_the_last(place: &Place) {
     let (annals, key) = (app().open(place.url()).await.unwrap(), Key::new("example.org/notary"));
     let proofs = annals.proofs().unwrap();
     let empty = proofs.sign(&key.key).await.unwrap();
@@ -46,7 +46,7 @@ pub async fn threads_and_applications_with_one_key_never_sign_two_roots_of_one_s
             while signed.last().is_none_or(|(size, _, _)| *size < 120) {
                 match proofs.sign(&key).await {
                     Ok(one) => signed.push((one.size, one.root, one.to_string())),
-                    // This process has not heard of the last events yet.
+                    // This process has not noticed the last events yet.
                     Err(ProofError::Behind { .. }) => {}
                     Err(error) => panic!("{error}: {error:?}"),
                 }

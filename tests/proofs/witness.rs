@@ -1,4 +1,4 @@
-//! [`Witness`]: a small witness of the log of a test: it cosigns each checkpoint that goes on from the last one that it saw.
+//! [`Witness`]: a small witness of the log of a test: it cosigns each checkpoint that continues from the last one that it saw.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

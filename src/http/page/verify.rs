@@ -18,6 +18,10 @@ const MAX_LISTED: usize = 200;
 
 pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
     caller.operate("check", None).await?;
+    #[cfg(feature = "proofs")]
+    let proofs = super::proofs::part(&site, &caller, &state).await?;
+    #[cfg(not(feature = "proofs"))]
+    let proofs = html! {};
     let content = html! {
         div.title {
             div {
@@ -26,6 +30,7 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
             }
         }
         div data-watch=(site.link("verify/now", &Address::default())) { (status(&site, &state)) }
+        (proofs)
     };
     Ok(respond(site.page(Section::Check, "Verify the log", &content)))
 }
