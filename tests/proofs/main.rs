@@ -7,7 +7,7 @@
 //! - `forging`: edits by SQL, found by `check` and by `verify`
 //! - `exporting`: folders and files, the command line
 //! - `witness`: a small witness
-//! - `go`: another program verifies what is exported and served
+//! - `go`, `with_go`: another program verifies what is exported and served
 #![cfg(all(feature = "cli", feature = "http", feature = "proofs"))]
 
 mod exporting;

@@ -57,6 +57,7 @@ pub async fn threads_and_applications_with_one_key_never_sign_two_roots_of_one_s
     }
     for _ in 0..40 {
         write(&writer, "a", 3).await;
+        tokio::time::sleep(Duration::from_millis(15)).await;
     }
     let mut all = BTreeMap::new();
     for signer in signers {

@@ -1,6 +1,5 @@
 //! The last checkpoint of the log, and the proof of an event.
 
-use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
