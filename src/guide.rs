@@ -58,3 +58,7 @@ pub mod chapter_16_a_personal_data_platform {}
 #[doc = include_str!("../docs/guide/feeds.md")]
 #[cfg(any(not(doctest), all(feature = "nats", feature = "rabbitmq", feature = "webhooks")))]
 pub mod chapter_17_feeds {}
+
+#[doc = include_str!("../docs/guide/proofs.md")]
+#[cfg(any(not(doctest), feature = "proofs"))]
+pub mod chapter_18_proofs {}

@@ -15,6 +15,7 @@
 //! - [`store`]: the log, on SQLite or PostgreSQL
 //! - [`projections`]: what is read: views, the audit log, metrics, exports
 //! - [`testing`]: scenarios, a clock, a soundness check and a lock file of event shapes, for an application's tests
+//! - `proofs`: a Merkle tree over the log, signed checkpoints, and proofs that a stranger can check (feature `proofs`)
 //! - `reactions`: which commands follow an event, at once or later
 //! - `feeds`: what a question to the audit log matches, sent to a broker or a webhook (feature `feeds`)
 //! - `access`: rights to do and to read something: requests, grants, revocation (feature `access`)
@@ -42,15 +43,17 @@ mod digest;
 pub mod events;
 #[cfg(feature = "feeds")]
 pub mod feeds;
-#[cfg(any(feature = "access", feature = "http"))]
+#[cfg(any(feature = "access", feature = "http", feature = "proofs"))]
 mod followed_file;
 #[cfg(doc)]
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(any(feature = "access", feature = "sqlite"))]
+#[cfg(any(feature = "access", feature = "proofs", feature = "sqlite"))]
 mod private_file;
 pub mod projections;
+#[cfg(feature = "proofs")]
+pub mod proofs;
 pub mod reactions;
 pub mod store;
 mod supervise;

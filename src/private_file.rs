@@ -1,6 +1,6 @@
 //! Files that must be their owner's alone: how they are created, and whether another user may have put them there.
 
-#[cfg(feature = "access")]
+#[cfg(any(feature = "access", feature = "proofs"))]
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) fn find_untrusted(path: &Path, log: Option<&Path>) -> io::Result<Opti
 }
 
 /// Returns the reason why an open file is no secret: other users may read or write it.
-#[cfg(feature = "access")]
+#[cfg(any(feature = "access", feature = "proofs"))]
 pub(crate) fn find_shared(file: &File) -> io::Result<Option<String>> {
     system::find_shared(file)
 }
@@ -60,7 +60,7 @@ mod system {
         )))
     }
 
-    #[cfg(feature = "access")]
+    #[cfg(any(feature = "access", feature = "proofs"))]
     pub(super) fn find_shared(file: &fs::File) -> io::Result<Option<String>> {
         let mode = file.metadata()?.mode() & 0o777;
         Ok((mode & 0o077 != 0).then(|| {
@@ -86,7 +86,7 @@ mod system {
         Ok(None)
     }
 
-    #[cfg(feature = "access")]
+    #[cfg(any(feature = "access", feature = "proofs"))]
     pub(super) fn find_shared(_: &std::fs::File) -> io::Result<Option<String>> {
         Ok(None)
     }

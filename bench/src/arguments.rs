@@ -21,6 +21,8 @@ pub enum What {
     Past,
     /// Commands that follow events, and timers
     Reactions,
+    /// The tree over the log: what it costs writers, and how fast it is built
+    Proofs,
     /// Pages of provenance of a long log
     Provenance,
     /// Many stores in one process, one for each tenant

@@ -7,7 +7,7 @@
 //! - `session`: the server, the directories, an empty database for each measurement
 //! - `child`: runs each measurement in its own process
 //! - `peers`: builds the programs of other frameworks
-//! - `append`, `rebuild`, `read`, `grants`, `past`, `provenance`, `reactions`, `tenants`: the measurements
+//! - `append`, `rebuild`, `read`, `grants`, `past`, `proofs`, `provenance`, `reactions`, `tenants`: the measurements
 //! - `table`: the report
 //! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
@@ -23,6 +23,7 @@ mod grants;
 mod machine;
 mod past;
 mod peers;
+mod proofs;
 mod provenance;
 mod reactions;
 mod read;
@@ -70,6 +71,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
     if arguments.what == What::Reactions {
         print!("{}", reactions::run(&arguments).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == What::Proofs {
+        print!("{}", proofs::run(&arguments).await?);
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.what == What::Provenance {

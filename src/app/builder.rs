@@ -359,6 +359,8 @@ impl App {
         }
         projections.extend(provenance::projection(&self.services, &types));
         projections.extend(flows::projection(&self.services, &types));
+        #[cfg(feature = "proofs")]
+        projections.extend(super::proofs::projection(&self.services));
         projections.extend(self.projections);
         let Self {
             aggregate_types,

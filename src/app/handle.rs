@@ -11,8 +11,8 @@ use super::reactions::Reactions;
 use super::{OpenError, ReadHandle, Reader, flows, log_rights, provenance};
 use crate::aggregates::{AggregateType, Repository};
 use crate::commands::{
-    Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
-    Registry, Services, execute_all,
+    Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, MetadataExtras,
+    ParseError, Refusal, Registry, Services, execute_all,
 };
 use crate::events::{Ref, Stored, Types};
 use crate::projections::display_names::DisplayNames;
@@ -100,10 +100,14 @@ impl Annals {
         let receiver = access_control.prepare(&clock);
         let access_control = Arc::new(access_control);
         let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
-        let names_scope = provenance::is_kept(&services) || flows::is_kept(&services);
+        #[cfg(feature = "proofs")]
+        let proofs = super::proofs::is_kept(&services);
+        #[cfg(not(feature = "proofs"))]
+        let proofs = false;
+        let scope = proofs || provenance::is_kept(&services) || flows::is_kept(&services);
         let engine =
             Engine::start(store.clone(), time.clone(), access, known, registry.clone(), repository, services);
-        let engine = Arc::new(engine.naming_scope(names_scope));
+        let engine = Arc::new(engine.with_extras(MetadataExtras { scope, proofs }));
         access_control.start(receiver, &engine);
         let reactions =
             Reactions::start(reactions, &engine, &registry, &projections, &store, &time, follow).await?;

@@ -7,6 +7,7 @@
 //! - `read_handle`: [`ReadHandle`], its half that only reads
 //! - `load`: [`Load`], an aggregate as it is or as it was
 //! - `checking`: checks its store, and copies it
+//! - `check_proofs`: checks its log with checkpoints (feature `proofs`)
 //! - `projections`: rebuilds and repairs its projections
 //! - `reader`: [`Reader`], which reads as an actor
 //! - `reader_past`: its reads of the past
@@ -17,6 +18,7 @@
 //! - `flows`: keeps and answers flows
 //! - `following`: reads that are followed live are asked again when the answer may have changed
 //! - `log_rights`: a log that has rights is opened only by a program that asks them
+//! - `proofs`: keeps proofs of the log (feature `proofs`)
 //! - `provenance`: keeps and answers provenance
 //! - `reactions`: runs and shows its reactions
 //! - `rights_memory`: what a program remembers of withdrawn rights
@@ -27,6 +29,8 @@ mod access_context;
 pub mod access_log;
 mod authorise;
 mod builder;
+#[cfg(feature = "proofs")]
+mod check_proofs;
 mod checking;
 #[cfg(feature = "feeds")]
 mod feeds;
@@ -37,6 +41,8 @@ mod load;
 mod log_rights;
 mod open_error;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod read_handle;

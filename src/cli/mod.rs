@@ -4,6 +4,7 @@
 //! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `provenance`, `flows`: one subcommand each
 //! - `view`, `show`, `projections`, `reactions`, `feeds`, `events`: one subcommand each
 //! - `access`: a subcommand of applications with access
+//! - `proofs`: the subcommands `proofs` and `verify` of applications that keep proofs
 //! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
 //! - `fields`: the fields of a command as options, from its JSON schema
 //! - `session`: the common options, and the application before and after its store is opened
@@ -46,6 +47,8 @@ mod output_file;
 mod plot;
 mod progress;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 #[cfg(feature = "http")]
@@ -195,6 +198,7 @@ impl App {
             .mut_subcommand("execute", |execute| execute::with_commands(execute, self.name, self.commands()))
             .subcommands(self.subcommands.iter().map(|own| own.command.clone()))
             .subcommands(self.access_subcommand().map(|command| with_program(command, self.name)))
+            .subcommands(self.proof_subcommands().into_iter().map(|command| with_program(command, self.name)))
     }
 
     /// `access`, if the application has access.
@@ -207,6 +211,18 @@ impl App {
     #[allow(clippy::unused_self, reason = "the same call with and without the feature")]
     fn access_subcommand(&self) -> Option<clap::Command> {
         None
+    }
+
+    /// `proofs` and `verify`, if the application keeps proofs.
+    #[cfg(feature = "proofs")]
+    fn proof_subcommands(&self) -> Vec<clap::Command> {
+        if self.keeps_proofs() { proofs::commands().into() } else { Vec::new() }
+    }
+
+    #[cfg(not(feature = "proofs"))]
+    #[allow(clippy::unused_self, reason = "the same call with and without the feature")]
+    fn proof_subcommands(&self) -> Vec<clap::Command> {
+        Vec::new()
     }
 
     /// Starts logging, and the export of spans if one is asked for, and runs the subcommand.
@@ -244,6 +260,11 @@ impl App {
         #[cfg(feature = "access")]
         if let Some(("access", own_matches)) = matches.subcommand() {
             return access::run(UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?), own_matches).await;
+        }
+        #[cfg(feature = "proofs")]
+        if let Some((name @ ("proofs" | "verify"), own_matches)) = matches.subcommand() {
+            let app = UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?);
+            return proofs::run(app, name, own_matches).await;
         }
         let Cli { common, command } = Cli::from_arg_matches(&matches)?;
         let app = UnopenedApp::new(self, common);

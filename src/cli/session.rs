@@ -186,6 +186,15 @@ impl Session {
         }
     }
 
+    /// The proofs.
+    #[cfg(feature = "proofs")]
+    pub(super) async fn proofs(&self) -> Result<crate::proofs::Proofs, crate::proofs::ProofError> {
+        match &self.reader {
+            Some(reader) => reader.proofs().await,
+            None => self.annals.proofs(),
+        }
+    }
+
     /// Reads events as stored: of the whole log, or of one aggregate.
     pub(super) async fn events(&self, after: u64, limit: usize) -> Result<Vec<Stored>, ReaderError> {
         Ok(match &self.reader {

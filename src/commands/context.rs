@@ -62,6 +62,7 @@ impl Context {
                 origin: None,
                 depth: 0,
                 decided_on: None,
+                salt: None,
             }),
             claims: None,
             #[cfg(feature = "access")]

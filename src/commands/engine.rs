@@ -14,7 +14,7 @@ use super::admission::{Admission, Rejected, join};
 use super::command_id_lookup::CommandIdLookup;
 use super::commit_queue::PendingAnswer;
 use super::member::Member;
-use super::prepared::{Prepared, Rejection};
+use super::prepared::{MetadataExtras, Prepared, Rejection};
 use super::received::Received;
 use super::slow_decisions::SlowDecisions;
 use super::{
@@ -45,7 +45,7 @@ pub(crate) struct Engine {
     /// What this program knows that a log may require.
     pub(super) known: Known,
     /// Whether the first event of a command names the command and the aggregates that it was decided on.
-    names_scope: bool,
+    extras: MetadataExtras,
     registry: Arc<Registry>,
     write_metrics: Arc<WriteMetrics>,
 }
@@ -82,7 +82,7 @@ impl Engine {
         let queue = CommitQueue::start(store.clone(), write_metrics.clone(), known, access.clone());
         let command_ids = CommandIdLookup::new(store.clone());
         let slow = SlowDecisions::default();
-        let names_scope = false;
+        let extras = MetadataExtras::default();
         Self {
             store,
             queue,
@@ -93,15 +93,15 @@ impl Engine {
             time,
             access,
             known,
-            names_scope,
+            extras,
             registry,
             write_metrics,
         }
     }
 
-    /// The same engine; `names_scope`: the first event of a command names the command and the aggregates that it was decided on.
-    pub(crate) fn naming_scope(self, names_scope: bool) -> Self {
-        Self { names_scope, ..self }
+    /// The same engine, whose events have more in their metadata.
+    pub(crate) fn with_extras(self, extras: MetadataExtras) -> Self {
+        Self { extras, ..self }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
@@ -178,14 +178,8 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let rejected = match self.try_prepare(&mut received).await {
                 Ok((metadata, aggregates, admission)) => {
-                    let names_scope = self.names_scope;
-                    return ControlFlow::Continue(Prepared {
-                        received,
-                        metadata,
-                        aggregates,
-                        admission,
-                        names_scope,
-                    });
+                    let extras = self.extras;
+                    return ControlFlow::Continue(Prepared { received, metadata, aggregates, admission, extras });
                 }
                 Err(rejected) => rejected,
             };

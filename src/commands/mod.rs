@@ -67,6 +67,7 @@ pub(crate) use member::Member;
 pub(crate) use pipeline::execute_all;
 pub use prepare_context::PrepareContext;
 pub(crate) use prepare_context::missing;
+pub(crate) use prepared::MetadataExtras;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
 pub use scope::Scope;

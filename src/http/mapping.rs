@@ -14,6 +14,8 @@ use crate::projections::metrics::MetricError;
 use crate::projections::presenter::PresentError;
 use crate::projections::provenance::ProvenanceError;
 use crate::projections::{FollowEnd, QueryError, ReadError, RebuildError, RepairError};
+#[cfg(feature = "proofs")]
+use crate::proofs::ProofError;
 use crate::reactions::StepError;
 use crate::store::{MomentError, StoreError};
 use crate::text::error_chain;
@@ -240,6 +242,22 @@ impl From<FlowError> for Problem {
             FlowError::Denied(_) => Self::denied(error.to_string()),
             FlowError::Read(error) => error.into(),
             FlowError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(feature = "proofs")]
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Off | ProofError::NoCheckpoint | ProofError::NotCovered { .. } => {
+                Self::not_found(error.to_string())
+            }
+            ProofError::Denied(_) => Self::denied(error.to_string()),
+            ProofError::Behind { .. } => Self::unavailable(error.to_string()),
+            ProofError::Read(error) => error.into(),
+            ProofError::Store(error) => error.into(),
+            other => Self::internal(&other),
         }
     }
 }

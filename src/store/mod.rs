@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `interest`: [`Interest`] and [`Page`], what a reader of the log wants and gets
 //! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
 //! - `default_reads`: the same for a store that has none of its own
@@ -43,6 +44,7 @@ mod event_digest;
 mod event_ids;
 mod event_metadata;
 mod hash_chain;
+mod interest;
 pub(crate) mod kept_snapshots;
 mod lease_assignment;
 mod log;
@@ -68,6 +70,7 @@ mod write_lock;
 mod write_metrics;
 
 pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
+pub(crate) use check::LogObserver;
 pub(crate) use check::check;
 pub use check::{CheckReport, Finding, FindingKind, LogDigest};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend};
@@ -75,8 +78,9 @@ pub use conflict_set::ConflictSet;
 pub use event_digest::digest_of;
 pub(crate) use event_metadata::EventMetadata;
 pub use hash_chain::HashChain;
+pub use interest::{Interest, Page};
 pub use lease_assignment::LeaseAssignment;
-pub use log::{Clock, Interest, KnownCommand, LogInfo, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
+pub use log::{Clock, KnownCommand, LogInfo, OpenOptions, Snapshot, Store, StoreError, WriteLock};
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use moment::{AsOf, InvalidMoment, Moment, MomentError};

@@ -26,6 +26,7 @@
 //! - `revoking`: rights that are withdrawn while two processes execute by them, and are killed
 //! - `racers`: the processes of these races
 //! - `judge`: says from the log alone whether each event had a right
+//! - `signing`: signers of checkpoints that are killed
 //! - `reacting`: reactions of processes that are killed and stopped
 //! - `reactors`: the processes of these tests
 //! - `feeding`: feeds of processes that are killed, to brokers that are killed
@@ -69,6 +70,7 @@ mod reactors;
 mod restoring;
 mod retries;
 mod revoking;
+mod signing;
 mod stopping;
 mod switching;
 mod tenants;

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use uuid::Uuid;
 
 use crate::bank::*;
-use crate::{feeding, racers, reactors};
+use crate::{feeding, racers, reactors, signing};
 
 /// The longest wait for a process: after that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +67,7 @@ async fn child() {
         "race" => racers::app().open_without_following(&store).await.unwrap(),
         "react" => reactors::app().open(&store).await.unwrap(),
         "feed" => feeding::app_with_feed(words[3]).open(&store).await.unwrap(),
+        "sign" => app().proofs().open(&store).await.unwrap(),
         _ => app().open(&store).await.unwrap(),
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
@@ -97,6 +98,7 @@ async fn child() {
         }
         "race" => racers::race(&annals, number(1), received).await,
         "react" => reactors::ask(&annals, number(1), number(2)).await,
+        "sign" => signing::sign(&annals, words[1]).await,
         "serve" => {
             say("ready");
             while let Some(line) = received.recv().await {

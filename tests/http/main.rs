@@ -25,6 +25,7 @@
 //! - `page`: what the page records, and what it loads
 //! - `configuration`: every flag and environment variable of `serve`
 //! - `flags`: every flag of every other subcommand
+//! - `proofs`: checkpoints, tiles and proofs of events
 //! - `provenance`: formats and the page of provenance
 //! - `program`: runs the program to its end
 //! - `ending`: a fresh start, and the end
@@ -88,6 +89,8 @@ mod peers;
 mod process;
 #[cfg(feature = "cli")]
 mod program;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod reading;

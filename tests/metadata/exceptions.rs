@@ -78,6 +78,7 @@ pub const COMMAND_LINE: Exceptions = &[
     (r"CLI audit --count set", "counts by actor, action and event type"),
     (r"CLI provenance( .*)?", "references, event types and times: no values"),
     (r"CLI flows( .*)?", "references, counts and times: no values"),
+    (r"CLI export --proofs .*", "another export; the application keeps no proofs"),
     (r"CLI view --count set", "a number"),
     (r"CLI view --(any|filter|prefix) absent", "matches nothing"),
     (r"CLI (access [^l]|execute [a-z]+_(access|token|owner)).*", "refused, for reasons without values"),

@@ -12,6 +12,7 @@
 //! - `access_tokens`: issues access tokens (feature `access`)
 //! - `grant_uses`: how often grants were used (feature `access`)
 //! - `provenance`: the provenance of a thing, if the application keeps it
+//! - `proofs`: the last checkpoint, tiles, entries and proofs of the log, if the application keeps them (feature `proofs`)
 //! - `projections`: status, rebuild, resume, skip and replay of projections
 //! - `feeds`: status of feeds, pausing and resuming them (feature `feeds`)
 //! - `reactions`: status and pending steps of reactions, and skipping a step
@@ -30,6 +31,8 @@ mod grant_uses;
 mod log;
 mod metrics;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod views;
@@ -54,6 +57,8 @@ pub(super) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let routes = OpenApiRouter::new();
     #[cfg(feature = "feeds")]
     let routes = routes.merge(feeds::routes());
+    #[cfg(feature = "proofs")]
+    let routes = routes.merge(proofs::routes(state));
     routes
         .merge(provenance::routes(state))
         .merge(flows::routes(state))

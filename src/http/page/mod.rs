@@ -22,6 +22,7 @@
 //! - `metrics`: rates, most active actors, anomalies
 //! - `chart`: bar charts
 //! - `projections`: the projections
+//! - `proofs`: the last checkpoint of the log, and the proof of an event (feature `proofs`)
 //! - `reactions`: what reactions have to do
 //! - `verify`: the check of the log
 //! - `try_it`: requests to the operations of the OpenAPI document
@@ -42,6 +43,8 @@ mod flows;
 mod form;
 mod metrics;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod request;
@@ -82,6 +85,11 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
     };
     let routes = match state.annals().keeps_flows() {
         true => routes.route("/page/flows", get(flows::show)),
+        false => routes,
+    };
+    #[cfg(feature = "proofs")]
+    let routes = match state.annals().keeps_proofs() {
+        true => routes.route("/page/proof", get(proofs::find)),
         false => routes,
     };
     routes

@@ -18,6 +18,10 @@ const MAX_LISTED: usize = 200;
 
 pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
     caller.operate("check", None).await?;
+    #[cfg(feature = "proofs")]
+    let proofs = super::proofs::part(&site, &caller, &state).await?;
+    #[cfg(not(feature = "proofs"))]
+    let proofs = html! {};
     let content = html! {
         div.title {
             div {
@@ -26,6 +30,7 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
             }
         }
         div data-watch=(site.link("verify/now", &Address::default())) { (status(&site, &state)) }
+        (proofs)
     };
     Ok(respond(site.page(Section::Check, "Verify the log", &content)))
 }
@@ -113,7 +118,7 @@ fn digest(report: &CheckReport) -> Markup {
         @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }
         details {
             summary { "What this check does not cover" }
-            ul { @for what in report.not_covered { li { (what) } } }
+            ul { @for what in &report.not_covered { li { (what) } } }
         }
     }
 }

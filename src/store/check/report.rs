@@ -137,8 +137,7 @@ pub struct CheckReport {
     pub kinds: BTreeMap<FindingKind, u64>,
     /// The faults that no check of the store alone can find. A digest that was saved elsewhere finds those of events;
     /// signed checkpoints would find the rest.
-    #[cfg_attr(feature = "http", schema(value_type = Vec<String>))]
-    pub not_covered: &'static [&'static str],
+    pub not_covered: Vec<String>,
 }
 
 impl CheckReport {
@@ -151,7 +150,7 @@ impl CheckReport {
             findings: Vec::new(),
             more: 0,
             kinds: BTreeMap::new(),
-            not_covered: NOT_COVERED,
+            not_covered: NOT_COVERED.iter().map(|what| (*what).to_owned()).collect(),
         }
     }
 
@@ -172,6 +171,26 @@ impl CheckReport {
     pub fn verdict(&self) -> Option<String> {
         let each = self.kinds.iter().map(|(kind, count)| format!("{} ({count})", kind.verdict()));
         (!self.is_sound()).then(|| each.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Says what is not covered if the log was compared with a checkpoint of this size from outside the store. `eventless`: the number of
+    /// rows of commands without events.
+    #[cfg(feature = "proofs")]
+    pub(crate) fn compared_with_checkpoint(&mut self, size: u64, eventless: Option<u64>) {
+        let mut not_covered = Vec::new();
+        if size < self.head.position {
+            not_covered.push(format!(
+                "events after position {size}, the last one that a given checkpoint covers: rewritten, added or cut with their command \
+                 rows, tree and views alike"
+            ));
+        }
+        let count = eventless.map_or("some".to_owned(), |count| count.to_string());
+        not_covered.push(format!("rows of commands without events ({count}) that were removed, added or changed"));
+        not_covered.push(
+            "the command name and body digest of events that were recorded before proofs were kept".to_owned(),
+        );
+        not_covered.push("triggers that were dropped and made again without an edit meanwhile".to_owned());
+        self.not_covered = not_covered;
     }
 
     pub(crate) fn sees_all(&self) -> bool {

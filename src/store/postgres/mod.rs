@@ -197,6 +197,10 @@ impl Store for PostgresStore {
         integrity::integrity(&self.location).await
     }
 
+    async fn count_eventless_commands(&self) -> Result<Option<u64>, StoreError> {
+        self.reader.count_eventless_commands().await.map(Some)
+    }
+
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         backup::backup(&self.location, &self.reader, to, progress).await
     }

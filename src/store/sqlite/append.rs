@@ -246,8 +246,8 @@ impl<'c> Append<'c> {
         may_be_stored: bool,
         clock: &BoundedClock,
     ) -> Result<Outcome, AppendError> {
-        if may_be_stored && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
-            let same = known.body_digest == *commit.body_digest() && command == commit.command();
+        if may_be_stored && let Some(known) = rows::known(&mut self.known, commit.command_id())? {
+            let same = known.body_digest == *commit.body_digest() && known.command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
         }
         if self.conflicts.affects(commit) || self.has_newer_events(commit)? {

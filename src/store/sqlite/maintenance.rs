@@ -36,6 +36,15 @@ pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Res
     check().map_err(|error| location.fault("checking the file", error))
 }
 
+/// The number of commands without events whose ids are recorded.
+pub(super) fn count_eventless_commands(
+    location: &FileLocation,
+    connection: &Connection,
+) -> Result<u64, StoreError> {
+    let count = connection.query_row("SELECT count(*) FROM commands WHERE events = 0", [], |row| row.get(0));
+    count.map_err(|error| location.fault("counting commands", error))
+}
+
 /// Copies the log as of now. The copy gets its name only when it is complete, and never replaces a file. `progress` may stop
 /// it.
 pub(super) fn backup(

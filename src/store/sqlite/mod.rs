@@ -317,6 +317,10 @@ impl Store for SqliteStore {
         self.readers.run(maintenance::integrity).await
     }
 
+    async fn count_eventless_commands(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.run(maintenance::count_eventless_commands).await.map(Some)
+    }
+
     async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         let to = to.to_owned();
         let caller = Arc::new(());

@@ -221,7 +221,7 @@ pub(super) fn find_commands(
 ) -> Result<Vec<Option<KnownCommand>>, StoreError> {
     let read = || {
         let mut statement = connection.prepare_cached(rows::SELECT_COMMAND)?;
-        ids.iter().map(|id| Ok(rows::known(&mut statement, *id)?.map(|(known, _)| known))).collect()
+        ids.iter().map(|id| rows::known(&mut statement, *id)).collect()
     };
     let read: Result<_, rusqlite::Error> = read();
     read.map_err(|error| location.fault("reading commands", error))

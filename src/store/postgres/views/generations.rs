@@ -335,6 +335,7 @@ fn word(about: NoteKind) -> &'static str {
     match about {
         NoteKind::Stop => "stop",
         NoteKind::Rebuild => "rebuild",
+        NoteKind::Checkpoint => "checkpoint",
     }
 }
 
