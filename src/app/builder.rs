@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
-use super::{Annals, Authorise, OpenError, Unsound, flows, provenance, soundness};
+use super::{Annals, Authorise, OpenError, Unsound, soundness};
 use crate::aggregates::{Aggregate, AggregateType};
 use crate::commands::{Command, CommandInfo, Handle, Registry, Scope, Services};
 use crate::events::Types;
@@ -357,10 +357,7 @@ impl App {
         if !self.namings.is_empty() {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
-        projections.extend(provenance::projection(&self.services, &types));
-        projections.extend(flows::projection(&self.services, &types));
-        #[cfg(feature = "proofs")]
-        projections.extend(super::proofs::projection(&self.services));
+        projections.extend(super::projections::turned_on(&self.services, &types));
         projections.extend(self.projections);
         let Self {
             aggregate_types,

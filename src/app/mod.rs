@@ -64,7 +64,6 @@ pub use handle::Annals;
 pub(crate) use load::JsonVersion;
 pub use load::{JsonState, Load, LoadAt};
 pub use open_error::OpenError;
-#[cfg(feature = "http")]
 pub use read_handle::ReadHandle;
 pub use reader::{ReadView, ReadViews, Reader, ReaderError};
 pub use reader_past::ReadViewAt;

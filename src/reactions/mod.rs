@@ -46,5 +46,7 @@ pub use reaction::{MAX_DEPTH, Reaction, Since, Then};
 pub use record::{ReactionEvent, ReactionId, ReactionRecord};
 pub use replay::Replay;
 pub use status::{BlockedAggregate, ParkedAggregate, ReactionStatus};
+#[cfg(feature = "http")]
+pub(crate) use step_error::MAX_WHY_BYTES;
 pub use step_error::StepError;
-pub(crate) use step_error::{MAX_WHY_BYTES, check_why};
+pub(crate) use step_error::check_why;

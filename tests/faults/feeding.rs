@@ -31,12 +31,16 @@ pub fn app_with_feed(url: &str) -> App {
 
 /// What a test does to a broker.
 trait Broker {
+    /// The pause between two commands in milliseconds: one that needs many seconds for a restart finds no more than can be sent soon.
+    const PAUSE: u64;
     fn kill(&mut self);
     fn restart(&mut self);
     fn url(&self) -> String;
 }
 
 impl Broker for NatsServer {
+    const PAUSE: u64 = 0;
+
     fn kill(&mut self) {
         Self::kill(self);
     }
@@ -51,6 +55,8 @@ impl Broker for NatsServer {
 }
 
 impl Broker for RabbitBroker {
+    const PAUSE: u64 = 20;
+
     fn kill(&mut self) {
         Self::kill(self);
     }
@@ -65,10 +71,10 @@ impl Broker for RabbitBroker {
 }
 
 /// Kills the process and the broker in turn, at random moments. Then lets a process send what is left. Returns the log.
-async fn kill_in_turn(place: &Place, broker: &mut impl Broker, rounds: u64) -> Vec<Stored> {
+async fn kill_in_turn<B: Broker>(place: &Place, broker: &mut B, rounds: u64) -> Vec<Stored> {
     let mut next = 0;
     for _ in 0..rounds {
-        let mut process = Process::start(place.url(), &format!("feed 0 {next} {}", broker.url()));
+        let mut process = Process::start(place.url(), &format!("feed 0 {next} {} {}", broker.url(), B::PAUSE));
         process.wait_until_it_speaks();
         tokio::time::sleep(Duration::from_millis(random(400))).await;
         broker.kill();

@@ -72,7 +72,8 @@ async fn child() {
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" | "flood" | "feed" => write(&annals, number(1), number(2)..).await,
+        "write" | "flood" => write(&annals, number(1), number(2).., Duration::ZERO).await,
+        "feed" => write(&annals, number(1), number(2).., Duration::from_millis(number(4))).await,
         "sessions" => sessions(annals, &store, number(1)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
@@ -115,8 +116,18 @@ async fn child() {
 }
 
 /// Prints the answer to each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
-async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> + Clone + Send + 'static) {
-    let commands = stream::iter(numbers.clone().map(move |n| envelope(writer, n)));
+async fn write(
+    annals: &Annals,
+    writer: u64,
+    numbers: impl Iterator<Item = u64> + Clone + Send + 'static,
+    pause: Duration,
+) {
+    let commands = stream::iter(numbers.clone()).then(move |n| async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        envelope(writer, n)
+    });
     let mut answers = std::pin::pin!(annals.execute_all(commands, 32));
     let mut numbers = numbers;
     while let Some(answer) = answers.next().await {
@@ -132,7 +143,7 @@ async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> 
 /// Writes a few commands, closes the store and opens it again, for ever.
 async fn sessions(mut annals: Annals, store: &str, writer: u64) {
     for session in 0.. {
-        write(&annals, writer, session * 24..(session + 1) * 24).await;
+        write(&annals, writer, session * 24..(session + 1) * 24, Duration::ZERO).await;
         annals.close().await;
         annals = app().open(store).await.unwrap();
     }

@@ -149,6 +149,7 @@ async fn a_step_is_skipped_once_and_for_a_reason(place: &Place) {
     served.stop().await;
 }
 
+/// Mission X65, over HTTP.
 async fn a_skipped_step_is_replayed_once_over_http_and_on_the_page(place: &Place) {
     let served = served(place, &["a", "b"]).await;
     let steps = served.get("/reactions/welcoming/pending").await.json()["steps"].clone();
@@ -172,7 +173,7 @@ async fn a_skipped_step_is_replayed_once_over_http_and_on_the_page(place: &Place
 
     // The page has a form beside the event of the skip.
     let page = async |path: &str| answer(served.request(Method::GET, path).header("Accept", "text/html")).await;
-    let skipped = page("/page/?event=annals_reaction.skipped").await;
+    let skipped = page("/?event=annals_reaction.skipped").await;
     assert!(skipped.text.contains("/page/reactions/replay") && skipped.text.contains(other), "{skipped:?}");
     let submit = async |fields: String| {
         let request = served.request(Method::POST, "/page/reactions/replay");

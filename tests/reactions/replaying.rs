@@ -29,7 +29,7 @@ async fn replay(annals: &Annals, step: Uuid) -> Result<Replay, StepError> {
     annals.replay_step("packing", step, "the parcel was moved", &by("bob")).await
 }
 
-/// A parcel that is not moved is not packed: what was refused is done once it was moved, as it was asked for then.
+/// Mission X65. A parcel that is not moved is not packed: what was refused is done once it was moved, as it was asked for then.
 pub async fn a_refused_step_is_replayed_once_with_the_state_of_its_event(place: &Place) {
     let annals = shop().reaction::<Packing>().open(place.url()).await.unwrap();
     let paid = annals.execute(Pay { order: order("limited") }, &by("alice")).await.unwrap();
