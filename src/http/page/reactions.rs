@@ -15,7 +15,7 @@ use super::text::{given, many, number, reference, time};
 use crate::commands::Context;
 use crate::events::Ref;
 use crate::http::Problem;
-use crate::projections::audit::AuditRow;
+use crate::projections::audit::{AuditLog, AuditRow};
 use crate::projections::presenter::plain;
 use crate::reactions::{
     MAX_WHY_BYTES, PendingPage, PendingQuery, PendingStep, ReactionStatus, Replay, projection_name,
@@ -79,7 +79,9 @@ pub(super) async fn skip(form: FormRequest) -> Result<Response, Problem> {
 pub(super) async fn replay(form: FormRequest) -> Result<Response, Problem> {
     let Asked { name, step, why, context } = asked(&form, "replay_step").await?;
     let Replay { receipt, .. } = form.state.annals().replay_step(name, step, why, &context).await?;
-    // What came of it.
+    // What came of it. Late is not wrong: the page then has it a moment later.
+    let reading = form.state.annals().reading(AuditLog::NAME)?;
+    let _ = reading.caught_up(receipt.into(), Some(CATCH_UP_TIMEOUT)).await;
     let to = Address::default().with("from", receipt.first_position).with("until", receipt.head.position + 1);
     Ok(Redirect::to(&form.site.link("", &to)).into_response())
 }
