@@ -45,7 +45,10 @@ pub async fn a_refused_step_is_replayed_once_with_the_state_of_its_event(place: 
     annals.execute(Move { parcel: ParcelId::new("limited") }, &by("alice")).await.unwrap();
     // Of two at the same time one takes effect. The command id of a refused replay names the step too.
     let (one, other) = tokio::join!(replay(&annals, step), replay(&annals, last));
-    let (done, late) = if one.is_ok() { (one.unwrap(), other) } else { (other.unwrap(), one) };
+    let (done, late) = match one {
+        Ok(done) => (done, other),
+        late => (other.unwrap(), late),
+    };
     assert!(!done.refused, "{done:?}");
     assert!(matches!(late, Err(StepError::Done(id)) if id == step), "{late:?}");
     assert!(matches!(replay(&annals, step).await, Err(StepError::Done(_))));
