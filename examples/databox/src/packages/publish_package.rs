@@ -15,7 +15,7 @@ pub struct PublishPackage {
     pub package: PackageId,
     /// App or driver
     pub kind: Kind,
-    /// What it does
+    /// The description of the package
     #[schemars(example = &"Reads the thermostat")]
     pub summary: String,
     /// The rights that it asks for

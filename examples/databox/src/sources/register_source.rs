@@ -18,7 +18,7 @@ pub struct RegisterSource {
     pub store: StoreId,
     /// Whether it keeps one value or a series
     pub keeps: Keeps,
-    /// What is in it
+    /// The description of the data
     #[schemars(example = &"Temperature of the living room")]
     pub what: String,
     /// The unit of its values
