@@ -2,8 +2,6 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::text::hex;
-
 /// SHA-256 over parts, each with its length before it (8 bytes, lowest first): `ab`, `c` and `a`, `bc` differ.
 #[derive(Default)]
 pub(crate) struct PartsDigest(Sha256);
@@ -38,5 +36,5 @@ pub(crate) fn first_bytes<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
 /// 16 hexadecimal digits of a text's digest: for names of tables and files that cannot hold the text.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn short_hash(text: &str) -> String {
-    hex(&Sha256::digest(text)[..8])
+    crate::text::hex(&Sha256::digest(text)[..8])
 }

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,6 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a read may take before the value counts as stale: a network file system can hang.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The largest file, in bytes.
-pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The value at one time.
 #[derive(Debug)]
@@ -96,24 +93,6 @@ where
         tracing::info!(file = %path.display(), "the key file is not a regular file: it is read once");
     }
     Ok(followed)
-}
-
-/// Reads a file of limited size, and returns whether it is a regular file.
-#[cfg(feature = "http")]
-pub(crate) fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
-    let file = std::fs::File::open(path)?;
-    let is_regular = file.metadata()?.is_file();
-    Ok((read_open(&file)?, is_regular))
-}
-
-/// Reads an open file of limited size.
-pub(crate) fn read_open(file: &std::fs::File) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut content)?;
-    match content.len() as u64 {
-        too_long if too_long > MAX_BYTES => Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes"))),
-        _ => Ok(content),
-    }
 }
 
 /// A followed file.

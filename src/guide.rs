@@ -54,3 +54,28 @@ pub mod chapter_15_flows {}
 
 #[doc = include_str!("../docs/guide/personal-data.md")]
 pub mod chapter_16_a_personal_data_platform {}
+
+#[doc = include_str!("../docs/guide/feeds.md")]
+#[cfg(any(not(doctest), all(feature = "nats", feature = "rabbitmq", feature = "webhooks")))]
+pub mod chapter_17_feeds {}
+
+#[doc = include_str!("../docs/guide/proofs.md")]
+#[cfg(any(not(doctest), feature = "proofs"))]
+pub mod chapter_18_proofs {}
+
+#[doc = include_str!("../docs/guide/erasing-personal-data.md")]
+#[cfg(any(not(doctest), feature = "personal"))]
+pub mod chapter_19_personal_data {}
+
+#[doc = include_str!("../docs/guide/intakes.md")]
+#[cfg(any(not(doctest), all(feature = "nats", feature = "rabbitmq")))]
+pub mod chapter_20_intakes {}
+
+#[doc = include_str!("../docs/guide/standbys.md")]
+pub mod chapter_21_standbys {}
+
+#[doc = include_str!("../docs/guide/several-machines.md")]
+pub mod chapter_22_several_machines {}
+
+#[doc = include_str!("../docs/guide/jetstream.md")]
+pub mod chapter_23_a_log_on_nats_jetstream {}

@@ -1,6 +1,6 @@
 //! Files that must be their owner's alone: how they are created, and whether another user may have put them there.
 
-#[cfg(feature = "access")]
+#[cfg(any(feature = "access", feature = "proofs"))]
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
@@ -18,9 +18,16 @@ pub(crate) fn find_untrusted(path: &Path, log: Option<&Path>) -> io::Result<Opti
 }
 
 /// Returns the reason why an open file is no secret: other users may read or write it.
-#[cfg(feature = "access")]
+#[cfg(any(feature = "access", feature = "proofs"))]
 pub(crate) fn find_shared(file: &File) -> io::Result<Option<String>> {
-    system::find_shared(file)
+    Ok(system::find_shared(&file.metadata()?))
+}
+
+/// Returns the reason why a file is no secret, as [`find_shared`], without opening it: closing a file that SQLite has open releases
+/// its locks.
+#[cfg(all(feature = "personal", feature = "sqlite"))]
+pub(crate) fn find_shared_at(path: &Path) -> io::Result<Option<String>> {
+    Ok(system::find_shared(&std::fs::metadata(path)?))
 }
 
 #[cfg(unix)]
@@ -60,12 +67,12 @@ mod system {
         )))
     }
 
-    #[cfg(feature = "access")]
-    pub(super) fn find_shared(file: &fs::File) -> io::Result<Option<String>> {
-        let mode = file.metadata()?.mode() & 0o777;
-        Ok((mode & 0o077 != 0).then(|| {
+    #[cfg(any(feature = "access", feature = "personal", feature = "proofs"))]
+    pub(super) fn find_shared(file: &fs::Metadata) -> Option<String> {
+        let mode = file.mode() & 0o777;
+        (mode & 0o077 != 0).then(|| {
             format!("other users may read or write it (mode {mode:04o}): remove that permission with chmod 600")
-        }))
+        })
     }
 
     /// The user whose files this process makes.
@@ -86,8 +93,8 @@ mod system {
         Ok(None)
     }
 
-    #[cfg(feature = "access")]
-    pub(super) fn find_shared(_: &std::fs::File) -> io::Result<Option<String>> {
-        Ok(None)
+    #[cfg(any(feature = "access", feature = "personal", feature = "proofs"))]
+    pub(super) fn find_shared(_: &std::fs::Metadata) -> Option<String> {
+        None
     }
 }

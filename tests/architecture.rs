@@ -5,18 +5,52 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules that it may use.
-const MODULES: [(&str, &[&str]); 11] = [
+const MODULES: [(&str, &[&str]); 13] = [
     ("events", &[]),
     ("tokens", &["events"]),
     ("store", &["events"]),
     ("aggregates", &["store", "events"]),
     ("commands", &["aggregates", "store", "tokens", "events"]),
     ("projections", &["store", "events"]),
-    ("app", &["projections", "commands", "aggregates", "store", "tokens", "events"]),
-    ("access", &["app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
-    ("http", &["access", "app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
+    ("proofs", &["projections", "store", "events"]),
+    ("personal", &["commands", "aggregates", "store", "events"]),
+    ("app", &["personal", "proofs", "projections", "commands", "aggregates", "store", "tokens", "events"]),
+    (
+        "access",
+        &["app", "personal", "proofs", "projections", "commands", "aggregates", "store", "tokens", "events"],
+    ),
+    (
+        "http",
+        &[
+            "access",
+            "app",
+            "personal",
+            "proofs",
+            "projections",
+            "commands",
+            "aggregates",
+            "store",
+            "tokens",
+            "events",
+        ],
+    ),
     ("testing", &["app", "commands", "aggregates", "store", "tokens", "events"]),
-    ("cli", &["http", "access", "app", "projections", "commands", "aggregates", "store", "tokens", "events"]),
+    (
+        "cli",
+        &[
+            "http",
+            "access",
+            "app",
+            "personal",
+            "proofs",
+            "projections",
+            "commands",
+            "aggregates",
+            "store",
+            "tokens",
+            "events",
+        ],
+    ),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

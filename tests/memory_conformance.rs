@@ -172,8 +172,11 @@ impl Log {
             repeated: false,
         };
         if commit.keeps_command() {
-            let known =
-                KnownCommand { body_digest: *commit.body_digest(), receipt: Receipt { repeated: true, ..receipt } };
+            let known = KnownCommand {
+                body_digest: *commit.body_digest(),
+                receipt: Receipt { repeated: true, ..receipt },
+                command: commit.command().to_owned(),
+            };
             self.commands.insert(commit.command_id(), (commit.command().to_owned(), known));
         }
         Outcome::Committed(receipt)

@@ -21,6 +21,12 @@ pub enum What {
     Past,
     /// Commands that follow events, and timers
     Reactions,
+    /// Feeds: what they cost writers, with a receiver that is there and with one that is away
+    Feeds,
+    /// The tree over the log: what it costs writers, and how fast it is built
+    Proofs,
+    /// Personal values: what sealing costs writers
+    Sealing,
     /// Pages of provenance of a long log
     Provenance,
     /// Many stores in one process, one for each tenant
@@ -95,6 +101,7 @@ Examples:
   annals-bench append --only annals-sqlite,annals-sqlite-access --callers 64 --workloads spread,hot --runs 9
   annals-bench grants                                a party with 10,000 grants: less than a minute
   annals-bench reactions --seconds 10                commands/s and delays of reactions, delays of timers
+  annals-bench feeds --runs 9                        commands/s beside a feed whose receiver is there, or away
   annals-bench tenants                               1,000 stores in one process";
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! - `session`: the server, the directories, an empty database for each measurement
 //! - `child`: runs each measurement in its own process
 //! - `peers`: builds the programs of other frameworks
-//! - `append`, `rebuild`, `read`, `grants`, `past`, `provenance`, `reactions`, `tenants`: the measurements
+//! - `append`, `rebuild`, `read`, `feeds`, `grants`, `past`, `proofs`, `provenance`, `reactions`, `sealing`, `tenants`: the measurements
 //! - `table`: the report
 //! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
@@ -19,14 +19,17 @@ mod arguments;
 mod catalogue;
 mod child;
 mod competitors;
+mod feeds;
 mod grants;
 mod machine;
 mod past;
 mod peers;
+mod proofs;
 mod provenance;
 mod reactions;
 mod read;
 mod rebuild;
+mod sealing;
 mod session;
 mod table;
 mod tenants;
@@ -60,24 +63,19 @@ async fn main() -> ExitCode {
 const INTERRUPTED: u8 = 130;
 
 async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
-    if arguments.what == What::Grants {
-        print!("{}", grants::measure().await?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if arguments.what == What::Past {
-        print!("{}", past::run(&arguments).await?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if arguments.what == What::Reactions {
-        print!("{}", reactions::run(&arguments).await?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if arguments.what == What::Provenance {
-        print!("{}", provenance::run(&arguments).await?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if arguments.what == What::Tenants {
-        print!("{}", tenants::run(&arguments).await?);
+    let own = match arguments.what {
+        What::Feeds => Some(feeds::run(&arguments).await?),
+        What::Grants => Some(grants::measure().await?),
+        What::Past => Some(past::run(&arguments).await?),
+        What::Proofs => Some(proofs::run(&arguments).await?),
+        What::Provenance => Some(provenance::run(&arguments).await?),
+        What::Reactions => Some(reactions::run(&arguments).await?),
+        What::Sealing => Some(sealing::run(&arguments).await?),
+        What::Tenants => Some(tenants::run(&arguments).await?),
+        What::Append | What::Rebuild | What::Read | What::All => None,
+    };
+    if let Some(table) = own {
+        print!("{table}");
         return Ok(ExitCode::SUCCESS);
     }
     let entries = catalogue::chosen(&arguments.only)?;

@@ -100,7 +100,7 @@ impl Reaction for Saving {
     }
 }
 
-fn app() -> App {
+pub fn app() -> App {
     App::new("bench").command::<TurnOn>().command::<TurnOff>()
 }
 
@@ -150,7 +150,7 @@ pub async fn run(arguments: &Arguments) -> Result<String, BoxError> {
     Ok(text)
 }
 
-fn url(fresh: &Place, database: Database) -> String {
+pub fn url(fresh: &Place, database: Database) -> String {
     match database {
         Database::Sqlite => format!("sqlite://{}/log.db", fresh.address()),
         Database::Postgres => fresh.address(),
@@ -162,7 +162,7 @@ fn by() -> Context {
 }
 
 /// Writes for this long with all callers. Returns the number of events.
-async fn write(annals: &Annals, time: Duration) -> Result<u64, BoxError> {
+pub async fn write(annals: &Annals, time: Duration) -> Result<u64, BoxError> {
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {

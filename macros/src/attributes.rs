@@ -88,7 +88,7 @@ impl OnVariant {
                     })?;
                     found.from.extend(steps);
                 }
-                "target" | "source" => {
+                "target" | "source" | "personal" => {
                     return Err(Error::new(word.span(), format!("write `#[event({word})]` on a field")));
                 }
                 _ => {
@@ -112,6 +112,10 @@ pub struct OnField {
     pub source: Option<Ident>,
     /// What more it is to that source: a variant of `SourceRole`.
     pub source_role: Option<Ident>,
+    /// The word `personal`, if the field is personal.
+    pub personal: Option<Ident>,
+    /// The field that names whose it is; the aggregate if there is none.
+    pub personal_of: Option<Ident>,
 }
 
 /// The roles of sources, as they are written, with the variants of `SourceRole`.
@@ -136,7 +140,14 @@ impl OnField {
                     }
                     once(&mut found.source, word.clone(), word)
                 }
-                _ => Err(unknown(word, "`target` or `source`")),
+                "personal" => {
+                    if input.peek(Token![=]) {
+                        input.parse::<Token![=]>()?;
+                        found.personal_of = Some(self::word(input)?);
+                    }
+                    once(&mut found.personal, word.clone(), word)
+                }
+                _ => Err(unknown(word, "`target`, `source` or `personal`")),
             }
         })?;
         Ok(found)
@@ -201,9 +212,5 @@ pub fn list<T: syn::parse::Parse>(input: ParseStream) -> syn::Result<Punctuated<
 
 /// The error for an unknown keyword.
 pub fn unknown(word: &Ident, known: &str) -> Error {
-    let message = match word.to_string().as_str() {
-        "personal" => "`personal` is reserved for a later version: remove it".to_owned(),
-        other => format!("`{other}` is not known here: write {known}"),
-    };
-    Error::new(word.span(), message)
+    Error::new(word.span(), format!("`{word}` is not known here: write {known}"))
 }

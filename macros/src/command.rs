@@ -17,6 +17,8 @@ struct Model {
     /// The services that `prepare` uses.
     needs: Vec<Type>,
     members: Vec<Member>,
+    /// The personal fields, each with the field that names its subject.
+    personal: Vec<(Ident, Ident)>,
 }
 
 /// A field marked `#[on(A)]`.
@@ -81,6 +83,7 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
                 error,
                 needs,
                 members: Vec::new(),
+                personal: Vec::new(),
             });
         }
     };
@@ -98,7 +101,8 @@ fn read(input: &DeriveInput) -> syn::Result<Model> {
         let message = "a `Vec` of ids cannot be combined with another `#[on(…)]`: mark one field";
         errors.at(other.aggregate.span(), message);
     }
-    errors.finish(Model { name, summary: summary(&input.attrs), version, error, needs, members })
+    let personal = personal(input, &members, &mut errors);
+    errors.finish(Model { name, summary: summary(&input.attrs), version, error, needs, members, personal })
 }
 
 fn checked_version(literal: &LitInt) -> syn::Result<u32> {
@@ -124,6 +128,42 @@ fn members(fields: &Fields, errors: &mut Errors) -> Vec<Member> {
     members
 }
 
+/// The fields marked `#[personal]` or `#[personal(subject)]`.
+fn personal(input: &DeriveInput, members: &[Member], errors: &mut Errors) -> Vec<(Ident, Ident)> {
+    let Data::Struct(data) = &input.data else { return Vec::new() };
+    let mut found = Vec::new();
+    for field in &data.fields {
+        let (Some(name), marked) =
+            (&field.ident, field.attrs.iter().find(|marked| marked.path().is_ident("personal")))
+        else {
+            continue;
+        };
+        let Some(marked) = marked else { continue };
+        if let Some(meta) = shape::serde(&field.attrs).iter().chain(&shape::serde(&input.attrs)).find(|meta| {
+            ["rename", "rename_all", "flatten", "with", "serialize_with", "skip", "skip_serializing"]
+                .iter()
+                .any(|name| meta.path().is_ident(name))
+        }) {
+            errors
+                .at(meta.span(), "serde's attribute is not supported in a command with personal fields: remove it");
+        }
+        let subject = match &marked.meta {
+            Meta::Path(_) => members.first().filter(|first| !first.is_list()).map(|first| first.field.clone()),
+            Meta::List(list) => list.parse_args().ok(),
+            Meta::NameValue(_) => None,
+        };
+        match subject.filter(|subject| data.fields.iter().any(|field| field.ident.as_ref() == Some(subject))) {
+            Some(subject) if subject != *name => found.push((name.clone(), subject)),
+            _ => errors.at(
+                marked.span(),
+                "whose is it? Write `#[personal]` if it is about the first `#[on(…)]`, or `#[personal(field)]` with the field \
+                 that names the subject",
+            ),
+        }
+    }
+    found
+}
+
 /// Returns the first line of the doc comment.
 fn summary(attributes: &[Attribute]) -> String {
     let text = attributes.iter().find_map(|attribute| match &attribute.meta {
@@ -138,7 +178,9 @@ fn summary(attributes: &[Attribute]) -> String {
 }
 
 fn implementation(ident: &Ident, model: &Model) -> TokenStream {
-    let Model { name, summary, version, error, needs, members } = model;
+    let Model { name, summary, version, error, needs, members, personal } = model;
+    let (personal, subjects): (Vec<&Ident>, Vec<&Ident>) =
+        personal.iter().map(|(field, subject)| (field, subject)).unzip();
     let taken = names::taken_once("command", name, ident.span());
     let aggregates: Vec<&Type> = members.iter().map(|member| &member.aggregate).collect();
     let ids = members.iter().map(
@@ -170,6 +212,14 @@ fn implementation(ident: &Ident, model: &Model) -> TokenStream {
 
             fn services() -> ::std::vec::Vec<::annals::commands::ServiceType> {
                 ::std::vec![#(::annals::commands::ServiceType::of::<#needs>()),*]
+            }
+
+            fn personal_fields() -> &'static [&'static str] {
+                &[#(::core::stringify!(#personal)),*]
+            }
+
+            fn personal_subjects(&self) -> ::std::vec::Vec<::core::option::Option<::annals::events::Ref>> {
+                ::std::vec![#(::annals::events::personal::subject_in(&self.#subjects)),*]
             }
         }
 

@@ -8,6 +8,8 @@ use syn::{DeriveInput, Type};
 use crate::errors::Errors;
 use crate::model::{Field, Model, MustBeType, Own, Part, Variant};
 use crate::names;
+use crate::personal;
+use crate::stubs::stubs;
 
 /// Generates the implementations of an event enum, or its errors with stubs.
 pub fn derive(input: &DeriveInput) -> TokenStream {
@@ -65,6 +67,13 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
     let source_roles = arms(model, |variant, own| match own {
         Some(_) => source_roles(&variant.fields),
         None => inner(variant, "source_roles"),
+    });
+    let sealed = arms(model, |variant, own| match own {
+        Some(own) => personal::sealing(&variant.fields, &own.event_type, binding),
+        None => {
+            let (binding, ty) = (binding(0), variant.fields.iter().map(|field| &field.ty));
+            (quote!(0: #binding), quote!(#(<#ty as ::annals::events::Event>::seal)*(#binding, aggregate)))
+        }
     });
     let looked_up = own.iter().zip(numbers.clone()).map(|((_, own), number)| {
         let (event_type, was) = (&own.event_type, own.was.iter().map(|(name, _)| name));
@@ -179,6 +188,14 @@ fn implementations(ident: &Ident, model: &Model) -> TokenStream {
                     match self { #source_roles }
                 }
 
+                #[allow(unused_variables)]
+                fn seal(
+                    &mut self,
+                    aggregate: &::annals::events::Ref,
+                ) -> ::core::result::Result<(), ::annals::serde_json::Error> {
+                    match self { #sealed }
+                }
+
                 #[allow(unused_imports)]
                 fn shape(event_type: &str) -> ::core::option::Option<::annals::events::shape::VariantShape> {
                     use ::annals::events::shape::{NoSchema as _, Schema as _};
@@ -225,10 +242,14 @@ fn binding(number: usize) -> Ident {
 fn facts(fields: &[Field]) -> (TokenStream, TokenStream) {
     let bindings: Vec<Ident> = (0..fields.len()).map(binding).collect();
     let members = fields.iter().map(|field| &field.member);
-    let facts = fields.iter().zip(&bindings).map(|(Field { name, written_by, .. }, binding)| match written_by {
-        None => quote!((#name, ::annals::events::payload::fact(#binding)?)),
-        Some(write) => quote!((#name, ::annals::events::payload::fact_or(#binding, |to| #write(#binding, to))?)),
-    });
+    let facts =
+        fields.iter().zip(&bindings).map(|(Field { name, written_by, personal, .. }, binding)| match written_by {
+            _ if personal.is_some() => quote!((#name, ::annals::events::personal::Seal::fact(#binding)?)),
+            None => quote!((#name, ::annals::events::payload::fact(#binding)?)),
+            Some(write) => {
+                quote!((#name, ::annals::events::payload::fact_or(#binding, |to| #write(#binding, to))?))
+            }
+        });
     let body = quote!(::core::result::Result::Ok(::std::vec![#(#facts),*]));
     (quote!(#(#members: #bindings),*), body)
 }
@@ -294,10 +315,11 @@ fn source_roles(fields: &[Field]) -> (TokenStream, TokenStream) {
 
 fn declaration(variant: &Variant, own: &Own) -> TokenStream {
     let Own { event_type, version, action, sentence, topics, .. } = own;
-    let fields = variant.fields.iter().map(|Field { name, shape, target, source, change, .. }| {
+    let fields = variant.fields.iter().map(|Field { name, shape, target, source, change, personal, .. }| {
+        let personal = personal.is_some();
         quote! {
             ::annals::events::Field {
-                name: #name, shape: #shape, target: #target, source: #source, change: #change,
+                name: #name, shape: #shape, target: #target, source: #source, change: #change, personal: #personal,
             }
         }
     });
@@ -353,39 +375,4 @@ fn conversions(ident: &Ident, variants: &[Variant]) -> TokenStream {
         })
     });
     quote!(#(#conversions)*)
-}
-
-/// Generates stubs in place of the implementations, beside an error.
-fn stubs(ident: &Ident) -> TokenStream {
-    quote! {
-        #[automatically_derived]
-        impl ::annals::cqrs_es::DomainEvent for #ident {
-            fn event_type(&self) -> ::std::string::String { ::core::unreachable!() }
-            fn event_version(&self) -> ::std::string::String { ::core::unreachable!() }
-        }
-
-        #[automatically_derived]
-        impl ::annals::events::Event for #ident {
-            fn declarations() -> ::std::vec::Vec<&'static ::annals::events::Declaration> {
-                ::core::unreachable!()
-            }
-            fn lookup(_: &str) -> ::core::option::Option<&'static ::annals::events::Declaration> {
-                ::core::unreachable!()
-            }
-            fn declaration(&self) -> &'static ::annals::events::Declaration { ::core::unreachable!() }
-            fn encode(&self) -> ::core::result::Result<::std::string::String, ::annals::serde_json::Error> {
-                ::core::unreachable!()
-            }
-            fn decode(_: &str, _: &str) -> ::core::result::Result<Self, ::annals::serde_json::Error> {
-                ::core::unreachable!()
-            }
-            fn facts(&self) -> ::core::result::Result<
-                ::std::vec::Vec<(&'static str, ::annals::serde_json::Value)>,
-                ::annals::serde_json::Error,
-            > {
-                ::core::unreachable!()
-            }
-            fn targets(&self) -> ::std::vec::Vec<::annals::events::Ref> { ::core::unreachable!() }
-        }
-    }
 }

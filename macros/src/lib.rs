@@ -10,6 +10,8 @@
 //! - `template`, `placeholders`: the placeholders of sentences and topics, parsed and checked
 //! - `shape`: types and serde attributes as text
 //! - `command`: `derive(Command)`
+//! - `stubs`: what `derive(Event)` generates beside an error
+//! - `personal`: whose the value of a field is
 //! - `id`: `derive(Id)`
 //! - `names`: names in the log, unique in a crate
 //! - `errors`: collects several errors
@@ -21,8 +23,10 @@ mod event;
 mod id;
 mod model;
 mod names;
+mod personal;
 mod placeholders;
 mod shape;
+mod stubs;
 mod template;
 
 use proc_macro::TokenStream;
@@ -66,6 +70,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// what is installed is of what is offered; `source = "alternate"`: the same in another form; `source = "member"`: a collection that has it
 /// as a member.
 ///
+/// `personal`, if the field is a `Personal` value about the aggregate, or `personal = field` if it is about the thing that another field
+/// names. It is stored sealed, and erased with the key of its subject. It may be in the sentence, not in a topic.
+///
 /// Two variants with the same event type in a crate are a compile error (in different crates, an error when the application
 /// is opened).
 #[proc_macro_derive(Event, attributes(event))]
@@ -86,7 +93,10 @@ pub fn event(input: TokenStream) -> TokenStream {
 /// the first aggregate or `#[command(error = E)]`; the summary is the first line of the doc comment; the version is 1 or
 /// `#[command(version = 2)]`.
 /// `#[command(needs(dyn Prices, Mailer))]` declares the services that `prepare` uses.
-#[proc_macro_derive(Command, attributes(command, on))]
+///
+/// A field marked `#[personal]` has a value about the first aggregate, `#[personal(user)]` one about the thing that the field `user`
+/// names: it is not in recorded refusals, and the digest of the body has it under the subject's key only.
+#[proc_macro_derive(Command, attributes(command, on, personal))]
 pub fn command(input: TokenStream) -> TokenStream {
     command::derive(&parse_macro_input!(input as DeriveInput)).into()
 }

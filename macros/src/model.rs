@@ -7,6 +7,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, ExprPath, Fields, LitInt, LitStr, 
 
 use crate::attributes::{OnEnum, OnField, OnVariant};
 use crate::errors::Errors;
+use crate::personal::{self, Whose};
 use crate::template;
 use crate::{names, shape};
 
@@ -51,6 +52,8 @@ pub struct Field {
     pub source_role: Option<Ident>,
     /// Whether it is a change.
     pub change: bool,
+    /// Whose it is, if it is personal.
+    pub personal: Option<Whose>,
     /// The function of a serde attribute that serializes it instead of the type's `Serialize`.
     pub written_by: Option<ExprPath>,
 }
@@ -184,18 +187,22 @@ fn fields(variant: &syn::Variant, container: &[Attribute], errors: &mut Errors) 
             let message = "`{actor}` is the actor of the command: give this field another name";
             errors.at(field.ident.span(), message);
         }
+        let shape = shape::of_field(&field.ty, &field.attrs, &variant.attrs, container);
+        let personal = personal::whose(&on_field, &field.ty, errors);
         fields.push(Field {
             member,
             name,
             ty: field.ty.clone(),
-            shape: shape::of_field(&field.ty, &field.attrs, &variant.attrs, container),
+            shape: personal.as_ref().map_or(String::new(), Whose::text) + &shape,
             target: on_field.target.is_some(),
             source: on_field.source.is_some(),
             source_role: on_field.source_role,
             change: shape::is_change(&field.ty),
+            personal,
             written_by: shape::written_by(&field.attrs),
         });
     }
+    personal::check(&fields, errors);
     fields
 }
 
@@ -225,7 +232,8 @@ impl Reader<'_> {
             if !is_newtype(self.variant) {
                 let message = "a transparent variant contains one other event enum: write `Member(MemberEvent)`";
                 self.errors.at(ident.span(), message);
-            } else if !alone || self.fields[0].target || self.fields[0].source {
+            } else if !alone || self.fields[0].target || self.fields[0].source || self.fields[0].personal.is_some()
+            {
                 let message =
                     "a transparent variant has no declaration of its own: write only `#[event(transparent)]`";
                 self.errors.at(transparent.span(), message);
@@ -251,6 +259,7 @@ impl Reader<'_> {
         let parts = std::mem::take(&mut self.parts);
         let mut topics = if declared.topics.is_empty() { self.on_enum.topics.clone() } else { declared.topics };
         topics.iter().for_each(|topic| self.template(topic, template::topic));
+        topics.iter().for_each(|topic| personal::check_topic(topic, self.fields, self.errors));
         if topics.is_empty() {
             topics.push(LitStr::new(self.enum_name, ident.span()));
         }

@@ -68,11 +68,16 @@ impl Reader<'_> {
             (Some((at, field)), Some(part)) if field.change => match part {
                 "from" | "to" => Ok(None),
                 "from.id" | "to.id" if field.target => Ok(None),
-                _ if part.starts_with("from.") || part.starts_with("to.") => self.part(at, field, part, span),
+                _ if field.personal.is_none() && (part.starts_with("from.") || part.starts_with("to.")) => {
+                    self.part(at, field, part, span)
+                }
                 _ => Err(format!(
                     "`{{{written}}}`: a change has the parts `from` and `to`: write {{{name}.from}} or {{{name}.to}}"
                 )),
             },
+            (Some((_, field)), Some(_)) if field.personal.is_some() => {
+                Err(format!("`{name}` of `{ident}` is personal, so it has no parts: write {{{name}}}"))
+            }
             (Some((_, field)), Some("id")) if field.target => Ok(None),
             (Some((_, field)), Some(_)) if field.target => Err(format!(
                 "`{name}` of `{ident}` is a target, whose only part is its id: write {{{name}}} or {{{name}.id}}"

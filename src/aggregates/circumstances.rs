@@ -45,6 +45,7 @@ static UNKNOWN: LazyLock<Metadata> = LazyLock::new(|| Metadata {
     origin: None,
     depth: 0,
     decided_on: None,
+    salt: None,
 });
 
 impl<'a> Circumstances<'a> {

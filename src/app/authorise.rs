@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::AccessContext;
 use crate::aggregates::LoadError;
-use crate::commands::ServiceType;
+use crate::commands::{ServiceType, TRY_AGAIN};
 use crate::events::{Ref, Topic};
 use crate::projections::audit::Detail;
 
@@ -94,10 +94,11 @@ pub enum Ask<'a> {
     Catalogue,
     /// Operate the projections, or verify or copy the log. Shows no content of the log.
     Operate {
-        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` and `replay_step` (of a reaction),
-        /// `metrics` (those of the process), `check`, `backup`.
+        /// The operation: `status`, `rebuild`, `resume`, `skip`, `replay`, `dead_letters`, `prune`, `skip_step` and `replay_step` (of a
+        /// reaction), `pause_feed`, `resume_feed`, `pause_intake`, `resume_intake`, `replay_dead_letter`, `publish` (to an intake),
+        /// `metrics` (those of the process), `check`, `backup`, `erase` (the personal data of a subject), `keys` (listing and copying them).
         operation: &'a str,
-        /// The projection, if it is one; `reaction_<name>` for a reaction.
+        /// The projection, if it is one; `reaction_<name>` for a reaction, `feed_<name>` for a feed, `intake_<name>` for an intake.
         projection: Option<&'a str>,
     },
     /// Read the metrics of a topic and those below it.
@@ -132,7 +133,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// Creates a denial with this reason, which the denied actor gets to read.
+    /// Creates a denial with this reason, which the denied actor gets to read. If it ends with `try again`, an intake does not record it as
+    /// the outcome of a message, and tries again.
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
@@ -148,6 +150,6 @@ impl Denial {
 impl From<LoadError> for Denial {
     fn from(error: LoadError) -> Self {
         tracing::error!(error = %crate::text::error_chain(&error), "the authoriser could not load an aggregate");
-        Self::because("the authoriser could not load an aggregate from the log: try again")
+        Self::because(format!("the authoriser could not load an aggregate from the log: {TRY_AGAIN}"))
     }
 }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::access_log::{AccessControl, AccessLog, AccessLogEvent};
 use super::handle::Parts;
-use super::{Annals, Authorise, OpenError, Unsound, flows, provenance, soundness};
+use super::{Annals, Authorise, OpenError, Unsound, soundness};
 use crate::aggregates::{Aggregate, AggregateType};
-use crate::commands::{Command, CommandInfo, Handle, Registry, Scope, Services};
+use crate::commands::{Command, CommandInfo, Handle, Registry, Scope, Services, SubjectRecord};
 use crate::events::Types;
 use crate::projections::audit::AuditLog;
 use crate::projections::display_names::{DisplayNames, Names, Namings};
@@ -31,6 +31,8 @@ pub struct App {
     pub(super) types: Types,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
+    #[cfg(feature = "feeds")]
+    pub(super) feeds: super::feeds::DeclaredFeeds,
     pub(super) locales: Locales,
     pub(super) namings: Namings,
     pub(super) problems: Vec<String>,
@@ -38,6 +40,9 @@ pub struct App {
     by_occurrence: bool,
     pub(super) services: Services,
     pub(super) access_control: AccessControl,
+    /// Where the keys of personal values lie.
+    #[cfg(feature = "personal")]
+    pub(crate) keys: crate::personal::Keys,
     #[cfg(feature = "postgres")]
     pub(crate) takeover: Takeover,
     #[cfg(feature = "cli")]
@@ -64,6 +69,8 @@ impl App {
             types,
             projections: Vec::new(),
             reactions: Vec::new(),
+            #[cfg(feature = "feeds")]
+            feeds: super::feeds::DeclaredFeeds::new(name),
             problems: added.err().iter().map(ToString::to_string).collect(),
             locales: Locales::default(),
             namings: Namings::default(),
@@ -71,6 +78,8 @@ impl App {
             by_occurrence: false,
             services: Services::default(),
             access_control: AccessControl::default(),
+            #[cfg(feature = "personal")]
+            keys: crate::personal::Keys::default(),
             #[cfg(feature = "postgres")]
             takeover: Takeover::default(),
             #[cfg(feature = "cli")]
@@ -107,7 +116,25 @@ impl App {
             }
             self.aggregate_types.push(kind);
         }
+        self.register_subjects();
         self
+    }
+
+    /// Whether it has personal values.
+    pub(crate) fn has_personal(&self) -> bool {
+        self.types.iter().any(|known| known.declaration.is_personal())
+            || self.registry.list().any(|command| !command.personal.is_empty())
+    }
+
+    /// Registers the records of erasures, if the application has personal values.
+    fn register_subjects(&mut self) {
+        let record = AggregateType::for_aggregate::<SubjectRecord>();
+        if self.has_personal() && !self.aggregate_types.iter().any(|known| known.name() == record.name()) {
+            if let Err(error) = record.0.register(&mut self.types) {
+                self.problems.push(error.to_string());
+            }
+            self.aggregate_types.push(record);
+        }
     }
 
     /// Adds a problem, unless it is already known.
@@ -280,45 +307,6 @@ impl App {
         self.open_with(url, true, false).await
     }
 
-    /// Declares how a log of postgres-es is taken over, for [`App::migrate`] and for `migrate` on the command line.
-    #[cfg(feature = "postgres")]
-    #[must_use]
-    pub fn takeover(mut self, takeover: Takeover) -> Self {
-        self.takeover = takeover;
-        self
-    }
-
-    /// Turns a database of postgres-es into a store, in one transaction, or reads it as if it did: see [`Takeover`]. Every
-    /// event is decoded with this application's event types before anything is written.
-    ///
-    /// # Errors
-    /// When there is no such database, an event cannot be taken over, this user lacks a right, or the database fails.
-    #[cfg(feature = "postgres")]
-    pub async fn migrate(self, url: &str) -> Result<crate::store::Migrated, OpenError> {
-        self.check()?;
-        let check_id = |aggregate: &crate::events::Ref| {
-            let known = self.aggregate_types.iter().find(|known| known.name() == aggregate.kind());
-            known.map_or(Ok(()), |known| known.0.fresh(aggregate).map(drop))
-        };
-        let reading = crate::store::TakeoverReading { types: &self.types, check_id: &check_id };
-        Ok(crate::store::migrate(url, self.create_options(), &self.takeover, reading).await?)
-    }
-
-    /// Puts the table of postgres-es back in place of the store that [`App::migrate`] made, until the first command: see
-    /// [`crate::store::undo_migration`].
-    ///
-    /// # Errors
-    /// When the store was not taken over, a command was executed since, or the database fails.
-    #[cfg(feature = "postgres")]
-    pub async fn undo_migration(self, url: &str) -> Result<crate::store::Undone, OpenError> {
-        Ok(crate::store::undo_migration(url, self.create_options(), &self.takeover).await?)
-    }
-
-    #[cfg(feature = "postgres")]
-    fn create_options(&self) -> OpenOptions {
-        OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create: true }
-    }
-
     /// Opens the application on an open store: one of another crate, or one with a wrapper. The store must have been opened
     /// for an application with this name.
     ///
@@ -326,14 +314,7 @@ impl App {
     /// See [`OpenError`].
     pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Annals, OpenError> {
         self.check()?;
-        self.start(store, true).await
-    }
-
-    /// Creates a store on PostgreSQL, or upgrades its schema, as its owner: see [`crate::store::upgrade`].
-    #[cfg(all(feature = "postgres", feature = "cli"))]
-    pub(crate) async fn upgrade(&self, url: &str) -> Result<Option<crate::store::Upgraded>, OpenError> {
-        self.check()?;
-        Ok(crate::store::upgrade(url, self.create_options()).await?)
+        self.start(store, None, true).await
     }
 
     /// `create`: create the store if it does not exist. `follow`: run the projections in this process.
@@ -341,11 +322,19 @@ impl App {
         self.check()?;
         let options = OpenOptions { app: self.name.to_owned(), clock: self.clock.clone(), create };
         let store = crate::store::open(url, options).await?;
-        self.start(store, follow).await
+        self.start(store, Some(url), follow).await
     }
 
-    async fn start(self, store: Arc<dyn Store>, follow: bool) -> Result<Annals, OpenError> {
-        let types = Arc::new(self.types);
+    async fn start(self, store: Arc<dyn Store>, url: Option<&str>, follow: bool) -> Result<Annals, OpenError> {
+        #[cfg(feature = "personal")]
+        let eraser = match self.has_personal() {
+            true => Some(super::personal::open(&self.keys, &store, url).await?),
+            false => None,
+        };
+        #[cfg(feature = "personal")]
+        let types = Arc::new(self.types.opened_with(super::personal::opening(eraser.as_ref())));
+        #[cfg(not(feature = "personal"))]
+        let (types, _) = (Arc::new(self.types), url);
         let metrics = Metrics::new(types.clone());
         let metrics = if self.by_occurrence { metrics.by_occurrence() } else { metrics };
         let mut projections: Vec<Arc<dyn Projection>> =
@@ -353,13 +342,14 @@ impl App {
         if !self.namings.is_empty() {
             projections.push(Arc::new(DisplayNames::new(self.namings)));
         }
-        projections.extend(provenance::projection(&self.services, &types));
-        projections.extend(flows::projection(&self.services, &types));
+        projections.extend(super::projections::turned_on(&self.services, &types));
         projections.extend(self.projections);
         let Self {
             aggregate_types,
             registry,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,
@@ -375,11 +365,15 @@ impl App {
             registry,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,
             services,
             access_control,
+            #[cfg(feature = "personal")]
+            eraser,
         };
         Annals::start(store, parts, follow).await
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Annals;
 use crate::aggregates::{drop_snapshots, verify_snapshots};
-use crate::store::{CheckReport, LogDigest, StoreError};
+use crate::store::{CheckReport, LogDigest, LogObserver, StoreError};
 
 impl Annals {
     /// Checks the store for edits around its triggers: see [`CheckReport`]. `progress` is called with the current and the last
@@ -25,8 +25,22 @@ impl Annals {
         kept: Option<LogDigest>,
         mut progress: impl FnMut(u64, u64) + Send,
     ) -> Result<CheckReport, StoreError> {
+        #[cfg(feature = "proofs")]
+        if self.keeps_proofs() {
+            return self.check_with_checkpoints(kept, &[], progress).await;
+        }
+        self.check_observed(kept, &mut (), &mut progress).await
+    }
+
+    /// Checks the store, with something that reads the log along.
+    pub(super) async fn check_observed(
+        &self,
+        kept: Option<LogDigest>,
+        observer: &mut dyn LogObserver,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<CheckReport, StoreError> {
         let store = &**self.store();
-        let mut report = crate::store::check(store, self.types(), kept, &mut progress).await?;
+        let mut report = crate::store::check(store, self.types(), kept, observer, progress).await?;
         if report.sees_all() {
             report.snapshots =
                 verify_snapshots(store, self.aggregate_types(), &mut |finding| report.found(finding)).await?;

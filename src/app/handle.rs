@@ -11,8 +11,8 @@ use super::reactions::Reactions;
 use super::{OpenError, ReadHandle, Reader, flows, log_rights, provenance};
 use crate::aggregates::{AggregateType, Repository};
 use crate::commands::{
-    Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, ParseError, Refusal,
-    Registry, Services, execute_all,
+    Command, CommandAccess, CommandInfo, Context, Engine, Envelope, ExecuteError, Handle, MetadataExtras,
+    ParseError, Refusal, Registry, Services, execute_all,
 };
 use crate::events::{Ref, Stored, Types};
 use crate::projections::display_names::DisplayNames;
@@ -34,6 +34,10 @@ struct Inner {
     access_control: Arc<AccessControl>,
     projections: Projections,
     reactions: Reactions,
+    #[cfg(feature = "feeds")]
+    feeds: super::feeds::Feeds,
+    #[cfg(feature = "personal")]
+    eraser: Option<Arc<crate::personal::Eraser>>,
     read: Arc<ReadHandle>,
     presenter: Presenter,
     #[cfg(feature = "http")]
@@ -48,11 +52,15 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) reactions: Vec<Arc<dyn AnyReaction>>,
+    #[cfg(feature = "feeds")]
+    pub(super) feeds: super::feeds::DeclaredFeeds,
     pub(super) locales: Arc<Locales>,
     pub(super) clock: Clock,
     pub(super) by_occurrence: bool,
     pub(super) services: Services,
     pub(super) access_control: AccessControl,
+    #[cfg(feature = "personal")]
+    pub(super) eraser: Option<Arc<crate::personal::Eraser>>,
 }
 
 impl Annals {
@@ -64,11 +72,15 @@ impl Annals {
             registry,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
             locales,
             clock,
             by_occurrence,
             services,
             mut access_control,
+            #[cfg(feature = "personal")]
+            eraser,
         } = parts;
         let failed = |error| OpenError::Projections(Box::new(error));
         access_control.check_store(&*store)?;
@@ -80,28 +92,48 @@ impl Annals {
         let projections = Projections::start(store.clone(), types.clone(), projections, follow)
             .await
             .map_err(|error| OpenError::Projections(Box::new(error)))?;
+        #[cfg(feature = "proofs")]
+        super::proofs::check_continues(&services, &projections).await?;
         let repository = Arc::new(Repository::new(store.clone()));
         let time = LogTime::new(clock.clone(), &*store);
+        #[cfg(feature = "feeds")]
+        let records = repository.clone();
         let states = States::new(repository.clone(), store.clone(), clock.clone());
         let read = ReadHandle::new(states, projections.clone(), clock.clone(), time.clone());
         let read = Arc::new(read.map_err(failed)?);
         let services = services.with(read.clone());
         access_control.services = services.clone();
+        access_control.personal = types.has_keys();
         access_control.followed = Some(FollowedReads::new(store.clone(), types.clone(), time.clone()));
         log_rights::remember(&access_control, &store).await?;
         let receiver = access_control.prepare(&clock);
         let access_control = Arc::new(access_control);
         let access = access_control.checks_commands().then(|| access_control.clone() as Arc<dyn CommandAccess>);
-        let names_scope = provenance::is_kept(&services) || flows::is_kept(&services);
+        #[cfg(feature = "proofs")]
+        let proofs = super::proofs::is_kept(&services);
+        #[cfg(not(feature = "proofs"))]
+        let proofs = false;
+        let scope = proofs || provenance::is_kept(&services) || flows::is_kept(&services);
         let engine =
             Engine::start(store.clone(), time.clone(), access, known, registry.clone(), repository, services);
-        let engine = Arc::new(engine.naming_scope(names_scope));
+        #[cfg(feature = "personal")]
+        let engine = engine.with_keys(super::personal::opening(eraser.as_ref()));
+        let engine = Arc::new(engine.with_extras(MetadataExtras { scope, proofs }));
+        #[cfg(feature = "personal")]
+        super::personal::start(eraser.as_ref(), &engine);
         access_control.start(receiver, &engine);
         let reactions =
             Reactions::start(reactions, &engine, &registry, &projections, &store, &time, follow).await?;
         // There are display names only if the application declares events that name things.
         let names = projections.reading(DisplayNames::NAME).ok();
         let presenter = Presenter::new(types.clone(), store.clone(), locales, names);
+        #[cfg(feature = "feeds")]
+        let feeds = {
+            let (repository, projections) = (&records, &projections);
+            let (engine, presenter, store) = (&engine, &presenter, &store);
+            let parts = super::feeds::FeedParts { engine, repository, projections, presenter, store, follow };
+            super::feeds::Feeds::start(feeds, parts).await?
+        };
         Ok(Self(Arc::new(Inner {
             store,
             types,
@@ -111,6 +143,10 @@ impl Annals {
             access_control,
             projections,
             reactions,
+            #[cfg(feature = "feeds")]
+            feeds,
+            #[cfg(feature = "personal")]
+            eraser,
             read,
             presenter,
             #[cfg(feature = "http")]
@@ -261,6 +297,18 @@ impl Annals {
         &self.0.reactions
     }
 
+    /// The feeds and intakes.
+    #[cfg(feature = "feeds")]
+    pub(super) fn all_feeds(&self) -> &super::feeds::Feeds {
+        &self.0.feeds
+    }
+
+    /// What erases personal values, if the application has any.
+    #[cfg(feature = "personal")]
+    pub(super) fn eraser(&self) -> Option<&Arc<crate::personal::Eraser>> {
+        self.0.eraser.as_ref()
+    }
+
     /// The engine of the write path.
     pub(super) fn write_engine(&self) -> &Engine {
         &self.0.engine
@@ -310,13 +358,26 @@ impl Annals {
         &self.0.store
     }
 
-    /// Finishes the current batch, answers commands behind it [`ExecuteError::NotExecuted`], stops the projections and closes
+    /// Stops intakes, finishes the current batch, answers commands behind it [`ExecuteError::NotExecuted`], stops the projections and closes
     /// the store. All clones are closed with it.
     pub async fn close(&self) {
+        #[cfg(feature = "feeds")]
+        self.0.feeds.intakes.close().await;
         self.0.access_control.close().await;
+        #[cfg(feature = "personal")]
+        if let Some(eraser) = &self.0.eraser {
+            eraser.end_tasks().await;
+        }
         self.0.engine.close().await;
+        // Commands that were on their way needed keys.
+        #[cfg(feature = "personal")]
+        if let Some(eraser) = &self.0.eraser {
+            eraser.ring().store().close().await;
+        }
         self.0.projections.close().await;
         self.0.reactions.closed().await;
+        #[cfg(feature = "feeds")]
+        self.0.feeds.closed().await;
         self.0.store.close().await;
     }
 }

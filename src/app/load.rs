@@ -169,8 +169,14 @@ impl Annals {
             position: found.position(),
             event_id: found.head().event_id,
             recorded_at: found.recorded_at(),
-            state: json(kind, aggregate, &found)?,
+            state: self.opened(json(kind, aggregate, &found)?).await,
         })
+    }
+
+    /// A state with its personal values opened.
+    async fn opened(&self, mut state: Value) -> Value {
+        self.types().open_json(&mut [&mut state]).await;
+        state
     }
 
     /// Loads the states before and after the event of this sequence; `None` if the aggregate has no such event.
@@ -183,7 +189,8 @@ impl Annals {
         let (kind, states) = (self.kind(aggregate)?, self.read_handle().states());
         let found = states.repository.load_version(kind, aggregate, sequence).await?;
         let Some(Version { before, after, event, has_next }) = found else { return Ok(None) };
-        let (before, after) = (json(kind, aggregate, &before)?, json(kind, aggregate, &after)?);
+        let (mut before, mut after) = (json(kind, aggregate, &before)?, json(kind, aggregate, &after)?);
+        self.types().open_json(&mut [&mut before, &mut after]).await;
         Ok(Some(JsonVersion { before, after, event, has_next }))
     }
 

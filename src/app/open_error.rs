@@ -20,6 +20,27 @@ pub enum OpenError {
         /// The cause.
         source: crate::BoxError,
     },
+    /// A feed cannot be started.
+    #[cfg(feature = "feeds")]
+    #[error("the feed `{name}` could not be started")]
+    Feed {
+        /// The feed's name.
+        name: String,
+        /// The cause.
+        source: crate::BoxError,
+    },
+    /// The key store of personal values cannot be opened.
+    #[cfg(feature = "personal")]
+    #[error("the keys of personal values cannot be used")]
+    Keys(#[from] crate::personal::KeysError),
+    /// The erasures of the log could not be read, or not be carried out again.
+    #[cfg(feature = "personal")]
+    #[error("the erasures of personal data could not be read")]
+    Erasures(#[source] crate::BoxError),
+    /// The log does not continue from the checkpoint that was given: see [`App::continues_from`](crate::app::App::continues_from).
+    #[cfg(feature = "proofs")]
+    #[error("the log cannot be compared with the checkpoint that was given, or does not continue from it")]
+    Proofs(#[from] crate::proofs::ProofError),
     /// The projections cannot be started.
     #[error("the projections could not be started")]
     Projections(#[source] crate::BoxError),

@@ -1,10 +1,23 @@
 //! The projections of an application: status, rebuilds, and repairs after an event that failed.
 
-use super::Annals;
+use std::sync::Arc;
+
+use super::{Annals, flows, provenance};
+use crate::commands::Services;
+use crate::events::Types;
 use crate::projections::{
-    DeadLetter, ProjectionStatus, ReadError, Rebuild, RebuildError, RepairError, Selection, SkipPolicy,
+    DeadLetter, Projection, ProjectionStatus, ReadError, Rebuild, RebuildError, RepairError, Selection, SkipPolicy,
     UnusedVersion,
 };
+
+/// The projections of what the application has turned on: provenance, flows, proofs.
+pub(super) fn turned_on(services: &Services, types: &Arc<Types>) -> Vec<Arc<dyn Projection>> {
+    let mut projections: Vec<_> = provenance::projection(services, types).into_iter().collect();
+    projections.extend(flows::projection(services, types));
+    #[cfg(feature = "proofs")]
+    projections.extend(super::proofs::projection(services));
+    projections
+}
 
 impl Annals {
     /// Returns the status of each projection.

@@ -69,6 +69,10 @@ pub(super) fn check(app: &App) -> Result<(), Unsound> {
             problems.push(format!("{who} needs the service `{name}`: add `.service::<{name}>(…)` to the App"));
         }
     }
+    if cfg!(not(feature = "personal")) && app.has_personal() {
+        let problem = "the application has personal values: turn on the feature `personal` of annals";
+        problems.push(problem.to_owned());
+    }
     #[cfg(feature = "translations")]
     problems.extend(crate::projections::presenter::check(&app.locales, &app.types));
     match problems.is_empty() {

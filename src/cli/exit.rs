@@ -37,7 +37,18 @@ fn is_denied(error: &(dyn Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(AuditError::Denied { .. }))
         || matches!(error.downcast_ref(), Some(ProvenanceError::Denied(_)))
         || matches!(error.downcast_ref(), Some(FlowError::Denied(_)))
+        || is_denied_proof(error)
         || matches!(error.downcast_ref(), Some(ExportError::Audit(AuditError::Denied { .. })))
+}
+
+#[cfg(feature = "proofs")]
+fn is_denied_proof(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(crate::proofs::ProofError::Denied(_)))
+}
+
+#[cfg(not(feature = "proofs"))]
+fn is_denied_proof(_: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

@@ -30,7 +30,13 @@ pub(super) struct Export {
     format: Option<String>,
     /// Output file, or - for stdout
     #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    #[cfg_attr(feature = "proofs", arg(required_unless_present = "proofs"))]
+    #[cfg_attr(not(feature = "proofs"), arg(required = true))]
+    to: Option<PathBuf>,
+    /// Write the proofs of the log to this folder instead: the last checkpoint, tiles and entries, which hold no values
+    #[cfg(feature = "proofs")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["format", "to", "replace", "bom"])]
+    proofs: Option<PathBuf>,
     /// Replace the file if it exists; its permissions stay
     #[arg(long)]
     replace: bool,
@@ -45,13 +51,19 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) async fn run(self, app: UnopenedApp) -> Result<(), BoxError> {
+        #[cfg(feature = "proofs")]
+        if let Some(folder) = self.proofs {
+            return super::proofs::export(app, folder).await;
+        }
         let format: Format = self.format.as_deref().ok_or("no format: give --format csv, for example")?.parse()?;
         if self.bom && format != Format::Csv {
             return Err(format!("--bom is for --format csv: {format} begins with none").into());
         }
-        let to_file = self.to != Path::new("-");
+        let to = self.to.clone().ok_or("no output file: give --to")?;
+        let to = to.as_path();
+        let to_file = to != Path::new("-");
         if to_file {
-            output_file::check(&self.to, self.replace)?;
+            output_file::check(to, self.replace)?;
         }
         app.check_reader()?;
         let source = format!("/{}", app.app.name);
@@ -59,11 +71,11 @@ impl Export {
             session.catch_up(AuditLog::NAME).await?;
             let annals = &session.annals;
             let export = self.query.apply(session.audit()).export(format).source(source).byte_order_mark(self.bom);
-            let export = destination(&self.to).into_iter().fold(export, Exporting::destination);
+            let export = destination(to).into_iter().fold(export, Exporting::destination);
             let presenter = self.words.apply(annals.presenter())?;
             let export = if presenter.is_as_declared() { export } else { export.presenter(presenter) };
             let statement = match to_file {
-                true => self.to_file(export, annals).await?,
+                true => self.to_file(to, export, annals).await?,
                 false => to_stdout(export).await?,
             };
             stderr::print(format_args!(
@@ -77,7 +89,7 @@ impl Export {
         .await
     }
 
-    async fn to_file(&self, export: Exporting, annals: &Annals) -> Result<ExportManifest, BoxError> {
+    async fn to_file(&self, to: &Path, export: Exporting, annals: &Annals) -> Result<ExportManifest, BoxError> {
         // One listener for the whole loop: a signal between two iterations must not be lost.
         let mut signals = EndingSignals::listen()?;
         let mut bar = ProgressBar::new("export", annals.store().head().await?.position);
@@ -85,7 +97,7 @@ impl Export {
         let export = export.progress(move |progress| {
             send.send_replace(Some(progress));
         });
-        let mut output = OutputFile::open(&self.to, self.replace)?;
+        let mut output = OutputFile::open(to, self.replace)?;
         let left = output.left_when_dropped();
         let manifest = {
             let mut writer = output.writer();

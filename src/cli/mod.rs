@@ -2,8 +2,10 @@
 //!
 //! ## Layout
 //! - `execute`, `commands`, `audit`, `metrics`, `export`, `lineage`, `provenance`, `flows`: one subcommand each
-//! - `view`, `show`, `projections`, `reactions`, `events`: one subcommand each
+//! - `view`, `show`, `projections`, `reactions`, `feeds`, `intakes`, `events`: one subcommand each
 //! - `access`: a subcommand of applications with access
+//! - `personal`: the subcommands `erase` and `keys` of applications with personal data
+//! - `proofs`: the subcommands `proofs` and `verify` of applications that keep proofs
 //! - `check`, `backup`, `migrate`, `serve`, `completions`, `man`: one subcommand each
 //! - `fields`: the fields of a command as options, from its JSON schema
 //! - `session`: the common options, and the application before and after its store is opened
@@ -30,8 +32,12 @@ mod events;
 mod execute;
 mod exit;
 mod export;
+#[cfg(feature = "feeds")]
+mod feeds;
 mod fields;
 mod flows;
+#[cfg(feature = "feeds")]
+mod intakes;
 mod lineage;
 mod logs;
 mod man;
@@ -40,10 +46,14 @@ mod metrics;
 mod migrate;
 mod output;
 mod output_file;
+#[cfg(feature = "personal")]
+mod personal;
 #[cfg(feature = "plots")]
 mod plot;
 mod progress;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 #[cfg(feature = "http")]
@@ -112,6 +122,10 @@ enum Builtin {
     Show(show::Show),
     Projections(projections::Projections),
     Reactions(reactions::Reactions),
+    #[cfg(feature = "feeds")]
+    Feeds(feeds::Feeds),
+    #[cfg(feature = "feeds")]
+    Intakes(intakes::Intakes),
     Events(events::Events),
     Check(check::Check),
     Backup(backup::Backup),
@@ -191,6 +205,8 @@ impl App {
             .mut_subcommand("execute", |execute| execute::with_commands(execute, self.name, self.commands()))
             .subcommands(self.subcommands.iter().map(|own| own.command.clone()))
             .subcommands(self.access_subcommand().map(|command| with_program(command, self.name)))
+            .subcommands(self.proof_subcommands().into_iter().map(|command| with_program(command, self.name)))
+            .subcommands(self.personal_subcommands().into_iter().map(|command| with_program(command, self.name)))
     }
 
     /// `access`, if the application has access.
@@ -203,6 +219,27 @@ impl App {
     #[allow(clippy::unused_self, reason = "the same call with and without the feature")]
     fn access_subcommand(&self) -> Option<clap::Command> {
         None
+    }
+
+    /// `erase` and `keys`, if the application has personal data.
+    fn personal_subcommands(&self) -> Vec<clap::Command> {
+        #[cfg(feature = "personal")]
+        if self.has_personal() {
+            return personal::commands().into();
+        }
+        Vec::new()
+    }
+
+    /// `proofs` and `verify`, if the application keeps proofs.
+    #[cfg(feature = "proofs")]
+    fn proof_subcommands(&self) -> Vec<clap::Command> {
+        if self.keeps_proofs() { proofs::commands().into() } else { Vec::new() }
+    }
+
+    #[cfg(not(feature = "proofs"))]
+    #[allow(clippy::unused_self, reason = "the same call with and without the feature")]
+    fn proof_subcommands(&self) -> Vec<clap::Command> {
+        Vec::new()
     }
 
     /// Starts logging, and the export of spans if one is asked for, and runs the subcommand.
@@ -241,6 +278,16 @@ impl App {
         if let Some(("access", own_matches)) = matches.subcommand() {
             return access::run(UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?), own_matches).await;
         }
+        #[cfg(feature = "personal")]
+        if let Some((name @ ("erase" | "keys"), own_matches)) = matches.subcommand() {
+            let app = UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?);
+            return personal::run(app, name, own_matches).await;
+        }
+        #[cfg(feature = "proofs")]
+        if let Some((name @ ("proofs" | "verify"), own_matches)) = matches.subcommand() {
+            let app = UnopenedApp::new(self, CommonArgs::from_arg_matches(&matches)?);
+            return proofs::run(app, name, own_matches).await;
+        }
         let Cli { common, command } = Cli::from_arg_matches(&matches)?;
         let app = UnopenedApp::new(self, common);
         match command {
@@ -256,6 +303,10 @@ impl App {
             Builtin::Show(command) => command.run(app).await,
             Builtin::Projections(command) => command.run(app).await,
             Builtin::Reactions(command) => command.run(app).await,
+            #[cfg(feature = "feeds")]
+            Builtin::Feeds(command) => command.run(app).await,
+            #[cfg(feature = "feeds")]
+            Builtin::Intakes(command) => command.run(app).await,
             Builtin::Events(command) => command.run(app).await,
             Builtin::Check(command) => command.run(app).await,
             Builtin::Backup(command) => command.run(app).await,
@@ -310,7 +361,8 @@ mod tests {
     fn the_test_of_the_authoriser_knows_each_subcommand() {
         let tested = include_str!("../../tests/behaviour/command_line.rs");
         let command_line = guild().command_line();
-        let below = ["projections", "reactions"].map(|name| command_line.find_subcommand(name).unwrap());
+        let below = ["projections", "reactions", "feeds", "intakes"]
+            .map(|name| command_line.find_subcommand(name).unwrap());
         let below = below.into_iter().flat_map(clap::Command::get_subcommands);
         for subcommand in command_line.get_subcommands().chain(below) {
             let name = subcommand.get_name();

@@ -50,6 +50,26 @@ pub(super) struct Serve {
     /// Maximum requests per second of each actor [default: no limit]
     #[arg(long, env = "ANNALS_RATE", value_name = "N")]
     rate: Option<std::num::NonZeroU32>,
+    /// File of the key that signs checkpoints of the log: `proofs init` makes one. Of several processes with the key, one signs
+    #[cfg(feature = "proofs")]
+    #[arg(long, env = "ANNALS_PROOFS_KEY", value_name = "FILE")]
+    proofs_key: Option<PathBuf>,
+    /// Seconds between two checkpoints, if the log has grown
+    #[cfg(feature = "proofs")]
+    #[arg(long, env = "ANNALS_PROOFS_EVERY", value_name = "SECONDS", default_value = "10")]
+    proofs_every: std::num::NonZeroU32,
+    /// Seconds for which an event must have been in the log before a checkpoint covers it: more than a standby server is behind
+    #[cfg(feature = "proofs")]
+    #[arg(long, env = "ANNALS_PROOFS_DELAY", value_name = "SECONDS", default_value_t = 0)]
+    proofs_delay: u32,
+    /// Policy whose witnesses are asked for cosignatures of each checkpoint
+    #[cfg(feature = "proofs")]
+    #[arg(long, env = "ANNALS_PROOFS_POLICY", value_name = "FILE", requires = "proofs_key")]
+    proofs_policy: Option<PathBuf>,
+    /// Checkpoint that was kept elsewhere: the log is opened only if it continues from it
+    #[cfg(feature = "proofs")]
+    #[arg(long, env = "ANNALS_PROOFS_CHECKPOINT", value_name = "FILE")]
+    proofs_checkpoint: Option<PathBuf>,
     /// OpenTelemetry collector that receives spans (OTLP over HTTP), like http://127.0.0.1:4318 [default: from
     /// OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_ variables; without them, no spans are sent]
     #[cfg(feature = "telemetry")]
@@ -68,6 +88,13 @@ impl Serve {
             )
             .into());
         }
+        #[cfg(feature = "proofs")]
+        let signing = self.signing(&app).await?;
+        #[cfg(feature = "proofs")]
+        if let Some(file) = &self.proofs_checkpoint {
+            let checkpoint = super::proofs::read_checkpoint(file)?;
+            app.app = app.app.continues_from(crate::proofs::Checkpoint::clone(&checkpoint));
+        }
         let name = app.app.name;
         let routes = std::mem::take(&mut app.app.routes);
         let listener =
@@ -75,6 +102,8 @@ impl Serve {
         let address = listener.local_addr()?;
         let mut signals = EndingSignals::listen()?;
         app.with(OpenMode::Serve, |session| async move {
+            #[cfg(feature = "proofs")]
+            signing.map_or(Ok(()), |signing| session.annals.start_signing(signing))?;
             let builder = crate::http::router(session.annals.clone()).name(name).authentication(authentication);
             let own = |builder: RouterBuilder, routes: Routes| builder.with(routes(session.annals.clone()));
             let builder = routes.into_iter().fold(builder, own);
@@ -87,6 +116,23 @@ impl Serve {
             Ok(crate::http::serve(listener, router, shutdown).await?)
         })
         .await
+    }
+
+    /// How checkpoints are signed, if there is a key.
+    #[cfg(feature = "proofs")]
+    async fn signing(&self, app: &UnopenedApp) -> Result<Option<crate::proofs::Signing>, BoxError> {
+        use std::time::Duration;
+        let Some(file) = self.proofs_key.clone() else { return Ok(None) };
+        if !app.app.keeps_proofs() {
+            return Err(crate::proofs::ProofError::Off.into());
+        }
+        let signing = crate::proofs::Signing::new(super::proofs::open_key(file).await?)
+            .every(Duration::from_secs(self.proofs_every.get().into()))
+            .delay(Duration::from_secs(self.proofs_delay.into()));
+        Ok(Some(match &self.proofs_policy {
+            Some(file) => signing.witnesses(super::proofs::read_policy(file)?),
+            None => signing,
+        }))
     }
 
     fn cannot_listen(&self, error: std::io::Error) -> BoxError {

@@ -21,7 +21,7 @@ use crate::store::Moment;
 /// Options that every subcommand takes, before or after its name.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CommonArgs {
-    /// URL of the store: sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE?schema=NAME [default: sqlite://<application>.db]
+    /// URL of the store: sqlite://FILE.db, sqlite::memory:, postgres://HOST/DATABASE?schema=NAME or nats://HOST,HOST/NAME [default: sqlite://<application>.db]
     #[arg(
         long,
         global = true,
@@ -78,6 +78,11 @@ impl UnopenedApp {
         if let Some(file) = std::env::var_os("ANNALS_ACCESS_KEYS").filter(|file| !file.is_empty()) {
             app.remember_beside(Path::new(&file));
         }
+        #[cfg(feature = "personal")]
+        let app = match std::env::var("ANNALS_KEYS") {
+            Ok(url) if !url.is_empty() => app.keys(crate::personal::Keys::at(url)),
+            _ => app,
+        };
         let url = common.store.unwrap_or_else(|| format!("sqlite://{}.db", app.name));
         Self { app, actor: common.actor, url, opened: Arc::default() }
     }
@@ -183,6 +188,15 @@ impl Session {
         match &self.reader {
             Some(reader) => reader.flows(),
             None => self.annals.flows(),
+        }
+    }
+
+    /// The proofs.
+    #[cfg(feature = "proofs")]
+    pub(super) async fn proofs(&self) -> Result<crate::proofs::Proofs, crate::proofs::ProofError> {
+        match &self.reader {
+            Some(reader) => reader.proofs().await,
+            None => self.annals.proofs(),
         }
     }
 

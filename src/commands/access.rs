@@ -11,6 +11,9 @@ use super::{Context, Engine};
 use crate::aggregates::{Aggregate, AggregateType, AnyState, LoadError, Loaded};
 use crate::events::{Id, Ref};
 
+/// The end of the reason of a denial that may be another answer later: access control could not decide.
+pub(crate) const TRY_AGAIN: &str = "try again";
+
 /// Decides whether a command may be executed, and records refusals.
 pub(crate) trait CommandAccess: Send + Sync {
     /// Returns the grants that allow the command, or the reason if it must not be executed. The commit names the aggregates that are loaded through

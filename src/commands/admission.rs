@@ -85,6 +85,20 @@ impl Engine {
         self.access.as_deref().filter(|_| !received.context.has_own_right())
     }
 
+    /// Has access control record a refusal or a denial.
+    pub(super) fn record_rejection(&self, received: &Received, error: &ExecuteError<Refusal>) {
+        let (reason, denied) = match error {
+            ExecuteError::Refused(refusal) => (received.recordable(refusal), false),
+            ExecuteError::Erased(_) => (error.to_string(), false),
+            ExecuteError::Denied { reason } => (reason.clone(), true),
+            _ => return,
+        };
+        if let Some(access) = self.access_for(received) {
+            let (name, on) = (received.command.name(), received.references());
+            access.record_refusal(&received.context, name, &on, &reason, denied);
+        }
+    }
+
     /// Loads an aggregate for access control.
     pub(super) async fn load_for_access(
         &self,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Context, PrepareContext, Scope, ServiceType};
+use crate::events::Ref;
 
 /// The aggregates as a command's handler sees them: `&Loaded<A>`, a pair or triple of them, or a `Vec` of them.
 pub type ViewOf<'a, C> = <<C as Command>::Scope as Scope>::View<'a>;
@@ -51,6 +52,18 @@ pub trait Command: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
     /// The services that [`Handle::prepare`] uses: those of `#[command(needs(…))]`.
     #[must_use]
     fn services() -> Vec<ServiceType> {
+        Vec::new()
+    }
+
+    /// The names of the fields with personal values: those marked `#[personal]`.
+    #[must_use]
+    fn personal_fields() -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The subjects of these fields, in the same order; `None` for a field that does not name one subject.
+    #[must_use]
+    fn personal_subjects(&self) -> Vec<Option<Ref>> {
         Vec::new()
     }
 }

@@ -27,6 +27,18 @@ struct Waiting {
     running: bool,
 }
 
+/// Finds commands in the log. What is found is safe: the answer of a repeated command is an acknowledgement too.
+pub(super) async fn find_confirmed(
+    store: &dyn Store,
+    ids: &[Uuid],
+) -> Result<Vec<Option<KnownCommand>>, Arc<StoreError>> {
+    let found = store.find_commands(ids).await.map_err(Arc::new)?;
+    if found.iter().any(Option::is_some) {
+        store.confirm().await.map_err(Arc::new)?;
+    }
+    Ok(found)
+}
+
 impl CommandIdLookup {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self(Arc::new(Shared { store, waiting: Mutex::default() }))
@@ -63,7 +75,7 @@ impl LookupTask {
     async fn run(mut self) {
         while let Some(batch) = self.next() {
             let ids: Vec<Uuid> = batch.iter().map(|(id, _)| *id).collect();
-            let found = self.shared.store.find_commands(&ids).await.map_err(Arc::new);
+            let found = find_confirmed(&*self.shared.store, &ids).await;
             for (index, (_, reply)) in batch.into_iter().enumerate() {
                 let found = found.as_ref().map(|known| known.get(index).cloned().flatten()).map_err(Arc::clone);
                 // The caller may have been dropped.

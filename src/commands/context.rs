@@ -48,6 +48,9 @@ enum Own {
     Internal,
     /// It is a command of the application that a reaction executes.
     Reaction,
+    /// It is a command of the application that a message asks for: as from a caller, but with an id of the crate.
+    #[cfg(feature = "feeds")]
+    Intake,
 }
 
 impl Context {
@@ -62,6 +65,7 @@ impl Context {
                 origin: None,
                 depth: 0,
                 decided_on: None,
+                salt: None,
             }),
             claims: None,
             #[cfg(feature = "access")]
@@ -196,6 +200,12 @@ impl Context {
         Self { command_id: Some(id), own: Own::Reaction, ..self }
     }
 
+    /// The context of the command of a message: with the id of the message.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn intake_message(self, id: Uuid) -> Self {
+        Self { command_id: Some(id), own: Own::Intake, ..self }
+    }
+
     /// Checks that a command can be executed in this context.
     ///
     /// # Errors
@@ -204,8 +214,8 @@ impl Context {
         let Metadata { actor, on_behalf_of, .. } = self.metadata();
         for party in std::iter::once(actor).chain(on_behalf_of) {
             match self.own {
-                Own::Caller => party.check_caller()?,
                 Own::Internal | Own::Reaction => party.check()?,
+                _ => party.check_caller()?,
             }
         }
         match self.command_id {
@@ -232,7 +242,7 @@ impl Context {
 
     /// Whether access control is not asked.
     pub(crate) fn has_own_right(&self) -> bool {
-        self.own != Own::Caller
+        matches!(self.own, Own::Internal | Own::Reaction)
     }
 
     /// The context as a handler sees it, with a command id and the time of execution.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -14,8 +15,9 @@ use super::admission::{Admission, Rejected, join};
 use super::command_id_lookup::CommandIdLookup;
 use super::commit_queue::PendingAnswer;
 use super::member::Member;
-use super::prepared::{Prepared, Rejection};
+use super::prepared::{MetadataExtras, Prepared, Rejection};
 use super::received::Received;
+use super::sealing::{Decided, Subjects};
 use super::slow_decisions::SlowDecisions;
 use super::{
     AnyCommand, CommandAccess, CommitAnswer, CommitQueue, Context, ExecuteError, Refusal, Registry, Services,
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::aggregates::{AggregateType, LoadError, Repository};
 use crate::events::Ref;
+use crate::events::personal::PersonalKeys;
 use crate::store::{
     Commit, Known, LogTime, Outcome, Receipt, Store, StoreError, WriteMetrics, increment, is_projecting,
 };
@@ -45,9 +48,11 @@ pub(crate) struct Engine {
     /// What this program knows that a log may require.
     pub(super) known: Known,
     /// Whether the first event of a command names the command and the aggregates that it was decided on.
-    names_scope: bool,
+    extras: MetadataExtras,
     registry: Arc<Registry>,
     write_metrics: Arc<WriteMetrics>,
+    /// The keys of the subjects of personal values, if the application has any.
+    pub(super) keys: Option<Arc<dyn PersonalKeys>>,
 }
 
 /// A prepared command, or the answer to one that did not get that far.
@@ -82,7 +87,7 @@ impl Engine {
         let queue = CommitQueue::start(store.clone(), write_metrics.clone(), known, access.clone());
         let command_ids = CommandIdLookup::new(store.clone());
         let slow = SlowDecisions::default();
-        let names_scope = false;
+        let extras = MetadataExtras::default();
         Self {
             store,
             queue,
@@ -93,26 +98,28 @@ impl Engine {
             time,
             access,
             known,
-            names_scope,
+            extras,
             registry,
             write_metrics,
+            keys: None,
         }
     }
 
-    /// The same engine; `names_scope`: the first event of a command names the command and the aggregates that it was decided on.
-    pub(crate) fn naming_scope(self, names_scope: bool) -> Self {
-        Self { names_scope, ..self }
+    /// The same engine, whose events have more in their metadata.
+    pub(crate) fn with_extras(self, extras: MetadataExtras) -> Self {
+        Self { extras, ..self }
     }
 
     pub(crate) async fn execute(&self, command: Box<dyn AnyCommand>, context: &Context) -> Executed {
         let span =
             tracing::info_span!("command", name = command.name(), id = context.id().map(tracing::field::display));
         let executing = async {
-            let received = self.receive(command, context)?;
+            let mut received = self.receive(command, context)?;
+            self.digest_with_keys(&mut received).await?;
             if received.has_caller_id() {
                 let found = self.command_ids.find(received.id).await;
                 if let Some(known) = found.map_err(|error| ExecuteError::store(received.id, error))? {
-                    return received.answer_known(known);
+                    return self.answer_known(&received, known).await;
                 }
             }
             match self.prepare(received).await {
@@ -123,7 +130,9 @@ impl Engine {
         let executed = executing.instrument(span).await;
         increment(match &executed {
             Ok(_) => &self.write_metrics.executed,
-            Err(ExecuteError::Refused(_) | ExecuteError::Denied { .. }) => &self.write_metrics.refused,
+            Err(ExecuteError::Refused(_) | ExecuteError::Denied { .. } | ExecuteError::Erased(_)) => {
+                &self.write_metrics.refused
+            }
             Err(_) => &self.write_metrics.failed,
         });
         executed
@@ -169,7 +178,8 @@ impl Engine {
         let given_id = context.id().is_some();
         let context = context.resolved(Uuid::now_v7, self.time.clock());
         let digest = command.digest(&context).map_err(ExecuteError::Body)?;
-        Ok(Received { id: context.id().unwrap_or_default(), command, context, digest, given_id })
+        let id = context.id().unwrap_or_default();
+        Ok(Received { id, command, context, digest, given_id, opened: AtomicBool::new(false) })
     }
 
     /// Asks access control and runs the command's `prepare`, before anything is loaded for the decision. An id from the
@@ -178,14 +188,10 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let rejected = match self.try_prepare(&mut received).await {
                 Ok((metadata, aggregates, admission)) => {
-                    let names_scope = self.names_scope;
-                    return ControlFlow::Continue(Prepared {
-                        received,
-                        metadata,
-                        aggregates,
-                        admission,
-                        names_scope,
-                    });
+                    let extras = self.extras;
+                    let subjects = Subjects::of(received.command.subjects());
+                    let prepared = Prepared { received, metadata, aggregates, admission, extras, subjects };
+                    return ControlFlow::Continue(prepared);
                 }
                 Err(rejected) => rejected,
             };
@@ -226,7 +232,11 @@ impl Engine {
             match answer_to(&mut pending).await {
                 CommitAnswer::Outcome(Outcome::Duplicate(receipt)) => return Some(Ok(receipt)),
                 CommitAnswer::Outcome(Outcome::IdReused) => {
-                    return Some(Err(ExecuteError::CommandIdReused(received.id)));
+                    return Some(match self.settled(received, Outcome::IdReused).await {
+                        Ok(Outcome::Duplicate(receipt)) => Ok(receipt),
+                        Ok(_) => Err(ExecuteError::CommandIdReused(received.id)),
+                        Err(error) => Err(error),
+                    });
                 }
                 CommitAnswer::Outcome(Outcome::Conflict) if !loaded.is_empty() => return None,
                 CommitAnswer::Expired(_) => return None,
@@ -237,19 +247,6 @@ impl Engine {
         }
         self.record_rejection(received, &error);
         Some(Err(*error))
-    }
-
-    /// Has access control record a refusal or a denial.
-    fn record_rejection(&self, received: &Received, error: &ExecuteError<Refusal>) {
-        let (reason, denied) = match error {
-            ExecuteError::Refused(refusal) => (refusal.to_string(), false),
-            ExecuteError::Denied { reason } => (reason.clone(), true),
-            _ => return,
-        };
-        if let Some(access) = self.access_for(received) {
-            let (name, on) = (received.command.name(), received.references());
-            access.record_refusal(&received.context, name, &on, &reason, denied);
-        }
     }
 
     /// Turns the store's outcome into an answer. A final rejection is recorded.
@@ -290,9 +287,14 @@ impl Engine {
             }
             let scope = members.len();
             if join(&mut members, &admission.loaded) {
-                let (commit, rejection) = self.decide(prepared, &mut members, scope, &admission, order_group)?;
-                if let Some(pending) = self.queue.submit(commit, &members) {
-                    return Ok(InFlight { pending, answer: None, rejection, members });
+                self.load_subjects(prepared, &mut members, false).await?;
+                match self.decide_with_keys(prepared, &mut members, scope, &admission, order_group)? {
+                    Ok(Decided { commit, rejection }) => {
+                        if let Some(pending) = self.queue.submit(commit, &members) {
+                            return Ok(InFlight { pending, answer: None, rejection, members });
+                        }
+                    }
+                    Err(missing) => self.provide_keys(prepared, missing).await?,
                 }
             }
             tokio::task::yield_now().await;
@@ -345,6 +347,10 @@ impl Engine {
                 return Completion::Done(Err(ExecuteError::store(prepared.received.id, error)));
             }
             Some(CommitAnswer::NotExecuted) | None => return Completion::Done(Err(ExecuteError::NotExecuted)),
+        };
+        let outcome = match self.settled(&prepared.received, outcome).await {
+            Ok(outcome) => outcome,
+            Err(error) => return Completion::Done(Err(error)),
         };
         if matches!(outcome, Outcome::Committed(_)) {
             for member in &members {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::member::Member;
 use super::scope::OutcomeError;
-use super::{Command, Context, Handle, PrepareContext, Scope, Services, canonical};
+use super::{Command, Context, Handle, PrepareContext, Scope, Services, canonical, personal_body};
 use crate::BoxError;
 use crate::aggregates::AggregateType;
 use crate::events::{Metadata, Ref};
@@ -26,10 +26,21 @@ pub(crate) trait AnyCommand: Send + Sync {
     fn version(&self) -> u32;
     /// The command's Rust type and its name.
     fn rust_type(&self) -> (TypeId, &'static str);
-    /// SHA-256 of the command's name, actor, principal and canonical body: the content that its command id identifies.
+    /// SHA-256 of the command's name, actor, principal and canonical body: the content that its command id identifies. A personal
+    /// field counts as its HMAC under the key of its subject, or not at all if that key is not at hand.
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error>;
+    /// The subjects of its personal fields, each once.
+    fn subjects(&self) -> Vec<Ref>;
+    /// Whether it has personal fields: then its refusals are not recorded with their reasons, which may repeat the values.
+    fn is_personal(&self) -> bool;
+    /// The name of its error type.
+    fn error_type(&self) -> &'static str;
     /// The aggregates in the command's scope.
     fn aggregates(&self) -> Vec<(AggregateType, Ref)>;
+    /// The aggregates about which access control is asked.
+    fn asked_about(&self) -> Vec<Ref> {
+        self.aggregates().into_iter().map(|(_, aggregate)| aggregate).collect()
+    }
     fn prepare<'a>(
         &'a mut self,
         context: &'a Context,
@@ -60,8 +71,28 @@ impl<C: Handle> AnyCommand for C {
             hash.update(part);
             hash.update([0]);
         }
-        hash.update(canonical::canonical_body::<C>(serde_json::to_string(self)?));
+        let body = canonical::canonical_body::<C>(serde_json::to_string(self)?);
+        hash.update(match C::personal_fields() {
+            [] => body,
+            fields => personal_body::without_values(C::NAME, &body, fields, &self.personal_subjects()),
+        });
         Ok(hash.finalize().into())
+    }
+
+    fn subjects(&self) -> Vec<Ref> {
+        let mut subjects: Vec<Ref> = self.personal_subjects().into_iter().flatten().collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        subjects
+    }
+
+    fn is_personal(&self) -> bool {
+        !C::personal_fields().is_empty()
+    }
+
+    fn error_type(&self) -> &'static str {
+        let name = std::any::type_name::<C::Error>();
+        name.rsplit("::").next().unwrap_or(name)
     }
 
     fn aggregates(&self) -> Vec<(AggregateType, Ref)> {

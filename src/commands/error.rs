@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::scope::OutcomeError;
 use crate::BoxError;
 use crate::aggregates::LoadError;
+use crate::events::personal::KeyError;
 use crate::events::{InvalidRef, ReadBackError, Ref};
 use crate::store::StoreError;
 use crate::text::name_list;
@@ -52,6 +53,12 @@ pub enum ExecuteError<E> {
         /// The time limit.
         limit: std::time::Duration,
     },
+    /// The command has new personal values of a subject that is erased. Nothing was written.
+    #[error("{0} is erased: no new personal data of it is recorded")]
+    Erased(Ref),
+    /// A personal value cannot be sealed or opened. Nothing was written.
+    #[error("the command's personal values cannot be sealed or opened")]
+    Keys(#[source] Arc<KeyError>),
     /// Every attempt conflicted with another writer.
     #[error("all {attempts} attempts at the command conflicted with other writers: try again")]
     Conflict {
@@ -159,6 +166,8 @@ impl ExecuteError<Refusal> {
             Self::CommandIdReserved(id) => ExecuteError::CommandIdReserved(id),
             Self::InProjection(command) => ExecuteError::InProjection(command),
             Self::PrepareTimedOut { command, limit } => ExecuteError::PrepareTimedOut { command, limit },
+            Self::Erased(subject) => ExecuteError::Erased(subject),
+            Self::Keys(error) => ExecuteError::Keys(error),
             Self::Conflict { attempts } => ExecuteError::Conflict { attempts },
             Self::OutcomeUnknown { command_id, source } => ExecuteError::OutcomeUnknown { command_id, source },
             Self::NotExecuted => ExecuteError::NotExecuted,
@@ -170,6 +179,12 @@ impl ExecuteError<Refusal> {
             Self::Body(error) => ExecuteError::Body(error),
             Self::Store(error) => ExecuteError::Store(error),
         }
+    }
+}
+
+impl<E> From<KeyError> for ExecuteError<E> {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(Arc::new(error))
     }
 }
 

@@ -7,6 +7,7 @@ use super::admission::{Admission, join};
 use super::engine::{ATTEMPTS, Completion, Engine, Executed};
 use super::member::Member;
 use super::prepared::Prepared;
+use super::sealing::Decided;
 use super::{ExecuteError, Refusal};
 use crate::aggregates::fold;
 use crate::store::{Batch, Outcome, Receipt, StoreError};
@@ -48,6 +49,8 @@ impl Engine {
             members.push(Member::new(*kind, aggregate.clone(), state));
         }
         let scope = members.len();
+        let mut subjects = Vec::new();
+        self.load_subjects(prepared, &mut subjects, true).await?;
         let mut log = self.store.write_lock(LOCK_WAIT, LOCK_HOLD).await.map_err(store)?;
         for Member { kind, aggregate, before, after, .. } in &mut members {
             let newer = log.load(aggregate, kind.0.sequence(before)).await.map_err(store)?;
@@ -57,12 +60,23 @@ impl Engine {
         if !join(&mut members, &admission.loaded) {
             return Ok(None);
         }
+        subjects.retain(|subject| !members.iter().any(|member| member.aggregate == subject.aggregate));
+        members.append(&mut subjects);
         for member in &members[scope..] {
             if !log.load(&member.aggregate, member.sequence_before()).await.map_err(store)?.is_empty() {
                 return Ok(None);
             }
         }
-        let (commit, rejection) = self.decide(prepared, &mut members, scope, admission, None)?;
+        let Decided { commit, rejection } =
+            match self.decide_with_keys(prepared, &mut members, scope, admission, None)? {
+                Ok(decided) => decided,
+                Err(missing) => {
+                    // Not under the lock: the key store may take longer than the lock may be held.
+                    drop(log);
+                    self.provide_keys(prepared, missing).await?;
+                    return Ok(None);
+                }
+            };
         let outcomes = log.append(Batch::new(vec![commit]).knowing(self.known)).await;
         self.queue.forget(&members);
         if let Err(StoreError::Expired(time)) = outcomes {
@@ -70,6 +84,7 @@ impl Engine {
             return Ok(None);
         }
         let outcome = outcomes.map_err(store)?.into_iter().next().unwrap_or(Outcome::Conflict);
+        let outcome = self.settled(&prepared.received, outcome).await?;
         let completion = self.answer(prepared, outcome, rejection);
         self.remember(prepared, &completion).await;
         match completion {

@@ -52,6 +52,12 @@ impl Member {
         self.kind.0.sequence(&self.after)
     }
 
+    /// Takes back what was decided.
+    pub(crate) fn undo(&mut self) {
+        self.events.clear();
+        self.after = self.before.clone();
+    }
+
     /// Takes the events out, for the commit.
     pub(super) fn take_append(&mut self) -> StreamAppend {
         StreamAppend::new(self.aggregate.clone(), self.sequence_before(), std::mem::take(&mut self.events))

@@ -11,6 +11,9 @@
 //! - `prepare_context`: [`PrepareContext`], what `prepare` gets
 //! - `context`: [`Context`], a command's actor, principal, command id, correlation, time
 //! - `canonical`: the canonical form of a command's body, the input of its digest
+//! - `personal_body`: the body of a command with personal fields, as its digest counts it
+//! - `subject`: [`SubjectRecord`], what the log says about the erasure of a subject
+//! - `sealing`: decides with the keys of subjects at hand
 //! - `erased`: commands with their type erased, and [`Envelope`], a command with its context
 //! - `error`: [`ExecuteError`]
 //! - `access`: `CommandAccess`, access control for commands, and the aggregates that it decides on
@@ -41,20 +44,23 @@ mod error;
 pub(crate) mod internal_id;
 mod locked;
 mod member;
+mod personal_body;
 mod pipeline;
 mod prepare_context;
 mod prepared;
 mod received;
 mod registry;
 mod scope;
+mod sealing;
 mod services;
 mod slow_decisions;
 mod state_cache;
+pub(crate) mod subject;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub(crate) use access::{AccessLoads, CommandAccess};
+pub(crate) use access::{AccessLoads, CommandAccess, TRY_AGAIN};
 pub use command::{Command, EventsOf, Handle, ViewOf};
 pub(crate) use commit_queue::{CommitAnswer, CommitQueue};
 pub use context::Context;
@@ -67,9 +73,12 @@ pub(crate) use member::Member;
 pub(crate) use pipeline::execute_all;
 pub use prepare_context::PrepareContext;
 pub(crate) use prepare_context::missing;
+pub(crate) use prepared::MetadataExtras;
+pub(crate) use received::unrecorded;
 pub use registry::CommandInfo;
 pub(crate) use registry::Registry;
 pub use scope::Scope;
-pub(crate) use scope::encode;
+pub(crate) use scope::{encode, seal};
 pub(crate) use services::within;
 pub use services::{Needs, ServiceType, Services};
+pub use subject::{SubjectEvent, SubjectId, SubjectRecord};

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, Stream, StreamExt};
 
+use super::command_id_lookup::find_confirmed;
 use super::engine::{Completion, Executed, InFlight};
 use super::prepared::Prepared;
 use super::received::Received;
@@ -102,11 +103,18 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
             return;
         };
         let receive = |Envelope { command, context }| self.engine.receive(command, &context);
-        let received: Vec<_> = chunk.into_iter().map(receive).collect();
+        let mut received: Vec<_> = chunk.into_iter().map(receive).collect();
+        for one in &mut received {
+            if let Ok(command) = one
+                && let Err(error) = self.engine.digest_with_keys(command).await
+            {
+                *one = Err(error);
+            }
+        }
         let given: Vec<_> = received.iter().flatten().filter_map(Received::caller_id).collect();
         let known = match given.is_empty() {
             true => Ok(Vec::new()),
-            false => self.engine.store.find_commands(&given).await.map_err(Arc::new),
+            false => find_confirmed(&*self.engine.store, &given).await,
         };
         let mut known = known.map(Vec::into_iter);
         for received in received {
@@ -115,7 +123,7 @@ impl<S: Stream<Item = Vec<Envelope>> + Unpin> Pipeline<S> {
                 Ok(received) => match (received.caller_id(), &mut known) {
                     (Some(id), Err(error)) => Slot::Done(Err(ExecuteError::store(id, error.clone()))),
                     (Some(_), Ok(known)) => match known.next().flatten() {
-                        Some(known) => Slot::Done(received.answer_known(known)),
+                        Some(known) => Slot::Done(self.engine.answer_known(&received, known).await),
                         None => self.prepare(received).await,
                     },
                     (None, _) => self.prepare(received).await,

@@ -8,10 +8,12 @@ use super::engine::Completion;
 use super::erased::Undecided;
 use super::member::Member;
 use super::received::Received;
+use super::sealing::Subjects;
 use super::{ExecuteError, Refusal};
 use crate::aggregates::AggregateType;
 use crate::events::{AggregateVersion, DecidedOn, Metadata, Ref};
 use crate::store::{Commit, EventMetadata, Outcome};
+use crate::text::hex;
 
 /// A command that access control has admitted and whose `prepare` has run: ready to be decided.
 pub(super) struct Prepared {
@@ -20,8 +22,19 @@ pub(super) struct Prepared {
     pub(super) aggregates: Vec<(AggregateType, Ref)>,
     /// What access control said before `prepare`.
     pub(super) admission: Admission,
-    /// Whether its first event names the command and the aggregates that it was decided on.
-    pub(super) names_scope: bool,
+    /// What its events have in their metadata.
+    pub(super) extras: MetadataExtras,
+    /// The subjects whose personal values it seals.
+    pub(super) subjects: Subjects,
+}
+
+/// What events have in their metadata if the application asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MetadataExtras {
+    /// The first event of a command names the command and the aggregates that it was decided on.
+    pub(crate) scope: bool,
+    /// Each event has a salt, and the first one of a command the digest of its body.
+    pub(crate) proofs: bool,
 }
 
 /// Why a command whose commit has no events is answered with an error, once its aggregates are known to be current.
@@ -30,6 +43,8 @@ pub(super) enum Rejection {
     Refused(Refusal),
     /// Access control denied it.
     Denied(String),
+    /// It has new personal values of a subject that is erased.
+    Erased(Ref),
 }
 
 impl Prepared {
@@ -59,31 +74,45 @@ impl Prepared {
             true => Some(context.now()),
             false => context.happened_at(),
         };
-        let metadata = self.metadata_of(&members[..scope], admission)?;
+        // The keys of new values are there now, and the digest of the body is made with them.
+        let digest = match command.is_personal() {
+            true => command.digest(context).map_err(ExecuteError::Body)?,
+            false => self.received.digest,
+        };
+        let metadata = self.metadata_of(&members[..scope], admission, &digest)?;
+        let metadata = match self.extras.proofs {
+            true => metadata.salted(members.iter().map(|member| member.events.len()).sum()),
+            false => metadata,
+        };
         let appends = members.iter_mut().map(Member::take_append).collect();
         let keep = *given_id && rejection.is_none();
-        let commit = self.received.commit(metadata, appends, keep, occurred_at, order_group);
+        let commit = self.received.commit(metadata, digest, appends, keep, occurred_at, order_group);
         Ok((commit.until(admission.valid_until), rejection))
     }
 
     /// The metadata of the events: that of the first one says what the command was decided on. It is made of the states of this
     /// attempt: another attempt may be decided on later ones, or allowed by another grant.
-    fn metadata_of(&self, scope: &[Member], admission: &Admission) -> Result<EventMetadata, ExecuteError<Refusal>> {
+    fn metadata_of(
+        &self,
+        scope: &[Member],
+        admission: &Admission,
+        digest: &[u8; 32],
+    ) -> Result<EventMetadata, ExecuteError<Refusal>> {
         let Received { context, .. } = &self.received;
         let grants = if context.is_internal() { context.grants() } else { &admission.grants };
         let has_events = scope.iter().any(|member| !member.events.is_empty());
-        if !has_events || grants.is_empty() && !self.names_scope {
+        if !has_events || grants.is_empty() && !self.extras.scope {
             return Ok(EventMetadata::same(self.metadata.clone()));
         }
-        let decided_on = DecidedOn { grants: grants.to_vec(), ..self.scope_of(scope) };
+        let decided_on = DecidedOn { grants: grants.to_vec(), ..self.scope_of(scope, digest) };
         let first = Metadata { decided_on: Some(decided_on), ..context.metadata().clone() };
         let first = serde_json::to_string(&first).map_err(ExecuteError::Body)?;
-        Ok(EventMetadata { first: first.into(), others: self.metadata.clone() })
+        Ok(EventMetadata::new(first.into(), self.metadata.clone()))
     }
 
     /// The command and the aggregates in its scope, if they are to be named.
-    fn scope_of(&self, scope: &[Member]) -> DecidedOn {
-        if !self.names_scope {
+    fn scope_of(&self, scope: &[Member], digest: &[u8; 32]) -> DecidedOn {
+        if !self.extras.scope {
             return DecidedOn::default();
         }
         let version = |member: &&Member| AggregateVersion {
@@ -97,6 +126,7 @@ impl Prepared {
         DecidedOn {
             command: Some(self.received.command.name().to_owned()),
             version: self.received.command.version(),
+            body_digest: self.extras.proofs.then(|| hex(digest)),
             wrote: wrote.iter().take(DecidedOn::MAX).map(version).collect(),
             read: read.iter().take(left).map(version).collect(),
             more: scope.len().saturating_sub(DecidedOn::MAX) as u64,
@@ -112,6 +142,7 @@ impl Prepared {
             Outcome::Committed(receipt) => match rejection {
                 Some(Rejection::Refused(error)) => Err(ExecuteError::Refused(error)),
                 Some(Rejection::Denied(reason)) => Err(ExecuteError::Denied { reason }),
+                Some(Rejection::Erased(subject)) => Err(ExecuteError::Erased(subject)),
                 None => Ok(receipt),
             },
         })

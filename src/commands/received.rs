@@ -1,5 +1,7 @@
 //! [`Received`]: a command with its id, before access control and loading.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -8,7 +10,13 @@ use super::member::Member;
 use super::{AnyCommand, Context, ExecuteError, Refusal};
 use crate::aggregates::AggregateType;
 use crate::events::Ref;
+use crate::events::personal::PERSONAL;
 use crate::store::{Commit, EventMetadata, KnownCommand, StreamAppend};
+
+/// The text that is recorded instead of a refusal's reason, if the reason may contain personal values.
+pub(crate) fn unrecorded(command: &dyn AnyCommand) -> String {
+    format!("{PERSONAL} ({})", command.error_type())
+}
 
 /// A command with its id, before access control is asked and anything is loaded.
 pub(super) struct Received {
@@ -18,6 +26,8 @@ pub(super) struct Received {
     pub(super) digest: [u8; 32],
     /// Whether the context had the id: then the log keeps it even if the command decides no events.
     pub(super) given_id: bool,
+    /// Whether its handler has opened a personal value.
+    pub(super) opened: AtomicBool,
 }
 
 impl Received {
@@ -51,9 +61,18 @@ impl Received {
         Ok(aggregates)
     }
 
-    /// The references of the command's aggregates.
+    /// The aggregates about which access control is asked.
     pub(super) fn references(&self) -> Vec<Ref> {
-        self.command.aggregates().into_iter().map(|(_, aggregate)| aggregate).collect()
+        self.command.asked_about()
+    }
+
+    /// The reason of a refusal, as it may be recorded: it may repeat personal values of the command, or of the states that it was
+    /// decided on, so it is not kept then.
+    pub(super) fn recordable(&self, refusal: &Refusal) -> String {
+        match self.command.is_personal() || self.opened.load(Ordering::Relaxed) {
+            true => unrecorded(&*self.command),
+            false => refusal.to_string(),
+        }
     }
 
     /// A commit without events on these aggregates: its outcome says whether the log has the id, and whether the aggregates
@@ -61,6 +80,7 @@ impl Received {
     pub(super) fn empty_commit(&self, members: &mut [Member]) -> Commit {
         self.commit(
             EventMetadata::same("".into()),
+            self.digest,
             members.iter_mut().map(Member::take_append).collect(),
             false,
             None,
@@ -71,6 +91,7 @@ impl Received {
     pub(super) fn commit(
         &self,
         metadata: EventMetadata,
+        digest: [u8; 32],
         appends: Vec<StreamAppend>,
         keep: bool,
         occurred_at: Option<Timestamp>,
@@ -79,7 +100,7 @@ impl Received {
         let commit = Commit::new(
             self.id,
             self.command.name().to_owned(),
-            self.digest,
+            digest,
             metadata,
             occurred_at,
             appends,

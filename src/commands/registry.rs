@@ -24,6 +24,9 @@ pub struct CommandInfo {
     /// The services that its `prepare` uses.
     #[serde(skip)]
     pub(crate) services: Vec<ServiceType>,
+    /// The names of its personal fields.
+    #[serde(skip)]
+    pub(crate) personal: &'static [&'static str],
 }
 
 /// The commands of an application, by name.
@@ -43,6 +46,7 @@ impl Registry {
             parse: |body| Ok(Box::new(serde_json::from_str::<C>(body)?)),
             rust_type: (TypeId::of::<C>(), std::any::type_name::<C>()),
             services: C::services(),
+            personal: C::personal_fields(),
         };
         match self.0.insert(C::NAME, info) {
             Some(CommandInfo { rust_type: (id, name), .. }) if id != TypeId::of::<C>() => Err(name),

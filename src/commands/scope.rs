@@ -67,6 +67,14 @@ pub enum OutcomeError {
         /// What differs.
         source: ReadBackError,
     },
+    /// A personal value of an event cannot be sealed.
+    #[error("a personal value of a `{event_type}` cannot be sealed")]
+    Unsealed {
+        /// The event type.
+        event_type: &'static str,
+        /// The reason.
+        source: serde_json::Error,
+    },
     /// A source of an event is not a valid reference.
     #[error("a source of a `{event_type}` cannot be stored")]
     Source {
@@ -108,14 +116,24 @@ pub(crate) fn encode<E: Event>(event: &E) -> Result<NewEvent, OutcomeError> {
     Ok(NewEvent::new(event_type, version, payload))
 }
 
+/// Seals the personal values of events of an aggregate. All of them are tried, so that each key that is missing is known.
+pub(crate) fn seal<E: Event>(events: &mut [E], aggregate: &Ref) -> Result<(), OutcomeError> {
+    let seal = |event: &mut E| {
+        let event_type = event.declaration().event_type;
+        event.seal(aggregate).map_err(|source| OutcomeError::Unsealed { event_type, source })
+    };
+    events.iter_mut().filter(|event| event.declaration().is_personal()).map(seal).fold(Ok(()), Result::and)
+}
+
 fn decide<A: Aggregate>(
     members: &mut [Member],
     index: usize,
-    events: Vec<A::Event>,
+    mut events: Vec<A::Event>,
     context: &Context,
 ) -> Result<(), OutcomeError> {
     let wanted = members.len();
     let before = state::<A>(members, index).ok_or(OutcomeError::Shape { given: index + 1, wanted })?;
+    seal(&mut events, &members[index].aggregate)?;
     let encoded = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
     let circumstances = Circumstances::new(context.metadata(), context.id().unwrap_or_default(), context.now());
     let after = (!events.is_empty()).then(|| {

@@ -78,6 +78,8 @@ pub struct Field {
     pub source: bool,
     /// Whether the field is a [`Change`](super::Change) or an optional one.
     pub change: bool,
+    /// Whether the field is personal: [`Personal`](super::Personal).
+    pub personal: bool,
 }
 
 /// The declaration of one variant of an event enum.
@@ -106,6 +108,12 @@ impl Declaration {
     #[must_use]
     pub fn version_text(&self) -> String {
         format!("{}.0", self.version)
+    }
+
+    /// Whether it has a personal field.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.fields.iter().any(|field| field.personal)
     }
 
     /// Upcasts a stored payload to the current version. Returns `None` if it has that version.
@@ -274,6 +282,15 @@ pub trait Event: DomainEvent + 'static {
     /// The references in the fields that are sources in a role: `source = "member"`.
     fn source_roles(&self) -> Vec<(SourceRole, Ref)> {
         Vec::new()
+    }
+
+    /// Seals the new values in the `personal` fields, for an event of this aggregate.
+    ///
+    /// # Errors
+    /// When a key is not at hand, a field does not name one subject, or a value cannot be written as JSON.
+    fn seal(&mut self, aggregate: &Ref) -> Result<(), serde_json::Error> {
+        let _ = aggregate;
+        Ok(())
     }
 
     /// The shape of the payload of the variant with this current event type, for the lock file. `None` if the event is not

@@ -9,6 +9,7 @@
 //! - `id`: [`Id`], typed ids of things, and [`Ref`], an id with its kind (`user:42`)
 //! - `conversions`: [`IntoRef`] and [`IntoId`], what an actor and an id are created from
 //! - `change`: [`Change`], the previous and the next value of a field
+//! - [`personal`]: [`Personal`], a value about a person, stored sealed under that person's key
 //! - `source`: [`Source`], what a field that is a source names, and [`SourceRole`]
 //! - `topic`: [`Topic`] paths, and the patterns that produce them
 //! - `sentence`: sentence templates
@@ -27,6 +28,7 @@ mod id;
 pub(crate) mod json;
 #[doc(hidden)]
 pub mod payload;
+pub mod personal;
 mod read_back;
 mod record;
 mod sentence;
@@ -42,6 +44,8 @@ pub use event::{Action, Declaration, DecodeError, Event, Field, Target, Upcast};
 #[cfg(feature = "http")]
 pub(crate) use id::REF_PATTERN;
 pub use id::{Id, InvalidRef, MAX_ID_BYTES, Ref};
+#[doc(inline)]
+pub use personal::{Opened, Personal, withheld};
 pub use read_back::ReadBackError;
 pub(crate) use read_back::read_back;
 pub use record::{AggregateVersion, DecidedOn, LogPosition, Metadata, Origin, Recorded, Stored};

@@ -62,6 +62,10 @@ pub struct Metadata {
     /// What the command was decided on: only in the metadata of its first event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_on: Option<DecidedOn>,
+    /// Random bytes in hexadecimal digits, of which no two events have the same: in an application that keeps proofs, so that nobody can
+    /// try out what a payload is by the digest of the event. Only readers of the payload see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
 }
 
 /// What a command was decided on. Events of older programs lack `command`, `wrote` and `read`.
@@ -74,6 +78,10 @@ pub struct DecidedOn {
     /// The command's version: `#[command(version = 2)]`. Left out of JSON if it is 1.
     #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
     pub version: u32,
+    /// SHA-256 of the command's name, body and actor, as 64 hexadecimal digits: in an application that keeps proofs, so that the tree
+    /// covers what the log says about commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_digest: Option<String>,
     /// The grants that allowed it: of the actor, and of the principal on whose behalf the actor acted. Owners need none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Uuid>,
@@ -109,7 +117,15 @@ impl DecidedOn {
 impl Default for DecidedOn {
     fn default() -> Self {
         let version = first_version();
-        Self { command: None, version, grants: Vec::new(), wrote: Vec::new(), read: Vec::new(), more: 0 }
+        Self {
+            command: None,
+            version,
+            body_digest: None,
+            grants: Vec::new(),
+            wrote: Vec::new(),
+            read: Vec::new(),
+            more: 0,
+        }
     }
 }
 

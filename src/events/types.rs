@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::personal::OpeningKeys;
 use super::shape::VariantShape;
 use super::{Action, Declaration, DecodeError, Event, Ref, Sentence, SourceRole, Stored, Topic, TopicPattern};
 
@@ -210,6 +211,8 @@ pub struct Types {
     by_name: HashMap<&'static str, Arc<Known>>,
     ordered: BTreeMap<&'static str, Arc<Known>>,
     roots: Vec<Root>,
+    /// The keys with which personal values are opened for an answer.
+    pub(super) keys: OpeningKeys,
 }
 
 /// An aggregate type, which is a topic root, and its event enum.

@@ -8,8 +8,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
 
-use super::Problem;
+use super::{AppState, Problem};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,10 +26,33 @@ pub(super) fn json(request: Request, largest: usize) -> Result<Body, Problem> {
             "send JSON with the header `Content-Type: application/json`",
         ));
     }
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    check_length(&parts.headers, largest).map(|()| body)
+}
+
+/// Returns the headers and the body of a request, if it announces a CloudEvent of at most `largest` bytes: in structured mode, or in binary
+/// mode.
+#[cfg(feature = "feeds")]
+pub(super) fn cloud_event(request: Request, largest: usize) -> Result<(HeaderMap, Body), Problem> {
+    let headers = request.headers().clone();
+    let kinds: Vec<_> = headers.get_all(header::CONTENT_TYPE).iter().collect();
+    let kind = kinds.first().and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    if kinds.len() != 1 || !(kind.starts_with("application/cloudevents+json") || headers.contains_key("ce-id")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "unsupported media type",
+            "send a CloudEvent with the header `Content-Type: application/cloudevents+json`",
+        ));
+    }
+    check_length(&headers, largest)?;
+    Ok((headers, request.into_body()))
+}
+
+fn check_length(headers: &HeaderMap, largest: usize) -> Result<(), Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     match announced.is_some_and(|announced: u64| announced > largest as u64) {
         true => Err(too_large(largest)),
-        false => Ok(body),
+        false => Ok(()),
     }
 }
 
@@ -49,6 +73,14 @@ pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "request timeout", detail))
         }
     }
+}
+
+/// Reads a whole body that is the JSON of a value.
+pub(super) async fn read_json<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, Problem> {
+    let largest = state.settings().limits.largest_body;
+    let body = read(json(request, largest)?, largest).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::malformed(format!("the body does not match its schema: {error}")))
 }
 
 fn is_too_long(error: &axum::Error) -> bool {

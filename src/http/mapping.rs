@@ -7,6 +7,7 @@ use super::Problem;
 use crate::aggregates::LoadError;
 use crate::app::ReaderError;
 use crate::commands::{ExecuteError, ParseError};
+use crate::events::personal::KeyError;
 use crate::projections::audit::AuditError;
 use crate::projections::export::ExportError;
 use crate::projections::flows::FlowError;
@@ -14,6 +15,8 @@ use crate::projections::metrics::MetricError;
 use crate::projections::presenter::PresentError;
 use crate::projections::provenance::ProvenanceError;
 use crate::projections::{FollowEnd, QueryError, ReadError, RebuildError, RepairError};
+#[cfg(feature = "proofs")]
+use crate::proofs::ProofError;
 use crate::reactions::StepError;
 use crate::store::{MomentError, StoreError};
 use crate::text::error_chain;
@@ -44,6 +47,16 @@ impl<E: std::error::Error + Send + Sync + 'static> From<ExecuteError<E>> for Pro
             }
             ExecuteError::CommandIdReserved(id) => {
                 unprocessable("command-id-reserved", "command id reserved").with("command_id", json!(id))
+            }
+            ExecuteError::Erased(subject) => {
+                unprocessable("erased", "the subject is erased").with("subject", json!(subject))
+            }
+            ExecuteError::Keys(source) => {
+                tracing::error!(error = %error_chain(&**source), "personal values cannot be sealed or opened");
+                match **source {
+                    KeyError::Store { .. } | KeyError::Behind => Self::unavailable(message),
+                    _ => Self::internal(&error),
+                }
             }
             ExecuteError::Conflict { .. } => conflict(message),
             ExecuteError::OutcomeUnknown { command_id, source } => {
@@ -176,6 +189,42 @@ impl From<StepError> for Problem {
     }
 }
 
+#[cfg(feature = "feeds")]
+impl From<crate::feeds::FeedError> for Problem {
+    fn from(error: crate::feeds::FeedError) -> Self {
+        use crate::feeds::FeedError;
+        match error {
+            FeedError::Unknown { .. } => Self::not_found(error.to_string()),
+            FeedError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
+            FeedError::From { .. } => Self::malformed(error.to_string()).with("parameter", "from"),
+            FeedError::Load(error) => error.into(),
+            FeedError::Store(error) => error.into(),
+            FeedError::Execute(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(feature = "feeds")]
+impl From<crate::intakes::IntakeError> for Problem {
+    fn from(error: crate::intakes::IntakeError) -> Self {
+        use crate::intakes::IntakeError;
+        match error {
+            IntakeError::Unknown { .. } | IntakeError::NoDeadLetter(_) | IntakeError::NotOverHttp(_) => {
+                Self::not_found(error.to_string())
+            }
+            IntakeError::Message(_) => Self::malformed(error.to_string()),
+            IntakeError::Paused(_) => Self::unavailable(error.to_string()),
+            IntakeError::Why => Self::malformed(error.to_string()).with("parameter", "why"),
+            IntakeError::NotWhole(_) | IntakeError::Unreadable { .. } | IntakeError::Done(_) => {
+                conflict(error.to_string())
+            }
+            IntakeError::Load(error) => error.into(),
+            IntakeError::Store(error) => error.into(),
+            IntakeError::Execute(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReaderError> for Problem {
     fn from(error: ReaderError) -> Self {
         match error {
@@ -225,6 +274,22 @@ impl From<FlowError> for Problem {
             FlowError::Denied(_) => Self::denied(error.to_string()),
             FlowError::Read(error) => error.into(),
             FlowError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(feature = "proofs")]
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Off | ProofError::NoCheckpoint | ProofError::NotCovered { .. } => {
+                Self::not_found(error.to_string())
+            }
+            ProofError::Denied(_) => Self::denied(error.to_string()),
+            ProofError::Behind { .. } => Self::unavailable(error.to_string()),
+            ProofError::Read(error) => error.into(),
+            ProofError::Store(error) => error.into(),
+            other => Self::internal(&other),
         }
     }
 }

@@ -12,7 +12,8 @@ use super::reaction::MAX_DEPTH;
 use super::record::{ReactionEvent, ReactionId, ReactionRecord};
 use crate::BoxError;
 use crate::aggregates::{AggregateType, Loaded};
-use crate::commands::{AnyCommand, Context, Member, Scope, Services, Undecided};
+use crate::commands::{AnyCommand, Context, ExecuteError, Member, Refusal, Scope, Services, Undecided, unrecorded};
+use crate::events::personal::{has_opened, take_erased};
 use crate::events::{Id, Ref};
 use crate::text::error_chain;
 
@@ -78,8 +79,16 @@ impl Delivery {
                 }))
             }
             Ok(()) => Ok(None),
+            // The reason may repeat a value that the handler has opened.
+            Err(Undecided::Refused(_)) if has_opened() => Ok(Some(self.refused(unrecorded(&*self.command)))),
             Err(Undecided::Refused(error)) => Ok(Some(self.refused(error_chain(&*error)))),
-            Err(invalid) => Err(invalid),
+            Err(invalid) => match take_erased() {
+                Some(subject) => {
+                    members.iter_mut().for_each(Member::undo);
+                    Ok(Some(self.refused(ExecuteError::<Refusal>::Erased(subject).to_string())))
+                }
+                None => Err(invalid),
+            },
         }
     }
 }
@@ -99,6 +108,18 @@ impl AnyCommand for Delivery {
 
     fn digest(&self, context: &Context) -> Result<[u8; 32], serde_json::Error> {
         self.command.digest(context)
+    }
+
+    fn subjects(&self) -> Vec<Ref> {
+        self.command.subjects()
+    }
+
+    fn is_personal(&self) -> bool {
+        self.command.is_personal()
+    }
+
+    fn error_type(&self) -> &'static str {
+        self.command.error_type()
     }
 
     fn aggregates(&self) -> Vec<(AggregateType, Ref)> {

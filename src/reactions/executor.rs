@@ -355,6 +355,7 @@ fn failure(error: &ExecuteError<Refusal>) -> Failure {
         | ExecuteError::OutcomeUnknown { .. }
         | ExecuteError::PrepareTimedOut { .. }
         | ExecuteError::Store(_)
+        | ExecuteError::Keys(_)
         | ExecuteError::Load(_) => Failure::Passing(reason),
         _ => Failure::Lasting(reason),
     }

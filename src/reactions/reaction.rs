@@ -146,7 +146,16 @@ pub(super) struct Body {
 
 impl Body {
     fn new<C: Command>(command: &C) -> Self {
-        Self { command: C::NAME, json: serde_json::to_string(command) }
+        let json = match C::personal_fields() {
+            [] => serde_json::to_string(command),
+            // It would be stored readable, in the projection of the reaction.
+            fields => Err(serde::ser::Error::custom(format_args!(
+                "a reaction cannot lead to a command with personal fields ({}): leave them out, and let the handler open what the \
+                 aggregate has",
+                fields.join(", ")
+            ))),
+        };
+        Self { command: C::NAME, json }
     }
 }
 

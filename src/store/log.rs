@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Batch, Finding, HashChain, Outcome, Receipt, Views, default_reads, requirements};
+use super::{
+    Batch, Finding, HashChain, Interest, Outcome, Page, Receipt, StandbyStatus, Views, default_reads, requirements,
+};
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -38,7 +40,9 @@ impl std::fmt::Debug for OpenOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL, shown without its password, has no known scheme.
-    #[error("`{0}` is not the URL of a store: write sqlite://FILE.db, sqlite::memory: or postgres://HOST/DATABASE")]
+    #[error(
+        "`{0}` is not the URL of a store: write sqlite://FILE.db, sqlite::memory:, postgres://HOST/DATABASE or nats://HOST/NAME"
+    )]
     UnknownUrl(String),
     /// The store does not exist, and was not to be created.
     #[error("there is no store at `{0}`: execute a command to create it, or name another store with --store")]
@@ -123,36 +127,6 @@ impl StoreError {
     }
 }
 
-/// The events that a reader wants.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Interest {
-    /// All of them.
-    #[default]
-    All,
-    /// Events with one of these type names in the log, old names included.
-    EventTypes(Vec<String>),
-}
-
-impl Interest {
-    /// Returns whether the event is wanted.
-    #[must_use]
-    pub fn wants(&self, stored: &Stored) -> bool {
-        match self {
-            Self::All => true,
-            Self::EventTypes(types) => types.contains(&stored.event_type),
-        }
-    }
-}
-
-/// The wanted events after a position, and the position up to which they are complete.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// The wanted events, in order.
-    pub events: Vec<Stored>,
-    /// No wanted event up to here is missing. Where the page begins, if there are no new events.
-    pub to: LogPosition,
-}
-
 /// What a store says about its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogInfo {
@@ -171,6 +145,8 @@ pub struct KnownCommand {
     pub body_digest: [u8; 32],
     /// The command's receipt, marked as repeated.
     pub receipt: Receipt,
+    /// The command's name.
+    pub command: String,
 }
 
 /// A cached state of an aggregate: the fold of its first events.
@@ -262,6 +238,14 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// Returns the standby from which views are read, if there is one.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    async fn standby(&self) -> Result<Option<StandbyStatus>, StoreError> {
+        Ok(None)
+    }
+
     /// Returns a channel that changes whenever the log has grown, in this or in another process.
     fn watch(&self) -> watch::Receiver<LogPosition>;
 
@@ -338,6 +322,15 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn find_commands(&self, ids: &[Uuid]) -> Result<Vec<Option<KnownCommand>>, StoreError>;
 
+    /// Returns once all that can be read is as safe as what [`append`](Self::append) acknowledges. A store overrides it where
+    /// commits can be read before: a database whose commits wait for a standby.
+    ///
+    /// # Errors
+    /// [`StoreError::OutcomeUnknown`].
+    async fn confirm(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Returns the tables and checkpoints of projections.
     fn views(&self) -> Arc<dyn Views>;
 
@@ -348,6 +341,14 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// Returns the number of commands without events whose ids are recorded; `None` if the store does not count them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn count_eventless_commands(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
     }
 
     /// Copies the log, as of one moment, to a new file; `progress` gets the pages done and their total number.

@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `interest`: [`Interest`] and [`Page`], what a reader of the log wants and gets
 //! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
 //! - `default_reads`: the same for a store that has none of its own
@@ -15,10 +16,11 @@
 //! - `event_digest`: the digest of an event
 //! - `event_metadata`: the metadata of a commit's events
 //! - `conflict_set`: what depends on commits that failed
-//! - `sqlite`, `postgres`: the two stores
+//! - `sqlite`, `postgres`, `jetstream`: the stores
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `micros`: times in whole microseconds
 //! - `moment`: [`Moment`], a moment in the past of the log
+//! - `standby_status`: the standby from which views are read
 //! - `open`: opens the store of a URL
 //! - `url`: URLs in messages
 //! - `kept_snapshots`: snapshots of aggregates that are kept beside the newest ones, for the past
@@ -43,6 +45,9 @@ mod event_digest;
 mod event_ids;
 mod event_metadata;
 mod hash_chain;
+mod interest;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 pub(crate) mod kept_snapshots;
 mod lease_assignment;
 mod log;
@@ -60,6 +65,7 @@ mod sequence_cache;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod standby_status;
 mod table;
 mod url;
 mod views;
@@ -68,19 +74,23 @@ mod write_lock;
 mod write_metrics;
 
 pub(crate) use bounded_reads::{bisect, is_full, read_history, read_page, read_some};
+pub(crate) use check::LogObserver;
 pub(crate) use check::check;
-pub use check::{CheckReport, Finding, FindingKind, LogDigest};
+pub use check::{CheckReport, Finding, FindingKind, LogDigest, ReadableValues};
 pub use commit::{Batch, Commit, NewEvent, Outcome, Receipt, StreamAppend};
 pub use conflict_set::ConflictSet;
 pub use event_digest::digest_of;
 pub(crate) use event_metadata::EventMetadata;
 pub use hash_chain::HashChain;
+pub use interest::{Interest, Page};
 pub use lease_assignment::LeaseAssignment;
-pub use log::{Clock, Interest, KnownCommand, LogInfo, OpenOptions, Page, Snapshot, Store, StoreError, WriteLock};
+pub use log::{Clock, KnownCommand, LogInfo, OpenOptions, Snapshot, Store, StoreError, WriteLock};
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use moment::{AsOf, InvalidMoment, Moment, MomentError};
 pub use open::open;
+#[cfg(all(feature = "postgres", feature = "personal"))]
+pub(crate) use postgres::DatabaseUrl;
 #[cfg(feature = "postgres")]
 pub use postgres::{
     Migrated, OldEvent, Takeover, Undone, Unmapped, Upgraded, grant, kept_events, undo_migration, upgrade,
@@ -89,6 +99,7 @@ pub use postgres::{
 pub(crate) use postgres::{TakeoverReading, migrate};
 pub(crate) use projecting::{is_projecting, project, project_at_once};
 pub(crate) use requirements::{ACCESS, ACCESS_KIND, Known, check as check_requirements};
+pub use standby_status::StandbyStatus;
 pub use table::{Column, ColumnType, Index, OnConflict, Table};
 pub(crate) use url::redact_url;
 #[cfg(feature = "cli")]

@@ -101,6 +101,8 @@ pub enum NoteKind {
     Stop,
     /// The progress of its rebuild.
     Rebuild,
+    /// The last signed checkpoint of the log that was published.
+    Checkpoint,
 }
 
 /// A generation with its checkpoint.

@@ -3,12 +3,14 @@
 //!
 //! ## Layout
 //! - `scenario`: [`given`] events, [`when`](Given::when) a command, [`then`](When::then) events
+//! - `keys`: keys of personal values, in scenarios
 //! - `cqrs`: [`Cqrs`], for tests with the test framework of cqrs-es
 //! - `clock`: [`TestClock`], which a test sets
 //! - `lock`: [`assert_shapes_locked`], which pins the shapes of events in the log
 
 mod clock;
 mod cqrs;
+mod keys;
 mod lock;
 mod scenario;
 

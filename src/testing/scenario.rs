@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::keys::ScenarioKeys;
 use crate::aggregates::{Aggregate, AggregateType, AnyState, Circumstances};
 use crate::commands::{
     AnyCommand, Command, Context, EventsOf, Handle, Member, PrepareContext, Scope, Services, Undecided, encode,
+    seal,
 };
 use crate::events::{Id, Ref};
 use crate::store::NewEvent;
@@ -16,6 +18,7 @@ use crate::text::error_chain;
 pub struct Given {
     states: Vec<(Ref, AnyState)>,
     services: Services,
+    keys: ScenarioKeys,
 }
 
 /// Begins a scenario without earlier events.
@@ -74,11 +77,25 @@ impl Given {
         circumstances: &Circumstances<'_>,
     ) -> Self {
         let mut loaded = crate::aggregates::Loaded::<A>::new(id.clone(), 0, A::default());
-        for event in events {
-            encode(&event).unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
+        let aggregate = Ref::unchecked(A::TYPE, &id.text());
+        for mut event in events {
+            let encoded = || {
+                seal(std::slice::from_mut(&mut event), &aggregate)?;
+                encode(&event)
+            };
+            // Given events are sealed as if they were recorded before the erasure.
+            let (encoded, _) = ScenarioKeys::default().within(encoded);
+            encoded.unwrap_or_else(|error| panic!("{}: {event:?}", error_chain(&error)));
             loaded.apply_event(&event, circumstances);
         }
         self.states.push((Ref::unchecked(A::TYPE, &id.text()), Arc::new(loaded)));
+        self
+    }
+
+    /// Erases a subject before the command: its handler sees [`Opened::Erased`](crate::events::Opened::Erased).
+    #[must_use]
+    pub fn erased(mut self, subject: Ref) -> Self {
+        self.keys.erased.insert(subject);
         self
     }
 
@@ -107,7 +124,7 @@ impl Given {
         let context = context.resolved(uuid::Uuid::now_v7, jiff::Timestamp::now());
         match Handle::prepare(&mut command, &PrepareContext::new(&context, &self.services)).await {
             Ok(()) => self.when(command, context),
-            Err(error) => When { context, members: Vec::new(), decided: Err(error) },
+            Err(error) => When { context, members: Vec::new(), decided: Err(error), keys: self.keys.clone() },
         }
     }
 
@@ -126,7 +143,8 @@ impl Given {
             Member::new(kind, aggregate, state)
         };
         let mut members: Vec<Member> = C::Scope::aggregates(command.ids()).into_iter().map(member).collect();
-        let decided = match command.decide(&mut members, &context) {
+        let (decided, _) = self.keys.within(|| command.decide(&mut members, &context));
+        let decided = match decided {
             Ok(()) => Ok(events_of(&members)),
             Err(Undecided::Refused(error)) => match error.downcast::<C::Error>() {
                 Ok(error) => Err(*error),
@@ -134,7 +152,7 @@ impl Given {
             },
             Err(Undecided::Invalid(error)) => panic!("{}", error_chain(&error)),
         };
-        When { context, members, decided }
+        When { context, members, decided, keys: self.keys.clone() }
     }
 }
 
@@ -143,6 +161,7 @@ pub struct When<C: Command> {
     context: Context,
     members: Vec<Member>,
     decided: Result<Vec<Vec<NewEvent>>, C::Error>,
+    keys: ScenarioKeys,
 }
 
 impl<C: Command> When<C> {
@@ -151,11 +170,12 @@ impl<C: Command> When<C> {
     /// # Panics
     /// When other events follow, or the command is refused.
     #[track_caller]
-    pub fn then(mut self, events: EventsOf<C>) {
-        let decided = self.decided.unwrap_or_else(|error| panic!("the command was refused: {error}"));
-        let encoded = <C::Scope as Scope>::decide(&mut self.members, events, &self.context);
+    pub fn then(self, events: EventsOf<C>) {
+        let Self { context, mut members, decided, keys } = self;
+        let decided = decided.unwrap_or_else(|error| panic!("the command was refused: {error}"));
+        let (encoded, _) = keys.within(|| <C::Scope as Scope>::decide(&mut members, events, &context));
         encoded.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
-        assert_eq!(decided, events_of(&self.members), "the command decided other events");
+        assert_eq!(decided, events_of(&members), "the command decided other events");
     }
 
     /// Asserts that no events follow.

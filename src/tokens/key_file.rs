@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{AccessToken, InvalidKeys, KeyInfo, KeySet, MintError, Signer, TokenError};
 use crate::followed_file::{self, FollowError, Followed, Format};
 use crate::private_file::{find_shared, find_untrusted, private};
+use crate::small_file::read_open;
 
 /// The file of the keys: text, with the private key and the public keys that are still accepted. It is its owner's alone (mode
 /// 0600); another one is refused.
@@ -233,7 +234,7 @@ pub(super) fn read(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let file = File::open(path)?;
     match find_shared(&file)? {
         Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
-        None => Ok((followed_file::read_open(&file)?, file.metadata()?.is_file())),
+        None => Ok((read_open(&file)?, file.metadata()?.is_file())),
     }
 }
 

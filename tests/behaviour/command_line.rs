@@ -118,7 +118,7 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
     let [done, failed, denied] = [0, 1, 77].map(|code| format!("{:?}", ExitCode::from(code)));
     let to = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (csv, copy) = (to("audit.csv"), to("copy.db"));
-    let asked: [&[&str]; 24] = [
+    let asked: [&[&str]; 32] = [
         &["execute", "open_account", r#"{"account":"a"}"#],
         &["audit"],
         &["metrics"],
@@ -143,6 +143,14 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
         &["reactions", "status"],
         &["reactions", "pending", "none"],
         &["reactions", "skip", "none", "018f0000-0000-4000-8000-000000000001", "--why", "it lapses"],
+        &["reactions", "replay", "none", "018f0000-0000-4000-8000-000000000001", "--why", "it lapses"],
+        &["feeds", "status"],
+        &["feeds", "pause", "none", "--why", "they move"],
+        &["feeds", "resume", "none", "--why", "they have moved"],
+        &["intakes", "status"],
+        &["intakes", "pause", "none", "--why", "they move"],
+        &["intakes", "resume", "none", "--why", "they have moved"],
+        &["intakes", "replay", "none", "1", "--why", "it can be read now"],
     ];
     // `execute` comes first: the others need a store.
     for arguments in asked {
@@ -150,8 +158,9 @@ async fn every_subcommand_asks_the_authoriser(place: &Place) {
         assert_eq!(run(arguments, &["--as", "user:bob"]).await, denied, "{arguments:?}");
         assert!(!std::path::Path::new(&csv).exists() && !std::path::Path::new(&copy).exists(), "{arguments:?}");
         let allowed = run(arguments, &["--as", "user:root"]).await;
-        // The projection has not stopped, and there is no reaction.
-        let expected = if matches!(arguments[..], [_, "skip" | "pending", ..]) { &failed } else { &done };
+        // The projection has not stopped, and there is no reaction, no feed and no intake.
+        let fails = matches!(arguments[..], [_, "skip", ..] | [_, _, "none", ..]);
+        let expected = if fails { &failed } else { &done };
         assert_eq!(&allowed, expected, "{arguments:?}");
         for file in [&csv, &copy] {
             let _ = std::fs::remove_file(file);

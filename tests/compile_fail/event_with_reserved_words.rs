@@ -6,11 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Event, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[event(name = "lamp")]
 enum LampEvent {
-    #[event(update, "{actor} gave the lamp to {owner}")]
-    Given {
-        #[event(personal)]
-        owner: String,
-    },
     #[event(update, "{actor} lit the lamp")]
     Lit { actor: String },
     #[event(change, "{actor} moved the lamp")]

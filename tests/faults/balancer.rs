@@ -46,6 +46,11 @@ impl Balancer {
         Self { port, state, accepting }
     }
 
+    /// Returns its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the URL of a schema.
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}", self.port)

@@ -20,14 +20,25 @@
 //! - `retries`: a command id that was executed before
 //! - `failover`: failover to a standby and back, frozen and idle connections
 //! - `balancer`: a load balancer
+//! - `standbys`: a primary that fails under load, with a synchronous and with an asynchronous standby
+//! - `callers`: the processes of these tests
+//! - `confirming`: answers that wait for a synchronous standby, and cancelled waits
+//! - `tails`: projections, cursors and streams of a log that lost its tail in a failover
+//! - `standby_reads`: views that are read from a standby
 //! - `tenants`: many stores in one database
 //! - `dropping`: applications that are dropped, or outlive their runtime
 //! - `races`: two processes, one hot aggregate
 //! - `revoking`: rights that are withdrawn while two processes execute by them, and are killed
 //! - `racers`: the processes of these races
 //! - `judge`: says from the log alone whether each event had a right
+//! - `erasing`: erasures of processes that are killed
+//! - `signing`: signers of checkpoints that are killed
 //! - `reacting`: reactions of processes that are killed and stopped
 //! - `reactors`: the processes of these tests
+//! - `feeding`: feeds of processes that are killed, to brokers that are killed
+//! - `receiving`: intakes of processes that are killed and stopped, from brokers that are killed
+//! - `brokers`: these brokers
+//! - `streaming`: a log on NATS JetStream, in a cluster whose servers fail
 //! - `restoring`: an older backup restored under running programs
 //! - `moving`: files of a store removed and moved under running programs
 //! - `powercut`: power cuts and failing disks, on SQLite
@@ -38,10 +49,17 @@ mod balancer;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use the rest")]
 #[path = "../behaviour/bank.rs"]
 mod bank;
+#[allow(dead_code, reason = "shared with the tests of feeds, which use the rest")]
+#[path = "../feeds/brokers.rs"]
+mod brokers;
+mod callers;
+mod confirming;
 #[cfg(target_os = "linux")]
 mod disk;
 mod dropping;
+mod erasing;
 mod failover;
+mod feeding;
 mod holding;
 mod judge;
 mod killing;
@@ -60,11 +78,17 @@ mod racers;
 mod races;
 mod reacting;
 mod reactors;
+mod receiving;
 mod restoring;
 mod retries;
 mod revoking;
+mod signing;
+mod standby_reads;
+mod standbys;
 mod stopping;
+mod streaming;
 mod switching;
+mod tails;
 mod tenants;
 mod unreliable;
 

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use uuid::Uuid;
 
 use crate::bank::*;
-use crate::{racers, reactors};
+use crate::{callers, erasing, feeding, racers, reactors, receiving, signing};
 
 /// The longest wait for a process: after that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -66,11 +66,17 @@ async fn child() {
         "flood" => app().open_without_following(&store).await.unwrap(),
         "race" => racers::app().open_without_following(&store).await.unwrap(),
         "react" => reactors::app().open(&store).await.unwrap(),
+        "feed" => feeding::app_with_feed(words[3]).open(&store).await.unwrap(),
+        "erase" => erasing::app(words[1]).open(&store).await.unwrap(),
+        "receive" => receiving::app_with_intake(words[1]).open(&store).await.unwrap(),
+        "sign" => app().proofs().open(&store).await.unwrap(),
         _ => app().open(&store).await.unwrap(),
     };
     let number = |index: usize| words[index].parse::<u64>().unwrap();
     match words[0] {
-        "write" | "flood" => write(&annals, number(1), number(2)..).await,
+        "call" => callers::call(&annals, number(1)).await,
+        "write" | "flood" => write(&annals, number(1), number(2).., Duration::ZERO).await,
+        "feed" => write(&annals, number(1), number(2).., Duration::from_millis(number(4))).await,
         "sessions" => sessions(annals, &store, number(1)).await,
         "follow" => follow(annals.audit().from(number(1) + 1).follow()).await,
         "deposits" => follow(annals.audit().event("account.deposited").from(number(1) + 1).follow()).await,
@@ -96,6 +102,9 @@ async fn child() {
         }
         "race" => racers::race(&annals, number(1), received).await,
         "react" => reactors::ask(&annals, number(1), number(2)).await,
+        "erase" => erasing::erase(&annals, number(2)).await,
+        "receive" => receiving::receive(&annals).await,
+        "sign" => signing::sign(&annals, words[1]).await,
         "serve" => {
             say("ready");
             while let Some(line) = received.recv().await {
@@ -112,9 +121,19 @@ async fn child() {
 }
 
 /// Prints the answer to each command in order: `ack N FIRST EVENTS HEAD`, `refused N`.
-async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> + Clone + Send + 'static) {
-    let commands = stream::iter(numbers.clone().map(move |n| envelope(writer, n)));
-    let mut answers = std::pin::pin!(annals.execute_all(commands, 32));
+async fn write(
+    annals: &Annals,
+    writer: u64,
+    numbers: impl Iterator<Item = u64> + Clone + Send + 'static,
+    pause: Duration,
+) {
+    let commands = stream::iter(numbers.clone()).then(move |n| async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        envelope(writer, n)
+    });
+    let mut answers = std::pin::pin!(annals.execute_all(Box::pin(commands), 32));
     let mut numbers = numbers;
     while let Some(answer) = answers.next().await {
         let n = numbers.next().unwrap();
@@ -129,7 +148,7 @@ async fn write(annals: &Annals, writer: u64, numbers: impl Iterator<Item = u64> 
 /// Writes a few commands, closes the store and opens it again, for ever.
 async fn sessions(mut annals: Annals, store: &str, writer: u64) {
     for session in 0.. {
-        write(&annals, writer, session * 24..(session + 1) * 24).await;
+        write(&annals, writer, session * 24..(session + 1) * 24, Duration::ZERO).await;
         annals.close().await;
         annals = app().open(store).await.unwrap();
     }

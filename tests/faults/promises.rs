@@ -51,6 +51,17 @@ impl Answers {
         }
     }
 
+    /// Removes and returns the acknowledged commands that the log does not hold, as after a failover that lost its tail.
+    pub fn take_lost(&mut self, log: &[Stored]) -> Vec<(u64, u64)> {
+        let held = |of: &(u64, u64), answered: &Acknowledged| {
+            let last = log.get((answered.first + answered.events) as usize - 2);
+            last.is_some_and(|event| event.event_id == answered.last_id && event.command_id == id(of.0, of.1))
+        };
+        let lost: Vec<_> = self.acknowledged.iter().filter(|(of, one)| !held(of, one)).map(|(of, _)| *of).collect();
+        lost.iter().for_each(|of| _ = self.acknowledged.remove(of));
+        lost
+    }
+
     /// Missions X1, X2 and A11: every acknowledged command is in the log once, at its receipt's position; no other
     /// command is there twice or partly.
     fn hold(&self, log: &[Stored]) {

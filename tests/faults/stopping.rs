@@ -102,7 +102,7 @@ async fn on(server: &Server) -> (annals_test_postgres::Fresh, Annals) {
 }
 
 /// Waits until callers make progress again.
-async fn wait_for_progress(annals: &Annals) {
+pub async fn wait_for_progress(annals: &Annals) {
     let from = wait_for_head(annals).await;
     wait_for("an append", async || annals.store().head().await.is_ok_and(|head| head.position > from + 100)).await;
 }

@@ -2,21 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use annals::proofs::ProofKey;
 use annals::tokens::KeyFile;
-use annals_test_postgres::Place;
+use annals_test_postgres::{Place, certificate};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use regex::Regex;
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::access_tokens;
 use crate::bank::{self, app};
-use crate::process::{GUARDED, Process};
+use crate::process::{GUARDED, PROOFS, Process};
 use crate::program::{helps, run};
 use crate::served::answer;
+use crate::tls::accepting;
 use crate::tokens::{but, ec, jwks, token};
 
 pub fn all(of: &str, pattern: &str) -> BTreeSet<String> {
@@ -27,7 +32,7 @@ pub const FLAGS: &str = r"(?m)^ +(?:-\w, )?--([a-z-]+)";
 const VARIABLES: &str = r"\b((?:ANNALS|OTEL)_[A-Z_]*[A-Z])\b";
 
 /// The settings of `serve`, each as a variable and as a flag.
-const BOTH_WAYS: [(&str, &str); 10] = [
+const BOTH_WAYS: [(&str, &str); 15] = [
     ("ANNALS_STORE", "store"),
     ("ANNALS_LISTEN", "listen"),
     ("ANNALS_ACTOR", "actor"),
@@ -37,6 +42,11 @@ const BOTH_WAYS: [(&str, &str); 10] = [
     ("ANNALS_AUDIENCE", "audience"),
     ("ANNALS_ISSUER", "issuer"),
     ("ANNALS_ACCESS_KEYS", "access-keys"),
+    ("ANNALS_PROOFS_KEY", "proofs-key"),
+    ("ANNALS_PROOFS_EVERY", "proofs-every"),
+    ("ANNALS_PROOFS_DELAY", "proofs-delay"),
+    ("ANNALS_PROOFS_POLICY", "proofs-policy"),
+    ("ANNALS_PROOFS_CHECKPOINT", "proofs-checkpoint"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"),
 ];
 
@@ -164,6 +174,104 @@ async fn with_access_keys(by_flag: bool) {
     assert!(!done && said.contains("no rights in its log"), "{said}");
 }
 
+/// Tests the settings of proofs: key, interval, delay, witnesses; an application without proofs refuses them.
+async fn with_proofs(by_flag: bool) {
+    let place = Place::sqlite();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, policy) = (path("proofs.key"), path("policy"));
+    let public = ProofKey::create(&key, "example.org/bank").unwrap().public().to_string();
+    let witness = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let files = certificate(folder.path());
+    let url = format!("https://{}", witness.local_addr().unwrap());
+    let of_witness = cosigner(&public);
+    std::fs::write(&policy, format!("log {public}\nwitness w {of_witness} {url}\nquorum none\n")).unwrap();
+    let shared = [
+        ("ANNALS_LISTEN", "127.0.0.1:0"),
+        ("ANNALS_STORE", place.url()),
+        ("ANNALS_ACTOR", "user:eve"),
+        ("ANNALS_PROOFS_KEY", &key),
+        (PROOFS, ""),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| {
+        let settings: Vec<_> = shared.iter().chain(more).copied().collect();
+        serve(by_flag, &settings)
+    };
+    let size = async |process: &Process| {
+        let checkpoint = answer(Client::new().get(format!("{}/log/checkpoint", process.url))).await;
+        checkpoint.text.lines().nth(1).filter(|_| checkpoint.status == 200).map(|size| size.parse::<u64>().unwrap())
+    };
+
+    let process = with(&[("ANNALS_PROOFS_EVERY", "1"), ("ANNALS_PROOFS_DELAY", "3600")]);
+    assert_eq!(answer(pay(&process.url)).await.status, 200);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(size(&process).await, None, "ANNALS_PROOFS_DELAY");
+    assert!(process.stop().await.status.success());
+
+    let process = with(&[("ANNALS_PROOFS_EVERY", "1")]);
+    let began = Instant::now();
+    for round in 0..4 {
+        let before = size(&process).await;
+        assert_eq!(answer(pay(&process.url)).await.status, 200);
+        let grows = async {
+            while size(&process).await <= before {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), grows)
+            .await
+            .expect("ANNALS_PROOFS_KEY: a checkpoint is signed");
+        assert!(
+            round == 0 || began.elapsed() < Duration::from_secs(25),
+            "ANNALS_PROOFS_EVERY: {:?}",
+            began.elapsed()
+        );
+    }
+    assert!(process.stop().await.status.success());
+
+    let trusted = files[0].clone().leak();
+    let process = with(&[("ANNALS_PROOFS_POLICY", policy.clone().leak()), ("SSL_CERT_FILE", trusted)]);
+    let asked = tokio::time::timeout(Duration::from_secs(60), witness.accept()).await;
+    let (asked, _) = asked.expect("ANNALS_PROOFS_POLICY: the witness is asked").unwrap();
+    let mut asked = accepting(&files).accept(asked).await.expect("SSL_CERT_FILE: the witness is trusted");
+    let mut line = [0; 20];
+    asked.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"POST /add-checkpoint");
+    drop(asked);
+    drop(witness);
+    assert!(process.stop().await.status.success());
+
+    let last = path("proofs.key.checkpoint");
+    let process = with(&[("ANNALS_PROOFS_CHECKPOINT", last.clone().leak())]);
+    assert_eq!(answer(pay(&process.url)).await.status, 200);
+    assert!(process.stop().await.status.success());
+    let other = Place::sqlite();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--store", other.url(), "--proofs-checkpoint", &last];
+    let (arguments, environment) = match by_flag {
+        true => (arguments.as_slice(), vec![(PROOFS, "")]),
+        false => (&arguments[..5], vec![(PROOFS, ""), ("ANNALS_PROOFS_CHECKPOINT", last.as_str())]),
+    };
+    let mut refused = Process::bank(arguments, &environment);
+    let refused = tokio::task::spawn_blocking(move || refused.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("does not continue from the checkpoint"), "{said}");
+
+    let (done, said) = run(&["serve", "--proofs-policy", &policy, "--store", Place::sqlite().url()]);
+    assert!(!done && said.contains("--proofs-key"), "{said}");
+    let (done, said) = run(&["serve", "--proofs-key", &key, "--store", Place::sqlite().url()]);
+    assert!(!done && said.contains("App::proofs"), "{said}");
+}
+
+/// The public key of a log as that of a witness, which cosigns: C2SP's `signed-note` and `tlog-cosignature`.
+fn cosigner(public: &str) -> String {
+    let [name, _, key] = public.splitn(3, '+').collect::<Vec<_>>().try_into().unwrap();
+    let mut key = BASE64_STANDARD.decode(key).unwrap();
+    key[0] = 4;
+    let id = Sha256::digest([name.as_bytes(), b"\n", &key].concat());
+    let id: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}+{id}+{}", BASE64_STANDARD.encode(key))
+}
+
 /// Mission A14: every port and connection is configured by a flag or a variable, and each of them works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_variable_and_every_flag_of_serve_works() {
@@ -180,6 +288,7 @@ async fn every_variable_and_every_flag_of_serve_works() {
         without_keys(by_flag).await;
         with_keys(by_flag).await;
         with_access_keys(by_flag).await;
+        with_proofs(by_flag).await;
     }
     for (variable, value) in
         [("ANNALS_LOG", "annals=loud"), ("ANNALS_LOG_FORMAT", "xml"), ("ANNALS_ACTOR", "annals:recorder")]

@@ -47,7 +47,7 @@ fn try_all(place: &Place, runs: Vec<Run<'_>>, tried: &mut BTreeMap<String, BTree
         assert_eq!(ended_well, well, "{arguments:?}: {out}");
         assert!(out.contains(has), "{arguments:?} lacks `{has}`: {out}");
         assert!(lacks.is_empty() || !out.contains(lacks), "{arguments:?} has `{lacks}`: {out}");
-        let names = if ["projections", "reactions"].contains(&arguments[0]) { 2 } else { 1 };
+        let names = if ["feeds", "intakes", "projections", "reactions"].contains(&arguments[0]) { 2 } else { 1 };
         let flags = arguments.iter().filter_map(|argument| argument.strip_prefix("--")).map(str::to_owned);
         tried.entry(arguments[..names].join(" ")).or_default().extend(flags);
     }
@@ -68,6 +68,7 @@ fn try_each(place: &Place) {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (csv, plot, copy) = (file("log.csv"), file("plot.svg"), file("copy.db"));
+    let none = file("no such file");
     let cursor = |arguments: &[&str]| {
         let (_, out) = run(&[arguments, &["--limit", "1", "--store", place.url()]].concat());
         out.split_once("--cursor ").expect("there is more").1.split_whitespace().next().unwrap().to_owned()
@@ -188,6 +189,21 @@ fn try_each(place: &Place) {
         (bad, vec!["reactions", "pending", "no", "--timers", "--aggregate", "a:1", "--format", "json"], "`no`", ""),
         (bad, vec!["reactions", "pending", "no", "--limit", "1", "--cursor", "0_0_0"], "no reaction `no`", ""),
         (bad, vec!["reactions", "skip", "no", id, "--why", "a reason", "--format", "json"], "no actor", "`no`"),
+        (good, vec!["intakes", "status", "--format", "json"], "[]", ""),
+        (bad, vec!["intakes", "pause", "no", "--why", "a reason", "--format", "json"], "no actor", ""),
+        (bad, vec!["intakes", "resume", "no", "--why", "a reason", "--format", "json"], "no actor", ""),
+        (bad, vec!["intakes", "replay", "no", "1", "--why", "a reason", "--format", "json"], "no actor", ""),
+        (good, vec!["feeds", "status", "--format", "json"], "[]", ""),
+        (bad, vec!["feeds", "pause", "no", "--why", "a reason", "--format", "json"], "no actor", ""),
+        (
+            bad,
+            vec!["feeds", "resume", "no", "--from", "1", "--why", "a reason", "--format", "json"],
+            "no actor",
+            "",
+        ),
+        (bad, vec!["check", "--checkpoint", &none, "--policy", &none], "no such file", ""),
+        (bad, vec!["check", "--proofs-key", &none], "no such file", ""),
+        (bad, vec!["export", "--proofs", &copy], "App::proofs", ""),
         (bad, vec!["reactions", "replay", "no", id, "--why", "a reason", "--format", "json"], "no actor", "`no`"),
     ];
     try_all(place, runs, &mut tried);
@@ -210,7 +226,7 @@ fn try_each(place: &Place) {
     helps(&[], &mut listed);
     assert!(listed.len() > 15, "{:?}", listed.keys());
     for (subcommand, help) in listed {
-        if ["", "projections", "reactions", "serve"].contains(&subcommand.as_str()) {
+        if ["", "feeds", "intakes", "projections", "reactions", "serve"].contains(&subcommand.as_str()) {
             continue;
         }
         let known = tried.entry(subcommand.clone()).or_default();

@@ -10,11 +10,13 @@
 //! - `reading`: the audit log, metrics, views and stored events
 //! - `operations`: projections, verification of the log, health checks, Prometheus metrics
 //! - `reactions`: their status and pending steps, skips
+//! - `tls`: TLS for a witness of the test's own
 //! - `tokens`: JSON Web Tokens
 //! - `access_page`: the page of access, and its forms
 //! - `access_page_tokens`: tokens that it issues
 //! - `requirements`: a running program that does not know what the log requires
 //! - `suspension`, `older`: the log was restored from an older backup
+//! - `several`, `round_robin`: two processes behind a load balancer, which is shared with the tests of streams
 //! - `signing_in`: returning to the page that was requested
 //! - `access_tokens`: tokens that their holders narrow
 //! - `access_token_uses`: their use on a WebSocket, by streams, with grants
@@ -25,6 +27,7 @@
 //! - `page`: what the page records, and what it loads
 //! - `configuration`: every flag and environment variable of `serve`
 //! - `flags`: every flag of every other subcommand
+//! - `proofs`: checkpoints, tiles and proofs of events
 //! - `provenance`: formats and the page of provenance
 //! - `program`: runs the program to its end
 //! - `ending`: a fresh start, and the end
@@ -88,19 +91,28 @@ mod peers;
 mod process;
 #[cfg(feature = "cli")]
 mod program;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod reading;
 #[cfg(feature = "access")]
 mod requirements;
 #[cfg(feature = "cli")]
+#[path = "../live/round_robin.rs"]
+mod round_robin;
+#[cfg(feature = "cli")]
 mod serve;
 mod served;
+#[cfg(feature = "cli")]
+mod several;
 mod signing_in;
 #[cfg(all(feature = "access", feature = "cli"))]
 mod suspension;
 #[cfg(feature = "telemetry")]
 mod telemetry;
+#[path = "../feeds/tls.rs"]
+mod tls;
 mod tokens;
 #[cfg(feature = "cli")]
 mod view_command;

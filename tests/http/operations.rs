@@ -139,11 +139,17 @@ async fn an_actor_without_the_right_to_operate_is_denied(place: &Place) {
     let served = Served::alice(app().authorise(readers_only), place).await;
     served.deposit("a", 1).await;
     let shown = ["/projections", "/projections/audit", "/projections/audit/dead-letters", "/check", "/metrics"];
-    for path in [&shown[..], &["/reactions", "/reactions/none/pending", "/page/reactions"]].concat() {
+    for path in
+        [&shown[..], &["/reactions", "/reactions/none/pending", "/page/reactions", "/feeds", "/intakes"]].concat()
+    {
         served.get(path).await.problem(403, "denied");
     }
     let done = ["/check", "/projections/audit/rebuild", "/projections/audit/resume", "/projections/audit/skip"];
-    for path in [&done[..], &["/reactions/none/skip", "/reactions/none/replay"]].concat() {
+    let others = ["/reactions/none/skip", "/reactions/none/replay", "/feeds/none/pause", "/feeds/none/resume"];
+    let intakes =
+        ["pause", "resume", "messages", "dead-letters/1/replay"].map(|what| format!("/intakes/none/{what}"));
+    let intakes = intakes.each_ref().map(String::as_str);
+    for path in [&done[..], &others, &intakes].concat() {
         served.do_it(Method::POST, path).await.problem(403, "denied");
     }
     // The raw log is denied, too.

@@ -21,14 +21,22 @@ pub const GUARDED: &str = "ANNALS_TEST_GUARDED";
 /// Set in a started process that keeps provenance and flows.
 pub const PROVENANCE: &str = "ANNALS_TEST_PROVENANCE";
 
+/// Set in a started process that keeps proofs.
+pub const PROOFS: &str = "ANNALS_TEST_PROOFS";
+
 /// The environment variables that a started process does not inherit.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 22] = [
     "ANNALS_ACCESS_KEYS",
     "ANNALS_ACTOR",
     "ANNALS_AUDIENCE",
     "ANNALS_ISSUER",
     "ANNALS_JWKS",
     "ANNALS_LISTEN",
+    "ANNALS_PROOFS_DELAY",
+    "ANNALS_PROOFS_EVERY",
+    "ANNALS_PROOFS_KEY",
+    "ANNALS_PROOFS_POLICY",
+    "ANNALS_PROOFS_CHECKPOINT",
     "ANNALS_RATE",
     "ANNALS_SECRET_FILE",
     "ANNALS_STORE",
@@ -157,6 +165,7 @@ async fn serves() {
         Some(_) => app.provenance(Agents::default()).flows(Flows::default()),
         None => app,
     };
+    let app = if std::env::var_os(PROOFS).is_some() { app.proofs() } else { app };
     // `bank`, and notes of any size.
     let code = app.command::<crate::large_events::Write>().main_with(arguments.lines()).await;
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));

@@ -173,6 +173,8 @@ async fn a_skipped_step_is_replayed_once_over_http_and_on_the_page(place: &Place
 
     // The page has a form beside the event of the skip.
     let page = async |path: &str| answer(served.request(Method::GET, path).header("Accept", "text/html")).await;
+    let head = served.annals.store().head().await.unwrap();
+    served.annals.audit().after(head).limit(1).page().await.unwrap();
     let skipped = page("/?event=annals_reaction.skipped").await;
     assert!(skipped.text.contains("/page/reactions/replay") && skipped.text.contains(other), "{skipped:?}");
     let submit = async |fields: String| {

@@ -207,7 +207,7 @@ async fn nothing_is_exported_unless_configured() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_does_not_respond_delays_no_request() {
     let unresponsive = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let absent = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let absent = std::net::SocketAddr::from(([127, 0, 0, 1], annals_test_postgres::free_port()));
     for address in [unresponsive.local_addr().unwrap(), absent] {
         let place = Place::sqlite();
         let endpoint = format!("http://{address}");

@@ -17,7 +17,8 @@
 //! - `unreliable`: a store that does not answer, shared with the fault tests
 //! - `access`: authentication, authorisation, rates, languages and token expiry of streams
 //! - `restored`: the log is restored to an older state
-//! - `processes`: one process writes, another serves the streams
+//! - `processes`: one process writes, another serves the streams, or two behind a load balancer
+//! - `round_robin`: this balancer
 //! - `python`: a client in Python
 
 mod access;
@@ -36,6 +37,7 @@ mod python;
 mod restored;
 mod resuming;
 mod rights;
+mod round_robin;
 mod rpc;
 mod server;
 mod sse;

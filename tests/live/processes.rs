@@ -13,7 +13,8 @@ use crate::conformance::{By, Seen, ignore_lost_connection};
 use crate::followers::{self, Followers, Identity};
 use crate::in_time;
 use crate::rights::{ACROSS, check, grant_all, guarded, party, revoke, transfer};
-use crate::server::Server;
+use crate::round_robin::RoundRobin;
+use crate::server::{Server, free_address};
 
 /// The serving process, not a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,10 +77,32 @@ impl Drop for Process {
 
 /// Missions A15 and D8: with any protocol, no row is lost or repeated.
 async fn a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed(place: &Place) {
+    let url = place.url().to_owned();
+    let (process, at) = tokio::task::block_in_place(|| Process::start(&url, &free_address()));
+    let mut process = Some(process);
+    let restart = || {
+        drop(process.take());
+        process = Some(tokio::task::block_in_place(|| Process::start(&url, &at.to_string())).0);
+    };
+    follow_while_writing(place, at, restart).await;
+}
+
+/// Mission X77: each connection is to another process than the one before, and one process is killed.
+async fn a_stream_that_moves_between_processes_has_each_row_once(place: &Place) {
+    let processes = [0, 1].map(|_| tokio::task::block_in_place(|| Process::start(place.url(), "127.0.0.1:0")));
+    let balancer = RoundRobin::before(processes.each_ref().map(|(_, at)| *at).into());
+    let [one, other] = processes;
+    let mut one = Some(one);
+    let kill = || drop(one.take());
+    follow_while_writing(place, balancer.address(), kill).await;
+    assert!(balancer.carried().iter().all(|connections| *connections > 1), "{:?}", balancer.carried());
+    drop(other);
+}
+
+/// Follows with each protocol, over connections that end after a few rows, while a process writes. Each sees each row once.
+async fn follow_while_writing(place: &Place, at: SocketAddr, mut in_the_middle: impl FnMut()) {
     const EVENTS: usize = 150;
     let writer = Server::start(place.url()).await;
-    let url = place.url().to_owned();
-    let (mut process, at) = tokio::task::block_in_place(|| Process::start(&url, "127.0.0.1:0"));
     let readers = By::ALL.map(|by| {
         tokio::spawn(async move {
             let mut seen: Vec<Seen> = Vec::new();
@@ -100,8 +123,7 @@ async fn a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed(plac
     // One more row for the page readers: a row has a cursor only if there is another after it.
     for n in 0..=EVENTS {
         if n == 70 {
-            drop(process);
-            process = tokio::task::block_in_place(|| Process::start(&url, &at.to_string())).0;
+            in_the_middle();
         }
         writer.pay("ann", &(n % 5).to_string(), 1 + n as i64).await;
     }
@@ -115,7 +137,6 @@ async fn a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed(plac
             Some(first) => assert_eq!(*first, seen, "{by:?}"),
         }
     }
-    drop(process);
     writer.stop().await;
 }
 
@@ -140,4 +161,5 @@ async fn streams_end_when_another_process_revokes_the_right(place: &Place) {
 both_stores! {
     streams_end_when_another_process_revokes_the_right,
     a_stream_has_the_rows_of_another_process_even_if_its_own_is_killed,
+    a_stream_that_moves_between_processes_has_each_row_once,
 }

@@ -13,6 +13,11 @@ use tokio::task::JoinHandle;
 use crate::bank::{app, by, deposit};
 use crate::in_time;
 
+/// An address that a server gets back after it was stopped.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", annals_test_postgres::free_port())
+}
+
 pub struct Server {
     pub annals: Annals,
     pub address: SocketAddr,
@@ -22,7 +27,7 @@ pub struct Server {
 
 impl Server {
     pub async fn start(url: &str) -> Self {
-        Self::start_at(url, app(), "127.0.0.1:0").await
+        Self::start_at(url, app(), &free_address()).await
     }
 
     /// Serves on this address, possibly the one of a stopped server.

@@ -46,6 +46,9 @@ fn needed(subcommand: &str, directory: &Path) -> Vec<String> {
         // There is no reaction.
         "reactions pending " => &["none"],
         "reactions skip " | "reactions replay " => &["none", NO_ID, "--why", "a reason"],
+        // There is no feed and no intake.
+        "feeds pause " | "feeds resume " | "intakes pause " | "intakes resume " => &["none", "--why", "a reason"],
+        "intakes replay " => &["none", "1", "--why", "a reason"],
         // Each is refused, and writes nothing: the owner was named, the time is over, there is no such request or grant, no file, no
         // reason.
         "access init " => &["user:dan", "--why", "a reason"],

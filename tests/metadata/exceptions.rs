@@ -15,6 +15,8 @@ pub const OVER_HTTP: Exceptions = &[
     (r"(POST|DELETE) (/page)?/projections/.*", "starts an operation, or says that none is needed"),
     (r"GET (/page)?/reactions(/\{name\}/pending)? .*", "the application has no reactions"),
     (r"POST (/page)?/reactions/.*", "refused: the application has no reactions"),
+    (r"(GET|POST) /feeds(/\{name\}/(pause|resume))? .*", "the application has no feeds"),
+    (r"(GET|POST) /intakes(/\{name\}/.*)? .*", "the application has no intakes"),
     (r"(GET|POST) /check .*", "what a check of the log finds: nothing"),
     (r"POST /verify .*", "starts a check"),
     (r"GET /(views|commands|commands/\{name\}|openapi\.json|try|assets/\{name\}) .*", "what the program declares"),
@@ -77,8 +79,12 @@ pub const COMMAND_LINE: Exceptions = &[
     (r"CLI audit --count set", "counts by actor, action and event type"),
     (r"CLI provenance( .*)?", "references, event types and times: no values"),
     (r"CLI flows( .*)?", "references, counts and times: no values"),
+    (r"CLI export --proofs .*", "another export; the application keeps no proofs"),
     (r"CLI view --count set", "a number"),
     (r"CLI view --(any|filter|prefix) absent", "matches nothing"),
     (r"CLI (access [^l]|execute [a-z]+_(access|token|owner)).*", "refused, for reasons without values"),
-    (r"CLI (metrics|projections|reactions|check|backup)( .*)?", "counts and states; the copy is a file"),
+    (
+        r"CLI (metrics|projections|reactions|feeds|intakes|check|backup)( .*)?",
+        "counts and states; the copy is a file",
+    ),
 ];

@@ -144,10 +144,10 @@ pub async fn on_the_command_line(place: &Place, secret: Secret) -> LogAnswers {
         tokio::task::spawn_blocking(move || command_line::ask_all(&url, &calls, actor, &directory))
     };
     let of_metadata = printed("user:meta", &calls).await.unwrap();
-    // An operator has rights to some subcommands, not to options. One log shows that calls show something.
+    // An operator has rights to some subcommands, not to options. One log of one store shows that calls show something.
     let without_options: Vec<_> = calls.iter().filter(|(label, _)| !label.contains("--")).cloned().collect();
     let of_operator = printed("user:operator", &without_options).await.unwrap();
-    let shown = if secret.is_rich() { calls } else { Vec::new() };
+    let shown = if secret.is_rich() && place.schema().is_none() { calls } else { Vec::new() };
     let in_full = printed("user:root", &shown).await.unwrap();
     LogAnswers { secret, of_metadata, of_operator, in_full }
 }

@@ -79,6 +79,9 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/live/metrics/", "topic", "vault/file"),
     ("/projections/{name}", "name", "texts"),
     ("/reactions/{name}", "name", "none"),
+    ("/feeds/{name}", "name", "none"),
+    ("/intakes/{name}", "name", "none"),
+    ("/intakes/{name}/", "position", "1"),
     ("/assets/{name}", "name", "none.css"),
     ("/commands/{name}", "name", "write_file"),
     ("/provenance/{kind}", "kind", "file"),
@@ -92,6 +95,12 @@ fn body(route: &str) -> Option<Value> {
     Some(match route {
         // It is refused, for a reason that shows a value.
         "/commands/write_file" => json!({ "file": "1", "event": "no event" }),
+        "/feeds/none/pause" | "/feeds/none/resume" => json!({ "why": "a reason" }),
+        "/intakes/none/pause" | "/intakes/none/resume" | "/intakes/none/dead-letters/1/replay" => {
+            json!({ "why": "a reason" })
+        }
+        // No CloudEvent: its type is not that of one.
+        "/intakes/none/messages" => json!({}),
         "/reactions/none/skip" | "/reactions/none/replay" => {
             json!({ "step": "0192f0c1-2d3e-7000-8000-000000000001", "why": "a reason" })
         }

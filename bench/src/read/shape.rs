@@ -46,8 +46,8 @@ fn declared() -> &'static [Declaration] {
             sentence: "{actor} did {kind} to {user}",
             topics: vec![&*format!("area_{}/kind_{n}", n % AREAS).leak()].leak(),
             fields: &[
-                Field { name: "kind", shape: "u64", target: false, source: false, change: false },
-                Field { name: "user", shape: "Ref", target: true, source: false, change: false },
+                Field { name: "kind", shape: "u64", target: false, source: false, change: false, personal: false },
+                Field { name: "user", shape: "Ref", target: true, source: false, change: false, personal: false },
             ],
             was: &[],
             upcasts: &[],

@@ -14,7 +14,7 @@ use crate::app::RightsMemory;
 use crate::app::access_context::Loads;
 use crate::app::authorise::{Ask, Authorise, Denial, NEEDS_FULL};
 use crate::app::following::{Depends, FollowedReads, ReadLoads};
-use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, missing, within};
+use crate::commands::{AccessLoads, CommandAccess, Context, Engine, Services, TRY_AGAIN, missing, within};
 use crate::events::Ref;
 use crate::store::{Clock, Store, StoreError};
 #[cfg(feature = "access")]
@@ -34,6 +34,8 @@ pub(in crate::app) struct AccessControl {
     pub refusals: bool,
     /// Whether reads that are recorded already are counted.
     pub repeats: bool,
+    /// Whether the application has personal values: then what a read searched for is not recorded, since it may be one.
+    pub personal: bool,
     /// What the authoriser may call.
     pub services: Services,
     /// The reads that are followed.
@@ -83,7 +85,7 @@ impl AccessControl {
         match within(limit, AssertUnwindSafe(deciding).catch_unwind()).await {
             Some(Ok(decided)) => decided.map(|()| access.into_grants()),
             Some(Err(_)) => Err(Denial::because("the authoriser failed")),
-            None => Err(Denial::because(format!("the authoriser did not answer within {limit:?}: try again"))),
+            None => Err(Denial::because(format!("the authoriser did not answer within {limit:?}: {TRY_AGAIN}"))),
         }
     }
 

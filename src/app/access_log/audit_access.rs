@@ -10,7 +10,9 @@ use crate::app::following::{Depends, FollowedAsk, FollowedRead};
 use crate::commands::Context;
 use crate::events::{Event, Ref, Topic};
 use crate::projections::FollowRight;
-use crate::projections::audit::{AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow, Detail};
+use crate::projections::audit::{
+    AuditAccess, AuditError, AuditLog, AuditRequest, AuditRow, Detail, RecordedFilters,
+};
 
 /// Asks whether the context's actor may read the audit log, and has the read recorded.
 pub(in crate::app) struct AuditAccessControl {
@@ -32,7 +34,7 @@ impl AuditAccess for AuditAccessControl {
             access_control: self.access_control.clone(),
             context: self.context.clone(),
             ask: FollowedAsk::Audit { actors, targets, topics, detail },
-            what: words(request, detail),
+            what: words(&self.recordable(request).0, detail),
             of,
         };
         Ok((detail, read.watch(asked, depends)))
@@ -61,14 +63,22 @@ impl Parts {
 }
 
 /// The read in words.
-fn words(request: &AuditRequest, detail: Detail) -> String {
+fn words(words: &str, detail: Detail) -> String {
     match detail {
-        Detail::Full => request.words.clone(),
-        Detail::Metadata => format!("metadata of {}", request.words),
+        Detail::Full => words.to_owned(),
+        Detail::Metadata => format!("metadata of {words}"),
     }
 }
 
 impl AuditAccessControl {
+    /// The query in words and its filters, as they may be recorded.
+    fn recordable(&self, request: &AuditRequest) -> (String, RecordedFilters) {
+        match self.access_control.personal {
+            true => request.without_texts(),
+            false => (request.words.clone(), request.filter.recorded()),
+        }
+    }
+
     /// Asks the authoriser, and has the read recorded. Returns what the answer depends on.
     async fn ask(
         &self,
@@ -83,10 +93,11 @@ impl AuditAccessControl {
             None if !filter.needs_full() => &[Detail::Full, Detail::Metadata],
             _ => &[Detail::Full],
         };
-        let words: Vec<String> = details.iter().map(|detail| words(request, *detail)).collect();
+        let (all, recorded) = self.recordable(request);
+        let words: Vec<String> = details.iter().map(|detail| words(&all, *detail)).collect();
         let choice = |(detail, what): (&Detail, _)| {
             let ask = Ask::Audit { actors, targets, topics, detail: *detail };
-            let mut read = Read { what, of, asked: filter.recorded(), export: export.as_ref() };
+            let mut read = Read { what, of, asked: recorded.clone(), export: export.as_ref() };
             if *detail == Detail::Metadata {
                 read.asked.insert("detail".to_owned(), vec![detail.to_string()]);
             }

@@ -6,6 +6,7 @@ use crate::BoxError;
 use crate::cli::output::{self, TextOrJson, counted, plain};
 use crate::cli::session::Session;
 use crate::projections::ProjectionStatus;
+use crate::store::StandbyStatus;
 
 /// Show position, lag and state of each projection; the exit code is 0 only if none has stopped
 #[derive(Args)]
@@ -23,7 +24,12 @@ impl Status {
         let statuses = session.annals.projections().await?;
         match self.format.is_json() {
             true => output::json(&statuses)?,
-            false => statuses.iter().try_for_each(|status| output::line(&text(status)))?,
+            false => {
+                statuses.iter().try_for_each(|status| output::line(&text(status)))?;
+                if let Some(standby) = session.annals.store().standby().await? {
+                    output::line(&of_standby(&standby))?;
+                }
+            }
         }
         let stopped: Vec<&str> =
             statuses.iter().filter(|status| status.is_stopped()).map(|status| status.name.as_str()).collect();
@@ -36,6 +42,14 @@ impl Status {
             .into()),
         }
     }
+}
+
+fn of_standby(standby: &StandbyStatus) -> String {
+    let at = match (standby.position, standby.lag) {
+        (Some(position), Some(lag)) => format!("at {position} (lag {lag})"),
+        _ => "which does not answer: the primary is read".to_owned(),
+    };
+    format!("read from the standby {}  {at}", plain(&standby.name))
 }
 
 fn text(status: &ProjectionStatus) -> String {

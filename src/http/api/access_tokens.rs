@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::access::{IssueError, IssuedToken};
 use crate::events::Ref;
-use crate::http::body::{json, read};
+use crate::http::body::read_json;
 use crate::http::{AppState, Caller, NoParams, Problem, QueryParams};
 
 /// The route, if the application has rights in its log and a key to sign tokens with.
@@ -73,10 +73,7 @@ async fn issue(
     request: Request,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<AccessTokenText>), Problem> {
     let context = caller.context()?;
-    let largest = state.settings().limits.largest_body;
-    let body = read(json(request, largest)?, largest).await?;
-    let NewToken { grant, grantee, until, why } = serde_json::from_slice(&body)
-        .map_err(|error| Problem::malformed(format!("the body does not match its schema: {error}")))?;
+    let NewToken { grant, grantee, until, why } = read_json(&state, request).await?;
     let grantee = grantee.unwrap_or_else(|| context.actor().clone());
     let keys = state.settings().authentication.access_keys();
     let keys = keys.ok_or_else(|| Problem::not_found("access tokens are not accepted"))?;

@@ -3,6 +3,7 @@
 //! ## Layout
 //! - `commands`: lists and executes commands
 //! - `audit`: pages and counts of the audit log
+//! - `erasures`: erasures of personal data, if the application has any (feature `personal`)
 //! - `export`: the audit log in other formats
 //! - `flows`: what flows from where to where, if the application keeps it
 //! - `metrics`: the metrics of topics
@@ -12,7 +13,10 @@
 //! - `access_tokens`: issues access tokens (feature `access`)
 //! - `grant_uses`: how often grants were used (feature `access`)
 //! - `provenance`: the provenance of a thing, if the application keeps it
+//! - `proofs`: the last checkpoint, tiles, entries and proofs of the log, if the application keeps them (feature `proofs`)
 //! - `projections`: status, rebuild, resume, skip and replay of projections
+//! - `feeds`: status of feeds, pausing and resuming them (feature `feeds`)
+//! - `intakes`: status of intakes, pausing and resuming them, replaying dead letters (feature `feeds`)
 //! - `reactions`: status and pending steps of reactions, and skipping a step
 
 #[cfg(feature = "access")]
@@ -20,13 +24,21 @@ mod access_tokens;
 mod aggregates;
 mod audit;
 mod commands;
+#[cfg(feature = "personal")]
+mod erasures;
 mod export;
+#[cfg(feature = "feeds")]
+mod feeds;
 mod flows;
 #[cfg(feature = "access")]
 mod grant_uses;
+#[cfg(feature = "feeds")]
+mod intakes;
 mod log;
 mod metrics;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod views;
@@ -49,6 +61,12 @@ pub(super) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let routes = access_tokens::routes(state).merge(grant_uses::routes(state));
     #[cfg(not(feature = "access"))]
     let routes = OpenApiRouter::new();
+    #[cfg(feature = "feeds")]
+    let routes = routes.merge(feeds::routes()).merge(intakes::routes());
+    #[cfg(feature = "personal")]
+    let routes = routes.merge(erasures::routes(state));
+    #[cfg(feature = "proofs")]
+    let routes = routes.merge(proofs::routes(state));
     routes
         .merge(provenance::routes(state))
         .merge(flows::routes(state))

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::check_max;
 use crate::events::Ref;
-use crate::http::body::{json, read};
+use crate::http::body::read_json;
 use crate::http::{AppState, Caller, NoParams, PathParams, Problem, QueryParams};
 use crate::reactions::{PendingCursor, PendingPage, PendingQuery, ReactionStatus, Replay, projection_name};
 use crate::store::Receipt;
@@ -131,7 +131,7 @@ async fn skip(
 ) -> Result<Json<Receipt>, Problem> {
     caller.operate("skip_step", Some(&projection_name(&name))).await?;
     let context = caller.context()?;
-    let StepAndReason { step, why } = step_and_reason(&state, request).await?;
+    let StepAndReason { step, why } = read_json(&state, request).await?;
     Ok(Json(state.annals().skip_step(&name, step, &why, &context).await?))
 }
 
@@ -161,13 +161,6 @@ async fn replay(
 ) -> Result<Json<Replay>, Problem> {
     caller.operate("replay_step", Some(&projection_name(&name))).await?;
     let context = caller.context()?;
-    let StepAndReason { step, why } = step_and_reason(&state, request).await?;
+    let StepAndReason { step, why } = read_json(&state, request).await?;
     Ok(Json(state.annals().replay_step(&name, step, &why, &context).await?))
-}
-
-async fn step_and_reason(state: &AppState, request: Request) -> Result<StepAndReason, Problem> {
-    let largest = state.settings().limits.largest_body;
-    let body = read(json(request, largest)?, largest).await?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::malformed(format!("the body does not match its schema: {error}")))
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::keys::{Key, KeyError, Keys, parse_jwks, parse_secret};
-use crate::followed_file::{FollowError, Format, follow, read};
+use crate::followed_file::{FollowError, Format, follow};
+use crate::small_file::read;
 
 impl Keys {
     /// Loads a JSON Web Key Set from a file as [`from_jwks`](Self::from_jwks) does, and follows the file: keys that are added

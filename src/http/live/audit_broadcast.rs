@@ -145,8 +145,9 @@ impl AuditBroadcast {
             }
             let full = page.events.len() == *max_rows || is_full(&page.events);
             let types = self.annals.types();
-            let rows: Vec<AuditRow> =
-                page.events.into_iter().map(|stored| AuditRow::new(types, stored)).collect::<Result<_, _>>()?;
+            types.load_keys(&page.events).await;
+            let made = || page.events.into_iter().map(|stored| AuditRow::new(types, stored));
+            let rows: Vec<AuditRow> = types.opened(|| made().collect::<Result<_, _>>())?;
             let Some(to) = rows.last().map(position_of) else { return Ok(()) };
             let batch = Arc::new(RowBatch::new(std::mem::replace(sent, to), to, rows)?);
             *max_rows = batch.rows_in(MAX_BYTES).min(MAX_ROWS);

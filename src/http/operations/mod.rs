@@ -2,7 +2,12 @@
 //!
 //! ## Layout
 //! - `prometheus`: the metrics of the process
+//! - `feed_metrics`, `intake_metrics`: those of feeds and intakes (feature `feeds`)
 
+#[cfg(feature = "feeds")]
+mod feed_metrics;
+#[cfg(feature = "feeds")]
+mod intake_metrics;
 mod prometheus;
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::app::Annals;
 use crate::http::{AppState, Caller, Problem};
 use crate::projections::ProjectionStatus;
 use crate::reactions::ReactionStatus;
-use crate::store::Histogram;
+use crate::store::{Histogram, StandbyStatus};
 
 /// The OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,6 +32,7 @@ pub(super) async fn metrics(
     let projections = statuses(&annals).await?;
     let reactions = reactions(&annals, &projections).await?;
     let head = annals.store().head().await?.position;
+    let standby = annals.store().standby().await?;
     let mut registry = Registry::with_prefix("annals");
     let http = state.metrics();
     registry.register("http_requests", "Requests with a response", http.requests.clone());
@@ -44,7 +45,11 @@ pub(super) async fn metrics(
         stale.set(stale_for.as_secs_f64());
         registry.register_with_unit("keys_stale", help, Unit::Seconds, stale);
     }
-    registry.register_collector(Box::new(LogMetrics { annals, projections, reactions, head }));
+    #[cfg(feature = "feeds")]
+    super::feed_metrics::register(&annals, &mut registry).await?;
+    #[cfg(feature = "feeds")]
+    super::intake_metrics::register(&annals, &mut registry).await?;
+    registry.register_collector(Box::new(LogMetrics { annals, projections, reactions, head, standby }));
     let mut out = String::new();
     text::encode(&mut out, &registry).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], out))
@@ -86,6 +91,7 @@ struct LogMetrics {
     projections: Vec<(ProjectionStatus, f64)>,
     reactions: Vec<(ReactionStatus, f64)>,
     head: u64,
+    standby: Option<StandbyStatus>,
 }
 
 impl fmt::Debug for LogMetrics {
@@ -110,13 +116,13 @@ impl Collector for LogMetrics {
         ] {
             count(&mut encoder, name, help, counter)?;
         }
-        let head = ConstGauge::new(i64::try_from(self.head).unwrap_or(i64::MAX));
-        head.encode(encoder.encode_descriptor(
-            "log_position",
-            "Position of the last event in the log",
-            None,
-            MetricType::Gauge,
-        )?)?;
+        gauge(&mut encoder, "log_position", "Position of the last event in the log", self.head)?;
+        if let Some(standby) = &self.standby {
+            let help = "1 if the standby that is read answers, else 0: then the primary is read";
+            gauge(&mut encoder, "standby_up", help, u64::from(standby.position.is_some()))?;
+            let help = "Events that the standby that is read has not received";
+            standby.lag.map(|lag| gauge(&mut encoder, "standby_lag_events", help, lag)).transpose()?;
+        }
         self.of_projections(
             &mut encoder,
             "projection_lag_events",
@@ -204,6 +210,11 @@ impl LogMetrics {
 fn count(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, counter: &AtomicU64) -> fmt::Result {
     let counter = ConstCounter::new(counter.load(Relaxed));
     counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 fn histogram(

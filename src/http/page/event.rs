@@ -60,10 +60,23 @@ pub(super) fn event(site: &Site, asked: &Address, PresentedRow { row, presentati
                     (reactions::replay_form(site, row))
                     // Long texts are shortened on the page.
                     p { a href=(site.link("audit", &alone)) { @if row.detail == Detail::Full { "Whole event as JSON" } @else { "As JSON" } } }
+                    (proof(site, row))
                 }
             }
         }
     }
+}
+
+/// The link to the proof that the event is in the log of the last checkpoint.
+#[cfg(feature = "proofs")]
+fn proof(site: &Site, row: &AuditRow) -> Markup {
+    let link = || site.link(&format!("log/proof/{}", row.position), &Address::default());
+    html! { @if site.keeps_proofs { p { a href=(link()) { "Proof that it is in the log" } } } }
+}
+
+#[cfg(not(feature = "proofs"))]
+fn proof(_: &Site, _: &AuditRow) -> Markup {
+    html! {}
 }
 
 /// The changed fields, before and after.

@@ -15,6 +15,7 @@
 //! - `feed`: the feed
 //! - `form`: the filter form
 //! - `facets`: how many events each actor, action, type and topic has
+//! - `erasures`: erasures of personal data (feature `personal`)
 //! - `event`: a row of the feed
 //! - `state`: the versions of an aggregate
 //! - `provenance`: what a thing is made of, and what came of it, as a drawing and a table
@@ -22,6 +23,7 @@
 //! - `metrics`: rates, most active actors, anomalies
 //! - `chart`: bar charts
 //! - `projections`: the projections
+//! - `proofs`: the last checkpoint of the log, and the proof of an event (feature `proofs`)
 //! - `reactions`: what reactions have to do
 //! - `verify`: the check of the log
 //! - `try_it`: requests to the operations of the OpenAPI document
@@ -34,6 +36,8 @@ mod address;
 mod assets;
 mod chart;
 mod difference;
+#[cfg(feature = "personal")]
+mod erasures;
 mod event;
 mod facets;
 mod feed;
@@ -42,6 +46,8 @@ mod flows;
 mod form;
 mod metrics;
 mod projections;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod provenance;
 mod reactions;
 mod request;
@@ -82,6 +88,16 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
     };
     let routes = match state.annals().keeps_flows() {
         true => routes.route("/page/flows", get(flows::show)),
+        false => routes,
+    };
+    #[cfg(feature = "personal")]
+    let routes = match state.annals().has_personal_data() {
+        true => routes.route("/page/erasures/erase", post(erasures::erase)),
+        false => routes,
+    };
+    #[cfg(feature = "proofs")]
+    let routes = match state.annals().keeps_proofs() {
+        true => routes.route("/page/proof", get(proofs::find)),
         false => routes,
     };
     routes

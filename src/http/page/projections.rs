@@ -17,6 +17,7 @@ use crate::projections::{Progress, ProjectionState, ProjectionStatus, StopInfo};
 
 pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
     let list = list(&site, &caller, &state).await?;
+    let standby = state.annals().store().standby().await?;
     let content = html! {
         div.title {
             div {
@@ -25,6 +26,13 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
             }
         }
         div data-watch=(site.link(&format!("{PROJECTIONS}/now"), &Address::default())) { (list) }
+        @if let Some(standby) = &standby {
+            p.soft {
+                "Read from the standby " (given(&standby.name)) ", which "
+                @if let Some(lag) = standby.lag { "lacks " (many(lag, "event")) "." }
+                @else { "does not answer: the primary is read." }
+            }
+        }
     };
     Ok(respond(site.page(Section::Projections, "Projections", &content)))
 }

@@ -74,6 +74,9 @@ pub(super) struct Site {
     pub keeps_provenance: bool,
     /// Whether the application keeps flows.
     keeps_flows: bool,
+    /// Whether the application keeps proofs.
+    #[cfg(feature = "proofs")]
+    pub keeps_proofs: bool,
 }
 
 impl FromRequestParts<AppState> for Site {
@@ -98,6 +101,8 @@ impl Site {
             has_access: state.annals().has_rights(),
             keeps_provenance: state.annals().keeps_provenance(),
             keeps_flows: state.annals().keeps_flows(),
+            #[cfg(feature = "proofs")]
+            keeps_proofs: state.annals().keeps_proofs(),
         }
     }
 
@@ -114,6 +119,8 @@ impl Site {
             has_access: false,
             keeps_provenance: false,
             keeps_flows: false,
+            #[cfg(feature = "proofs")]
+            keeps_proofs: false,
         }
     }
 

@@ -52,7 +52,9 @@ pub(super) async fn show(request: PageRequest) -> Result<Response, Problem> {
     let version = caller.version(&of, sequence).await?;
     let missing = || Problem::not_found(format!("{} has no version {sequence}", of.as_str().escape_debug()));
     let version = version.ok_or_else(missing)?;
-    let row = AuditRow::with_detail(Detail::Full, state.annals().types(), version.event.clone())?;
+    let types = state.annals().types();
+    types.load_keys(std::slice::from_ref(&version.event)).await;
+    let row = types.opened(|| AuditRow::with_detail(Detail::Full, types, version.event.clone()))?;
     let position = row.position;
     let mut row = row;
     row.shorten();

@@ -18,6 +18,14 @@ const MAX_LISTED: usize = 200;
 
 pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppState>) -> Result<Response, Problem> {
     caller.operate("check", None).await?;
+    #[cfg(feature = "proofs")]
+    let proofs = super::proofs::part(&site, &caller, &state).await?;
+    #[cfg(not(feature = "proofs"))]
+    let proofs = html! {};
+    #[cfg(feature = "personal")]
+    let erasures = super::erasures::part(&site, &state).await?;
+    #[cfg(not(feature = "personal"))]
+    let erasures = html! {};
     let content = html! {
         div.title {
             div {
@@ -26,6 +34,8 @@ pub(super) async fn show(site: Site, caller: Caller, State(state): State<AppStat
             }
         }
         div data-watch=(site.link("verify/now", &Address::default())) { (status(&site, &state)) }
+        (erasures)
+        (proofs)
     };
     Ok(respond(site.page(Section::Check, "Verify the log", &content)))
 }
@@ -78,6 +88,15 @@ fn status(site: &Site, state: &AppState) -> Markup {
 fn findings(report: &CheckReport) -> Markup {
     let read = html! { (many(report.events, "event")) " read, up to position " (number(report.head.position)) "." };
     html! {
+        @if report.readable.events > 0 {
+            div.note.warn {
+                p {
+                    strong { (many(report.readable.events, "event")) " with readable values of personal fields." }
+                    " They were recorded before the fields were personal, and an erasure does not reach them: "
+                    @for (field, events) in &report.readable.fields { code { (field) } " (" (number(*events)) ") " }
+                }
+            }
+        }
         @if report.is_sound() {
             div.note.good {
                 p { strong { "No findings." } " " (read) }
@@ -113,7 +132,7 @@ fn digest(report: &CheckReport) -> Markup {
         @if let Some(digest) = &report.digest { p.soft { "Digest of the log " code { (digest.to_string()) } } }
         details {
             summary { "What this check does not cover" }
-            ul { @for what in report.not_covered { li { (what) } } }
+            ul { @for what in &report.not_covered { li { (what) } } }
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct QueryPlan {
     pub(super) by_occurrence: bool,
     pub(super) newest_first: bool,
     pub(super) shortened: bool,
+    /// Whether personal values stay sealed.
+    pub(super) sealed: bool,
     pub(super) limit: Option<u64>,
     pub(super) cursor: Option<Cursor>,
     pub(super) after: Option<(LogPosition, Duration)>,

@@ -48,9 +48,11 @@ pub struct AuditQuery {
     by_occurrence: bool,
     newest_first: bool,
     shortened: bool,
+    sealed: bool,
     limit: Option<u64>,
     cursor: Option<Cursor>,
     after: Option<LogPosition>,
+    since: Option<LogPosition>,
     patience: Duration,
     clock: Clock,
     detail: Option<Detail>,
@@ -69,9 +71,11 @@ impl AuditQuery {
             by_occurrence: false,
             newest_first: false,
             shortened: false,
+            sealed: false,
             limit: None,
             cursor: None,
             after: None,
+            since: None,
             patience: PATIENCE,
             clock: Arc::new(Timestamp::now),
             detail: None,
@@ -280,6 +284,32 @@ impl AuditQuery {
         follow::stored_with_detail(self.plan()?).await
     }
 
+    /// Continues after this event, whether or not it matches.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn since(mut self, event: LogPosition) -> Self {
+        self.since = Some(event);
+        self
+    }
+
+    /// Leaves personal values sealed: what a feed has sent cannot be erased.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn sealed(mut self) -> Self {
+        self.sealed = true;
+        self
+    }
+
+    /// Whether it selects each event of the log, in the order of the log.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.filter.recorded().is_empty()
+    }
+
+    /// Why a feed cannot ask it, if it cannot.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn check_for_feed(&self) -> Result<(), QueryError> {
+        self.clone().live_plan().map(drop)
+    }
+
     /// The reading and the range, for an export.
     #[cfg(feature = "export")]
     pub(crate) fn parts(&self) -> (&Reading, &AuditFilter) {
@@ -308,6 +338,8 @@ impl AuditQuery {
         if self.cursor.is_some_and(|cursor| cursor.query() != fingerprint) {
             return Err(QueryError::OtherCursor);
         }
+        let since = self.since.filter(|since| since.position > 0);
+        self.cursor = since.map(|since| Cursor::new(since, fingerprint)).or(self.cursor);
         let access = self.access.take();
         let access = access.map(|access| {
             let (detail, follows) = (self.detail, self.follows);
@@ -319,6 +351,7 @@ impl AuditQuery {
             by_occurrence: self.by_occurrence,
             newest_first: self.newest_first,
             shortened: self.shortened,
+            sealed: self.sealed,
             limit: self.limit,
             cursor: self.cursor,
             after: self.after.map(|head| (head, self.patience)),

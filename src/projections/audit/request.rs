@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{AuditError, AuditFilter, AuditRow, Detail};
+use super::{AuditError, AuditFilter, AuditRow, Detail, RecordedFilters};
+use crate::events::personal::PERSONAL;
 use crate::events::{LogPosition, Ref};
 use crate::projections::FollowRight;
 
@@ -72,5 +73,17 @@ impl AuditRequest {
         parts.extend(order.iter().map(|part| (*part).to_owned()));
         let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
         Self { words: format!("the audit log{parts}"), filter, detail, follows, export }
+    }
+
+    /// The query in words and its filters as they are recorded where a text that somebody searches for may be a personal value: without it.
+    pub(crate) fn without_texts(&self) -> (String, RecordedFilters) {
+        let (mut words, mut recorded) = (self.words.clone(), self.filter.recorded());
+        for (_, texts) in self.filter.values().into_iter().filter(|(name, _)| *name == "text") {
+            texts.iter().for_each(|text| words = words.replace(&format!("text {text:?}"), "a text"));
+            // A record without a filter matches at least what was read.
+            recorded.retain(|_, values| *values != texts);
+            recorded.insert("a text".to_owned(), vec![PERSONAL.to_owned()]);
+        }
+        (words, recorded)
     }
 }

@@ -221,6 +221,10 @@ impl Scan {
                 return Err(StoreError::Diverged(head).into());
             }
             rest = &rest[read..];
+            let opens = detail == Detail::Full && !plan.sealed;
+            if opens {
+                types.load_keys(&events).await;
+            }
             let mut unread = events.len() + rest.len();
             for event in events {
                 unread -= 1;
@@ -228,7 +232,10 @@ impl Scan {
                 let key = occurrence_key(event.occurred_at, event.position);
                 let matches = plan.filter.matches_text(&event, types);
                 if matches.map_err(|source| AuditError::from_decode(event.position, source))? {
-                    let mut row = AuditRow::with_detail(detail, types, event)?;
+                    let mut row = match opens {
+                        true => types.opened(|| AuditRow::with_detail(detail, types, event))?,
+                        false => AuditRow::with_detail(detail, types, event)?,
+                    };
                     if plan.shortened {
                         row.shorten();
                     }

@@ -73,7 +73,13 @@ impl JsonView {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<AsOf<Option<Value>>, ReadError> {
         let key = self.reading().parse_key(key)?;
-        read(self.reading(), &key, moment, self.given_clock(), within, progress).await
+        let found: AsOf<Option<Value>> =
+            read(self.reading(), &key, moment, self.given_clock(), within, progress).await?;
+        let mut document = (*found).clone();
+        if let Some(document) = &mut document {
+            self.reading().types().open_json(&mut [document]).await;
+        }
+        found.try_map(|_| Ok(document))
     }
 
     /// Whether the past of this document is found only by a scan of the log.

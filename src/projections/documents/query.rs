@@ -174,7 +174,11 @@ impl JsonView {
         let key = self.reading.parse_key(key)?;
         self.wait.over(&self.reading).await?;
         match body(&mut *self.reading.snapshot().await?, &key).await? {
-            Some(body) => parse(&self.reading, &key, &body).map(Some),
+            Some(body) => {
+                let mut document = parse(&self.reading, &key, &body)?;
+                self.reading.types().open_json(&mut [&mut document]).await;
+                Ok(Some(document))
+            }
             None => Ok(None),
         }
     }
@@ -212,7 +216,10 @@ impl JsonView {
             let document = parse(&self.reading, &key, &body)?;
             Ok((self.reading.write_key(&key), document))
         });
-        Ok(ViewPage { documents: parsed.collect::<Result<_, ReadError>>()?, at, more, next })
+        let mut documents: Vec<(String, Value)> = parsed.collect::<Result<_, ReadError>>()?;
+        let mut values: Vec<&mut Value> = documents.iter_mut().map(|(_, document)| document).collect();
+        self.reading.types().open_json(&mut values).await;
+        Ok(ViewPage { documents, at, more, next })
     }
 }
 

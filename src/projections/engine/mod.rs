@@ -10,6 +10,7 @@
 //! - `write`: a batch and its checkpoint in one transaction, with retries and bisection
 //! - `adopt`: uses or copies the rows of another version of a projection
 //! - `reading`, `progress_waiter`: [`Reading`], a reader of a projection, and waiting for its progress
+//! - `read_error`: why a projection cannot be read
 //! - `past`: one document as of a moment
 //! - `rebuild`, `progress`: rebuilds a projection beside the live one, then switches, and reports its progress
 //! - `dead_letters`: skipped events, and those that queue behind them
@@ -24,6 +25,7 @@ pub(super) mod page_size;
 mod past;
 mod progress;
 pub(super) mod progress_waiter;
+mod read_error;
 mod reader;
 mod reading;
 mod rebuild;
@@ -45,8 +47,9 @@ use self::handle::{EngineContext, ProjectionHandle, RunState};
 pub(super) use self::leader::LeaseTerms;
 use self::leader::{Leader, LeaseOwner};
 pub use self::progress::Progress;
+pub use self::read_error::ReadError;
 use self::reader::SHARED_PAGES;
-pub use self::reading::{ReadError, Reading};
+pub use self::reading::Reading;
 pub use self::rebuild::{Rebuild, RebuildError, Selection, SkipPolicy};
 pub use self::repair::{RepairError, UnusedVersion};
 pub use self::status::{ProjectionState, ProjectionStatus, StopInfo, UnknownEvent};
@@ -144,7 +147,11 @@ impl Projections {
             let interest = reader::union(handles.iter().map(|handle| &handle.interest));
             tasks.push(tasks::spawn_reader(&context, interest, head, pages));
             let mut leader = Leader::new(context.clone(), handles.clone(), owner, terms);
-            leader.call().await?;
+            match leader.call().await {
+                // The server is a standby: it may be promoted.
+                Err(error @ StoreError::Unusable { .. }) => tracing::warn!(%error, "no projection can be run now"),
+                called => called?,
+            }
             tasks.push(tasks::spawn_leader(&context, leader, handles));
         }
         let running = terms.is_some();

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::reading::{ReadError, Reading};
+use super::read_error::ReadError;
+use super::reading::Reading;
 use super::write::guarded;
 use crate::events::{LogPosition, Ref, Stored};
 use crate::projections::engine::page_size::PageSize;

@@ -2,7 +2,8 @@
 
 use tokio::sync::watch;
 
-use super::reading::{ReadError, Reading};
+use super::read_error::ReadError;
+use super::reading::Reading;
 use crate::events::LogPosition;
 
 /// Lets a live reader wait for a projection.

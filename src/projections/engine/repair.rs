@@ -205,7 +205,10 @@ impl Projections {
         let mut unused: BTreeMap<(String, u64), UnusedVersion> = BTreeMap::new();
         let mut led = BTreeSet::new();
         for GenerationInfo { id: generation_id, head, live, leader } in context.views.generations().await? {
-            if is_kept_snapshots(&generation_id) {
+            // The checkpoint of a feed is no projection, and is not made again from the log. An intake has only its lease there.
+            let of_a_broker =
+                ["annals_feed_", "annals_intake_"].map(|prefix| generation_id.name.starts_with(prefix));
+            if is_kept_snapshots(&generation_id) || of_a_broker.contains(&true) {
                 continue;
             }
             let key = (generation_id.name, generation_id.version);

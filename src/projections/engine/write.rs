@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -18,6 +20,10 @@ use crate::text::panic_message;
 
 /// How often a step is tried before the batch is bisected.
 pub(super) const ATTEMPTS: u32 = 5;
+
+/// How long a store that cannot be used is no failure of a projection: it restarts, or another server takes over. A longer outage
+/// costs the lease: the next process with the lease reads the checkpoint again.
+const OUTAGE: Duration = Duration::from_secs(10);
 
 /// How many events of a batch contribute their correlation ids to its span.
 const TRACES: usize = 16;
@@ -184,15 +190,17 @@ pub(super) async fn retry<T, F>(
 where
     F: Future<Output = Result<T, ProjectionError>>,
 {
-    let mut attempts = 0;
+    let (mut attempts, mut pauses, begun) = (0, 0, Instant::now());
     loop {
         match run().await {
             Ok(done) => return Ok(done),
             Err(ProjectionError::Store(StoreError::Closed)) => return Err(None),
             // Another process is at work; this is no failure.
-            Err(ProjectionError::Store(StoreError::Busy(_))) => {}
+            Err(ProjectionError::Store(StoreError::Busy(_))) => pauses = 0,
+            Err(ProjectionError::Store(StoreError::Unusable { .. })) if begun.elapsed() < OUTAGE => pauses += 1,
             Err(error) => {
                 attempts += 1;
+                pauses += 1;
                 let unknown = matches!(error, ProjectionError::Decode { source: DecodeError::UnknownType(_), .. });
                 if attempts >= ATTEMPTS || unknown {
                     return Err(Some(error));
@@ -202,7 +210,7 @@ where
         }
         tokio::select! {
             () = context.closed() => return Err(None),
-            () = tokio::time::sleep(delay(attempts.max(1))) => {}
+            () = tokio::time::sleep(delay(pauses.max(1))) => {}
         }
     }
 }

@@ -21,15 +21,54 @@ impl CloudEvents {
         Self { source: source.to_owned(), written: false }
     }
 
-    fn write(&mut self, event: EventBuilderV10, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn write(&mut self, event: &str, out: &mut Vec<u8>) {
         let comma = if self.written { "," } else { "" };
-        // The crate keeps attributes unordered; they are sorted, so that the same event gives the same text.
-        let event = serde_json::to_value(event.build()?)?;
-        let event: BTreeMap<&String, &serde_json::Value> = event.as_object().into_iter().flatten().collect();
-        out.extend(format!("{comma}\n{}", json(&event)?).bytes());
+        out.extend(format!("{comma}\n{event}").bytes());
         self.written = true;
-        Ok(())
     }
+}
+
+fn text(event: EventBuilderV10) -> Result<String, BoxError> {
+    // The crate keeps attributes unordered; they are sorted, so that the same event gives the same text.
+    let event = serde_json::to_value(event.build()?)?;
+    let event: BTreeMap<&String, &serde_json::Value> = event.as_object().into_iter().flatten().collect();
+    Ok(json(&event)?)
+}
+
+/// The JSON text of one event. It is the same wherever the event leaves the log: in an export, over HTTP, by a feed.
+///
+/// Attributes of a CloudEvent must not contain control characters: these are escaped. The data has the text as it is.
+pub(super) fn cloud_event(source: &str, item: &Item<'_>) -> Result<String, BoxError> {
+    let row = item.row;
+    let topics: Vec<&str> = row.topics.iter().map(|topic| topic.as_str()).collect();
+    let mut event = EventBuilderV10::new()
+        .id(row.event_id.to_string())
+        .source(source)
+        .ty(&row.event_type)
+        .subject(plain(row.aggregate.as_str()))
+        .time(row.occurred_at.to_string())
+        .extension("position", row.position.to_string())
+        .extension("sequence", row.sequence.to_string())
+        .extension("recordedtime", row.recorded_at.to_string())
+        .extension("action", row.action.as_str())
+        .extension("actor", plain(row.actor.as_str()).into_owned())
+        .extension("topics", plain(&topics.join(" ")).into_owned())
+        .extension("version", row.event_version.clone())
+        .extension("commandid", row.command_id.to_string())
+        .extension("sentence", plain(&item.sentence()).into_owned());
+    event = match row.detail {
+        Detail::Full => event.data("application/json", Data::Json(serde_json::from_str(row.payload.get())?)),
+        Detail::Metadata => event.extension("detail", row.detail.as_str()),
+    };
+    for (name, value) in [("correlationid", &row.correlation), ("causationid", &row.causation)] {
+        if let Some(value) = value {
+            event = event.extension(name, plain(value).into_owned());
+        }
+    }
+    if let Some(other) = &row.on_behalf_of {
+        event = event.extension("onbehalfof", plain(other.as_str()).into_owned());
+    }
+    text(event)
 }
 
 impl Encode for CloudEvents {
@@ -38,38 +77,9 @@ impl Encode for CloudEvents {
         Ok(())
     }
 
-    /// Attributes of a CloudEvent must not contain control characters: these are escaped. The data has the text as it is.
     fn event(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        let row = item.row;
-        let topics: Vec<&str> = row.topics.iter().map(|topic| topic.as_str()).collect();
-        let mut event = EventBuilderV10::new()
-            .id(row.event_id.to_string())
-            .source(&self.source)
-            .ty(&row.event_type)
-            .subject(plain(row.aggregate.as_str()))
-            .time(row.occurred_at.to_string())
-            .extension("position", row.position.to_string())
-            .extension("sequence", row.sequence.to_string())
-            .extension("recordedtime", row.recorded_at.to_string())
-            .extension("action", row.action.as_str())
-            .extension("actor", plain(row.actor.as_str()).into_owned())
-            .extension("topics", plain(&topics.join(" ")).into_owned())
-            .extension("version", row.event_version.clone())
-            .extension("commandid", row.command_id.to_string())
-            .extension("sentence", plain(&item.sentence()).into_owned());
-        event = match row.detail {
-            Detail::Full => event.data("application/json", Data::Json(serde_json::from_str(row.payload.get())?)),
-            Detail::Metadata => event.extension("detail", row.detail.as_str()),
-        };
-        for (name, value) in [("correlationid", &row.correlation), ("causationid", &row.causation)] {
-            if let Some(value) = value {
-                event = event.extension(name, plain(value).into_owned());
-            }
-        }
-        if let Some(other) = &row.on_behalf_of {
-            event = event.extension("onbehalfof", plain(other.as_str()).into_owned());
-        }
-        self.write(event, out)
+        self.write(&cloud_event(&self.source, item)?, out);
+        Ok(())
     }
 
     fn end(&mut self, manifest: &ExportManifest, out: &mut Vec<u8>) -> Result<(), BoxError> {
@@ -78,7 +88,7 @@ impl Encode for CloudEvents {
             .source(&self.source)
             .ty("annals.export")
             .data("application/json", Data::Json(serde_json::to_value(manifest)?));
-        self.write(event, out)?;
+        self.write(&text(event)?, out);
         out.extend(b"\n]\n");
         Ok(())
     }

@@ -6,13 +6,14 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 #[cfg(feature = "cloudevents")]
 use super::cloudevents::CloudEvents;
 use super::csv::Csv;
-use super::encode::{Encode, Item};
+use super::encode::Encode;
+use super::items::for_each_item;
 use super::jsonl::Jsonl;
 use super::ocel::Ocel;
 use super::{ExportError, ExportManifest, Format};
-use crate::events::{Described, Known, LogPosition, Ref};
-use crate::projections::audit::{AuditError, AuditQuery, Detail, next_rows};
-use crate::projections::presenter::{Presentation, Presenter};
+use crate::events::{LogPosition, Ref};
+use crate::projections::audit::{AuditQuery, Detail, next_rows};
+use crate::projections::presenter::Presenter;
 
 /// The rows in memory at a time.
 const CHUNK: usize = 256;
@@ -142,39 +143,13 @@ impl Export {
             if rows.is_empty() {
                 break;
             }
-            let mut positions: Vec<u64> = rows.iter().map(|row| row.position).collect();
-            positions.sort_unstable();
-            let events = log.read_at(&positions).await?;
-            let mut presentations: Vec<Presentation> = match &presenter {
-                Some(presenter) => presenter.present(&events).await?,
-                None => Vec::new(),
-            };
-            presentations.sort_unstable_by_key(|presentation| presentation.position);
-            let mut facts: Vec<(&Known, Described)> = Vec::with_capacity(events.len());
-            for stored in &events {
-                let position = stored.position;
-                let decode = |source| match detail {
-                    Detail::Full => ExportError::Decode { position, source },
-                    Detail::Metadata => AuditError::Undecodable { position }.into(),
-                };
-                let known = types.of(stored).map_err(decode)?;
-                let mut described = known.describe(stored).map_err(decode)?;
-                if detail == Detail::Metadata {
-                    let is_target = |name| known.declaration.fields.iter().any(|it| it.target && it.name == name);
-                    described.facts.retain(|(name, _)| is_target(*name));
-                }
-                facts.push((known, described));
-            }
-            for row in &rows {
-                let at = positions.binary_search(&row.position).unwrap_or(usize::MAX);
-                let same = events.get(at).is_some_and(|stored| stored.event_id == row.event_id);
-                let Some((known, described)) = facts.get(at).filter(|_| same) else {
-                    return Err(crate::store::StoreError::Diverged(head).into());
-                };
-                let item = Item { row, known, described, presentation: presentations.get(at) };
-                encoder.event(&item, &mut out).map_err(|source| encode(row.position, self.format, source))?;
-                manifest.add(row.position);
-            }
+            for_each_item(&log, &types, presenter.as_ref(), detail, &rows, head, |item| {
+                let position = item.row.position;
+                encoder.event(item, &mut out).map_err(|source| encode(position, self.format, source))?;
+                manifest.add(position);
+                Ok(())
+            })
+            .await?;
             writer.write_all(&out).await?;
             out.clear();
             report(&mut self.progress, &manifest, rows.last().map_or(0, |row| row.position), head);

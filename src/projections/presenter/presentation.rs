@@ -132,13 +132,23 @@ impl Presenter {
         self
     }
 
+    /// Leaves personal values sealed: what a feed has sent cannot be erased.
+    #[cfg(feature = "feeds")]
+    pub(crate) fn sealed(mut self) -> Self {
+        self.types = self.types.sealed();
+        self
+    }
+
     /// Presents stored events, in their order.
     ///
     /// # Errors
     /// When an event cannot be decoded, or the names cannot be read.
     pub async fn present(&self, events: &[Stored]) -> Result<Vec<Presentation>, PresentError> {
-        let presented = events.iter().map(|stored| self.without_looking_up(stored));
-        let mut presented = presented.collect::<Result<Vec<_>, _>>()?;
+        if self.detail == Detail::Full {
+            self.types.load_keys(events).await;
+        }
+        let present = || events.iter().map(|stored| self.without_looking_up(stored)).collect::<Result<Vec<_>, _>>();
+        let mut presented = self.types.opened(present)?;
         if let (Some((names, as_of)), Some(last)) = (self.names_used(), events.last()) {
             let newest = events.iter().map(Stored::head).max_by_key(|head| head.position).unwrap_or(last.head());
             let mut query = NameQuery::new(names.clone(), as_of);

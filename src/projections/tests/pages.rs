@@ -15,7 +15,7 @@ async fn audited(events: u64) -> (Arc<TestLog>, Projections) {
     log.push((0..events).map(|number| deposit(number % 7, number)).collect());
     let projections = engine(&store, vec![Arc::new(AuditLog::new(types()))]).await;
     let reading = projections.reading("audit").unwrap();
-    reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(60))).await.unwrap();
+    reading.caught_up(store.head().await.unwrap(), Some(Duration::from_secs(300))).await.unwrap();
     // From here on only queries read the log.
     let live = async || matches!(projections.statuses().await.unwrap()[0].state, ProjectionState::Live);
     until("it follows the log", live).await;

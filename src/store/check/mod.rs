@@ -3,7 +3,9 @@
 //!
 //! ## Layout
 //! - `report`: the findings and their kinds
+//! - `observer`: what is compared with the log while it is read
 
+mod observer;
 mod report;
 #[cfg(all(test, feature = "conformance"))]
 pub(super) mod tests;
@@ -11,12 +13,15 @@ pub(super) mod tests;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
-pub use self::report::{CheckReport, Finding, FindingKind, LogDigest};
+pub(crate) use self::observer::LogObserver;
+pub use self::report::{CheckReport, Finding, FindingKind, LogDigest, ReadableValues};
 use super::event_digest::digest_holds;
 use super::{GenerationInfo, HashChain, Interest, Store, StoreError};
-use crate::events::{LogPosition, Ref, Stored, Types};
-use crate::text::{counted, error_chain};
+use crate::events::personal::readable_fields;
+use crate::events::{LogPosition, Metadata, Ref, Stored, Types};
+use crate::text::{counted, error_chain, hex};
 
 const PAGE: usize = 1_000;
 
@@ -25,8 +30,8 @@ const FIRST: usize = 16;
 const PAGE_BYTES: usize = 8 << 20;
 
 /// Runs the database's own check, reads the log up to its present head, and looks up the events of the views'
-/// checkpoints. `expected` is the digest of the log up to a position, from an earlier check; `progress` is called with
-/// the present position and the head. Memory: one sequence for each aggregate.
+/// checkpoints. `expected` is the digest of the log up to a position, from an earlier check; `observer` reads the log along;
+/// `progress` is called with the present position and the head. Memory: one sequence for each aggregate.
 ///
 /// # Errors
 /// When the store cannot be read. A fault of the log is not an error but a finding.
@@ -34,14 +39,16 @@ pub(crate) async fn check(
     store: &dyn Store,
     types: &Types,
     expected: Option<LogDigest>,
+    observer: &mut dyn LogObserver,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<CheckReport, StoreError> {
     let head = store.head().await?;
-    let mut check = Check::new(types, head, expected);
+    let mut check = Check::new(types, head, expected, observer);
     for finding in store.check_integrity().await? {
         check.report.found(finding);
     }
     check.compare(0);
+    check.observe(|observer| observer.begin());
     let mut after = 0;
     // Near an unreadable row, rows are read one by one, so that the readable ones before it are checked.
     let mut singly_to = 0;
@@ -52,6 +59,7 @@ pub(crate) async fn check(
             Ok(page) => {
                 let events = page.events.iter().take_while(|stored| stored.position <= head.position);
                 events.for_each(|stored| check.event(stored));
+                check.commands(store).await?;
                 let Some(last) = page.events.last() else { break };
                 let size = page.events.iter().map(Stored::text_bytes).sum::<usize>() / page.events.len() + 1;
                 most = (PAGE_BYTES / size).clamp(1, PAGE);
@@ -70,6 +78,7 @@ pub(crate) async fn check(
         progress(after.min(head.position), head.position);
     }
     check.end();
+    check.observe(|observer| observer.end());
     if check.report.sees_all() {
         checkpoints(store, &mut check.report).await?;
     }
@@ -109,12 +118,30 @@ struct Check<'a> {
     /// `None` once a row could not be read.
     chain: Option<HashChain>,
     expected: Option<LogDigest>,
+    observer: &'a mut dyn LogObserver,
+    /// What first events say about their commands, to be compared with the rows of these.
+    named: Vec<NamedCommand>,
+}
+
+/// What the metadata of the first event of a command says about the command.
+struct NamedCommand {
+    position: u64,
+    command_id: Uuid,
+    command: String,
+    body_digest: String,
 }
 
 impl<'a> Check<'a> {
-    fn new(types: &'a Types, head: LogPosition, expected: Option<LogDigest>) -> Self {
+    fn new(
+        types: &'a Types,
+        head: LogPosition,
+        expected: Option<LogDigest>,
+        observer: &'a mut dyn LogObserver,
+    ) -> Self {
         Self {
             types,
+            observer,
+            named: Vec::new(),
             report: CheckReport::new(head),
             last: LogPosition::default(),
             recorded_at: None,
@@ -162,6 +189,12 @@ impl<'a> Check<'a> {
             chain.add_row(stored);
         }
         self.compare(position);
+        self.observe(|observer| observer.event(stored));
+    }
+
+    fn observe(&mut self, tell: impl FnOnce(&mut dyn LogObserver) -> Vec<Finding>) {
+        let found = tell(&mut *self.observer);
+        found.into_iter().for_each(|finding| self.report.found(finding));
     }
 
     /// Compares the running digest with the expected one at its position.
@@ -183,8 +216,14 @@ impl<'a> Check<'a> {
 
     fn content(&mut self, kind: FindingKind, stored: &Stored) {
         let position = stored.position;
-        if let Err(error) = stored.metadata() {
-            self.found(kind, position, error_chain(&error));
+        match stored.metadata() {
+            Ok(Metadata { decided_on: Some(decided_on), .. }) => {
+                if let (Some(command), Some(body_digest)) = (decided_on.command, decided_on.body_digest) {
+                    self.named.push(NamedCommand { position, command_id: stored.command_id, command, body_digest });
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.found(kind, position, error_chain(&error)),
         }
         match self.types.of(stored) {
             Ok(known) if known.aggregate_type != stored.aggregate.kind() => {
@@ -193,6 +232,8 @@ impl<'a> Check<'a> {
                 self.found(kind, position, format!("`{event_type}` happens to a {owner}, not to {aggregate}"));
             }
             Ok(known) => {
+                let readable = readable_fields(known.declaration, &stored.payload);
+                self.report.readable.add(position, known.declaration.event_type, &readable);
                 if let Err(error) = known.describe(stored) {
                     self.found(kind, position, error_chain(&error));
                 }
@@ -201,10 +242,26 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Compares the rows of commands with what their first events say.
+    async fn commands(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let named = std::mem::take(&mut self.named);
+        let ids: Vec<Uuid> = named.iter().map(|named| named.command_id).collect();
+        for (named, known) in named.into_iter().zip(store.find_commands(&ids).await?) {
+            // A row that is missing is found with the rows.
+            let Some(known) = known else { continue };
+            if (&known.command, hex(&known.body_digest)) != (&named.command, named.body_digest) {
+                let problem = "the row of its command has another name or digest of the body than the event says";
+                self.log(named.position, problem);
+            }
+        }
+        Ok(())
+    }
+
     fn unreadable(&mut self, position: u64, reason: &str) {
         self.position(position);
         self.last.position = position;
         self.chain = None;
+        self.observer.unreadable();
         self.log(position, format!("it cannot be read: {reason}"));
         self.compare(position);
     }

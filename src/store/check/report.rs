@@ -137,8 +137,39 @@ pub struct CheckReport {
     pub kinds: BTreeMap<FindingKind, u64>,
     /// The faults that no check of the store alone can find. A digest that was saved elsewhere finds those of events;
     /// signed checkpoints would find the rest.
-    #[cfg_attr(feature = "http", schema(value_type = Vec<String>))]
-    pub not_covered: &'static [&'static str],
+    pub not_covered: Vec<String>,
+    /// Values of fields that are personal now, and were stored readable before.
+    pub readable: ReadableValues,
+}
+
+/// Events with values of fields that are personal now, which were stored readable before the fields were personal. They are no finding:
+/// the log is as it was written. An erasure does not reach them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct ReadableValues {
+    /// The number of events.
+    pub events: u64,
+    /// The positions of the first 1,000 of them.
+    pub positions: Vec<u64>,
+    /// The fields, as `event_type.field`, each with the number of events.
+    #[cfg_attr(feature = "http", schema(value_type = std::collections::HashMap<String, u64>))]
+    pub fields: BTreeMap<String, u64>,
+}
+
+impl ReadableValues {
+    /// Adds an event, whose fields of these names are readable.
+    pub(super) fn add(&mut self, position: u64, event_type: &str, fields: &[&str]) {
+        if fields.is_empty() {
+            return;
+        }
+        self.events += 1;
+        if self.positions.len() < KEPT {
+            self.positions.push(position);
+        }
+        for field in fields {
+            *self.fields.entry(format!("{event_type}.{field}")).or_default() += 1;
+        }
+    }
 }
 
 impl CheckReport {
@@ -151,7 +182,8 @@ impl CheckReport {
             findings: Vec::new(),
             more: 0,
             kinds: BTreeMap::new(),
-            not_covered: NOT_COVERED,
+            not_covered: NOT_COVERED.iter().map(|what| (*what).to_owned()).collect(),
+            readable: ReadableValues::default(),
         }
     }
 
@@ -172,6 +204,26 @@ impl CheckReport {
     pub fn verdict(&self) -> Option<String> {
         let each = self.kinds.iter().map(|(kind, count)| format!("{} ({count})", kind.verdict()));
         (!self.is_sound()).then(|| each.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Says what is not covered if the log was compared with a checkpoint of this size from outside the store. `eventless`: the number of
+    /// rows of commands without events.
+    #[cfg(feature = "proofs")]
+    pub(crate) fn compared_with_checkpoint(&mut self, size: u64, eventless: Option<u64>) {
+        let mut not_covered = Vec::new();
+        if size < self.head.position {
+            not_covered.push(format!(
+                "events after position {size}, the last one that a given checkpoint covers: rewritten, added or cut with their command \
+                 rows, tree and views alike"
+            ));
+        }
+        let count = eventless.map_or("some".to_owned(), |count| count.to_string());
+        not_covered.push(format!("rows of commands without events ({count}) that were removed, added or changed"));
+        not_covered.push(
+            "the command name and body digest of events that were recorded before proofs were kept".to_owned(),
+        );
+        not_covered.push("triggers that were dropped and made again without an edit meanwhile".to_owned());
+        self.not_covered = not_covered;
     }
 
     pub(crate) fn sees_all(&self) -> bool {

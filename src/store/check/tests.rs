@@ -184,12 +184,13 @@ pub(in crate::store) async fn filled(store: &dyn Store) {
 
 /// The findings, except that this program knows no event type.
 pub(in crate::store) async fn found(store: &dyn Store, kept: Option<LogDigest>) -> Vec<super::Finding> {
-    let CheckReport { findings, .. } = check(store, &Types::default(), kept, &mut |_, _| {}).await.unwrap();
+    let CheckReport { findings, .. } =
+        check(store, &Types::default(), kept, &mut (), &mut |_, _| {}).await.unwrap();
     findings.into_iter().filter(|finding| !finding.problem.contains("unknown event type")).collect()
 }
 
 pub(in crate::store) async fn digest(store: &dyn Store) -> Option<LogDigest> {
-    check(store, &Types::default(), None, &mut |_, _| {}).await.unwrap().digest
+    check(store, &Types::default(), None, &mut (), &mut |_, _| {}).await.unwrap().digest
 }
 
 /// A digest computed like the writer's.

@@ -74,7 +74,7 @@ fn types() -> Types {
 /// Mission J9.
 pub(super) async fn an_intact_log_passes_the_check(bench: Bench) {
     let store = bench.open().await;
-    let report = check(&*store, &types(), None, &mut |_, _| {}).await.expect("a report");
+    let report = check(&*store, &types(), None, &mut (), &mut |_, _| {}).await.expect("a report");
     assert!(report.is_sound() && report.events == 0, "{report:?}");
     for number in 0..30 {
         let commits = [
@@ -84,7 +84,8 @@ pub(super) async fn an_intact_log_passes_the_check(bench: Bench) {
         append(&*store, commits).await;
     }
     let mut received = Vec::new();
-    let report = check(&*store, &types(), None, &mut |at, head| received.push((at, head))).await.expect("a report");
+    let report =
+        check(&*store, &types(), None, &mut (), &mut |at, head| received.push((at, head))).await.expect("a report");
     assert!(report.is_sound(), "{report:#?}");
     assert_eq!((report.events, report.head), (1_710, store.head().await.unwrap()));
     assert_eq!(received.last(), Some(&(1_710, 1_710)));
@@ -95,7 +96,7 @@ pub(super) async fn an_intact_log_passes_the_check(bench: Bench) {
 pub(super) async fn the_digest_of_a_log_covers_each_event_in_order(bench: Bench) {
     let store = bench.open().await;
     committed(&*store, commit(1).on("tally:a", 0, 3)).await;
-    let checked = async |kept| check(&*store, &types(), kept, &mut |_, _| {}).await.expect("a report");
+    let checked = async |kept| check(&*store, &types(), kept, &mut (), &mut |_, _| {}).await.expect("a report");
     let kept = checked(None).await.digest.expect("a digest");
     let mut chain = [0; 32];
     for stored in log(&*store).await {
@@ -130,7 +131,7 @@ pub(super) async fn events_that_this_program_cannot_decode_are_reported(bench: B
     committed(&*store, commit(5).on("tally:a", 4, 1).metadata(r#"{"actor":"user:alice","correlation":5}"#)).await;
     committed(&*store, commit(6).on("other:a", 0, 1)).await;
     committed(&*store, commit(7).payload("tally:a", 5, "0.0", r#"{"by":1}"#)).await;
-    let report = check(&*store, &types(), None, &mut |_, _| {}).await.expect("a report");
+    let report = check(&*store, &types(), None, &mut (), &mut |_, _| {}).await.expect("a report");
     let positions: Vec<_> = report.findings.iter().filter_map(|finding| finding.position).collect();
     assert_eq!(positions, [2, 3, 4, 5, 6, 7], "{report:#?}");
     assert_eq!((report.events, report.more), (7, 0));

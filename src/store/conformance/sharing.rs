@@ -161,7 +161,7 @@ pub(super) async fn a_write_lock_ends_when_its_time_is_over(bench: Bench) {
     assert!(matches!(lock.load(&aggregate("tally:a"), 0).await, Err(StoreError::Busy(_))));
     let late = lock.append(batch([commit(2).on("tally:b", 0, 1)])).await;
     assert!(matches!(late, Err(StoreError::Busy(_))), "{late:?}");
-    assert_eq!(store.head().await.unwrap().position, 1, "nothing of it was written");
+    assert_eq!(other.head().await.unwrap().position, 1, "nothing of it was written");
 }
 
 /// Guarantee 6: waiting for a write lock times out.

@@ -65,7 +65,7 @@ pub(super) async fn backup(
     let mut last = None;
     loop {
         let commands = reader.commands_after(last, head.position, PAGE).await?;
-        let Some((known, _)) = commands.last() else { break };
+        let Some(known) = commands.last() else { break };
         last = Some(known.receipt.command_id);
         copy = write(copy, commands, BackupWriter::commands).await?;
     }

@@ -1,8 +1,8 @@
 //! The connections of this process to one database: all stores in it share them, one for each schema or tenant.
 //!
 //! They are bounded for each [`Purpose`]; a caller that finds none free waits, for [`FREE`] at most. With the one that
-//! listens, that is at most 34 connections per database and process, however many schemas are open. (Opening, checking
-//! and copying a store each take one more while they last.)
+//! listens, that is at most 34 connections per database and process, however many schemas are open, and at most 24 to a standby
+//! that is read. (Opening, checking and copying a store each take one more while they last.)
 //!
 //! A connection returns to the pool only when its user calls [`Loan::give_back`]; a dropped one is closed, so that none
 //! returns in the middle of an answer or a transaction. When one turns out to be dead ([`Connections::doubt`]), all that
@@ -73,6 +73,8 @@ static DATABASES: LazyLock<Mutex<HashMap<Key, Weak<Connections>>>> = LazyLock::n
 /// The connections to one database.
 pub(super) struct Connections {
     pub(super) pooler: bool,
+    /// Whether they are for reading from a standby, which is always read-only.
+    standby: bool,
     pub(super) options: PgConnectOptions,
     /// Each statement is planned again: a plan made on empty tables scans full ones.
     reading: PgConnectOptions,
@@ -123,9 +125,9 @@ impl Connections {
     /// Returns the connections to the database of this URL, shared with other stores of this process.
     ///
     /// `url` is without the parameters of this crate.
-    pub(super) fn of(url: &str, pooler: bool, options: PgConnectOptions) -> Arc<Self> {
+    pub(super) fn of(url: &str, pooler: bool, standby: bool, options: PgConnectOptions) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::try_current().ok().map(|handle| handle.id());
-        let key = (format!("{pooler} {url}"), runtime);
+        let key = (format!("{pooler} {standby} {url}"), runtime);
         let mut databases = DATABASES.lock().unwrap_or_else(PoisonError::into_inner);
         databases.retain(|_, connections| connections.strong_count() > 0);
         if let Some(known) = databases.get(&key).and_then(Weak::upgrade) {
@@ -139,6 +141,7 @@ impl Connections {
             .map(|purpose| Kept { slots: Arc::new(Semaphore::new(purpose.most())), idle: Mutex::default() });
         let made = Arc::new(Self {
             pooler,
+            standby,
             listener: Listener::new(options.clone()),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS)),
             options,
@@ -180,7 +183,7 @@ impl Connections {
     fn is_fresh(&self, Idle { connection, since }: &Idle) -> bool {
         connection.origin.generation == self.generation.load(Ordering::SeqCst)
             && since.elapsed() < IDLE
-            && !(connection.read_only && connection.made.elapsed() > READ_ONLY)
+            && (self.standby || !connection.read_only || connection.made.elapsed() < READ_ONLY)
     }
 
     async fn connect(&self, purpose: Purpose, schema: &Arc<str>) -> Result<OpenConnection, sqlx::Error> {

@@ -113,6 +113,10 @@ impl SchemaLocation {
                     "a table or function of this crate is missing ({message}): restore the schema from a backup, or name another one"
                 )
             }
+            "40001" if message.contains("recovery") => format!(
+                "the server ended the read ({message}): on a standby, set hot_standby_feedback = on or raise \
+                 max_standby_streaming_delay"
+            ),
             "57014" => format!("the server cancelled the statement ({message}): check its statement_timeout"),
             _ => return None,
         };

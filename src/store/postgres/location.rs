@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
@@ -42,32 +43,95 @@ impl std::fmt::Debug for SchemaLocation {
     }
 }
 
+/// A schema of a database, for what is no store.
+#[derive(Clone)]
+pub(crate) struct DatabaseUrl {
+    /// The URL without its password.
+    pub(crate) name: String,
+    /// The schema, quoted for use in SQL.
+    #[cfg(feature = "personal")]
+    pub(crate) schema: String,
+    pub(crate) options: PgConnectOptions,
+}
+
+#[cfg(feature = "personal")]
+impl DatabaseUrl {
+    /// Parses a URL as that of a store.
+    pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+        read(url).map(|(_, database)| database)
+    }
+
+    /// The identifier of the server's files: the same on a primary and on its standbys, another one for each other cluster.
+    pub(crate) async fn cluster(&self) -> Result<i64, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        let cluster = sqlx::query_scalar("SELECT system_identifier FROM pg_catalog.pg_control_system()")
+            .fetch_one(&mut connection)
+            .await;
+        // Closing is only a courtesy to the server.
+        let _ = sqlx::Connection::close(connection).await;
+        cluster
+    }
+}
+
+fn read(url: &str) -> Result<(UrlOptions, DatabaseUrl), StoreError> {
+    let unusable = |reason| StoreError::Unusable { store: "postgres://…".to_owned(), reason };
+    let own = UrlOptions::parse(url).map_err(unusable)?;
+    let options: PgConnectOptions = own.rest.parse().map_err(|_: sqlx::Error| {
+        // The error may contain the password.
+        unusable(UNREADABLE.to_owned())
+    })?;
+    let name = format!(
+        "postgres://{}@{}:{}/{}?schema={}",
+        options.get_username(),
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username()),
+        own.schema,
+    );
+    let options = options.application_name("annals").disable_statement_logging();
+    #[cfg(feature = "personal")]
+    let schema = quoted(&own.schema);
+    let database = DatabaseUrl {
+        name,
+        #[cfg(feature = "personal")]
+        schema,
+        options,
+    };
+    Ok((own, database))
+}
+
 impl SchemaLocation {
     /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&pooler=transaction`; connects when first used.
     /// Without `schema` it is `public`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let unusable = |reason| StoreError::Unusable { store: "postgres://…".to_owned(), reason };
-        let UrlOptions { rest, schema, pooler } = UrlOptions::parse(url).map_err(unusable)?;
-        let options: PgConnectOptions = rest.parse().map_err(|_: sqlx::Error| {
-            // The error may contain the password.
-            unusable(UNREADABLE.to_owned())
+        Ok(Self::new(read(url)?, false))
+    }
+
+    /// Parses the URL in the parameter `read`: the same schema on a standby.
+    pub(super) fn parse_standby(url: &str) -> Result<Option<Self>, StoreError> {
+        let (UrlOptions { schema, read: standby, .. }, _) = read(url)?;
+        let Some(standby) = standby else { return Ok(None) };
+        let joint = if standby.contains('?') { '&' } else { '?' };
+        let parsed = read(&format!("{standby}{joint}schema={schema}")).map_err(|error| match error {
+            StoreError::Unusable { store, reason } => {
+                StoreError::Unusable { store, reason: format!("in its parameter `read`, {reason}") }
+            }
+            other => other,
         })?;
-        let name = format!(
-            "postgres://{}@{}:{}/{}?schema={schema}",
-            options.get_username(),
-            options.get_host(),
-            options.get_port(),
-            options.get_database().unwrap_or(options.get_username()),
-        );
-        let mut options = options.application_name("annals").disable_statement_logging();
+        Ok(Some(Self::new(parsed, true)))
+    }
+
+    fn new((own, database): (UrlOptions, DatabaseUrl), standby: bool) -> Self {
+        let UrlOptions { rest, schema, pooler, .. } = own;
+        let DatabaseUrl { name, mut options, .. } = database;
         if pooler {
             // A pooler refuses unknown startup parameters, and prepared statements would remain on its connections.
             options = options.extra_float_digits(None).statement_cache_capacity(0);
         } else {
             options = options.options(liveness::settings());
         }
-        let user = User::new(Connections::of(&rest, pooler, options), &schema);
-        Ok(Self { name, schema: quoted(&schema), plain_schema: schema, pooler, user: Arc::new(user) })
+        let user = User::new(Connections::of(&rest, pooler, standby, options), &schema);
+        Self { name, schema: quoted(&schema), plain_schema: schema, pooler, user: Arc::new(user) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -202,6 +266,8 @@ struct UrlOptions {
     rest: String,
     schema: String,
     pooler: bool,
+    /// The URL of a standby.
+    read: Option<String>,
 }
 
 impl UrlOptions {
@@ -213,7 +279,7 @@ impl UrlOptions {
         if url.contains('#') || path.contains('@') || query.contains('@') {
             return Err(UNREADABLE.to_owned());
         }
-        let mut own = Self { rest: String::new(), schema: "public".to_owned(), pooler: false };
+        let mut own = Self { rest: String::new(), schema: "public".to_owned(), pooler: false, read: None };
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -224,10 +290,14 @@ impl UrlOptions {
                         "its URL has `pooler={other}`: write `pooler=transaction`, or leave it out"
                     ));
                 }
+                Some(("read", standby)) => {
+                    let standby = percent_decode_str(standby).decode_utf8().map_err(|_| UNREADABLE.to_owned())?;
+                    own.read = Some(standby.into_owned());
+                }
                 Some((name, _)) if PARAMETERS.contains(&name) || name.starts_with("options[") => rest.push(pair),
                 Some((name, _)) if is_word(name) => {
                     return Err(format!(
-                        "its URL has an unknown parameter `{name}`: known are schema, pooler, {}",
+                        "its URL has an unknown parameter `{name}`: known are schema, pooler, read, {}",
                         PARAMETERS.join(", ")
                     ));
                 }
@@ -259,12 +329,10 @@ mod tests {
         let own = UrlOptions::parse("postgres://u@h/d?sslmode=disable&schema=acme&pooler=transaction&options[a]=b")
             .unwrap();
         let rest = "postgres://u@h/d?sslmode=disable&options[a]=b".to_owned();
-        assert_eq!(own, UrlOptions { rest, schema: "acme".to_owned(), pooler: true });
+        assert_eq!(own, UrlOptions { rest, schema: "acme".to_owned(), pooler: true, read: None });
         let own = UrlOptions::parse("postgres://u@h/d").unwrap();
-        assert_eq!(
-            own,
-            UrlOptions { rest: "postgres://u@h/d".to_owned(), schema: "public".to_owned(), pooler: false }
-        );
+        let rest = "postgres://u@h/d".to_owned();
+        assert_eq!(own, UrlOptions { rest, schema: "public".to_owned(), pooler: false, read: None });
     }
 
     #[test]
@@ -286,9 +354,30 @@ mod tests {
             "postgres://user:5?s3cret@host/data",
             "postgres://user:5?s3cret=@host/data",
             "postgres://user:5#s3cret@host/data",
+            "postgres://host/data?read=postgres://user:s3cret@host/data",
         ] {
             let refused = SchemaLocation::parse(url).unwrap_err();
             assert!(!format!("{refused:?} {refused}").contains("s3cret"), "{refused:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_standby_has_the_schema_of_its_primary_and_a_password_of_its_own() {
+        let read = "postgres%3A%2F%2Freader%3Aw%2540rd%40second%3A6%2Fdata%3Fpooler%3Dtransaction";
+        let url = format!("postgres://user:s3cret@host:5/data?schema=acme&read={read}");
+        assert_eq!(SchemaLocation::parse(&url).unwrap().name(), "postgres://user@host:5/data?schema=acme");
+        let standby = SchemaLocation::parse_standby(&url).unwrap().unwrap();
+        assert_eq!(standby.name(), "postgres://reader@second:6/data?schema=acme");
+        assert!(standby.pooler() && standby.schema() == "\"acme\"");
+        assert!(SchemaLocation::parse_standby("postgres://host/data").unwrap().is_none());
+        for read in [
+            "postgres%3A%2F%2Fu%3As3cret%40h%3Aport%2Fd",
+            "postgres%3A%2F%2Fu%3As3cret%40h%2Fd%3Fnone%3D1",
+            "s3cret",
+        ] {
+            let refused = SchemaLocation::parse_standby(&format!("postgres://h/d?read={read}")).unwrap_err();
+            let words = format!("{refused:?} {refused}");
+            assert!(words.contains("`read`") && !words.contains("s3cret"), "{words}");
         }
     }
 

@@ -10,6 +10,10 @@
 //! Only the owner of the schema changes it. An application may connect as another role, which needs no right to write the
 //! log's tables: [`grant`] grants its rights, as `migrate --grant ROLE` does on the command line. See `SECURITY.md`.
 //!
+//! With `&read=URL`, percent-encoded, views are read from a standby: see `standby`. What is acknowledged was confirmed by a
+//! synchronous standby wherever the server waits for one (`synchronous_standby_names`): see `notices` and
+//! `docs/guide/standbys.md`.
+//!
 //! ## Connections
 //!
 //! All stores of a process in one database share its connections: at most 34, however many schemas are open. A dead
@@ -26,6 +30,8 @@
 //! - `schema`: the application and version of a schema, and migrations (`log.sql`, `guard.sql`, `lock.sql`, `append.sql`, …)
 //! - `owner`: what only the owner does: migrations, and the rights of an application's role
 //! - `writer`: appends batches, one at a time
+//! - `notices`: warnings of the server: a wait for a synchronous standby that somebody cancelled
+//! - `standby`: reading views from a standby
 //! - `columns`: a batch as parameters of the append function
 //! - `append`: the call of the append function and its result
 //! - `write_lock`: the log locked for one caller
@@ -47,10 +53,12 @@ mod integrity;
 mod listener;
 mod liveness;
 mod location;
+mod notices;
 mod owner;
 mod reader;
 mod rows;
 mod schema;
+mod standby;
 mod takeover;
 mod transaction;
 mod views;
@@ -71,14 +79,17 @@ pub use self::owner::{Upgraded, grant, upgrade};
 pub use self::takeover::{Migrated, OldEvent, Takeover, Undone, Unmapped, kept_events, undo_migration};
 pub(crate) use self::takeover::{Reading as TakeoverReading, migrate};
 
+#[cfg(feature = "personal")]
+pub(crate) use self::location::DatabaseUrl;
 use self::location::SchemaLocation;
 use self::reader::Reader;
+use self::standby::Standby;
 use self::views::PostgresViews;
 use self::watch::{AppendNotifier, Watcher};
 use self::writer::Writer;
 use super::{
-    Batch, Finding, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, Store, StoreError, Views,
-    WriteLock,
+    Batch, Finding, Interest, KnownCommand, LogInfo, OpenOptions, Outcome, Page, StandbyStatus, Store, StoreError,
+    Views, WriteLock,
 };
 use crate::events::{LogPosition, Ref, Stored};
 
@@ -91,6 +102,7 @@ pub struct PostgresStore {
     head: channel::Sender<LogPosition>,
     watcher: Watcher,
     views: Arc<PostgresViews>,
+    standby: Option<Arc<Standby>>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -106,15 +118,19 @@ impl PostgresStore {
     /// When the schema is not there and is not to be made, is not a store, is another application's, or the server
     /// cannot be used.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let location = SchemaLocation::parse(url)?;
+        let (location, standby) = (SchemaLocation::parse(url)?, SchemaLocation::parse_standby(url)?);
         let settings = schema::prepare(&location, &options.app, options.create).await?;
         let reader = Arc::new(Reader::new(location.clone()));
+        let standby = match standby {
+            Some(standby) => Some(Arc::new(Standby::open(standby, &reader.info().await?.log_id).await?)),
+            None => None,
+        };
         let (head, _) = channel::channel(reader.head().await?);
         let notifier = AppendNotifier::default();
         let writer = Writer::new(location.clone(), options.clock, head.clone(), notifier.clone());
         let watcher = Watcher::start(&location, reader.clone(), head.clone(), notifier);
-        let views = Arc::new(PostgresViews::open(location.clone()));
-        Ok(Self { location, settings, writer, reader, head, watcher, views })
+        let views = Arc::new(PostgresViews::open(location.clone(), standby.clone()));
+        Ok(Self { location, settings, writer, reader, head, watcher, views, standby })
     }
 }
 
@@ -168,6 +184,11 @@ impl Store for PostgresStore {
     }
 
     async fn read_within(&self, positions: &[u64], bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        if let Some(standby) = &self.standby
+            && let Some(events) = standby.events(positions, bytes).await
+        {
+            return Ok(events);
+        }
         self.reader.read_within(positions, bytes).await
     }
 
@@ -189,6 +210,10 @@ impl Store for PostgresStore {
         self.reader.find_commands(ids).await
     }
 
+    async fn confirm(&self) -> Result<(), StoreError> {
+        self.writer.confirm().await
+    }
+
     fn views(&self) -> Arc<dyn Views> {
         self.views.clone()
     }
@@ -197,18 +222,31 @@ impl Store for PostgresStore {
         integrity::integrity(&self.location).await
     }
 
+    async fn count_eventless_commands(&self) -> Result<Option<u64>, StoreError> {
+        self.reader.count_eventless_commands().await.map(Some)
+    }
+
     async fn backup(&self, to: &Path, progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {
         backup::backup(&self.location, &self.reader, to, progress).await
     }
 
+    async fn standby(&self) -> Result<Option<StandbyStatus>, StoreError> {
+        let Some(standby) = &self.standby else { return Ok(None) };
+        Ok(Some(standby.status(self.reader.head().await?).await))
+    }
+
     fn describe(&self) -> String {
-        format!("{}, {}", self.settings, self.location.name())
+        let standby = self.standby.as_ref().map(|standby| format!("; views are read from {}", standby.name()));
+        format!("{}, {}{}", self.settings, self.location.name(), standby.unwrap_or_default())
     }
 
     async fn close(&self) {
         self.watcher.stop();
         self.writer.close().await;
         self.location.close().await;
+        if let Some(standby) = &self.standby {
+            standby.close().await;
+        }
     }
 }
 

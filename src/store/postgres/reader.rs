@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::connections::{Origin, Purpose};
 use super::fault::lost;
 use super::location::SchemaLocation;
-use super::rows::{self, COLUMNS, COMMAND, signed, stored};
+use super::rows::{self, COLUMNS, COMMAND, signed, stored, unsigned};
 use crate::events::{LogPosition, Ref, Stored};
 use crate::store::{Interest, KnownCommand, LogInfo, Page, StoreError};
 
@@ -104,7 +104,7 @@ impl Reader {
             commands: sql(&format!("SELECT {COMMAND} FROM {{schema}}.commands WHERE command_id = ANY ($1)")),
             #[cfg(feature = "sqlite")]
             commands_after: sql(&format!(
-                "SELECT {COMMAND}, command FROM {{schema}}.commands \
+                "SELECT {COMMAND} FROM {{schema}}.commands \
                  WHERE command_id > $1 AND head_position <= $2 ORDER BY command_id LIMIT $3"
             )),
             location,
@@ -168,6 +168,12 @@ impl Reader {
             |row| rows::head(row).map_err(|error| self.location.fault(DOING, error)),
         );
         Ok(rows.await?.pop().unwrap_or_default())
+    }
+
+    pub(super) async fn count_eventless_commands(&self) -> Result<u64, StoreError> {
+        let sql = self.location.sql("SELECT count(*) FROM {schema}.commands WHERE events = 0");
+        let count = |row: &PgRow| row.try_get(0).map(unsigned).map_err(|error| self.location.fault(DOING, error));
+        Ok(self.fetch(|| sqlx::query(&sql), count).await?.pop().unwrap_or_default())
     }
 
     pub(super) async fn info(&self) -> Result<LogInfo, StoreError> {
@@ -315,23 +321,19 @@ impl Reader {
         Ok(ids.iter().map(|id| known.get(id).cloned()).collect())
     }
 
-    /// Commands by id, with their names, that saw no more than the log up to `position`.
+    /// Commands by id that saw no more than the log up to `position`.
     #[cfg(feature = "sqlite")]
     pub(super) async fn commands_after(
         &self,
         id: Option<Uuid>,
         position: u64,
         limit: usize,
-    ) -> Result<Vec<(KnownCommand, String)>, StoreError> {
+    ) -> Result<Vec<KnownCommand>, StoreError> {
         let query = || {
             let query = sqlx::query(&self.commands_after).bind(id.unwrap_or_default());
             query.bind(signed(position)).bind(long(limit))
         };
-        let decode = |row: &PgRow| {
-            let name = row.try_get("command").map_err(|error| self.location.fault(DOING, error))?;
-            Ok((rows::known(&self.location, row)?, name))
-        };
-        self.fetch(query, decode).await
+        self.fetch(query, |row| rows::known(&self.location, row)).await
     }
 }
 

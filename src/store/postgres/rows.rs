@@ -128,7 +128,7 @@ pub(super) fn head(row: &PgRow) -> Result<LogPosition, sqlx::Error> {
 
 /// The columns of a command, in the order in which [`known`] reads them.
 pub(super) const COMMAND: &str =
-    "command_id, body_digest, first_position, events, head_position, head_event_id, recorded_at";
+    "command_id, body_digest, first_position, events, head_position, head_event_id, recorded_at, command";
 
 /// One row of [`COMMAND`].
 pub(super) fn known(location: &SchemaLocation, row: &PgRow) -> Result<KnownCommand, StoreError> {
@@ -144,7 +144,7 @@ pub(super) fn known(location: &SchemaLocation, row: &PgRow) -> Result<KnownComma
         };
         let body_digest = <[u8; 32]>::try_from(row.try_get::<&[u8], _>(1)?);
         let body_digest = body_digest.map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(KnownCommand { body_digest, receipt })
+        Ok(KnownCommand { body_digest, receipt, command: row.try_get(7)? })
     };
     read().map_err(|error| location.fault("reading commands", error))
 }

@@ -3,7 +3,7 @@
 use sqlx::{Connection, Executor, PgConnection, Postgres, Row, Transaction};
 
 use super::location::SchemaLocation;
-use super::owner;
+use super::{notices, owner};
 use crate::store::StoreError;
 
 const DOING: &str = "opening the store";
@@ -229,7 +229,7 @@ pub(super) async fn execute(
 async fn server(location: &SchemaLocation, connection: &mut PgConnection) -> Result<String, StoreError> {
     let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
          current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit'), \
-         current_setting('full_page_writes')";
+         current_setting('full_page_writes'), current_setting('synchronous_standby_names')";
     let row = connection.fetch_one(sql).await.map_err(|error| location.fault(DOING, error))?;
     let text = |index| row.try_get::<String, _>(index).map_err(|error| location.fault(DOING, error));
     let (version, fsync, synchronous, full) = (text(1)?, text(3)?, text(4)?, text(5)?);
@@ -244,6 +244,17 @@ async fn server(location: &SchemaLocation, connection: &mut PgConnection) -> Res
             let weakness = format!("{name}=off: a crash of the server's machine may lose or damage the log");
             tracing::warn!(store = location.name(), "acknowledged commands may be lost: {weakness}");
             words.push_str(&format!(" (NOT DURABLE: {weakness})"));
+        }
+    }
+    let standbys = text(6)?;
+    if !standbys.is_empty() {
+        words.push_str(&format!(", synchronous_standby_names='{standbys}'"));
+        // A harmless statement that PostgreSQL warns of.
+        let (_, warned) = notices::watch(connection.execute("ROLLBACK")).await;
+        if !warned {
+            let weakness = "this program does not see warnings of the server: it would not notice a cancelled wait for a standby";
+            tracing::warn!(store = location.name(), "acknowledged commands may be lost in a failover: {weakness}");
+            words.push_str(&format!(" (NOT VERIFIED: {weakness})"));
         }
     }
     Ok(words)

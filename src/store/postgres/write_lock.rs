@@ -11,8 +11,9 @@ use super::append::{append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::location::SchemaLocation;
+use super::notices;
 use super::reader;
-use super::writer::{ANSWER, DOING, Shared};
+use super::writer::{ANSWER, DOING, Shared, Unconfirmed};
 use crate::events::LogPosition;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::write_lock::{LockRequest, WriteLockHandle};
@@ -111,8 +112,11 @@ impl HeldLock {
             if over { StoreError::Busy(*hold) } else { shared.location.fault(DOING, error) }
         })?;
         let appended = read_result(batch, &columns, &row, LogPosition::default())?;
-        let committed = connection.execute("COMMIT").await;
+        let (committed, warned) = notices::watch(connection.execute("COMMIT")).await;
         committed.map_err(|error| shared.location.after_sending(DOING, error))?;
+        if warned {
+            return Err(Unconfirmed.into());
+        }
         shared.publish(appended.head);
         Ok(appended.outcomes)
     }

@@ -1,21 +1,22 @@
 //! [`Writer`]: appends one batch at a time, on a connection that the pool keeps for appending.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::sync::{Mutex, watch};
 
-use super::append::{Appended, Calls, append, read_result};
+use super::append::{Appended, CONFIRMED, Calls, append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
 use super::fault::{WAIT, aborts_only_the_transaction, lost};
 use super::liveness::Silent;
 use super::location::SchemaLocation;
+use super::notices;
 use super::watch::AppendNotifier;
 use super::write_lock;
 use crate::events::LogPosition;
@@ -32,9 +33,14 @@ pub(super) const ANSWER: Duration = WAIT.saturating_mul(2);
 /// How long the server may take to answer whether it accepts writes.
 const READY: Duration = Duration::from_millis(700);
 
+/// A batch that waits for its answer longer than this shows that no command can be executed: the server waits for a standby.
+const STUCK: Duration = Duration::from_secs(5);
+
 /// Appends batches, one at a time.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    /// Since when the batch that is being appended waits for its answer.
+    waiting: std::sync::Mutex<Option<Instant>>,
     /// Locked while a batch is appended.
     sequences: Mutex<SequenceCache>,
     closed: AtomicBool,
@@ -50,6 +56,17 @@ pub(super) struct Shared {
     notifier: AppendNotifier,
 }
 
+/// The server warned while it committed: no standby may have the batch.
+#[derive(Debug, thiserror::Error)]
+#[error("the server warned while it committed: somebody cancelled its wait for a synchronous standby")]
+pub(super) struct Unconfirmed;
+
+impl From<Unconfirmed> for StoreError {
+    fn from(unconfirmed: Unconfirmed) -> Self {
+        Self::OutcomeUnknown(unconfirmed.into())
+    }
+}
+
 impl Writer {
     pub(super) fn new(
         location: SchemaLocation,
@@ -59,14 +76,16 @@ impl Writer {
     ) -> Self {
         let calls = Calls::new(&location);
         let shared = Arc::new(Shared { location, calls, clock, skew: Skew::default(), head, notifier });
-        Self { shared, sequences: Mutex::default(), closed: AtomicBool::new(false) }
+        Self { shared, waiting: Default::default(), sequences: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// Appends a batch after the earlier ones. A panic has the outcome of a lost answer: the caller sends the batch again.
     pub(super) async fn append(&self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let mut sequences = self.sequences.lock().await;
         self.check_open()?;
+        *self.lock_waiting() = Some(Instant::now());
         let appending = AssertUnwindSafe(self.append_after(batch, &mut sequences)).catch_unwind().await;
+        *self.lock_waiting() = None;
         appending.unwrap_or_else(|panic| {
             sequences.forget(LogPosition::default());
             Err(StoreError::OutcomeUnknown(format!("the writer panicked: {}", panic_message(&*panic)).into()))
@@ -82,6 +101,12 @@ impl Writer {
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
         self.check_open()?;
         let location = &self.shared.location;
+        if let Some(waited) = self.lock_waiting().map(|since| since.elapsed()).filter(|waited| *waited > STUCK) {
+            return Err(location.unusable(format!(
+                "a batch has waited for {waited:.0?}: the server waits for a standby (synchronous_standby_names), or another \
+                 process holds the lock of the log"
+            )));
+        }
         let mut error = None;
         for _ in 0..2 {
             let mut lent = location.lend_to_write(Purpose::Append).await?;
@@ -100,10 +125,39 @@ impl Writer {
         Err(error.unwrap_or(StoreError::Closed))
     }
 
+    /// Waits until synchronous standbys have all that was committed before.
+    pub(super) async fn confirm(&self) -> Result<(), StoreError> {
+        let confirming = async {
+            let location = &self.shared.location;
+            loop {
+                let mut lent = location.lend_to_write(Purpose::Append).await?;
+                let origin = lent.origin();
+                let sql = format!("SELECT {CONFIRMED}");
+                let call = notices::watch(lent.execute(sql.as_str()));
+                let (answer, warned) = location
+                    .attend(origin, async { Ok(call.await) })
+                    .await
+                    .unwrap_or_else(|silent| (Err(silent), false));
+                answer.map_err(|error| location.fault(DOING, error))?;
+                if !warned {
+                    lent.give_back();
+                    return Ok(());
+                }
+            }
+        };
+        let confirmed = tokio::time::timeout(ANSWER, confirming).await;
+        let unknown = |error: StoreError| StoreError::OutcomeUnknown(error.into());
+        confirmed.map_err(|elapsed| StoreError::OutcomeUnknown(elapsed.into()))?.map_err(unknown)
+    }
+
     /// Waits for the batch that is being appended, then refuses all others.
     pub(super) async fn close(&self) {
         let _sequences = self.sequences.lock().await;
         self.closed.store(true, Ordering::SeqCst);
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -121,10 +175,12 @@ impl Writer {
         // Returned to the pool only if it is intact.
         let mut connection = shared.location.lend_to_write(Purpose::Append).await?;
         let origin = connection.origin();
-        let call = shared.location.attend(origin, call(shared, &mut connection, &columns, now, seen));
+        let call = notices::watch(call(shared, &mut connection, &columns, now, seen));
+        let call = shared.location.attend(origin, async { Ok(call.await) });
         let row = match tokio::time::timeout(ANSWER, call).await {
-            Ok(Ok(row)) => row,
-            Ok(Err(error)) => {
+            Ok(Ok((Ok(_), true))) => return Err(Unconfirmed.into()),
+            Ok(Ok((Ok(row), false))) => row,
+            Ok(Ok((Err(error), _)) | Err(error)) => {
                 give_back_after(&shared.location, connection, &error);
                 return Err(shared.location.after_sending(DOING, error));
             }

@@ -17,18 +17,18 @@ use crate::store::sequence_cache::SequenceCache;
 use crate::store::{Batch, Commit, ConflictSet, Outcome, Receipt, StoreError};
 use crate::text::panic_message;
 
-const DOING: &str = "appending";
+pub(in crate::store) const DOING: &str = "appending";
 
 const LOG_END: &str = "SELECT position, event_id, recorded_at, (SELECT value FROM meta WHERE key = 'requires') \
      FROM events ORDER BY position DESC LIMIT 1";
-const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
+pub(in crate::store) const EVENT_ID: &str = "SELECT event_id FROM events WHERE position = ?1";
 const SEQUENCE: &str = "SELECT sequence FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
      ORDER BY sequence DESC LIMIT 1";
 // A failed insert rolls the whole batch back: to undo one statement alone, SQLite would keep a journal for each.
-const EVENT: &str =
+pub(in crate::store) const EVENT: &str =
     "INSERT OR ROLLBACK INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 // With its columns: a log of version 2 has one more.
-const COMMAND: &str = "INSERT OR ROLLBACK INTO commands (command_id, command, body_digest, first_position, events, \
+pub(in crate::store) const COMMAND: &str = "INSERT OR ROLLBACK INTO commands (command_id, command, body_digest, first_position, events, \
      head_position, head_event_id, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// Begins, appends and commits. Returns the outcomes, and the new head if the log has grown. The last event in
@@ -60,7 +60,11 @@ pub(super) fn answer(
     append_and_commit(location, connection, batch, clock).map(|(outcomes, _)| outcomes)
 }
 
-pub(super) fn begin(location: &FileLocation, connection: &Connection, sql: &str) -> Result<(), StoreError> {
+pub(in crate::store) fn begin(
+    location: &FileLocation,
+    connection: &Connection,
+    sql: &str,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(sql)
         .and_then(|mut begin| begin.execute([]))
@@ -87,7 +91,7 @@ fn check_last_seen(location: &FileLocation, connection: &Connection, seen: LogPo
 }
 
 /// Rolls back the transaction, if there is one.
-pub(super) fn roll_back(connection: &Connection) {
+pub(in crate::store) fn roll_back(connection: &Connection) {
     if !connection.is_autocommit() {
         // It fails only when there is no transaction any more.
         let _ = connection.execute_batch("ROLLBACK");
@@ -95,7 +99,7 @@ pub(super) fn roll_back(connection: &Connection) {
 }
 
 /// Returns the error for a panic during an append, and rolls back. In a transaction that is open nothing was written.
-pub(super) fn panicked(connection: &Connection, panic: &(dyn Any + Send)) -> StoreError {
+pub(in crate::store) fn panicked(connection: &Connection, panic: &(dyn Any + Send)) -> StoreError {
     let open = !connection.is_autocommit();
     roll_back(connection);
     let words = format!("the writer panicked: {}", panic_message(panic));
@@ -112,14 +116,29 @@ pub(super) fn append_and_commit(
     write(location, connection, batch, clock, None).map(|(outcomes, _, head)| (outcomes, head))
 }
 
-/// Returns the outcomes, the head before, and the new head if the log has grown.
+/// What a batch has written: the outcomes, the head before, and the new head if the log has grown.
+pub(in crate::store) type Written = (Vec<Outcome>, LogPosition, Option<LogPosition>);
+
 fn write(
     location: &FileLocation,
     connection: &Connection,
     batch: &Batch,
     clock: &BoundedClock,
     sequences: Option<&SequenceCache>,
-) -> Result<(Vec<Outcome>, LogPosition, Option<LogPosition>), StoreError> {
+) -> Result<Written, StoreError> {
+    let written = write_uncommitted(location, connection, batch, clock, sequences)?;
+    commit(location, connection)?;
+    Ok(written)
+}
+
+/// Writes in the open transaction, and leaves it open. An error ends it.
+pub(in crate::store) fn write_uncommitted(
+    location: &FileLocation,
+    connection: &Connection,
+    batch: &Batch,
+    clock: &BoundedClock,
+    sequences: Option<&SequenceCache>,
+) -> Result<Written, StoreError> {
     let appended = || {
         let mut append = Append::new(connection, sequences)?;
         batch.check_requirements(&append.required)?;
@@ -134,19 +153,20 @@ fn write(
         }
         Ok((outcomes, before, (append.end.head != before).then_some(append.end.head)))
     };
-    let done = match appended() {
-        Ok(done) => done,
-        Err(halt) => {
-            roll_back(connection);
-            return Err(match halt {
-                AppendError::Sqlite(error) => location.fault(DOING, error),
-                AppendError::Clock(reason) => location.unusable(reason),
-                AppendError::Store(error) => error,
-            });
+    appended().map_err(|halt| {
+        roll_back(connection);
+        match halt {
+            AppendError::Sqlite(error) => location.fault(DOING, error),
+            AppendError::Clock(reason) => location.unusable(reason),
+            AppendError::Store(error) => error,
         }
-    };
+    })
+}
+
+/// Commits the open transaction.
+pub(in crate::store) fn commit(location: &FileLocation, connection: &Connection) -> Result<(), StoreError> {
     match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-        Ok(_) => Ok(done),
+        Ok(_) => Ok(()),
         Err(error) => {
             let open = !connection.is_autocommit();
             roll_back(connection);
@@ -246,8 +266,8 @@ impl<'c> Append<'c> {
         may_be_stored: bool,
         clock: &BoundedClock,
     ) -> Result<Outcome, AppendError> {
-        if may_be_stored && let Some((known, command)) = rows::known(&mut self.known, commit.command_id())? {
-            let same = known.body_digest == *commit.body_digest() && command == commit.command();
+        if may_be_stored && let Some(known) = rows::known(&mut self.known, commit.command_id())? {
+            let same = known.body_digest == *commit.body_digest() && known.command == commit.command();
             return Ok(if same { Outcome::Duplicate(known.receipt) } else { Outcome::IdReused });
         }
         if self.conflicts.affects(commit) || self.has_newer_events(commit)? {

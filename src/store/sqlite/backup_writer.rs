@@ -74,18 +74,18 @@ impl BackupWriter {
     }
 
     /// Adds commands with their names.
-    pub(in crate::store) fn commands(&mut self, commands: &[(KnownCommand, String)]) -> Result<(), StoreError> {
+    pub(in crate::store) fn commands(&mut self, commands: &[KnownCommand]) -> Result<(), StoreError> {
         let add = || {
             let transaction = self.connection.unchecked_transaction()?;
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO commands (command_id, command, body_digest, first_position, events, head_position, \
                  head_event_id, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
-            for (known, name) in commands {
+            for known in commands {
                 let receipt = &known.receipt;
                 insert.execute(params![
                     receipt.command_id,
-                    name,
+                    known.command,
                     known.body_digest,
                     receipt.first_position,
                     receipt.events,

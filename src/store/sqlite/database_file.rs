@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// How long a connection waits for SQLite's own lock. Only a program that does not use the file lock holds it for long.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for the file lock.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
+pub(in crate::store) const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// How often opening is tried while the file is removed or replaced, and the pause between two attempts.
 const TRIES: u32 = 100;
@@ -28,7 +28,7 @@ const VIEWS_TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The kind of a database file.
-pub(super) struct Kind {
+pub(in crate::store) struct Kind {
     /// The newest version of its schema.
     version: i64,
     /// The version of a new file. Later ones up to the newest are used as they are.
@@ -36,7 +36,7 @@ pub(super) struct Kind {
     /// The number in the file's header.
     application_id: i64,
     /// Its SQL.
-    pub(super) schema: &'static str,
+    pub(in crate::store) schema: &'static str,
     /// The SQL that makes a new file one of the newest version.
     pub(super) newest: &'static str,
     /// The SQL that upgrades a file from each earlier version to the next.
@@ -44,7 +44,7 @@ pub(super) struct Kind {
 }
 
 /// The log.
-pub(super) const LOG: Kind = Kind {
+pub(in crate::store) const LOG: Kind = Kind {
     version: 2,
     made: 1,
     application_id: 0x616e_6e6c,
@@ -297,7 +297,7 @@ pub(super) fn prepare(
 }
 
 /// Returns whether the file cannot be written through this connection.
-pub(super) fn is_read_only(location: &FileLocation, connection: &Connection) -> Result<bool, StoreError> {
+pub(in crate::store) fn is_read_only(location: &FileLocation, connection: &Connection) -> Result<bool, StoreError> {
     connection.is_readonly(rusqlite::DatabaseName::Main).map_err(|error| location.fault("opening the store", error))
 }
 
@@ -312,7 +312,11 @@ pub(super) fn pragma_number(connection: &Connection, pragma: &str) -> rusqlite::
 
 /// Sets `synchronous`. `FULL`: commits survive a power failure. `NORMAL`: the file stays consistent, but may lose its
 /// last commits.
-pub(super) fn synchronous(location: &FileLocation, connection: &Connection, level: &str) -> Result<(), StoreError> {
+pub(in crate::store) fn synchronous(
+    location: &FileLocation,
+    connection: &Connection,
+    level: &str,
+) -> Result<(), StoreError> {
     let level = if location.durable() { level } else { "OFF" };
     connection.pragma_update(None, "synchronous", level).map_err(|error| location.fault("opening the store", error))
 }

@@ -20,7 +20,7 @@ struct Advised {
 
 impl FileLocation {
     /// Converts an error of the operation `doing`. Nothing was written.
-    pub(super) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
+    pub(in crate::store) fn fault(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
         if doing == OPENING
             && matches!(
                 error.sqlite_error_code(),
@@ -69,19 +69,19 @@ impl FileLocation {
         StoreError::Database { doing, source: Advised { advice, source: error }.into() }
     }
 
-    pub(super) fn unusable(&self, reason: String) -> StoreError {
+    pub(in crate::store) fn unusable(&self, reason: String) -> StoreError {
         StoreError::Unusable { store: self.name().to_owned(), reason }
     }
 
     /// Returns the error for files that were removed or replaced while a connection has them open. `reason` names the
     /// file.
-    pub(super) fn moved(&self, reason: impl std::fmt::Display) -> StoreError {
+    pub(in crate::store) fn moved(&self, reason: impl std::fmt::Display) -> StoreError {
         self.unusable(format!(
             "{reason} while this program had it open: move the file back, or restart this program to use the present file"
         ))
     }
 
-    pub(super) fn lock_error(&self, why: FileLockError, wait: std::time::Duration) -> StoreError {
+    pub(in crate::store) fn lock_error(&self, why: FileLockError, wait: std::time::Duration) -> StoreError {
         match why {
             FileLockError::TimedOut => StoreError::Busy(wait),
             FileLockError::Io(path, error) => self.unusable(format!(

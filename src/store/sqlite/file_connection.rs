@@ -24,7 +24,7 @@ type Content = (u64, SystemTime);
 
 /// The paths of a database file, its -wal and its -shm, and the identities of their files at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct FileIdentities {
+pub(in crate::store) struct FileIdentities {
     paths: Arc<[PathBuf; 3]>,
     found: [Option<Identity>; 3],
     /// What the files hold, if no program may write them while they are open.
@@ -63,7 +63,7 @@ impl FileIdentities {
     }
 
     /// Returns an error that names a path whose file was removed or replaced. A file that did not exist may be missing.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(in crate::store) fn check(&self) -> Result<(), String> {
         for (path, found) in self.paths.iter().zip(self.found) {
             let Some(found) = found else { continue };
             let now = identity(path);
@@ -109,7 +109,7 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
 }
 
 /// A connection with the identities of its open files.
-pub(super) struct FileConnection {
+pub(in crate::store) struct FileConnection {
     connection: Connection,
     files: FileIdentities,
 }
@@ -120,7 +120,7 @@ impl FileConnection {
         Self { connection, files }
     }
 
-    pub(super) fn files(&self) -> &FileIdentities {
+    pub(in crate::store) fn files(&self) -> &FileIdentities {
         &self.files
     }
 }

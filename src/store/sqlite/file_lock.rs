@@ -17,7 +17,7 @@ use super::permissions;
 
 /// The reason why the lock was not acquired.
 #[derive(Debug)]
-pub(super) enum FileLockError {
+pub(in crate::store) enum FileLockError {
     /// Other processes held it all the time.
     TimedOut,
     /// The lock files cannot be used.
@@ -47,21 +47,38 @@ impl Paths {
 }
 
 /// The lock. A store that no other process can open has no lock files.
-pub(super) struct FairFileLock {
+pub(in crate::store) struct FairFileLock {
     paths: Option<Paths>,
     pair: Option<Pair>,
 }
 
 /// The acquired lock. Dropping it releases it.
-pub(super) struct FileLockGuard<'a>(&'a mut FairFileLock);
+pub(in crate::store) struct FileLockGuard<'a>(&'a mut FairFileLock);
 
 impl FairFileLock {
     pub(super) fn beside(location: &FileLocation) -> Self {
         Self { paths: location.durable().then(|| Paths::beside(location.log())), pair: None }
     }
 
+    /// Acquires the lock if it is free, and nobody waits for it.
+    #[cfg(feature = "jetstream")]
+    pub(in crate::store) fn try_lock(&mut self) -> Result<Option<FileLockGuard<'_>>, FileLockError> {
+        let Some(Paths { write, next, log }) = &self.paths else { return Ok(Some(FileLockGuard(self))) };
+        let pair = match self.pair.take() {
+            Some(pair) => pair,
+            None => Pair { write: open(write, log)?, next: open(next, log)? },
+        };
+        let free = try_lock(&pair.next, next)?;
+        let locked = free && try_lock(&pair.write, write)?;
+        if free {
+            pair.next.unlock().map_err(|error| FileLockError::Io(next.clone(), error))?;
+        }
+        self.pair = Some(pair);
+        Ok(locked.then(|| FileLockGuard(self)))
+    }
+
     /// Acquires the lock, waiting at most `wait`.
-    pub(super) fn lock(&mut self, wait: Duration) -> Result<FileLockGuard<'_>, FileLockError> {
+    pub(in crate::store) fn lock(&mut self, wait: Duration) -> Result<FileLockGuard<'_>, FileLockError> {
         let Some(Paths { write, next, log }) = &self.paths else { return Ok(FileLockGuard(self)) };
         let pair = match self.pair.take() {
             Some(pair) => pair,

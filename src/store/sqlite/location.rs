@@ -25,7 +25,7 @@ pub(super) enum Media {
 
 /// The path of a database file, with its name in messages and advice for errors.
 #[derive(Clone, Debug)]
-pub(super) struct FileLocation {
+pub(in crate::store) struct FileLocation {
     name: String,
     path: PathBuf,
     media: Media,
@@ -37,11 +37,11 @@ pub(super) struct FileLocation {
 
 impl FileLocation {
     /// Returns the URL or the file's name, for messages.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::store) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -56,7 +56,7 @@ impl FileLocation {
     }
 
     /// Returns the advice for a damaged file.
-    pub(super) fn repair(&self) -> &'static str {
+    pub(in crate::store) fn repair(&self) -> &'static str {
         self.repair
     }
 
@@ -73,7 +73,7 @@ impl FileLocation {
     }
 
     /// Returns the error of a write to a file that can only be read.
-    pub(super) fn read_only(&self) -> StoreError {
+    pub(in crate::store) fn read_only(&self) -> StoreError {
         StoreError::Unusable {
             store: self.name.clone(),
             reason: "it is read-only here: the log can be read, but no command can be executed; to execute commands, give \
@@ -116,8 +116,8 @@ impl FileLocation {
 }
 
 /// The locations of a store's files.
-pub(super) struct StoreLocations {
-    pub(super) log: FileLocation,
+pub(in crate::store) struct StoreLocations {
+    pub(in crate::store) log: FileLocation,
     pub(super) views: FileLocation,
     /// The directory of a private store: removed with its files when dropped.
     pub(super) directory: Option<TempDir>,
@@ -146,6 +146,16 @@ impl StoreLocations {
             }
             _ => Err(StoreError::unknown_url(url)),
         }
+    }
+
+    /// Returns the files of the local copy of a log that is elsewhere, at a URL.
+    #[cfg(feature = "jetstream")]
+    pub(in crate::store) fn of_copy(url: &str, path: PathBuf) -> Self {
+        let mut locations = Self::with_log(url, path, None);
+        locations.log.instead = "name another file with `?file=…`";
+        locations.log.repair =
+            "remove it, its -wal and its -shm file while no program has it open: it is made again";
+        locations
     }
 
     fn with_log(url: &str, path: PathBuf, directory: Option<TempDir>) -> Self {

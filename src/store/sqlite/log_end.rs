@@ -9,7 +9,7 @@ use crate::store::clock::{self, Skew};
 use crate::store::event_ids::next_id;
 
 /// The application's clock, bounded by this machine's clock.
-pub(super) struct BoundedClock {
+pub(in crate::store) struct BoundedClock {
     clock: Clock,
     /// No other process appends to a private store: its clock may have any time.
     private: bool,
@@ -33,7 +33,7 @@ impl ClockReading {
 }
 
 impl BoundedClock {
-    pub(super) fn new(clock: Clock, private: bool) -> Self {
+    pub(in crate::store) fn new(clock: Clock, private: bool) -> Self {
         Self { clock, private, skew: Skew::default() }
     }
 

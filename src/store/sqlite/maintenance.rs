@@ -36,9 +36,18 @@ pub(super) fn integrity(location: &FileLocation, connection: &Connection) -> Res
     check().map_err(|error| location.fault("checking the file", error))
 }
 
+/// The number of commands without events whose ids are recorded.
+pub(super) fn count_eventless_commands(
+    location: &FileLocation,
+    connection: &Connection,
+) -> Result<u64, StoreError> {
+    let count = connection.query_row("SELECT count(*) FROM commands WHERE events = 0", [], |row| row.get(0));
+    count.map_err(|error| location.fault("counting commands", error))
+}
+
 /// Copies the log as of now. The copy gets its name only when it is complete, and never replaces a file. `progress` may stop
 /// it.
-pub(super) fn backup(
+pub(in crate::store) fn backup(
     location: &FileLocation,
     connection: &Connection,
     to: &Path,
@@ -46,6 +55,7 @@ pub(super) fn backup(
 ) -> Result<(), StoreError> {
     let part = PartialBackup::beside(to)?;
     copy(location, connection, part.file(), progress)?;
+    forget_stream(part.file()).map_err(|error| StoreError::Database { doing: BACKUP, source: error.into() })?;
     part.take_name(to)
 }
 
@@ -84,6 +94,17 @@ fn copy(
             _ => std::thread::sleep(std::time::Duration::from_millis(20)),
         }
     }
+}
+
+/// The backup of a local copy is a log of its own.
+fn forget_stream(copy: &Path) -> rusqlite::Result<()> {
+    let copy = Connection::open(copy)?;
+    let copied: bool =
+        copy.query_row("SELECT EXISTS (SELECT 1 FROM meta WHERE key = ?1)", [super::COPIED], |row| row.get(0))?;
+    if copied {
+        copy.execute("DELETE FROM meta WHERE key = ?1", [super::COPIED])?;
+    }
+    Ok(())
 }
 
 /// Returns the tables, indexes and triggers that differ from this crate's schema, and foreign triggers and unique

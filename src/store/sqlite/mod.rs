@@ -27,6 +27,7 @@
 //! - `durability`: file systems that may lose synced files
 //! - `fault`: SQLite's errors, with advice
 //! - `writer`: the thread that writes the log
+//! - `log_writer`: what appends to the log, here or in a store whose copy the file is
 //! - `append`: a batch in one transaction
 //! - `write_lock`: the log locked for one caller
 //! - `log_end`: event ids and times that never decrease
@@ -36,29 +37,31 @@
 //! - `pool`: connections for reading
 //! - `watch`: detects appends of other processes
 //! - `maintenance`: backup and integrity check
-//! - `partial_backup`: a backup while it is being written; `backup_writer`: a log from the rows of another store
+//! - `partial_backup`: a backup while it is being written
+//! - `backup_writer`: a log from the rows of another store
 //! - `views`: the second file
 //!
 //! `log.sql` and `views.sql` are the schemas (`log_2.sql`: of a log that requires something of programs); `integrity.sql` finds contradictions between events and commands.
 
-mod append;
+pub(super) mod append;
 #[cfg(feature = "postgres")]
 pub(in crate::store) mod backup_writer;
-mod database_file;
+pub(super) mod database_file;
 mod durability;
 mod fault;
-mod file_connection;
-mod file_lock;
-mod location;
-mod log_end;
-mod maintenance;
+pub(super) mod file_connection;
+pub(super) mod file_lock;
+pub(super) mod location;
+pub(super) mod log_end;
+pub(super) mod log_writer;
+pub(super) mod maintenance;
 mod open_failure;
 mod partial_backup;
 mod permissions;
 mod pool;
-mod reader;
-mod requirements;
-mod rows;
+pub(super) mod reader;
+pub(super) mod requirements;
+pub(super) mod rows;
 mod views;
 mod watch;
 mod write_lock;
@@ -78,6 +81,8 @@ use self::database_file::{LOG, Meta};
 use self::file_connection::FileConnection;
 use self::file_lock::FairFileLock;
 use self::location::{FileLocation, Media, StoreLocations};
+pub(in crate::store) use self::log_writer::{COPIED, CopyOf};
+use self::log_writer::{LogWriter, WriterParts};
 use self::pool::{Pool, blocking};
 use self::views::SqliteViews;
 use self::watch::Watcher;
@@ -98,7 +103,7 @@ pub struct SqliteStore {
     risk: Option<String>,
     /// Whether commands fail because the file or its directory cannot be written.
     read_only: bool,
-    writer: Writer,
+    writer: Box<dyn LogWriter>,
     readers: Arc<Pool>,
     views: Arc<SqliteViews>,
     head: channel::Sender<LogPosition>,
@@ -119,15 +124,29 @@ impl SqliteStore {
     /// When the file does not exist and is not to be created, is not a store, belongs to another application, or cannot be used.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
         let locations = StoreLocations::from_url(url)?;
-        blocking("opening the store", move || Self::open_blocking(locations, options)).await
+        let open = move || {
+            let log_id = Uuid::new_v4().to_string();
+            Self::open_with(locations, options, log_id, CopyOf::Nothing, |parts| {
+                Ok(Box::new(Writer::start(parts)?))
+            })
+        };
+        blocking("opening the store", open).await
     }
 
-    fn open_blocking(locations: StoreLocations, options: OpenOptions) -> Result<Self, StoreError> {
+    /// Opens the files with a writer of their own. A file that is created gets this log id.
+    pub(in crate::store) fn open_with(
+        locations: StoreLocations,
+        options: OpenOptions,
+        log_id: String,
+        copy_of: CopyOf,
+        writer: impl FnOnce(WriterParts) -> Result<Box<dyn LogWriter>, StoreError>,
+    ) -> Result<Self, StoreError> {
         let StoreLocations { log, views, directory } = locations;
         let create = options.create || directory.is_some();
-        let (log, opened) = match open_log(&log, &options.app, create) {
+        let new = Meta { app: options.app, log_id };
+        let (log, opened) = match open_log(&log, &new, create, copy_of) {
             Err(StoreError::Unusable { .. }) if let Some(log) = log.on_read_only_media() => {
-                let opened = open_log(&log, &options.app, create);
+                let opened = open_log(&log, &new, create, copy_of);
                 (log, opened)
             }
             opened => (log, opened),
@@ -154,7 +173,8 @@ impl SqliteStore {
             true => Some(Watcher::start(&log, database_file::reader_of(&log, &files)?, head.clone())?),
             false => None,
         };
-        let writer = Writer::start(log.clone(), connection, file_lock, options.clock, head.clone())?;
+        let (location, clock) = (log.clone(), options.clock);
+        let writer = writer(WriterParts { location, connection, file_lock, clock, head: head.clone() })?;
         let at = log.clone();
         let readers = Pool::new(log.clone(), READERS, move || database_file::reader_of(&at, &files));
         Ok(Self {
@@ -177,18 +197,26 @@ struct OpenLog {
     file_lock: FairFileLock,
 }
 
-fn open_log(log: &FileLocation, app: &str, create: bool) -> Result<OpenLog, StoreError> {
+fn open_log(log: &FileLocation, new: &Meta, create: bool, copy_of: CopyOf) -> Result<OpenLog, StoreError> {
     let mut file_lock = FairFileLock::beside(log);
-    let new = Meta { app: app.to_owned(), log_id: Uuid::new_v4().to_string() };
+    let app = new.app.as_str();
     let (meta, connection) = database_file::open_with_retry(log, create, &mut file_lock, |file_lock| {
-        let meta = database_file::prepare(log, &LOG, &new, create, file_lock)?;
+        let meta = database_file::prepare(log, &LOG, new, create, file_lock)?;
         if meta.app != app {
             return Err(log.unusable(format!(
                 "it belongs to the application `{}`, and this application is `{app}`: name another file",
                 meta.app
             )));
         }
-        Ok((meta, Writer::connect(log)?))
+        let connection = Writer::connect(log)?;
+        if copy_of == CopyOf::Nothing && requirements::meta_value(log, &connection, COPIED)?.is_some() {
+            return Err(log.unusable(
+                "it is the local copy of a log on NATS JetStream, which nobody else may write: open nats://…, or a backup of \
+                 the copy"
+                    .to_owned(),
+            ));
+        }
+        Ok((meta, connection))
     })?;
     Ok(OpenLog { meta, connection, file_lock })
 }
@@ -315,6 +343,10 @@ impl Store for SqliteStore {
 
     async fn check_integrity(&self) -> Result<Vec<Finding>, StoreError> {
         self.readers.run(maintenance::integrity).await
+    }
+
+    async fn count_eventless_commands(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.run(maintenance::count_eventless_commands).await.map(Some)
     }
 
     async fn backup(&self, to: &Path, mut progress: Box<dyn FnMut(u64, u64) + Send>) -> Result<(), StoreError> {

@@ -30,7 +30,7 @@ fn in_snapshot<T>(
     result
 }
 
-pub(super) fn head(location: &FileLocation, connection: &Connection) -> Result<LogPosition, StoreError> {
+pub(in crate::store) fn head(location: &FileLocation, connection: &Connection) -> Result<LogPosition, StoreError> {
     rows::head(connection).map_err(|error| location.fault(DOING, error))
 }
 
@@ -185,7 +185,7 @@ pub(super) fn read_at(
     })
 }
 
-pub(super) fn load(
+pub(in crate::store) fn load(
     location: &FileLocation,
     connection: &Connection,
     aggregate: &Ref,
@@ -221,7 +221,7 @@ pub(super) fn find_commands(
 ) -> Result<Vec<Option<KnownCommand>>, StoreError> {
     let read = || {
         let mut statement = connection.prepare_cached(rows::SELECT_COMMAND)?;
-        ids.iter().map(|id| Ok(rows::known(&mut statement, *id)?.map(|(known, _)| known))).collect()
+        ids.iter().map(|id| rows::known(&mut statement, *id)).collect()
     };
     let read: Result<_, rusqlite::Error> = read();
     read.map_err(|error| location.fault("reading commands", error))

@@ -19,9 +19,21 @@ pub(super) fn info(location: &FileLocation, connection: &Connection) -> Result<L
     read().map_err(|error| location.fault("reading the log", error))
 }
 
+/// Returns a value of the table `meta`.
+pub(in crate::store) fn meta_value(
+    location: &FileLocation,
+    connection: &Connection,
+    key: &str,
+) -> Result<Option<String>, StoreError> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")
+        .and_then(|mut value| value.query_row([key], |row| row.get(0)).optional())
+        .map_err(|error| location.fault("reading the log", error))
+}
+
 /// Stores what the log requires: names, separated by spaces. From then on it is a file of version 2, to which earlier programs
 /// cannot append. Runs in the transaction of the first event that has to do with it.
-pub(super) fn require(connection: &Connection, names: &str) -> rusqlite::Result<()> {
+pub(in crate::store) fn require(connection: &Connection, names: &str) -> rusqlite::Result<()> {
     const STORE: &str = "INSERT INTO meta (key, value) VALUES ('requires', ?1) \
          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     connection.execute(STORE, [names])?;

@@ -21,10 +21,10 @@ macro_rules! select_events {
         )
     };
 }
-pub(super) use select_events;
+pub(in crate::store) use select_events;
 
 /// Runs a query of events and collects all of them.
-pub(super) fn events(
+pub(in crate::store) fn events(
     location: &FileLocation,
     statement: &mut CachedStatement<'_>,
     parameters: impl Params,
@@ -84,7 +84,7 @@ pub(super) fn wanted_events(
 }
 
 /// Returns the position of the last event.
-pub(super) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<LogPosition> {
+pub(in crate::store) fn head(connection: &rusqlite::Connection) -> rusqlite::Result<LogPosition> {
     let mut statement =
         connection.prepare_cached("SELECT position, event_id FROM events ORDER BY position DESC LIMIT 1")?;
     let mut rows = statement.query([])?;
@@ -158,11 +158,11 @@ impl<'a> Columns<'a, '_> {
 pub(super) const SELECT_COMMAND: &str = "SELECT body_digest, first_position, events, head_position, head_event_id, \
      recorded_at, command FROM commands WHERE command_id = ?1";
 
-/// Returns the row of a command id, with the command's name.
+/// Returns the row of a command id.
 pub(super) fn known(
     statement: &mut CachedStatement<'_>,
     command_id: Uuid,
-) -> rusqlite::Result<Option<(KnownCommand, String)>> {
+) -> rusqlite::Result<Option<KnownCommand>> {
     let mut rows = statement.query([command_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let receipt = Receipt {
@@ -173,7 +173,7 @@ pub(super) fn known(
         recorded_at: time(row.get(5)?),
         repeated: true,
     };
-    Ok(Some((KnownCommand { body_digest: row.get(0)?, receipt }, row.get(6)?)))
+    Ok(Some(KnownCommand { body_digest: row.get(0)?, receipt, command: row.get(6)? }))
 }
 
 /// Decodes a time. One that is out of range (another program wrote it) becomes the nearest time in range.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
 use super::append::{answer, append, begin, panicked, roll_back};
@@ -13,12 +14,13 @@ use super::file_connection::{FileConnection, FileIdentities};
 use super::file_lock::FairFileLock;
 use super::location::FileLocation;
 use super::log_end::BoundedClock;
+use super::log_writer::{LogWriter, WriterParts};
 use super::write_lock::HeldLock;
 use crate::events::LogPosition;
 use crate::store::log::publish;
 use crate::store::sequence_cache::SequenceCache;
 use crate::store::write_lock::{Reply, WriteLockHandle};
-use crate::store::{Batch, Clock, Outcome, StoreError};
+use crate::store::{Batch, Outcome, StoreError};
 
 enum Request {
     Append { batch: Batch, reply: Reply<Vec<Outcome>> },
@@ -31,7 +33,7 @@ pub(super) struct Writer(Mutex<mpsc::Sender<Request>>);
 
 impl Writer {
     /// Opens the writer's connection.
-    pub(super) fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
+    pub(in crate::store) fn connect(location: &FileLocation) -> Result<FileConnection, StoreError> {
         // A large number of pages: one that many commits change is copied to the file once.
         let connection = database_file::writer(location, 8_000)?;
         database_file::synchronous(location, &connection, "FULL")?;
@@ -43,13 +45,8 @@ impl Writer {
         Ok(connection)
     }
 
-    pub(super) fn start(
-        location: FileLocation,
-        connection: FileConnection,
-        file_lock: FairFileLock,
-        clock: Clock,
-        head: watch::Sender<LogPosition>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn start(parts: WriterParts) -> Result<Self, StoreError> {
+        let WriterParts { location, connection, file_lock, clock, head } = parts;
         let (send, receive) = mpsc::channel();
         let clock = BoundedClock::new(clock, !location.durable());
         let read_only = database_file::is_read_only(&location, &connection)?;
@@ -78,15 +75,18 @@ impl Writer {
         let queue = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         queue.send(request).map_err(|_| StoreError::Closed)
     }
+}
 
-    pub(super) async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+#[async_trait]
+impl LogWriter for Writer {
+    async fn append(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Append { batch, reply })?;
         // The thread answers every request that it begins: one without an answer had no effect.
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    pub(super) async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockHandle, StoreError> {
+    async fn write_lock(&self, wait: Duration, hold: Duration) -> Result<WriteLockHandle, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::WriteLock { until: Instant::now() + wait, wait, hold, reply })?;
         match tokio::time::timeout(wait + Duration::from_millis(100), answer).await {
@@ -95,7 +95,7 @@ impl Writer {
         }
     }
 
-    pub(super) async fn close(&self) {
+    async fn close(&self) {
         let (reply, done) = oneshot::channel();
         if self.send(Request::Close { reply }).is_ok() {
             // An error means that the thread has ended already.

@@ -1,11 +1,12 @@
 //! A directory with a server: created, started, stopped, and watched by a process that outlives its users.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::certificate;
+use crate::port::free_port;
 use crate::programs::{Programs, text};
 use crate::psql;
 
@@ -91,11 +92,7 @@ impl Cluster {
 
     /// Creates a key, a certificate for 127.0.0.1, and the rule that the server accepts only connections with TLS.
     pub(crate) fn make_certificate(&self) {
-        let mut openssl = Programs::get().as_user("openssl", &self.folder);
-        openssl.args(["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=127.0.0.1"]);
-        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
-        openssl.args(["-out", "server.crt", "-keyout", "server.key"]);
-        text(openssl.output().expect("openssl runs: install Debian's package `openssl`"));
+        certificate::make(&mut Programs::get().as_user("openssl", &self.folder));
         let rules = self.folder.join("tls.conf");
         std::fs::write(&rules, "hostssl all all 127.0.0.1/32 trust\n").expect("a file is written");
         Programs::get().give(&rules);
@@ -215,9 +212,4 @@ fn lock_file(folder: &Path, name: &str) -> File {
     let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Programs::get().give(&path);
     file
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

@@ -9,21 +9,27 @@
 //! - `shared`: the server that all tests share
 //! - `cluster`: a directory with a server: created, started, stopped, and watched by a process that outlives its users
 //! - `place`: [`Place`], an empty place for a store of either kind; [`both_stores!`], tests that run on both
+//! - `certificate`: [`certificate`], for a server with TLS
+//! - `port`: [`free_port`], for a server that is stopped and started again
 //! - `programs`: PostgreSQL's own programs, and the user that runs them
 //! - `psql`: running SQL with psql
 //!
 //! Errors panic: this crate is for tests.
 
+mod certificate;
 mod cluster;
 mod fresh;
 mod place;
+mod port;
 mod programs;
 mod psql;
 mod server;
 mod shared;
 
+pub use certificate::certificate;
 pub use fresh::Fresh;
 pub use place::Place;
+pub use port::free_port;
 pub use server::Server;
 
 /// Fails a test whose tools are missing, unless `ANNALS_MAY_SKIP` is set: a test that passes because it did nothing proves

@@ -13,14 +13,19 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns the place of a SQLite file in a directory of its own.
+    /// Returns the place of a SQLite file in a directory of its own. With `TEST_NATS=nats://HOST:PORT`, the file is the local copy of a
+    /// stream of that server: so the tests of SQLite run on the JetStream store.
     ///
     /// # Panics
     /// When the directory cannot be created.
     #[must_use]
     pub fn sqlite() -> Self {
         let directory = TempDir::new().expect("a directory");
-        let url = format!("sqlite://{}", directory.path().join("store.db").display());
+        let file = directory.path().join("store.db");
+        let url = match std::env::var("TEST_NATS") {
+            Ok(server) => format!("{server}/T{}?file={}", uuid::Uuid::now_v7().simple(), file.display()),
+            Err(_) => format!("sqlite://{}", file.display()),
+        };
         Self { url, _directory: Some(directory), schema: None }
     }
 

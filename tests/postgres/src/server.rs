@@ -55,16 +55,48 @@ impl Server {
         self.cluster.folder().join("server.crt")
     }
 
+    /// Returns the folder of all its files: data, write-ahead log, server log.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.cluster.folder().to_owned()
+    }
+
     /// Starts a standby, which replicates this server.
     ///
     /// # Panics
     /// As [`Server::own`].
     #[must_use]
     pub fn standby(&self) -> Self {
-        let cluster = Cluster::own(Vec::new());
-        cluster.follow(self.port);
+        Self::standby_of(self.port, &[])
+    }
+
+    /// Starts a standby with settings such as `recovery_min_apply_delay=1s`, which replicates the server that a port leads to.
+    ///
+    /// # Panics
+    /// As [`Server::own`].
+    #[must_use]
+    pub fn standby_of(port: u16, settings: &[&str]) -> Self {
+        let cluster = Cluster::own(settings.iter().map(|&setting| setting.to_owned()).collect());
+        cluster.follow(port);
         let port = cluster.start(None).unwrap_or_else(|error| panic!("{error}"));
         Self { cluster, port }
+    }
+
+    /// Makes commits wait until a standby has flushed them, and waits until one is there; or ends that.
+    ///
+    /// # Panics
+    /// When no standby streams within a minute.
+    pub fn wait_for_standbys(&self, wait: bool) {
+        self.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{}'", if wait { "*" } else { "" }));
+        self.sql("SELECT pg_reload_conf()");
+        let count = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'";
+        for _ in 0..600 {
+            if !wait || self.sql(count) != "0" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("no standby streams from the server at port {}", self.port);
     }
 
     /// Promotes a standby to a primary.
@@ -123,6 +155,11 @@ impl Server {
     /// When it does not run.
     pub fn stop_immediately(&self) {
         self.cluster.stop("immediate");
+    }
+
+    /// Kills all of its processes (SIGKILL).
+    pub fn kill(&self) {
+        self.cluster.signal("-KILL");
     }
 
     /// Starts it again, on the same port.

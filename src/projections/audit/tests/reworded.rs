@@ -23,7 +23,14 @@ const fn declared(sentence: &'static str) -> Declaration {
         action: Action::Update,
         sentence,
         topics: &["house"],
-        fields: &[Field { name: "by", shape: "String", target: false, source: false, change: false }],
+        fields: &[Field {
+            name: "by",
+            shape: "String",
+            target: false,
+            source: false,
+            change: false,
+            personal: false,
+        }],
         was: &[],
         upcasts: &[],
     }

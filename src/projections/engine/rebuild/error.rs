@@ -3,7 +3,7 @@
 use crate::events::LogPosition;
 use crate::projections::ProjectionError;
 use crate::projections::engine::progress::Progress;
-use crate::projections::engine::reading::ReadError;
+use crate::projections::engine::read_error::ReadError;
 use crate::store::StoreError;
 
 /// An error that ended a rebuild. The live version is unchanged.

@@ -190,10 +190,11 @@ impl Runner {
         if self.with_retries(|| async { Ok(context.holds(seen).await?) }).await? {
             return Ok(());
         }
-        // If log and views share a database, an older state of both may have been restored: reload the checkpoint.
+        // If log and views share a database, both may have lost their tail, in a failover or with a restored backup. And after the
+        // checkpoint only events were seen that the projection does not want. So the checkpoint decides: reload and check it.
         let (context, generation_id) = (self.context.clone(), self.generation_id.clone());
         let stored = self.with_retries(|| async { Ok(context.views.checkpoint(&generation_id).await?) }).await?;
-        Err(if stored == Some(seen) || stored == Some(self.stored) { self.diverged() } else { Halt::Moved })
+        Err(if stored == Some(seen) { self.diverged() } else { Halt::Moved })
     }
 
     /// Applies events; without events it only moves `seen`.

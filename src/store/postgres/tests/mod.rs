@@ -8,6 +8,7 @@ mod opening;
 mod plans;
 mod pooled;
 mod rights;
+mod standbys;
 mod tampering;
 #[cfg(feature = "postgres-tls")]
 mod tls;

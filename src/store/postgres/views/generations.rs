@@ -120,6 +120,10 @@ pub(super) async fn checkpoint(
 }
 
 /// Moves the checkpoint, if it is at the expected position: the fence.
+///
+/// The event that it moves to must be in the log of this server: its batch may have been read before a failover, from a server
+/// with a tail that this one never had. (A rebuild may mark a checkpoint as lost, at 0. Where the log is empty, nothing tells a lost
+/// tail from a store that is only views.)
 pub(super) async fn advance(
     location: &SchemaLocation,
     on: &mut PgConnection,
@@ -129,7 +133,9 @@ pub(super) async fn advance(
 ) -> Result<bool> {
     let sql = location.sql(
         "UPDATE {schema}.projections SET position = $1, event_id = $2 WHERE name = $3 AND version = $4 \
-         AND generation = $5 AND position = $6 AND event_id = $7 AND doomed IS NULL",
+         AND generation = $5 AND position = $6 AND event_id = $7 AND doomed IS NULL AND ($1 IN (0, $6) \
+             OR EXISTS (SELECT FROM {schema}.events e WHERE e.position = $1 AND e.event_id = $2) \
+             OR NOT EXISTS (SELECT FROM {schema}.events))",
     );
     let asked = ask!(
         location,
@@ -335,6 +341,7 @@ fn word(about: NoteKind) -> &'static str {
     match about {
         NoteKind::Stop => "stop",
         NoteKind::Rebuild => "rebuild",
+        NoteKind::Checkpoint => "checkpoint",
     }
 }
 

@@ -16,19 +16,37 @@ pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often beginning is tried. With the first connection that turns out to be dead, all that are as old are replaced.
 const ATTEMPTS: u32 = 5;
 
+/// Views can be made again, so their commits do not wait for a standby: they continue while there is none. Their server keeps them
+/// after the events that they are of, so that a standby never has a checkpoint without its event.
+macro_rules! local {
+    () => {
+        "; SELECT pg_catalog.set_config('synchronous_commit', 'local', true) \
+         WHERE pg_catalog.current_setting('synchronous_commit') <> 'off'"
+    };
+}
+
 /// Begins a projection's transaction. A leader that is suspended in the middle (SIGSTOP, a machine put to sleep) loses it, so
 /// that its successor can continue. Each statement is planned for the present size of the tables.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+pub(super) const BEGIN: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL plan_cache_mode = force_custom_plan; \
-     SET LOCAL jit = off";
+     SET LOCAL jit = off",
+    local!()
+);
 
 /// Begins a short transaction of the store.
-pub(super) const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+pub(super) const BEGIN_SHORT: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    local!()
+);
 
 /// Begins a transaction that drops tables. It gives up soon, so that readers do not wait behind it.
-const BEGIN_DROP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+const BEGIN_DROP: &str = concat!(
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    local!()
+);
 
 /// Begins a transaction that reads views. A page reads along an index and stops at its end; a bitmap scan would find all
 /// matching rows first, and the planner prefers it on a table that was never analysed, where it expects few.

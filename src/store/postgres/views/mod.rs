@@ -22,15 +22,18 @@ mod statement;
 mod tests;
 mod transaction;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::lending::{BEGIN, BEGIN_READ, BEGIN_SHORT, LOCK_WAIT};
-use self::transaction::{PostgresTransaction, PostgresViewSnapshot, Tables};
+pub(super) use self::transaction::PostgresViewSnapshot;
+use self::transaction::{PostgresTransaction, Tables};
 use super::connections::FREE;
 use super::location::SchemaLocation;
+use super::standby::Standby;
 use crate::events::{LogPosition, Ref};
 use crate::store::{
     GenerationId, GenerationInfo, NoteKind, Snapshot, StoreError, Transaction, ViewSnapshot, Views,
@@ -48,12 +51,52 @@ pub(super) const SNAPSHOT_DIGESTS: &str = include_str!("snapshots.sql");
 /// The views of a store on Postgres.
 pub(super) struct PostgresViews {
     location: SchemaLocation,
+    /// From which snapshots are taken.
+    standby: Option<Arc<Standby>>,
 }
 
 impl PostgresViews {
     /// Opens the views, whose tables exist.
-    pub(super) fn open(location: SchemaLocation) -> Self {
-        Self { location }
+    pub(super) fn open(location: SchemaLocation, standby: Option<Arc<Standby>>) -> Self {
+        Self { location, standby }
+    }
+
+    pub(super) fn location(&self) -> &SchemaLocation {
+        &self.location
+    }
+
+    /// Takes a snapshot of the live generation, if there is one.
+    pub(super) async fn snapshot(
+        &self,
+        name: &str,
+        version: u64,
+    ) -> Result<Option<(GenerationId, PostgresViewSnapshot)>, StoreError> {
+        let permit = tokio::time::timeout(FREE, self.location.snapshots().acquire_owned()).await;
+        let permit = permit.map_err(|_| StoreError::NoneFree(FREE))?;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
+        let mut open = self.begin_with(BEGIN_READ).await?;
+        let found =
+            self.on(open.origin(), generations::live_to_read(&self.location, &mut open, name, version)).await?;
+        let Some((generation_id, head)) = found else {
+            open.let_go();
+            return Ok(None);
+        };
+        let tables = Tables::of(&self.location, &generation_id);
+        let snapshot = PostgresViewSnapshot {
+            location: self.location.clone(),
+            tables,
+            head,
+            open: Some(open),
+            _permit: permit,
+        };
+        Ok(Some((generation_id, snapshot)))
+    }
+
+    /// Records the checkpoint of a generation, which reads from the standby must reach.
+    fn note_checkpoint(&self, generation_id: &GenerationId, head: LogPosition, live: bool) {
+        if let Some(standby) = &self.standby {
+            standby.note_checkpoint(generation_id, head, live);
+        }
     }
 }
 
@@ -64,13 +107,15 @@ impl Views for PostgresViews {
         let found =
             self.on(lent.origin(), generations::live(&self.location, lent.connection(), name, version)).await?;
         lent.give_back();
-        if let Some(live) = found {
-            return Ok(live);
+        if let Some((generation_id, head)) = found {
+            self.note_checkpoint(&generation_id, head, true);
+            return Ok((generation_id, head));
         }
         let mut open = self.begin_exclusive().await?;
         let made =
             self.on(open.origin(), generations::ensure_live(&self.location, &mut open, name, version)).await?;
         self.commit(open).await?;
+        self.note_checkpoint(&made.0, made.1, true);
         Ok(made)
     }
 
@@ -80,6 +125,7 @@ impl Views for PostgresViews {
             .on(lent.origin(), generations::checkpoint(&self.location, lent.connection(), generation_id))
             .await?;
         lent.give_back();
+        found.into_iter().for_each(|head| self.note_checkpoint(generation_id, head, false));
         Ok(found)
     }
 
@@ -96,7 +142,8 @@ impl Views for PostgresViews {
             return Ok(None);
         }
         let tables = Tables::of(&self.location, generation_id);
-        Ok(Some(Box::new(PostgresTransaction::new(self.location.clone(), tables, open))))
+        let committed = self.standby.clone().map(|standby| (standby, generation_id.clone(), to));
+        Ok(Some(Box::new(PostgresTransaction::new(self.location.clone(), tables, open, committed))))
     }
 
     async fn shadow(&self, name: &str, version: u64) -> Result<(GenerationId, LogPosition), StoreError> {
@@ -113,6 +160,9 @@ impl Views for PostgresViews {
             return Ok(false);
         }
         self.commit(open).await?;
+        if self.standby.is_some() {
+            self.live(&shadow.name, shadow.version).await?;
+        }
         self.sweep().await;
         Ok(true)
     }
@@ -133,23 +183,19 @@ impl Views for PostgresViews {
     }
 
     async fn read(&self, name: &str, version: u64) -> Result<Box<dyn ViewSnapshot>, StoreError> {
-        let permit = tokio::time::timeout(FREE, self.location.snapshots().acquire_owned()).await;
-        let permit = permit.map_err(|_| StoreError::NoneFree(FREE))?;
-        let permit = permit.map_err(|_| StoreError::Closed)?;
+        if let Some(standby) = &self.standby
+            && let Some(snapshot) = standby.snapshot(name, version).await
+        {
+            return Ok(Box::new(snapshot));
+        }
         loop {
-            let mut open = self.begin_with(BEGIN_READ).await?;
-            if let Some((generation_id, head)) =
-                self.on(open.origin(), generations::live_to_read(&self.location, &mut open, name, version)).await?
-            {
-                return Ok(Box::new(PostgresViewSnapshot {
-                    location: self.location.clone(),
-                    tables: Tables::of(&self.location, &generation_id),
-                    head,
-                    open: Some(open),
-                    _permit: permit,
-                }));
+            let before = self.standby.as_ref().map(|standby| standby.known(name, version));
+            if let Some((generation_id, snapshot)) = self.snapshot(name, version).await? {
+                if let Some((standby, before)) = self.standby.as_ref().zip(before) {
+                    standby.correct(before, &generation_id, snapshot.head);
+                }
+                return Ok(Box::new(snapshot));
             }
-            open.let_go();
             self.live(name, version).await?;
         }
     }

@@ -27,7 +27,9 @@ pub(super) fn fault(location: &SchemaLocation, sql: &str, error: sqlx::Error) ->
         sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("55P03" | "40P01")) => {
             StoreError::Busy(LOCK_WAIT)
         }
-        sqlx::Error::Database(said) if said.code().as_deref() == Some("42501") => location.fault(DOING, error),
+        sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("42501" | "25006")) => {
+            location.fault(DOING, error)
+        }
         sqlx::Error::Database(said) if said.message().starts_with("cannot insert multiple commands") => {
             sql::fault(sql, "the text holds several statements: run them one by one")
         }

@@ -1,11 +1,14 @@
 //! A projection's transaction, and a snapshot for reading.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::Executor;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::connections::Origin;
 use super::super::location::{SchemaLocation, quoted};
+use super::super::standby::Standby;
 use super::super::transaction::Open;
 use super::{DOING, names, statement};
 use crate::events::LogPosition;
@@ -42,11 +45,18 @@ pub(super) struct PostgresTransaction {
     open: Option<Open>,
     /// Whether a statement failed, or may have.
     doubtful: bool,
+    /// What a standby must have after the commit.
+    committed: Option<(Arc<Standby>, GenerationId, LogPosition)>,
 }
 
 impl PostgresTransaction {
-    pub(super) fn new(location: SchemaLocation, tables: Tables, open: Open) -> Self {
-        Self { location, tables, open: Some(open), doubtful: false }
+    pub(super) fn new(
+        location: SchemaLocation,
+        tables: Tables,
+        open: Open,
+        committed: Option<(Arc<Standby>, GenerationId, LogPosition)>,
+    ) -> Self {
+        Self { location, tables, open: Some(open), doubtful: false, committed }
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {
@@ -170,7 +180,11 @@ impl Transaction for PostgresTransaction {
             let sound = self.location.attend(open.origin(), check_sound(&mut open)).await;
             sound.map_err(|error| self.location.fault(DOING, error))?;
         }
-        open.commit().await.map_err(|error| self.location.after_sending(DOING, error))
+        open.commit().await.map_err(|error| self.location.after_sending(DOING, error))?;
+        if let Some((standby, generation_id, to)) = &self.committed {
+            standby.note_checkpoint(generation_id, *to, false);
+        }
+        Ok(())
     }
 }
 
@@ -189,10 +203,10 @@ async fn check_sound(open: &mut Open) -> Result<(), sqlx::Error> {
     (**open).execute("SELECT 1").await.map(drop)
 }
 
-pub(super) struct PostgresViewSnapshot {
+pub(in super::super) struct PostgresViewSnapshot {
     pub(super) location: SchemaLocation,
     pub(super) tables: Tables,
-    pub(super) head: LogPosition,
+    pub(in super::super) head: LogPosition,
     pub(super) open: Option<Open>,
     /// The permit of an open snapshot.
     pub(super) _permit: OwnedSemaphorePermit,

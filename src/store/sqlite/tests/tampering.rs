@@ -161,7 +161,7 @@ async fn an_unreadable_row_hides_no_other() {
     let edits = "UPDATE events SET payload = 'x' WHERE position IN (1199, 1201, 2500); \
                  UPDATE events SET aggregate_type = 'Not a kind' WHERE position IN (1200, 1, 2400)";
     edit(&dir.raw(), edits);
-    let report = check(&*store, &Types::default(), None, &mut |_, _| {}).await.unwrap();
+    let report = check(&*store, &Types::default(), None, &mut (), &mut |_, _| {}).await.unwrap();
     assert_eq!(report.events, 2_500);
     assert_eq!(
         (report.findings.len(), report.more > 1_000),

@@ -202,6 +202,7 @@ fn word(about: NoteKind) -> &'static str {
     match about {
         NoteKind::Stop => "stop",
         NoteKind::Rebuild => "rebuild",
+        NoteKind::Checkpoint => "checkpoint",
     }
 }
 

@@ -43,6 +43,8 @@ impl Schema {
         for sql in [SCHEMA, SNAPSHOT_DIGESTS] {
             schema.run(&location.sql(sql)).await;
         }
+        // An empty log.
+        schema.run(&location.sql("CREATE TABLE {schema}.events (position bigint, event_id uuid)")).await;
         schema
     }
 
@@ -57,7 +59,7 @@ impl Schema {
     }
 
     pub fn views(&self) -> PostgresViews {
-        PostgresViews::open(self.location())
+        PostgresViews::open(self.location(), None)
     }
 
     /// The names of all tables, views and indexes that begin so.

@@ -1,0 +1,241 @@
+//! A log on NATS JetStream, in a cluster of three servers of which some are killed, stopped, cut off or wiped, and processes that write
+//! to it, killed and stopped too.
+
+use std::time::{Duration, Instant};
+
+use annals_test_postgres::free_port;
+
+use crate::bank::app;
+use crate::brokers::NatsServer;
+use crate::processes::{PATIENCE, Process};
+use crate::promises::{Answers, assert_kept};
+use crate::proxy::Proxy;
+use crate::{random, rounds};
+
+/// Three servers. Each pair talks through a proxy, so that one can be cut off.
+struct Cluster {
+    servers: Vec<NatsServer>,
+    /// The proxies between two servers, with their numbers.
+    routes: Vec<(usize, usize, Proxy)>,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    fn start() -> Option<Self> {
+        let clients: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let mut routes = Vec::new();
+        for from in 0..3 {
+            for to in (0..3).filter(|to| *to != from) {
+                routes.push((from, to, Proxy::before(&format!("nats://127.0.0.1:{}/", ports[to]))));
+            }
+        }
+        let mut servers = Vec::new();
+        for number in 0..3 {
+            let urls: Vec<String> = routes
+                .iter()
+                .filter(|(from, _, _)| *from == number)
+                .map(|(_, to, proxy)| {
+                    format!("\"{}\"", proxy.url(&format!("nats://127.0.0.1:{}/", ports[*to])).trim_end_matches('/'))
+                })
+                .collect();
+            // Nobody is introduced to another server without its proxy.
+            let more = format!(
+                "server_name: n{number}\ncluster {{ name: annals, listen: \"127.0.0.1:{}\", no_advertise: true, pool_size: -1, \
+                 routes: [{}] }}",
+                ports[number],
+                urls.join(", ")
+            );
+            servers.push(NatsServer::start_on(clients[number], &more)?);
+        }
+        servers.iter().for_each(NatsServer::wait);
+        Some(Self { servers, routes, folder: tempfile::tempdir().unwrap() })
+    }
+
+    /// The log, with a local file of this name.
+    fn url(&self, file: &str) -> String {
+        let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        format!("nats://{}/LOG?file={}", hosts.join(","), self.folder.path().join(file).display())
+    }
+
+    /// The number of the server that leads the stream.
+    async fn leader(&self) -> usize {
+        let began = Instant::now();
+        loop {
+            for server in &self.servers {
+                let options = async_nats::ConnectOptions::new().connection_timeout(Duration::from_secs(1));
+                let Ok(client) = options.request_timeout(Some(Duration::from_secs(1))).connect(server.url()).await
+                else {
+                    continue;
+                };
+                let stream = async_nats::jetstream::new(client).get_stream("LOG").await;
+                let leader = stream.ok().and_then(|stream| stream.cached_info().cluster.clone()?.leader);
+                if let Some(number) = leader.and_then(|name| name.strip_prefix('n')?.parse().ok()) {
+                    return number;
+                }
+            }
+            assert!(began.elapsed() < PATIENCE, "the stream has no leader");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until each server has all messages of the stream.
+    async fn wait_until_whole(&self) {
+        let began = Instant::now();
+        loop {
+            let leader = self.leader().await;
+            let client = async_nats::connect(self.servers[leader].url()).await;
+            if let Ok(client) = client
+                && let Ok(stream) = async_nats::jetstream::new(client).get_stream("LOG").await
+                && let Some(cluster) = stream.cached_info().cluster.clone()
+                && cluster.replicas.len() == 2
+                && cluster.replicas.iter().all(|replica| replica.current)
+            {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "a server does not catch up");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Cuts a server off from the others, or connects it again. Programs reach it all along.
+    fn cut_off(&self, server: usize, cut: bool) {
+        for (from, to, proxy) in &self.routes {
+            if *from == server || *to == server {
+                proxy.refuse(cut);
+                if cut {
+                    proxy.cut();
+                }
+            }
+        }
+    }
+}
+
+/// What happens while two processes write.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    KillLeader,
+    KillFollower,
+    KillAll,
+    KillWriter,
+    StopWriter,
+    StopLeader,
+    CutOffLeader,
+    WipeFollower,
+}
+
+const FAULTS: [Fault; 8] = [
+    Fault::KillWriter,
+    Fault::KillFollower,
+    Fault::WipeFollower,
+    Fault::KillLeader,
+    Fault::StopWriter,
+    Fault::KillAll,
+    Fault::StopLeader,
+    Fault::CutOffLeader,
+];
+
+/// The first so many are part of a short run. The others take half a minute each.
+const SHORT: u64 = 6;
+
+/// Waits until each writer has an answer to a command that it sent after now.
+fn wait_for_answers(writers: &mut [Process], said: &mut [Vec<String>]) {
+    for (writer, said) in writers.iter_mut().zip(said) {
+        // The answers before the fault.
+        while let Some(line) = writer.line_within(Duration::ZERO) {
+            said.push(line);
+        }
+        // Up to a batch is under way.
+        for _ in 0..40 {
+            said.push(writer.next_line());
+        }
+    }
+}
+
+/// Missions X1, X2 and X12, Guarantees 45 and 46: nothing acknowledged is lost, nothing is twice, positions have no gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_whose_servers_and_writers_fail_loses_repeats_and_skips_no_event() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let mut answers = Answers::default();
+    app().open(&cluster.url("check.db")).await.unwrap().close().await;
+    let only = std::env::var("FAULT_ONLY").ok();
+    for round in 0..rounds(SHORT) as usize {
+        let fault = FAULTS[round % FAULTS.len()];
+        if only.as_ref().is_some_and(|only| *only != format!("{fault:?}")) {
+            continue;
+        }
+        let began = Instant::now();
+        let start = |writer: u64, answers: &Answers| {
+            Process::start(
+                &cluster.url(&format!("writer{writer}.db")),
+                &format!("write {writer} {}", answers.next(writer)),
+            )
+        };
+        let mut writers: Vec<Process> = (0..2).map(|writer| start(writer, &answers)).collect();
+        writers.iter_mut().for_each(Process::wait_until_it_speaks);
+        tokio::time::sleep(Duration::from_millis(random(300))).await;
+        let leader = cluster.leader().await;
+        let follower = (leader + 1 + random(2) as usize) % 3;
+        let mut said = vec![Vec::new(), Vec::new()];
+        eprintln!("{fault:?}, leader {leader}");
+        match fault {
+            Fault::KillWriter => {
+                let killed = writers.remove(0);
+                answers.add(0, &killed.kill());
+                let mut again = start(0, &answers);
+                again.wait_until_it_speaks();
+                writers.insert(0, again);
+            }
+            Fault::StopWriter => {
+                writers[0].signal("-STOP");
+                wait_for_answers(&mut writers[1..], &mut said[1..]);
+                tokio::time::sleep(Duration::from_millis(500 + random(2_000))).await;
+                writers[0].signal("-CONT");
+            }
+            Fault::KillLeader | Fault::KillFollower => {
+                let server = if matches!(fault, Fault::KillLeader) { leader } else { follower };
+                cluster.servers[server].kill();
+                wait_for_answers(&mut writers, &mut said);
+                cluster.servers[server].restart();
+            }
+            Fault::WipeFollower => {
+                cluster.servers[follower].kill();
+                cluster.servers[follower].wipe();
+                cluster.servers[follower].restart();
+            }
+            Fault::KillAll => {
+                cluster.servers.iter_mut().for_each(NatsServer::kill);
+                cluster.servers.iter_mut().for_each(NatsServer::spawn);
+            }
+            Fault::StopLeader => {
+                cluster.servers[leader].signal("-STOP");
+                wait_for_answers(&mut writers, &mut said);
+                cluster.servers[leader].signal("-CONT");
+            }
+            Fault::CutOffLeader => {
+                cluster.cut_off(leader, true);
+                wait_for_answers(&mut writers, &mut said);
+                cluster.cut_off(leader, false);
+            }
+        }
+        wait_for_answers(&mut writers, &mut said);
+        eprintln!("  both writers have answers again after {:?}", began.elapsed());
+        for (number, (writer, mut said)) in writers.into_iter().zip(said).enumerate() {
+            let mut all = writer.kill();
+            // The first line was kept apart.
+            let rest = all.split_off(all.len().min(1));
+            all.append(&mut said);
+            all.extend(rest);
+            answers.add(number as u64, &all);
+        }
+        cluster.wait_until_whole().await;
+        let annals = app().open(&cluster.url("check.db")).await.unwrap();
+        assert_kept(&annals, &answers).await;
+        annals.close().await;
+        eprintln!("{fault:?}: {} answers, {:?}", answers.count(), began.elapsed());
+    }
+    // A process that has nothing but the stream has the same log.
+    let annals = app().open(&cluster.url("late.db")).await.unwrap();
+    assert_kept(&annals, &answers).await;
+    annals.close().await;
+}
