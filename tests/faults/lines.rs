@@ -92,6 +92,27 @@ async fn a_connection_cut_at_any_byte_of_a_write_leaves_one_effect_and_the_right
     line.end().await;
 }
 
+/// Missions X2 and A11, Guarantee 48: the answer to a repeated command is looked up, and confirmed; both change nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_cut_at_any_byte_of_a_repeated_command_changes_no_answer() {
+    let line = Line::new().await;
+    let context = by("alice").command_id(Uuid::new_v4());
+    let receipt = line.annals.execute(deposit("a", 1), &context).await.unwrap();
+    for way in [Way::Up, Way::Down] {
+        // Each answer is some hundred bytes long: the next cut is in the next answer.
+        for bytes in (0..600).step_by(11) {
+            let cuts = line.proxy.cuts();
+            line.proxy.cut_after(way, bytes);
+            while line.proxy.cuts() == cuts {
+                let again = line.annals.execute(deposit("a", 1), &context).await;
+                let again = again.unwrap_or_else(|error| panic!("{way:?} {bytes}: {error}: {error:?}"));
+                assert_eq!(again, Receipt { repeated: true, ..receipt });
+            }
+        }
+    }
+    line.end().await;
+}
+
 /// Mission X2: committed, and the answer is lost; with events and without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_lost_after_the_commit_is_found_by_its_id() {

@@ -13,7 +13,7 @@ use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::connections::{Origin, Purpose};
-use super::fault::lost;
+use super::fault::{ATTEMPTS, lost};
 use super::location::SchemaLocation;
 use super::rows::{self, COLUMNS, COMMAND, signed, stored, unsigned};
 use crate::events::{LogPosition, Ref, Stored};
@@ -27,8 +27,6 @@ const FEW: usize = 2;
 const USUAL_BYTES: usize = 1_024;
 /// The size of the events before one, over a window of them.
 const EARLIER: &str = "sum(octet_length(e.payload::text) + octet_length(e.metadata::text))";
-/// How often a read is tried. With the first connection that turns out to be dead, all that are as old are replaced.
-const ATTEMPTS: u32 = 5;
 /// Begins a transaction behind a pooler, where only a transaction keeps its connection.
 const BEGIN: &str = "BEGIN READ ONLY";
 

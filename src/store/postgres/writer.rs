@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 use super::append::{Appended, CONFIRMED, Calls, append, read_result};
 use super::columns::Columns;
 use super::connections::{Loan, Purpose};
-use super::fault::{WAIT, aborts_only_the_transaction, lost};
+use super::fault::{ATTEMPTS, WAIT, aborts_only_the_transaction, lost};
 use super::liveness::Silent;
 use super::location::SchemaLocation;
 use super::notices;
@@ -129,19 +129,25 @@ impl Writer {
     pub(super) async fn confirm(&self) -> Result<(), StoreError> {
         let confirming = async {
             let location = &self.shared.location;
+            let sql = format!("SELECT {CONFIRMED}");
+            let mut attempt = 1;
             loop {
                 let mut lent = location.lend_to_write(Purpose::Append).await?;
                 let origin = lent.origin();
-                let sql = format!("SELECT {CONFIRMED}");
                 let call = notices::watch(lent.execute(sql.as_str()));
-                let (answer, warned) = location
-                    .attend(origin, async { Ok(call.await) })
-                    .await
-                    .unwrap_or_else(|silent| (Err(silent), false));
-                answer.map_err(|error| location.fault(DOING, error))?;
-                if !warned {
-                    lent.give_back();
-                    return Ok(());
+                let answer = location.attend(origin, async { Ok(call.await) }).await;
+                match answer.unwrap_or_else(|silent| (Err(silent), false)) {
+                    (Ok(_), false) => {
+                        lent.give_back();
+                        return Ok(());
+                    }
+                    (Ok(_), true) => {}
+                    // Asked again on another connection: asking changes nothing.
+                    (Err(error), _) if attempt < ATTEMPTS && lost(&error) => {
+                        location.doubt(origin);
+                        attempt += 1;
+                    }
+                    (Err(error), _) => return Err(location.fault(DOING, error)),
                 }
             }
         };

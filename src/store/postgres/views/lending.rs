@@ -5,16 +5,13 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 
 use super::super::connections::{Loan, Origin, Purpose};
-use super::super::fault::lost;
+use super::super::fault::{ATTEMPTS, lost};
 use super::super::transaction::Open;
 use super::{DOING, PostgresViews, generations, statement};
 use crate::store::StoreError;
 
 /// How long a statement waits for a lock that another process holds.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// How often beginning is tried. With the first connection that turns out to be dead, all that are as old are replaced.
-const ATTEMPTS: u32 = 5;
 
 /// Views can be made again, so their commits do not wait for a standby: they continue while there is none. Their server keeps them
 /// after the events that they are of, so that a standby never has a checkpoint without its event.
