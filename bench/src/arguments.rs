@@ -27,6 +27,8 @@ pub enum What {
     Proofs,
     /// Personal values: what sealing costs writers
     Sealing,
+    /// A log on NATS JetStream beside one on PostgreSQL
+    Jetstream,
     /// Pages of provenance of a long log
     Provenance,
     /// Many stores in one process, one for each tenant
@@ -65,7 +67,8 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub callers: Vec<u64>,
     /// Number of events of the log: of a rebuild, with 50 events per account [default: 500,000], or of the log that is read
-    /// [default: 10,000,000]; the number of timers beside those that are measured [default: 100,000]; or the number of tenants [default: 1,000]
+    /// [default: 10,000,000]; of a log on JetStream that is copied
+    /// [default: 200,000]; the number of timers beside those that are measured [default: 100,000]; or the number of tenants [default: 1,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
     pub events: Option<u64>,
     /// Directory of the SQLite files, on the disk to measure [default: the target directory]
@@ -102,6 +105,7 @@ Examples:
   annals-bench grants                                a party with 10,000 grants: less than a minute
   annals-bench reactions --seconds 10                commands/s and delays of reactions, delays of timers
   annals-bench feeds --runs 9                        commands/s beside a feed whose receiver is there, or away
+  annals-bench jetstream --runs 9                    a log on three NATS servers: needs scripts/brokers
   annals-bench tenants                               1,000 stores in one process";
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! - `arguments`: the command line
 //! - `catalogue`: the competitors
 //! - `workload`: the workloads
+//! - `brokers`: starts the NATS servers
 //! - `session`: the server, the directories, an empty database for each measurement
 //! - `child`: runs each measurement in its own process
 //! - `peers`: builds the programs of other frameworks
-//! - `append`, `rebuild`, `read`, `feeds`, `grants`, `past`, `proofs`, `provenance`, `reactions`, `sealing`, `tenants`: the measurements
+//! - `append`, `rebuild`, `read`, `feeds`, `grants`, `jetstream`, `past`, `proofs`, `provenance`, `reactions`, `sealing`, `tenants`: the measurements
 //! - `table`: the report
 //! - `machine`: the description of the machine
 //! - `competitors`: annals and the floors
@@ -16,11 +17,15 @@
 
 mod append;
 mod arguments;
+#[allow(dead_code, reason = "shared with the tests of feeds, which use the rest")]
+#[path = "../../tests/feeds/brokers.rs"]
+mod brokers;
 mod catalogue;
 mod child;
 mod competitors;
 mod feeds;
 mod grants;
+mod jetstream;
 mod machine;
 mod past;
 mod peers;
@@ -66,6 +71,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     let own = match arguments.what {
         What::Feeds => Some(feeds::run(&arguments).await?),
         What::Grants => Some(grants::measure().await?),
+        What::Jetstream => Some(jetstream::run(&arguments).await?),
         What::Past => Some(past::run(&arguments).await?),
         What::Proofs => Some(proofs::run(&arguments).await?),
         What::Provenance => Some(provenance::run(&arguments).await?),

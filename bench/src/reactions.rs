@@ -161,6 +161,11 @@ fn by() -> Context {
     Context::by(Ref::new("user", "bench").expect("a reference"))
 }
 
+/// Turns a lamp on so many times, in one command.
+pub async fn turn_on(annals: &Annals, lamp: &str, times: u64) -> Result<Receipt, BoxError> {
+    Ok(annals.execute(TurnOn { lamp: LampId::new(lamp), times, off_after: None }, &by()).await?)
+}
+
 /// Writes for this long with all callers. Returns the number of events.
 pub async fn write(annals: &Annals, time: Duration) -> Result<u64, BoxError> {
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

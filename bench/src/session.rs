@@ -28,7 +28,14 @@ struct Server {
 
 /// The place of the data of one measurement.
 pub enum Place {
-    Schema { url: String, name: String },
+    Schema {
+        url: String,
+        name: String,
+    },
+    /// A stream of NATS JetStream, with the local file that the URL names.
+    Stream {
+        url: String,
+    },
     Directory(TempDir),
 }
 
@@ -36,7 +43,7 @@ impl Place {
     /// The URL of a log in it.
     pub fn url(&self) -> String {
         match self {
-            Self::Schema { url, .. } => url.clone(),
+            Self::Schema { url, .. } | Self::Stream { url } => url.clone(),
             Self::Directory(directory) => format!("sqlite://{}", directory.path().join("log.db").display()),
         }
     }
@@ -44,7 +51,7 @@ impl Place {
     /// The place as an argument of a process.
     pub fn address(&self) -> String {
         match self {
-            Self::Schema { url, .. } => url.clone(),
+            Self::Schema { url, .. } | Self::Stream { url } => url.clone(),
             Self::Directory(directory) => directory.path().display().to_string(),
         }
     }
@@ -112,6 +119,8 @@ impl Session {
     pub async fn remove(&self, place: Place) {
         match place {
             Place::Schema { name, .. } => self.drop_schema(&name).await,
+            // It ends with its servers.
+            Place::Stream { .. } => {}
             Place::Directory(directory) => {
                 if let Err(error) = directory.close() {
                     eprintln!("  cannot remove a directory: {error}");

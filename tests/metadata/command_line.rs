@@ -12,8 +12,10 @@ use crate::values::{Known, text, values};
 use crate::vault;
 
 /// Subcommands that print nothing of the log, or are tried elsewhere.
-const LEFT_OUT: [(&str, &str); 6] = [
+const LEFT_OUT: [(&str, &str); 8] = [
     ("access keys", "changes or prints a file that has nothing of the log"),
+    ("proofs init", "makes a file that has nothing of the log"),
+    ("verify", "reads a folder or a file, and no log"),
     ("serve", "does not end; its routes are tried over HTTP"),
     ("commands", "prints what the program declares"),
     ("completions", "prints what the program declares"),
@@ -71,6 +73,10 @@ fn needed(subcommand: &str, directory: &Path) -> Vec<String> {
         }
         "execute revoke_token " => &["--grantee", "user:dan", "--block", "no block", "--why", "a reason"],
         "access token " => &[NO_ID, "--access-keys", "no file", "--why", "a reason"],
+        "proofs prove " => &["1"],
+        // There is no such file.
+        "proofs checkpoint " => &["--proofs-key", "no file"],
+        "proofs fork " => &["--proofs-key", "no file", "--origin", "example.org/other"],
         // Only shows what it would remove.
         "projections prune " => &["--dry-run"],
         _ => &[],
@@ -146,6 +152,9 @@ fn of_one(name: &str, command: &clap::Command, known: &Known, directory: &Path, 
         {
             base.drain(at..at + 2);
         }
+        if long == "proofs" {
+            base.clear();
+        }
         for (label, given) in given(name, long, option, known, directory) {
             let arguments = [words.clone(), base.clone(), given, more.clone()].concat();
             calls.push((format!("{name}--{long} {label}"), arguments));
@@ -161,6 +170,9 @@ fn given(name: &str, long: &str, option: &Arg, known: &Known, directory: &Path) 
     }
     if long == "plot" {
         return vec![("svg".to_owned(), vec![flag, directory.join("plot.svg").display().to_string()])];
+    }
+    if long == "proofs" {
+        return vec![("folder".to_owned(), vec![flag, directory.join("proofs").display().to_string()])];
     }
     if long == "format" && name == "export " {
         let formats = ["csv", "jsonl", "cloudevents", "ocel"];
@@ -204,8 +216,11 @@ pub fn ask_all(url: &str, calls: &[CallOfProgram], actor: &str, directory: &Path
     answers
 }
 
-/// Messages to the caller. Log lines, which begin with a time, are for those that run the process: a failure is logged with its cause.
+/// Messages to the caller. Log lines, which begin with a time, are for those that run the process: a failure is logged with its cause. How
+/// long an export took is in no two runs the same.
 fn without_log_lines(messages: &[u8]) -> Vec<u8> {
+    let took = regex::bytes::Regex::new(r" in [0-9.]+ s, [0-9,]+/s").unwrap();
+    let messages = took.replace_all(messages, &b""[..]);
     let is_logged = |line: &&[u8]| line.get(..3).is_some_and(|start| start == b"202" || start == b"\x1b[2");
     messages.split(|byte| *byte == b'\n').filter(|line| !is_logged(line)).collect::<Vec<_>>().join(&b'\n')
 }

@@ -1,8 +1,10 @@
 //! Two logs that differ in nothing but their secrets, and what they answer.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use annals::http::Authentication;
+use annals::proofs::{ProofKey, ProofTree};
 use annals_test_postgres::Place;
 use reqwest::Method;
 use serde_json::Value;
@@ -23,6 +25,24 @@ pub fn beside(place: &Place) -> Place {
 
 pub async fn serve(place: &Place) -> Served {
     opened(vault::read_app().open(place.url()).await.unwrap()).await
+}
+
+/// Signs a checkpoint of a log, with the same key for each.
+async fn sign(served: &Served) {
+    static MADE: LazyLock<TempDir> = LazyLock::new(|| {
+        let folder = TempDir::new().unwrap();
+        ProofKey::create(folder.path().join("proofs.key"), "example.org/vault").unwrap();
+        folder
+    });
+    // The last checkpoint of a log lies beside its key.
+    let folder = TempDir::new().unwrap();
+    for file in ["proofs.key", "proofs.key.checkpoint"] {
+        std::fs::copy(MADE.path().join(file), folder.path().join(file)).unwrap();
+    }
+    let key = Arc::new(ProofKey::open(folder.path().join("proofs.key")).unwrap());
+    let head = served.annals.store().head().await.unwrap();
+    served.annals.reading(ProofTree::NAME).unwrap().caught_up(head, None).await.unwrap();
+    served.annals.proofs().unwrap().sign(&key).await.unwrap();
 }
 
 /// Serves an application, and waits until its projections have processed the log.
@@ -64,6 +84,7 @@ pub async fn known(served: &Served, secret: &Secret) -> Known {
 pub async fn over_http(place: &Place, secret: Secret, seed: u64) -> LogAnswers {
     vault::write(place.url(), &secret).await;
     let served = serve(place).await;
+    sign(&served).await;
     let known = known(&served, &secret).await;
     let document = get(&served, "/openapi.json", "user:root").await;
     let calls = routes::calls(&served, &document, &known, seed).await;
@@ -133,6 +154,7 @@ pub async fn live(place: &Place, secret: Secret) -> LogAnswers {
 pub async fn on_the_command_line(place: &Place, secret: Secret) -> LogAnswers {
     vault::write(place.url(), &secret).await;
     let served = serve(place).await;
+    sign(&served).await;
     let known = known(&served, &secret).await;
     served.stop().await;
     let directory = TempDir::new().unwrap();

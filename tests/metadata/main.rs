@@ -26,6 +26,7 @@
     feature = "http",
     feature = "cli",
     feature = "export",
+    feature = "proofs",
     feature = "translations",
     feature = "cloudevents"
 ))]

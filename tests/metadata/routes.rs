@@ -51,6 +51,7 @@ const PAGES: &[(&str, &str, Option<&str>)] = &[
     ("/page/access/confirm", "", None),
     ("/page/access/revoke", "", None),
     ("/page/access/revoke-token", "", None),
+    ("/page/proof", "position=1", None),
     ("/verify", "", None),
     ("/verify/now", "", None),
     ("/assets/{name}", "", None),
@@ -64,6 +65,9 @@ const PAGES: &[(&str, &str, Option<&str>)] = &[
 
 /// Routes whose answers differ from process to process, and show nothing of the log: only searched, not compared.
 pub const NOT_COMPARED: [&str; 2] = ["/metrics", "/assets/{name}"];
+
+/// Routes with hashes as bytes, which differ for any two logs: only their lengths are compared.
+pub const HASHES: [&str; 1] = ["/log/tile/{path}"];
 
 /// Routes about a thing that the application does not have.
 const OF_NOTHING: [&str; 1] = ["/reactions/{name}/pending"];
@@ -83,6 +87,8 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("/intakes/{name}", "name", "none"),
     ("/intakes/{name}/", "position", "1"),
     ("/assets/{name}", "name", "none.css"),
+    ("/log/tile/", "path", "entries/000.p/8"),
+    ("/log/proof/", "position", "1"),
     ("/commands/{name}", "name", "write_file"),
     ("/provenance/{kind}", "kind", "file"),
     ("/provenance/{kind}/", "id", "1"),

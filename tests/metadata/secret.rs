@@ -94,11 +94,13 @@ fn forms(token: &str, text: &str, number: Option<i64>) -> BTreeSet<String> {
     forms
 }
 
-/// Replaces what differs between any two logs: ids and cursors, which are written in 36 or 72 characters of a kind.
+/// Replaces what differs between any two logs: ids and cursors, which are written in 36 or 72 characters of a kind; and hashes and
+/// signatures, by as many characters.
 pub fn masked(text: &str) -> String {
     static IDS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{72}").unwrap()
     });
+    static HASHES: LazyLock<Regex> = LazyLock::new(|| Regex::new("[A-Za-z0-9+/]{43,}={0,2}").unwrap());
     let is_of_id = |it: char| it == '-' || it.is_ascii_digit() || ('a'..='f').contains(&it);
     let mut masked = String::with_capacity(text.len());
     for run in text.split_inclusive(|it: char| !is_of_id(it)) {
@@ -107,7 +109,8 @@ pub fn masked(text: &str) -> String {
             false => masked.push_str(run),
         }
     }
-    masked
+    let hash = |found: &regex::Captures<'_>| "#".repeat(found[0].len());
+    HASHES.replace_all(&masked, hash).into_owned()
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn named(name: &str) -> Option<Vec<Value>> {
         "only" | "rights" => vec![json!("catalogue")],
         "aggregate_type" => vec![json!("file")],
         "expect" => vec![json!(format!("1:{}", "0".repeat(64)))],
-        "checkpoint" | "policy" | "proofs_key" | "proofs" => vec![json!("no file")],
+        "checkpoint" | "policy" | "proofs_key" => vec![json!("no file")],
         _ => return None,
     })
 }

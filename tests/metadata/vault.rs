@@ -176,6 +176,7 @@ pub fn app() -> App {
         .metrics_by_occurrence()
         .provenance(Agents::default())
         .flows(Flows::default())
+        .proofs()
         .locale("fr", FRENCH)
 }
 

@@ -29,7 +29,7 @@ pub async fn open(job: &Job) -> Result<Arc<dyn Competitor>, BoxError> {
         "annals-sqlite" => annals::open(&format!("sqlite://{place}/annals.db"), Variant::Plain).await,
         "annals-sqlite-following" => annals::open(&format!("sqlite://{place}/annals.db"), Variant::Following).await,
         "annals-sqlite-access" => annals::open(&format!("sqlite://{place}/annals.db"), Variant::Access).await,
-        "annals-postgres" => annals::open(place, Variant::Plain).await,
+        "annals-postgres" | "annals-jetstream" => annals::open(place, Variant::Plain).await,
         "annals-postgres-following" => annals::open(place, Variant::Following).await,
         "annals-postgres-access" => annals::open(place, Variant::Access).await,
         "postgres-insert" => postgres_floor::open(job, false).await,
