@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use annals::prelude::*;
 use annals_bench_driver::{Appended, BoxError, Latencies, Reply, Task};
 use futures::future::join_all;
 

@@ -143,6 +143,8 @@ pub async fn bytes(session: &Session, place: &Place) -> Result<Vec<(String, u64)
             }
             tables
         }
+        // Its servers have them.
+        Place::Stream { .. } => Vec::new(),
     };
     tables.retain(|(_, bytes)| *bytes > 1 << 16);
     tables.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
