@@ -77,7 +77,7 @@ async fn once(session: &Session, arguments: &Arguments, stream: &str, runs: &mut
         url: format!("{stream}_together?file={}", folder.path().join(format!("together{number}")).display()),
     });
     let rates = join_all(places.map(async |place| {
-        let reply = child::ask(&Peers::default(), &on_stream, &place, task(CALLERS / PROCESSES)).await;
+        let reply = child::ask(&Peers::default(), &on_stream, &place, task(CALLERS)).await;
         appended(reply).map(|appended| appended.commands_per_second)
     }));
     let rates = rates.await.into_iter().collect::<Result<Vec<f64>, _>>()?;
@@ -178,7 +178,7 @@ fn report(arguments: &Arguments, runs: Runs) -> Result<String, BoxError> {
     )?;
     writeln!(
         text,
-        "\n{PROCESSES} processes together: {together:.0} commands/s, {:.2} of one; the least had {:.2} of an even share. Another process \
+        "\n{PROCESSES} processes with as many callers each: {together:.0} commands/s together, {:.2} of one; the least had {:.2} of an even share. Another process \
          has an event {} ms after its receipt (p99). The local file is made at {:.0} events/s.",
         together / stream,
         median(least),
