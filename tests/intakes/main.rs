@@ -45,6 +45,8 @@ both_stores! {
     what_fails_for_the_moment_is_tried_again_in_order,
     an_intake_is_paused_and_resumed,
     a_dead_letter_is_replayed_once_by_a_program_that_can_read_it,
+    a_replayed_message_that_its_publisher_repeats_is_executed_once,
+    a_dead_letter_is_replayed_by_its_own_intake_alone,
     the_command_line_and_http_show_and_operate_intakes,
     an_unsound_intake_is_refused,
     messages_over_http_are_executed_once_and_answered,

@@ -70,6 +70,42 @@ pub async fn a_dead_letter_is_replayed_once_by_a_program_that_can_read_it(place:
     annals.close().await;
 }
 
+/// The dead letter of a publisher that is not trusted has another id than its message: it must not use that up.
+pub async fn a_replayed_message_that_its_publisher_repeats_is_executed_once(place: &Place) {
+    let Some(nats) = Nats::start().await else { return };
+    let annals = tally().intake(nats.intake().trust("bank", "/bank")).open(place.url()).await.unwrap();
+    nats.publish("in.a", message("1", "a", 5).to_string()).await;
+    has_settled(&annals, 1).await;
+    let letter = events(&annals, "annals_intake.dead_lettered").await[0].position;
+    annals.close().await;
+
+    let annals = tally().intake(nats.intake()).open(place.url()).await.unwrap();
+    annals.replay_dead_letter("additions", letter, "it is trusted", &by("bob")).await.unwrap();
+    nats.publish("in.a", message("1", "a", 5).to_string()).await;
+    has_settled(&annals, 1).await;
+    assert_eq!(numbers(&annals, "a").await, [5]);
+    annals.close().await;
+}
+
+pub async fn a_dead_letter_is_replayed_by_its_own_intake_alone(place: &Place) {
+    let Some(nats) = Nats::start().await else { return };
+    let unknowing = Intake::new("additions", |_| Err("nobody knows it".into())).from(nats.source());
+    let annals = tally().intake(unknowing).open(place.url()).await.unwrap();
+    nats.publish("in.a", message("1", "a", 5).to_string()).await;
+    has_settled(&annals, 1).await;
+    let letter = events(&annals, "annals_intake.dead_lettered").await[0].position;
+    annals.close().await;
+
+    let other = additions_named("others").over_http();
+    let annals = tally().intake(nats.intake()).intake(other).open(place.url()).await.unwrap();
+    let replay = async |intake| annals.replay_dead_letter(intake, letter, "it is known", &by("bob")).await;
+    assert!(matches!(replay("others").await, Err(IntakeError::NoDeadLetter(_))));
+    assert_eq!(numbers(&annals, "a").await, [0; 0]);
+    replay("additions").await.unwrap();
+    assert_eq!(numbers(&annals, "a").await, [5]);
+    annals.close().await;
+}
+
 async fn run(nats: &Nats, arguments: &[&str], place: &Place) -> bool {
     let arguments = [&["tally", "intakes"], arguments, &["--store", place.url()]].concat();
     format!("{:?}", tally().intake(nats.intake()).main_with(arguments).await) == format!("{:?}", ExitCode::SUCCESS)

@@ -78,7 +78,12 @@ pub fn added(event: &CloudEvent) -> Result<Envelope, BoxError> {
 
 /// An intake of additions.
 pub fn additions() -> Intake {
-    Intake::new("additions", added)
+    additions_named("additions")
+}
+
+/// The same intake under another name.
+pub fn additions_named(name: &str) -> Intake {
+    Intake::new(name, added)
 }
 
 /// A message.
