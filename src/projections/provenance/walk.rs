@@ -23,6 +23,9 @@ const MAX_COMMAND: u64 = 65_536;
 /// How many nodes are looked up at a time.
 const ROUND: usize = 32;
 
+/// Of how many of them it is also looked up what came of them: what is found may come before the rest.
+const AHEAD: usize = 4;
+
 /// How many events and uses of the thing itself are looked up at a time.
 const ROOT_CHUNK: usize = 128;
 
@@ -285,7 +288,7 @@ impl<'a> Walk<'a> {
             return Err(StoreError::Diverged(LogPosition { position: node.position(), ..self.head }).into());
         }
         if self.direction == Direction::Forwards {
-            for (node, depth) in nodes {
+            for (node, depth) in nodes.into_iter().take(AHEAD) {
                 if self.facts.contains_key(&node.position()) && (node.is_command() || depth < self.depth) {
                     let after = self.after(node, &mut *snapshot).await?;
                     self.successors.insert(node, after);
