@@ -19,6 +19,7 @@
 //! - `claims`: whose turn it is to append
 //! - `settle`: puts a batch at its sequence, whatever happens to the answers
 //! - `stream_log`: appends to the stream, and applies it
+//! - `turns`: waits for other processes
 //! - `writer`: the thread that does both
 //! - `opening`: opens the stream and the file
 
@@ -33,6 +34,7 @@ mod rows;
 mod settle;
 mod stream;
 mod stream_log;
+mod turns;
 mod writer;
 
 use std::path::Path;

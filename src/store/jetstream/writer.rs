@@ -9,7 +9,7 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::claims::{TURN, Turn};
+use super::claims::Turn;
 use super::local::Tip;
 use super::stream_log::StreamLog;
 use crate::store::sqlite::file_lock::FairFileLock;
@@ -247,16 +247,7 @@ impl Writer {
             Ok(guard) => guard,
             Err(why) => return drop(reply.send(Err(file.lock_error(why, wait)))),
         };
-        if self.log.claims.has_mine() {
-            self.log.release().await;
-        }
-        // Others count from when they read the claim.
-        self.log.claim(hold + TURN).await;
-        if !self.log.claims.has_mine() {
-            let error = self.log.stream.location().unusable("the stream does not accept a claim for the lock");
-            return drop(reply.send(Err(error)));
-        }
-        if let Err(error) = self.log.take_turn(hold + TURN, until).await {
+        if let Err(error) = self.log.take_lock(hold, until).await {
             self.log.release().await;
             let error = if matches!(error, StoreError::Busy(_)) { StoreError::Busy(wait) } else { error };
             return drop(reply.send(Err(error)));

@@ -151,6 +151,12 @@ async fn a_commit_that_does_not_fit_in_a_message_is_refused() {
             other => panic!("{other:?}"),
         }
     }
+    // Its texts fit, and its rows do not.
+    let refused = store.append(batch([commit(3).on("tally:b", 0, 800)])).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Rejected { source, .. }) if source.to_string().contains("max_payload")),
+        "{refused:?}"
+    );
     assert_eq!(proxy.sent(), 1, "nothing of the large ones was sent");
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
     assert_eq!(log(&*store).await.len(), 2);
