@@ -11,6 +11,7 @@
 //! ## Layout
 //! - `location`: the servers, the stream and the local file of a URL
 //! - `link`: requests to the servers, each of which ends in bounded time
+//! - `hosts`: the servers, and which of them were silent
 //! - `stream`: what is asked of the stream
 //! - `config`: the configuration of a stream that can be a log
 //! - `message`: a message of the stream
@@ -25,6 +26,7 @@
 
 mod claims;
 mod config;
+mod hosts;
 mod link;
 mod local;
 mod location;

@@ -213,7 +213,7 @@ impl Writer {
                 };
                 // The server of this connection does not follow the leader.
                 if behind.is_some() && behind == self.probed.1 {
-                    self.log.stream.link.reconnect();
+                    self.log.stream.link.leave();
                 }
                 self.probed = (Instant::now(), behind);
                 self.health.answered();

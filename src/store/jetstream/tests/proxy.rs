@@ -37,6 +37,8 @@ struct Script {
     lags: AtomicBool,
     /// The number of reads that were answered so.
     lagged: AtomicU32,
+    /// So many reads get no answer, as if a frozen server had got them.
+    unanswered: AtomicU32,
     /// Batches with rows are refused.
     refuses_rows: AtomicBool,
     /// What the server says its version is.
@@ -108,6 +110,15 @@ impl Proxy {
         while self.script.lagged.load(Ordering::SeqCst) < before + 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// The next reads get no answer.
+    pub(super) fn lose_reads(&self, count: u32) {
+        self.script.unanswered.store(count, Ordering::SeqCst);
+    }
+
+    pub(super) fn reads_left_to_lose(&self) -> u32 {
+        self.script.unanswered.load(Ordering::SeqCst)
     }
 
     /// Reads are answered by the server again.
@@ -250,6 +261,10 @@ async fn from_client(
             let _ = to_client.send(format!("{head} {reply} {number} {lengths}\r\n{content}\r\n").into_bytes());
         };
         let is_read = frame.line.starts_with("PUB $JS.API.DIRECT.GET.");
+        let one_less = |left: u32| left.checked_sub(1);
+        if is_read && script.unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            continue;
+        }
         if is_read && script.lags.load(Ordering::SeqCst) {
             answer_with(words[2], "HMSG", "NATS/1.0 404 Message Not Found\r\n\r\n");
             script.lagged.fetch_add(1, Ordering::SeqCst);
