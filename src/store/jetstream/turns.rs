@@ -14,6 +14,8 @@ use crate::store::StoreError;
 
 /// How long a process that has the turn for a write lock may need to bring its copy to the end of the stream.
 const REACHING: Duration = Duration::from_secs(2);
+/// The pause before a claim that the stream did not accept is sent again.
+const CLAIM_AGAIN: Duration = Duration::from_millis(50);
 
 impl StreamLog {
     /// Waits until no other process has its turn. A process that met another one claims its turn first.
@@ -71,7 +73,7 @@ impl StreamLog {
                 if Instant::now() >= until {
                     return Err(self.stream.location().unusable("the stream does not accept a claim for the lock"));
                 }
-                sleep(PAUSE).await;
+                sleep(CLAIM_AGAIN).await;
                 continue;
             }
             self.take_turn(lives, until).await?;

@@ -42,7 +42,7 @@ pub(super) enum Request {
 /// Whether the servers answer, and the stream is as it must be.
 pub(super) struct Health {
     answers: Mutex<(Instant, Option<String>)>,
-    /// Why the stream cannot be a log as it is now.
+    /// Why the stream cannot be a log in its present configuration.
     unfit: Mutex<Option<String>>,
 }
 
