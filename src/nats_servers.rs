@@ -60,12 +60,33 @@ impl NatsServers {
     /// Connects, or says why not.
     #[cfg(feature = "nats")]
     pub(crate) async fn connect(&self, options: ConnectOptions) -> Result<Client, String> {
-        self.connect_within(options, ANSWER).await
+        self.connect_among(&self.urls, options, ANSWER).await
     }
 
-    /// Connects to a server that answers within this time, or says why not.
-    pub(crate) async fn connect_within(&self, options: ConnectOptions, answer: Duration) -> Result<Client, String> {
-        let mut options = options.connection_timeout(answer).max_reconnects(self.urls.len());
+    /// The number of servers.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn count(&self) -> usize {
+        self.urls.len()
+    }
+
+    /// Connects to the server of this number if it answers within this time, or says why not.
+    #[cfg(feature = "jetstream")]
+    pub(crate) async fn connect_to(
+        &self,
+        number: usize,
+        options: ConnectOptions,
+        answer: Duration,
+    ) -> Result<Client, String> {
+        self.connect_among(&self.urls[number..=number], options, answer).await
+    }
+
+    async fn connect_among(
+        &self,
+        urls: &[SecretUrl],
+        options: ConnectOptions,
+        answer: Duration,
+    ) -> Result<Client, String> {
+        let mut options = options.connection_timeout(answer).max_reconnects(urls.len());
         if let Some(file) = &self.authority {
             options = options.add_root_certificates(file.clone());
         }
@@ -74,7 +95,7 @@ impl NatsServers {
             Some((token, None)) => options.token(token),
             None => options,
         };
-        let servers: Vec<&str> = self.urls.iter().map(SecretUrl::whole).collect();
+        let servers: Vec<&str> = urls.iter().map(SecretUrl::whole).collect();
         options.connect(servers).await.map_err(|error| {
             let what = match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {

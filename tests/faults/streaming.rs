@@ -8,7 +8,7 @@ use annals_test_postgres::free_port;
 use crate::bank::app;
 use crate::brokers::NatsServer;
 use crate::processes::{PATIENCE, Process};
-use crate::promises::{Answers, assert_kept};
+use crate::promises::{Answers, assert_kept, fold};
 use crate::proxy::Proxy;
 use crate::{random, rounds};
 
@@ -237,5 +237,55 @@ async fn a_cluster_whose_servers_and_writers_fail_loses_repeats_and_skips_no_eve
     // A process that has nothing but the stream has the same log.
     let annals = app().open(&cluster.url("late.db")).await.unwrap();
     assert_kept(&annals, &answers).await;
+    annals.close().await;
+}
+
+/// How long a writer is paused: longer than its claim lives, and once in a long run for a minute.
+fn pause(round: i64) -> Duration {
+    let is_long = round == 0 && std::env::var("FAULT_ROUNDS").is_ok();
+    Duration::from_secs(if is_long { 60 } else { 3 })
+}
+
+/// Guarantees 45 and 47: it is paused among its commands, of which the others have overtaken the one that was under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_was_paused_loses_and_repeats_nothing_and_decides_on_what_the_others_wrote() {
+    const COMMANDS: i64 = 12;
+    let Some(cluster) = Cluster::start() else { return };
+    let mut paused = Process::server(&cluster.url("paused.db"));
+    let mut other = Process::server(&cluster.url("other.db"));
+    let mut busy = Process::start(&cluster.url("busy.db"), "write 0 0");
+    busy.wait_until_it_speaks();
+    let rounds = rounds(2) as i64;
+    let mut deposits = 0;
+    for round in 0..rounds {
+        assert!(paused.ask(&format!("deposit hot{round} 100")).starts_with("ok"));
+        (0..COMMANDS).for_each(|_| paused.tell("deposit paused 1"));
+        let mut answered = random(COMMANDS as u64 / 2) as i64;
+        (0..answered).for_each(|_| assert!(paused.next_line().starts_with("ok")));
+        paused.signal("-STOP");
+        let began = Instant::now();
+        assert!(other.ask(&format!("transfer hot{round} aside 60")).starts_with("ok"));
+        while began.elapsed() < pause(round) {
+            assert!(other.ask("deposit other 1").starts_with("ok"));
+            deposits += 1;
+        }
+        paused.signal("-CONT");
+        while answered < COMMANDS {
+            let answer = paused.next_line();
+            assert!(answer.starts_with("ok"), "{answer}");
+            answered += 1;
+        }
+        let answer = paused.ask(&format!("transfer hot{round} aside 60"));
+        assert!(answer.starts_with("refused"), "it had 100 before the pause: {answer}");
+    }
+    let mut answers = Answers::default();
+    answers.add(0, &busy.kill());
+    for process in [paused, other] {
+        process.kill();
+    }
+    let annals = app().open(&cluster.url("check.db")).await.unwrap();
+    let balances = fold(&assert_kept(&annals, &answers).await);
+    let cents = |account: &str| balances.get(account).map_or(0, |balance| balance.cents);
+    assert_eq!((cents("paused"), cents("other"), cents("aside")), (rounds * COMMANDS, deposits, rounds * 60));
     annals.close().await;
 }

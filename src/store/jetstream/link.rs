@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind, ServerInfo};
 use futures::StreamExt;
+use futures::future::select_all;
 use tokio::time::{Instant, timeout_at};
 
+use super::hosts::Hosts;
 use super::location::StreamLocation;
 use crate::text::error_chain;
 
-/// How long a server may take to answer a request, or to accept a connection.
-pub(super) const ANSWER: Duration = Duration::from_secs(2);
-/// How long the servers together may take to accept a connection.
-const CONNECTING: Duration = Duration::from_secs(10);
-/// After so many requests in a row without an answer there is a new connection, perhaps to another server: a server that is
-/// stopped keeps its connections.
-const MISSED: u32 = 2;
+/// How long a server may take to answer a request.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The same after a request without an answer: a leader may be elected at any moment, and each request can be repeated.
+const ANSWER_AGAIN: Duration = Duration::from_secs(1);
+/// After this time a request that any server may answer is sent again: the one that got it may be frozen.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// The bytes that a server is given a millisecond more for.
+const BYTES_A_MILLISECOND: usize = 4 << 10;
 /// The oldest server that keeps the rules of the fence in all that was tried.
 const OLDEST: [u64; 3] = [2, 15, 1];
 
@@ -41,8 +44,10 @@ pub(super) enum NoAnswer {
 /// A connection that is made again when it is lost.
 pub(super) struct Link {
     pub(super) location: StreamLocation,
+    hosts: Hosts,
     client: Option<Client>,
-    missed: u32,
+    /// Whether the last request had no answer.
+    missed: bool,
     /// What the server has refused: a missing right. Its requests have no answer.
     refused: Arc<Mutex<Option<String>>>,
     /// How often a connection or an answer was lost.
@@ -51,7 +56,9 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(location: StreamLocation) -> Self {
-        Self { location, client: None, missed: 0, refused: Arc::default(), disturbances: Arc::default() }
+        let hosts = Hosts::new(location.servers.clone());
+        let (refused, disturbances) = (Arc::default(), Arc::default());
+        Self { location, hosts, client: None, missed: false, refused, disturbances }
     }
 
     /// Returns the connection; makes one if there is none.
@@ -71,18 +78,9 @@ impl Link {
             }
             std::future::ready(())
         });
-        let connecting = self.location.servers.connect_within(options, ANSWER);
-        let client = match tokio::time::timeout(CONNECTING, connecting).await {
-            Ok(connected) => connected.map_err(NoAnswer::Unreachable)?,
-            Err(_) => {
-                let hosts = self.location.servers.hosts();
-                return Err(NoAnswer::Unreachable(format!(
-                    "{hosts}: no server has answered within {CONNECTING:?}"
-                )));
-            }
-        };
+        let client = self.hosts.connect(&options).await.map_err(NoAnswer::Unreachable)?;
+        tracing::debug!(server = client.server_info().server_name, "a new connection");
         check_version(&client.server_info().version)?;
-        self.missed = 0;
         self.client = Some(client.clone());
         Ok(client)
     }
@@ -97,29 +95,30 @@ impl Link {
         self.disturbances.load(Ordering::SeqCst)
     }
 
-    /// Returns the error for an answer that the stream is not available, and makes a new connection for the next request: a server that
-    /// is cut off from the others answers so for ever.
-    pub(super) fn unavailable(&mut self, subject: &str, why: &str) -> NoAnswer {
-        self.reconnect();
-        self.missed(subject, why)
-    }
-
-    /// Makes a new connection for the next request, perhaps to another server.
-    pub(super) fn reconnect(&mut self) {
-        self.client = None;
+    /// Makes a new connection for the next request, to another server if there is one.
+    pub(super) fn leave(&mut self) {
+        if self.client.take().is_some() {
+            self.hosts.current_was_silent();
+        }
     }
 
     fn answered(&mut self) {
-        self.missed = 0;
+        self.missed = false;
     }
 
-    /// Counts a request without an answer. Returns the error for it.
-    fn missed(&mut self, subject: &str, why: &str) -> NoAnswer {
-        self.missed += 1;
+    /// How long a server may take for a request of so many bytes.
+    fn limit(&self, bytes: usize) -> Duration {
+        let limit = if self.missed { ANSWER_AGAIN } else { ANSWER };
+        limit + Duration::from_millis((bytes / BYTES_A_MILLISECOND) as u64)
+    }
+
+    /// A request has no answer, or the answer that the stream is not available: a server that is stopped keeps its connections, and one
+    /// that is cut off from the others says that there is no leader for ever. The next request goes to another server. Returns the error.
+    pub(super) fn missed(&mut self, subject: &str, why: &str) -> NoAnswer {
+        tracing::debug!(subject, why, "no answer");
+        self.missed = true;
         self.disturbances.fetch_add(1, Ordering::SeqCst);
-        if self.missed >= MISSED {
-            self.client = None;
-        }
+        self.leave();
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
         let hosts = self.location.servers.hosts();
         match refused {
@@ -138,12 +137,13 @@ impl Link {
         body: Vec<u8>,
     ) -> Result<Message, NoAnswer> {
         let client = self.client().await?;
-        let mut request = Request::new().payload(body.into()).timeout(Some(ANSWER));
+        let limit = self.limit(body.len());
+        let mut request = Request::new().payload(body.into()).timeout(Some(limit));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
         // A full queue of the client would wait without a limit.
-        let sent = tokio::time::timeout(ANSWER * 2, client.send_request(subject.to_owned(), request)).await;
+        let sent = tokio::time::timeout(limit * 2, client.send_request(subject.to_owned(), request)).await;
         match sent {
             Ok(Ok(message)) => {
                 self.answered();
@@ -159,25 +159,7 @@ impl Link {
     pub(super) async fn request_many(&mut self, subject: &str, body: Vec<u8>) -> Result<Vec<Message>, NoAnswer> {
         let client = self.client().await?;
         let mut messages = Vec::new();
-        let received = async {
-            let inbox = client.new_inbox();
-            let lost = |error: &(dyn std::error::Error + 'static)| error_chain(error);
-            let first = Instant::now() + ANSWER;
-            let subscribed = timeout_at(first, client.subscribe(inbox.clone())).await;
-            let mut answers = subscribed.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
-            let published = client.publish_with_reply(subject.to_owned(), inbox, body.into());
-            timeout_at(first, published).await.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
-            loop {
-                let answer = timeout_at(Instant::now() + ANSWER, answers.next()).await;
-                match answer.map_err(|error| lost(&error))? {
-                    Some(message) if message.status.is_none() => messages.push(message),
-                    Some(end) => return Ok(end.status.map_or(0, |status| status.as_u16())),
-                    None => return Err("the connection was closed".to_owned()),
-                }
-            }
-        };
-        let received: Result<u16, String> = received.await;
-        match received {
+        match received(&client, subject, &body, self.limit(0), &mut messages).await {
             Ok(204 | 404) => {
                 self.answered();
                 Ok(messages)
@@ -191,6 +173,48 @@ impl Link {
             Ok(status) => Err(self.missed(subject, &format!("status {status}"))),
             Err(why) => Err(self.missed(subject, &why)),
         }
+    }
+}
+
+/// Sends a request, and puts the answers into `messages`. Returns the status of the last one.
+///
+/// One of the servers that have the stream gets the request, whichever this process is connected to. It may be frozen: so the request is
+/// sent again after a moment, and the first server that answers is listened to.
+async fn received(
+    client: &Client,
+    subject: &str,
+    body: &[u8],
+    limit: Duration,
+    messages: &mut Vec<Message>,
+) -> Result<u16, String> {
+    let lost = |error: &(dyn std::error::Error + 'static)| error_chain(error);
+    let until = Instant::now() + limit;
+    let mut asked = Vec::new();
+    let mut pause = ASK_AGAIN;
+    let (first, number) = loop {
+        let inbox = client.new_inbox();
+        let subscribed = timeout_at(until, client.subscribe(inbox.clone())).await;
+        asked.push(subscribed.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?);
+        let published = client.publish_with_reply(subject.to_owned(), inbox, body.to_vec().into());
+        timeout_at(until, published).await.map_err(|error| lost(&error))?.map_err(|error| lost(&error))?;
+        let next = until.min(Instant::now() + pause);
+        pause *= 2;
+        match timeout_at(next, select_all(asked.iter_mut().map(StreamExt::next))).await {
+            Ok((first, number, _)) => break (first, number),
+            Err(error) if next == until => return Err(lost(&error)),
+            Err(_) => {}
+        }
+    };
+    let mut answers = asked.swap_remove(number);
+    drop(asked);
+    let mut answer = first;
+    loop {
+        match answer {
+            Some(message) if message.status.is_none() => messages.push(message),
+            Some(end) => return Ok(end.status.map_or(0, |status| status.as_u16())),
+            None => return Err("the connection was closed".to_owned()),
+        }
+        answer = timeout_at(Instant::now() + limit, answers.next()).await.map_err(|error| lost(&error))?;
     }
 }
 

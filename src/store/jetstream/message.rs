@@ -71,18 +71,6 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// The bytes of a message, approximately, as the server counts them.
-    pub(super) fn bytes(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .flat_map(|(name, values)| {
-                values.iter().map(move |value| name.to_string().len() + value.as_str().len() + 4)
-            })
-            .sum();
-        headers + self.body.len() + 64
-    }
-
     /// The same message, which is stored only if the stream ends with this sequence.
     pub(super) fn expecting(mut self, stream: &str, last: u64) -> Self {
         self.headers.insert(EXPECTED_STREAM, stream);

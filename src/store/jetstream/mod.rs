@@ -11,6 +11,7 @@
 //! ## Layout
 //! - `location`: the servers, the stream and the local file of a URL
 //! - `link`: requests to the servers, each of which ends in bounded time
+//! - `hosts`: the servers, and which of them were silent
 //! - `stream`: what is asked of the stream
 //! - `config`: the configuration of a stream that can be a log
 //! - `message`: a message of the stream
@@ -19,11 +20,13 @@
 //! - `claims`: whose turn it is to append
 //! - `settle`: puts a batch at its sequence, whatever happens to the answers
 //! - `stream_log`: appends to the stream, and applies it
+//! - `turns`: waits for other processes
 //! - `writer`: the thread that does both
 //! - `opening`: opens the stream and the file
 
 mod claims;
 mod config;
+mod hosts;
 mod link;
 mod local;
 mod location;
@@ -33,6 +36,7 @@ mod rows;
 mod settle;
 mod stream;
 mod stream_log;
+mod turns;
 mod writer;
 
 use std::path::Path;

@@ -95,7 +95,7 @@ pub(super) async fn place(stream: &mut Stream, tip: Tip, batch: &BatchMessage, a
             return Placed::Unknown(why);
         }
         if connected.elapsed() >= IMPATIENCE {
-            stream.link.reconnect();
+            stream.link.leave();
             connected = Instant::now();
         }
         sleep(pause).await;

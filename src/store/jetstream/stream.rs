@@ -116,7 +116,7 @@ impl Stream {
             let code = error.get("err_code").and_then(Value::as_u64);
             return match code {
                 Some(STREAM_NOT_FOUND) => Ok(None),
-                _ => Err(self.link.unavailable(request, &error.to_string())),
+                _ => Err(self.link.missed(request, &error.to_string())),
             };
         }
         serde_json::from_value(answer).map(Some).map_err(|error| NoAnswer::Lost(format!("{request}: {error}")))
@@ -135,7 +135,7 @@ impl Stream {
                 Published::WrongLast(last.unwrap_or(0))
             }
             Some(ApiError { err_code, description }) if NO_LEADER.contains(&err_code) => {
-                return Err(self.link.unavailable(&subject, &format!("{description} ({err_code})")));
+                return Err(self.link.missed(&subject, &format!("{description} ({err_code})")));
             }
             Some(ApiError { err_code, description }) => Published::Refused(format!("{description} ({err_code})")),
         })
@@ -158,7 +158,7 @@ impl Stream {
         if let Some(error) = answer.error {
             return match error.err_code {
                 NO_MESSAGE => Ok(None),
-                code => Err(self.link.unavailable("STREAM.MSG.GET", &format!("{} ({code})", error.description))),
+                code => Err(self.link.missed("STREAM.MSG.GET", &format!("{} ({code})", error.description))),
             };
         }
         let message = answer.message.ok_or_else(|| NoAnswer::Lost("a message without content".to_owned()))?;

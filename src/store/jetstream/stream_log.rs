@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::claims::{Claims, LIVES, TURN, Turn};
+use super::claims::{Claims, LIVES, TURN};
 use super::link::NoAnswer;
 use super::local::{Applied, LocalCopy, Staged, Tip};
 use super::message::{BatchMessage, Message};
 use super::settle::{Chain, DOUBT, Placed, chain, place};
-use super::stream::{At, Published, Stream};
+use super::stream::{At, Stream};
 use crate::events::LogPosition;
 use crate::store::{Batch, Outcome, StoreError};
 
@@ -20,8 +20,10 @@ use crate::store::{Batch, Outcome, StoreError};
 pub(super) const WAIT: Duration = Duration::from_secs(30);
 /// How long a message that the leader has may be missing on another server.
 const LAG: Duration = Duration::from_secs(10);
+/// After this time without it, the leader is asked.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// The pause before a server is asked again for messages that it must have soon.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
 /// How old the last sign may be that the stream has the last batch of the copy. A batch that is confirmed later is answered only
 /// after a look: a stream that was restored confirms what it never had a place for.
 const SIGN: Duration = Duration::from_millis(250);
@@ -32,15 +34,15 @@ pub(super) struct StreamLog {
     pub(super) stream: Stream,
     pub(super) local: LocalCopy,
     pub(super) claims: Claims,
-    me: Uuid,
+    pub(super) me: Uuid,
     /// The most bytes of a message.
     max_payload: usize,
     /// When the stream was last seen to have the last batch of the copy, and how often the connection had been disturbed by then.
     sign: Option<(Instant, u64)>,
     /// Whether another process's batch was there first.
-    contended: bool,
+    pub(super) contended: bool,
     /// Whether the outcome of a batch of this process is unknown.
-    unsettled: bool,
+    pub(super) unsettled: bool,
     /// The head that the log has lost, until a caller gets the error for it.
     lost: Option<LogPosition>,
     /// Whether a message may have been sent whose transaction is still open.
@@ -68,7 +70,7 @@ impl StreamLog {
         self.stream.location().unusable(error.to_string())
     }
 
-    fn tip(&self) -> Result<Tip, StoreError> {
+    pub(super) fn tip(&self) -> Result<Tip, StoreError> {
         self.local.tip()?.ok_or_else(|| self.stream.location().unusable("its local file is no copy any more"))
     }
 
@@ -89,7 +91,7 @@ impl StreamLog {
                 Ok(staged) => staged,
                 // A batch whose answer was lost may be in the stream and not yet in the copy: the error says nothing before that is known.
                 Err(error) if self.unsettled => {
-                    self.confirm().await?;
+                    self.confirm(until).await?;
                     if self.unsettled {
                         return Err(error);
                     }
@@ -113,7 +115,7 @@ impl StreamLog {
         BatchMessage { id: Uuid::new_v4(), previous, process, ends_turn, rows: staged.rows.clone() }
     }
 
-    fn too_large(&self, bytes: usize) -> StoreError {
+    pub(super) fn too_large(&self, bytes: usize) -> StoreError {
         let reason = format!(
             "{bytes} bytes do not fit in one message: the servers accept {} (their setting max_payload, 8 MB is advised)",
             self.max_payload
@@ -128,11 +130,7 @@ impl StreamLog {
         staged: Staged,
         message: BatchMessage,
     ) -> Result<Option<Vec<Outcome>>, StoreError> {
-        let bytes = Message::Batch(message.clone()).encode().bytes();
-        if bytes > self.max_payload {
-            self.local.roll_back();
-            return Err(self.too_large(bytes));
-        }
+        let bytes = message.rows.len();
         self.sending = true;
         let placed = self.place_on_chain(staged.tip, &message).await;
         self.sending = false;
@@ -174,7 +172,7 @@ impl StreamLog {
     }
 
     /// Puts a batch after the tip. One that is confirmed after a stream that was restored is void.
-    async fn place_on_chain(&mut self, tip: Tip, message: &BatchMessage) -> Placed {
+    pub(super) async fn place_on_chain(&mut self, tip: Tip, message: &BatchMessage) -> Placed {
         let began = Instant::now();
         let placed = place(&mut self.stream, tip, message, self.unsettled).await;
         let disturbances = self.stream.link.disturbances();
@@ -207,64 +205,23 @@ impl StreamLog {
         self.lost = None;
     }
 
-    /// Finds out whether the copy has everything, by an empty batch after it.
-    async fn confirm(&mut self) -> Result<(), StoreError> {
-        let nothing = Batch::default();
-        let staged = self.local.stage(&nothing)?;
-        let message = self.message(&staged, false);
-        self.send(&nothing, staged, message).await.map(drop)
-    }
-
-    /// Waits until no other process has its turn. A process that met another one claims its turn first.
-    pub(super) async fn take_turn(&mut self, lives: Duration, until: Instant) -> Result<(), StoreError> {
-        match self.claims.turn() {
-            Turn::Mine => return Ok(()),
-            Turn::Free if !self.contended => return Ok(()),
-            _ => {}
-        }
-        self.claim(lives).await;
-        while self.claims.turn() == Turn::Other {
-            if Instant::now() >= until {
-                return Err(StoreError::Busy(WAIT));
-            }
-            if self.patient_step(until).await? == 0 {
-                sleep(PAUSE).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Claims a turn, unless there is a claim of this process, and reads it. Without an answer there is none: the fence is enough.
-    pub(super) async fn claim(&mut self, lives: Duration) {
-        if self.claims.has_mine() {
-            return;
-        }
-        let claim = Message::Claim { process: self.me, lives }.encode();
-        if let Ok(Published::Stored(at)) = self.stream.publish(&claim).await
-            && let Err(error) = self.catch_up(at).await
-        {
-            tracing::debug!(%error, "a claim was not read");
-        }
-    }
-
-    /// Ends the turn of this process, or withdraws its claim.
-    pub(super) async fn release(&mut self) {
-        let release = Message::Release { process: self.me };
-        // Without it the claim dies by itself.
-        if let Ok(Published::Stored(_)) = self.stream.publish(&release.encode()).await {
-            self.claims.release_mine();
-        }
-    }
-
     /// Reads and applies the stream up to a message that it has.
     pub(super) async fn catch_up(&mut self, to: u64) -> Result<(), StoreError> {
         let mut moved = Instant::now();
         while self.claims.seen() < to {
-            if self.patient_step(moved + LAG).await? > 0 {
+            let mut read = self.patient_step(moved + LAG).await?;
+            let next = self.claims.seen() + 1;
+            // The server that answered lags, and the leader does not.
+            if read == 0
+                && moved.elapsed() >= PATIENCE
+                && let Ok(Some(message)) = self.stream.get(next).await
+            {
+                read = self.absorb(vec![(next, message)]).await?;
+            }
+            if read > 0 {
                 moved = Instant::now();
             } else if moved.elapsed() >= LAG {
-                let reason =
-                    format!("no server returns its message {}, which it must have", self.claims.seen() + 1);
+                let reason = format!("no server returns its message {next}, which it must have");
                 return Err(self.stream.location().unusable(reason));
             } else {
                 sleep(PAUSE).await;
@@ -274,7 +231,7 @@ impl StreamLog {
     }
 
     /// The same as [`step`](Self::step), where an answer that is lost is asked for again.
-    async fn patient_step(&mut self, until: Instant) -> Result<usize, StoreError> {
+    pub(super) async fn patient_step(&mut self, until: Instant) -> Result<usize, StoreError> {
         loop {
             match self.stream.after(self.claims.seen()).await {
                 Ok(messages) => return self.absorb(messages).await,

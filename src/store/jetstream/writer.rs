@@ -9,7 +9,8 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::claims::{TURN, Turn};
+use super::claims::Turn;
+use super::config::differences;
 use super::local::Tip;
 use super::stream_log::StreamLog;
 use crate::store::sqlite::file_lock::FairFileLock;
@@ -26,6 +27,8 @@ const POLL_AGAIN: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(2);
 /// How often the leader is asked how long the stream is: a server that is cut off answers that there is nothing new.
 const PROBE: Duration = Duration::from_secs(2);
+/// How often the configuration of the stream is compared with what a log needs: an operator may change it.
+const COMPARE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// After this time without an answer the store is not ready.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -36,12 +39,16 @@ pub(super) enum Request {
     Close { reply: oneshot::Sender<()> },
 }
 
-/// Whether the servers answer.
-pub(super) struct Health(Mutex<(Instant, Option<String>)>);
+/// Whether the servers answer, and the stream is as it must be.
+pub(super) struct Health {
+    answers: Mutex<(Instant, Option<String>)>,
+    /// Why the stream cannot be a log in its present configuration.
+    unfit: Mutex<Option<String>>,
+}
 
 impl Health {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Instant::now(), None)))
+        Self { answers: Mutex::new((Instant::now(), None)), unfit: Mutex::default() }
     }
 
     fn answered(&self) {
@@ -60,11 +67,33 @@ impl Health {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Instant, Option<String>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns why no command can be executed, if the servers have not answered for a while.
+    /// The stream was compared with what a log needs.
+    fn compared(&self, differences: &[String]) {
+        let unfit = (!differences.is_empty()).then(|| {
+            let differences = differences.join("; ");
+            format!("the stream was changed and cannot be a log any more: {differences}: change it back")
+        });
+        let mut known = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&unfit, &*known) {
+            (Some(reason), None) => tracing::error!(reason, "commands are refused"),
+            (None, Some(_)) => tracing::info!("the stream is again as a log needs it"),
+            _ => {}
+        }
+        *known = unfit;
+    }
+
+    fn unfit(&self) -> Option<String> {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns why no command can be executed: the stream is not as it must be, or the servers have not answered for a while.
     pub(super) fn problem(&self) -> Option<String> {
+        if let Some(unfit) = self.unfit() {
+            return Some(unfit);
+        }
         let health = self.lock();
         let silent = health.0.elapsed() > SILENCE;
         silent.then(|| {
@@ -113,11 +142,13 @@ pub(super) struct Writer {
     tip: Option<Tip>,
     /// When the leader was last asked, and how far this process was by then if the stream was longer.
     probed: (Instant, Option<u64>),
+    /// When the configuration of the stream was last compared.
+    compared: Option<Instant>,
 }
 
 impl Writer {
     pub(super) fn new(log: StreamLog, file_lock: FairFileLock, health: Arc<Health>) -> Self {
-        Self { log, file_lock, health, tip: None, probed: (Instant::now(), None) }
+        Self { log, file_lock, health, tip: None, probed: (Instant::now(), None), compared: Some(Instant::now()) }
     }
 
     /// Serves requests, and applies what other processes append, until the store is closed or dropped.
@@ -183,8 +214,25 @@ impl Writer {
         })
     }
 
+    /// Compares the configuration of the stream with what a log needs, now and then. Returns an error if it is another one.
+    async fn check_configuration(&mut self) -> Result<(), StoreError> {
+        let pause = if self.health.unfit().is_some() { PROBE.min(COMPARE) } else { COMPARE };
+        if self.compared.is_none_or(|compared| compared.elapsed() >= pause) {
+            let found = self.log.stream.info().await;
+            self.compared = Some(Instant::now());
+            // Without an answer the last one counts. Where there is no stream, there may only be no leader.
+            if let Ok(Some(info)) = found {
+                self.health.compared(&differences(self.log.stream.location(), &info.config));
+            }
+        }
+        let unfit = self.health.unfit().map(|reason| self.log.stream.location().unusable(reason));
+        unfit.map_or(Ok(()), Err)
+    }
+
     /// Applies what is new. Returns when to look again.
     async fn poll(&mut self) -> Duration {
+        // Reading continues whatever it is.
+        let _ = self.check_configuration().await;
         // Another process that has the file open applies it.
         let Ok(Some(_guard)) = self.file_lock.try_lock() else {
             let tip = self.log.local.tip().ok().flatten();
@@ -213,7 +261,7 @@ impl Writer {
                 };
                 // The server of this connection does not follow the leader.
                 if behind.is_some() && behind == self.probed.1 {
-                    self.log.stream.link.reconnect();
+                    self.log.stream.link.leave();
                 }
                 self.probed = (Instant::now(), behind);
                 self.health.answered();
@@ -227,12 +275,15 @@ impl Writer {
     }
 
     async fn append(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.check_configuration().await?;
         let wait = super::stream_log::WAIT;
         let file = self.log.local.location.clone();
         let _guard = self.file_lock.lock(wait).map_err(|why| file.lock_error(why, wait))?;
         let appended = self.log.append(batch).await;
-        if appended.is_ok() {
-            self.health.answered();
+        match &appended {
+            Ok(_) => self.health.answered(),
+            // The configuration may be the reason: the next command finds out.
+            Err(_) => self.compared = None,
         }
         appended
     }
@@ -241,22 +292,16 @@ impl Writer {
         if reply.is_closed() {
             return;
         }
+        if let Err(error) = self.check_configuration().await {
+            return drop(reply.send(Err(error)));
+        }
         let file = self.log.local.location.clone();
         let left = until.saturating_duration_since(Instant::now());
         let _guard = match self.file_lock.lock(left) {
             Ok(guard) => guard,
             Err(why) => return drop(reply.send(Err(file.lock_error(why, wait)))),
         };
-        if self.log.claims.has_mine() {
-            self.log.release().await;
-        }
-        // Others count from when they read the claim.
-        self.log.claim(hold + TURN).await;
-        if !self.log.claims.has_mine() {
-            let error = self.log.stream.location().unusable("the stream does not accept a claim for the lock");
-            return drop(reply.send(Err(error)));
-        }
-        if let Err(error) = self.log.take_turn(hold + TURN, until).await {
+        if let Err(error) = self.log.take_lock(hold, until).await {
             self.log.release().await;
             let error = if matches!(error, StoreError::Busy(_)) { StoreError::Busy(wait) } else { error };
             return drop(reply.send(Err(error)));

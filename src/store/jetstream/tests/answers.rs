@@ -5,8 +5,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::bed::{Bed, reason};
+use super::others::has;
 use super::proxy::{Proxy, Step};
+use crate::nats_servers::NatsServers;
 use crate::store::conformance::bench::{assert_in_order, batch, commit, committed, duplicate, log, receipt};
+use crate::store::jetstream::hosts::Hosts;
 use crate::store::{Outcome, Store, StoreError};
 
 /// A commit is in the log once, and the store works.
@@ -145,7 +148,7 @@ async fn a_batch_whose_outcome_is_unknown_is_found_when_it_is_sent_again() {
 
 /// Guarantee 45: a server that is stopped keeps its connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_on_which_nothing_is_answered_is_replaced_after_two_requests() {
+async fn a_connection_on_which_nothing_is_answered_is_replaced_after_one_request() {
     let Some(bed) = Bed::new() else { return };
     let proxy = Proxy::before(bed.server.port).await;
     let store = bed.at(proxy.port, "a").await.unwrap();
@@ -155,6 +158,37 @@ async fn a_connection_on_which_nothing_is_answered_is_replaced_after_two_request
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
     assert_eq!(proxy.connections(), 2);
     assert_once(&*store, 2).await;
+}
+
+/// Guarantee 45: any server that has the stream may get a read, also one that is frozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_no_server_answers_is_sent_again_on_the_same_connection() {
+    let Some(bed) = Bed::new() else { return };
+    let proxy = Proxy::before(bed.server.port).await;
+    let (store, other) = (bed.at(proxy.port, "a").await.unwrap(), bed.store("b").await);
+    proxy.lose_reads(2);
+    while proxy.reads_left_to_lose() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    committed(&*other, commit(1).on("tally:a", 0, 1)).await;
+    has(&*store, 1).await;
+    assert_eq!(proxy.connections(), 1);
+}
+
+/// Guarantee 45: a server that is frozen accepts connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_accepts_a_connection_and_says_nothing_is_tried_last_from_then_on() {
+    let Some(bed) = Bed::new() else { return };
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    frozen.set_nonblocking(true).unwrap();
+    let urls =
+        [frozen.local_addr().unwrap().port(), bed.server.port].map(|port| format!("nats://127.0.0.1:{port}"));
+    let mut hosts = Hosts::new(NatsServers::of(urls.iter().map(String::as_str)));
+    for _ in 0..12 {
+        hosts.connect(&async_nats::ConnectOptions::new()).await.unwrap();
+    }
+    let tried = std::iter::from_fn(|| frozen.accept().ok()).count();
+    assert!(tried <= 1, "it was tried {tried} times");
 }
 
 /// Guarantee 45: nothing waits without an end.

@@ -7,6 +7,7 @@
 //! - `answers`: answers that are lost, wrong or late
 //! - `others`: batches, claims and other messages of other processes
 //! - `files`: local files that are missing, old or of something else; streams that were restored
+//! - `turns`: write locks and turns
 //! - `refused`: streams, servers and rights that are not as they must be
 
 mod answers;
@@ -18,3 +19,4 @@ mod files;
 mod others;
 mod proxy;
 mod refused;
+mod turns;

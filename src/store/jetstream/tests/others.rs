@@ -34,7 +34,7 @@ async fn overtaken(
 }
 
 /// Waits until a store has these many events.
-async fn has(store: &dyn Store, position: u64) {
+pub(super) async fn has(store: &dyn Store, position: u64) {
     let mut watch = store.watch();
     let waited = tokio::time::timeout(PATIENCE, watch.wait_for(|head| head.position >= position)).await;
     waited.expect("it follows").expect("it is open");
@@ -164,7 +164,7 @@ async fn a_process_that_was_overtaken_claims_its_turn() {
 }
 
 /// The kinds of the messages of the stream.
-async fn kinds(stream: &mut Stream) -> Vec<&'static str> {
+pub(super) async fn kinds(stream: &mut Stream) -> Vec<&'static str> {
     let messages = stream.after(0).await.unwrap();
     let kind = |(_, message): &(u64, Message)| match message {
         Message::Genesis(_) => "genesis",

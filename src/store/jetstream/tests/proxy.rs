@@ -33,6 +33,12 @@ struct Script {
     sent: Mutex<Vec<Vec<u8>>>,
     /// How many milliseconds later batches arrive.
     delay: AtomicU64,
+    /// Reads are answered as by a server that lags: there is nothing new.
+    lags: AtomicBool,
+    /// The number of reads that were answered so.
+    lagged: AtomicU32,
+    /// So many reads get no answer, as if a frozen server had got them.
+    unanswered: AtomicU32,
     /// Batches with rows are refused.
     refuses_rows: AtomicBool,
     /// What the server says its version is.
@@ -95,6 +101,29 @@ impl Proxy {
 
     pub(super) fn delay_batches(&self, delay: Duration) {
         self.script.delay.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Reads are answered as by a server that has nothing new yet. Returns once no earlier read is under way.
+    pub(super) async fn lag(&self) {
+        self.script.lags.store(true, Ordering::SeqCst);
+        let before = self.script.lagged.load(Ordering::SeqCst);
+        while self.script.lagged.load(Ordering::SeqCst) < before + 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The next reads get no answer.
+    pub(super) fn lose_reads(&self, count: u32) {
+        self.script.unanswered.store(count, Ordering::SeqCst);
+    }
+
+    pub(super) fn reads_left_to_lose(&self) -> u32 {
+        self.script.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// Reads are answered by the server again.
+    pub(super) fn catch_up(&self) {
+        self.script.lags.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn refuse_rows(&self, refuses: bool) {
@@ -220,6 +249,27 @@ async fn from_client(
             let number = words.last().copied().unwrap_or_default().to_owned();
             subscriptions.lock().unwrap().insert(words[1].to_owned(), number);
         }
+        let answer_with = |reply: &str, head: &str, content: &str| {
+            let number = subscriptions.lock().unwrap().iter().find_map(|(pattern, number)| {
+                reply.starts_with(pattern.trim_end_matches('*')).then(|| number.clone())
+            });
+            let number = number.expect("the client listens");
+            let lengths = match head {
+                "MSG" => content.len().to_string(),
+                _ => format!("{0} {0}", content.len()),
+            };
+            let _ = to_client.send(format!("{head} {reply} {number} {lengths}\r\n{content}\r\n").into_bytes());
+        };
+        let is_read = frame.line.starts_with("PUB $JS.API.DIRECT.GET.");
+        let one_less = |left: u32| left.checked_sub(1);
+        if is_read && script.unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            continue;
+        }
+        if is_read && script.lags.load(Ordering::SeqCst) {
+            answer_with(words[2], "HMSG", "NATS/1.0 404 Message Not Found\r\n\r\n");
+            script.lagged.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
         let is_batch = frame.line.starts_with("HPUB annals.log.")
             && frame.bytes.windows(19).any(|window| window == b"Annals-Kind: batch\r");
         if !is_batch {
@@ -229,13 +279,7 @@ async fn from_client(
         tokio::time::sleep(Duration::from_millis(script.delay.load(Ordering::SeqCst))).await;
         script.sent.lock().unwrap().push(frame.bytes.clone());
         let reply = words[2].to_owned();
-        let answer = |text: String| {
-            let number = subscriptions.lock().unwrap().iter().find_map(|(pattern, number)| {
-                reply.starts_with(pattern.trim_end_matches('*')).then(|| number.clone())
-            });
-            let number = number.expect("the client listens");
-            let _ = to_client.send(format!("MSG {reply} {number} {}\r\n{text}\r\n", text.len()).into_bytes());
-        };
+        let answer = |text: String| answer_with(&reply, "MSG", &text);
         let error = |code: u64, what: &str| {
             format!(r#"{{"error":{{"code":400,"err_code":{code},"description":"{what}"}},"stream":"LOG","seq":0}}"#)
         };

@@ -1,14 +1,16 @@
 //! Streams, servers and rights that are not as they must be.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::Config;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::bed::{Bed, open_with_clock, reason};
 use super::proxy::Proxy;
-use crate::store::conformance::bench::{batch, commit, committed, log};
-use crate::store::{OpenOptions, StoreError, open};
+use crate::store::conformance::bench::{PATIENCE, batch, commit, committed, log, receipt};
+use crate::store::{OpenOptions, Store, StoreError, open};
 
 fn config() -> Config {
     Config {
@@ -48,6 +50,64 @@ async fn a_stream_that_could_lose_events_is_refused_with_what_to_change() {
     assert!(said.contains("1 replicas"), "{said}");
     let store = bed.store("a").await;
     assert!(store.describe().contains("1 replica, sync_interval not verified"), "{}", store.describe());
+}
+
+/// Mission X12: the same while a store is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_an_operator_changes_under_an_open_store_is_noticed_with_what_to_change() {
+    let Some(bed) = Bed::new() else { return };
+    let store = bed.store("a").await;
+    let client = async_nats::connect(bed.server.url()).await.unwrap();
+    let request = async |subject: &'static str, body: &Value| -> Value {
+        let answer = client.request(subject, body.to_string().into()).await.unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    };
+    let right = request("$JS.API.STREAM.INFO.LOG", &json!({})).await["config"].clone();
+    let mut events = 0;
+    for (key, value, words) in [
+        ("max_msgs", json!(1_000), "max_msgs=1000"),
+        ("max_age", json!(3_600_000_000_000_u64), "max_age"),
+        ("subjects", json!(["annals.log.LOG", "more"]), "subjects"),
+        ("allow_direct", json!(false), "allow_direct"),
+    ] {
+        let mut changed = right.clone();
+        changed[key] = value;
+        let answer = request("$JS.API.STREAM.UPDATE.LOG", &changed).await;
+        assert!(answer["error"].is_null(), "{answer}");
+        // Commands that follow each other at once leave no time to look aside.
+        let began = Instant::now();
+        let refused = loop {
+            assert!(began.elapsed() < PATIENCE, "{key} is not noticed");
+            match store.append(batch([commit(u128::from(events)).on("tally:a", events, 1)])).await {
+                Ok(outcomes) => _ = receipt(outcomes[0]),
+                refused => break reason(refused),
+            }
+            events += 1;
+        };
+        let unready = reason(store.ready().await);
+        for said in [refused, unready] {
+            assert!(said.contains(words) && said.contains("change it back"), "{words}: {said}");
+        }
+        request("$JS.API.STREAM.UPDATE.LOG", &right).await;
+        until_ready(&*store, true).await;
+        committed(&*store, commit(u128::from(events)).on("tally:a", events, 1)).await;
+        events += 1;
+        // It is noticed without commands too.
+        request("$JS.API.STREAM.UPDATE.LOG", &changed).await;
+        until_ready(&*store, false).await;
+        request("$JS.API.STREAM.UPDATE.LOG", &right).await;
+        until_ready(&*store, true).await;
+    }
+    assert_eq!(log(&*store).await.len() as u64, events);
+}
+
+/// Waits until a store is ready, or is not.
+async fn until_ready(store: &dyn Store, ready: bool) {
+    let began = Instant::now();
+    while store.ready().await.is_ok() != ready {
+        assert!(began.elapsed() < PATIENCE, "ready: {:?}", store.ready().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Mission X12.
@@ -151,6 +211,12 @@ async fn a_commit_that_does_not_fit_in_a_message_is_refused() {
             other => panic!("{other:?}"),
         }
     }
+    // Its texts fit, and its rows do not.
+    let refused = store.append(batch([commit(3).on("tally:b", 0, 800)])).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Rejected { source, .. }) if source.to_string().contains("max_payload")),
+        "{refused:?}"
+    );
     assert_eq!(proxy.sent(), 1, "nothing of the large ones was sent");
     committed(&*store, commit(2).on("tally:a", 1, 1)).await;
     assert_eq!(log(&*store).await.len(), 2);
