@@ -44,6 +44,14 @@ pub enum StoreError {
         "`{0}` is not the URL of a store: write sqlite://FILE.db, sqlite::memory:, postgres://HOST/DATABASE or nats://HOST/NAME"
     )]
     UnknownUrl(String),
+    /// The program was built without the store of the URL's scheme.
+    #[error("this program cannot open `{url}`: build it with the feature `{feature}` of the crate annals")]
+    NotBuilt {
+        /// The URL, shown without its password.
+        url: String,
+        /// The feature that has the store.
+        feature: &'static str,
+    },
     /// The store does not exist, and was not to be created.
     #[error("there is no store at `{0}`: execute a command to create it, or name another store with --store")]
     Missing(String),
@@ -136,6 +144,8 @@ pub struct LogInfo {
     ///
     /// [`Commit::requires`]: super::Commit::requires
     pub requires: String,
+    /// Whether this handle reads a copy of the log, which may be behind what other processes have appended.
+    pub is_copy: bool,
 }
 
 /// The record of a command id in the store.

@@ -20,6 +20,7 @@
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `micros`: times in whole microseconds
 //! - `moment`: [`Moment`], a moment in the past of the log
+//! - `named_event`: the event that a receipt or a cursor names
 //! - `standby_status`: the standby from which views are read
 //! - `open`: opens the store of a URL
 //! - `url`: URLs in messages
@@ -54,6 +55,7 @@ mod log;
 mod log_time;
 mod micros;
 mod moment;
+mod named_event;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -88,6 +90,7 @@ pub use log::{Clock, KnownCommand, LogInfo, OpenOptions, Snapshot, Store, StoreE
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use moment::{AsOf, InvalidMoment, Moment, MomentError};
+pub(crate) use named_event::{event_at, named_event};
 pub use open::open;
 #[cfg(all(feature = "postgres", feature = "personal"))]
 pub(crate) use postgres::DatabaseUrl;
