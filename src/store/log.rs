@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Batch, Finding, HashChain, Interest, Outcome, Page, Receipt, StandbyStatus, Views, default_reads, requirements,
+    Batch, Finding, HashChain, Interest, LogInfo, Outcome, Page, Receipt, StandbyStatus, Views, default_reads,
+    requirements,
 };
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
@@ -133,19 +134,6 @@ impl StoreError {
     pub(crate) fn unknown_url(url: &str) -> Self {
         Self::UnknownUrl(super::redact_url(url))
     }
-}
-
-/// What a store says about its log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogInfo {
-    /// The id of the log. Its backups have the same.
-    pub log_id: String,
-    /// What the log requires of each program that appends to it: names, separated by spaces. See [`Commit::requires`].
-    ///
-    /// [`Commit::requires`]: super::Commit::requires
-    pub requires: String,
-    /// Whether this handle reads a copy of the log, which may be behind what other processes have appended.
-    pub is_copy: bool,
 }
 
 /// The record of a command id in the store.

@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `log_info`: [`LogInfo`], the id of a log, what it requires, and whether it is a copy
 //! - `interest`: [`Interest`] and [`Page`], what a reader of the log wants and gets
 //! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
@@ -52,6 +53,7 @@ pub mod jetstream;
 pub(crate) mod kept_snapshots;
 mod lease_assignment;
 mod log;
+mod log_info;
 mod log_time;
 mod micros;
 mod moment;
@@ -86,7 +88,8 @@ pub(crate) use event_metadata::EventMetadata;
 pub use hash_chain::HashChain;
 pub use interest::{Interest, Page};
 pub use lease_assignment::LeaseAssignment;
-pub use log::{Clock, KnownCommand, LogInfo, OpenOptions, Snapshot, Store, StoreError, WriteLock};
+pub use log::{Clock, KnownCommand, OpenOptions, Snapshot, Store, StoreError, WriteLock};
+pub use log_info::LogInfo;
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use moment::{AsOf, InvalidMoment, Moment, MomentError};

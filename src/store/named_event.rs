@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Store, StoreError};
 use crate::events::{LogPosition, Stored};
 
-/// How long a copy may lack what another process has answered. After that, the event is of another log.
+/// How long a copy may lack what another process has answered. After that, the event is of another log, if the store is ready.
 const LAG: Duration = Duration::from_secs(10);
 
 /// Returns this event; `None` if the log does not hold it.
@@ -25,5 +25,10 @@ pub(crate) async fn event_at(log: &dyn Store, position: u64) -> Result<Option<St
     let mut head = log.watch();
     // Late or closed: the log is read once more in any case.
     let _ = tokio::time::timeout(LAG, head.wait_for(|head| head.position >= position)).await;
-    Ok(log.read_at(&[position]).await?.pop())
+    let found = log.read_at(&[position]).await?.pop();
+    if found.is_none() {
+        // A copy whose servers do not answer says nothing about the log.
+        log.ready().await?;
+    }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! [`Process`]: a program that serves, in its own process.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// A serving process. Dropping it kills it, so that it ends with a test that fails.
 pub struct Process {
     child: Running,
+    /// Keeps its stdin open: a process may end when that is closed, and so when the test is killed.
+    input: Option<ChildStdin>,
     pub url: String,
     out: JoinHandle<Vec<String>>,
     /// None if stderr goes elsewhere.
@@ -40,6 +42,7 @@ impl Process {
     pub fn start(mut command: Command, stderr: Stdio) -> Self {
         let mut child = Running(command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap());
         drop(command);
+        let input = child.0.stdin.take();
         let (send_url, url) = mpsc::channel();
         let stdout = BufReader::new(child.0.stdout.take().unwrap());
         let out = std::thread::spawn(move || {
@@ -60,7 +63,7 @@ impl Process {
             std::thread::spawn(move || stderr.lines().map(Result::unwrap).collect())
         });
         let url = url.recv_timeout(Duration::from_secs(60)).expect("the process serves");
-        Self { child, url, out, err }
+        Self { child, input, url, out, err }
     }
 
     /// The number of its open sockets.
@@ -89,12 +92,13 @@ impl Process {
 
     /// Stops it with `kill` and these arguments.
     pub async fn stop_by(self, kill: &[&str]) -> Ended {
-        let Self { mut child, out, err, .. } = self;
+        let Self { mut child, input, out, err, .. } = self;
         let began = Instant::now();
         let sent = Command::new("kill").args(kill).status().unwrap();
         assert!(sent.success());
         let ended = tokio::task::spawn_blocking(move || {
             let status = child.0.wait().unwrap();
+            drop(input);
             Ended {
                 status,
                 took: began.elapsed(),

@@ -82,7 +82,7 @@ fn start(arguments: &[String]) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("the program of this test"));
     command.args(["--exact", "fleet::runs", "--nocapture", "--include-ignored"]);
     VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
-    command.env(ARGUMENTS, arguments.join("\n"));
+    command.env(ARGUMENTS, arguments.join("\n")).stdin(Stdio::piped());
     Process::start(command, Stdio::inherit())
 }
 
@@ -91,6 +91,11 @@ fn start(arguments: &[String]) -> Process {
 #[ignore = "a process of another test"]
 async fn runs() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().lines().count();
+        // The test has ended.
+        std::process::exit(0);
+    });
     let app = job_server::access::app_of_environment().expect("an application");
     let code = app.main_with(std::iter::once("job_server").chain(arguments.lines())).await;
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));

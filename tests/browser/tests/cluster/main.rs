@@ -38,7 +38,7 @@ use replicas::{leader, wait_until_whole};
 use round_robin::RoundRobin;
 
 /// The commands of a process during one fault. All of them together are fewer than the rows that a page keeps.
-const COMMANDS: usize = 6;
+const COMMANDS: usize = 5;
 
 /// Commands that are executed one after the other at each process.
 struct Burst {
@@ -47,7 +47,7 @@ struct Burst {
 }
 
 impl Burst {
-    /// Each caller adds members, and reads each at another process than the one that it prefers.
+    /// Each caller adds members, and reads each at another process than the one that it prefers, as behind a load balancer.
     fn start(client: &Client, name: &str) -> Self {
         let (count, answered) = watch::channel(0);
         let mut callers = JoinSet::new();
@@ -57,8 +57,18 @@ impl Burst {
                 let mut receipts = Vec::new();
                 for n in 0..COMMANDS {
                     let user = format!("{name}-{process}-{n}");
-                    let receipt = client.add_member(process, &user).await;
-                    assert!(client.has_member(process + 1, &user, &receipt).await, "{user} is not in the view");
+                    let receipt = match n % 2 {
+                        0 => client.add_member(process, &user).await,
+                        _ => client.add_member_by_two(process, &user).await,
+                    };
+                    match n % 3 {
+                        0 => assert!(
+                            client.has_member(process + 1, &user, &receipt).await,
+                            "{user} is not in the view"
+                        ),
+                        1 => assert!(client.has_row(process + 1, &receipt).await, "{user} is not on the page"),
+                        _ => client.continues(process + 1, &receipt).await,
+                    }
                     receipts.push(receipt);
                     count.send_modify(|count| *count += 1);
                 }
@@ -85,7 +95,7 @@ async fn the_page_of_job_server_stays_open_while_each_of_three_processes_and_nat
     let began = Instant::now();
     let say = |what: &str| eprintln!("{:5.1} s: {what}", began.elapsed().as_secs_f32());
     let mut fleet = tokio::task::block_in_place(|| Fleet::start(&servers));
-    let client = Client::of(&fleet.addresses);
+    let client = Client::of(&fleet.addresses).await;
     let balancer = RoundRobin::before(fleet.addresses.to_vec());
     say("three processes serve");
     let page = OpenPage::open(&format!("http://{}/", balancer.address())).await;

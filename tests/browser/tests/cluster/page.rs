@@ -42,7 +42,8 @@ impl OpenPage {
         serde_json::from_value(self.0.run(script).await).expect("numbers")
     }
 
-    /// Waits until the page shows the event of each command once, the newest first, and no other.
+    /// Waits until the page shows the event of each command once, the newest first, and no other. It is still the document that was
+    /// opened, and never took a process that is behind for one whose log was restored.
     pub async fn shows_exactly(&self, receipts: &[Receipt]) {
         let wanted: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.first_position).collect();
         let wanted: Vec<u64> = wanted.into_iter().rev().collect();
@@ -55,6 +56,17 @@ impl OpenPage {
             (shown == wanted).then_some(())
         })
         .await;
+        assert_eq!(self.0.run("return window.sameDocument").await, json!(true), "the page was loaded again");
+        let said = self.said().await;
+        assert!(
+            !said.iter().any(|said| said.contains("restored")),
+            "a process that is behind has another log: {said:?}"
+        );
+    }
+
+    /// What the page has said about its stream and itself.
+    async fn said(&self) -> Vec<String> {
+        serde_json::from_value(self.0.run("return window.said").await).expect("texts")
     }
 
     /// Waits until the page shows this row.
@@ -63,13 +75,11 @@ impl OpenPage {
             .await;
     }
 
-    /// The page has lost its stream, and has it again without a reload. It never took a process that is behind for a log that was restored.
+    /// The page has lost its stream, has it again, and says nothing else.
     pub async fn has_recovered(&self) {
         self.is_live().await;
-        assert_eq!(self.0.run("return window.sameDocument").await, json!(true), "the page was loaded again");
-        let said: Vec<String> = serde_json::from_value(self.0.run("return window.said").await).expect("texts");
+        let said = self.said().await;
         assert!(said.iter().any(|said| said == "Reconnecting…"), "no stream was lost: {said:?}");
-        assert!(!said.iter().any(|said| said.contains("restored")), "{said:?}");
         assert_eq!(self.0.run("return document.querySelector('#notice').hidden").await, json!(true), "{said:?}");
     }
 
