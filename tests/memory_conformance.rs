@@ -240,7 +240,7 @@ impl Store for MemoryStore {
     }
 
     async fn info(&self) -> Result<LogInfo, StoreError> {
-        self.read(|log| LogInfo { log_id: log.id.clone(), requires: log.requires.clone() })
+        self.read(|log| LogInfo { log_id: log.id.clone(), requires: log.requires.clone(), is_copy: false })
     }
 
     fn watch(&self) -> watch::Receiver<LogPosition> {

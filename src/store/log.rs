@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Batch, Finding, HashChain, Interest, Outcome, Page, Receipt, StandbyStatus, Views, default_reads, requirements,
+    Batch, Finding, HashChain, Interest, LogInfo, Outcome, Page, Receipt, StandbyStatus, Views, default_reads,
+    requirements,
 };
 use crate::BoxError;
 use crate::events::{LogPosition, Ref, Stored};
@@ -44,6 +45,14 @@ pub enum StoreError {
         "`{0}` is not the URL of a store: write sqlite://FILE.db, sqlite::memory:, postgres://HOST/DATABASE or nats://HOST/NAME"
     )]
     UnknownUrl(String),
+    /// The program was built without the store of the URL's scheme.
+    #[error("this program cannot open `{url}`: build it with the feature `{feature}` of the crate annals")]
+    NotBuilt {
+        /// The URL, shown without its password.
+        url: String,
+        /// The feature that has the store.
+        feature: &'static str,
+    },
     /// The store does not exist, and was not to be created.
     #[error("there is no store at `{0}`: execute a command to create it, or name another store with --store")]
     Missing(String),
@@ -125,17 +134,6 @@ impl StoreError {
     pub(crate) fn unknown_url(url: &str) -> Self {
         Self::UnknownUrl(super::redact_url(url))
     }
-}
-
-/// What a store says about its log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogInfo {
-    /// The id of the log. Its backups have the same.
-    pub log_id: String,
-    /// What the log requires of each program that appends to it: names, separated by spaces. See [`Commit::requires`].
-    ///
-    /// [`Commit::requires`]: super::Commit::requires
-    pub requires: String,
 }
 
 /// The record of a command id in the store.

@@ -5,6 +5,7 @@
 //!
 //! ## Layout
 //! - `log`: the [`Store`] trait and [`StoreError`]
+//! - `log_info`: [`LogInfo`], the id of a log, what it requires, and whether it is a copy
 //! - `interest`: [`Interest`] and [`Page`], what a reader of the log wants and gets
 //! - `log_time`: the time by which rights end
 //! - `bounded_reads`: reads of the log that are bounded in bytes
@@ -20,6 +21,7 @@
 //! - `event_ids`, `clock`, `sequence_cache`, `write_lock`, `lease_assignment`: parts that both stores use
 //! - `micros`: times in whole microseconds
 //! - `moment`: [`Moment`], a moment in the past of the log
+//! - `named_event`: the event that a receipt or a cursor names
 //! - `standby_status`: the standby from which views are read
 //! - `open`: opens the store of a URL
 //! - `url`: URLs in messages
@@ -51,9 +53,11 @@ pub mod jetstream;
 pub(crate) mod kept_snapshots;
 mod lease_assignment;
 mod log;
+mod log_info;
 mod log_time;
 mod micros;
 mod moment;
+mod named_event;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -84,10 +88,12 @@ pub(crate) use event_metadata::EventMetadata;
 pub use hash_chain::HashChain;
 pub use interest::{Interest, Page};
 pub use lease_assignment::LeaseAssignment;
-pub use log::{Clock, KnownCommand, LogInfo, OpenOptions, Snapshot, Store, StoreError, WriteLock};
+pub use log::{Clock, KnownCommand, OpenOptions, Snapshot, Store, StoreError, WriteLock};
+pub use log_info::LogInfo;
 pub(crate) use log_time::LogTime;
 pub(crate) use micros::{micros, time_of_micros};
 pub use moment::{AsOf, InvalidMoment, Moment, MomentError};
+pub(crate) use named_event::{event_at, named_event};
 pub use open::open;
 #[cfg(all(feature = "postgres", feature = "personal"))]
 pub(crate) use postgres::DatabaseUrl;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, Receipt, Store, StoreError, bisect};
+use super::{Clock, Receipt, Store, StoreError, bisect, event_at};
 use crate::events::LogPosition;
 use crate::text::text_conversions;
 
@@ -154,7 +154,7 @@ impl Moment {
         if position == 0 {
             return Ok(LogPoint::default());
         }
-        match log.read_at(&[position]).await?.pop() {
+        match event_at(log, position).await? {
             Some(last) => Ok(LogPoint { head: last.head(), recorded_at: Some(last.recorded_at) }),
             None => {
                 let head = log.head().await?.position;

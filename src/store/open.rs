@@ -9,7 +9,7 @@ use super::{OpenOptions, Store, StoreError};
 /// stream of NATS JetStream.
 ///
 /// # Errors
-/// When this program has no store for the URL's scheme, or the store cannot be opened.
+/// When the URL is not that of a store, this program was built without the store, or it cannot be opened.
 pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {
@@ -24,5 +24,21 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, Sto
         return Ok(Arc::new(super::jetstream::JetStreamStore::open(url, options).await?));
     }
     let _ = options;
-    Err(StoreError::unknown_url(url))
+    match feature_of(url) {
+        Some((feature, false)) => Err(StoreError::NotBuilt { url: super::redact_url(url), feature }),
+        _ => Err(StoreError::unknown_url(url)),
+    }
+}
+
+/// Returns the feature that has the store of a URL, and whether this program has it.
+fn feature_of(url: &str) -> Option<(&'static str, bool)> {
+    let stores = [
+        ("sqlite:", "sqlite", cfg!(feature = "sqlite")),
+        ("postgres://", "postgres", cfg!(feature = "postgres")),
+        ("postgresql://", "postgres", cfg!(feature = "postgres")),
+        ("nats://", "jetstream", cfg!(feature = "jetstream")),
+        ("tls://", "jetstream", cfg!(feature = "jetstream")),
+    ];
+    let store = stores.into_iter().find(|(scheme, ..)| url.starts_with(scheme))?;
+    Some((store.1, store.2))
 }

@@ -39,6 +39,7 @@
 //! - `receiving`: intakes of processes that are killed and stopped, from brokers that are killed
 //! - `brokers`: these brokers
 //! - `streaming`: a log on NATS JetStream, in a cluster whose servers fail
+//! - `replicas`: the replicas of its stream
 //! - `restoring`: an older backup restored under running programs
 //! - `moving`: files of a store removed and moved under running programs
 //! - `powercut`: power cuts and failing disks, on SQLite
@@ -79,6 +80,7 @@ mod races;
 mod reacting;
 mod reactors;
 mod receiving;
+mod replicas;
 mod restoring;
 mod retries;
 mod revoking;

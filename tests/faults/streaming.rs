@@ -3,14 +3,19 @@
 
 use std::time::{Duration, Instant};
 
+use annals::projections::ReadError;
 use annals_test_postgres::free_port;
 
-use crate::bank::app;
+use crate::bank::{Balance, account, app, by, deposit};
 use crate::brokers::NatsServer;
 use crate::processes::{PATIENCE, Process};
 use crate::promises::{Answers, assert_kept, fold};
 use crate::proxy::Proxy;
+use crate::replicas::{leader, wait_until_whole};
 use crate::{random, rounds};
+
+/// The name of the stream.
+const STREAM: &str = "LOG";
 
 /// Three servers. Each pair talks through a proxy, so that one can be cut off.
 struct Cluster {
@@ -55,47 +60,7 @@ impl Cluster {
     /// The log, with a local file of this name.
     fn url(&self, file: &str) -> String {
         let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
-        format!("nats://{}/LOG?file={}", hosts.join(","), self.folder.path().join(file).display())
-    }
-
-    /// The number of the server that leads the stream.
-    async fn leader(&self) -> usize {
-        let began = Instant::now();
-        loop {
-            for server in &self.servers {
-                let options = async_nats::ConnectOptions::new().connection_timeout(Duration::from_secs(1));
-                let Ok(client) = options.request_timeout(Some(Duration::from_secs(1))).connect(server.url()).await
-                else {
-                    continue;
-                };
-                let stream = async_nats::jetstream::new(client).get_stream("LOG").await;
-                let leader = stream.ok().and_then(|stream| stream.cached_info().cluster.clone()?.leader);
-                if let Some(number) = leader.and_then(|name| name.strip_prefix('n')?.parse().ok()) {
-                    return number;
-                }
-            }
-            assert!(began.elapsed() < PATIENCE, "the stream has no leader");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    /// Waits until each server has all messages of the stream.
-    async fn wait_until_whole(&self) {
-        let began = Instant::now();
-        loop {
-            let leader = self.leader().await;
-            let client = async_nats::connect(self.servers[leader].url()).await;
-            if let Ok(client) = client
-                && let Ok(stream) = async_nats::jetstream::new(client).get_stream("LOG").await
-                && let Some(cluster) = stream.cached_info().cluster.clone()
-                && cluster.replicas.len() == 2
-                && cluster.replicas.iter().all(|replica| replica.current)
-            {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "a server does not catch up");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        format!("nats://{}/{STREAM}?file={}", hosts.join(","), self.folder.path().join(file).display())
     }
 
     /// Cuts a server off from the others, or connects it again. Programs reach it all along.
@@ -174,7 +139,7 @@ async fn a_cluster_whose_servers_and_writers_fail_loses_repeats_and_skips_no_eve
         let mut writers: Vec<Process> = (0..2).map(|writer| start(writer, &answers)).collect();
         writers.iter_mut().for_each(Process::wait_until_it_speaks);
         tokio::time::sleep(Duration::from_millis(random(300))).await;
-        let leader = cluster.leader().await;
+        let leader = leader(&cluster.servers, STREAM).await;
         let follower = (leader + 1 + random(2) as usize) % 3;
         let mut said = vec![Vec::new(), Vec::new()];
         eprintln!("{fault:?}, leader {leader}");
@@ -228,7 +193,7 @@ async fn a_cluster_whose_servers_and_writers_fail_loses_repeats_and_skips_no_eve
             all.extend(rest);
             answers.add(number as u64, &all);
         }
-        cluster.wait_until_whole().await;
+        wait_until_whole(&cluster.servers, STREAM).await;
         let annals = app().open(&cluster.url("check.db")).await.unwrap();
         assert_kept(&annals, &answers).await;
         annals.close().await;
@@ -288,4 +253,30 @@ async fn a_writer_that_was_paused_loses_and_repeats_nothing_and_decides_on_what_
     let cents = |account: &str| balances.get(account).map_or(0, |balance| balance.cents);
     assert_eq!((cents("paused"), cents("other"), cents("aside")), (rounds * COMMANDS, deposits, rounds * 60));
     annals.close().await;
+}
+
+/// Guarantee 50: what one process acknowledged is read at another one, whose copy is behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_of_another_process_waits_for_the_copy_and_one_of_another_log_is_refused() {
+    let Some(server) = NatsServer::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url =
+        |stream: &str, file: &str| format!("{}/{stream}?file={}", server.url(), folder.path().join(file).display());
+    let one = app().open(&url(STREAM, "one.db")).await.unwrap();
+    let other = app().open(&url(STREAM, "other.db")).await.unwrap();
+    for paid in 1..=20 {
+        let receipt = one.execute(deposit("a", 1), &by("ann")).await.unwrap();
+        let balance = other.view::<Balance>(&account("a")).after(receipt).await.unwrap();
+        assert_eq!(balance.map(|balance| balance.cents), Some(paid));
+        let page = other.audit().after(receipt).newest_first().limit(1).page().await.unwrap();
+        assert_eq!(page.rows[0].position, receipt.head.position);
+    }
+    let foreign = app().open(&url("OTHER", "foreign.db")).await.unwrap();
+    let mut receipt = foreign.execute(deposit("a", 1), &by("ann")).await.unwrap();
+    receipt.head.position = 1_000;
+    let refused = other.view::<Balance>(&account("a")).after(receipt).await;
+    assert!(matches!(refused, Err(ReadError::Diverged(_))), "{refused:?}");
+    for annals in [one, other, foreign] {
+        annals.close().await;
+    }
 }

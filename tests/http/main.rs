@@ -4,7 +4,7 @@
 //! - `bank`: the application, shared with the behaviour tests
 //! - `served`: a served application, and its client
 //! - `serve`: the subcommand
-//! - `process`: the subcommand in its own process
+//! - `process`, `serving`: the subcommand in its own process
 //! - `commands`: executing commands
 //! - `conflicts`: conflicts with the current state
 //! - `reading`: the audit log, metrics, views and stored events
@@ -104,6 +104,8 @@ mod round_robin;
 #[cfg(feature = "cli")]
 mod serve;
 mod served;
+#[allow(dead_code, reason = "shared with the tests in a browser, which use the rest")]
+mod serving;
 #[cfg(feature = "cli")]
 mod several;
 mod signing_in;

@@ -74,4 +74,12 @@ fn one_more_event_type_is_one_file_and_twelve_lines() {
     assert!(audit.contains("user:alice put user:bob in charge of project:7"), "{audit}");
     let metrics = job_server(&["metrics", "project/member", "--format", "json"]);
     assert!(metrics.contains(r#""project_member.put_in_charge": 1"#), "{metrics}");
+
+    // This program is built without features: a URL that needs one says which.
+    for (url, feature) in [("nats://n1,n2,n3/JOBS", "`jetstream`"), ("postgres://db/jobs", "`postgres`")] {
+        let output =
+            Command::new(&program).args(["audit", "--store", url]).current_dir(&directory).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(url) && said.contains(feature), "{said}");
+    }
 }

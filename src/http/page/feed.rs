@@ -19,7 +19,7 @@ use crate::events::{LogPosition, Ref, Topic};
 use crate::http::{AppState, Problem};
 use crate::projections::audit::{AuditCount, AuditPage, AuditRow, Cursor, Detail};
 use crate::projections::export::Format;
-use crate::store::StoreError;
+use crate::store::{StoreError, named_event};
 
 /// The rows of a page.
 const ROWS: u64 = 50;
@@ -65,21 +65,24 @@ pub(super) async fn history(request: PageRequest) -> Result<Response, Problem> {
 }
 
 /// Returns the rows after position `after`, for an open feed: all matching rows up to `data-last`, or only the newest ones if
-/// `data-gap` is set.
+/// `data-gap` is set. `seen` is the cursor of the last event that the feed was notified of.
 pub(super) async fn rows(request: PageRequest) -> Result<Html<String>, Problem> {
     let after = request.address.get("after").and_then(|after| after.parse::<u64>().ok());
     let after = after.ok_or_else(|| Problem::malformed("the parameter `after` is missing: a log position"))?;
     if let Some(event_id) = request.address.get("id").and_then(|id| id.parse().ok()) {
         // The log may have been restored to an older state since the page was loaded.
         let shown = LogPosition { position: after, event_id };
-        let found = request.state.annals().store().read_at(&[after]).await?;
-        if after > 0 && !found.iter().any(|stored| stored.head() == shown) {
+        if after > 0 && named_event(&**request.state.annals().store(), shown).await?.is_none() {
             return Err(StoreError::Diverged(shown).into());
         }
     }
     let mut feed = request.feed(FeedScope::Everything)?;
-    // Live streams may send an event before the audit log has it.
-    let head = request.state.annals().store().head().await?;
+    // Live streams may send an event before the audit log has it; that of another process, before the log has it here.
+    let mut head = request.state.annals().store().head().await?;
+    if let Some(seen) = request.address.get("seen") {
+        let seen = seen.parse::<Cursor>().map_err(|error| Problem::malformed(error.to_string()))?.last();
+        head = if seen.position > head.position { seen } else { head };
+    }
     feed.query = feed.query.after(head).within(CATCH_UP_TIMEOUT);
     let (mut rows, mut last, mut cursor, mut gap): (Vec<AuditRow>, Option<LogPosition>, Option<Cursor>, _) =
         (vec![], None, None, true);

@@ -24,7 +24,7 @@ pub(super) enum FeedScope {
 }
 
 /// The parameters of the feed's pages beside filters.
-const OTHERS: [&str; 5] = ["cursor", "of", "did", "after", "id"];
+const OTHERS: [&str; 6] = ["cursor", "of", "did", "after", "id", "seen"];
 
 /// The query of a page of the feed.
 pub(super) struct FeedQuery {

@@ -10,7 +10,7 @@ use super::sql::{OccurrenceKey, Window};
 use super::{AuditAccess, AuditError, AuditFilter, AuditRequest, AuditRow, Cursor, Detail};
 use crate::events::LogPosition;
 use crate::projections::{FollowRight, QueryError, RangeBound, Reading};
-use crate::store::{Clock, StoreError};
+use crate::store::{Clock, StoreError, named_event};
 
 const DEFAULT_ROWS: u64 = 50;
 const MAX_ROWS: u64 = 1_000;
@@ -129,8 +129,7 @@ impl QueryPlan {
     pub(super) async fn last(&self) -> Result<Option<OccurrenceKey>, AuditError> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let last = cursor.last();
-        let event = self.reading.log().read_at(&[last.position]).await?.pop();
-        match event.filter(|event| event.head() == last) {
+        match named_event(&**self.reading.log(), last).await? {
             Some(event) => Ok(Some(occurrence_key(event.occurred_at, event.position))),
             None => Err(StoreError::Diverged(last).into()),
         }

@@ -10,7 +10,7 @@ use super::handle::{EngineContext, ProjectionHandle, RunState};
 use super::read_error::ReadError;
 use crate::events::{LogPosition, Stored, Types};
 use crate::projections::{FieldInfo, ProjectionError};
-use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot, read_some};
+use crate::store::{Interest, Receipt, Store, StoreError, ViewSnapshot, named_event, read_some};
 
 /// How long a read waits until a projection has again the checkpoint that a failover lost.
 const LOST_CHECKPOINT: Duration = Duration::from_secs(5);
@@ -166,7 +166,8 @@ impl Reading {
         if with == *progress.borrow_and_update() {
             return Ok(());
         }
-        if !self.context.holds(with).await? {
+        let store = &*self.context.store;
+        if !self.context.holds(with).await? && named_event(store, with).await?.is_none() {
             return Err(ReadError::Diverged(with));
         }
         self.handle.request_checkpoint(with.position);

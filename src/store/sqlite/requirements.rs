@@ -1,12 +1,13 @@
-//! What the log requires of programs, in its table `meta`.
+//! What the log requires of programs, and whether it is a copy, in its table `meta`.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::database_file::{self, LOG};
 use super::location::FileLocation;
+use super::log_writer::COPIED;
 use crate::store::{LogInfo, StoreError};
 
-/// Returns the id of the log, and what it requires.
+/// Returns the id of the log, what it requires, and whether it is a copy.
 pub(super) fn info(location: &FileLocation, connection: &Connection) -> Result<LogInfo, StoreError> {
     let read = || {
         let mut value = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
@@ -14,6 +15,7 @@ pub(super) fn info(location: &FileLocation, connection: &Connection) -> Result<L
         Ok(LogInfo {
             log_id: value("log_id")?.unwrap_or_default(),
             requires: value("requires")?.unwrap_or_default(),
+            is_copy: value(COPIED)?.is_some(),
         })
     };
     read().map_err(|error| location.fault("reading the log", error))

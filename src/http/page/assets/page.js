@@ -234,9 +234,12 @@ function follow(feed) {
     try {
       do {
         again = false;
-        const answer = await ask(`${rows}after=${last}&id=${id}`, "*/*");
+        // The stream may be of another process than the one that answers.
+        const seen = after ? `&seen=${after}` : "";
+        const answer = await ask(`${rows}after=${last}&id=${id}${seen}`, "*/*");
         const text = await answer.text();
         if (stopped) return;
+        if (live) connected.restored();
         insert(text);
         if (again) await new Promise((done) => setTimeout(done, 250));
       } while (again && !paused);
