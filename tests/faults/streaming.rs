@@ -8,7 +8,7 @@ use annals_test_postgres::free_port;
 
 use crate::bank::{Balance, account, app, by, deposit};
 use crate::brokers::NatsServer;
-use crate::processes::{PATIENCE, Process};
+use crate::processes::Process;
 use crate::promises::{Answers, assert_kept, fold};
 use crate::proxy::Proxy;
 use crate::replicas::{leader, wait_until_whole};
