@@ -59,7 +59,7 @@ pub async fn what_cannot_be_read_is_a_dead_letter_and_is_acknowledged(place: &Pl
         assert!(reasons.iter().any(|reason| reason.contains(want)), "{want}: {reasons:#?}");
     }
     assert_eq!(numbers(&annals, "a").await, [1], "those that can be read are executed");
-    // What was whole is in the log as it was.
+    // A dead letter keeps the text of its message unchanged; of a large message, the first 1,024 bytes.
     let letters = events(&annals, "annals_intake.dead_lettered").await;
     let letters: Vec<Value> = letters.iter().map(|event| serde_json::from_str(&event.payload).unwrap()).collect();
     assert!(letters.iter().any(|letter| letter["letter"]["text"] == "hello"), "{letters:#?}");

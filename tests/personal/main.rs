@@ -2,7 +2,7 @@
 //!
 //! ## Layout
 //! - `people`: the application
-//! - `sealing`: what is stored, and what handlers, sentences and readers see
+//! - `sealing`: values are stored sealed, and handlers, sentences and readers get them in plain text
 //! - `digesting`: command ids, refusals and records of commands with personal fields
 //! - `erasing`: the two steps of an erasure
 //! - `scanning`: no file ever has a personal value

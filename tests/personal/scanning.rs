@@ -109,7 +109,7 @@ async fn scan(annals: Annals, keys: &Path, folder: &Path, flush: impl Fn()) {
     let reason = needle();
     annals.erase(&reference("user:7"), &reason, &by("user:op")).await.unwrap();
     flush();
-    assert!(find(folder, reason.as_bytes()).is_some(), "the scan finds what is readable");
+    assert!(find(folder, reason.as_bytes()).is_some(), "the scan finds a text that is not sealed");
     assert!(find(folder, b"user:7").is_some());
     assert_eq!(find(folder, secret.as_bytes()), None, "a personal value was written");
     assert_eq!(find(folder, marker.as_bytes()), None, "a personal value of another subject was written");

@@ -1,4 +1,4 @@
-//! What is stored, and what handlers, sentences and readers see.
+//! Personal values are stored sealed; handlers, sentences and readers get them in plain text.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -263,7 +263,7 @@ impl Connection for Kept {
     }
 }
 
-/// What has left cannot be erased.
+/// A receiver keeps what a feed sent to it: an erasure does not reach it, so the values are sent sealed.
 pub async fn a_feed_sends_values_sealed(place: &Place) {
     let (keys, kept) = (TestKeys::default(), Kept::default());
     let feed = Feed::new("copy").since(Since::Beginning).to(kept.clone());

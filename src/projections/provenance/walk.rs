@@ -23,7 +23,7 @@ const MAX_COMMAND: u64 = 65_536;
 /// How many nodes are looked up at a time.
 const ROUND: usize = 32;
 
-/// Of how many of them it is also looked up what came of them: what is found may come before the rest.
+/// For how many of these nodes the successors are looked up too. A successor may come before the other nodes, so that those are not needed.
 const AHEAD: usize = 4;
 
 /// How many events and uses of the thing itself are looked up at a time.

@@ -10,8 +10,8 @@ use crate::store::{StoreError, clock, time_of_micros};
 /// How long an append waits for the lock, as `append.sql` has it.
 pub(super) const WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// How often what changes nothing is tried, each time on another connection, while connections are lost. With the first that
-/// turns out to be dead, all that are as old are replaced.
+/// How often a statement that changes nothing is tried, each time on another connection, if its connection was lost. The first
+/// lost connection replaces all that are as old.
 pub(super) const ATTEMPTS: u32 = 5;
 
 /// The Unix error codes for too many open files: in the system, and in the process.
